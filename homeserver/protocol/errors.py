@@ -1,0 +1,94 @@
+"""What a peer can do wrong, each with the HTTP status and errcode it deserves.
+
+Rules of the room: an error says *why*, in one sentence that an implementer can act
+on. It never carries the peer's raw text: `quote` escapes and shortens it. Statuses
+and errcodes: Server-server API, "Errors" and "Request Authentication".
+"""
+
+from typing import ClassVar
+
+
+def quote(value: object) -> str:
+    """Peer's text made safe to show: escaped, and at most 80 characters of it."""
+    text = repr(value[:100] if isinstance(value, (str, bytes)) else value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+class ProtocolError(Exception):
+    """A peer broke a rule of the protocol; `str()` of it says which and how."""
+
+    status: ClassVar[int] = 400
+    errcode: ClassVar[str] = "M_UNKNOWN"
+
+
+class NotJson(ProtocolError):
+    """Text that had to be JSON and is not."""
+
+    errcode = "M_NOT_JSON"
+
+
+class BadJson(ProtocolError):
+    """JSON of another shape, or with other values, than the specification allows."""
+
+    errcode = "M_BAD_JSON"
+
+
+class InvalidParam(ProtocolError):
+    """A name, an ID or a parameter that breaks its grammar."""
+
+    errcode = "M_INVALID_PARAM"
+
+
+class BadAuthorization(ProtocolError):
+    """An X-Matrix header that breaks its grammar, or names an impossible origin."""
+
+    errcode = "M_UNAUTHORIZED"
+
+
+class Unauthorized(ProtocolError):
+    """Who asks has not been proven."""
+
+    status = 401
+    errcode = "M_UNAUTHORIZED"
+
+
+class Forbidden(ProtocolError):
+    """Who asks is known, and may not."""
+
+    status = 403
+    errcode = "M_FORBIDDEN"
+
+
+class NotFound(ProtocolError):
+    """What was asked for is not here."""
+
+    status = 404
+    errcode = "M_NOT_FOUND"
+
+
+class Unrecognized(ProtocolError):
+    """There is no such route."""
+
+    status = 404
+    errcode = "M_UNRECOGNIZED"
+
+
+class MethodNotAllowed(ProtocolError):
+    """There is such a route, but not with this method."""
+
+    status = 405
+    errcode = "M_UNRECOGNIZED"
+
+
+class TooLarge(ProtocolError):
+    """More bytes or more items than the limit."""
+
+    status = 413
+    errcode = "M_TOO_LARGE"
+
+
+class LimitExceeded(ProtocolError):
+    """Too much at once; the same request may succeed later."""
+
+    status = 429
+    errcode = "M_LIMIT_EXCEEDED"
