@@ -1,0 +1,158 @@
+"""JSON in, strictly; canonical JSON out; unpadded base64.
+
+Rules of the room: every byte of a peer's JSON comes through `parse`, once. What it
+lets through can be signed, stored and compared: no NaN, no lone surrogates, no
+member twice, no nesting without end. Numbers are looser in a request's envelope
+than in a signed document: `parse` takes any, `check_numbers` canonical ones only.
+
+Specification: Appendices, "Canonical JSON" and "Unpadded Base64".
+"""
+
+import base64
+import re
+
+import canonicaljson
+import msgspec
+
+from homeserver.protocol.errors import BadJson, NotJson, quote
+
+Json = dict[str, object]
+"""A JSON object. Its values are `object`, so that each is checked before use."""
+
+MAX_NESTING = 100  # ten times what any event nests; far from the recursion limit
+
+MAX_INTEGER = 2**53 - 1  # Canonical JSON: what a double holds exactly
+
+# Integers beyond 64 bits have no meaning anywhere in the protocol, and Python's
+# conversion of very long ones to text fails or takes quadratic time.
+_MAX_ENVELOPE_INTEGER = 2**64
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+
+
+def parse(data: bytes) -> object:
+    """Read one JSON text, UTF-8.
+
+    Raises `NotJson` for what is not JSON, and `BadJson` for a member that stands
+    twice in one object, for nesting deeper than `MAX_NESTING` and for integers
+    beyond 64 bits. Floats and integers that canonical JSON forbids pass.
+    """
+    try:
+        value: object = msgspec.json.decode(data)
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise NotJson(f"not JSON: {error}") from None
+    # Outside strings a colon stands once for each member, and only there.
+    if _STRING.sub(b"", data).count(b":") != _count_members(value, 0):
+        raise BadJson("a member stands twice in one JSON object")
+    return value
+
+
+def parse_object(data: bytes) -> Json:
+    """Read one JSON object; as `parse`, and `BadJson` for any other JSON."""
+    return as_object(parse(data), "the body")
+
+
+def as_object(value: object, what: str) -> Json:
+    """`value`, known to be a JSON object; else `BadJson`, naming it as `what`."""
+    if not isinstance(value, dict):
+        raise BadJson(f"{what} is not a JSON object")
+    return value
+
+
+def as_text(value: object, what: str) -> str:
+    """`value`, known to be a string; else `BadJson`, naming it as `what`."""
+    if not isinstance(value, str):
+        raise BadJson(f"{what} is not a string")
+    return value
+
+
+def as_integer(value: object, what: str) -> int:
+    """`value`, known to be an integer; else `BadJson`, naming it as `what`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadJson(f"{what} is not an integer")
+    return value
+
+
+def as_list(value: object, what: str) -> list[object]:
+    """`value`, known to be a list; else `BadJson`, naming it as `what`."""
+    if not isinstance(value, list):
+        raise BadJson(f"{what} is not a list")
+    return value
+
+
+def check_numbers(value: object) -> None:
+    """Refuse with `BadJson` the numbers that canonical JSON does not have.
+
+    Those are floats, and integers outside [-(2^53)+1, (2^53)-1].
+    """
+    if isinstance(value, dict):
+        for member in value.values():
+            check_numbers(member)
+    elif isinstance(value, list):
+        for item in value:
+            check_numbers(item)
+    elif isinstance(value, float):
+        raise BadJson(f"canonical JSON has no floats: {value!r}")
+    elif isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise BadJson(f"canonical JSON has no integers beyond 2^53-1: {value}")
+
+
+def encode(value: object) -> bytes:
+    """Canonical JSON of a value that `parse` returned, or that is built like one.
+
+    A float, which only an envelope or an event of room versions 1 to 5 may have, is
+    written as canonicaljson writes it, which is how its sender most likely did.
+    """
+    if _has_float(value):
+        return canonicaljson.encode_canonical_json(value)
+    # Equals canonicaljson's output, several times as fast.
+    return msgspec.json.encode(value, order="sorted")
+
+
+def encode_base64(data: bytes) -> str:
+    """Unpadded base64 in the standard alphabet."""
+    return base64.b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def encode_urlsafe_base64(data: bytes) -> str:
+    """Unpadded base64 in the URL-safe alphabet, as in event IDs of version 4 on."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def decode_base64(text: str) -> bytes:
+    """Read standard base64, with or without padding.
+
+    Raises `BadJson` for any other character (the library alone would skip it).
+    """
+    unpadded = text.rstrip("=")
+    try:
+        return base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
+    except ValueError:
+        raise BadJson(f"not base64: {quote(text)}") from None
+
+
+def _too_deep() -> BadJson:
+    return BadJson(f"JSON nested more than {MAX_NESTING} deep")
+
+
+def _count_members(value: object, depth: int) -> int:
+    """Count the members of all objects in `value`, and refuse what goes too far."""
+    if isinstance(value, (dict, list)):
+        if depth == MAX_NESTING:
+            raise _too_deep()
+        items = value.values() if isinstance(value, dict) else value
+        own = len(value) if isinstance(value, dict) else 0
+        return own + sum(_count_members(item, depth + 1) for item in items)
+    if isinstance(value, int) and abs(value) > _MAX_ENVELOPE_INTEGER:
+        raise BadJson("an integer beyond 64 bits")
+    return 0
+
+
+def _has_float(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_float(member) for member in value.values())
+    if isinstance(value, list):
+        return any(_has_float(item) for item in value)
+    return isinstance(value, float)

@@ -1,0 +1,187 @@
+"""Names and IDs: strict grammars, parsed into values.
+
+Rules of the room: a name is an identity, kept byte for byte and never normalised;
+only DNS and certificate matching ignore case. A name that passed `parse` needs no
+second look anywhere else. Patterns name their digits, as Python's class for digits
+takes those of every script, and match the whole text.
+
+Specification: Appendices, "Server Name" and "Identifier Grammar".
+"""
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import NewType, Self
+
+from homeserver.protocol.errors import InvalidParam, quote
+
+KeyId = NewType("KeyId", str)
+"""A signing key's ID: `ed25519:` and a version, for example `ed25519:a_1`."""
+
+EventId = NewType("EventId", str)
+RoomId = NewType("RoomId", str)
+
+MAX_ID_BYTES = 255  # user, room and event IDs, sigil and domain included
+
+DEFAULT_PORT = 8448  # Server-server API, "Resolving server names"
+
+_PORT = re.compile(r"[0-9]{1,5}")
+_LABEL = re.compile(r"[0-9A-Za-z-]{1,63}")  # 63: a DNS label's limit, RFC 1035
+_KEY_ID = re.compile(r"ed25519:[a-zA-Z0-9_]+")
+_VERSION_12_ROOM_ID = re.compile(r"![A-Za-z0-9_-]{43}")
+
+# "Any valid Unicode scalar" but NUL and the colon: a surrogate alone is no scalar.
+_NOT_IN_ID = re.compile("[\0\ud800-\udfff]")
+
+# What libc's inet_aton reads as a number: a name that ends in such a label would
+# be connected to as an address ("127.1", "0x7f.1").
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerName:
+    """A server's name: a DNS name or an IP address, and an optional port.
+
+    Two names are the same server only if they are equal byte for byte: `a.org`,
+    `A.ORG` and `a.org:8448` are three servers.
+    """
+
+    name: str
+    """The whole name, as it is signed and compared."""
+
+    host: str = field(compare=False)
+    """The DNS name, or the IP address without brackets."""
+
+    port: int | None = field(compare=False)
+    """The port if the name has one."""
+
+    is_ip: bool = field(compare=False)
+    """Whether `host` is an IP address."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a server name, or raise `InvalidParam` with the rule it breaks."""
+        if len(text) > MAX_ID_BYTES or not text.isascii():
+            raise InvalidParam(
+                f"not a server name: {quote(text)} is longer than {MAX_ID_BYTES} "
+                "characters or not ASCII"
+            )
+        if text.startswith("["):
+            literal, bracket, rest = text[1:].partition("]")
+            if not bracket or (rest and not rest.startswith(":")):
+                raise InvalidParam(
+                    f"not a server name: {quote(text)} has no `]`, or something "
+                    "other than a port after it"
+                )
+            port = _parse_port(text, rest[1:]) if rest else None
+            return cls(text, _parse_ipv6(text, literal), port, is_ip=True)
+        host, colon, digits = text.partition(":")
+        port = _parse_port(text, digits) if colon else None
+        return cls(text, host, port, is_ip=_check_host(text, host))
+
+
+def _parse_port(name: str, digits: str) -> int:
+    if not _PORT.fullmatch(digits) or not 1 <= int(digits) <= 65535:
+        raise InvalidParam(
+            f"not a server name: the port of {quote(name)} is not 1 to 65535 "
+            "in up to five digits (an IPv6 address needs brackets)"
+        )
+    return int(digits)
+
+
+def _parse_ipv6(name: str, literal: str) -> str:
+    try:
+        address = IPv6Address(literal)
+    except ValueError:
+        address = None
+    if address is None or address.scope_id is not None:
+        raise InvalidParam(
+            f"not a server name: {quote(name)} has no IPv6 address in its brackets"
+        )
+    return address.compressed
+
+
+def _check_host(name: str, host: str) -> bool:
+    """Whether `host` is an IPv4 address; raise if it is no host at all."""
+    labels = host.split(".")
+    if _NUMERIC_LABEL.fullmatch(labels[-1]):
+        try:
+            IPv4Address(host)
+        except ValueError:
+            raise InvalidParam(
+                f"not a server name: {quote(name)} ends in a number but is not an "
+                "IPv4 address of four decimal parts"
+            ) from None
+        return True
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        raise InvalidParam(
+            f"not a server name: each label of {quote(name)} must be 1 to 63 "
+            "letters, digits and hyphens"
+        )
+    return False
+
+
+def parse_key_id(text: str) -> KeyId:
+    """Read the ID of an ed25519 key; `InvalidParam` for any other text."""
+    if not _KEY_ID.fullmatch(text):
+        raise InvalidParam(
+            f"not a key ID: {quote(text)} is not `ed25519:` and then letters, "
+            "digits and underscores"
+        )
+    return KeyId(text)
+
+
+@dataclass(frozen=True, slots=True)
+class UserId:
+    """A user's ID, `@localpart:server`."""
+
+    user_id: str
+    server_name: ServerName = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.user_id
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a user ID, historical localparts included (any text without a colon).
+
+        Raises `InvalidParam`.
+        """
+        return cls(text, _parse_domain("user ID", "@", text))
+
+
+def parse_room_id(text: str) -> RoomId:
+    """Read a room ID: `!opaque:server`, or room version 12's `!` and 43 characters.
+
+    Raises `InvalidParam`.
+    """
+    if not _VERSION_12_ROOM_ID.fullmatch(text):
+        _parse_domain("room ID", "!", text)
+    return RoomId(text)
+
+
+def parse_event_domain(text: str) -> ServerName:
+    """Read the server that an event ID of room versions 1 and 2 names.
+
+    Raises `InvalidParam`.
+    """
+    return _parse_domain("event ID", "$", text)
+
+
+def _parse_domain(kind: str, sigil: str, text: str) -> ServerName:
+    if _NOT_IN_ID.search(text):
+        raise InvalidParam(
+            f"not a {kind}: {quote(text)} has a NUL or a lone surrogate in it"
+        )
+    # The first colon ends the local part: local parts have none, domains may.
+    local, colon, domain = text.partition(":")
+    length = len(text.encode())
+    if not local.startswith(sigil) or not colon or length > MAX_ID_BYTES:
+        raise InvalidParam(
+            f"not a {kind}: {quote(text)} is not `{sigil}`, a local part, `:` and a "
+            f"server name in at most {MAX_ID_BYTES} bytes"
+        )
+    return ServerName.parse(domain)

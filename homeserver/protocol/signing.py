@@ -1,0 +1,142 @@
+"""Signing JSON objects, and verifying that a server signed one.
+
+Rules of the room: `verify` is cryptography over values that were parsed; what a peer
+put under `signatures` is read by `parse_signatures`, once. Only ed25519 exists: other
+algorithms are passed over, as the specification says.
+
+Specification: Appendices, "Signing JSON".
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import nacl.exceptions
+import nacl.signing
+
+from homeserver.protocol.canonical import (
+    Json,
+    as_object,
+    as_text,
+    decode_base64,
+    encode,
+    encode_base64,
+)
+from homeserver.protocol.errors import BadJson, InvalidParam, Unauthorized, quote
+from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+
+KEY_BYTES = 32  # RFC 8032: an ed25519 public key
+SIGNATURE_BYTES = 64  # RFC 8032: an ed25519 signature
+
+Signatures = Mapping[KeyId, bytes]
+"""One server's signatures of one object: {key ID: 64 bytes}."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyKey:
+    """The public half of a signing key."""
+
+    key_id: KeyId
+    key: bytes
+    """32 bytes."""
+
+    @classmethod
+    def parse(cls, key_id: KeyId, text: str) -> Self:
+        """Read a key from base64; `BadJson` if it is not one of 32 bytes."""
+        key = decode_base64(text)
+        if len(key) != KEY_BYTES:
+            raise BadJson(
+                f"key {key_id} has {len(key)} bytes; ed25519 keys have {KEY_BYTES}"
+            )
+        return cls(key_id, key)
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature` over `message` was made by this key."""
+        try:
+            nacl.signing.VerifyKey(self.key).verify(message, signature)
+        except (nacl.exceptions.BadSignatureError, nacl.exceptions.ValueError):
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that this server signs with."""
+
+    key_id: KeyId
+    key: nacl.signing.SigningKey = field(repr=False)
+
+    @property
+    def verify_key(self) -> VerifyKey:
+        """What others need to verify this key's signatures."""
+        return VerifyKey(self.key_id, bytes(self.key.verify_key))
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64 bytes of this key's signature over `message`."""
+        return self.key.sign(message).signature
+
+
+def signed_bytes(value: Json) -> bytes:
+    """The bytes that are signed: canonical JSON less `signatures` and `unsigned`."""
+    return encode(
+        {k: v for k, v in value.items() if k not in {"signatures", "unsigned"}}
+    )
+
+
+def sign(value: Json, server_name: ServerName, keys: Iterable[SigningKey]) -> Json:
+    """A copy of `value` with the signature of each key added to those it has.
+
+    Raises `BadJson` if `value` has a `signatures` member of another shape.
+    """
+    message = signed_bytes(value)
+    signatures = dict(as_object(value.get("signatures", {}), "`signatures`"))
+    own = as_object(signatures.get(server_name.name, {}), "`signatures` of one server")
+    signatures[server_name.name] = own | {
+        key.key_id: encode_base64(key.sign(message)) for key in keys
+    }
+    return {**value, "signatures": signatures}
+
+
+def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
+    """The ed25519 signatures that `value` has of `server_name`; empty if none.
+
+    Raises `BadJson` where `signatures` has another shape than the specification's.
+    """
+    signatures = as_object(value.get("signatures", {}), "`signatures`")
+    own = as_object(
+        signatures.get(server_name.name, {}), f"`signatures` of {server_name}"
+    )
+    found: dict[KeyId, bytes] = {}
+    for text, encoded in own.items():
+        try:
+            key_id = parse_key_id(text)
+        except InvalidParam:
+            continue  # another algorithm
+        signature = decode_base64(as_text(encoded, f"the signature by {key_id}"))
+        if len(signature) != SIGNATURE_BYTES:
+            raise BadJson(
+                f"the signature by {key_id} of {server_name} has {len(signature)} "
+                f"bytes; ed25519 signatures have {SIGNATURE_BYTES}"
+            )
+        found[key_id] = signature
+    return found
+
+
+def verify(
+    message: bytes, signatures: Signatures, keys: Mapping[KeyId, VerifyKey], what: str
+) -> frozenset[KeyId]:
+    """Verify every signature by a key in `keys`, and say which keys those were.
+
+    Signatures by other keys are passed over. `what` names the message in errors.
+    Raises `Unauthorized` if a signature does not verify, or if none is left.
+    """
+    known = frozenset(signatures.keys() & keys.keys())
+    if not known:
+        raise Unauthorized(
+            f"{what} is not signed by a known key: it has signatures by "
+            f"{quote(sorted(signatures))}, known are {quote(sorted(keys))}"
+        )
+    for key_id in sorted(known):
+        if not keys[key_id].verify(message, signatures[key_id]):
+            raise Unauthorized(f"signature does not verify: {key_id} over {what}")
+    return known

@@ -1,0 +1,436 @@
+"""Signatures, held against the specification's examples and against signedjson."""
+
+import copy
+import re
+from typing import cast
+
+import nacl.signing
+import pytest
+import signedjson.key
+import signedjson.sign
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homeserver.protocol.canonical import Json, decode_base64, encode_base64
+from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
+from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.signing import (
+    SigningKey,
+    VerifyKey,
+    parse_signatures,
+    sign,
+    signed_bytes,
+    verify,
+)
+
+# Appendices, "Cryptographic Test Vectors"; the public key was computed from the seed.
+SEED = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1"
+PUBLIC_KEY = "XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI"
+DOMAIN = ServerName.parse("domain")
+
+SIGNATURE_OF_EMPTY = (
+    "K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7"
+    "Xg4ahLwYGYZzuHGZKM5ZAQ"
+)
+SIGNATURE_OF_ONE_TWO = (
+    "KqmLSbO39/Bzb0QIYE82zqLwsA+PDzYIpIRA2sRQ4sL53+sN6/fpNSoqE7BP7vBZ"
+    "hG6kYdD13EIMJpvhJI+6Bw"
+)
+VECTORS: list[tuple[Json, str]] = [
+    ({}, SIGNATURE_OF_EMPTY),
+    ({"one": 1, "two": "Two"}, SIGNATURE_OF_ONE_TWO),
+]
+
+
+def signing_key(seed: bytes, key_id: str) -> SigningKey:
+    """The signing key that grows from 32 bytes."""
+    return SigningKey(parse_key_id(key_id), nacl.signing.SigningKey(seed))
+
+
+KEY = signing_key(decode_base64(SEED), "ed25519:1")
+OTHER_KEY = signing_key(bytes(32), "ed25519:2")
+
+
+def signature_texts(value: Json, server_name: str = "domain") -> dict[str, str]:
+    """The base64 signatures that an object has of one server."""
+    signatures = cast("dict[str, dict[str, str]]", value["signatures"])
+    return signatures[server_name]
+
+
+def test_public_key_vector() -> None:
+    """The public key that belongs to the specification's seed is the known one."""
+    assert encode_base64(KEY.verify_key.key) == PUBLIC_KEY
+    assert KEY.verify_key.key_id == "ed25519:1"
+
+
+@pytest.mark.parametrize(("value", "signature"), VECTORS)
+def test_sign_vector(value: Json, signature: str) -> None:
+    """An example of the specification gets the signature that is written there."""
+    assert sign(value, DOMAIN, [KEY]) == {
+        **value,
+        "signatures": {"domain": {"ed25519:1": signature}},
+    }
+
+
+@pytest.mark.parametrize(("value", "signature"), VECTORS)
+def test_verify_vector(value: Json, signature: str) -> None:
+    """The signature that is written in the specification verifies."""
+    signed: Json = {**value, "signatures": {"domain": {"ed25519:1": signature}}}
+    verified = verify(
+        signed_bytes(signed),
+        parse_signatures(signed, DOMAIN),
+        {KEY.key_id: VerifyKey.parse(KEY.key_id, PUBLIC_KEY)},
+        "the example",
+    )
+    assert verified == {"ed25519:1"}
+
+
+def test_signing_key_is_not_shown() -> None:
+    """The text of a signing key does not hold the key."""
+    assert repr(KEY) == "SigningKey(key_id='ed25519:1')"
+
+
+BAD_KEYS: list[tuple[str, str, str]] = [
+    ("31 bytes", encode_base64(bytes(31)), "key ed25519:1 has 31 bytes"),
+    ("33 bytes", encode_base64(bytes(33)), "key ed25519:1 has 33 bytes"),
+    ("empty", "", "key ed25519:1 has 0 bytes"),
+    ("not base64", "*" * 43, "not base64"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [row[1:] for row in BAD_KEYS],
+    ids=[row[0] for row in BAD_KEYS],
+)
+def test_bad_verify_key(text: str, message: str) -> None:
+    """A verify key that is not 32 bytes in base64 is refused."""
+    with pytest.raises(BadJson, match=message):
+        VerifyKey.parse(KEY.key_id, text)
+
+
+def test_signed_bytes() -> None:
+    """What is signed is canonical JSON without `signatures` and `unsigned`."""
+    value: Json = {"b": 1, "a": {"unsigned": 2}, "unsigned": {"c": 3}, "signatures": {}}
+    assert signed_bytes(value) == b'{"a":{"unsigned":2},"b":1}'
+
+
+def test_sign_keeps_the_signatures_there_are() -> None:
+    """Signatures of others, and of the same server's other keys, stay."""
+    signed = sign(
+        {"signatures": {"a.org": {"ed25519:x": "X"}, "domain": {"ed25519:y": "Y"}}},
+        DOMAIN,
+        [KEY],
+    )
+    assert signature_texts(signed, "a.org") == {"ed25519:x": "X"}
+    assert signature_texts(signed) == {
+        "ed25519:y": "Y",
+        "ed25519:1": SIGNATURE_OF_EMPTY,
+    }
+
+
+def test_sign_replaces_a_signature_by_the_same_key() -> None:
+    """A key has one signature of an object: the last."""
+    signed = sign({"signatures": {"domain": {"ed25519:1": "old"}}}, DOMAIN, [KEY])
+    assert signature_texts(signed) == {"ed25519:1": SIGNATURE_OF_EMPTY}
+
+
+def test_sign_with_several_keys() -> None:
+    """Each key signs the same bytes."""
+    signed = sign({}, DOMAIN, [KEY, OTHER_KEY])
+    assert signature_texts(signed) == {
+        "ed25519:1": SIGNATURE_OF_EMPTY,
+        "ed25519:2": encode_base64(OTHER_KEY.sign(b"{}")),
+    }
+
+
+def test_sign_keeps_unsigned_and_does_not_sign_it() -> None:
+    """What is `unsigned` stays, and the signature is the same as without it."""
+    signed = sign({"unsigned": {"age_ts": 1}}, DOMAIN, [KEY])
+    assert signed["unsigned"] == {"age_ts": 1}
+    assert signature_texts(signed) == {"ed25519:1": SIGNATURE_OF_EMPTY}
+
+
+def test_sign_does_not_modify_its_argument() -> None:
+    """The object that was given is the same after signing, at every depth."""
+    value: Json = {
+        "a": [1],
+        "signatures": {"a.org": {"ed25519:x": "X"}, "domain": {"ed25519:y": "Y"}},
+        "unsigned": {"age_ts": 1},
+    }
+    before = copy.deepcopy(value)
+    sign(value, DOMAIN, [KEY])
+    assert value == before
+
+
+BAD_SHAPES: list[tuple[str, object]] = [
+    ("list", []),
+    ("number", 5),
+    ("text", "domain"),
+    ("null", None),
+    ("server has a list", {"domain": []}),
+    ("server has a text", {"domain": "ed25519:1"}),
+    ("server has null", {"domain": None}),
+]
+
+
+@pytest.mark.parametrize(
+    "signatures", [row[1] for row in BAD_SHAPES], ids=[row[0] for row in BAD_SHAPES]
+)
+def test_sign_refuses_signatures_of_another_shape(signatures: object) -> None:
+    """An object whose `signatures` cannot be added to is not signed."""
+    with pytest.raises(BadJson, match=r"^`signatures`.* is not a JSON object$"):
+        sign({"signatures": signatures}, DOMAIN, [KEY])
+
+
+@pytest.mark.parametrize(
+    "signatures", [row[1] for row in BAD_SHAPES], ids=[row[0] for row in BAD_SHAPES]
+)
+def test_signatures_of_another_shape(signatures: object) -> None:
+    """An object whose `signatures` have another shape is refused."""
+    with pytest.raises(BadJson, match=r"^`signatures`.* is not a JSON object$"):
+        parse_signatures({"signatures": signatures}, DOMAIN)
+
+
+BAD_SIGNATURES: list[tuple[str, object, str]] = [
+    ("null", None, "the signature by ed25519:1 is not a string"),
+    ("number", 5, "the signature by ed25519:1 is not a string"),
+    ("object", {}, "the signature by ed25519:1 is not a string"),
+    ("not base64", "*" * 86, "not base64: "),
+    ("empty", "", "the signature by ed25519:1 of domain has 0 bytes"),
+    (
+        "63 bytes",
+        encode_base64(bytes(63)),
+        "the signature by ed25519:1 of domain has 63 bytes",
+    ),
+    (
+        "65 bytes",
+        encode_base64(bytes(65)),
+        "the signature by ed25519:1 of domain has 65 bytes",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [row[1:] for row in BAD_SIGNATURES],
+    ids=[row[0] for row in BAD_SIGNATURES],
+)
+def test_bad_signature(signature: object, message: str) -> None:
+    """A signature that is not 64 bytes in base64 is refused, and says by which key."""
+    value: Json = {"signatures": {"domain": {"ed25519:1": signature}}}
+    with pytest.raises(BadJson, match=f"^{re.escape(message)}"):
+        parse_signatures(value, DOMAIN)
+
+
+NO_SIGNATURES: list[tuple[str, Json]] = [
+    ("none at all", {}),
+    ("of nobody", {"signatures": {}}),
+    ("of the server, none", {"signatures": {"domain": {}}}),
+    ("of another server", {"signatures": {"a.org": {"ed25519:1": SIGNATURE_OF_EMPTY}}}),
+    ("of the server in upper case", {"signatures": {"DOMAIN": {"ed25519:1": "A"}}}),
+    ("another algorithm", {"signatures": {"domain": {"rsa:1": "A"}}}),
+    ("another algorithm's shape", {"signatures": {"domain": {"rsa:1": [{}]}}}),
+    ("no key ID", {"signatures": {"domain": {"": None}}}),
+]
+
+
+@pytest.mark.parametrize(
+    "value", [row[1] for row in NO_SIGNATURES], ids=[row[0] for row in NO_SIGNATURES]
+)
+def test_no_signature(value: Json) -> None:
+    """Signatures of other servers and by other algorithms are passed over."""
+    assert parse_signatures(value, DOMAIN) == {}
+
+
+def test_other_servers_signatures_are_not_looked_at() -> None:
+    """What stands under another server's name cannot spoil a server's signature."""
+    value: Json = {
+        "signatures": {
+            "a.org": 5,
+            "domain": {"ed25519:1": SIGNATURE_OF_EMPTY, "rsa:1": 5},
+        }
+    }
+    assert parse_signatures(value, DOMAIN) == {
+        "ed25519:1": decode_base64(SIGNATURE_OF_EMPTY)
+    }
+
+
+def test_padded_signature() -> None:
+    """A signature in padded base64 is the same signature."""
+    value: Json = {"signatures": {"domain": {"ed25519:1": SIGNATURE_OF_EMPTY + "=="}}}
+    assert parse_signatures(value, DOMAIN) == {
+        KEY.key_id: decode_base64(SIGNATURE_OF_EMPTY)
+    }
+
+
+def keys(*several: SigningKey) -> dict[KeyId, VerifyKey]:
+    """The verify keys of signing keys, by their ID."""
+    return {key.key_id: key.verify_key for key in several}
+
+
+def test_verify_passes_over_signatures_by_unknown_keys() -> None:
+    """A signature by a key that is not given is not judged, and not reported."""
+    signatures = {KEY.key_id: KEY.sign(b"a"), OTHER_KEY.key_id: bytes(64)}
+    assert verify(b"a", signatures, keys(KEY), "a") == {"ed25519:1"}
+
+
+def test_verify_passes_over_keys_without_a_signature() -> None:
+    """Not every key that is given needs to have signed."""
+    signatures = {KEY.key_id: KEY.sign(b"a")}
+    assert verify(b"a", signatures, keys(KEY, OTHER_KEY), "a") == {"ed25519:1"}
+
+
+def test_verify_reports_every_key() -> None:
+    """All keys whose signature was verified are reported."""
+    signatures = {key.key_id: key.sign(b"a") for key in (KEY, OTHER_KEY)}
+    assert verify(b"a", signatures, keys(KEY, OTHER_KEY), "a") == {
+        "ed25519:1",
+        "ed25519:2",
+    }
+
+
+def test_verify_needs_a_known_key() -> None:
+    """Without a signature by a known key nothing is proven, and both sides are told."""
+    with pytest.raises(Unauthorized) as refusal:
+        verify(b"a", {KEY.key_id: KEY.sign(b"a")}, keys(OTHER_KEY), "the request")
+    assert str(refusal.value) == (
+        "the request is not signed by a known key: it has signatures by "
+        "['ed25519:1'], known are ['ed25519:2']"
+    )
+
+
+@pytest.mark.parametrize("known", [{}, keys(KEY)])
+def test_verify_needs_a_signature(known: dict[KeyId, VerifyKey]) -> None:
+    """What has no signature does not verify, whichever keys are known."""
+    with pytest.raises(Unauthorized, match="not signed by a known key"):
+        verify(b"a", {}, known, "the request")
+
+
+def test_one_bad_signature_spoils_the_good_ones() -> None:
+    """Every signature by a known key must verify, not any."""
+    signatures = {KEY.key_id: KEY.sign(b"a"), OTHER_KEY.key_id: OTHER_KEY.sign(b"b")}
+    with pytest.raises(
+        Unauthorized, match=r"^signature does not verify: ed25519:2 over the request$"
+    ):
+        verify(b"a", signatures, keys(KEY, OTHER_KEY), "the request")
+
+
+def test_signature_of_another_length_does_not_verify() -> None:
+    """A key answers no to a signature that is too short or too long."""
+    signature = KEY.sign(b"a")
+    assert not KEY.verify_key.verify(b"a", signature[:-1])
+    assert not KEY.verify_key.verify(b"a", signature + b"\0")
+
+
+def test_key_that_is_no_point_verifies_nothing() -> None:
+    """A key that anyone can forge signatures for answers no to the forged one."""
+    assert not VerifyKey(KEY.key_id, bytes(32)).verify(b"a", bytes(64))
+
+
+SEEDS = st.binary(min_size=32, max_size=32)
+MESSAGES = st.binary(min_size=1, max_size=200)
+
+
+@given(SEEDS, MESSAGES)
+def test_what_was_signed_verifies(seed: bytes, message: bytes) -> None:
+    """A signature verifies with the key that made it, over what it was made over."""
+    key = signing_key(seed, "ed25519:1")
+    signatures = {key.key_id: key.sign(message)}
+    assert verify(message, signatures, keys(key), "the message") == {"ed25519:1"}
+
+
+@given(MESSAGES, st.data())
+def test_changed_message_does_not_verify(message: bytes, data: st.DataObject) -> None:
+    """A message with any one bit changed does not verify."""
+    changed = with_one_bit_changed(message, data)
+    assert not KEY.verify_key.verify(changed, KEY.sign(message))
+
+
+@given(MESSAGES, st.data())
+def test_changed_signature_does_not_verify(message: bytes, data: st.DataObject) -> None:
+    """A signature with any one bit changed does not verify."""
+    changed = with_one_bit_changed(KEY.sign(message), data)
+    assert not KEY.verify_key.verify(message, changed)
+
+
+@given(MESSAGES, st.data())
+def test_changed_key_does_not_verify(message: bytes, data: st.DataObject) -> None:
+    """A key with any one bit changed verifies no signature of the first key."""
+    changed = VerifyKey(KEY.key_id, with_one_bit_changed(KEY.verify_key.key, data))
+    assert not changed.verify(message, KEY.sign(message))
+
+
+def with_one_bit_changed(value: bytes, data: st.DataObject) -> bytes:
+    """Bytes of the same length that differ in one bit."""
+    bit = data.draw(st.integers(0, 8 * len(value) - 1), "changed bit")
+    changed = int.from_bytes(value) ^ 1 << bit
+    return changed.to_bytes(len(value))
+
+
+VALUES: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers(-(2**53) + 1, 2**53 - 1),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+OBJECTS = st.builds(
+    lambda members, unsigned: {**members, **unsigned},
+    st.dictionaries(
+        st.text().filter(lambda key: key not in {"signatures", "unsigned"}),
+        VALUES,
+        max_size=4,
+    ),
+    st.just({}) | st.builds(lambda value: {"unsigned": value}, VALUES),
+)
+VERSIONS = st.from_regex(r"[a-zA-Z0-9_]{1,10}", fullmatch=True)
+
+
+@given(OBJECTS, SEEDS, VERSIONS)
+def test_signedjson_verifies_what_we_sign(
+    value: Json, seed: bytes, version: str
+) -> None:
+    """The reference implementation verifies our signature."""
+    key = signing_key(seed, f"ed25519:{version}")
+    signed = sign(value, DOMAIN, [key])
+    signedjson.sign.verify_signed_json(
+        signed,
+        "domain",
+        signedjson.key.decode_verify_key_bytes(key.key_id, key.verify_key.key),
+    )
+
+
+@given(OBJECTS, SEEDS, VERSIONS)
+def test_we_verify_what_signedjson_signs(
+    value: Json, seed: bytes, version: str
+) -> None:
+    """We verify the reference implementation's signature, which is also ours."""
+    key = signing_key(seed, f"ed25519:{version}")
+    theirs = signedjson.key.decode_signing_key_base64(
+        "ed25519", version, encode_base64(seed)
+    )
+    signed: Json = signedjson.sign.sign_json(copy.deepcopy(value), "domain", theirs)
+    verified = verify(
+        signed_bytes(signed), parse_signatures(signed, DOMAIN), keys(key), "the object"
+    )
+    assert verified == {key.key_id}
+    # signedjson takes an `unsigned` of null for none; it is not signed in any case.
+    assert signature_texts(signed) == signature_texts(sign(value, DOMAIN, [key]))
+
+
+SIGNATURE_TEXTS = VALUES | st.sampled_from([SIGNATURE_OF_EMPTY, "", "*", "AAAA"])
+KEY_IDS = st.sampled_from(["ed25519:1", "ed25519:2", "rsa:1", "ed25519:", ""])
+SIGNATURES = VALUES | st.dictionaries(
+    st.sampled_from(["domain", "a.org"]),
+    VALUES | st.dictionaries(KEY_IDS, SIGNATURE_TEXTS),
+)
+
+
+@given(SIGNATURES)
+def test_nothing_but_a_protocol_error_is_raised(signatures: object) -> None:
+    """Whatever stands under `signatures` is read or refused, never stumbled over."""
+    try:
+        found = parse_signatures({"signatures": signatures}, DOMAIN)
+    except ProtocolError:
+        return
+    assert set(found) <= {"ed25519:1", "ed25519:2"}
+    assert set(found.values()) <= {decode_base64(SIGNATURE_OF_EMPTY)}
