@@ -1,0 +1,80 @@
+"""What an error tells: a status, an errcode, and never the peer's raw text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homeserver.protocol import errors
+
+# Server-server API, "Errors"; the errcodes of X-Matrix are those that servers send.
+STATUSES: list[tuple[type[errors.ProtocolError], int, str]] = [
+    (errors.ProtocolError, 400, "M_UNKNOWN"),
+    (errors.NotJson, 400, "M_NOT_JSON"),
+    (errors.BadJson, 400, "M_BAD_JSON"),
+    (errors.InvalidParam, 400, "M_INVALID_PARAM"),
+    (errors.BadAuthorization, 400, "M_UNAUTHORIZED"),
+    (errors.Unauthorized, 401, "M_UNAUTHORIZED"),
+    (errors.Forbidden, 403, "M_FORBIDDEN"),
+    (errors.NotFound, 404, "M_NOT_FOUND"),
+    (errors.Unrecognized, 404, "M_UNRECOGNIZED"),
+    (errors.MethodNotAllowed, 405, "M_UNRECOGNIZED"),
+    (errors.TooLarge, 413, "M_TOO_LARGE"),
+    (errors.LimitExceeded, 429, "M_LIMIT_EXCEEDED"),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "errcode"), STATUSES)
+def test_status_and_errcode(
+    error: type[errors.ProtocolError], status: int, errcode: str
+) -> None:
+    """Each kind of error has the status and the errcode of the specification."""
+    assert (error.status, error.errcode) == (status, errcode)
+
+
+def test_table_is_complete() -> None:
+    """No kind of error is without a line in the table above."""
+    kinds = {errors.ProtocolError, *errors.ProtocolError.__subclasses__()}
+    assert kinds == {error for error, _, _ in STATUSES}
+
+
+def test_message_is_the_text_of_the_error() -> None:
+    """The text of an error is the sentence it was raised with, and no more."""
+    assert str(errors.BadJson("`pdus` is not a list")) == "`pdus` is not a list"
+
+
+QUOTED: list[tuple[str, object, str]] = [
+    ("text", "a.org", "'a.org'"),
+    ("bytes", b"a.org", "b'a.org'"),
+    ("nothing", None, "None"),
+    ("number", 5, "5"),
+    ("list", ["ed25519:1"], "['ed25519:1']"),
+    ("line break", "a\nb", r"'a\nb'"),
+    ("terminal escape", "\x1b[31m", r"'\x1b[31m'"),
+    ("lone surrogate", "\ud800", r"'\ud800'"),
+    ("78 characters", "a" * 78, f"'{'a' * 78}'"),
+    ("79 characters", "a" * 79, f"'{'a' * 76}..."),
+    ("a megabyte", "a" * 1_000_000, f"'{'a' * 76}..."),
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [row[1:] for row in QUOTED],
+    ids=[row[0] for row in QUOTED],
+)
+def test_quote(value: object, expected: str) -> None:
+    """A quoted value is escaped, and is shortened beyond 80 characters."""
+    assert errors.quote(value) == expected
+
+
+@given(
+    st.text(st.characters())
+    | st.text(st.characters(), min_size=70, max_size=120)
+    | st.binary(max_size=120)
+    | st.lists(st.text(st.characters()))
+)
+def test_quote_is_short_and_printable(value: object) -> None:
+    """Whatever the peer sent, its quotation fits on a line and needs no escaping."""
+    quoted = errors.quote(value)
+    assert len(quoted) <= 80
+    assert quoted.isprintable()
