@@ -1,0 +1,162 @@
+"""One federation request as the thing that is signed: build, sign, read, verify.
+
+Rules of the room: `uri` is the request target exactly as it is on the wire, never
+rebuilt from decoded parts. Origin and destination are server names as they were
+before delegation. The signature covers method, target, both names and the body; it
+does *not* cover the headers, and nothing in it is a nonce or a time.
+
+Specification: Server-server API, "Request Authentication".
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from homeserver.protocol.canonical import Json, decode_base64, encode, encode_base64
+from homeserver.protocol.errors import (
+    BadAuthorization,
+    ProtocolError,
+    Unauthorized,
+    quote,
+)
+from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.signing import SIGNATURE_BYTES, SigningKey, VerifyKey
+
+MAX_HEADER_LENGTH = 2048  # two server names, a key ID and a signature take 700
+
+# ASCII, because Python's folding takes a dotless i (U+0131) for an i.
+_SCHEME = re.compile(r"X-Matrix +", re.IGNORECASE | re.ASCII)
+
+# RFC 9110 token or quoted-string. Unquoted values may hold a colon as well: peers
+# have always sent `origin=host:8448` so.
+_PARAMETER = re.compile(
+    r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=
+        (?: "( (?: [^"\\] | \\. )*+ )"
+          | ( [!#$%&'*+.^_`|~0-9A-Za-z:-]+ ) )
+        """,
+    re.VERBOSE | re.DOTALL,
+)
+_SEPARATOR = re.compile(r"[ \t]*,[ \t]*")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What one X-Matrix header claims; nothing in it is proven yet."""
+
+    origin: ServerName
+    destination: ServerName | None
+    """None where a peer of before v1.3 of the specification left it out."""
+
+    key_id: KeyId
+    signature: bytes
+    """64 bytes."""
+
+    @classmethod
+    def parse(cls, header: str) -> "Authorization":
+        """Read the value of an `Authorization` header.
+
+        Raises `BadAuthorization`, which says what is wrong with it.
+        """
+        parameters = _parse_parameters(header)
+        missing = [n for n in ("origin", "key", "sig") if n not in parameters]
+        if missing:
+            raise BadAuthorization(f"the X-Matrix header has no {', '.join(missing)}")
+        try:
+            origin = ServerName.parse(parameters["origin"])
+            destination = None
+            if "destination" in parameters:
+                destination = ServerName.parse(parameters["destination"])
+            key_id = parse_key_id(parameters["key"])
+            signature = decode_base64(parameters["sig"])
+        except ProtocolError as error:
+            raise BadAuthorization(f"in the X-Matrix header: {error}") from None
+        if len(signature) != SIGNATURE_BYTES:
+            raise BadAuthorization(
+                f"the X-Matrix header's sig has {len(signature)} bytes; ed25519 "
+                f"signatures have {SIGNATURE_BYTES}"
+            )
+        return cls(origin, destination, key_id, signature)
+
+    def __str__(self) -> str:
+        """The header's value, in the one form that every peer understands."""
+        parameters = [("origin", self.origin.name)]
+        if self.destination is not None:
+            parameters.append(("destination", self.destination.name))
+        parameters += [("key", self.key_id), ("sig", encode_base64(self.signature))]
+        return "X-Matrix " + ",".join(f'{n}="{value}"' for n, value in parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class FederationRequest:
+    """One request, for signing and for checking alike."""
+
+    method: str
+    uri: str
+    """From `/_matrix` on, with the query and every percent-escape."""
+
+    origin: ServerName
+    destination: ServerName
+    content: Json | None = None
+    """The body; None if there is none, which is not the same as `{}`."""
+
+    def sign(self, keys: Iterable[SigningKey]) -> list[Authorization]:
+        """One authorization for each key; each goes in a header of its own."""
+        message = self.signed_bytes()
+        return [
+            Authorization(self.origin, self.destination, key.key_id, key.sign(message))
+            for key in keys
+        ]
+
+    def verify(self, authorization: Authorization, key: VerifyKey) -> None:
+        """Raise `Unauthorized` unless `key` made this signature of this request."""
+        if not key.verify(self.signed_bytes(), authorization.signature):
+            raise Unauthorized(
+                f"signature does not verify: {authorization.key_id} of {self.origin} "
+                f"over {self.method} {quote(self.uri)} to {self.destination}, "
+                "with the body as received"
+            )
+
+    def signed_bytes(self) -> bytes:
+        """Canonical JSON of the object that the specification has servers sign."""
+        signed: Json = {
+            "method": self.method,
+            "uri": self.uri,
+            "origin": self.origin.name,
+            "destination": self.destination.name,
+        }
+        if self.content is not None:
+            signed["content"] = self.content
+        return encode(signed)
+
+
+def _parse_parameters(header: str) -> dict[str, str]:
+    scheme = _SCHEME.match(header)
+    if scheme is None or len(header) > MAX_HEADER_LENGTH:
+        raise BadAuthorization(
+            f"the Authorization header is not X-Matrix, or longer than "
+            f"{MAX_HEADER_LENGTH} characters: {quote(header)}"
+        )
+    text = header[scheme.end() :].rstrip(" \t")
+    parameters: dict[str, str] = {}
+    position = 0
+    while True:
+        parameter = _PARAMETER.match(text, position)
+        if parameter is None:
+            raise BadAuthorization(
+                f"the X-Matrix header is not a list of name=value at "
+                f"{quote(text[position : position + 40])}"
+            )
+        name, quoted, token = parameter.groups()
+        name = name.lower()
+        if name in parameters:
+            raise BadAuthorization(f"the X-Matrix header has {quote(name)} twice")
+        parameters[name] = token if quoted is None else _ESCAPE.sub(r"\1", quoted)
+        if parameter.end() == len(text):
+            return parameters
+        separator = _SEPARATOR.match(text, parameter.end())
+        if separator is None:
+            raise BadAuthorization(
+                f"the X-Matrix header has no comma after {quote(name)}"
+            )
+        position = separator.end()

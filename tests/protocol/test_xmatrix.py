@@ -1,0 +1,524 @@
+"""Which X-Matrix headers are read, and which requests their signatures prove."""
+
+from dataclasses import replace
+
+import nacl.signing
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from homeserver.protocol.canonical import Json, decode_base64
+from homeserver.protocol.errors import BadAuthorization, ProtocolError, Unauthorized
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.xmatrix import (
+    MAX_HEADER_LENGTH,
+    Authorization,
+    FederationRequest,
+)
+
+# The seed of the specification's own test vectors.
+SEED = decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1")
+KEY = SigningKey(KeyId("ed25519:1"), nacl.signing.SigningKey(SEED))
+OTHER_KEY = SigningKey(KeyId("ed25519:2"), nacl.signing.SigningKey(bytes(32)))
+
+ORIGIN = ServerName.parse("domain")
+DESTINATION = ServerName.parse("other.example")
+
+V1 = "/_matrix/federation/v1"
+
+TRANSACTION: Json = {
+    "edus": [],
+    "origin": "domain",
+    "origin_server_ts": 1000000,
+    "pdus": [],
+}
+
+
+def request(
+    method: str = "PUT", uri: str = f"{V1}/send/1", content: Json | None = None
+) -> FederationRequest:
+    """A request from ORIGIN to DESTINATION."""
+    return FederationRequest(method, uri, ORIGIN, DESTINATION, content)
+
+
+VECTORS: list[tuple[str, FederationRequest, str]] = [
+    (
+        "get",
+        request("GET", f"{V1}/version"),
+        (
+            "C+tYWIqi61/z1AJS4IOkROoHm1CPClHdT12E2otPqHnqBr2Ll2VzaAVyDLpADSvFEZtFZwM3JaM2"
+            "YgueVeSACQ"
+        ),
+    ),
+    (
+        "query with percent-escapes",
+        request("GET", f"{V1}/query/profile?user_id=%40a%3Aother.example"),
+        (
+            "7TfLy3Ovbvlcvvxx6j86pviDo8aqX7kgs6JJamaZDvK/doYKT7usHr0aQBNSPPcdHf6L/nay7Z+5"
+            "w2usVmwcCA"
+        ),
+    ),
+    (
+        "body",
+        request("PUT", f"{V1}/send/1", TRANSACTION),
+        (
+            "HV6LNroTIEQdt0BdXlE+cZnn+spOAwg8vhgdIN5bcQUo8l59+2T4Q2xn2NsJG271qvBO+RuoP6bo"
+            "4nsAFRMyBg"
+        ),
+    ),
+    (
+        "empty body",
+        request("POST", f"{V1}/get_missing_events/!x:domain", {}),
+        (
+            "l41kKIHSrKlR4fqq4DgBtDCUJMKLCkLxnb+RNvvAyf+1iukosi4DBfOy5Z5rxr30Ct+dgAj3V6kg"
+            "ItMROiFPAg"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("signed", "sig"), [row[1:] for row in VECTORS], ids=[row[0] for row in VECTORS]
+)
+def test_sign_gives_the_vector(signed: FederationRequest, sig: str) -> None:
+    """Signing a request gives the signature of the test vector."""
+    (authorization,) = signed.sign([KEY])
+    assert str(authorization) == (
+        'X-Matrix origin="domain",destination="other.example",'
+        f'key="ed25519:1",sig="{sig}"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("signed", "sig"), [row[1:] for row in VECTORS], ids=[row[0] for row in VECTORS]
+)
+def test_verify_accepts_the_vector(signed: FederationRequest, sig: str) -> None:
+    """A test vector's signature, read from a header, verifies."""
+    header = f'X-Matrix origin=domain,key=ed25519:1,sig="{sig}"'
+    signed.verify(Authorization.parse(header), KEY.verify_key)
+
+
+def test_sign_gives_one_authorization_for_each_key() -> None:
+    """A request signed with two keys has two authorizations that both verify."""
+    first, second = request().sign([KEY, OTHER_KEY])
+    assert [first.key_id, second.key_id] == ["ed25519:1", "ed25519:2"]
+    request().verify(first, KEY.verify_key)
+    request().verify(second, OTHER_KEY.verify_key)
+
+
+def test_signed_bytes_are_canonical_json() -> None:
+    """What is signed is the canonical JSON of the specification's object."""
+    assert request(content={"b": 1, "a": "é"}).signed_bytes() == (
+        '{"content":{"a":"é","b":1},"destination":"other.example","method":"PUT",'
+        '"origin":"domain","uri":"/_matrix/federation/v1/send/1"}'.encode()
+    )
+
+
+def test_signed_bytes_leave_out_an_absent_body() -> None:
+    """A request without a body is signed without the member `content`."""
+    assert request("GET").signed_bytes() == (
+        b'{"destination":"other.example","method":"GET","origin":"domain",'
+        b'"uri":"/_matrix/federation/v1/send/1"}'
+    )
+
+
+TEXT = "one two three"
+SIGNED = request(content={"a": TEXT})
+(AUTHORIZATION,) = SIGNED.sign([KEY])
+
+CHANGED: list[tuple[str, FederationRequest]] = [
+    ("method", replace(SIGNED, method="POST")),
+    ("uri", replace(SIGNED, uri=f"{V1}/send/2")),
+    ("query", replace(SIGNED, uri=f"{V1}/send/1?")),
+    ("origin", replace(SIGNED, origin=DESTINATION)),
+    ("destination", replace(SIGNED, destination=ORIGIN)),
+    ("body", replace(SIGNED, content={"a": 2})),
+    ("empty body", replace(SIGNED, content={})),
+    ("no body", replace(SIGNED, content=None)),
+]
+
+
+@pytest.mark.parametrize(
+    "changed", [row[1] for row in CHANGED], ids=[row[0] for row in CHANGED]
+)
+def test_verify_refuses_a_changed_request(changed: FederationRequest) -> None:
+    """A signature of another request is refused with 401."""
+    with pytest.raises(Unauthorized, match="signature does not verify: ed25519:1 of"):
+        changed.verify(AUTHORIZATION, KEY.verify_key)
+
+
+def test_verify_refuses_another_key() -> None:
+    """A signature by another key than the given one is refused."""
+    with pytest.raises(Unauthorized):
+        SIGNED.verify(AUTHORIZATION, OTHER_KEY.verify_key)
+
+
+def test_verify_tells_an_absent_body_from_an_empty_one() -> None:
+    """The signature of a request without a body is none of one with `{}`."""
+    (authorization,) = request().sign([KEY])
+    with pytest.raises(Unauthorized):
+        request(content={}).verify(authorization, KEY.verify_key)
+
+
+contents = st.none() | st.dictionaries(
+    st.text(max_size=5), st.text(max_size=5) | st.integers(-9, 9), max_size=3
+)
+requests = st.builds(
+    request,
+    st.sampled_from(["GET", "POST", "PUT"]),
+    st.text(st.characters(codec="ascii"), max_size=20),
+    contents,
+)
+
+
+@given(signed=requests)
+@settings(deadline=None)
+def test_what_was_signed_verifies(signed: FederationRequest) -> None:
+    """A request verifies by the header that signing it gave."""
+    (authorization,) = signed.sign([KEY])
+    signed.verify(Authorization.parse(str(authorization)), KEY.verify_key)
+
+
+@given(signed=requests, received=requests)
+@settings(deadline=None)
+def test_what_was_not_signed_never_verifies(
+    signed: FederationRequest, received: FederationRequest
+) -> None:
+    """No request verifies by the signature of a different one."""
+    assume(signed != received)
+    (authorization,) = signed.sign([KEY])
+    with pytest.raises(Unauthorized):
+        received.verify(authorization, KEY.verify_key)
+
+
+def changed(text: str, index: int, character: str) -> str:
+    """`text` with another character somewhere."""
+    index %= len(text)
+    assume(text[index] != character)
+    return text[:index] + character + text[index + 1 :]
+
+
+characters = st.characters(codec="ascii", exclude_categories=["Cc"])
+
+
+@given(index=st.integers(0), character=characters)
+@settings(deadline=None)
+def test_a_changed_byte_of_the_uri_never_verifies(index: int, character: str) -> None:
+    """No byte of the request target can be another one."""
+    received = replace(SIGNED, uri=changed(SIGNED.uri, index, character))
+    with pytest.raises(Unauthorized):
+        received.verify(AUTHORIZATION, KEY.verify_key)
+
+
+@given(index=st.integers(0), character=characters)
+@settings(deadline=None)
+def test_a_changed_byte_of_the_body_never_verifies(index: int, character: str) -> None:
+    """No byte of the body's text can be another one."""
+    received = replace(SIGNED, content={"a": changed(TEXT, index, character)})
+    with pytest.raises(Unauthorized):
+        received.verify(AUTHORIZATION, KEY.verify_key)
+
+
+@given(bit=st.integers(0, 64 * 8 - 1))
+@settings(deadline=None)
+def test_a_changed_bit_of_the_signature_never_verifies(bit: int) -> None:
+    """No bit of a signature can be another one."""
+    number = int.from_bytes(AUTHORIZATION.signature, "big") ^ 1 << bit
+    forged = Authorization(ORIGIN, DESTINATION, KEY.key_id, number.to_bytes(64, "big"))
+    with pytest.raises(Unauthorized):
+        SIGNED.verify(forged, KEY.verify_key)
+
+
+# 64 zero bytes are written as 86 times `A`, which is a token and needs no quotes.
+SIG = "A" * 86
+FULL = f'origin="a.org",key="ed25519:1",sig="{SIG}"'
+
+
+def authorization(
+    origin: str = "a.org", destination: str | None = None, signature: bytes = bytes(64)
+) -> Authorization:
+    """What a header with the key `ed25519:1` says."""
+    return Authorization(
+        ServerName.parse(origin),
+        None if destination is None else ServerName.parse(destination),
+        KeyId("ed25519:1"),
+        signature,
+    )
+
+
+GOOD_HEADERS: list[tuple[str, str, Authorization]] = [
+    ("quoted", f"X-Matrix {FULL}", authorization()),
+    ("unquoted", f"X-Matrix origin=a.org,key=ed25519:1,sig={SIG}", authorization()),
+    (
+        "quoted and unquoted",
+        f'X-Matrix origin=a.org,key="ed25519:1",sig="{SIG}"',
+        authorization(),
+    ),
+    (
+        "unquoted colon",
+        f"X-Matrix origin=a.org:8448,key=ed25519:1,sig={SIG}",
+        authorization("a.org:8448"),
+    ),
+    (
+        "sig with slashes",
+        f'X-Matrix origin=a.org,key=ed25519:1,sig="{"/" * 85}w"',
+        authorization(signature=b"\xff" * 64),
+    ),
+    (
+        "padded sig",
+        f'X-Matrix origin=a.org,key=ed25519:1,sig="{SIG}=="',
+        authorization(),
+    ),
+    (
+        "spaces, tabs, case, unknown name",
+        f'X-Matrix  ORIGIN="a.org" ,\tKey="ed25519:1", Sig="{SIG}",x="y"',
+        authorization(),
+    ),
+    ("lower-case scheme", f"x-matrix {FULL}", authorization()),
+    ("many spaces after the scheme", f"X-Matrix     {FULL}", authorization()),
+    ("blanks at the end", f"X-Matrix {FULL} \t", authorization()),
+    (
+        "tabs on both sides of a comma",
+        f"X-Matrix origin=a.org\t\t,\t \tkey=ed25519:1 , sig={SIG}",
+        authorization(),
+    ),
+    (
+        "other order",
+        f"X-Matrix sig={SIG},destination=b.org,key=ed25519:1,origin=a.org",
+        authorization(destination="b.org"),
+    ),
+    (
+        "escaped dot",
+        rf'X-Matrix origin="a\.org",key="ed25519:1",sig="{SIG}"',
+        authorization(),
+    ),
+    (
+        "every character escaped",
+        rf'X-Matrix origin="\a\.\o\r\g",key="ed25519:1",sig="{SIG}"',
+        authorization(),
+    ),
+    (
+        "comma, quote and equals sign in a quoted string",
+        rf'X-Matrix x="a,\"b\"=c\\",{FULL}',
+        authorization(),
+    ),
+    ("empty quoted string", f'X-Matrix x="",{FULL}', authorization()),
+    ("every token character", f"X-Matrix !#$%&'*+.^_`|~-9=!#$,{FULL}", authorization()),
+    (
+        "IPv6",
+        f'X-Matrix origin="[::1]:8448",key="ed25519:1",sig="{SIG}"',
+        authorization("[::1]:8448"),
+    ),
+    (
+        "destination",
+        f'X-Matrix origin="a.org",destination="b.org:1",key="ed25519:1",sig="{SIG}"',
+        authorization(destination="b.org:1"),
+    ),
+    (
+        "longest",
+        f'X-Matrix {FULL},x="'.ljust(MAX_HEADER_LENGTH - 1, "x") + '"',
+        authorization(),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [row[1:] for row in GOOD_HEADERS],
+    ids=[row[0] for row in GOOD_HEADERS],
+)
+def test_parse(header: str, expected: Authorization) -> None:
+    """A header is read in every form that the grammar allows."""
+    assert Authorization.parse(header) == expected
+
+
+BAD_HEADERS: list[tuple[str, str, str]] = [
+    ("empty", "", "is not X-Matrix"),
+    ("scheme alone", "X-Matrix", "is not X-Matrix"),
+    ("scheme and a space", "X-Matrix ", "is not a list of name=value"),
+    ("scheme and a tab", f"X-Matrix\t{FULL}", "is not X-Matrix"),
+    ("no space after the scheme", f"X-Matrix{FULL}", "is not X-Matrix"),
+    ("space before the scheme", f" X-Matrix {FULL}", "is not X-Matrix"),
+    ("other scheme", "Bearer abc", "is not X-Matrix"),
+    ("longer scheme", f"X-Matrixx {FULL}", "is not X-Matrix"),
+    ("dotless i in the scheme", f"X-Matr\u0131x {FULL}", "is not X-Matrix"),
+    (
+        "too long",
+        f'X-Matrix {FULL},x="'.ljust(MAX_HEADER_LENGTH, "x") + '"',
+        "longer than 2048",
+    ),
+    ("no origin", f"X-Matrix key=ed25519:1,sig={SIG}", "has no origin$"),
+    ("no key", f"X-Matrix origin=a.org,sig={SIG}", "has no key$"),
+    ("no sig", "X-Matrix origin=a.org,key=ed25519:1", "has no sig$"),
+    ("only unknown names", "X-Matrix x=y", "has no origin, key, sig$"),
+    (
+        "signature for sig",
+        f"X-Matrix origin=a.org,key=ed25519:1,signature={SIG}",
+        "has no sig$",
+    ),
+    ("origin twice", f"X-Matrix origin=a.org,{FULL}", "has 'origin' twice"),
+    ("origin twice, other case", f"X-Matrix {FULL},ORIGIN=b.org", "'origin' twice"),
+    ("unknown name twice", f"X-Matrix x=1,x=1,{FULL}", "has 'x' twice"),
+    ("unterminated quote", f'X-Matrix {FULL},x="y', "is not a list of name=value"),
+    ("quote ends escaped", rf'X-Matrix {FULL},x="\"', "is not a list of name=value"),
+    ("no value", f"X-Matrix x=,{FULL}", "is not a list of name=value"),
+    ("no equals sign", f"X-Matrix x,{FULL}", "is not a list of name=value"),
+    ("no name", f"X-Matrix =x,{FULL}", "is not a list of name=value"),
+    ("blank before the equals sign", f"X-Matrix x =y,{FULL}", "is not a list"),
+    ("blank after the equals sign", f"X-Matrix x= y,{FULL}", "is not a list"),
+    ("comma at the start", f"X-Matrix ,{FULL}", "is not a list of name=value"),
+    ("comma at the end", f"X-Matrix {FULL},", "is not a list of name=value"),
+    ("two commas", f"X-Matrix x=y,,{FULL}", "is not a list of name=value"),
+    ("semicolon", f"X-Matrix x=y;{FULL}", "has no comma after 'x'"),
+    ("no comma", f"X-Matrix x=y {FULL}", "has no comma after 'x'"),
+    ("no comma after a quote", f'X-Matrix x="y"{FULL}', "has no comma after 'x'"),
+    ("line feed", f"X-Matrix {FULL}\n", "has no comma after 'sig'"),
+    (
+        "unquoted slash",
+        f"X-Matrix origin=a.org,key=ed25519:1,sig={'/' * 86}",
+        "is not a list of name=value",
+    ),
+    ("unquoted brackets", f"X-Matrix origin=[::1],{FULL}", "is not a list"),
+    ("letter not of ASCII", f"X-Matrix origin=\u00e9.org,{FULL}", "is not a list"),
+    (
+        "origin with a bad port",
+        f'X-Matrix origin="a.org:http",key="ed25519:1",sig="{SIG}"',
+        "not a server name",
+    ),
+    (
+        "empty origin",
+        f'X-Matrix origin="",key="ed25519:1",sig="{SIG}"',
+        "not a server name",
+    ),
+    (
+        "origin with an escaped quote",
+        rf'X-Matrix origin="a\"org",key="ed25519:1",sig="{SIG}"',
+        "not a server name",
+    ),
+    ("bad destination", f'X-Matrix {FULL},destination="b_c"', "not a server name"),
+    (
+        "unknown algorithm",
+        f'X-Matrix origin="a.org",key="rsa:1",sig="{SIG}"',
+        "not a key ID",
+    ),
+    (
+        "key without a version",
+        f'X-Matrix origin="a.org",key="ed25519:",sig="{SIG}"',
+        "not a key ID",
+    ),
+    (
+        "sig of 63 bytes",
+        f'X-Matrix origin="a.org",key="ed25519:1",sig="{"A" * 84}"',
+        "sig has 63 bytes; ed25519 signatures have 64",
+    ),
+    (
+        "sig of 65 bytes",
+        f'X-Matrix origin="a.org",key="ed25519:1",sig="{"A" * 87}"',
+        "sig has 65 bytes; ed25519 signatures have 64",
+    ),
+    (
+        "empty sig",
+        'X-Matrix origin="a.org",key="ed25519:1",sig=""',
+        "sig has 0 bytes; ed25519 signatures have 64",
+    ),
+    (
+        "sig that is not base64",
+        f'X-Matrix origin="a.org",key="ed25519:1",sig="!{SIG}"',
+        "not base64",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [row[1:] for row in BAD_HEADERS],
+    ids=[row[0] for row in BAD_HEADERS],
+)
+def test_parse_refuses(header: str, why: str) -> None:
+    """A header that breaks the grammar is refused, and the error says where."""
+    with pytest.raises(BadAuthorization, match=why):
+        Authorization.parse(header)
+
+
+def test_the_error_shows_the_place() -> None:
+    """A header that breaks off is refused with the 40 characters that stand there."""
+    with pytest.raises(BadAuthorization, match=r"name=value at '\?{40}'$"):
+        Authorization.parse("X-Matrix x=y," + "?" * 50)
+
+
+def test_a_bad_header_is_answered_with_400() -> None:
+    """A malformed header means status 400 and errcode M_UNAUTHORIZED."""
+    with pytest.raises(ProtocolError) as caught:
+        Authorization.parse("X-Matrix origin=a.org:http")
+    assert (caught.value.status, caught.value.errcode) == (400, "M_UNAUTHORIZED")
+
+
+def test_str_leaves_out_an_absent_destination() -> None:
+    """An authorization without a destination is written without that parameter."""
+    assert str(authorization()) == f"X-Matrix {FULL}"
+
+
+hosts = st.one_of(
+    st.from_regex(
+        r"[a-z][a-zA-Z0-9-]{0,9}(\.[a-z][a-z0-9-]{0,9}){0,3}", fullmatch=True
+    ),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda address: f"[{address}]"),
+)
+ports = st.just("") | st.integers(1, 65535).map(lambda port: f":{port}")
+server_names = st.builds(lambda host, port: ServerName.parse(host + port), hosts, ports)
+authorizations = st.builds(
+    Authorization,
+    server_names,
+    st.none() | server_names,
+    st.from_regex(r"ed25519:[a-zA-Z0-9_]{1,9}", fullmatch=True).map(KeyId),
+    st.binary(min_size=64, max_size=64),
+)
+
+
+@given(original=authorizations)
+@settings(deadline=None)
+def test_parse_of_str_is_the_same(original: Authorization) -> None:
+    """An authorization that is written and read again is the same."""
+    assert Authorization.parse(str(original)) == original
+
+
+@given(original=authorizations, data=st.data())
+@settings(deadline=None)
+def test_order_and_case_do_not_matter(
+    original: Authorization, data: st.DataObject
+) -> None:
+    """Parameters are read the same in any order and case."""
+    parameters = str(original).removeprefix("X-Matrix ").split(",")
+    shuffled = data.draw(st.permutations(parameters))
+    raised = [
+        f"{name.upper()}={value}"
+        for name, _, value in (parameter.partition("=") for parameter in shuffled)
+    ]
+    assert Authorization.parse("X-MATRIX " + "\t, ".join(raised)) == original
+
+
+fragments = st.sampled_from(
+    [
+        *["origin", "destination", "key", "sig", "x"],
+        *["=", ",", '"', "\\", ":", " ", "\t", "\n", "\0"],
+        *["a.org", "[::1]", "ed25519:1", "é", "\ud800", SIG],
+    ]
+)
+headers = st.one_of(
+    st.text(st.characters()),
+    st.lists(fragments).map(lambda parts: "X-Matrix " + "".join(parts)),
+)
+
+
+@given(header=headers)
+@settings(deadline=None)
+def test_parse_raises_nothing_but_protocol_errors(header: str) -> None:
+    """Any text is either read or refused with a ProtocolError."""
+    try:
+        parsed = Authorization.parse(header)
+    except ProtocolError as error:
+        assert error.status == 400
+    else:
+        assert Authorization.parse(str(parsed)) == parsed
