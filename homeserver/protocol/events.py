@@ -1,0 +1,267 @@
+"""A PDU by its room version: format, hashes, redaction, event ID, who must sign it.
+
+Rules of the room: a PDU that `Event.parse` returned has the members and sizes that
+its room version demands; whether it is signed and unchanged is asked of it
+separately. What differs between room versions comes from `room_versions`.
+
+Specification: Room Versions; Server-server API, "PDUs" and "Signing Events".
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+from homeserver.protocol.canonical import (
+    Json,
+    as_integer,
+    as_list,
+    as_object,
+    as_text,
+    check_numbers,
+    decode_base64,
+    encode,
+    encode_base64,
+    encode_urlsafe_base64,
+)
+from homeserver.protocol.errors import BadJson, TooLarge
+from homeserver.protocol.names import (
+    MAX_ID_BYTES,
+    EventId,
+    RoomId,
+    ServerName,
+    UserId,
+    parse_event_domain,
+    parse_room_id,
+)
+from homeserver.protocol.room_versions import (
+    DEFAULT_ROOM_VERSION,
+    ROOM_VERSIONS,
+    IdFormat,
+    RoomVersion,
+    parse_room_version,
+)
+from homeserver.protocol.signing import SigningKey, sign
+
+MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits", signatures included
+MAX_AUTH_EVENTS = 10  # Server-server API, "PDUs"
+MAX_PREV_EVENTS = 20  # the same
+MAX_DEPTH = 2**63 - 1  # room versions 1 to 5; canonical JSON limits the later ones
+
+
+def content_hash(pdu: Json) -> bytes:
+    """SHA-256 over all that is not `unsigned`, `signatures` or `hashes`."""
+    left_out = {"unsigned", "signatures", "hashes"}
+    return hashlib.sha256(
+        encode({k: v for k, v in pdu.items() if k not in left_out})
+    ).digest()
+
+
+def redact(pdu: Json, room_version: RoomVersion) -> Json:
+    """The part of a PDU that its signatures and its reference hash cover."""
+    redacted = {k: v for k, v in pdu.items() if k in room_version.kept_members}
+    kind, content = pdu.get("type"), pdu.get("content")
+    if not isinstance(kind, str) or not isinstance(content, dict):
+        return redacted
+    kept = room_version.kept_content.get(kind, frozenset())
+    remains = {k: v for k, v in content.items() if kept is None or k in kept}
+    if kind == "m.room.member" and room_version.keeps_signed_invite:
+        invite = content.get("third_party_invite")
+        if isinstance(invite, dict) and "signed" in invite:
+            remains["third_party_invite"] = {"signed": invite["signed"]}
+    return {**redacted, "content": remains}
+
+
+def reference_hash(pdu: Json, room_version: RoomVersion) -> bytes:
+    """SHA-256 over the redacted event without its signatures."""
+    redacted = redact(pdu, room_version)
+    redacted.pop("signatures", None)
+    return hashlib.sha256(encode(redacted)).digest()
+
+
+def event_id(pdu: Json, room_version: RoomVersion) -> EventId:
+    """The event's ID: its hash, or in room versions 1 and 2 what it says.
+
+    Raises `BadJson` or `InvalidParam` where it has to say one and does not.
+    """
+    if room_version.id_format is IdFormat.SENT:
+        text = as_text(pdu.get("event_id"), "`event_id`")
+        parse_event_domain(text)
+        return EventId(text)
+    digest = reference_hash(pdu, room_version)
+    if room_version.id_format is IdFormat.BASE64:
+        return EventId("$" + encode_base64(digest))
+    return EventId("$" + encode_urlsafe_base64(digest))
+
+
+def hash_and_sign(
+    pdu: Json,
+    room_version: RoomVersion,
+    server_name: ServerName,
+    keys: Iterable[SigningKey],
+) -> Json:
+    """A copy of a PDU with its content hash and our signatures."""
+    hashed = {**pdu, "hashes": {"sha256": encode_base64(content_hash(pdu))}}
+    signed = sign(redact(hashed, room_version), server_name, keys)
+    return {**hashed, "signatures": signed["signatures"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A PDU of the form that its room version demands."""
+
+    pdu: Json = field(repr=False)
+    room_version: RoomVersion
+    event_id: EventId
+    type: str
+    sender: UserId
+    room_id: RoomId
+    """For a create event of room version 12, which has none: the one it founds."""
+
+    origin_server_ts: int
+    """When its sender says it was sent, in milliseconds since 1970."""
+
+    @classmethod
+    def parse(cls, pdu: Json, room_version: RoomVersion) -> Self:
+        """Check a PDU's form against its room version.
+
+        Raises `BadJson` or `InvalidParam` for its members, `TooLarge` for its size.
+        """
+        if room_version.is_strict:
+            check_numbers(pdu)
+        size = len(encode(pdu))
+        if size > MAX_EVENT_BYTES:
+            raise TooLarge(f"the PDU has {size} bytes; the limit is {MAX_EVENT_BYTES}")
+        _check_texts(pdu)
+        as_object(pdu.get("content"), "`content`")
+        as_object(pdu.get("signatures"), "`signatures`")
+        as_text(as_object(pdu.get("hashes"), "`hashes`").get("sha256"), "its sha256")
+        depth = as_integer(pdu.get("depth"), "`depth`")
+        if not 0 <= depth <= MAX_DEPTH:
+            raise BadJson(f"`depth` is not between 0 and 2^63-1: {depth}")
+        _check_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
+        _check_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
+        own_id = event_id(pdu, room_version)
+        return cls(
+            pdu,
+            room_version,
+            own_id,
+            as_text(pdu.get("type"), "`type`"),
+            UserId.parse(as_text(pdu.get("sender"), "`sender`")),
+            _parse_room_id(pdu, room_version, own_id),
+            as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
+        )
+
+    @property
+    def required_signers(self) -> frozenset[ServerName]:
+        """The servers of which each must have signed the event.
+
+        None of an invitation by a third party: the state of its room proves it.
+        Raises `InvalidParam` where a restricted join names an impossible user.
+        """
+        content = as_object(self.pdu["content"], "`content`")
+        signers = {self.sender.server_name}
+        if (
+            self.type == "m.room.member"
+            and content.get("membership") == "invite"
+            and "third_party_invite" in content
+        ):
+            # Who sends it may not be who signed it: the invitation proves it. Of
+            # other memberships it proves nothing, whatever their content says.
+            signers.clear()
+        if self.room_version.id_format is IdFormat.SENT:
+            signers.add(parse_event_domain(self.event_id))
+        via = content.get("join_authorised_via_users_server")
+        if (
+            self.type == "m.room.member"
+            and self.room_version.has_restricted_joins
+            and isinstance(via, str)
+        ):
+            signers.add(UserId.parse(via).server_name)
+        return frozenset(signers)
+
+    @property
+    def founds(self) -> RoomId | None:
+        """The room that this event founds; None if it founds none.
+
+        Room Versions, "Authorization rules", 1: of other servers' rooms, nobody can
+        make the create event.
+        """
+        is_create = self.type == "m.room.create" and self.pdu.get("state_key") == ""
+        if not is_create or self.pdu["prev_events"] != []:
+            return None
+        _, _, domain = self.room_id.partition(":")
+        if self.room_version.has_hash_room_id or domain == self.sender.server_name.name:
+            return self.room_id
+        return None
+
+    @property
+    def has_its_content_hash(self) -> bool:
+        """Whether nothing was changed that redaction would take away."""
+        hashes = as_object(self.pdu["hashes"], "`hashes`")
+        try:
+            # Bytes are compared, as some peers write padding and some do not.
+            claimed = decode_base64(as_text(hashes["sha256"], "its sha256"))
+        except BadJson:
+            return False
+        return claimed == content_hash(self.pdu)
+
+
+def _check_texts(pdu: Json) -> None:
+    for member in ("type", "sender", "room_id", "state_key", "event_id"):
+        if member not in pdu:
+            continue
+        text = as_text(pdu[member], f"`{member}`")
+        if len(text.encode("utf-8")) > MAX_ID_BYTES:
+            raise BadJson(f"`{member}` has more than {MAX_ID_BYTES} bytes")
+
+
+def _check_references(
+    pdu: Json, member: str, room_version: RoomVersion, most: int
+) -> None:
+    references = as_list(pdu.get(member), f"`{member}`")
+    if len(references) > most:
+        raise BadJson(f"`{member}` has {len(references)} entries; {most} are allowed")
+    for reference in references:
+        if room_version.id_format is IdFormat.SENT:
+            pair = as_list(reference, f"an entry of `{member}`")
+            if len(pair) != 2:
+                raise BadJson(f"an entry of `{member}` is not [event ID, hashes]")
+            as_text(pair[0], f"an event ID of `{member}`")
+            as_object(pair[1], f"the hashes of an entry of `{member}`")
+        else:
+            as_text(reference, f"an entry of `{member}`")
+
+
+def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> RoomId:
+    if room_version.has_hash_room_id and pdu["type"] == "m.room.create":
+        if "room_id" in pdu:
+            raise BadJson(
+                "a create event of room version 12 has no `room_id`: it founds one"
+            )
+        return RoomId("!" + own_id[1:])
+    return parse_room_id(as_text(pdu.get("room_id"), "`room_id`"))
+
+
+def assume_room_version(pdu: Json, recorded: str | None) -> RoomVersion:
+    """The room version to judge a PDU by; a PDU does not say it itself.
+
+    A create event names it; `InvalidParam` if it names an unknown one. Of another
+    event, it is the `recorded` one of the room's create event; where that is not
+    known, the newest that the event's shape allows.
+    """
+    content = pdu.get("content")
+    if pdu.get("type") == "m.room.create" and isinstance(content, dict):
+        # Client-server API, "m.room.create": a room that names no version has "1".
+        return parse_room_version(content.get("room_version", "1"))
+    if recorded is not None:
+        return parse_room_version(recorded)
+    if "event_id" in pdu:
+        return ROOM_VERSIONS["2"]
+    if not _UNTIL_VERSION_10.isdisjoint(pdu):
+        return ROOM_VERSIONS["10"]
+    return DEFAULT_ROOM_VERSION
+
+
+# What version 11 no longer keeps in redaction, and so nobody sends any more.
+_UNTIL_VERSION_10 = ROOM_VERSIONS["10"].kept_members - ROOM_VERSIONS["11"].kept_members
