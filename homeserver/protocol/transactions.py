@@ -1,0 +1,141 @@
+"""A transaction: its limits, its reading, its reply, and cutting a queue into some.
+
+Rules of the room: the envelope is read leniently, as peers of twelve years wrote it;
+its origin and its ID are those that the request proved, not those that it says. What
+is in a PDU is `events`' business.
+
+Specification: Server-server API, "Transactions"; the November 2014 text, the same.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from homeserver.protocol.canonical import (
+    Json,
+    as_integer,
+    as_list,
+    as_object,
+    as_text,
+    encode,
+)
+from homeserver.protocol.errors import BadJson, InvalidParam, quote
+from homeserver.protocol.names import EventId, ServerName
+
+MAX_PDUS = 50  # Server-server API, "Transactions"
+MAX_EDUS = 100  # the same
+
+# What the most used receiver takes: two hundred events of the largest size.
+MAX_TRANSACTION_BYTES = 200 * 65536
+
+MAX_TXN_ID_LENGTH = 255  # the specification names no limit; this one is of IDs
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What one server hands another at once."""
+
+    pdus: Sequence[Json]
+    edus: Sequence[Json]
+    """Each has the members `edu_type` (a string) and `content` (an object)."""
+
+    origin: str | None
+    """Who the body says it is from; not proof of anything."""
+
+    origin_server_ts: int | None
+    """When it was made, in milliseconds since 1970; 2014's drafts called it `ts`."""
+
+    @classmethod
+    def parse(cls, content: Json) -> "Transaction":
+        """Read a transaction's body; `BadJson` for its form, or for too many in it."""
+        if "pdus" not in content:
+            raise BadJson("the transaction has no `pdus`; send [] where there are none")
+        pdus = as_list(content["pdus"], "`pdus`")
+        edus = as_list(content.get("edus", []), "`edus`")
+        if len(pdus) > MAX_PDUS or len(edus) > MAX_EDUS:
+            # Not 413, which is for bytes: peers expect 400 here.
+            raise BadJson(
+                f"the transaction has {len(pdus)} PDUs and {len(edus)} EDUs; "
+                f"{MAX_PDUS} and {MAX_EDUS} are allowed"
+            )
+        origin = content.get("origin")
+        sent = content.get("origin_server_ts", content.get("ts"))
+        return cls(
+            [as_object(p, f"PDU {index}") for index, p in enumerate(pdus)],
+            [parse_edu(e, f"EDU {index}") for index, e in enumerate(edus)],
+            None if origin is None else as_text(origin, "`origin`"),
+            None if sent is None else as_integer(sent, "`origin_server_ts`"),
+        )
+
+
+def parse_edu(value: object, what: str) -> Json:
+    """An EDU of whatever type; `BadJson` if it has not the form that all have."""
+    edu = as_object(value, what)
+    as_text(edu.get("edu_type"), f"`edu_type` of {what}")
+    as_object(edu.get("content"), f"`content` of {what}")
+    return edu
+
+
+def check_txn_id(txn_id: str) -> None:
+    """Refuse with `InvalidParam` a transaction ID that is empty or too long."""
+    if not 0 < len(txn_id) <= MAX_TXN_ID_LENGTH:
+        raise InvalidParam(
+            f"the transaction ID {quote(txn_id)} has {len(txn_id)} characters; "
+            f"1 to {MAX_TXN_ID_LENGTH} are allowed"
+        )
+
+
+def build(
+    origin: ServerName,
+    origin_server_ts: int,
+    pdus: Iterable[Json],
+    edus: Iterable[Json],
+) -> Json:
+    """The body of a transaction made at `origin_server_ts` (milliseconds)."""
+    return {
+        "origin": origin.name,
+        "origin_server_ts": origin_server_ts,
+        "pdus": list(pdus),
+        "edus": list(edus),
+    }
+
+
+def build_reply(errors: Mapping[EventId, str | None]) -> bytes:
+    """The reply to a transaction: per event nothing, or why it was refused."""
+    return encode(
+        {
+            "pdus": {
+                event_id: {} if error is None else {"error": error}
+                for event_id, error in errors.items()
+            }
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of a transaction's limits something takes."""
+
+    pdus: int
+    edus: int
+    length: int
+    """In bytes."""
+
+
+def cut(queue: Iterable[Size]) -> int:
+    """How many of the first entries of a queue go into one transaction together.
+
+    At least one, so that a queue always moves: who queues sees to it that a single
+    entry keeps the limits.
+    """
+    count = pdus = edus = 0
+    length = 1024  # the envelope around them
+    for size in queue:
+        pdus += size.pdus
+        edus += size.edus
+        length += size.length
+        if count and (
+            pdus > MAX_PDUS or edus > MAX_EDUS or length > MAX_TRANSACTION_BYTES
+        ):
+            break
+        count += 1
+    return count

@@ -1,0 +1,325 @@
+"""Which transactions are read, what is replied, and how a queue is cut into them."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError
+from homeserver.protocol.names import EventId, ServerName
+from homeserver.protocol.transactions import (
+    MAX_EDUS,
+    MAX_PDUS,
+    Size,
+    Transaction,
+    build,
+    build_reply,
+    check_txn_id,
+    cut,
+    parse_edu,
+)
+
+PDU: Json = {"type": "m.room.message"}
+EDU: Json = {"edu_type": "m.typing", "content": {"typing": True}}
+
+
+READ: list[tuple[str, Json, Transaction]] = [
+    (
+        "of today",
+        {"origin": "a.org", "origin_server_ts": 5, "pdus": [PDU], "edus": [EDU]},
+        Transaction([PDU], [EDU], "a.org", 5),
+    ),
+    (
+        "of 2014",
+        {
+            "transaction_id": "916d630ea616342b42e98a3be0b74113",
+            "origin": "red",
+            "destination": "blue",
+            "ts": 1404381396852,
+            "prev_ids": ["e1da392e61898be4d2009b9fecce5325"],
+            "pdus": [PDU],
+            "edus": [EDU],
+        },
+        Transaction([PDU], [EDU], "red", 1404381396852),
+    ),
+    (
+        "with both names of its time",
+        {"origin_server_ts": 5, "ts": 6, "pdus": []},
+        Transaction([], [], None, 5),
+    ),
+    ("only pdus", {"pdus": []}, Transaction([], [], None, None)),
+    (
+        "pdu_failures of old servers",
+        {"pdus": [], "pdu_failures": [5]},
+        Transaction([], [], None, None),
+    ),
+    (
+        "nulls",
+        {"pdus": [], "origin": None, "origin_server_ts": None},
+        Transaction([], [], None, None),
+    ),
+    (
+        "of several rooms, in their order",
+        {"pdus": [{"a": 1}, {"b": 2}, {"a": 1}]},
+        Transaction([{"a": 1}, {"b": 2}, {"a": 1}], [], None, None),
+    ),
+    ("an empty PDU", {"pdus": [{}]}, Transaction([{}], [], None, None)),
+    (
+        "an EDU with the members of 2014",
+        {"pdus": [], "edus": [EDU | {"origin": "a.org", "destination": 5}]},
+        Transaction([], [EDU | {"origin": "a.org", "destination": 5}], None, None),
+    ),
+    (
+        "an EDU of an unknown type",
+        {"pdus": [], "edus": [{"edu_type": "", "content": {}}]},
+        Transaction([], [{"edu_type": "", "content": {}}], None, None),
+    ),
+    ("50 PDUs", {"pdus": [PDU] * 50}, Transaction([PDU] * 50, [], None, None)),
+    (
+        "100 EDUs",
+        {"pdus": [], "edus": [EDU] * 100},
+        Transaction([], [EDU] * 100, None, None),
+    ),
+    (
+        "50 PDUs and 100 EDUs",
+        {"pdus": [PDU] * 50, "edus": [EDU] * 100},
+        Transaction([PDU] * 50, [EDU] * 100, None, None),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [row[1:] for row in READ], ids=[row[0] for row in READ]
+)
+def test_parse(content: Json, expected: Transaction) -> None:
+    """A transaction is read in the forms of 2014 and of today."""
+    assert Transaction.parse(content) == expected
+
+
+MALFORMED: list[tuple[str, Json, str]] = [
+    ("empty", {}, "^the transaction has no `pdus`"),
+    ("no pdus", {"origin": "a.org", "edus": [EDU]}, "^the transaction has no `pdus`"),
+    ("pdus null", {"pdus": None}, "^`pdus` is not a list"),
+    ("pdus an object", {"pdus": {}}, "^`pdus` is not a list"),
+    ("edus null", {"pdus": [], "edus": None}, "^`edus` is not a list"),
+    ("edus an object", {"pdus": [], "edus": EDU}, "^`edus` is not a list"),
+    ("a PDU a string", {"pdus": [PDU, "x"]}, "^PDU 1 is not a JSON object"),
+    ("a PDU null", {"pdus": [None]}, "^PDU 0 is not a JSON object"),
+    ("an EDU a list", {"pdus": [], "edus": [EDU, []]}, "^EDU 1 is not a JSON object"),
+    (
+        "an EDU without a type",
+        {"pdus": [], "edus": [{"content": {}}]},
+        "^`edu_type` of EDU 0 is not a string",
+    ),
+    (
+        "an EDU of a type that is a number",
+        {"pdus": [], "edus": [EDU, {"edu_type": 5, "content": {}}]},
+        "^`edu_type` of EDU 1 is not a string",
+    ),
+    (
+        "an EDU without a content",
+        {"pdus": [], "edus": [{"edu_type": "m.typing"}]},
+        "^`content` of EDU 0 is not a JSON object",
+    ),
+    (
+        "an EDU with a list as content",
+        {"pdus": [], "edus": [{"edu_type": "m.typing", "content": []}]},
+        "^`content` of EDU 0 is not a JSON object",
+    ),
+    ("origin a number", {"pdus": [], "origin": 5}, "^`origin` is not a string"),
+    (
+        "time a string",
+        {"pdus": [], "origin_server_ts": "5"},
+        "^`origin_server_ts` is not an integer",
+    ),
+    (
+        "time a float",
+        {"pdus": [], "origin_server_ts": 5.0},
+        "^`origin_server_ts` is not an integer",
+    ),
+    (
+        "time a boolean",
+        {"pdus": [], "origin_server_ts": True},
+        "^`origin_server_ts` is not an integer",
+    ),
+    ("time of 2014 a string", {"pdus": [], "ts": "5"}, "is not an integer"),
+    ("51 PDUs", {"pdus": [PDU] * 51}, "has 51 PDUs and 0 EDUs; 50 and 100 are allowed"),
+    (
+        "101 EDUs",
+        {"pdus": [PDU], "edus": [EDU] * 101},
+        "has 1 PDUs and 101 EDUs; 50 and 100 are allowed",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [row[1:] for row in MALFORMED],
+    ids=[row[0] for row in MALFORMED],
+)
+def test_parse_refuses(content: Json, why: str) -> None:
+    """A transaction of another form, or with too much in it, is answered with 400."""
+    with pytest.raises(BadJson, match=why) as caught:
+        Transaction.parse(content)
+    assert caught.value.status == 400
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["edu_type", "content"]), children, max_size=2
+        )
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    content=st.dictionaries(
+        st.sampled_from(["pdus", "edus", "origin", "origin_server_ts", "ts", "x"]),
+        json_values,
+    )
+)
+@settings(deadline=None)
+def test_parse_raises_nothing_but_protocol_errors(content: Json) -> None:
+    """Any object is either read or refused with a ProtocolError."""
+    try:
+        parsed = Transaction.parse(content)
+    except ProtocolError as error:
+        assert error.errcode == "M_BAD_JSON"
+    else:
+        assert list(parsed.pdus) == content["pdus"]
+
+
+def test_parse_edu_names_what_it_refuses() -> None:
+    """An EDU outside a transaction is refused under the name that the caller gave."""
+    with pytest.raises(BadJson, match="`content` of the EDU is not a JSON object"):
+        parse_edu({"edu_type": "m.typing"}, "the EDU")
+
+
+def test_parse_edu_gives_the_edu() -> None:
+    """An EDU that has the form of all is returned as it is."""
+    assert parse_edu(EDU, "the EDU") is EDU
+
+
+TXN_IDS: list[tuple[str, str]] = [
+    ("one character", "1"),
+    ("any characters", "a/b?c=%20 é"),
+    ("255 characters", "x" * 255),
+]
+
+
+@pytest.mark.parametrize(
+    "txn_id", [row[1] for row in TXN_IDS], ids=[row[0] for row in TXN_IDS]
+)
+def test_check_txn_id_accepts(txn_id: str) -> None:
+    """A transaction ID may have 1 to 255 characters of any kind."""
+    check_txn_id(txn_id)
+
+
+@pytest.mark.parametrize("length", [0, 256])
+def test_check_txn_id_refuses(length: int) -> None:
+    """A transaction ID that is empty or longer than 255 characters is refused."""
+    with pytest.raises(InvalidParam, match=f"has {length} characters; 1 to 255 are"):
+        check_txn_id("x" * length)
+
+
+def test_build_gives_the_body_of_today() -> None:
+    """A transaction is sent with the four members that the specification names."""
+    name = ServerName.parse("a.org:8448")
+    assert build(name, 1000000, iter([PDU]), iter([EDU])) == {
+        "origin": "a.org:8448",
+        "origin_server_ts": 1000000,
+        "pdus": [PDU],
+        "edus": [EDU],
+    }
+
+
+def test_parse_reads_what_build_gives() -> None:
+    """A transaction that was built is read as it was meant."""
+    built = build(ServerName.parse("a.org"), 5, [PDU], [EDU])
+    assert Transaction.parse(built) == Transaction([PDU], [EDU], "a.org", 5)
+
+
+REPLIES: list[tuple[str, dict[EventId, str | None], bytes]] = [
+    ("no PDU", {}, b'{"pdus":{}}'),
+    ("accepted", {EventId("$a"): None}, b'{"pdus":{"$a":{}}}'),
+    ("refused", {EventId("$a"): "no"}, b'{"pdus":{"$a":{"error":"no"}}}'),
+    ("empty reason", {EventId("$a"): ""}, b'{"pdus":{"$a":{"error":""}}}'),
+    (
+        "several",
+        {EventId("$b"): None, EventId("$a"): "é"},
+        '{"pdus":{"$a":{"error":"é"},"$b":{}}}'.encode(),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [row[1:] for row in REPLIES],
+    ids=[row[0] for row in REPLIES],
+)
+def test_build_reply(errors: dict[EventId, str | None], expected: bytes) -> None:
+    """The reply has an entry for each event, empty or with the reason of refusal."""
+    assert build_reply(errors) == expected
+
+
+ONE_PDU = Size(1, 0, 1000)
+ONE_EDU = Size(0, 1, 1000)
+LARGEST = 13_107_200 - 1024  # the envelope takes the rest
+
+QUEUES: list[tuple[str, list[Size], int]] = [
+    ("nothing", [], 0),
+    ("one", [ONE_PDU], 1),
+    ("two", [ONE_PDU, ONE_EDU], 2),
+    ("50 PDUs", [ONE_PDU] * 50, 50),
+    ("51 PDUs", [ONE_PDU] * 51, 50),
+    ("100 EDUs", [ONE_EDU] * 100, 100),
+    ("101 EDUs", [ONE_EDU] * 101, 100),
+    ("50 PDUs and 101 EDUs", [ONE_PDU] * 50 + [ONE_EDU] * 101, 150),
+    ("51 PDUs in three entries", [Size(25, 0, 1), Size(25, 0, 1), ONE_PDU], 2),
+    ("101 EDUs in two entries", [Size(0, 100, 1), ONE_EDU], 1),
+    ("the most bytes", [Size(1, 0, LARGEST - 1), Size(1, 0, 1)], 2),
+    ("a byte too many", [Size(1, 0, LARGEST - 1), Size(1, 0, 2)], 1),
+    ("an entry of the most bytes", [Size(1, 0, LARGEST), Size(0, 0, 0)], 2),
+    ("an entry with too many bytes", [Size(1, 0, LARGEST + 1), Size(0, 0, 0)], 1),
+    ("an entry with too many PDUs", [Size(51, 0, 1), Size(0, 1, 1)], 1),
+    ("an entry with too many EDUs", [Size(0, 101, 1), Size(1, 0, 1)], 1),
+    ("one too large in between", [ONE_PDU, Size(51, 0, 1), ONE_PDU], 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"), [row[1:] for row in QUEUES], ids=[row[0] for row in QUEUES]
+)
+def test_cut(queue: list[Size], expected: int) -> None:
+    """As many entries as keep the limits go together, and at least one."""
+    assert cut(queue) == expected
+
+
+sizes = st.builds(
+    Size,
+    st.integers(0, MAX_PDUS),
+    st.integers(0, MAX_EDUS),
+    st.integers(0, LARGEST),
+)
+
+
+@given(queue=st.lists(sizes, min_size=1))
+@settings(deadline=None)
+def test_cut_keeps_the_limits_and_takes_all_that_it_can(queue: list[Size]) -> None:
+    """A cut queue keeps the limits, and would not with the next entry."""
+
+    def fits(count: int) -> bool:
+        return (
+            sum(size.pdus for size in queue[:count]) <= MAX_PDUS
+            and sum(size.edus for size in queue[:count]) <= MAX_EDUS
+            and sum(size.length for size in queue[:count]) <= LARGEST
+        )
+
+    count = cut(queue)
+    assert count >= 1
+    assert fits(count)
+    assert count == len(queue) or not fits(count + 1)
