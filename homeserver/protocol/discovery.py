@@ -1,0 +1,186 @@
+"""From a server name to the routes that lead to it: the steps of the specification.
+
+Rules of the room: the steps are one coroutine over look-ups that it is given, and so
+is chance. A look-up that *failed* stops it: only a certain "there is no such record"
+leads to the next step, otherwise whoever breaks the DNS chooses the way. The name to
+put in a certificate is the server's, never an SRV target's.
+
+Specification: Server-server API, "Resolving server names"; RFC 2782. The algorithm
+of November 2014 is this one with the one service `_matrix._tcp`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+from homeserver.protocol.names import DEFAULT_PORT, ServerName
+
+
+@dataclass(frozen=True, slots=True)
+class SrvRecord:
+    """One SRV record (RFC 2782)."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+    """A host name, or `.` for "this service is decidedly not here"."""
+
+    def __str__(self) -> str:
+        return f"{self.priority} {self.weight} {self.port} {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to a server."""
+
+    host: str
+    """The name or the address to connect to."""
+
+    port: int
+    host_header: str
+    """What the requests say in `Host`."""
+
+    certificate_name: str
+    """The DNS name or IP address that the certificate must be valid for."""
+
+    srv_priority: int | None = None
+    srv_weight: int | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was looked up on the way, and what was found."""
+
+    step: str
+    """`literal`, `port`, `srv` or `fallback`."""
+
+    asked: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """All routes to a server, in the order in which to try them."""
+
+    server_name: ServerName
+    steps: Sequence[Step]
+    routes: Sequence[Route]
+
+
+class NotResolvable(Exception):
+    """There is no way to a server, or none that can be known; `str()` says why."""
+
+    def __init__(self, why: str, steps: Sequence[Step]) -> None:
+        super().__init__(why)
+        self.steps = steps
+
+
+class LookupFailed(Exception):
+    """A look-up got no certain answer; `str()` says what happened."""
+
+
+class Lookups(Protocol):
+    """What the steps ask of the network."""
+
+    async def srv(self, name: str) -> Sequence[SrvRecord]:
+        """The SRV records at `name`; empty if it is certain that there are none.
+
+        Raises `LookupFailed` if it is not.
+        """
+        ...
+
+
+async def resolve(
+    name: ServerName,
+    lookups: Lookups,
+    services: Sequence[str],
+    draw: Callable[[int], int],
+) -> Resolution:
+    """Find the routes to the server called `name`.
+
+    `services` are the SRV services to ask for, in this order, for example
+    `_matrix._tcp`. `draw(n)` returns a random integer of 0 to n, both included.
+    Raises `NotResolvable`.
+    """
+    steps: list[Step] = []
+
+    # 1. An IP literal is connected to as it is.
+    if name.is_ip:
+        route = _direct(name, name.port or DEFAULT_PORT)
+        steps.append(Step("literal", name.name, f"connect to {route}"))
+        return Resolution(name, steps, [route])
+
+    # 2. A port that the name gives settles it: no SRV record is looked at.
+    if name.port is not None:
+        route = _direct(name, name.port)
+        steps.append(Step("port", name.name, f"connect to {route}"))
+        return Resolution(name, steps, [route])
+
+    # 4 and 5. The SRV records of the first service that has any.
+    for service in services:
+        asked = f"{service}.{name.host}"
+        try:
+            records = await lookups.srv(asked)
+        except LookupFailed as error:
+            steps.append(Step("srv", asked, f"no answer: {error}"))
+            raise NotResolvable(f"SRV {asked}: {error}", steps) from None
+        found = ", ".join(map(str, records)) or "no such record"
+        steps.append(Step("srv", asked, found))
+        if [record.target for record in records] == ["."]:
+            raise NotResolvable(
+                f"SRV {asked} has the target `.`: the server says that it has no "
+                "such service",
+                steps,
+            )
+        if records:
+            return Resolution(
+                name, steps, [_by_srv(name, r) for r in order(records, draw)]
+            )
+
+    # 6. Nobody says otherwise: the name itself, on the default port.
+    route = _direct(name, DEFAULT_PORT)
+    steps.append(Step("fallback", name.name, f"connect to {route}"))
+    return Resolution(name, steps, [route])
+
+
+def order(
+    records: Sequence[SrvRecord], draw: Callable[[int], int]
+) -> Sequence[SrvRecord]:
+    """The order in which to try SRV targets (RFC 2782).
+
+    The lowest priority number goes first; among equals, chance by weight. `draw` is
+    as in `resolve`.
+    """
+    ordered: list[SrvRecord] = []
+    for priority in sorted({record.priority for record in records}):
+        # "place all those with weight 0 at the beginning of the list"
+        left = sorted(
+            (r for r in records if r.priority == priority), key=lambda r: r.weight > 0
+        )
+        while left:
+            sums = list(accumulate(record.weight for record in left))
+            # The first record whose running sum reaches the number drawn.
+            ordered.append(left.pop(bisect_left(sums, draw(sums[-1]))))
+    return ordered
+
+
+def _direct(name: ServerName, port: int) -> Route:
+    return Route(name.host, port, host_header=name.name, certificate_name=name.host)
+
+
+def _by_srv(name: ServerName, record: SrvRecord) -> Route:
+    return Route(
+        record.target,
+        record.port,
+        host_header=name.name,
+        certificate_name=name.host,
+        srv_priority=record.priority,
+        srv_weight=record.weight,
+    )
