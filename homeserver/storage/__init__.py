@@ -1,0 +1,1 @@
+"""What must survive: received transactions, the outbound queue, peers' keys."""

@@ -1,0 +1,160 @@
+"""Other servers: how each was verified, the keys pinned to it, its signing keys.
+
+Rules of the room: a peer that was verified by its certificate stays one. A signing
+key is never forgotten, and a shorter validity never replaces a longer one: a document
+that is fetched later may have been made earlier.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from homeserver.protocol.canonical import (
+    as_object,
+    as_text,
+    encode,
+    encode_base64,
+    parse_object,
+)
+from homeserver.protocol.keys import KeyDocument, valid_until
+from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.database import Cursor, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What is known of a peer that was verified at least once."""
+
+    server_name: ServerName
+    verified_by: str
+    """`certificate` or `key-document`."""
+
+    certificate_sha256: str
+    """Of the leaf that was verified last, in hexadecimal."""
+
+    pinned_keys: Mapping[KeyId, VerifyKey]
+    first_verified_ts: int
+    """In milliseconds since 1970, as the next."""
+
+    last_verified_ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A signing key of another server, and until when it is good."""
+
+    verify_key: VerifyKey
+    valid_until_ts: int | None
+    """For requests, in milliseconds since 1970; None for an old key."""
+
+    expired_ts: int | None
+    """When an old key stopped being used; None for a current one."""
+
+
+class PeerStore:
+    """What is known of other servers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def peer(self, server_name: ServerName) -> Peer | None:
+        """The peer of that name; None if it was never verified."""
+
+        def job(cursor: Cursor) -> Peer | None:
+            row = cursor.execute(
+                "SELECT verified_by, certificate_sha256, pinned_keys,"
+                " first_verified_ts, last_verified_ts FROM peers"
+                " WHERE server_name = ?",
+                (server_name.name,),
+            ).fetchone()
+            if row is None:
+                return None
+            return Peer(server_name, row[0], row[1], _pins(row[2]), row[3], row[4])
+
+        return await self._database.read(job)
+
+    async def record_verified(
+        self,
+        server_name: ServerName,
+        verified_by: str,
+        certificate_sha256: str,
+        pinned_keys: Mapping[KeyId, VerifyKey],
+        now_ts: int,
+    ) -> None:
+        """Record that a peer was verified now, and the keys that are its pin now."""
+        pins = encode({k: encode_base64(v.key) for k, v in pinned_keys.items()})
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "INSERT INTO peers (server_name, verified_by, certificate_sha256,"
+                " pinned_keys, first_verified_ts, last_verified_ts)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server_name) DO UPDATE SET"
+                " verified_by = excluded.verified_by,"
+                " certificate_sha256 = excluded.certificate_sha256,"
+                " pinned_keys = excluded.pinned_keys,"
+                " last_verified_ts = excluded.last_verified_ts",
+                (
+                    server_name.name,
+                    verified_by,
+                    certificate_sha256,
+                    pins.decode("utf-8"),
+                    now_ts,
+                    now_ts,
+                ),
+            )
+
+        await self._database.write(job)
+
+    async def keys(self, server_name: ServerName) -> dict[KeyId, StoredKey]:
+        """All keys that are known of that server."""
+
+        def job(cursor: Cursor) -> dict[KeyId, StoredKey]:
+            rows = cursor.execute(
+                "SELECT key_id, key, valid_until_ts, expired_ts FROM server_keys"
+                " WHERE server_name = ?",
+                (server_name.name,),
+            ).fetchall()
+            return {
+                key_id: StoredKey(VerifyKey(key_id, bytes(key)), until, expired)
+                for key_id, key, until, expired in rows
+            }
+
+        return await self._database.read(job)
+
+    async def record_keys(self, document: KeyDocument, now_ts: int) -> None:
+        """Record the keys of a document that its server was proven to publish."""
+        name = document.server_name.name
+        until = valid_until(document, now_ts)
+        rows = [
+            (name, key_id, key.key, until, None)
+            for key_id, key in document.verify_keys.items()
+        ] + [
+            (name, key_id, old.verify_key.key, None, old.expired_ts)
+            for key_id, old in document.old_verify_keys.items()
+        ]
+
+        def job(cursor: Cursor) -> None:
+            for row in rows:
+                cursor.execute(
+                    "INSERT INTO server_keys (server_name, key_id, key,"
+                    " valid_until_ts, expired_ts) VALUES (?, ?, ?, ?, ?)"
+                    " ON CONFLICT (server_name, key_id) DO UPDATE SET"
+                    " key = excluded.key, expired_ts = excluded.expired_ts,"
+                    " valid_until_ts = CASE"
+                    " WHEN excluded.valid_until_ts IS NULL THEN NULL"
+                    " WHEN server_keys.valid_until_ts > excluded.valid_until_ts"
+                    " AND server_keys.key = excluded.key"
+                    " THEN server_keys.valid_until_ts"
+                    " ELSE excluded.valid_until_ts END",
+                    row,
+                )
+
+        await self._database.write(job)
+
+
+def _pins(text: str) -> dict[KeyId, VerifyKey]:
+    pins = as_object(parse_object(text.encode("utf-8")), "pinned keys")
+    return {
+        (key_id := parse_key_id(name)): VerifyKey.parse(key_id, as_text(key, name))
+        for name, key in pins.items()
+    }

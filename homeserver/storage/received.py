@@ -1,0 +1,195 @@
+"""What other servers delivered: transactions, their PDUs and EDUs, our replies.
+
+Rules of the room: a transaction, its verdicts and its reply are one commit. The same
+(origin, transaction ID) is recorded once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from homeserver.protocol.canonical import Json, encode, parse
+from homeserver.protocol.names import EventId, RoomId, ServerName
+from homeserver.storage.changes import Changes
+from homeserver.storage.database import Cursor, Database
+
+REJECTED = "rejected"
+"""What the verdict of a refused PDU begins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPdu:
+    """One PDU of a transaction, and what we made of it."""
+
+    event_id: EventId | None
+    """None where its form lets none be computed."""
+
+    room_version: str | None
+    """The version it was judged by; None where it names an unknown one."""
+
+    verdict: str
+    """`accepted`, `redacted: REASON` or `rejected: REASON`."""
+
+    event: Json
+    founds: RoomId | None = None
+    """The room that an accepted create event founds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedTransaction:
+    """A transaction as it is recorded."""
+
+    origin: ServerName
+    txn_id: str
+    received_ts: int
+    """In milliseconds since 1970."""
+
+    key_id: str
+    """The key that proved the origin."""
+
+    client_certificate: str | None
+    """SHA-256 of the client certificate that it came with, in hexadecimal."""
+
+    pdus: Sequence[JudgedPdu]
+    edus: Sequence[Json]
+    reply: bytes = field(repr=False)
+
+
+class ReceivedStore:
+    """The received transactions of one server."""
+
+    def __init__(self, database: Database, changes: Changes) -> None:
+        self._database = database
+        self._changes = changes
+
+    async def reply_to(self, origin: ServerName, txn_id: str) -> bytes | None:
+        """The reply that this transaction got; None if it is new."""
+
+        def job(cursor: Cursor) -> bytes | None:
+            row = cursor.execute(
+                "SELECT reply FROM received_transactions"
+                " WHERE origin = ? AND txn_id = ?",
+                (origin.name, txn_id),
+            ).fetchone()
+            return None if row is None else bytes(row[0])
+
+        return await self._database.read(job)
+
+    async def room_versions(self, room_ids: Sequence[RoomId]) -> dict[RoomId, str]:
+        """The versions of those rooms whose create event was accepted."""
+
+        def job(cursor: Cursor) -> dict[RoomId, str]:
+            found = {}
+            for room_id in room_ids:
+                row = cursor.execute(
+                    "SELECT room_version FROM rooms WHERE room_id = ?", (room_id,)
+                ).fetchone()
+                if row is not None:
+                    found[room_id] = row[0]
+            return found
+
+        return await self._database.read(job)
+
+    async def record(self, received: ReceivedTransaction) -> bytes:
+        """Record a transaction; return the reply that is now on the disk.
+
+        That is the earlier one where the transaction was recorded before.
+        """
+
+        def job(cursor: Cursor) -> bytes:
+            row = cursor.execute(
+                "INSERT INTO received_transactions (origin, txn_id, received_ts,"
+                " key_id, client_certificate, edus, reply)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (origin, txn_id) DO NOTHING RETURNING id",
+                (
+                    received.origin.name,
+                    received.txn_id,
+                    received.received_ts,
+                    received.key_id,
+                    received.client_certificate,
+                    encode(list(received.edus)).decode("utf-8"),
+                    received.reply,
+                ),
+            ).fetchone()
+            if row is None:
+                [earlier] = cursor.execute(
+                    "SELECT reply FROM received_transactions"
+                    " WHERE origin = ? AND txn_id = ?",
+                    (received.origin.name, received.txn_id),
+                ).fetchone()
+                return bytes(earlier)
+            for position, pdu in enumerate(received.pdus):
+                _record_pdu(cursor, row[0], position, pdu)
+            return received.reply
+
+        reply = await self._database.write(job)
+        self._changes.announce()
+        return reply
+
+    async def after(
+        self, after: int, origin: ServerName | None, limit: int, wait: float
+    ) -> list[Json]:
+        """Up to `limit` transactions with an ID above `after`, oldest first.
+
+        Where there are none, waits up to `wait` seconds for one.
+        """
+
+        def job(cursor: Cursor) -> list[Json]:
+            rows = cursor.execute(
+                "SELECT id, origin, txn_id, received_ts, key_id, client_certificate,"
+                " edus FROM received_transactions"
+                " WHERE id > ? AND (origin = ? OR ?) ORDER BY id LIMIT ?",
+                (after, origin and origin.name, origin is None, limit),
+            ).fetchall()
+            return [_as_json(cursor, row) for row in rows]
+
+        return await self._changes.until(lambda: self._database.read(job), bool, wait)
+
+
+def _record_pdu(
+    cursor: Cursor, transaction_id: int, position: int, pdu: JudgedPdu
+) -> None:
+    cursor.execute(
+        "INSERT INTO received_pdus (transaction_id, position, event_id,"
+        " room_version, verdict, event) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            transaction_id,
+            position,
+            pdu.event_id,
+            pdu.room_version,
+            pdu.verdict,
+            encode(pdu.event).decode("utf-8"),
+        ),
+    )
+    if pdu.founds is not None:
+        cursor.execute(
+            "INSERT INTO rooms (room_id, room_version) VALUES (?, ?)"
+            " ON CONFLICT (room_id) DO NOTHING",
+            (pdu.founds, pdu.room_version),
+        )
+
+
+def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
+    own_id, origin, txn_id, received_ts, key_id, client_certificate, edus = row
+    pdus = cursor.execute(
+        "SELECT event_id, room_version, verdict, event FROM received_pdus"
+        " WHERE transaction_id = ? ORDER BY position",
+        (own_id,),
+    ).fetchall()
+    return {
+        "id": own_id,
+        "origin": origin,
+        "txn_id": txn_id,
+        "received_ts": received_ts,
+        "verified_by": {"key_id": key_id, "client_certificate": client_certificate},
+        "pdus": [
+            {
+                "event_id": event_id,
+                "room_version": room_version,
+                "verdict": verdict,
+                "event": parse(event.encode("utf-8")),
+            }
+            for event_id, room_version, verdict, event in pdus
+        ],
+        "edus": parse(str(edus).encode("utf-8")),
+    }
