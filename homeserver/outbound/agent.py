@@ -1,0 +1,155 @@
+"""The Twisted agent of federation: resolve, connect, verify, and only then send.
+
+Rules of the room: a request goes to a server *name*, as in
+`matrix-federation://alpha.test/_matrix/...`. Routes are tried in order while
+connecting or verifying fails; never once bytes of a request were sent. The pool knows
+verified connections only, each under the name that it was verified for.
+
+Specification: Server-server API, "Resolving server names" and "Authentication".
+"""
+
+from dataclasses import dataclass
+from typing import cast
+from weakref import WeakKeyDictionary
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import URI, HTTPConnectionPool
+from twisted.web.error import SchemeNotSupported
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from homeserver.outbound.connection import USER_AGENT
+from homeserver.outbound.connector import Connector, Link, Unreachable
+from homeserver.outbound.resolver import Resolver
+from homeserver.protocol.discovery import NotResolvable, Resolution
+from homeserver.protocol.names import ServerName
+
+SCHEME = b"matrix-federation"
+
+# Shorter than servers keep an idle connection, so that it is mostly we who end it: a
+# request on a connection that the peer is just ending fails.
+_IDLE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A response, and the connection that it came on."""
+
+    response: IResponse
+    link: Link
+
+
+@implementer(IAgent)
+class FederationAgent:
+    """Sends requests to server names, over verified connections."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        resolver: Resolver,
+        connector: Connector,
+    ) -> None:
+        self._resolver = resolver
+        self._connector = connector
+        self._links: WeakKeyDictionary[IProtocol, Link] = WeakKeyDictionary()
+        self._pool = HTTPConnectionPool(clock)
+        self._pool.cachedConnectionTimeout = _IDLE_SECONDS
+        # Whether to send something again is decided by the sender alone.
+        self._pool.retryAutomatically = False
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """As `IAgent`: send a request to `matrix-federation://SERVER-NAME/TARGET`.
+
+        `Host` is set as discovery demands. Fails with `SchemeNotSupported`, with
+        `InvalidParam` for what is not a server name, and as `exchange` does.
+        """
+
+        async def request() -> IResponse:
+            parsed = URI.fromBytes(uri)
+            if parsed.scheme != SCHEME:
+                raise SchemeNotSupported(f"not {SCHEME.decode()}: {parsed.scheme!r}")
+            name = ServerName.parse(parsed.netloc.decode("ascii", "replace"))
+            exchange = await self.exchange(
+                name, method, parsed.originForm, headers, bodyProducer
+            )
+            return exchange.response
+
+        return Deferred.fromCoroutine(request())
+
+    async def exchange(
+        self,
+        name: ServerName,
+        method: bytes,
+        target: bytes,
+        headers: Headers | None = None,
+        body: IBodyProducer | None = None,
+    ) -> Exchange:
+        """Send one request to `name` and wait for the head of its response.
+
+        Raises `Unreachable` if no request was sent, and Twisted's errors
+        (`RequestNotSent`, `RequestTransmissionFailed`, `ResponseFailed`) if the
+        connection failed under it.
+        """
+        try:
+            resolution = await self._resolver.resolve(name)
+        except NotResolvable as problem:
+            raise Unreachable(name, [str(problem)]) from None
+        host_header = resolution.routes[0].host_header
+        endpoint = _VerifiedEndpoint(self._connector, resolution, self._links)
+        protocol: HTTP11ClientProtocol = await self._pool.getConnection(
+            # The name, not the address: what a connection was verified for.
+            (name, host_header),
+            endpoint,
+        )
+        headers = Headers() if headers is None else headers.copy()
+        headers.setRawHeaders("Host", [host_header])
+        headers.setRawHeaders("User-Agent", [USER_AGENT])
+        link = self._links[protocol]
+        response = await protocol.request(
+            Request(method, target, headers, body, persistent=True)
+        )
+        return Exchange(response, link)
+
+    async def close(self) -> None:
+        """End the connections that are kept."""
+        await self._pool.closeCachedConnections()
+
+
+@implementer(IStreamClientEndpoint)
+class _VerifiedEndpoint:
+    """Where the pool gets its connections: a server's routes, tried in order."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        resolution: Resolution,
+        links: WeakKeyDictionary[IProtocol, Link],
+    ) -> None:
+        self._connector = connector
+        self._resolution = resolution
+        self._links = links
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """As `IStreamClientEndpoint`, but what it connects is verified."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        connection, link = await self._connector.connect(self._resolution)
+        protocol = cast("IProtocol", factory.buildProtocol(connection.tls.getPeer()))
+        self._links[protocol] = link
+        connection.hand_over(protocol)
+        return protocol

@@ -1,0 +1,223 @@
+"""Signed requests to other servers, and their bounded JSON replies.
+
+Rules of the room: one method for each federation call. A request is sent once; what
+comes of it is a value, or an error that says whose no it was. Everything but a key
+document is asked for with a signature.
+
+Specification: Server-server API.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote as percent_encode
+
+from twisted.internet import defer, error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.web._newclient import RequestNotSent
+from twisted.web.client import (
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from homeserver.identity import Identity
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.connection import (
+    KEY_DOCUMENT_PATH,
+    ResponseTooLarge,
+    describe,
+    read_body,
+)
+from homeserver.outbound.connector import Link, Unreachable
+from homeserver.protocol.canonical import Json, parse_object
+from homeserver.protocol.errors import BadJson, ProtocolError, quote
+from homeserver.protocol.keys import (
+    MAX_DOCUMENT_BYTES,
+    KeyDocument,
+    parse_v1,
+    parse_v2,
+)
+from homeserver.protocol.names import ServerName
+from homeserver.protocol.xmatrix import FederationRequest
+
+# For finding, reaching and verifying the server, and for its answer: what the most
+# used server gives a request.
+_REQUEST_SECONDS = 60.0
+
+# Of a reply that is not a key document: 50 events' errors are a tenth of it.
+_MAX_REPLY_BYTES = 512 * 1024
+
+_TRANSPORT_ERRORS = (
+    error.ConnectionClosed,
+    defer.CancelledError,
+    defer.TimeoutError,
+    RequestGenerationFailed,
+    RequestNotSent,
+    RequestTransmissionFailed,
+    ResponseFailed,
+    ResponseTooLarge,
+)
+
+
+class Refused(Exception):
+    """A server answered, and its answer is no."""
+
+    def __init__(
+        self, destination: ServerName, status: int, errcode: str | None, why: str
+    ) -> None:
+        said = f"{errcode}: {why}" if errcode else why
+        super().__init__(f"{destination} answers {status} {said}".rstrip())
+        self.destination = destination
+        self.status = status
+        self.errcode = errcode
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A transaction that its destination has acknowledged."""
+
+    reply: Json | None
+    """None where the answer was 200 and not a JSON object, as in 2014."""
+
+    link: Link
+
+
+class FederationClient:
+    """Calls other servers in the name of one identity."""
+
+    def __init__(
+        self,
+        agent: FederationAgent,
+        identity: Callable[[], Identity],
+        clock: IReactorTime,
+    ) -> None:
+        """`identity` is asked anew for each request: keys may change."""
+        self._agent = agent
+        self._identity = identity
+        self._clock = clock
+
+    async def send_transaction(
+        self, destination: ServerName, txn_id: str, body: bytes
+    ) -> Delivery:
+        """Deliver a transaction whose JSON object is `body`.
+
+        Raises `Unreachable` and `Refused`.
+        """
+        target = f"/_matrix/federation/v1/send/{percent_encode(txn_id, safe='')}"
+        identity = self._identity()
+        request = FederationRequest(
+            "PUT", target, identity.server_name, destination, parse_object(body)
+        )
+        headers = Headers({"Content-Type": ["application/json"]})
+        for authorization in request.sign(identity.signing_keys):
+            headers.addRawHeader("Authorization", str(authorization))
+        status, reply, link = await self._call(
+            destination, "PUT", target, _MAX_REPLY_BYTES, headers, body
+        )
+        if status != 200:
+            raise _refusal(destination, status, reply)
+        try:
+            return Delivery(parse_object(reply), link)
+        except ProtocolError:
+            return Delivery(None, link)
+
+    async def fetch_keys_v1(self, server_name: ServerName) -> KeyDocument:
+        """The version 1 key document of a server, checked.
+
+        Raises `Unreachable`, `Refused` and `ProtocolError`.
+        """
+        data, link = await self._fetch_document(server_name, KEY_DOCUMENT_PATH)
+        document = parse_v1(data, server_name)
+        if document.tls_certificate != link.peer.certificate:
+            raise BadJson(
+                "the key document names another TLS certificate than the one of the "
+                "connection that it came on"
+            )
+        return document
+
+    async def fetch_keys_v2(self, server_name: ServerName) -> KeyDocument:
+        """The version 2 key document of a server, checked; raises as version 1."""
+        data, _ = await self._fetch_document(server_name, "/_matrix/key/v2/server")
+        return parse_v2(data, server_name)
+
+    async def _fetch_document(
+        self, server_name: ServerName, target: str
+    ) -> tuple[bytes, Link]:
+        status, data, link = await self._call(
+            server_name, "GET", target, MAX_DOCUMENT_BYTES, Headers(), None
+        )
+        if status != 200:
+            raise _refusal(server_name, status, data)
+        return data, link
+
+    async def _call(
+        self,
+        destination: ServerName,
+        method: str,
+        target: str,
+        limit: int,
+        headers: Headers,
+        body: bytes | None,
+    ) -> tuple[int, bytes, Link]:
+        """One request: the status, the body and the connection of its response."""
+
+        async def call() -> tuple[int, bytes, Link]:
+            exchange = await self._agent.exchange(
+                destination,
+                method.encode("ascii"),
+                target.encode("ascii"),
+                headers,
+                None if body is None else _Body(body),
+            )
+            data = await read_body(exchange.response, limit)
+            return exchange.response.code, data, exchange.link
+
+        try:
+            return await Deferred.fromCoroutine(call()).addTimeout(
+                _REQUEST_SECONDS, self._clock
+            )
+        except _TRANSPORT_ERRORS as problem:
+            raise Unreachable(
+                destination, [f"{method} {target}: {describe(problem)}"]
+            ) from None
+
+
+def _refusal(destination: ServerName, status: int, body: bytes) -> Refused:
+    try:
+        reply = parse_object(body)
+    except ProtocolError:
+        return Refused(destination, status, None, quote(body) if body else "")
+    errcode, why = reply.get("errcode"), reply.get("error")
+    return Refused(
+        destination,
+        status,
+        # Peers' text: an errcode is shown as it is if it can be one.
+        errcode if isinstance(errcode, str) and errcode.isidentifier() else None,
+        quote(why) if isinstance(why, str) else "",
+    )
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """Bytes to send, all at once."""
+
+    def __init__(self, data: bytes) -> None:
+        self.length = len(data)
+        self._data = data
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._data)
+        return defer.succeed(None)
+
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+    def stopProducing(self) -> None:
+        pass

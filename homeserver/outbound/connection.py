@@ -1,0 +1,177 @@
+"""One TLS connection to a peer: handshake, the peer's key document, then requests.
+
+Rules of the room: until `hand_over`, nothing but `GET /_matrix/key/v1` can be sent on
+the connection, because nobody else has it. A response never takes more than its limit
+of memory, headers included.
+"""
+
+from typing import cast
+
+from twisted.internet import defer, error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IProtocol,
+    IReactorTime,
+    ITransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import ResponseFailed
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+from zope.interface import implementer
+
+from homeserver import __version__
+
+USER_AGENT = f"homeserver/{__version__}"
+
+KEY_DOCUMENT_PATH = "/_matrix/key/v1"
+
+# A reply to a transaction has 50 errors of a few hundred bytes; a key document is
+# smaller. Twisted bounds a header line, but not how many there are.
+MAX_RESPONSE_BYTES = 1024 * 1024
+
+
+class ResponseTooLarge(Exception):
+    """A peer sent more than a response may have; the connection was ended."""
+
+
+@implementer(IHandshakeListener)
+class PeerConnection(Protocol):
+    """A connection that knows how far it has come."""
+
+    def __init__(self) -> None:
+        self.handshake: Deferred[None] = Deferred()
+        """Fires when the handshake is over, or fails as it does."""
+
+        self._http: IProtocol | None = None
+        self._received = 0
+
+    def handshakeCompleted(self) -> None:
+        """As Twisted tells it."""
+        if not self.handshake.called:
+            self.handshake.callback(None)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass what came to the HTTP protocol, within the limit."""
+        self._received += len(data)
+        if self._received > MAX_RESPONSE_BYTES:
+            self.abort()
+            self._lose(Failure(ResponseTooLarge(f"over {MAX_RESPONSE_BYTES} bytes")))
+        elif self._http is None:
+            self.abort()  # a server that speaks first speaks another protocol
+        else:
+            self._http.dataReceived(data)
+            if getattr(self._http, "state", None) == "QUIESCENT":
+                self._received = 0
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell who waits."""
+        if not self.handshake.called:
+            self.handshake.errback(reason)
+        self._lose(reason)
+
+    async def fetch_key_document(
+        self, host_header: str, seconds: float, limit: int, clock: IReactorTime
+    ) -> tuple[int, bytes]:
+        """Ask the peer for its version 1 key document: the status and the body.
+
+        Raises `ResponseTooLarge` for more than `limit` bytes, `TimeoutError` after
+        `seconds`, and Twisted's errors for what happens to the connection.
+        """
+        # A protocol of its own, without a pool behind it: a pool would hand the
+        # connection out as soon as this response ends, verified or not.
+        http = HTTP11ClientProtocol()
+        self._speak(http)
+        headers = Headers({"Host": [host_header], "User-Agent": [USER_AGENT]})
+        request = Request(
+            b"GET", KEY_DOCUMENT_PATH.encode(), headers, None, persistent=True
+        )
+        response: IResponse = await http.request(request).addTimeout(seconds, clock)
+        body = await read_body(response, limit).addTimeout(seconds, clock)
+        return response.code, body
+
+    def hand_over(self, protocol: IProtocol) -> None:
+        """Let `protocol` have the connection from now on."""
+        self._speak(protocol)
+
+    @property
+    def tls(self) -> TLSMemoryBIOProtocol:
+        """The transport, which is there from the first byte of the handshake on."""
+        return cast("TLSMemoryBIOProtocol", self.transport)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the peer, or we, have ended the connection."""
+        return bool(self.tls.disconnecting) or not self.tls.connected
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.tls.abortConnection()
+
+    def _speak(self, protocol: IProtocol) -> None:
+        self._http = protocol
+        self._received = 0
+        protocol.makeConnection(self.tls)
+
+    def _lose(self, reason: Failure) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            http.connectionLost(reason)
+
+
+def describe(problem: Exception) -> str:
+    """What happened to a connection or a request, in words that a person can use."""
+    reasons = getattr(problem, "reasons", None)  # of Twisted's ResponseFailed and so on
+    if reasons:
+        return describe(reasons[0].value)
+    if isinstance(
+        problem, (defer.TimeoutError, defer.CancelledError, error.TimeoutError)
+    ):
+        return "no answer in time"
+    if isinstance(problem, (error.ConnectionDone, error.ConnectionLost)):
+        return "the peer ended the connection"
+    return str(problem) or type(problem).__name__
+
+
+def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
+    """Read a response's body; fails with `ResponseTooLarge` beyond `limit` bytes."""
+    reader = _BodyReader(limit)
+    response.deliverBody(reader)
+    return reader.body
+
+
+class _BodyReader(Protocol):
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._length = 0
+        self.body: Deferred[bytes] = Deferred(lambda _: self._abort())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._length += len(data)
+        if self._length <= self._limit:
+            self._parts.append(data)
+            return
+        self._parts.clear()
+        if not self.body.called:
+            self.body.errback(ResponseTooLarge(f"over {self._limit} bytes"))
+            self._abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.body.called:
+            return
+        # PotentialDataLoss is a body that is delimited by the end of the connection.
+        if reason.check(ResponseFailed, error.ConnectionDone):
+            self.body.errback(reason)
+        else:
+            self.body.callback(b"".join(self._parts))
+
+    def _abort(self) -> None:
+        transport: ITransport | None = self.transport
+        if transport is not None:
+            # A response's transport can only stop the connection.
+            getattr(transport, "stopProducing", transport.loseConnection)()

@@ -1,0 +1,175 @@
+"""The client's side of a TLS handshake, and how a peer's certificate is judged.
+
+Rules of the room: our own connection creator, because Twisted's accepts certificates
+without a usable name. Only a certificate that the verify callback saw, without one
+problem, and that names the peer, is good; whatever else happens, an exception or no
+call at all, is a refusal. Contexts are shared, since loading the system's roots costs
+more than a handshake; what one handshake found is kept with that connection.
+
+Specification: Server-server API, "TLS"; RFC 9525 for names.
+"""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import (
+    extract_patterns,
+    verify_certificate_hostname,
+    verify_certificate_ip_address,
+)
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from homeserver.identity import Certificate
+from homeserver.protocol.errors import quote
+
+# OpenSSL's X509_V_ERR_..., those that people meet.
+_PROBLEMS = {
+    7: "has a signature that does not verify",
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed and not trusted",
+    19: "is a root that is not trusted",
+    20: "was issued by an authority that is not known",
+    21: "was issued by an authority that is not known",
+    26: "is not meant for servers",
+    32: "may not issue certificates",
+    79: "is not an authority's",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRoots:
+    """Which authorities may vouch for a peer."""
+
+    ca_file: Path | None
+    """PEM; None for no others than the system's."""
+
+    system_roots: bool
+
+
+def build_context(
+    roots: TrustRoots, client_certificate: Certificate | None
+) -> SSL.Context:
+    """A context for outbound connections; share it.
+
+    `client_certificate` is shown to peers that ask for one. Raises `ValueError` if
+    the roots cannot be loaded.
+    """
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    # A resumed session is one whose certificate nobody looked at.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    if roots.system_roots:
+        context.set_default_verify_paths()
+    if roots.ca_file is not None:
+        try:
+            context.load_verify_locations(str(roots.ca_file))
+        except SSL.Error:
+            raise ValueError(f"{roots.ca_file} has no PEM certificates in it") from None
+    if client_certificate is not None:
+        client_certificate.present_in(context)
+    return context
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Handshake:
+    """One handshake with a peer that has to be called `name`, and what it showed."""
+
+    def __init__(
+        self, context: SSL.Context, name: str, *, must_be_trusted: bool
+    ) -> None:
+        """With `must_be_trusted`, a certificate with a problem ends the handshake."""
+        self._context = context
+        self._name = name
+        self._must_be_trusted = must_be_trusted
+        self._problems: list[str] = []
+        self._is_named = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why the certificate does not prove that the peer is `name`; None if it does.
+
+        Of a handshake that is over; before it, there is always a problem.
+        """
+        if self.refusal is not None:
+            return self.refusal
+        return None if self._is_named else "no certificate was checked"
+
+    @property
+    def refusal(self) -> str | None:
+        """What was found to be wrong with the certificate; None if nothing was."""
+        return self._problems[0] if self._problems else None
+
+    def clientConnectionForTLS(
+        self, tlsProtocol: TLSMemoryBIOProtocol
+    ) -> SSL.Connection:
+        """As Twisted asks for it: the connection on which the handshake will be."""
+        connection = SSL.Connection(self._context, None)
+        connection.set_verify(
+            SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge
+        )
+        if not _is_ip(self._name):
+            connection.set_tlsext_host_name(self._name.encode("ascii"))
+        return connection
+
+    def _judge(
+        self,
+        connection: SSL.Connection,
+        certificate: crypto.X509,
+        error: int,
+        depth: int,
+        is_good: int,
+    ) -> bool:
+        """Judge one certificate of the chain; whether the handshake may go on.
+
+        pyOpenSSL takes an exception in here for a refusal, as it must be.
+        """
+        if not is_good:
+            why = _PROBLEMS.get(error, f"fails OpenSSL's check number {error}")
+            subject = "the certificate" if depth == 0 else "an issuer's certificate"
+            self._problems.append(f"{subject} {why}")
+        elif depth == 0:
+            problem = check_name(certificate, self._name)
+            if problem is not None:
+                self._problems.append(problem)
+            self._is_named = problem is None
+        return not (self._problems and self._must_be_trusted)
+
+
+def check_name(certificate: crypto.X509, name: str) -> str | None:
+    """Why `certificate` is not one for `name`, a host or an IP address; None if it is.
+
+    Whatever goes wrong in reading the certificate is a reason.
+    """
+    x509 = certificate.to_cryptography()
+    verify = (
+        verify_certificate_ip_address if _is_ip(name) else verify_certificate_hostname
+    )
+    try:
+        verify(x509, name)
+    except VerificationError:
+        named = [_show(pattern) for pattern in extract_patterns(x509)]
+        return f"the certificate is not for {name} but for {quote(', '.join(named))}"
+    except CertificateError as error:
+        return f"the certificate has no usable name in it: {quote(str(error))}"
+    except Exception as error:  # noqa: BLE001 - any exception is a refusal
+        return f"the certificate's names cannot be read: {quote(str(error))}"
+    return None
+
+
+def _show(pattern: object) -> str:
+    value = getattr(pattern, "pattern", pattern)
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,195 @@
+"""Whom we believe we reached: by certificate or by key document; the pins.
+
+Rules of the room: a peer is verified on the connection that will carry the request,
+before one byte of a request leaves. Each method either proves the peer or says why it
+does not; there is no third outcome. Who was once verified by certificate is never
+again accepted by key document alone: otherwise whoever breaks the certificate chooses
+the weaker method.
+
+Specification: Server-server API, "TLS" and "Response Authentication"; the November
+2014 text, "Retrieving Server Keys".
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet import defer, error
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.client import ResponseFailed
+
+from homeserver.config import VerificationMethod
+from homeserver.outbound.connection import (
+    KEY_DOCUMENT_PATH,
+    PeerConnection,
+    ResponseTooLarge,
+    describe,
+)
+from homeserver.outbound.tls import Handshake
+from homeserver.protocol.discovery import Route
+from homeserver.protocol.errors import ProtocolError, quote
+from homeserver.protocol.keys import MAX_DOCUMENT_BYTES, KeyDocument, parse_v1
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.peers import Peer, PeerStore
+
+# For a document of a few hundred bytes over a connection that is already there.
+_KEY_DOCUMENT_SECONDS = 10.0
+
+
+class NotVerified(Exception):
+    """The peer may be anybody; `str()` says which check failed, by each method."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPeer:
+    """Who is at the other end of a connection."""
+
+    server_name: ServerName
+    verified_by: VerificationMethod
+    certificate: bytes = field(repr=False)
+    """The DER of the leaf that was shown in this handshake."""
+
+    @property
+    def certificate_sha256(self) -> str:
+        """The fingerprint of the leaf, in hexadecimal."""
+        return hashlib.sha256(self.certificate).hexdigest()
+
+
+class Verifier:
+    """Verifies peers by the methods that it is given, in their order."""
+
+    def __init__(
+        self,
+        methods: Sequence[VerificationMethod],
+        peers: PeerStore,
+        clock: IReactorTime,
+    ) -> None:
+        self._methods = methods
+        self._peers = peers
+        self._clock = clock
+
+    @property
+    def needs_certificate(self) -> bool:
+        """Whether a certificate that proves nothing should end the handshake."""
+        return "key-document" not in self._methods
+
+    async def verify(
+        self,
+        server_name: ServerName,
+        route: Route,
+        handshake: Handshake,
+        connection: PeerConnection,
+    ) -> VerifiedPeer:
+        """Prove that the peer on `connection` is `server_name`.
+
+        The handshake is over. Raises `NotVerified`; then the connection is of no
+        more use.
+        """
+        leaf = connection.tls.getPeerCertificate()
+        if leaf is None:
+            raise NotVerified("the peer showed no certificate")
+        certificate = leaf.to_cryptography().public_bytes(Encoding.DER)
+        known = await self._peers.peer(server_name)
+        problems = []
+        for method in self._methods:
+            try:
+                if method == "certificate":
+                    pins = _check_certificate(handshake, known)
+                else:
+                    pins = await self._check_key_document(
+                        known, server_name, route, certificate, connection
+                    )
+            except NotVerified as problem:
+                problems.append(f"by {method}: {problem}")
+                continue
+            peer = VerifiedPeer(server_name, method, certificate)
+            await self._peers.record_verified(
+                server_name, method, peer.certificate_sha256, pins, self._now_ts()
+            )
+            return peer
+        raise NotVerified("; ".join(problems))
+
+    async def _check_key_document(
+        self,
+        known: Peer | None,
+        server_name: ServerName,
+        route: Route,
+        certificate: bytes,
+        connection: PeerConnection,
+    ) -> Mapping[KeyId, VerifyKey]:
+        """Check the document that the peer serves on this connection.
+
+        Returns the keys that are its pin from now on; they are recorded as its
+        signing keys as well, so that nobody has to fetch them again.
+        """
+        if known is not None and known.verified_by == "certificate":
+            raise NotVerified(
+                f"{server_name} was verified by its certificate before, so its key "
+                "document alone is not enough any more"
+            )
+        data = await self._fetch(route, connection)
+        try:
+            document = parse_v1(data, server_name)
+        except ProtocolError as problem:
+            raise NotVerified(f"{KEY_DOCUMENT_PATH}: {problem}") from None
+        if document.tls_certificate != certificate:
+            raise NotVerified(
+                "the key document names another TLS certificate than the one of this "
+                "connection"
+            )
+        if known is not None:
+            _check_pins(known, document)
+        if connection.is_closing:
+            raise NotVerified(
+                "the peer ended the connection after its key document, so nothing "
+                "can be sent on the connection that was verified"
+            )
+        await self._peers.record_keys(document, self._now_ts())
+        return document.verify_keys
+
+    async def _fetch(self, route: Route, connection: PeerConnection) -> bytes:
+        try:
+            status, data = await connection.fetch_key_document(
+                route.host_header,
+                _KEY_DOCUMENT_SECONDS,
+                MAX_DOCUMENT_BYTES,
+                self._clock,
+            )
+        except (
+            ResponseTooLarge,
+            ResponseFailed,
+            error.ConnectionClosed,
+            defer.TimeoutError,
+            ValueError,
+        ) as problem:
+            raise NotVerified(
+                f"{KEY_DOCUMENT_PATH} gets no answer: {quote(describe(problem))}"
+            ) from None
+        if status != 200:
+            raise NotVerified(f"{KEY_DOCUMENT_PATH} answers with status {status}")
+        return data
+
+    def _now_ts(self) -> int:
+        return int(self._clock.seconds() * 1000)
+
+
+def _check_certificate(
+    handshake: Handshake, known: Peer | None
+) -> Mapping[KeyId, VerifyKey]:
+    """Check what the handshake found; returns the pin, which it does not change."""
+    if handshake.problem is not None:
+        raise NotVerified(handshake.problem)
+    return {} if known is None else known.pinned_keys
+
+
+def _check_pins(known: Peer, document: KeyDocument) -> None:
+    """Hold a peer to the keys that it showed at first, as ssh does with hosts."""
+    pinned = known.pinned_keys
+    if pinned and not any(document.is_signed_by(key) for key in pinned.values()):
+        raise NotVerified(
+            f"the key document is not signed by a key that is pinned to "
+            f"{known.server_name} ({', '.join(sorted(pinned))}): it is another server, "
+            "or it lost its keys"
+        )
