@@ -1,0 +1,191 @@
+"""Other servers' keys: stored, else fetched and checked.
+
+Rules of the room: a key is asked for by a server name that was parsed; that name
+alone decides whom it is fetched from. One fetch serves all who wait for it, and one
+that failed is not repeated at once: whoever sends forged requests must not make us
+knock at somebody else's door for each of them.
+
+Specification: Server-server API, "Retrieving server keys"; Room Versions 1 to 5 on
+which keys verify an event.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.identity import Identity
+from homeserver.outbound.client import FederationClient, Refused
+from homeserver.outbound.connector import Unreachable
+from homeserver.protocol.errors import ProtocolError, Unauthorized, quote
+from homeserver.protocol.keys import MAX_VALIDITY_MS
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.peers import PeerStore, StoredKey
+
+# How long after a fetch there is no other one. A key that is new since then is refused
+# until it is over; its owner's retries come seconds apart.
+_FRESH_SECONDS = 10.0
+_FAILURE_SECONDS = 30.0
+
+_MAX_FETCHES = 10_000  # names remembered; a forger can make up any number of them
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """A fetch of a moment ago."""
+
+    fresh_until: float
+    failure: str | None
+
+
+class Keyring:
+    """The keys of all servers, our own included."""
+
+    def __init__(
+        self,
+        identity: Callable[[], Identity],
+        peers: PeerStore,
+        client: FederationClient,
+        clock: IReactorTime,
+    ) -> None:
+        self._identity = identity
+        self._peers = peers
+        self._client = client
+        self._clock = clock
+        self._fetching: dict[ServerName, list[Deferred[None]]] = {}
+        self._fetches: dict[ServerName, _Fetch] = {}
+
+    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+        """The key that a request of `server_name` made now may be signed with.
+
+        Raises `Unauthorized`, which says why there is none.
+        """
+        now_ts = self._now_ts()
+
+        def is_usable(key: StoredKey) -> bool:
+            return key.valid_until_ts is not None and key.valid_until_ts >= now_ts
+
+        keys, failure = await self._keys(server_name, {key_id}, is_usable)
+        key = keys.get(key_id)
+        if key is not None and is_usable(key):
+            return key.verify_key
+        known = f"known keys of {server_name}: {quote(sorted(keys))}"
+        if failure is not None:
+            known += f"; fetching them failed: {failure}"
+        if key is not None:
+            known = f"it expired at {key.expired_ts or key.valid_until_ts}; {known}"
+        raise Unauthorized(f"no usable key {key_id} of {server_name}; {known}")
+
+    async def event_keys(
+        self,
+        server_name: ServerName,
+        key_ids: frozenset[KeyId],
+        origin_server_ts: int,
+        room_version: RoomVersion,
+    ) -> Mapping[KeyId, VerifyKey]:
+        """Those of the keys that an event of that time may be signed with.
+
+        Times are milliseconds since 1970.
+        """
+
+        def is_usable(key: StoredKey) -> bool:
+            if key.expired_ts is not None:
+                return key.expired_ts >= origin_server_ts
+            if not room_version.enforces_key_validity:
+                return True
+            until = key.valid_until_ts
+            return until is not None and until >= origin_server_ts
+
+        keys, _ = await self._keys(server_name, set(key_ids), is_usable)
+        return {
+            key_id: key.verify_key
+            for key_id, key in keys.items()
+            if key_id in key_ids and is_usable(key)
+        }
+
+    async def _keys(
+        self,
+        server_name: ServerName,
+        wanted: set[KeyId],
+        is_usable: Callable[[StoredKey], bool],
+    ) -> tuple[Mapping[KeyId, StoredKey], str | None]:
+        """The keys of a server, and why they could not be fetched if they were not.
+
+        They are fetched if none of those that are wanted is usable.
+        """
+        identity = self._identity()
+        if server_name == identity.server_name:
+            return _own_keys(identity, self._now_ts()), None
+        keys = await self._peers.keys(server_name)
+        if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
+            return keys, None
+        await self._fetch_once(server_name)
+        fetch = self._fetches.get(server_name)
+        keys = await self._peers.keys(server_name)
+        return keys, None if fetch is None else fetch.failure
+
+    async def _fetch_once(self, server_name: ServerName) -> None:
+        """Fetch the keys of a server, unless that was done a moment ago."""
+        last = self._fetches.get(server_name)
+        if last is not None and last.fresh_until > self._clock.seconds():
+            return
+        if server_name in self._fetching:
+            waiter: Deferred[None] = Deferred()
+            self._fetching[server_name].append(waiter)
+            await waiter
+            return
+        self._fetching[server_name] = []
+        try:
+            failure = await self._fetch(server_name)
+            if len(self._fetches) >= _MAX_FETCHES:
+                self._fetches.clear()
+            seconds = _FRESH_SECONDS if failure is None else _FAILURE_SECONDS
+            self._fetches[server_name] = _Fetch(
+                self._clock.seconds() + seconds, failure
+            )
+        finally:
+            for waiter in self._fetching.pop(server_name):
+                waiter.callback(None)
+
+    async def _fetch(self, server_name: ServerName) -> str | None:
+        """Fetch and record; returns why that failed, if it did."""
+        begun_ts = self._now_ts()
+        try:
+            document = await self._client.fetch_keys_v2(server_name)
+        except Unreachable as problem:
+            return str(problem)
+        except (Refused, ProtocolError) as problem:
+            no_v2 = str(problem)
+        else:
+            await self._peers.record_keys(document, self._now_ts())
+            return None
+        peer = await self._peers.peer(server_name)
+        if (
+            peer is not None
+            and peer.verified_by == "key-document"
+            and peer.last_verified_ts >= begun_ts
+        ):
+            return None  # its version 1 document was read to verify the connection
+        try:
+            document = await self._client.fetch_keys_v1(server_name)
+        except (Unreachable, Refused, ProtocolError) as problem:
+            return f"{no_v2}; {problem}"
+        await self._peers.record_keys(document, self._now_ts())
+        return None
+
+    def _now_ts(self) -> int:
+        return int(self._clock.seconds() * 1000)
+
+
+def _own_keys(identity: Identity, now_ts: int) -> dict[KeyId, StoredKey]:
+    keys = {
+        key.key_id: StoredKey(key.verify_key, now_ts + MAX_VALIDITY_MS, None)
+        for key in identity.signing_keys
+    }
+    for old in identity.old_verify_keys:
+        key = StoredKey(old.verify_key, None, old.expired_ts)
+        keys[old.verify_key.key_id] = key
+    return keys
