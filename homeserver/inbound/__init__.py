@@ -1,0 +1,1 @@
+"""Being reached by other servers."""

@@ -1,0 +1,83 @@
+"""Which server is asking, proven.
+
+Rules of the room: nothing that a request says about its origin is believed before a
+signature by that origin's own key over this very request was verified. Who is refused
+is told which check failed.
+
+Specification: Server-server API, "Request Authentication".
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from homeserver.identity import Identity
+from homeserver.keyring import Keyring
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.errors import BadAuthorization, Unauthorized, quote
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.xmatrix import Authorization, FederationRequest
+
+MAX_HEADERS = 8  # one for each signing key of the origin; it has one or two
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenOrigin:
+    """The server that made a request, and what proved it."""
+
+    server_name: ServerName
+    key_id: KeyId
+    client_certificate: str | None = None
+    """SHA-256 of its TLS client certificate in hexadecimal, where one was checked."""
+
+
+class Authenticator:
+    """Proves the origins of requests to one identity."""
+
+    def __init__(self, identity: Callable[[], Identity], keyring: Keyring) -> None:
+        self._identity = identity
+        self._keyring = keyring
+
+    async def authenticate(
+        self, method: str, uri: str, headers: Sequence[str], content: Json | None
+    ) -> ProvenOrigin:
+        """Prove who made a request.
+
+        `uri` is the request target as received, `headers` are the values of its
+        `Authorization` headers, `content` is its body. Raises `Unauthorized` (401)
+        and, for headers that cannot be read, `BadAuthorization` (400).
+        """
+        authorizations = _parse(headers)
+        origin = authorizations[0].origin
+        own_name = self._identity().server_name
+        for each in authorizations:
+            if each.destination not in {None, own_name}:
+                raise Unauthorized(
+                    f"the request is for {quote(str(each.destination))}; this is "
+                    f"{own_name}"
+                )
+        request = FederationRequest(method, uri, origin, own_name, content)
+        problems: list[str] = []
+        for each in authorizations:
+            try:
+                key = await self._keyring.request_key(origin, each.key_id)
+                request.verify(each, key)
+            except Unauthorized as problem:
+                problems.append(str(problem))
+            else:
+                return ProvenOrigin(origin, each.key_id)
+        raise Unauthorized("; ".join(problems))
+
+
+def _parse(headers: Sequence[str]) -> list[Authorization]:
+    """The authorizations of one request; at least one, all of one origin."""
+    if not headers:
+        raise Unauthorized("the request has no X-Matrix Authorization header")
+    if len(headers) > MAX_HEADERS:
+        raise BadAuthorization(
+            f"the request has {len(headers)} Authorization headers; {MAX_HEADERS} are "
+            "allowed"
+        )
+    authorizations = [Authorization.parse(header) for header in headers]
+    if any(each.origin != authorizations[0].origin for each in authorizations):
+        raise BadAuthorization("the X-Matrix headers name different origins")
+    return authorizations

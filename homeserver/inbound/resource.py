@@ -1,0 +1,111 @@
+"""Resources that answer in JSON, and errors to JSON in one place.
+
+Rules of the room: a resource's work is a coroutine. What it raises becomes an answer
+here and nowhere else, and whatever is not a peer's fault is a 500 that tells the peer
+nothing.
+
+Specification: Server-server API, "API standards"; Client-server API, "Standard error
+response".
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from homeserver import __version__
+from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.errors import MethodNotAllowed, ProtocolError, Unrecognized
+from homeserver.storage.database import StoreUnavailable
+
+SERVER = f"homeserver/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a resource answers."""
+
+    body: bytes
+    """JSON."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_reply(value: Json, status: int = 200) -> Reply:
+    """A JSON object as a reply."""
+    return Reply(encode(value), status)
+
+
+Answer = Callable[[Request], Awaitable[Reply]]
+
+
+class JsonResource(Resource):
+    """A resource that answers in JSON, by one coroutine function for each method."""
+
+    _log = Logger()
+
+    def __init__(self, answers: Mapping[bytes, Answer] | None = None) -> None:
+        """`answers` is {method: coroutine function}; none where it only leads on."""
+        super().__init__()
+        self._answers = answers or {}
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """What is below: itself for a trailing slash, else nothing that is known."""
+        if path == b"" and not request.postpath:
+            return self
+        return JsonResource()
+
+    def render(self, request: Request) -> int:
+        """As Twisted asks for it: answer when the coroutine is done."""
+        Deferred.fromCoroutine(self._respond(request)).addErrback(
+            lambda failure: self._log.failure("an answer was not sent", failure)
+        )
+        return NOT_DONE_YET
+
+    async def _respond(self, request: Request) -> None:
+        gone: list[object] = []
+        request.notifyFinish().addErrback(gone.append)
+        try:
+            reply = await self._answer(request)(request)
+        except ProtocolError as problem:
+            reply = error_reply(problem.status, problem.errcode, str(problem))
+        except StoreUnavailable as problem:
+            self._log.error("{problem}", problem=problem)
+            reply = error_reply(503, "M_UNKNOWN", "the store is not available")
+        except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
+            self._log.failure("an error of ours")
+            reply = error_reply(500, "M_UNKNOWN", "internal error")
+        if not gone:
+            self._write(request, reply)
+
+    def _answer(self, request: Request) -> Answer:
+        """What answers the request's method."""
+        if not self._answers:
+            raise Unrecognized("there is no such route here")
+        # HEAD is GET whose body Twisted leaves out.
+        method = b"GET" if request.method == b"HEAD" else request.method
+        if method not in self._answers:
+            raise MethodNotAllowed("this route is not asked with this method")
+        return self._answers[method]
+
+    def _write(self, request: Request, reply: Reply) -> None:
+        request.setResponseCode(reply.status)
+        request.setHeader(b"Server", SERVER.encode())
+        request.setHeader(b"Content-Type", b"application/json")
+        # A length, so that the body is never sent in chunks: 2014's peers read none.
+        request.setHeader(b"Content-Length", str(len(reply.body)).encode())
+        for name, value in reply.headers.items():
+            request.setHeader(name.encode("ascii"), value.encode("ascii"))
+        if reply.status == 405:
+            request.setHeader(b"Allow", b", ".join(sorted(self._answers)))
+        request.write(reply.body)
+        request.finish()
+
+
+def error_reply(status: int, errcode: str, why: str) -> Reply:
+    """An error in the form that Matrix gives all errors."""
+    return json_reply({"errcode": errcode, "error": why}, status)

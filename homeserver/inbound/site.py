@@ -1,0 +1,148 @@
+"""The TLS listener, and the limits on what may come in.
+
+Rules of the room: a body is counted while it is read, and a request that is too large
+is answered and cut off before the rest of it. Everything that is answered is answered
+in JSON, also what Twisted would answer itself.
+
+Specification: Server-server API, "TLS" and "API standards".
+"""
+
+from http import HTTPStatus
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import (
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+    ITransport,
+)
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.web.http import HTTPChannel
+from twisted.web.http import Request as HttpRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+from zope.interface import implementer
+
+from homeserver.identity import Certificate
+from homeserver.inbound.resource import SERVER, Reply, error_reply
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTls:
+    """The server's side of each handshake; its certificate can be replaced."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.renew(certificate)
+
+    def renew(self, certificate: Certificate) -> None:
+        """Present `certificate` from the next handshake on."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        # Session tickets are on; OpenSSL wants a name for what they belong to.
+        context.set_session_id(b"homeserver")
+        certificate.present_in(context)
+        self._context = context
+
+    def serverConnectionForTLS(
+        self, tlsProtocol: TLSMemoryBIOProtocol
+    ) -> SSL.Connection:
+        """As Twisted asks for it: the connection on which the handshake will be."""
+        return SSL.Connection(self._context, None)
+
+
+class BoundedRequest(Request):
+    """A request whose body is counted while it arrives."""
+
+    channel: "_Channel"
+
+    _is_refused = False
+    _received = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse a body that is announced as too large before it comes."""
+        super().gotLength(length)
+        if length is not None:
+            self._check(length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep what came, unless it is too much with what came before."""
+        self._received += len(data)
+        self._check(self._received)
+        if not self._is_refused:
+            super().handleContentChunk(data)
+
+    def process(self) -> None:
+        """Look for the resource, unless the request was answered already."""
+        if self._is_refused:
+            return
+        in_progress = self.channel.site.in_progress
+        in_progress.add(self)
+        self.notifyFinish().addBoth(lambda _: in_progress.discard(self))
+        super().process()
+
+    def _check(self, length: int) -> None:
+        limit = self.channel.site.max_body_bytes
+        if length <= limit or self._is_refused:
+            return
+        self._is_refused = True
+        reply = error_reply(
+            413, "M_TOO_LARGE", f"the body is larger than the limit of {limit} bytes"
+        )
+        # Written as it is: to Twisted, a request that is still arriving cannot be
+        # answered yet.
+        self.channel.write(_raw(reply))
+        self.channel.loseConnection()
+
+
+class _Channel(HTTPChannel):
+    """Twisted's HTTP/1.x, with its own "bad request" in the form of all errors."""
+
+    site: "BoundedSite"
+    transport: ITransport
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.transport.write(
+            _raw(error_reply(400, "M_UNKNOWN", "this is not HTTP/1.1 as it should be"))
+        )
+        self.loseConnection()
+
+
+def _raw(reply: Reply) -> bytes:
+    phrase = HTTPStatus(reply.status).phrase
+    head = (
+        f"HTTP/1.1 {reply.status} {phrase}\r\n"
+        f"Server: {SERVER}\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(reply.body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + reply.body
+
+
+class BoundedSite(Site):
+    """A web site within limits."""
+
+    noisy = False
+
+    # Without the class that Twisted puts before it, which chooses HTTP/2.
+    protocol = _Channel  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        root: IResource,
+        max_body_bytes: int,
+        request_seconds: float,
+        reactor: IReactorTime,
+    ) -> None:
+        """`request_seconds` is how long a connection may say nothing."""
+        super().__init__(root, requestFactory=BoundedRequest, reactor=reactor)
+        self.max_body_bytes = max_body_bytes
+        self.in_progress: set[Request] = set()
+        self.timeOut = request_seconds
+
+    async def drain(self) -> None:
+        """Wait until every request that has arrived is answered."""
+        for request in list(self.in_progress):
+            await request.notifyFinish().addErrback(lambda _: None)
+
+    def log(self, request: HttpRequest) -> None:
+        """Format no access log; what happened is logged where it is known."""
