@@ -1,0 +1,1 @@
+"""The local HTTP API for a person, a test suite, a monitor."""

@@ -1,0 +1,72 @@
+"""Who may use the control API: who has the token, and no web page.
+
+Rules of the room: every route but `/health` is guarded. A browser that a stranger's
+page drives says where it comes from (`Origin`) or whom it believes to reach (`Host`);
+neither has business here, token or not.
+"""
+
+import hmac
+
+from twisted.web.server import Request
+
+from homeserver.inbound.resource import Answer, Reply
+from homeserver.protocol.errors import Forbidden, InvalidParam, Unauthorized, quote
+from homeserver.protocol.names import ServerName
+
+
+class MissingToken(Unauthorized):
+    """The request has no bearer token."""
+
+    errcode = "M_MISSING_TOKEN"
+
+
+class UnknownToken(Unauthorized):
+    """The request has another bearer token than ours."""
+
+    errcode = "M_UNKNOWN_TOKEN"
+
+
+class Guard:
+    """Lets requests with the token through."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+
+    def __call__(self, answer: Answer) -> Answer:
+        """`answer`, for those who may have it."""
+
+        async def guarded(request: Request) -> Reply:
+            check_host(request)
+            given = request.requestHeaders.getRawHeaders(b"Authorization", [])
+            if not given:
+                raise MissingToken(
+                    "the control API wants `Authorization: Bearer TOKEN`; TOKEN is in "
+                    "the file that `token_file` in [control] names"
+                )
+            if len(given) != 1 or not hmac.compare_digest(given[0], self._expected):
+                raise UnknownToken("this is not the token of this server")
+            return await answer(request)
+
+        return guarded
+
+
+def check_host(request: Request) -> None:
+    """Refuse what a browser sends on behalf of somebody else's page."""
+    headers = request.requestHeaders
+    if headers.hasHeader(b"Origin"):
+        raise Forbidden("the control API is not for web pages (Origin)")
+    for value in headers.getRawHeaders(b"Host", []):
+        if not _is_local(value.decode("ascii", "replace")):
+            raise Forbidden(
+                f"the control API is asked by address or as localhost, not as "
+                f"{quote(value)} (Host)"
+            )
+
+
+def _is_local(host: str) -> bool:
+    """Whether a `Host` is an address or `localhost`: no name that a DNS could turn."""
+    try:
+        name = ServerName.parse(host)
+    except InvalidParam:
+        return False
+    return name.is_ip or name.host == "localhost"

@@ -1,0 +1,77 @@
+"""The control API from the outside, for the commands.
+
+Rules of the room: blocking, for one command at a time. What fails is said in one line
+that says what to do.
+"""
+
+import json
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from homeserver.config import Config
+from homeserver.protocol.canonical import Json
+
+
+class ControlError(Exception):
+    """The daemon could not be asked, or says no; `str()` of it says why."""
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        """The HTTP status, where the daemon answered."""
+
+
+class ControlClient:
+    """Asks the daemon of one configuration."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        """Raises `ControlError` where the control API is off."""
+        if config.control.listen is None:
+            raise ControlError(
+                f"{path} turns the control API off; set `listen` in [control]"
+            )
+        self._path = path
+        self._where = config.control.listen
+        self._token = config.control.token_file.read_text("utf-8").strip()
+
+    def get(self, *steps: str, timeout: float = 10.0, **arguments: object) -> Json:
+        """GET a route, given as the steps of its path; raises `ControlError`."""
+        query = urlencode({k: v for k, v in arguments.items() if v is not None})
+        target = _target(steps) + (f"?{query}" if query else "")
+        return self._call("GET", target, None, timeout)
+
+    def post(self, *steps: str, content: Json) -> Json:
+        """POST a JSON object to a route; raises `ControlError`."""
+        return self._call("POST", _target(steps), json.dumps(content).encode(), 10.0)
+
+    def _call(
+        self, method: str, target: str, body: bytes | None, timeout: float
+    ) -> Json:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - to connect to
+            self._where.host, self._where.host
+        )
+        connection = HTTPConnection(host, self._where.port, timeout=timeout)
+        try:
+            connection.request(
+                method, target, body, {"Authorization": f"Bearer {self._token}"}
+            )
+            response = connection.getresponse()
+            reply = json.loads(response.read())
+        except (OSError, HTTPException, ValueError) as error:
+            raise ControlError(
+                f"no daemon answers at {self._where} ({error}); start it with: "
+                f"homeserver run -c {self._path}"
+            ) from None
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise ControlError(
+                str(reply.get("error", response.reason)), response.status
+            )
+        answer: Json = reply
+        return answer
+
+
+def _target(steps: tuple[str, ...]) -> str:
+    return "".join("/" + quote(step, safe="") for step in steps)

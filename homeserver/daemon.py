@@ -1,0 +1,81 @@
+"""Running the reactor: for the daemon, or for the time of one question.
+
+Rules of the room: the global reactor is named here and nowhere else.
+"""
+
+import signal
+from pathlib import Path
+from random import SystemRandom
+
+from twisted.internet import reactor as global_reactor  # noqa: TID251 - see above
+from twisted.internet.defer import Deferred
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.python.failure import Failure
+
+from homeserver import identity
+from homeserver.addresses import SocketAddress
+from homeserver.config import Config, ConfigError
+from homeserver.control.api import describe_resolution
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.names import ServerName
+from homeserver.service import Endpoint, build_resolver
+from homeserver.storage.database import StoreUnavailable
+
+
+def run(path: Path, config: Config) -> None:
+    """Run the endpoint configured at `path` until SIGTERM or SIGINT.
+
+    Prints where it listens once it does. Raises `ConfigError` if it cannot start.
+    """
+    reactor = _reactor()
+    endpoint = Endpoint(
+        path, config, identity.load(path, config), reactor, SystemRandom()
+    )
+    failures: list[Failure] = []
+
+    def announce(where: SocketAddress) -> None:
+        print(f"listening: {config.server_name} on {where}", flush=True)
+
+    def give_up(failure: Failure) -> None:
+        failures.append(failure)
+        reactor.stop()
+
+    def start() -> None:
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(endpoint.reload))
+        starting = Deferred.fromCoroutine(endpoint.start())
+        starting.addCallback(announce).addErrback(give_up)
+
+    reactor.callWhenRunning(start)
+    reactor.addSystemEventTrigger(
+        "before", "shutdown", lambda: Deferred.fromCoroutine(endpoint.stop())
+    )
+    reactor.run()
+    for failure in failures:
+        if failure.check(StoreUnavailable):
+            raise ConfigError(path, [f"storage.url: {failure.value}"])
+        failure.raiseException()
+
+
+def resolve(config: Config, server_name: ServerName) -> Json:
+    """Resolve one name as `config` says, and describe how."""
+    reactor = _reactor()
+    resolver = build_resolver(config, reactor, SystemRandom())
+    results: list[Json] = []
+    failures: list[Failure] = []
+
+    def start() -> None:
+        done = Deferred.fromCoroutine(describe_resolution(resolver, server_name))
+        done.addCallbacks(results.append, failures.append)
+        done.addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(start)
+    reactor.run()
+    for failure in failures:
+        failure.raiseException()
+    return results[0]
+
+
+def _reactor() -> PosixReactorBase:
+    if not isinstance(global_reactor, PosixReactorBase):
+        raise TypeError("this program needs a reactor of a POSIX system")
+    return global_reactor

@@ -1,0 +1,77 @@
+"""What the daemon says of its work: text for people, JSON lines for machines.
+
+Rules of the room: one event is one line, whatever a peer put into it.
+"""
+
+from collections.abc import Callable
+from typing import TextIO
+
+import msgspec
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    formatTime,
+    globalLogBeginner,
+)
+from zope.interface import implementer
+
+from homeserver.config import Log
+
+
+def begin(config: Log, stream: TextIO) -> None:
+    """Log to `stream` from now on, as configured."""
+    level = LogLevel.lookupByName(config.level)
+    predicate = LogLevelFilterPredicate(defaultLogLevel=level)
+    globalLogBeginner.beginLoggingTo(
+        [FilteringLogObserver(_Lines(stream, _FORMATS[config.format]), [predicate])],
+        # What the process prints is for who started it, not for the log.
+        redirectStandardIO=False,
+    )
+
+
+def _as_text(event: LogEvent) -> str:
+    """One line: time, level, what happened; a traceback follows if there is one."""
+    line = f"{formatTime(event['log_time'])} {event['log_level'].name} "
+    line += _escape(formatEvent(event))
+    failure = event.get("log_failure")
+    return line if failure is None else f"{line}\n{failure.getTraceback()}"
+
+
+def _as_json(event: LogEvent) -> str:
+    """One JSON object."""
+    line = {
+        "time": formatTime(event["log_time"]),
+        "level": event["log_level"].name,
+        "message": formatEvent(event),
+        "from": event.get("log_namespace"),
+    }
+    failure = event.get("log_failure")
+    if failure is not None:
+        line["traceback"] = failure.getTraceback()
+    return msgspec.json.encode(line).decode("utf-8")
+
+
+_FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": _as_text, "json": _as_json}
+
+
+def _escape(text: str) -> str:
+    """`text` without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+@implementer(ILogObserver)
+class _Lines:
+    """Writes each event as a line."""
+
+    def __init__(self, stream: TextIO, form: Callable[[LogEvent], str]) -> None:
+        self._stream = stream
+        self._form = form
+
+    def __call__(self, event: LogEvent) -> None:
+        """As `ILogObserver`."""
+        self._stream.write(self._form(event) + "\n")
+        self._stream.flush()

@@ -1,0 +1,250 @@
+"""The bill of materials: puts the parts together, starts them and stops them.
+
+Rules of the room: every part is made here, once, and is given what it needs. Read
+`Endpoint.__init__` and you know the program.
+"""
+
+from pathlib import Path
+from random import Random
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHostnameResolver, IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
+from twisted.names.client import Resolver as DnsClient
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from homeserver import identity as identities
+from homeserver.addresses import AddressPolicy, SocketAddress
+from homeserver.config import Config, ConfigError
+from homeserver.control import api
+from homeserver.control.access import Guard
+from homeserver.control.sending import Submitter
+from homeserver.identity import Identity
+from homeserver.inbound import federation
+from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.keys import KeyPublisher
+from homeserver.inbound.receiver import Receiver
+from homeserver.inbound.resource import JsonResource
+from homeserver.inbound.site import BoundedSite, ServerTls
+from homeserver.keyring import Keyring
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.connector import Connector
+from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.sender import Sender
+from homeserver.outbound.tls import TrustRoots, build_context
+from homeserver.outbound.verification import Verifier
+from homeserver.storage.changes import Changes
+from homeserver.storage.database import (
+    SqliteDatabase,
+    StoreTooNew,
+    StoreUnavailable,
+)
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.received import ReceivedStore
+
+
+def build_resolver(
+    config: Config, reactor: PosixReactorBase, random: Random
+) -> Resolver:
+    """Discovery as it is configured."""
+    servers = [(server.host, server.port) for server in config.dns.servers]
+    hosts: IHostnameResolver | None = None if servers else reactor.nameResolver
+    return Resolver(
+        DnsClient(
+            resolv=None if servers else "/etc/resolv.conf",
+            servers=servers or None,
+            reactor=reactor,
+        ),
+        hosts,
+        config.discovery.srv_services,
+        random,
+    )
+
+
+class Endpoint:
+    """One server name's endpoint: what runs."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        identity: Identity,
+        reactor: PosixReactorBase,
+        random: Random,
+    ) -> None:
+        """`path` is that of the configuration. Raises `ConfigError`."""
+        self._path = path
+        self._config = config
+        self._identity = identity
+        self._reactor = reactor
+        self._ports: list[IListeningPort] = []
+        self._client_context = self._build_client_context()
+        self._database = self._open_database()
+
+        def current() -> Identity:
+            return self._identity
+
+        received = ReceivedStore(self._database, Changes(reactor))
+        peers = PeerStore(self._database)
+        resolver = build_resolver(config, reactor, random)
+        connector = Connector(
+            reactor,
+            resolver,
+            AddressPolicy(config.network.refuse, config.network.allow),
+            Verifier(config.verification.methods, peers, reactor),
+            lambda: self._client_context,
+        )
+        self._agent = FederationAgent(reactor, resolver, connector)
+        client = FederationClient(self._agent, current, reactor)
+        self._sender = Sender(
+            config.server_name,
+            OutboundQueue(self._database),
+            client,
+            config.sending,
+            reactor,
+            random,
+        )
+        keyring = Keyring(current, peers, client, reactor)
+        self._server_tls = ServerTls(identity.certificate)
+        self._site = self._build_site(
+            federation.build_tree(
+                KeyPublisher(current, config.signing.key_validity_seconds, reactor),
+                Authenticator(current, keyring),
+                Receiver(received, keyring, reactor),
+                config.profiles,
+                config.discovery.delegate_to,
+            )
+        )
+        self._control_site: BoundedSite | None = None
+        if config.control.listen is not None:
+            self._control_site = self._build_site(
+                api.build_tree(
+                    Guard(self._read_token()),
+                    self._is_healthy,
+                    Submitter(current, self._sender),
+                    self._sender,
+                    received,
+                    resolver,
+                )
+            )
+
+    async def start(self) -> SocketAddress:
+        """Accept connections and send what is owed; returns where others connect to.
+
+        Raises `ConfigError` where a port cannot be had, and `StoreUnavailable`.
+        """
+        self._database.start()
+        tls = TLSMemoryBIOFactory(
+            self._server_tls,
+            isClient=False,
+            wrappedFactory=self._site,
+            clock=self._reactor,
+        )
+        listening = self._listen("listen", self._config.listen, tls)
+        if self._control_site is not None and self._config.control.listen is not None:
+            self._listen(
+                "control.listen", self._config.control.listen, self._control_site
+            )
+        await self._sender.start()
+        return listening
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is in flight within the configured time."""
+        for port in self._ports:
+            await _done(port.stopListening())
+        finishing = Deferred.fromCoroutine(self._finish())
+        finishing.addTimeout(self._config.shutdown_seconds, self._reactor)
+        finishing.addErrback(lambda _: self._log.warn("stopped with work in flight"))
+        await finishing
+        await self._agent.close()
+        await self._database.close()
+
+    def reload(self) -> None:
+        """Take up the signing keys and the certificate that the files hold now.
+
+        Where they are of no use, this is logged and the present ones stay.
+        """
+        try:
+            self._identity = identities.load(self._path, self._config)
+        except ConfigError as problem:
+            self._log.error("nothing reloaded: {problem}", problem=problem)
+            return
+        self._server_tls.renew(self._identity.certificate)
+        self._client_context = self._build_client_context()
+        self._log.info("signing keys and certificate reloaded")
+
+    async def _finish(self) -> None:
+        await self._site.drain()
+        await self._sender.stop()
+
+    async def _is_healthy(self) -> bool:
+        try:
+            await self._database.read(lambda cursor: cursor.execute("SELECT 1"))
+        except StoreUnavailable:
+            return False
+        return bool(self._ports)
+
+    def _listen(
+        self,
+        key: str,
+        where: SocketAddress,
+        factory: TLSMemoryBIOFactory | BoundedSite,
+    ) -> SocketAddress:
+        try:
+            port = self._reactor.listenTCP(where.port, factory, interface=where.host)
+        except OSError as problem:
+            raise ConfigError(self._path, [f"{key}: {where}: {problem}"]) from None
+        self._ports.append(port)
+        return SocketAddress(where.host, port.getHost().port)
+
+    def _build_site(self, root: JsonResource) -> BoundedSite:
+        limits = self._config.limits
+        return BoundedSite(
+            root, limits.max_body_bytes, limits.request_seconds, self._reactor
+        )
+
+    def _build_client_context(self) -> SSL.Context:
+        verification = self._config.verification
+        shows_certificate = self._config.tls.present_client_certificate
+        try:
+            return build_context(
+                TrustRoots(verification.ca_file, verification.system_roots),
+                self._identity.certificate if shows_certificate else None,
+            )
+        except ValueError as problem:
+            raise ConfigError(
+                self._path, [f"verification.ca_file: {problem}"]
+            ) from None
+
+    def _open_database(self) -> SqliteDatabase:
+        location = self._config.storage.url.removeprefix("sqlite:")
+        try:
+            return SqliteDatabase(
+                self._path.absolute().parent / location, self._reactor
+            )
+        except (StoreTooNew, StoreUnavailable) as problem:
+            raise ConfigError(self._path, [f"storage.url: {problem}"]) from None
+
+    def _read_token(self) -> str:
+        path = self._config.control.token_file
+        token = path.read_text("utf-8").strip()
+        if not token:
+            raise ConfigError(
+                self._path, [f"control.token_file: {path} has no token in it"]
+            )
+        return token
+
+
+def _done(stopping: object) -> Deferred[object]:
+    """A port's `stopListening` as something to wait for; it may be None."""
+    if isinstance(stopping, Deferred):
+        return stopping
+    done: Deferred[object] = Deferred()
+    done.callback(None)
+    return done
