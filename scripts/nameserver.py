@@ -1,6 +1,6 @@
 """A small authoritative name server for experiments and tests.
 
-    python scripts/nameserver.py HOST:PORT < ZONE
+    python -m scripts.nameserver HOST:PORT < ZONE
 
 ZONE has a record a line: `NAME TYPE VALUE...`, for example
 

@@ -9,24 +9,28 @@ Everything happens on the loopback interface and in one temporary folder.
 import argparse
 import json
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-LOOPBACK = "127.0.0.1"
+from scripts.processes import (
+    LOOPBACK,
+    PROGRAM,
+    Endpoint,
+    ProcessError,
+    first_line,
+    free_ports,
+    make_endpoint,
+    running_nameserver,
+)
+
 NAMES = ("alpha.test", "beta.test")
-SECONDS_TO_START = 30.0  # a slow machine needs two
 
-# What the samples of the configuration cannot know: where the name server of the pair
-# is, and that the loopback interface is where its peers are.
-PAIR_CONFIGURATION = """
+# What no default can know: where the name server of the pair is, and that its peers
+# are on the loopback interface, which is refused otherwise.
+CONFIGURATION = """
 [dns]
 servers = ["{nameserver}"]
 
@@ -38,13 +42,11 @@ first_retry_seconds = 0.5
 """
 
 
-class PairError(Exception):
-    """Something did not happen as it should; `str()` says what."""
-
-
 def main() -> int:
     """Run the pair; the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/pair", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="scripts/pair", description="Run two endpoints that federate."
+    )
     parser.add_argument(
         "--keep", action="store_true", help="leave them running until Ctrl-C"
     )
@@ -55,225 +57,109 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pair-")))
         try:
-            federate(folder, stack)
-            print(
-                f"\nDelivered and recorded both ways, in "
-                f"{time.monotonic() - begun:.1f} seconds."
-            )
+            first, second = start(folder, stack)
+            send(first, second)
+            send(second, first)
+            seconds = time.monotonic() - begun
+            print(f"\nDelivered and recorded both ways, in {seconds:.1f} seconds.")
             if keep:
-                wait_for_interrupt(folder)
-        except PairError as problem:
+                wait_for_interrupt(first, second)
+        except ProcessError as problem:
             print(f"\nThe pair failed: {problem}", file=sys.stderr)
-            for log in sorted(folder.glob("*.log")):
-                print(f"--- {log.name}\n{log.read_text()}", file=sys.stderr)
+            for log in sorted(folder.rglob("*.log")):
+                said = log.read_text()
+                print(f"--- {log.relative_to(folder)}\n{said}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 1
     return 0
 
 
-def federate(folder: Path, stack: ExitStack) -> None:
-    """Start everything and send both ways; raises `PairError`."""
-    ports = free_ports(2 * len(NAMES))
-    zone = []
-    for name, port in zip(NAMES, ports, strict=False):
-        zone += [f"{name} A {LOOPBACK}", f"_matrix._tcp.{name} SRV 10 0 {port} {name}"]
-    nameserver = stack.enter_context(running_nameserver(folder, zone))
+def start(folder: Path, stack: ExitStack) -> list[Endpoint]:
+    """Start the name server and the endpoints; raises `ProcessError`."""
+    [port] = free_ports(1)
+    nameserver = f"{LOOPBACK}:{port}"
+    configuration = CONFIGURATION.format(nameserver=nameserver)
+    endpoints = [make_endpoint(folder / name, name, configuration) for name in NAMES]
+    zone = [
+        record
+        for each in endpoints
+        for record in (
+            f"{each.name} A {LOOPBACK}",
+            f"_matrix._tcp.{each.name} SRV 10 0 {each.port} {each.name}",
+        )
+    ]
+    stack.enter_context(running_nameserver(nameserver, zone, folder / "dns.log"))
     print(f"The name server on {nameserver} has the records")
     for record in zone:
         print(f"    {record}")
-    print()
-    for index, name in enumerate(NAMES):
-        init(folder / name, name, ports[index], ports[len(NAMES) + index], nameserver)
-    # They start at once: starting is most of the time that this takes.
-    started = [stack.enter_context(started_endpoint(folder, name)) for name in NAMES]
-    for name, process in zip(NAMES, started, strict=True):
-        print(f"{name}: {first_line(process, name)}")
-    for origin, destination in (NAMES, NAMES[::-1]):
-        print(f"\n{origin} sends {destination} a PDU and an EDU")
-        send(folder, origin, destination)
+    # Both at once: to start is most of what takes time here.
+    processes = [stack.enter_context(each.running()) for each in endpoints]
+    print("and two endpoints run:")
+    for process in processes:
+        print(f"    {first_line(process)}", flush=True)
+    return endpoints
 
 
-def send(folder: Path, origin: str, destination: str) -> None:
-    """Send one transaction, and show and check what came of it."""
-    resolution = homeserver(folder / origin, "resolve", "--json", destination)
+def send(origin: Endpoint, destination: Endpoint) -> None:
+    """Send one transaction, and show and check what comes of it."""
+    print(f"\n{origin.name} sends {destination.name} a PDU and an EDU")
+    [resolution] = origin.ask("resolve", destination.name)
     for step in resolution["steps"]:
-        print(
-            f"    discovery    {step['step'].upper()} {step['asked']}: {step['found']}"
-        )
+        tell(f"{step['step']} {step['asked']}", step["found"])
     pdu = {
         "type": "m.room.message",
-        "room_id": f"!pair:{origin}",
-        "sender": f"@user:{origin}",
-        "content": {"msgtype": "m.text", "body": f"Hello, {destination}"},
-        "origin_server_ts": int(time.time() * 1000),  # noqa: TID251 - a real event
+        "room_id": f"!pair:{origin.name}",
+        "sender": f"@user:{origin.name}",
+        "content": {"msgtype": "m.text", "body": f"Hello, {destination.name}"},
+        "origin_server_ts": time.time_ns() // 1_000_000,
         "depth": 1,
         "prev_events": [],
         "auth_events": [],
     }
-    edu = {
-        "edu_type": "m.typing",
-        "content": {
-            "room_id": pdu["room_id"],
-            "user_id": pdu["sender"],
-            "typing": True,
-        },
-    }
-    state = homeserver(
-        folder / origin,
-        "send",
-        "--json",
-        destination,
-        "--pdu",
-        json.dumps(pdu),
-        "--edu",
-        json.dumps(edu),
+    content = {"room_id": pdu["room_id"], "user_id": pdu["sender"], "typing": True}
+    edu = {"edu_type": "m.typing", "content": content}
+    [state] = origin.ask(
+        "send", destination.name, "--pdu", json.dumps(pdu), "--edu", json.dumps(edu)
     )
     connection = state["connection"]
-    print(f"    connected    {connection['address']}, route {connection['route']}")
-    print(
-        f"    verified by  {connection['verified_by']}, certificate SHA-256"
-        f" {connection['certificate_sha256'][:16]}..."
-    )
-    print(f"    PUT          /_matrix/federation/v1/send/{state['txn_id']}")
-    print(f"    reply        200 {json.dumps(state['reply'])}")
-    transaction = homeserver(
-        folder / destination, "received", "--json", "--origin", origin
-    )
-    if transaction["txn_id"] != state["txn_id"]:
-        raise PairError(f"{destination} recorded another transaction: {transaction}")
-    print(
-        f"    recorded     by {destination}, signed by"
-        f" {transaction['verified_by']['key_id']} of {origin}"
-    )
-    [recorded] = transaction["pdus"]
-    print(f"                 PDU {recorded['event_id']}: {recorded['verdict']}")
-    [recorded_edu] = transaction["edus"]
-    print(f"                 EDU {recorded_edu['edu_type']}")
-    if recorded["verdict"] != "accepted" or recorded_edu != edu:
-        raise PairError(f"{destination} recorded something else: {transaction}")
-    if state["reply"] != {"pdus": {recorded["event_id"]: {}}}:
-        raise PairError(f"{destination} replied something else: {state['reply']}")
+    tell("connected to", f"{connection['address']} ({connection['route']})")
+    tell("verified by", f"{connection['verified_by']}, before any request")
+    tell("its certificate", f"SHA-256 {connection['certificate_sha256']}")
+    tell("PUT", f"/_matrix/federation/v1/send/{state['txn_id']}")
+    tell("reply", json.dumps(state["reply"]))
+    [transaction] = destination.ask("received", "--origin", origin.name)
+    [recorded_pdu], [recorded_edu] = transaction["pdus"], transaction["edus"]
+    signed = f"signed by {transaction['verified_by']['key_id']} of {origin.name}"
+    tell(f"{destination.name} has", f"transaction {transaction['txn_id']}, {signed}")
+    tell("", f"PDU {recorded_pdu['event_id']}: {recorded_pdu['verdict']}")
+    tell("", f"EDU {recorded_edu['edu_type']}")
+    if (
+        transaction["txn_id"] != state["txn_id"]
+        or recorded_pdu["verdict"] != "accepted"
+        or recorded_pdu["event"]["content"] != pdu["content"]
+        or recorded_edu != edu
+        or state["reply"] != {"pdus": {recorded_pdu["event_id"]: {}}}
+    ):
+        raise ProcessError(f"{destination.name} recorded something else: {transaction}")
 
 
-def wait_for_interrupt(folder: Path) -> None:
+def tell(what: str, found: str) -> None:
+    """Print one step of a transaction's way."""
+    print(f"    {what:32} {found}", flush=True)
+
+
+def wait_for_interrupt(first: Endpoint, second: Endpoint) -> None:
     """Say how to talk to the pair, and wait for Ctrl-C."""
-    print("\nThe pair goes on until Ctrl-C. In another terminal, for example:\n")
-    program = Path(sys.executable).with_name("homeserver")
-    first, second = (folder / name / "homeserver.toml" for name in NAMES)
     edu = '{"edu_type": "m.typing", "content": {}}'
-    print(f"    {program} resolve -c {first} {NAMES[1]}")
-    print(f"    {program} send -c {first} {NAMES[1]} --edu '{edu}'")
-    print(f"    {program} received -c {second} --follow", flush=True)
+    print("\nThe pair goes on until Ctrl-C. In another terminal, for example:\n")
+    print(f"    {PROGRAM} resolve -c {first.configuration} {second.name}")
+    print(f"    {PROGRAM} send -c {first.configuration} {second.name} --edu '{edu}'")
+    print(f"    {PROGRAM} received -c {second.configuration} --follow", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:
         print("\nStopped.")
-
-
-@contextmanager
-def running_nameserver(folder: Path, zone: list[str]) -> Iterator[str]:
-    """A name server that serves `zone`; where it listens."""
-    script = Path(__file__).with_name("nameserver.py")
-    command = [sys.executable, str(script), f"{LOOPBACK}:0"]
-    with running(command, folder / "nameserver.log") as process:
-        assert process.stdin is not None  # noqa: S101 - for the type checker
-        process.stdin.write("\n".join([*zone, "", ""]))
-        process.stdin.flush()
-        yield first_line(process, "the name server").removeprefix("listening: ")
-
-
-@contextmanager
-def started_endpoint(folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
-    """A daemon of the endpoint `name`."""
-    program = str(Path(sys.executable).with_name("homeserver"))
-    command = [program, "run", "-c", str(folder / name / "homeserver.toml")]
-    with running(command, folder / f"{name}.log") as process:
-        yield process
-
-
-@contextmanager
-def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that ends with the context."""
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            # Ctrl-C is for this script, which then ends the others.
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-
-
-def first_line(process: subprocess.Popen[str], name: str) -> str:
-    """The first line that a process prints, which says that it is ready."""
-    assert process.stdout is not None  # noqa: S101 - for the type checker
-    watchdog = threading.Timer(SECONDS_TO_START, process.kill)
-    watchdog.start()
-    line = process.stdout.readline().strip()
-    watchdog.cancel()
-    if not line:
-        raise PairError(f"{name} did not start within {SECONDS_TO_START:g} seconds")
-    return line
-
-
-def init(
-    folder: Path, name: str, port: int, control_port: int, nameserver: str
-) -> None:
-    """Make the files of an endpoint."""
-    call(
-        "init",
-        "--server-name",
-        name,
-        "--listen",
-        f"{LOOPBACK}:{port}",
-        "--control",
-        f"{LOOPBACK}:{control_port}",
-        str(folder),
-    )
-    with (folder / "homeserver.toml").open("a") as file:
-        file.write(PAIR_CONFIGURATION.format(nameserver=nameserver))
-
-
-def homeserver(folder: Path, command: str, *arguments: str) -> dict[str, Any]:
-    """What a command of the endpoint in `folder` prints with `--json`."""
-    output = call(command, "-c", str(folder / "homeserver.toml"), *arguments)
-    printed: dict[str, Any] = json.loads(output)
-    return printed
-
-
-def call(*arguments: str) -> str:
-    """The output of the program `homeserver`; raises `PairError` if it fails."""
-    program = str(Path(sys.executable).with_name("homeserver"))
-    done = subprocess.run(
-        [program, *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
-    if done.returncode != 0:
-        raise PairError(
-            f"`homeserver {' '.join(arguments)}` ended with {done.returncode}: "
-            f"{done.stderr.strip()}"
-        )
-    return done.stdout
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody uses at this moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 if __name__ == "__main__":

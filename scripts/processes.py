@@ -1,0 +1,162 @@
+"""Endpoints and name servers as real processes on the loopback interface.
+
+Used by the scripts and by the tests. Every process ends with the context that started
+it, and listens where nobody else does.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+PROGRAM = Path(sys.executable).with_name("homeserver")
+
+_SECONDS_TO_START = 30.0  # a slow machine needs two
+_SECONDS_TO_STOP = 15.0  # an endpoint takes ten at most
+_SECONDS_TO_ANSWER = 60.0  # any command
+
+
+class ProcessError(Exception):
+    """A process did not do what it should; `str()` says what it said."""
+
+
+@dataclass
+class Endpoint:
+    """The folder of an endpoint, and the process that runs there if one does."""
+
+    folder: Path
+    name: str
+    port: int
+
+    @property
+    def configuration(self) -> Path:
+        """Its `homeserver.toml`."""
+        return self.folder / "homeserver.toml"
+
+    @property
+    def log(self) -> Path:
+        """What its processes said on standard error."""
+        return self.folder / "stderr.log"
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[str]]:
+        """Run the daemon; it may still be starting."""
+        command = [str(PROGRAM), "run", "-c", str(self.configuration)]
+        with running(command, self.log) as process:
+            yield process
+
+    def ask(self, command: str, *arguments: str) -> list[dict[str, Any]]:
+        """The lines that a command prints with `--json`.
+
+        Raises `ProcessError` if it fails.
+        """
+        done = self.call(command, "--json", *arguments)
+        if done.returncode != 0:
+            raise ProcessError(
+                f"`homeserver {command}` of {self.name} ended with "
+                f"{done.returncode}: {done.stderr.strip()}"
+            )
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of this endpoint to its end."""
+        return homeserver(command, "-c", str(self.configuration), *arguments)
+
+
+def homeserver(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [str(PROGRAM), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS_TO_ANSWER,
+    )
+
+
+def make_endpoint(folder: Path, name: str, configuration: str) -> Endpoint:
+    """Make the files of an endpoint on free ports; `configuration` is added."""
+    port, control_port = free_ports(2)
+    done = homeserver(
+        "init",
+        "--server-name",
+        name,
+        "--listen",
+        f"{LOOPBACK}:{port}",
+        "--control",
+        f"{LOOPBACK}:{control_port}",
+        str(folder),
+    )
+    if done.returncode != 0:
+        raise ProcessError(f"`homeserver init` for {name}: {done.stderr.strip()}")
+    endpoint = Endpoint(folder, name, port)
+    with endpoint.configuration.open("a") as file:
+        file.write(configuration)
+    return endpoint
+
+
+@contextmanager
+def running_nameserver(address: str, zone: Sequence[str], log: Path) -> Iterator[str]:
+    """A name server that serves `zone` at `address` (HOST:PORT); where it listens."""
+    command = [sys.executable, "-m", "scripts.nameserver", address]
+    with running(command, log) as process:
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        process.stdin.write("\n".join([*zone, "", ""]))
+        process.stdin.flush()
+        yield first_line(process).removeprefix("listening: ")
+
+
+@contextmanager
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that ends with the context; its standard error goes to `log`."""
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+            # Ctrl-C is for who started this, who then ends the others.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=_SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """The first line that a process prints, which says that it is ready.
+
+    Raises `ProcessError` if there is none.
+    """
+    assert process.stdout is not None  # noqa: S101 - for the type checker
+    watchdog = threading.Timer(_SECONDS_TO_START, process.kill)
+    watchdog.start()
+    line = process.stdout.readline().strip()
+    watchdog.cancel()
+    if not line:
+        raise ProcessError(f"{process.args!r:.200} ended, or took too long to start")
+    return line
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody uses at this moment."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
