@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from nacl.signing import SigningKey as NaclSigningKey
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from homeserver.config import Config, ConfigError, OldKey
 from homeserver.protocol.errors import ProtocolError
@@ -46,11 +46,11 @@ class Certificate:
 
     def present_in(self, context: SSL.Context) -> None:
         """Make every handshake of `context` show this certificate and its chain."""
-        leaf, *others = map(crypto.X509.from_cryptography, self.chain)
+        leaf, *others = self.chain
         context.use_certificate(leaf)
         for other in others:
             context.add_extra_chain_cert(other)
-        context.use_privatekey(crypto.PKey.from_cryptography_key(self.private_key))
+        context.use_privatekey(self.private_key)
 
 
 @dataclass(frozen=True, slots=True)
