@@ -8,13 +8,16 @@ from pathlib import Path
 from random import Random
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
+from twisted.internet import task
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IHostnameResolver, IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 from twisted.names.client import Resolver as DnsClient
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from homeserver import config as configuration
 from homeserver import identity as identities
 from homeserver.addresses import AddressPolicy, SocketAddress
 from homeserver.config import Config, ConfigError
@@ -84,7 +87,7 @@ class Endpoint:
         self._identity = identity
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
-        self._client_context = self._build_client_context()
+        self._client_context = self._build_client_context(identity)
         self._database = self._open_database()
 
         def current() -> Identity:
@@ -158,30 +161,41 @@ class Endpoint:
         """Take nothing new, finish what is in flight within the configured time."""
         for port in self._ports:
             await _done(port.stopListening())
+        # Not cancelled when time is up: what is in flight may still be lucky while
+        # the rest is closed, and what is not done stays owed.
         finishing = Deferred.fromCoroutine(self._finish())
-        finishing.addTimeout(self._config.shutdown_seconds, self._reactor)
-        finishing.addErrback(lambda _: self._log.warn("stopped with work in flight"))
-        await finishing
-        await self._agent.close()
+        time_up: Deferred[None] = task.deferLater(
+            self._reactor, self._config.shutdown_seconds
+        )
+        await DeferredList([finishing, time_up], fireOnOneCallback=True)
+        if not finishing.called:
+            self._log.warn("stopped with work in flight")
         await self._database.close()
 
     def reload(self) -> None:
-        """Take up the signing keys and the certificate that the files hold now.
+        """Take up the signing keys and the certificate that are configured now.
 
         Where they are of no use, this is logged and the present ones stay.
         """
         try:
-            self._identity = identities.load(self._path, self._config)
+            identity = identities.load(self._path, configuration.load(self._path))
+            client_context = self._build_client_context(identity)
         except ConfigError as problem:
             self._log.error("nothing reloaded: {problem}", problem=problem)
             return
-        self._server_tls.renew(self._identity.certificate)
-        self._client_context = self._build_client_context()
+        if identity.server_name != self._identity.server_name:
+            self._log.error("nothing reloaded: another name needs another process")
+            return
+        # All at once: a key document never names a certificate that is not presented.
+        self._server_tls.renew(identity.certificate)
+        self._client_context = client_context
+        self._identity = identity
         self._log.info("signing keys and certificate reloaded")
 
     async def _finish(self) -> None:
         await self._site.drain()
         await self._sender.stop()
+        await self._agent.close()
 
     async def _is_healthy(self) -> bool:
         try:
@@ -198,8 +212,10 @@ class Endpoint:
     ) -> SocketAddress:
         try:
             port = self._reactor.listenTCP(where.port, factory, interface=where.host)
-        except OSError as problem:
-            raise ConfigError(self._path, [f"{key}: {where}: {problem}"]) from None
+        except CannotListenError as problem:
+            raise ConfigError(
+                self._path, [f"{key}: {where}: {problem.socketError}"]
+            ) from None
         self._ports.append(port)
         return SocketAddress(where.host, port.getHost().port)
 
@@ -209,13 +225,13 @@ class Endpoint:
             root, limits.max_body_bytes, limits.request_seconds, self._reactor
         )
 
-    def _build_client_context(self) -> SSL.Context:
+    def _build_client_context(self, identity: Identity) -> SSL.Context:
         verification = self._config.verification
         shows_certificate = self._config.tls.present_client_certificate
         try:
             return build_context(
                 TrustRoots(verification.ca_file, verification.system_roots),
-                self._identity.certificate if shows_certificate else None,
+                identity.certificate if shows_certificate else None,
             )
         except ValueError as problem:
             raise ConfigError(
