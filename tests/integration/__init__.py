@@ -1,0 +1,1 @@
+"""Tests with real sockets, real TLS, real DNS and real processes on loopback."""

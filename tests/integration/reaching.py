@@ -1,0 +1,108 @@
+"""The outbound half of an endpoint, with real sockets and a store in memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IHostResolution,
+    IResolutionReceiver,
+)
+from twisted.names.client import Resolver as DnsClient
+from zope.interface import implementer
+
+from homeserver.addresses import AddressPolicy
+from homeserver.config import VerificationMethod
+from homeserver.identity import Identity
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.connector import Connector
+from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.tls import TrustRoots, build_context
+from homeserver.outbound.verification import Verifier
+from homeserver.protocol.names import ServerName
+from homeserver.storage.peers import PeerStore
+from tests.certificates import issue_for
+from tests.integration.peers import signing_key
+from tests.integration.waiting import reactor, wait
+from tests.memory import MemoryDatabase
+
+
+@dataclass
+class Reach:
+    """What reaches others."""
+
+    client: FederationClient
+    agent: FederationAgent
+    peers: PeerStore
+
+
+@contextmanager
+def reaching(
+    methods: tuple[VerificationMethod, ...] = ("certificate", "key-document"),
+    ca_file: Path | None = None,
+    address: str = "127.0.0.1",
+    database: MemoryDatabase | None = None,
+) -> Iterator[Reach]:
+    """An endpoint's outbound half, to which every name is at one address."""
+    issued = issue_for("origin.test")
+    identity = Identity(
+        ServerName.parse("origin.test"), [signing_key("origin")], [], issued.value
+    )
+    context = build_context(TrustRoots(ca_file, system_roots=False), issued.value)
+    peers = PeerStore(database or MemoryDatabase())
+    resolver = Resolver(
+        DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor),
+        _Everywhere(address),
+        ["_matrix._tcp"],
+        Random(1),
+    )
+    connector = Connector(
+        reactor,
+        resolver,
+        AddressPolicy([], []),
+        Verifier(methods, peers, reactor),
+        lambda: context,
+    )
+    agent = FederationAgent(reactor, resolver, connector)
+    client = FederationClient(agent, lambda: identity, reactor)
+    try:
+        yield Reach(client, agent, peers)
+    finally:
+        wait(agent.close())
+
+
+@implementer(IHostnameResolver)
+class _Everywhere:
+    """Finds every name at one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: object = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        kind = IPv6Address if ":" in self._address else IPv4Address
+        resolution = _Done(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        resolutionReceiver.addressResolved(kind("TCP", self._address, portNumber))
+        resolutionReceiver.resolutionComplete()
+        return resolution
+
+
+@implementer(IHostResolution)
+@dataclass
+class _Done:
+    name: str
+
+    def cancel(self) -> None:
+        pass

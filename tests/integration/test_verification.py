@@ -1,0 +1,423 @@
+"""No byte of a request reaches a peer that is not verified: real TLS servers."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from OpenSSL import SSL
+from twisted.internet.protocol import Protocol
+
+from homeserver.config import VerificationMethod
+from homeserver.outbound.connector import Unreachable
+from homeserver.protocol.canonical import Json, encode, parse_object
+from homeserver.protocol.names import ServerName
+from tests.certificates import Issued, authority, issue, issue_for
+from tests.integration.peers import (
+    KEY_REQUEST,
+    RecordingPeer,
+    Respond,
+    http,
+    key_document,
+    listening,
+    signing_key,
+)
+from tests.integration.reaching import Reach, reaching
+from tests.integration.waiting import wait
+from tests.memory import MemoryDatabase
+
+CA = authority()
+OTHER_CA = authority("Another CA")
+PUT = b"PUT /_matrix/federation/v1/send/1 HTTP/1.1\r\n"
+
+
+@pytest.fixture
+def ca_file(tmp_path: Path) -> Path:
+    """The file of the authority that is trusted."""
+    path = tmp_path / "ca.pem"
+    path.write_bytes(CA.pem)
+    return path
+
+
+def send(reach: Reach, peer: RecordingPeer, host: str = "peer.test") -> Json:
+    """Send a transaction to the peer, called by `host` and its port."""
+    name = ServerName.parse(f"{host}:{peer.port}")
+    delivery = wait(reach.client.send_transaction(name, "1", b'{"pdus":[]}'))
+    return {
+        "verified_by": delivery.link.peer.verified_by,
+        "address": delivery.link.address,
+    }
+
+
+def refuse(
+    peer: RecordingPeer, ca_file: Path, said: str, host: str = "peer.test"
+) -> None:
+    """See to it that the peer is refused by its certificate."""
+    with (
+        listening(peer),
+        reaching(("certificate",), ca_file) as reach,
+        pytest.raises(Unreachable, match=said),
+    ):
+        send(reach, peer, host)
+
+
+def dns(*names: str) -> list[x509.GeneralName]:
+    """A subjectAltName of DNS names."""
+    return [x509.DNSName(name) for name in names]
+
+
+def ip(text: str) -> list[x509.GeneralName]:
+    """A subjectAltName of one address."""
+    return [x509.IPAddress(ip_address(text))]
+
+
+# What is wrong with the certificate, the certificate, what is said of it.
+BAD_CERTIFICATES: list[tuple[str, Callable[[], Issued], str]] = [
+    ("no SAN", lambda: issue("peer.test", None, issuer=CA), "no usable name"),
+    (
+        "e-mail only",
+        lambda: issue("peer.test", [x509.RFC822Name("a@peer.test")], issuer=CA),
+        "no usable name",
+    ),
+    (
+        "malformed SAN",
+        lambda: issue("peer.test", dns("*.*.test"), issuer=CA),
+        "no usable name",
+    ),
+    ("wrong name", lambda: issue_for("other.test", CA), "for peer.test but for"),
+    ("wildcard too short", lambda: issue_for("*.peer.test", CA), "but for"),
+    (
+        "wildcard too deep",
+        lambda: issue("peer.test", dns("*.a.peer.test"), issuer=CA),
+        "but for",
+    ),
+    ("address for name", lambda: issue("x", ip("127.0.0.1"), issuer=CA), "but for"),
+    (
+        "expired",
+        lambda: issue("peer.test", dns("peer.test"), issuer=CA, days=(-9, -2)),
+        "has expired",
+    ),
+    (
+        "not yet valid",
+        lambda: issue("peer.test", dns("peer.test"), issuer=CA, days=(2, 9)),
+        "not valid yet",
+    ),
+    ("other CA", lambda: issue_for("peer.test", OTHER_CA), "authority"),
+    ("self-signed", lambda: issue_for("peer.test"), "self-signed"),
+    (
+        "no authority in between",
+        lambda: issue_for("peer.test", issue("Fake", dns("x.test"), issuer=CA)),
+        "authority",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("issued", "said"),
+    [row[1:] for row in BAD_CERTIFICATES],
+    ids=[row[0] for row in BAD_CERTIFICATES],
+)
+def test_bad_certificate_gets_nothing(
+    issued: Callable[[], Issued], said: str, ca_file: Path
+) -> None:
+    """A certificate that proves nothing ends the connection before any byte."""
+    certificate = issued()
+    peer = RecordingPeer(certificate, http(b"{}"))
+    refuse(peer, ca_file, said)
+    assert b"".join(peer.received) == b""
+
+
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("127.0.0.1", dns("127.0.0.1")),
+        ("127.0.0.1", ip("127.0.0.2")),
+        ("127.0.0.1", dns("peer.test")),
+    ],
+    ids=["written as DNS name", "another address", "a name"],
+)
+def test_bad_certificate_for_address_gets_nothing(
+    host: str, names: list[x509.GeneralName], ca_file: Path
+) -> None:
+    """An address as a server name needs a certificate for that very address."""
+    peer = RecordingPeer(issue("x", names, issuer=CA), http(b"{}"))
+    refuse(peer, ca_file, "certificate", host)
+    assert b"".join(peer.received) == b""
+
+
+@pytest.mark.parametrize(
+    ("issued", "host", "versions"),
+    [
+        (lambda: issue_for("peer.test", CA), "peer.test", None),
+        (lambda: issue_for("PEER.test", CA), "peer.test", None),
+        (lambda: issue_for("*.peer.test", CA), "a.peer.test", None),
+        (lambda: issue("x", ip("127.0.0.1"), issuer=CA), "127.0.0.1", None),
+        (
+            lambda: issue_for(
+                "peer.test", issue("Between", None, issuer=CA, is_authority=True)
+            ),
+            "peer.test",
+            None,
+        ),
+        (
+            lambda: issue(
+                "peer.test",
+                dns("peer.test"),
+                issuer=CA,
+                key=rsa.generate_private_key(65537, 2048),
+            ),
+            "peer.test",
+            None,
+        ),
+        (
+            lambda: issue_for("peer.test", CA),
+            "peer.test",
+            (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION),
+        ),
+    ],
+    ids=["EC", "case", "wildcard", "IPv4", "intermediate", "RSA", "TLS 1.2"],
+)
+def test_good_certificate_gets_the_request_alone(
+    issued: Callable[[], Issued],
+    host: str,
+    versions: tuple[int, int] | None,
+    ca_file: Path,
+) -> None:
+    """A peer that its certificate proves gets the request and nothing before it."""
+    peer = RecordingPeer(issued(), http(b"{}"))
+    if versions is not None:
+        peer.versions = versions
+    with listening(peer), reaching(("certificate",), ca_file) as reach:
+        assert send(reach, peer, host)["verified_by"] == "certificate"
+    assert peer.requests == [PUT]
+
+
+def test_old_tls_gets_nothing(ca_file: Path) -> None:
+    """A peer that speaks TLS 1.1 at most is not spoken to."""
+    peer = RecordingPeer(issue_for("peer.test", CA), http(b"{}"))
+    peer.versions = (SSL.TLS1_1_VERSION, SSL.TLS1_1_VERSION)
+    refuse(peer, ca_file, "TLS handshake failed")
+    assert b"".join(peer.received) == b""
+
+
+def test_good_certificate_over_ipv6(ca_file: Path) -> None:
+    """An IPv6 address is verified by its iPAddress name."""
+    issued = issue("x", ip("::1"), issuer=CA)
+    peer = RecordingPeer(issued, http(b"{}"), host="::1")
+    with listening(peer), reaching(("certificate",), ca_file) as reach:
+        assert send(reach, peer, "[::1]")["address"] == "::1"
+    assert peer.requests == [PUT]
+
+
+def altered(document: bytes, **members: object) -> bytes:
+    """A key document with other members, under the signatures that it had."""
+    return encode({**parse_object(document), **members})
+
+
+def drip(connection: Protocol) -> None:
+    """Begin a response and never end it."""
+    assert connection.transport is not None
+    connection.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+
+
+def endless_headers(connection: Protocol) -> None:
+    """Send 2 MB of headers."""
+    assert connection.transport is not None
+    connection.transport.write(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(2048):
+        connection.transport.write(b"X: " + b"a" * 1021 + b"\r\n")
+
+
+def garbage(connection: Protocol) -> None:
+    """Send what is not HTTP."""
+    assert connection.transport is not None
+    connection.transport.write(b"220 peer.test ESMTP\r\n" * 3)
+
+
+def hang_up(connection: Protocol) -> None:
+    """End the connection instead of answering."""
+    assert connection.transport is not None
+    connection.transport.loseConnection()
+
+
+NAME = "peer.test:{port}"
+FOREIGN = issue_for("peer.test")
+
+
+def documents(name: str, issued: Issued) -> dict[str, tuple[Respond, str]]:
+    """What a hostile peer answers when it is asked for its keys, and what is said."""
+    good = key_document(name, issued)
+    key, other = signing_key(), signing_key("b_2", b"2" * 32)
+    signed_by_other = parse_object(key_document(name, issued, other))["signatures"]
+    return {
+        "404": (http(b"{}", "404 Not Found"), "status 404"),
+        "redirect": (http(b"", "302 Found", "Location: /x\r\n"), "status 302"),
+        "10 MB": (http(b"[" * 10_000_000), "over"),
+        "endless headers": (endless_headers, "over"),
+        "not HTTP": (garbage, "no answer"),
+        "hangs up": (hang_up, "no answer"),
+        "not JSON": (http(b"<html>"), "not JSON"),
+        "not an object": (http(b"[]"), "not a JSON object"),
+        "other server_name": (
+            http(key_document("other.test", issued)),
+            "server_name 'other.test'",
+        ),
+        "other server_name under the old signature": (
+            http(altered(key_document("other.test", issued), server_name=name)),
+            "not signed by a known key",
+        ),
+        "other certificate": (
+            http(key_document(name, issued, certificate=FOREIGN.value.leaf)),
+            "another TLS certificate",
+        ),
+        "other certificate under the old signature": (
+            http(
+                altered(
+                    key_document(name, issued, certificate=FOREIGN.value.leaf),
+                    tls_certificate=parse_object(good)["tls_certificate"],
+                )
+            ),
+            "does not verify",
+        ),
+        "no signature": (http(altered(good, signatures={})), "not signed"),
+        "signed by an unlisted key": (
+            http(altered(good, signatures=signed_by_other)),
+            "not signed by a known key",
+        ),
+        "wrong signature": (
+            http(altered(good, signatures={name: {key.key_id: "A" * 86}})),
+            "does not verify",
+        ),
+        "one wrong signature of two": (
+            http(
+                altered(
+                    key_document(name, issued, key, other),
+                    signatures={
+                        name: {
+                            **_signatures(key_document(name, issued, key, other), name),
+                            other.key_id: "A" * 86,
+                        }
+                    },
+                )
+            ),
+            "does not verify",
+        ),
+        "31-byte key": (
+            http(altered(good, verify_keys={key.key_id: "A" * 42})),
+            "31 bytes",
+        ),
+        "no keys": (http(altered(good, verify_keys={})), "not signed"),
+        "ends the connection after it": (
+            http(good, headers="Connection: close\r\n"),
+            "ended the connection",
+        ),
+    }
+
+
+def _signatures(document: bytes, name: str) -> dict[str, object]:
+    signatures = parse_object(document)["signatures"]
+    assert isinstance(signatures, dict)
+    own: dict[str, object] = signatures[name]
+    return own
+
+
+@pytest.mark.parametrize("case", documents("peer.test", FOREIGN))
+@pytest.mark.parametrize(
+    "methods", [("key-document",), ("certificate", "key-document")], ids=len
+)
+def test_bad_key_document_gets_nothing_more(
+    case: str, methods: tuple[VerificationMethod, ...]
+) -> None:
+    """A peer whose key document proves nothing is asked for that and nothing else."""
+    peer = RecordingPeer(issue_for("peer.test"), http(b"{}"))
+    with listening(peer), reaching(methods) as reach:
+        name = NAME.format(port=peer.port)
+        peer.respond, said = documents(name, peer.issued)[case]
+        with pytest.raises(Unreachable, match=said):
+            send(reach, peer)
+    assert peer.requests == [KEY_REQUEST]
+    assert b"PUT" not in b"".join(peer.received)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_good_key_document_lets_the_request_out(count: int) -> None:
+    """A peer that its key document proves gets the request on the same connection."""
+    keys = [signing_key(f"k_{n}", bytes([n]) * 32) for n in range(count)]
+    peer = RecordingPeer(issue_for("whoever.test"), http(b"{}"))
+    with listening(peer), reaching() as reach:
+        name = NAME.format(port=peer.port)
+        peer.respond = http(key_document(name, peer.issued, *keys))
+        assert send(reach, peer)["verified_by"] == "key-document"
+        stored = wait(reach.peers.keys(ServerName.parse(name)))
+    assert peer.requests == [KEY_REQUEST, PUT]
+    assert len(peer.received) == 1
+    assert set(stored) == {key.key_id for key in keys}
+
+
+def test_pinned_keys_hold() -> None:
+    """Another key for a known peer is refused, a rotation that the old one signs not.
+
+    After the rotation the new key is the pin.
+    """
+    old, new, third = (signing_key(f"k_{n}", bytes([n]) * 32) for n in range(3))
+    database = MemoryDatabase()
+    peer = RecordingPeer(issue_for("peer.test"), http(b"{}"))
+    with listening(peer):
+        name = NAME.format(port=peer.port)
+
+        def attempt(document: bytes) -> None:
+            peer.respond = http(document)
+            with reaching(("key-document",), database=database) as reach:
+                send(reach, peer)
+
+        attempt(key_document(name, peer.issued, old))
+        with pytest.raises(Unreachable, match="not signed by a key that is pinned"):
+            attempt(key_document(name, peer.issued, new))
+        both = parse_object(key_document(name, peer.issued, old, new))
+        attempt(encode(both))
+        attempt(key_document(name, peer.issued, new))
+        with pytest.raises(Unreachable, match="not signed by a key that is pinned"):
+            attempt(key_document(name, peer.issued, old))
+        with pytest.raises(Unreachable, match="not signed by a key that is pinned"):
+            attempt(key_document(name, peer.issued, third))
+
+
+def test_no_way_back_from_certificate(ca_file: Path) -> None:
+    """Who was verified by certificate is not accepted by key document alone."""
+    database = MemoryDatabase()
+    peer = RecordingPeer(issue_for("peer.test", CA), http(b"{}"))
+    with listening(peer):
+        with reaching(ca_file=ca_file, database=database) as reach:
+            assert send(reach, peer)["verified_by"] == "certificate"
+        peer.issued = issue_for("peer.test")
+        peer.respond = http(key_document(NAME.format(port=peer.port), peer.issued))
+        peer.received.clear()
+        with (
+            reaching(ca_file=ca_file, database=database) as reach,
+            pytest.raises(Unreachable, match="by its certificate before"),
+        ):
+            send(reach, peer)
+    assert b"".join(peer.received) == b""
+
+
+def test_requests_share_a_connection() -> None:
+    """A hundred requests cost one handshake and one fetch of the key document."""
+    peer = RecordingPeer(issue_for("peer.test"), http(b"{}"))
+    with listening(peer), reaching() as reach:
+        peer.respond = http(key_document(NAME.format(port=peer.port), peer.issued))
+        for _ in range(100):
+            send(reach, peer)
+    assert len(peer.received) == 1
+    assert peer.requests == [KEY_REQUEST] + [PUT] * 100
+
+
+def test_names_share_no_connection(ca_file: Path) -> None:
+    """Two names at one address and port are verified and connected to each alone."""
+    issued = issue("x", dns("peer.test", "other.test"), issuer=CA)
+    peer = RecordingPeer(issued, http(b"{}"))
+    with listening(peer), reaching(("certificate",), ca_file) as reach:
+        send(reach, peer, "peer.test")
+        send(reach, peer, "other.test")
+    assert len(peer.received) == 2

@@ -1,0 +1,37 @@
+"""Waiting for the real reactor, from tests that are plain functions."""
+
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar, cast
+
+from twisted.internet import reactor as global_reactor  # noqa: TID251 - a real one
+from twisted.internet.defer import Deferred
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.python.failure import Failure
+
+_T = TypeVar("_T")
+
+reactor = cast("PosixReactorBase", global_reactor)
+
+LIMIT_SECONDS = 30.0  # for what takes milliseconds; machines are shared
+
+
+def wait(coroutine: Coroutine[Deferred[Any], Any, _T]) -> _T:
+    """Run the reactor until a coroutine is done; its result, or what it raises."""
+    results: list[_T | Failure] = []
+    Deferred.fromCoroutine(coroutine).addBoth(results.append)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not results:
+        assert time.monotonic() < deadline, "it takes too long"
+        reactor.iterate(0.05)
+    [result] = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
+
+
+def pause(seconds: float) -> Deferred[None]:
+    """Let the reactor run for a while."""
+    done: Deferred[None] = Deferred()
+    reactor.callLater(seconds, done.callback, None)
+    return done
