@@ -1,0 +1,240 @@
+"""Real daemons, asked by real commands."""
+
+import http.client
+import json
+import signal
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homeserver.protocol.keys import parse_v1, parse_v2
+from homeserver.protocol.names import ServerName
+from scripts.processes import (
+    LOOPBACK,
+    PROGRAM,
+    Endpoint,
+    first_line,
+    free_ports,
+    homeserver,
+    make_endpoint,
+    running_nameserver,
+)
+
+CONFIGURATION = """
+[dns]
+servers = ["{nameserver}"]
+
+[network]
+allow = ["127.0.0.0/8"]
+
+[sending]
+first_retry_seconds = 0.2
+max_retry_seconds = 0.5
+"""
+
+EDU = '{"edu_type": "m.test", "content": {"number": %d}}'
+
+
+@contextmanager
+def endpoints(folder: Path, *names: str) -> Iterator[list[Endpoint]]:
+    """Endpoints that find each other by SRV; they do not run yet."""
+    [port] = free_ports(1)
+    configuration = CONFIGURATION.format(nameserver=f"{LOOPBACK}:{port}")
+    made = [make_endpoint(folder / name, name, configuration) for name in names]
+    zone = [f"{each.name} A {LOOPBACK}" for each in made]
+    zone += [f"_matrix._tcp.{e.name} SRV 0 0 {e.port} {e.name}" for e in made]
+    with running_nameserver(f"{LOOPBACK}:{port}", zone, folder / "dns.log"):
+        yield made
+
+
+@pytest.fixture
+def alpha(tmp_path: Path) -> Iterator[Endpoint]:
+    """One endpoint that runs."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    with endpoint.running() as process:
+        listening = f"listening: alpha.test on {LOOPBACK}:{endpoint.port}"
+        assert first_line(process) == listening
+        yield endpoint
+
+
+def fetch(endpoint: Endpoint, target: str) -> tuple[int, bytes, bytes]:
+    """GET from the federation listener: status, body and the certificate shown."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(
+        LOOPBACK, endpoint.port, context=context, timeout=10
+    )
+    connection.connect()
+    certificate = connection.sock.getpeercert(binary_form=True)
+    assert certificate is not None
+    connection.request("GET", target)
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, body, certificate
+
+
+def test_key_documents_are_served(alpha: Endpoint) -> None:
+    """Both documents check, and the first names the certificate of the connection."""
+    name = ServerName.parse("alpha.test")
+    status, body, certificate = fetch(alpha, "/_matrix/key/v1")
+    assert status == 200
+    assert parse_v1(body, name).tls_certificate == certificate
+    status, body, _ = fetch(alpha, "/_matrix/key/v2/server")
+    assert status == 200
+    assert parse_v2(body, name).old_verify_keys == {}
+
+
+def test_reload_takes_up_a_new_key_and_certificate(tmp_path: Path) -> None:
+    """After SIGHUP another signing key signs too and another certificate is shown."""
+    name = ServerName.parse("alpha.test")
+    alpha = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    fresh = make_endpoint(tmp_path / "fresh", "alpha.test", "")
+    with alpha.running() as process:
+        first_line(process)
+        _, before, old_certificate = fetch(alpha, "/_matrix/key/v1")
+        with (alpha.folder / "signing.key").open("a") as file:
+            file.write((fresh.folder / "signing.key").read_text())
+        for part in ("tls.crt", "tls.key"):
+            (alpha.folder / part).write_bytes((fresh.folder / part).read_bytes())
+        process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while (found := fetch(alpha, "/_matrix/key/v1"))[1] == before:
+            assert time.monotonic() < deadline
+    _, body, certificate = found
+    document = parse_v1(body, name)
+    assert document.tls_certificate == certificate != old_certificate
+    assert len(document.verify_keys) == len(document.signatures) == 2
+
+
+def test_what_is_queued_outlives_both_ends(tmp_path: Path) -> None:
+    """An undelivered transaction is told as such, kept over kill -9, and delivered.
+
+    The destination starts only after the origin was killed and started again.
+    """
+    with endpoints(tmp_path, "alpha.test", "beta.test") as [alpha, beta]:
+        with alpha.running() as process:
+            first_line(process)
+            done = alpha.call("send", "--timeout", "1", beta.name, "--edu", EDU % 1)
+            assert done.returncode == 1
+            [line] = done.stderr.splitlines()
+            assert line.startswith("not delivered yet, it stays queued: beta.test")
+            assert f"beta.test:{beta.port}" in line
+            assert "refused" in line
+            process.kill()
+        with alpha.running() as process, beta.running() as other:
+            first_line(process)
+            first_line(other)
+            [state] = alpha.ask("send", beta.name, "--edu", EDU % 2)
+            assert state["state"] == "delivered"
+            transactions = beta.ask("received", "--origin", "alpha.test")
+            numbers = [
+                edu["content"]["number"] for t in transactions for edu in t["edus"]
+            ]
+            assert numbers == [1, 2]
+            assert state["txn_id"] == transactions[-1]["txn_id"]
+
+
+def test_refused_addresses_are_told_with_their_key(tmp_path: Path) -> None:
+    """Who tests on loopback first meets the refused ranges, and is told what to set."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    with endpoint.running() as process:
+        first_line(process)
+        done = endpoint.call("send", "--timeout", "1", "127.0.0.1:1", "--edu", EDU % 1)
+    assert done.returncode == 1
+    assert "127.0.0.1 is in the refused range 127.0.0.0/8" in done.stderr
+    assert 'set allow = ["127.0.0.1"] in [network]' in done.stderr
+
+
+def test_received_follows(tmp_path: Path) -> None:
+    """`received --follow` prints a transaction when it comes."""
+    with ExitStack() as stack:
+        alpha, beta = stack.enter_context(
+            endpoints(tmp_path, "alpha.test", "beta.test")
+        )
+        for each in (alpha, beta):
+            first_line(stack.enter_context(each.running()))
+        follower = subprocess.Popen(
+            [PROGRAM, "received", "-c", beta.configuration, "--follow", "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(follower.communicate)
+        stack.callback(follower.terminate)
+        alpha.ask("send", beta.name, "--edu", EDU % 7)
+        assert follower.stdout is not None
+        transaction: dict[str, Any] = json.loads(follower.stdout.readline())
+    assert transaction["edus"] == [json.loads(EDU % 7)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["resolve", "exa_mple.org"], "not a server name"),
+        (["send", "alpha.test:x"], "not a server name"),
+        (["send", "beta.test", "--edu", "{"], "not JSON"),
+        (["received", "--origin", ""], "not a server name"),
+        (["run", "-c", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["init", "--server-name", "a_b", "x"], "not a server name"),
+        (["init", "--server-name", "a.b", "--listen", "99", "x"], "HOST:PORT"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_are_told_in_one_line(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    """A caller's mistake ends with 2 and one line on standard error."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    command, *rest = arguments
+    if command in {"run", "init"}:
+        done = homeserver(*arguments)
+    else:
+        done = endpoint.call(command, *rest)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert said in line
+
+
+def test_all_mistakes_of_a_configuration_are_told(tmp_path: Path) -> None:
+    """A configuration with mistakes ends with 2 and names each of them."""
+    path = tmp_path / "homeserver.toml"
+    path.write_text('server_name = "a_b"\nlisten = "x"\ncolour = "red"\n')
+    done = homeserver("run", "-c", str(path))
+    assert done.returncode == 2
+    for key in ("server_name", "listen", "colour", "tls.certificate", "signing.key"):
+        assert f"{path}: {key}" in done.stderr
+
+
+def test_a_taken_port_is_told(alpha: Endpoint, tmp_path: Path) -> None:
+    """A second daemon on the same port ends with 2 and says which key it is."""
+    done = alpha.call("run")
+    assert done.returncode == 2
+    assert "listen: " in done.stderr
+    assert "in use" in done.stderr
+
+
+def test_no_daemon_is_told(tmp_path: Path) -> None:
+    """A command that needs the daemon says how to start it."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    done = endpoint.call("received")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert f"homeserver run -c {endpoint.configuration}" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_the_daemon(number: signal.Signals, tmp_path: Path) -> None:
+    """SIGTERM and SIGINT end the daemon with status 0."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    with endpoint.running() as process:
+        first_line(process)
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 0
