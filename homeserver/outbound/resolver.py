@@ -24,7 +24,12 @@ from twisted.names.error import DNSNameError, DomainError
 from zope.interface import implementer
 
 from homeserver.protocol import discovery
-from homeserver.protocol.discovery import LookupFailed, Resolution, SrvRecord
+from homeserver.protocol.discovery import (
+    Algorithm,
+    LookupFailed,
+    Resolution,
+    SrvRecord,
+)
 from homeserver.protocol.names import ServerName
 
 # Seconds that each try waits for an answer: three tries, six seconds in all.
@@ -46,14 +51,18 @@ class Resolver:
         """`hosts` looks up addresses; where it is None, `dns_client` does that too."""
         self._dns = dns_client
         self._hosts = hosts
-        self._services = services
+        self._algorithm = Algorithm(well_known=False, services=services)
         self._random = random
 
     async def resolve(self, name: ServerName) -> Resolution:
         """The routes to `name`; raises `discovery.NotResolvable`."""
         return await discovery.resolve(
-            name, self, self._services, lambda most: self._random.randint(0, most)
+            name, self, self._algorithm, lambda most: self._random.randint(0, most)
         )
+
+    async def well_known(self, host: str) -> ServerName:
+        """As `discovery.Lookups.well_known`."""
+        raise LookupFailed(f"the well-known of {host} is not asked for")
 
     async def srv(self, name: str) -> list[SrvRecord]:
         """As `discovery.Lookups.srv`."""

@@ -6,7 +6,7 @@ leads to the next step, otherwise whoever breaks the DNS chooses the way. The na
 put in a certificate is the server's, never an SRV target's.
 
 Specification: Server-server API, "Resolving server names"; RFC 2782. The algorithm
-of November 2014 is this one with the one service `_matrix._tcp`.
+of November 2014 is this one without well-known and with the one service `_matrix._tcp`.
 """
 
 from bisect import bisect_left
@@ -59,7 +59,7 @@ class Step:
     """One thing that was looked up on the way, and what was found."""
 
     step: str
-    """`literal`, `port`, `srv` or `fallback`."""
+    """`literal`, `port`, `well-known`, `srv` or `fallback`."""
 
     asked: str
     found: str
@@ -86,8 +86,24 @@ class LookupFailed(Exception):
     """A look-up got no certain answer; `str()` says what happened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """Which of the steps are taken."""
+
+    well_known: bool
+    services: Sequence[str]
+    """The SRV services to ask for, in this order, for example `_matrix._tcp`."""
+
+
 class Lookups(Protocol):
     """What the steps ask of the network."""
+
+    async def well_known(self, host: str) -> ServerName:
+        """The server that `host` delegates to by `/.well-known/matrix/server`.
+
+        Raises `LookupFailed` for whatever else it says, or does not say.
+        """
+        ...
 
     async def srv(self, name: str) -> Sequence[SrvRecord]:
         """The SRV records at `name`; empty if it is certain that there are none.
@@ -100,54 +116,75 @@ class Lookups(Protocol):
 async def resolve(
     name: ServerName,
     lookups: Lookups,
-    services: Sequence[str],
+    algorithm: Algorithm,
     draw: Callable[[int], int],
 ) -> Resolution:
     """Find the routes to the server called `name`.
 
-    `services` are the SRV services to ask for, in this order, for example
-    `_matrix._tcp`. `draw(n)` returns a random integer of 0 to n, both included.
-    Raises `NotResolvable`.
+    `draw(n)` returns a random integer of 0 to n, both included. Raises
+    `NotResolvable`.
     """
     steps: list[Step] = []
+    target = name
 
-    # 1. An IP literal is connected to as it is.
-    if name.is_ip:
-        route = _direct(name, name.port or DEFAULT_PORT)
-        steps.append(Step("literal", name.name, f"connect to {route}"))
-        return Resolution(name, steps, [route])
-
-    # 2. A port that the name gives settles it: no SRV record is looked at.
-    if name.port is not None:
-        route = _direct(name, name.port)
-        steps.append(Step("port", name.name, f"connect to {route}"))
-        return Resolution(name, steps, [route])
-
-    # 4 and 5. The SRV records of the first service that has any.
-    for service in services:
-        asked = f"{service}.{name.host}"
+    # 3. Unless the name says all itself, its well-known may delegate to another name.
+    # That one's own well-known is never asked.
+    if algorithm.well_known and not name.is_ip and name.port is None:
+        url = f"https://{name.host}/.well-known/matrix/server"
         try:
-            records = await lookups.srv(asked)
+            target = await lookups.well_known(name.host)
+            steps.append(Step("well-known", url, f"delegates to {target}"))
         except LookupFailed as error:
-            steps.append(Step("srv", asked, f"no answer: {error}"))
-            raise NotResolvable(f"SRV {asked}: {error}", steps) from None
-        found = ", ".join(map(str, records)) or "no such record"
-        steps.append(Step("srv", asked, found))
-        if [record.target for record in records] == ["."]:
-            raise NotResolvable(
-                f"SRV {asked} has the target `.`: the server says that it has no "
-                "such service",
-                steps,
-            )
-        if records:
-            return Resolution(
-                name, steps, [_by_srv(name, r) for r in order(records, draw)]
-            )
+            # Whatever is wrong with it: "continue to the next step".
+            steps.append(Step("well-known", url, f"no delegation: {error}"))
 
-    # 6. Nobody says otherwise: the name itself, on the default port.
-    route = _direct(name, DEFAULT_PORT)
-    steps.append(Step("fallback", name.name, f"connect to {route}"))
+    # 1 and 3.1. An IP literal is connected to as it is.
+    if target.is_ip:
+        route = _direct(target, target.port or DEFAULT_PORT)
+        steps.append(Step("literal", target.name, f"connect to {route}"))
+        return Resolution(name, steps, [route])
+
+    # 2 and 3.2. A port that the name gives settles it: no SRV record is looked at.
+    if target.port is not None:
+        route = _direct(target, target.port)
+        steps.append(Step("port", target.name, f"connect to {route}"))
+        return Resolution(name, steps, [route])
+
+    # 3.3, 3.4, 4 and 5. The SRV records of the first service that has any.
+    for service in algorithm.services:
+        records = await _look_up(f"{service}.{target.host}", lookups, steps)
+        if records:
+            routes = [_by_srv(target, record) for record in order(records, draw)]
+            return Resolution(name, steps, routes)
+
+    # 3.5 and 6. Nobody says otherwise: the name itself, on the default port.
+    route = _direct(target, DEFAULT_PORT)
+    steps.append(Step("fallback", target.name, f"connect to {route}"))
     return Resolution(name, steps, [route])
+
+
+async def _look_up(
+    asked: str, lookups: Lookups, steps: list[Step]
+) -> Sequence[SrvRecord]:
+    """The SRV records at `asked`, which are told in `steps`; maybe none.
+
+    Raises `NotResolvable` where that is not certain, or where the one record says
+    that the service is not to be had.
+    """
+    try:
+        records = await lookups.srv(asked)
+    except LookupFailed as error:
+        steps.append(Step("srv", asked, f"no answer: {error}"))
+        raise NotResolvable(f"SRV {asked}: {error}", steps) from None
+    found = ", ".join(map(str, records)) or "no such record"
+    steps.append(Step("srv", asked, found))
+    if [record.target for record in records] == ["."]:
+        raise NotResolvable(
+            f"SRV {asked} has the target `.`: the server says that it has no such "
+            "service",
+            steps,
+        )
+    return records
 
 
 def order(

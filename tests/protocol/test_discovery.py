@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from homeserver.protocol.discovery import (
+    Algorithm,
     LookupFailed,
     NotResolvable,
     Resolution,
@@ -22,8 +23,9 @@ from homeserver.protocol.discovery import (
 )
 from homeserver.protocol.names import ServerName
 
-TODAY = ["_matrix-fed._tcp", "_matrix._tcp"]
-OF_2014 = ["_matrix._tcp"]
+TODAY = Algorithm(well_known=True, services=["_matrix-fed._tcp", "_matrix._tcp"])
+BY_SRV = Algorithm(well_known=False, services=TODAY.services)
+OF_2014 = Algorithm(well_known=False, services=["_matrix._tcp"])
 
 FED = "_matrix-fed._tcp.a.org"
 OLD = "_matrix._tcp.a.org"
@@ -34,14 +36,26 @@ NOT_HERE = SrvRecord(0, 0, 0, ".")
 
 
 class Zone:
-    """SRV records by name, and the names whose look-up fails."""
+    """SRV records by name, names whose look-up fails, and hosts that delegate."""
 
     def __init__(
-        self, records: Mapping[str, Sequence[SrvRecord]], failing: Sequence[str] = ()
+        self,
+        records: Mapping[str, Sequence[SrvRecord]],
+        failing: Sequence[str] = (),
+        delegating: Mapping[str, str] | None = None,
     ) -> None:
         self.records = records
         self.failing = failing
+        self.delegating = delegating or {}
         self.asked: list[str] = []
+        self.well_knowns: list[str] = []
+
+    async def well_known(self, host: str) -> ServerName:
+        """Whom `host`, which is noted in `well_knowns`, delegates to."""
+        self.well_knowns.append(host)
+        if host not in self.delegating:
+            raise LookupFailed("status 404")
+        return ServerName.parse(self.delegating[host])
 
     async def srv(self, name: str) -> Sequence[SrvRecord]:
         """The records at `name`, which is noted in `asked`."""
@@ -64,13 +78,13 @@ def most(total: int) -> int:
 def resolved(
     name: str,
     zone: Zone,
-    services: Sequence[str] = TODAY,
+    algorithm: Algorithm = BY_SRV,
     draw: Callable[[int], int] = least,
 ) -> Resolution:
     """What `resolve` comes to over look-ups that answer at once."""
     results: list[Resolution] = []
     failures: list[Failure] = []
-    coroutine = resolve(ServerName.parse(name), zone, services, draw)
+    coroutine = resolve(ServerName.parse(name), zone, algorithm, draw)
     Deferred.fromCoroutine(coroutine).addCallbacks(results.append, failures.append)
     for failure in failures:
         failure.raiseException()
@@ -80,7 +94,7 @@ def resolved(
 
 EVERYWHERE = {
     f"{service}.{host}": [S_NET]
-    for service in TODAY
+    for service in TODAY.services
     for host in ("a.org", "1.2.3.4", "2001:db8::1", "[2001:db8::1]", "a.org:443")
 }
 
@@ -102,8 +116,9 @@ def test_a_literal_or_a_port_needs_no_look_up(
 ) -> None:
     """An IP literal or a port is connected to, and no SRV record is asked for."""
     zone = Zone(EVERYWHERE)
-    (route,) = resolved(name, zone).routes
+    (route,) = resolved(name, zone, TODAY).routes
     assert zone.asked == []
+    assert zone.well_knowns == []
     assert str(route) == target
     assert route.host_header == name
     assert route.certificate_name == certificate_name
@@ -113,13 +128,13 @@ def test_a_literal_or_a_port_needs_no_look_up(
 Records = dict[str, list[SrvRecord]]
 
 # What there is, services, SRV records, what is connected to, what is asked for.
-BY_NAME: list[tuple[str, list[str], Records, list[str], list[str]]] = [
-    ("both", TODAY, {FED: [S_NET], OLD: [T_NET]}, ["s.net:9"], [FED]),
-    ("only the first", TODAY, {FED: [S_NET]}, ["s.net:9"], [FED]),
-    ("only the second", TODAY, {OLD: [S_NET]}, ["s.net:9"], [FED, OLD]),
-    ("neither", TODAY, {}, ["a.org:8448"], [FED, OLD]),
-    ("empty answers", TODAY, {FED: [], OLD: []}, ["a.org:8448"], [FED, OLD]),
-    ("two targets", TODAY, {FED: [T_NET, S_NET]}, ["s.net:9", "t.net:7"], [FED]),
+BY_NAME: list[tuple[str, Algorithm, Records, list[str], list[str]]] = [
+    ("both", BY_SRV, {FED: [S_NET], OLD: [T_NET]}, ["s.net:9"], [FED]),
+    ("only the first", BY_SRV, {FED: [S_NET]}, ["s.net:9"], [FED]),
+    ("only the second", BY_SRV, {OLD: [S_NET]}, ["s.net:9"], [FED, OLD]),
+    ("neither", BY_SRV, {}, ["a.org:8448"], [FED, OLD]),
+    ("empty answers", BY_SRV, {FED: [], OLD: []}, ["a.org:8448"], [FED, OLD]),
+    ("two targets", BY_SRV, {FED: [T_NET, S_NET]}, ["s.net:9", "t.net:7"], [FED]),
     (
         "2014: x then y",
         OF_2014,
@@ -128,21 +143,27 @@ BY_NAME: list[tuple[str, list[str], Records, list[str], list[str]]] = [
         [OLD],
     ),
     ("2014: no record", OF_2014, {FED: [S_NET]}, ["a.org:8448"], [OLD]),
-    ("no service", [], {FED: [S_NET], OLD: [S_NET]}, ["a.org:8448"], []),
+    (
+        "no service",
+        Algorithm(well_known=False, services=[]),
+        {FED: [S_NET], OLD: [S_NET]},
+        ["a.org:8448"],
+        [],
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("services", "records", "targets", "asked"),
+    ("algorithm", "records", "targets", "asked"),
     [row[1:] for row in BY_NAME],
     ids=[row[0] for row in BY_NAME],
 )
 def test_srv_services_are_asked_for_in_order(
-    services: list[str], records: Records, targets: list[str], asked: list[str]
+    algorithm: Algorithm, records: Records, targets: list[str], asked: list[str]
 ) -> None:
     """The first service that has records leads to the server; others are not asked."""
     zone = Zone(records)
-    resolution = resolved("a.org", zone, services)
+    resolution = resolved("a.org", zone, algorithm)
     assert [str(route) for route in resolution.routes] == targets
     assert zone.asked == asked
 
@@ -365,3 +386,59 @@ def test_priorities_are_never_mixed(
     assert Counter(ordered) == Counter(records)
     priorities = [record.priority for record in ordered]
     assert priorities == sorted(priorities)
+
+
+# m.server, SRV records, what is connected to, what Host says, the certificate's name.
+DELEGATED: list[tuple[str, Mapping[str, Sequence[SrvRecord]], str, str, str]] = [
+    ("b.org:7", {}, "b.org:7", "b.org:7", "b.org"),
+    ("5.6.7.8", {}, "5.6.7.8:8448", "5.6.7.8", "5.6.7.8"),
+    ("[2001:db8::1]:9", {}, "[2001:db8::1]:9", "[2001:db8::1]:9", "2001:db8::1"),
+    ("b.org", {"_matrix-fed._tcp.b.org": [S_NET]}, "s.net:9", "b.org", "b.org"),
+    ("b.org", {"_matrix._tcp.b.org": [S_NET]}, "s.net:9", "b.org", "b.org"),
+    ("b.org", {FED: [S_NET]}, "b.org:8448", "b.org", "b.org"),
+    ("b.org", {}, "b.org:8448", "b.org", "b.org"),
+]
+
+
+@pytest.mark.parametrize(
+    ("delegated", "records", "target", "host_header", "certificate_name"), DELEGATED
+)
+def test_a_delegation_is_followed_once(
+    delegated: str,
+    records: Mapping[str, Sequence[SrvRecord]],
+    target: str,
+    host_header: str,
+    certificate_name: str,
+) -> None:
+    """The name delegated to is resolved in place of the first, less its well-known."""
+    zone = Zone(records, delegating={"a.org": delegated, "b.org": "c.org"})
+    resolution = resolved("a.org", zone, TODAY)
+    (route,) = resolution.routes
+    assert str(route) == target
+    assert (route.host_header, route.certificate_name) == (
+        host_header,
+        certificate_name,
+    )
+    assert zone.well_knowns == ["a.org"]
+    assert resolution.server_name == ServerName.parse("a.org")
+    assert resolution.steps[0] == Step(
+        "well-known",
+        "https://a.org/.well-known/matrix/server",
+        f"delegates to {delegated}",
+    )
+
+
+def test_a_well_known_that_fails_is_passed_over() -> None:
+    """Whatever is wrong with the well-known, the name's own SRV records come next."""
+    zone = Zone({FED: [S_NET]})
+    resolution = resolved("a.org", zone, TODAY)
+    assert [str(route) for route in resolution.routes] == ["s.net:9"]
+    assert resolution.steps[0].found == "no delegation: status 404"
+
+
+def test_the_algorithm_of_2014_asks_for_no_well_known() -> None:
+    """Without well-known in the algorithm, a delegation is not seen."""
+    zone = Zone({}, delegating={"a.org": "b.org"})
+    (route,) = resolved("a.org", zone, OF_2014).routes
+    assert route.host_header == "a.org"
+    assert zone.well_knowns == []
