@@ -25,7 +25,7 @@ MAX_INTEGER = 2**53 - 1  # Canonical JSON: what a double holds exactly
 
 # Integers beyond 64 bits have no meaning anywhere in the protocol, and Python's
 # conversion of very long ones to text fails or takes quadratic time.
-_MAX_ENVELOPE_INTEGER = 2**64
+_MAX_ENVELOPE_INTEGER = 2**64 - 1
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
@@ -33,9 +33,10 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 def parse(data: bytes) -> object:
     """Read one JSON text, UTF-8.
 
-    Raises `NotJson` for what is not JSON, and `BadJson` for a member that stands
-    twice in one object, for nesting deeper than `MAX_NESTING` and for integers
-    beyond 64 bits. Floats and integers that canonical JSON forbids pass.
+    Raises `NotJson` for what is not JSON or has a number that no program can hold,
+    and `BadJson` for a member that stands twice in one object, for nesting deeper
+    than `MAX_NESTING` and for integers beyond 64 bits. Floats and other integers
+    that canonical JSON forbids pass.
     """
     try:
         value: object = msgspec.json.decode(data)

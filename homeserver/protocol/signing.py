@@ -111,7 +111,7 @@ def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
         try:
             key_id = parse_key_id(text)
         except InvalidParam:
-            continue  # another algorithm
+            continue  # another algorithm, or an ID that no key can have
         signature = decode_base64(as_text(encoded, f"the signature by {key_id}"))
         if len(signature) != SIGNATURE_BYTES:
             raise BadJson(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.names import (
+    DEFAULT_PORT,
     ServerName,
     UserId,
     parse_event_domain,
@@ -171,6 +172,11 @@ def test_equal_names_are_one_key() -> None:
     assert {ServerName.parse("a.org:1"): "found"}[
         ServerName.parse("a.org:1")
     ] == "found"
+
+
+def test_default_port() -> None:
+    """A server that names no port is reached at the specification's."""
+    assert DEFAULT_PORT == 8448
 
 
 def ports() -> st.SearchStrategy[str]:
@@ -369,8 +375,13 @@ def test_any_local_part_is_kept(local: str) -> None:
 
 def test_user_ids_differ_by_any_byte() -> None:
     """Users of servers that differ only in case are different users."""
-    assert UserId.parse("@a:a.org") != UserId.parse("@a:A.org")
-    assert UserId.parse("@a:a.org") == UserId.parse("@a:a.org")
+    texts = ["@a:a.org", "@A:a.org", "@a:A.org", "@a:a.org:8448"]
+    assert len({UserId.parse(text) for text in texts}) == len(texts)
+
+
+def test_equal_user_ids_are_one_key() -> None:
+    """A user ID that is parsed twice is the same key of a dictionary."""
+    assert {UserId.parse("@a:a.org"): "found"}[UserId.parse("@a:a.org")] == "found"
 
 
 ROOM_IDS: list[tuple[str, str]] = [
