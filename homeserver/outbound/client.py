@@ -44,6 +44,8 @@ from homeserver.protocol.keys import (
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.xmatrix import FederationRequest
 
+KEYS_V2_PATH = "/_matrix/key/v2/server"
+
 # For finding, reaching and verifying the server, and for its answer: what the most
 # used server gives a request.
 _REQUEST_SECONDS = 60.0
@@ -130,29 +132,30 @@ class FederationClient:
 
         Raises `Unreachable`, `Refused` and `ProtocolError`.
         """
-        data, link = await self._fetch_document(server_name, KEY_DOCUMENT_PATH)
+        status, data, link = await self.ask(server_name, KEY_DOCUMENT_PATH)
+        if status != 200:
+            raise _refusal(server_name, status, data)
         document = parse_v1(data, server_name)
-        if document.tls_certificate != link.peer.certificate:
-            raise BadJson(
-                "the key document names another TLS certificate than the one of the "
-                "connection that it came on"
-            )
+        check_certificate(document, link)
         return document
 
     async def fetch_keys_v2(self, server_name: ServerName) -> KeyDocument:
         """The version 2 key document of a server, checked; raises as version 1."""
-        data, _ = await self._fetch_document(server_name, "/_matrix/key/v2/server")
-        return parse_v2(data, server_name)
-
-    async def _fetch_document(
-        self, server_name: ServerName, target: str
-    ) -> tuple[bytes, Link]:
-        status, data, link = await self._call(
-            server_name, "GET", target, MAX_DOCUMENT_BYTES, Headers(), None
-        )
+        status, data, _ = await self.ask(server_name, KEYS_V2_PATH)
         if status != 200:
             raise _refusal(server_name, status, data)
-        return data, link
+        return parse_v2(data, server_name)
+
+    async def ask(
+        self, server_name: ServerName, target: str
+    ) -> tuple[int, bytes, Link]:
+        """GET what needs no signature: the status, the body and the connection.
+
+        Raises `Unreachable`.
+        """
+        return await self._call(
+            server_name, "GET", target, MAX_DOCUMENT_BYTES, Headers(), None
+        )
 
     async def _call(
         self,
@@ -184,6 +187,18 @@ class FederationClient:
             raise Unreachable(
                 destination, [f"{method} {target}: {describe(problem)}"]
             ) from None
+
+
+def check_certificate(document: KeyDocument, link: Link) -> None:
+    """Refuse with `BadJson` a version 1 document of another connection's certificate.
+
+    A version 2 document names none.
+    """
+    if document.tls_certificate not in {None, link.peer.certificate}:
+        raise BadJson(
+            "the key document names another TLS certificate than the one of the "
+            "connection that it came on"
+        )
 
 
 def _refusal(destination: ServerName, status: int, body: bytes) -> Refused:

@@ -125,6 +125,14 @@ class Sender:
             look, lambda state: state is None or state["state"] == "delivered", wait
         )
 
+    async def retry(self, destination: ServerName) -> None:
+        """End a back-off: try again now; raises `StoreUnavailable`."""
+        await self._queue.end_back_off(destination)
+        waiting = self._waiting.pop(destination, None)
+        if waiting is not None:
+            waiting.cancel()
+        self._wake(destination)
+
     def _wake(self, destination: ServerName) -> None:
         """Work on a destination's queue, unless that is done or waited for already."""
         if (

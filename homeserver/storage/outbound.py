@@ -71,6 +71,53 @@ class OutboundQueue:
 
         return await self._database.read(job)
 
+    async def summary(self, destination: ServerName) -> Json | None:
+        """What `destination` is owed and how it fails; None if nothing and not.
+
+        `{"queued": entries not delivered, "failures", "next_attempt_ts",
+        "last_error"}`.
+        """
+
+        def job(cursor: Cursor) -> Json | None:
+            name = (destination.name,)
+            [queued] = cursor.execute(
+                "SELECT count(*) FROM outbound_entries e WHERE e.destination = ? AND"
+                " (e.txn_id IS NULL OR EXISTS (SELECT 1 FROM outbound_transactions t"
+                " WHERE t.destination = e.destination AND t.txn_id = e.txn_id"
+                " AND t.delivered_ts IS NULL))",
+                name,
+            ).fetchone()
+            back_off = cursor.execute(
+                "SELECT failures, next_attempt_ts FROM back_offs WHERE destination = ?",
+                name,
+            ).fetchone()
+            owed = cursor.execute(
+                "SELECT last_error FROM outbound_transactions"
+                " WHERE destination = ? AND delivered_ts IS NULL",
+                name,
+            ).fetchone()
+            if not queued and back_off is None:
+                return None
+            failures, next_attempt_ts = back_off or (0, None)
+            return {
+                "queued": queued,
+                "failures": failures,
+                "next_attempt_ts": next_attempt_ts,
+                "last_error": None if owed is None else owed[0],
+            }
+
+        return await self._database.read(job)
+
+    async def end_back_off(self, destination: ServerName) -> None:
+        """Let the next attempt be due now."""
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "DELETE FROM back_offs WHERE destination = ?", (destination.name,)
+            )
+
+        await self._database.write(job)
+
     async def next_transaction(
         self,
         destination: ServerName,
@@ -199,7 +246,7 @@ def _cut(
     if not rows:
         return None
     entries = [
-        (own_id, _as_list(pdus), _as_list(edus), len(pdus) + len(edus))
+        (own_id, _as_list(pdus), _as_list(edus), len((pdus + edus).encode("utf-8")))
         for own_id, pdus, edus in rows
     ]
     taken = entries[

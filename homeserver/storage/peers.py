@@ -5,8 +5,9 @@ key is never forgotten, and a shorter validity never replaces a longer one: a do
 that is fetched later may have been made earlier.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from homeserver.protocol.canonical import (
     as_object,
@@ -67,11 +68,36 @@ class PeerStore:
                 " WHERE server_name = ?",
                 (server_name.name,),
             ).fetchone()
-            if row is None:
-                return None
-            return Peer(server_name, row[0], row[1], _pins(row[2]), row[3], row[4])
+            return None if row is None else _peer(server_name, row)
 
         return await self._database.read(job)
+
+    async def peers(self) -> list[Peer]:
+        """All peers that were ever verified, by name."""
+
+        def job(cursor: Cursor) -> list[Peer]:
+            rows = cursor.execute(
+                "SELECT server_name, verified_by, certificate_sha256, pinned_keys,"
+                " first_verified_ts, last_verified_ts FROM peers ORDER BY server_name"
+            ).fetchall()
+            return [_peer(ServerName.parse(row[0]), row[1:]) for row in rows]
+
+        return await self._database.read(job)
+
+    async def forget(self, server_name: ServerName) -> bool:
+        """Forget how a peer was verified, and its pin; whether it was known.
+
+        Its signing keys stay: what it signed before, it signed.
+        """
+
+        def job(cursor: Cursor) -> bool:
+            row = cursor.execute(
+                "DELETE FROM peers WHERE server_name = ? RETURNING server_name",
+                (server_name.name,),
+            ).fetchone()
+            return row is not None
+
+        return await self._database.write(job)
 
     async def record_verified(
         self,
@@ -150,6 +176,13 @@ class PeerStore:
                 )
 
         await self._database.write(job)
+
+
+def _peer(server_name: ServerName, row: Sequence[Any]) -> Peer:
+    verified_by, certificate_sha256, pins, first_ts, last_ts = row
+    return Peer(
+        server_name, verified_by, certificate_sha256, _pins(pins), first_ts, last_ts
+    )
 
 
 def _pins(text: str) -> dict[KeyId, VerifyKey]:

@@ -1,0 +1,89 @@
+"""What a person sees of discovery and of another server's keys.
+
+Rules of the room: nothing is judged here that is not judged on the way of a request,
+and by the same functions.
+"""
+
+from collections.abc import Callable
+
+from homeserver.outbound.client import KEYS_V2_PATH, FederationClient, check_certificate
+from homeserver.outbound.connection import KEY_DOCUMENT_PATH
+from homeserver.outbound.connector import Link
+from homeserver.outbound.resolver import Resolver
+from homeserver.protocol.canonical import Json, parse_object
+from homeserver.protocol.discovery import NotResolvable, Route, Step
+from homeserver.protocol.errors import ProtocolError, quote
+from homeserver.protocol.keys import KeyDocument, parse_v1, parse_v2
+from homeserver.protocol.names import ServerName
+
+
+async def describe_resolution(resolver: Resolver, name: ServerName) -> Json:
+    """Each step of resolving `name` and the routes, or why there are none."""
+    try:
+        resolution = await resolver.resolve(name)
+    except NotResolvable as problem:
+        return {
+            "server_name": name.name,
+            "steps": [_step(step) for step in problem.steps],
+            "error": str(problem),
+        }
+    return {
+        "server_name": name.name,
+        "steps": [_step(step) for step in resolution.steps],
+        "routes": [_route(route) for route in resolution.routes],
+    }
+
+
+async def describe_keys(client: FederationClient, name: ServerName) -> Json:
+    """Both key documents of `name`, what is wrong with each, and who served them.
+
+    Raises `Unreachable`, which says why, if the server was not verified.
+    """
+    first, link = await _document(client, name, KEY_DOCUMENT_PATH, parse_v1)
+    second, _ = await _document(client, name, KEYS_V2_PATH, parse_v2)
+    return {
+        "server_name": name.name,
+        "verified_by": link.peer.verified_by,
+        "route": _route(link.route),
+        "certificate_sha256": link.peer.certificate_sha256,
+        "v1": first,
+        "v2": second,
+    }
+
+
+async def _document(
+    client: FederationClient,
+    name: ServerName,
+    path: str,
+    parse: Callable[[bytes, ServerName], KeyDocument],
+) -> tuple[Json | None, Link]:
+    """One document with its problems; None if the server has none."""
+    status, data, link = await client.ask(name, path)
+    if status == 404:
+        return None, link
+    shown: Json = {}
+    problems: list[str] = []
+    try:
+        if status != 200:
+            problems.append(f"status {status}: {quote(data)}")
+        shown = parse_object(data)
+        document = parse(data, name)
+        check_certificate(document, link)
+    except ProtocolError as problem:
+        problems.append(str(problem))
+    return {"document": shown, "problems": problems}, link
+
+
+def _step(step: Step) -> Json:
+    return {"step": step.step, "asked": step.asked, "found": step.found}
+
+
+def _route(route: Route) -> Json:
+    return {
+        "host": route.host,
+        "port": route.port,
+        "host_header": route.host_header,
+        "certificate_name": route.certificate_name,
+        "srv_priority": route.srv_priority,
+        "srv_weight": route.srv_weight,
+    }

@@ -1,0 +1,82 @@
+"""What is known of other servers, for a person.
+
+Rules of the room: a peer is whoever was verified once, or is owed something.
+"""
+
+from homeserver.outbound.sender import Sender
+from homeserver.protocol.canonical import Json, encode_base64
+from homeserver.protocol.names import ServerName
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.peers import Peer, PeerStore
+
+_NOTHING_OWED: Json = {
+    "queued": 0,
+    "failures": 0,
+    "next_attempt_ts": None,
+    "last_error": None,
+}
+
+_NEVER_VERIFIED: Json = {
+    "verified_by": None,
+    "pinned_keys": {},
+    "certificate_sha256": None,
+    "first_verified_ts": None,
+    "last_verified_ts": None,
+}
+
+
+class PeerBook:
+    """Answers for peers, and changes what a person may change of them."""
+
+    def __init__(self, peers: PeerStore, queue: OutboundQueue, sender: Sender) -> None:
+        self._peers = peers
+        self._queue = queue
+        self._sender = sender
+
+    async def all(self) -> list[Json]:
+        """Every peer, by name, as `describe` has it."""
+        known = {peer.server_name: peer for peer in await self._peers.peers()}
+        names = known.keys() | set(await self._queue.destinations())
+        return [
+            await self._describe(name, known.get(name))
+            for name in sorted(names, key=str)
+        ]
+
+    async def describe(self, name: ServerName) -> Json | None:
+        """One peer; None if nothing is known of it and nothing owed to it.
+
+        `{"server_name", "verified_by", "pinned_keys": {key ID: base64},
+        "certificate_sha256", "first_verified_ts", "last_verified_ts", "queued",
+        "failures", "next_attempt_ts", "last_error"}`.
+        """
+        peer = await self._peers.peer(name)
+        if peer is None and await self._queue.summary(name) is None:
+            return None
+        return await self._describe(name, peer)
+
+    async def forget(self, name: ServerName) -> bool:
+        """Clear the pin of a peer; whether there was one."""
+        return await self._peers.forget(name)
+
+    async def retry(self, name: ServerName) -> bool:
+        """End the back-off of a peer; whether it is known at all."""
+        if await self.describe(name) is None:
+            return False
+        await self._sender.retry(name)
+        return True
+
+    async def _describe(self, name: ServerName, peer: Peer | None) -> Json:
+        owed = await self._queue.summary(name) or _NOTHING_OWED
+        verified = _NEVER_VERIFIED
+        if peer is not None:
+            verified = {
+                "verified_by": peer.verified_by,
+                "pinned_keys": {
+                    key_id: encode_base64(key.key)
+                    for key_id, key in peer.pinned_keys.items()
+                },
+                "certificate_sha256": peer.certificate_sha256,
+                "first_verified_ts": peer.first_verified_ts,
+                "last_verified_ts": peer.last_verified_ts,
+            }
+        return {"server_name": name.name, **verified, **owed}
