@@ -4,8 +4,10 @@ Rules of the room: the global reactor is named here and nowhere else.
 """
 
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 from twisted.internet import reactor as global_reactor  # noqa: TID251 - see above
 from twisted.internet.defer import Deferred
@@ -15,7 +17,7 @@ from twisted.python.failure import Failure
 from homeserver import identity
 from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
-from homeserver.control.api import describe_resolution
+from homeserver.control.inspection import describe_resolution
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
 from homeserver.service import Endpoint, build_resolver
@@ -58,13 +60,26 @@ def run(path: Path, config: Config) -> None:
 
 def resolve(config: Config, server_name: ServerName) -> Json:
     """Resolve one name as `config` says, and describe how."""
+    resolver = build_resolver(config, _reactor(), SystemRandom())
+    return _finish(describe_resolution(resolver, server_name))
+
+
+def keys(path: Path, config: Config, server_name: ServerName) -> Json:
+    """Fetch one server's key documents, and describe them; raises `ConfigError`."""
+    endpoint = Endpoint(
+        path, config, identity.load(path, config), _reactor(), SystemRandom()
+    )
+    return _finish(endpoint.describe_keys(server_name))
+
+
+def _finish(work: Coroutine[Deferred[Any], Any, Json]) -> Json:
+    """Run the reactor until `work` is done; its result, or what it raises."""
     reactor = _reactor()
-    resolver = build_resolver(config, reactor, SystemRandom())
     results: list[Json] = []
     failures: list[Failure] = []
 
     def start() -> None:
-        done = Deferred.fromCoroutine(describe_resolution(resolver, server_name))
+        done = Deferred.fromCoroutine(work)
         done.addCallbacks(results.append, failures.append)
         done.addBoth(lambda _: reactor.stop())
 

@@ -1,4 +1,8 @@
-"""What the commands print for a person, made of what they print for a program."""
+"""What the commands print for a person, made of what they print for a program.
+
+Rules of the room: what a peer or a name server put into it is shown, never obeyed by
+the terminal.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -17,7 +21,7 @@ def resolution(result: dict[str, Any]) -> str:
             f"Host: {route['host_header']}, certificate for "
             f"{route['certificate_name']}"
         )
-    return "\n".join(lines)
+    return "\n".join(map(_escape, lines))
 
 
 def received(transaction: dict[str, Any]) -> str:
@@ -32,4 +36,53 @@ def received(transaction: dict[str, Any]) -> str:
         lines.append(f"  PDU {event_id}: {pdu['verdict']}")
         lines.append(f"    {json.dumps(pdu['event'])}")
     lines += [f"  EDU {json.dumps(edu)}" for edu in transaction["edus"]]
-    return "\n".join(lines)
+    return "\n".join(map(_escape, lines))
+
+
+def keys(result: dict[str, Any]) -> str:
+    """The key documents of a server, and what is wrong with each."""
+    route = result["route"]
+    lines = [
+        f"{result['server_name']}: reached at {route['host']} port {route['port']}",
+        f"verified by {result['verified_by']}",
+        f"certificate SHA-256 {result['certificate_sha256']}",
+    ]
+    for version, part in zip(("v1", "v2"), documents(result), strict=True):
+        if part is None:
+            lines.append(f"{version}: the server has none")
+            continue
+        lines.append(f"{version}: {json.dumps(part['document'])}")
+        lines += [f"{version}: wrong: {problem}" for problem in part["problems"]]
+        lines += [] if part["problems"] else [f"{version}: every check passed"]
+    return "\n".join(map(_escape, lines))
+
+
+def documents(result: dict[str, Any]) -> list[dict[str, Any] | None]:
+    """The documents of both versions; None where there is none."""
+    return [result["v1"], result["v2"]]
+
+
+def peer(known: dict[str, Any]) -> str:
+    """What is known of one peer."""
+    verified = known["verified_by"] or "never verified"
+    lines = [f"{known['server_name']}: {verified}"]
+    if known["certificate_sha256"] is not None:
+        last = datetime.fromtimestamp(known["last_verified_ts"] / 1000, UTC)
+        lines.append(f"  last verified {last:%Y-%m-%d %H:%M:%S}")
+        lines.append(f"  certificate SHA-256 {known['certificate_sha256']}")
+    for key_id, key in known["pinned_keys"].items():
+        lines.append(f"  pinned {key_id} {key}")
+    if known["queued"]:
+        lines.append(f"  {known['queued']} entries queued")
+    if known["failures"]:
+        due = datetime.fromtimestamp(known["next_attempt_ts"] / 1000, UTC)
+        lines.append(
+            f"  {known['failures']} failures, next attempt {due:%Y-%m-%d %H:%M:%S}: "
+            f"{known['last_error']}"
+        )
+    return "\n".join(map(_escape, lines))
+
+
+def _escape(line: str) -> str:
+    """`line` without control characters."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)

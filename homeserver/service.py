@@ -4,6 +4,7 @@ Rules of the room: every part is made here, once, and is given what it needs. Re
 `Endpoint.__init__` and you know the program.
 """
 
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,8 @@ from homeserver.addresses import AddressPolicy, SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.control import api
 from homeserver.control.access import Guard
+from homeserver.control.inspection import describe_keys, describe_resolution
+from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.identity import Identity
 from homeserver.inbound import federation
@@ -39,6 +42,8 @@ from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.tls import TrustRoots, build_context
 from homeserver.outbound.verification import Verifier
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.names import ServerName
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import (
     SqliteDatabase,
@@ -95,6 +100,7 @@ class Endpoint:
 
         received = ReceivedStore(self._database, Changes(reactor))
         peers = PeerStore(self._database)
+        queue = OutboundQueue(self._database)
         resolver = build_resolver(config, reactor, random)
         connector = Connector(
             reactor,
@@ -104,16 +110,16 @@ class Endpoint:
             lambda: self._client_context,
         )
         self._agent = FederationAgent(reactor, resolver, connector)
-        client = FederationClient(self._agent, current, reactor)
+        self._client = FederationClient(self._agent, current, reactor)
         self._sender = Sender(
             config.server_name,
-            OutboundQueue(self._database),
-            client,
+            queue,
+            self._client,
             config.sending,
             reactor,
             random,
         )
-        keyring = Keyring(current, peers, client, reactor)
+        keyring = Keyring(current, peers, self._client, reactor)
         self._server_tls = ServerTls(identity.certificate)
         self._site = self._build_site(
             federation.build_tree(
@@ -126,15 +132,20 @@ class Endpoint:
         )
         self._control_site: BoundedSite | None = None
         if config.control.listen is not None:
+            guard = Guard(self._read_token())
+            routes = {
+                "send": api.send_tree(
+                    guard, Submitter(current, self._sender), self._sender
+                ),
+                "received": api.received_resource(guard, received),
+                "peers": api.peer_tree(guard, PeerBook(peers, queue, self._sender)),
+                "resolve": api.named_tree(
+                    guard, partial(describe_resolution, resolver)
+                ),
+                "keys": api.named_tree(guard, partial(describe_keys, self._client)),
+            }
             self._control_site = self._build_site(
-                api.build_tree(
-                    Guard(self._read_token()),
-                    self._is_healthy,
-                    Submitter(current, self._sender),
-                    self._sender,
-                    received,
-                    resolver,
-                )
+                api.build_tree(self._is_healthy, routes)
             )
 
     async def start(self) -> SocketAddress:
@@ -171,6 +182,15 @@ class Endpoint:
         if not finishing.called:
             self._log.warn("stopped with work in flight")
         await self._database.close()
+
+    async def describe_keys(self, server_name: ServerName) -> Json:
+        """What `inspection.describe_keys` says, of an endpoint that was not started."""
+        self._database.start()
+        try:
+            return await describe_keys(self._client, server_name)
+        finally:
+            await self._agent.close()
+            await self._database.close()
 
     def reload(self) -> None:
         """Take up the signing keys and the certificate that are configured now.

@@ -4,41 +4,24 @@ Rules of the room: a route reads its parameters, asks one part, and answers in J
 Nothing is decided here that the command line would have to decide again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from homeserver.control.access import Guard, check_host
+from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
-from homeserver.inbound.resource import JsonResource, Reply, json_reply
-from homeserver.outbound.resolver import Resolver
+from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
 from homeserver.outbound.sender import Sender
 from homeserver.protocol.canonical import Json, parse_object
-from homeserver.protocol.discovery import NotResolvable, Route, Step
 from homeserver.protocol.errors import InvalidParam, NotFound, quote
 from homeserver.protocol.names import ServerName
 from homeserver.storage.received import ReceivedStore
 
 MAX_WAIT_SECONDS = 60.0  # of one request; who wants to wait longer asks again
 MAX_LIMIT = 1000  # transactions in one answer
-
-
-async def describe_resolution(resolver: Resolver, name: ServerName) -> Json:
-    """Each step of resolving `name` and the routes, or why there are none."""
-    try:
-        resolution = await resolver.resolve(name)
-    except NotResolvable as problem:
-        return {
-            "server_name": name.name,
-            "steps": [_step(step) for step in problem.steps],
-            "error": str(problem),
-        }
-    return {
-        "server_name": name.name,
-        "steps": [_step(step) for step in resolution.steps],
-        "routes": [_route(route) for route in resolution.routes],
-    }
 
 
 class _Below(JsonResource):
@@ -87,14 +70,9 @@ class _Destination(JsonResource):
 
 
 def build_tree(
-    guard: Guard,
-    is_healthy: Callable[[], Awaitable[bool]],
-    submitter: Submitter,
-    sender: Sender,
-    received: ReceivedStore,
-    resolver: Resolver,
+    is_healthy: Callable[[], Awaitable[bool]], routes: Mapping[str, IResource]
 ) -> JsonResource:
-    """All routes of the control API."""
+    """`/health`, and below `/v1` the routes that are given, by their first step."""
 
     async def health(request: Request) -> Reply:
         check_host(request)
@@ -102,7 +80,23 @@ def build_tree(
             return json_reply({"status": "ok"})
         return json_reply({"status": "unavailable"}, status=503)
 
-    async def list_received(request: Request) -> Reply:
+    root, first = JsonResource(), JsonResource()
+    root.putChild(b"health", JsonResource({b"GET": health}))
+    root.putChild(b"v1", first)
+    for step, resource in routes.items():
+        first.putChild(step.encode("ascii"), resource)
+    return root
+
+
+def send_tree(guard: Guard, submitter: Submitter, sender: Sender) -> JsonResource:
+    """`/v1/send`."""
+    return _Below(lambda name: _Destination(name, guard, submitter, sender))
+
+
+def received_resource(guard: Guard, received: ReceivedStore) -> JsonResource:
+    """`/v1/received`."""
+
+    async def answer(request: Request) -> Reply:
         origin = _argument(request, "origin")
         after = _integer("`after`", _argument(request, "after") or b"0")
         limit = _integer("`limit`", _argument(request, "limit") or b"100")
@@ -115,24 +109,75 @@ def build_tree(
         last = transactions[-1]["id"] if transactions else after
         return json_reply({"transactions": transactions, "next": last})
 
-    def resolve(name: str) -> IResource:
+    return JsonResource({b"GET": guard(answer)})
+
+
+def named_tree(
+    guard: Guard, describe: Callable[[ServerName], Awaitable[Json]]
+) -> JsonResource:
+    """What is described of the server whose name is the next step of the path."""
+
+    def child(name: str) -> IResource:
         async def answer(_: Request) -> Reply:
-            return json_reply(
-                await describe_resolution(resolver, ServerName.parse(name))
-            )
+            return json_reply(await describe(ServerName.parse(name)))
 
         return JsonResource({b"GET": guard(answer)})
 
-    def destination(name: str) -> IResource:
-        return _Destination(name, guard, submitter, sender)
+    return _Below(child)
 
-    root, first = JsonResource(), JsonResource()
-    root.putChild(b"health", JsonResource({b"GET": health}))
-    root.putChild(b"v1", first)
-    first.putChild(b"send", _Below(destination))
-    first.putChild(b"received", JsonResource({b"GET": guard(list_received)}))
-    first.putChild(b"resolve", _Below(resolve))
-    return root
+
+def peer_tree(guard: Guard, book: PeerBook) -> JsonResource:
+    """`/v1/peers`."""
+
+    async def list_peers(_: Request) -> Reply:
+        return json_reply({"peers": await book.all()})
+
+    return _Peers({b"GET": guard(list_peers)}, guard, book)
+
+
+class _Peers(JsonResource):
+    """`/v1/peers`, and below it the peers by name."""
+
+    def __init__(
+        self, answers: Mapping[bytes, Answer], guard: Guard, book: PeerBook
+    ) -> None:
+        super().__init__(answers)
+        self._guard = guard
+        self._book = book
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """The peer called `path`, and below it what can be done to it."""
+        if path == b"":
+            return super().getChild(path, request)
+        name = path.decode("utf-8", "replace")
+
+        async def describe(_: Request) -> Reply:
+            return json_reply(
+                _known(await self._book.describe(ServerName.parse(name)), name)
+            )
+
+        async def retry(_: Request) -> Reply:
+            _known(await self._book.retry(ServerName.parse(name)), name)
+            return json_reply({})
+
+        async def forget(_: Request) -> Reply:
+            _known(await self._book.forget(ServerName.parse(name)), name)
+            return json_reply({})
+
+        peer = JsonResource({b"GET": self._guard(describe)})
+        peer.putChild(b"retry", JsonResource({b"POST": self._guard(retry)}))
+        peer.putChild(b"pin", JsonResource({b"DELETE": self._guard(forget)}))
+        return peer
+
+
+_T = TypeVar("_T")
+
+
+def _known(found: _T | None, name: str) -> _T:
+    """What was found of a peer; `NotFound` if nothing was."""
+    if not found:
+        raise NotFound(f"nothing is known of a peer {quote(name)}")
+    return found
 
 
 def _argument(request: Request, name: str) -> bytes | None:
@@ -157,18 +202,3 @@ def _wait(request: Request) -> float:
     if not seconds >= 0.0:
         raise InvalidParam(f"`wait` is not a number of seconds: {quote(text)}")
     return min(seconds, MAX_WAIT_SECONDS)
-
-
-def _step(step: Step) -> Json:
-    return {"step": step.step, "asked": step.asked, "found": step.found}
-
-
-def _route(route: Route) -> Json:
-    return {
-        "host": route.host,
-        "port": route.port,
-        "host_header": route.host_header,
-        "certificate_name": route.certificate_name,
-        "srv_priority": route.srv_priority,
-        "srv_weight": route.srv_weight,
-    }

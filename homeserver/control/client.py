@@ -45,6 +45,10 @@ class ControlClient:
         """POST a JSON object to a route; raises `ControlError`."""
         return self._call("POST", _target(steps), json.dumps(content).encode(), 10.0)
 
+    def delete(self, *steps: str) -> Json:
+        """DELETE a route; raises `ControlError`."""
+        return self._call("DELETE", _target(steps), None, 10.0)
+
     def _call(
         self, method: str, target: str, body: bytes | None, timeout: float
     ) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from homeserver.outbound.client import KEYS_V2_PATH, FederationClient, check_certificate
 from homeserver.outbound.connection import KEY_DOCUMENT_PATH
-from homeserver.outbound.connector import Link
+from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.resolver import Resolver
 from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.discovery import NotResolvable, Route, Step
@@ -37,10 +37,13 @@ async def describe_resolution(resolver: Resolver, name: ServerName) -> Json:
 async def describe_keys(client: FederationClient, name: ServerName) -> Json:
     """Both key documents of `name`, what is wrong with each, and who served them.
 
-    Raises `Unreachable`, which says why, if the server was not verified.
+    Or why there is nobody to ask: `{"server_name", "error"}`.
     """
-    first, link = await _document(client, name, KEY_DOCUMENT_PATH, parse_v1)
-    second, _ = await _document(client, name, KEYS_V2_PATH, parse_v2)
+    try:
+        first, link = await _document(client, name, KEY_DOCUMENT_PATH, parse_v1)
+        second, _ = await _document(client, name, KEYS_V2_PATH, parse_v2)
+    except Unreachable as problem:
+        return {"server_name": name.name, "error": str(problem)}
     return {
         "server_name": name.name,
         "verified_by": link.peer.verified_by,

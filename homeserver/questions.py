@@ -1,0 +1,189 @@
+"""The commands that ask the running daemon.
+
+Rules of the room: as those of `cli`. What the daemon knows, it is asked for; the store
+is never opened behind its back.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from homeserver import display
+from homeserver.control.api import MAX_WAIT_SECONDS
+from homeserver.control.client import ControlClient, ControlError
+from homeserver.options import config_option, fail, json_option, load, parsed
+from homeserver.protocol.canonical import (
+    Json,
+    as_list,
+    as_object,
+    parse,
+    parse_object,
+)
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.names import ServerName
+
+
+@click.command()
+@config_option
+@json_option
+@click.argument("destination", metavar="DEST", callback=parsed(ServerName.parse))
+@click.option("--pdu", "pdus", multiple=True, metavar="JSON", help="A PDU to send.")
+@click.option("--edu", "edus", multiple=True, metavar="JSON", help="An EDU to send.")
+@click.option(
+    "--transaction",
+    "file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help='A JSON object {"pdus": [...], "edus": [...]} to send ("-": standard input).',
+)
+@click.option(
+    "--room-version", default="12", show_default=True, help="Of PDUs to be signed."
+)
+@click.option(
+    "--timeout", type=float, default=30.0, show_default=True, metavar="SECONDS"
+)
+def send(  # noqa: PLR0913 - its options are its arguments
+    *,
+    path: Path,
+    as_json: bool,
+    destination: ServerName,
+    pdus: tuple[str, ...],
+    edus: tuple[str, ...],
+    file: BinaryIO | None,
+    room_version: str,
+    timeout: float,
+) -> None:
+    """Hand a transaction to the running daemon and wait for its delivery to DEST.
+
+    A PDU without `signatures` is hashed and signed.
+
+    Example: homeserver send -c homeserver.toml beta.test --edu
+    '{"edu_type": "m.typing", "content": {}}'
+    """
+    try:
+        content = {} if file is None else parse_object(file.read())
+        content = {
+            "pdus": [
+                *as_list(content.get("pdus", []), "`pdus`"),
+                *(parse(text.encode("utf-8", "surrogateescape")) for text in pdus),
+            ],
+            "edus": [
+                *as_list(content.get("edus", []), "`edus`"),
+                *(parse(text.encode("utf-8", "surrogateescape")) for text in edus),
+            ],
+            "room_version": room_version,
+        }
+    except ProtocolError as problem:
+        fail(2, str(problem))
+    client = _client(path)
+    try:
+        entry = client.post("v1", "send", destination.name, content=content)
+        state = _wait_for_delivery(client, destination, str(entry["id"]), timeout)
+    except ControlError as problem:
+        fail(2 if problem.status == 400 else 1, str(problem))
+    if as_json:
+        print(json.dumps(state))
+    elif state["state"] == "delivered":
+        print(f"delivered: {state['txn_id']}")
+        print(json.dumps(state["reply"]))
+    if state["state"] != "delivered":
+        why = state["error"] or "no attempt has ended yet"
+        fail(1, f"not delivered yet, it stays queued: {why}")
+
+
+@click.command()
+@config_option
+@json_option
+@click.option("--origin", callback=parsed(ServerName.parse), help="Only of this one.")
+@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+def received(
+    *, path: Path, as_json: bool, origin: ServerName | None, follow: bool
+) -> None:
+    """Show what the running daemon has received, newest last.
+
+    Example: homeserver received -c homeserver.toml --origin beta.test --follow
+    """
+    client = _client(path)
+    show = json.dumps if as_json else display.received
+    after: object = 0
+    try:
+        while True:
+            page = client.get(
+                "v1",
+                "received",
+                timeout=MAX_WAIT_SECONDS + 10,
+                after=after,
+                origin=origin,
+                wait=MAX_WAIT_SECONDS if follow else 0,
+            )
+            transactions = as_list(page["transactions"], "`transactions`")
+            for transaction in transactions:
+                print(show(as_object(transaction, "a transaction")), flush=True)
+            if not transactions and not follow:
+                return
+            after = page["next"]
+    except ControlError as problem:
+        fail(1, str(problem))
+    except KeyboardInterrupt:
+        return
+
+
+@click.command()
+@config_option
+@json_option
+@click.option(
+    "--forget",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Clear the pin of this peer, and how it was verified.",
+)
+@click.option(
+    "--retry",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="End the back-off of this peer.",
+)
+def peers(
+    *, path: Path, as_json: bool, forget: ServerName | None, retry: ServerName | None
+) -> None:
+    """Show the peers that are known: how verified, pinned keys, back-off.
+
+    Example: homeserver peers -c homeserver.toml --forget beta.test
+    """
+    client = _client(path)
+    try:
+        if forget is not None:
+            client.delete("v1", "peers", forget.name, "pin")
+        if retry is not None:
+            client.post("v1", "peers", retry.name, "retry", content={})
+        if forget is not None or retry is not None:
+            return
+        for peer in as_list(client.get("v1", "peers")["peers"], "`peers`"):
+            known = as_object(peer, "a peer")
+            print(json.dumps(known) if as_json else display.peer(known))
+    except ControlError as problem:
+        fail(1, str(problem))
+
+
+def _wait_for_delivery(
+    client: ControlClient, destination: ServerName, entry: str, seconds: float
+) -> Json:
+    """The entry's state once it is delivered, or when `seconds` are over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = max(0.0, min(deadline - time.monotonic(), MAX_WAIT_SECONDS))
+        state = client.get(
+            "v1", "send", destination.name, entry, timeout=left + 10, wait=left
+        )
+        if state["state"] == "delivered" or time.monotonic() >= deadline:
+            return state
+
+
+def _client(path: Path) -> ControlClient:
+    try:
+        return ControlClient(path, load(path))
+    except ControlError as problem:
+        fail(2, str(problem))
