@@ -14,7 +14,7 @@ import re
 import canonicaljson
 import msgspec
 
-from homeserver.protocol.errors import BadJson, NotJson, quote
+from homeserver.protocol.errors import BadJson, NotJson, TooLarge, quote
 
 Json = dict[str, object]
 """A JSON object. Its values are `object`, so that each is checked before use."""
@@ -27,6 +27,17 @@ MAX_INTEGER = 2**53 - 1  # Canonical JSON: what a double holds exactly
 # conversion of very long ones to text fails or takes quadratic time.
 _MAX_ENVELOPE_INTEGER = 2**64 - 1
 
+# What a transaction of fifty events of the largest size has, several times over. A
+# value takes up to a hundred bytes of memory: two in the text can make it fifty times.
+MAX_VALUES = 1_000_000
+
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+])[0-9]{20,}(?![0-9.eE])")
+
+_FLOAT = re.compile(rb"[0-9][.eE]")
+
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
 
@@ -34,18 +45,26 @@ def parse(data: bytes) -> object:
     """Read one JSON text, UTF-8.
 
     Raises `NotJson` for what is not JSON or has a number that no program can hold,
-    and `BadJson` for a member that stands twice in one object, for nesting deeper
-    than `MAX_NESTING` and for integers beyond 64 bits. Floats and other integers
-    that canonical JSON forbids pass.
+    `TooLarge` for more than `MAX_VALUES` values, and `BadJson` for a member that
+    stands twice in one object, for nesting deeper than `MAX_NESTING` and for integers
+    beyond 64 bits. Floats and other integers that canonical JSON forbids pass.
     """
+    if _count_values(data) > MAX_VALUES and _count_values(_outside(data)) > MAX_VALUES:
+        raise TooLarge(f"the JSON has more than {MAX_VALUES} values")
     try:
         value: object = msgspec.json.decode(data)
     except RecursionError:
         raise _too_deep() from None
     except (msgspec.DecodeError, ValueError) as error:
         raise NotJson(f"not JSON: {error}") from None
-    # Outside strings a colon stands once for each member, and only there.
-    if _STRING.sub(b"", data).count(b":") != _count_members(value, 0):
+    outside = _outside(data)
+    _check_nesting(outside)
+    for digits in _LONG_INTEGER.findall(outside):
+        if len(digits) > 20 or int(digits) > _MAX_ENVELOPE_INTEGER:
+            raise BadJson("an integer beyond 64 bits")
+    # Outside strings a colon stands once for each member, and only there. What was
+    # written twice was read once.
+    if outside.count(b":") != _outside(msgspec.json.encode(value)).count(b":"):
         raise BadJson("a member stands twice in one JSON object")
     return value
 
@@ -106,10 +125,11 @@ def encode(value: object) -> bytes:
     A float, which only an envelope or an event of room versions 1 to 5 may have, is
     written as canonicaljson writes it, which is how its sender most likely did.
     """
-    if _has_float(value):
+    encoded = msgspec.json.encode(value, order="sorted")
+    if _has_float(encoded):
         return canonicaljson.encode_canonical_json(value)
     # Equals canonicaljson's output, several times as fast.
-    return msgspec.json.encode(value, order="sorted")
+    return encoded
 
 
 def encode_base64(data: bytes) -> str:
@@ -138,22 +158,31 @@ def _too_deep() -> BadJson:
     return BadJson(f"JSON nested more than {MAX_NESTING} deep")
 
 
-def _count_members(value: object, depth: int) -> int:
-    """Count the members of all objects in `value`, and refuse what goes too far."""
-    if isinstance(value, (dict, list)):
-        if depth == MAX_NESTING:
-            raise _too_deep()
-        items = value.values() if isinstance(value, dict) else value
-        own = len(value) if isinstance(value, dict) else 0
-        return own + sum(_count_members(item, depth + 1) for item in items)
-    if isinstance(value, int) and abs(value) > _MAX_ENVELOPE_INTEGER:
-        raise BadJson("an integer beyond 64 bits")
-    return 0
+# The following look at a text as a whole, without a step of Python for each value:
+# whoever sends thirteen megabytes must not make everybody else wait for seconds.
 
 
-def _has_float(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(_has_float(member) for member in value.values())
-    if isinstance(value, list):
-        return any(_has_float(item) for item in value)
-    return isinstance(value, float)
+def _outside(data: bytes) -> bytes:
+    """What stands outside the strings of a JSON text."""
+    return _STRING.sub(b"", data)
+
+
+def _count_values(outside: bytes) -> int:
+    """At least how many values there are: each but the first follows one of these."""
+    return 1 + sum(map(outside.count, (b",", b"[", b":")))
+
+
+def _check_nesting(outside: bytes) -> None:
+    """Refuse what nests too deep, by taking the innermost brackets away in turn."""
+    brackets = outside.translate(_SQUARE, delete=_NO_BRACKETS)
+    for _ in range(MAX_NESTING):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"")
+    if brackets:
+        raise _too_deep()
+
+
+def _has_float(encoded: bytes) -> bool:
+    """Whether a JSON text has a number with a fraction or an exponent."""
+    return _FLOAT.search(_outside(encoded)) is not None

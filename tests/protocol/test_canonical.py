@@ -24,7 +24,7 @@ from homeserver.protocol.canonical import (
     parse,
     parse_object,
 )
-from homeserver.protocol.errors import BadJson, NotJson, ProtocolError
+from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, TooLarge
 
 # Appendices, "Canonical JSON", examples; the last two are ours: the order of keys
 # is that of code points (not of UTF-16), and few characters are escaped.
@@ -525,3 +525,29 @@ def test_no_escape_makes_a_lone_surrogate(escapes: list[str]) -> None:
     else:
         assert value == expected
         assert not re.search("[\ud800-\udfff]", expected)
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [("[", "]"), ('{"a":', "}"), ('{"a":[', "]}"), ('[{"a":', "}]")],
+    ids=["lists", "objects", "lists in objects", "objects in lists"],
+)
+def test_nesting_counts_lists_and_objects_alike(opening: str, closing: str) -> None:
+    """A hundred levels pass, of whatever kind they are, and one more does not."""
+    levels = opening.count("[") + opening.count("{")
+    deepest = opening * (100 // levels) + "0" + closing * (100 // levels)
+    parse(deepest.encode())
+    with pytest.raises(BadJson, match="nested"):
+        parse(f"[{deepest}]".encode())
+
+
+def test_too_many_values_are_not_even_read() -> None:
+    """A text of more than a million values is refused before it is decoded."""
+    with pytest.raises(TooLarge, match="1000000 values"):
+        parse(b"[" + b"[]," * 500_000 + b"[]]")
+
+
+def test_what_looks_like_many_values_in_a_string_is_one() -> None:
+    """Commas, colons and brackets inside of strings count for nothing."""
+    text = ",:[{" * 300_000
+    assert parse(f'["{text}"]'.encode()) == [text]
