@@ -38,8 +38,12 @@ REFUSED_BY_DEFAULT = (
     "240.0.0.0/4",  # reserved, and broadcast
     "::/128",  # unspecified
     "::1/128",  # loopback
+    "64:ff9b:1::/48",  # NAT64 of one's own network
     "100::/64",  # discard
+    "2001:2::/48",  # benchmarking
     "2001:db8::/32",  # documentation
+    "3fff::/20",  # documentation
+    "5f00::/16",  # segment routing
     "fc00::/7",  # private
     "fe80::/10",  # link-local
     "fec0::/10",  # site-local
@@ -102,7 +106,10 @@ _COMPATIBLE = IPv6Network("::/96")
 
 
 class RefusedAddress(Exception):
-    """An address in a refused range; `str()` says which, and how to allow it."""
+    """An address in a refused range; `str()` says which, and how to allow it.
+
+    That is for the operator. A stranger must not learn what a name means in here.
+    """
 
 
 @dataclass(frozen=True, slots=True)

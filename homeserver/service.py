@@ -38,6 +38,7 @@ from homeserver.keyring import Keyring
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
+from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.tls import TrustRoots, build_context
@@ -102,14 +103,14 @@ class Endpoint:
         peers = PeerStore(self._database)
         queue = OutboundQueue(self._database)
         resolver = build_resolver(config, reactor, random)
-        connector = Connector(
+        dialer = Dialer(
             reactor,
-            resolver,
+            resolver.addresses,
             AddressPolicy(config.network.refuse, config.network.allow),
-            Verifier(config.verification.methods, peers, reactor),
             lambda: self._client_context,
         )
-        self._agent = FederationAgent(reactor, resolver, connector)
+        verifier = Verifier(config.verification.methods, peers, reactor)
+        self._agent = FederationAgent(reactor, resolver, Connector(dialer, verifier))
         self._client = FederationClient(self._agent, current, reactor)
         self._sender = Sender(
             config.server_name,

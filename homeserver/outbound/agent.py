@@ -30,6 +30,7 @@ from homeserver.outbound.connection import USER_AGENT
 from homeserver.outbound.connector import Connector, Link, Unreachable
 from homeserver.outbound.resolver import Resolver
 from homeserver.protocol.discovery import NotResolvable, Resolution
+from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.names import ServerName
 
 SCHEME = b"matrix-federation"
@@ -79,7 +80,10 @@ class FederationAgent:
         """
 
         async def request() -> IResponse:
-            parsed = URI.fromBytes(uri)
+            try:
+                parsed = URI.fromBytes(uri)
+            except ValueError:
+                raise InvalidParam(f"not a URL: {quote(uri)}") from None
             if parsed.scheme != SCHEME:
                 raise SchemeNotSupported(f"not {SCHEME.decode()}: {parsed.scheme!r}")
             name = ServerName.parse(parsed.netloc.decode("ascii", "replace"))

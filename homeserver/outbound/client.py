@@ -7,6 +7,7 @@ document is asked for with a signature.
 Specification: Server-server API.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote as percent_encode
@@ -52,6 +53,9 @@ _REQUEST_SECONDS = 60.0
 
 # Of a reply that is not a key document: 50 events' errors are a tenth of it.
 _MAX_REPLY_BYTES = 512 * 1024
+
+# Longer than any errcode there is; those of proposals have dots.
+_ERRCODE = re.compile(r"[A-Za-z0-9_.]{1,80}")
 
 _TRANSPORT_ERRORS = (
     error.ConnectionClosed,
@@ -211,7 +215,7 @@ def _refusal(destination: ServerName, status: int, body: bytes) -> Refused:
         destination,
         status,
         # Peers' text: an errcode is shown as it is if it can be one.
-        errcode if isinstance(errcode, str) and errcode.isidentifier() else None,
+        errcode if isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) else None,
         quote(why) if isinstance(why, str) else "",
     )
 

@@ -2,7 +2,7 @@
 
 Rules of the room: until `hand_over`, nothing but `GET /_matrix/key/v1` can be sent on
 the connection, because nobody else has it. A response never takes more than its limit
-of memory, headers included.
+of memory, headers included. A connection that we end does end, whatever the peer does.
 """
 
 from typing import cast
@@ -10,13 +10,19 @@ from typing import cast
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
     IProtocol,
     IReactorTime,
     ITransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.tls import (
+    BufferingTLSTransport,
+    TLSMemoryBIOFactory,
+    TLSMemoryBIOProtocol,
+)
 from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import ResponseFailed
@@ -25,6 +31,7 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from homeserver import __version__
+from homeserver.protocol.errors import quote
 
 USER_AGENT = f"homeserver/{__version__}"
 
@@ -33,6 +40,10 @@ KEY_DOCUMENT_PATH = "/_matrix/key/v1"
 # A reply to a transaction has 50 errors of a few hundred bytes; a key document is
 # smaller. Twisted bounds a header line, but not how many there are.
 MAX_RESPONSE_BYTES = 1024 * 1024
+
+# How long a peer may take to end a connection that we have ended; an honest one takes a
+# round trip.
+_CLOSING_SECONDS = 10.0
 
 
 class ResponseTooLarge(Exception):
@@ -61,11 +72,14 @@ class PeerConnection(Protocol):
         if self._received > MAX_RESPONSE_BYTES:
             self.abort()
             self._lose(Failure(ResponseTooLarge(f"over {MAX_RESPONSE_BYTES} bytes")))
-        elif self._http is None:
-            self.abort()  # a server that speaks first speaks another protocol
+        elif self._http is None or self._is_idle():
+            # It speaks another protocol, or answers what was not asked yet. Told at
+            # once, so that no pool hands the connection out any more.
+            self.abort()
+            self._lose(Failure(error.ConnectionAborted()))
         else:
             self._http.dataReceived(data)
-            if getattr(self._http, "state", None) == "QUIESCENT":
+            if self._is_idle():
                 self._received = 0
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -90,12 +104,17 @@ class PeerConnection(Protocol):
         request = Request(
             b"GET", KEY_DOCUMENT_PATH.encode(), headers, None, persistent=True
         )
-        response: IResponse = await http.request(request).addTimeout(seconds, clock)
+        response = await Deferred.fromCoroutine(_ask(http, request)).addTimeout(
+            seconds, clock
+        )
         body = await read_body(response, limit).addTimeout(seconds, clock)
         return response.code, body
 
     def hand_over(self, protocol: IProtocol) -> None:
-        """Let `protocol` have the connection from now on."""
+        """Let `protocol` have the connection from now on.
+
+        Raises `ConnectionLost` if there is none any more.
+        """
         self._speak(protocol)
 
     @property
@@ -109,10 +128,17 @@ class PeerConnection(Protocol):
         return bool(self.tls.disconnecting) or not self.tls.connected
 
     def abort(self) -> None:
-        """End the connection at once."""
-        self.tls.abortConnection()
+        """End the connection at once, if it is still there."""
+        if self.tls.connected:
+            self.tls.abortConnection()
+
+    def _is_idle(self) -> bool:
+        return getattr(self._http, "state", None) == "QUIESCENT"
 
     def _speak(self, protocol: IProtocol) -> None:
+        if self.is_closing:
+            # Its end was told already: nobody would ever tell the protocol.
+            raise error.ConnectionLost
         self._http = protocol
         self._received = 0
         protocol.makeConnection(self.tls)
@@ -121,6 +147,66 @@ class PeerConnection(Protocol):
         http, self._http = self._http, None
         if http is not None:
             http.connectionLost(reason)
+
+
+class PeerTls(BufferingTLSTransport):
+    """TLS that no peer can hold open.
+
+    Twisted alone waits for the peer's side of the end, as long as that may take.
+    """
+
+    factory: "PeerTlsFactory"
+
+    _aborting: IDelayedCall | None = None
+
+    def loseConnection(self) -> None:
+        """End the connection, and wait a while for the peer to do so."""
+        if self.connected and self._aborting is None:
+            self._aborting = self.factory.clock.callLater(
+                _CLOSING_SECONDS, self.abortConnection
+            )
+        super().loseConnection()
+
+    def stopProducing(self) -> None:
+        """End the connection at once: who read a response has had enough of it."""
+        TLSMemoryBIOProtocol.abortConnection(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """As Twisted tells it."""
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+        super().connectionLost(reason)
+
+
+class PeerTlsFactory(TLSMemoryBIOFactory):
+    """Makes the connections of one attempt to reach a peer."""
+
+    protocol = PeerTls
+
+    def __init__(
+        self, handshake: IOpenSSLClientConnectionCreator, clock: IReactorTime
+    ) -> None:
+        super().__init__(
+            handshake, isClient=True, wrappedFactory=_PeerFactory(), clock=clock
+        )
+        self.clock = clock
+
+
+class _PeerFactory(Factory):
+    """Makes the protocol that runs inside TLS."""
+
+    noisy = False
+    protocol = PeerConnection
+
+
+async def _ask(http: HTTP11ClientProtocol, request: Request) -> IResponse:
+    """The response; who gives up is told so, and not that the response failed."""
+    try:
+        return await http.request(request)
+    except ResponseFailed as problem:
+        if problem.reasons[0].check(defer.CancelledError):
+            raise defer.CancelledError from None
+        raise
 
 
 def describe(problem: Exception) -> str:
@@ -134,7 +220,9 @@ def describe(problem: Exception) -> str:
         return "no answer in time"
     if isinstance(problem, (error.ConnectionDone, error.ConnectionLost)):
         return "the peer ended the connection"
-    return str(problem) or type(problem).__name__
+    text = str(problem) or type(problem).__name__
+    # Twisted's errors of parsing hold the line that could not be parsed.
+    return text if len(text) <= 200 and text.isprintable() else quote(text)
 
 
 def read_body(response: IResponse, limit: int) -> Deferred[bytes]:

@@ -4,6 +4,7 @@ Rules of the room: an answer is "no such record" only if a name server says so
 (NXDOMAIN, or an empty answer). Silence, SERVFAIL and nonsense are failed look-ups.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from random import Random
@@ -11,7 +12,8 @@ from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
@@ -30,12 +32,17 @@ from homeserver.protocol.discovery import (
     Resolution,
     SrvRecord,
 )
+from homeserver.protocol.errors import quote
 from homeserver.protocol.names import ServerName
 
 # Seconds that each try waits for an answer: three tries, six seconds in all.
 _TIMEOUTS = (1, 2, 3)
 
 _MAX_ALIASES = 8  # a chain of CNAMEs longer than this is a mistake or an attack
+
+# RFC 1035's, and the underscores that many hosts have all the same. A DNS label may
+# hold any byte: what passes here can be shown, and be asked for.
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*")
 
 
 class Resolver:
@@ -69,7 +76,7 @@ class Resolver:
         records = await self._lookup(self._dns.lookupService, name, dns.SRV)
         return [
             SrvRecord(
-                record.priority, record.weight, record.port, str(record.target) or "."
+                record.priority, record.weight, record.port, _target(record.target)
             )
             for record in records
         ]
@@ -103,12 +110,12 @@ class Resolver:
             else:
                 found.extend(_address(record) for record in records)
 
-        await gatherResults(
-            [
-                Deferred.fromCoroutine(look(self._dns.lookupIPV6Address, dns.AAAA)),
-                Deferred.fromCoroutine(look(self._dns.lookupAddress, dns.A)),
-            ]
-        )
+        looks = [
+            Deferred.fromCoroutine(look(self._dns.lookupIPV6Address, dns.AAAA)),
+            Deferred.fromCoroutine(look(self._dns.lookupAddress, dns.A)),
+        ]
+        for each in looks:  # both are under way
+            await each
         if failures and not found:
             raise failures[0]
         return found
@@ -125,19 +132,20 @@ class Resolver:
         except (
             DomainError,
             defer.TimeoutError,
+            ConnectError,  # by TCP, where an answer is too long for UDP
             OSError,
             ValueError,
             EOFError,
         ) as error:
             raise LookupFailed(_describe(error)) from None
         owner = name.lower()
-        for _ in range(_MAX_ALIASES):
-            here = [a for a in answers if str(a.name).lower() == owner]
+        for _ in range(_MAX_ALIASES + 1):
+            here = [a for a in answers if _text(a.name).lower() == owner]
             records = [a.payload for a in here if a.type == kind]
             aliases = [a.payload for a in here if a.type == dns.CNAME]
             if records or not aliases:
                 return records
-            owner = str(aliases[0].name).lower()
+            owner = _text(aliases[0].name).lower()
         raise LookupFailed(f"more than {_MAX_ALIASES} aliases lead away from {name}")
 
 
@@ -149,6 +157,17 @@ def _describe(error: Exception) -> str:
         # whole message in a form that nobody can read.
         return f"the name server refused: {type(error).__name__}"
     return f"the name server cannot be asked: {error}"
+
+
+def _text(name: dns.Name) -> str:
+    return name.name.decode("ascii", "backslashreplace")
+
+
+def _target(name: dns.Name) -> str:
+    text = _text(name)
+    if text and not _HOST_NAME.fullmatch(text):
+        raise LookupFailed(f"a target is not a host name: {quote(name.name)}")
+    return text or "."
 
 
 def _address(record: dns.Record_A | dns.Record_AAAA) -> str:

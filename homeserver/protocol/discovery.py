@@ -17,6 +17,8 @@ from typing import Protocol
 
 from homeserver.protocol.names import DEFAULT_PORT, ServerName
 
+MAX_TARGETS = 20  # of one name; whoever cannot reach twenty does not reach more
+
 
 @dataclass(frozen=True, slots=True)
 class SrvRecord:
@@ -155,7 +157,7 @@ async def resolve(
         records = await _look_up(f"{service}.{target.host}", lookups, steps)
         if records:
             routes = [_by_srv(target, record) for record in order(records, draw)]
-            return Resolution(name, steps, routes)
+            return Resolution(name, steps, routes[:MAX_TARGETS])
 
     # 3.5 and 6. Nobody says otherwise: the name itself, on the default port.
     route = _direct(target, DEFAULT_PORT)
@@ -176,7 +178,7 @@ async def _look_up(
     except LookupFailed as error:
         steps.append(Step("srv", asked, f"no answer: {error}"))
         raise NotResolvable(f"SRV {asked}: {error}", steps) from None
-    found = ", ".join(map(str, records)) or "no such record"
+    found = ", ".join(map(str, records[:MAX_TARGETS])) or "no such record"
     steps.append(Step("srv", asked, found))
     if [record.target for record in records] == ["."]:
         raise NotResolvable(

@@ -27,7 +27,8 @@ DEFAULT_PORT = 8448  # Server-server API, "Resolving server names"
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _LABEL = re.compile(r"[0-9A-Za-z-]{1,63}")  # 63: a DNS label's limit, RFC 1035
-_KEY_ID = re.compile(r"ed25519:[a-zA-Z0-9_]+")
+# The specification has no limit; real ones have ten characters.
+_KEY_ID = re.compile(r"ed25519:[a-zA-Z0-9_]{1,100}")
 _VERSION_12_ROOM_ID = re.compile(r"![A-Za-z0-9_-]{43}")
 
 # "Any valid Unicode scalar" but NUL and the colon: a surrogate alone is no scalar.

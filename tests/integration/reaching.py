@@ -21,6 +21,7 @@ from homeserver.identity import Identity
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
+from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.tls import TrustRoots, build_context
 from homeserver.outbound.verification import Verifier
@@ -61,13 +62,8 @@ def reaching(
         ["_matrix._tcp"],
         Random(1),
     )
-    connector = Connector(
-        reactor,
-        resolver,
-        AddressPolicy([], []),
-        Verifier(methods, peers, reactor),
-        lambda: context,
-    )
+    dialer = Dialer(reactor, resolver.addresses, AddressPolicy([], []), lambda: context)
+    connector = Connector(dialer, Verifier(methods, peers, reactor))
     agent = FederationAgent(reactor, resolver, connector)
     client = FederationClient(agent, lambda: identity, reactor)
     try:

@@ -1,0 +1,234 @@
+"""From a host to a TLS connection, at an address that may be connected to.
+
+Rules of the room: the addresses that were checked are the addresses that are
+connected to; a name is not looked up again in between. What a connection is good for
+is for others to say: here it is only made.
+
+Specification: RFC 8305 for trying several addresses.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import cast
+
+from OpenSSL import SSL
+from twisted.internet import address, defer, error
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+)
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.protocols.tls import (
+    BufferingTLSTransport,
+    TLSMemoryBIOFactory,
+    TLSMemoryBIOProtocol,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from homeserver.addresses import AddressPolicy, RefusedAddress
+from homeserver.outbound.connection import PeerConnection, describe
+from homeserver.outbound.tls import Handshake
+
+_MAX_ADDRESSES = 8  # more than any server has; a DNS answer may have hundreds
+
+_CONNECT_SECONDS = 10.0  # what Matrix servers have given each other since 2014
+_CLOSING_SECONDS = 5.0  # for a peer to end a connection that we have ended
+_HANDSHAKE_SECONDS = 10.0  # a round trip or two, and a signature on a slow machine
+
+
+class NotDialled(Exception):
+    """There is no connection; `str()` says why."""
+
+    def __init__(self, why: str, address: str | None = None) -> None:
+        super().__init__(why)
+        self.address = address
+        """The address that was connected to; None if none was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A TLS connection after its handshake."""
+
+    connection: PeerConnection
+    handshake: Handshake
+    address: str
+    """The IP address that it leads to."""
+
+
+class Dialer:
+    """Connects to hosts."""
+
+    def __init__(
+        self,
+        reactor: PosixReactorBase,
+        look_up: Callable[[str], Awaitable[Sequence[str]]],
+        policy: AddressPolicy,
+        context: Callable[[], SSL.Context],
+    ) -> None:
+        """`look_up` finds the IP addresses of a host, or raises `LookupFailed`.
+
+        `context` is asked anew for each connection: our certificate may change.
+        """
+        self._reactor = reactor
+        self._look_up = look_up
+        self._policy = policy
+        self._context = context
+
+    async def addresses(self, host: str) -> list[str]:
+        """The addresses of `host` that may be connected to; at least one, each once.
+
+        Raises `LookupFailed`, and `RefusedAddress` if it has none but refused ones.
+        """
+        allowed: list[str] = []
+        refusal: RefusedAddress | None = None
+        for each in await self._look_up(host):
+            try:
+                self._policy.check(each)
+            except RefusedAddress as problem:
+                refusal = problem
+            else:
+                allowed.append(str(ip_address(each)))
+        if refusal is not None and not allowed:
+            raise refusal
+        return list(dict.fromkeys(allowed))[:_MAX_ADDRESSES]
+
+    async def dial(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        certificate_name: str,
+        *,
+        must_be_trusted: bool,
+    ) -> Dialled:
+        """Connect to whichever of the `addresses` answers first.
+
+        With `must_be_trusted`, only a trusted certificate for `certificate_name`
+        lets the handshake succeed. Raises `NotDialled`.
+        """
+        handshake = Handshake(
+            self._context(), certificate_name, must_be_trusted=must_be_trusted
+        )
+        factory = _TlsFactory(handshake, self._reactor)
+        # The name is of no account, as `_Known` ignores it; the endpoint would refuse
+        # some that servers may have.
+        endpoint = HostnameEndpoint(
+            _Known(self._reactor, addresses), "peer.invalid", port, _CONNECT_SECONDS
+        )
+        try:
+            tls = cast("TLSMemoryBIOProtocol", await endpoint.connect(factory))
+        except error.ConnectingCancelledError:
+            # The endpoint's word for it, which no time limit would understand.
+            raise defer.CancelledError from None
+        except (error.ConnectError, defer.TimeoutError, OSError) as problem:
+            raise NotDialled(f"cannot connect: {describe(problem)}") from None
+        where = str(ip_address(tls.getPeer().host))
+        connection = cast("PeerConnection", tls.wrappedProtocol)
+        try:
+            await connection.handshake.addTimeout(_HANDSHAKE_SECONDS, self._reactor)
+        except (SSL.Error, error.ConnectionClosed, defer.TimeoutError) as problem:
+            connection.abort()
+            why = handshake.refusal or describe(problem)
+            raise NotDialled(f"{where}: TLS handshake failed: {why}", where) from None
+        except BaseException:
+            connection.abort()
+            raise
+        return Dialled(connection, handshake, where)
+
+
+class _Tls(BufferingTLSTransport):
+    """TLS that does not wait for long until the peer ends the connection too."""
+
+    factory: "_TlsFactory"
+    _aborting: IDelayedCall | None = None
+
+    def loseConnection(self) -> None:
+        """End the connection; cut it off if the peer has not done so in time."""
+        super().loseConnection()
+        if self._aborting is None:
+            self._aborting = self.factory.reactor.callLater(
+                _CLOSING_SECONDS, self.abortConnection
+            )
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """As Twisted tells it: the connection is gone."""
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+        super().connectionLost(reason)
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    """Makes one TLS connection with `PeerConnection` inside."""
+
+    noisy = False
+    protocol = _Tls
+
+    def __init__(self, handshake: Handshake, reactor: PosixReactorBase) -> None:
+        super().__init__(handshake, True, _PeerFactory(), reactor)  # noqa: FBT003
+        self.reactor = reactor
+
+
+class _PeerFactory(Factory):
+    """Makes the protocol that runs inside TLS."""
+
+    noisy = False
+    protocol = PeerConnection
+
+
+@implementer(IReactorPluggableNameResolver, IHostnameResolver)
+class _Known:
+    """A reactor for `HostnameEndpoint` that knows which addresses to try.
+
+    The endpoint has the "happy eyeballs" of RFC 8305; the addresses were looked up
+    and checked before.
+    """
+
+    def __init__(self, reactor: PosixReactorBase, addresses: Sequence[str]) -> None:
+        self._reactor = reactor
+        self._addresses = addresses
+        self.nameResolver = self
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._reactor, name)
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        """There is nothing to install: there is nothing to look up."""
+        raise NotImplementedError
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: object = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        """Resolve every name to the known addresses, at once."""
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        for each in self._socket_addresses(portNumber):
+            resolutionReceiver.addressResolved(each)
+        resolutionReceiver.resolutionComplete()
+        return resolution
+
+    def _socket_addresses(
+        self, port: int
+    ) -> Iterator[address.IPv4Address | address.IPv6Address]:
+        for host in self._addresses:
+            kind = address.IPv6Address if ":" in host else address.IPv4Address
+            yield kind("TCP", host, port)
+
+
+@implementer(IHostResolution)
+@dataclass
+class _Resolution:
+    name: str
+
+    def cancel(self) -> None:
+        pass

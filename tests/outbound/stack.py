@@ -1,0 +1,116 @@
+"""The part of the outbound half that connects, over a memory reactor."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from nacl.signing import SigningKey as NaclSigningKey
+from OpenSSL import SSL, crypto
+
+from homeserver.addresses import AddressPolicy, AddressRange
+from homeserver.config import VerificationMethod
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.connector import Connector
+from homeserver.outbound.dialer import Dialer
+from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.tls import TrustRoots, build_context
+from homeserver.outbound.verification import Verifier
+from homeserver.protocol.canonical import encode
+from homeserver.protocol.discovery import (
+    LookupFailed,
+    NotResolvable,
+    Resolution,
+    Route,
+)
+from homeserver.protocol.keys import build_v1
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.signing import SigningKey
+from homeserver.storage.database import Database
+from homeserver.storage.peers import PeerStore
+from tests.certificates import Issued, authority, issue_for
+from tests.memory import MemoryDatabase
+from tests.outbound.wire import Net
+
+CA = authority()
+
+PEER = ServerName.parse("peer.test")
+
+GOOD = issue_for("peer.test", CA)
+"""A certificate that proves the peer."""
+
+SELF_SIGNED = issue_for("peer.test")
+"""One that proves nothing by itself."""
+
+
+def key_document(issued: Issued, name: ServerName = PEER) -> bytes:
+    """The key document of a peer that shows a certificate."""
+    key = SigningKey(KeyId("ed25519:a_1"), NaclSigningKey(b"1" * 32))
+    return encode(build_v1(name, issued.value.leaf, [key]))
+
+
+def route(host: str, port: int = 8448) -> Route:
+    """A route to the peer."""
+    return Route(host, port, "peer.test", "peer.test")
+
+
+class Names:
+    """What the DNS says, in the test's words."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, list[str] | LookupFailed] = {}
+        """Addresses by host; a host that is not in it is its own address."""
+
+        self.routes: list[Route] | NotResolvable = [route("192.0.2.1")]
+        self.asked: list[str] = []
+
+    async def resolve(self, name: ServerName) -> Resolution:
+        """As `Resolver`."""
+        if isinstance(self.routes, NotResolvable):
+            raise self.routes
+        return Resolution(name, [], self.routes)
+
+    async def addresses(self, host: str) -> list[str]:
+        """As `Resolver`."""
+        self.asked.append(host)
+        found = self.hosts.get(host, [host])
+        if isinstance(found, LookupFailed):
+            raise found
+        return found
+
+
+def trusting(issued: Issued) -> SSL.Context:
+    """A context in which one authority is trusted."""
+    context = build_context(TrustRoots(None, system_roots=False), None)
+    store = context.get_cert_store()
+    assert store is not None
+    store.add_cert(crypto.X509.from_cryptography(issued.certificate))
+    return context
+
+
+class Stack:
+    """Everything from the agent down to the reactor."""
+
+    def __init__(
+        self,
+        methods: Sequence[VerificationMethod] = ("certificate", "key-document"),
+        refuse: Sequence[str] = (),
+        allow: Sequence[str] = (),
+        database: Database | None = None,
+    ) -> None:
+        self.net = Net()
+        self.names = Names()
+        self.peers = PeerStore(database or MemoryDatabase())
+        context = trusting(CA)
+        resolver = cast("Resolver", self.names)
+        dialer = Dialer(
+            self.net.reactor,
+            self.names.addresses,
+            AddressPolicy(
+                [AddressRange.parse(each) for each in refuse],
+                [AddressRange.parse(each) for each in allow],
+            ),
+            lambda: context,
+        )
+        self.connector = Connector(
+            dialer, Verifier(methods, self.peers, self.net.clock)
+        )
+        self.agent = FederationAgent(self.net.clock, resolver, self.connector)

@@ -1,0 +1,433 @@
+"""Requests go to names, over connections that were verified for those names."""
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseFailed
+from twisted.web.error import SchemeNotSupported
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
+from zope.interface.verify import verifyObject
+
+from homeserver import __version__
+from homeserver.identity import Identity
+from homeserver.outbound.agent import Exchange
+from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.connection import read_body
+from homeserver.outbound.connector import Unreachable
+from homeserver.protocol.discovery import NotResolvable
+from homeserver.protocol.errors import InvalidParam
+from homeserver.protocol.names import ServerName
+from tests.certificates import issue_for
+from tests.outbound.stack import CA, GOOD, PEER, SELF_SIGNED, Stack, key_document, route
+from tests.outbound.wire import Wire, ok, start
+
+URL = b"matrix-federation://peer.test/_matrix/federation/v1/version"
+
+
+class AgentTestCase(SynchronousTestCase):
+    """An agent over a reactor in memory."""
+
+    def setUp(self) -> None:
+        """Make the agent."""
+        self.stack = Stack()
+        self.net = self.stack.net
+        self.agent = self.stack.agent
+
+    def ask(self, target: bytes = b"/1", name: ServerName = PEER) -> Deferred[Exchange]:
+        """Send a request."""
+        return start(self.agent.exchange(name, b"GET", target))
+
+    def read(self, asked: Deferred[Exchange]) -> bytes:
+        """The body of a response that has come."""
+        exchange = self.successResultOf(asked)
+        return self.successResultOf(read_body(exchange.response, 1000))
+
+    def answered(self, answer: bytes = ok(b"{}")) -> Wire:
+        """The wire of a first request, which was answered."""
+        asked = self.ask()
+        wire = self.net.accept(GOOD)
+        wire.say(answer)
+        self.read(asked)
+        wire.flush()
+        return wire
+
+
+class RequestTests(AgentTestCase):
+    """As an `IAgent`."""
+
+    def request(
+        self, url: bytes, headers: Headers | None = None
+    ) -> Deferred[IResponse]:
+        """Send a request to a URL."""
+        return self.agent.request(b"GET", url, headers)
+
+    def lines(self, url: bytes = URL, headers: Headers | None = None) -> list[bytes]:
+        """The lines of a request, the first one first and the others sorted."""
+        self.request(url, headers)
+        wire = self.net.accept(GOOD)
+        first, *others = wire.peer.received.split(b"\r\n")
+        return [first, *sorted(others)]
+
+    def test_interface(self) -> None:
+        """It is an agent as Twisted has them."""
+        self.assertTrue(verifyObject(IAgent, self.agent))
+
+    def test_lines(self) -> None:
+        """A request has the host that discovery found, and says who asks."""
+        self.assertEqual(
+            self.lines(),
+            [
+                b"GET /_matrix/federation/v1/version HTTP/1.1",
+                b"",
+                b"",
+                b"Host: peer.test",
+                b"User-Agent: homeserver/" + __version__.encode(),
+            ],
+        )
+
+    def test_headers(self) -> None:
+        """Own headers are sent too, but for the host, and are not changed."""
+        headers = Headers({"X-Own": ["1", "2"], "Host": ["evil.test"]})
+        lines = self.lines(headers=headers)
+        self.assertEqual(lines[3:5], [b"Host: peer.test", lines[4]])
+        self.assertEqual(lines[5:], [b"X-Own: 1", b"X-Own: 2"])
+        self.assertEqual(headers.getRawHeaders("Host"), ["evil.test"])
+        self.assertFalse(headers.hasHeader("User-Agent"))
+
+    def test_target(self) -> None:
+        """Path, parameters and query are sent as they are, and no fragment."""
+        targets = [
+            (b"/a%2Fb/?q=%23&r=1", b"/a%2Fb/?q=%23&r=1"),
+            (b"/a;b=1?c", b"/a;b=1?c"),
+            (b"/a#b", b"/a"),
+            (b"", b"/"),
+        ]
+        for target, sent in targets:
+            self.setUp()
+            first, *_ = self.lines(b"matrix-federation://peer.test" + target)
+            self.assertEqual(first, b"GET " + sent + b" HTTP/1.1")
+
+    def test_answer(self) -> None:
+        """The response is there as soon as its head is."""
+        asked = self.request(URL)
+        wire = self.net.accept(GOOD)
+        self.assertNoResult(asked)
+        wire.say(b"HTTP/1.1 418 Short\r\nContent-Length: 2\r\n\r\n")
+        response = self.successResultOf(asked)
+        self.assertEqual(response.code, 418)
+        body = read_body(response, 10)
+        self.assertNoResult(body)
+        wire.say(b"ab")
+        self.assertEqual(self.successResultOf(body), b"ab")
+
+    def test_other_schemes(self) -> None:
+        """Anything but a server's name is for other agents."""
+        for url in (b"https://peer.test/", b"http://peer.test/", b"peer.test", b""):
+            self.failureResultOf(self.request(url), SchemeNotSupported)
+
+    def test_bad_names(self) -> None:
+        """What is not a server's name is not asked."""
+        for name in (
+            b"",
+            b"peer.test:",
+            b"peer.test:99999",
+            b"a@peer.test",
+            b"peer_.test",
+            b"127.1",
+            b"caf\xc3\xa9.test",
+            b"[::1",
+            b"[zz]",
+        ):
+            failure = self.failureResultOf(
+                self.request(b"matrix-federation://" + name + b"/")
+            )
+            self.assertTrue(failure.check(InvalidParam), (name, failure))
+        self.assertEqual(self.net.dialled, [])
+
+    def test_no_route(self) -> None:
+        """A name that leads nowhere cannot be reached."""
+        self.stack.names.routes = NotResolvable("SRV: no answer", [])
+        problem = self.failureResultOf(self.request(URL), Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(
+            (problem.destination, problem.attempts), (PEER, ["SRV: no answer"])
+        )
+
+    def test_no_connection(self) -> None:
+        """A name whose routes all fail cannot be reached."""
+        asked = self.request(URL)
+        self.net.refuse()
+        self.failureResultOf(asked, Unreachable)
+
+
+class VerificationTests(AgentTestCase):
+    """Who gets a request."""
+
+    def test_nobody_else(self) -> None:
+        """Somebody else is asked for a key document, and gets no request."""
+        asked = self.ask()
+        wire = self.net.accept(issue_for("other.test", CA))
+        self.assertEqual(wire.peer.received.count(b"HTTP/1.1\r\n"), 1)
+        wire.say(ok(b"{}"))
+        self.failureResultOf(asked, Unreachable)
+        wire.flush()
+        self.assertTrue(wire.peer.received.startswith(b"GET /_matrix/key/v1 "))
+        self.assertEqual(wire.peer.received.count(b"HTTP/1.1\r\n"), 1)
+
+    def test_key_document_first(self) -> None:
+        """A request follows its peer's key document on the same connection."""
+        asked = self.ask(b"/1")
+        wire = self.net.accept(SELF_SIGNED)
+        self.assertNotIn(b"/1 ", wire.peer.received)
+        wire.say(ok(key_document(SELF_SIGNED)))
+        self.assertIn(b"GET /1 ", wire.peer.received)
+        wire.say(ok(b"{}"))
+        exchange = self.successResultOf(asked)
+        self.assertEqual(exchange.link.peer.verified_by, "key-document")
+        self.assertEqual(exchange.link.peer.certificate, SELF_SIGNED.value.leaf)
+
+    def test_answer_with_the_key_document(self) -> None:
+        """What comes with the key document answers no request."""
+        asked = self.ask(b"/1")
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(key_document(SELF_SIGNED)) + ok(b'{"forged":1}'))
+        self.assertNoResult(asked)
+        wire.say(ok(b"{}"))
+        self.assertEqual(self.read(asked), b"{}")
+
+    def test_answer_is_of_its_connection(self) -> None:
+        """Each response comes with the link of the connection that it came on."""
+        asked = [self.ask(b"/1")]
+        self.stack.names.routes = [route("192.0.2.2")]
+        asked.append(self.ask(b"/2"))
+        wires = [self.net.accept(GOOD) for _ in asked]
+        for wire in wires:
+            wire.say(ok(b"{}"))
+        links = [self.successResultOf(each).link for each in asked]
+        self.assertEqual([link.address for link in links], ["192.0.2.1", "192.0.2.2"])
+
+
+class PoolTests(AgentTestCase):
+    """How long a connection is kept."""
+
+    def test_kept(self) -> None:
+        """The next request goes over the same connection, verified once."""
+        wire = self.answered()
+        again = self.ask(b"/2")
+        self.assertEqual(self.net.dialled, [])
+        wire.say(ok(b"again"))
+        self.assertEqual(self.read(again), b"again")
+
+    def test_not_kept_for_another_name(self) -> None:
+        """A connection is for the very name that it was verified for."""
+        self.answered()
+        for name in ("PEER.test", "peer.test:8448", "other.test"):
+            self.ask(name=ServerName.parse(name))
+        self.assertEqual(len(self.net.dialled), 3)
+
+    def test_not_kept_for_another_host_header(self) -> None:
+        """A connection is for the very host that discovery leads to."""
+        self.answered()
+        moved = route("192.0.2.1")
+        self.stack.names.routes = [
+            type(moved)(moved.host, moved.port, "new.test", "new.test")
+        ]
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
+    def test_kept_for_half_a_minute(self) -> None:
+        """A connection that nobody uses is ended after thirty seconds."""
+        wire = self.answered()
+        self.net.clock.advance(29.9)
+        wire.flush()
+        self.assertFalse(wire.peer.is_gone)
+        self.net.clock.advance(0.1)
+        wire.flush()
+        self.assertTrue(wire.peer.is_gone)
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
+    def test_not_kept_where_the_peer_says_so(self) -> None:
+        """A connection that the peer wants to end is ended."""
+        wire = self.answered(ok(b"{}", "Connection: close\r\n"))
+        self.assertTrue(wire.peer.is_gone)
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
+    def test_not_kept_where_the_peer_hangs_up(self) -> None:
+        """A connection that the peer has ended is not used again."""
+        self.answered().hang_up()
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
+    def test_not_kept_where_the_peer_goes_on(self) -> None:
+        """A connection on which the peer says what was not asked is not used again."""
+        self.answered().say(ok(b'{"forged":1}'))
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
+    def test_not_used_twice_at_once(self) -> None:
+        """A connection whose answer is not over gets no second request."""
+        self.ask()
+        wire = self.net.accept(GOOD)
+        wire.say(ok(b"{}")[:-1])
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
+    def test_two_are_kept(self) -> None:
+        """Of many connections to one server, two are kept."""
+        asked = [self.ask() for _ in range(4)]
+        wires = [self.net.accept(GOOD) for _ in asked]
+        for each, wire in zip(asked, wires, strict=True):
+            wire.say(ok(b"{}"))
+            self.read(each)
+        for wire in wires:
+            wire.flush()
+        self.assertEqual(
+            [wire.peer.is_gone for wire in wires], [True] * 2 + [False] * 2
+        )
+
+    def test_close(self) -> None:
+        """All connections that are kept can be ended."""
+        wire = self.answered()
+        closing = start(self.agent.close())
+        wire.flush()
+        self.successResultOf(closing)
+        self.assertTrue(wire.peer.is_gone)
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+
+class EndTests(AgentTestCase):
+    """A peer cannot keep a connection that we end: descriptors are few."""
+
+    def assert_ended(self, wire: Wire) -> None:
+        """See that a connection is over although the peer does nothing for it."""
+        self.assertFalse(wire.tcp.disconnecting)
+        self.net.clock.advance(15)
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_after_the_last_answer(self) -> None:
+        """A peer that wants to end a connection and does not is not waited for."""
+        asked = self.ask()
+        wire = self.net.accept(GOOD)
+        wire.whisper(ok(b"{}", "Connection: close\r\n"))
+        self.read(asked)
+        self.assert_ended(wire)
+
+    def test_after_nonsense(self) -> None:
+        """A peer that speaks nonsense is not waited for."""
+        asked = self.ask()
+        wire = self.net.accept(GOOD)
+        wire.whisper(b"220 peer.test ESMTP\r\n\r\n")
+        self.failureResultOf(asked, ResponseFailed)
+        self.assert_ended(wire)
+
+    def test_after_half_a_minute(self) -> None:
+        """A peer that keeps an idle connection open is not waited for."""
+        wire = self.answered()
+        self.net.clock.advance(30)
+        self.assert_ended(wire)
+
+    def test_at_the_end(self) -> None:
+        """Closing does not wait for a peer that does not answer."""
+        wire = self.answered()
+        closing = start(self.agent.close())
+        self.assertNoResult(closing)
+        self.assert_ended(wire)
+        wire.flush()
+        self.successResultOf(closing)
+
+    def test_body_that_is_too_large(self) -> None:
+        """A connection whose body is too large is over at once."""
+        asked = self.ask()
+        wire = self.net.accept(GOOD)
+        wire.whisper(ok(b"x" * 2000)[:1500])
+        read = read_body(self.successResultOf(asked).response, 1000)
+        self.failureResultOf(read)
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_ended_twice(self) -> None:
+        """Ending a connection again does not give the peer more time."""
+        wire = self.answered()
+        self.net.clock.advance(30)
+        self.net.clock.advance(5)
+        closing = start(self.agent.close())
+        self.net.clock.advance(5)
+        self.assertTrue(wire.tcp.disconnecting)
+        self.successResultOf(closing)
+
+    def test_polite_peer(self) -> None:
+        """A peer that ends its side as well leaves nothing to be done."""
+        self.answered(ok(b"{}", "Connection: close\r\n"))
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+
+class FailureTests(AgentTestCase):
+    """What happens to a request that was sent."""
+
+    def test_not_sent_again(self) -> None:
+        """A request that was sent and not answered is not sent anywhere else."""
+        self.stack.names.routes = [route("192.0.2.1"), route("192.0.2.2")]
+        asked = self.ask()
+        self.net.accept(GOOD).hang_up()
+        self.failureResultOf(asked, ResponseFailed)
+        self.assertEqual(self.net.dialled, [])
+
+    def test_not_sent_again_over_a_kept_connection(self) -> None:
+        """Nor is one that was sent over a connection that the peer was just ending."""
+        wire = self.answered()
+        asked = self.ask()
+        wire.hang_up()
+        self.failureResultOf(asked, ResponseFailed)
+        self.assertEqual(self.net.dialled, [])
+
+    def test_given_up(self) -> None:
+        """Giving up ends the connection."""
+        asked = self.ask()
+        wire = self.net.accept(GOOD)
+        asked.cancel()
+        self.failureResultOf(asked, ResponseFailed)
+        self.assertTrue(wire.tcp.disconnecting)
+
+
+class ClientTests(AgentTestCase):
+    """A client over all this, for what only shows in the whole."""
+
+    def setUp(self) -> None:
+        """Make the client."""
+        super().setUp()
+        identity = Identity(ServerName.parse("origin.test"), [], [], CA.value)
+        self.client = FederationClient(self.agent, lambda: identity, self.net.clock)
+
+    def send(self) -> Deferred[Delivery]:
+        """Send a transaction by two routes."""
+        self.stack.names.routes = [route("192.0.2.1"), route("192.0.2.2")]
+        return start(self.client.send_transaction(PEER, "1", b'{"pdus":[]}'))
+
+    def assert_given_up(self, sent: Deferred[Delivery]) -> None:
+        """See that a transaction is given up after a minute, and nothing goes on."""
+        self.net.clock.tcpClients.clear()
+        self.net.clock.pump([5.0] * 12)
+        problem = self.failureResultOf(sent, Unreachable).value
+        self.assertIn("no answer in time", str(problem))
+        self.assertEqual(self.net.dialled, [])
+
+    def test_no_connection(self) -> None:
+        """A minute after it was begun, a connection that is not made is given up."""
+        self.assert_given_up(self.send())
+
+    def test_no_answer(self) -> None:
+        """A minute after it was begun, a request without an answer is given up."""
+        sent = self.send()
+        wire = self.net.accept(GOOD)
+        self.assert_given_up(sent)
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_delivery(self) -> None:
+        """A transaction goes out over a verified connection as the bytes that it is."""
+        sent = self.send()
+        wire = self.net.accept(GOOD)
+        self.assertTrue(wire.peer.received.endswith(b'\r\n\r\n{"pdus":[]}'))
+        self.assertIn(b"\r\nContent-Length: 11\r\n", wire.peer.received)
+        wire.say(ok(b"null"))
+        self.assertIsNone(self.successResultOf(sent).reply)

@@ -1,0 +1,444 @@
+"""What is sent to other servers, and what becomes of their answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from nacl.signing import SigningKey as NaclSigningKey
+from twisted.internet import defer, error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import ParseError, RequestNotSent
+from twisted.web.client import (
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+)
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+
+from homeserver.identity import Certificate, Identity
+from homeserver.outbound.agent import Exchange, FederationAgent
+from homeserver.outbound.client import Delivery, FederationClient, Refused
+from homeserver.outbound.connection import ResponseTooLarge
+from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.verification import VerifiedPeer
+from homeserver.protocol.canonical import encode, parse_object
+from homeserver.protocol.discovery import Route
+from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, Unauthorized
+from homeserver.protocol.keys import KeyDocument, build_v1, build_v2
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from tests.outbound.wire import start
+
+US = ServerName.parse("origin.test")
+PEER = ServerName.parse("peer.test:8448")
+
+KEYS = [
+    SigningKey(KeyId(f"ed25519:k_{n}"), NaclSigningKey(bytes([n]) * 32)) for n in (1, 2)
+]
+
+BODY = b'{"edus":[],"origin":"origin.test","origin_server_ts":1,"pdus":[]}'
+
+CERTIFICATE = b"the certificate of the connection"
+
+LINK = Link(
+    Route("peer.test", 8448, "peer.test:8448", "peer.test"),
+    "192.0.2.1",
+    VerifiedPeer(PEER, "certificate", CERTIFICATE),
+)
+
+
+@dataclass
+class Response:
+    """A response whose body comes as soon as somebody wants it."""
+
+    code: int
+    parts: Sequence[bytes]
+    end: Exception | None = field(default_factory=ResponseDone)
+    """How the body ends; None if it does not."""
+
+    transport: StringTransport = field(default_factory=StringTransport)
+
+    def deliverBody(self, protocol: Protocol) -> None:
+        """As `IResponse`."""
+        protocol.makeConnection(self.transport)
+        for part in self.parts:
+            protocol.dataReceived(part)
+        if self.end is not None:
+            protocol.connectionLost(Failure(self.end))
+
+
+@dataclass
+class Request:
+    """What the agent was asked to send."""
+
+    name: ServerName
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes | None
+
+
+class Agent:
+    """An agent whose exchanges end as the test says."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.result: Deferred[Exchange] = Deferred()
+
+    async def exchange(
+        self,
+        name: ServerName,
+        method: bytes,
+        target: bytes,
+        headers: Headers | None = None,
+        body: IBodyProducer | None = None,
+    ) -> Exchange:
+        """As `FederationAgent`."""
+        sent = None if body is None else StringTransport()
+        if body is not None and sent is not None:
+            assert body.startProducing(cast("IConsumer", sent)).called
+            assert body.length == len(sent.value())
+        self.requests.append(
+            Request(
+                name,
+                method,
+                target,
+                headers or Headers(),
+                None if sent is None else sent.value(),
+            )
+        )
+        return await self.result
+
+
+class ClientTestCase(SynchronousTestCase):
+    """A client over an agent under control."""
+
+    def setUp(self) -> None:
+        """Make the client."""
+        self.clock = Clock()
+        self.agent = Agent()
+        self.identity = Identity(US, KEYS, [], cast("Certificate", None))
+        self.client = FederationClient(
+            cast("FederationAgent", self.agent), lambda: self.identity, self.clock
+        )
+
+    def send(self, txn_id: str = "1-2") -> Deferred[Delivery]:
+        """Send a transaction."""
+        self.agent.result = Deferred()
+        return start(self.client.send_transaction(PEER, txn_id, BODY))
+
+    def answer(
+        self, code: int, *parts: bytes, end: Exception | None = None
+    ) -> Deferred[Delivery]:
+        """Send a transaction that is answered so."""
+        sent = self.send()
+        response = Response(code, parts, end or ResponseDone())
+        self.agent.result.callback(Exchange(response, LINK))  # type: ignore[arg-type]
+        return sent
+
+
+class RequestTests(ClientTestCase):
+    """What is sent."""
+
+    def request(self, txn_id: str = "1-2") -> Request:
+        """The request for a transaction."""
+        self.send(txn_id)
+        return self.agent.requests.pop()
+
+    def test_transaction(self) -> None:
+        """A transaction is a PUT of its very bytes, which are JSON."""
+        request = self.request()
+        self.assertEqual(request.name, PEER)
+        self.assertEqual(request.method, b"PUT")
+        self.assertEqual(request.target, b"/_matrix/federation/v1/send/1-2")
+        self.assertEqual(request.body, BODY)
+        self.assertEqual(
+            request.headers.getRawHeaders("Content-Type"), ["application/json"]
+        )
+
+    def test_transaction_id_is_escaped(self) -> None:
+        """Whatever is in a transaction ID, it is one segment of the path."""
+        request = self.request("a/b?c#d %\u00e9")
+        self.assertEqual(
+            request.target, b"/_matrix/federation/v1/send/a%2Fb%3Fc%23d%20%25%C3%A9"
+        )
+
+    def test_signatures(self) -> None:
+        """Each of our keys signs the request as it is sent, in a header of its own."""
+        request = self.request("a/b")
+        signed = FederationRequest(
+            "PUT",
+            request.target.decode(),
+            US,
+            PEER,
+            parse_object(request.body or b""),
+        )
+        headers = request.headers.getRawHeaders("Authorization", [])
+        for header, key in zip(headers, KEYS, strict=True):
+            authorization = Authorization.parse(header)
+            self.assertEqual(authorization.origin, US)
+            self.assertEqual(authorization.destination, PEER)
+            self.assertEqual(authorization.key_id, key.key_id)
+            signed.verify(authorization, key.verify_key)
+
+    def test_keys_may_change(self) -> None:
+        """The keys of the moment sign."""
+        self.identity = Identity(US, KEYS[1:], [], cast("Certificate", None))
+        headers = self.request().headers.getRawHeaders("Authorization", [])
+        self.assertEqual(
+            [Authorization.parse(header).key_id for header in headers],
+            [KEYS[1].key_id],
+        )
+
+    def test_key_documents(self) -> None:
+        """Key documents are asked for without a signature."""
+        asked: list[tuple[Callable[[ServerName], object], bytes]] = [
+            (self.client.fetch_keys_v1, b"/_matrix/key/v1"),
+            (self.client.fetch_keys_v2, b"/_matrix/key/v2/server"),
+        ]
+        for fetch, target in asked:
+            start(fetch(PEER))  # type: ignore[arg-type]
+            request = self.agent.requests.pop()
+            self.assertEqual(request.name, PEER)
+            self.assertEqual((request.method, request.target), (b"GET", target))
+            self.assertEqual(list(request.headers.getAllRawHeaders()), [])
+            self.assertIsNone(request.body)
+
+
+class ReplyTests(ClientTestCase):
+    """What answers mean."""
+
+    def test_object(self) -> None:
+        """A 200 with an object is a delivery with a reply, and says on what link."""
+        answered = self.answer(200, b'{"pd', b'us":{}}')
+        self.assertEqual(self.successResultOf(answered), Delivery({"pdus": {}}, LINK))
+
+    def test_no_object(self) -> None:
+        """A 200 with anything else is a delivery without a reply."""
+        for body in (b"null", b"", b"[]", b"[200, {}]", b"<html>", b"\xff", b'{"a":1'):
+            answered = self.answer(200, body)
+            self.assertEqual(self.successResultOf(answered), Delivery(None, LINK))
+
+    def test_body_without_length(self) -> None:
+        """A body that ends with its connection is a whole one."""
+        answered = self.answer(200, b"{}", end=PotentialDataLoss())
+        self.assertEqual(self.successResultOf(answered), Delivery({}, LINK))
+
+    def test_refusals(self) -> None:
+        """Any other status is a no, whose errcode and reason are told, quoted."""
+        cases: list[tuple[int, bytes, str | None, str]] = [
+            (
+                401,
+                b'{"errcode":"M_UNAUTHORIZED","error":"bad signature"}',
+                "M_UNAUTHORIZED",
+                "401 M_UNAUTHORIZED: 'bad signature'",
+            ),
+            (400, b'{"errcode":"M_BAD_JSON"}', "M_BAD_JSON", "400 M_BAD_JSON:"),
+            (500, b'{"error":"oh"}', None, "500 'oh'"),
+            (503, b"", None, "503"),
+            (502, b"<html>gone</html>", None, "502 b'<html>gone</html>'"),
+            (404, b"[]", None, "404 b'[]'"),
+            (403, b'{"errcode":5,"error":[]}', None, "403"),
+            (403, b'{"errcode":"M X","error":"x"}', None, "403 'x'"),
+            (403, b'{"errcode":"\\u001b[31m","error":"x"}', None, "403 'x'"),
+            (403, b'{"errcode":"","error":"\\n\\u202e"}', None, "403 '\\n\\u202e'"),
+            (
+                403,
+                b'{"errcode":"ORG.MATRIX.MSC1_X","error":"x"}',
+                "ORG.MATRIX.MSC1_X",
+                "403 ORG.MATRIX.MSC1_X: 'x'",
+            ),
+            (302, b"", None, "302"),
+            (204, b"", None, "204"),
+            (201, b"{}", None, "201"),
+        ]
+        for status, body, errcode, said in cases:
+            with self.subTest(said):
+                failure = self.failureResultOf(self.answer(status, body), Refused)
+                refused = failure.value
+                assert isinstance(refused, Refused)
+                self.assertEqual(refused.destination, PEER)
+                self.assertEqual(refused.status, status)
+                self.assertEqual(refused.errcode, errcode)
+                self.assertEqual(str(refused), f"peer.test:8448 answers {said}")
+
+    def test_refusal_is_bounded(self) -> None:
+        """However much a peer says, what is told of it is one line."""
+        long = b"x" * 100_000
+        for body in (
+            long,
+            b'{"error":"' + long + b'"}',
+            b'{"errcode":"' + long + b'"}',
+            b'{"errcode":"M_' + long + b'","error":"' + long + b'"}',
+        ):
+            failure = self.failureResultOf(self.answer(403, body), Refused)
+            self.assertLess(len(str(failure.value)), 300)
+
+    def test_largest_reply(self) -> None:
+        """A reply may have half a megabyte and not a byte more."""
+        largest = b" " * (512 * 1024 - 2) + b"{}"
+        answered = self.answer(200, largest)
+        self.assertEqual(self.successResultOf(answered), Delivery({}, LINK))
+        for status in (200, 403):
+            failure = self.failureResultOf(self.answer(status, largest, b" "))
+            self.assertEqual(
+                str(failure.value),
+                "peer.test:8448 cannot be reached: PUT "
+                "/_matrix/federation/v1/send/1-2: over 524288 bytes",
+            )
+
+
+class TransportTests(ClientTestCase):
+    """What is said where there is no answer."""
+
+    def said(self, problem: Exception) -> str:
+        """What is said if the exchange fails so."""
+        sent = self.send()
+        self.agent.result.errback(Failure(problem))
+        failure = self.failureResultOf(sent, Unreachable).value
+        assert isinstance(failure, Unreachable)
+        self.assertEqual(failure.destination, PEER)
+        [attempt] = failure.attempts
+        before = "PUT /_matrix/federation/v1/send/1-2: "
+        self.assertTrue(attempt.startswith(before), attempt)
+        return attempt.removeprefix(before)
+
+    def test_words(self) -> None:
+        """Whatever Twisted calls it, what happened is told in words."""
+        lost = Failure(error.ConnectionLost())
+        garbage = Failure(ParseError("wrong number of parts", b"220 ESMTP"))
+        cases: Mapping[Exception, str] = {
+            error.ConnectionDone(): "the peer ended the connection",
+            error.ConnectionLost(): "the peer ended the connection",
+            ResponseFailed([lost]): "the peer ended the connection",
+            RequestTransmissionFailed([lost]): "the peer ended the connection",
+            RequestGenerationFailed([lost]): "the peer ended the connection",
+            RequestNotSent(): "RequestNotSent",
+            defer.CancelledError(): "no answer in time",
+            defer.TimeoutError(): "no answer in time",
+            ResponseFailed([Failure(defer.CancelledError())]): "no answer in time",
+            ResponseFailed([Failure(ResponseTooLarge("over 9 bytes"))]): "over 9 bytes",
+            ResponseTooLarge("over 9 bytes"): "over 9 bytes",
+            ResponseFailed([garbage]): "('wrong number of parts', b'220 ESMTP')",
+        }
+        for problem, words in cases.items():
+            self.assertEqual(self.said(problem), words)
+
+    def test_words_are_bounded(self) -> None:
+        """However much nonsense a peer sends, what is told of it is one line."""
+        garbage = Failure(ParseError("wrong number of parts", b"\0" * 16000))
+        said = self.said(ResponseFailed([garbage]))
+        self.assertLess(len(said), 200)
+        self.assertTrue(said.isprintable())
+
+    def test_unreachable(self) -> None:
+        """What the agent could not reach is told as the agent tells it."""
+        sent = self.send()
+        problem = Unreachable(PEER, ["peer.test:8448: cannot connect"])
+        self.agent.result.errback(Failure(problem))
+        self.assertIs(self.failureResultOf(sent, Unreachable).value, problem)
+
+    def test_no_answer_in_time(self) -> None:
+        """A minute after a request was begun, it is given up."""
+        cancelled: list[object] = []
+        self.agent.result = Deferred(cancelled.append)
+        sent = start(self.client.send_transaction(PEER, "1-2", BODY))
+        self.clock.advance(59.9)
+        self.assertNoResult(sent)
+        self.assertEqual(cancelled, [])
+        self.clock.advance(0.1)
+        failure = self.failureResultOf(sent, Unreachable)
+        self.assertIn("no answer in time", str(failure.value))
+        self.assertEqual(len(cancelled), 1)
+
+    def test_no_body_in_time(self) -> None:
+        """A body that does not end is given up with its connection."""
+        sent = self.send()
+        response = Response(200, [b"{"], None)
+        self.agent.result.callback(Exchange(response, LINK))  # type: ignore[arg-type]
+        self.clock.advance(60)
+        failure = self.failureResultOf(sent, Unreachable)
+        self.assertIn("no answer in time", str(failure.value))
+        self.assertEqual(response.transport.producerState, "stopped")
+
+    def test_body_that_breaks_off(self) -> None:
+        """A body that breaks off is no answer."""
+        lost = ResponseFailed([Failure(error.ConnectionLost())])
+        failure = self.failureResultOf(self.answer(200, b"{}", end=lost), Unreachable)
+        self.assertIn("the peer ended the connection", str(failure.value))
+
+
+class KeyDocumentTests(ClientTestCase):
+    """What is accepted as a key document."""
+
+    def fetch_v1(self, document: bytes, code: int = 200) -> Deferred[KeyDocument]:
+        """Fetch a version 1 document that is answered so."""
+        response = Response(code, [document])
+        self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
+        return start(self.client.fetch_keys_v1(PEER))
+
+    def fetch_v2(self, document: bytes, code: int = 200) -> Deferred[KeyDocument]:
+        """Fetch a version 2 document that is answered so."""
+        response = Response(code, [document])
+        self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
+        return start(self.client.fetch_keys_v2(PEER))
+
+    def test_version_1(self) -> None:
+        """A version 1 document names the certificate of its connection."""
+        document = encode(build_v1(PEER, CERTIFICATE, KEYS))
+        fetched = self.successResultOf(self.fetch_v1(document))
+        self.assertEqual(set(fetched.verify_keys), {key.key_id for key in KEYS})
+
+    def test_version_1_of_another_certificate(self) -> None:
+        """A version 1 document that names another certificate is refused."""
+        document = encode(build_v1(PEER, b"another", KEYS))
+        failure = self.failureResultOf(self.fetch_v1(document), BadJson)
+        self.assertIn("another TLS certificate", str(failure.value))
+
+    def test_version_2(self) -> None:
+        """A version 2 document names no certificate."""
+        document = encode(build_v2(PEER, KEYS, [], 1))
+        fetched = self.successResultOf(self.fetch_v2(document))
+        self.assertEqual(set(fetched.verify_keys), {key.key_id for key in KEYS})
+
+    def test_no_documents(self) -> None:
+        """What is no document of the server that was asked is refused."""
+        other = ServerName.parse("other.test")
+        cases: list[tuple[bytes, type[ProtocolError]]] = [
+            (b"<html>", NotJson),
+            (b"[]", BadJson),
+            (encode(build_v1(other, CERTIFICATE, KEYS)), BadJson),
+            (encode(build_v1(PEER, CERTIFICATE, [])), Unauthorized),
+        ]
+        for document, kind in cases:
+            self.failureResultOf(self.fetch_v1(document), kind)
+        cases[2:] = [
+            (encode(build_v2(other, KEYS, [], 1)), BadJson),
+            (encode(build_v2(PEER, [], [], 1)), Unauthorized),
+        ]
+        for document, kind in cases:
+            self.failureResultOf(self.fetch_v2(document), kind)
+
+    def test_refusal(self) -> None:
+        """A server that has no document says so by its status."""
+        error = b'{"errcode":"M_UNRECOGNIZED","error":"no"}'
+        for fetch in (self.fetch_v1, self.fetch_v2):
+            refused = self.failureResultOf(fetch(error, 404), Refused).value
+            assert isinstance(refused, Refused)
+            self.assertEqual((refused.status, refused.errcode), (404, "M_UNRECOGNIZED"))
+
+    def test_too_large(self) -> None:
+        """A document of more than 64 KiB is not read."""
+        for fetch in (self.fetch_v1, self.fetch_v2):
+            failure = self.failureResultOf(fetch(b" " * 65537), Unreachable)
+            self.assertIn("over 65536 bytes", str(failure.value))

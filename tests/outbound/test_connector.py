@@ -1,0 +1,524 @@
+"""Routes are tried in order until one leads to the peer; nobody else is spoken to."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from twisted.internet import defer, error
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.config import VerificationMethod
+from homeserver.outbound.connection import PeerConnection
+from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.verification import VerifiedPeer
+from homeserver.protocol.discovery import LookupFailed, Resolution
+from homeserver.storage.database import Database, Job, StoreUnavailable
+from tests.certificates import issue_for
+from tests.memory import MemoryDatabase
+from tests.outbound.stack import (
+    CA,
+    GOOD,
+    PEER,
+    SELF_SIGNED,
+    Stack,
+    key_document,
+    route,
+)
+from tests.outbound.wire import Wire, ok, start
+
+WRONG = issue_for("other.test", CA)
+"""A certificate of somebody else."""
+
+NOT_FOR = "the certificate is not for peer.test but for 'other.test'"
+
+UNTRUSTED = "the certificate is self-signed and not trusted"
+
+
+def refusal(address: str, refused: str, form: str | None = None) -> str:
+    """What is said of an address in a refused range."""
+    return (
+        f"{address} is in the refused range {refused}; to allow it, set "
+        f'allow = ["{form or address}"] in [network]'
+    )
+
+
+KEY_REQUEST = b"GET /_matrix/key/v1 HTTP/1.1\r\n"
+
+_T = TypeVar("_T")
+
+Connecting = Deferred[tuple[PeerConnection, Link]]
+
+
+class SlowStore(MemoryDatabase):
+    """A store whose jobs wait until the test lets them go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Deferred[None]] = []
+
+    async def write(self, job: Job[_T]) -> _T:
+        """As `Database.write`."""
+        await self._wait()
+        return await super().write(job)
+
+    async def read(self, job: Job[_T]) -> _T:
+        """As `Database.read`."""
+        await self._wait()
+        return await super().read(job)
+
+    def go_on(self) -> None:
+        """Do all jobs, those too that follow on others."""
+        while self._waiting:
+            self._waiting.pop(0).callback(None)
+
+    async def _wait(self) -> None:
+        self._waiting.append(Deferred())
+        await self._waiting[-1]
+
+
+class FailingStore(MemoryDatabase):
+    """A store that cannot be used."""
+
+    async def read(self, job: Job[_T]) -> _T:
+        """As `Database.read`."""
+        raise StoreUnavailable("damaged")
+
+
+class ConnectorTestCase(SynchronousTestCase):
+    """A connector that verifies by certificate."""
+
+    methods: Sequence[VerificationMethod] = ("certificate",)
+
+    def setUp(self) -> None:
+        """Make the connector."""
+        self.make_stack()
+
+    def make_stack(
+        self,
+        refuse: Sequence[str] = (),
+        allow: Sequence[str] = (),
+        database: Database | None = None,
+    ) -> None:
+        """Make a connector that refuses some addresses, or that has another store."""
+        self.stack = Stack(self.methods, refuse, allow, database)
+        self.net = self.stack.net
+        self.hosts = self.stack.names.hosts
+
+    def connect(self, *hosts: str) -> Connecting:
+        """Connect to the peer by routes over these hosts."""
+        routes = [route(host, 8448 + number) for number, host in enumerate(hosts)]
+        return start(self.stack.connector.connect(Resolution(PEER, [], routes)))
+
+    def link(self, connecting: Connecting) -> Link:
+        """The link of a connection that was made."""
+        _, link = self.successResultOf(connecting)
+        return link
+
+    def attempts(self, connecting: Connecting) -> Sequence[str]:
+        """What was tried in vain."""
+        problem = self.failureResultOf(connecting, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(problem.destination, PEER)
+        self.assertEqual(
+            str(problem),
+            "peer.test cannot be reached: " + "; ".join(problem.attempts),
+        )
+        self.assertEqual(self.net.dialled, [])
+        return problem.attempts
+
+    def assert_ended(self, wire: Wire, received: bytes = b"") -> None:
+        """See to it that a connection is over, and what was said on it."""
+        wire.flush()
+        self.assertTrue(wire.peer.is_gone)
+        self.assertEqual(wire.peer.received, received)
+
+
+class RouteTests(ConnectorTestCase):
+    """Which route is taken."""
+
+    def test_link(self) -> None:
+        """A connection comes with where it leads, and with how that is known."""
+        self.hosts["a.test"] = ["192.0.2.1"]
+        connecting = self.connect("a.test")
+        self.net.accept(GOOD)
+        self.assertEqual(
+            self.link(connecting),
+            Link(
+                route("a.test", 8448),
+                "192.0.2.1",
+                VerifiedPeer(PEER, "certificate", GOOD.value.leaf),
+            ),
+        )
+
+    def test_address_is_connected_to(self) -> None:
+        """A host is looked up once, and what was found is connected to."""
+        self.hosts["a.test"] = ["192.0.2.1"]
+        self.connect("a.test")
+        self.assertEqual(self.net.dialled, [("192.0.2.1", 8448)])
+        self.assertEqual(self.stack.names.asked, ["a.test"])
+
+    def test_ipv6(self) -> None:
+        """An IPv6 address is connected to as one."""
+        self.hosts["a.test"] = ["2001:db8::1"]
+        connecting = self.connect("a.test")
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).address, "2001:db8::1")
+
+    def test_any_host_name(self) -> None:
+        """A host is connected to whatever IDNA thinks of its name."""
+        for host in ("a_b.test", "-a.test", "ab--c.test", "xn--a.test", "a-.test"):
+            self.setUp()
+            self.hosts[host] = ["192.0.2.1"]
+            connecting = self.connect(host)
+            self.net.accept(GOOD)
+            self.assertEqual(self.link(connecting).address, "192.0.2.1")
+
+    def test_next_route_after_a_failed_connect(self) -> None:
+        """Where nobody listens, the next route is tried, and no other one."""
+        connecting = self.connect("192.0.2.1", "192.0.2.2", "192.0.2.3")
+        self.assertEqual(self.net.dialled, [("192.0.2.1", 8448)])
+        self.net.refuse()
+        self.assertEqual(self.net.dialled, [("192.0.2.2", 8449)])
+        self.net.accept(GOOD)
+        self.assertEqual(str(self.link(connecting).route), "192.0.2.2:8449")
+        self.assertEqual(self.net.dialled, [])
+
+    def test_next_route_after_a_failed_verification(self) -> None:
+        """Where somebody else answers, the next route is tried."""
+        connecting = self.connect("192.0.2.1", "192.0.2.2")
+        wire = self.net.accept(WRONG)
+        self.assert_ended(wire)
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+
+    def test_next_route_after_a_failed_look_up(self) -> None:
+        """Where a host has no address, the next route is tried."""
+        self.hosts["a.test"] = LookupFailed("a.test has no address")
+        connecting = self.connect("a.test", "192.0.2.2")
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+
+    def test_no_route(self) -> None:
+        """All that was tried is told, in order, with what was wrong with it."""
+        self.make_stack(refuse=["10.0.0.0/8"])
+        self.hosts["a.test"] = LookupFailed("a.test has no address")
+        self.hosts["b.test"] = ["10.1.2.3"]
+        connecting = self.connect(
+            "a.test",
+            "b.test",
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.3",
+            "2001:db8::1",
+            "192.0.2.4",
+        )
+        self.net.refuse()
+        self.net.refuse(error.TimeoutError())
+        self.net.accept(WRONG)
+        self.net.accept(SELF_SIGNED)
+        self.net.refuse(OSError(113, "No route to host"))
+        self.assertEqual(
+            self.attempts(connecting),
+            [
+                "a.test:8448: a.test has no address",
+                "b.test:8449: " + refusal("10.1.2.3", "10.0.0.0/8"),
+                "192.0.2.1:8450: cannot connect: Connection was refused by other side.",
+                "192.0.2.2:8451: cannot connect: no answer in time",
+                f"192.0.2.3:8452: 192.0.2.3: TLS handshake failed: {NOT_FOR}",
+                f"[2001:db8::1]:8453: 2001:db8::1: TLS handshake failed: {UNTRUSTED}",
+                "192.0.2.4:8454: cannot connect: [Errno 113] No route to host",
+            ],
+        )
+
+    def test_connecting_takes_ten_seconds_at_most(self) -> None:
+        """The system is told how long to try."""
+        self.connect("192.0.2.1")
+        [(_, _, _, timeout, _)] = self.net.clock.tcpClients
+        self.assertEqual(timeout, 10)
+
+
+class AddressTests(ConnectorTestCase):
+    """Which of a route's addresses is taken."""
+
+    def test_next_address_after_a_while(self) -> None:
+        """An address that does not answer at once gets competition."""
+        self.hosts["a.test"] = ["2001:db8::1", "192.0.2.1"]
+        connecting = self.connect("a.test")
+        self.assertEqual(self.net.dialled, [("2001:db8::1", 8448)])
+        self.net.clock.advance(0.3)
+        self.assertEqual(self.net.dialled, [("2001:db8::1", 8448), ("192.0.2.1", 8448)])
+        self.net.clock.tcpClients.reverse()
+        self.net.clock.connectors.reverse()
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).address, "192.0.2.1")
+
+    def test_next_address_after_a_failed_verification(self) -> None:
+        """Each of a route's addresses is tried until one is the peer's."""
+        self.hosts["a.test"] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        connecting = self.connect("a.test")
+        self.net.accept(WRONG)
+        self.assertEqual(self.net.dialled, [("192.0.2.2", 8448)])
+        self.net.accept(WRONG)
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).address, "192.0.2.3")
+
+    def test_each_address_once(self) -> None:
+        """No address is connected to again once it was not the peer's."""
+        self.hosts["a.test"] = ["192.0.2.1", "192.0.2.2", "192.0.2.1"]
+        connecting = self.connect("a.test")
+        self.net.accept(WRONG)
+        self.net.accept(WRONG)
+        self.assertEqual(
+            self.attempts(connecting),
+            [
+                f"a.test:8448: 192.0.2.1: TLS handshake failed: {NOT_FOR}",
+                f"a.test:8448: 192.0.2.2: TLS handshake failed: {NOT_FOR}",
+            ],
+        )
+
+    def test_each_address_once_in_whatever_form(self) -> None:
+        """An address that the system writes in another way is the same address."""
+        forms = [
+            ("::ffff:102:304", "::ffff:1.2.3.4"),
+            ("::ffff:1.2.3.4", "::ffff:102:304"),
+            ("::102:304", "::1.2.3.4"),
+            ("fe80::1", "fe80::1%eth0"),
+            ("fe80::1%2", "fe80::1%eth0"),
+            ("192.0.2.1", "2001:db8::9"),
+        ]
+        for found, told in forms:
+            self.setUp()
+            self.hosts["a.test"] = [found]
+            connecting = self.connect("a.test")
+            self.net.accept(WRONG, host=told)
+            self.assertEqual(len(self.attempts(connecting)), 1)
+
+    def test_addresses_that_cannot_be_reached(self) -> None:
+        """Where no address of a route can be connected to, they are tried once."""
+        self.hosts["a.test"] = ["192.0.2.1", "192.0.2.2"]
+        connecting = self.connect("a.test")
+        self.net.clock.advance(0.3)
+        self.net.refuse()
+        self.net.refuse()
+        self.net.clock.advance(0.3)
+        self.assertEqual(len(self.attempts(connecting)), 1)
+
+
+class PolicyTests(ConnectorTestCase):
+    """Addresses that are not to be connected to."""
+
+    def test_refused(self) -> None:
+        """A refused address is not connected to; how to allow it is said."""
+        self.make_stack(refuse=["127.0.0.0/8", "::1/128"])
+        cases = [
+            ("127.0.0.1", "127.0.0.1", "127.0.0.0/8"),
+            ("::1", "::1", "::1/128"),
+            ("::ffff:127.0.0.1", "127.0.0.1", "127.0.0.0/8"),
+        ]
+        for address, form, refused in cases:
+            self.hosts["a.test"] = [address]
+            connecting = self.connect("a.test")
+            self.assertEqual(
+                self.attempts(connecting),
+                ["a.test:8448: " + refusal(address, refused, form)],
+            )
+        self.assertEqual(self.net.clock.connectors, [])
+
+    def test_literal(self) -> None:
+        """A route that is a refused address itself is not taken."""
+        self.make_stack(refuse=["127.0.0.0/8"])
+        self.assertIn("refused range", self.attempts(self.connect("127.0.0.1"))[0])
+
+    def test_allowed_among_refused(self) -> None:
+        """Of a host with addresses of both kinds, the allowed ones are used."""
+        self.make_stack(refuse=["10.0.0.0/8"], allow=["10.0.0.7/32"])
+        self.hosts["a.test"] = ["10.0.0.1", "192.0.2.1", "10.0.0.7", "10.0.0.9"]
+        connecting = self.connect("a.test")
+        dialled = self.net.dialled
+        self.net.accept(WRONG)
+        dialled += self.net.dialled
+        self.net.accept(WRONG)
+        self.attempts(connecting)
+        self.assertEqual([host for host, _ in dialled], ["192.0.2.1", "10.0.0.7"])
+
+
+class HandshakeTests(ConnectorTestCase):
+    """What may go wrong between the connection and the verification."""
+
+    def test_handshake_in_time(self) -> None:
+        """A peer that does not shake hands within ten seconds is given up."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(GOOD, is_silent=True)
+        self.net.clock.advance(9.9)
+        self.assertNoResult(connecting)
+        self.net.clock.advance(0.1)
+        self.assertEqual(
+            self.attempts(connecting),
+            ["192.0.2.1:8448: 192.0.2.1: TLS handshake failed: no answer in time"],
+        )
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_peer_hangs_up(self) -> None:
+        """A peer that ends the connection instead of shaking hands has failed."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(GOOD, is_silent=True)
+        wire.tcp.protocol.connectionLost(Failure(error.ConnectionLost()))
+        [attempt] = self.attempts(connecting)
+        self.assertIn("TLS handshake failed: the peer ended the connection", attempt)
+
+    def test_no_tls(self) -> None:
+        """A peer that speaks no TLS has failed."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(GOOD, is_silent=True)
+        wire.tcp.protocol.dataReceived(b"SSH-2.0-OpenSSH_9.9\r\n")
+        wire.flush()
+        [attempt] = self.attempts(connecting)
+        self.assertIn("TLS handshake failed: ", attempt)
+
+    def test_peer_that_is_gone_is_not_used(self) -> None:
+        """A peer that hangs up while it is being verified is not the one to ask."""
+        store = SlowStore()
+        self.make_stack(database=store)
+        connecting = self.connect("192.0.2.1", "192.0.2.2")
+        self.net.accept(GOOD).hang_up()
+        store.go_on()
+        self.net.accept(GOOD)
+        store.go_on()
+        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+
+    def test_peer_that_speaks_unasked_is_not_used(self) -> None:
+        """A peer that speaks while it is being verified is not the one to ask."""
+        store = SlowStore()
+        self.make_stack(database=store)
+        connecting = self.connect("192.0.2.1")
+        self.net.accept(GOOD).say(ok(b"{}"))
+        store.go_on()
+        self.assertEqual(
+            self.attempts(connecting),
+            ["192.0.2.1:8448: 192.0.2.1 ended the connection while it was verified"],
+        )
+
+    def test_store_that_fails(self) -> None:
+        """Where the store fails nobody is to blame; the connection is ended."""
+        self.make_stack(database=FailingStore())
+        connecting = self.connect("192.0.2.1", "192.0.2.2")
+        wire = self.net.accept(GOOD)
+        self.failureResultOf(connecting, StoreUnavailable)
+        self.assertEqual(self.net.dialled, [])
+        self.assert_ended(wire)
+
+
+class KeyDocumentTests(ConnectorTestCase):
+    """With the second method."""
+
+    methods = ("certificate", "key-document")
+
+    def test_document_is_asked_for(self) -> None:
+        """A certificate that proves nothing is not the end of it."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(SELF_SIGNED)
+        self.assertNoResult(connecting)
+        self.assertTrue(wire.peer.received.startswith(KEY_REQUEST))
+        wire.say(ok(key_document(SELF_SIGNED)))
+        self.assertEqual(self.link(connecting).peer.verified_by, "key-document")
+
+    def test_both_methods_fail(self) -> None:
+        """Each method says what is wrong by it."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(b"{}", status="404 Not Found"))
+        [attempt] = self.attempts(connecting)
+        self.assertEqual(
+            attempt,
+            f"192.0.2.1:8448: 192.0.2.1 is not verified: by certificate: {UNTRUSTED}; "
+            "by key-document: /_matrix/key/v1 answers with status 404",
+        )
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_document_in_time(self) -> None:
+        """A peer that gives no document in ten seconds is given up."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(SELF_SIGNED)
+        self.net.clock.advance(10)
+        [attempt] = self.attempts(connecting)
+        self.assertIn("/_matrix/key/v1 gets no answer: ", attempt)
+        self.assertIn("no answer in time", attempt)
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_peer_that_is_gone_is_not_asked(self) -> None:
+        """A peer that hangs up after the handshake is not waited for."""
+        store = SlowStore()
+        self.make_stack(database=store)
+        connecting = self.connect("192.0.2.1")
+        self.net.accept(SELF_SIGNED).hang_up()
+        store.go_on()
+        [attempt] = self.attempts(connecting)
+        self.assertIn("the peer ended the connection", attempt)
+
+    def test_peer_that_is_gone_is_refused(self) -> None:
+        """A peer that hangs up before it is refused is refused as any other one."""
+        store = SlowStore()
+        self.make_stack(database=store)
+        first = self.connect("192.0.2.1")
+        self.net.accept(GOOD)
+        store.go_on()
+        self.link(first)
+        connecting = self.connect("192.0.2.1")
+        self.net.accept(SELF_SIGNED).hang_up()
+        store.go_on()
+        [attempt] = self.attempts(connecting)
+        self.assertIn("was verified by its certificate before", attempt)
+
+    def test_nothing_but_the_document_is_asked_for(self) -> None:
+        """A peer that is not verified gets one request, and that without a body."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(b"[]"))
+        self.attempts(connecting)
+        wire.flush()
+        self.assertEqual(wire.peer.received.count(b"\r\n\r\n"), 1)
+        self.assertTrue(wire.peer.received.endswith(b"\r\n\r\n"))
+
+
+class CancellationTests(ConnectorTestCase):
+    """Who gives up is obeyed: nothing is tried any more."""
+
+    methods = ("certificate", "key-document")
+
+    def assert_cancelled(self, connecting: Connecting) -> None:
+        """Give up, and see that this is the end of it."""
+        connecting.cancel()
+        self.failureResultOf(connecting, defer.CancelledError)
+        self.net.clock.advance(60)
+        self.assertEqual(self.net.dialled, [])
+
+    def test_while_connecting(self) -> None:
+        """Giving up while a connection is made stops that."""
+        connecting = self.connect("192.0.2.1", "192.0.2.2")
+        [connector] = self.net.clock.connectors
+        self.net.clock.tcpClients.clear()
+        self.assert_cancelled(connecting)
+        self.assertTrue(connector.stoppedConnecting)
+
+    def test_during_the_handshake(self) -> None:
+        """Giving up during a handshake ends the connection."""
+        connecting = self.connect("192.0.2.1", "192.0.2.2")
+        wire = self.net.accept(GOOD, is_silent=True)
+        self.assert_cancelled(connecting)
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_before_the_key_document(self) -> None:
+        """Giving up while a key document is waited for ends the connection."""
+        connecting = self.connect("192.0.2.1", "192.0.2.2")
+        wire = self.net.accept(SELF_SIGNED)
+        self.assert_cancelled(connecting)
+        self.assertTrue(wire.tcp.disconnecting)
+
+    def test_during_the_key_document(self) -> None:
+        """Giving up while a key document arrives ends the connection."""
+        connecting = self.connect("192.0.2.1", "192.0.2.2")
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(key_document(SELF_SIGNED))[:-1])
+        self.assert_cancelled(connecting)
+        self.assertTrue(wire.tcp.disconnecting)

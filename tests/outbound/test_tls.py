@@ -1,0 +1,473 @@
+"""Which certificates prove a name, and which handshakes go on."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import cast
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from OpenSSL import SSL, crypto
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from homeserver.outbound.tls import Handshake, TrustRoots, build_context, check_name
+from tests.certificates import Issued, authority, issue, issue_for
+
+CA = authority()
+
+OTHER_NAME = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7"), b"\x04\x01x")
+"""What says that it is an SRV name, and is not."""
+
+
+def dns(*names: str) -> list[x509.GeneralName]:
+    """A subjectAltName of DNS names."""
+    return [x509.DNSName(name) for name in names]
+
+
+def ip(text: str) -> x509.GeneralName:
+    """An iPAddress name."""
+    return x509.IPAddress(ip_address(text))
+
+
+# The name that is asked for, the names in the certificate.
+GOOD_NAMES: list[tuple[str, str, Sequence[x509.GeneralName]]] = [
+    ("DNS", "peer.test", dns("peer.test")),
+    ("single label", "localhost", dns("localhost")),
+    ("upper case in the certificate", "peer.test", dns("PEER.Test")),
+    ("upper case in the name", "PEER.Test", dns("peer.test")),
+    ("A-label", "xn--mnchen-3ya.test", dns("xn--mnchen-3ya.test")),
+    ("underscore", "a_b.test", dns("a_b.test")),
+    ("wildcard", "a.peer.test", dns("*.peer.test")),
+    ("one of many", "peer.test", dns("a.test", "b.test", "peer.test")),
+    ("beside an address", "peer.test", [ip("192.0.2.1"), *dns("peer.test")]),
+    ("IPv4", "192.0.2.1", [ip("192.0.2.1")]),
+    ("IPv4 beside a name", "192.0.2.1", [*dns("peer.test"), ip("192.0.2.1")]),
+    ("IPv6", "2001:db8::1", [ip("2001:db8::1")]),
+    ("IPv6 in another form", "2001:db8:0:0::1", [ip("2001:db8::1")]),
+]
+
+NOT_FOR = "the certificate is not for {} but for "
+NO_NAME = "the certificate has no usable name in it: "
+
+BAD_NAMES: list[tuple[str, str, Sequence[x509.GeneralName] | None, str]] = [
+    ("no subjectAltName", "peer.test", None, NO_NAME),
+    ("no names in it", "peer.test", [], NO_NAME),
+    ("no subjectAltName for an address", "192.0.2.1", None, NO_NAME),
+    ("e-mail only", "peer.test", [x509.RFC822Name("a@peer.test")], NO_NAME),
+    (
+        "directory name only",
+        "peer.test",
+        [
+            x509.DirectoryName(
+                x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer.test")])
+            )
+        ],
+        NO_NAME,
+    ),
+    ("two stars", "peer.test", dns("*.*.test"), NO_NAME),
+    ("star in a label", "peer.test", dns("p*r.test"), NO_NAME),
+    ("star alone", "test", dns("*"), NO_NAME),
+    ("star over a top-level domain", "peer.test", dns("*.test"), NO_NAME),
+    ("star in the middle", "a.b.peer.test", dns("a.*.peer.test"), NO_NAME),
+    ("empty", "peer.test", dns(""), NO_NAME),
+    ("NUL", "peer.test", dns("peer.test\0.evil.test"), NO_NAME),
+    ("space", "peer.test", dns("peer.test evil.test"), NOT_FOR),
+    ("malformed beside a good one", "peer.test", dns("peer.test", "*.*"), NO_NAME),
+    ("malformed SRV name", "peer.test", [OTHER_NAME, *dns("peer.test")], NO_NAME),
+    ("another", "peer.test", dns("other.test"), NOT_FOR),
+    ("longer", "peer.test", dns("a.peer.test"), NOT_FOR),
+    ("shorter", "a.peer.test", dns("peer.test"), NOT_FOR),
+    ("begins like it", "peer.test", dns("peer.test.evil.test"), NOT_FOR),
+    ("ends like it", "peer.test", dns("evilpeer.test"), NOT_FOR),
+    ("wildcard one label short", "peer.test", dns("*.peer.test"), NOT_FOR),
+    ("wildcard one label long", "a.b.peer.test", dns("*.peer.test"), NOT_FOR),
+    ("address as a DNS name", "192.0.2.1", dns("192.0.2.1"), NO_NAME),
+    ("another address", "192.0.2.1", [ip("192.0.2.2")], NOT_FOR),
+    ("IPv4 within IPv6", "192.0.2.1", [ip("::ffff:192.0.2.1")], NOT_FOR),
+    ("IPv6 that holds IPv4", "::ffff:192.0.2.1", [ip("192.0.2.1")], NOT_FOR),
+    ("name for an address", "192.0.2.1", dns("peer.test"), NOT_FOR),
+    ("address for a name", "peer.test", [ip("192.0.2.1")], NOT_FOR),
+    (
+        "URI of the name",
+        "peer.test",
+        [x509.UniformResourceIdentifier("https://peer.test")],
+        NOT_FOR,
+    ),
+]
+
+
+def certificate(names: Sequence[x509.GeneralName] | None) -> crypto.X509:
+    """A certificate with these names, called `peer.test` in its subject."""
+    return crypto.X509.from_cryptography(issue("peer.test", names).certificate)
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [row[1:] for row in GOOD_NAMES],
+    ids=[row[0] for row in GOOD_NAMES],
+)
+def test_good_name(name: str, names: Sequence[x509.GeneralName]) -> None:
+    """A certificate is for the names that its subjectAltName has."""
+    assert check_name(certificate(names), name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "said"),
+    [row[1:] for row in BAD_NAMES],
+    ids=[row[0] for row in BAD_NAMES],
+)
+def test_bad_name(
+    name: str, names: Sequence[x509.GeneralName] | None, said: str
+) -> None:
+    """A certificate is for no other names, whatever its subject says."""
+    problem = check_name(certificate(names), name)
+    assert problem is not None
+    assert problem.startswith(said.format(name))
+
+
+def test_unreadable_names() -> None:
+    """A certificate whose subjectAltName is no such thing is for nobody."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer.test")])
+    now = datetime.now(UTC)
+    broken = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now)
+        .add_extension(
+            x509.UnrecognizedExtension(
+                x509.SubjectAlternativeName.oid, b"\x04\x05peer"
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    problem = check_name(crypto.X509.from_cryptography(broken), "peer.test")
+    assert problem is not None
+    assert problem.startswith("the certificate's names cannot be read: ")
+
+
+def test_reason_is_bounded() -> None:
+    """A certificate for a thousand names is refused in one line."""
+    names = dns(*(f"a{number}.test" for number in range(1000)))
+    problem = check_name(certificate(names), "peer.test")
+    assert problem is not None
+    assert "'a0.test, a1.test, " in problem
+    assert len(problem) < 200
+
+
+class Handshakes:
+    """Handshakes with servers, in memory."""
+
+    def __init__(self, ca_file: Path) -> None:
+        ca_file.write_bytes(CA.pem)
+        self.context = build_context(TrustRoots(ca_file, system_roots=False), None)
+        self.server_name: bytes | None = None
+        """What the client asked for by SNI."""
+
+    def shake_hands(self, handshake: Handshake, server: SSL.Context) -> SSL.Connection:
+        """Take all steps of a handshake; the server's side. Raises `SSL.Error`."""
+        protocol = cast("TLSMemoryBIOProtocol", None)
+        client = handshake.clientConnectionForTLS(protocol)
+        client.set_connect_state()
+        connection = SSL.Connection(server, None)
+        connection.set_accept_state()
+        for _ in range(3):
+            for ours, theirs in [(client, connection), (connection, client)]:
+                _step(ours)
+                _carry(ours, theirs)
+        return connection
+
+    def server(self, issued: Issued) -> SSL.Context:
+        """A server that shows a certificate."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        issued.value.present_in(context)
+        context.set_tlsext_servername_callback(self._ask)
+        return context
+
+    def _ask(self, connection: SSL.Connection) -> None:
+        self.server_name = connection.get_servername()
+
+
+def _step(connection: SSL.Connection) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        connection.do_handshake()
+
+
+def _carry(source: SSL.Connection, to: SSL.Connection) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        to.bio_write(source.bio_read(65536))
+
+
+@pytest.fixture
+def handshakes(tmp_path: Path) -> Handshakes:
+    """Handshakes of which the test authority is the only one to be trusted."""
+    return Handshakes(tmp_path / "ca.pem")
+
+
+def for_clients_only() -> Issued:
+    """A certificate of the trusted authority that is not for servers."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    assert isinstance(CA.key, ec.EllipticCurvePrivateKey)
+    return Issued(
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(CA.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(dns("peer.test")), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+        )
+        .sign(CA.key, hashes.SHA256()),
+        key,
+        [CA.certificate],
+    )
+
+
+def of_expired_issuer() -> Issued:
+    """A certificate whose issuer's own one has expired."""
+    between = issue("Between", None, issuer=CA, is_authority=True, days=(-9, -2))
+    return issue_for("peer.test", between)
+
+
+UNTRUSTED: list[tuple[str, Callable[[], Issued], str]] = [
+    (
+        "self-signed",
+        lambda: issue_for("peer.test"),
+        "the certificate is self-signed and not trusted",
+    ),
+    (
+        "unknown authority",
+        lambda: issue_for("peer.test", authority("Another CA")),
+        "the certificate was issued by an authority that is not known",
+    ),
+    (
+        "authority of the same name",
+        lambda: issue_for("peer.test", authority()),
+        "the certificate ",
+    ),
+    (
+        "expired",
+        lambda: issue("x", dns("peer.test"), issuer=CA, days=(-9, -2)),
+        "the certificate has expired",
+    ),
+    (
+        "not valid yet",
+        lambda: issue("x", dns("peer.test"), issuer=CA, days=(2, 9)),
+        "the certificate is not valid yet",
+    ),
+    ("expired issuer", of_expired_issuer, "an issuer's certificate has expired"),
+    ("for clients", for_clients_only, "the certificate is not meant for servers"),
+    (
+        "wrong name",
+        lambda: issue_for("other.test", CA),
+        "the certificate is not for peer.test but for 'other.test'",
+    ),
+    (
+        "no name",
+        lambda: issue("peer.test", None, issuer=CA),
+        "the certificate has no usable name in it: ",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("issued", "said"),
+    [row[1:] for row in UNTRUSTED],
+    ids=[row[0] for row in UNTRUSTED],
+)
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+def test_problem(
+    handshakes: Handshakes,
+    issued: Callable[[], Issued],
+    said: str,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """What is wrong with a certificate is known, and ends the handshake if it must."""
+    handshake = Handshake(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    server = handshakes.server(issued())
+    if must_be_trusted:
+        with pytest.raises(SSL.Error):
+            handshakes.shake_hands(handshake, server)
+    else:
+        handshakes.shake_hands(handshake, server)
+    assert handshake.problem is not None
+    assert handshake.problem == handshake.refusal
+    assert handshake.problem.startswith(said)
+
+
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+def test_no_problem(
+    handshakes: Handshakes,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A certificate that is trusted and names the peer has no problem."""
+    handshake = Handshake(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test", CA)))
+    assert handshake.problem is None
+    assert handshake.refusal is None
+
+
+def test_before_the_handshake(handshakes: Handshakes) -> None:
+    """Before a handshake nothing is proven, and nothing is found to be wrong."""
+    handshake = Handshake(handshakes.context, "peer.test", must_be_trusted=False)
+    handshake.clientConnectionForTLS(cast("TLSMemoryBIOProtocol", None))
+    assert handshake.problem == "no certificate was checked"
+    assert handshake.refusal is None
+
+
+class _Failing(Handshake):
+    def _judge(
+        self,
+        connection: SSL.Connection,
+        certificate: crypto.X509,
+        error: int,
+        depth: int,
+        is_good: int,
+    ) -> bool:
+        if depth == 0:
+            raise ZeroDivisionError
+        return True
+
+
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+def test_exception_refuses(
+    handshakes: Handshakes,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """An exception while a certificate is judged ends the handshake."""
+    handshake = _Failing(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    server = handshakes.server(issue_for("peer.test", CA))
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        handshakes.shake_hands(handshake, server)
+    assert handshake.problem is not None
+
+
+def unreadable(name: str, issuer: Issued | None) -> tuple[bytes, Issued]:
+    """A certificate of version 6, which OpenSSL reads and cryptography does not.
+
+    Its DER, and the one that it was made from.
+    """
+    good = issue_for(name, issuer)
+    signer = (issuer or good).key
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    [before, after] = good.certificate.tbs_certificate_bytes.split(
+        b"\xa0\x03\x02\x01\x02"
+    )
+    signed = before + b"\xa0\x03\x02\x01\x05" + after
+    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
+    signature = b"\0" + signer.sign(signed, ec.ECDSA(hashes.SHA256()))
+    der = signed + ecdsa_with_sha256 + bytes([3, len(signature)]) + signature
+    return b"\x30\x82" + len(der).to_bytes(2, "big") + der, good
+
+
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+@pytest.mark.parametrize("issuer", [CA, None], ids=["issued", "self-signed"])
+def test_unreadable_certificate_is_refused(
+    tmp_path: Path,
+    handshakes: Handshakes,
+    issuer: Issued | None,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A certificate that cannot be read ends the handshake, trusted or not."""
+    der, good = unreadable("peer.test", issuer)
+    (tmp_path / "shown.der").write_bytes(der)
+    server = handshakes.server(good)
+    server.use_certificate_file(tmp_path / "shown.der", crypto.FILETYPE_ASN1)
+    server.use_privatekey(good.key)
+    handshake = Handshake(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        handshakes.shake_hands(handshake, server)
+    assert handshake.problem is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [("peer.test", b"peer.test"), ("192.0.2.1", None), ("2001:db8::1", None)],
+)
+def test_server_name_indication(
+    handshakes: Handshakes, name: str, asked: bytes | None
+) -> None:
+    """A server is asked for by its DNS name, and by no name if it is an address."""
+    handshake = Handshake(handshakes.context, name, must_be_trusted=False)
+    handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test")))
+    assert handshakes.server_name == asked
+
+
+def test_contexts_are_shared(handshakes: Handshakes) -> None:
+    """What one handshake finds is not known to another one over the same context."""
+    bad = Handshake(handshakes.context, "peer.test", must_be_trusted=False)
+    good = Handshake(handshakes.context, "peer.test", must_be_trusted=True)
+    handshakes.shake_hands(bad, handshakes.server(issue_for("peer.test")))
+    handshakes.shake_hands(good, handshakes.server(issue_for("peer.test", CA)))
+    assert bad.problem is not None
+    assert good.problem is None
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_client_certificate(
+    tmp_path: Path,
+    handshakes: Handshakes,
+    is_shown: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Our certificate is shown to who asks for it, if there is one to show."""
+    ours = issue_for("origin.test")
+    context = build_context(
+        TrustRoots(tmp_path / "ca.pem", system_roots=False),
+        ours.value if is_shown else None,
+    )
+    server = handshakes.server(issue_for("peer.test", CA))
+    server.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    connection = handshakes.shake_hands(
+        Handshake(context, "peer.test", must_be_trusted=True), server
+    )
+    shown = connection.get_peer_certificate()
+    assert (None if shown is None else shown.to_cryptography()) == (
+        ours.certificate if is_shown else None
+    )
+
+
+@pytest.mark.parametrize("are_trusted", [True, False])
+def test_system_roots(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    handshakes: Handshakes,
+    are_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The system's authorities are trusted if they are to be, and not otherwise."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = build_context(TrustRoots(None, system_roots=are_trusted), None)
+    handshake = Handshake(context, "peer.test", must_be_trusted=False)
+    handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test", CA)))
+    assert (handshake.problem is None) == are_trusted
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "has no PEM"), ("no certificate", "has no PEM"), (None, "has no PEM")],
+    ids=["empty", "something else", "missing"],
+)
+def test_roots_that_cannot_be_loaded(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    """A file of authorities without any in it is a mistake that is said."""
+    path = tmp_path / "roots.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        build_context(TrustRoots(path, system_roots=False), None)

@@ -1,0 +1,364 @@
+"""Which addresses are read, and which ones are never connected to."""
+
+import contextlib
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homeserver.addresses import (
+    REFUSED_RANGES,
+    AddressPolicy,
+    AddressRange,
+    RefusedAddress,
+    SocketAddress,
+)
+
+SOCKET_ADDRESSES: list[tuple[str, str, int, str]] = [
+    ("127.0.0.1:8448", "127.0.0.1", 8448, "127.0.0.1:8448"),
+    ("0.0.0.0:0", "0.0.0.0", 0, "0.0.0.0:0"),
+    ("1.2.3.4:65535", "1.2.3.4", 65535, "1.2.3.4:65535"),
+    ("1.2.3.4:00080", "1.2.3.4", 80, "1.2.3.4:80"),
+    ("[::1]:8448", "::1", 8448, "[::1]:8448"),
+    ("[::]:8448", "::", 8448, "[::]:8448"),
+    ("[2001:DB8:0:0::1]:1", "2001:db8::1", 1, "[2001:db8::1]:1"),
+]
+
+
+@pytest.mark.parametrize(("text", "host", "port", "formatted"), SOCKET_ADDRESSES)
+def test_socket_address(text: str, host: str, port: int, formatted: str) -> None:
+    """A socket address is an IP address in its shortest form, and a port."""
+    parsed = SocketAddress.parse(text)
+    assert parsed == SocketAddress(host, port)
+    assert str(parsed) == formatted
+
+
+FORM = "expected HOST:PORT, for example 127.0.0.1:8448"
+BRACKETS = "an IPv6 address needs brackets: [::1]:8448"
+PORT = "is not a port; ports go up to 65535"
+NO_ADDRESS = "does not appear to be an IPv4 or IPv6 address"
+
+NO_SOCKET_ADDRESSES: list[tuple[str, str, str]] = [
+    ("empty", "", FORM),
+    ("port alone", "8448", FORM),
+    ("colon alone", ":", FORM),
+    ("no port", "127.0.0.1", FORM),
+    ("empty port", "127.0.0.1:", FORM),
+    ("port in words", "127.0.0.1:http", FORM),
+    ("negative port", "127.0.0.1:-1", FORM),
+    ("signed port", "127.0.0.1:+1", FORM),
+    ("space before the port", "127.0.0.1: 1", FORM),
+    ("port in Arabic digits", "127.0.0.1:\u0661", FORM),
+    ("superscript port", "127.0.0.1:\u00b2", FORM),
+    ("port of six digits", "127.0.0.1:000001", FORM),
+    ("port of 65536", "127.0.0.1:65536", f"65536 {PORT}"),
+    ("port of five nines", "[::1]:99999", f"99999 {PORT}"),
+    ("IPv6 without brackets", "::1:8448", BRACKETS),
+    ("half a bracket", "[::1:8448", BRACKETS),
+    ("other half", "::1]:8448", BRACKETS),
+    ("no host", ":8448", NO_ADDRESS),
+    ("name", "localhost:8448", NO_ADDRESS),
+    ("three parts", "127.0.1:8448", NO_ADDRESS),
+    ("part over 255", "127.0.0.256:8448", NO_ADDRESS),
+    ("empty brackets", "[]:8448", NO_ADDRESS),
+    ("space", " 127.0.0.1:8448", NO_ADDRESS),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [row[1:] for row in NO_SOCKET_ADDRESSES],
+    ids=[row[0] for row in NO_SOCKET_ADDRESSES],
+)
+def test_no_socket_address(text: str, message: str) -> None:
+    """Any other text is refused with what is wrong with it."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        SocketAddress.parse(text)
+
+
+@given(st.ip_addresses(), st.integers(0, 65535))
+def test_socket_address_is_read_as_it_is_written(
+    address: IPv4Address | IPv6Address, port: int
+) -> None:
+    """What a socket address is written as is read as the same one."""
+    written = SocketAddress(str(address), port)
+    assert SocketAddress.parse(str(written)) == written
+
+
+@given(st.text(st.characters()) | st.text("[]:.0123456789abf"))
+def test_socket_address_parse_raises_nothing_else(text: str) -> None:
+    """Whatever the text, it is a socket address or a `ValueError`."""
+    with contextlib.suppress(ValueError):
+        SocketAddress.parse(text)
+
+
+RANGES: list[tuple[str, str]] = [
+    ("127.0.0.0/8", "127.0.0.0/8"),
+    ("127.0.0.1", "127.0.0.1/32"),
+    ("0.0.0.0/0", "0.0.0.0/0"),
+    ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+    ("::1", "::1/128"),
+    ("FE80::/10", "fe80::/10"),
+]
+
+
+@pytest.mark.parametrize(("text", "formatted"), RANGES)
+def test_range(text: str, formatted: str) -> None:
+    """A range is an address and a prefix, or one address."""
+    assert str(AddressRange.parse(text)) == formatted
+
+
+NO_RANGES: list[tuple[str, str]] = [
+    ("", "does not appear to be an IPv4 or IPv6 network"),
+    ("localhost", "does not appear to be an IPv4 or IPv6 network"),
+    ("127.0.0.0/33", "does not appear to be an IPv4 or IPv6 network"),
+    ("127.0.0.1:80", "does not appear to be an IPv4 or IPv6 network"),
+    ("127.0.0.1/8", "127.0.0.1/8 has host bits set"),
+    ("::1/64", "::1/64 has host bits set"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), NO_RANGES)
+def test_no_range(text: str, message: str) -> None:
+    """Any other text is refused, and so is a range that begins inside itself."""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        AddressRange.parse(text)
+
+
+IN_RANGE: list[tuple[str, str, bool]] = [
+    ("10.0.0.0/8", "9.255.255.255", False),
+    ("10.0.0.0/8", "10.0.0.0", True),
+    ("10.0.0.0/8", "10.255.255.255", True),
+    ("10.0.0.0/8", "11.0.0.0", False),
+    ("0.0.0.0/0", "::", False),
+    ("::/0", "0.0.0.0", False),
+    ("::/0", "ffff::", True),
+]
+
+
+@pytest.mark.parametrize(("text", "address", "is_in"), IN_RANGE)
+def test_membership(text: str, address: str, is_in: bool) -> None:  # noqa: FBT001
+    """An address is in a range of its own family, from the first to the last."""
+    assert (ip_address(address) in AddressRange.parse(text)) is is_in
+
+
+DEFAULT = AddressPolicy(REFUSED_RANGES, ())
+
+# (address, the range that it is refused by)
+REFUSED: list[tuple[str, str]] = [
+    # IANA IPv4 Special-Purpose Address Registry: what is not globally reachable.
+    ("0.0.0.0", "0.0.0.0/8"),
+    ("0.255.255.255", "0.0.0.0/8"),
+    ("10.0.0.0", "10.0.0.0/8"),
+    ("10.255.255.255", "10.0.0.0/8"),
+    ("100.64.0.0", "100.64.0.0/10"),
+    ("100.127.255.255", "100.64.0.0/10"),
+    ("127.0.0.1", "127.0.0.0/8"),
+    ("127.255.255.255", "127.0.0.0/8"),
+    ("169.254.169.254", "169.254.0.0/16"),
+    ("172.16.0.0", "172.16.0.0/12"),
+    ("172.31.255.255", "172.16.0.0/12"),
+    ("192.0.0.1", "192.0.0.0/24"),
+    ("192.0.2.1", "192.0.2.0/24"),
+    ("192.88.99.1", "192.88.99.0/24"),
+    ("192.168.0.0", "192.168.0.0/16"),
+    ("192.168.255.255", "192.168.0.0/16"),
+    ("198.18.0.0", "198.18.0.0/15"),
+    ("198.19.255.255", "198.18.0.0/15"),
+    ("198.51.100.1", "198.51.100.0/24"),
+    ("203.0.113.1", "203.0.113.0/24"),
+    ("224.0.0.1", "224.0.0.0/4"),
+    ("239.255.255.255", "224.0.0.0/4"),
+    ("240.0.0.1", "240.0.0.0/4"),
+    ("255.255.255.255", "240.0.0.0/4"),
+    # IANA IPv6 Special-Purpose Address Registry, and multicast.
+    ("::", "::/128"),
+    ("::1", "::1/128"),
+    ("64:ff9b:1::1", "64:ff9b:1::/48"),
+    ("64:ff9b:1:ffff:ffff:ffff:ffff:ffff", "64:ff9b:1::/48"),
+    ("100::1", "100::/64"),
+    ("2001:2::1", "2001:2::/48"),
+    ("2001:db8::1", "2001:db8::/32"),
+    ("3fff:fff:ffff::1", "3fff::/20"),
+    ("5f00::1", "5f00::/16"),
+    ("fc00::1", "fc00::/7"),
+    ("fdff:ffff::1", "fc00::/7"),
+    ("fe80::1", "fe80::/10"),
+    ("fe80::1%2", "fe80::/10"),
+    ("febf::1", "fe80::/10"),
+    ("fec0::1", "fec0::/10"),
+    ("ff02::1", "ff00::/8"),
+    # IPv4-mapped.
+    ("::ffff:127.0.0.1", "127.0.0.0/8"),
+    ("::ffff:a9fe:a9fe", "169.254.0.0/16"),
+    ("::ffff:0.0.0.0", "0.0.0.0/8"),
+    # 6to4, RFC 3056.
+    ("2002:7f00:1::", "127.0.0.0/8"),
+    ("2002:a00:1:1:2:3:4:5", "10.0.0.0/8"),
+    # Teredo, RFC 4380: the client's address is in the last 32 bits, inverted.
+    ("2001:0:5db8:d822::80ff:fffe", "127.0.0.0/8"),
+    ("2001:0:4136:e378:8000:63bf:3f57:fefe", "192.168.0.0/16"),
+    # NAT64, RFC 6052.
+    ("64:ff9b::7f00:1", "127.0.0.0/8"),
+    ("64:ff9b::192.168.1.1", "192.168.0.0/16"),
+    ("64:ff9b::", "0.0.0.0/8"),
+    # IPv4-compatible, RFC 4291.
+    ("::127.0.0.1", "127.0.0.0/8"),
+    ("::a00:1", "10.0.0.0/8"),
+    ("::2", "0.0.0.0/8"),
+]
+
+
+@pytest.mark.parametrize(("address", "refused_by"), REFUSED)
+def test_refused(address: str, refused_by: str) -> None:
+    """An address that no public server has is refused, in whatever form it comes."""
+    with pytest.raises(RefusedAddress, match=re.escape(f" range {refused_by};")):
+        DEFAULT.check(address)
+
+
+ALLOWED: list[str] = [
+    "1.0.0.0",
+    "8.8.8.8",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "169.253.255.255",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.0.1.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "2606:4700::1111",
+    "2001:4860:4860::8888",
+    "2001:20::1",  # ORCHIDv2, which the registry calls globally reachable
+    "2a00::1",
+    "::ffff:8.8.8.8",
+    "2002:808:808::",
+    "2001:0:7f00:1:0:ffff:f7f7:f7f7",  # Teredo: the server's address is not reached
+    "64:ff9b::8.8.8.8",
+    "64:ff9b:0:0:0:1:7f00:1",  # not NAT64: only the /96 is
+    "::8.8.8.8",
+]
+
+
+@pytest.mark.parametrize("address", ALLOWED)
+def test_allowed(address: str) -> None:
+    """A public address may be connected to, in whatever form it comes."""
+    DEFAULT.check(address)
+
+
+@pytest.mark.parametrize("refused", [str(refused) for refused in REFUSED_RANGES])
+def test_each_refused_range_is_refused_whole(refused: str) -> None:
+    """The first and the last address of each refused range are refused by it."""
+    network = ip_network(refused)
+    for address in network[0], network[-1]:
+        with pytest.raises(RefusedAddress, match=re.escape(f" range {refused};")):
+            DEFAULT.check(str(address))
+
+
+@given(st.ip_addresses(v=4))
+def test_an_embedded_address_is_judged_as_itself(address: IPv4Address) -> None:
+    """An IPv4 address is refused in all of its IPv6 forms, or in none."""
+
+    def is_refused(text: str) -> bool:
+        try:
+            DEFAULT.check(text)
+        except RefusedAddress:
+            return True
+        return False
+
+    high, low = int(address) >> 16, int(address) & 0xFFFF
+    forms = [
+        f"::ffff:{address}",
+        f"2002:{high:x}:{low:x}::1",
+        f"2001:0:5db8:d822::{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}",
+        f"64:ff9b::{address}",
+        f"::{address}",
+    ]
+    assert {is_refused(form) for form in forms} == {is_refused(str(address))}
+
+
+# (allow, address, whether it may be connected to)
+EXCEPTIONS: list[tuple[str, str, bool]] = [
+    ("127.0.0.1", "127.0.0.1", True),
+    ("127.0.0.1", "127.0.0.2", False),
+    ("127.0.0.0/8", "127.1.2.3", True),
+    ("127.0.0.0/8", "10.0.0.1", False),
+    ("127.0.0.1", "::ffff:127.0.0.1", True),
+    ("127.0.0.1", "2002:7f00:1::", True),
+    ("127.0.0.1", "::1", False),
+    ("::1", "::1", True),
+    ("fc00::/7", "fd00::1", True),
+    # The form that a translator would reach has to be allowed, not its wrapping.
+    ("::ffff:127.0.0.1", "::ffff:127.0.0.1", False),
+    ("2002::/16", "2002:7f00:1::", False),
+    ("::/0", "64:ff9b::7f00:1", False),
+]
+
+
+@pytest.mark.parametrize(("allow", "address", "is_allowed"), EXCEPTIONS)
+def test_exceptions(allow: str, address: str, is_allowed: bool) -> None:  # noqa: FBT001
+    """What is allowed is an exception to what is refused, for no other address."""
+    policy = AddressPolicy(REFUSED_RANGES, [AddressRange.parse(allow)])
+    if is_allowed:
+        policy.check(address)
+    else:
+        with pytest.raises(RefusedAddress):
+            policy.check(address)
+
+
+def test_one_of_several_exceptions_is_enough() -> None:
+    """An address is an exception if any of the allowed ranges has it."""
+    allow = [AddressRange.parse("::1"), AddressRange.parse("127.0.0.1")]
+    AddressPolicy(REFUSED_RANGES, allow).check("127.0.0.1")
+
+
+def test_an_exception_for_the_wrapping_is_none_for_what_is_inside() -> None:
+    """Both the address and the one in it have to be allowed where both are refused."""
+    refuse = [AddressRange.parse("2002::/16"), AddressRange.parse("127.0.0.0/8")]
+    policy = AddressPolicy(refuse, [AddressRange.parse("127.0.0.1")])
+    with pytest.raises(RefusedAddress, match="2002::/16"):
+        policy.check("2002:7f00:1::")
+
+
+def test_only_what_is_configured_is_refused() -> None:
+    """A policy that refuses nothing lets every address through."""
+    AddressPolicy((), ()).check("127.0.0.1")
+
+
+# (address, the range that it is refused by, what would have to be allowed)
+MESSAGES: list[tuple[str, str, str]] = [
+    ("127.0.0.1", "127.0.0.0/8", "127.0.0.1"),
+    ("::1", "::1/128", "::1"),
+    ("::ffff:10.0.0.1", "10.0.0.0/8", "10.0.0.1"),
+    ("64:ff9b::a00:1", "10.0.0.0/8", "10.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("address", "refused", "allow"), MESSAGES)
+def test_message(address: str, refused: str, allow: str) -> None:
+    """A refusal names the address, the range, and the key that would allow it."""
+    with pytest.raises(RefusedAddress) as caught:
+        DEFAULT.check(address)
+    assert str(caught.value) == (
+        f"{address} is in the refused range {refused}; to allow it, "
+        f'set allow = ["{allow}"] in [network]'
+    )
+
+
+@pytest.mark.parametrize("address", [address for address, _ in REFUSED])
+def test_the_message_is_right(address: str) -> None:
+    """What the message says to set lets the address through."""
+    with pytest.raises(RefusedAddress) as caught:
+        DEFAULT.check(address)
+    said = re.search(r'allow = \["(.*)"\]', str(caught.value))
+    assert said is not None
+    AddressPolicy(REFUSED_RANGES, [AddressRange.parse(said[1])]).check(address)
