@@ -233,6 +233,9 @@ def _run_group(connection: sqlite3.Connection, group: list[_Call]) -> list[_Outc
             connection.execute("SAVEPOINT job")
             outcome = _run_one(connection, call)
             if isinstance(outcome[1], Failure):
+                if not connection.in_transaction:
+                    # SQLite itself undoes all where the disk is full or fails.
+                    return [(each, outcome[1]) for each in group]
                 connection.execute("ROLLBACK TO job")
             connection.execute("RELEASE job")
             outcomes.append(outcome)
@@ -252,7 +255,9 @@ def _run_each(connection: sqlite3.Connection, group: list[_Call]) -> list[_Outco
 def _run_one(connection: sqlite3.Connection, call: _Call) -> _Outcome:
     try:
         return call, call.job(connection.cursor())
-    except sqlite3.OperationalError as error:
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError):
+        return call, Failure()  # a mistake of the job's own
+    except sqlite3.Error as error:
         return call, Failure(StoreUnavailable(f"the store cannot be used: {error}"))
     except Exception:  # noqa: BLE001 - it is raised again where the job was called
         return call, Failure()

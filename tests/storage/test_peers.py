@@ -1,0 +1,259 @@
+"""What is known of peers: their pins, and their keys, which are never forgotten."""
+
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
+from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.peers import Peer, PeerStore, StoredKey
+from tests.memory import MemoryDatabase
+
+_T = TypeVar("_T")
+
+A, B = map(ServerName.parse, ["a.example", "b.example"])
+NOW = 1_600_000_000_000
+HOUR = 3600 * 1000
+K1, K2 = parse_key_id("ed25519:1"), parse_key_id("ed25519:2")
+
+
+def key(key_id: KeyId, content: bytes = b"k") -> VerifyKey:
+    """A key of 32 equal bytes."""
+    return VerifyKey(key_id, content * 32)
+
+
+def current(
+    *keys: VerifyKey, until: int | None, server_name: ServerName = A
+) -> KeyDocument:
+    """A document of current keys, which says until when; None: version 1."""
+    return KeyDocument(
+        server_name, {k.key_id: k for k in keys}, {}, {}, valid_until_ts=until
+    )
+
+
+def retired(*old: OldVerifyKey) -> KeyDocument:
+    """A document of old keys alone."""
+    return KeyDocument(
+        A,
+        {},
+        {},
+        {},
+        old_verify_keys={each.verify_key.key_id: each for each in old},
+        valid_until_ts=NOW,
+    )
+
+
+def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
+    """What a call that is done at once returns."""
+    return SynchronousTestCase().successResultOf(Deferred.fromCoroutine(call))
+
+
+@pytest.fixture
+def store() -> PeerStore:
+    """A store that knows nobody."""
+    return PeerStore(MemoryDatabase())
+
+
+def verified(
+    store: PeerStore,
+    verified_by: str,
+    sha256: str,
+    pins: Mapping[KeyId, VerifyKey],
+    now_ts: int,
+    server_name: ServerName = A,
+) -> None:
+    """Record that a peer was verified."""
+    result_of(store.record_verified(server_name, verified_by, sha256, pins, now_ts))
+
+
+def keys_of(store: PeerStore, server_name: ServerName = A) -> dict[KeyId, StoredKey]:
+    """The keys that are known of a server."""
+    return result_of(store.keys(server_name))
+
+
+def test_nobody_is_known(store: PeerStore) -> None:
+    """Of a server that was never verified, nothing is known."""
+    assert result_of(store.peer(A)) is None
+    assert keys_of(store) == {}
+
+
+PINS: list[tuple[str, dict[KeyId, VerifyKey]]] = [
+    ("none", {}),
+    ("one", {K1: key(K1)}),
+    ("two", {K1: key(K1, b"\0"), K2: key(K2, b"\xff")}),
+]
+
+
+@pytest.mark.parametrize("pins", [row[1] for row in PINS], ids=[row[0] for row in PINS])
+def test_verified(store: PeerStore, pins: dict[KeyId, VerifyKey]) -> None:
+    """A peer is what was recorded of it: how, by which certificate, with what pins."""
+    verified(store, "key-document", "0a" * 32, pins, NOW)
+    assert result_of(store.peer(A)) == Peer(
+        A, "key-document", "0a" * 32, pins, NOW, NOW
+    )
+
+
+def test_verified_again(store: PeerStore) -> None:
+    """What was proven last is known, and since when the peer is known."""
+    verified(store, "key-document", "0a" * 32, {K1: key(K1)}, NOW)
+    verified(store, "certificate", "0b" * 32, {K2: key(K2)}, NOW + 1)
+    assert result_of(store.peer(A)) == Peer(
+        A, "certificate", "0b" * 32, {K2: key(K2)}, NOW, NOW + 1
+    )
+
+
+def test_peers_are_told_apart_byte_for_byte(store: PeerStore) -> None:
+    """What is known of one name is not known of any other."""
+    verified(store, "certificate", "0a" * 32, {}, NOW)
+    verified(store, "key-document", "0b" * 32, {}, NOW, B)
+    assert result_of(store.peer(ServerName.parse("A.example"))) is None
+    assert result_of(store.peer(ServerName.parse("a.example:8448"))) is None
+    first, second = result_of(store.peer(A)), result_of(store.peer(B))
+    assert first is not None
+    assert second is not None
+    assert (first.verified_by, second.verified_by) == ("certificate", "key-document")
+
+
+def test_peers_are_listed_by_name(store: PeerStore) -> None:
+    """All peers that were verified are listed, each as it is asked for by name."""
+    assert result_of(store.peers()) == []
+    for name in "b.example", "c.example", "a.example":
+        server_name = ServerName.parse(name)
+        verified(store, "key-document", name, {K1: key(K1)}, NOW, server_name)
+    listed = result_of(store.peers())
+    assert [each.server_name.name for each in listed] == [
+        "a.example",
+        "b.example",
+        "c.example",
+    ]
+    assert listed[1] == result_of(store.peer(B))
+
+
+def test_forget(store: PeerStore) -> None:
+    """A peer that is forgotten was never verified; its keys and others stay."""
+    verified(store, "certificate", "0a" * 32, {}, NOW)
+    verified(store, "certificate", "0b" * 32, {}, NOW, B)
+    result_of(store.record_keys(AT_ONCE, NOW))
+    assert result_of(store.forget(A))
+    assert not result_of(store.forget(A))
+    assert result_of(store.peer(A)) is None
+    assert result_of(store.peer(B)) is not None
+    assert keys_of(store)[K1] == StoredKey(key(K1), NOW, None)
+    verified(store, "key-document", "0c" * 32, {}, NOW + 1)
+    assert result_of(store.peer(A)) == Peer(
+        A, "key-document", "0c" * 32, {}, NOW + 1, NOW + 1
+    )
+
+
+# (name, until when the document says, until when its key is good from NOW on)
+VALIDITIES: list[tuple[str, int | None, int]] = [
+    ("version 1", None, NOW + MAX_VALIDITY_MS),
+    ("an hour", NOW + HOUR, NOW + HOUR),
+    ("seven days", NOW + MAX_VALIDITY_MS, NOW + MAX_VALIDITY_MS),
+    ("longer", NOW + MAX_VALIDITY_MS + 1, NOW + MAX_VALIDITY_MS),
+    ("for ever", 2**53 - 1, NOW + MAX_VALIDITY_MS),
+    ("expired", NOW - HOUR, NOW - HOUR),
+]
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [row[1:] for row in VALIDITIES],
+    ids=[row[0] for row in VALIDITIES],
+)
+def test_validity(store: PeerStore, until: int | None, expected: int) -> None:
+    """A key is good as long as its document says, but at most seven days."""
+    result_of(store.record_keys(current(key(K1), key(K2), until=until), NOW))
+    assert keys_of(store) == {
+        K1: StoredKey(key(K1), expected, None),
+        K2: StoredKey(key(K2), expected, None),
+    }
+
+
+OLD = OldVerifyKey(key(K1), NOW - HOUR)
+AT_ONCE, LATER = current(key(K1), until=NOW), current(key(K1), until=NOW + HOUR)
+ANOTHER = current(key(K1, b"x"), until=NOW)
+
+# (name, documents in the order of recording, what is known then)
+SEQUENCES: list[tuple[str, list[KeyDocument], StoredKey]] = [
+    ("longer", [AT_ONCE, LATER], StoredKey(key(K1), NOW + HOUR, None)),
+    ("shorter", [LATER, AT_ONCE], StoredKey(key(K1), NOW + HOUR, None)),
+    ("the same", [LATER, LATER], StoredKey(key(K1), NOW + HOUR, None)),
+    # Another key's validity says nothing about this one.
+    ("another key", [LATER, ANOTHER], StoredKey(key(K1, b"x"), NOW, None)),
+    ("retired", [LATER, retired(OLD)], StoredKey(key(K1), None, NOW - HOUR)),
+    ("in use again", [retired(OLD), AT_ONCE], StoredKey(key(K1), NOW, None)),
+    (
+        "expired later",
+        [retired(OLD), retired(OldVerifyKey(key(K1), NOW))],
+        StoredKey(key(K1), None, NOW),
+    ),
+    # A key is never forgotten.
+    (
+        "not listed any more",
+        [LATER, current(key(K2), until=NOW + HOUR)],
+        StoredKey(key(K1), NOW + HOUR, None),
+    ),
+    (
+        "old and not listed any more",
+        [retired(OLD), current(key(K2), until=NOW + HOUR)],
+        StoredKey(key(K1), None, NOW - HOUR),
+    ),
+    (
+        "of another server",
+        [AT_ONCE, current(key(K1, b"x"), until=NOW + HOUR, server_name=B)],
+        StoredKey(key(K1), NOW, None),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected"),
+    [row[1:] for row in SEQUENCES],
+    ids=[row[0] for row in SEQUENCES],
+)
+def test_sequence(
+    store: PeerStore, documents: list[KeyDocument], expected: StoredKey
+) -> None:
+    """What is known of a key after several documents loses nothing that was known."""
+    for document in documents:
+        result_of(store.record_keys(document, NOW))
+    assert keys_of(store)[K1] == expected
+
+
+def test_validity_is_counted_from_each_fetch(store: PeerStore) -> None:
+    """A document that is fetched again makes its keys good for longer."""
+    document = current(key(K1), until=None)
+    result_of(store.record_keys(document, NOW))
+    result_of(store.record_keys(document, NOW + HOUR))
+    assert keys_of(store)[K1].valid_until_ts == NOW + HOUR + MAX_VALIDITY_MS
+
+
+def test_current_and_old_keys(store: PeerStore) -> None:
+    """A document's current and old keys are all known."""
+    document = KeyDocument(
+        A,
+        {K2: key(K2)},
+        {},
+        {},
+        old_verify_keys={K1: OLD},
+        valid_until_ts=NOW + HOUR,
+    )
+    result_of(store.record_keys(document, NOW))
+    assert keys_of(store) == {
+        K1: StoredKey(key(K1), None, NOW - HOUR),
+        K2: StoredKey(key(K2), NOW + HOUR, None),
+    }
+    assert keys_of(store, B) == {}
+
+
+def test_keys_need_no_peer(store: PeerStore) -> None:
+    """Keys may be known of a server that was not verified, and the other way round."""
+    result_of(store.record_keys(AT_ONCE, NOW))
+    verified(store, "key-document", "0a" * 32, {K2: key(K2)}, NOW, B)
+    assert result_of(store.peer(A)) is None
+    assert keys_of(store, B) == {}

@@ -1,0 +1,310 @@
+"""Received transactions: recorded once, listed in order, waited for."""
+
+import sqlite3
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.protocol.canonical import Json, as_list, as_object
+from homeserver.protocol.names import EventId, RoomId, ServerName
+from homeserver.storage.changes import Changes
+from homeserver.storage.received import (
+    JudgedPdu,
+    ReceivedStore,
+    ReceivedTransaction,
+)
+from tests.memory import MemoryDatabase
+
+_T = TypeVar("_T")
+
+A, B = map(ServerName.parse, ["a.example", "b.example"])
+ROOM, OTHER_ROOM = RoomId("!room:a.example"), RoomId("!other:a.example")
+
+
+def create(room_id: RoomId, room_version: str) -> JudgedPdu:
+    """An accepted create event."""
+    return JudgedPdu(None, room_version, "accepted", {}, founds=room_id)
+
+
+def transaction(
+    origin: ServerName,
+    txn_id: str,
+    pdus: Sequence[JudgedPdu] = (),
+    edus: Sequence[Json] = (),
+) -> ReceivedTransaction:
+    """A transaction, whose reply names it."""
+    reply = f"reply to {txn_id} of {origin}".encode()
+    return ReceivedTransaction(
+        origin, txn_id, 1000, "ed25519:a", None, pdus, edus, reply
+    )
+
+
+class ReceivedStoreTests(SynchronousTestCase):
+    """The received transactions of one server."""
+
+    def setUp(self) -> None:
+        """Begin with an empty store."""
+        self.clock = Clock()
+        self.changes = Changes(self.clock)
+        self.store = ReceivedStore(MemoryDatabase(), self.changes)
+
+    def done(self, call: Coroutine[Deferred[Any], Any, _T]) -> _T:
+        """What a call that is done at once returns."""
+        return self.successResultOf(Deferred.fromCoroutine(call))
+
+    def record(self, *received: ReceivedTransaction) -> list[bytes]:
+        """Record transactions; the replies to them."""
+        return [self.done(self.store.record(each)) for each in received]
+
+    def reply_to(self, origin: ServerName, txn_id: str) -> bytes | None:
+        """The recorded reply."""
+        return self.done(self.store.reply_to(origin, txn_id))
+
+    def after(
+        self, after: int = 0, origin: ServerName | None = None, limit: int = 100
+    ) -> list[Json]:
+        """What is there, without waiting."""
+        return self.done(self.store.after(after, origin, limit, 0))
+
+    def names(
+        self, after: int = 0, origin: ServerName | None = None, limit: int = 100
+    ) -> list[object]:
+        """The transaction IDs of what is there."""
+        return [each["txn_id"] for each in self.after(after, origin, limit)]
+
+    def wait(self, origin: ServerName | None = None) -> Deferred[list[Json]]:
+        """Wait ten seconds for what is there or comes."""
+        return Deferred.fromCoroutine(self.store.after(0, origin, 100, 10))
+
+    def room_versions(self, *room_ids: RoomId) -> dict[RoomId, str]:
+        """The recorded versions of rooms."""
+        return self.done(self.store.room_versions(room_ids))
+
+    def test_a_new_transaction_has_no_reply(self) -> None:
+        """What was not recorded has no reply."""
+        self.record(transaction(A, "1"))
+        self.assertIsNone(self.reply_to(A, "2"))
+        self.assertIsNone(self.reply_to(B, "1"))
+
+    def test_reply(self) -> None:
+        """What was recorded has the reply that it was recorded with."""
+        self.assertEqual(
+            self.record(transaction(A, "1"), transaction(B, "1"), transaction(A, "2")),
+            [
+                b"reply to 1 of a.example",
+                b"reply to 1 of b.example",
+                b"reply to 2 of a.example",
+            ],
+        )
+        self.assertEqual(self.reply_to(A, "1"), b"reply to 1 of a.example")
+        self.assertEqual(self.reply_to(B, "1"), b"reply to 1 of b.example")
+        self.assertEqual(self.reply_to(A, "2"), b"reply to 2 of a.example")
+
+    def test_ids_are_compared_byte_for_byte(self) -> None:
+        """Names and IDs that differ only in case are different ones."""
+        self.record(transaction(A, "a"))
+        self.assertIsNone(self.reply_to(A, "A"))
+        self.assertIsNone(self.reply_to(ServerName.parse("A.example"), "a"))
+
+    def test_a_transaction_is_recorded_once(self) -> None:
+        """What is recorded again gets the first reply, and leaves all as it was."""
+        first = transaction(A, "1", [create(ROOM, "11")], [{"edu": 1}])
+        again = replace(
+            first,
+            received_ts=2000,
+            key_id="ed25519:b",
+            pdus=[create(OTHER_ROOM, "12"), create(ROOM, "12")],
+            edus=[],
+            reply=b"another reply",
+        )
+        [reply] = self.record(first)
+        before = self.after()
+        self.assertEqual(self.record(again), [reply])
+        self.assertEqual(self.reply_to(A, "1"), reply)
+        self.assertEqual(self.after(), before)
+        self.assertEqual(self.room_versions(ROOM, OTHER_ROOM), {ROOM: "11"})
+
+    def test_form(self) -> None:
+        """A transaction is listed with all that was recorded of it."""
+        event: Json = {
+            "type": "m.x",
+            "content": {"ä\0": [1.5, 2**53, None, "\U0001f600"]},
+        }
+        edu: Json = {"edu_type": "m.y", "content": {"a": -1.0}}
+        self.record(
+            ReceivedTransaction(
+                A,
+                "1/ä",
+                1234567890123,
+                "ed25519:a_1",
+                "0a" * 32,
+                [
+                    JudgedPdu(EventId("$b"), "12", "accepted", event),
+                    JudgedPdu(EventId("$a"), "1", "redacted: content hash", {}),
+                    JudgedPdu(None, None, "rejected: no", {"a": 1}),
+                ],
+                [edu, {}],
+                b"{}",
+            )
+        )
+        self.assertEqual(
+            self.after(),
+            [
+                {
+                    "id": 1,
+                    "origin": "a.example",
+                    "txn_id": "1/ä",
+                    "received_ts": 1234567890123,
+                    "verified_by": {
+                        "key_id": "ed25519:a_1",
+                        "client_certificate": "0a" * 32,
+                    },
+                    "pdus": [
+                        {
+                            "event_id": "$b",
+                            "room_version": "12",
+                            "verdict": "accepted",
+                            "event": event,
+                        },
+                        {
+                            "event_id": "$a",
+                            "room_version": "1",
+                            "verdict": "redacted: content hash",
+                            "event": {},
+                        },
+                        {
+                            "event_id": None,
+                            "room_version": None,
+                            "verdict": "rejected: no",
+                            "event": {"a": 1},
+                        },
+                    ],
+                    "edus": [edu, {}],
+                }
+            ],
+        )
+
+    def test_nothing_in_it(self) -> None:
+        """A transaction of nothing is one."""
+        self.record(transaction(A, "1"))
+        [listed] = self.after()
+        self.assertEqual((listed["pdus"], listed["edus"]), ([], []))
+
+    def test_each_has_its_own_pdus(self) -> None:
+        """A PDU is listed with the transaction that it came in."""
+        for txn_id in "12":
+            pdu = JudgedPdu(None, "12", "accepted", {"of": txn_id})
+            self.record(transaction(A, txn_id, [pdu]))
+        for listed in self.after():
+            [found] = as_list(listed["pdus"], "PDUs")
+            event = as_object(found, "a PDU")["event"]
+            self.assertEqual(event, {"of": listed["txn_id"]})
+
+    def test_oldest_first(self) -> None:
+        """Transactions are listed in the order in which they were recorded."""
+        self.record(*(transaction(A, txn_id) for txn_id in "cab"))
+        self.assertEqual(self.names(), ["c", "a", "b"])
+
+    def test_after(self) -> None:
+        """Who has seen some of them gets those that came later."""
+        self.record(*(transaction(A, txn_id) for txn_id in "abc"))
+        second = self.after()[1]["id"]
+        assert isinstance(second, int)
+        self.assertEqual(self.names(after=second), ["c"])
+        self.assertEqual(self.names(after=second - 1), ["b", "c"])
+        self.assertEqual(self.names(after=second + 1), [])
+
+    def test_limit(self) -> None:
+        """No more than the limit are listed, the oldest of them."""
+        self.record(*(transaction(A, txn_id) for txn_id in "abc"))
+        self.assertEqual(self.names(limit=2), ["a", "b"])
+        self.assertEqual(self.names(limit=3), ["a", "b", "c"])
+        self.assertEqual(self.names(limit=0), [])
+
+    def test_origin(self) -> None:
+        """Who asks for one origin gets its transactions only, up to the limit."""
+        self.record(
+            transaction(A, "1"),
+            transaction(B, "2"),
+            transaction(A, "3"),
+            transaction(B, "4"),
+        )
+        self.assertEqual(self.names(), ["1", "2", "3", "4"])
+        self.assertEqual(self.names(origin=B), ["2", "4"])
+        self.assertEqual(self.names(origin=B, limit=1), ["2"])
+        self.assertEqual(self.names(origin=B, after=2), ["4"])
+        self.assertEqual(self.names(origin=ServerName.parse("c.example")), [])
+
+    def test_waiting(self) -> None:
+        """Who waits gets what comes, as soon as it is recorded."""
+        waiting = self.wait()
+        self.assertNoResult(waiting)
+        self.record(transaction(A, "1"))
+        [listed] = self.successResultOf(waiting)
+        self.assertEqual(listed["txn_id"], "1")
+
+    def test_not_waiting(self) -> None:
+        """Where something is there, nobody waits for more."""
+        self.record(transaction(A, "1"))
+        self.assertEqual(len(self.successResultOf(self.wait())), 1)
+
+    def test_waiting_for_an_origin(self) -> None:
+        """Who waits for one origin is not content with another's transaction."""
+        waiting = self.wait(B)
+        self.record(transaction(A, "1"))
+        self.assertNoResult(waiting)
+        self.record(transaction(B, "2"))
+        [listed] = self.successResultOf(waiting)
+        self.assertEqual(listed["txn_id"], "2")
+
+    def test_waiting_in_vain(self) -> None:
+        """Who waits gets nothing when the time is over, and leaves nothing behind."""
+        waiting = self.wait()
+        self.clock.advance(9.9)
+        self.assertNoResult(waiting)
+        self.clock.advance(0.1)
+        self.assertEqual(self.successResultOf(waiting), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_rooms(self) -> None:
+        """A room has the version of the accepted event that founded it."""
+        self.record(transaction(A, "1", [create(ROOM, "11"), create(OTHER_ROOM, "1")]))
+        unknown = RoomId("!unknown:a.example")
+        self.assertEqual(
+            self.room_versions(ROOM, OTHER_ROOM, unknown), {ROOM: "11", OTHER_ROOM: "1"}
+        )
+        self.assertEqual(self.room_versions(OTHER_ROOM), {OTHER_ROOM: "1"})
+        self.assertEqual(self.room_versions(), {})
+
+    def test_a_room_is_founded_once(self) -> None:
+        """A later create event does not change the version of a room."""
+        self.record(
+            transaction(A, "1", [create(ROOM, "11")]),
+            transaction(A, "2", [create(ROOM, "12")]),
+        )
+        self.assertEqual(self.room_versions(ROOM), {ROOM: "11"})
+
+    def test_other_events_found_no_room(self) -> None:
+        """An event that founds no room leaves none."""
+        event: Json = {"room_id": ROOM}
+        self.record(transaction(A, "1", [JudgedPdu(None, "12", "accepted", event)]))
+        self.assertEqual(self.room_versions(ROOM), {})
+
+    def test_all_or_nothing(self) -> None:
+        """A transaction of which one PDU cannot be recorded is not recorded."""
+        waiting = self.wait()
+        impossible = JudgedPdu(None, None, "accepted", {}, founds=OTHER_ROOM)
+        failing = self.store.record(
+            transaction(A, "1", [create(ROOM, "11"), impossible])
+        )
+        self.failureResultOf(Deferred.fromCoroutine(failing), sqlite3.IntegrityError)
+        self.assertIsNone(self.reply_to(A, "1"))
+        self.assertEqual(self.room_versions(ROOM), {})
+        self.assertNoResult(waiting)
+        self.record(transaction(A, "1"))
+        [listed] = self.successResultOf(waiting)
+        self.assertEqual(listed["pdus"], [])
