@@ -32,11 +32,11 @@ async def authenticate(
     """
     body = b"" if request.content is None else request.content.read()
     content = parse_object(body) if body else None
-    headers = request.requestHeaders.getRawHeaders("Authorization", [])
+    headers = request.requestHeaders.getRawHeaders(b"Authorization", [])
     origin = await authenticator.authenticate(
         request.method.decode("ascii", "replace"),
         request.uri.decode("ascii", "replace"),
-        headers,
+        [header.decode("ascii", "replace") for header in headers],
         content,
     )
     return origin, content

@@ -60,8 +60,14 @@ class Receiver:
             if reply is not None:
                 return reply
             transaction = Transaction.parse(content)
-            recorded = await self._recorded_versions(transaction)
-            pdus = [await self._judge(pdu, recorded) for pdu in transaction.pdus]
+            versions = await self._recorded_versions(transaction)
+            pdus: list[JudgedPdu] = []
+            for pdu in transaction.pdus:
+                judged = await self._judge(pdu, versions)
+                if judged.founds is not None and judged.room_version is not None:
+                    # A create event often comes with the first events of its room.
+                    versions.setdefault(judged.founds, judged.room_version)
+                pdus.append(judged)
             self._log.info(
                 "{txn_id} of {origin}: {pdus} PDUs, {rejected} rejected, {edus} EDUs",
                 txn_id=repr(txn_id),
@@ -95,19 +101,18 @@ class Receiver:
         try:
             yield
         finally:
-            lock.release()
-            if not lock.locked:
+            # Before the release, within which the next one may begin and end.
+            if not lock.waiting:
                 del self._locks[origin]
+            lock.release()
 
-    async def _recorded_versions(
-        self, transaction: Transaction
-    ) -> Mapping[RoomId, str]:
+    async def _recorded_versions(self, transaction: Transaction) -> dict[RoomId, str]:
         named = {pdu.get("room_id") for pdu in transaction.pdus if _has_room(pdu)}
         return await self._store.room_versions([RoomId(str(name)) for name in named])
 
-    async def _judge(self, pdu: Json, recorded: Mapping[RoomId, str]) -> JudgedPdu:
+    async def _judge(self, pdu: Json, versions: Mapping[RoomId, str]) -> JudgedPdu:
         """Say what we make of one PDU: format, signatures, content hash."""
-        known = recorded.get(RoomId(str(pdu["room_id"]))) if _has_room(pdu) else None
+        known = versions.get(RoomId(str(pdu["room_id"]))) if _has_room(pdu) else None
         room_version: RoomVersion | None = None
         try:
             room_version = assume_room_version(pdu, known)

@@ -11,11 +11,14 @@ from http import HTTPStatus
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import (
+    IDelayedCall,
     IOpenSSLServerConnectionCreator,
     IReactorTime,
-    ITransport,
+    ITCPTransport,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource
@@ -24,6 +27,10 @@ from zope.interface import implementer
 
 from homeserver.identity import Certificate
 from homeserver.inbound.resource import SERVER, Reply, error_reply
+
+# How long a peer may take to close a connection that we have closed; an honest one
+# takes a round trip.
+_CLOSING_SECONDS = 15.0
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -59,9 +66,10 @@ class BoundedRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body that is announced as too large before it comes."""
-        super().gotLength(length)
         if length is not None:
             self._check(length)
+        if not self._is_refused:
+            super().gotLength(length)
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep what came, unless it is too much with what came before."""
@@ -77,33 +85,87 @@ class BoundedRequest(Request):
         in_progress = self.channel.site.in_progress
         in_progress.add(self)
         self.notifyFinish().addBoth(lambda _: in_progress.discard(self))
+        if self.path == b"*":
+            self.path = b"/*"  # Twisted would answer this one itself, without JSON
         super().process()
 
     def _check(self, length: int) -> None:
         limit = self.channel.site.max_body_bytes
-        if length <= limit or self._is_refused:
+        if length <= limit:
             return
         self._is_refused = True
         reply = error_reply(
             413, "M_TOO_LARGE", f"the body is larger than the limit of {limit} bytes"
         )
-        # Written as it is: to Twisted, a request that is still arriving cannot be
-        # answered yet.
-        self.channel.write(_raw(reply))
-        self.channel.loseConnection()
+        self.channel.end_with(reply)
 
 
 class _Channel(HTTPChannel):
-    """Twisted's HTTP/1.x, with its own "bad request" in the form of all errors."""
+    """Twisted's HTTP/1.x, with errors in the form of all errors.
+
+    Once it closes, nothing more is heard: TLS goes on delivering until the peer closes
+    as well, which it need not do.
+    """
 
     site: "BoundedSite"
-    transport: ITransport
+    transport: ITCPTransport
+
+    _is_closing = False
+    _aborting: IDelayedCall | None = None
+
+    def end_with(self, reply: Reply) -> None:
+        """Give the peer a last answer, unless it had one already."""
+        if not self._is_closing:
+            # Written as it is: to Twisted, a request that is still arriving cannot
+            # be answered yet.
+            self.transport.write(_raw(reply))
+            self.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read what came, unless it came after the end."""
+        if not self._is_closing:
+            super().dataReceived(data)
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Take one header; whether it is one."""
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:  # a Content-Length of more digits than Python reads
+            self._respondToBadRequestAndDisconnect()
+            return False
+
+    def resetTimeout(self) -> None:
+        """Give a new request its time, and not each piece of it that comes."""
+        if not self.requests and not self._buffer:
+            super().resetTimeout()
+
+    def timeoutConnection(self) -> None:
+        """Close: no whole request has come in time."""
+        self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Close, and do not wait for long until the peer does too."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._aborting = self.site.reactor.callLater(
+                _CLOSING_SECONDS, self.transport.abortConnection
+            )
+            super().loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """As Twisted tells it: the connection is gone."""
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+        super().connectionLost(reason)
+
+    def _send100Continue(self) -> None:
+        if not self._is_closing:
+            super()._send100Continue()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.transport.write(
-            _raw(error_reply(400, "M_UNKNOWN", "this is not HTTP/1.1 as it should be"))
+        self.end_with(
+            error_reply(400, "M_UNKNOWN", "this is not HTTP/1.1 as it should be")
         )
-        self.loseConnection()
 
 
 def _raw(reply: Reply) -> bytes:
@@ -133,16 +195,23 @@ class BoundedSite(Site):
         request_seconds: float,
         reactor: IReactorTime,
     ) -> None:
-        """`request_seconds` is how long a connection may say nothing."""
-        super().__init__(root, requestFactory=BoundedRequest, reactor=reactor)
+        """`request_seconds` is how long the next request may take to arrive whole."""
+        super().__init__(
+            root,
+            requestFactory=BoundedRequest,
+            reactor=reactor,
+            parsePOSTFormSubmission=False,  # a body is JSON, whatever it is called
+        )
         self.max_body_bytes = max_body_bytes
         self.in_progress: set[Request] = set()
         self.timeOut = request_seconds
 
     async def drain(self) -> None:
         """Wait until every request that has arrived is answered."""
-        for request in list(self.in_progress):
-            await request.notifyFinish().addErrback(lambda _: None)
+        # All are asked at once: one that is answered already tells nobody any more.
+        finished = [request.notifyFinish() for request in self.in_progress]
+        for each in finished:
+            await each.addErrback(lambda _: None)
 
     def log(self, request: HttpRequest) -> None:
         """Format no access log; what happened is logged where it is known."""

@@ -1,0 +1,57 @@
+"""The federation side of one server, put together in memory."""
+
+from collections.abc import Mapping
+
+from twisted.internet.task import Clock
+
+from homeserver.config import Profile
+from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.federation import build_tree
+from homeserver.inbound.keys import KeyPublisher
+from homeserver.inbound.receiver import Receiver
+from homeserver.keyring import Keyring
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.names import ServerName
+from homeserver.storage.changes import Changes
+from homeserver.storage.database import Database
+from homeserver.storage.received import ReceivedStore
+from tests.inbound.coroutines import result_of
+from tests.inbound.servers import OTHERS, THEM, KnownKeys, identity
+from tests.inbound.wire import site
+from tests.memory import MemoryDatabase
+
+NOW = 1_800_000_000.0  # seconds since 1970
+
+
+class Endpoint:
+    """A site that answers as this server does, and what it received."""
+
+    def __init__(
+        self,
+        *,
+        keyring: Keyring | None = None,
+        database: Database | None = None,
+        profiles: Mapping[str, Profile] | None = None,
+        delegate_to: ServerName | None = None,
+        max_body_bytes: int = 100_000,
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.identity = identity()
+        keyring = keyring or KnownKeys(THEM, OTHERS)
+        self._received = ReceivedStore(
+            database or MemoryDatabase(), Changes(self.clock)
+        )
+        tree = build_tree(
+            KeyPublisher(lambda: self.identity, 86400, self.clock),
+            Authenticator(lambda: self.identity, keyring),
+            Receiver(self._received, keyring, self.clock),
+            profiles or {},
+            delegate_to,
+        )
+        self.site = site(tree, max_body_bytes=max_body_bytes, clock=self.clock)
+
+    @property
+    def received(self) -> list[Json]:
+        """The recorded transactions, oldest first."""
+        return result_of(self._received.after(0, None, 1000, 0))

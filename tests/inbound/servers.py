@@ -1,0 +1,90 @@
+"""The server that is asked, and servers that ask it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nacl.signing import SigningKey as NaclSigningKey
+
+from homeserver.identity import Identity
+from homeserver.keyring import Keyring
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.errors import Unauthorized
+from homeserver.protocol.keys import OldVerifyKey
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.signing import SigningKey, VerifyKey
+from homeserver.protocol.xmatrix import FederationRequest
+from tests.certificates import issue_for
+
+
+def signing_key(version: str = "a_1", seed: bytes = b"1") -> SigningKey:
+    """A signing key; the same one for the same arguments."""
+    return SigningKey(KeyId(f"ed25519:{version}"), NaclSigningKey(seed * 32))
+
+
+US = ServerName.parse("us.example")
+
+
+def identity(
+    keys: Sequence[SigningKey] = (signing_key(),),
+    old_keys: Sequence[OldVerifyKey] = (),
+) -> Identity:
+    """Who we are, with a certificate of a moment ago."""
+    return Identity(US, keys, old_keys, issue_for(US.name).value)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another server."""
+
+    server_name: ServerName
+    key: SigningKey
+
+    def authorize(
+        self,
+        method: str,
+        uri: str,
+        content: Json | None = None,
+        *,
+        destination: ServerName = US,
+        key: SigningKey | None = None,
+    ) -> str:
+        """The value of the `Authorization` header for a request of this server."""
+        request = FederationRequest(method, uri, self.server_name, destination, content)
+        [authorization] = request.sign([key or self.key])
+        return str(authorization)
+
+
+THEM = Peer(ServerName.parse("them.example"), signing_key("t_1", b"2"))
+OTHERS = Peer(ServerName.parse("others.example:8449"), signing_key("o_1", b"3"))
+
+
+class KnownKeys(Keyring):
+    """A keyring that has what it is given, and fetches nothing."""
+
+    def __init__(self, *peers: Peer) -> None:
+        self._known: dict[ServerName, dict[KeyId, VerifyKey]] = {}
+        for peer in peers:
+            keys = self._known.setdefault(peer.server_name, {})
+            keys[peer.key.key_id] = peer.key.verify_key
+        self.asked: list[tuple[ServerName, int, str]] = []
+        """For each question about an event: whose keys, of when, for which version."""
+
+    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+        """A key that is known."""
+        key = self._known.get(server_name, {}).get(key_id)
+        if key is None:
+            raise Unauthorized(f"no usable key {key_id} of {server_name}")
+        return key
+
+    async def event_keys(
+        self,
+        server_name: ServerName,
+        key_ids: frozenset[KeyId],
+        origin_server_ts: int,
+        room_version: RoomVersion,
+    ) -> Mapping[KeyId, VerifyKey]:
+        """Those of the keys that are known."""
+        self.asked.append((server_name, origin_server_ts, room_version.version))
+        known = self._known.get(server_name, {})
+        return {key_id: known[key_id] for key_id in key_ids & known.keys()}

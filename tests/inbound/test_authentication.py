@@ -1,0 +1,286 @@
+"""Which requests prove who made them, and what the others are told."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from homeserver.inbound.authentication import (
+    MAX_HEADERS,
+    Authenticator,
+    ProvenOrigin,
+)
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.signing import VerifyKey
+from tests.inbound.coroutines import result_of
+from tests.inbound.servers import (
+    OTHERS,
+    THEM,
+    US,
+    KnownKeys,
+    Peer,
+    identity,
+    signing_key,
+)
+
+URI = "/_matrix/federation/v1/send/1?a=%2F&b"
+BODY: Json = {"pdus": [], "edus": []}
+PROVEN = ProvenOrigin(THEM.server_name, THEM.key.key_id)
+
+STRANGER = Peer(ServerName.parse("stranger.example"), signing_key("s_1", b"9"))
+
+
+def authenticate(
+    headers: Sequence[str],
+    method: str = "PUT",
+    uri: str = URI,
+    content: Json | None = BODY,
+) -> ProvenOrigin:
+    """Authenticate a request to us, who know the keys of two servers."""
+    authenticator = Authenticator(identity, KnownKeys(THEM, OTHERS))
+    return result_of(authenticator.authenticate(method, uri, headers, content))
+
+
+def sign(peer: Peer = THEM, **changes: object) -> str:
+    """A header for the request, or one that differs in `key` or `destination`."""
+    return peer.authorize("PUT", URI, BODY, **changes)  # type: ignore[arg-type]
+
+
+SIGNATURE = sign().split('sig="')[1].rstrip('"')
+
+
+def parameters(**changes: str | None) -> str:
+    """A good header with parameters put in (a value) or left out (None)."""
+    values: dict[str, str | None] = {
+        "origin": THEM.server_name.name,
+        "destination": US.name,
+        "key": THEM.key.key_id,
+        "sig": SIGNATURE,
+    }
+    given = (values | changes).items()
+    return "X-Matrix " + ",".join(f'{n}="{v}"' for n, v in given if v is not None)
+
+
+def test_proven() -> None:
+    """A request that its origin signed is proven to be of that origin."""
+    assert authenticate([sign()]) == PROVEN
+
+
+FORMS: list[tuple[str, str]] = [
+    ("as it is built here", parameters()),
+    ("upper case", parameters().replace("X-Matrix", "X-MATRIX")),
+    ("blanks at commas", parameters().replace(",", " ,\t")),
+    ("several blanks", parameters().replace("X-Matrix ", "X-Matrix   ")),
+    ("an unknown parameter", parameters(x="y\xe9")),
+    ("an unquoted origin", parameters().replace('"them.example"', "them.example")),
+    ("an escape", parameters(origin="them\\.example")),
+    ("padded base64", parameters(sig=SIGNATURE + "==")),
+]
+
+
+@pytest.mark.parametrize(
+    "header", [row[1] for row in FORMS], ids=[row[0] for row in FORMS]
+)
+def test_forms_of_a_header(header: str) -> None:
+    """A header is taken in all the forms that servers have given it."""
+    assert authenticate([header]) == PROVEN
+
+
+def test_without_destination() -> None:
+    """A header without a destination is taken, if the request was signed for us."""
+    assert authenticate([parameters(destination=None)]) == PROVEN
+
+
+# What is wrong, the header, and then status, errcode and the reason that is given:
+# Server-server API, "Request Authentication".
+FAILURES: list[tuple[str, list[str], int, str]] = [
+    ("no header", [], 401, "has no X-Matrix Authorization header"),
+    ("another scheme", ["Bearer abc"], 400, "not X-Matrix"),
+    ("only a scheme", ["X-Matrix"], 400, "not X-Matrix"),
+    ("no parameters", ["X-Matrix "], 400, "not a list of name=value"),
+    ("empty", [""], 400, "not X-Matrix"),
+    ("no origin", [parameters(origin=None)], 400, "has no origin"),
+    ("no key", [parameters(key=None)], 400, "has no key"),
+    ("no sig", [parameters(sig=None)], 400, "has no sig"),
+    ("twice the origin", [parameters() + ",origin=x"], 400, "'origin' twice"),
+    ("a quote without end", [parameters()[:-1]], 400, "not a list of name=value"),
+    ("a port that is none", [parameters(origin="a.org:http")], 400, "the port"),
+    ("an empty origin", [parameters(origin="")], 400, "not a server name"),
+    ("an origin of two names", [parameters(origin="a.org,b.org")], 400, "each label"),
+    ("a bad destination", [parameters(destination="a_b")], 400, "each label"),
+    ("another algorithm", [parameters(key="rsa:1")], 400, "not a key ID"),
+    ("a signature of no base64", [parameters(sig="!")], 400, "not base64"),
+    ("a short signature", [parameters(sig="AAAA")], 400, "has 3 bytes"),
+    ("too long", [parameters(x="y" * 2048)], 400, "longer than 2048"),
+    ("too many", [sign()] * (MAX_HEADERS + 1), 400, "9 Authorization headers"),
+    ("non-ASCII", ["X-Matrix \ufffd"], 400, "not a list of name=value"),
+    (
+        "another destination",
+        [sign(destination=ServerName.parse("else.example"))],
+        401,
+        "for 'else.example'; this is us.example",
+    ),
+    (
+        "our name in other letters",
+        [sign(destination=ServerName.parse("US.example"))],
+        401,
+        "for 'US.example'",
+    ),
+    (
+        "our name with a port",
+        [sign(destination=ServerName.parse("us.example:8448"))],
+        401,
+        "for 'us.example:8448'",
+    ),
+    ("an unknown server", [sign(STRANGER)], 401, "no usable key ed25519:s_1"),
+    ("an unknown key", [parameters(key="ed25519:other")], 401, "no usable key"),
+    (
+        "a known key ID, another key",
+        [sign(key=signing_key("t_1", b"8"))],
+        401,
+        "signature does not verify: ed25519:t_1 of them.example",
+    ),
+    ("another's name", [parameters(origin=str(OTHERS.server_name))], 401, "no usable"),
+    (
+        "the name in other letters",
+        [parameters(origin="THEM.example")],
+        401,
+        "no usable key",
+    ),
+    (
+        "signed for somebody else, and not said",
+        [sign(destination=OTHERS.server_name).replace("others.example:8449", US.name)],
+        401,
+        "signature does not verify",
+    ),
+    ("two origins", [sign(), sign(OTHERS)], 400, "different origins"),
+    (
+        "one of them unreadable",
+        [sign(), "X-Matrix origin="],
+        400,
+        "not a list of name=value",
+    ),
+    (
+        "one of them for somebody else",
+        [sign(), sign(destination=OTHERS.server_name)],
+        401,
+        "the request is for",
+    ),
+    (
+        "two, and none of them good",
+        [parameters(key="ed25519:x"), sign(key=signing_key("t_1", b"8"))],
+        401,
+        "no usable key ed25519:x of them.example; signature does not verify",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "reason"),
+    [row[1:] for row in FAILURES],
+    ids=[row[0] for row in FAILURES],
+)
+def test_refused(headers: list[str], status: int, reason: str) -> None:
+    """What proves nothing is refused as unauthorized, with the reason."""
+    with pytest.raises(ProtocolError) as caught:
+        authenticate(headers)
+    assert (caught.value.status, caught.value.errcode) == (status, "M_UNAUTHORIZED")
+    assert reason in str(caught.value)
+
+
+UNKNOWN_KEY = parameters(key="ed25519:new")
+
+SEVERAL: list[tuple[str, list[str]]] = [
+    ("an unknown key first", [UNKNOWN_KEY, sign()]),
+    ("an unknown key last", [sign(), UNKNOWN_KEY]),
+    ("a bad signature first", [sign(key=signing_key("t_1", b"8")), sign()]),
+    ("twice the same", [sign(), sign()]),
+    ("as many as may be", [UNKNOWN_KEY] * (MAX_HEADERS - 1) + [sign()]),
+    ("one of them without a destination", [parameters(destination=None), sign()]),
+]
+
+
+@pytest.mark.parametrize(
+    "headers", [row[1] for row in SEVERAL], ids=[row[0] for row in SEVERAL]
+)
+def test_several_headers(headers: list[str]) -> None:
+    """One good signature is enough."""
+    assert authenticate(headers) == PROVEN
+
+
+# Everything that is signed, changed under way.
+CHANGES: list[tuple[str, str, str, Json | None]] = [
+    ("the method", "POST", URI, BODY),
+    ("the method's letters", "put", URI, BODY),
+    ("the path", "PUT", URI.replace("send/1", "send/2"), BODY),
+    ("an escape of the path", "PUT", URI.replace("send", "s%65nd"), BODY),
+    ("an escape undone", "PUT", URI.replace("%2F", "/"), BODY),
+    ("an escape in other letters", "PUT", URI.replace("%2F", "%2f"), BODY),
+    ("a slash at the end", "PUT", URI.replace("/1", "/1/"), BODY),
+    ("two slashes", "PUT", URI.replace("/1", "//1"), BODY),
+    ("the query", "PUT", URI + "c", BODY),
+    ("the query's order", "PUT", "/_matrix/federation/v1/send/1?b&a=%2F", BODY),
+    ("no query", "PUT", URI.partition("?")[0], BODY),
+    ("a host", "PUT", "https://us.example" + URI, BODY),
+    ("the body", "PUT", URI, {"pdus": [], "edus": [{}]}),
+    ("an empty body", "PUT", URI, {}),
+    ("no body", "PUT", URI, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "uri", "content"),
+    [row[1:] for row in CHANGES],
+    ids=[row[0] for row in CHANGES],
+)
+def test_changed_request(method: str, uri: str, content: Json | None) -> None:
+    """A signature is of one method, one target as on the wire, and one body."""
+    with pytest.raises(ProtocolError, match="signature does not verify"):
+        authenticate([sign()], method, uri, content)
+
+
+def test_no_body_is_not_an_empty_object() -> None:
+    """A request signed without a body does not prove one with `{}`."""
+    uri = "/_matrix/federation/v1/version"
+    header = THEM.authorize("GET", uri)
+    assert authenticate([header], "GET", uri, None) == PROVEN
+    with pytest.raises(ProtocolError, match="signature does not verify"):
+        authenticate([header], "GET", uri, {})
+
+
+def test_order_of_members_does_not_matter() -> None:
+    """The body is compared as JSON, not as bytes."""
+    assert authenticate([sign()], content={"edus": [], "pdus": []}) == PROVEN
+
+
+def test_says_which_key_proved_it() -> None:
+    """Of several keys, the one that verified is named."""
+    second = Peer(THEM.server_name, signing_key("t_2", b"7"))
+    authenticator = Authenticator(identity, KnownKeys(THEM, second))
+    headers = [sign(key=signing_key("t_1", b"8")), sign(second)]
+    proven = result_of(authenticator.authenticate("PUT", URI, headers, BODY))
+    assert proven == ProvenOrigin(THEM.server_name, KeyId("ed25519:t_2"))
+
+
+def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
+    """Keys are looked up only for requests that are for us and can be read."""
+
+    class NoKeys(KnownKeys):
+        """Is not to be asked."""
+
+        async def request_key(
+            self, server_name: ServerName, key_id: KeyId
+        ) -> VerifyKey:
+            """Fail the test."""
+            raise AssertionError(server_name)
+
+    authenticator = Authenticator(identity, NoKeys())
+    for headers in (
+        [sign(destination=OTHERS.server_name)],
+        [parameters(origin="a_b")],
+        [sign(), sign(OTHERS)],
+        [sign()] * (MAX_HEADERS + 1),
+    ):
+        with pytest.raises(ProtocolError):
+            result_of(authenticator.authenticate("PUT", URI, headers, BODY))

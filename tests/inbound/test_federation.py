@@ -1,0 +1,443 @@
+"""The routes that other servers ask, and what each of them answers."""
+
+import re
+
+import pytest
+
+from homeserver import __version__
+from homeserver.config import Profile
+from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.events import event_id
+from homeserver.protocol.keys import parse_v1, parse_v2
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.database import StoreUnavailable
+from tests.inbound.endpoint import Endpoint
+from tests.inbound.pdus import message
+from tests.inbound.servers import OTHERS, THEM, US, KnownKeys, Peer, signing_key
+from tests.inbound.wire import Answer, Connection, ask, request
+
+SEND = "/_matrix/federation/v1/send/1"
+QUERY = "/_matrix/federation/v1/query"
+PROFILE = f"{QUERY}/profile?user_id=@a:us.example"
+
+PROFILES = {
+    "@a:us.example": Profile("Ä", "mxc://us.example/a"),
+    "@b:us.example": Profile(displayname="B"),
+}
+
+
+def ask_signed(
+    endpoint: Endpoint,
+    method: str,
+    target: str,
+    content: Json | None = None,
+    peer: Peer = THEM,
+) -> Answer:
+    """The answer to a request that a peer has signed."""
+    header = "Authorization: " + peer.authorize(method, target, content)
+    body = None if content is None else encode(content)
+    return ask(endpoint.site, method, target, [header], body)
+
+
+# Path, its methods, and what an unsigned request by the first of them gets.
+ROUTES: list[tuple[str, str, int, str | None]] = [
+    ("/_matrix/key/v1", "GET", 200, None),
+    ("/_matrix/key/v1/", "GET", 200, None),
+    ("/_matrix/key/v2/server", "GET", 200, None),
+    ("/_matrix/key/v2/server/", "GET", 200, None),
+    ("/_matrix/key/v2/server/ed25519:a_1", "GET", 200, None),
+    ("/_matrix/federation/v1/version", "GET", 200, None),
+    ("/_matrix/federation/v1/version/", "GET", 200, None),
+    ("/.well-known/matrix/server", "GET", 404, "M_NOT_FOUND"),
+    ("/_matrix/federation/v1/send/1", "PUT", 401, "M_UNAUTHORIZED"),
+    ("/_matrix/federation/v1/send/1/", "PUT", 401, "M_UNAUTHORIZED"),
+    ("/_matrix/federation/v1/send/a%2Fb", "PUT", 401, "M_UNAUTHORIZED"),
+    ("/_matrix/federation/v1/query/profile", "GET", 401, "M_UNAUTHORIZED"),
+    ("/_matrix/federation/v1/query/directory", "GET", 401, "M_UNAUTHORIZED"),
+    ("/_matrix/federation/v1/query/other", "GET", 401, "M_UNAUTHORIZED"),
+]
+
+
+@pytest.mark.parametrize(("path", "method", "status", "errcode"), ROUTES)
+def test_unsigned_request(
+    path: str, method: str, status: int, errcode: str | None
+) -> None:
+    """What is public is answered to everybody, and the rest to nobody unproven."""
+    answer = ask(Endpoint().site, method, path, body=None)
+    if errcode is None:
+        assert answer.status == status
+        assert answer.json
+    else:
+        assert answer.error == (status, errcode)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "OPTIONS", "X"])
+@pytest.mark.parametrize(("path", "known"), [row[:2] for row in ROUTES])
+def test_other_method(path: str, known: str, method: str) -> None:
+    """A known path with another method says which methods it has."""
+    if method == known:
+        return
+    answer = ask(Endpoint().site, method, path, body=b"{}")
+    assert answer.error == (405, "M_UNRECOGNIZED")
+    assert answer.headers["allow"] == known
+
+
+UNKNOWN = [
+    "/",
+    "/index.html",
+    "/_matrix",
+    "/_matrix/",
+    "/_matrix/key",
+    "/_matrix/key/v1/ed25519:a_1",
+    "/_matrix/key/v2",
+    "/_matrix/key/v2/query",
+    "/_matrix/federation",
+    "/_matrix/federation/v1",
+    "/_matrix/federation/v1/",
+    "/_matrix/federation/v1/send",
+    "/_matrix/federation/v1/send/1/2",
+    "/_matrix/federation/v1/query",
+    "/_matrix/federation/v1/query/profile/x",
+    "/_matrix/federation/v1/version/x",
+    "/_matrix/federation/v1/event/$x",
+    "/_matrix/federation/v2/send/1",
+    "/_matrix/client/versions",
+    "/.well-known",
+    "/.well-known/matrix",
+    "/.well-known/matrix/client",
+    "/.well-known/matrix/server/x",
+    "//_matrix/key/v1",
+    "/_matrix//key/v1",
+    "/_MATRIX/key/v1",
+    "/_matrix/key/../key/v1",
+    "/_matrix%2Fkey%2Fv1",
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+@pytest.mark.parametrize("path", UNKNOWN)
+def test_unknown_path(path: str, method: str) -> None:
+    """A path that is not known is unrecognized, whatever the method."""
+    answer = ask(Endpoint().site, method, path, body=b"{}")
+    assert answer.error == (404, "M_UNRECOGNIZED")
+
+
+def test_key_document_as_2014_asks_for_it() -> None:
+    """The request of 2014, without a Host, gets what a reader of that time needs."""
+    endpoint = Endpoint()
+    connection = Connection(endpoint.site)
+    connection.send(b"GET /_matrix/key/v1/ HTTP/1.0\r\n\r\n")
+    said = re.sub(rb"Date: [^\r]*\r\n", b"", connection.transport.value())
+    document = ask(endpoint.site, "GET", "/_matrix/key/v1").body
+    assert said == (
+        b"HTTP/1.0 200 OK\r\n"
+        b"Server: homeserver/%b\r\n"
+        b"Content-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b"
+        % (__version__.encode(), len(document), document)
+    )
+    assert connection.is_closed
+
+
+def test_key_documents() -> None:
+    """Both key documents are of this server, and pass a peer's checks."""
+    endpoint = Endpoint()
+    v1 = parse_v1(ask(endpoint.site, "GET", "/_matrix/key/v1").body, US)
+    v2 = parse_v2(ask(endpoint.site, "GET", "/_matrix/key/v2/server").body, US)
+    assert v1.tls_certificate == endpoint.identity.certificate.leaf
+    assert v1.verify_keys == v2.verify_keys
+
+
+def test_version() -> None:
+    """The version is told to everybody."""
+    answer = ask(Endpoint().site, "GET", "/_matrix/federation/v1/version")
+    assert answer.json == {"server": {"name": "homeserver", "version": __version__}}
+
+
+def test_delegation() -> None:
+    """`delegate_to` is served to whoever looks for us."""
+    endpoint = Endpoint(delegate_to=ServerName.parse("real.example:443"))
+    answer = ask(endpoint.site, "GET", "/.well-known/matrix/server")
+    assert (answer.status, answer.json) == (200, {"m.server": "real.example:443"})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [row[0] for row in ROUTES if row[1] == "GET" and row[2] == 200],
+)
+def test_head(path: str) -> None:
+    """HEAD is answered as GET is, without the body."""
+    endpoint = Endpoint()
+    get, head = ask(endpoint.site, "GET", path), ask(endpoint.site, "HEAD", path)
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
+
+
+def test_head_of_a_signed_route() -> None:
+    """HEAD has to be signed as HEAD."""
+    endpoint = Endpoint(profiles=PROFILES)
+    good = THEM.authorize("HEAD", PROFILE)
+    bad = THEM.authorize("GET", PROFILE)
+    statuses = [
+        ask(endpoint.site, "HEAD", PROFILE, [f"Authorization: {header}"]).status
+        for header in (good, bad)
+    ]
+    assert statuses == [200, 401]
+
+
+def test_send() -> None:
+    """A signed transaction is recorded, and its reply has its events."""
+    endpoint = Endpoint()
+    pdu = message()
+    answer = ask_signed(endpoint, "PUT", SEND, {"pdus": [pdu]})
+    own_id = event_id(pdu, ROOM_VERSIONS["12"])
+    assert (answer.status, answer.json) == (200, {"pdus": {own_id: {}}})
+    [recorded] = endpoint.received
+    assert (recorded["origin"], recorded["txn_id"]) == ("them.example", "1")
+    assert recorded["verified_by"] == {
+        "key_id": "ed25519:t_1",
+        "client_certificate": None,
+    }
+
+
+TXN_IDS: list[tuple[str, str]] = [
+    ("1", "1"),
+    ("1/", "1"),
+    ("1?x=y", "1"),
+    ("a%2Fb", "a/b"),
+    ("a%2fb", "a/b"),
+    ("a%3Fb", "a?b"),
+    ("%24a:b+c", "$a:b+c"),
+    ("%C3%A4", "ä"),
+    ("%2e%2e", ".."),
+]
+
+
+@pytest.mark.parametrize(("step", "txn_id"), TXN_IDS)
+def test_transaction_id(step: str, txn_id: str) -> None:
+    """What is signed is the path on the wire; the ID is what it stands for."""
+    endpoint = Endpoint()
+    target = f"/_matrix/federation/v1/send/{step}"
+    assert ask_signed(endpoint, "PUT", target, {"pdus": []}).status == 200
+    assert [each["txn_id"] for each in endpoint.received] == [txn_id]
+
+
+def test_target_that_a_proxy_has_changed() -> None:
+    """A target that means the same but is not the one that was signed is refused."""
+    endpoint = Endpoint()
+    header = THEM.authorize("PUT", SEND + "%2F", {"pdus": []})
+    answer = ask(
+        endpoint.site,
+        "PUT",
+        SEND + "%2f",
+        [f"Authorization: {header}"],
+        b'{"pdus":[]}',
+    )
+    assert answer.error == (401, "M_UNAUTHORIZED")
+    assert endpoint.received == []
+
+
+def test_repeated_transaction() -> None:
+    """A transaction that is sent again gets its reply again."""
+    endpoint = Endpoint()
+    first = ask_signed(endpoint, "PUT", SEND, {"pdus": [message()]})
+    again = ask_signed(endpoint, "PUT", SEND, {"pdus": []})
+    assert (again.status, again.body) == (200, first.body)
+    assert len(endpoint.received) == 1
+
+
+BODIES: list[tuple[str, bytes | None, int, str]] = [
+    ("none", None, 401, "M_UNAUTHORIZED"),
+    ("not JSON", b"{", 400, "M_NOT_JSON"),
+    ("not UTF-8", b'{"pdus":["\xff"]}', 400, "M_NOT_JSON"),
+    ("a list", b"[]", 400, "M_BAD_JSON"),
+    ("a member twice", b'{"pdus":[],"pdus":[]}', 400, "M_BAD_JSON"),
+    ("nested", b"[" * 200 + b"]" * 200, 400, "M_BAD_JSON"),
+    ("a number out of range", b'{"pdus":1e999}', 400, "M_NOT_JSON"),
+    ("another one", b'{"pdus":[{}]}', 401, "M_UNAUTHORIZED"),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "errcode"),
+    [row[1:] for row in BODIES],
+    ids=[row[0] for row in BODIES],
+)
+def test_body_that_was_not_signed(
+    body: bytes | None, status: int, errcode: str
+) -> None:
+    """A body is read before it is compared with what was signed."""
+    endpoint = Endpoint()
+    header = "Authorization: " + THEM.authorize("PUT", SEND, {"pdus": []})
+    answer = ask(endpoint.site, "PUT", SEND, [header], body)
+    assert answer.error == (status, errcode)
+    assert endpoint.received == []
+
+
+CONTENTS: list[tuple[str, Json | None, int, str]] = [
+    ("nothing", None, 400, "M_BAD_JSON"),
+    ("an empty object", {}, 400, "M_BAD_JSON"),
+    ("no list", {"pdus": 5}, 400, "M_BAD_JSON"),
+    ("too many", {"pdus": [{}] * 51}, 400, "M_BAD_JSON"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "errcode"),
+    [row[1:] for row in CONTENTS],
+    ids=[row[0] for row in CONTENTS],
+)
+def test_signed_nonsense(content: Json | None, status: int, errcode: str) -> None:
+    """A signature does not make a transaction of what is none."""
+    endpoint = Endpoint()
+    assert ask_signed(endpoint, "PUT", SEND, content).error == (status, errcode)
+    assert endpoint.received == []
+
+
+def test_transaction_without_an_id() -> None:
+    """A transaction has an ID."""
+    target = "/_matrix/federation/v1/send/"
+    answer = ask_signed(Endpoint(), "PUT", target, {"pdus": []})
+    assert answer.error == (400, "M_INVALID_PARAM")
+
+
+def test_body_with_floats() -> None:
+    """An envelope may have numbers that canonical JSON has not."""
+    content: Json = {"pdus": [], "origin_server_ts": 1, "x": 1.5, "y": 2**60}
+    assert ask_signed(Endpoint(), "PUT", SEND, content).status == 200
+
+
+AUTHORIZATIONS: list[tuple[str, list[bytes], int]] = [
+    ("none", [], 401),
+    ("another scheme", [b"Basic YTpi"], 400),
+    ("another scheme beside a good one", [b"GOOD", b"Bearer x"], 400),
+    ("bytes of no encoding", [b'X-Matrix origin="\xff\xfe"'], 400),
+    ("UTF-8", ['X-Matrix origin="ä"'.encode()], 400),
+    ("nothing", [b""], 400),
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [row[1:] for row in AUTHORIZATIONS],
+    ids=[row[0] for row in AUTHORIZATIONS],
+)
+def test_bad_authorization(headers: list[bytes], status: int) -> None:
+    """Whatever is in an Authorization header, it is the peer's fault."""
+    connection = Connection(Endpoint(profiles=PROFILES).site)
+    good = THEM.authorize("GET", PROFILE).encode()
+    lines = b"".join(
+        b"Authorization: %b\r\n" % header.replace(b"GOOD", good) for header in headers
+    )
+    connection.send(b"GET %b HTTP/1.1\r\n%b\r\n" % (PROFILE.encode(), lines))
+    [answer] = connection.answers()
+    assert answer.error == (status, "M_UNAUTHORIZED")
+
+
+def test_several_authorizations() -> None:
+    """Of several headers, one good one is enough."""
+    headers = [
+        "Authorization: " + THEM.authorize("GET", PROFILE, key=key)
+        for key in (signing_key("t_2", b"7"), THEM.key)
+    ]
+    endpoint = Endpoint(profiles=PROFILES)
+    assert ask(endpoint.site, "GET", PROFILE, headers).status == 200
+
+
+def test_request_for_somebody_else() -> None:
+    """A request for another server is refused, and says who this is."""
+    header = THEM.authorize("GET", PROFILE, destination=OTHERS.server_name)
+    endpoint = Endpoint(profiles=PROFILES)
+    answer = ask(endpoint.site, "GET", PROFILE, [f"Authorization: {header}"])
+    assert answer.error == (401, "M_UNAUTHORIZED")
+    assert "us.example" in str(answer.json["error"])
+
+
+PROFILE_ANSWERS: list[tuple[str, Json]] = [
+    (
+        "?user_id=@a:us.example",
+        {"displayname": "Ä", "avatar_url": "mxc://us.example/a"},
+    ),
+    (
+        "?user_id=%40a%3Aus.example",
+        {"displayname": "Ä", "avatar_url": "mxc://us.example/a"},
+    ),
+    ("?user_id=@a:us.example&field=displayname", {"displayname": "Ä"}),
+    (
+        "?field=avatar_url&user_id=@a:us.example",
+        {"avatar_url": "mxc://us.example/a"},
+    ),
+    ("?user_id=@a:us.example&field=other", {}),
+    ("?user_id=@b:us.example", {"displayname": "B"}),
+    ("?user_id=@b:us.example&field=avatar_url", {}),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), PROFILE_ANSWERS)
+def test_profile(query: str, expected: Json) -> None:
+    """A profile is told whole, or one field of it, as far as it has it."""
+    endpoint = Endpoint(profiles=PROFILES)
+    answer = ask_signed(endpoint, "GET", f"{QUERY}/profile{query}")
+    assert (answer.status, answer.json) == (200, expected)
+
+
+BAD_QUERIES: list[tuple[str, int, str]] = [
+    ("/profile", 400, "M_INVALID_PARAM"),
+    ("/profile?user_id", 400, "M_INVALID_PARAM"),
+    ("/profile?user_id=", 404, "M_NOT_FOUND"),
+    ("/profile?user_id=@a:us.example&user_id=@b:us.example", 400, "M_INVALID_PARAM"),
+    ("/profile?user_id=@c:us.example", 404, "M_NOT_FOUND"),
+    ("/profile?user_id=@a:them.example", 404, "M_NOT_FOUND"),
+    ("/profile?user_id=@A:us.example", 404, "M_NOT_FOUND"),
+    ("/profile?user_id=%ff", 404, "M_NOT_FOUND"),
+    ("/directory?room_alias=%23a:us.example", 404, "M_NOT_FOUND"),
+    ("/other", 404, "M_NOT_FOUND"),
+    ("/%ff", 404, "M_NOT_FOUND"),
+    ("/", 404, "M_NOT_FOUND"),
+]
+
+
+@pytest.mark.parametrize(("query", "status", "errcode"), BAD_QUERIES)
+def test_bad_query(query: str, status: int, errcode: str) -> None:
+    """A query for what is not here says so."""
+    endpoint = Endpoint(profiles=PROFILES)
+    assert ask_signed(endpoint, "GET", QUERY + query).error == (status, errcode)
+
+
+def test_query_with_a_body() -> None:
+    """The body of a GET counts as every body does."""
+    endpoint = Endpoint(profiles=PROFILES)
+    assert ask_signed(endpoint, "GET", PROFILE, {}).status == 200
+    header = "Authorization: " + THEM.authorize("GET", PROFILE)
+    answer = ask(endpoint.site, "GET", PROFILE, [header], b"{}")
+    assert answer.error == (401, "M_UNAUTHORIZED")
+
+
+class BrokenKeys(KnownKeys):
+    """A keyring whose store fails."""
+
+    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+        """Fail."""
+        raise StoreUnavailable("/var/lib/secret is full")
+
+
+def test_store_that_fails() -> None:
+    """A store that cannot be used is our fault, and passes."""
+    answer = ask_signed(Endpoint(keyring=BrokenKeys()), "GET", PROFILE)
+    assert answer.error == (503, "M_UNKNOWN")
+    assert b"secret" not in answer.body
+
+
+def test_transactions_on_one_connection() -> None:
+    """A peer keeps its connection for one transaction after the other."""
+    endpoint = Endpoint()
+    connection = Connection(endpoint.site)
+    for number in range(3):
+        target = f"/_matrix/federation/v1/send/{number}"
+        header = THEM.authorize("PUT", target, {"pdus": []})
+        connection.send(
+            request("PUT", target, [f"Authorization: {header}"], b'{"pdus":[]}')
+        )
+    assert [answer.status for answer in connection.answers()] == [200] * 3
+    assert [each["txn_id"] for each in endpoint.received] == ["0", "1", "2"]

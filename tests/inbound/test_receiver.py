@@ -1,0 +1,771 @@
+"""What becomes of a transaction, and of each PDU in it."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.inbound.authentication import ProvenOrigin
+from homeserver.inbound.receiver import Receiver
+from homeserver.keyring import Keyring
+from homeserver.protocol import signing
+from homeserver.protocol.canonical import (
+    Json,
+    as_object,
+    encode,
+    encode_base64,
+    parse_object,
+)
+from homeserver.protocol.errors import (
+    BadJson,
+    InvalidParam,
+    LimitExceeded,
+    ProtocolError,
+)
+from homeserver.protocol.events import content_hash, event_id, redact
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.changes import Changes
+from homeserver.storage.database import Database, Job, StoreUnavailable
+from homeserver.storage.received import ReceivedStore
+from tests.inbound.coroutines import result_of
+from tests.inbound.pdus import ROOM, create, message, sign
+from tests.inbound.servers import OTHERS, THEM, KnownKeys, Peer
+from tests.memory import MemoryDatabase
+
+_T = TypeVar("_T")
+
+NOW = 1_800_000_000.0
+EDU: Json = {"edu_type": "m.typing", "content": {"typing": True}}
+
+
+def origin(peer: Peer = THEM) -> ProvenOrigin:
+    """A peer whose request was proven."""
+    return ProvenOrigin(peer.server_name, peer.key.key_id)
+
+
+class SlowKeys(KnownKeys):
+    """A keyring whose answers about events come when the test says so."""
+
+    def __init__(self, *peers: Peer) -> None:
+        super().__init__(*peers)
+        self.waiting: list[Deferred[None]] = []
+
+    async def event_keys(
+        self,
+        server_name: ServerName,
+        key_ids: frozenset[KeyId],
+        origin_server_ts: int,
+        room_version: RoomVersion,
+    ) -> Mapping[KeyId, VerifyKey]:
+        """Those of the keys that are known, after a while."""
+        answer: Deferred[None] = Deferred()
+        self.waiting.append(answer)
+        await answer
+        return await super().event_keys(
+            server_name, key_ids, origin_server_ts, room_version
+        )
+
+
+class FailingDatabase(MemoryDatabase):
+    """A store that can be full."""
+
+    is_full = False
+
+    async def write(self, job: Job[_T]) -> _T:
+        """Write, unless the store is full."""
+        if self.is_full:
+            raise StoreUnavailable("full")
+        return await super().write(job)
+
+
+class Inbox:
+    """A receiver, and what it recorded."""
+
+    def __init__(
+        self, keyring: Keyring | None = None, database: Database | None = None
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.keyring = keyring or KnownKeys(THEM, OTHERS)
+        self.store = ReceivedStore(database or MemoryDatabase(), Changes(self.clock))
+        self.receiver = Receiver(self.store, self.keyring, self.clock)
+
+    def begin(self, txn_id: str, content: Json, peer: Peer = THEM) -> Deferred[bytes]:
+        """Hand a transaction over."""
+        return Deferred.fromCoroutine(
+            self.receiver.receive(origin(peer), txn_id, content)
+        )
+
+    def take(self, txn_id: str, *pdus: Json, peer: Peer = THEM) -> Json:
+        """Hand a transaction over; the reply to it."""
+        content: Json = {"pdus": list(pdus)}
+        return parse_object(
+            result_of(self.receiver.receive(origin(peer), txn_id, content))
+        )
+
+    @property
+    def transactions(self) -> list[Json]:
+        """What was recorded, oldest first."""
+        return result_of(self.store.after(0, None, 1000, 0))
+
+    @property
+    def pdus(self) -> list[Json]:
+        """All PDUs that were recorded."""
+        listed: list[Json] = []
+        for transaction in self.transactions:
+            assert isinstance(transaction["pdus"], list)
+            listed += transaction["pdus"]
+        return listed
+
+
+def test_transaction_is_recorded() -> None:
+    """A transaction is recorded with its origin, its time and what proved it."""
+    inbox = Inbox()
+    pdu = message()
+    proven = ProvenOrigin(THEM.server_name, THEM.key.key_id, "ab" * 32)
+    inbox.clock.advance(0.25)
+    result_of(inbox.receiver.receive(proven, "t/1", {"pdus": [pdu], "edus": [EDU]}))
+    own_id = event_id(pdu, ROOM_VERSIONS["12"])
+    assert inbox.transactions == [
+        {
+            "id": 1,
+            "origin": "them.example",
+            "txn_id": "t/1",
+            "received_ts": 1_800_000_000_250,
+            "verified_by": {
+                "key_id": "ed25519:t_1",
+                "client_certificate": "ab" * 32,
+            },
+            "pdus": [
+                {
+                    "event_id": own_id,
+                    "room_version": "12",
+                    "verdict": "accepted",
+                    "event": pdu,
+                }
+            ],
+            "edus": [EDU],
+        }
+    ]
+
+
+def test_empty_transaction() -> None:
+    """A transaction with nothing in it is recorded like any other."""
+    inbox = Inbox()
+    assert inbox.take("1") == {"pdus": {}}
+    assert len(inbox.transactions) == 1
+
+
+def test_reply_says_what_became_of_each_pdu() -> None:
+    """The reply has the event ID of each PDU, and of a rejected one the reason."""
+    inbox = Inbox()
+    good, bad = message(), message(depth=4) | {"signatures": {}}
+    assert inbox.take("1", good, bad) == {
+        "pdus": {
+            event_id(good, ROOM_VERSIONS["12"]): {},
+            event_id(bad, ROOM_VERSIONS["12"]): {"error": inbox.pdus[1]["verdict"]},
+        }
+    }
+
+
+def changed(pdu: Json, **changes: object) -> Json:
+    """The PDU, changed after it was signed; None takes a member away."""
+    return {k: v for k, v in (pdu | changes).items() if v is not None}
+
+
+STRANGER = Peer(ServerName.parse("stranger.example"), THEM.key)
+IMPOSTOR = Peer(THEM.server_name, OTHERS.key)
+INVITE: Json = {"membership": "invite", "third_party_invite": {"signed": {}}}
+JOIN: Json = {
+    "membership": "join",
+    "join_authorised_via_users_server": f"@b:{OTHERS.server_name}",
+}
+
+
+def member(content: Json, *peers: Peer) -> Json:
+    """A membership of room version 10, signed by servers."""
+    unsigned = changed(
+        message("10", content=content, type="m.room.member", state_key="@a:x.org"),
+        signatures=None,
+        prev_state=[],
+    )
+    return sign(unsigned, "10", *peers)
+
+
+CONTENT_HASH = encode_base64(content_hash(message()))
+
+
+def hashed(text: str) -> Json:
+    """A message whose server signed `text` as its content hash."""
+    pdu = changed(message(), signatures=None, hashes={"sha256": text})
+    redacted = redact(pdu, ROOM_VERSIONS["12"])
+    signed = signing.sign(redacted, THEM.server_name, [THEM.key])
+    return pdu | {"signatures": signed["signatures"]}
+
+
+# A PDU, what we make of it, and the version that it is judged by.
+VERDICTS: list[tuple[str, Json, str, str | None]] = [
+    *[
+        (f"a message of version {version}", message(version), "accepted", "12")
+        for version in ("11", "12")
+    ],
+    ("one with an `origin`", message("10", origin="them.example"), "accepted", "10"),
+    ("one with an ID", message("2"), "accepted", "2"),
+    *[
+        (f"the create event of version {v}", create(v), "accepted", v)
+        for v in ROOM_VERSIONS
+    ],
+    ("with a padded hash", hashed(CONTENT_HASH + "="), "accepted", "12"),
+    ("with a hash of nothing", hashed(""), "redacted: content hash", "12"),
+    ("with a hash of no base64", hashed("!"), "redacted: content hash", "12"),
+    (
+        "another body than was hashed",
+        changed(message(), content={"body": "goodbye"}),
+        "redacted: content hash",
+        "12",
+    ),
+    (
+        "a member that was not hashed",
+        changed(message(), more="x"),
+        "redacted: content hash",
+        "12",
+    ),
+    (
+        "a member that is kept, changed",
+        changed(message(), depth=4),
+        "rejected: signature does not verify: ed25519:t_1 over event $",
+        "12",
+    ),
+    (
+        "not signed",
+        changed(message(), signatures={}),
+        "rejected: event $",
+        "12",
+    ),
+    (
+        "signed by another server",
+        sign(changed(message(), signatures=None), "12", OTHERS),
+        "rejected: event $",
+        "12",
+    ),
+    (
+        "signed by a server that nobody knows",
+        message(peer=STRANGER),
+        "rejected: event $",
+        "12",
+    ),
+    (
+        "signed with another server's key",
+        message(peer=IMPOSTOR),
+        "rejected: event $",
+        "12",
+    ),
+    (
+        "a signature of no base64",
+        changed(message(), signatures={"them.example": {"ed25519:t_1": "!"}}),
+        "rejected: not base64",
+        "12",
+    ),
+    (
+        "signatures of another shape",
+        changed(message(), signatures={"them.example": []}),
+        "rejected: `signatures` of them.example is not a JSON object",
+        "12",
+    ),
+    ("an event of others, sent on", message(peer=OTHERS), "accepted", "12"),
+    (
+        "an event ID of others",
+        message("2", event_id="$e:others.example:8449"),
+        "rejected: event $e:others.example:8449 by others.example:8449 is not signed",
+        "2",
+    ),
+    (
+        "an event ID of others, signed by them",
+        sign(message("2", event_id="$e:others.example:8449"), "2", OTHERS),
+        "accepted",
+        "2",
+    ),
+    (
+        "a join that others have to allow",
+        member(JOIN, THEM),
+        "rejected: event $",
+        "10",
+    ),
+    ("a join that others have allowed", member(JOIN, THEM, OTHERS), "accepted", "10"),
+    (
+        "a join that others have allowed, not signed by its own server",
+        member(JOIN, OTHERS),
+        "rejected: event $",
+        "10",
+    ),
+    (
+        "an invitation by a third party",
+        member(INVITE, THEM),
+        "rejected: an invitation by a third party is proven by the state of its room",
+        "10",
+    ),
+    (
+        "without a depth",
+        message(depth=None),
+        "rejected: `depth` is not an integer",
+        "12",
+    ),
+    (
+        "a float",
+        message(content={"x": 1.5}),
+        "rejected: canonical JSON has no floats",
+        "12",
+    ),
+    (
+        "too large",
+        message(content={"x": "y" * 65536}),
+        "rejected: the PDU has ",
+        "12",
+    ),
+    (
+        "without a room",
+        message(room_id=None),
+        "rejected: `room_id` is not a string",
+        "12",
+    ),
+    (
+        "a room that is a number",
+        message(room_id=5),
+        "rejected: `room_id` is not a string",
+        "12",
+    ),
+    (
+        "a create event that names its room",
+        create(room_id=ROOM),
+        "rejected: a create event of room version 12 has no `room_id`",
+        "12",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("pdu", "verdict", "version"),
+    [row[1:] for row in VERDICTS],
+    ids=[row[0] for row in VERDICTS],
+)
+def test_verdict(pdu: Json, verdict: str, version: str) -> None:
+    """A PDU is accepted, redacted or rejected, and is recorded and replied so."""
+    inbox = Inbox()
+    reply = as_object(inbox.take("1", pdu)["pdus"], "`pdus`")
+    [recorded] = inbox.pdus
+    given = str(recorded["verdict"])
+    assert given.startswith(verdict)
+    assert recorded["room_version"] == version
+    own_id = event_id(pdu, ROOM_VERSIONS[version])
+    assert recorded["event_id"] == own_id
+    assert reply == {own_id: {"error": given} if "rejected" in given else {}}
+    if verdict.startswith("redacted"):
+        assert recorded["event"] == redact(pdu, ROOM_VERSIONS[version])
+    else:
+        assert recorded["event"] == pdu
+
+
+NAMELESS: list[tuple[str, Json, str, str | None]] = [
+    (
+        "an unknown room version",
+        create(content={"room_version": "99"}),
+        "rejected: not a room version: '99'",
+        None,
+    ),
+    (
+        "a room version that is a number",
+        create(content={"room_version": 12}),
+        "rejected: not a room version: 12",
+        None,
+    ),
+    (
+        "an event ID that is none",
+        message("2", event_id="nonsense"),
+        "rejected: not a event ID",
+        "2",
+    ),
+    (
+        "an event ID that is a number",
+        message("2", event_id=5),
+        "rejected: `event_id` is not a string",
+        "2",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("pdu", "verdict", "version"),
+    [row[1:] for row in NAMELESS],
+    ids=[row[0] for row in NAMELESS],
+)
+def test_pdu_without_an_event_id(pdu: Json, verdict: str, version: str | None) -> None:
+    """A PDU of which no event ID can be told is recorded, but not replied."""
+    inbox = Inbox()
+    assert inbox.take("1", pdu) == {"pdus": {}}
+    [recorded] = inbox.pdus
+    assert str(recorded["verdict"]).startswith(verdict)
+    assert (recorded["event_id"], recorded["room_version"]) == (None, version)
+    assert recorded["event"] == pdu
+
+
+def test_one_bad_pdu_is_no_other_ones_error() -> None:
+    """Every PDU is judged by itself."""
+    inbox = Inbox()
+    inbox.take("1", {}, message(), {"type": 5, "room_id": []}, message(depth=9))
+    verdicts = [str(pdu["verdict"]).partition(":")[0] for pdu in inbox.pdus]
+    assert verdicts == ["rejected", "accepted", "rejected", "accepted"]
+
+
+def test_keys_are_of_the_time_of_the_event() -> None:
+    """A key is asked for with the time and the room version of its event."""
+    keyring = KnownKeys(THEM)
+    Inbox(keyring).take("1", message(origin_server_ts=5), message("2"))
+    assert keyring.asked == [
+        (THEM.server_name, 5, "12"),
+        (THEM.server_name, 1_700_000_000_000, "2"),
+    ]
+
+
+def founded(*creates: Json, peer: Peer = THEM, room_id: str = ROOM) -> object:
+    """The version that a later event of a room is judged by."""
+    inbox = Inbox()
+    for number, pdu in enumerate(creates):
+        inbox.take(f"c{number}", pdu, peer=peer)
+    inbox.take("m", message("6", room_id=room_id))
+    return inbox.pdus[-1]["room_version"]
+
+
+FOUNDING: list[tuple[str, list[Json], str]] = [
+    ("nothing", [], "12"),
+    ("a create event", [create("6")], "6"),
+    ("one of before room versions", [create("1", content={"creator": "@a:x"})], "1"),
+    ("two of them", [create("6"), create("7", depth=1)], "6"),
+    ("one of another server", [create("6", OTHERS)], "12"),
+    ("one that is not signed", [create("6") | {"signatures": {}}], "12"),
+    ("one that was changed", [create("6") | {"more": "x"}], "12"),
+    ("one that follows another event", [create("6", prev_events=["$x"])], "12"),
+    ("one with a state key", [create("6", state_key="x")], "12"),
+    ("one without a state key", [create("6", state_key=None)], "12"),
+    ("one of another room", [create("6", room_id="!s:them.example")], "12"),
+    ("another event", [message("6", content={"room_version": "6"})], "12"),
+]
+
+
+@pytest.mark.parametrize(
+    ("creates", "version"),
+    [row[1:] for row in FOUNDING],
+    ids=[row[0] for row in FOUNDING],
+)
+def test_founding(creates: list[Json], version: str) -> None:
+    """A room is of the version that its own server's first create event says."""
+    assert founded(*creates) == version
+
+
+def test_foreign_create_sent_on_founds() -> None:
+    """It matters who signed the create event, not who delivered it."""
+    assert founded(create("6"), peer=OTHERS) == "6"
+
+
+def test_create_of_version_12_founds_the_room_of_its_hash() -> None:
+    """A room of version 12 is called as its create event is, and of that version."""
+    inbox = Inbox()
+    pdu = create("12")
+    inbox.take("c", pdu)
+    room_id = "!" + event_id(pdu, ROOM_VERSIONS["12"])[1:]
+    # The same event, but for its `origin`, would be of version 10 at most.
+    inbox.take("m", message("12", room_id=room_id, origin="them.example"))
+    assert inbox.pdus[1]["room_version"] == "12"
+    assert inbox.pdus[1]["verdict"] == "accepted"
+
+
+def test_events_that_come_with_the_create_event() -> None:
+    """A create event counts for what follows it in the same transaction."""
+    inbox = Inbox()
+    levels = message("6", type="m.room.power_levels", content={"invite": 5, "ban": 5})
+    inbox.take("1", levels, create("6"), levels)
+    assert [pdu["room_version"] for pdu in inbox.pdus] == ["12", "6", "6"]
+    assert inbox.pdus[2]["verdict"] == "accepted"
+
+
+class RepeatedTests(SynchronousTestCase):
+    """The same transaction again."""
+
+    def test_same_reply(self) -> None:
+        """A transaction that is repeated gets the same bytes, and nothing is done."""
+        inbox = Inbox()
+        pdus = [message(), message(depth=-1)]
+        first = self.successResultOf(inbox.begin("1", {"pdus": pdus}))
+        assert isinstance(inbox.keyring, KnownKeys)
+        inbox.keyring.asked.clear()
+        again = self.successResultOf(inbox.begin("1", {"pdus": pdus}))
+        self.assertEqual(again, first)
+        self.assertEqual(len(inbox.transactions), 1)
+        self.assertEqual(inbox.keyring.asked, [])
+
+    def test_same_reply_to_another_content(self) -> None:
+        """The ID alone says that it is the same, even if it is nonsense by now."""
+        inbox = Inbox()
+        first = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
+        others: list[Json] = [{"pdus": []}, {}, {"pdus": 5}]
+        for content in others:
+            self.assertEqual(self.successResultOf(inbox.begin("1", content)), first)
+        self.assertEqual(len(inbox.transactions), 1)
+
+    def test_same_id_of_another_origin(self) -> None:
+        """Each origin has IDs of its own."""
+        inbox = Inbox()
+        self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
+        reply = self.successResultOf(inbox.begin("1", {"pdus": []}, OTHERS))
+        self.assertEqual(reply, b'{"pdus":{}}')
+        self.assertEqual(len(inbox.transactions), 2)
+
+    def test_after_a_restart(self) -> None:
+        """What was replied is known to the next process too."""
+        inbox = Inbox()
+        first = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
+        inbox.receiver = Receiver(inbox.store, KnownKeys(), inbox.clock)
+        again = self.successResultOf(inbox.begin("1", {"pdus": []}))
+        self.assertEqual(again, first)
+
+    def test_recorded_by_another_process_meanwhile(self) -> None:
+        """Where two processes share a store, both give the reply that is in it."""
+        database = MemoryDatabase()
+        slow, fast = Inbox(SlowKeys(THEM), database), Inbox(None, database)
+        late = slow.begin("1", {"pdus": [message()]})
+        first = self.successResultOf(fast.begin("1", {"pdus": []}))
+        assert isinstance(slow.keyring, SlowKeys)
+        slow.keyring.waiting[0].callback(None)
+        self.assertEqual(self.successResultOf(late), first)
+        self.assertEqual(len(fast.transactions), 1)
+
+
+class TurnTests(SynchronousTestCase):
+    """One transaction of an origin at a time."""
+
+    def setUp(self) -> None:
+        """Make a receiver whose work can be held up."""
+        self.keys = SlowKeys(THEM, OTHERS)
+        self.inbox = Inbox(self.keys)
+
+    def _begin(self, txn_id: str, peer: Peer = THEM) -> Deferred[bytes]:
+        return self.inbox.begin(txn_id, {"pdus": [message(peer=peer)]}, peer)
+
+    def test_one_at_a_time(self) -> None:
+        """The next transaction of an origin is begun when the first one is done."""
+        begun = [self._begin(txn_id) for txn_id in ("1", "2", "3")]
+        for number, each in enumerate(begun):
+            self.assertNoResult(each)
+            self.assertEqual(len(self.keys.waiting), number + 1)
+            self.keys.waiting[number].callback(None)
+            self.successResultOf(each)
+        recorded = [each["txn_id"] for each in self.inbox.transactions]
+        self.assertEqual(recorded, ["1", "2", "3"])
+
+    def test_repeated_while_it_is_worked_on(self) -> None:
+        """A repetition that comes too early waits, and gets the same reply."""
+        first, again = self._begin("1"), self._begin("1")
+        self.assertNoResult(again)
+        self.keys.waiting[0].callback(None)
+        self.assertEqual(self.successResultOf(again), self.successResultOf(first))
+        self.assertEqual(len(self.keys.waiting), 1)
+        self.assertEqual(len(self.inbox.transactions), 1)
+
+    def test_origins_are_independent(self) -> None:
+        """No origin waits for another one."""
+        first, other = self._begin("1"), self._begin("1", OTHERS)
+        self.keys.waiting[1].callback(None)
+        self.successResultOf(other)
+        self.assertNoResult(first)
+        self.keys.waiting[0].callback(None)
+        self.successResultOf(first)
+
+    def test_waits_half_a_minute(self) -> None:
+        """A transaction whose turn does not come is refused for now."""
+        first, second = self._begin("1"), self._begin("2")
+        self.inbox.clock.advance(29.9)
+        self.assertNoResult(second)
+        self.inbox.clock.advance(0.1)
+        problem = self.failureResultOf(second, LimitExceeded).value
+        self.assertEqual((problem.status, problem.errcode), (429, "M_LIMIT_EXCEEDED"))
+        self.keys.waiting[0].callback(None)
+        self.successResultOf(first)
+        recorded = [each["txn_id"] for each in self.inbox.transactions]
+        self.assertEqual(recorded, ["1"])
+
+    def test_work_itself_has_no_limit(self) -> None:
+        """Whose turn it is keeps it."""
+        first = self._begin("1")
+        self.inbox.clock.advance(3600)
+        self.keys.waiting[0].callback(None)
+        self.successResultOf(first)
+
+    def test_after_a_refusal(self) -> None:
+        """A transaction that was refused for now is taken later."""
+        first, second = self._begin("1"), self._begin("2")
+        self.inbox.clock.advance(30)
+        self.failureResultOf(second, LimitExceeded)
+        self.keys.waiting[0].callback(None)
+        self.successResultOf(first)
+        again = self._begin("2")
+        self.keys.waiting[1].callback(None)
+        self.successResultOf(again)
+
+    def test_nothing_piles_up(self) -> None:
+        """Of an origin that was served, or refused, nothing is kept in memory."""
+        begun = [self._begin(txn_id) for txn_id in ("1", "1", "1", "2")]
+        begun.append(self._begin("1", OTHERS))
+        self.inbox.clock.advance(30)
+        for waiting in self.keys.waiting:
+            waiting.callback(None)
+        self.assertTrue(all(each.called for each in begun))
+        for each in begun:
+            each.addErrback(lambda _: None)
+        self.assertEqual(self.inbox.receiver._locks, {})
+        self.assertEqual(self.inbox.clock.getDelayedCalls(), [])
+
+    def test_waiting_ones_that_end_at_once(self) -> None:
+        """Those that waited for the same reply all get it, and leave nothing."""
+        begun = [self._begin("1") for _ in range(4)]
+        self.keys.waiting[0].callback(None)
+        replies = {self.successResultOf(each) for each in begun}
+        self.assertEqual(len(replies), 1)
+        self.assertEqual(self.inbox.receiver._locks, {})
+
+    def test_turn_ends_with_an_error(self) -> None:
+        """A transaction that is refused for its form blocks nobody."""
+        contents: list[Json] = [{}, {"pdus": [5]}]
+        for content in contents:
+            self.failureResultOf(self.inbox.begin("1", content), BadJson)
+        self.assertEqual(self.inbox.receiver._locks, {})
+        self.successResultOf(self.inbox.begin("1", {"pdus": []}))
+
+
+class StoreTests(SynchronousTestCase):
+    """A store that fails."""
+
+    def test_full_store(self) -> None:
+        """What could not be recorded is not replied, and is new the next time."""
+        database = FailingDatabase()
+        inbox = Inbox(database=database)
+        content: Json = {"pdus": [create("6")], "edus": [EDU]}
+        database.is_full = True
+        self.failureResultOf(inbox.begin("1", content), StoreUnavailable)
+        self.assertEqual(inbox.transactions, [])
+        database.is_full = False
+        self.successResultOf(inbox.begin("1", content))
+        self.assertEqual(len(inbox.transactions), 1)
+
+    def test_failure_within_the_commit(self) -> None:
+        """A transaction is recorded whole or not at all."""
+        database = MemoryDatabase()
+        inbox = Inbox(database=database)
+        database.connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON rooms"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        begun = inbox.begin("1", {"pdus": [message(), create("6")]})
+        self.failureResultOf(begun, sqlite3.IntegrityError)
+        self.assertEqual(inbox.transactions, [])
+
+
+IDS: list[tuple[str, bool]] = [
+    ("", False),
+    ("x", True),
+    ("x" * 255, True),
+    ("x" * 256, False),
+    ("a/b c%2F\u00e4\0", True),
+]
+
+
+@pytest.mark.parametrize(("txn_id", "is_good"), IDS)
+def test_transaction_ids(txn_id: str, is_good: bool) -> None:  # noqa: FBT001 - a row
+    """A transaction's ID is any text of up to 255 characters."""
+    inbox = Inbox()
+    if is_good:
+        inbox.take(txn_id)
+        assert [each["txn_id"] for each in inbox.transactions] == [txn_id]
+    else:
+        with pytest.raises(InvalidParam):
+            inbox.take(txn_id)
+        assert inbox.transactions == []
+
+
+TOO_MUCH: list[tuple[str, Json]] = [
+    ("51 PDUs", {"pdus": [message()] * 51}),
+    ("101 EDUs", {"pdus": [], "edus": [EDU] * 101}),
+    ("an EDU without a type", {"pdus": [message()], "edus": [{"content": {}}]}),
+    ("an EDU that is none", {"pdus": [message()], "edus": [5]}),
+    ("no `pdus`", {"edus": [EDU]}),
+]
+
+
+@pytest.mark.parametrize(
+    "content", [row[1] for row in TOO_MUCH], ids=[row[0] for row in TOO_MUCH]
+)
+def test_bad_transaction(content: Json) -> None:
+    """Of a transaction that is refused, nothing is recorded."""
+    inbox = Inbox()
+    with pytest.raises(BadJson):
+        result_of(inbox.receiver.receive(origin(), "1", content))
+    assert inbox.transactions == []
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(st.text(max_size=5), children, max_size=3)
+    ),
+    max_leaves=5,
+)
+PDUS: Sequence[Json] = [row[1] for row in VERDICTS + NAMELESS if "large" not in row[0]]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> Json:
+    """A PDU with members changed, taken away or put in."""
+    pdu = dict(draw(st.sampled_from(PDUS)))
+    for _ in range(draw(st.integers(1, 3))):
+        member = draw(st.sampled_from([*sorted(pdu), "redacts", "membership"]))
+        if draw(st.booleans()):
+            pdu[member] = draw(JSON)
+        else:
+            pdu.pop(member, None)
+    return pdu
+
+
+@settings(max_examples=200)
+@given(st.lists(mutated() | st.dictionaries(st.text(), JSON, max_size=3), max_size=5))
+def test_any_pdus_are_judged(pdus: list[Json]) -> None:
+    """Whatever is in the PDUs, each gets a verdict and the transaction a reply."""
+    inbox = Inbox()
+    reply = inbox.take("1", *[parse_object(encode(pdu)) for pdu in pdus])
+    assert len(inbox.pdus) == len(pdus)
+    named = {pdu["event_id"] for pdu in inbox.pdus} - {None}
+    assert as_object(reply["pdus"], "`pdus`").keys() == named
+
+
+@settings(max_examples=100)
+@given(st.dictionaries(st.sampled_from(["pdus", "edus", "origin", "ts"]), JSON))
+def test_any_body_is_read_or_refused(content: Json) -> None:
+    """Of whatever shape a transaction is, at worst it is a fault of its origin."""
+    inbox = Inbox()
+    try:
+        result_of(inbox.receiver.receive(origin(), "1", content))
+    except ProtocolError as problem:
+        assert 400 <= problem.status < 500
+        assert inbox.transactions == []
+    else:
+        assert len(inbox.transactions) == 1
