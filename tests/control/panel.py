@@ -1,0 +1,170 @@
+"""The control API of one server, put together in memory."""
+
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from homeserver.config import Sending
+from homeserver.control import api
+from homeserver.control.access import Guard
+from homeserver.control.inspection import describe_keys, describe_resolution
+from homeserver.control.peers import PeerBook
+from homeserver.control.sending import Submitter
+from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.sender import Sender
+from homeserver.outbound.verification import VerifiedPeer
+from homeserver.protocol.canonical import Json, encode, parse_object
+from homeserver.protocol.discovery import Resolution, Route
+from homeserver.protocol.names import ServerName
+from homeserver.storage.changes import Changes
+from homeserver.storage.database import Job, StoreUnavailable
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.received import ReceivedStore
+from tests.inbound.coroutines import result_of
+from tests.inbound.servers import US, identity
+from tests.inbound.wire import Answer, Connection, request, site
+from tests.memory import MemoryDatabase
+
+_T = TypeVar("_T")
+
+NOW = 1_800_000_000.0  # seconds since 1970
+
+TOKEN = "s3cret-token"
+HOST = "Host: 127.0.0.1:8008"
+AUTHORIZATION = f"Authorization: Bearer {TOKEN}"
+
+
+LEAF = b"leaf"  # stands for the certificate of every other server
+
+
+def link(server_name: ServerName) -> Link:
+    """A connection to another server."""
+    route = Route("192.0.2.9", 8448, server_name.name, server_name.host)
+    return Link(route, "192.0.2.9", VerifiedPeer(server_name, "certificate", LEAF))
+
+
+class Carrier(FederationClient):
+    """The way to other servers, which is as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[ServerName, str, Json]] = []
+        """Where, under which ID, and what."""
+
+        self.documents: dict[str, tuple[int, bytes]] = {}
+        """What GET of a target is answered with: status and body."""
+
+        self._arrivals: list[Deferred[Json]] = []
+
+    async def send_transaction(
+        self, destination: ServerName, txn_id: str, body: bytes
+    ) -> Delivery:
+        """Carry a transaction until it arrives or is lost."""
+        self.sent.append((destination, txn_id, parse_object(body)))
+        arrival: Deferred[Json] = Deferred()
+        self._arrivals.append(arrival)
+        return Delivery(await arrival, link(destination))
+
+    async def ask(
+        self, server_name: ServerName, target: str
+    ) -> tuple[int, bytes, Link]:
+        """Answer with what the test has put there."""
+        if target not in self.documents:
+            raise Unreachable(server_name, ["no route"])
+        status, body = self.documents[target]
+        return status, body, link(server_name)
+
+    def arrive(self, reply: Json) -> None:
+        """Let the first transaction on its way be answered with 200."""
+        self._arrivals.pop(0).callback(reply)
+
+    def lose(self, error: Exception) -> None:
+        """Let the first transaction on its way not arrive."""
+        self._arrivals.pop(0).errback(error)
+
+
+class KnownRoutes(Resolver):
+    """Discovery whose outcome the test knows."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Resolution | Exception] = {}
+
+    async def resolve(self, name: ServerName) -> Resolution:
+        """The outcome for `name`."""
+        outcome = self.outcomes[name.name]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+class FailingDatabase(MemoryDatabase):
+    """A store that can be full."""
+
+    is_full = False
+
+    async def write(self, job: Job[_T]) -> _T:
+        """Write, unless the store is full."""
+        if self.is_full:
+            raise StoreUnavailable("full")
+        return await super().write(job)
+
+
+class Panel:
+    """A site that is the control API, and what is behind it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.identity = identity()
+        self.database = FailingDatabase()
+        self.carrier = Carrier()
+        queue = OutboundQueue(self.database)
+        self.sender = Sender(US, queue, self.carrier, Sending(), self.clock, Random(1))
+        self.peers = PeerStore(self.database)
+        self.received = ReceivedStore(self.database, Changes(self.clock))
+        self.routes = KnownRoutes()
+        self.is_healthy = True
+        guard = Guard(TOKEN)
+        submitter = Submitter(lambda: self.identity, self.sender)
+        book = PeerBook(self.peers, queue, self.sender)
+        self.site = site(
+            api.build_tree(
+                self._is_healthy,
+                {
+                    "send": api.send_tree(guard, submitter, self.sender),
+                    "received": api.received_resource(guard, self.received),
+                    "peers": api.peer_tree(guard, book),
+                    "resolve": api.named_tree(
+                        guard, partial(describe_resolution, self.routes)
+                    ),
+                    "keys": api.named_tree(guard, partial(describe_keys, self.carrier)),
+                },
+            ),
+            clock=self.clock,
+        )
+
+    def start(self) -> None:
+        """Begin to send what is queued."""
+        result_of(self.sender.start())
+
+    def begin(
+        self, method: str, target: str, content: Json | None = None
+    ) -> Connection:
+        """Ask with the token; the connection on which the answer will come."""
+        connection = Connection(self.site)
+        body = None if content is None else encode(content)
+        connection.send(request(method, target, [HOST, AUTHORIZATION], body))
+        return connection
+
+    def ask(self, method: str, target: str, content: Json | None = None) -> Answer:
+        """Ask with the token; the answer, which is there at once."""
+        [answer] = self.begin(method, target, content).answers()
+        return answer
+
+    async def _is_healthy(self) -> bool:
+        return self.is_healthy

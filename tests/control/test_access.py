@@ -1,0 +1,179 @@
+"""Who may use the control API, and who may not."""
+
+from collections.abc import Sequence
+
+import pytest
+from twisted.web.server import Request
+
+from homeserver.control.access import Guard
+from homeserver.inbound.resource import JsonResource, Reply, json_reply
+from tests.control.panel import AUTHORIZATION, HOST, TOKEN, Panel
+from tests.inbound.wire import Answer, Connection, ask, request, site
+
+
+async def tell(_: Request) -> Reply:
+    """Tell what is behind the guard."""
+    return json_reply({"told": True})
+
+
+def guarded(*headers: str, method: str = "GET") -> Answer:
+    """The answer of a guarded resource."""
+    guard = Guard(TOKEN)
+    root = JsonResource({b"GET": guard(tell), b"POST": guard(tell)})
+    return ask(site(root), method, "/", headers)
+
+
+def test_token() -> None:
+    """Who has the token is let through."""
+    assert guarded(HOST, AUTHORIZATION).json == {"told": True}
+
+
+TOKENS: list[tuple[str, list[str], str]] = [
+    ("none", [], "M_MISSING_TOKEN"),
+    ("empty", ["Authorization:"], "M_UNKNOWN_TOKEN"),
+    ("another", ["Authorization: Bearer other"], "M_UNKNOWN_TOKEN"),
+    ("shorter", [AUTHORIZATION[:-1]], "M_UNKNOWN_TOKEN"),
+    ("longer", [AUTHORIZATION + "x"], "M_UNKNOWN_TOKEN"),
+    ("in other letters", [AUTHORIZATION.upper()], "M_UNKNOWN_TOKEN"),
+    ("without a scheme", [f"Authorization: {TOKEN}"], "M_UNKNOWN_TOKEN"),
+    ("of another scheme", [f"Authorization: Basic {TOKEN}"], "M_UNKNOWN_TOKEN"),
+    ("X-Matrix", ['Authorization: X-Matrix origin="a"'], "M_UNKNOWN_TOKEN"),
+    ("not ASCII", ["Authorization: Bearer \xff"], "M_UNKNOWN_TOKEN"),
+    ("twice", [AUTHORIZATION] * 2, "M_UNKNOWN_TOKEN"),
+    (
+        "beside another",
+        ["Authorization: Bearer other", AUTHORIZATION],
+        "M_UNKNOWN_TOKEN",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "errcode"), [row[1:] for row in TOKENS], ids=[row[0] for row in TOKENS]
+)
+def test_bad_token(headers: Sequence[str], errcode: str) -> None:
+    """Who has not the token is refused, and is not told what it is."""
+    answer = guarded(HOST, *headers)
+    assert answer.error == (401, errcode)
+    assert TOKEN.encode() not in answer.body
+
+
+def test_token_in_the_query_is_none() -> None:
+    """A token is taken from the header alone, as targets end up in logs."""
+    root = JsonResource({b"GET": Guard(TOKEN)(tell)})
+    answer = ask(site(root), "GET", f"/?access_token={TOKEN}", [HOST])
+    assert answer.error == (401, "M_MISSING_TOKEN")
+
+
+ORIGINS = ["https://evil.example", "http://127.0.0.1:8008", "http://localhost", "null"]
+
+
+@pytest.mark.parametrize("origin", [*ORIGINS, ""])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_origin(method: str, origin: str) -> None:
+    """A web page is refused, wherever it is from and whatever it knows."""
+    answer = guarded(HOST, AUTHORIZATION, f"Origin: {origin}", method=method)
+    assert answer.status == 403
+
+
+LOCAL = [
+    "127.0.0.1",
+    "127.0.0.1:8008",
+    "127.0.0.1:80",
+    "192.0.2.1:8008",
+    "[::1]",
+    "[::1]:8008",
+    "[2001:db8::1]:8008",
+    "localhost",
+    "localhost:8008",
+]
+
+
+@pytest.mark.parametrize("host", LOCAL)
+def test_local_host(host: str) -> None:
+    """An address is nobody's name, and `localhost` nobody else's."""
+    assert guarded(f"Host: {host}", AUTHORIZATION).status == 200
+
+
+FOREIGN = [
+    "",
+    "evil.example",
+    "evil.example:8008",
+    "us.example",
+    "localhost.evil.example",
+    "evil.localhost",
+    "localhost.",
+    "127.0.0.1.evil.example",
+    "127.0.0.1@evil.example",
+    "127.0.0.1:8008:8008",
+    "127.1",
+    "0x7f.1",
+    "::1",
+    "[::1",
+    "\xe4.example",
+]
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_foreign_host(host: str) -> None:
+    """A name that somebody else's DNS could turn to us is refused, token or not."""
+    assert guarded(f"Host: {host}", AUTHORIZATION).error == (403, "M_FORBIDDEN")
+    assert guarded(f"Host: {host}").error == (403, "M_FORBIDDEN")
+
+
+def test_one_of_two_hosts() -> None:
+    """A second `Host` makes no first one good."""
+    answer = guarded(HOST, "Host: evil.example", AUTHORIZATION)
+    assert answer.error == (403, "M_FORBIDDEN")
+
+
+def test_without_host() -> None:
+    """A client of HTTP/1.0 without a Host, which no browser is, needs the token."""
+    connection = Connection(site(JsonResource({b"GET": Guard(TOKEN)(tell)})))
+    connection.send(f"GET / HTTP/1.0\r\n{AUTHORIZATION}\r\n\r\n".encode())
+    assert [answer.status for answer in connection.answers()] == [200]
+
+
+ROUTES = [
+    ("POST", "/v1/send/them.example"),
+    ("GET", "/v1/send/them.example/1"),
+    ("GET", "/v1/received"),
+    ("GET", "/v1/resolve/them.example"),
+    ("GET", "/v1/keys/them.example"),
+    ("GET", "/v1/peers"),
+    ("GET", "/v1/peers/them.example"),
+    ("POST", "/v1/peers/them.example/retry"),
+    ("DELETE", "/v1/peers/them.example/pin"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_routes_are_guarded(method: str, path: str) -> None:
+    """Every route but `/health` wants the token."""
+    panel = Panel()
+    for headers, status in (
+        ([HOST], 401),
+        ([HOST, "Authorization: Bearer x"], 401),
+        ([HOST, AUTHORIZATION, "Origin: null"], 403),
+        (["Host: evil.example", AUTHORIZATION], 403),
+    ):
+        answer = ask(panel.site, method, path, headers, b'{"pdus":[]}')
+        assert answer.status == status
+    stored = panel.database.connection.execute("SELECT * FROM outbound_entries")
+    assert stored.fetchall() == []
+
+
+def test_health_needs_no_token() -> None:
+    """A monitor asks for `/health` without a token, but not a web page."""
+    panel = Panel()
+    assert ask(panel.site, "GET", "/health", [HOST]).status == 200
+    assert ask(panel.site, "GET", "/health", [HOST, "Origin: null"]).status == 403
+    assert ask(panel.site, "GET", "/health", ["Host: evil.example"]).status == 403
+
+
+def test_refused_request_is_not_read() -> None:
+    """A body that nobody may send is not even looked at."""
+    connection = Connection(Panel().site)
+    connection.send(request("POST", "/v1/send/them.example", [HOST], b"{"))
+    [answer] = connection.answers()
+    assert answer.error == (401, "M_MISSING_TOKEN")

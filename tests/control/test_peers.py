@@ -1,0 +1,128 @@
+"""What a person is shown of peers, and may change of them."""
+
+from homeserver.outbound.connector import Unreachable
+from homeserver.protocol.canonical import Json, encode_base64
+from tests.control.panel import NOW, Panel
+from tests.inbound.coroutines import result_of
+from tests.inbound.servers import OTHERS, THEM
+
+NOW_TS = int(NOW * 1000)
+THEIRS, SEND = "/v1/peers/them.example", "/v1/send/them.example"
+
+
+def verified(panel: Panel) -> Json:
+    """Let a peer have been verified; what is shown of it."""
+    pins = {THEM.key.key_id: THEM.key.verify_key}
+    result_of(
+        panel.peers.record_verified(
+            THEM.server_name, "key-document", "ab" * 32, pins, NOW_TS
+        )
+    )
+    return {
+        "server_name": "them.example",
+        "verified_by": "key-document",
+        "pinned_keys": {"ed25519:t_1": encode_base64(THEM.key.verify_key.key)},
+        "certificate_sha256": "ab" * 32,
+        "first_verified_ts": NOW_TS,
+        "last_verified_ts": NOW_TS,
+        "queued": 0,
+        "failures": 0,
+        "next_attempt_ts": None,
+        "last_error": None,
+    }
+
+
+def failed(panel: Panel) -> None:
+    """Let an attempt to deliver something have been in vain."""
+    panel.ask("POST", SEND, {})
+    panel.start()
+    panel.clock.advance(0)
+    panel.carrier.lose(Unreachable(THEM.server_name, ["no route"]))
+
+
+def test_nobody() -> None:
+    """Where nobody is known, nobody is listed."""
+    assert Panel().ask("GET", "/v1/peers").json == {"peers": []}
+
+
+def test_peer_that_was_verified() -> None:
+    """A peer is shown with how it was verified, and with its pin."""
+    panel = Panel()
+    peer = verified(panel)
+    assert panel.ask("GET", THEIRS).json == peer
+    assert panel.ask("GET", "/v1/peers").json == {"peers": [peer]}
+
+
+def test_peer_that_was_never_reached() -> None:
+    """A peer that is owed something is shown with what hinders it."""
+    panel = Panel()
+    panel.ask("POST", SEND, {})
+    failed(panel)
+    peer = panel.ask("GET", THEIRS).json
+    assert peer["verified_by"] is None
+    assert peer["pinned_keys"] == {}
+    assert (peer["queued"], peer["failures"]) == (2, 1)
+    assert "no route" in str(peer["last_error"])
+    assert isinstance(peer["next_attempt_ts"], int)
+    assert panel.ask("GET", "/v1/peers").json == {"peers": [peer]}
+
+
+def test_peers_are_listed_by_name() -> None:
+    """Peers that were verified and peers that are owed something are one list."""
+    panel = Panel()
+    panel.ask("POST", f"/v1/send/{OTHERS.server_name}", {})
+    panel.ask("POST", SEND, {})
+    verified(panel)
+    listed = panel.ask("GET", "/v1/peers").json["peers"]
+    assert isinstance(listed, list)
+    names = [peer["server_name"] for peer in listed]
+    assert names == ["others.example:8449", "them.example"]
+
+
+def test_unknown_peer() -> None:
+    """Of a peer that is not known, nothing is shown and nothing can be changed."""
+    panel = Panel()
+    for method, path in (
+        ("GET", THEIRS),
+        ("POST", f"{THEIRS}/retry"),
+        ("DELETE", f"{THEIRS}/pin"),
+    ):
+        assert panel.ask(method, path).error == (404, "M_NOT_FOUND")
+
+
+def test_forget() -> None:
+    """A pin is cleared once."""
+    panel = Panel()
+    verified(panel)
+    answer = panel.ask("DELETE", f"{THEIRS}/pin")
+    assert (answer.status, answer.json) == (200, {})
+    assert panel.ask("GET", THEIRS).status == 404
+    assert panel.ask("DELETE", f"{THEIRS}/pin").status == 404
+
+
+def test_forget_keeps_what_is_owed() -> None:
+    """What a peer is owed does not depend on its pin."""
+    panel = Panel()
+    verified(panel)
+    panel.ask("POST", SEND, {})
+    panel.ask("DELETE", f"{THEIRS}/pin")
+    peer = panel.ask("GET", THEIRS).json
+    assert (peer["verified_by"], peer["queued"]) == (None, 1)
+
+
+def test_retry() -> None:
+    """A back-off that is ended is followed by an attempt at once."""
+    panel = Panel()
+    failed(panel)
+    assert len(panel.carrier.sent) == 1
+    answer = panel.ask("POST", f"{THEIRS}/retry")
+    assert (answer.status, answer.json) == (200, {})
+    panel.clock.advance(0)
+    assert len(panel.carrier.sent) == 2
+
+
+def test_retry_of_a_peer_that_does_not_fail() -> None:
+    """There is nothing to end where nothing failed, and that is no error."""
+    panel = Panel()
+    verified(panel)
+    assert panel.ask("POST", f"{THEIRS}/retry").status == 200
