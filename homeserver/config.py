@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from homeserver.addresses import REFUSED_RANGES, AddressRange, SocketAddress
+from homeserver.protocol.canonical import MAX_INTEGER
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import ServerName, UserId, parse_key_id
 
@@ -34,7 +35,7 @@ class OldKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str
     key: str
-    expired_ts: Annotated[int, msgspec.Meta(ge=0)]
+    expired_ts: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
     def __post_init__(self) -> None:
         parse_key_id(self.id)
@@ -137,7 +138,9 @@ class Log(msgspec.Struct, frozen=True):
     format: Literal["text", "json"] = "text"
 
 
-class Profile(msgspec.Struct, frozen=True, omit_defaults=True):
+class Profile(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What `query/profile` answers of one user."""
 
     displayname: str | None = None
@@ -202,7 +205,7 @@ class _Reader:
         """The struct of `kind` in `table`, with defaults in place of mistakes."""
         values: dict[str, object] = {}
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
-        for key in table.keys() - fields.keys():
+        for key in sorted(table.keys() - fields.keys()):
             self._problems.append(
                 f"{where}{key}: there is no such key; known are "
                 f"{', '.join(sorted(fields))}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import signedjson.key
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -83,11 +84,14 @@ def load(path: Path, config: Config) -> Identity:
             old_keys.append(_parse_old_key(old))
         except ProtocolError as error:
             problems.append(f"signing.old_keys: {error}")
-    twice = {k.key_id for k in signing_keys} & {k.verify_key.key_id for k in old_keys}
-    problems += [f"signing.old_keys: {k} is a current key too" for k in sorted(twice)]
+    ids = [k.key_id for k in signing_keys] + [k.verify_key.key_id for k in old_keys]
+    problems += [
+        f"signing.old_keys: {key_id} is there twice, or is a current key too"
+        for key_id in sorted({key_id for key_id in ids if ids.count(key_id) > 1})
+    ]
     try:
         certificate = _load_certificate(config.tls.certificate, config.tls.private_key)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
         problems.append(f"tls: {error}")
     if certificate is None or problems:
         raise ConfigError(path, problems)

@@ -38,7 +38,9 @@ def _as_text(event: LogEvent) -> str:
     line = f"{formatTime(event['log_time'])} {event['log_level'].name} "
     line += _escape(formatEvent(event))
     failure = event.get("log_failure")
-    return line if failure is None else f"{line}\n{failure.getTraceback()}"
+    traceback = [] if failure is None else failure.getTraceback().splitlines()
+    # Indented, so that no line of an error's text passes for an event.
+    return "\n".join([line, *(f"  {_escape(below)}" for below in traceback)])
 
 
 def _as_json(event: LogEvent) -> str:
@@ -46,12 +48,12 @@ def _as_json(event: LogEvent) -> str:
     line = {
         "time": formatTime(event["log_time"]),
         "level": event["log_level"].name,
-        "message": formatEvent(event),
+        "message": _without_surrogates(formatEvent(event)),
         "from": event.get("log_namespace"),
     }
     failure = event.get("log_failure")
     if failure is not None:
-        line["traceback"] = failure.getTraceback()
+        line["traceback"] = _without_surrogates(failure.getTraceback())
     return msgspec.json.encode(line).decode("utf-8")
 
 
@@ -61,6 +63,11 @@ _FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": _as_text, "json": _as_
 def _escape(text: str) -> str:
     """`text` without control characters, which a terminal would obey."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _without_surrogates(text: str) -> str:
+    """`text` as far as JSON has it: lone surrogates are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @implementer(ILogObserver)
