@@ -10,12 +10,12 @@ which keys verify an event.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.identity import Identity
+from homeserver.outbound.cache import Cache
 from homeserver.outbound.client import FederationClient, Refused
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.errors import ProtocolError, Unauthorized, quote
@@ -30,15 +30,9 @@ from homeserver.storage.peers import PeerStore, StoredKey
 _FRESH_SECONDS = 10.0
 _FAILURE_SECONDS = 30.0
 
-_MAX_FETCHES = 10_000  # names remembered; a forger can make up any number of them
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetch:
-    """A fetch of a moment ago."""
-
-    fresh_until: float
-    failure: str | None
+# Whoever sends requests in many forged names makes us ask many servers.
+_MAX_FETCHES = 100  # at once; each may cost a connection
+_MAX_WAITING = 1000  # for one of those; each is an inbound request that waits too
 
 
 class Keyring:
@@ -55,8 +49,8 @@ class Keyring:
         self._peers = peers
         self._client = client
         self._clock = clock
-        self._fetching: dict[ServerName, list[Deferred[None]]] = {}
-        self._fetches: dict[ServerName, _Fetch] = {}
+        self._fetches: Cache[ServerName, str | None] = Cache(clock)
+        self._turns = DeferredSemaphore(_MAX_FETCHES)
 
     async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
         """The key that a request of `server_name` made now may be signed with.
@@ -99,6 +93,8 @@ class Keyring:
             until = key.valid_until_ts
             return until is not None and until >= origin_server_ts
 
+        if not key_ids:
+            return {}  # nobody is asked for keys that could verify nothing
         keys, _ = await self._keys(server_name, set(key_ids), is_usable)
         return {
             key_id: key.verify_key
@@ -122,41 +118,30 @@ class Keyring:
         keys = await self._peers.keys(server_name)
         if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
             return keys, None
-        await self._fetch_once(server_name)
-        fetch = self._fetches.get(server_name)
-        keys = await self._peers.keys(server_name)
-        return keys, None if fetch is None else fetch.failure
+        failure = await self._fetches.fetch(
+            server_name, lambda: self._fetch_in_turn(server_name)
+        )
+        return await self._peers.keys(server_name), failure
 
-    async def _fetch_once(self, server_name: ServerName) -> None:
-        """Fetch the keys of a server, unless that was done a moment ago."""
-        last = self._fetches.get(server_name)
-        if last is not None and last.fresh_until > self._clock.seconds():
-            return
-        if server_name in self._fetching:
-            waiter: Deferred[None] = Deferred()
-            self._fetching[server_name].append(waiter)
-            await waiter
-            return
-        self._fetching[server_name] = []
-        try:
-            failure = await self._fetch(server_name)
-            if len(self._fetches) >= _MAX_FETCHES:
-                self._fetches.clear()
-            seconds = _FRESH_SECONDS if failure is None else _FAILURE_SECONDS
-            self._fetches[server_name] = _Fetch(
-                self._clock.seconds() + seconds, failure
-            )
-        finally:
-            for waiter in self._fetching.pop(server_name):
-                waiter.callback(None)
+    async def _fetch_in_turn(self, server_name: ServerName) -> tuple[str | None, float]:
+        """Fetch the keys of a server, with few others at the same time.
+
+        Returns why it failed, if it did, and for how long there is no other try.
+        """
+        if len(self._turns.waiting) >= _MAX_WAITING:
+            return "too many keys are being fetched", 0.0
+        failure = await self._turns.run(
+            lambda: Deferred.fromCoroutine(self._fetch(server_name))
+        )
+        return failure, _FRESH_SECONDS if failure is None else _FAILURE_SECONDS
 
     async def _fetch(self, server_name: ServerName) -> str | None:
-        """Fetch and record; returns why that failed, if it did."""
+        """Fetch and record; returns why that failed, if it did, as peers may know."""
         begun_ts = self._now_ts()
         try:
             document = await self._client.fetch_keys_v2(server_name)
         except Unreachable as problem:
-            return str(problem)
+            return problem.told
         except (Refused, ProtocolError) as problem:
             no_v2 = str(problem)
         else:
@@ -171,7 +156,9 @@ class Keyring:
             return None  # its version 1 document was read to verify the connection
         try:
             document = await self._client.fetch_keys_v1(server_name)
-        except (Unreachable, Refused, ProtocolError) as problem:
+        except Unreachable as problem:
+            return f"{no_v2}; {problem.told}"
+        except (Refused, ProtocolError) as problem:
             return f"{no_v2}; {problem}"
         await self._peers.record_keys(document, self._now_ts())
         return None

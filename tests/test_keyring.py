@@ -20,7 +20,7 @@ from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import SigningKey, VerifyKey
 from homeserver.storage.database import StoreUnavailable
-from homeserver.storage.peers import PeerStore
+from homeserver.storage.peers import Peer, PeerStore
 from tests.certificates import issue_for
 from tests.memory import MemoryDatabase
 
@@ -117,7 +117,9 @@ class KeyringTests(SynchronousTestCase):
         now_ts = int(self.clock.seconds() * 1000)
         self.successResultOf(
             Deferred.fromCoroutine(
-                self.peers.record_verified(A, verified_by, "0a" * 32, {}, now_ts)
+                self.peers.record_verified(
+                    Peer(A, verified_by, "0a" * 32, {}, now_ts, now_ts), None, None
+                )
             )
         )
 
@@ -288,24 +290,35 @@ class KeyringTests(SynchronousTestCase):
         self.refusal(unknown)
         self.assertEqual(self.successResultOf(self.ask(K1)), key(K1))
 
-    def test_so_many_names_are_remembered(self) -> None:
-        """A forger who makes up names does not fill the memory."""
-        self.patch(keyring, "_MAX_FETCHES", 2)
-        names = [ServerName.parse(f"{number}.example") for number in range(5)]
-        for name in names:
-            asked = self.ask(server_name=name)
-            self.client.answer(document(K2, server_name=name))
-            self.refusal(asked)
-            self.assertLessEqual(len(self.keyring._fetches), 2)
-        self.refusal(self.ask(server_name=names[-1]))
-        self.assertEqual(len(self.client.asked), 5)
+    def test_few_servers_are_asked_at_once(self) -> None:
+        """A forger who makes up names makes us ask a hundred servers at a time."""
+        names = [ServerName.parse(f"{number}.example") for number in range(103)]
+        asked = [self.ask(server_name=name) for name in names]
+        self.assertEqual(len(self.client.asked), 100)
+        self.client.answer(UNREACHABLE)
+        self.refusal(asked[0])
+        self.assertEqual(len(self.client.asked), 101)
+
+    def test_few_wait_to_ask(self) -> None:
+        """Where a thousand wait already, the next one is told so at once."""
+        self.patch(keyring, "_MAX_WAITING", 1)
+        names = [ServerName.parse(f"{number}.example") for number in range(102)]
+        asked = [self.ask(server_name=name) for name in names]
+        self.assertNoResult(asked[100])
+        self.assertIn("too many keys are being fetched", self.refusal(asked[101]))
+
+    def test_an_unsigned_event_asks_nobody(self) -> None:
+        """Where no key could verify anything, none is fetched."""
+        keys = self.keyring.event_keys(A, frozenset(), 0, ROOM_VERSIONS["12"])
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(keys)), {})
+        self.assertEqual(self.client.asked, [])
 
     def test_an_error_of_ours_is_not_remembered(self) -> None:
-        """Where the store fails, who asked is told; who waited may ask again."""
+        """Where the store fails, all who asked are told, and may ask again."""
         first, second = self.ask(), self.ask()
         self.client.answer(StoreUnavailable("full"))
         self.failureResultOf(first, StoreUnavailable)
-        self.refusal(second)
+        self.failureResultOf(second, StoreUnavailable)
         third = self.ask()
         self.client.answer(document(K1))
         self.assertEqual(self.successResultOf(third), key(K1))

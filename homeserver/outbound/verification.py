@@ -11,7 +11,7 @@ Specification: Server-server API, "TLS" and "Response Authentication"; the Novem
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -30,8 +30,7 @@ from homeserver.outbound.tls import Handshake
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.keys import MAX_DOCUMENT_BYTES, KeyDocument, parse_v1
-from homeserver.protocol.names import KeyId, ServerName
-from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.names import ServerName
 from homeserver.storage.peers import Peer, PeerStore
 
 # For a document of a few hundred bytes over a connection that is already there.
@@ -94,21 +93,20 @@ class Verifier:
         known = await self._peers.peer(server_name)
         problems = []
         for method in self._methods:
+            document: KeyDocument | None = None
             try:
                 if method == "certificate":
-                    pins = _check_certificate(handshake, known)
+                    if handshake.problem is not None:
+                        raise NotVerified(handshake.problem)  # noqa: TRY301
                 else:
-                    pins = await self._check_key_document(
+                    document = await self._check_key_document(
                         known, server_name, route, certificate, connection
                     )
+                return await self._record(
+                    VerifiedPeer(server_name, method, certificate), known, document
+                )
             except NotVerified as problem:
                 problems.append(f"by {method}: {problem}")
-                continue
-            peer = VerifiedPeer(server_name, method, certificate)
-            await self._peers.record_verified(
-                server_name, method, peer.certificate_sha256, pins, self._now_ts()
-            )
-            return peer
         raise NotVerified("; ".join(problems))
 
     async def _check_key_document(
@@ -118,12 +116,8 @@ class Verifier:
         route: Route,
         certificate: bytes,
         connection: PeerConnection,
-    ) -> Mapping[KeyId, VerifyKey]:
-        """Check the document that the peer serves on this connection.
-
-        Returns the keys that are its pin from now on; they are recorded as its
-        signing keys as well, so that nobody has to fetch them again.
-        """
+    ) -> KeyDocument:
+        """Check the document that the peer serves on this connection."""
         if known is not None and known.verified_by == "certificate":
             raise NotVerified(
                 f"{server_name} was verified by its certificate before, so its key "
@@ -146,8 +140,32 @@ class Verifier:
                 "the peer ended the connection after its key document, so nothing "
                 "can be sent on the connection that was verified"
             )
-        await self._peers.record_keys(document, self._now_ts())
-        return document.verify_keys
+        return document
+
+    async def _record(
+        self, peer: VerifiedPeer, known: Peer | None, document: KeyDocument | None
+    ) -> VerifiedPeer:
+        """Record a peer that was verified, its pin, and the keys of its document.
+
+        The keys are for the keyring too: nobody has to fetch them again. The peer
+        had the time of a request to be verified in: meanwhile it may have become
+        known as somebody else.
+        """
+        now_ts = int(self._clock.seconds() * 1000)
+        pins = {} if known is None else known.pinned_keys
+        verified = Peer(
+            peer.server_name,
+            peer.verified_by,
+            peer.certificate_sha256,
+            pins if document is None else document.verify_keys,
+            first_verified_ts=now_ts,
+            last_verified_ts=now_ts,
+        )
+        if not await self._peers.record_verified(verified, known, document):
+            raise NotVerified(
+                f"{peer.server_name} was verified in another way at the same moment"
+            )
+        return peer
 
     async def _fetch(self, route: Route, connection: PeerConnection) -> bytes:
         try:
@@ -170,18 +188,6 @@ class Verifier:
         if status != 200:
             raise NotVerified(f"{KEY_DOCUMENT_PATH} answers with status {status}")
         return data
-
-    def _now_ts(self) -> int:
-        return int(self._clock.seconds() * 1000)
-
-
-def _check_certificate(
-    handshake: Handshake, known: Peer | None
-) -> Mapping[KeyId, VerifyKey]:
-    """Check what the handshake found; returns the pin, which it does not change."""
-    if handshake.problem is not None:
-        raise NotVerified(handshake.problem)
-    return {} if known is None else known.pinned_keys
 
 
 def _check_pins(known: Peer, document: KeyDocument) -> None:

@@ -1,8 +1,8 @@
 """Other servers: how each was verified, the keys pinned to it, its signing keys.
 
-Rules of the room: a peer that was verified by its certificate stays one. A signing
-key is never forgotten, and a shorter validity never replaces a longer one: a document
-that is fetched later may have been made earlier.
+Rules of the room: a peer that was verified by its certificate stays one. Of one key
+ID, the key that was published last counts; of the same key, a shorter validity never
+replaces a longer one: a document that is fetched later may have been made earlier.
 """
 
 from collections.abc import Mapping, Sequence
@@ -87,10 +87,11 @@ class PeerStore:
     async def forget(self, server_name: ServerName) -> bool:
         """Forget how a peer was verified, and its pin; whether it was known.
 
-        Its signing keys stay: what it signed before, it signed.
+        Its signing keys verify no more requests until they are fetched again.
         """
 
         def job(cursor: Cursor) -> bool:
+            _expire_keys(cursor, server_name)
             row = cursor.execute(
                 "DELETE FROM peers WHERE server_name = ? RETURNING server_name",
                 (server_name.name,),
@@ -100,36 +101,37 @@ class PeerStore:
         return await self._database.write(job)
 
     async def record_verified(
-        self,
-        server_name: ServerName,
-        verified_by: str,
-        certificate_sha256: str,
-        pinned_keys: Mapping[KeyId, VerifyKey],
-        now_ts: int,
-    ) -> None:
-        """Record that a peer was verified now, and the keys that are its pin now."""
-        pins = encode({k: encode_base64(v.key) for k, v in pinned_keys.items()})
+        self, verified: Peer, known: Peer | None, document: KeyDocument | None
+    ) -> bool:
+        """Record that a peer was verified; whether that still holds.
 
-        def job(cursor: Cursor) -> None:
-            cursor.execute(
-                "INSERT INTO peers (server_name, verified_by, certificate_sha256,"
-                " pinned_keys, first_verified_ts, last_verified_ts)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server_name) DO UPDATE SET"
-                " verified_by = excluded.verified_by,"
-                " certificate_sha256 = excluded.certificate_sha256,"
-                " pinned_keys = excluded.pinned_keys,"
-                " last_verified_ts = excluded.last_verified_ts",
-                (
-                    server_name.name,
-                    verified_by,
-                    certificate_sha256,
-                    pins.decode("utf-8"),
-                    now_ts,
-                    now_ts,
-                ),
-            )
+        `known` is what was known of it when it was judged, `document` is what it was
+        judged by, None if it was by its certificate. It does not hold, and nothing is
+        recorded, if another connection has made it a peer by certificate meanwhile,
+        or pinned other keys to it. The keys of `document` are recorded with it.
+        """
+        name = verified.server_name
 
-        await self._database.write(job)
+        def job(cursor: Cursor) -> bool:
+            row = cursor.execute(
+                "SELECT verified_by, pinned_keys FROM peers WHERE server_name = ?",
+                (name.name,),
+            ).fetchone()
+            if document is not None and row is not None:
+                pins = _pins(row[1])
+                expected = {} if known is None else known.pinned_keys
+                if row[0] == "certificate":
+                    return False
+                if pins not in (expected, verified.pinned_keys):
+                    return False
+            if document is None and row is not None and row[0] != "certificate":
+                _expire_keys(cursor, name)
+            _record_peer(cursor, verified)
+            if document is not None:
+                _record_keys(cursor, document, verified.last_verified_ts)
+            return True
+
+        return await self._database.write(job)
 
     async def keys(self, server_name: ServerName) -> dict[KeyId, StoredKey]:
         """All keys that are known of that server."""
@@ -149,33 +151,70 @@ class PeerStore:
 
     async def record_keys(self, document: KeyDocument, now_ts: int) -> None:
         """Record the keys of a document that its server was proven to publish."""
-        name = document.server_name.name
-        until = valid_until(document, now_ts)
-        rows = [
-            (name, key_id, key.key, until, None)
-            for key_id, key in document.verify_keys.items()
-        ] + [
-            (name, key_id, old.verify_key.key, None, old.expired_ts)
-            for key_id, old in document.old_verify_keys.items()
-        ]
 
         def job(cursor: Cursor) -> None:
-            for row in rows:
-                cursor.execute(
-                    "INSERT INTO server_keys (server_name, key_id, key,"
-                    " valid_until_ts, expired_ts) VALUES (?, ?, ?, ?, ?)"
-                    " ON CONFLICT (server_name, key_id) DO UPDATE SET"
-                    " key = excluded.key, expired_ts = excluded.expired_ts,"
-                    " valid_until_ts = CASE"
-                    " WHEN excluded.valid_until_ts IS NULL THEN NULL"
-                    " WHEN server_keys.valid_until_ts > excluded.valid_until_ts"
-                    " AND server_keys.key = excluded.key"
-                    " THEN server_keys.valid_until_ts"
-                    " ELSE excluded.valid_until_ts END",
-                    row,
-                )
+            _record_keys(cursor, document, now_ts)
 
         await self._database.write(job)
+
+
+def _record_peer(cursor: Cursor, peer: Peer) -> None:
+    pins = encode({k: encode_base64(v.key) for k, v in peer.pinned_keys.items()})
+    cursor.execute(
+        "INSERT INTO peers (server_name, verified_by, certificate_sha256,"
+        " pinned_keys, first_verified_ts, last_verified_ts)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server_name) DO UPDATE SET"
+        " verified_by = excluded.verified_by,"
+        " certificate_sha256 = excluded.certificate_sha256,"
+        " pinned_keys = excluded.pinned_keys,"
+        " last_verified_ts = excluded.last_verified_ts",
+        (
+            peer.server_name.name,
+            peer.verified_by,
+            peer.certificate_sha256,
+            pins.decode("utf-8"),
+            peer.first_verified_ts,
+            peer.last_verified_ts,
+        ),
+    )
+
+
+def _record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
+    name = document.server_name.name
+    until = valid_until(document, now_ts)
+    rows = [
+        (name, key_id, key.key, until, None)
+        for key_id, key in document.verify_keys.items()
+    ] + [
+        (name, key_id, old.verify_key.key, None, old.expired_ts)
+        for key_id, old in document.old_verify_keys.items()
+    ]
+    for row in rows:
+        cursor.execute(
+            "INSERT INTO server_keys (server_name, key_id, key,"
+            " valid_until_ts, expired_ts) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (server_name, key_id) DO UPDATE SET"
+            " key = excluded.key, expired_ts = excluded.expired_ts,"
+            " valid_until_ts = CASE"
+            " WHEN excluded.valid_until_ts IS NULL THEN NULL"
+            " WHEN server_keys.valid_until_ts > excluded.valid_until_ts"
+            " AND server_keys.key = excluded.key"
+            " THEN server_keys.valid_until_ts"
+            " ELSE excluded.valid_until_ts END",
+            row,
+        )
+
+
+def _expire_keys(cursor: Cursor, server_name: ServerName) -> None:
+    """Let no stored key of a server verify requests any more; they are fetched anew.
+
+    They may have been somebody else's, who was believed too early.
+    """
+    cursor.execute(
+        "UPDATE server_keys SET valid_until_ts = 0"
+        " WHERE server_name = ? AND expired_ts IS NULL",
+        (server_name.name,),
+    )
 
 
 def _peer(server_name: ServerName, row: Sequence[Any]) -> Peer:

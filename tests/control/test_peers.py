@@ -2,6 +2,7 @@
 
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json, encode_base64
+from homeserver.storage.peers import Peer
 from tests.control.panel import NOW, Panel
 from tests.inbound.coroutines import result_of
 from tests.inbound.servers import OTHERS, THEM
@@ -15,7 +16,9 @@ def verified(panel: Panel) -> Json:
     pins = {THEM.key.key_id: THEM.key.verify_key}
     result_of(
         panel.peers.record_verified(
-            THEM.server_name, "key-document", "ab" * 32, pins, NOW_TS
+            Peer(THEM.server_name, "key-document", "ab" * 32, pins, NOW_TS, NOW_TS),
+            None,
+            None,
         )
     )
     return {

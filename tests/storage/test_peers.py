@@ -4,12 +4,20 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import pytest
+from nacl.signing import SigningKey as NaclSigningKey
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
+from homeserver.protocol.canonical import encode
+from homeserver.protocol.keys import (
+    MAX_VALIDITY_MS,
+    KeyDocument,
+    OldVerifyKey,
+    build_v1,
+    parse_v1,
+)
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
-from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.signing import SigningKey, VerifyKey
 from homeserver.storage.peers import Peer, PeerStore, StoredKey
 from tests.memory import MemoryDatabase
 
@@ -67,7 +75,8 @@ def verified(
     server_name: ServerName = A,
 ) -> None:
     """Record that a peer was verified."""
-    result_of(store.record_verified(server_name, verified_by, sha256, pins, now_ts))
+    peer = Peer(server_name, verified_by, sha256, pins, now_ts, now_ts)
+    assert result_of(store.record_verified(peer, None, None))
 
 
 def keys_of(store: PeerStore, server_name: ServerName = A) -> dict[KeyId, StoredKey]:
@@ -134,7 +143,7 @@ def test_peers_are_listed_by_name(store: PeerStore) -> None:
 
 
 def test_forget(store: PeerStore) -> None:
-    """A peer that is forgotten was never verified; its keys and others stay."""
+    """A peer that is forgotten was never verified; others stay."""
     verified(store, "certificate", "0a" * 32, {}, NOW)
     verified(store, "certificate", "0b" * 32, {}, NOW, B)
     result_of(store.record_keys(AT_ONCE, NOW))
@@ -142,7 +151,7 @@ def test_forget(store: PeerStore) -> None:
     assert not result_of(store.forget(A))
     assert result_of(store.peer(A)) is None
     assert result_of(store.peer(B)) is not None
-    assert keys_of(store)[K1] == StoredKey(key(K1), NOW, None)
+    assert keys_of(store)[K1] == StoredKey(key(K1), 0, None)
     verified(store, "key-document", "0c" * 32, {}, NOW + 1)
     assert result_of(store.peer(A)) == Peer(
         A, "key-document", "0c" * 32, {}, NOW + 1, NOW + 1
@@ -257,3 +266,82 @@ def test_keys_need_no_peer(store: PeerStore) -> None:
     verified(store, "key-document", "0a" * 32, {K2: key(K2)}, NOW, B)
     assert result_of(store.peer(A)) is None
     assert keys_of(store, B) == {}
+
+
+NOW_TS = 1_800_000_000_000
+
+
+def document_of(*keys: SigningKey) -> KeyDocument:
+    """A version 1 document that lists some keys."""
+    data = encode(build_v1(A, b"DER", keys))
+    return parse_v1(data, A)
+
+
+FIRST, SECOND = (
+    SigningKey(KeyId(f"ed25519:s_{n}"), NaclSigningKey(bytes([n]) * 32)) for n in (1, 2)
+)
+
+
+def by_document(*keys: SigningKey) -> Peer:
+    """A peer that is verified by a document that lists some keys."""
+    pins = {key.key_id: key.verify_key for key in keys}
+    return Peer(A, "key-document", "aa", pins, NOW_TS, NOW_TS)
+
+
+def test_a_document_is_recorded_with_its_keys(store: PeerStore) -> None:
+    """The keys of the document that verified a peer are there with the peer."""
+    assert result_of(
+        store.record_verified(by_document(FIRST), None, document_of(FIRST))
+    )
+    assert set(keys_of(store)) == {FIRST.key_id}
+
+
+def test_two_first_uses_with_the_same_keys_hold(store: PeerStore) -> None:
+    """Two connections that see the same document at the same time both hold."""
+    for _ in range(2):
+        assert result_of(
+            store.record_verified(by_document(FIRST), None, document_of(FIRST))
+        )
+
+
+def test_of_two_first_uses_one_holds(store: PeerStore) -> None:
+    """Of two connections that see different keys at the same time, the first holds."""
+    result_of(store.record_verified(by_document(FIRST), None, document_of(FIRST)))
+    assert not result_of(
+        store.record_verified(by_document(SECOND), None, document_of(SECOND))
+    )
+    peer = result_of(store.peer(A))
+    assert peer is not None
+    assert set(peer.pinned_keys) == set(keys_of(store)) == {FIRST.key_id}
+
+
+def test_a_certificate_meanwhile_is_not_overruled(store: PeerStore) -> None:
+    """Who became known by certificate meanwhile is not made a peer by document."""
+    certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
+    assert result_of(store.record_verified(certified, None, None))
+    assert not result_of(
+        store.record_verified(by_document(FIRST), None, document_of(FIRST))
+    )
+    assert keys_of(store) == {}
+
+
+def test_a_rotation_moves_the_pin(store: PeerStore) -> None:
+    """Who knew the pin may replace it."""
+    result_of(store.record_verified(by_document(FIRST), None, document_of(FIRST)))
+    assert result_of(
+        store.record_verified(
+            by_document(SECOND), by_document(FIRST), document_of(SECOND)
+        )
+    )
+
+
+@pytest.mark.parametrize("how", ["forgotten", "certified"])
+def test_keys_of_who_was_believed_too_early_expire(how: str, store: PeerStore) -> None:
+    """Forgetting a pin, or a certificate in its place, ends the keys that came so."""
+    result_of(store.record_verified(by_document(FIRST), None, document_of(FIRST)))
+    if how == "forgotten":
+        assert result_of(store.forget(A))
+    else:
+        certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
+        assert result_of(store.record_verified(certified, None, None))
+    assert keys_of(store)[FIRST.key_id].valid_until_ts == 0
