@@ -8,6 +8,7 @@ verified connections only, each under the name that it was verified for.
 Specification: Server-server API, "Resolving server names" and "Authentication".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 from weakref import WeakKeyDictionary
@@ -101,12 +102,14 @@ class FederationAgent:
         target: bytes,
         headers: Headers | None = None,
         body: IBodyProducer | None = None,
+        connected: Callable[[Link], object] = lambda _: None,
     ) -> Exchange:
         """Send one request to `name` and wait for the head of its response.
 
-        Raises `Unreachable` if no request was sent, and Twisted's errors
-        (`RequestNotSent`, `RequestTransmissionFailed`, `ResponseFailed`) if the
-        connection failed under it.
+        `connected` is told the connection before the request is sent. Raises
+        `Unreachable` if none was sent, and Twisted's errors (`RequestNotSent`,
+        `RequestTransmissionFailed`, `ResponseFailed`) if the connection failed
+        under it.
         """
         try:
             resolution = await self._resolver.resolve(name)
@@ -123,6 +126,7 @@ class FederationAgent:
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
         link = self._links[protocol]
+        connected(link)
         response = await protocol.request(
             Request(method, target, headers, body, persistent=True)
         )

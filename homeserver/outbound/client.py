@@ -171,6 +171,7 @@ class FederationClient:
         body: bytes | None,
     ) -> tuple[int, bytes, Link]:
         """One request: the status, the body and the connection of its response."""
+        links: list[Link] = []
 
         async def call() -> tuple[int, bytes, Link]:
             exchange = await self._agent.exchange(
@@ -179,6 +180,7 @@ class FederationClient:
                 target.encode("ascii"),
                 headers,
                 None if body is None else _Body(body),
+                links.append,
             )
             data = await read_body(exchange.response, limit)
             return exchange.response.code, data, exchange.link
@@ -188,8 +190,9 @@ class FederationClient:
                 _REQUEST_SECONDS, self._clock
             )
         except _TRANSPORT_ERRORS as problem:
+            way = "".join(f"{link.route}: {link.address}: " for link in links)
             raise Unreachable(
-                destination, [f"{method} {target}: {describe(problem)}"]
+                destination, [f"{way}{method} {target}: {describe(problem)}"]
             ) from None
 
 

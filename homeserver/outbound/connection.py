@@ -2,7 +2,7 @@
 
 Rules of the room: until `hand_over`, nothing but `GET /_matrix/key/v1` can be sent on
 the connection, because nobody else has it. A response never takes more than its limit
-of memory, headers included. A connection that we end does end, whatever the peer does.
+of memory, headers included.
 """
 
 from typing import cast
@@ -10,19 +10,13 @@ from typing import cast
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IHandshakeListener,
-    IOpenSSLClientConnectionCreator,
     IProtocol,
     IReactorTime,
     ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.tls import (
-    BufferingTLSTransport,
-    TLSMemoryBIOFactory,
-    TLSMemoryBIOProtocol,
-)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import ResponseFailed
@@ -40,10 +34,6 @@ KEY_DOCUMENT_PATH = "/_matrix/key/v1"
 # A reply to a transaction has 50 errors of a few hundred bytes; a key document is
 # smaller. Twisted bounds a header line, but not how many there are.
 MAX_RESPONSE_BYTES = 1024 * 1024
-
-# How long a peer may take to end a connection that we have ended; an honest one takes a
-# round trip.
-_CLOSING_SECONDS = 10.0
 
 
 class ResponseTooLarge(Exception):
@@ -147,56 +137,6 @@ class PeerConnection(Protocol):
         http, self._http = self._http, None
         if http is not None:
             http.connectionLost(reason)
-
-
-class PeerTls(BufferingTLSTransport):
-    """TLS that no peer can hold open.
-
-    Twisted alone waits for the peer's side of the end, as long as that may take.
-    """
-
-    factory: "PeerTlsFactory"
-
-    _aborting: IDelayedCall | None = None
-
-    def loseConnection(self) -> None:
-        """End the connection, and wait a while for the peer to do so."""
-        if self.connected and self._aborting is None:
-            self._aborting = self.factory.clock.callLater(
-                _CLOSING_SECONDS, self.abortConnection
-            )
-        super().loseConnection()
-
-    def stopProducing(self) -> None:
-        """End the connection at once: who read a response has had enough of it."""
-        TLSMemoryBIOProtocol.abortConnection(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it."""
-        if self._aborting is not None and self._aborting.active():
-            self._aborting.cancel()
-        super().connectionLost(reason)
-
-
-class PeerTlsFactory(TLSMemoryBIOFactory):
-    """Makes the connections of one attempt to reach a peer."""
-
-    protocol = PeerTls
-
-    def __init__(
-        self, handshake: IOpenSSLClientConnectionCreator, clock: IReactorTime
-    ) -> None:
-        super().__init__(
-            handshake, isClient=True, wrappedFactory=_PeerFactory(), clock=clock
-        )
-        self.clock = clock
-
-
-class _PeerFactory(Factory):
-    """Makes the protocol that runs inside TLS."""
-
-    noisy = False
-    protocol = PeerConnection
 
 
 async def _ask(http: HTTP11ClientProtocol, request: Request) -> IResponse:

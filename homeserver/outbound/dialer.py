@@ -151,10 +151,18 @@ class _Tls(BufferingTLSTransport):
     def loseConnection(self) -> None:
         """End the connection; cut it off if the peer has not done so in time."""
         super().loseConnection()
-        if self._aborting is None:
+        # A pool ends what is lost already, too.
+        if self.connected and self._aborting is None:
             self._aborting = self.factory.reactor.callLater(
                 _CLOSING_SECONDS, self.abortConnection
             )
+
+    def stopProducing(self) -> None:
+        """Cut the connection off: who read a response has had enough of it.
+
+        The TCP connection's own `stopProducing` waits until the peer has read all.
+        """
+        TLSMemoryBIOProtocol.abortConnection(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """As Twisted tells it: the connection is gone."""

@@ -11,6 +11,7 @@ Specification: Server-server API, "Transactions".
 from collections.abc import Sequence
 from random import Random
 
+from twisted.internet import task
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -22,6 +23,7 @@ from homeserver.protocol.canonical import Json, as_object, encode
 from homeserver.protocol.errors import TooLarge
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import (
+    ENVELOPE_BYTES,
     MAX_EDUS,
     MAX_PDUS,
     MAX_TRANSACTION_BYTES,
@@ -62,6 +64,7 @@ class Sender:
         self._working: dict[ServerName, Deferred[None]] = {}
         self._waiting: dict[ServerName, IDelayedCall] = {}
         self._in_flight: dict[ServerName, str] = {}
+        self._to_retry: set[ServerName] = set()
 
     async def start(self) -> None:
         """Take up what is owed since before; raises `StoreUnavailable`."""
@@ -88,7 +91,7 @@ class Sender:
 
         Raises `TooLarge` for more than that, and `StoreUnavailable`.
         """
-        length = len(encode([*pdus, *edus]))
+        length = len(encode([*pdus, *edus])) + ENVELOPE_BYTES
         if (
             len(pdus) > MAX_PDUS
             or len(edus) > MAX_EDUS
@@ -128,6 +131,8 @@ class Sender:
     async def retry(self, destination: ServerName) -> None:
         """End a back-off: try again now; raises `StoreUnavailable`."""
         await self._queue.end_back_off(destination)
+        if destination in self._working:
+            self._to_retry.add(destination)
         waiting = self._waiting.pop(destination, None)
         if waiting is not None:
             waiting.cancel()
@@ -148,9 +153,14 @@ class Sender:
         """Send what `destination` is owed until nothing is, or until it fails."""
         seconds: float | None = None
         # Give way once, so that `_working` knows of this before it can end.
-        await self._pause(0)
+        await task.deferLater(self._clock, 0)
         try:
             seconds = await self._slots.run(self._drain, destination)
+            if destination in self._to_retry:
+                # It was asked for while the last attempt was ending.
+                self._to_retry.discard(destination)
+                await self._queue.end_back_off(destination)
+                seconds = 0.0
         except StoreUnavailable as problem:
             self._log.error(
                 "{destination}: {problem}", destination=destination, problem=problem
@@ -158,6 +168,7 @@ class Sender:
             seconds = _STORE_RETRY_SECONDS
         finally:
             self._in_flight.pop(destination, None)
+            self._to_retry.discard(destination)
             del self._working[destination]
         if seconds is not None and self._is_running:
             self._waiting[destination] = self._clock.callLater(
@@ -175,7 +186,8 @@ class Sender:
             if back_off is not None:
                 seconds = back_off.next_attempt_ts / 1000 - self._clock.seconds()
                 if seconds > 0:
-                    return seconds
+                    # Not longer than ever, should the clock have been set back.
+                    return min(seconds, self._config.max_retry_seconds)
             owed = await self._queue.next_transaction(
                 destination, self._now_ts(), self._build
             )
@@ -188,6 +200,13 @@ class Sender:
                 )
             except (Unreachable, Refused) as problem:
                 return await self._record_failure(owed, str(problem), back_off)
+            except StoreUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - ours to mend; a queue never stops
+                self._log.failure("an error of ours, sending to {to}", to=destination)
+                return await self._record_failure(
+                    owed, "an error of this server; its log has more", back_off
+                )
             finally:
                 self._in_flight.pop(destination, None)
             await self._record_delivery(owed, delivery)
@@ -197,13 +216,11 @@ class Sender:
         self, owed: OwedTransaction, why: str, before: BackOff | None
     ) -> float:
         failures = 1 if before is None else before.failures + 1
-        # The exponent is bounded so that the power stays a number.
-        seconds = min(
-            self._config.first_retry_seconds * 2.0 ** min(failures - 1, 60),
-            self._config.max_retry_seconds,
-        )
-        # Jitter, so that many who fail together do not return together.
+        # The exponent is bounded so that the power stays a number. Jitter, so that
+        # many who fail together do not return together.
+        seconds = self._config.first_retry_seconds * 2.0 ** min(failures - 1, 60)
         seconds *= self._random.uniform(0.8, 1.2)
+        seconds = min(seconds, self._config.max_retry_seconds)
         self._log.warn(
             "{txn_id} to {destination} not delivered, again in {seconds} s: {why}",
             txn_id=owed.txn_id,
@@ -247,11 +264,6 @@ class Sender:
     def _wake_again(self, destination: ServerName) -> None:
         del self._waiting[destination]
         self._wake(destination)
-
-    def _pause(self, seconds: float) -> Deferred[None]:
-        pause: Deferred[None] = Deferred()
-        self._clock.callLater(seconds, pause.callback, None)
-        return pause
 
     def _now_ts(self) -> int:
         return int(self._clock.seconds() * 1000)

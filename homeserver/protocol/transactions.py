@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from homeserver.protocol.canonical import (
     Json,
-    as_integer,
     as_list,
     as_object,
     as_text,
@@ -27,6 +26,8 @@ MAX_EDUS = 100  # the same
 # What the most used receiver takes: two hundred events of the largest size.
 MAX_TRANSACTION_BYTES = 200 * 65536
 
+ENVELOPE_BYTES = 1024  # more than what stands around the PDUs and EDUs
+
 MAX_TXN_ID_LENGTH = 255  # the specification names no limit; this one is of IDs
 
 
@@ -37,12 +38,6 @@ class Transaction:
     pdus: Sequence[Json]
     edus: Sequence[Json]
     """Each has the members `edu_type` (a string) and `content` (an object)."""
-
-    origin: str | None
-    """Who the body says it is from; not proof of anything."""
-
-    origin_server_ts: int | None
-    """When it was made, in milliseconds since 1970; 2014's drafts called it `ts`."""
 
     @classmethod
     def parse(cls, content: Json) -> "Transaction":
@@ -57,13 +52,9 @@ class Transaction:
                 f"the transaction has {len(pdus)} PDUs and {len(edus)} EDUs; "
                 f"{MAX_PDUS} and {MAX_EDUS} are allowed"
             )
-        origin = content.get("origin")
-        sent = content.get("origin_server_ts", content.get("ts"))
         return cls(
             [as_object(p, f"PDU {index}") for index, p in enumerate(pdus)],
             [parse_edu(e, f"EDU {index}") for index, e in enumerate(edus)],
-            None if origin is None else as_text(origin, "`origin`"),
-            None if sent is None else as_integer(sent, "`origin_server_ts`"),
         )
 
 
@@ -128,7 +119,7 @@ def cut(queue: Iterable[Size]) -> int:
     entry keeps the limits.
     """
     count = pdus = edus = 0
-    length = 1024  # the envelope around them
+    length = ENVELOPE_BYTES
     for size in queue:
         pdus += size.pdus
         edus += size.edus

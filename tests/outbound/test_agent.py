@@ -1,6 +1,6 @@
 """Requests go to names, over connections that were verified for those names."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseFailed
 from twisted.web.error import SchemeNotSupported
@@ -12,7 +12,7 @@ from homeserver import __version__
 from homeserver.identity import Identity
 from homeserver.outbound.agent import Exchange
 from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.connection import read_body
+from homeserver.outbound.connection import ResponseTooLarge, read_body
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
@@ -304,7 +304,7 @@ class EndTests(AgentTestCase):
         """See that a connection is over although the peer does nothing for it."""
         self.assertFalse(wire.tcp.disconnecting)
         self.net.clock.advance(15)
-        self.assertTrue(wire.tcp.disconnecting)
+        self.assertTrue(wire.tcp.is_aborted)
 
     def test_after_the_last_answer(self) -> None:
         """A peer that wants to end a connection and does not is not waited for."""
@@ -343,8 +343,8 @@ class EndTests(AgentTestCase):
         wire = self.net.accept(GOOD)
         wire.whisper(ok(b"x" * 2000)[:1500])
         read = read_body(self.successResultOf(asked).response, 1000)
-        self.failureResultOf(read)
-        self.assertTrue(wire.tcp.disconnecting)
+        self.failureResultOf(read, ResponseTooLarge)
+        self.assertTrue(wire.tcp.is_aborted)
 
     def test_ended_twice(self) -> None:
         """Ending a connection again does not give the peer more time."""
@@ -355,6 +355,22 @@ class EndTests(AgentTestCase):
         self.net.clock.advance(5)
         self.assertTrue(wire.tcp.disconnecting)
         self.successResultOf(closing)
+
+    def test_body_that_does_not_end(self) -> None:
+        """A connection whose body nobody waits for any more is over at once."""
+        asked = self.ask()
+        wire = self.net.accept(GOOD)
+        wire.whisper(ok(b"{}")[:-1])
+        read = read_body(self.successResultOf(asked).response, 1000)
+        read.cancel()
+        self.failureResultOf(read, CancelledError)
+        self.assertTrue(wire.tcp.is_aborted)
+
+    def test_peer_that_was_faster(self) -> None:
+        """Where the peer has ended an idle connection, there is nothing to end."""
+        self.answered().hang_up()
+        self.net.clock.pump([5.0] * 12)
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
 
     def test_polite_peer(self) -> None:
         """A peer that ends its side as well leaves nothing to be done."""

@@ -102,6 +102,7 @@ class Agent:
         target: bytes,
         headers: Headers | None = None,
         body: IBodyProducer | None = None,
+        connected: Callable[[Link], object] = lambda _: None,
     ) -> Exchange:
         """As `FederationAgent`."""
         sent = None if body is None else StringTransport()

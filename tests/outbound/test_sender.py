@@ -444,19 +444,26 @@ class RetryTests(SenderTestCase):
         self.successResultOf(start(self.sender.retry(BETA)))
         self.assertEqual(len(self.calls), 1)
 
-    def test_unexpected_exception_stops_one_queue(self) -> None:
-        """An exception that nobody foresaw is logged and stops no other destination.
-
-        The next entry for the destination makes it go on.
-        """
-        self.enqueue(ALPHA)
+    def test_unexpected_exception_stops_no_queue(self) -> None:
+        """An exception that nobody foresaw is logged, told, and tried again."""
+        entry = self.enqueue(ALPHA)
         self.calls[0].fail(ZeroDivisionError("a mistake"))
         [logged] = self.flushLoggedErrors(ZeroDivisionError)
         self.assertEqual(str(logged.value), "a mistake")
+        self.assertIn("an error of this server", str(self.state(entry, ALPHA)["error"]))
         self.enqueue(BETA)
         self.assertEqual(self.calls[1].destination, BETA)
-        self.enqueue(ALPHA)
+        self.clock.advance(FIRST_RETRY)
         self.assertEqual(self.calls[2].txn_id, self.calls[0].txn_id)
+
+    def test_retry_during_the_last_attempt_is_not_lost(self) -> None:
+        """What is asked for while an attempt fails is done right after it."""
+        self.enqueue()
+        self.successResultOf(start(self.sender.retry(ALPHA)))
+        self.calls[0].fail()
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(len(self.calls), 2)
 
 
 class LimitTests(SenderTestCase):
@@ -530,6 +537,7 @@ class LifetimeTests(SenderTestCase):
         self.successResultOf(start(self.sender.stop()))
         self.enqueue(BETA)
         self.assertEqual(len(self.calls), 1)
+        self.clock.advance(FIRST_RETRY)
         self.sender = self.make_sender()
         self.successResultOf(start(self.sender.start()))
         self.assertEqual(

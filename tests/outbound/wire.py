@@ -55,14 +55,24 @@ class Peer(Protocol):
         self.is_gone = True
 
 
+class Tcp(FakeTransport):
+    """Our end of a connection, below TLS."""
+
+    is_aborted = False
+    """Whether we ended it without waiting until all that was written is sent."""
+
+    def abortConnection(self) -> None:
+        """As `ITCPTransport`."""
+        self.is_aborted = True
+        super().abortConnection()
+
+
 @dataclass
 class Wire:
     """One connection that was made."""
 
     peer: Peer
-    tcp: FakeTransport
-    """Our end of it, below TLS."""
-
+    tcp: Tcp
     _pump: IOPump
 
     def flush(self) -> None:
@@ -135,7 +145,7 @@ class Net:
         )
         server = server_factory.buildProtocol(None)
         assert server is not None
-        ours = FakeTransport(
+        ours = Tcp(
             client, isServer=False, peerAddress=kind("TCP", host or dialled, port)
         )
         theirs = FakeTransport(server, isServer=True)

@@ -27,7 +27,7 @@ READ: list[tuple[str, Json, Transaction]] = [
     (
         "of today",
         {"origin": "a.org", "origin_server_ts": 5, "pdus": [PDU], "edus": [EDU]},
-        Transaction([PDU], [EDU], "a.org", 5),
+        Transaction([PDU], [EDU]),
     ),
     (
         "of 2014",
@@ -40,50 +40,55 @@ READ: list[tuple[str, Json, Transaction]] = [
             "pdus": [PDU],
             "edus": [EDU],
         },
-        Transaction([PDU], [EDU], "red", 1404381396852),
+        Transaction([PDU], [EDU]),
     ),
     (
         "with both names of its time",
         {"origin_server_ts": 5, "ts": 6, "pdus": []},
-        Transaction([], [], None, 5),
+        Transaction([], []),
     ),
-    ("only pdus", {"pdus": []}, Transaction([], [], None, None)),
+    ("only pdus", {"pdus": []}, Transaction([], [])),
+    (
+        "an envelope of other types",
+        {"pdus": [], "origin": 5, "origin_server_ts": "5"},
+        Transaction([], []),
+    ),
     (
         "pdu_failures of old servers",
         {"pdus": [], "pdu_failures": [5]},
-        Transaction([], [], None, None),
+        Transaction([], []),
     ),
     (
         "nulls",
         {"pdus": [], "origin": None, "origin_server_ts": None},
-        Transaction([], [], None, None),
+        Transaction([], []),
     ),
     (
         "of several rooms, in their order",
         {"pdus": [{"a": 1}, {"b": 2}, {"a": 1}]},
-        Transaction([{"a": 1}, {"b": 2}, {"a": 1}], [], None, None),
+        Transaction([{"a": 1}, {"b": 2}, {"a": 1}], []),
     ),
-    ("an empty PDU", {"pdus": [{}]}, Transaction([{}], [], None, None)),
+    ("an empty PDU", {"pdus": [{}]}, Transaction([{}], [])),
     (
         "an EDU with the members of 2014",
         {"pdus": [], "edus": [EDU | {"origin": "a.org", "destination": 5}]},
-        Transaction([], [EDU | {"origin": "a.org", "destination": 5}], None, None),
+        Transaction([], [EDU | {"origin": "a.org", "destination": 5}]),
     ),
     (
         "an EDU of an unknown type",
         {"pdus": [], "edus": [{"edu_type": "", "content": {}}]},
-        Transaction([], [{"edu_type": "", "content": {}}], None, None),
+        Transaction([], [{"edu_type": "", "content": {}}]),
     ),
-    ("50 PDUs", {"pdus": [PDU] * 50}, Transaction([PDU] * 50, [], None, None)),
+    ("50 PDUs", {"pdus": [PDU] * 50}, Transaction([PDU] * 50, [])),
     (
         "100 EDUs",
         {"pdus": [], "edus": [EDU] * 100},
-        Transaction([], [EDU] * 100, None, None),
+        Transaction([], [EDU] * 100),
     ),
     (
         "50 PDUs and 100 EDUs",
         {"pdus": [PDU] * 50, "edus": [EDU] * 100},
-        Transaction([PDU] * 50, [EDU] * 100, None, None),
+        Transaction([PDU] * 50, [EDU] * 100),
     ),
 ]
 
@@ -126,23 +131,6 @@ MALFORMED: list[tuple[str, Json, str]] = [
         {"pdus": [], "edus": [{"edu_type": "m.typing", "content": []}]},
         "^`content` of EDU 0 is not a JSON object",
     ),
-    ("origin a number", {"pdus": [], "origin": 5}, "^`origin` is not a string"),
-    (
-        "time a string",
-        {"pdus": [], "origin_server_ts": "5"},
-        "^`origin_server_ts` is not an integer",
-    ),
-    (
-        "time a float",
-        {"pdus": [], "origin_server_ts": 5.0},
-        "^`origin_server_ts` is not an integer",
-    ),
-    (
-        "time a boolean",
-        {"pdus": [], "origin_server_ts": True},
-        "^`origin_server_ts` is not an integer",
-    ),
-    ("time of 2014 a string", {"pdus": [], "ts": "5"}, "is not an integer"),
     ("51 PDUs", {"pdus": [PDU] * 51}, "has 51 PDUs and 0 EDUs; 50 and 100 are allowed"),
     (
         "101 EDUs",
@@ -240,7 +228,7 @@ def test_build_gives_the_body_of_today() -> None:
 def test_parse_reads_what_build_gives() -> None:
     """A transaction that was built is read as it was meant."""
     built = build(ServerName.parse("a.org"), 5, [PDU], [EDU])
-    assert Transaction.parse(built) == Transaction([PDU], [EDU], "a.org", 5)
+    assert Transaction.parse(built) == Transaction([PDU], [EDU])
 
 
 REPLIES: list[tuple[str, dict[EventId, str | None], bytes]] = [
