@@ -8,6 +8,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from homeserver.protocol.errors import printable
+
 
 def resolution(result: dict[str, Any]) -> str:
     """The steps of a resolution and the routes that it found."""
@@ -21,7 +23,7 @@ def resolution(result: dict[str, Any]) -> str:
             f"Host: {route['host_header']}, certificate for "
             f"{route['certificate_name']}"
         )
-    return "\n".join(map(_escape, lines))
+    return "\n".join(map(printable, lines))
 
 
 def received(transaction: dict[str, Any]) -> str:
@@ -36,7 +38,7 @@ def received(transaction: dict[str, Any]) -> str:
         lines.append(f"  PDU {event_id}: {pdu['verdict']}")
         lines.append(f"    {json.dumps(pdu['event'])}")
     lines += [f"  EDU {json.dumps(edu)}" for edu in transaction["edus"]]
-    return "\n".join(map(_escape, lines))
+    return "\n".join(map(printable, lines))
 
 
 def keys(result: dict[str, Any]) -> str:
@@ -54,7 +56,7 @@ def keys(result: dict[str, Any]) -> str:
         lines.append(f"{version}: {json.dumps(part['document'])}")
         lines += [f"{version}: wrong: {problem}" for problem in part["problems"]]
         lines += [] if part["problems"] else [f"{version}: every check passed"]
-    return "\n".join(map(_escape, lines))
+    return "\n".join(map(printable, lines))
 
 
 def documents(result: dict[str, Any]) -> list[dict[str, Any] | None]:
@@ -80,9 +82,4 @@ def peer(known: dict[str, Any]) -> str:
             f"  {known['failures']} failures, next attempt {due:%Y-%m-%d %H:%M:%S}: "
             f"{known['last_error']}"
         )
-    return "\n".join(map(_escape, lines))
-
-
-def _escape(line: str) -> str:
-    """`line` without control characters."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return "\n".join(map(printable, lines))

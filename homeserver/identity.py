@@ -149,4 +149,10 @@ def _load_certificate(certificate: Path, private_key: Path) -> Certificate:
         raise ValueError(
             f"{private_key} is not the key of the first certificate in {certificate}"
         )
-    return Certificate(tuple(chain), key)
+    loaded = Certificate(tuple(chain), key)
+    try:
+        loaded.present_in(SSL.Context(SSL.TLS_METHOD))
+    except (SSL.Error, ValueError) as error:
+        # A key that is too short for today, for example.
+        raise ValueError(f"OpenSSL does not take {certificate}: {error}") from None
+    return loaded

@@ -20,6 +20,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from homeserver.config import Log
+from homeserver.protocol.errors import printable
 
 
 def begin(config: Log, stream: TextIO) -> None:
@@ -36,11 +37,11 @@ def begin(config: Log, stream: TextIO) -> None:
 def _as_text(event: LogEvent) -> str:
     """One line: time, level, what happened; a traceback follows if there is one."""
     line = f"{formatTime(event['log_time'])} {event['log_level'].name} "
-    line += _escape(formatEvent(event))
+    line += printable(formatEvent(event))
     failure = event.get("log_failure")
     traceback = [] if failure is None else failure.getTraceback().splitlines()
     # Indented, so that no line of an error's text passes for an event.
-    return "\n".join([line, *(f"  {_escape(below)}" for below in traceback)])
+    return "\n".join([line, *(f"  {printable(below)}" for below in traceback)])
 
 
 def _as_json(event: LogEvent) -> str:
@@ -58,11 +59,6 @@ def _as_json(event: LogEvent) -> str:
 
 
 _FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": _as_text, "json": _as_json}
-
-
-def _escape(text: str) -> str:
-    """`text` without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _without_surrogates(text: str) -> str:

@@ -10,13 +10,12 @@ from random import Random
 
 from OpenSSL import SSL
 from twisted.internet import task
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IHostnameResolver, IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 from twisted.names.client import Resolver as DnsClient
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from homeserver import config as configuration
 from homeserver import identity as identities
@@ -30,10 +29,11 @@ from homeserver.control.sending import Submitter
 from homeserver.identity import Identity
 from homeserver.inbound import federation
 from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.judge import Judge
 from homeserver.inbound.keys import KeyPublisher
 from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.resource import JsonResource
-from homeserver.inbound.site import BoundedSite, ServerTls
+from homeserver.inbound.site import BoundedSite, BoundedTls, ServerTls
 from homeserver.keyring import Keyring
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
@@ -126,7 +126,7 @@ class Endpoint:
             federation.build_tree(
                 KeyPublisher(current, config.signing.key_validity_seconds, reactor),
                 Authenticator(current, keyring),
-                Receiver(received, keyring, reactor),
+                Receiver(received, Judge(received, keyring, reactor), reactor),
                 config.profiles,
                 config.discovery.delegate_to,
             )
@@ -155,11 +155,8 @@ class Endpoint:
         Raises `ConfigError` where a port cannot be had, and `StoreUnavailable`.
         """
         self._database.start()
-        tls = TLSMemoryBIOFactory(
-            self._server_tls,
-            isClient=False,
-            wrappedFactory=self._site,
-            clock=self._reactor,
+        tls = BoundedTls(
+            self._server_tls, self._site, self._config.limits, self._reactor
         )
         listening = self._listen("listen", self._config.listen, tls)
         if self._control_site is not None and self._config.control.listen is not None:
@@ -172,7 +169,7 @@ class Endpoint:
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight within the configured time."""
         for port in self._ports:
-            await _done(port.stopListening())
+            await maybeDeferred(port.stopListening)
         # Not cancelled when time is up: what is in flight may still be lucky while
         # the rest is closed, and what is not done stays owed.
         finishing = Deferred.fromCoroutine(self._finish())
@@ -215,6 +212,8 @@ class Endpoint:
 
     async def _finish(self) -> None:
         await self._site.drain()
+        if self._control_site is not None:
+            await self._control_site.drain()
         await self._sender.stop()
         await self._agent.close()
 
@@ -229,7 +228,7 @@ class Endpoint:
         self,
         key: str,
         where: SocketAddress,
-        factory: TLSMemoryBIOFactory | BoundedSite,
+        factory: BoundedTls | BoundedSite,
     ) -> SocketAddress:
         try:
             port = self._reactor.listenTCP(where.port, factory, interface=where.host)
@@ -248,16 +247,17 @@ class Endpoint:
 
     def _build_client_context(self, identity: Identity) -> SSL.Context:
         verification = self._config.verification
-        shows_certificate = self._config.tls.present_client_certificate
         try:
-            return build_context(
-                TrustRoots(verification.ca_file, verification.system_roots),
-                identity.certificate if shows_certificate else None,
+            context = build_context(
+                TrustRoots(verification.ca_file, verification.system_roots)
             )
         except ValueError as problem:
             raise ConfigError(
                 self._path, [f"verification.ca_file: {problem}"]
             ) from None
+        if self._config.tls.present_client_certificate:
+            identity.certificate.present_in(context)
+        return context
 
     def _open_database(self) -> SqliteDatabase:
         location = self._config.storage.url.removeprefix("sqlite:")
@@ -270,18 +270,9 @@ class Endpoint:
 
     def _read_token(self) -> str:
         path = self._config.control.token_file
-        token = path.read_text("utf-8").strip()
-        if not token:
+        token = path.read_bytes().strip().decode("ascii", "replace")
+        if not token.isascii() or not token:
             raise ConfigError(
-                self._path, [f"control.token_file: {path} has no token in it"]
+                self._path, [f"control.token_file: {path} has no ASCII token in it"]
             )
         return token
-
-
-def _done(stopping: object) -> Deferred[object]:
-    """A port's `stopListening` as something to wait for; it may be None."""
-    if isinstance(stopping, Deferred):
-        return stopping
-    done: Deferred[object] = Deferred()
-    done.callback(None)
-    return done

@@ -77,7 +77,15 @@ def _parse(headers: Sequence[str]) -> list[Authorization]:
             f"the request has {len(headers)} Authorization headers; {MAX_HEADERS} are "
             "allowed"
         )
-    authorizations = [Authorization.parse(header) for header in headers]
+    authorizations: list[Authorization] = []
+    problems: list[BadAuthorization] = []
+    for header in headers:
+        try:
+            authorizations.append(Authorization.parse(header))
+        except BadAuthorization as problem:
+            problems.append(problem)  # by a newer algorithm, maybe; one has to be good
+    if not authorizations:
+        raise problems[0]
     if any(each.origin != authorizations[0].origin for each in authorizations):
         raise BadAuthorization("the X-Matrix headers name different origins")
     return authorizations

@@ -55,10 +55,18 @@ class SendTree(JsonResource):
 
         async def put(request: Request) -> Reply:
             origin, content = await authenticate(self._authenticator, request)
-            txn_id = path.decode("utf-8", "replace")
+            txn_id = _decode(path)
             return Reply(await self._receiver.receive(origin, txn_id, content or {}))
 
         return JsonResource({b"PUT": put})
+
+
+def _decode(step: bytes) -> str:
+    """A step of the path as text; `InvalidParam` where it is none."""
+    try:
+        return step.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidParam(f"{quote(step)} is not UTF-8") from None
 
 
 class QueryTree(JsonResource):

@@ -1,14 +1,12 @@
-"""One inbound transaction: known already? check each PDU, store, reply.
+"""One inbound transaction: known already? judge it, store, reply.
 
 Rules of the room: one transaction of an origin at a time. The reply is made of what is
-in the store, after the commit; the same transaction gets the same reply for ever. What
-is wrong with one PDU is that PDU's verdict and nobody else's error.
+in the store, after the commit; the same transaction gets the same reply for ever.
 
-Specification: Server-server API, "Transactions" and "Checks performed on receipt of a
-PDU", the first three.
+Specification: Server-server API, "Transactions".
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from twisted.internet import defer
@@ -16,13 +14,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.keyring import Keyring
+from homeserver.inbound.judge import Judge
 from homeserver.protocol.canonical import Json
-from homeserver.protocol.errors import LimitExceeded, ProtocolError, Unauthorized
-from homeserver.protocol.events import Event, assume_room_version, event_id, redact
-from homeserver.protocol.names import EventId, RoomId, ServerName
-from homeserver.protocol.room_versions import RoomVersion
-from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
+from homeserver.protocol.errors import LimitExceeded
+from homeserver.protocol.names import EventId, ServerName
 from homeserver.protocol.transactions import Transaction, build_reply, check_txn_id
 from homeserver.storage.received import (
     REJECTED,
@@ -35,16 +30,19 @@ from homeserver.storage.received import (
 _TURN_SECONDS = 30.0
 
 
+# Transactions of one origin that wait with all that is in them. An honest origin sends
+# one at a time, and the same one again when it has given up.
+_MAX_WAITING = 2
+
+
 class Receiver:
     """Takes transactions in."""
 
     _log = Logger()
 
-    def __init__(
-        self, store: ReceivedStore, keyring: Keyring, clock: IReactorTime
-    ) -> None:
+    def __init__(self, store: ReceivedStore, judge: Judge, clock: IReactorTime) -> None:
         self._store = store
-        self._keyring = keyring
+        self._judge = judge
         self._clock = clock
         self._locks: dict[ServerName, defer.DeferredLock] = {}
 
@@ -60,14 +58,7 @@ class Receiver:
             if reply is not None:
                 return reply
             transaction = Transaction.parse(content)
-            versions = await self._recorded_versions(transaction)
-            pdus: list[JudgedPdu] = []
-            for pdu in transaction.pdus:
-                judged = await self._judge(pdu, versions)
-                if judged.founds is not None and judged.room_version is not None:
-                    # A create event often comes with the first events of its room.
-                    versions.setdefault(judged.founds, judged.room_version)
-                pdus.append(judged)
+            pdus = await self._judge.judge(transaction.pdus)
             self._log.info(
                 "{txn_id} of {origin}: {pdus} PDUs, {rejected} rejected, {edus} EDUs",
                 txn_id=repr(txn_id),
@@ -92,6 +83,8 @@ class Receiver:
     @asynccontextmanager
     async def _turn(self, origin: ServerName) -> AsyncIterator[None]:
         lock = self._locks.setdefault(origin, defer.DeferredLock())
+        if len(lock.waiting) >= _MAX_WAITING:
+            raise LimitExceeded(f"transactions of {origin} are waiting already")
         try:
             await lock.acquire().addTimeout(_TURN_SECONDS, self._clock)
         except defer.TimeoutError:
@@ -105,63 +98,6 @@ class Receiver:
             if not lock.waiting:
                 del self._locks[origin]
             lock.release()
-
-    async def _recorded_versions(self, transaction: Transaction) -> dict[RoomId, str]:
-        named = {pdu.get("room_id") for pdu in transaction.pdus if _has_room(pdu)}
-        return await self._store.room_versions([RoomId(str(name)) for name in named])
-
-    async def _judge(self, pdu: Json, versions: Mapping[RoomId, str]) -> JudgedPdu:
-        """Say what we make of one PDU: format, signatures, content hash."""
-        known = versions.get(RoomId(str(pdu["room_id"]))) if _has_room(pdu) else None
-        room_version: RoomVersion | None = None
-        try:
-            room_version = assume_room_version(pdu, known)
-            event = Event.parse(pdu, room_version)
-            await self._check_signatures(event)
-        except ProtocolError as problem:
-            verdict = f"{REJECTED}: {problem}"
-            if room_version is None:
-                return JudgedPdu(None, None, verdict, pdu)
-            own_id = _event_id_or_none(pdu, room_version)
-            return JudgedPdu(own_id, room_version.version, verdict, pdu)
-        if not event.has_its_content_hash:
-            redacted = redact(pdu, room_version)
-            verdict = "redacted: content hash"
-            return JudgedPdu(event.event_id, room_version.version, verdict, redacted)
-        return JudgedPdu(
-            event.event_id, room_version.version, "accepted", pdu, event.founds
-        )
-
-    async def _check_signatures(self, event: Event) -> None:
-        """Raise `ProtocolError` unless all servers that must have signed the event."""
-        if not event.required_signers:
-            raise Unauthorized(
-                "an invitation by a third party is proven by the state of its room, "
-                "which is not kept here"
-            )
-        message = signed_bytes(redact(event.pdu, event.room_version))
-        for server_name in event.required_signers:
-            signatures = parse_signatures(event.pdu, server_name)
-            keys = await self._keyring.event_keys(
-                server_name,
-                frozenset(signatures),
-                event.origin_server_ts,
-                event.room_version,
-            )
-            verify(
-                message, signatures, keys, f"event {event.event_id} by {server_name}"
-            )
-
-
-def _has_room(pdu: Json) -> bool:
-    return isinstance(pdu.get("room_id"), str)
-
-
-def _event_id_or_none(pdu: Json, room_version: RoomVersion) -> EventId | None:
-    try:
-        return event_id(pdu, room_version)
-    except ProtocolError:
-        return None
 
 
 def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:

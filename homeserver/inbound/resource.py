@@ -1,15 +1,15 @@
 """Resources that answer in JSON, and errors to JSON in one place.
 
 Rules of the room: a resource's work is a coroutine. What it raises becomes an answer
-here and nowhere else, and whatever is not a peer's fault is a 500 that tells the peer
-nothing.
+here and nowhere else: a peer's fault with its reason, a store that is not available as
+503, and whatever else as a 500 that tells the peer nothing.
 
 Specification: Server-server API, "API standards"; Client-server API, "Standard error
 response".
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -20,6 +20,8 @@ from homeserver import __version__
 from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.errors import MethodNotAllowed, ProtocolError, Unrecognized
 from homeserver.storage.database import StoreUnavailable
+
+_RETRY_AFTER_SECONDS = "5"  # what it takes to work on a large transaction
 
 SERVER = f"homeserver/{__version__}"
 
@@ -73,6 +75,8 @@ class JsonResource(Resource):
             reply = await self._answer(request)(request)
         except ProtocolError as problem:
             reply = error_reply(problem.status, problem.errcode, str(problem))
+            if problem.status == 429:
+                reply = replace(reply, headers={"Retry-After": _RETRY_AFTER_SECONDS})
         except StoreUnavailable as problem:
             self._log.error("{problem}", problem=problem)
             reply = error_reply(503, "M_UNKNOWN", "the store is not available")

@@ -7,17 +7,19 @@ in JSON, also what Twisted would answer itself.
 Specification: Server-server API, "TLS" and "API standards".
 """
 
+from collections import Counter
 from http import HTTPStatus
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IOpenSSLServerConnectionCreator,
     IReactorTime,
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HttpRequest
@@ -25,6 +27,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
+from homeserver.config import Limits
 from homeserver.identity import Certificate
 from homeserver.inbound.resource import SERVER, Reply, error_reply
 
@@ -56,6 +59,47 @@ class ServerTls:
         return SSL.Connection(self._context, None)
 
 
+class BoundedTls(TLSMemoryBIOFactory):
+    """TLS for so many connections, and for so many of one address."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        tls: ServerTls,
+        site: "BoundedSite",
+        limits: Limits,
+        reactor: IReactorTime,
+    ) -> None:
+        super().__init__(tls, isClient=False, wrappedFactory=site, clock=reactor)
+        self._limits = limits
+        self._per_address: Counter[str] = Counter()
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> TLSMemoryBIOProtocol | None:
+        """As Twisted asks for it; None closes the connection at once."""
+        address = getattr(addr, "host", "")
+        if (
+            len(self.protocols) >= self._limits.max_connections
+            or self._per_address[address] >= self._limits.max_connections_per_address
+        ):
+            return None
+        return super().buildProtocol(addr)
+
+    def registerProtocol(self, p: TLSMemoryBIOProtocol) -> None:
+        """Count a connection that is made; Twisted tells of each one twice."""
+        if p not in self.protocols:
+            self._per_address[p.getPeer().host] += 1
+        super().registerProtocol(p)
+
+    def unregisterProtocol(self, p: TLSMemoryBIOProtocol) -> None:
+        """Count a connection that is gone no more."""
+        super().unregisterProtocol(p)
+        self._per_address[p.getPeer().host] -= 1
+        self._per_address += Counter()  # forgets those that have none any more
+
+
 class BoundedRequest(Request):
     """A request whose body is counted while it arrives."""
 
@@ -82,6 +126,9 @@ class BoundedRequest(Request):
         """Look for the resource, unless the request was answered already."""
         if self._is_refused:
             return
+        if self.channel.site.is_closing:
+            self.channel.persistent = False
+            self.setHeader(b"Connection", b"close")
         in_progress = self.channel.site.in_progress
         in_progress.add(self)
         self.notifyFinish().addBoth(lambda _: in_progress.discard(self))
@@ -204,10 +251,15 @@ class BoundedSite(Site):
         )
         self.max_body_bytes = max_body_bytes
         self.in_progress: set[Request] = set()
+        self.is_closing = False
         self.timeOut = request_seconds
 
     async def drain(self) -> None:
-        """Wait until every request that has arrived is answered."""
+        """Wait until every request that has arrived is answered.
+
+        From now on each answer is the last one of its connection.
+        """
+        self.is_closing = True
         # All are asked at once: one that is answered already tells nobody any more.
         finished = [request.notifyFinish() for request in self.in_progress]
         for each in finished:

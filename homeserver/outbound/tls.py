@@ -24,7 +24,6 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from homeserver.identity import Certificate
 from homeserver.protocol.errors import quote
 
 # OpenSSL's X509_V_ERR_..., those that people meet.
@@ -52,13 +51,10 @@ class TrustRoots:
     system_roots: bool
 
 
-def build_context(
-    roots: TrustRoots, client_certificate: Certificate | None
-) -> SSL.Context:
+def build_context(roots: TrustRoots) -> SSL.Context:
     """A context for outbound connections; share it.
 
-    `client_certificate` is shown to peers that ask for one. Raises `ValueError` if
-    the roots cannot be loaded.
+    Raises `ValueError` if the roots cannot be loaded.
     """
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -71,8 +67,6 @@ def build_context(
             context.load_verify_locations(str(roots.ca_file))
         except SSL.Error:
             raise ValueError(f"{roots.ca_file} has no PEM certificates in it") from None
-    if client_certificate is not None:
-        client_certificate.present_in(context)
     return context
 
 

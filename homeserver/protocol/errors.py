@@ -14,6 +14,11 @@ def quote(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def printable(text: str) -> str:
+    """`text` with each character escaped that a terminal would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class ProtocolError(Exception):
     """A peer broke a rule of the protocol; `str()` of it says which and how."""
 

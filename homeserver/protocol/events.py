@@ -8,7 +8,7 @@ Specification: Room Versions; Server-server API, "PDUs" and "Signing Events".
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -243,25 +243,27 @@ def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> Roo
     return parse_room_id(as_text(pdu.get("room_id"), "`room_id`"))
 
 
-def assume_room_version(pdu: Json, recorded: str | None) -> RoomVersion:
-    """The room version to judge a PDU by; a PDU does not say it itself.
+def possible_room_versions(pdu: Json, recorded: str | None) -> Sequence[RoomVersion]:
+    """The room versions that a PDU may be of, likeliest first; it does not say itself.
 
-    A create event names it; `InvalidParam` if it names an unknown one. Of another
-    event, it is the `recorded` one of the room's create event; where that is not
-    known, the newest that the event's shape allows.
+    A create event names its own; `InvalidParam` if that is an unknown one. Of another
+    event, it is the `recorded` one of the room's create event. Where that is not
+    known, any version may be whose form the event has, and of those that sign the
+    same things the newest stands for all: that its sender signed it so is the proof.
     """
     content = pdu.get("content")
     if pdu.get("type") == "m.room.create" and isinstance(content, dict):
         # Client-server API, "m.room.create": a room that names no version has "1".
-        return parse_room_version(content.get("room_version", "1"))
+        return [parse_room_version(content.get("room_version", "1"))]
     if recorded is not None:
-        return parse_room_version(recorded)
+        return [parse_room_version(recorded)]
     if "event_id" in pdu:
-        return ROOM_VERSIONS["2"]
-    if not _UNTIL_VERSION_10.isdisjoint(pdu):
-        return ROOM_VERSIONS["10"]
-    return DEFAULT_ROOM_VERSION
+        return [ROOM_VERSIONS["2"]]
+    versions = ["12", "10", "8", "7", "5", "3"]
+    # What version 11 no longer keeps in redaction, nobody sends any more.
+    if not (_LAST.kept_members - DEFAULT_ROOM_VERSION.kept_members).isdisjoint(pdu):
+        versions = versions[1:]
+    return [ROOM_VERSIONS[version] for version in versions]
 
 
-# What version 11 no longer keeps in redaction, and so nobody sends any more.
-_UNTIL_VERSION_10 = ROOM_VERSIONS["10"].kept_members - ROOM_VERSIONS["11"].kept_members
+_LAST = ROOM_VERSIONS["10"]

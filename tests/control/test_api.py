@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.control.api import MAX_LIMIT
 from homeserver.inbound.authentication import ProvenOrigin
+from homeserver.inbound.judge import Judge
 from homeserver.inbound.receiver import Receiver
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json
@@ -27,7 +28,11 @@ SEND = "/v1/send/them.example"
 
 def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
     """Let a peer deliver a transaction."""
-    receiver = Receiver(panel.received, KnownKeys(THEM, OTHERS), panel.clock)
+    receiver = Receiver(
+        panel.received,
+        Judge(panel.received, KnownKeys(THEM, OTHERS), panel.clock),
+        panel.clock,
+    )
     origin = ProvenOrigin(peer.server_name, peer.key.key_id)
     result_of(receiver.receive(origin, txn_id, {"pdus": list(pdus), "edus": [EDU]}))
 

@@ -45,7 +45,8 @@ def failed(panel: Panel) -> None:
 
 def test_nobody() -> None:
     """Where nobody is known, nobody is listed."""
-    assert Panel().ask("GET", "/v1/peers").json == {"peers": []}
+    for path in ("/v1/peers", "/v1/peers/"):
+        assert Panel().ask("GET", path).json == {"peers": []}
 
 
 def test_peer_that_was_verified() -> None:

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from homeserver.config import Profile
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.federation import build_tree
+from homeserver.inbound.judge import Judge
 from homeserver.inbound.keys import KeyPublisher
 from homeserver.inbound.receiver import Receiver
 from homeserver.keyring import Keyring
@@ -45,7 +46,9 @@ class Endpoint:
         tree = build_tree(
             KeyPublisher(lambda: self.identity, 86400, self.clock),
             Authenticator(lambda: self.identity, keyring),
-            Receiver(self._received, keyring, self.clock),
+            Receiver(
+                self._received, Judge(self._received, keyring, self.clock), self.clock
+            ),
             profiles or {},
             delegate_to,
         )

@@ -1,6 +1,7 @@
 """What may come in, and what becomes of what may not."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 
@@ -8,16 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 
+from homeserver.config import Limits
 from homeserver.identity import Certificate
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
-from homeserver.inbound.site import BoundedSite, ServerTls
+from homeserver.inbound.site import BoundedSite, BoundedTls, ServerTls
 from homeserver.protocol.canonical import encode
 from tests.certificates import authority, issue, issue_for
 from tests.inbound.endpoint import Endpoint
@@ -711,3 +718,54 @@ def test_site_keeps_no_access_log() -> None:
     kept.logPath = b"never opened"
     assert isinstance(kept, BoundedSite)
     assert ask(kept, "GET", "/").status == 200
+
+
+class Tcp(StringTransport):
+    """A transport that is one of TCP."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: FBT001 - Twisted's
+        """Do so."""
+
+
+class ConnectionLimitTests(SynchronousTestCase):
+    """So many connections, and so many of one address."""
+
+    def connect(self, factory: BoundedTls, host: str) -> StringTransport | None:
+        """Connect from an address; None if the connection is not taken."""
+        address = IPv4Address("TCP", host, 1)
+        protocol = factory.buildProtocol(address)
+        if protocol is None:
+            return None
+        transport = Tcp(peerAddress=address)
+        protocol.makeConnection(transport)
+        self.made.append(protocol)
+        return transport
+
+    def setUp(self) -> None:
+        """Make a listener that takes three connections, and two of one address."""
+        self.made: list[IProtocol] = []
+        limits = Limits(max_connections=3, max_connections_per_address=2)
+        tls = ServerTls(issue_for("us.example").value)
+        self.factory = BoundedTls(tls, site(Desk()), limits, Clock())
+
+    def test_of_one_address(self) -> None:
+        """The third connection of an address is not taken, that of another one is."""
+        self.assertIsNotNone(self.connect(self.factory, "192.0.2.1"))
+        self.assertIsNotNone(self.connect(self.factory, "192.0.2.1"))
+        self.assertIsNone(self.connect(self.factory, "192.0.2.1"))
+        self.assertIsNotNone(self.connect(self.factory, "192.0.2.2"))
+
+    def test_in_all(self) -> None:
+        """The fourth connection is not taken, from wherever it comes."""
+        for number in range(3):
+            self.assertIsNotNone(self.connect(self.factory, f"192.0.2.{number}"))
+        self.assertIsNone(self.connect(self.factory, "192.0.2.9"))
+
+    def test_those_that_are_gone_do_not_count(self) -> None:
+        """A connection that has ended makes room for another one."""
+        for _ in range(2):
+            self.connect(self.factory, "192.0.2.1")
+        for protocol in self.made:
+            protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.factory._per_address, Counter())
+        self.assertIsNotNone(self.connect(self.factory, "192.0.2.1"))

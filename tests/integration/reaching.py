@@ -54,7 +54,7 @@ def reaching(
     identity = Identity(
         ServerName.parse("origin.test"), [signing_key("origin")], [], issued.value
     )
-    context = build_context(TrustRoots(ca_file, system_roots=False), issued.value)
+    context = build_context(TrustRoots(ca_file, system_roots=False))
     peers = PeerStore(database or MemoryDatabase())
     resolver = Resolver(
         DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor),

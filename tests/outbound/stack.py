@@ -41,10 +41,10 @@ SELF_SIGNED = issue_for("peer.test")
 """One that proves nothing by itself."""
 
 
-def key_document(issued: Issued, name: ServerName = PEER) -> bytes:
-    """The key document of a peer that shows a certificate."""
-    key = SigningKey(KeyId("ed25519:a_1"), NaclSigningKey(b"1" * 32))
-    return encode(build_v1(name, issued.value.leaf, [key]))
+def key_document(issued: Issued, seed: bytes = b"1" * 32) -> bytes:
+    """The key document of a peer that shows a certificate, signed by a seed's key."""
+    key = SigningKey(KeyId(f"ed25519:k_{seed.hex()[:4]}"), NaclSigningKey(seed))
+    return encode(build_v1(PEER, issued.value.leaf, [key]))
 
 
 def route(host: str, port: int = 8448) -> Route:
@@ -79,7 +79,7 @@ class Names:
 
 def trusting(issued: Issued) -> SSL.Context:
     """A context in which one authority is trusted."""
-    context = build_context(TrustRoots(None, system_roots=False), None)
+    context = build_context(TrustRoots(None, system_roots=False))
     store = context.get_cert_store()
     assert store is not None
     store.add_cert(crypto.X509.from_cryptography(issued.certificate))

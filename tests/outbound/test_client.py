@@ -94,6 +94,8 @@ class Agent:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.result: Deferred[Exchange] = Deferred()
+        self.is_connected = False
+        """Whether there is a connection before there is a result."""
 
     async def exchange(
         self,
@@ -105,6 +107,8 @@ class Agent:
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Exchange:
         """As `FederationAgent`."""
+        if self.is_connected:
+            connected(LINK)
         sent = None if body is None else StringTransport()
         if body is not None and sent is not None:
             assert body.startProducing(cast("IConsumer", sent)).called
@@ -334,6 +338,16 @@ class TransportTests(ClientTestCase):
         }
         for problem, words in cases.items():
             self.assertEqual(self.said(problem), words)
+
+    def test_connection_is_told(self) -> None:
+        """Where a request was sent that got no answer is told."""
+        self.agent.is_connected = True
+        sent = start(self.client.send_transaction(PEER, "1-2", BODY))
+        self.agent.result.errback(Failure(error.ConnectionLost()))
+        problem = self.failureResultOf(sent, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        [attempt] = problem.attempts
+        self.assertTrue(attempt.startswith("peer.test:8448: 192.0.2.1: PUT /_matrix/"))
 
     def test_words_are_bounded(self) -> None:
         """However much nonsense a peer sends, what is told of it is one line."""

@@ -231,6 +231,28 @@ class RouteTests(ConnectorTestCase):
             ],
         )
 
+    def test_what_strangers_are_told(self) -> None:
+        """Strangers are told nothing of the addresses of our own network."""
+        self.make_stack(refuse=["10.0.0.0/8"])
+        self.hosts["a.test"] = ["10.1.2.3"]
+        connecting = self.connect("a.test", "192.0.2.1")
+        self.net.refuse()
+        problem = self.failureResultOf(connecting, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertIn("10.1.2.3", str(problem))
+        self.assertNotIn("10.", problem.told)
+        self.assertIn("a.test:8448: its address is one that is not", problem.told)
+        self.assertIn("192.0.2.1:8449: cannot connect", problem.told)
+
+    def test_reason_is_bounded(self) -> None:
+        """However many routes were tried, what is told of them is not without end."""
+        hosts = [f"{'a' * 60}{number}.test" for number in range(50)]
+        for host in hosts:
+            self.hosts[host] = LookupFailed("no answer")
+        failure = self.failureResultOf(self.connect(*hosts), Unreachable)
+        self.assertEqual(len(str(failure.value)), 1000)
+        self.assertTrue(str(failure.value).endswith("..."))
+
     def test_connecting_takes_ten_seconds_at_most(self) -> None:
         """The system is told how long to try."""
         self.connect("192.0.2.1")
@@ -293,6 +315,14 @@ class AddressTests(ConnectorTestCase):
             connecting = self.connect("a.test")
             self.net.accept(WRONG, host=told)
             self.assertEqual(len(self.attempts(connecting)), 1)
+
+    def test_eight_addresses_at_most(self) -> None:
+        """Of a host with hundreds of addresses, eight are tried."""
+        self.hosts["a.test"] = [f"192.0.2.{number}" for number in range(200)]
+        connecting = self.connect("a.test")
+        for _ in range(8):
+            self.net.accept(WRONG)
+        self.assertEqual(len(self.attempts(connecting)), 8)
 
     def test_addresses_that_cannot_be_reached(self) -> None:
         """Where no address of a route can be connected to, they are tried once."""

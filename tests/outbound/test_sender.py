@@ -456,6 +456,28 @@ class RetryTests(SenderTestCase):
         self.clock.advance(FIRST_RETRY)
         self.assertEqual(self.calls[2].txn_id, self.calls[0].txn_id)
 
+    def test_store_that_fails_under_the_client(self) -> None:
+        """Where the store fails while a peer is verified, the peer has not failed."""
+        entry = self.enqueue()
+        self.calls[0].fail(StoreUnavailable("disk full"))
+        self.assertEqual(self.state(entry)["attempts"], 0)
+        self.clock.advance(4.9)
+        self.assertEqual(len(self.calls), 1)
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.calls), 2)
+
+    def test_clock_that_was_set_back(self) -> None:
+        """A back-off until the far future lasts no longer than the longest one."""
+        self.enqueue()
+        self.calls[0].fail()
+        self.store._database.connection.execute(
+            "UPDATE back_offs SET next_attempt_ts = next_attempt_ts * 2"
+        )
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual(len(self.calls), 1)
+        [waiting] = self.clock.getDelayedCalls()
+        self.assertEqual(waiting.getTime() - self.clock.seconds(), MAX_RETRY)
+
     def test_retry_during_the_last_attempt_is_not_lost(self) -> None:
         """What is asked for while an attempt fails is done right after it."""
         self.enqueue()

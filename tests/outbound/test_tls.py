@@ -164,7 +164,7 @@ class Handshakes:
 
     def __init__(self, ca_file: Path) -> None:
         ca_file.write_bytes(CA.pem)
-        self.context = build_context(TrustRoots(ca_file, system_roots=False), None)
+        self.context = build_context(TrustRoots(ca_file, system_roots=False))
         self.server_name: bytes | None = None
         """What the client asked for by SNI."""
 
@@ -427,10 +427,9 @@ def test_client_certificate(
 ) -> None:
     """Our certificate is shown to who asks for it, if there is one to show."""
     ours = issue_for("origin.test")
-    context = build_context(
-        TrustRoots(tmp_path / "ca.pem", system_roots=False),
-        ours.value if is_shown else None,
-    )
+    context = build_context(TrustRoots(tmp_path / "ca.pem", system_roots=False))
+    if is_shown:
+        ours.value.present_in(context)
     server = handshakes.server(issue_for("peer.test", CA))
     server.set_verify(SSL.VERIFY_PEER, lambda *_: True)
     connection = handshakes.shake_hands(
@@ -451,7 +450,7 @@ def test_system_roots(
 ) -> None:
     """The system's authorities are trusted if they are to be, and not otherwise."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    context = build_context(TrustRoots(None, system_roots=are_trusted), None)
+    context = build_context(TrustRoots(None, system_roots=are_trusted))
     handshake = Handshake(context, "peer.test", must_be_trusted=False)
     handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test", CA)))
     assert (handshake.problem is None) == are_trusted
@@ -470,4 +469,4 @@ def test_roots_that_cannot_be_loaded(
     if text is not None:
         path.write_text(text)
     with pytest.raises(ValueError, match=said):
-        build_context(TrustRoots(path, system_roots=False), None)
+        build_context(TrustRoots(path, system_roots=False))

@@ -1,16 +1,28 @@
 """What is asked of a peer beyond what real servers can show; see the integration."""
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.outbound.connection import PeerConnection
+from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.tls import Handshake
 from homeserver.outbound.verification import NotVerified, Verifier
-from homeserver.storage.peers import PeerStore
+from homeserver.protocol.discovery import Resolution
+from homeserver.storage.peers import Peer, PeerStore
 from tests.memory import MemoryDatabase
-from tests.outbound.stack import CA, PEER, route, trusting
-from tests.outbound.wire import start
+from tests.outbound.stack import (
+    CA,
+    GOOD,
+    PEER,
+    SELF_SIGNED,
+    Stack,
+    key_document,
+    route,
+    trusting,
+)
+from tests.outbound.wire import ok, start
 
 
 class Anonymous(StringTransport):
@@ -36,3 +48,55 @@ class VerifierTests(SynchronousTestCase):
         )
         self.assertEqual(str(failure.value), "the peer showed no certificate")
         self.assertIsNone(self.successResultOf(start(peers.peer(PEER))))
+
+
+class RaceTests(SynchronousTestCase):
+    """Two first connections to one server name, of which one is somebody else's."""
+
+    def setUp(self) -> None:
+        """Connect twice."""
+        self.stack = Stack()
+        routes = [route("192.0.2.1")]
+        self.slow, self.fast = (
+            start(self.stack.connector.connect(Resolution(PEER, [], routes)))
+            for _ in range(2)
+        )
+
+    def assert_refused(self, connecting: Deferred[tuple[PeerConnection, Link]]) -> None:
+        """See that a connection is not used."""
+        failure = self.failureResultOf(connecting, Unreachable)
+        self.assertIn("verified in another way", str(failure.value))
+
+    def known(self) -> Peer:
+        """What is known of the peer."""
+        known = self.successResultOf(start(self.stack.peers.peer(PEER)))
+        assert known is not None
+        return known
+
+    def test_certificate_meanwhile(self) -> None:
+        """Who waited with its key document is too late after a certificate."""
+        slow = self.stack.net.accept(SELF_SIGNED)
+        self.stack.net.accept(GOOD)
+        self.successResultOf(self.fast)
+        slow.say(ok(key_document(SELF_SIGNED)))
+        self.assert_refused(self.slow)
+        self.assertEqual(self.known().verified_by, "certificate")
+
+    def test_pin_meanwhile(self) -> None:
+        """Who waited with its key document is too late after another one's."""
+        slow, fast = (self.stack.net.accept(SELF_SIGNED) for _ in range(2))
+        fast.say(ok(key_document(SELF_SIGNED)))
+        self.successResultOf(self.fast)
+        pinned = self.known().pinned_keys
+        slow.say(ok(key_document(SELF_SIGNED, b"2" * 32)))
+        self.assert_refused(self.slow)
+        self.assertEqual(self.known().pinned_keys, pinned)
+
+    def test_same_document_twice(self) -> None:
+        """Both connections are used if both are the peer's."""
+        wires = [self.stack.net.accept(SELF_SIGNED) for _ in range(2)]
+        for wire in wires:
+            wire.say(ok(key_document(SELF_SIGNED)))
+        for connecting in (self.slow, self.fast):
+            _, link = self.successResultOf(connecting)
+            self.assertEqual(link.peer.verified_by, "key-document")

@@ -20,10 +20,10 @@ from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError, Too
 from homeserver.protocol.events import (
     MAX_EVENT_BYTES,
     Event,
-    assume_room_version,
     content_hash,
     event_id,
     hash_and_sign,
+    possible_room_versions,
     redact,
     reference_hash,
 )
@@ -772,7 +772,8 @@ ASSUMED: list[tuple[str, Json, str | None, str]] = [
     ("recorded, of another type of event", CREATE | {"type": "m.x"}, "9", "9"),
     ("recorded, with an event ID", {"event_id": "$0:a.example"}, "3", "3"),
     ("an event ID", {"event_id": "$0:a.example"}, None, "2"),
-    ("nothing", {"type": "m.room.name", "content": {}}, None, "12"),
+    ("nothing", {"type": "m.room.name", "content": {}}, None, "12 10 8 7 5 3"),
+    ("a member of before version 11", {"origin": "a.org"}, None, "10 8 7 5 3"),
 ]
 
 
@@ -781,6 +782,83 @@ ASSUMED: list[tuple[str, Json, str | None, str]] = [
     [row[1:] for row in ASSUMED],
     ids=[row[0] for row in ASSUMED],
 )
-def test_assume_room_version(pdu: Json, recorded: str | None, expected: str) -> None:
-    """A PDU is judged by the version that it, its room or its shape names."""
-    assert assume_room_version(pdu, recorded) is ROOM_VERSIONS[expected]
+def test_possible_room_versions(pdu: Json, recorded: str | None, expected: str) -> None:
+    """A PDU is judged by the versions that it, its room or its shape allows."""
+    assert [v.version for v in possible_room_versions(pdu, recorded)] == (
+        expected.split()
+    )
+
+
+def test_an_unknown_version_is_not_guessed() -> None:
+    """A create event of a version that does not exist is refused for that."""
+    with pytest.raises(InvalidParam, match="not a room version: '13'"):
+        possible_room_versions(CREATE | {"content": {"room_version": "13"}}, None)
+
+
+def test_every_version_signs_as_one_of_the_possible_ones() -> None:
+    """For each version there is a possible one with its IDs, redaction and rules."""
+    possible = possible_room_versions({}, None)
+    for version in map(str, range(3, 13)):
+        room_version = ROOM_VERSIONS[version]
+        assert any(
+            (each.kept_members, each.kept_content, each.is_strict)
+            == (
+                room_version.kept_members,
+                room_version.kept_content,
+                room_version.is_strict,
+            )
+            and (each.id_format is room_version.id_format or version == "4")
+            for each in possible
+        ), version
+
+
+FOUNDING: list[tuple[str, str, Json, str | None]] = [
+    ("its own room", "6", {}, "!r:a.example"),
+    ("a foreign room", "6", {"room_id": "!r:b.example"}, None),
+    ("events before it", "6", {"prev_events": ["$x"]}, None),
+    ("a state key", "6", {"state_key": "x"}, None),
+    ("no state key", "6", {"state_key": None}, None),
+    ("another type", "6", {"type": "m.room.name"}, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("version", "changes", "founded"),
+    [row[1:] for row in FOUNDING],
+    ids=[row[0] for row in FOUNDING],
+)
+def test_a_create_event_founds_its_own_room(
+    version: str, changes: Json, founded: str | None
+) -> None:
+    """Only a first create event of a server's own room founds it."""
+    pdu = CREATE | {
+        "sender": "@u:a.example",
+        "room_id": "!r:a.example",
+        "state_key": "",
+        "origin_server_ts": 1,
+        "depth": 1,
+        "prev_events": [],
+        "auth_events": [],
+        "hashes": {"sha256": ""},
+        "signatures": {},
+    }
+    pdu = {k: v for k, v in (pdu | changes).items() if v is not None}
+    assert Event.parse(pdu, ROOM_VERSIONS[version]).founds == founded
+
+
+def test_a_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
+    """In version 12 the room is called as the create event is."""
+    pdu = {
+        "type": "m.room.create",
+        "content": {"room_version": "12"},
+        "sender": "@u:a.example",
+        "state_key": "",
+        "origin_server_ts": 1,
+        "depth": 1,
+        "prev_events": [],
+        "auth_events": [],
+        "hashes": {"sha256": ""},
+        "signatures": {},
+    }
+    event = Event.parse(pdu, ROOM_VERSIONS["12"])
+    assert event.founds == "!" + event.event_id[1:]
