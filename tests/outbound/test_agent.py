@@ -266,6 +266,12 @@ class PoolTests(AgentTestCase):
         self.ask()
         self.assertEqual(len(self.net.dialled), 1)
 
+    def test_not_kept_for_a_moment_where_the_peer_goes_on(self) -> None:
+        """Such a connection is not used even before it has ended."""
+        self.answered().whisper(ok(b'{"forged":1}'))
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
     def test_not_used_twice_at_once(self) -> None:
         """A connection whose answer is not over gets no second request."""
         self.ask()
@@ -321,6 +327,18 @@ class EndTests(AgentTestCase):
         wire.whisper(b"220 peer.test ESMTP\r\n\r\n")
         self.failureResultOf(asked, ResponseFailed)
         self.assert_ended(wire)
+
+    def test_after_more_nonsense(self) -> None:
+        """A peer that goes on with nonsense and then ends is done with."""
+        asked = self.ask()
+        wire = self.net.accept(GOOD)
+        wire.whisper(b"220 peer.test ESMTP\r\n\r\n")
+        wire.whisper(b"221 Bye\r\n")
+        self.failureResultOf(asked, ResponseFailed)
+        wire.flush()
+        self.assertTrue(wire.peer.is_gone)
+        self.net.clock.advance(15)
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
 
     def test_after_half_a_minute(self) -> None:
         """A peer that keeps an idle connection open is not waited for."""

@@ -295,7 +295,8 @@ class ReplyTests(ClientTestCase):
         answered = self.answer(200, largest)
         self.assertEqual(self.successResultOf(answered), Delivery({}, LINK))
         for status in (200, 403):
-            failure = self.failureResultOf(self.answer(status, largest, b" "))
+            answered = self.answer(status, largest, b" ", b" ")
+            failure = self.failureResultOf(answered)
             self.assertEqual(
                 str(failure.value),
                 "peer.test:8448 cannot be reached: PUT "

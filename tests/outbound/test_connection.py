@@ -109,6 +109,7 @@ class HandshakeTests(ConnectionTestCase):
         self.clock.advance(SECONDS)
         self.failureResultOf(waited, defer.TimeoutError)
         self.connection.handshakeCompleted()
+        self.connection.handshakeCompleted()
         self.lose()
 
     def test_peer_that_speaks_first(self) -> None:

@@ -316,6 +316,25 @@ class AddressTests(ConnectorTestCase):
             self.net.accept(WRONG, host=told)
             self.assertEqual(len(self.attempts(connecting)), 1)
 
+    def test_next_address_in_whatever_form(self) -> None:
+        """An address that the system writes in another way is not all addresses."""
+        mapped = ("::ffff:102:304", "::ffff:1.2.3.4")
+        for found, told in (mapped, mapped[::-1]):
+            self.setUp()
+            self.hosts["a.test"] = [found, "192.0.2.1"]
+            connecting = self.connect("a.test")
+            self.net.accept(WRONG, host=told)
+            self.net.accept(GOOD)
+            self.assertEqual(self.link(connecting).address, "192.0.2.1")
+
+    def test_repeated_address_is_one(self) -> None:
+        """An address that a host has many times takes no other one's place."""
+        self.hosts["a.test"] = ["192.0.2.1"] * 8 + ["192.0.2.2"]
+        connecting = self.connect("a.test")
+        self.net.accept(WRONG)
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+
     def test_eight_addresses_at_most(self) -> None:
         """Of a host with hundreds of addresses, eight are tried."""
         self.hosts["a.test"] = [f"192.0.2.{number}" for number in range(200)]
@@ -499,6 +518,14 @@ class KeyDocumentTests(ConnectorTestCase):
         store.go_on()
         [attempt] = self.attempts(connecting)
         self.assertIn("was verified by its certificate before", attempt)
+
+    def test_document_of_reasonable_size(self) -> None:
+        """A document of more than 64 KiB is not read."""
+        connecting = self.connect("192.0.2.1")
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(b" " * 65537))
+        [attempt] = self.attempts(connecting)
+        self.assertIn("/_matrix/key/v1 gets no answer: 'over 65536 bytes'", attempt)
 
     def test_nothing_but_the_document_is_asked_for(self) -> None:
         """A peer that is not verified gets one request, and that without a body."""

@@ -409,6 +409,23 @@ def test_server_name_indication(
     assert handshakes.server_name == asked
 
 
+def test_no_session_is_kept(handshakes: Handshakes) -> None:
+    """No handshake is shortened to one in which no certificate is shown."""
+    assert handshakes.context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
+
+
+def test_old_tls(handshakes: Handshakes) -> None:
+    """Nothing older than TLS 1.2 is spoken, whatever OpenSSL would allow."""
+    handshakes.context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    server = handshakes.server(issue_for("peer.test", CA))
+    server.set_cipher_list(b"ALL:@SECLEVEL=0")
+    server.set_max_proto_version(SSL.TLS1_1_VERSION)
+    server.set_min_proto_version(SSL.TLS1_VERSION)
+    handshake = Handshake(handshakes.context, "peer.test", must_be_trusted=False)
+    with pytest.raises(SSL.Error, match="unsupported protocol"):
+        handshakes.shake_hands(handshake, server)
+
+
 def test_contexts_are_shared(handshakes: Handshakes) -> None:
     """What one handshake finds is not known to another one over the same context."""
     bad = Handshake(handshakes.context, "peer.test", must_be_trusted=False)

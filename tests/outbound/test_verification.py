@@ -11,6 +11,7 @@ from homeserver.outbound.tls import Handshake
 from homeserver.outbound.verification import NotVerified, Verifier
 from homeserver.protocol.discovery import Resolution
 from homeserver.storage.peers import Peer, PeerStore
+from tests.certificates import Issued
 from tests.memory import MemoryDatabase
 from tests.outbound.stack import (
     CA,
@@ -48,6 +49,41 @@ class VerifierTests(SynchronousTestCase):
         )
         self.assertEqual(str(failure.value), "the peer showed no certificate")
         self.assertIsNone(self.successResultOf(start(peers.peer(PEER))))
+
+
+class RecordTests(SynchronousTestCase):
+    """What is known of a peer after a connection."""
+
+    def setUp(self) -> None:
+        """Connect."""
+        self.stack = Stack()
+
+    def connect(self, issued: Issued, *answers: bytes) -> Peer | None:
+        """Connect to a peer that answers so; what is known of it then."""
+        routes = [route("192.0.2.1")]
+        connecting = start(
+            self.stack.connector.connect(Resolution(PEER, [], routes))
+        ).addErrback(lambda failure: failure.trap(Unreachable))
+        wire = self.stack.net.accept(issued)
+        for answer in answers:
+            wire.say(answer)
+        self.successResultOf(connecting)
+        return self.successResultOf(start(self.stack.peers.peer(PEER)))
+
+    def test_last_answer(self) -> None:
+        """A peer that ends the connection after its key document is not pinned."""
+        document = ok(key_document(SELF_SIGNED), "Connection: close\r\n")
+        self.assertIsNone(self.connect(SELF_SIGNED, document))
+
+    def test_certificate_leaves_the_pin(self) -> None:
+        """A peer that is verified by certificate keeps the keys that it had pinned."""
+        first = self.connect(SELF_SIGNED, ok(key_document(SELF_SIGNED)))
+        second = self.connect(GOOD)
+        assert first is not None
+        assert second is not None
+        self.assertEqual(second.verified_by, "certificate")
+        self.assertEqual(second.pinned_keys, first.pinned_keys)
+        self.assertEqual(len(second.pinned_keys), 1)
 
 
 class RaceTests(SynchronousTestCase):
