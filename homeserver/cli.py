@@ -2,7 +2,8 @@
 
 Rules of the room: results go to standard output, errors to standard error as one line
 that says what to do. Exit status 1 is a no of the world, 2 a mistake of the caller's.
-With `--json`, one JSON object a line.
+With `--json`, one JSON object a line. What a command alone needs, it imports itself: to
+load Twisted takes longer than to ask the daemon something.
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from homeserver import __version__, daemon, directory, display, logs, questions
+from homeserver import __version__, display, questions
 from homeserver.addresses import SocketAddress
 from homeserver.config import ConfigError
 from homeserver.options import config_option, fail, json_option, load, parsed
@@ -53,6 +54,8 @@ def init(
 
     Example: homeserver init --server-name alpha.test /var/lib/alpha
     """
+    from homeserver import directory  # noqa: PLC0415 - see above
+
     try:
         paths = directory.create(folder, server_name, listen, control)
     except FileExistsError as problem:
@@ -72,6 +75,8 @@ def run(path: Path) -> None:
 
     Example: homeserver run -c /var/lib/alpha/homeserver.toml
     """
+    from homeserver import daemon, logs  # noqa: PLC0415 - see above
+
     config = load(path)
     logs.begin(config.log, sys.stderr)
     try:
@@ -89,6 +94,8 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
 
     Example: homeserver resolve -c homeserver.toml matrix.org
     """
+    from homeserver import daemon  # noqa: PLC0415 - see above
+
     result = daemon.resolve(load(path), server_name)
     print(json.dumps(result) if as_json else display.resolution(result))
     if "error" in result:
@@ -104,6 +111,8 @@ def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: F
 
     Example: homeserver keys -c homeserver.toml matrix.org
     """
+    from homeserver import daemon  # noqa: PLC0415 - see above
+
     try:
         result = daemon.keys(path, load(path), server_name)
     except ConfigError as problem:

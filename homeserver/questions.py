@@ -12,8 +12,7 @@ from typing import BinaryIO
 import click
 
 from homeserver import display
-from homeserver.control.api import MAX_WAIT_SECONDS
-from homeserver.control.client import ControlClient, ControlError
+from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
 from homeserver.options import config_option, fail, json_option, load, parsed
 from homeserver.protocol.canonical import (
     Json,

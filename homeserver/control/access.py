@@ -36,18 +36,22 @@ class Guard:
         """`answer`, for those who may have it."""
 
         async def guarded(request: Request) -> Reply:
-            check_host(request)
-            given = request.requestHeaders.getRawHeaders(b"Authorization", [])
-            if not given:
-                raise MissingToken(
-                    "the control API wants `Authorization: Bearer TOKEN`; TOKEN is in "
-                    "the file that `token_file` in [control] names"
-                )
-            if len(given) != 1 or not hmac.compare_digest(given[0], self._expected):
-                raise UnknownToken("this is not the token of this server")
+            self.check(request)
             return await answer(request)
 
         return guarded
+
+    def check(self, request: Request) -> None:
+        """Raise `MissingToken`, `UnknownToken` or `Forbidden` for all others."""
+        check_host(request)
+        given = request.requestHeaders.getRawHeaders(b"Authorization", [])
+        if not given:
+            raise MissingToken(
+                "the control API wants `Authorization: Bearer TOKEN`; TOKEN is in "
+                "the file that `token_file` in [control] names"
+            )
+        if len(given) != 1 or not hmac.compare_digest(given[0], self._expected):
+            raise UnknownToken("this is not the token of this server")
 
 
 def check_host(request: Request) -> None:

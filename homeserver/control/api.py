@@ -11,6 +11,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from homeserver.control.access import Guard, check_host
+from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
@@ -20,7 +21,6 @@ from homeserver.protocol.errors import InvalidParam, NotFound, quote
 from homeserver.protocol.names import ServerName
 from homeserver.storage.received import ReceivedStore
 
-MAX_WAIT_SECONDS = 60.0  # of one request; who wants to wait longer asks again
 MAX_LIMIT = 1000  # transactions in one answer
 
 

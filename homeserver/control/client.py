@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 from homeserver.config import Config
 from homeserver.protocol.canonical import Json
 
+MAX_WAIT_SECONDS = 60.0  # of one request; who wants to wait longer asks again
+
 
 class ControlError(Exception):
     """The daemon could not be asked, or says no; `str()` of it says why."""

@@ -12,6 +12,10 @@ from homeserver.protocol.names import EventId, RoomId, ServerName
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Cursor, Database
 
+# Characters of a page of transactions: a single one may have thirteen million, and a
+# hundred of those would not fit into the memory of many machines.
+MAX_PAGE_LENGTH = 8_000_000
+
 REJECTED = "rejected"
 """What the verdict of a refused PDU begins with."""
 
@@ -131,19 +135,39 @@ class ReceivedStore:
     ) -> list[Json]:
         """Up to `limit` transactions with an ID above `after`, oldest first.
 
-        Where there are none, waits up to `wait` seconds for one.
+        Fewer where they take more than `MAX_PAGE_LENGTH`. Where there are none, waits
+        up to `wait` seconds for one.
         """
+        chosen = (origin and origin.name, origin is None)
 
         def job(cursor: Cursor) -> list[Json]:
+            sizes = cursor.execute(
+                "SELECT id, length(edus) + (SELECT coalesce(sum(length(event)), 0)"
+                " FROM received_pdus WHERE transaction_id = id)"
+                " FROM received_transactions"
+                " WHERE id > ? AND (origin = ? OR ?) ORDER BY id LIMIT ?",
+                (after, *chosen, limit),
+            ).fetchall()
             rows = cursor.execute(
                 "SELECT id, origin, txn_id, received_ts, key_id, client_certificate,"
                 " edus FROM received_transactions"
-                " WHERE id > ? AND (origin = ? OR ?) ORDER BY id LIMIT ?",
-                (after, origin and origin.name, origin is None, limit),
+                " WHERE id > ? AND id <= ? AND (origin = ? OR ?) ORDER BY id",
+                (after, _last_of_page(after, sizes), *chosen),
             ).fetchall()
             return [_as_json(cursor, row) for row in rows]
 
         return await self._changes.until(lambda: self._database.read(job), bool, wait)
+
+
+def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:
+    """The last of the transactions that fit into a page; one always does."""
+    last, length = after, 0
+    for own_id, size in sizes:
+        length += size
+        if last != after and length > MAX_PAGE_LENGTH:
+            break
+        last = own_id
+    return last
 
 
 def _record_pdu(

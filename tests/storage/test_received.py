@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical import Json, as_list, as_object
 from homeserver.protocol.names import EventId, RoomId, ServerName
+from homeserver.storage import received
 from homeserver.storage.changes import Changes
 from homeserver.storage.received import (
     JudgedPdu,
@@ -308,3 +309,14 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.record(transaction(A, "1"))
         [listed] = self.successResultOf(waiting)
         self.assertEqual(listed["pdus"], [])
+
+    def test_a_page_is_bounded(self) -> None:
+        """Large transactions come one at a time, and none is left out."""
+        self.patch(received, "MAX_PAGE_LENGTH", 1000)
+        large = JudgedPdu(None, "12", "accepted", {"x": "y" * 600})
+        for number in range(3):
+            self.record(transaction(A, str(number), [large], [{"x": "y" * 600}]))
+        self.record(transaction(A, "3"), transaction(A, "4"))
+        self.assertEqual(self.names(), ["0"])
+        self.assertEqual(self.names(after=1), ["1"])
+        self.assertEqual(self.names(after=3), ["3", "4"])
