@@ -15,7 +15,7 @@ import msgspec
 from homeserver.addresses import REFUSED_RANGES, AddressRange, SocketAddress
 from homeserver.protocol.canonical import MAX_INTEGER
 from homeserver.protocol.errors import ProtocolError
-from homeserver.protocol.names import ServerName, UserId, parse_key_id
+from homeserver.protocol.names import ServerName, UserId
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -36,9 +36,6 @@ class OldKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     key: str
     expired_ts: Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
-
-    def __post_init__(self) -> None:
-        parse_key_id(self.id)
 
 
 class Tls(msgspec.Struct, frozen=True):

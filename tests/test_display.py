@@ -1,4 +1,4 @@
-"""What a person reads of a resolution and of a received transaction."""
+"""What a person reads of what the commands found."""
 
 from typing import Any
 
@@ -129,3 +129,126 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 def test_received(members: dict[str, Any], lines: list[str]) -> None:
     """A transaction is a line for itself, and its items with our verdicts."""
     assert display.received(TRANSACTION | members) == "\n".join(lines)
+
+
+DOCUMENTS: list[tuple[str, Any, Any, list[str]]] = [
+    ("neither", None, None, ["v1: the server has none", "v2: the server has none"]),
+    (
+        "one",
+        {"document": {"a": "ä"}, "problems": []},
+        None,
+        [
+            r'v1: {"a": "\u00e4"}',
+            "v1: every check passed",
+            "v2: the server has none",
+        ],
+    ),
+    (
+        "problems",
+        {"document": {}, "problems": ["no"]},
+        {"document": {}, "problems": ["\x1b[31m", "\n"]},
+        [
+            "v1: {}",
+            "v1: wrong: no",
+            "v2: {}",
+            r"v2: wrong: \x1b[31m",
+            r"v2: wrong: \n",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("v1", "v2", "lines"),
+    [row[1:] for row in DOCUMENTS],
+    ids=[row[0] for row in DOCUMENTS],
+)
+def test_keys(v1: object, v2: object, lines: list[str]) -> None:
+    """Key documents are shown after who served them, each with what is wrong."""
+    result = {
+        "server_name": "a.example",
+        "verified_by": "certificate",
+        "route": SRV_ROUTE,
+        "certificate_sha256": "0a" * 32,
+        "v1": v1,
+        "v2": v2,
+    }
+    assert display.keys(result).split("\n") == [
+        "a.example: reached at b.example port 8448",
+        "verified by certificate",
+        f"certificate SHA-256 {'0a' * 32}",
+        *lines,
+    ]
+
+
+def test_documents() -> None:
+    """The documents of a result are those of both versions, in this order."""
+    result: dict[str, Any] = {"v2": None, "v1": {"document": {}, "problems": []}}
+    assert display.documents(result) == [{"document": {}, "problems": []}, None]
+
+
+UNKNOWN: dict[str, Any] = {
+    "server_name": "a.example",
+    "verified_by": None,
+    "pinned_keys": {},
+    "certificate_sha256": None,
+    "first_verified_ts": None,
+    "last_verified_ts": None,
+    "queued": 0,
+    "failures": 0,
+    "next_attempt_ts": None,
+    "last_error": None,
+}
+VERIFIED = {
+    "verified_by": "key-document",
+    "certificate_sha256": "0a" * 32,
+    "first_verified_ts": 1_500_000_000_000,
+    "last_verified_ts": 1_600_000_000_999,
+}
+
+PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("never verified", {}, ["a.example: never verified"]),
+    (
+        "verified",
+        VERIFIED,
+        [
+            "a.example: key-document",
+            "  last verified 2020-09-13 12:26:40",
+            f"  certificate SHA-256 {'0a' * 32}",
+        ],
+    ),
+    (
+        "pinned",
+        VERIFIED | {"pinned_keys": {"ed25519:a": "AAAA", "ed25519:b": "BBBB"}},
+        [
+            "a.example: key-document",
+            "  last verified 2020-09-13 12:26:40",
+            f"  certificate SHA-256 {'0a' * 32}",
+            "  pinned ed25519:a AAAA",
+            "  pinned ed25519:b BBBB",
+        ],
+    ),
+    ("queued", {"queued": 2}, ["a.example: never verified", "  2 entries queued"]),
+    (
+        "failing",
+        {
+            "queued": 1,
+            "failures": 3,
+            "next_attempt_ts": 1_600_000_000_000,
+            "last_error": "answers \x1b[31m",
+        },
+        [
+            "a.example: never verified",
+            "  1 entries queued",
+            r"  3 failures, next attempt 2020-09-13 12:26:40: answers \x1b[31m",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("members", "lines"), [row[1:] for row in PEERS], ids=[row[0] for row in PEERS]
+)
+def test_peer(members: dict[str, Any], lines: list[str]) -> None:
+    """A peer is shown with how it was verified, what is pinned, and what it is owed."""
+    assert display.peer(UNKNOWN | members).split("\n") == lines

@@ -179,6 +179,7 @@ def test_old_keys(folder: Path) -> None:
 
 
 NO_OLD_KEYS: list[tuple[str, list[OldKey], list[str]]] = [
+    ("no ed25519 key", [OldKey("rsa:a", "", 1)], ["not a key ID: 'rsa:a'"]),
     ("no base64", [OldKey("ed25519:b", "!", 1)], ["not base64: '!'"]),
     (
         "short",
@@ -324,6 +325,12 @@ def key_of_another_kind(folder: Path) -> None:
     (folder / "tls.key").write_bytes(pem(RSA_KEY))
 
 
+def short_key(folder: Path) -> None:
+    """Write a certificate with a key that today's TLS does not take."""
+    key = rsa.generate_private_key(65537, 1024)
+    issue("own.example", [x509.DNSName("own.example")], key=key).write(folder)
+
+
 def chain_upside_down(folder: Path) -> None:
     """Write the chain with our own certificate last."""
     issuer = authority()
@@ -345,6 +352,7 @@ NO_CERTIFICATES: list[tuple[Callable[[Path], None], str]] = [
     (unknown_curve_certificate, "Curve 1.2.840.10045.3.1.3 is not supported"),
     (no_key, "No such file or directory"),
     (ed25519_key, "tls.key is neither an EC nor an RSA key"),
+    (short_key, "key too small"),
     (another_key, NOT_MATCHING),
     (key_of_another_kind, NOT_MATCHING),
     (chain_upside_down, NOT_MATCHING),
