@@ -27,6 +27,10 @@ def begin(config: Log, stream: TextIO) -> None:
     """Log to `stream` from now on, as configured."""
     level = LogLevel.lookupByName(config.level)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
+    if level is not LogLevel.debug:
+        # Which UDP port was opened for a question, and the like.
+        for namespace in ("twisted", "log_legacy"):
+            predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
     globalLogBeginner.beginLoggingTo(
         [FilteringLogObserver(_Lines(stream, _FORMATS[config.format]), [predicate])],
         # What the process prints is for who started it, not for the log.

@@ -47,6 +47,7 @@ class ServerTls:
         """Present `certificate` from the next handshake on."""
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_options(SSL.OP_NO_RENEGOTIATION)
         # Session tickets are on; OpenSSL wants a name for what they belong to.
         context.set_session_id(b"homeserver")
         certificate.present_in(context)

@@ -58,6 +58,8 @@ def build_context(roots: TrustRoots) -> SSL.Context:
     """
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    # What was judged once is not negotiated again.
+    context.set_options(SSL.OP_NO_RENEGOTIATION)
     # A resumed session is one whose certificate nobody looked at.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if roots.system_roots:

@@ -133,6 +133,7 @@ def test_what_is_queued_outlives_both_ends(tmp_path: Path) -> None:
             first_line(process)
             first_line(other)
             [state] = alpha.ask("send", beta.name, "--edu", EDU % 2)
+            assert "DNSDatagramProtocol" not in alpha.log.read_text()
             assert state["state"] == "delivered"
             transactions = beta.ask("received", "--origin", "alpha.test")
             numbers = [
