@@ -133,20 +133,16 @@ class Endpoint:
         )
         self._control_site: BoundedSite | None = None
         if config.control.listen is not None:
-            guard = Guard(self._read_token())
             routes = {
-                "send": api.send_tree(
-                    guard, Submitter(current, self._sender), self._sender
-                ),
-                "received": api.received_resource(guard, received),
-                "peers": api.peer_tree(guard, PeerBook(peers, queue, self._sender)),
-                "resolve": api.named_tree(
-                    guard, partial(describe_resolution, resolver)
-                ),
-                "keys": api.named_tree(guard, partial(describe_keys, self._client)),
+                "send": api.send_tree(Submitter(current, self._sender), self._sender),
+                "received": api.received_resource(received),
+                "peers": api.peer_tree(PeerBook(peers, queue, self._sender)),
+                "resolve": api.named_tree(partial(describe_resolution, resolver)),
+                "keys": api.named_tree(partial(describe_keys, self._client)),
             }
+            guard = Guard(self._read_token())
             self._control_site = self._build_site(
-                api.build_tree(self._is_healthy, routes)
+                api.build_tree(guard, self._is_healthy, routes)
             )
 
     async def start(self) -> SocketAddress:

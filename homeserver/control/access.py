@@ -6,11 +6,20 @@ neither has business here, token or not.
 """
 
 import hmac
+from collections.abc import Collection
+from typing import cast
 
+from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from homeserver.inbound.resource import Answer, Reply
-from homeserver.protocol.errors import Forbidden, InvalidParam, Unauthorized, quote
+from homeserver.inbound.resource import Answer, JsonResource
+from homeserver.protocol.errors import (
+    Forbidden,
+    InvalidParam,
+    ProtocolError,
+    Unauthorized,
+    quote,
+)
 from homeserver.protocol.names import ServerName
 
 
@@ -32,15 +41,6 @@ class Guard:
     def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}".encode()
 
-    def __call__(self, answer: Answer) -> Answer:
-        """`answer`, for those who may have it."""
-
-        async def guarded(request: Request) -> Reply:
-            self.check(request)
-            return await answer(request)
-
-        return guarded
-
     def check(self, request: Request) -> None:
         """Raise `MissingToken`, `UnknownToken` or `Forbidden` for all others."""
         check_host(request)
@@ -52,6 +52,39 @@ class Guard:
             )
         if len(given) != 1 or not hmac.compare_digest(given[0], self._expected):
             raise UnknownToken("this is not the token of this server")
+
+
+class GuardedTree(JsonResource):
+    """A tree that says nothing, not even what is there, but to who may know it."""
+
+    def __init__(self, guard: Guard, open_steps: Collection[bytes] = ()) -> None:
+        """`open_steps` are the first steps of the paths that are for everybody."""
+        super().__init__()
+        self._guard = guard
+        self._open_steps = open_steps
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        """What is below, for those who may have it."""
+        if path not in self._open_steps:
+            try:
+                self._guard.check(request)
+            except ProtocolError as problem:
+                return _Refusing(problem)
+        return cast("IResource", super().getChildWithDefault(path, request))
+
+
+class _Refusing(JsonResource):
+    """What a request gets that the guard has stopped."""
+
+    isLeaf = True
+
+    def __init__(self, problem: ProtocolError) -> None:
+        super().__init__()
+        self._problem = problem
+
+    def find_answer(self, request: Request) -> Answer:
+        """Whatever was asked, the same refusal."""
+        raise self._problem
 
 
 def check_host(request: Request) -> None:

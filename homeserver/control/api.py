@@ -10,14 +10,18 @@ from typing import TypeVar
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from homeserver.control.access import Guard, check_host
+from homeserver.control.access import Guard, GuardedTree, check_host
 from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
 from homeserver.outbound.sender import Sender
 from homeserver.protocol.canonical import Json, parse_object
-from homeserver.protocol.errors import InvalidParam, NotFound, quote
+from homeserver.protocol.errors import (
+    InvalidParam,
+    NotFound,
+    quote,
+)
 from homeserver.protocol.names import ServerName
 from homeserver.storage.received import ReceivedStore
 
@@ -39,12 +43,9 @@ class _Below(JsonResource):
 class _Destination(JsonResource):
     """`/v1/send/{destination}`, and below it the entries by ID."""
 
-    def __init__(
-        self, destination: str, guard: Guard, submitter: Submitter, sender: Sender
-    ) -> None:
-        super().__init__({b"POST": guard(self._post)})
+    def __init__(self, destination: str, submitter: Submitter, sender: Sender) -> None:
+        super().__init__({b"POST": self._post})
         self._destination = destination
-        self._guard = guard
         self._submitter = submitter
         self._sender = sender
 
@@ -60,7 +61,7 @@ class _Destination(JsonResource):
                 raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
             return json_reply(found)
 
-        return JsonResource({b"GET": self._guard(state)})
+        return JsonResource({b"GET": state})
 
     async def _post(self, request: Request) -> Reply:
         destination = ServerName.parse(self._destination)
@@ -70,7 +71,9 @@ class _Destination(JsonResource):
 
 
 def build_tree(
-    is_healthy: Callable[[], Awaitable[bool]], routes: Mapping[str, IResource]
+    guard: Guard,
+    is_healthy: Callable[[], Awaitable[bool]],
+    routes: Mapping[str, IResource],
 ) -> JsonResource:
     """`/health`, and below `/v1` the routes that are given, by their first step."""
 
@@ -80,7 +83,8 @@ def build_tree(
             return json_reply({"status": "ok"})
         return json_reply({"status": "unavailable"}, status=503)
 
-    root, first = JsonResource(), JsonResource()
+    root = GuardedTree(guard, open_steps={b"health"})
+    first = JsonResource()
     root.putChild(b"health", JsonResource({b"GET": health}))
     root.putChild(b"v1", first)
     for step, resource in routes.items():
@@ -88,12 +92,12 @@ def build_tree(
     return root
 
 
-def send_tree(guard: Guard, submitter: Submitter, sender: Sender) -> JsonResource:
+def send_tree(submitter: Submitter, sender: Sender) -> JsonResource:
     """`/v1/send`."""
-    return _Below(lambda name: _Destination(name, guard, submitter, sender))
+    return _Below(lambda name: _Destination(name, submitter, sender))
 
 
-def received_resource(guard: Guard, received: ReceivedStore) -> JsonResource:
+def received_resource(received: ReceivedStore) -> JsonResource:
     """`/v1/received`."""
 
     async def answer(request: Request) -> Reply:
@@ -109,40 +113,35 @@ def received_resource(guard: Guard, received: ReceivedStore) -> JsonResource:
         last = transactions[-1]["id"] if transactions else after
         return json_reply({"transactions": transactions, "next": last})
 
-    return JsonResource({b"GET": guard(answer)})
+    return JsonResource({b"GET": answer})
 
 
-def named_tree(
-    guard: Guard, describe: Callable[[ServerName], Awaitable[Json]]
-) -> JsonResource:
+def named_tree(describe: Callable[[ServerName], Awaitable[Json]]) -> JsonResource:
     """What is described of the server whose name is the next step of the path."""
 
     def child(name: str) -> IResource:
         async def answer(_: Request) -> Reply:
             return json_reply(await describe(ServerName.parse(name)))
 
-        return JsonResource({b"GET": guard(answer)})
+        return JsonResource({b"GET": answer})
 
     return _Below(child)
 
 
-def peer_tree(guard: Guard, book: PeerBook) -> JsonResource:
+def peer_tree(book: PeerBook) -> JsonResource:
     """`/v1/peers`."""
 
     async def list_peers(_: Request) -> Reply:
         return json_reply({"peers": await book.all()})
 
-    return _Peers({b"GET": guard(list_peers)}, guard, book)
+    return _Peers({b"GET": list_peers}, book)
 
 
 class _Peers(JsonResource):
     """`/v1/peers`, and below it the peers by name."""
 
-    def __init__(
-        self, answers: Mapping[bytes, Answer], guard: Guard, book: PeerBook
-    ) -> None:
+    def __init__(self, answers: Mapping[bytes, Answer], book: PeerBook) -> None:
         super().__init__(answers)
-        self._guard = guard
         self._book = book
 
     def getChild(self, path: bytes, request: Request) -> IResource:
@@ -164,9 +163,9 @@ class _Peers(JsonResource):
             _known(await self._book.forget(ServerName.parse(name)), name)
             return json_reply({})
 
-        peer = JsonResource({b"GET": self._guard(describe)})
-        peer.putChild(b"retry", JsonResource({b"POST": self._guard(retry)}))
-        peer.putChild(b"pin", JsonResource({b"DELETE": self._guard(forget)}))
+        peer = JsonResource({b"GET": describe})
+        peer.putChild(b"retry", JsonResource({b"POST": retry}))
+        peer.putChild(b"pin", JsonResource({b"DELETE": forget}))
         return peer
 
 

@@ -72,7 +72,7 @@ class JsonResource(Resource):
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         try:
-            reply = await self._answer(request)(request)
+            reply = await self.find_answer(request)(request)
         except ProtocolError as problem:
             reply = error_reply(problem.status, problem.errcode, str(problem))
             if problem.status == 429:
@@ -86,8 +86,8 @@ class JsonResource(Resource):
         if not gone:
             self._write(request, reply)
 
-    def _answer(self, request: Request) -> Answer:
-        """What answers the request's method."""
+    def find_answer(self, request: Request) -> Answer:
+        """What answers the request's method; raises `ProtocolError` if nothing does."""
         if not self._answers:
             raise Unrecognized("there is no such route here")
         # HEAD is GET whose body Twisted leaves out.

@@ -134,15 +134,16 @@ class Panel:
         book = PeerBook(self.peers, queue, self.sender)
         self.site = site(
             api.build_tree(
+                guard,
                 self._is_healthy,
                 {
-                    "send": api.send_tree(guard, submitter, self.sender),
-                    "received": api.received_resource(guard, self.received),
-                    "peers": api.peer_tree(guard, book),
+                    "send": api.send_tree(submitter, self.sender),
+                    "received": api.received_resource(self.received),
+                    "peers": api.peer_tree(book),
                     "resolve": api.named_tree(
-                        guard, partial(describe_resolution, self.routes)
+                        partial(describe_resolution, self.routes)
                     ),
-                    "keys": api.named_tree(guard, partial(describe_keys, self.carrier)),
+                    "keys": api.named_tree(partial(describe_keys, self.carrier)),
                 },
             ),
             clock=self.clock,

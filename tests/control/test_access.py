@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from twisted.web.server import Request
 
-from homeserver.control.access import Guard
+from homeserver.control.access import Guard, GuardedTree
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from tests.control.panel import AUTHORIZATION, HOST, TOKEN, Panel
 from tests.inbound.wire import Answer, Connection, ask, request, site
@@ -16,11 +16,25 @@ async def tell(_: Request) -> Reply:
     return json_reply({"told": True})
 
 
+def tree() -> GuardedTree:
+    """A tree that is guarded."""
+    root = GuardedTree(Guard(TOKEN))
+    root.putChild(b"", JsonResource({b"GET": tell, b"POST": tell}))
+    return root
+
+
 def guarded(*headers: str, method: str = "GET") -> Answer:
     """The answer of a guarded resource."""
-    guard = Guard(TOKEN)
-    root = JsonResource({b"GET": guard(tell), b"POST": guard(tell)})
-    return ask(site(root), method, "/", headers)
+    return ask(site(tree()), method, "/", headers)
+
+
+@pytest.mark.parametrize("target", ["/", "/nothing", "/nothing/there"])
+def test_what_is_there_is_not_told(target: str) -> None:
+    """Without the token, what is there and what is not look alike."""
+    answer = ask(site(tree()), "GET", target, [HOST])
+    assert answer.error == (401, "M_MISSING_TOKEN")
+    wrong = ask(site(tree()), "PATCH", target, [HOST])
+    assert wrong.error == (401, "M_MISSING_TOKEN")
 
 
 def test_token() -> None:
@@ -60,7 +74,7 @@ def test_bad_token(headers: Sequence[str], errcode: str) -> None:
 
 def test_token_in_the_query_is_none() -> None:
     """A token is taken from the header alone, as targets end up in logs."""
-    root = JsonResource({b"GET": Guard(TOKEN)(tell)})
+    root = tree()
     answer = ask(site(root), "GET", f"/?access_token={TOKEN}", [HOST])
     assert answer.error == (401, "M_MISSING_TOKEN")
 
@@ -129,7 +143,7 @@ def test_one_of_two_hosts() -> None:
 
 def test_without_host() -> None:
     """A client of HTTP/1.0 without a Host, which no browser is, needs the token."""
-    connection = Connection(site(JsonResource({b"GET": Guard(TOKEN)(tell)})))
+    connection = Connection(site(tree()))
     connection.send(f"GET / HTTP/1.0\r\n{AUTHORIZATION}\r\n\r\n".encode())
     assert [answer.status for answer in connection.answers()] == [200]
 
