@@ -17,7 +17,8 @@ from homeserver.protocol.canonical import MAX_INTEGER
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import ServerName, UserId
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+# Up to ten years, which is for ever: what is added to a time must stay one.
+Positive = Annotated[float, msgspec.Meta(gt=0, le=315_360_000)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -53,7 +54,7 @@ class Signing(msgspec.Struct, frozen=True):
     key: Path = Path("signing.key")
     old_keys: tuple[OldKey, ...] = ()
     # Two hours at least: a document is never handed out with under one left.
-    key_validity_seconds: Annotated[int, msgspec.Meta(ge=7200)] = 86400
+    key_validity_seconds: Annotated[int, msgspec.Meta(ge=7200, le=315_360_000)] = 86400
 
 
 VerificationMethod = Literal["certificate", "key-document"]

@@ -15,6 +15,9 @@ class MemoryDatabase:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self.connection)
 
+    def __del__(self) -> None:
+        self.connection.close()
+
     async def write(self, job: Job[_T]) -> _T:
         """Run a job in a transaction of its own."""
         self.connection.execute("BEGIN")

@@ -305,7 +305,20 @@ class KeyringTests(SynchronousTestCase):
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.assertNoResult(asked[100])
-        self.assertIn("too many keys are being fetched", self.refusal(asked[101]))
+        self.assertIn(
+            "fetching them failed: too many keys are being fetched",
+            self.refusal(asked[101]),
+        )
+
+    def test_that_there_were_too_many_is_not_remembered(self) -> None:
+        """Who was told that too many wait may ask again as soon as one is done."""
+        self.patch(keyring, "_MAX_WAITING", 1)
+        names = [ServerName.parse(f"{number}.example") for number in range(102)]
+        for name in names[:101]:
+            self.ask(server_name=name)
+        self.refusal(self.ask(server_name=names[101]))
+        self.client.answer(UNREACHABLE)
+        self.assertNoResult(self.ask(server_name=names[101]))
 
     def test_an_unsigned_event_asks_nobody(self) -> None:
         """Where no key could verify anything, none is fetched."""

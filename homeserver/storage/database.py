@@ -142,17 +142,21 @@ def _statements(script: str) -> list[str]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    try:
-        # Each connection is used by one thread, but not by the one that opens it.
-        connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=10
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: a commit is on the disk when it returns, power cut or not.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"{path} cannot be used: {error}") from None
+    with contextlib.ExitStack() as stack:
+        try:
+            # Each connection is used by one thread, not by the one that opens it.
+            # Ten seconds for who has locked it: a commit takes milliseconds.
+            connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=10
+            )
+            stack.callback(connection.close)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: a commit is on the disk when it returns, power cut or not.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{path} cannot be used: {error}") from None
+        stack.pop_all()
     return connection
 
 

@@ -345,3 +345,26 @@ def test_keys_of_who_was_believed_too_early_expire(how: str, store: PeerStore) -
         certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
         assert result_of(store.record_verified(certified, None, None))
     assert keys_of(store)[FIRST.key_id].valid_until_ts == 0
+
+
+def test_keys_of_who_is_verified_again_stay(store: PeerStore) -> None:
+    """A peer that is verified as before keeps the keys that it has."""
+    certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
+    result_of(store.record_verified(certified, None, None))
+    result_of(store.record_keys(document_of(FIRST), NOW_TS))
+    assert result_of(store.record_verified(certified, certified, None))
+    assert keys_of(store)[FIRST.key_id].valid_until_ts == NOW_TS + MAX_VALIDITY_MS
+
+
+def test_keys_of_a_rotated_pin_stay(store: PeerStore) -> None:
+    """Who moved its pin keeps its earlier keys as long as they are good."""
+    result_of(store.record_verified(by_document(FIRST), None, document_of(FIRST)))
+    result_of(
+        store.record_verified(
+            by_document(SECOND), by_document(FIRST), document_of(SECOND)
+        )
+    )
+    assert {key_id: k.valid_until_ts for key_id, k in keys_of(store).items()} == {
+        FIRST.key_id: NOW_TS + MAX_VALIDITY_MS,
+        SECOND.key_id: NOW_TS + MAX_VALIDITY_MS,
+    }
