@@ -174,6 +174,15 @@ class _Channel(HTTPChannel):
         if not self._is_closing:
             super().dataReceived(data)
 
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """End a line without an end with the answer that all bad requests get."""
+        self._respondToBadRequestAndDisconnect()
+
+    def pauseProducing(self) -> None:
+        """Read nothing more while the peer does not read what it was answered."""
+        super().pauseProducing()
+        self._networkProducer.pauseProducing()
+
     def headerReceived(self, line: bytes) -> bool:
         """Take one header; whether it is one."""
         try:

@@ -31,6 +31,7 @@ from homeserver.protocol.names import (
     RoomId,
     ServerName,
     UserId,
+    is_hash_room_id,
     parse_event_domain,
     parse_room_id,
 )
@@ -127,11 +128,11 @@ class Event:
 
         Raises `BadJson` or `InvalidParam` for its members, `TooLarge` for its size.
         """
-        if room_version.is_strict:
-            check_numbers(pdu)
         size = len(encode(pdu))
         if size > MAX_EVENT_BYTES:
             raise TooLarge(f"the PDU has {size} bytes; the limit is {MAX_EVENT_BYTES}")
+        if room_version.is_strict:
+            check_numbers(pdu)
         _check_texts(pdu)
         as_object(pdu.get("content"), "`content`")
         as_object(pdu.get("signatures"), "`signatures`")
@@ -166,14 +167,15 @@ class Event:
             and content.get("membership") == "invite"
             and "third_party_invite" in content
         ):
-            # Who sends it may not be who signed it: the invitation proves it. Of
-            # other memberships it proves nothing, whatever their content says.
-            signers.clear()
+            # Who sends it may not be who signed it: the invitation proves it, and no
+            # signature can. Of other memberships it proves nothing.
+            return frozenset()
         if self.room_version.id_format is IdFormat.SENT:
             signers.add(parse_event_domain(self.event_id))
         via = content.get("join_authorised_via_users_server")
         if (
             self.type == "m.room.member"
+            and content.get("membership") == "join"
             and self.room_version.has_restricted_joins
             and isinstance(via, str)
         ):
@@ -259,7 +261,12 @@ def possible_room_versions(pdu: Json, recorded: str | None) -> Sequence[RoomVers
         return [parse_room_version(recorded)]
     if "event_id" in pdu:
         return [ROOM_VERSIONS["2"]]
-    versions = ["12", "10", "8", "7", "5", "3"]
+    room_id = pdu.get("room_id")
+    if isinstance(room_id, str) and is_hash_room_id(room_id):
+        return [ROOM_VERSIONS["12"]]
+    # Down to 5: what a version of before would allow, a key that was no longer valid,
+    # a guess must not.
+    versions = ["12", "10", "8", "7", "5"]
     # What version 11 no longer keeps in redaction, nobody sends any more.
     if not (_LAST.kept_members - DEFAULT_ROOM_VERSION.kept_members).isdisjoint(pdu):
         versions = versions[1:]

@@ -159,9 +159,14 @@ def parse_room_id(text: str) -> RoomId:
 
     Raises `InvalidParam`.
     """
-    if not _VERSION_12_ROOM_ID.fullmatch(text):
+    if not is_hash_room_id(text):
         _parse_domain("room ID", "!", text)
     return RoomId(text)
+
+
+def is_hash_room_id(text: str) -> bool:
+    """Whether a room ID is of the form of room version 12: `!` and a hash."""
+    return _VERSION_12_ROOM_ID.fullmatch(text) is not None
 
 
 def parse_event_domain(text: str) -> ServerName:

@@ -769,3 +769,28 @@ class ConnectionLimitTests(SynchronousTestCase):
             protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.factory._per_address, Counter())
         self.assertIsNotNone(self.connect(self.factory, "192.0.2.1"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"A" * 20_000, b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000],
+    ids=["line", "header"],
+)
+def test_a_line_without_an_end(text: bytes) -> None:
+    """A line that goes on and on is answered as a bad request, and the end."""
+    connection = Connection(site(Desk()))
+    connection.send(text)
+    [answer] = connection.answers()
+    assert answer.error == (400, "M_UNKNOWN")
+    assert connection.is_closed
+
+
+def test_nothing_is_read_while_nobody_reads() -> None:
+    """Who does not read its answers is not read from either."""
+    connection = Connection(site(Desk()))
+    producer = connection.transport.producer
+    assert producer is not None
+    producer.pauseProducing()
+    assert connection.transport.producerState == "paused"
+    producer.resumeProducing()
+    assert connection.transport.producerState == "producing"

@@ -657,12 +657,12 @@ SIGNERS: list[tuple[str, list[str], Json, str]] = [
     ("port", versions(3, 12), {"sender": "@u:b.example:1"}, "b.example:1"),
     ("foreign ID", versions(1, 2), {"event_id": FOREIGN_ID}, "a.example id.example"),
     ("foreign ID", versions(3, 12), {"event_id": FOREIGN_ID}, "a.example"),
-    ("third-party invite", versions(1, 2), {"content": INVITE}, "a.example"),
+    ("third-party invite", versions(1, 2), {"content": INVITE}, ""),
     (
         "third-party invite by another server",
         versions(1, 2),
         {"content": INVITE, "event_id": FOREIGN_ID},
-        "id.example",
+        "",
     ),
     ("third-party invite", versions(3, 12), {"content": INVITE}, ""),
     (
@@ -772,8 +772,9 @@ ASSUMED: list[tuple[str, Json, str | None, str]] = [
     ("recorded, of another type of event", CREATE | {"type": "m.x"}, "9", "9"),
     ("recorded, with an event ID", {"event_id": "$0:a.example"}, "3", "3"),
     ("an event ID", {"event_id": "$0:a.example"}, None, "2"),
-    ("nothing", {"type": "m.room.name", "content": {}}, None, "12 10 8 7 5 3"),
-    ("a member of before version 11", {"origin": "a.org"}, None, "10 8 7 5 3"),
+    ("nothing", {"type": "m.room.name", "content": {}}, None, "12 10 8 7 5"),
+    ("a room of version 12", {"room_id": "!" + "a" * 43}, None, "12"),
+    ("a member of before version 11", {"origin": "a.org"}, None, "10 8 7 5"),
 ]
 
 
@@ -807,7 +808,7 @@ def test_every_version_signs_as_one_of_the_possible_ones() -> None:
                 room_version.kept_content,
                 room_version.is_strict,
             )
-            and (each.id_format is room_version.id_format or version == "4")
+            and (each.id_format is room_version.id_format or version in {"3", "4"})
             for each in possible
         ), version
 
@@ -862,3 +863,15 @@ def test_a_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
     }
     event = Event.parse(pdu, ROOM_VERSIONS["12"])
     assert event.founds == "!" + event.event_id[1:]
+
+
+@pytest.mark.parametrize("version", ["1", "2", "6", "8", "12"])
+def test_nothing_makes_up_for_the_proof_of_an_invitation(version: str) -> None:
+    """An invitation by a third party has no signers, whatever else it names."""
+    content: Json = {
+        "membership": "invite",
+        "third_party_invite": {"signed": {}},
+        "join_authorised_via_users_server": "@x:forger.example",
+    }
+    event = Event.parse(pdu_of(version, {"content": content}), ROOM_VERSIONS[version])
+    assert event.required_signers == frozenset()
