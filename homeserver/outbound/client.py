@@ -51,6 +51,9 @@ KEYS_V2_PATH = "/_matrix/key/v2/server"
 # used server gives a request.
 _REQUEST_SECONDS = 60.0
 
+# For a key document: inbound requests wait for it, and others wait for their turn.
+_DOCUMENT_SECONDS = 15.0
+
 # Of a reply that is not a key document: 50 events' errors are a tenth of it.
 _MAX_REPLY_BYTES = 512 * 1024
 
@@ -187,7 +190,7 @@ class FederationClient:
 
         try:
             return await Deferred.fromCoroutine(call()).addTimeout(
-                _REQUEST_SECONDS, self._clock
+                _DOCUMENT_SECONDS if body is None else _REQUEST_SECONDS, self._clock
             )
         except _TRANSPORT_ERRORS as problem:
             way = "".join(f"{link.route}: {link.address}: " for link in links)

@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet import defer
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError
+from twisted.internet.error import CannotListenError, ConnectError
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
@@ -132,6 +132,7 @@ class Resolver:
         except (
             DomainError,
             defer.TimeoutError,
+            CannotListenError,  # no descriptor is left for the question
             ConnectError,  # by TCP, where an answer is too long for UDP
             OSError,
             ValueError,

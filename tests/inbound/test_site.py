@@ -786,11 +786,19 @@ def test_a_line_without_an_end(text: bytes) -> None:
 
 
 def test_nothing_is_read_while_nobody_reads() -> None:
-    """Who does not read its answers is not read from either."""
-    connection = Connection(site(Desk()))
+    """Who does not read its answers is not read from, a request at work or not."""
+    answer: Deferred[Reply] = Deferred()
+
+    async def take(_: Request) -> Reply:
+        return await answer
+
+    connection = Connection(site(JsonResource({b"GET": take})))
+    connection.send(request("GET", "/"))
     producer = connection.transport.producer
     assert producer is not None
     producer.pauseProducing()
     assert connection.transport.producerState == "paused"
+    answer.callback(json_reply({}))
     producer.resumeProducing()
     assert connection.transport.producerState == "producing"
+    assert [each.status for each in connection.answers()] == [200]
