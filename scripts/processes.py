@@ -1,7 +1,7 @@
 """Endpoints and name servers as real processes on the loopback interface.
 
 Used by the scripts and by the tests. Every process ends with the context that started
-it, and listens where nobody else does.
+it, and listens on a port that was free a moment before.
 """
 
 import json

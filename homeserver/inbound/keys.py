@@ -1,8 +1,8 @@
 """The key documents that this server publishes, in 2014's form and today's.
 
-Rules of the room: a document is signed when it is made, not when it is asked for. The
-version 1 document names the certificate that the same listener presents; the version 2
-document is never handed out with under an hour of life left.
+Rules of the room: a document is signed once and served until it is time for another.
+The version 1 document names the certificate that the same listener presents; the
+version 2 document is never handed out with under an hour of life left.
 
 Specification: Server-server API, "Publishing Keys"; the November 2014 text,
 "Retrieving Server Keys".

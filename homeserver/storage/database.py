@@ -3,8 +3,8 @@
 Rules of the room: a write is done when its Deferred fires, and then it is on the
 disk. Whatever waits when the writer is free is committed together, so that an answer
 after the commit costs no commit of its own. A job is plain statements over a cursor;
-it runs in a thread, so it touches nothing but its arguments. SQL is what SQLite and
-PostgreSQL both speak.
+it runs in a thread, so it touches nothing but its arguments. Its SQL stays with what
+other engines speak too, as far as it can.
 """
 
 import contextlib
