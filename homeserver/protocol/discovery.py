@@ -9,15 +9,20 @@ Specification: Server-server API, "Resolving server names"; RFC 2782. The algori
 of November 2014 is this one without well-known and with the one service `_matrix._tcp`.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
 
+from homeserver.protocol.errors import quote
 from homeserver.protocol.names import DEFAULT_PORT, ServerName
 
 MAX_TARGETS = 20  # of one name; whoever cannot reach twenty does not reach more
+
+# RFC 1035's, and the underscores that many hosts have all the same.
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,20 @@ class SrvRecord:
     target: str
     """A host name, or `.` for "this service is decidedly not here"."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be connected to by this record; None if something can."""
+        if not _HOST_NAME.fullmatch(self.target):
+            return "its target is not a host name"
+        return None if self.port else "there is no port 0"
+
     def __str__(self) -> str:
-        return f"{self.priority} {self.weight} {self.port} {self.target}"
+        target = self.target
+        # A DNS label may hold any byte.
+        shown = (
+            target if _HOST_NAME.fullmatch(target) or target == "." else quote(target)
+        )
+        return f"{self.priority} {self.weight} {self.port} {shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,25 +185,40 @@ async def resolve(
 async def _look_up(
     asked: str, lookups: Lookups, steps: list[Step]
 ) -> Sequence[SrvRecord]:
-    """The SRV records at `asked`, which are told in `steps`; maybe none.
+    """The SRV records at `asked` that can be used, told in `steps`; maybe none.
 
-    Raises `NotResolvable` where that is not certain, or where the one record says
-    that the service is not to be had.
+    Raises `NotResolvable` where that is not certain, where the one record says that
+    the service is not to be had, and where there are records but none can be used.
     """
     try:
         records = await lookups.srv(asked)
     except LookupFailed as error:
         steps.append(Step("srv", asked, f"no answer: {error}"))
         raise NotResolvable(f"SRV {asked}: {error}", steps) from None
-    found = ", ".join(map(str, records[:MAX_TARGETS])) or "no such record"
-    steps.append(Step("srv", asked, found))
+    steps.append(Step("srv", asked, _tell(records)))
     if [record.target for record in records] == ["."]:
         raise NotResolvable(
             f"SRV {asked} has the target `.`: the server says that it has no such "
             "service",
             steps,
         )
-    return records
+    usable = [record for record in records if record.problem is None]
+    if records and not usable:
+        raise NotResolvable(f"SRV {asked}: {_tell(records)}", steps)
+    return usable
+
+
+def _tell(records: Sequence[SrvRecord]) -> str:
+    """SRV records in words, as many as are tried, and what is wrong with them."""
+    told = [
+        f"{record} (cannot be used: {record.problem})"
+        if record.problem
+        else f"{record}"
+        for record in records[:MAX_TARGETS]
+    ]
+    if len(records) > MAX_TARGETS:
+        told.append(f"{len(records) - MAX_TARGETS} more")
+    return ", ".join(told) or "no such record"
 
 
 def order(

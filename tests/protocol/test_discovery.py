@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from homeserver.protocol.discovery import (
+    MAX_TARGETS,
     Algorithm,
     LookupFailed,
     NotResolvable,
@@ -33,6 +34,9 @@ OLD = "_matrix._tcp.a.org"
 S_NET = SrvRecord(10, 5, 9, "s.net")
 T_NET = SrvRecord(20, 5, 7, "t.net")
 NOT_HERE = SrvRecord(0, 0, 0, ".")
+
+NO_HOST = "cannot be used: its target is not a host name"
+NO_PORT = "cannot be used: there is no port 0"
 
 
 class Zone:
@@ -213,6 +217,152 @@ def test_no_way_leads_on_after(
     assert zone.asked == asked
 
 
+# A target, whether it is a host's name, how it is shown.
+TARGETS: list[tuple[str, bool, str]] = [
+    ("a.net", True, "a.net"),
+    ("A.Net", True, "A.Net"),
+    ("a", True, "a"),
+    ("_a-b_.c-.net", True, "_a-b_.c-.net"),
+    ("1.2.3.4", True, "1.2.3.4"),
+    ("a" * 63 + ".net", True, "a" * 63 + ".net"),
+    ("a." * 126 + "b", True, "a." * 126 + "b"),
+    (".", False, "."),
+    ("", False, "''"),
+    ("a.net.", False, "'a.net.'"),
+    (".a.net", False, "'.a.net'"),
+    ("a..net", False, "'a..net'"),
+    ("..", False, "'..'"),
+    ("a" * 64 + ".net", False, repr("a" * 64 + ".net")),
+    ("net." + "a" * 64, False, repr("net." + "a" * 64)),
+    ("a." * 126 + "bc", False, repr("a." * 126)[:77] + "..."),
+    ("a b.net", False, "'a b.net'"),
+    ("a.net\n", False, "'a.net\\n'"),
+    ("\x1b[31ma.net", False, "'\\x1b[31ma.net'"),
+    ("\\xff.net", False, "'\\\\xff.net'"),
+    ("caf\xe9.net", False, "'caf\xe9.net'"),
+    ("\u0663.net", False, "'\u0663.net'"),
+    ("a.net:8448", False, "'a.net:8448'"),
+    ("::1", False, "'::1'"),
+    ("[::1]", False, "'[::1]'"),
+    ("a/b", False, "'a/b'"),
+    ("*.net", False, "'*.net'"),
+]
+
+
+@pytest.mark.parametrize(("target", "is_host", "shown"), TARGETS)
+def test_targets(target: str, is_host: bool, shown: str) -> None:  # noqa: FBT001
+    """Only what may be a host's name is connected to; the rest is shown in quotes."""
+    record = SrvRecord(1, 2, 3, target)
+    assert record.problem == (None if is_host else "its target is not a host name")
+    assert str(record) == f"1 2 3 {shown}"
+    resolving = Zone({FED: [record, S_NET]})
+    routes = resolved("a.org", resolving).routes
+    assert [route.host for route in routes] == ([target] if is_host else []) + ["s.net"]
+
+
+ODD = SrvRecord(1, 1, 1, "a b")
+PORTLESS = SrvRecord(2, 2, 0, "p.net")
+
+# What there is, the records, what is connected to, what is told of them.
+UNUSABLE: list[tuple[str, list[SrvRecord], list[str], str]] = [
+    (
+        "port 0",
+        [PORTLESS, S_NET],
+        ["s.net:9"],
+        f"2 2 0 p.net ({NO_PORT}), 10 5 9 s.net",
+    ),
+    ("odd", [S_NET, ODD], ["s.net:9"], f"10 5 9 s.net, 1 1 1 'a b' ({NO_HOST})"),
+    ("`.`", [NOT_HERE, S_NET], ["s.net:9"], f"0 0 0 . ({NO_HOST}), 10 5 9 s.net"),
+    (
+        "`.` twice",
+        [NOT_HERE, S_NET, NOT_HERE],
+        ["s.net:9"],
+        f"0 0 0 . ({NO_HOST}), 10 5 9 s.net, 0 0 0 . ({NO_HOST})",
+    ),
+    (
+        "between",
+        [S_NET, ODD, PORTLESS, T_NET],
+        ["s.net:9", "t.net:7"],
+        f"10 5 9 s.net, 1 1 1 'a b' ({NO_HOST}), 2 2 0 p.net ({NO_PORT}), 20 5 7 t.net",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("records", "targets", "found"),
+    [row[1:] for row in UNUSABLE],
+    ids=[row[0] for row in UNUSABLE],
+)
+def test_records_that_cannot_be_used_are_left_out(
+    records: list[SrvRecord], targets: list[str], found: str
+) -> None:
+    """A record that leads nowhere is told with what is wrong, and not tried."""
+    zone = Zone({FED: records, OLD: [T_NET]})
+    resolution = resolved("a.org", zone)
+    assert [str(route) for route in resolution.routes] == targets
+    assert resolution.steps == [Step("srv", FED, found)]
+    assert zone.asked == [FED]
+
+
+NONE_USABLE: list[tuple[list[SrvRecord], str]] = [
+    ([PORTLESS], f"2 2 0 p.net ({NO_PORT})"),
+    ([ODD, PORTLESS], f"1 1 1 'a b' ({NO_HOST}), 2 2 0 p.net ({NO_PORT})"),
+    ([NOT_HERE, NOT_HERE], f"0 0 0 . ({NO_HOST}), 0 0 0 . ({NO_HOST})"),
+    ([NOT_HERE, PORTLESS], f"0 0 0 . ({NO_HOST}), 2 2 0 p.net ({NO_PORT})"),
+]
+
+
+@pytest.mark.parametrize(("records", "found"), NONE_USABLE)
+def test_no_record_can_be_used(records: list[SrvRecord], found: str) -> None:
+    """Where every record leads nowhere, neither the next service nor 8448 is tried."""
+    zone = Zone({FED: records, OLD: [S_NET]})
+    with pytest.raises(NotResolvable) as caught:
+        resolved("a.org", zone)
+    assert str(caught.value) == f"SRV {FED}: {found}"
+    assert caught.value.steps == [Step("srv", FED, found)]
+    assert zone.asked == [FED]
+
+
+def test_the_weight_of_what_cannot_be_used_does_not_count() -> None:
+    """A record that is left out takes no part in the drawing of lots."""
+    totals = []
+
+    def draw(total: int) -> int:
+        totals.append(total)
+        return 0
+
+    records = [SrvRecord(10, 1000, 0, "p.net"), S_NET, SrvRecord(10, 1000, 1, "a b")]
+    resolved("a.org", Zone({FED: records}), draw=draw)
+    assert totals == [5]
+
+
+def test_twenty_targets_are_tried() -> None:
+    """Of many records, those that come first by priority are tried and told."""
+    many = [SrvRecord(each, 0, 1, f"h{each}.net") for each in reversed(range(25))]
+    resolution = resolved("a.org", Zone({FED: many}))
+    assert MAX_TARGETS == 20
+    assert [route.host for route in resolution.routes] == [
+        f"h{each}.net" for each in range(20)
+    ]
+    told = resolution.steps[0].found.split(", ")
+    assert told == [*map(str, many[:20]), "5 more"]
+
+
+def test_as_many_records_as_are_tried_are_all_told() -> None:
+    """Of twenty records none is left untold."""
+    many = [SrvRecord(each, 0, 1, f"h{each}.net") for each in range(20)]
+    (step,) = resolved("a.org", Zone({FED: many})).steps
+    assert step.found == ", ".join(map(str, many))
+
+
+def test_what_cannot_be_used_takes_no_place() -> None:
+    """However many records lead nowhere, the others are tried."""
+    odd = [SrvRecord(0, 0, 0, f"p{each}.net") for each in range(100)]
+    resolution = resolved("a.org", Zone({FED: [*odd, S_NET]}))
+    assert [str(route) for route in resolution.routes] == ["s.net:9"]
+    assert len(resolution.steps[0].found) < 2000
+
+
 STEPS: list[tuple[str, str, Records, list[Step]]] = [
     (
         "literal",
@@ -259,7 +409,7 @@ def test_steps_are_recorded(name: str, records: Records, steps: list[Step]) -> N
 
 
 FAILED_STEPS: list[tuple[str, Records, list[str], list[Step]]] = [
-    ("`.`", {FED: [NOT_HERE]}, [], [Step("srv", FED, "0 0 0 .")]),
+    ("`.`", {FED: [NOT_HERE]}, [], [Step("srv", FED, f"0 0 0 . ({NO_HOST})")]),
     ("failure", {}, [FED], [Step("srv", FED, "no answer: SERVFAIL")]),
     (
         "failure of the second",
@@ -353,10 +503,42 @@ def first_of(records: Sequence[SrvRecord]) -> Mapping[str, float]:
     return {target: count / 10_000 for target, count in firsts.items()}
 
 
-def test_first_targets_are_in_proportion_to_their_weights() -> None:
-    """A target of 10, 30 or 60 per cent of the weight comes first as often."""
-    proportions = first_of([C, A, LAST, B])
-    assert proportions == pytest.approx({"a": 0.1, "b": 0.3, "c": 0.6}, abs=0.03)
+# Weights by target, of one priority.
+WEIGHTS: list[Mapping[str, int]] = [
+    {"a": 10, "b": 30, "c": 60},
+    {"c": 60, "b": 30, "a": 10},
+    {"a": 100, "b": 100},
+    {"a": 1000, "b": 2000, "c": 3000, "d": 4000},
+    {"a": 65535, "b": 65535, "c": 65535},
+    {"a": 9900, "b": 100, "c": 0},
+]
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_first_targets_are_in_proportion_to_their_weights(
+    weights: Mapping[str, int],
+) -> None:
+    """Of 10,000 orders, a target comes first as often as its weight says, or nearly."""
+    records = [SrvRecord(10, weight, 1, target) for target, weight in weights.items()]
+    proportions = {**dict.fromkeys(weights, 0.0), **first_of([*records, LAST])}
+    total = sum(weights.values())
+    assert proportions == pytest.approx(
+        {target: weight / total for target, weight in weights.items()}, abs=0.03
+    )
+
+
+def test_second_targets_are_in_proportion_to_the_weights_that_are_left() -> None:
+    """Whichever comes first, the others are drawn by their own weights."""
+    chance = random.Random(2782)
+    seconds = Counter(
+        orders[1].target
+        for _ in range(10_000)
+        if (orders := order([A, B, C], lambda total: chance.randint(0, total)))[0] == C
+    )
+    drawn = sum(seconds.values())
+    assert {target: count / drawn for target, count in seconds.items()} == (
+        pytest.approx({"a": 10 / 40, "b": 30 / 40}, abs=0.03)
+    )
 
 
 def test_a_target_of_weight_0_seldom_comes_first() -> None:
@@ -388,27 +570,70 @@ def test_priorities_are_never_mixed(
     assert priorities == sorted(priorities)
 
 
-# m.server, SRV records, what is connected to, what Host says, the certificate's name.
-DELEGATED: list[tuple[str, Mapping[str, Sequence[SrvRecord]], str, str, str]] = [
-    ("b.org:7", {}, "b.org:7", "b.org:7", "b.org"),
-    ("5.6.7.8", {}, "5.6.7.8:8448", "5.6.7.8", "5.6.7.8"),
-    ("[2001:db8::1]:9", {}, "[2001:db8::1]:9", "[2001:db8::1]:9", "2001:db8::1"),
-    ("b.org", {"_matrix-fed._tcp.b.org": [S_NET]}, "s.net:9", "b.org", "b.org"),
-    ("b.org", {"_matrix._tcp.b.org": [S_NET]}, "s.net:9", "b.org", "b.org"),
-    ("b.org", {FED: [S_NET]}, "b.org:8448", "b.org", "b.org"),
-    ("b.org", {}, "b.org:8448", "b.org", "b.org"),
+B_FED = "_matrix-fed._tcp.b.org"
+B_OLD = "_matrix._tcp.b.org"
+
+# The specification's step, `m.server`, SRV records, what is connected to, what `Host`
+# says, what the certificate is for, what SRV records are asked for.
+DELEGATED: list[tuple[str, str, Records, str, str, str, list[str]]] = [
+    ("3.1", "5.6.7.8", {}, "5.6.7.8:8448", "5.6.7.8", "5.6.7.8", []),
+    ("3.1", "5.6.7.8:9", {}, "5.6.7.8:9", "5.6.7.8:9", "5.6.7.8", []),
+    (
+        "3.1",
+        "[2001:db8::1]",
+        {},
+        "[2001:db8::1]:8448",
+        "[2001:db8::1]",
+        "2001:db8::1",
+        [],
+    ),
+    (
+        "3.1",
+        "[2001:db8::1]:9",
+        {},
+        "[2001:db8::1]:9",
+        "[2001:db8::1]:9",
+        "2001:db8::1",
+        [],
+    ),
+    ("3.2", "b.org:7", {B_FED: [S_NET]}, "b.org:7", "b.org:7", "b.org", []),
+    ("3.3", "b.org", {B_FED: [S_NET]}, "s.net:9", "b.org", "b.org", [B_FED]),
+    (
+        "3.3 before 3.4",
+        "b.org",
+        {B_FED: [S_NET], B_OLD: [T_NET]},
+        "s.net:9",
+        "b.org",
+        "b.org",
+        [B_FED],
+    ),
+    ("3.4", "b.org", {B_OLD: [S_NET]}, "s.net:9", "b.org", "b.org", [B_FED, B_OLD]),
+    ("3.5", "b.org", {}, "b.org:8448", "b.org", "b.org", [B_FED, B_OLD]),
+    (
+        "3.5, not 4",
+        "b.org",
+        {FED: [S_NET], OLD: [S_NET]},
+        "b.org:8448",
+        "b.org",
+        "b.org",
+        [B_FED, B_OLD],
+    ),
+    ("itself", "a.org", {FED: [S_NET]}, "s.net:9", "a.org", "a.org", [FED]),
 ]
 
 
 @pytest.mark.parametrize(
-    ("delegated", "records", "target", "host_header", "certificate_name"), DELEGATED
+    ("delegated", "records", "target", "host_header", "certificate_name", "asked"),
+    [row[1:] for row in DELEGATED],
+    ids=[row[0] for row in DELEGATED],
 )
 def test_a_delegation_is_followed_once(
     delegated: str,
-    records: Mapping[str, Sequence[SrvRecord]],
+    records: Records,
     target: str,
     host_header: str,
     certificate_name: str,
+    asked: list[str],
 ) -> None:
     """The name delegated to is resolved in place of the first, less its well-known."""
     zone = Zone(records, delegating={"a.org": delegated, "b.org": "c.org"})
@@ -420,6 +645,7 @@ def test_a_delegation_is_followed_once(
         certificate_name,
     )
     assert zone.well_knowns == ["a.org"]
+    assert zone.asked == asked
     assert resolution.server_name == ServerName.parse("a.org")
     assert resolution.steps[0] == Step(
         "well-known",
@@ -428,12 +654,52 @@ def test_a_delegation_is_followed_once(
     )
 
 
-def test_a_well_known_that_fails_is_passed_over() -> None:
+# The specification's step, SRV records, what is connected to, what is asked for.
+NOT_DELEGATED: list[tuple[str, Records, list[str], list[str]]] = [
+    ("4", {FED: [S_NET]}, ["s.net:9"], [FED]),
+    ("4 before 5", {FED: [S_NET], OLD: [T_NET]}, ["s.net:9"], [FED]),
+    ("4, all targets", {FED: [S_NET, T_NET]}, ["s.net:9", "t.net:7"], [FED]),
+    ("5", {OLD: [S_NET]}, ["s.net:9"], [FED, OLD]),
+    ("6", {}, ["a.org:8448"], [FED, OLD]),
+]
+
+
+@pytest.mark.parametrize(
+    ("records", "targets", "asked"),
+    [row[1:] for row in NOT_DELEGATED],
+    ids=[row[0] for row in NOT_DELEGATED],
+)
+def test_a_name_that_does_not_delegate_is_resolved_itself(
+    records: Records, targets: list[str], asked: list[str]
+) -> None:
     """Whatever is wrong with the well-known, the name's own SRV records come next."""
-    zone = Zone({FED: [S_NET]})
+    zone = Zone(records)
     resolution = resolved("a.org", zone, TODAY)
-    assert [str(route) for route in resolution.routes] == ["s.net:9"]
-    assert resolution.steps[0].found == "no delegation: status 404"
+    assert [str(route) for route in resolution.routes] == targets
+    for route in resolution.routes:
+        assert (route.host_header, route.certificate_name) == ("a.org", "a.org")
+    assert zone.well_knowns == ["a.org"]
+    assert zone.asked == asked
+
+
+@pytest.mark.parametrize("records", [{FED: [NOT_HERE], OLD: [S_NET]}, {}])
+def test_a_well_known_does_not_mend_what_the_dns_says(records: Records) -> None:
+    """Without a delegation, a refusal or a failure of the DNS is the end as ever."""
+    zone = Zone(records, failing=[] if records else [FED])
+    with pytest.raises(NotResolvable) as caught:
+        resolved("a.org", zone, TODAY)
+    assert [step.step for step in caught.value.steps] == ["well-known", "srv"]
+    assert zone.asked == [FED]
+
+
+def test_a_well_known_that_fails_is_told() -> None:
+    """What is wrong with the well-known stands among the steps."""
+    steps = resolved("a.org", Zone({FED: [S_NET]}), TODAY).steps
+    assert steps[0] == Step(
+        "well-known",
+        "https://a.org/.well-known/matrix/server",
+        "no delegation: status 404",
+    )
 
 
 def test_the_algorithm_of_2014_asks_for_no_well_known() -> None:
