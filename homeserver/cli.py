@@ -96,7 +96,10 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
     """
     from homeserver import daemon  # noqa: PLC0415 - see above
 
-    result = daemon.resolve(load(path), server_name)
+    try:
+        result = daemon.resolve(path, load(path), server_name)
+    except ConfigError as problem:
+        fail(2, str(problem))
     print(json.dumps(result) if as_json else display.resolution(result))
     if "error" in result:
         fail(1, f"{server_name} cannot be resolved: {result['error']}")

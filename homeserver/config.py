@@ -271,8 +271,6 @@ def _contradictions(config: Config) -> Iterator[str]:
     """What is wrong about values that are right one by one."""
     if config.sending.max_retry_seconds < config.sending.first_retry_seconds:
         yield "sending.max_retry_seconds: is less than first_retry_seconds"
-    if config.tls.client_certificates == "required":
-        yield "tls.client_certificates: this version cannot demand them"
     for user_id in config.profiles:
         try:
             server_name = UserId.parse(user_id).server_name

@@ -18,9 +18,11 @@ from homeserver import identity
 from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.control.inspection import describe_resolution
+from homeserver.outbound.dns import MAX_QUESTIONS
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
-from homeserver.service import Endpoint, build_resolver
+from homeserver.reach import build_discovery
+from homeserver.service import Endpoint
 from homeserver.storage.database import StoreUnavailable
 
 
@@ -30,6 +32,8 @@ def run(path: Path, config: Config) -> None:
     Prints where it listens once it does. Raises `ConfigError` if it cannot start.
     """
     reactor = _reactor()
+    # The system's resolver takes a thread for each name that it looks up.
+    reactor.suggestThreadPoolSize(MAX_QUESTIONS)
     endpoint = Endpoint(
         path, config, identity.load(path, config), reactor, SystemRandom()
     )
@@ -58,9 +62,9 @@ def run(path: Path, config: Config) -> None:
         failure.raiseException()
 
 
-def resolve(config: Config, server_name: ServerName) -> Json:
-    """Resolve one name as `config` says, and describe how."""
-    resolver = build_resolver(config, _reactor(), SystemRandom())
+def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
+    """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
+    _, resolver = build_discovery(path, config, _reactor(), SystemRandom())
     return _finish(describe_resolution(resolver, server_name))
 
 

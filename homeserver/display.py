@@ -32,6 +32,8 @@ def received(transaction: dict[str, Any]) -> str:
     key_id = transaction["verified_by"]["key_id"]
     head = f"{transaction['id']}: {when:%Y-%m-%d %H:%M:%S} transaction "
     head += f"{transaction['txn_id']!r} of {transaction['origin']}, signed by {key_id}"
+    if transaction["verified_by"]["client_certificate"] is not None:
+        head += " and its TLS client certificate"
     lines = [head]
     for pdu in transaction["pdus"]:
         event_id = pdu["event_id"] or "without an event ID"

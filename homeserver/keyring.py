@@ -11,11 +11,12 @@ which keys verify an event.
 
 from collections.abc import Callable, Mapping
 
+from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.cache import BackOff, Cache
 from homeserver.identity import Identity
-from homeserver.outbound.cache import Cache
 from homeserver.outbound.client import FederationClient, Refused
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.errors import ProtocolError, Unauthorized, quote
@@ -28,7 +29,15 @@ from homeserver.storage.peers import PeerStore, StoredKey
 # How long after a fetch there is no other one. A key that is new since then is refused
 # until it is over; its owner's retries come seconds apart.
 _FRESH_SECONDS = 10.0
+
+# How long after a fetch that failed there is no other one: twice as long after each
+# that fails again, up to what a server that is back should have to wait at most.
 _FAILURE_SECONDS = 30.0
+_MAX_FAILURE_SECONDS = 300.0
+
+# How long somebody waits for keys, and for the turn to fetch them; who sent us the
+# request gives up after a minute.
+_PATIENCE_SECONDS = 30.0
 
 # Whoever sends requests in many forged names makes us ask many servers.
 _MAX_FETCHES = 100  # at once; each may cost a connection
@@ -50,6 +59,9 @@ class Keyring:
         self._client = client
         self._clock = clock
         self._fetches: Cache[ServerName, str | None] = Cache(clock)
+        self._back_off: BackOff[ServerName] = BackOff(
+            _FAILURE_SECONDS, _MAX_FAILURE_SECONDS
+        )
         self._turns = DeferredSemaphore(_MAX_FETCHES)
 
     async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
@@ -102,6 +114,17 @@ class Keyring:
             if key_id in key_ids and is_usable(key)
         }
 
+    async def refresh(self, server_name: ServerName) -> None:
+        """Fetch the keys of another server now, unless that failed a moment ago.
+
+        Whether anything came of it, the store tells.
+        """
+        await self._fetches.fetch(
+            server_name,
+            lambda: self._fetch_in_turn(server_name),
+            is_wanted=lambda failure: failure is not None,
+        )
+
     async def _keys(
         self,
         server_name: ServerName,
@@ -118,9 +141,15 @@ class Keyring:
         keys = await self._peers.keys(server_name)
         if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
             return keys, None
-        failure = await self._fetches.fetch(
+        fetching = self._fetches.fetch(
             server_name, lambda: self._fetch_in_turn(server_name)
         )
+        try:
+            failure = await Deferred.fromCoroutine(fetching).addTimeout(
+                _PATIENCE_SECONDS, self._clock
+            )
+        except defer.TimeoutError:
+            failure = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
         return await self._peers.keys(server_name), failure
 
     async def _fetch_in_turn(self, server_name: ServerName) -> tuple[str | None, float]:
@@ -133,7 +162,10 @@ class Keyring:
         failure = await self._turns.run(
             lambda: Deferred.fromCoroutine(self._fetch(server_name))
         )
-        return failure, _FRESH_SECONDS if failure is None else _FAILURE_SECONDS
+        if failure is None:
+            self._back_off.succeed(server_name)
+            return None, _FRESH_SECONDS
+        return failure, self._back_off.fail(server_name)
 
     async def _fetch(self, server_name: ServerName) -> str | None:
         """Fetch and record; returns why that failed, if it did, as peers may know."""

@@ -8,18 +8,16 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from OpenSSL import SSL
 from twisted.internet import task
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IHostnameResolver, IListeningPort
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
-from twisted.names.client import Resolver as DnsClient
 
 from homeserver import config as configuration
 from homeserver import identity as identities
-from homeserver.addresses import AddressPolicy, SocketAddress
+from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.control import api
 from homeserver.control.access import Guard
@@ -29,8 +27,10 @@ from homeserver.control.sending import Submitter
 from homeserver.identity import Identity
 from homeserver.inbound import federation
 from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.judge import Judge
-from homeserver.inbound.keys import KeyPublisher
+from homeserver.inbound.keys import KeyPublisher, NotaryQueries, key_tree
+from homeserver.inbound.notary import Notary
 from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.resource import JsonResource
 from homeserver.inbound.site import BoundedSite, BoundedTls, ServerTls
@@ -39,39 +39,21 @@ from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
-from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.sender import Sender
-from homeserver.outbound.tls import TrustRoots, build_context
 from homeserver.outbound.verification import Verifier
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
+from homeserver.reach import build_address_policy, build_context, build_discovery
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import (
     SqliteDatabase,
     StoreTooNew,
     StoreUnavailable,
 )
+from homeserver.storage.documents import DocumentStore
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
-
-
-def build_resolver(
-    config: Config, reactor: PosixReactorBase, random: Random
-) -> Resolver:
-    """Discovery as it is configured."""
-    servers = [(server.host, server.port) for server in config.dns.servers]
-    hosts: IHostnameResolver | None = None if servers else reactor.nameResolver
-    return Resolver(
-        DnsClient(
-            resolv=None if servers else "/etc/resolv.conf",
-            servers=servers or None,
-            reactor=reactor,
-        ),
-        hosts,
-        config.discovery.srv_services,
-        random,
-    )
 
 
 class Endpoint:
@@ -93,24 +75,26 @@ class Endpoint:
         self._identity = identity
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
-        self._client_context = self._build_client_context(identity)
+        self._client_context = build_context(path, config, identity.certificate)
         self._database = self._open_database()
 
         def current() -> Identity:
             return self._identity
 
         received = ReceivedStore(self._database, Changes(reactor))
-        peers = PeerStore(self._database)
+        peers = PeerStore(self._database, reactor)
         queue = OutboundQueue(self._database)
-        resolver = build_resolver(config, reactor, random)
+        lookups, resolver = build_discovery(path, config, reactor, random)
         dialer = Dialer(
             reactor,
-            resolver.addresses,
-            AddressPolicy(config.network.refuse, config.network.allow),
+            lookups.addresses,
+            build_address_policy(config),
             lambda: self._client_context,
         )
         verifier = Verifier(config.verification.methods, peers, reactor)
-        self._agent = FederationAgent(reactor, resolver, Connector(dialer, verifier))
+        self._agent = FederationAgent(
+            reactor, resolver, Connector(dialer, verifier, reactor)
+        )
         self._client = FederationClient(self._agent, current, reactor)
         self._sender = Sender(
             config.server_name,
@@ -120,12 +104,31 @@ class Endpoint:
             reactor,
             random,
         )
+        demand = config.tls.client_certificates
+        certificates = ClientCertificates(
+            demand,
+            peers,
+            self._client,
+            (lambda: self._client_context)
+            if "certificate" in config.verification.methods
+            else None,
+            reactor,
+        )
         keyring = Keyring(current, peers, self._client, reactor)
-        self._server_tls = ServerTls(identity.certificate)
+        publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
+        notary = Notary(
+            current, publisher.v2, DocumentStore(self._database), keyring, reactor
+        )
+        self._server_tls = ServerTls(
+            identity.certificate, asks_for_certificate=demand != "ignore"
+        )
         self._site = self._build_site(
             federation.build_tree(
-                KeyPublisher(current, config.signing.key_validity_seconds, reactor),
-                Authenticator(current, keyring),
+                key_tree(
+                    publisher,
+                    NotaryQueries(notary, reactor) if config.notary.enabled else None,
+                ),
+                Authenticator(current, keyring, certificates),
                 Receiver(received, Judge(received, keyring, reactor), reactor),
                 config.profiles,
                 config.discovery.delegate_to,
@@ -193,7 +196,9 @@ class Endpoint:
         """
         try:
             identity = identities.load(self._path, configuration.load(self._path))
-            client_context = self._build_client_context(identity)
+            client_context = build_context(
+                self._path, self._config, identity.certificate
+            )
         except ConfigError as problem:
             self._log.error("nothing reloaded: {problem}", problem=problem)
             return
@@ -240,20 +245,6 @@ class Endpoint:
         return BoundedSite(
             root, limits.max_body_bytes, limits.request_seconds, self._reactor
         )
-
-    def _build_client_context(self, identity: Identity) -> SSL.Context:
-        verification = self._config.verification
-        try:
-            context = build_context(
-                TrustRoots(verification.ca_file, verification.system_roots)
-            )
-        except ValueError as problem:
-            raise ConfigError(
-                self._path, [f"verification.ca_file: {problem}"]
-            ) from None
-        if self._config.tls.present_client_certificate:
-            identity.certificate.present_in(context)
-        return context
 
     def _open_database(self) -> SqliteDatabase:
         location = self._config.storage.url.removeprefix("sqlite:")

@@ -132,6 +132,8 @@ def send(origin: Endpoint, destination: Endpoint) -> None:
     [recorded_pdu], [recorded_edu] = transaction["pdus"], transaction["edus"]
     signed = f"signed by {transaction['verified_by']['key_id']} of {origin.name}"
     tell(f"{destination.name} has", f"transaction {transaction['txn_id']}, {signed}")
+    certificate = transaction["verified_by"]["client_certificate"]
+    tell("", f"TLS client certificate of {origin.name}: SHA-256 {certificate}")
     tell("", f"PDU {recorded_pdu['event_id']}: {recorded_pdu['verdict']}")
     tell("", f"EDU {recorded_edu['edu_type']}")
     if (

@@ -54,11 +54,12 @@ def issue(
     is_authority: bool = False,
     days: tuple[int, int] = (-1, 1),
     key: Key | None = None,
+    purposes: Sequence[x509.ObjectIdentifier] = (),
 ) -> Issued:
     """A certificate, self-signed where there is no issuer.
 
     `names` is its subjectAltName, None for none; it is valid from `days[0]` to
-    `days[1]` days from now.
+    `days[1]` days from now; `purposes` is its extended key usage, if it has any.
     """
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -79,6 +80,8 @@ def issue(
         builder = builder.add_extension(
             x509.SubjectAlternativeName(names), critical=False
         )
+    if purposes:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=True)
     certificate = builder.sign(issuer.key if issuer else key, hashes.SHA256())
     issuers = (issuer.certificate, *issuer.issuers) if issuer else ()
     return Issued(certificate, key, issuers)

@@ -93,6 +93,7 @@ VALUES: list[tuple[str, str, object]] = [
     ("tls.present_client_certificate", "false", False),
     ("tls.client_certificates", '"ignore"', "ignore"),
     ("tls.client_certificates", '"if-presented"', "if-presented"),
+    ("tls.client_certificates", '"required"', "required"),
     ("signing.key", '"extra/chain.pem"', Path("extra/chain.pem")),
     (
         "signing.old_keys",
@@ -312,7 +313,6 @@ MISTAKES: list[tuple[str, str]] = [
     ("listen = 'localhost:1'", "listen: 'localhost' does not appear to be an IPv4 or"),
     ("control.listen = '::1'", "control.listen: an IPv6 address needs brackets"),
     ("dns.servers = ['127.0.0.1:53', '::1']", "dns.servers: an IPv6 address needs"),
-    ("tls.client_certificates = 'required'", "this version cannot demand them"),
     ("tls.client_certificates = 'no'", "tls.client_certificates: Invalid enum value "),
     ("verification.methods = []", "verification.methods: Expected `array` of length "),
     (

@@ -80,6 +80,11 @@ HEAD = "7: 2020-09-13 12:26:40 transaction '1' of a.example, signed by ed25519:a
 TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("empty", {}, [HEAD]),
     (
+        "a client certificate",
+        {"verified_by": {"key_id": "ed25519:a", "client_certificate": "0a"}},
+        [HEAD + " and its TLS client certificate"],
+    ),
+    (
         "PDUs and EDUs",
         {
             "pdus": [

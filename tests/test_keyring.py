@@ -1,116 +1,44 @@
 """Which keys are believed, when they are fetched, and when they are not."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
-import nacl.signing
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver import keyring
-from homeserver.identity import Identity
-from homeserver.keyring import Keyring
-from homeserver.outbound.client import FederationClient, Refused
-from homeserver.outbound.connector import Unreachable
+from homeserver.outbound.client import Refused
 from homeserver.protocol.errors import BadJson, Unauthorized
-from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument
+from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
-from homeserver.protocol.signing import SigningKey, VerifyKey
+from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.database import StoreUnavailable
-from homeserver.storage.peers import Peer, PeerStore
-from tests.certificates import issue_for
-from tests.memory import MemoryDatabase
+from homeserver.storage.peers import Peer
+from tests.documents import signing_key
+from tests.keyrings import (
+    HOUR,
+    IDENTITY,
+    K1,
+    K2,
+    K3,
+    NOW,
+    OWN,
+    OWN_KEY,
+    OWN_OLD_KEY,
+    REFUSED,
+    UNREACHABLE,
+    A,
+    B,
+    KeyringCase,
+    document,
+    key,
+)
 
-A, B, OWN = map(ServerName.parse, ["a.example", "b.example", "own.example"])
-K1, K2, K3 = (parse_key_id(f"ed25519:{number}") for number in "123")
-
-NOW = 1_600_000_000_000
-HOUR = 3600 * 1000
-
-OWN_KEY = SigningKey(K1, nacl.signing.SigningKey(b"o" * 32))
-OWN_OLD_KEY = OldVerifyKey(VerifyKey(K2, b"p" * 32), NOW - HOUR)
-IDENTITY = Identity(OWN, [OWN_KEY], [OWN_OLD_KEY], issue_for("own.example").value)
-
-UNREACHABLE = Unreachable(A, ["no route"])
-REFUSED = Refused(A, 404, "M_UNRECOGNIZED", "'what?'")
 BAD = BadJson("`verify_keys` is not a JSON object")
 
 
-def key(key_id: KeyId) -> VerifyKey:
-    """The one key of that ID."""
-    return VerifyKey(key_id, key_id[-1:].encode() * 32)
-
-
-def document(
-    *key_ids: KeyId,
-    until: int | None = NOW + HOUR,
-    old: Iterable[tuple[KeyId, int]] = (),
-    server_name: ServerName = A,
-) -> KeyDocument:
-    """A document of current keys, and of old ones with when they expired."""
-    return KeyDocument(
-        server_name,
-        {key_id: key(key_id) for key_id in key_ids},
-        {},
-        {},
-        old_verify_keys={
-            key_id: OldVerifyKey(key(key_id), expired_ts) for key_id, expired_ts in old
-        },
-        valid_until_ts=until,
-    )
-
-
-class Client(FederationClient):
-    """A client whose fetches wait for the test to answer them."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self._waiting: list[Deferred[KeyDocument]] = []
-
-    async def fetch_keys_v1(self, server_name: ServerName) -> KeyDocument:
-        """As `FederationClient`."""
-        return await self._fetch(f"v1 of {server_name}")
-
-    async def fetch_keys_v2(self, server_name: ServerName) -> KeyDocument:
-        """As `FederationClient`."""
-        return await self._fetch(f"v2 of {server_name}")
-
-    def answer(self, result: KeyDocument | Exception) -> None:
-        """End the oldest fetch that has not ended."""
-        waiting = self._waiting.pop(0)
-        if isinstance(result, KeyDocument):
-            waiting.callback(result)
-        else:
-            waiting.errback(result)
-
-    async def _fetch(self, asked: str) -> KeyDocument:
-        self.asked.append(asked)
-        self._waiting.append(Deferred())
-        return await self._waiting[-1]
-
-
-class KeyringTests(SynchronousTestCase):
+class KeyringTests(KeyringCase):
     """The keys of all servers."""
-
-    def setUp(self) -> None:
-        """Begin with no keys but our own."""
-        self.clock = Clock()
-        self.clock.advance(NOW / 1000)
-        self.peers = PeerStore(MemoryDatabase())
-        self.client = Client()
-        self.identity = IDENTITY
-        self.keyring = Keyring(
-            lambda: self.identity, self.peers, self.client, self.clock
-        )
-
-    def store(self, stored: KeyDocument) -> None:
-        """Let a document be known already."""
-        self.successResultOf(
-            Deferred.fromCoroutine(self.peers.record_keys(stored, NOW))
-        )
 
     def verify(self, verified_by: str) -> None:
         """Let A be verified now."""
@@ -123,12 +51,6 @@ class KeyringTests(SynchronousTestCase):
             )
         )
 
-    def ask(
-        self, key_id: KeyId = K1, server_name: ServerName = A
-    ) -> Deferred[VerifyKey]:
-        """Ask for a key of a request."""
-        return Deferred.fromCoroutine(self.keyring.request_key(server_name, key_id))
-
     def ask_for_event(
         self, *key_ids: KeyId, at: int = NOW, version: str = "12"
     ) -> Deferred[dict[KeyId, VerifyKey]]:
@@ -137,10 +59,6 @@ class KeyringTests(SynchronousTestCase):
             A, frozenset(key_ids), at, ROOM_VERSIONS[version]
         )
         return Deferred.fromCoroutine(found).addCallback(dict)
-
-    def refusal(self, asked: Deferred[VerifyKey]) -> str:
-        """Why there is no key."""
-        return str(self.failureResultOf(asked, Unauthorized).value)
 
     # What is known already.
 
@@ -363,7 +281,7 @@ class KeyringTests(SynchronousTestCase):
             Refused(A, 500, None, ""),
             BadJson("the key document is of server_name 'b.example'"),
         ]:
-            self.clock.advance(30)
+            self.clock.advance(300)
             asked = self.ask()
             self.client.answer(REFUSED)
             self.client.answer(problem)
@@ -476,7 +394,7 @@ class KeyringTests(SynchronousTestCase):
 
     def test_our_own_new_key(self) -> None:
         """Keys that were reloaded are our own from then on."""
-        key_3 = SigningKey(K3, nacl.signing.SigningKey(b"n" * 32))
+        key_3 = signing_key(K3, b"new")
         self.refusal(self.ask(K3, OWN))
         self.identity = replace(IDENTITY, signing_keys=[key_3])
         self.assertEqual(self.successResultOf(self.ask(K3, OWN)), key_3.verify_key)
@@ -520,7 +438,7 @@ class KeyringTests(SynchronousTestCase):
 
 UNTIL, EXPIRED = NOW + HOUR, NOW - HOUR
 CURRENT = document(K1, until=UNTIL)
-OLD = document(old=[(K1, EXPIRED)])
+OLD = document(K2, old=[(K1, EXPIRED)])
 WITHOUT = document(K2)
 
 # (what is known of the key, room versions, time of the event, is it good for that?)

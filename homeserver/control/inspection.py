@@ -6,7 +6,11 @@ and by the same functions.
 
 from collections.abc import Callable
 
-from homeserver.outbound.client import KEYS_V2_PATH, FederationClient, check_certificate
+from homeserver.outbound.client import (
+    KEYS_V2_PATH,
+    FederationClient,
+    check_names_connection,
+)
 from homeserver.outbound.connection import KEY_DOCUMENT_PATH
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.resolver import Resolver
@@ -27,9 +31,10 @@ async def describe_resolution(resolver: Resolver, name: ServerName) -> Json:
             "steps": [_step(step) for step in problem.steps],
             "error": str(problem),
         }
+    steps = [*resolution.steps, *await resolver.aliases(resolution)]
     return {
         "server_name": name.name,
-        "steps": [_step(step) for step in resolution.steps],
+        "steps": [_step(step) for step in steps],
         "routes": [_route(route) for route in resolution.routes],
     }
 
@@ -71,7 +76,7 @@ async def _document(
             problems.append(f"status {status}: {quote(data)}")
         shown = parse_object(data)
         document = parse(data, name)
-        check_certificate(document, link)
+        check_names_connection(document, link)
     except ProtocolError as problem:
         problems.append(str(problem))
     return {"document": shown, "problems": problems}, link

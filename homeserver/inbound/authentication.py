@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from homeserver.identity import Identity
+from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import BadAuthorization, Unauthorized, quote
@@ -33,18 +34,31 @@ class ProvenOrigin:
 class Authenticator:
     """Proves the origins of requests to one identity."""
 
-    def __init__(self, identity: Callable[[], Identity], keyring: Keyring) -> None:
+    def __init__(
+        self,
+        identity: Callable[[], Identity],
+        keyring: Keyring,
+        certificates: ClientCertificates,
+    ) -> None:
         self._identity = identity
         self._keyring = keyring
+        self._certificates = certificates
 
     async def authenticate(
-        self, method: str, uri: str, headers: Sequence[str], content: Json | None
+        self,
+        method: str,
+        uri: str,
+        headers: Sequence[str],
+        content: Json | None,
+        shown: ShownCertificate | None,
     ) -> ProvenOrigin:
         """Prove who made a request.
 
         `uri` is the request target as received, `headers` are the values of its
-        `Authorization` headers, `content` is its body. Raises `Unauthorized` (401)
-        and, for headers that cannot be read, `BadAuthorization` (400).
+        `Authorization` headers, `content` is its body, `shown` is the client's
+        certificate. Raises `Unauthorized` (401), `BadAuthorization` (400) for headers
+        that cannot be read, and `Forbidden` (403) for a certificate that is not the
+        origin's.
         """
         authorizations = _parse(headers)
         origin = authorizations[0].origin
@@ -64,7 +78,9 @@ class Authenticator:
             except Unauthorized as problem:
                 problems.append(str(problem))
             else:
-                return ProvenOrigin(origin, each.key_id)
+                # Only now: a stranger would have us ask whomever he names.
+                certificate = await self._certificates.check(origin, shown)
+                return ProvenOrigin(origin, each.key_id, certificate)
         raise Unauthorized("; ".join(problems))
 
 

@@ -15,7 +15,7 @@ from twisted.web.server import Request
 from homeserver import __version__
 from homeserver.config import Profile
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
-from homeserver.inbound.keys import KeyPublisher, key_tree
+from homeserver.inbound.client_certificates import ShownCertificate
 from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.protocol.canonical import Json, parse_object
@@ -38,6 +38,7 @@ async def authenticate(
         request.uri.decode("ascii", "replace"),
         [header.decode("ascii", "replace") for header in headers],
         content,
+        ShownCertificate.on(request.channel.transport),
     )
     return origin, content
 
@@ -105,13 +106,13 @@ class QueryTree(JsonResource):
 
 
 def build_tree(
-    publisher: KeyPublisher,
+    keys: JsonResource,
     authenticator: Authenticator,
     receiver: Receiver,
     profiles: Mapping[str, Profile],
     delegate_to: ServerName | None,
 ) -> JsonResource:
-    """All that other servers may ask of us."""
+    """All that other servers may ask of us; `keys` is the tree of key documents."""
 
     async def version(_: Request) -> Reply:
         return json_reply({"server": {"name": "homeserver", "version": __version__}})
@@ -123,7 +124,7 @@ def build_tree(
 
     root, matrix, federation, first, dot, below = (JsonResource() for _ in range(6))
     root.putChild(b"_matrix", matrix)
-    matrix.putChild(b"key", key_tree(publisher))
+    matrix.putChild(b"key", keys)
     matrix.putChild(b"federation", federation)
     federation.putChild(b"v1", first)
     first.putChild(b"version", JsonResource({b"GET": version}))

@@ -1,23 +1,31 @@
-"""The key documents that this server publishes, in 2014's form and today's.
+"""The key documents that this server publishes, its own and, as a notary, others'.
 
 Rules of the room: a document is signed once and served until it is time for another.
-The version 1 document names the certificate that the same listener presents; the
-version 2 document is never handed out with under an hour of life left.
+The version 1 document names the certificate of the very connection; the version 2
+document is never handed out with under an hour of life left.
 
-Specification: Server-server API, "Publishing Keys"; the November 2014 text,
-"Retrieving Server Keys".
+Specification: Server-server API, "Publishing Keys" and "Querying keys through another
+server"; the November 2014 text, "Retrieving Server Keys".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from homeserver.identity import Identity
+from homeserver.inbound.notary import Notary, Query, parse_queries, parse_query
+from homeserver.inbound.rates import TokenBuckets
 from homeserver.inbound.resource import JsonResource, Reply
+from homeserver.inbound.site import presented_on
 from homeserver.protocol.canonical import encode
 from homeserver.protocol.keys import build_v1, build_v2
+
+# Of other servers' keys, for each client address. Who joins a large room asks for the
+# servers of the room at once, and then now and then for one.
+_BURST_SERVERS = 300
+_SERVERS_PER_SECOND = 5.0
 
 
 class KeyPublisher:
@@ -36,10 +44,17 @@ class KeyPublisher:
         self._v1 = self._v2 = b""
         self._renew_at = 0.0
 
-    def v1(self) -> bytes:
-        """The version 1 document, in canonical JSON."""
+    def v1(self, presented: bytes | None = None) -> bytes:
+        """The version 1 document, in canonical JSON.
+
+        It names the certificate (DER) that was `presented` on the connection that it
+        is asked for on, which may be one of before a renewal; None is the present one.
+        """
         self._make()
-        return self._v1
+        identity = self._identity()
+        if presented in {None, identity.certificate.leaf}:
+            return self._v1
+        return self._build_v1(identity, presented)
 
     def v2(self) -> bytes:
         """The version 2 document, in canonical JSON."""
@@ -54,13 +69,7 @@ class KeyPublisher:
         # Half of its life is left at least; half of the shortest that can be
         # configured, two hours, is the hour that every document must have left.
         self._renew_at = now + self._validity_seconds / 2
-        self._v1 = encode(
-            build_v1(
-                identity.server_name,
-                identity.certificate.leaf,
-                identity.signing_keys,
-            )
-        )
+        self._v1 = self._build_v1(identity, identity.certificate.leaf)
         self._v2 = encode(
             build_v2(
                 identity.server_name,
@@ -68,6 +77,11 @@ class KeyPublisher:
                 identity.old_verify_keys,
                 valid_until_ts=int((now + self._validity_seconds) * 1000),
             )
+        )
+
+    def _build_v1(self, identity: Identity, certificate: bytes) -> bytes:
+        return encode(
+            build_v1(identity.server_name, certificate, identity.signing_keys)
         )
 
 
@@ -81,11 +95,49 @@ class ServerKeys(JsonResource):
         return super().getChild(path, request)
 
 
-def key_tree(publisher: KeyPublisher) -> JsonResource:
-    """The resources below `/_matrix/key`."""
+class NotaryQueries(JsonResource):
+    """`/_matrix/key/v2/query`; a server's name, and maybe a key ID, are steps below."""
 
-    async def v1(_: Request) -> Reply:
-        return Reply(publisher.v1())
+    def __init__(self, notary: Notary, clock: IReactorTime) -> None:
+        super().__init__({b"POST": self._post})
+        self._notary = notary
+        self._clock = clock
+        self._buckets = TokenBuckets(_BURST_SERVERS, _SERVERS_PER_SECOND, clock)
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """The resource of the server `path`."""
+        if path == b"" and not request.postpath:
+            return self
+        [key_id, *more] = request.postpath or [b""]
+        if more:
+            return super().getChild(path, request)
+
+        async def get(request: Request) -> Reply:
+            minimums = request.args.get(b"minimum_valid_until_ts", [])
+            query = parse_query(path, key_id, minimums, self._now_ts())
+            return await self._answer(request, [query])
+
+        leaf = JsonResource({b"GET": get})
+        leaf.isLeaf = True
+        return leaf
+
+    async def _post(self, request: Request) -> Reply:
+        body = b"" if request.content is None else request.content.read()
+        return await self._answer(request, parse_queries(body, self._now_ts()))
+
+    async def _answer(self, request: Request, queries: Sequence[Query]) -> Reply:
+        self._buckets.take(request.getClientAddress().host, len(queries))
+        return Reply(await self._notary.answer(queries))
+
+    def _now_ts(self) -> int:
+        return int(self._clock.seconds() * 1000)
+
+
+def key_tree(publisher: KeyPublisher, queries: NotaryQueries | None) -> JsonResource:
+    """The resources below `/_matrix/key`; without `queries` we are no notary."""
+
+    async def v1(request: Request) -> Reply:
+        return Reply(publisher.v1(presented_on(request.channel.transport)))
 
     async def v2(_: Request) -> Reply:
         return Reply(publisher.v2())
@@ -94,4 +146,6 @@ def key_tree(publisher: KeyPublisher) -> JsonResource:
     tree.putChild(b"v1", JsonResource({b"GET": v1}))
     tree.putChild(b"v2", second)
     second.putChild(b"server", ServerKeys({b"GET": v2}))
+    if queries is not None:
+        second.putChild(b"query", queries)
     return tree

@@ -29,6 +29,7 @@ from homeserver.storage.received import (
 # How long a transaction waits for the one before it; its sender waits a minute.
 _TURN_SECONDS = 30.0
 
+_RETRY_SECONDS = 5  # what it takes to work on a large transaction
 
 # Transactions of one origin that wait with all that is in them. An honest origin sends
 # one at a time, and the same one again when it has given up.
@@ -84,12 +85,15 @@ class Receiver:
     async def _turn(self, origin: ServerName) -> AsyncIterator[None]:
         lock = self._locks.setdefault(origin, defer.DeferredLock())
         if len(lock.waiting) >= _MAX_WAITING:
-            raise LimitExceeded(f"transactions of {origin} are waiting already")
+            raise LimitExceeded(
+                f"transactions of {origin} are waiting already", _RETRY_SECONDS
+            )
         try:
             await lock.acquire().addTimeout(_TURN_SECONDS, self._clock)
         except defer.TimeoutError:
             raise LimitExceeded(
-                f"an earlier transaction of {origin} is still being worked on"
+                f"an earlier transaction of {origin} is still being worked on",
+                _RETRY_SECONDS,
             ) from None
         try:
             yield

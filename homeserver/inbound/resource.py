@@ -18,10 +18,13 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from homeserver import __version__
 from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.errors import MethodNotAllowed, ProtocolError, Unrecognized
+from homeserver.protocol.errors import (
+    LimitExceeded,
+    MethodNotAllowed,
+    ProtocolError,
+    Unrecognized,
+)
 from homeserver.storage.database import StoreUnavailable
-
-_RETRY_AFTER_SECONDS = "5"  # what it takes to work on a large transaction
 
 SERVER = f"homeserver/{__version__}"
 
@@ -75,8 +78,9 @@ class JsonResource(Resource):
             reply = await self.find_answer(request)(request)
         except ProtocolError as problem:
             reply = error_reply(problem.status, problem.errcode, str(problem))
-            if problem.status == 429:
-                reply = replace(reply, headers={"Retry-After": _RETRY_AFTER_SECONDS})
+            if isinstance(problem, LimitExceeded):
+                headers = {"Retry-After": str(problem.retry_after)}
+                reply = replace(reply, headers=headers)
         except StoreUnavailable as problem:
             self._log.error("{problem}", problem=problem)
             reply = error_reply(503, "M_UNKNOWN", "the store is not available")

@@ -10,7 +10,7 @@ Specification: Server-server API, "TLS" and "API standards".
 from collections import Counter
 from http import HTTPStatus
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -40,7 +40,8 @@ _CLOSING_SECONDS = 15.0
 class ServerTls:
     """The server's side of each handshake; its certificate can be replaced."""
 
-    def __init__(self, certificate: Certificate) -> None:
+    def __init__(self, certificate: Certificate, *, asks_for_certificate: bool) -> None:
+        self._asks_for_certificate = asks_for_certificate
         self.renew(certificate)
 
     def renew(self, certificate: Certificate) -> None:
@@ -48,8 +49,14 @@ class ServerTls:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(SSL.OP_NO_RENEGOTIATION)
-        # Session tickets are on; OpenSSL wants a name for what they belong to.
+        # Session tickets are on; OpenSSL wants a name for what they belong to. The
+        # client keeps them: kept here, they would be memory that strangers fill.
         context.set_session_id(b"homeserver")
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        if self._asks_for_certificate:
+            # Whatever is shown is taken: it is judged beside a request's origin, and
+            # most requests need none.
+            context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
         certificate.present_in(context)
         self._context = context
 
@@ -58,6 +65,19 @@ class ServerTls:
     ) -> SSL.Connection:
         """As Twisted asks for it: the connection on which the handshake will be."""
         return SSL.Connection(self._context, None)
+
+
+def presented_on(transport: object) -> bytes | None:
+    """The DER of the certificate that we show on a connection; None without TLS."""
+    if not isinstance(transport, TLSMemoryBIOProtocol):
+        return None
+    handle: SSL.Connection = transport.getHandle()
+    certificate = handle.get_certificate()
+    return (
+        None
+        if certificate is None
+        else crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    )
 
 
 class BoundedTls(TLSMemoryBIOFactory):

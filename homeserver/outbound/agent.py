@@ -111,10 +111,7 @@ class FederationAgent:
         `RequestTransmissionFailed`, `ResponseFailed`) if the connection failed
         under it.
         """
-        try:
-            resolution = await self._resolver.resolve(name)
-        except NotResolvable as problem:
-            raise Unreachable(name, [str(problem)]) from None
+        resolution = await self._resolve(name)
         host_header = resolution.routes[0].host_header
         endpoint = _VerifiedEndpoint(self._connector, resolution, self._links)
         protocol: HTTP11ClientProtocol = await self._pool.getConnection(
@@ -131,6 +128,21 @@ class FederationAgent:
             Request(method, target, headers, body, persistent=True)
         )
         return Exchange(response, link)
+
+    async def reach(self, name: ServerName) -> Link:
+        """Make and end a connection to `name`, that no other is in place of.
+
+        Raises `Unreachable`.
+        """
+        connection, link = await self._connector.connect(await self._resolve(name))
+        connection.abort()
+        return link
+
+    async def _resolve(self, name: ServerName) -> Resolution:
+        try:
+            return await self._resolver.resolve(name)
+        except NotResolvable as problem:
+            raise Unreachable(name, [str(problem)]) from None
 
     async def close(self) -> None:
         """End the connections that are kept."""

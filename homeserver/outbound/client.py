@@ -51,8 +51,9 @@ KEYS_V2_PATH = "/_matrix/key/v2/server"
 # used server gives a request.
 _REQUEST_SECONDS = 60.0
 
-# For a key document: inbound requests wait for it, and others wait for their turn.
-_DOCUMENT_SECONDS = 15.0
+# For a key document: inbound requests wait for it, and others wait for their turn. A
+# well-known and a name server that do not answer leave time for the server.
+_DOCUMENT_SECONDS = 25.0
 
 # Of a reply that is not a key document: 50 events' errors are a tenth of it.
 _MAX_REPLY_BYTES = 512 * 1024
@@ -143,7 +144,7 @@ class FederationClient:
         if status != 200:
             raise _refusal(server_name, status, data)
         document = parse_v1(data, server_name)
-        check_certificate(document, link)
+        check_names_connection(document, link)
         return document
 
     async def fetch_keys_v2(self, server_name: ServerName) -> KeyDocument:
@@ -163,6 +164,21 @@ class FederationClient:
         return await self._call(
             server_name, "GET", target, MAX_DOCUMENT_BYTES, Headers(), None
         )
+
+    async def reach(self, server_name: ServerName) -> Link:
+        """Make a new connection to a server, verify it, and end it.
+
+        What is known of the server's certificate afterwards is of now. Raises
+        `Unreachable`.
+        """
+        try:
+            return await Deferred.fromCoroutine(
+                self._agent.reach(server_name)
+            ).addTimeout(_DOCUMENT_SECONDS, self._clock)
+        except defer.TimeoutError:
+            raise Unreachable(
+                server_name, [f"no answer within {_DOCUMENT_SECONDS:.0f} seconds"]
+            ) from None
 
     async def _call(
         self,
@@ -199,7 +215,7 @@ class FederationClient:
             ) from None
 
 
-def check_certificate(document: KeyDocument, link: Link) -> None:
+def check_names_connection(document: KeyDocument, link: Link) -> None:
     """Refuse with `BadJson` a version 1 document of another connection's certificate.
 
     A version 2 document names none.

@@ -1,10 +1,11 @@
-"""One TLS connection to a peer: handshake, the peer's key document, then requests.
+"""One TLS connection: its handshake, what is fetched on it, and then requests.
 
-Rules of the room: until `hand_over`, nothing but `GET /_matrix/key/v1` can be sent on
-the connection, because nobody else has it. A response never takes more than its limit
-of memory, headers included.
+Rules of the room: until `hand_over`, nothing but what `fetch` asks for can be sent on
+the connection, because nobody else has it; that is a GET that tells nothing but what is
+asked for. A response never takes more than its limit of memory, headers included.
 """
 
+from dataclasses import dataclass
 from typing import cast
 
 from twisted.internet import defer, error
@@ -18,7 +19,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web._newclient import HTTP11ClientProtocol, ParseError, Request
 from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
@@ -35,9 +36,25 @@ KEY_DOCUMENT_PATH = "/_matrix/key/v1"
 # smaller. Twisted bounds a header line, but not how many there are.
 MAX_RESPONSE_BYTES = 1024 * 1024
 
+# The head of a response that is fetched: eight times what servers take from clients.
+MAX_HEAD_BYTES = 64 * 1024
+
 
 class ResponseTooLarge(Exception):
     """A peer sent more than a response may have; the connection was ended."""
+
+
+class NoAnswer(Exception):
+    """What was fetched did not come; `str()` says what came instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The response to a GET, whole."""
+
+    status: int
+    headers: Headers
+    body: bytes
 
 
 @implementer(IHandshakeListener)
@@ -50,6 +67,7 @@ class PeerConnection(Protocol):
 
         self._http: IProtocol | None = None
         self._received = 0
+        self._limit = 0
 
     def handshakeCompleted(self) -> None:
         """As Twisted tells it."""
@@ -59,14 +77,14 @@ class PeerConnection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Pass what came to the HTTP protocol, within the limit."""
         self._received += len(data)
-        if self._received > MAX_RESPONSE_BYTES:
-            self.abort()
-            self._lose(Failure(ResponseTooLarge(f"over {MAX_RESPONSE_BYTES} bytes")))
-        elif self._http is None or self._is_idle():
+        if self._http is None or self._is_idle():
             # It speaks another protocol, or answers what was not asked yet. Told at
             # once, so that no pool hands the connection out any more.
             self.abort()
             self._lose(Failure(error.ConnectionAborted()))
+        elif self._received > self._limit:
+            self.abort()
+            self._lose(Failure(ResponseTooLarge(f"over {self._limit} bytes")))
         else:
             self._http.dataReceived(data)
             if self._is_idle():
@@ -78,34 +96,52 @@ class PeerConnection(Protocol):
             self.handshake.errback(reason)
         self._lose(reason)
 
-    async def fetch_key_document(
-        self, host_header: str, seconds: float, limit: int, clock: IReactorTime
-    ) -> tuple[int, bytes]:
-        """Ask the peer for its version 1 key document: the status and the body.
+    async def fetch(
+        self,
+        target: str,
+        host_header: str,
+        seconds: float,
+        limit: int,
+        clock: IReactorTime,
+    ) -> Fetched:
+        """GET `target`; a body of at most `limit` bytes, within `seconds`.
 
-        Raises `ResponseTooLarge` for more than `limit` bytes, `TimeoutError` after
-        `seconds`, and Twisted's errors for what happens to the connection.
+        Raises `NoAnswer`.
         """
         # A protocol of its own, without a pool behind it: a pool would hand the
         # connection out as soon as this response ends, verified or not.
         http = HTTP11ClientProtocol()
-        self._speak(http)
         headers = Headers({"Host": [host_header], "User-Agent": [USER_AGENT]})
         request = Request(
-            b"GET", KEY_DOCUMENT_PATH.encode(), headers, None, persistent=True
+            b"GET", target.encode("ascii"), headers, None, persistent=True
         )
-        response = await Deferred.fromCoroutine(_ask(http, request)).addTimeout(
-            seconds, clock
-        )
-        body = await read_body(response, limit).addTimeout(seconds, clock)
-        return response.code, body
+
+        async def exchange() -> Fetched:
+            response = await _ask(http, request)
+            body = await read_body(response, limit)
+            if self._received > self._limit:
+                # A body without a length seems to end where it was cut off.
+                raise ResponseTooLarge(f"over {self._limit} bytes")
+            return Fetched(response.code, response.headers, body)
+
+        try:
+            self._speak(http, limit + MAX_HEAD_BYTES)
+            return await Deferred.fromCoroutine(exchange()).addTimeout(seconds, clock)
+        except (
+            ResponseTooLarge,
+            ResponseFailed,
+            error.ConnectionClosed,
+            defer.TimeoutError,
+            ValueError,
+        ) as problem:
+            raise NoAnswer(describe(problem)) from problem
 
     def hand_over(self, protocol: IProtocol) -> None:
         """Let `protocol` have the connection from now on.
 
         Raises `ConnectionLost` if there is none any more.
         """
-        self._speak(protocol)
+        self._speak(protocol, MAX_RESPONSE_BYTES)
 
     @property
     def tls(self) -> TLSMemoryBIOProtocol:
@@ -125,12 +161,13 @@ class PeerConnection(Protocol):
     def _is_idle(self) -> bool:
         return getattr(self._http, "state", None) == "QUIESCENT"
 
-    def _speak(self, protocol: IProtocol) -> None:
+    def _speak(self, protocol: IProtocol, limit: int) -> None:
         if self.is_closing:
             # Its end was told already: nobody would ever tell the protocol.
             raise error.ConnectionLost
         self._http = protocol
         self._received = 0
+        self._limit = limit
         protocol.makeConnection(self.tls)
 
     def _lose(self, reason: Failure) -> None:
@@ -160,6 +197,8 @@ def describe(problem: Exception) -> str:
         return "no answer in time"
     if isinstance(problem, (error.ConnectionDone, error.ConnectionLost)):
         return "the peer ended the connection"
+    if isinstance(problem, ParseError):
+        return f"it is not HTTP: {quote(problem.data)}"
     text = str(problem) or type(problem).__name__
     # Twisted's errors of parsing hold the line that could not be parsed.
     return text if len(text) <= 200 and text.isprintable() else quote(text)

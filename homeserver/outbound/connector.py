@@ -7,8 +7,12 @@ and to strangers what is no news of our own network.
 Specification: Server-server API, "Resolving server names".
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
 
 from homeserver.addresses import RefusedAddress
 from homeserver.outbound.connection import PeerConnection
@@ -17,7 +21,15 @@ from homeserver.outbound.verification import NotVerified, VerifiedPeer, Verifier
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.names import ServerName
 
-_MAX_TOLD = 1000  # characters; twenty routes of eight addresses could take many more
+_MAX_TOLD = (
+    4000  # characters: twenty routes; with eight addresses each it would be more
+)
+
+# For how long a route that failed is tried last: a server that starts again is back in
+# this time, and whoever waits for it does not wait for it each time.
+_AVOIDED_SECONDS = 60.0
+
+_MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
 
 
 class Unreachable(Exception):
@@ -50,39 +62,69 @@ class Link:
 class Connector:
     """Makes verified connections."""
 
-    def __init__(self, dialer: Dialer, verifier: Verifier) -> None:
+    def __init__(self, dialer: Dialer, verifier: Verifier, clock: IReactorTime) -> None:
         self._dialer = dialer
         self._verifier = verifier
+        self._clock = clock
+        self._avoided: OrderedDict[tuple[ServerName, str, int], float] = OrderedDict()
 
     async def connect(self, resolution: Resolution) -> tuple[PeerConnection, Link]:
         """A connection to the first route that leads to who it should lead to.
 
-        Raises `Unreachable`.
+        Routes that failed a moment ago are tried last. Raises `Unreachable`.
         """
-        attempts: list[str] = []
-        told: list[str] = []
-        for route in resolution.routes:
+        name = resolution.server_name
+        tried = _Tried()
+        for route in sorted(resolution.routes, key=lambda r: self._is_avoided(name, r)):
+            made = await self._follow(name, route, tried)
+            if made is not None:
+                self._avoided.pop((name, route.host, route.port), None)
+                return made
+            self._avoid(name, route)
+        raise Unreachable(name, tried.attempts, tried.told)
+
+    async def _follow(
+        self, name: ServerName, route: Route, tried: "_Tried"
+    ) -> tuple[PeerConnection, Link] | None:
+        """A connection by one route; None if it leads nowhere, which is told."""
+        try:
+            addresses = await self._dialer.addresses(route.host)
+        except LookupFailed as problem:
+            tried.add(route, str(problem))
+            return None
+        except RefusedAddress as problem:
+            tried.add(
+                route, str(problem), "its address is one that is not connected to"
+            )
+            return None
+        has_failed = False
+        while addresses:
             try:
-                addresses = await self._dialer.addresses(route.host)
-            except LookupFailed as problem:
-                attempts.append(f"{route}: {problem}")
-                told.append(f"{route}: {problem}")
-                continue
-            except RefusedAddress as problem:
-                attempts.append(f"{route}: {problem}")
-                told.append(f"{route}: its address is one that is not connected to")
-                continue
-            while addresses:
-                try:
-                    return await self._try(resolution.server_name, route, addresses)
-                except NotDialled as failed:
-                    attempts.append(f"{route}: {failed}")
-                    told.append(f"{route}: {failed}")
-                    left = [each for each in addresses if each != failed.address]
-                    # It gets fewer each time: one that was not reached at all, or
-                    # that the system calls otherwise, speaks for all of them.
-                    addresses = left if len(left) < len(addresses) else []
-        raise Unreachable(resolution.server_name, attempts, told)
+                return await self._try(name, route, addresses)
+            except NotDialled as failed:
+                has_failed = True
+                tried.add(route, str(failed))
+                left = [each for each in addresses if each != failed.address]
+                # It gets fewer each time: one that was not reached at all, or that
+                # the system calls otherwise, speaks for all of them.
+                addresses = left if len(left) < len(addresses) else []
+            except CancelledError:
+                # Time is up. Who tries again must not spend it all here again.
+                if has_failed:
+                    self._avoid(name, route)
+                raise
+        return None
+
+    def _is_avoided(self, name: ServerName, route: Route) -> bool:
+        until = self._avoided.get((name, route.host, route.port), 0.0)
+        return until > self._clock.seconds()
+
+    def _avoid(self, name: ServerName, route: Route) -> None:
+        key = (name, route.host, route.port)
+        self._avoided.pop(key, None)
+        self._avoided[key] = self._clock.seconds() + _AVOIDED_SECONDS
+        while len(self._avoided) > _MAX_AVOIDED:
+            self._avoided.popitem(last=False)
 
     async def _try(
         self, name: ServerName, route: Route, addresses: Sequence[str]
@@ -110,6 +152,20 @@ class Connector:
             why = f"{where} ended the connection while it was verified"
             raise NotDialled(why, where)
         return connection, Link(route, where, peer)
+
+
+@dataclass
+class _Tried:
+    """What was tried in vain."""
+
+    attempts: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """The same, as strangers may know it."""
+
+    def add(self, route: Route, why: str, told: str | None = None) -> None:
+        """Add one thing, and `told` in place of what is news of our own network."""
+        self.attempts.append(f"{route}: {why}")
+        self.told.append(f"{route}: {why if told is None else told}")
 
 
 def _tell(destination: ServerName, attempts: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ Specification: RFC 8305 for trying several addresses.
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import zip_longest
 from typing import cast
 
 from OpenSSL import SSL
@@ -97,7 +98,14 @@ class Dialer:
                 allowed.append(str(ip_address(each)))
         if refusal is not None and not allowed:
             raise refusal
-        return list(dict.fromkeys(allowed))[:_MAX_ADDRESSES]
+        unique = list(dict.fromkeys(allowed))
+        # Both families by turns (RFC 8305, section 4): many of one hide none of the
+        # other.
+        pairs = zip_longest(
+            [each for each in unique if ":" in each],
+            [each for each in unique if ":" not in each],
+        )
+        return [each for pair in pairs for each in pair if each][:_MAX_ADDRESSES]
 
     async def dial(
         self,

@@ -9,6 +9,7 @@ more than a handshake; what one handshake found is kept with that connection.
 Specification: Server-server API, "TLS"; RFC 9525 for names.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -126,9 +127,7 @@ class Handshake:
         pyOpenSSL takes an exception in here for a refusal, as it must be.
         """
         if not is_good:
-            why = _PROBLEMS.get(error, f"fails OpenSSL's check number {error}")
-            subject = "the certificate" if depth == 0 else "an issuer's certificate"
-            self._problems.append(f"{subject} {why}")
+            self._problems.append(_tell(error, depth))
         elif depth == 0:
             problem = check_name(certificate, self._name)
             if problem is not None:
@@ -137,25 +136,54 @@ class Handshake:
         return not (self._problems and self._must_be_trusted)
 
 
+def check_certificate(
+    context: SSL.Context,
+    leaf: crypto.X509,
+    chain: Sequence[crypto.X509],
+    name: str,
+) -> str | None:
+    """Why a certificate that was shown in another way does not prove `name`.
+
+    None if it does: `chain` leads from it to a root that `context` trusts, and it is
+    for `name`, a host or an IP address.
+    """
+    store = context.get_cert_store()
+    if store is None:
+        return "no authority is trusted"
+    try:
+        crypto.X509StoreContext(store, leaf, chain).verify_certificate()
+    except crypto.X509StoreContextError as error:
+        # Its arguments: OpenSSL's number, the depth, and words.
+        return _tell(error.errors[0], error.errors[1])
+    return check_name(leaf, name)
+
+
 def check_name(certificate: crypto.X509, name: str) -> str | None:
     """Why `certificate` is not one for `name`, a host or an IP address; None if it is.
 
     Whatever goes wrong in reading the certificate is a reason.
     """
-    x509 = certificate.to_cryptography()
     verify = (
         verify_certificate_ip_address if _is_ip(name) else verify_certificate_hostname
     )
+    named: list[str] = []
     try:
+        x509 = certificate.to_cryptography()
+        named = [_show(pattern) for pattern in extract_patterns(x509)]
         verify(x509, name)
     except VerificationError:
-        named = [_show(pattern) for pattern in extract_patterns(x509)]
         return f"the certificate is not for {name} but for {quote(', '.join(named))}"
     except CertificateError as error:
         return f"the certificate has no usable name in it: {quote(str(error))}"
     except Exception as error:  # noqa: BLE001 - any exception is a refusal
         return f"the certificate's names cannot be read: {quote(str(error))}"
     return None
+
+
+def _tell(error: int, depth: int) -> str:
+    """What OpenSSL found to be wrong with the certificate at `depth` of a chain."""
+    why = _PROBLEMS.get(error, f"fails OpenSSL's check number {error}")
+    return f"{'the certificate' if depth == 0 else 'an issuer certificate'} {why}"
 
 
 def _show(pattern: object) -> str:

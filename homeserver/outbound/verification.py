@@ -14,17 +14,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from twisted.internet import defer, error
+from OpenSSL import crypto
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import ResponseFailed
 
 from homeserver.config import VerificationMethod
 from homeserver.outbound.connection import (
     KEY_DOCUMENT_PATH,
+    NoAnswer,
     PeerConnection,
-    ResponseTooLarge,
-    describe,
 )
 from homeserver.outbound.tls import Handshake
 from homeserver.protocol.discovery import Route
@@ -89,7 +86,8 @@ class Verifier:
         leaf = connection.tls.getPeerCertificate()
         if leaf is None:
             raise NotVerified("the peer showed no certificate")
-        certificate = leaf.to_cryptography().public_bytes(Encoding.DER)
+        # As it came, also where it cannot be read.
+        certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
         known = await self._peers.peer(server_name)
         problems = []
         for method in self._methods:
@@ -169,25 +167,22 @@ class Verifier:
 
     async def _fetch(self, route: Route, connection: PeerConnection) -> bytes:
         try:
-            status, data = await connection.fetch_key_document(
+            fetched = await connection.fetch(
+                KEY_DOCUMENT_PATH,
                 route.host_header,
                 _KEY_DOCUMENT_SECONDS,
                 MAX_DOCUMENT_BYTES,
                 self._clock,
             )
-        except (
-            ResponseTooLarge,
-            ResponseFailed,
-            error.ConnectionClosed,
-            defer.TimeoutError,
-            ValueError,
-        ) as problem:
+        except NoAnswer as problem:
             raise NotVerified(
-                f"{KEY_DOCUMENT_PATH} gets no answer: {quote(describe(problem))}"
+                f"{KEY_DOCUMENT_PATH} gets no answer: {quote(str(problem))}"
             ) from None
-        if status != 200:
-            raise NotVerified(f"{KEY_DOCUMENT_PATH} answers with status {status}")
-        return data
+        if fetched.status != 200:
+            raise NotVerified(
+                f"{KEY_DOCUMENT_PATH} answers with status {fetched.status}"
+            )
+        return fetched.body
 
 
 def _check_pins(known: Peer, document: KeyDocument) -> None:

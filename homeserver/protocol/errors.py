@@ -97,3 +97,8 @@ class LimitExceeded(ProtocolError):
 
     status = 429
     errcode = "M_LIMIT_EXCEEDED"
+
+    def __init__(self, why: str, retry_after: int) -> None:
+        """It may after `retry_after` seconds."""
+        super().__init__(why)
+        self.retry_after = retry_after

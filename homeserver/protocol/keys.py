@@ -35,6 +35,10 @@ from homeserver.protocol.signing import (
 
 MAX_DOCUMENT_BYTES = 64 * 1024  # a certificate and a hundred keys take a tenth of it
 
+# Of a document, current and old ones counted apart. Servers have one or two, and an old
+# one for each time that they lost or replaced one.
+MAX_KEYS = 100
+
 # "Servers MUST use the lesser of this field and 7 days into the future".
 MAX_VALIDITY_MS = 7 * 24 * 3600 * 1000
 
@@ -151,10 +155,12 @@ def parse_v2(data: bytes, server_name: ServerName) -> KeyDocument:
     old_verify_keys: dict[KeyId, OldVerifyKey] = {}
     retired = as_object(document.get("old_verify_keys", {}), "`old_verify_keys`")
     for key_id, value in _ed25519(retired):
+        if key_id in verify_keys:
+            continue  # it is in use, whatever was meant
         entry = as_object(value, f"old key {key_id}")
-        expired_ts = as_integer(entry.get("expired_ts"), f"`expired_ts` of {key_id}")
+        expired_ts = _parse_time(entry.get("expired_ts"), f"`expired_ts` of {key_id}")
         old_verify_keys[key_id] = OldVerifyKey(_parse_entry(key_id, entry), expired_ts)
-    valid_until_ts = as_integer(document.get("valid_until_ts"), "`valid_until_ts`")
+    valid_until_ts = _parse_time(document.get("valid_until_ts"), "`valid_until_ts`")
     return KeyDocument(
         server_name,
         verify_keys,
@@ -191,6 +197,8 @@ def _parse(data: bytes, server_name: ServerName) -> Json:
 
 def _ed25519(entries: Json) -> list[tuple[KeyId, object]]:
     """The entries whose key ID is of the one algorithm there is."""
+    if len(entries) > MAX_KEYS:
+        raise BadJson(f"the key document lists more than {MAX_KEYS} keys")
     found = []
     for text, entry in entries.items():
         try:
@@ -198,6 +206,14 @@ def _ed25519(entries: Json) -> list[tuple[KeyId, object]]:
         except InvalidParam:
             continue
     return found
+
+
+def _parse_time(value: object, what: str) -> int:
+    """Milliseconds since 1970; `BadJson` for what is no such time."""
+    milliseconds = as_integer(value, what)
+    if milliseconds < 0:
+        raise BadJson(f"{what} is before 1970")
+    return milliseconds
 
 
 def _parse_entry(key_id: KeyId, entry: Json) -> VerifyKey:

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.cache import Cache
 from homeserver.protocol.canonical import (
     as_object,
     as_text,
@@ -20,6 +23,7 @@ from homeserver.protocol.keys import KeyDocument, valid_until
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.database import Cursor, Database
+from homeserver.storage.documents import record_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,23 @@ class StoredKey:
     """When an old key stopped being used; None for a current one."""
 
 
+# For how long keys are remembered without asking the database: other processes may
+# work on the same one.
+_REMEMBERED_SECONDS = 60.0
+
+_MAX_REMEMBERED = 2000  # servers, most of which have one key or two
+
+_MAX_KEYS = 500  # of one server, of all times; a new one each day is enough for a year
+
+
 class PeerStore:
     """What is known of other servers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: IReactorTime) -> None:
         self._database = database
+        self._keys: Cache[ServerName, Mapping[KeyId, StoredKey]] = Cache(
+            clock, _MAX_REMEMBERED
+        )
 
     async def peer(self, server_name: ServerName) -> Peer | None:
         """The peer of that name; None if it was never verified."""
@@ -98,7 +114,10 @@ class PeerStore:
             ).fetchone()
             return row is not None
 
-        return await self._database.write(job)
+        try:
+            return await self._database.write(job)
+        finally:
+            self._keys.forget(server_name)
 
     async def record_verified(
         self, verified: Peer, known: Peer | None, document: KeyDocument | None
@@ -131,11 +150,20 @@ class PeerStore:
                 _record_keys(cursor, document, verified.last_verified_ts)
             return True
 
-        return await self._database.write(job)
+        try:
+            return await self._database.write(job)
+        finally:
+            self._keys.forget(name)
 
-    async def keys(self, server_name: ServerName) -> dict[KeyId, StoredKey]:
+    async def keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
         """All keys that are known of that server."""
 
+        async def look_up() -> tuple[Mapping[KeyId, StoredKey], float]:
+            return await self._read_keys(server_name), _REMEMBERED_SECONDS
+
+        return await self._keys.fetch(server_name, look_up)
+
+    async def _read_keys(self, server_name: ServerName) -> dict[KeyId, StoredKey]:
         def job(cursor: Cursor) -> dict[KeyId, StoredKey]:
             rows = cursor.execute(
                 "SELECT key_id, key, valid_until_ts, expired_ts FROM server_keys"
@@ -150,12 +178,20 @@ class PeerStore:
         return await self._database.read(job)
 
     async def record_keys(self, document: KeyDocument, now_ts: int) -> None:
-        """Record the keys of a document that its server was proven to publish."""
+        """Record the keys of a document that its server was proven to publish.
+
+        One of version 2 is recorded itself, too.
+        """
 
         def job(cursor: Cursor) -> None:
             _record_keys(cursor, document, now_ts)
+            if document.valid_until_ts is not None:
+                record_document(cursor, document, now_ts)
 
-        await self._database.write(job)
+        try:
+            await self._database.write(job)
+        finally:
+            self._keys.forget(document.server_name)
 
 
 def _record_peer(cursor: Cursor, peer: Peer) -> None:
@@ -203,6 +239,17 @@ def _record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
             " ELSE excluded.valid_until_ts END",
             row,
         )
+    _prune_keys(cursor, document.server_name)
+
+
+def _prune_keys(cursor: Cursor, server_name: ServerName) -> None:
+    """Forget the keys that were good the longest time ago, beyond the limit."""
+    cursor.execute(
+        "DELETE FROM server_keys WHERE server_name = ? AND key_id NOT IN"
+        " (SELECT key_id FROM server_keys WHERE server_name = ?"
+        " ORDER BY COALESCE(valid_until_ts, expired_ts) DESC LIMIT ?)",
+        (server_name.name, server_name.name, _MAX_KEYS),
+    )
 
 
 def _expire_keys(cursor: Cursor, server_name: ServerName) -> None:

@@ -19,7 +19,7 @@ from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import Json, encode, parse_object
-from homeserver.protocol.discovery import Resolution, Route
+from homeserver.protocol.discovery import Resolution, Route, Step
 from homeserver.protocol.names import ServerName
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Job, StoreUnavailable
@@ -101,6 +101,14 @@ class KnownRoutes(Resolver):
             raise outcome
         return outcome
 
+    async def aliases(self, resolution: Resolution) -> list[Step]:
+        """Of the targets in `a.test`, that they are aliases."""
+        return [
+            Step("srv", route.host, "is an alias")
+            for route in resolution.routes
+            if route.host.endswith(".a.test")
+        ]
+
 
 class FailingDatabase(MemoryDatabase):
     """A store that can be full."""
@@ -125,7 +133,7 @@ class Panel:
         self.carrier = Carrier()
         queue = OutboundQueue(self.database)
         self.sender = Sender(US, queue, self.carrier, Sending(), self.clock, Random(1))
-        self.peers = PeerStore(self.database)
+        self.peers = PeerStore(self.database, self.clock)
         self.received = ReceivedStore(self.database, Changes(self.clock))
         self.routes = KnownRoutes()
         self.is_healthy = True

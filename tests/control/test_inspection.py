@@ -55,6 +55,17 @@ def test_resolve() -> None:
     )
 
 
+def test_aliases() -> None:
+    """SRV targets that are aliases are told after the steps that led to them."""
+    panel = Panel()
+    name = THEM.server_name
+    route = Route("s.a.test", 99, "them.example", "them.example", 10, 5)
+    panel.routes.outcomes[name.name] = Resolution(name, [Step(**STEP)], [route])
+    answer = panel.ask("GET", "/v1/resolve/them.example")
+    alias = {"step": "srv", "asked": "s.a.test", "found": "is an alias"}
+    assert (answer.status, answer.json["steps"]) == (200, [STEP, alias])
+
+
 def test_not_resolvable() -> None:
     """A name that leads nowhere is told with the steps and the reason."""
     panel = Panel()

@@ -8,7 +8,7 @@ from homeserver.config import Profile
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.federation import build_tree
 from homeserver.inbound.judge import Judge
-from homeserver.inbound.keys import KeyPublisher
+from homeserver.inbound.keys import KeyPublisher, key_tree
 from homeserver.inbound.receiver import Receiver
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
@@ -17,7 +17,13 @@ from homeserver.storage.changes import Changes
 from homeserver.storage.database import Database
 from homeserver.storage.received import ReceivedStore
 from tests.inbound.coroutines import result_of
-from tests.inbound.servers import OTHERS, THEM, KnownKeys, identity
+from tests.inbound.servers import (
+    ANY_CERTIFICATE,
+    OTHERS,
+    THEM,
+    KnownKeys,
+    identity,
+)
 from tests.inbound.wire import site
 from tests.memory import MemoryDatabase
 
@@ -44,8 +50,8 @@ class Endpoint:
             database or MemoryDatabase(), Changes(self.clock)
         )
         tree = build_tree(
-            KeyPublisher(lambda: self.identity, 86400, self.clock),
-            Authenticator(lambda: self.identity, keyring),
+            key_tree(KeyPublisher(lambda: self.identity, 86400, self.clock), None),
+            Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE),
             Receiver(
                 self._received, Judge(self._received, keyring, self.clock), self.clock
             ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nacl.signing import SigningKey as NaclSigningKey
 
 from homeserver.identity import Identity
+from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import Unauthorized
@@ -57,6 +58,22 @@ class Peer:
 
 THEM = Peer(ServerName.parse("them.example"), signing_key("t_1", b"2"))
 OTHERS = Peer(ServerName.parse("others.example:8449"), signing_key("o_1", b"3"))
+
+
+class _AnyCertificate(ClientCertificates):
+    """Asks for no certificate."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def check(
+        self, origin: ServerName, shown: ShownCertificate | None
+    ) -> str | None:
+        """Nothing to object to."""
+        return None
+
+
+ANY_CERTIFICATE = _AnyCertificate()
 
 
 class KnownKeys(Keyring):

@@ -15,6 +15,7 @@ from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from tests.inbound.coroutines import result_of
 from tests.inbound.servers import (
+    ANY_CERTIFICATE,
     OTHERS,
     THEM,
     US,
@@ -38,8 +39,8 @@ def authenticate(
     content: Json | None = BODY,
 ) -> ProvenOrigin:
     """Authenticate a request to us, who know the keys of two servers."""
-    authenticator = Authenticator(identity, KnownKeys(THEM, OTHERS))
-    return result_of(authenticator.authenticate(method, uri, headers, content))
+    authenticator = Authenticator(identity, KnownKeys(THEM, OTHERS), ANY_CERTIFICATE)
+    return result_of(authenticator.authenticate(method, uri, headers, content, None))
 
 
 def sign(peer: Peer = THEM, **changes: object) -> str:
@@ -257,9 +258,9 @@ def test_order_of_members_does_not_matter() -> None:
 def test_says_which_key_proved_it() -> None:
     """Of several keys, the one that verified is named."""
     second = Peer(THEM.server_name, signing_key("t_2", b"7"))
-    authenticator = Authenticator(identity, KnownKeys(THEM, second))
+    authenticator = Authenticator(identity, KnownKeys(THEM, second), ANY_CERTIFICATE)
     headers = [sign(key=signing_key("t_1", b"8")), sign(second)]
-    proven = result_of(authenticator.authenticate("PUT", URI, headers, BODY))
+    proven = result_of(authenticator.authenticate("PUT", URI, headers, BODY, None))
     assert proven == ProvenOrigin(THEM.server_name, KeyId("ed25519:t_2"))
 
 
@@ -275,7 +276,7 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
             """Fail the test."""
             raise AssertionError(server_name)
 
-    authenticator = Authenticator(identity, NoKeys())
+    authenticator = Authenticator(identity, NoKeys(), ANY_CERTIFICATE)
     for headers in (
         [sign(destination=OTHERS.server_name)],
         [parameters(origin="a_b")],
@@ -283,4 +284,4 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
         [sign()] * (MAX_HEADERS + 1),
     ):
         with pytest.raises(ProtocolError):
-            result_of(authenticator.authenticate("PUT", URI, headers, BODY))
+            result_of(authenticator.authenticate("PUT", URI, headers, BODY, None))

@@ -40,7 +40,7 @@ class Server:
         self.publisher = KeyPublisher(
             lambda: self.identity, validity_seconds, self.clock
         )
-        self.tree = key_tree(self.publisher)
+        self.tree = key_tree(self.publisher, None)
 
     @property
     def site(self) -> BoundedSite:
@@ -197,25 +197,39 @@ def test_v2_without_old_keys() -> None:
 
 
 def test_v1_names_the_certificate_that_is_shown() -> None:
-    """`tls_certificate` is the leaf of the very handshake, without its chain."""
+    """`tls_certificate` is the leaf of the very handshake, without its chain.
+
+    So it is on a connection of before a renewal, too.
+    """
     ours = identity()
     certificate = issue_for(US.name, authority()).value
     server = Server(Identity(US, ours.signing_keys, [], certificate))
+    tls = ServerTls(certificate, asks_for_certificate=False)
     factory = TLSMemoryBIOFactory(
-        ServerTls(certificate),
-        isClient=False,
-        wrappedFactory=server.site,
-        clock=server.clock,
+        tls, isClient=False, wrappedFactory=server.site, clock=server.clock
     )
-    connection = TlsConnection(factory, SSL.Context(SSL.TLS_METHOD))
-    connection.shake_hands()
-    connection.send(request("GET", "/v1"))
-    server.clock.advance(0)
-    [answer] = connection.answers()
-    shown = connection.client.get_peer_certificate(as_cryptography=True)
-    assert shown is not None
-    published = parse_v1(answer.body, US).tls_certificate
-    assert published == shown.public_bytes(Encoding.DER)
+
+    def connect() -> TlsConnection:
+        connection = TlsConnection(factory, SSL.Context(SSL.TLS_METHOD))
+        connection.shake_hands()
+        return connection
+
+    def check(connection: TlsConnection, key: SigningKey) -> None:
+        connection.send(request("GET", "/v1"))
+        server.clock.advance(0)
+        document = parse_v1(connection.answers()[-1].body, US)
+        shown = connection.client.get_peer_certificate(as_cryptography=True)
+        assert shown is not None
+        assert document.tls_certificate == shown.public_bytes(Encoding.DER)
+        assert set(document.verify_keys) == {key.key_id}
+
+    before = connect()
+    check(before, FIRST)
+    server.identity = identity([SECOND])
+    tls.renew(server.identity.certificate)
+    after = connect()
+    for connection in after, before, after:
+        check(connection, SECOND)
 
 
 def test_v2_is_signed_anew_at_half_time() -> None:

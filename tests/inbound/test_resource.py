@@ -11,7 +11,7 @@ from homeserver import __version__
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.protocol import errors
 from homeserver.protocol.canonical import parse_object
-from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.errors import LimitExceeded, ProtocolError
 from homeserver.storage.database import StoreUnavailable
 from tests.inbound.wire import Connection, ask, request, site
 
@@ -84,7 +84,6 @@ ERRORS: list[tuple[type[ProtocolError], int, str]] = [
     (errors.NotFound, 404, "M_NOT_FOUND"),
     (errors.Unrecognized, 404, "M_UNRECOGNIZED"),
     (errors.TooLarge, 413, "M_TOO_LARGE"),
-    (errors.LimitExceeded, 429, "M_LIMIT_EXCEEDED"),
 ]
 
 
@@ -94,6 +93,15 @@ def test_fault_of_a_peer(error: type[ProtocolError], status: int, errcode: str) 
     answer = ask(site(raising(error("the reason"))), "GET", "/")
     assert answer.error == (status, errcode)
     assert answer.json["error"] == "the reason"
+    assert "retry-after" not in answer.headers
+
+
+def test_too_much_at_once() -> None:
+    """Who asks for too much is told when to come again."""
+    answer = ask(site(raising(LimitExceeded("the reason", retry_after=7))), "GET", "/")
+    assert answer.error == (429, "M_LIMIT_EXCEEDED")
+    assert answer.json["error"] == "the reason"
+    assert answer.headers["retry-after"] == "7"
 
 
 METHODS = ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "BREW"]

@@ -532,7 +532,7 @@ class TlsTests(SynchronousTestCase):
         self.clock = Clock()
         between = issue("Between", None, issuer=authority(), is_authority=True)
         self.certificate = issue_for("us.example", between).value
-        self.tls = ServerTls(self.certificate)
+        self.tls = ServerTls(self.certificate, asks_for_certificate=True)
         self.desk = Desk()
         self.site = site(self.desk, max_body_bytes=LIMIT, clock=self.clock)
 
@@ -745,7 +745,7 @@ class ConnectionLimitTests(SynchronousTestCase):
         """Make a listener that takes three connections, and two of one address."""
         self.made: list[IProtocol] = []
         limits = Limits(max_connections=3, max_connections_per_address=2)
-        tls = ServerTls(issue_for("us.example").value)
+        tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
         self.factory = BoundedTls(tls, site(Desk()), limits, Clock())
 
     def test_of_one_address(self) -> None:

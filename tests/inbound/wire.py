@@ -58,11 +58,13 @@ class Transport(StringTransport):
 class Connection:
     """A client's connection to a site, under the test's control."""
 
-    def __init__(self, site: IProtocolFactory) -> None:
-        protocol = site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 40000))
+    def __init__(self, site: IProtocolFactory, host: str = "192.0.2.1") -> None:
+        """`host` is the client's address."""
+        address = IPv4Address("TCP", host, 40000)
+        protocol = site.buildProtocol(address)
         assert protocol is not None
         self._protocol = protocol
-        self.transport = Transport()
+        self.transport = Transport(peerAddress=address)
         protocol.makeConnection(self.transport)
 
     def send(self, *pieces: bytes) -> None:

@@ -22,6 +22,7 @@ from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
+from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.tls import TrustRoots, build_context
 from homeserver.outbound.verification import Verifier
@@ -55,15 +56,15 @@ def reaching(
         ServerName.parse("origin.test"), [signing_key("origin")], [], issued.value
     )
     context = build_context(TrustRoots(ca_file, system_roots=False))
-    peers = PeerStore(database or MemoryDatabase())
-    resolver = Resolver(
+    peers = PeerStore(database or MemoryDatabase(), reactor)
+    lookups = DnsLookups(
         DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor),
         _Everywhere(address),
-        ["_matrix._tcp"],
-        Random(1),
+        reactor,
     )
-    dialer = Dialer(reactor, resolver.addresses, AddressPolicy([], []), lambda: context)
-    connector = Connector(dialer, Verifier(methods, peers, reactor))
+    resolver = Resolver(lookups, None, ["_matrix._tcp"], Random(1))
+    dialer = Dialer(reactor, lookups.addresses, AddressPolicy([], []), lambda: context)
+    connector = Connector(dialer, Verifier(methods, peers, reactor), reactor)
     agent = FederationAgent(reactor, resolver, connector)
     client = FederationClient(agent, lambda: identity, reactor)
     try:

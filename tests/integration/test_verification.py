@@ -3,14 +3,19 @@
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import LoopingCall
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.config import VerificationMethod
+from homeserver.outbound import verification
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json, encode, parse_object
 from homeserver.protocol.names import ServerName
@@ -73,9 +78,14 @@ def ip(text: str) -> list[x509.GeneralName]:
     return [x509.IPAddress(ip_address(text))]
 
 
+_BELOW = issue_for("peer.test", issue("Between", None, issuer=CA, is_authority=True))
+PROVEN_BY_CHAIN = (_BELOW.certificate, _BELOW.key)
+
 # What is wrong with the certificate, the certificate, what is said of it.
 BAD_CERTIFICATES: list[tuple[str, Callable[[], Issued], str]] = [
-    ("no SAN", lambda: issue("peer.test", None, issuer=CA), "no usable name"),
+    ("no SAN", lambda: issue("x", None, issuer=CA), "no usable name"),
+    ("empty SAN", lambda: issue("peer.test", [], issuer=CA), "no usable name"),
+    ("CN only", lambda: issue("peer.test", None, issuer=CA), "no usable name"),
     (
         "e-mail only",
         lambda: issue("peer.test", [x509.RFC822Name("a@peer.test")], issuer=CA),
@@ -111,6 +121,29 @@ BAD_CERTIFICATES: list[tuple[str, Callable[[], Issued], str]] = [
         lambda: issue_for("peer.test", issue("Fake", dns("x.test"), issuer=CA)),
         "authority",
     ),
+    (
+        "expired in between",
+        lambda: issue_for(
+            "peer.test",
+            issue("Old", None, issuer=CA, is_authority=True, days=(-9, -2)),
+        ),
+        "an issuer certificate has expired",
+    ),
+    (
+        "in between not shown",
+        lambda: Issued(*PROVEN_BY_CHAIN, issuers=()),
+        "an authority that is not known",
+    ),
+    (
+        "for clients only",
+        lambda: issue(
+            "peer.test",
+            dns("peer.test"),
+            issuer=CA,
+            purposes=[ExtendedKeyUsageOID.CLIENT_AUTH],
+        ),
+        "not meant for servers",
+    ),
 ]
 
 
@@ -122,10 +155,10 @@ BAD_CERTIFICATES: list[tuple[str, Callable[[], Issued], str]] = [
 def test_bad_certificate_gets_nothing(
     issued: Callable[[], Issued], said: str, ca_file: Path
 ) -> None:
-    """A certificate that proves nothing ends the connection before any byte."""
+    """A certificate that proves nothing ends the handshake, before any byte."""
     certificate = issued()
     peer = RecordingPeer(certificate, http(b"{}"))
-    refuse(peer, ca_file, said)
+    refuse(peer, ca_file, f"TLS handshake failed: .*{said}")
     assert b"".join(peer.received) == b""
 
 
@@ -134,16 +167,18 @@ def test_bad_certificate_gets_nothing(
     [
         ("127.0.0.1", dns("127.0.0.1")),
         ("127.0.0.1", ip("127.0.0.2")),
+        ("127.0.0.1", ip("::ffff:127.0.0.1")),
         ("127.0.0.1", dns("peer.test")),
+        ("127.0.0.1", None),
     ],
-    ids=["written as DNS name", "another address", "a name"],
+    ids=["written as DNS name", "another address", "in IPv6", "a name", "no SAN"],
 )
 def test_bad_certificate_for_address_gets_nothing(
-    host: str, names: list[x509.GeneralName], ca_file: Path
+    host: str, names: list[x509.GeneralName] | None, ca_file: Path
 ) -> None:
     """An address as a server name needs a certificate for that very address."""
     peer = RecordingPeer(issue("x", names, issuer=CA), http(b"{}"))
-    refuse(peer, ca_file, "certificate", host)
+    refuse(peer, ca_file, "TLS handshake failed: the certificate", host)
     assert b"".join(peer.received) == b""
 
 
@@ -216,10 +251,23 @@ def altered(document: bytes, **members: object) -> bytes:
     return encode({**parse_object(document), **members})
 
 
+def silent(connection: Protocol) -> None:
+    """Never answer."""
+
+
 def drip(connection: Protocol) -> None:
-    """Begin a response and never end it."""
-    assert connection.transport is not None
-    connection.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+    """Answer a byte every few milliseconds, and so for minutes."""
+    tls = cast("TLSMemoryBIOProtocol", connection.transport)
+    tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+
+    def write() -> None:
+        if tls.connected:
+            tls.write(b" ")
+        else:
+            dripping.stop()
+
+    dripping = LoopingCall(write)
+    dripping.start(0.01)
 
 
 def endless_headers(connection: Protocol) -> None:
@@ -341,6 +389,70 @@ def test_bad_key_document_gets_nothing_more(
     assert b"PUT" not in b"".join(peer.received)
 
 
+@pytest.mark.parametrize("respond", [silent, drip], ids=["never", "byte by byte"])
+def test_slow_key_document_gets_nothing_more(
+    respond: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer whose key document does not come whole in time is left."""
+    monkeypatch.setattr(verification, "_KEY_DOCUMENT_SECONDS", 0.3)
+    peer = RecordingPeer(issue_for("peer.test"), respond)
+    with (
+        listening(peer),
+        reaching(("key-document",)) as reach,
+        pytest.raises(Unreachable, match="gets no answer: 'no answer in time'"),
+    ):
+        send(reach, peer)
+    assert peer.requests == [KEY_REQUEST]
+
+
+@pytest.mark.parametrize(
+    ("host", "issued", "versions"),
+    [
+        ("peer.test", issue_for("whoever.test"), None),
+        ("peer.test", issue("x", None), None),
+        ("peer.test", issue("x", dns("*.*.test")), None),
+        ("peer.test", issue("x", dns("peer.test"), days=(-9, -2)), None),
+        ("peer.test", issue_for("peer.test", OTHER_CA), None),
+        (
+            "peer.test",
+            issue("x", None, key=rsa.generate_private_key(65537, 2048)),
+            None,
+        ),
+        ("127.0.0.1", issue_for("whoever.test"), None),
+        ("[::1]", issue_for("whoever.test"), None),
+        (
+            "peer.test",
+            issue_for("peer.test"),
+            (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION),
+        ),
+    ],
+    ids=[
+        "another name",
+        "no SAN",
+        "malformed SAN",
+        "expired",
+        "other CA",
+        "RSA",
+        "IPv4",
+        "IPv6",
+        "TLS 1.2",
+    ],
+)
+def test_good_key_document_makes_up_for_any_certificate(
+    host: str, issued: Issued, versions: tuple[int, int] | None, ca_file: Path
+) -> None:
+    """Whatever is wrong with a certificate, a key document that names it proves it."""
+    address = "::1" if host == "[::1]" else "127.0.0.1"
+    peer = RecordingPeer(issued, http(b"{}"), host=address)
+    if versions is not None:
+        peer.versions = versions
+    with listening(peer), reaching(ca_file=ca_file, address=address) as reach:
+        peer.respond = http(key_document(f"{host}:{peer.port}", issued))
+        assert send(reach, peer, host)["verified_by"] == "key-document"
+    assert peer.requests == [KEY_REQUEST, PUT]
+    assert len(peer.received) == 1
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_good_key_document_lets_the_request_out(count: int) -> None:
     """A peer that its key document proves gets the request on the same connection."""
@@ -421,3 +533,41 @@ def test_names_share_no_connection(ca_file: Path) -> None:
         send(reach, peer, "peer.test")
         send(reach, peer, "other.test")
     assert len(peer.received) == 2
+
+
+def test_names_share_no_proof() -> None:
+    """A name is not believed because another one at its address and port is."""
+    peer = RecordingPeer(issue_for("peer.test"), http(b"{}"))
+    with listening(peer), reaching() as reach:
+        peer.respond = http(key_document(NAME.format(port=peer.port), peer.issued))
+        send(reach, peer)
+        with pytest.raises(Unreachable, match=r"server_name 'peer\.test"):
+            send(reach, peer, "other.test")
+        send(reach, peer)
+    assert [connection.count(PUT) for connection in peer.received] == [2, 0]
+    assert peer.requests == [KEY_REQUEST, PUT, PUT, KEY_REQUEST]
+
+
+def test_another_certificate_on_another_connection() -> None:
+    """A key document proves the connection that it came on, and no later one.
+
+    Who breaks into the way gets neither the request nor the pin.
+    """
+    peer = RecordingPeer(issue_for("peer.test"), http(b"{}"))
+    database = MemoryDatabase()
+    with listening(peer):
+        peer.respond = http(key_document(NAME.format(port=peer.port), peer.issued))
+        with reaching(database=database) as reach:
+            send(reach, peer)
+            before = wait(
+                reach.peers.peer(ServerName.parse(NAME.format(port=peer.port)))
+            )
+        peer.issued = FOREIGN
+        with (
+            reaching(database=database) as reach,
+            pytest.raises(Unreachable, match="another TLS certificate"),
+        ):
+            send(reach, peer)
+        after = wait(reach.peers.peer(ServerName.parse(NAME.format(port=peer.port))))
+    assert before == after
+    assert peer.requests == [KEY_REQUEST, PUT, KEY_REQUEST]

@@ -98,10 +98,10 @@ class Stack:
     ) -> None:
         self.net = Net()
         self.names = Names()
-        self.peers = PeerStore(database or MemoryDatabase())
+        self.peers = PeerStore(database or MemoryDatabase(), self.net.clock)
         context = trusting(CA)
         resolver = cast("Resolver", self.names)
-        dialer = Dialer(
+        self.dialer = Dialer(
             self.net.reactor,
             self.names.addresses,
             AddressPolicy(
@@ -111,6 +111,6 @@ class Stack:
             lambda: context,
         )
         self.connector = Connector(
-            dialer, Verifier(methods, self.peers, self.net.clock)
+            self.dialer, Verifier(methods, self.peers, self.net.clock), self.net.clock
         )
         self.agent = FederationAgent(self.net.clock, resolver, self.connector)

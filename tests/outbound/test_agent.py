@@ -13,7 +13,7 @@ from homeserver.identity import Identity
 from homeserver.outbound.agent import Exchange
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connection import ResponseTooLarge, read_body
-from homeserver.outbound.connector import Unreachable
+from homeserver.outbound.connector import Link, Unreachable
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.names import ServerName
@@ -465,3 +465,140 @@ class ClientTests(AgentTestCase):
         self.assertIn(b"\r\nContent-Length: 11\r\n", wire.peer.received)
         wire.say(ok(b"null"))
         self.assertIsNone(self.successResultOf(sent).reply)
+
+
+class ReachTests(AgentTestCase):
+    """A connection that is made to see what the peer shows now."""
+
+    def reach(self) -> Deferred[Link]:
+        """Reach the peer."""
+        return start(self.agent.reach(PEER))
+
+    def test_new_connection(self) -> None:
+        """A new connection is made although there is one, and ended at once."""
+        kept = self.answered()
+        reached = self.reach()
+        self.assertEqual(self.net.dialled, [("192.0.2.1", 8448)])
+        wire = self.net.accept(GOOD)
+        link = self.successResultOf(reached)
+        self.assertEqual(link.peer.certificate, GOOD.value.leaf)
+        self.assertEqual((link.address, link.route), ("192.0.2.1", route("192.0.2.1")))
+        self.assertTrue(wire.peer.is_gone)
+        self.assertTrue(wire.tcp.is_aborted)
+        self.assertEqual(wire.peer.received, b"")
+        self.assertFalse(kept.peer.is_gone)
+
+    def test_kept_connection_goes_on(self) -> None:
+        """The connection that there was is used by the next request, and no other."""
+        kept = self.answered()
+        reached = self.reach()
+        self.net.accept(GOOD)
+        self.successResultOf(reached)
+        again = self.ask(b"/2")
+        self.assertEqual(self.net.dialled, [])
+        kept.say(ok(b"again"))
+        self.assertEqual(self.read(again), b"again")
+
+    def test_not_kept(self) -> None:
+        """The new connection is used by nobody else."""
+        reached = self.reach()
+        self.net.accept(GOOD)
+        self.successResultOf(reached)
+        self.ask()
+        self.assertEqual(len(self.net.dialled), 1)
+
+    def test_key_document(self) -> None:
+        """A peer without a trusted certificate is asked for its keys alone."""
+        reached = self.reach()
+        wire = self.net.accept(SELF_SIGNED)
+        self.assertNoResult(reached)
+        wire.say(ok(key_document(SELF_SIGNED)))
+        link = self.successResultOf(reached)
+        self.assertEqual(link.peer.verified_by, "key-document")
+        self.assertTrue(wire.tcp.is_aborted)
+        self.assertEqual(wire.peer.received.count(b"HTTP/1.1\r\n"), 1)
+
+    def test_somebody_else(self) -> None:
+        """Somebody else is not reached, and what he shows is nowhere recorded."""
+        reached = self.reach()
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(b"{}"))
+        self.failureResultOf(reached, Unreachable)
+        self.assertTrue(wire.tcp.is_aborted)
+        self.assertIsNone(self.successResultOf(start(self.stack.peers.peer(PEER))))
+
+    def test_renewed_certificate(self) -> None:
+        """What the peer shows is known from then on as its certificate."""
+        self.answered()
+        renewed = issue_for("peer.test", CA)
+        reached = self.reach()
+        self.net.accept(renewed)
+        link = self.successResultOf(reached)
+        self.assertEqual(link.peer.certificate, renewed.value.leaf)
+        known = self.successResultOf(start(self.stack.peers.peer(PEER)))
+        assert known is not None
+        self.assertEqual(known.certificate_sha256, link.peer.certificate_sha256)
+
+    def test_no_route(self) -> None:
+        """A name that leads nowhere cannot be reached."""
+        self.stack.names.routes = NotResolvable("SRV: no answer", [])
+        self.failureResultOf(self.reach(), Unreachable)
+
+    def test_no_connection(self) -> None:
+        """A peer that takes no connections cannot be reached, nor by a kept one."""
+        self.answered()
+        reached = self.reach()
+        self.net.refuse()
+        self.failureResultOf(reached, Unreachable)
+
+
+class ClientReachTests(AgentTestCase):
+    """How long a peer has to be reached."""
+
+    def setUp(self) -> None:
+        """Begin to reach a peer by four routes."""
+        super().setUp()
+        identity = Identity(ServerName.parse("origin.test"), [], [], CA.value)
+        client = FederationClient(self.agent, lambda: identity, self.net.clock)
+        self.stack.names.routes = [route(f"192.0.2.{number}") for number in range(1, 5)]
+        self.reached = start(client.reach(PEER))
+
+    def assert_given_up(self) -> None:
+        """See that it is given up after 25 seconds, and nothing goes on."""
+        self.net.clock.pump([1.0] * 24)
+        self.assertNoResult(self.reached)
+        self.net.clock.advance(1.0)
+        problem = self.failureResultOf(self.reached, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(
+            (problem.destination, problem.attempts),
+            (PEER, ["no answer within 25 seconds"]),
+        )
+        self.assertIn("no answer within 25 seconds", problem.told)
+        before = len(self.net.dialled)
+        self.net.clock.pump([5.0] * 12)
+        self.assertEqual(len(self.net.dialled), before)
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+    def test_no_connection(self) -> None:
+        """A connection that is not made is given up."""
+        self.assert_given_up()
+
+    def test_no_handshake(self) -> None:
+        """A handshake that is not made is given up."""
+        wire = self.net.accept(GOOD, is_silent=True)
+        self.assert_given_up()
+        self.assertTrue(wire.tcp.is_aborted)
+
+    def test_no_key_document(self) -> None:
+        """A peer that does not say who it is is given up."""
+        wire = self.net.accept(SELF_SIGNED)
+        self.assert_given_up()
+        self.assertTrue(wire.tcp.is_aborted)
+
+    def test_in_time(self) -> None:
+        """A peer that is reached late is reached, and nothing waits any more."""
+        self.net.clock.pump([1.0] * 9)
+        self.net.accept(GOOD).flush()
+        self.successResultOf(self.reached)
+        self.assertEqual(self.net.clock.getDelayedCalls(), [])

@@ -335,7 +335,7 @@ class TransportTests(ClientTestCase):
             ResponseFailed([Failure(defer.CancelledError())]): "no answer in time",
             ResponseFailed([Failure(ResponseTooLarge("over 9 bytes"))]): "over 9 bytes",
             ResponseTooLarge("over 9 bytes"): "over 9 bytes",
-            ResponseFailed([garbage]): "('wrong number of parts', b'220 ESMTP')",
+            ResponseFailed([garbage]): "it is not HTTP: b'220 ESMTP'",
         }
         for problem, words in cases.items():
             self.assertEqual(self.said(problem), words)
@@ -458,3 +458,62 @@ class KeyDocumentTests(ClientTestCase):
         for fetch in (self.fetch_v1, self.fetch_v2):
             failure = self.failureResultOf(fetch(b" " * 65537), Unreachable)
             self.assertIn("over 65536 bytes", str(failure.value))
+
+
+class _Reaching(Agent):
+    """An agent whose connections are there when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached: list[ServerName] = []
+        self.given_up = 0
+        self.link: Deferred[Link] = Deferred(self._give_up)
+
+    async def reach(self, name: ServerName) -> Link:
+        """As `FederationAgent`."""
+        self.reached.append(name)
+        return await self.link
+
+    def _give_up(self, link: Deferred[Link]) -> None:
+        self.given_up += 1
+
+
+class ReachTests(SynchronousTestCase):
+    """A connection that is made for itself."""
+
+    def setUp(self) -> None:
+        """Begin to reach a server."""
+        self.clock = Clock()
+        self.agent = _Reaching()
+        client = FederationClient(
+            cast("FederationAgent", self.agent),
+            lambda: Identity(US, KEYS, [], cast("Certificate", None)),
+            self.clock,
+        )
+        self.reached = start(client.reach(PEER))
+
+    def test_link(self) -> None:
+        """What the new connection was is told, and nothing is sent."""
+        self.agent.link.callback(LINK)
+        self.assertIs(self.successResultOf(self.reached), LINK)
+        self.assertEqual(self.agent.reached, [PEER])
+        self.assertEqual(self.agent.requests, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unreachable(self) -> None:
+        """Why a server cannot be reached is told as it is."""
+        problem = Unreachable(PEER, ["refused"])
+        self.agent.link.errback(problem)
+        failure = self.failureResultOf(self.reached, Unreachable)
+        self.assertIs(failure.value, problem)
+
+    def test_time_limit(self) -> None:
+        """After 25 seconds a server cannot be reached, and is not tried on."""
+        self.clock.advance(24.9)
+        self.assertNoResult(self.reached)
+        self.clock.advance(0.1)
+        problem = self.failureResultOf(self.reached, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(problem.attempts, ["no answer within 25 seconds"])
+        self.assertEqual(problem.told, str(problem))
+        self.assertEqual(self.agent.given_up, 1)

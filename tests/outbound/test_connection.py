@@ -18,7 +18,10 @@ from twisted.web.iweb import IResponse
 
 from homeserver import __version__
 from homeserver.outbound.connection import (
+    MAX_HEAD_BYTES,
     MAX_RESPONSE_BYTES,
+    Fetched,
+    NoAnswer,
     PeerConnection,
     ResponseTooLarge,
     describe,
@@ -68,6 +71,12 @@ class ConnectionTestCase(SynchronousTestCase):
         """Whether we ended the connection at once."""
         return bool(self.transport.disconnected)
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether the connection is of no more use, from whichever end."""
+        # A body's reader has no other way to end it.
+        return self.connection.is_closing or self.transport.producerState == "stopped"
+
     def receive(self, data: bytes) -> None:
         """Let the peer say something."""
         self.connection.dataReceived(data)
@@ -77,10 +86,10 @@ class ConnectionTestCase(SynchronousTestCase):
         self.transport.connected = False
         self.connection.connectionLost(LOST)
 
-    def ask(self, host: str = "peer.test:8448") -> Deferred[tuple[int, bytes]]:
-        """Ask for the key document."""
+    def ask(self, host: str = "peer.test:8448") -> Deferred[Fetched]:
+        """Fetch something."""
         return start(
-            self.connection.fetch_key_document(host, SECONDS, LIMIT, self.clock)
+            self.connection.fetch("/thing?a=b", host, SECONDS, LIMIT, self.clock)
         )
 
 
@@ -139,13 +148,27 @@ class HandshakeTests(ConnectionTestCase):
 
 
 class FetchTests(ConnectionTestCase):
-    """Asking for the key document."""
+    """Asking for a document."""
+
+    def assert_answer(self, asked: Deferred[Fetched], status: int, body: bytes) -> None:
+        """See what came."""
+        fetched: Fetched = self.successResultOf(asked)
+        self.assertEqual((fetched.status, fetched.body), (status, body))
+
+    def assert_no_answer(
+        self, asked: Deferred[Fetched], why: str, cause: type[Exception]
+    ) -> None:
+        """See what came instead, and that the connection is of no more use."""
+        problem = self.failureResultOf(asked, NoAnswer).value
+        self.assertEqual(str(problem), why)
+        self.assertIsInstance(problem.__cause__, cause)
+        self.assertTrue(self.is_ended)
 
     def test_request(self) -> None:
         """The request says what it wants, of which host, who asks, and no more."""
         self.ask()
         head, *lines = self.transport.value().decode().split("\r\n")
-        self.assertEqual(head, "GET /_matrix/key/v1 HTTP/1.1")
+        self.assertEqual(head, "GET /thing?a=b HTTP/1.1")
         self.assertEqual(
             sorted(lines),
             ["", "", "Host: peer.test:8448", f"User-Agent: homeserver/{__version__}"],
@@ -158,8 +181,16 @@ class FetchTests(ConnectionTestCase):
             for piece in pieces:
                 self.assertNoResult(asked)
                 self.receive(piece)
-            self.assertEqual(self.successResultOf(asked), (200, b'{"a":1}'))
+            self.assert_answer(asked, 200, b'{"a":1}')
             self.assertFalse(self.connection.is_closing)
+
+    def test_headers(self) -> None:
+        """The headers are returned, whatever bytes are in them."""
+        asked = self.ask()
+        self.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")
+        self.receive(b"x-odd: caf\xe9\r\nX-Odd: \xff\r\n\r\n")
+        headers = self.successResultOf(asked).headers
+        self.assertEqual(headers.getRawHeaders(b"X-Odd"), [b"caf\xe9", b"\xff"])
 
     def test_chunks(self) -> None:
         """A body may come in chunks."""
@@ -168,7 +199,14 @@ class FetchTests(ConnectionTestCase):
             b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"
         )
-        self.assertEqual(self.successResultOf(asked), (404, b"abc"))
+        self.assert_answer(asked, 404, b"abc")
+
+    def test_no_body(self) -> None:
+        """A response that has no body has an empty one."""
+        for status in (204, 304):
+            asked = self.ask()
+            self.receive(b"HTTP/1.1 %d Nothing\r\n\r\n" % status)
+            self.assert_answer(asked, status, b"")
 
     def test_body_that_ends_with_the_connection(self) -> None:
         """A body without a length is over when the connection is."""
@@ -177,7 +215,7 @@ class FetchTests(ConnectionTestCase):
         self.receive(b"c")
         self.assertNoResult(asked)
         self.lose()
-        self.assertEqual(self.successResultOf(asked), (200, b"abc"))
+        self.assert_answer(asked, 200, b"abc")
 
     def test_last_answer(self) -> None:
         """A connection whose answer says so is closing after it."""
@@ -190,35 +228,81 @@ class FetchTests(ConnectionTestCase):
         """A body may be as large as the limit."""
         asked = self.ask()
         self.receive(ok(b"x" * LIMIT))
-        self.assertEqual(self.successResultOf(asked), (200, b"x" * LIMIT))
+        self.assert_answer(asked, 200, b"x" * LIMIT)
 
     def test_body_too_large(self) -> None:
         """One byte more than the limit ends the connection."""
         asked = self.ask()
         self.receive(ok(b"x" * (LIMIT + 1)))
-        failure = self.failureResultOf(asked, ResponseTooLarge)
-        self.assertEqual(str(failure.value), "over 1000 bytes")
+        self.assert_no_answer(asked, "over 1000 bytes", ResponseTooLarge)
 
     def test_endless_body(self) -> None:
         """A body that is too large ends the connection before it is whole."""
         asked = self.ask()
         self.receive(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (LIMIT + 1))
-        self.failureResultOf(asked, ResponseTooLarge)
-        self.assertEqual(self.transport.producerState, "stopped")
+        self.assert_no_answer(asked, "over 1000 bytes", ResponseTooLarge)
 
     def test_pieces_beyond_the_limit(self) -> None:
         """What still comes of a body that is too large is not looked at."""
         asked = self.ask()
         for _ in range(3):
             self.receive(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * LIMIT)
-        self.failureResultOf(asked, ResponseTooLarge)
+        self.failureResultOf(asked, NoAnswer)
+
+    def receive_head(self, length: int, header: str = "Content-Length: 2\r\n") -> None:
+        """Receive so many bytes of a head that does not end."""
+        head = b"HTTP/1.1 200 OK\r\n" + header.encode()
+        self.receive(head)
+        left = length - len(head)
+        while left > 1000:
+            self.receive(b"X: " + b"a" * 495 + b"\r\n")
+            left -= 500
+        self.receive(b"X: " + b"a" * (left - 5) + b"\r\n")
+
+    def test_largest_head(self) -> None:
+        """A response's head has room of its own beside the body's limit."""
+        asked = self.ask()
+        self.receive_head(LIMIT + MAX_HEAD_BYTES - 4)
+        self.receive(b"\r\n{}")
+        self.assert_answer(asked, 200, b"{}")
+
+    def test_head_too_large(self) -> None:
+        """One byte more than a head and a body may have ends the connection."""
+        asked = self.ask()
+        self.receive_head(LIMIT + MAX_HEAD_BYTES)
+        self.assertNoResult(asked)
+        self.receive(b"\r")
+        self.assertTrue(self.is_aborted)
+        self.assert_no_answer(asked, "over 66536 bytes", ResponseFailed)
+
+    def test_head_and_body_too_large(self) -> None:
+        """A body without a length is not whole where the limit cut it off."""
+        asked = self.ask()
+        self.receive_head(LIMIT + MAX_HEAD_BYTES - 4, "X: no length\r\n")
+        self.receive(b"\r\n{}")
+        self.assertNoResult(asked)
+        self.receive(b" ")
+        self.assertTrue(self.is_aborted)
+        self.assert_no_answer(asked, "over 66536 bytes", ResponseTooLarge)
 
     def test_no_answer(self) -> None:
         """A peer that ends the connection instead of answering gives no answer."""
         asked = self.ask()
         self.lose()
-        failure = self.failureResultOf(asked, ResponseFailed)
-        self.assertEqual(describe(failure.value), "the peer ended the connection")
+        self.assert_no_answer(asked, "the peer ended the connection", ResponseFailed)
+
+    def test_nobody_to_ask(self) -> None:
+        """A peer that has ended the connection already is not asked."""
+        for is_lost in (True, False):
+            self.setUp()
+            if is_lost:
+                self.lose()
+            else:
+                self.connection.abort()
+            self.assert_no_answer(
+                self.ask(), "the peer ended the connection", error.ConnectionLost
+            )
+            self.assertEqual(self.transport.value(), b"")
 
     def test_half_an_answer(self) -> None:
         """An answer that breaks off is none."""
@@ -227,8 +311,9 @@ class FetchTests(ConnectionTestCase):
             asked = self.ask()
             self.receive(piece)
             self.lose()
-            failure = self.failureResultOf(asked, ResponseFailed)
-            self.assertEqual(describe(failure.value), "the peer ended the connection")
+            self.assert_no_answer(
+                asked, "the peer ended the connection", ResponseFailed
+            )
 
     def test_nonsense(self) -> None:
         """What is not HTTP is no answer."""
@@ -244,8 +329,10 @@ class FetchTests(ConnectionTestCase):
                 self.setUp()
                 asked = self.ask()
                 self.receive(nonsense)
-                self.failureResultOf(asked, ResponseFailed)
-                self.assertTrue(self.connection.is_closing)
+                problem = self.failureResultOf(asked, NoAnswer).value
+                self.assertIsInstance(problem.__cause__, ResponseFailed)
+                self.assertTrue(str(problem).isprintable())
+                self.assertTrue(self.is_ended)
 
     def test_no_head_in_time(self) -> None:
         """An answer that does not begin in time is given up with its connection."""
@@ -253,8 +340,7 @@ class FetchTests(ConnectionTestCase):
         self.clock.advance(SECONDS - 0.1)
         self.assertNoResult(asked)
         self.clock.advance(0.1)
-        failure = self.failureResultOf(asked, defer.TimeoutError)
-        self.assertEqual(describe(failure.value), "no answer in time")
+        self.assert_no_answer(asked, "no answer in time", defer.TimeoutError)
         self.assertTrue(self.is_aborted)
 
     def test_no_body_in_time(self) -> None:
@@ -262,8 +348,16 @@ class FetchTests(ConnectionTestCase):
         asked = self.ask()
         self.receive(ok(b"{}")[:-1])
         self.clock.advance(SECONDS)
-        self.failureResultOf(asked, defer.TimeoutError)
-        self.assertEqual(self.transport.producerState, "stopped")
+        self.assert_no_answer(asked, "no answer in time", defer.TimeoutError)
+
+    def test_drip(self) -> None:
+        """The time is for the whole answer, however often something comes of it."""
+        asked = self.ask()
+        for byte in ok(b"{}" * 100)[:10]:
+            self.assertNoResult(asked)
+            self.receive(bytes([byte]))
+            self.clock.advance(SECONDS / 10)
+        self.assert_no_answer(asked, "no answer in time", defer.TimeoutError)
 
     def test_who_asks_may_give_up(self) -> None:
         """Who gives up is not told that the peer failed; the connection is ended."""
@@ -273,6 +367,7 @@ class FetchTests(ConnectionTestCase):
             self.receive(said)
             asked.cancel()
             self.failureResultOf(asked, defer.CancelledError)
+            self.assertTrue(self.is_ended)
 
 
 class LimitTests(ConnectionTestCase):
@@ -342,11 +437,11 @@ class LimitTests(ConnectionTestCase):
         self.assertEqual(describe(failure.value), f"over {MAX_RESPONSE_BYTES} bytes")
         self.assertTrue(self.is_aborted)
 
-    def test_key_document_does_not_count(self) -> None:
+    def test_what_is_fetched_does_not_count(self) -> None:
         """What came before the connection was handed over does not count after it."""
         asked = self.ask()
         self.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
-        for _ in range(1000):
+        for _ in range(60):
             self.receive(b"X: " + b"a" * 995 + b"\r\n")
         self.receive(b"\r\n{}")
         self.successResultOf(asked)
@@ -356,6 +451,16 @@ class LimitTests(ConnectionTestCase):
             self.receive(b"X: " + b"a" * 995 + b"\r\n")
         self.receive(b"\r\n")
         self.successResultOf(again)
+
+    def test_each_answer_counts_alone(self) -> None:
+        """What was fetched before does not count when something else is."""
+        for _ in range(3):
+            asked = self.ask()
+            self.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
+            for _ in range(60):
+                self.receive(b"X: " + b"a" * 995 + b"\r\n")
+            self.receive(b"\r\n{}")
+            self.successResultOf(asked)
 
     def test_bytes_after_an_answer(self) -> None:
         """A peer that says more than it was asked for is not asked again."""
@@ -367,7 +472,7 @@ class LimitTests(ConnectionTestCase):
         self.receive(ok(b"{}"))
         self.assertTrue(self.is_aborted)
 
-    def test_bytes_after_the_key_document(self) -> None:
+    def test_bytes_after_what_is_fetched(self) -> None:
         """An answer to a question that was not asked yet is not taken for one."""
         asked = self.ask()
         self.receive(ok(b"{}"))
@@ -447,7 +552,7 @@ DESCRIPTIONS: list[tuple[str, Callable[[], Exception], str]] = [
     (
         "nonsense",
         lambda: GARBAGE,
-        "('wrong number of parts', b'220 ESMTP \\x1b[31m')",
+        "it is not HTTP: b'220 ESMTP \\x1b[31m'",
     ),
     ("control characters", lambda: ValueError("\x1b[31m\n"), "'\\x1b[31m\\n'"),
 ]

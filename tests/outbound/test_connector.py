@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from twisted.internet import defer, error
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,7 +12,8 @@ from homeserver.config import VerificationMethod
 from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.verification import VerifiedPeer
-from homeserver.protocol.discovery import LookupFailed, Resolution
+from homeserver.protocol.discovery import LookupFailed, Resolution, Route
+from homeserver.protocol.names import ServerName
 from homeserver.storage.database import Database, Job, StoreUnavailable
 from tests.certificates import issue_for
 from tests.memory import MemoryDatabase
@@ -250,7 +251,7 @@ class RouteTests(ConnectorTestCase):
         for host in hosts:
             self.hosts[host] = LookupFailed("no answer")
         failure = self.failureResultOf(self.connect(*hosts), Unreachable)
-        self.assertEqual(len(str(failure.value)), 1000)
+        self.assertEqual(len(str(failure.value)), 4000)
         self.assertTrue(str(failure.value).endswith("..."))
 
     def test_connecting_takes_ten_seconds_at_most(self) -> None:
@@ -536,6 +537,185 @@ class KeyDocumentTests(ConnectorTestCase):
         wire.flush()
         self.assertEqual(wire.peer.received.count(b"\r\n\r\n"), 1)
         self.assertTrue(wire.peer.received.endswith(b"\r\n\r\n"))
+
+
+FIRST, SECOND, THIRD = (route(f"192.0.2.{number}") for number in (1, 2, 3))
+
+
+class AvoidedTests(ConnectorTestCase):
+    """Routes that failed a moment ago are tried last."""
+
+    def reach(self, *routes: Route, name: ServerName = PEER) -> Connecting:
+        """Connect to a server by these routes."""
+        return start(self.stack.connector.connect(Resolution(name, [], routes)))
+
+    def tried(self, *routes: Route, name: ServerName = PEER) -> list[str]:
+        """The hosts in the order in which they are tried; all fail, and at once."""
+        connecting = self.reach(*routes, name=name)
+        hosts = []
+        while self.net.dialled:
+            hosts += [host for host, _ in self.net.dialled]
+            self.net.accept(WRONG)
+        self.failureResultOf(connecting, Unreachable)
+        return hosts
+
+    def first(self, *routes: Route, name: ServerName = PEER) -> str:
+        """The host that is tried first, where who asks gives up at once."""
+        connecting = self.reach(*routes, name=name)
+        [(host, _)] = self.net.dialled
+        connecting.cancel()
+        self.failureResultOf(connecting, defer.CancelledError)
+        self.net.clock.tcpClients.clear()
+        self.net.clock.connectors.clear()
+        return host
+
+    def test_last(self) -> None:
+        """A route that failed is tried after the others, which keep their order."""
+        self.tried(FIRST)
+        self.assertEqual(
+            self.tried(FIRST, SECOND, THIRD), ["192.0.2.2", "192.0.2.3", "192.0.2.1"]
+        )
+
+    def test_all_failed(self) -> None:
+        """Where all routes failed they are tried again in their own order."""
+        self.tried(THIRD, SECOND)
+        self.net.clock.advance(1)
+        self.tried(FIRST)
+        self.assertEqual(
+            self.tried(FIRST, SECOND, THIRD), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        )
+
+    def test_priorities(self) -> None:
+        """A route that failed is tried after those of every other priority."""
+        routes = [
+            Route(f"192.0.2.{number}", 1, "peer.test", "peer.test", priority, 0)
+            for number, priority in ((1, 10), (2, 10), (3, 20))
+        ]
+        self.tried(*routes[:2])
+        self.assertEqual(self.tried(*routes), ["192.0.2.3", "192.0.2.1", "192.0.2.2"])
+
+    def test_only_route(self) -> None:
+        """A route that failed is tried all the same if there is no other one."""
+        self.tried(FIRST)
+        connecting = self.reach(FIRST)
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).route, FIRST)
+
+    def test_last_resort(self) -> None:
+        """A route that failed is what is left when the others fail too."""
+        self.tried(FIRST)
+        connecting = self.reach(FIRST, SECOND)
+        self.net.accept(WRONG)
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).route, FIRST)
+
+    def test_one_minute(self) -> None:
+        """After a minute the route is tried in its turn."""
+        self.tried(FIRST)
+        self.net.clock.advance(59.9)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+        self.net.clock.advance(0.1)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+
+    def test_another_minute(self) -> None:
+        """A route that fails again is tried last for another minute."""
+        self.tried(FIRST)
+        self.net.clock.advance(30)
+        self.tried(FIRST)
+        self.net.clock.advance(59.9)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+        self.net.clock.advance(0.1)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+
+    def test_success(self) -> None:
+        """A route that leads to the server again is tried in its turn again."""
+        self.tried(FIRST)
+        connecting = self.reach(FIRST)
+        self.net.accept(GOOD)
+        self.link(connecting)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+
+    def test_success_elsewhere(self) -> None:
+        """That another route leads to the server is no news of one that failed."""
+        connecting = self.reach(FIRST, SECOND)
+        self.net.accept(WRONG)
+        self.net.accept(GOOD)
+        self.link(connecting)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+
+    def test_other_server(self) -> None:
+        """A route that failed for one server is none that failed for another one."""
+        self.tried(FIRST)
+        other = ServerName.parse("other.test")
+        self.assertEqual(self.first(FIRST, SECOND, name=other), "192.0.2.1")
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+
+    def test_other_port(self) -> None:
+        """A route to another port of the same host is another route."""
+        self.tried(route("192.0.2.1", 1))
+        self.assertEqual(self.first(route("192.0.2.1", 2), SECOND), "192.0.2.1")
+        self.assertEqual(self.first(route("192.0.2.1", 1), SECOND), "192.0.2.2")
+
+    def test_every_failure(self) -> None:
+        """A route fails where its host has no address, or none that may be used."""
+        self.make_stack(refuse=["10.0.0.0/8"])
+        self.hosts["a.test"] = LookupFailed("a.test has no address")
+        self.hosts["b.test"] = ["10.1.2.3"]
+        self.failureResultOf(self.reach(route("a.test"), route("b.test")), Unreachable)
+        connecting = self.reach(FIRST)
+        self.net.refuse()
+        self.failureResultOf(connecting, Unreachable)
+        for host in ("a.test", "b.test"):
+            self.hosts[host] = ["192.0.2.9"]
+            self.assertEqual(self.first(route(host), SECOND), "192.0.2.2")
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+
+    def test_who_gives_up(self) -> None:
+        """That somebody did not wait is no failure of a route."""
+        self.first(FIRST, SECOND)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+
+    def test_who_gives_up_at_the_second_address(self) -> None:
+        """A route whose addresses take all the time is not begun with again."""
+        self.hosts["a.test"] = ["192.0.2.7", "192.0.2.8"]
+        connecting = self.reach(route("a.test"), SECOND)
+        self.net.accept(WRONG)
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
+        self.net.clock.tcpClients.clear()
+        self.net.clock.connectors.clear()
+        self.assertEqual(self.first(route("a.test"), SECOND), "192.0.2.2")
+
+    def test_families_by_turns(self) -> None:
+        """Many addresses of one family hide none of the other."""
+        self.hosts["a.test"] = [f"2001:db8::{n}" for n in range(1, 9)] + ["192.0.2.9"]
+        self.hosts["b.test"] = [f"192.0.2.{n}" for n in range(1, 9)] + ["2001:db8::9"]
+        for host in ("a.test", "b.test"):
+            found = self.successResultOf(start(self.stack.dialer.addresses(host)))
+            self.assertEqual(len(found), 8)
+            self.assertTrue(found[0].startswith("2001:db8::"))
+            self.assertTrue(found[1].startswith("192.0.2."))
+
+    def test_ten_thousand_routes(self) -> None:
+        """The route that failed first is forgotten where ten thousand others did."""
+        hosts = [f"h{number}.test" for number in range(10_001)]
+        routes = [route(host) for host in hosts]
+        self.hosts.update({host: LookupFailed("no") for host in hosts})
+        self.failureResultOf(self.reach(*routes), Unreachable)
+        self.hosts.update({host: ["192.0.2.1"] for host in hosts})
+        self.assertEqual(self.first(routes[0], SECOND), "192.0.2.1")
+        self.assertEqual(self.first(routes[1], SECOND), "192.0.2.2")
+
+    def test_latest_of_ten_thousand(self) -> None:
+        """A route that fails again is not the one that is forgotten next."""
+        hosts = [f"h{number}.test" for number in range(10_001)]
+        routes = [route(host) for host in hosts]
+        self.hosts.update({host: LookupFailed("no") for host in hosts})
+        for some in (routes[:2], routes[:1], routes[2:]):
+            self.failureResultOf(self.reach(*some), Unreachable)
+        self.hosts.update({host: ["192.0.2.1"] for host in hosts})
+        self.assertEqual(self.first(routes[0], SECOND), "192.0.2.2")
+        self.assertEqual(self.first(routes[1], SECOND), "192.0.2.1")
 
 
 class CancellationTests(ConnectorTestCase):

@@ -1,469 +1,262 @@
-"""What name servers say, and what it means: records, none, or no certain answer."""
+"""From a server's name to routes, over what the DNS and a well-known document say."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from random import Random
-from typing import cast
 
-from twisted.internet import defer
-from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionRefusedError as TcpRefused
-from twisted.internet.interfaces import (
-    IHostnameResolver,
-    IHostResolution,
-    IResolutionReceiver,
-    IResolver,
-)
-from twisted.names import dns
-from twisted.names.error import (
-    DNSFormatError,
-    DNSNameError,
-    DNSNotImplementedError,
-    DNSQueryRefusedError,
-    DNSQueryTimeoutError,
-    DNSServerError,
-    DNSUnknownError,
-)
-from twisted.python.failure import Failure
+from twisted.names.error import DNSNameError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
+from homeserver.addresses import AddressPolicy
+from homeserver.outbound.dialer import Dialer
+from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.resolver import Resolver
-from homeserver.protocol.discovery import LookupFailed, NotResolvable, SrvRecord
+from homeserver.outbound.well_known import WellKnown
+from homeserver.protocol.discovery import (
+    LookupFailed,
+    NotResolvable,
+    Resolution,
+    Route,
+    Step,
+)
 from homeserver.protocol.names import ServerName
-from tests.outbound.wire import start
+from tests.outbound.records import Answers, ScriptedClient, a, cname, srv
+from tests.outbound.stack import CA, GOOD, trusting
+from tests.outbound.wire import Net, ok, start
 
-SERVICE = "_matrix._tcp.peer.test"
-
-Answers = Sequence[dns.RRHeader]
-
-
-def srv(
-    target: str | bytes,
-    owner: str | bytes = SERVICE,
-    numbers: tuple[int, int, int] = (1, 2, 3),
-) -> dns.RRHeader:
-    """An SRV record; its numbers are priority, weight and port."""
-    priority, weight, port = numbers
-    record = dns.Record_SRV(priority, weight, port, target)
-    return dns.RRHeader(owner, dns.SRV, payload=record)
-
-
-def a(address: str, owner: str | bytes = "peer.test") -> dns.RRHeader:
-    """An A record."""
-    return dns.RRHeader(owner, dns.A, payload=dns.Record_A(address))
-
-
-def aaaa(address: str, owner: str | bytes = "peer.test") -> dns.RRHeader:
-    """An AAAA record."""
-    return dns.RRHeader(owner, dns.AAAA, payload=dns.Record_AAAA(address))
-
-
-def cname(owner: str | bytes, target: str | bytes) -> dns.RRHeader:
-    """A CNAME record."""
-    return dns.RRHeader(owner, dns.CNAME, payload=dns.Record_CNAME(target))
-
-
-def chain(length: int) -> list[dns.RRHeader]:
-    """So many aliases, from `peer.test` to `end.test`."""
-    names = ["peer.test", *(f"a{n}.test" for n in range(1, length)), "end.test"]
-    return [cname(owner, to) for owner, to in pairwise(names)]
-
-
-class DnsClient:
-    """A DNS client whose answers come when the test gives them."""
-
-    def __init__(self) -> None:
-        self.asked: dict[tuple[str, str], Deferred[object]] = {}
-        """What was asked for, by record type and name, and is not answered."""
-
-    def lookupService(self, name: str, timeout: Sequence[int]) -> Deferred[object]:
-        return self._ask("SRV", name, timeout)
-
-    def lookupAddress(self, name: str, timeout: Sequence[int]) -> Deferred[object]:
-        return self._ask("A", name, timeout)
-
-    def lookupIPV6Address(self, name: str, timeout: Sequence[int]) -> Deferred[object]:
-        return self._ask("AAAA", name, timeout)
-
-    def _ask(self, kind: str, name: str, timeout: Sequence[int]) -> Deferred[object]:
-        assert sum(timeout) <= 10
-        dns.domainString(name)
-        return self.asked.setdefault((kind, name), Deferred())
-
-    def answer(self, kind: str, name: str, answer: Answers | Exception) -> None:
-        """Answer a question, or let it fail."""
-        asked = self.asked.pop((kind, name))
-        if isinstance(answer, Exception):
-            asked.errback(Failure(answer))
-        else:
-            asked.callback((answer, [], []))
-
-
-@implementer(IHostnameResolver)
-class System:
-    """The system's resolver: it finds addresses when the test says so."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, IResolutionReceiver]] = []
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: object = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        """As `IHostnameResolver`."""
-        resolution = cast("IHostResolution", None)
-        resolutionReceiver.resolutionBegan(resolution)
-        self.asked.append((hostName, resolutionReceiver))
-        return resolution
-
-    def find(self, *found: IPv4Address | IPv6Address | HostnameAddress) -> None:
-        """Answer the first question."""
-        _, receiver = self.asked.pop(0)
-        for each in found:
-            receiver.addressResolved(each)
-        receiver.resolutionComplete()
-
-
-# What a name server does instead of an answer, and what is said of it.
-NO_ANSWERS: list[tuple[Exception, str]] = [
-    (DNSServerError("SERVFAIL"), "the name server refused: DNSServerError"),
-    (DNSQueryRefusedError("x" * 999), "the name server refused: DNSQueryRefusedError"),
-    (DNSFormatError(), "the name server refused: DNSFormatError"),
-    (DNSNotImplementedError(), "the name server refused: DNSNotImplementedError"),
-    (DNSUnknownError(), "the name server refused: DNSUnknownError"),
-    (DNSQueryTimeoutError(1), "the name server did not answer in time"),
-    (defer.TimeoutError(), "the name server did not answer in time"),
-    (OSError(101, "no network"), "the name server cannot be asked: [Errno 101] no ne"),
-    (EOFError("short"), "the name server cannot be asked: short"),
-    (ValueError("odd"), "the name server cannot be asked: odd"),
-    (TcpRefused(), "the name server cannot be asked: Connection was refused"),
-]
+FED = "_matrix-fed._tcp.peer.test"
+OLD = "_matrix._tcp.peer.test"
 
 
 class ResolverTestCase(SynchronousTestCase):
-    """A resolver that asks a DNS client for everything."""
+    """A resolver over a DNS client and a memory reactor."""
+
+    has_well_known = False
 
     def setUp(self) -> None:
         """Make the resolver."""
-        self.dns = DnsClient()
-        self.resolver = self.make_resolver(None)
+        self.net = Net()
+        self.dns = ScriptedClient()
+        lookups = DnsLookups(self.dns.resolver, None, self.net.clock)
+        context = trusting(CA)
+        dialer = Dialer(
+            self.net.reactor, lookups.addresses, AddressPolicy([], []), lambda: context
+        )
+        well_known = WellKnown(dialer, self.net.clock) if self.has_well_known else None
+        services = ["_matrix-fed._tcp", "_matrix._tcp"]
+        self.resolver = Resolver(lookups, well_known, services, Random(1))
 
-    def make_resolver(
-        self,
-        hosts: IHostnameResolver | None,
-        services: Sequence[str] = ("_matrix-fed._tcp", "_matrix._tcp"),
-    ) -> Resolver:
-        """A resolver over the DNS client."""
-        return Resolver(cast("IResolver", self.dns), hosts, services, Random(1))
+    def resolve(self, name: str = "peer.test") -> Deferred[Resolution]:
+        """Resolve a name."""
+        return start(self.resolver.resolve(ServerName.parse(name)))
+
+    def routes(self, resolving: Deferred[Resolution]) -> list[str]:
+        """The routes that were found; nothing is asked for any more."""
+        resolution: Resolution = self.successResultOf(resolving)
+        self.assertEqual(self.dns.asked, {})
+        self.assertEqual(self.net.dialled, [])
+        return [str(route) for route in resolution.routes]
 
 
 class SrvTests(ResolverTestCase):
-    """SRV records."""
+    """By the DNS alone."""
 
-    def records(self, answer: Answers) -> list[SrvRecord]:
-        """The SRV records that an answer gives."""
-        asked = start(self.resolver.srv(SERVICE))
-        self.assertNoResult(asked)
-        self.dns.answer("SRV", SERVICE, answer)
-        return self.successResultOf(asked)
-
-    def failure(self, answer: Answers | Exception) -> str:
-        """What is said where an answer is none."""
-        asked = start(self.resolver.srv(SERVICE))
-        self.dns.answer("SRV", SERVICE, answer)
-        return str(self.failureResultOf(asked, LookupFailed).value)
-
-    def test_records(self) -> None:
-        """Each record's priority, weight, port and target are read."""
-        self.assertEqual(
-            self.records([srv("a.test", numbers=(10, 0, 65535)), srv("b_1.test")]),
-            [SrvRecord(10, 0, 65535, "a.test"), SrvRecord(1, 2, 3, "b_1.test")],
-        )
-
-    def test_no_records(self) -> None:
-        """An empty answer means that there are none."""
-        self.assertEqual(self.records([]), [])
-
-    def test_no_such_name(self) -> None:
-        """NXDOMAIN means that there are none."""
-        asked = start(self.resolver.srv(SERVICE))
-        self.dns.answer("SRV", SERVICE, DNSNameError("NXDOMAIN"))
-        self.assertEqual(self.successResultOf(asked), [])
-
-    def test_no_answer(self) -> None:
-        """Whatever else a name server says, or does not say, is no certain answer."""
-        for problem, said in NO_ANSWERS:
-            with self.subTest(said):
-                self.assertTrue(self.failure(problem).startswith(said))
-
-    def test_name_that_cannot_be_asked_for(self) -> None:
-        """A name that DNS cannot have is a look-up that fails."""
-        asked = start(self.resolver.srv("a" * 64 + ".test"))
-        said = str(self.failureResultOf(asked, LookupFailed).value)
-        self.assertTrue(said.startswith("the name server cannot be asked: "))
-
-    def test_root_as_target(self) -> None:
-        """The target of a service that is decidedly not there is a dot."""
-        self.assertEqual(
-            self.records([srv(b"", numbers=(0, 0, 0))]), [SrvRecord(0, 0, 0, ".")]
-        )
-
-    def test_records_of_other_names(self) -> None:
-        """Records that were not asked for are ignored."""
-        self.assertEqual(self.records([srv("a.test", "_matrix._tcp.evil.test")]), [])
-
-    def test_records_of_other_types(self) -> None:
-        """Records of another type at the same name are ignored."""
-        self.assertEqual(self.records([a("192.0.2.1", SERVICE)]), [])
-
-    def test_name_in_other_letters(self) -> None:
-        """The case of a name in an answer does not matter."""
-        self.assertEqual(len(self.records([srv("a.test", SERVICE.upper())])), 1)
-
-    def test_alias(self) -> None:
-        """The records of a service that is an alias are those of what it stands for."""
-        answer = [cname(SERVICE, "_x.b.test"), srv("a.test", "_x.b.test")]
-        self.assertEqual([r.target for r in self.records(answer)], ["a.test"])
-
-    def test_target_that_is_no_host_name(self) -> None:
-        """A target that is not a host's name makes the whole answer nonsense."""
-        targets = [
-            b"a b.test",
-            b"a.test\n",
-            b"\x1b[31mred.test",
-            b"caf\xc3\xa9.test",
-            b"\xff.test",
-            b"a..test",
-            b".a.test",
-            b"a" * 64 + b".test",
-            b"a." * 127 + b"test",
-            b"a.test:8448",
-            b"::1",
-        ]
-        for target in targets:
-            with self.subTest(target):
-                said = self.failure([srv("good.test"), srv(target)])
-                self.assertTrue(said.startswith("a target is not a host name: b"))
-                self.assertTrue(said.isprintable())
-                self.assertLess(len(said), 150)
-
-    def test_owner_that_is_no_text(self) -> None:
-        """Records whose owner is not ASCII are of another name."""
-        self.assertEqual(self.records([srv("a.test", b"\xff.test")]), [])
-
-
-class AddressTests(ResolverTestCase):
-    """Addresses by DNS."""
-
-    def ask(self, host: str = "peer.test") -> Deferred[list[str]]:
-        """Ask for a host's addresses."""
-        return start(self.resolver.addresses(host))
-
-    def answer(
-        self, v4: Answers | Exception = (), v6: Answers | Exception = ()
-    ) -> Deferred[list[str]]:
-        """The addresses of a host of which these records are told."""
-        asked = self.ask()
-        self.dns.answer("A", "peer.test", v4)
-        self.assertNoResult(asked)
-        self.dns.answer("AAAA", "peer.test", v6)
-        return asked
-
-    def test_both_families_are_asked_at_once(self) -> None:
-        """A and AAAA records are asked for together."""
-        self.ask()
-        self.assertEqual(
-            set(self.dns.asked), {("A", "peer.test"), ("AAAA", "peer.test")}
-        )
-
-    def test_both_families(self) -> None:
-        """All addresses of both families are found."""
-        asked = self.answer(
-            [a("192.0.2.1"), a("192.0.2.2")], [aaaa("2001:DB8:0::1"), aaaa("::1")]
-        )
-        found: list[str] = self.successResultOf(asked)
-        self.assertEqual(set(found), {"192.0.2.1", "192.0.2.2", "2001:db8::1", "::1"})
-
-    def test_one_family_fails(self) -> None:
-        """What is found in one family is used where the other look-up fails."""
-        for problem in (DNSServerError(), defer.TimeoutError(), DNSNameError()):
-            found = self.answer(v4=[a("192.0.2.1")], v6=problem)
-            self.assertEqual(self.successResultOf(found), ["192.0.2.1"])
-            found = self.answer(v4=problem, v6=[aaaa("2001:db8::1")])
-            self.assertEqual(self.successResultOf(found), ["2001:db8::1"])
-
-    def test_both_families_fail(self) -> None:
-        """Where both look-ups fail, the host's are not known."""
-        asked = self.answer(DNSServerError(), DNSServerError())
-        self.assertEqual(
-            str(self.failureResultOf(asked, LookupFailed).value),
-            "the name server refused: DNSServerError",
-        )
-
-    def test_one_fails_and_the_other_is_empty(self) -> None:
-        """An empty answer beside a failed look-up is not a host without addresses."""
-        asked = self.answer(v4=[], v6=DNSServerError())
-        self.assertEqual(
-            str(self.failureResultOf(asked, LookupFailed).value),
-            "the name server refused: DNSServerError",
-        )
-
-    def test_none(self) -> None:
-        """A host without an address cannot be reached."""
-        for nothing in ((), DNSNameError()):
-            asked = self.answer(nothing, nothing)
-            self.assertEqual(
-                str(self.failureResultOf(asked, LookupFailed).value),
-                "peer.test has no address (A or AAAA record)",
-            )
-
-    def test_aliases_are_followed(self) -> None:
-        """Eight aliases are followed, in whatever order they are told."""
-        answer = [*chain(8), a("192.0.2.1", "END.test")]
-        for records in (answer, answer[::-1]):
-            self.assertEqual(
-                self.successResultOf(self.answer(v4=records)), ["192.0.2.1"]
-            )
-
-    def test_alias_to_nothing(self) -> None:
-        """An alias for a name without an address gives none."""
-        asked = self.answer(v4=chain(2), v6=chain(2))
-        self.assertIn(
-            "has no address", str(self.failureResultOf(asked, LookupFailed).value)
-        )
-
-    def test_too_many_aliases(self) -> None:
-        """Chains that are too long, and loops, fail."""
-        chains = [
-            [*chain(9), a("192.0.2.1", "end.test")],
-            [cname("peer.test", "a.test"), cname("a.test", "peer.test")],
-            [cname("peer.test", "peer.test")],
-        ]
-        for answer in chains:
-            asked = self.answer(v4=answer, v6=answer)
-            self.assertEqual(
-                str(self.failureResultOf(asked, LookupFailed).value),
-                "more than 8 aliases lead away from peer.test",
-            )
-
-    def test_addresses_of_other_names(self) -> None:
-        """An address of a name that no alias leads to is ignored."""
-        asked = self.answer(v4=[a("192.0.2.1"), a("192.0.2.2", "evil.test")])
-        self.assertEqual(self.successResultOf(asked), ["192.0.2.1"])
-
-    def test_literals(self) -> None:
-        """An address is its own address, in its shortest form; nobody is asked."""
-        literals = [
-            ("192.0.2.1", "192.0.2.1"),
-            ("2001:DB8:0:0::1", "2001:db8::1"),
-            ("::1", "::1"),
-        ]
-        for literal, address in literals:
-            self.assertEqual(self.successResultOf(self.ask(literal)), [address])
-        self.assertEqual(self.dns.asked, {})
-
-    def test_who_asks_may_give_up(self) -> None:
-        """A look-up that is cancelled is cancelled, and leaves no error behind."""
-        asked = self.ask()
-        asked.cancel()
-        self.failureResultOf(asked, defer.CancelledError)
-        for kind in ("A", "AAAA"):
-            self.dns.answer(kind, "peer.test", DNSServerError())
-
-
-class SystemTests(ResolverTestCase):
-    """Addresses by the system's resolver."""
-
-    def setUp(self) -> None:
-        """Make a resolver that asks the system."""
-        super().setUp()
-        self.system = System()
-        self.resolver = self.make_resolver(self.system)
-
-    def test_addresses(self) -> None:
-        """The system is asked for addresses, and no name server is."""
-        asked = start(self.resolver.addresses("peer.test"))
-        self.assertNoResult(asked)
-        self.assertEqual([host for host, _ in self.system.asked], ["peer.test"])
-        self.system.find(
-            IPv4Address("TCP", "192.0.2.1", 0),
-            IPv6Address("TCP", "2001:db8::1", 0),
-            HostnameAddress(b"other.test", 0),
-        )
-        self.assertEqual(self.successResultOf(asked), ["192.0.2.1", "2001:db8::1"])
-        self.assertEqual(self.dns.asked, {})
-
-    def test_none(self) -> None:
-        """A host that the system does not find cannot be reached."""
-        asked = start(self.resolver.addresses("peer.test"))
-        self.system.find()
-        self.failureResultOf(asked, LookupFailed)
-
-    def test_literals(self) -> None:
-        """The system is not asked for what is an address."""
-        asked = start(self.resolver.addresses("192.0.2.1"))
-        self.assertEqual(self.successResultOf(asked), ["192.0.2.1"])
-        self.assertEqual(self.system.asked, [])
-
-    def test_services(self) -> None:
-        """SRV records are asked for by DNS all the same."""
-        start(self.resolver.srv(SERVICE))
-        self.assertEqual(list(self.dns.asked), [("SRV", SERVICE)])
-
-    def test_who_asks_may_give_up(self) -> None:
-        """A look-up that is cancelled is cancelled, and leaves no error behind."""
-        asked = start(self.resolver.addresses("peer.test"))
-        asked.cancel()
-        self.failureResultOf(asked, defer.CancelledError)
-        self.system.find(IPv4Address("TCP", "192.0.2.1", 0))
-
-
-class RouteTests(ResolverTestCase):
-    """From a name to routes."""
-
-    def routes(self, answers: Sequence[Answers | Exception]) -> list[str]:
-        """The routes to `peer.test` where the services are answered so, in order."""
-        asked = start(self.resolver.resolve(ServerName.parse("peer.test")))
-        for service, answer in zip(("_matrix-fed", "_matrix"), answers, strict=False):
-            self.dns.answer("SRV", f"{service}._tcp.peer.test", answer)
-        return [str(route) for route in self.successResultOf(asked).routes]
+    def found(self, answers: Sequence[Answers | Exception]) -> list[str]:
+        """The routes where the services are answered so, in order."""
+        resolving = self.resolve()
+        for service, answer in zip((FED, OLD), answers, strict=False):
+            self.dns.answer("SRV", service, answer)
+        return self.routes(resolving)
 
     def test_no_service(self) -> None:
         """A name without SRV records is reached at its own address."""
-        self.assertEqual(self.routes([(), DNSNameError()]), ["peer.test:8448"])
+        self.assertEqual(self.found([(), DNSNameError()]), ["peer.test:8448"])
 
     def test_first_service_that_is_there(self) -> None:
         """The second service is asked for only if the first one is not there."""
-        self.assertEqual(
-            self.routes([[srv("a.test", "_matrix-fed._tcp.peer.test")]]), ["a.test:3"]
-        )
-        self.assertEqual(self.dns.asked, {})
-        self.assertEqual(self.routes([(), [srv("b.test")]]), ["b.test:3"])
+        self.assertEqual(self.found([[srv("a.test", FED)]]), ["a.test:3"])
+        self.assertEqual(self.found([(), [srv("b.test")]]), ["b.test:3"])
 
     def test_failed_look_up_is_the_end(self) -> None:
         """A service that is not known to be there or not leads nowhere."""
-        asked = start(self.resolver.resolve(ServerName.parse("peer.test")))
-        self.dns.answer("SRV", "_matrix-fed._tcp.peer.test", DNSServerError())
-        failure = self.failureResultOf(asked, NotResolvable)
+        resolving = self.resolve()
+        self.dns.answer("SRV", FED, DNSServerError())
+        failure = self.failureResultOf(resolving, NotResolvable)
         self.assertEqual(
-            str(failure.value),
-            "SRV _matrix-fed._tcp.peer.test: the name server refused: DNSServerError",
+            str(failure.value), f"SRV {FED}: the name server answers SERVFAIL"
         )
         self.assertEqual(self.dns.asked, {})
+
+    def test_records_that_cannot_be_used(self) -> None:
+        """Of targets of any bytes, those that are hosts are routes."""
+        records = [srv(b"\xff.test", FED), srv("a.test", FED), srv(b"", FED)]
+        self.assertEqual(self.found([records]), ["a.test:3"])
 
     def test_chance_is_passed_in(self) -> None:
         """Records of the same priority are tried in an order by chance and weight."""
         answer = [
-            srv(f"{name}.test", "_matrix-fed._tcp.peer.test", (1, weight, 1))
+            srv(f"{name}.test", FED, (1, weight, 1))
             for name, weight in [("a", 1), ("b", 1), ("c", 1000)]
         ]
-        orders = [tuple(self.routes([answer])) for _ in range(20)]
+        orders = [tuple(self.found([answer])) for _ in range(20)]
         self.assertGreater(len(set(orders)), 1)
         first = [order[0] for order in orders]
         self.assertGreater(first.count("c.test:1"), 15)
+
+    def test_weight_0(self) -> None:
+        """A record of weight 0 comes first at times, as RFC 2782 wants it."""
+        answer = [srv("a.test", FED, (1, 0, 1)), srv("b.test", FED, (1, 1, 1))]
+        firsts = {self.found([answer])[0] for _ in range(50)}
+        self.assertEqual(firsts, {"a.test:1", "b.test:1"})
+
+    def test_chance_is_drawn_anew(self) -> None:
+        """Records that are known already come in a new order each time."""
+        answer = [srv(f"{name}.test", FED, ttl=60) for name in "abc"]
+        first = self.found([answer])
+        orders = {tuple(self.found([])) for _ in range(50)}
+        self.assertEqual(len(orders), 6)
+        self.assertIn(tuple(first), orders)
+
+    def test_no_well_known(self) -> None:
+        """Where well-known documents are not asked for, there is none."""
+        asked = start(self.resolver.well_known("peer.test"))
+        failure = self.failureResultOf(asked, LookupFailed)
+        self.assertEqual(str(failure.value), "well-known documents are not asked for")
+
+
+# The document, or what there is in its place: the name's own SRV records count.
+NO_DELEGATIONS = [
+    ok(b"{}", status="404 Not Found"),
+    ok(b"[]"),
+    ok(b'{"m.server":5}'),
+    ok(b'{"m.server":"b_c"}'),
+]
+
+
+class WellKnownTests(ResolverTestCase):
+    """By a well-known document, and the DNS."""
+
+    has_well_known = True
+
+    def find_address(self) -> None:
+        """Let the host of the document have an address, as long as one asks for it."""
+        self.dns.answer("A", "peer.test", [a("192.0.2.1", ttl=60)])
+        self.dns.answer("AAAA", "peer.test", [])
+
+    def ask(self, answer: bytes) -> Deferred[Resolution]:
+        """Resolve `peer.test`, whose document is answered so."""
+        resolving = self.resolve()
+        self.find_address()
+        self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
+        self.net.accept(GOOD).say(answer)
+        return resolving
+
+    def test_delegation(self) -> None:
+        """The name delegated to is looked up in place of the first, and reached."""
+        resolving = self.ask(ok(b'{"m.server":"b.test"}'))
+        self.dns.answer("SRV", "_matrix-fed._tcp.b.test", [])
+        record = srv("s.test", "_matrix._tcp.b.test", (1, 2, 9))
+        self.dns.answer("SRV", "_matrix._tcp.b.test", [record])
+        resolution: Resolution = self.successResultOf(resolving)
+        self.assertEqual(
+            resolution.routes, [Route("s.test", 9, "b.test", "b.test", 1, 2)]
+        )
+        self.assertEqual(resolution.server_name, ServerName.parse("peer.test"))
+
+    def test_delegation_with_a_port(self) -> None:
+        """A name delegated to with a port is reached there."""
+        resolving = self.ask(ok(b'{"m.server":"b.test:7"}'))
+        self.assertEqual(self.routes(resolving), ["b.test:7"])
+
+    def test_delegation_to_an_address(self) -> None:
+        """An address delegated to is reached."""
+        resolving = self.ask(ok(b'{"m.server":"192.0.2.9"}'))
+        self.assertEqual(self.routes(resolving), ["192.0.2.9:8448"])
+
+    def test_no_delegation(self) -> None:
+        """Whatever is wrong with the document, the name's own records come next."""
+        for answer in NO_DELEGATIONS:
+            with self.subTest(answer):
+                self.setUp()
+                resolving = self.ask(answer)
+                self.dns.answer("SRV", FED, [srv("s.test", FED, (1, 2, 9))])
+                self.assertEqual(self.routes(resolving), ["s.test:9"])
+
+    def test_no_answer(self) -> None:
+        """A document that does not come in ten seconds is not waited for."""
+        resolving = self.resolve()
+        self.find_address()
+        self.net.accept(GOOD)
+        self.net.clock.advance(9.9)
+        self.assertEqual(self.dns.asked, {})
+        self.net.clock.advance(0.1)
+        self.dns.answer("SRV", FED, [srv("s.test", FED, (1, 2, 9))])
+        self.assertEqual(self.routes(resolving), ["s.test:9"])
+
+    def test_no_address(self) -> None:
+        """A host without a website is one without a delegation."""
+        resolving = self.resolve()
+        for kind in ("A", "AAAA"):
+            self.dns.answer(kind, "peer.test", DNSNameError())
+        self.dns.answer("SRV", FED, [])
+        self.dns.answer("SRV", OLD, [])
+        self.assertEqual(self.routes(resolving), ["peer.test:8448"])
+
+    def test_remembered(self) -> None:
+        """What a document said is known at the next resolution."""
+        self.ask(ok(b'{"m.server":"b.test:7"}'))
+        self.assertEqual(self.routes(self.resolve()), ["b.test:7"])
+
+    def test_nothing_to_ask(self) -> None:
+        """A name that says all itself has no document."""
+        for name in ("192.0.2.1", "[2001:db8::1]:99", "peer.test:443"):
+            self.assertEqual(len(self.routes(self.resolve(name))), 1)
+
+
+class AliasTests(ResolverTestCase):
+    """SRV targets that are aliases."""
+
+    def aliases(self, *routes: Route) -> Deferred[list[Step]]:
+        """Which targets among the routes to a server are aliases."""
+        name = ServerName.parse("peer.test")
+        return start(self.resolver.aliases(Resolution(name, [], routes)))
+
+    def by_srv(self, host: str) -> Route:
+        """A route by an SRV record."""
+        return Route(host, 1, "peer.test", "peer.test", srv_priority=0, srv_weight=0)
+
+    def test_aliases(self) -> None:
+        """Each target that is an alias is told, and no other one is."""
+        told = self.aliases(*map(self.by_srv, ("a.test", "b.test", "c.test")))
+        self.dns.answer("CNAME", "a.test", [cname("a.test", "x.test")])
+        self.dns.answer("CNAME", "b.test", [])
+        self.dns.answer("CNAME", "c.test", [cname("c.test", "y.test")])
+        self.assertEqual(
+            self.successResultOf(told),
+            [
+                Step("srv", "a.test", "is an alias of x.test, which RFC 2782 forbids"),
+                Step("srv", "c.test", "is an alias of y.test, which RFC 2782 forbids"),
+            ],
+        )
+
+    def test_alias_that_a_terminal_obeys(self) -> None:
+        """An alias of any bytes is told in characters that only show."""
+        told = self.aliases(self.by_srv("a.test"))
+        self.dns.answer("CNAME", "a.test", [cname("a.test", b"x\x1b[31m.test")])
+        [step] = self.successResultOf(told)
+        self.assertIn(r"is an alias of x\x1b[31m.test,", step.found)
+
+    def test_failed_look_up(self) -> None:
+        """Of a target that cannot be looked up nothing is told."""
+        told = self.aliases(*map(self.by_srv, ("a.test", "b.test")))
+        self.dns.answer("CNAME", "a.test", DNSServerError())
+        self.dns.answer("CNAME", "b.test", [cname("b.test", "x.test")])
+        self.assertEqual(
+            [step.asked for step in self.successResultOf(told)], ["b.test"]
+        )
+
+    def test_other_routes(self) -> None:
+        """A server's own name may be an alias."""
+        told = self.aliases(Route("peer.test", 8448, "peer.test", "peer.test"))
+        self.assertEqual(self.successResultOf(told), [])
+        self.assertEqual(self.dns.asked, {})

@@ -15,7 +15,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from homeserver.outbound.tls import Handshake, TrustRoots, build_context, check_name
+from homeserver.outbound.tls import (
+    Handshake,
+    TrustRoots,
+    build_context,
+    check_certificate,
+    check_name,
+)
 from tests.certificates import Issued, authority, issue, issue_for
 
 CA = authority()
@@ -263,7 +269,7 @@ UNTRUSTED: list[tuple[str, Callable[[], Issued], str]] = [
         lambda: issue("x", dns("peer.test"), issuer=CA, days=(2, 9)),
         "the certificate is not valid yet",
     ),
-    ("expired issuer", of_expired_issuer, "an issuer's certificate has expired"),
+    ("expired issuer", of_expired_issuer, "an issuer certificate has expired"),
     ("for clients", for_clients_only, "the certificate is not meant for servers"),
     (
         "wrong name",
@@ -376,13 +382,13 @@ def unreadable(name: str, issuer: Issued | None) -> tuple[bytes, Issued]:
 
 @pytest.mark.parametrize("must_be_trusted", [True, False])
 @pytest.mark.parametrize("issuer", [CA, None], ids=["issued", "self-signed"])
-def test_unreadable_certificate_is_refused(
+def test_unreadable_certificate_proves_nothing(
     tmp_path: Path,
     handshakes: Handshakes,
     issuer: Issued | None,
     must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    """A certificate that cannot be read ends the handshake, trusted or not."""
+    """A certificate that cannot be read is one with a problem, whoever issued it."""
     der, good = unreadable("peer.test", issuer)
     (tmp_path / "shown.der").write_bytes(der)
     server = handshakes.server(good)
@@ -391,7 +397,10 @@ def test_unreadable_certificate_is_refused(
     handshake = Handshake(
         handshakes.context, "peer.test", must_be_trusted=must_be_trusted
     )
-    with pytest.raises(SSL.Error, match="certificate verify failed"):
+    if must_be_trusted:
+        with pytest.raises(SSL.Error, match="certificate verify failed"):
+            handshakes.shake_hands(handshake, server)
+    else:
         handshakes.shake_hands(handshake, server)
     assert handshake.problem is not None
 
@@ -487,3 +496,178 @@ def test_roots_that_cannot_be_loaded(
         path.write_text(text)
     with pytest.raises(ValueError, match=said):
         build_context(TrustRoots(path, system_roots=False))
+
+
+def shown(certificate: x509.Certificate) -> crypto.X509:
+    """A certificate as OpenSSL has it."""
+    return crypto.X509.from_cryptography(certificate)
+
+
+class ShownCertificates:
+    """What is thought of certificates that are shown outside of our handshakes."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self.context = context
+
+    def problem(
+        self,
+        issued: Issued,
+        name: str = "peer.test",
+        chain: Sequence[x509.Certificate] | None = None,
+    ) -> str | None:
+        """What is wrong with one, shown with what it is issued with or a `chain`."""
+        leaf, *others = issued.value.chain
+        chain = others if chain is None else chain
+        return check_certificate(
+            self.context, shown(leaf), [shown(each) for each in chain], name
+        )
+
+
+@pytest.fixture
+def certificates(handshakes: Handshakes) -> ShownCertificates:
+    """Certificates among which the test authority is the only one to be trusted."""
+    return ShownCertificates(handshakes.context)
+
+
+def between(issuer: Issued = CA, name: str = "Between") -> Issued:
+    """An authority below another one."""
+    return issue(name, None, issuer=issuer, is_authority=True)
+
+
+SHOWN_GOOD: list[tuple[str, str, Issued]] = [
+    ("DNS", "peer.test", issue_for("peer.test", CA)),
+    ("wildcard", "a.peer.test", issue_for("*.peer.test", CA)),
+    ("IPv4", "192.0.2.1", issue("x", [ip("192.0.2.1")], issuer=CA)),
+    ("IPv6", "2001:db8::1", issue("x", [ip("2001:db8::1")], issuer=CA)),
+    ("intermediate", "peer.test", issue_for("peer.test", between())),
+    (
+        "two intermediates",
+        "peer.test",
+        issue_for("peer.test", between(between(), "Below")),
+    ),
+    ("for clients", "peer.test", for_clients_only()),
+    (
+        "for servers",
+        "peer.test",
+        issue(
+            "x",
+            dns("peer.test"),
+            issuer=CA,
+            purposes=[ExtendedKeyUsageOID.SERVER_AUTH],
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "issued"),
+    [row[1:] for row in SHOWN_GOOD],
+    ids=[row[0] for row in SHOWN_GOOD],
+)
+def test_shown_certificate_is_good(
+    certificates: ShownCertificates, name: str, issued: Issued
+) -> None:
+    """A certificate that leads to a trusted root proves its names, for any purpose."""
+    assert certificates.problem(issued, name) is None
+
+
+@pytest.mark.parametrize(
+    ("issued", "said"),
+    [row[1:] for row in UNTRUSTED if row[0] != "for clients"],
+    ids=[row[0] for row in UNTRUSTED if row[0] != "for clients"],
+)
+def test_shown_certificate_is_bad(
+    certificates: ShownCertificates, issued: Callable[[], Issued], said: str
+) -> None:
+    """What is wrong with a certificate is the same as in a handshake."""
+    problem = certificates.problem(issued())
+    assert problem is not None
+    assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "said"),
+    [row[1:] for row in BAD_NAMES],
+    ids=[row[0] for row in BAD_NAMES],
+)
+def test_shown_certificate_is_of_another_name(
+    certificates: ShownCertificates,
+    name: str,
+    names: Sequence[x509.GeneralName] | None,
+    said: str,
+) -> None:
+    """A certificate that is trusted proves no names but its own."""
+    problem = certificates.problem(issue("peer.test", names, issuer=CA), name)
+    assert problem is not None
+    assert problem.startswith(said.format(name))
+
+
+def test_shown_chain_is_needed(certificates: ShownCertificates) -> None:
+    """What is between a certificate and its root has to be shown each time."""
+    issued = issue_for("peer.test", between())
+    assert certificates.problem(issued) is None
+    problem = certificates.problem(issued, chain=[])
+    assert problem == "the certificate was issued by an authority that is not known"
+
+
+def test_shown_chain_is_in_any_order(certificates: ShownCertificates) -> None:
+    """What else is shown, and in which order, is of no account."""
+    issued = issue_for("peer.test", between(between(), "Below"))
+    others = [FOREIGN.certificate, *reversed(issued.issuers), issued.certificate]
+    assert certificates.problem(issued, chain=others) is None
+
+
+FOREIGN = issue_for("peer.test")
+
+NOT_AN_AUTHORITY = issue("Nobody", dns("nobody.test"), issuer=CA)
+
+
+@pytest.mark.parametrize(
+    "issued",
+    [
+        FOREIGN,
+        issue_for("peer.test", authority("Another CA")),
+        issue_for("peer.test", between(authority())),
+        issue_for("peer.test", NOT_AN_AUTHORITY),
+        issue_for("peer.test", issue_for("peer.test", between())),
+    ],
+    ids=["self-signed", "own root", "root of the same name", "leaf", "deeper leaf"],
+)
+def test_shown_chain_is_not_trusted(
+    certificates: ShownCertificates, issued: Issued
+) -> None:
+    """Nothing is trusted because it is shown, neither a root nor another's leaf."""
+    chain = [issued.certificate, *issued.issuers]
+    assert certificates.problem(issued, chain=chain) is not None
+
+
+def test_shown_certificate_without_roots() -> None:
+    """Where no authority is trusted, no certificate proves anything."""
+    certificates = ShownCertificates(
+        build_context(TrustRoots(None, system_roots=False))
+    )
+    for issued in (issue_for("peer.test", CA), FOREIGN):
+        assert certificates.problem(issued) is not None
+
+
+def test_shown_certificate_without_a_store() -> None:
+    """A context without any place for roots trusts nobody."""
+
+    class Storeless:
+        """As `SSL.Context` may be."""
+
+        def get_cert_store(self) -> None:
+            """There is none."""
+
+    certificates = ShownCertificates(cast("SSL.Context", Storeless()))
+    problem = certificates.problem(issue_for("peer.test", CA))
+    assert problem == "no authority is trusted"
+
+
+def test_shown_certificate_is_unreadable(
+    tmp_path: Path, certificates: ShownCertificates
+) -> None:
+    """A certificate that cannot be read proves nothing, whoever has issued it."""
+    der, _ = unreadable("peer.test", CA)
+    leaf = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+    assert check_certificate(certificates.context, leaf, [], "peer.test") is not None

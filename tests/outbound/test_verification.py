@@ -38,7 +38,7 @@ class VerifierTests(SynchronousTestCase):
 
     def test_no_certificate(self) -> None:
         """A peer that showed no certificate is nobody, by whatever method."""
-        peers = PeerStore(MemoryDatabase())
+        peers = PeerStore(MemoryDatabase(), Clock())
         verifier = Verifier(["certificate", "key-document"], peers, Clock())
         connection = PeerConnection()
         connection.makeConnection(Anonymous())

@@ -170,7 +170,11 @@ def test_parse_v2_undoes_build_v2(
     parsed = parse_v2(encode(built), server_name)
     assert parsed.server_name == server_name
     assert parsed.verify_keys == {key.key_id: key.verify_key for key in keys}
-    assert parsed.old_verify_keys == {old.verify_key.key_id: old for old in old_keys}
+    assert parsed.old_verify_keys == {
+        old.verify_key.key_id: old
+        for old in old_keys
+        if old.verify_key.key_id not in parsed.verify_keys
+    }
     assert parsed.valid_until_ts == valid_until_ts
     assert parsed.signatures.keys() == parsed.verify_keys.keys()
     assert parsed.document == built
@@ -527,6 +531,15 @@ def test_old_key_does_not_vouch_for_the_document() -> None:
     }
     with pytest.raises(Unauthorized, match=UNSIGNED):
         parse_v2(signed({**DOCUMENT_V2, "old_verify_keys": old}, OLD_KEY), DOMAIN)
+
+
+@pytest.mark.parametrize("entry", [{"key": PUBLIC_KEY, "expired_ts": 1}, None, "x"])
+def test_a_key_that_is_in_use_is_not_old(entry: object) -> None:
+    """Of a key that is listed as current and as old, only the first is read."""
+    document: Json = {**DOCUMENT_V2, "old_verify_keys": {"ed25519:1": entry}}
+    parsed = parse_v2(signed(document, KEY), DOMAIN)
+    assert parsed.verify_keys == {KEY.key_id: KEY.verify_key}
+    assert parsed.old_verify_keys == {}
 
 
 def test_old_keys_may_be_absent() -> None:

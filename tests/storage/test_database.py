@@ -362,9 +362,15 @@ def test_a_damaged_store(path: Path) -> None:
     store = Store(path)
     store.write(insert("x" * 100_000))
     store.close()
-    content = path.read_bytes()
-    # The first page has the schema; the rest is what rows are in.
-    path.write_bytes(content[:4096] + b"\xaa" * (len(content) - 4096))
+    with closing(sqlite3.connect(path)) as connection:
+        [[size]] = connection.execute("PRAGMA page_size").fetchall()
+        # Where the rows are; the schema is elsewhere.
+        [[page]] = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'rooms'"
+        ).fetchall()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xaa" * size
+    path.write_bytes(content)
     store = Store(path)
     with pytest.raises(StoreUnavailable, match="malformed"):
         store.read(rooms)
@@ -426,7 +432,7 @@ def test_a_store_that_is_too_new(path: Path) -> None:
     """A store of a later version is refused, left as it is, and not kept locked."""
     Store(path).close()
     set_version(path, 1000)
-    with pytest.raises(StoreTooNew, match="version 1000, this program knows up to 1;"):
+    with pytest.raises(StoreTooNew, match="version 1000, this program knows up to 2;"):
         Store(path)
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
@@ -439,7 +445,7 @@ def test_an_old_store_is_migrated(path: Path) -> None:
         connection.execute("CREATE TABLE mine (a)")
     Store(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchall() == [(1,)]
+        assert connection.execute("PRAGMA user_version").fetchall() == [(2,)]
         connection.execute("DROP TABLE rooms")
         migrate(connection)
         tables = {n for [n] in connection.execute("SELECT name FROM sqlite_schema")}

@@ -1,24 +1,22 @@
 """What is known of peers: their pins, and their keys, which are never forgotten."""
 
+import sqlite3
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import pytest
-from nacl.signing import SigningKey as NaclSigningKey
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.canonical import encode
-from homeserver.protocol.keys import (
-    MAX_VALIDITY_MS,
-    KeyDocument,
-    OldVerifyKey,
-    build_v1,
-    parse_v1,
-)
+from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import SigningKey, VerifyKey
+from homeserver.storage.database import Job
+from homeserver.storage.documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore, StoredKey
+from tests.documents import key_document, signing_key
 from tests.memory import MemoryDatabase
 
 _T = TypeVar("_T")
@@ -29,30 +27,29 @@ HOUR = 3600 * 1000
 K1, K2 = parse_key_id("ed25519:1"), parse_key_id("ed25519:2")
 
 
+SIGNER = signing_key(parse_key_id("ed25519:signer"))
+"""For documents that list nothing else that could sign them."""
+
+
 def key(key_id: KeyId, content: bytes = b"k") -> VerifyKey:
-    """A key of 32 equal bytes."""
-    return VerifyKey(key_id, content * 32)
+    """The public half of a signing key."""
+    return signing_key(key_id, content).verify_key
 
 
 def current(
-    *keys: VerifyKey, until: int | None, server_name: ServerName = A
+    *key_ids: KeyId,
+    until: int | None,
+    content: bytes = b"k",
+    server_name: ServerName = A,
 ) -> KeyDocument:
     """A document of current keys, which says until when; None: version 1."""
-    return KeyDocument(
-        server_name, {k.key_id: k for k in keys}, {}, {}, valid_until_ts=until
-    )
+    keys = [signing_key(key_id, content) for key_id in key_ids]
+    return key_document(server_name, keys, until)
 
 
 def retired(*old: OldVerifyKey) -> KeyDocument:
-    """A document of old keys alone."""
-    return KeyDocument(
-        A,
-        {},
-        {},
-        {},
-        old_verify_keys={each.verify_key.key_id: each for each in old},
-        valid_until_ts=NOW,
-    )
+    """A document of old keys, and of one that signs it."""
+    return key_document(A, [SIGNER], NOW, old)
 
 
 def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
@@ -63,7 +60,7 @@ def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
 @pytest.fixture
 def store() -> PeerStore:
     """A store that knows nobody."""
-    return PeerStore(MemoryDatabase())
+    return PeerStore(MemoryDatabase(), Clock())
 
 
 def verified(
@@ -79,7 +76,7 @@ def verified(
     assert result_of(store.record_verified(peer, None, None))
 
 
-def keys_of(store: PeerStore, server_name: ServerName = A) -> dict[KeyId, StoredKey]:
+def keys_of(store: PeerStore, server_name: ServerName = A) -> Mapping[KeyId, StoredKey]:
     """The keys that are known of a server."""
     return result_of(store.keys(server_name))
 
@@ -176,7 +173,7 @@ VALIDITIES: list[tuple[str, int | None, int]] = [
 )
 def test_validity(store: PeerStore, until: int | None, expected: int) -> None:
     """A key is good as long as its document says, but at most seven days."""
-    result_of(store.record_keys(current(key(K1), key(K2), until=until), NOW))
+    result_of(store.record_keys(current(K1, K2, until=until), NOW))
     assert keys_of(store) == {
         K1: StoredKey(key(K1), expected, None),
         K2: StoredKey(key(K2), expected, None),
@@ -184,8 +181,8 @@ def test_validity(store: PeerStore, until: int | None, expected: int) -> None:
 
 
 OLD = OldVerifyKey(key(K1), NOW - HOUR)
-AT_ONCE, LATER = current(key(K1), until=NOW), current(key(K1), until=NOW + HOUR)
-ANOTHER = current(key(K1, b"x"), until=NOW)
+AT_ONCE, LATER = current(K1, until=NOW), current(K1, until=NOW + HOUR)
+ANOTHER = current(K1, until=NOW, content=b"x")
 
 # (name, documents in the order of recording, what is known then)
 SEQUENCES: list[tuple[str, list[KeyDocument], StoredKey]] = [
@@ -204,17 +201,17 @@ SEQUENCES: list[tuple[str, list[KeyDocument], StoredKey]] = [
     # A key is never forgotten.
     (
         "not listed any more",
-        [LATER, current(key(K2), until=NOW + HOUR)],
+        [LATER, current(K2, until=NOW + HOUR)],
         StoredKey(key(K1), NOW + HOUR, None),
     ),
     (
         "old and not listed any more",
-        [retired(OLD), current(key(K2), until=NOW + HOUR)],
+        [retired(OLD), current(K2, until=NOW + HOUR)],
         StoredKey(key(K1), None, NOW - HOUR),
     ),
     (
         "of another server",
-        [AT_ONCE, current(key(K1, b"x"), until=NOW + HOUR, server_name=B)],
+        [AT_ONCE, current(K1, until=NOW + HOUR, content=b"x", server_name=B)],
         StoredKey(key(K1), NOW, None),
     ),
 ]
@@ -236,7 +233,7 @@ def test_sequence(
 
 def test_validity_is_counted_from_each_fetch(store: PeerStore) -> None:
     """A document that is fetched again makes its keys good for longer."""
-    document = current(key(K1), until=None)
+    document = current(K1, until=None)
     result_of(store.record_keys(document, NOW))
     result_of(store.record_keys(document, NOW + HOUR))
     assert keys_of(store)[K1].valid_until_ts == NOW + HOUR + MAX_VALIDITY_MS
@@ -244,14 +241,7 @@ def test_validity_is_counted_from_each_fetch(store: PeerStore) -> None:
 
 def test_current_and_old_keys(store: PeerStore) -> None:
     """A document's current and old keys are all known."""
-    document = KeyDocument(
-        A,
-        {K2: key(K2)},
-        {},
-        {},
-        old_verify_keys={K1: OLD},
-        valid_until_ts=NOW + HOUR,
-    )
+    document = key_document(A, [signing_key(K2, b"k")], NOW + HOUR, [OLD])
     result_of(store.record_keys(document, NOW))
     assert keys_of(store) == {
         K1: StoredKey(key(K1), None, NOW - HOUR),
@@ -273,13 +263,10 @@ NOW_TS = 1_800_000_000_000
 
 def document_of(*keys: SigningKey) -> KeyDocument:
     """A version 1 document that lists some keys."""
-    data = encode(build_v1(A, b"DER", keys))
-    return parse_v1(data, A)
+    return key_document(A, keys, None)
 
 
-FIRST, SECOND = (
-    SigningKey(KeyId(f"ed25519:s_{n}"), NaclSigningKey(bytes([n]) * 32)) for n in (1, 2)
-)
+FIRST, SECOND = (signing_key(KeyId(f"ed25519:s_{n}")) for n in (1, 2))
 
 
 def by_document(*keys: SigningKey) -> Peer:
@@ -368,3 +355,157 @@ def test_keys_of_a_rotated_pin_stay(store: PeerStore) -> None:
         FIRST.key_id: NOW_TS + MAX_VALIDITY_MS,
         SECOND.key_id: NOW_TS + MAX_VALIDITY_MS,
     }
+
+
+@pytest.mark.parametrize("until", [NOW, None], ids=["version 2", "version 1"])
+def test_documents_of_version_2_are_recorded(until: int | None) -> None:
+    """A version 2 document is there itself with its keys; one of version 1 is not."""
+    database = MemoryDatabase()
+    document = current(K1, until=until)
+    result_of(PeerStore(database, Clock()).record_keys(document, NOW))
+    documents = DocumentStore(database)
+    read = [result_of(documents.read(d)) for d in result_of(documents.documents(A))]
+    assert read == [document.document] * (until is not None)
+
+
+MANY = [parse_key_id(f"ed25519:many_{number:02}") for number in range(12)]
+
+
+def known(store: PeerStore, server_name: ServerName = A) -> list[KeyId]:
+    """The key IDs that are known of a server."""
+    return sorted(keys_of(store, server_name))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, store: PeerStore) -> PeerStore:
+    """A store that keeps ten keys of a server."""
+    monkeypatch.setattr("homeserver.storage.peers._MAX_KEYS", 10)
+    return store
+
+
+def test_few_keys_of_a_server_are_kept(small: PeerStore) -> None:
+    """Of a server with ever new keys, those that were good last are kept."""
+    result_of(small.record_keys(current(K1, until=NOW, server_name=B), NOW))
+    for number, key_id in enumerate(MANY):
+        result_of(small.record_keys(current(key_id, until=NOW + number), NOW))
+    assert known(small) == MANY[2:]
+    assert known(small, B) == [K1]
+    # What is good for longer does not make room for what is not.
+    result_of(small.record_keys(current(K1, until=NOW), NOW))
+    assert known(small) == MANY[2:]
+
+
+def test_old_keys_count_by_their_end(small: PeerStore) -> None:
+    """An old key is kept by when it was given up, among those that are current."""
+    for number, key_id in enumerate(MANY[:9]):
+        result_of(small.record_keys(current(key_id, until=NOW + 10 + number), NOW))
+    for old, count in [(NOW + 9, 8), (NOW + 20, 8)]:
+        # With the one that signs, these are eleven: one is too many.
+        result_of(small.record_keys(retired(OldVerifyKey(key(K1), old)), NOW + 30))
+        assert len(known(small)) == 10
+        assert K1 in known(small)
+        assert len([k for k in known(small) if k in MANY]) >= count
+
+
+def test_a_hundred_keys_and_a_hundred_old_ones_are_kept(store: PeerStore) -> None:
+    """A document as large as there may be pushes out none of its own keys."""
+    ids = [parse_key_id(f"ed25519:k_{number}") for number in range(200)]
+    old = [OldVerifyKey(key(key_id), NOW) for key_id in ids[100:]]
+    keys = [signing_key(key_id) for key_id in ids[:100]]
+    result_of(store.record_keys(key_document(A, keys, NOW + HOUR, old), NOW))
+    assert known(store) == sorted(ids)
+
+
+class CountingDatabase(MemoryDatabase):
+    """A database that counts what it is asked, and fails to write when it is told."""
+
+    reads = 0
+    is_full = False
+
+    async def read(self, job: Job[_T]) -> _T:
+        """As `MemoryDatabase`, counted."""
+        self.reads += 1
+        return await super().read(job)
+
+    async def write(self, job: Job[_T]) -> _T:
+        """As `MemoryDatabase`; who cannot write may have written all the same."""
+        result = await super().write(job)
+        if self.is_full:
+            raise sqlite3.OperationalError("full")
+        return result
+
+
+class Remembering:
+    """A store whose database is looked at."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.database = CountingDatabase()
+        self.store = PeerStore(self.database, self.clock)
+        self.other = PeerStore(self.database, self.clock)
+        """What another process does."""
+
+        result_of(self.store.record_keys(AT_ONCE, NOW))
+
+    def until(self) -> int | None:
+        """Until when the key is known to be good."""
+        return keys_of(self.store)[K1].valid_until_ts
+
+
+def test_keys_are_remembered_for_a_minute() -> None:
+    """What was read is not read again for a minute, whatever others have written."""
+    remembering = Remembering()
+    assert remembering.until() == NOW
+    result_of(remembering.other.record_keys(LATER, NOW))
+    remembering.clock.advance(59.9)
+    assert (remembering.until(), remembering.database.reads) == (NOW, 1)
+    remembering.clock.advance(0.1)
+    assert (remembering.until(), remembering.database.reads) == (NOW + HOUR, 2)
+
+
+def test_that_nothing_is_known_is_remembered() -> None:
+    """A server without keys is not looked for in the database each time."""
+    remembering = Remembering()
+    for _ in range(3):
+        assert keys_of(remembering.store, B) == {}
+    assert remembering.database.reads == 1
+
+
+WRITES = ["keys", "verified", "forget"]
+
+
+@pytest.mark.parametrize("is_full", [False, True], ids=["done", "failed"])
+@pytest.mark.parametrize("write", WRITES)
+def test_each_write_makes_the_store_read_anew(write: str, *, is_full: bool) -> None:
+    """After each write of a server, done or not, its keys are read anew."""
+    remembering = Remembering()
+    store, database = remembering.store, remembering.database
+    remembering.until()
+    keys_of(store, B)
+    database.is_full = is_full
+    calls = {
+        "keys": lambda: store.record_keys(LATER, NOW),
+        "verified": lambda: store.record_verified(
+            by_document(FIRST), None, document_of(FIRST)
+        ),
+        "forget": lambda: store.forget(A),
+    }
+    failures: list[Failure] = []
+    Deferred.fromCoroutine(calls[write]()).addErrback(failures.append)
+    assert bool(failures) == is_full
+    before = database.reads
+    after = {"keys": NOW + HOUR, "verified": NOW, "forget": 0}
+    assert remembering.until() == after[write]
+    assert database.reads == before + 1
+    keys_of(store, B)  # which is remembered as before
+    assert database.reads == before + 1
+
+
+def test_few_servers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are too many servers, the keys of the first are read again."""
+    monkeypatch.setattr("homeserver.storage.peers._MAX_REMEMBERED", 1)
+    remembering = Remembering()
+    remembering.until()
+    keys_of(remembering.store, B)
+    remembering.until()
+    assert remembering.database.reads == 3

@@ -76,7 +76,7 @@ CREATE TABLE peers (
     last_verified_ts BIGINT NOT NULL
 );
 
--- Other servers' signing keys. A key is never forgotten: old events need it.
+-- Other servers' signing keys. Old events need them: of one server, hundreds are kept.
 CREATE TABLE server_keys (
     server_name TEXT NOT NULL,
     key_id TEXT NOT NULL,

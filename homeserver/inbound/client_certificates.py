@@ -1,0 +1,164 @@
+"""The TLS client certificates that other servers show, and whose they are.
+
+Rules of the room: the listener takes any certificate, or none; it is judged here,
+beside the origin of each request, once that is proven. It is the origin's if it is the
+one that the origin's own server shows, or if it proves the origin's name as a server's
+certificate does. The purposes that are written in it are of no account: authorities no
+longer write that of clients into servers' certificates.
+
+Specification: the November 2014 text, "Server-Server Authentication"; Server-server
+API, "TLS".
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from OpenSSL import SSL, crypto
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from homeserver.cache import Cache
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.tls import check_certificate
+from homeserver.protocol.errors import Forbidden
+from homeserver.protocol.names import ServerName
+from homeserver.storage.peers import PeerStore
+
+Demand = Literal["ignore", "if-presented", "required"]
+"""What a request's connection has to show."""
+
+# For how long a certificate that was found to be its origin's is not looked at again.
+PROVEN_SECONDS = 3600.0
+
+# Chains that have led to a root, for the sessions that are resumed: those show none.
+_MAX_CHAINS = 200  # of a hundred kilobytes at most; others are proven anew
+
+_MAX_REACHES = 50  # connections to origins at once
+_MAX_WAITING = 1000  # for one of those; each is an inbound request that waits too
+
+# For how long one that was not is refused without asking its origin again.
+_REFUSED_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCertificate:
+    """What the client of a connection has shown, and has the key of."""
+
+    leaf: crypto.X509
+    chain: Sequence[crypto.X509] = ()
+    """The certificates that may lead from it to a root."""
+
+    @classmethod
+    def on(cls, transport: object) -> "ShownCertificate | None":
+        """The certificate of the client of a connection; None if it showed none."""
+        if not isinstance(transport, TLSMemoryBIOProtocol):
+            return None
+        leaf = transport.getPeerCertificate()
+        if leaf is None:
+            return None
+        handle: SSL.Connection = transport.getHandle()
+        return cls(leaf, handle.get_peer_cert_chain() or ())
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint of the leaf, in hexadecimal."""
+        return self.leaf.digest("sha256").decode("ascii").replace(":", "").lower()
+
+
+class ClientCertificates:
+    """Judges client certificates."""
+
+    def __init__(
+        self,
+        demand: Demand,
+        peers: PeerStore,
+        client: FederationClient,
+        context: Callable[[], SSL.Context] | None,
+        clock: IReactorTime,
+    ) -> None:
+        """`context` has the trusted roots; None where no authority is believed."""
+        self._demand = demand
+        self._peers = peers
+        self._client = client
+        self._context = context
+        self._proofs: Cache[tuple[ServerName, str], str | None] = Cache(clock)
+        self._chains: OrderedDict[str, Sequence[crypto.X509]] = OrderedDict()
+        self._slots = DeferredSemaphore(_MAX_REACHES)
+        self._links: Cache[ServerName, Link | str] = Cache(clock)
+
+    async def check(
+        self, origin: ServerName, shown: ShownCertificate | None
+    ) -> str | None:
+        """Check what the connection of a request of `origin`, which is proven, showed.
+
+        Returns the SHA-256 of the certificate, None if there was none or nobody
+        asks for it. Raises `Forbidden`.
+        """
+        if self._demand == "ignore":
+            return None
+        if shown is None:
+            if self._demand == "required":
+                raise Forbidden(
+                    f"this server demands a TLS client certificate beside {origin}'s "
+                    "signature, and the connection showed none"
+                )
+            return None
+        sha256 = shown.sha256
+        problem = await self._proofs.fetch(
+            (origin, sha256), lambda: self._judge(origin, shown)
+        )
+        if problem is not None:
+            raise Forbidden(
+                f"the TLS client certificate (SHA-256 {sha256}) is not that of "
+                f"{origin}: {problem}"
+            )
+        return sha256
+
+    async def _judge(
+        self, origin: ServerName, shown: ShownCertificate
+    ) -> tuple[str | None, float]:
+        """Why the certificate is not the origin's, if so, and how long that holds."""
+        known = await self._peers.peer(origin)
+        if known is not None and known.certificate_sha256 == shown.sha256:
+            return None, PROVEN_SECONDS
+        problem = self._problem(shown, origin.host)
+        if problem is None:
+            return None, PROVEN_SECONDS
+        # It may have been renewed since we were there, or be that of the name which
+        # the origin delegates to.
+        link = await self._links.fetch(origin, lambda: self._reach(origin))
+        if isinstance(link, str):
+            return f"{problem}; and {link}", _REFUSED_SECONDS
+        ours = link.peer.certificate_sha256
+        name = link.route.certificate_name
+        if ours == shown.sha256 or self._problem(shown, name) is None:
+            return None, PROVEN_SECONDS
+        return f"its server shows another one (SHA-256 {ours}); {problem}", (
+            _REFUSED_SECONDS
+        )
+
+    def _problem(self, shown: ShownCertificate, name: str) -> str | None:
+        """Why the certificate does not prove `name` by itself; None if it does."""
+        if self._context is None:
+            return "certificates are not believed by themselves here"
+        chain = shown.chain or self._chains.get(shown.sha256, ())
+        problem = check_certificate(self._context(), shown.leaf, chain, name)
+        if problem is None:
+            self._chains[shown.sha256] = chain
+            if len(self._chains) > _MAX_CHAINS:
+                self._chains.popitem(last=False)
+        return problem
+
+    async def _reach(self, origin: ServerName) -> tuple[Link | str, float]:
+        """A new connection to the origin, or why there is none."""
+        if len(self._slots.waiting) >= _MAX_WAITING:
+            return "too many servers are being asked", 0.0
+        try:
+            async with self._slots:
+                return await self._client.reach(origin), _REFUSED_SECONDS
+        except Unreachable as failure:
+            return failure.told, _REFUSED_SECONDS

@@ -1,0 +1,245 @@
+"""The notary: other servers' key documents, for whoever asks us for them.
+
+Rules of the room: a document is handed out as its server made it, with our signature
+beside the server's own. What was good once is handed out also after its time, where
+nothing better is to be had: old events need it. A server that does not answer is no
+error of who asks. Who asks makes us connect to whom he names, so all of it is bounded:
+servers in a request, requests of an address, look-ups at once, bytes of an answer.
+
+Specification: Server-server API, "Querying keys through another server".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.cache import Cache
+from homeserver.identity import Identity
+from homeserver.keyring import Keyring
+from homeserver.protocol.canonical import (
+    Json,
+    as_integer,
+    as_object,
+    encode,
+    parse_object,
+)
+from homeserver.protocol.errors import InvalidParam, TooLarge
+from homeserver.protocol.keys import MAX_KEYS, MAX_VALIDITY_MS
+from homeserver.protocol.names import ServerName
+from homeserver.protocol.signing import sign
+from homeserver.storage.documents import DocumentStore, FetchedDocument
+
+MAX_SERVERS = 100  # of one request; each may be a connection
+
+_MAX_BODY_BYTES = 256 * 1024  # a hundred servers of a dozen keys take a quarter of it
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a hundred honest documents take a fortieth of it
+
+# For a server to answer us: who asks us has given up after some ten seconds.
+_REFRESH_SECONDS = 10.0
+
+# Half of the key fetches that there are at once: the others are for requests to us.
+_MAX_REFRESHES = 50
+_MAX_WAITING = 1000  # for one of those; beyond it the answer is what is known
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What somebody wants to know of one server."""
+
+    server_name: ServerName
+    key_ids: Mapping[str, int]
+    """For each key ID, the `minimum_valid_until_ts`; empty for all keys."""
+
+    minimum_valid_until_ts: int
+    """Where all keys are wanted; in milliseconds since 1970."""
+
+
+def parse_queries(body: bytes, now_ts: int) -> list[Query]:
+    """The queries in the body of a POST.
+
+    `minimum_valid_until_ts` is `now_ts` where it is left out. Raises `ProtocolError`.
+    """
+    if len(body) > _MAX_BODY_BYTES:
+        raise TooLarge(f"the query is larger than {_MAX_BODY_BYTES} bytes")
+    servers = as_object(parse_object(body).get("server_keys"), "`server_keys`")
+    if len(servers) > MAX_SERVERS:
+        raise TooLarge(f"the query names more than {MAX_SERVERS} servers")
+    queries = []
+    for text, wanted in servers.items():
+        try:
+            name = ServerName.parse(text)
+        except InvalidParam:
+            continue  # as any other server that nothing is known of
+        criteria_by_key = as_object(wanted, "a server's keys")
+        if len(criteria_by_key) > 2 * MAX_KEYS:
+            raise TooLarge(f"the query names more than {2 * MAX_KEYS} keys of {name}")
+        key_ids = {
+            key_id: as_integer(
+                as_object(criteria, "a key's criteria").get(
+                    "minimum_valid_until_ts", now_ts
+                ),
+                "`minimum_valid_until_ts`",
+            )
+            for key_id, criteria in criteria_by_key.items()
+        }
+        queries.append(Query(name, key_ids, now_ts))
+    return queries
+
+
+def parse_query(
+    server_name: bytes, key_id: bytes, minimums: Sequence[bytes], now_ts: int
+) -> Query:
+    """The query of a GET; an empty `key_id` is for all keys.
+
+    `minimums` are the values of `minimum_valid_until_ts`. Raises `InvalidParam`.
+    """
+    name = ServerName.parse(server_name.decode("ascii", "replace"))
+    minimum = _parse_minimum(minimums, now_ts)
+    wanted = {key_id.decode("ascii", "replace"): minimum} if key_id else {}
+    return Query(name, wanted, minimum)
+
+
+def _parse_minimum(values: Sequence[bytes], now_ts: int) -> int:
+    if not values:
+        return now_ts
+    if len(values) > 1 or not values[0].isdigit() or len(values[0]) > 16:
+        raise InvalidParam("`minimum_valid_until_ts` is not a time in milliseconds")
+    return int(values[0])
+
+
+class Notary:
+    """Answers for other servers' keys."""
+
+    def __init__(
+        self,
+        identity: Callable[[], Identity],
+        own_document: Callable[[], bytes],
+        documents: DocumentStore,
+        keyring: Keyring,
+        clock: IReactorTime,
+    ) -> None:
+        """`own_document` is our own version 2 document, in JSON."""
+        self._identity = identity
+        self._own_document = own_document
+        self._documents = documents
+        self._keyring = keyring
+        self._clock = clock
+        self._slots = DeferredSemaphore(_MAX_REFRESHES)
+        self._refreshes: Cache[ServerName, None] = Cache(clock)
+
+    async def answer(self, queries: Sequence[Query]) -> bytes:
+        """The answer to queries, in JSON; servers of whom nothing is known are not in.
+
+        Raises `StoreUnavailable`.
+        """
+        looks = [Deferred.fromCoroutine(self._prepare(query)) for query in queries]
+        try:
+            await defer.gatherResults(looks, consumeErrors=True)
+        except defer.FirstError as error:
+            error.subFailure.raiseException()
+        parts: list[bytes] = []
+        left = _MAX_ANSWER_BYTES
+        for query in queries:
+            # What is too large is left out: no honest server's document is.
+            found = await self._find(query, left)
+            parts += found
+            left -= sum(map(len, found))
+        return b'{"server_keys":[' + b",".join(parts) + b"]}"
+
+    async def _prepare(self, query: Query) -> None:
+        """Ask a server for its keys, if what is known of them is not enough."""
+        name = query.server_name
+        if name == self._identity().server_name:
+            return
+        if not self._is_enough(await self._documents.documents(name), query):
+            refreshing = self._refreshes.fetch(name, lambda: self._refresh(name))
+            # When time is up it goes on, for who asks next.
+            with suppress(defer.TimeoutError):
+                await Deferred.fromCoroutine(refreshing).addTimeout(
+                    _REFRESH_SECONDS, self._clock
+                )
+
+    async def _refresh(self, name: ServerName) -> tuple[None, float]:
+        if len(self._slots.waiting) < _MAX_WAITING:
+            await self._slots.run(
+                lambda: Deferred.fromCoroutine(self._keyring.refresh(name))
+            )
+        return None, 0.0
+
+    def _is_enough(self, known: Sequence[FetchedDocument], query: Query) -> bool:
+        """Whether each key that is wanted is known for long enough, and freshly."""
+        now_ts = self._clock.seconds() * 1000
+        wanted = [
+            ([each for each in known if key_id in each.keys], minimum)
+            for key_id, minimum in query.key_ids.items()
+        ] or [(list(known), query.minimum_valid_until_ts)]
+        # What was fetched last counts, also where it says less than what is handed out.
+        return all(
+            any(each.valid_until_ts >= minimum for each in listing)
+            and any(now_ts < _half_life_ts(each) for each in listing)
+            for listing, minimum in wanted
+        )
+
+    async def _find(self, query: Query, most: int) -> list[bytes]:
+        """The best documents that list what is wanted, each signed by us too.
+
+        Of at most so many bytes, our signatures not counted.
+        """
+        identity = self._identity()
+        name = query.server_name
+        if name == identity.server_name:
+            return [self._own_document()]
+        best = _best(await self._documents.documents(name))
+        chosen = {
+            document.id: document
+            for (key_id, _), document in best.items()
+            if not query.key_ids or key_id in query.key_ids
+        }
+        found: list[bytes] = []
+        for document in chosen.values():
+            if document.length > most:
+                continue
+            most -= document.length
+            read = await self._documents.read(document)
+            if read is not None:
+                found.append(encode(_countersign(read, name, identity)))
+        return found
+
+
+def _rank(document: FetchedDocument) -> tuple[int, int]:
+    """The document that is valid for longer is better; of two, the later one."""
+    return document.valid_until_ts, document.fetched_ts
+
+
+def _best(
+    known: Sequence[FetchedDocument],
+) -> dict[tuple[str, object], FetchedDocument]:
+    """For each key, by ID and bytes, the best document that lists it."""
+    best: dict[tuple[str, object], FetchedDocument] = {}
+    for document in sorted(known, key=_rank):
+        best.update(dict.fromkeys(document.keys.items(), document))
+    return best
+
+
+def _countersign(document: Json, name: ServerName, identity: Identity) -> Json:
+    """A document of the server `name` with our signatures beside its own.
+
+    Only what we vouch for is handed on: not what it says that others have signed.
+    """
+    signatures = as_object(document["signatures"], "`signatures`")
+    signed = {k: v for k, v in document.items() if k != "unsigned"}
+    signed["signatures"] = {name.name: signatures[name.name]}
+    return sign(signed, identity.server_name, identity.signing_keys)
+
+
+def _half_life_ts(document: FetchedDocument) -> float:
+    """Until when a document is handed out without asking its server again.
+
+    "The intermediate notary server should cache a response for half of its lifetime".
+    """
+    until = min(document.valid_until_ts, document.fetched_ts + MAX_VALIDITY_MS)
+    return (document.fetched_ts + until) / 2

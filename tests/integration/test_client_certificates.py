@@ -1,0 +1,501 @@
+"""Client certificates, shown to real endpoints over real sockets."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import cast
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from OpenSSL import SSL
+from OpenSSL._util import lib as openssl
+from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.http_headers import Headers
+from zope.interface import implementer
+
+from homeserver import config as configuration
+from homeserver import directory, identity
+from homeserver.addresses import SocketAddress
+from homeserver.config import VerificationMethod
+from homeserver.inbound.client_certificates import Demand
+from homeserver.outbound.client import _Body
+from homeserver.outbound.connection import read_body
+from homeserver.protocol.canonical import Json, encode, parse_object
+from homeserver.protocol.names import ServerName
+from homeserver.protocol.xmatrix import FederationRequest
+from homeserver.service import Endpoint
+from scripts.processes import (
+    LOOPBACK,
+    first_line,
+    free_ports,
+    make_endpoint,
+    running_nameserver,
+)
+from scripts.processes import Endpoint as Process
+from tests.certificates import Issued, authority, issue, issue_for
+from tests.integration.peers import (
+    RecordingPeer,
+    http,
+    key_document,
+    listening,
+    signing_key,
+)
+from tests.integration.waiting import reactor, wait
+
+US = ServerName.parse("us.test")
+HOST = "origin.test"
+CA = authority()
+BETWEEN = issue("Between", None, issuer=CA, is_authority=True)
+
+OWN = issue_for(HOST)
+"""What the origin's server shows, and its key document names."""
+
+PROVING = issue_for(HOST, BETWEEN)
+"""What proves its name by authority and intermediate; its server shows another."""
+
+FOREIGN = issue_for(HOST)
+"""What nobody but its owner knows."""
+
+OTHER_NAME = issue_for("other.test", CA)
+
+VERSIONS = [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION]
+ASKED = "read server certificate request"
+
+BOTH: tuple[VerificationMethod, ...] = ("certificate", "key-document")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, and the handshake of its connection."""
+
+    status: int
+    json: Json
+    session: SSL.Session | None
+    was_resumed: bool
+    version: str
+    steps: str
+    """The client's steps of the handshake, in OpenSSL's words."""
+
+    @property
+    def outcome(self) -> tuple[int, object]:
+        """Status and errcode, None where there is none."""
+        return self.status, self.json.get("errcode")
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+@dataclass
+class Client:
+    """A client that shows a certificate if it is asked for one."""
+
+    port: int
+    issued: Issued | None = None
+    version: int = SSL.TLS1_3_VERSION
+    session: SSL.Session | None = None
+    """The one to resume."""
+
+    _context: SSL.Context | None = None
+    _connections: list[SSL.Connection] = field(default_factory=list)
+    _steps: list[str] = field(default_factory=list)
+
+    def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """As Twisted asks for it."""
+        if self._context is None:
+            self._context = self._build_context()
+        connection = SSL.Connection(self._context, None)
+        if self.session is not None:
+            connection.set_session(self.session)
+        # A session dies with a connection that is forgotten before it is closed.
+        self._connections.append(connection)
+        return connection
+
+    def ask(
+        self, method: str, target: str, headers: Headers, body: bytes | None = None
+    ) -> Answer:
+        """Send one request on a connection of its own."""
+
+        async def ask() -> Answer:
+            self._steps.clear()
+            endpoint = wrapClientTLS(
+                self, TCP4ClientEndpoint(reactor, LOOPBACK, self.port)
+            )
+            factory = Factory.forProtocol(HTTP11ClientProtocol)
+            factory.noisy = False
+            protocol = cast("HTTP11ClientProtocol", await endpoint.connect(factory))
+            headers.setRawHeaders("Host", [US.name])
+            response = await protocol.request(
+                Request(
+                    method.encode(),
+                    target.encode(),
+                    headers,
+                    None if body is None else _Body(body),
+                )
+            )
+            data = await read_body(response, 100_000)
+            connection = self._connections[-1]
+            return Answer(
+                response.code,
+                parse_object(data),
+                connection.get_session(),
+                bool(openssl.SSL_session_reused(connection._ssl)),
+                connection.get_protocol_version_name(),
+                "; ".join(self._steps),
+            )
+
+        return wait(ask())
+
+    def _build_context(self) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(self.version)
+        context.set_max_proto_version(self.version)
+        context.set_info_callback(
+            lambda connection, *_: self._steps.append(
+                connection.get_state_string().decode()
+            )
+        )
+        if self.issued is not None:
+            self.issued.value.present_in(context)
+        return context
+
+
+class Origin:
+    """A server that serves its key document, and sends signed requests."""
+
+    def __init__(self) -> None:
+        self.peer = RecordingPeer(OWN, http(b"{}"))
+
+    @property
+    def name(self) -> ServerName:
+        """Its name, with the port at which it listens."""
+        return ServerName.parse(f"{HOST}:{self.peer.port}")
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let it be reached."""
+        with listening(self.peer):
+            self.show(OWN)
+            yield
+
+    def show(self, issued: Issued) -> None:
+        """Show a certificate from now on."""
+        self.peer.issued = issued
+        self.peer.respond = http(key_document(self.name.name, issued))
+
+    def send(self, client: Client, txn_id: str = "1") -> Answer:
+        """Send a transaction, signed."""
+        target = f"/_matrix/federation/v1/send/{txn_id}"
+        content: Json = {"pdus": [], "edus": []}
+        request = FederationRequest("PUT", target, self.name, US, content)
+        headers = Headers({"Content-Type": ["application/json"]})
+        for authorization in request.sign([signing_key()]):
+            headers.addRawHeader("Authorization", str(authorization))
+        return client.ask("PUT", target, headers, encode(content))
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """An endpoint that runs in this process, with all that it has."""
+
+    folder: Path
+    port: int
+
+    @property
+    def received(self) -> list[tuple[str, str, str | None]]:
+        """The stored transactions: origin, ID and certificate."""
+        connection = sqlite3.connect(self.folder / "homeserver.db")
+        try:
+            return connection.execute(
+                "SELECT origin, txn_id, client_certificate"
+                " FROM received_transactions ORDER BY id"
+            ).fetchall()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def nameserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the DNS is asked."""
+    folder = tmp_path_factory.mktemp("dns")
+    [port] = free_ports(1)
+    zone = [f"{HOST} A {LOOPBACK}"]
+    with running_nameserver(f"{LOOPBACK}:{port}", zone, folder / "dns.log") as where:
+        yield where
+
+
+Receiving = Callable[..., Receiver]
+
+
+@pytest.fixture
+def receiving(tmp_path: Path, nameserver: str) -> Iterator[Receiving]:
+    """Starts an endpoint that asks clients for certificates as it is told."""
+    started: list[Endpoint] = []
+
+    def start(
+        demand: Demand, methods: tuple[VerificationMethod, ...] = BOTH
+    ) -> Receiver:
+        anywhere = SocketAddress(LOOPBACK, 0)
+        directory.create(tmp_path, US, anywhere, anywhere)
+        (tmp_path / "ca.pem").write_bytes(CA.pem)
+        path = tmp_path / "homeserver.toml"
+        with path.open("a") as file:
+            file.write(
+                f'[tls]\nclient_certificates = "{demand}"\n'
+                f"[verification]\nmethods = {list(methods)!r}\n"
+                'ca_file = "ca.pem"\nsystem_roots = false\n'
+                f'[dns]\nservers = ["{nameserver}"]\n'
+                '[network]\nallow = ["127.0.0.0/8"]\n'
+            )
+        config = configuration.load(path)
+        endpoint = Endpoint(
+            path, config, identity.load(path, config), reactor, Random(1)
+        )
+        where = wait(endpoint.start())
+        started.append(endpoint)
+        return Receiver(tmp_path, where.port)
+
+    yield start
+    for endpoint in started:
+        wait(endpoint.stop())
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """A server that can be reached."""
+    origin = Origin()
+    with origin.listening():
+        yield origin
+
+
+def sha256(issued: Issued) -> str:
+    """A certificate's fingerprint, as openssl tells it without the colons."""
+    return issued.certificate.fingerprint(hashes.SHA256()).hex()
+
+
+OK = (200, None)
+NO = (403, "M_FORBIDDEN")
+
+# What is demanded, what is shown, what is answered.
+SHOWN: list[tuple[str, Demand, Issued | None, tuple[int, str | None]]] = [
+    ("own", "if-presented", OWN, OK),
+    ("own, required", "required", OWN, OK),
+    ("proven by a CA", "if-presented", PROVING, OK),
+    ("proven by a CA, required", "required", PROVING, OK),
+    ("self-signed", "if-presented", FOREIGN, NO),
+    ("self-signed, required", "required", FOREIGN, NO),
+    ("proven by a CA, of another name", "if-presented", OTHER_NAME, NO),
+    (
+        "of a CA's that is not trusted",
+        "if-presented",
+        issue_for(HOST, authority("Another CA")),
+        NO,
+    ),
+    (
+        "expired",
+        "if-presented",
+        issue("x", [x509.DNSName(HOST)], issuer=CA, days=(-9, -2)),
+        NO,
+    ),
+    ("none", "if-presented", None, OK),
+    ("none, required", "required", None, NO),
+    ("own, ignored", "ignore", OWN, OK),
+    ("foreign, ignored", "ignore", FOREIGN, OK),
+]
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize(
+    ("demand", "issued", "outcome"),
+    [row[1:] for row in SHOWN],
+    ids=[row[0] for row in SHOWN],
+)
+def test_transaction(
+    receiving: Receiving,
+    origin: Origin,
+    demand: Demand,
+    issued: Issued | None,
+    outcome: tuple[int, str | None],
+    version: int,
+) -> None:
+    """What a connection shows decides about its request, in resumed sessions as well.
+
+    What is stored tells the certificate that was checked.
+    """
+    receiver = receiving(demand)
+    client = Client(receiver.port, issued, version)
+    first = origin.send(client, "1")
+    client.session = first.session
+    second = origin.send(client, "2")
+    assert first.version == second.version
+    assert first.version == {VERSIONS[0]: "TLSv1.2"}.get(version, "TLSv1.3")
+    assert (first.was_resumed, second.was_resumed) == (False, True)
+    assert first.outcome == second.outcome == outcome
+    stored = None if issued is None or demand == "ignore" else sha256(issued)
+    expected = [(origin.name.name, txn_id, stored) for txn_id in ("1", "2")]
+    assert receiver.received == (expected if outcome == OK else [])
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize(
+    ("demand", "is_asked"),
+    [("ignore", False), ("if-presented", True), ("required", True)],
+)
+def test_is_asked(
+    receiving: Receiving,
+    origin: Origin,
+    demand: Demand,
+    is_asked: bool,  # noqa: FBT001 - a parameter of the test
+    version: int,
+) -> None:
+    """A client is asked for its certificate unless certificates are ignored."""
+    client = Client(receiving(demand).port, OWN, version)
+    assert (ASKED in origin.send(client).steps) == is_asked
+
+
+def test_reason(receiving: Receiving, origin: Origin) -> None:
+    """Who is refused is told which certificate is meant, and which would be right."""
+    answer = origin.send(Client(receiving("if-presented").port, FOREIGN))
+    said = answer.json["error"]
+    assert isinstance(said, str)
+    assert f"(SHA-256 {sha256(FOREIGN)}) is not that of {origin.name}" in said
+    assert f"its server shows another one (SHA-256 {sha256(OWN)})" in said
+    assert "is self-signed and not trusted" in said
+
+
+def test_authorities_are_not_believed(receiving: Receiving, origin: Origin) -> None:
+    """An endpoint that verifies by key document alone takes the origin's own alone."""
+    receiver = receiving("if-presented", ("key-document",))
+    assert origin.send(Client(receiver.port, PROVING), "1").outcome == NO
+    assert origin.send(Client(receiver.port, OWN), "2").outcome == OK
+    assert receiver.received == [(origin.name.name, "2", sha256(OWN))]
+
+
+def test_renewed(receiving: Receiving, origin: Origin) -> None:
+    """A certificate that the origin has taken up since is looked for at its server."""
+    receiver = receiving("required")
+    renewed = issue_for(HOST)
+    assert origin.send(Client(receiver.port, OWN), "1").outcome == OK
+    before = len(origin.peer.received)
+    origin.show(renewed)
+    client = Client(receiver.port, renewed)
+    assert origin.send(client, "2").outcome == OK
+    assert len(origin.peer.received) == before + 1
+    assert origin.send(client, "3").outcome == OK
+    assert len(origin.peer.received) == before + 1
+    assert [row[2] for row in receiver.received] == [
+        sha256(OWN),
+        sha256(renewed),
+        sha256(renewed),
+    ]
+
+
+def test_origin_that_is_gone(receiving: Receiving) -> None:
+    """What is known of an origin that cannot be reached is enough, and all there is."""
+    receiver = receiving("required")
+    origin = Origin()
+    with origin.listening():
+        assert origin.send(Client(receiver.port, PROVING), "1").outcome == OK
+    answers = [
+        origin.send(Client(receiver.port, issued), txn_id)
+        for txn_id, issued in [("2", OWN), ("3", FOREIGN)]
+    ]
+    assert [answer.outcome for answer in answers] == [OK, NO]
+    assert f"{origin.name} cannot be reached" in str(answers[1].json["error"])
+    assert [row[1] for row in receiver.received] == ["1", "2"]
+
+
+@pytest.mark.parametrize("issued", [None, FOREIGN], ids=["none", "foreign"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/_matrix/key/v1",
+        "/_matrix/key/v2/server",
+        "/_matrix/federation/v1/version",
+    ],
+)
+def test_open_routes(receiving: Receiving, issued: Issued | None, target: str) -> None:
+    """What needs no signature needs no certificate either, and minds no wrong one."""
+    client = Client(receiving("required").port, issued)
+    assert client.ask("GET", target, Headers()).status == 200
+
+
+CONFIGURATION = """
+[dns]
+servers = ["{nameserver}"]
+
+[network]
+allow = ["127.0.0.0/8"]
+
+[tls]
+{tls}
+"""
+
+EDU = '{"edu_type": "m.test", "content": {}}'
+
+
+@contextmanager
+def pair(
+    folder: Path, sending: str, receiving: str
+) -> Iterator[tuple[Process, Process]]:
+    """Two endpoints that run, each with its own lines in `[tls]`."""
+    [port] = free_ports(1)
+    where = f"{LOOPBACK}:{port}"
+    alpha, beta = (
+        make_endpoint(
+            folder / name, name, CONFIGURATION.format(nameserver=where, tls=tls)
+        )
+        for name, tls in [("alpha.test", sending), ("beta.test", receiving)]
+    )
+    zone = [f"{each.name} A {LOOPBACK}" for each in (alpha, beta)]
+    zone += [f"_matrix._tcp.{e.name} SRV 0 0 {e.port} {e.name}" for e in (alpha, beta)]
+    with (
+        running_nameserver(where, zone, folder / "dns.log"),
+        alpha.running() as first,
+        beta.running() as second,
+    ):
+        first_line(first)
+        first_line(second)
+        yield alpha, beta
+
+
+def test_our_own_is_presented(tmp_path: Path) -> None:
+    """An endpoint presents its certificate to another one, which tells which it was."""
+    demanded = 'client_certificates = "required"'
+    with pair(tmp_path, "present_client_certificate = true", demanded) as [
+        alpha,
+        beta,
+    ]:
+        alpha.ask("send", beta.name, "--edu", EDU)
+        [transaction] = beta.ask("received")
+    own = x509.load_pem_x509_certificate((alpha.folder / "tls.crt").read_bytes())
+    assert transaction["verified_by"]["client_certificate"] == (
+        own.fingerprint(hashes.SHA256()).hex()
+    )
+
+
+def test_our_own_is_not_presented(tmp_path: Path) -> None:
+    """An endpoint that keeps its certificate to itself is taken where none is due."""
+    with pair(tmp_path, "present_client_certificate = false", "") as [alpha, beta]:
+        alpha.ask("send", beta.name, "--edu", EDU)
+        [transaction] = beta.ask("received")
+    assert transaction["verified_by"]["client_certificate"] is None
+
+
+def test_our_own_is_missing(tmp_path: Path) -> None:
+    """Who presents none is told to by an endpoint that demands one."""
+    demanded = 'client_certificates = "required"'
+    with pair(tmp_path, "present_client_certificate = false", demanded) as [
+        alpha,
+        beta,
+    ]:
+        done = alpha.call("send", "--timeout", "2", beta.name, "--edu", EDU)
+        assert beta.ask("received") == []
+    assert done.returncode == 1
+    assert "M_FORBIDDEN" in done.stderr
+    assert "demands a TLS client certificate" in done.stderr

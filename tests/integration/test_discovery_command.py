@@ -1,0 +1,137 @@
+"""`homeserver resolve` as a person runs it, against a name server."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scripts.processes import PROGRAM, make_endpoint
+from tests.integration.nameservers import NameServer, code, serving, srv
+from tests.integration.waiting import pause, wait
+
+ADDRESS_REFUSED = (
+    "no delegation: 127.0.0.1 is in the refused range 127.0.0.0/8; to allow it, "
+    'set allow = ["127.0.0.1"] in [network]'
+)
+STEPS = [
+    f"well-known: https://a.test/.well-known/matrix/server: {ADDRESS_REFUSED}",
+    "srv: _matrix-fed._tcp.a.test: no such record",
+    "srv: _matrix._tcp.a.test: 5 1 8000 s.test, 6 1 8001 c.test",
+    "srv: c.test: is an alias of s.test, which RFC 2782 forbids",
+]
+
+
+@dataclass(frozen=True)
+class Command:
+    """The program, with a configuration that names the name server."""
+
+    configuration: Path
+    server: NameServer
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `homeserver resolve` to its end, while the name server answers."""
+        process = subprocess.Popen(
+            [PROGRAM, "resolve", "-c", self.configuration, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+        async def finish() -> None:
+            while process.poll() is None:
+                await pause(0.01)
+
+        try:
+            wait(finish())
+        finally:
+            process.kill()
+            out, err = process.communicate()
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """The command, and a name server with one server name that has records."""
+    server = NameServer(
+        "a.test A 127.0.0.1",
+        "_matrix._tcp.a.test SRV 6 1 8001 c.test",
+        "_matrix._tcp.a.test SRV 5 1 8000 s.test",
+        "s.test A 127.0.0.1",
+        "c.test CNAME s.test",
+    )
+    server.special["_matrix-fed._tcp.down.test"] = code(2)
+    server.special["_matrix-fed._tcp.none.test"] = srv((0, b""))
+    with serving(server):
+        folder = tmp_path_factory.mktemp("alpha") / "alpha"
+        configuration = f'[dns]\nservers = ["{server.address}"]\n'
+        endpoint = make_endpoint(folder, "alpha.test", configuration)
+        yield Command(endpoint.configuration, server)
+
+
+def test_text(command: Command) -> None:
+    """Each step and each route is a line, and the status is 0.
+
+    A target that is an alias, as none may be, is told.
+    """
+    done = command.run("a.test")
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == STEPS + [
+        f"route {number}: connect to {way}, Host: a.test, certificate for a.test"
+        for number, way in (
+            (1, "s.test port 8000 (priority 5, weight 1)"),
+            (2, "c.test port 8001 (priority 6, weight 1)"),
+        )
+    ]
+
+
+def test_json(command: Command) -> None:
+    """With `--json`, the same is one object on one line."""
+    done = command.run("--json", "a.test")
+    assert (done.returncode, done.stderr) == (0, "")
+    [line] = done.stdout.splitlines()
+    result = json.loads(line)
+    assert result["server_name"] == "a.test"
+    assert [
+        f"{step['step']}: {step['asked']}: {step['found']}" for step in result["steps"]
+    ] == STEPS
+    assert result["routes"] == [
+        {
+            "host": host,
+            "port": port,
+            "host_header": "a.test",
+            "certificate_name": "a.test",
+            "srv_priority": priority,
+            "srv_weight": 1,
+        }
+        for host, port, priority in (("s.test", 8000, 5), ("c.test", 8001, 6))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("down.test", "the name server answers SERVFAIL"),
+        ("none.test", "the server says that it has no such service"),
+    ],
+)
+def test_no_way(command: Command, name: str, said: str) -> None:
+    """Where there is no way, the steps are shown, and the status is 1 with a line."""
+    done = command.run(name)
+    assert done.returncode == 1
+    assert f"\nsrv: _matrix-fed._tcp.{name}: " in done.stdout
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"{name} cannot be resolved: SRV _matrix-fed._tcp.{name}")
+    assert line.endswith(said)
+
+
+def test_mistake(command: Command) -> None:
+    """A caller's mistake has the status 2, and no name server is asked."""
+    before = len(command.server.asked)
+    done = command.run("a_b.test")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "not a server name" in done.stderr
+    assert len(command.server.asked) == before

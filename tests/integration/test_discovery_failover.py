@@ -1,0 +1,227 @@
+"""What follows when a route fails: the next one, never a second sending.
+
+Addresses that are not connected to are routes that fail, whatever names lead there.
+"""
+
+from contextlib import ExitStack
+
+import pytest
+
+from homeserver.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
+from homeserver.outbound.connector import Unreachable
+from homeserver.protocol.names import ServerName
+from scripts.processes import free_ports
+from tests.certificates import issue_for
+from tests.integration.discovering import SERVICES_2014, certify, discovering
+from tests.integration.discovery_cases import HOSTS
+from tests.integration.nameservers import NameServer, Question, records, serving
+from tests.integration.peers import http, key_document
+from tests.integration.tls_servers import TlsServer, hang_up, listening
+from tests.integration.waiting import wait
+
+KEYS = "/_matrix/key/v2/server"
+A_TEST = ServerName.parse("a.test")
+CLOSE = http(b"{}", headers="Connection: close\r\n")
+
+
+def test_all_targets_are_told_when_none_answers() -> None:
+    """When all SRV targets refuse, each is told, and nothing else is tried."""
+    ports = free_ports(3)
+    lines = [f"_matrix-fed._tcp.a.test SRV {n} 0 {ports[n]} s.test" for n in range(3)]
+    fallback = TlsServer(certify("a.test"))
+    server = NameServer(*HOSTS, *lines, "_matrix._tcp.a.test SRV 0 0 8448 s.test")
+    with (
+        serving(server),
+        listening(fallback),
+        discovering(server, {8448: fallback.port}, well_known=False) as reach,
+        pytest.raises(Unreachable) as caught,
+    ):
+        reach.ask("a.test")
+    assert len(caught.value.attempts) == 3
+    for port, attempt in zip(ports, caught.value.attempts, strict=True):
+        assert attempt.startswith(f"s.test:{port}: cannot connect: ")
+        assert "refused" in attempt
+    assert fallback.conversations == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "1 0 {closed} s.test",
+        "1 0 {bad} s.test",
+        "1 0 1 none.test",
+        "1 0 1 inner.test",
+        "2 9 {closed} s.test",
+        "2 9 {bad} s.test",
+    ],
+    ids=[
+        "refuses",
+        "is for another name",
+        "has no address",
+        "has a refused address",
+        "refuses, of the same priority",
+        "is for another name, of the same priority",
+    ],
+)
+def test_next_target_is_tried(target: str) -> None:
+    """A target that cannot be reached, or is not who it should be, is passed over.
+
+    Also a certificate for the target's own name is one for another name.
+    """
+    good, bad = TlsServer(certify("a.test")), TlsServer(certify("s.test"))
+    policy = AddressPolicy([AddressRange.parse("fc00::/7")], [])
+    server = NameServer(*HOSTS, "inner.test AAAA fd00::1")
+    with (
+        serving(server),
+        listening(good, bad),
+        discovering(server, well_known=False, policy=policy) as reach,
+    ):
+        [closed] = free_ports(1)
+        first = target.format(closed=closed, bad=bad.port)
+        server.serve(
+            f"_matrix._tcp.a.test SRV {first}",
+            f"_matrix._tcp.a.test SRV 2 0 {good.port} s.test",
+        )
+        assert reach.ask("a.test").route.port == good.port
+    assert bool(bad.conversations) == ("{bad}" in target)
+    assert bad.received == b""
+    assert ["fd00::1"] not in [addresses for addresses, _ in reach.dialer.dialled]
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["refuses", "is another"])
+def test_next_address_is_tried(listens: bool) -> None:  # noqa: FBT001
+    """Of a host with two addresses, the one that cannot be used is passed over."""
+    good = TlsServer(certify("a.test"))
+    bad = TlsServer(certify("b.test"), host="::1")
+    with (
+        serving(NameServer(*HOSTS, "a.test AAAA ::1", "a.test A 127.0.0.1")) as server,
+        listening(good),
+        ExitStack() as stack,
+        discovering(server) as reach,
+    ):
+        if listens:
+            bad.port = good.port
+            stack.enter_context(listening(bad))
+        assert reach.ask(f"a.test:{good.port}").address == "127.0.0.1"
+        addresses, _ = reach.dialer.dialled[0]
+    assert list(addresses) == ["::1", "127.0.0.1"]
+    assert len(bad.conversations) == listens
+    assert bad.received == b""
+
+
+def test_nothing_is_sent_to_a_second_target() -> None:
+    """After bytes of a request were sent, no other target is tried."""
+    first = TlsServer(certify("a.test"), otherwise=hang_up)
+    second = TlsServer(first.issued)
+    with serving(NameServer(*HOSTS)) as server, listening(first, second):
+        server.serve(
+            f"_matrix._tcp.a.test SRV 1 0 {first.port} s.test",
+            f"_matrix._tcp.a.test SRV 2 0 {second.port} s.test",
+        )
+        with (
+            discovering(server, well_known=False) as reach,
+            pytest.raises(Unreachable, match="the peer ended the connection"),
+        ):
+            wait(reach.client.send_transaction(A_TEST, "1", b'{"pdus":[]}'))
+    assert first.requests == ["PUT a.test/_matrix/federation/v1/send/1"]
+    assert second.conversations == []
+
+
+def test_failed_target_is_tried_last() -> None:
+    """A target that failed a moment ago is not tried before the others."""
+    better = TlsServer(certify("a.test"), otherwise=CLOSE)
+    worse = TlsServer(better.issued, otherwise=CLOSE)
+    [better.port] = free_ports(1)
+    with serving(NameServer(*HOSTS)) as server:
+        with listening(worse), discovering(server, well_known=False) as reach:
+            server.serve(
+                f"_matrix._tcp.a.test SRV 1 0 {better.port} s.test",
+                f"_matrix._tcp.a.test SRV 2 0 {worse.port} s.test",
+            )
+            assert reach.ask("a.test").route.port == worse.port
+            with listening(better):
+                assert reach.ask("a.test").route.port == worse.port
+                assert better.conversations == []
+        with listening(better):
+            assert reach.ask("a.test").route.port == better.port
+
+
+def test_of_2014_the_second_target_answers() -> None:
+    """In the manner of 2014 the second target is found, and proven by key document."""
+    peer = TlsServer(issue_for("whoever.test"))
+    peer.pages["a.test/_matrix/key/v1"] = http(key_document("a.test", peer.issued))
+    server = NameServer(*HOSTS)
+    with (
+        serving(server),
+        listening(peer),
+        discovering(
+            server,
+            well_known=False,
+            services=SERVICES_2014,
+            methods=("key-document",),
+        ) as reach,
+    ):
+        [closed] = free_ports(1)
+        server.serve(
+            f"_matrix._tcp.a.test SRV 10 0 {closed} x.test",
+            f"_matrix._tcp.a.test SRV 20 0 {peer.port} s.test",
+            "x.test A 127.0.0.1",
+        )
+        link = reach.ask("a.test", KEYS)
+    assert (link.route.host, link.peer.verified_by) == ("s.test", "key-document")
+    assert peer.requests == ["GET a.test/_matrix/key/v1", f"GET a.test{KEYS}"]
+    assert peer.server_names == ["a.test"] * 2
+    assert len(peer.conversations) == 1
+
+
+def test_refused_address_is_told() -> None:
+    """The operator learns the address, its range and the key; a stranger does not."""
+    policy = AddressPolicy(REFUSED_RANGES, [])
+    server = NameServer(*HOSTS, "_matrix._tcp.a.test SRV 0 0 1 s.test")
+    with (
+        serving(server),
+        discovering(server, well_known=False, policy=policy) as reach,
+        pytest.raises(Unreachable) as caught,
+    ):
+        reach.ask("a.test")
+    [attempt] = caught.value.attempts
+    assert attempt == (
+        "s.test:1: 127.0.0.1 is in the refused range 127.0.0.0/8; to allow it, set "
+        'allow = ["127.0.0.1"] in [network]'
+    )
+    assert "127.0.0" not in caught.value.told
+    assert reach.dialer.dialled == []
+
+
+def test_rebinding_leads_nowhere() -> None:
+    """What was checked is what is connected to, and the next look-up is checked anew.
+
+    The name server tells another address with each answer.
+    """
+    inner, outer = (
+        TlsServer(certify("a.test")),
+        TlsServer(certify("a.test"), host="::1"),
+    )
+    outer.otherwise = CLOSE
+    policy = AddressPolicy(REFUSED_RANGES, [AddressRange.parse("::1/128")])
+    server = NameServer()
+    with (
+        serving(server),
+        listening(inner),
+        discovering(server, policy=policy) as reach,
+    ):
+        outer.port = inner.port
+
+        def answer(question: Question) -> bytes | None:
+            is_first = server.asked.count(str(question)) == 1
+            line = "AAAA ::1" if is_first else "A 127.0.0.1"
+            return records(f"a.test {line}", ttl=0)(question)
+
+        server.special["a.test"] = answer
+        with listening(outer):
+            assert reach.ask(f"a.test:{inner.port}").address == "::1"
+            assert sorted(server.asked) == ["A a.test", "AAAA a.test"]
+            with pytest.raises(Unreachable, match="in the refused range 127"):
+                reach.ask(f"a.test:{inner.port}")
+    assert len(outer.requests) == 1
+    assert inner.conversations == []

@@ -1,0 +1,222 @@
+"""New keys and a new certificate while requests come as fast as they can."""
+
+import http.client
+import signal
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from threading import Condition, Event, Thread
+
+import signedjson.key
+from nacl.signing import SigningKey as NaclSigningKey
+
+from homeserver.protocol.canonical import encode, encode_base64
+from homeserver.protocol.keys import KeyDocument, parse_v1, parse_v2
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.xmatrix import FederationRequest
+from scripts.processes import LOOPBACK, Endpoint, first_line
+from tests.certificates import issue_for
+from tests.documents import signing_key
+from tests.integration.test_daemon import endpoints
+
+ALPHA, BETA = map(ServerName.parse, ["alpha.test", "beta.test"])
+
+ROTATIONS = 3
+_REQUESTS_BETWEEN = 20  # of each kind, at least, so that each rotation is among them
+_SECONDS = 30.0  # for what takes one; machines are shared
+
+
+def connect(endpoint: Endpoint) -> tuple[http.client.HTTPSConnection, bytes]:
+    """A connection, and the certificate that was shown on it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which loads no roots
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(
+        LOOPBACK, endpoint.port, context=context, timeout=_SECONDS
+    )
+    connection.connect()
+    certificate = connection.sock.getpeercert(binary_form=True)
+    assert certificate is not None
+    return connection, certificate
+
+
+def fetch(endpoint: Endpoint, target: str) -> tuple[bytes, bytes]:
+    """The body of an answer, and the certificate of its connection."""
+    connection, certificate = connect(endpoint)
+    connection.request("GET", target)
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    assert response.status == 200, body
+    return body, certificate
+
+
+def published(endpoint: Endpoint) -> KeyDocument:
+    """The version 2 document."""
+    return parse_v2(fetch(endpoint, "/_matrix/key/v2/server")[0], ALPHA)
+
+
+def signing_keys(endpoint: Endpoint) -> list[SigningKey]:
+    """The keys in an endpoint's file."""
+    with (endpoint.folder / "signing.key").open() as file:
+        read = signedjson.key.read_signing_keys(file)
+    return [
+        SigningKey(KeyId(f"{key.alg}:{key.version}"), NaclSigningKey(key.encode()))
+        for key in read
+    ]
+
+
+@dataclass
+class Load:
+    """Requests, one after the other, until it is told to stop."""
+
+    make: Callable[[int], None]
+    """Makes a request, and raises if it fails."""
+
+    made: int = 0
+    failures: list[Exception] = field(default_factory=list)
+    one_more: Condition = field(default_factory=Condition)
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        """Make requests in a thread of its own."""
+        stop = Event()
+
+        def run() -> None:
+            for number in count():
+                if stop.is_set():
+                    return
+                try:
+                    self.make(number)
+                except Exception as problem:  # noqa: BLE001 - the test looks at them
+                    self.failures.append(problem)
+                with self.one_more:
+                    self.made += 1
+                    self.one_more.notify_all()
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            thread.join()
+
+    def make_some(self) -> None:
+        """Wait until some more requests were made."""
+        enough = self.made + _REQUESTS_BETWEEN
+        with self.one_more:
+            assert self.one_more.wait_for(lambda: self.made >= enough, _SECONDS)
+
+
+def sending(
+    connection: http.client.HTTPSConnection, key: SigningKey
+) -> Callable[[int], None]:
+    """Makes signed transactions of B on one connection."""
+
+    def send(number: int) -> None:
+        target = f"/_matrix/federation/v1/send/{number}"
+        content: dict[str, object] = {
+            "origin": BETA.name,
+            "origin_server_ts": 1,
+            "pdus": [],
+            "edus": [],
+        }
+        request = FederationRequest("PUT", target, BETA, ALPHA, content)
+        [authorization] = request.sign([key])
+        headers = {"Authorization": str(authorization)}
+        connection.request("PUT", target, encode(content), headers)
+        response = connection.getresponse()
+        body = response.read()
+        assert (response.status, body) == (200, b'{"pdus":{}}')
+
+    return send
+
+
+def fetching(endpoint: Endpoint) -> Callable[[int], None]:
+    """Makes requests for the key document that a peer would verify us by."""
+
+    def fetch_v1(_: int) -> None:
+        body, certificate = fetch(endpoint, "/_matrix/key/v1")
+        assert parse_v1(body, ALPHA).tls_certificate == certificate
+
+    return fetch_v1
+
+
+class Rotation:
+    """The files of an endpoint, of which new ones are made in place."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._configuration = endpoint.configuration.read_text()
+        self.old: dict[KeyId, tuple[SigningKey, int]] = {}
+        [self.key] = signing_keys(endpoint)
+
+    def rotate(self, number: int) -> bytes:
+        """Give up the key for another one; the new certificate."""
+        folder = self._endpoint.folder
+        self.old[self.key.key_id] = (self.key, 1_600_000_000_000 + number)
+        self.key = signing_key(KeyId(f"ed25519:r_{number}"))
+        version = self.key.key_id.removeprefix("ed25519:")
+        seed = encode_base64(bytes(self.key.key))
+        (folder / "signing.key").write_text(f"ed25519 {version} {seed}\n")
+        tables = [
+            f'{{id = "{key_id}", key = "{encode_base64(key.verify_key.key)}",'
+            f" expired_ts = {expired_ts}}}"
+            for key_id, (key, expired_ts) in self.old.items()
+        ]
+        self._endpoint.configuration.write_text(
+            f"{self._configuration}\n[signing]\nold_keys = [{', '.join(tables)}]\n"
+        )
+        issued = issue_for(ALPHA.name)
+        issued.write(folder)
+        return issued.value.leaf
+
+
+def test_no_request_fails_while_keys_are_replaced(tmp_path: Path) -> None:
+    """Three times all keys are replaced, and nobody who asks or sends notices.
+
+    Each document names the certificate of the connection that it came on.
+    """
+    with (
+        endpoints(tmp_path, ALPHA.name, BETA.name) as [alpha, beta],
+        alpha.running() as process,
+        beta.running() as other,
+    ):
+        first_line(process)
+        first_line(other)
+        rotation = Rotation(alpha)
+        [key] = signing_keys(beta)
+        connection, _ = connect(alpha)
+        sent, fetched = Load(sending(connection, key)), Load(fetching(alpha))
+        with closing(connection), sent.running(), fetched.running():
+            for number in range(ROTATIONS):
+                sent.make_some()
+                fetched.make_some()
+                certificate = rotation.rotate(number)
+                process.send_signal(signal.SIGHUP)
+                deadline = time.monotonic() + _SECONDS
+                while rotation.key.key_id not in published(alpha).verify_keys:
+                    assert time.monotonic() < deadline
+                document = published(alpha)
+                assert set(document.verify_keys) == {rotation.key.key_id}
+                assert {
+                    key_id: (old.verify_key, old.expired_ts)
+                    for key_id, old in document.old_verify_keys.items()
+                } == {
+                    key_id: (old.verify_key, expired_ts)
+                    for key_id, (old, expired_ts) in rotation.old.items()
+                }
+                body, shown = fetch(alpha, "/_matrix/key/v1")
+                assert shown == certificate
+                assert set(parse_v1(body, ALPHA).verify_keys) == {rotation.key.key_id}
+            sent.make_some()
+            fetched.make_some()
+        assert sent.failures == []
+        assert fetched.failures == []
+        assert "reloaded" in alpha.log.read_text()
