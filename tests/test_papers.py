@@ -1,0 +1,82 @@
+"""The papers name code that is there."""
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+_DOCS = Path(__file__).parent.parent / "docs"
+
+# `module.name` or `folder.module.name`, or a name alone, of the module named last.
+_NAME = re.compile(r"`([a-z_]+(?:\.[A-Za-z_0-9]+)+|[A-Z_a-z0-9]+(?:\.[a-z_]+)?)[`(]")
+
+
+def named() -> list[tuple[str, str]]:
+    """Each (rule, what carries it out) of the table of the specification."""
+    found: list[tuple[str, str]] = []
+    for line in (_DOCS / "specification.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if len(cells) != 2 or cells[0] in {"Rule", "---"}:
+            continue
+        module = ""
+        for name in _NAME.findall(cells[1]):
+            is_whole = name.split(".")[0] in {
+                "protocol",
+                "outbound",
+                "inbound",
+                "storage",
+                "keyring",
+            }
+            path = name if is_whole else f"{module}.{name}"
+            found.append((cells[0], path))
+            if is_whole:
+                module = _module(path)
+    return found
+
+
+def _module(path: str) -> str:
+    parts = path.split(".")
+    return ".".join(parts[:1] if parts[0] == "keyring" else parts[:2])
+
+
+@pytest.mark.parametrize(("rule", "path"), named())
+def test_what_carries_out_a_rule_is_there(rule: str, path: str) -> None:
+    """Each rule of the specification leads to code with that name."""
+    module = _module(path)
+    here: object = import_module(f"homeserver.{module}")
+    for name in path.removeprefix(module).strip(".").split("."):
+        here = getattr(here, name) if name else here
+
+
+def test_the_table_is_read() -> None:
+    """The table has as many rows as a person sees."""
+    assert len(named()) > 50
+
+
+def _modules(name: str) -> list[Path]:
+    """The modules of that name, of whatever folder."""
+    return sorted((_DOCS.parent / "homeserver").rglob(f"{name}.py"))
+
+
+_THREATS = sorted(
+    set(
+        re.findall(
+            r"`([a-z_]+)\.([A-Za-z_.]+)`", (_DOCS / "threats.md").read_text("utf-8")
+        )
+    )
+)
+
+
+@pytest.mark.parametrize(("module", "names"), _THREATS)
+def test_what_stops_an_attack_is_there(module: str, names: str) -> None:
+    """Each part that is said to stop an attack is defined in a module of that name."""
+    *_, last = names.split(".")
+    defined = re.compile(rf"(?:def |class |^|self\.){last}\b", re.MULTILINE)
+    sources = [path.read_text("utf-8") for path in _modules(module)]
+    assert any(defined.search(source) for source in sources)
+
+
+def test_the_threats_are_read() -> None:
+    """As many parts are named as a person sees."""
+    assert len(_THREATS) > 30
