@@ -177,7 +177,8 @@ def load(path: Path) -> Config:
             table = tomllib.load(file)
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only tomllib's own: an integer of 5000 digits, tables without end.
         raise ConfigError(path, [f"is not TOML: {error}"]) from None
     problems: list[str] = []
     config = _Reader(path.absolute().parent, problems).read(Config, table, "")

@@ -485,6 +485,8 @@ FILES: list[tuple[str, bytes, str]] = [
     ("no TOML", b"server_name = own.example", "is not TOML: "),
     ("twice", b"listen = ''\nlisten = ''", "is not TOML: "),
     ("no UTF-8", b"server_name = '\xff'", "is not TOML: "),
+    ("digits without end", b"a = " + b"9" * 5000, "is not TOML: "),
+    ("nesting without end", b"a = " + b"[" * 5000, "is not TOML: "),
 ]
 
 
