@@ -3,6 +3,7 @@
 Rules of the room: the global reactor is named here and nowhere else.
 """
 
+import resource
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from twisted.internet import reactor as global_reactor  # noqa: TID251 - see above
 from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver import identity
@@ -25,12 +27,19 @@ from homeserver.reach import build_discovery
 from homeserver.service import Endpoint
 from homeserver.storage.database import StoreUnavailable
 
+_log = Logger()
+
+# Beside inbound connections: those to others, questions to the DNS, bodies on their
+# way in, the store.
+_OTHER_FILES = 1000
+
 
 def run(path: Path, config: Config) -> None:
     """Run the endpoint configured at `path` until SIGTERM or SIGINT.
 
     Prints where it listens once it does. Raises `ConfigError` if it cannot start.
     """
+    _raise_file_limit(config.limits.max_connections)
     reactor = _reactor()
     # The system's resolver takes a thread for each name that it looks up.
     reactor.suggestThreadPoolSize(MAX_QUESTIONS)
@@ -60,6 +69,23 @@ def run(path: Path, config: Config) -> None:
         if failure.check(StoreUnavailable):
             raise ConfigError(path, [f"storage.url: {failure.value}"])
         failure.raiseException()
+
+
+def _raise_file_limit(connections: int) -> None:
+    """Let this process have as many connections as it should, if it may."""
+    wanted = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        _log.warn(
+            "limits.max_connections is {connections}, but this process may open only "
+            "{hard} files; let it have {wanted} (`ulimit -Hn`, or LimitNOFILE)",
+            connections=connections,
+            hard=hard,
+            wanted=wanted,
+        )
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
