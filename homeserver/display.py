@@ -40,6 +40,7 @@ def received(transaction: dict[str, Any]) -> str:
         lines.append(f"  PDU {event_id}: {pdu['verdict']}")
         lines.append(f"    {json.dumps(pdu['event'])}")
     lines += [f"  EDU {json.dumps(edu)}" for edu in transaction["edus"]]
+    lines += [f"  problem: {problem}" for problem in transaction["problems"]]
     return "\n".join(map(printable, lines))
 
 

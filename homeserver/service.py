@@ -13,7 +13,9 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
 
 from homeserver import config as configuration
 from homeserver import identity as identities
@@ -28,10 +30,12 @@ from homeserver.identity import Identity
 from homeserver.inbound import federation
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
+from homeserver.inbound.federation import Gate
 from homeserver.inbound.judge import Judge
 from homeserver.inbound.keys import KeyPublisher, NotaryQueries, key_tree
 from homeserver.inbound.notary import Notary
 from homeserver.inbound.receiver import Receiver
+from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.resource import JsonResource
 from homeserver.inbound.site import BoundedSite, BoundedTls, ServerTls
 from homeserver.keyring import Keyring
@@ -39,6 +43,7 @@ from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
+from homeserver.outbound.presence import PresenceAnswers
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import Verifier
 from homeserver.protocol.canonical import Json
@@ -54,6 +59,9 @@ from homeserver.storage.documents import DocumentStore
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
+
+# That verify signatures, which takes a core: there are requests to be read as well.
+_THREADS = 4
 
 
 class Endpoint:
@@ -75,6 +83,8 @@ class Endpoint:
         self._identity = identity
         self._reactor = reactor
         self._ports: list[IListeningPort] = []
+        # Not the reactor's threads, which hanging look-ups of names may occupy.
+        self._threads = ThreadPool(0, _THREADS, "verify")
         self._client_context = build_context(path, config, identity.certificate)
         self._database = self._open_database()
 
@@ -115,6 +125,8 @@ class Endpoint:
             reactor,
         )
         keyring = Keyring(current, peers, self._client, reactor)
+        refusals = Refusals(reactor)
+        presence = PresenceAnswers(config.server_name, config.profiles, self._sender)
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
         notary = Notary(
             current, publisher.v2, DocumentStore(self._database), keyring, reactor
@@ -128,8 +140,18 @@ class Endpoint:
                     publisher,
                     NotaryQueries(notary, reactor) if config.notary.enabled else None,
                 ),
-                Authenticator(current, keyring, certificates),
-                Receiver(received, Judge(received, keyring, reactor), reactor),
+                Gate(Authenticator(current, keyring, certificates), refusals),
+                Receiver(
+                    received,
+                    Judge(
+                        received,
+                        keyring,
+                        reactor,
+                        partial(deferToThreadPool, reactor, self._threads),
+                    ),
+                    presence.answer,
+                    reactor,
+                ),
                 config.profiles,
                 config.discovery.delegate_to,
             )
@@ -139,6 +161,7 @@ class Endpoint:
             routes = {
                 "send": api.send_tree(Submitter(current, self._sender), self._sender),
                 "received": api.received_resource(received),
+                "refused": api.refused_resource(refusals),
                 "peers": api.peer_tree(PeerBook(peers, queue, self._sender)),
                 "resolve": api.named_tree(partial(describe_resolution, resolver)),
                 "keys": api.named_tree(partial(describe_keys, self._client)),
@@ -154,6 +177,7 @@ class Endpoint:
         Raises `ConfigError` where a port cannot be had, and `StoreUnavailable`.
         """
         self._database.start()
+        self._threads.start()
         tls = BoundedTls(
             self._server_tls, self._site, self._config.limits, self._reactor
         )
@@ -178,6 +202,7 @@ class Endpoint:
         await DeferredList([finishing, time_up], fireOnOneCallback=True)
         if not finishing.called:
             self._log.warn("stopped with work in flight")
+        self._threads.stop()
         await self._database.close()
 
     async def describe_keys(self, server_name: ServerName) -> Json:

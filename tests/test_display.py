@@ -74,6 +74,7 @@ TRANSACTION: dict[str, Any] = {
     "verified_by": {"key_id": "ed25519:a", "client_certificate": None},
     "pdus": [],
     "edus": [],
+    "problems": [],
 }
 HEAD = "7: 2020-09-13 12:26:40 transaction '1' of a.example, signed by ed25519:a"
 
@@ -102,6 +103,11 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
             '  EDU {"edu_type": "m.typing"}',
             '  EDU {"edu_type": "m.receipt"}',
         ],
+    ),
+    (
+        "problems",
+        {"edus": [{}], "problems": ["EDU 0 is not so", "\x1b[31m"]},
+        [HEAD, "  EDU {}", "  problem: EDU 0 is not so", r"  problem: \x1b[31m"],
     ),
     (
         "terminal escapes of a peer",

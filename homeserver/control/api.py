@@ -14,6 +14,7 @@ from homeserver.control.access import Guard, GuardedTree, check_host
 from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
+from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
 from homeserver.outbound.sender import Sender
 from homeserver.protocol.canonical import Json, parse_object
@@ -112,6 +113,19 @@ def received_resource(received: ReceivedStore) -> JsonResource:
         )
         last = transactions[-1]["id"] if transactions else after
         return json_reply({"transactions": transactions, "next": last})
+
+    return JsonResource({b"GET": answer})
+
+
+def refused_resource(refusals: Refusals) -> JsonResource:
+    """`/v1/refused`."""
+
+    async def answer(request: Request) -> Reply:
+        after = _integer("`after`", _argument(request, "after") or b"0")
+        limit = _integer("`limit`", _argument(request, "limit") or b"100")
+        last = await refusals.after(after, min(limit, MAX_LIMIT), _wait(request))
+        newest = last[-1]["id"] if last else after
+        return json_reply({"refused": last, "next": newest})
 
     return JsonResource({b"GET": answer})
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.keyring import Keyring
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.errors import BadAuthorization, Unauthorized, quote
 from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 
 MAX_HEADERS = 8  # one for each signing key of the origin; it has one or two
@@ -49,17 +50,18 @@ class Authenticator:
         method: str,
         uri: str,
         headers: Sequence[str],
-        content: Json | None,
+        read_body: Callable[[], bytes],
         shown: ShownCertificate | None,
-    ) -> ProvenOrigin:
-        """Prove who made a request.
+    ) -> tuple[ProvenOrigin, Json | None]:
+        """Prove who made a request; its origin, and its body.
 
         `uri` is the request target as received, `headers` are the values of its
-        `Authorization` headers, `content` is its body, `shown` is the client's
-        certificate. Raises `Unauthorized` (401), `BadAuthorization` (400) for headers
-        that cannot be read, and `Forbidden` (403) for a certificate that is not the
-        origin's.
+        `Authorization` headers, `read_body` reads its body from the beginning, `shown`
+        is the client's certificate. Raises `NotJson` and `BadJson` (400) for the body,
+        `BadAuthorization` (400) for headers that cannot be read, `Unauthorized` (401),
+        and `Forbidden` (403) for a certificate that is not the origin's.
         """
+        content = _parse_body(read_body())
         authorizations = _parse(headers)
         origin = authorizations[0].origin
         own_name = self._identity().server_name
@@ -69,19 +71,38 @@ class Authenticator:
                     f"the request is for {quote(str(each.destination))}; this is "
                     f"{own_name}"
                 )
+        # Whoever makes us wait for keys that nobody serves must not fill our memory
+        # with what is sent meanwhile: it is read again.
+        del content
+        keys, problems = await self._find_keys(origin, authorizations)
+        content = _parse_body(read_body())
         request = FederationRequest(method, uri, origin, own_name, content)
+        try:
+            if not keys:
+                raise Unauthorized(problems.pop())  # noqa: TRY301
+            key_id = request.verify(authorizations, keys)
+        except Unauthorized as problem:
+            raise Unauthorized("; ".join([*problems, str(problem)])) from None
+        # Only now: a stranger would have us ask whomever he names.
+        certificate = await self._certificates.check(origin, shown)
+        return ProvenOrigin(origin, key_id, certificate), content
+
+    async def _find_keys(
+        self, origin: ServerName, authorizations: Sequence[Authorization]
+    ) -> tuple[dict[KeyId, VerifyKey], list[str]]:
+        """Those of the origin's keys that are to be had, and why others are not."""
+        keys: dict[KeyId, VerifyKey] = {}
         problems: list[str] = []
         for each in authorizations:
             try:
-                key = await self._keyring.request_key(origin, each.key_id)
-                request.verify(each, key)
+                keys[each.key_id] = await self._keyring.request_key(origin, each.key_id)
             except Unauthorized as problem:
                 problems.append(str(problem))
-            else:
-                # Only now: a stranger would have us ask whomever he names.
-                certificate = await self._certificates.check(origin, shown)
-                return ProvenOrigin(origin, each.key_id, certificate)
-        raise Unauthorized("; ".join(problems))
+        return keys, problems
+
+
+def _parse_body(body: bytes) -> Json | None:
+    return parse_object(body) if body else None
 
 
 def _parse(headers: Sequence[str]) -> list[Authorization]:

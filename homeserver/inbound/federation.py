@@ -6,7 +6,7 @@ values. The target that is verified is the one on the wire, as it is.
 Specification: Server-server API.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from twisted.web.resource import IResource
@@ -17,49 +17,82 @@ from homeserver.config import Profile
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
 from homeserver.inbound.client_certificates import ShownCertificate
 from homeserver.inbound.receiver import Receiver
-from homeserver.inbound.resource import JsonResource, Reply, json_reply
-from homeserver.protocol.canonical import Json, parse_object
-from homeserver.protocol.errors import InvalidParam, NotFound, quote
+from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.errors import (
+    InvalidParam,
+    NotFound,
+    NotJson,
+    ProtocolError,
+    quote,
+)
 from homeserver.protocol.names import ServerName
 
+SignedAnswer = Callable[[Request, ProvenOrigin, Json | None], Awaitable[Reply]]
+"""What answers a request of a proven origin, with its body."""
 
-async def authenticate(
-    authenticator: Authenticator, request: Request
-) -> tuple[ProvenOrigin, Json | None]:
-    """Prove who made a request; its origin and its body.
 
-    Raises `NotJson` and `BadJson` for the body, and as `Authenticator`.
-    """
-    body = b"" if request.content is None else request.content.read()
-    content = parse_object(body) if body else None
-    headers = request.requestHeaders.getRawHeaders(b"Authorization", [])
-    origin = await authenticator.authenticate(
-        request.method.decode("ascii", "replace"),
-        request.uri.decode("ascii", "replace"),
-        [header.decode("ascii", "replace") for header in headers],
-        content,
-        ShownCertificate.on(request.channel.transport),
-    )
-    return origin, content
+class Gate:
+    """Lets in what proves its origin, and tells of what does not."""
+
+    def __init__(self, authenticator: Authenticator, refusals: Refusals) -> None:
+        self._authenticator = authenticator
+        self._refusals = refusals
+
+    def guard(self, answer: SignedAnswer) -> Answer:
+        """What answers a request by `answer`, once its origin is proven."""
+
+        async def guarded(request: Request) -> Reply:
+            lines = request.requestHeaders.getRawHeaders(b"Authorization", [])
+            headers = [line.decode("ascii", "replace") for line in lines]
+            try:
+                origin, content = await self._authenticator.authenticate(
+                    request.method.decode("ascii", "replace"),
+                    request.uri.decode("ascii", "replace"),
+                    headers,
+                    lambda: _read_body(request),
+                    ShownCertificate.on(request.channel.transport),
+                )
+                return await answer(request, origin, content)
+            except ProtocolError as problem:
+                self._refusals.record(request, headers, problem)
+                raise
+
+        return guarded
+
+
+def _read_body(request: Request) -> bytes:
+    """The body from its beginning; `NotJson` if it is encoded in a way of its own."""
+    encoding = request.getHeader(b"Content-Encoding")
+    if encoding not in {None, b"identity"}:
+        raise NotJson(
+            f"the body has the Content-Encoding {quote(encoding)}; send the JSON as "
+            "it is"
+        )
+    if request.content is None:
+        return b""
+    request.content.seek(0)
+    body: bytes = request.content.read()
+    return body
 
 
 class SendTree(JsonResource):
     """`/_matrix/federation/v1/send`; a transaction's ID is the step below."""
 
-    def __init__(self, authenticator: Authenticator, receiver: Receiver) -> None:
+    def __init__(self, gate: Gate, receiver: Receiver) -> None:
         super().__init__()
-        self._authenticator = authenticator
+        self._gate = gate
         self._receiver = receiver
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """The resource of the transaction ID `path`."""
 
-        async def put(request: Request) -> Reply:
-            origin, content = await authenticate(self._authenticator, request)
+        async def put(_: Request, origin: ProvenOrigin, content: Json | None) -> Reply:
             txn_id = _decode(path)
             return Reply(await self._receiver.receive(origin, txn_id, content or {}))
 
-        return JsonResource({b"PUT": put})
+        return JsonResource({b"PUT": self._gate.guard(put)})
 
 
 def _decode(step: bytes) -> str:
@@ -73,23 +106,20 @@ def _decode(step: bytes) -> str:
 class QueryTree(JsonResource):
     """`/_matrix/federation/v1/query`; what is asked about is the step below."""
 
-    def __init__(
-        self, authenticator: Authenticator, profiles: Mapping[str, Profile]
-    ) -> None:
+    def __init__(self, gate: Gate, profiles: Mapping[str, Profile]) -> None:
         super().__init__()
-        self._authenticator = authenticator
+        self._gate = gate
         self._profiles = profiles
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """The resource of the query type `path`."""
 
-        async def get(request: Request) -> Reply:
-            await authenticate(self._authenticator, request)
+        async def get(request: Request, _: ProvenOrigin, __: Json | None) -> Reply:
             if path != b"profile":
                 raise NotFound(f"there is no query type {quote(path)} here")
             return json_reply(self._profile(request))
 
-        return JsonResource({b"GET": get})
+        return JsonResource({b"GET": self._gate.guard(get)})
 
     def _profile(self, request: Request) -> Json:
         user_ids = request.args.get(b"user_id", [])
@@ -107,7 +137,7 @@ class QueryTree(JsonResource):
 
 def build_tree(
     keys: JsonResource,
-    authenticator: Authenticator,
+    gate: Gate,
     receiver: Receiver,
     profiles: Mapping[str, Profile],
     delegate_to: ServerName | None,
@@ -128,8 +158,8 @@ def build_tree(
     matrix.putChild(b"federation", federation)
     federation.putChild(b"v1", first)
     first.putChild(b"version", JsonResource({b"GET": version}))
-    first.putChild(b"send", SendTree(authenticator, receiver))
-    first.putChild(b"query", QueryTree(authenticator, profiles))
+    first.putChild(b"send", SendTree(gate, receiver))
+    first.putChild(b"query", QueryTree(gate, profiles))
     root.putChild(b".well-known", dot)
     dot.putChild(b"matrix", below)
     below.putChild(b"server", JsonResource({b"GET": well_known}))

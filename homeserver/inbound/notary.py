@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import Cache
 from homeserver.identity import Identity
+from homeserver.inbound.pace import together
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import (
     Json,
@@ -136,11 +137,7 @@ class Notary:
 
         Raises `StoreUnavailable`.
         """
-        looks = [Deferred.fromCoroutine(self._prepare(query)) for query in queries]
-        try:
-            await defer.gatherResults(looks, consumeErrors=True)
-        except defer.FirstError as error:
-            error.subFailure.raiseException()
+        await together(self._prepare(query) for query in queries)
         parts: list[bytes] = []
         left = _MAX_ANSWER_BYTES
         for query in queries:

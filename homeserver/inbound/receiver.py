@@ -6,7 +6,7 @@ in the store, after the commit; the same transaction gets the same reply for eve
 Specification: Server-server API, "Transactions".
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from twisted.internet import defer
@@ -15,9 +15,11 @@ from twisted.logger import Logger
 
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
+from homeserver.inbound.pace import Pace
+from homeserver.protocol import edus
 from homeserver.protocol.canonical import Json
-from homeserver.protocol.errors import LimitExceeded
-from homeserver.protocol.names import EventId, ServerName
+from homeserver.protocol.errors import LimitExceeded, ProtocolError, quote
+from homeserver.protocol.names import EventId, ServerName, UserId
 from homeserver.protocol.transactions import Transaction, build_reply, check_txn_id
 from homeserver.storage.received import (
     REJECTED,
@@ -36,14 +38,26 @@ _RETRY_SECONDS = 5  # what it takes to work on a large transaction
 _MAX_WAITING = 2
 
 
+AnswerPoll = Callable[[ServerName, Sequence[UserId]], Awaitable[None]]
+"""Tells a server of the presence of users of ours that it asked for."""
+
+
 class Receiver:
     """Takes transactions in."""
 
     _log = Logger()
 
-    def __init__(self, store: ReceivedStore, judge: Judge, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        store: ReceivedStore,
+        judge: Judge,
+        answer_poll: AnswerPoll,
+        clock: IReactorTime,
+    ) -> None:
+        """`answer_poll` is called after the commit, with the users asked about."""
         self._store = store
         self._judge = judge
+        self._answer_poll = answer_poll
         self._clock = clock
         self._locks: dict[ServerName, defer.DeferredLock] = {}
 
@@ -60,6 +74,7 @@ class Receiver:
                 return reply
             transaction = Transaction.parse(content)
             pdus = await self._judge.judge(transaction.pdus)
+            polled, problems = await self._check(origin.server_name, transaction)
             self._log.info(
                 "{txn_id} of {origin}: {pdus} PDUs, {rejected} rejected, {edus} EDUs",
                 txn_id=repr(txn_id),
@@ -68,7 +83,7 @@ class Receiver:
                 rejected=sum(pdu.verdict.startswith(REJECTED) for pdu in pdus),
                 edus=len(transaction.edus),
             )
-            return await self._store.record(
+            reply = await self._store.record(
                 ReceivedTransaction(
                     origin.server_name,
                     txn_id,
@@ -77,9 +92,33 @@ class Receiver:
                     origin.client_certificate,
                     pdus,
                     transaction.edus,
+                    problems,
                     build_reply(_errors(pdus)),
                 )
             )
+        if polled:
+            await self._answer_poll(origin.server_name, polled)
+        return reply
+
+    async def _check(
+        self, origin: ServerName, transaction: Transaction
+    ) -> tuple[list[UserId], list[str]]:
+        """Whose presence a transaction asks for, and what is wrong beside its PDUs."""
+        pace = Pace(self._clock)
+        polled: list[UserId] = []
+        problems: list[str] = []
+        if transaction.origin not in (None, origin.name):
+            problems.append(
+                f"`origin` is {quote(transaction.origin)}, the request proves {origin}"
+            )
+        for index, edu in enumerate(transaction.edus):
+            await pace.pause()
+            try:
+                edus.check(edu, origin)
+                polled += edus.polled_users(edu)
+            except ProtocolError as problem:
+                problems.append(f"EDU {index} ({quote(edu['edu_type'])}): {problem}")
+        return polled, problems
 
     @asynccontextmanager
     async def _turn(self, origin: ServerName) -> AsyncIterator[None]:
@@ -105,8 +144,11 @@ class Receiver:
 
 
 def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:
-    return {
-        pdu.event_id: pdu.verdict if pdu.verdict.startswith(REJECTED) else None
-        for pdu in pdus
-        if pdu.event_id is not None
-    }
+    """What the reply says of each event; of two with one ID, that one is refused."""
+    errors: dict[EventId, str | None] = {}
+    for pdu in pdus:
+        if pdu.event_id is not None:
+            is_refused = pdu.verdict.startswith(REJECTED)
+            earlier = errors.get(pdu.event_id)
+            errors[pdu.event_id] = earlier or (pdu.verdict if is_refused else None)
+    return errors

@@ -37,6 +37,7 @@ from homeserver.protocol.names import (
 )
 from homeserver.protocol.room_versions import (
     DEFAULT_ROOM_VERSION,
+    EVENTS_OF_2014,
     ROOM_VERSIONS,
     IdFormat,
     RoomVersion,
@@ -143,15 +144,21 @@ class Event:
         _check_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
         _check_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
         own_id = event_id(pdu, room_version)
+        by = room_version.sender_member
         return cls(
             pdu,
             room_version,
             own_id,
             as_text(pdu.get("type"), "`type`"),
-            UserId.parse(as_text(pdu.get("sender"), "`sender`")),
+            UserId.parse(as_text(pdu.get(by), f"`{by}`")),
             _parse_room_id(pdu, room_version, own_id),
             as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
         )
+
+    @property
+    def has_hash_id(self) -> bool:
+        """Whether its ID says all that its servers have signed."""
+        return self.room_version.id_format is not IdFormat.SENT
 
     @property
     def required_signers(self) -> frozenset[ServerName]:
@@ -210,7 +217,7 @@ class Event:
 
 
 def _check_texts(pdu: Json) -> None:
-    for member in ("type", "sender", "room_id", "state_key", "event_id"):
+    for member in ("type", "sender", "user_id", "room_id", "state_key", "event_id"):
         if member not in pdu:
             continue
         text = as_text(pdu[member], f"`{member}`")
@@ -254,6 +261,8 @@ def possible_room_versions(pdu: Json, recorded: str | None) -> Sequence[RoomVers
     same things the newest stands for all: that its sender signed it so is the proof.
     """
     content = pdu.get("content")
+    if "user_id" in pdu and "sender" not in pdu and recorded in {None, "1"}:
+        return [EVENTS_OF_2014]
     if pdu.get("type") == "m.room.create" and isinstance(content, dict):
         # Client-server API, "m.room.create": a room that names no version has "1".
         return [parse_room_version(content.get("room_version", "1"))]

@@ -53,6 +53,9 @@ class RoomVersion:
     has_hash_room_id: bool = False
     """The room's ID is the hash of its create event, which has none (12)."""
 
+    sender_member: str = "sender"
+    """The member that names who sent an event; `user_id` in 2014."""
+
 
 _KEPT = frozenset(
     [
@@ -140,6 +143,19 @@ ROOM_VERSIONS: Mapping[str, RoomVersion] = {
         ),
     )
 }
+
+# The events of the servers of November 2014, in rooms that were called version 1 later:
+# `sender` was `user_id`, and redaction kept less.
+EVENTS_OF_2014 = RoomVersion(
+    "1",
+    IdFormat.SENT,
+    _KEPT_1 - {"sender", "membership"} | {"user_id"},
+    {kind: kept for kind, kept in _R1.items() if kind != "m.room.history_visibility"},
+    is_strict=False,
+    enforces_key_validity=False,
+    has_restricted_joins=False,
+    sender_member="user_id",
+)
 
 DEFAULT_ROOM_VERSION = ROOM_VERSIONS["12"]  # Room Versions, "Feature matrix"
 

@@ -39,6 +39,9 @@ class Transaction:
     edus: Sequence[Json]
     """Each has the members `edu_type` (a string) and `content` (an object)."""
 
+    origin: object = None
+    """Who the body says it is of, which proves nothing; None where it says nothing."""
+
     @classmethod
     def parse(cls, content: Json) -> "Transaction":
         """Read a transaction's body; `BadJson` for its form, or for too many in it."""
@@ -55,6 +58,7 @@ class Transaction:
         return cls(
             [as_object(p, f"PDU {index}") for index, p in enumerate(pdus)],
             [parse_edu(e, f"EDU {index}") for index, e in enumerate(edus)],
+            content.get("origin"),
         )
 
 

@@ -9,7 +9,7 @@ Specification: Server-server API, "Request Authentication".
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from homeserver.protocol.canonical import Json, decode_base64, encode, encode_base64
@@ -108,14 +108,24 @@ class FederationRequest:
             for key in keys
         ]
 
-    def verify(self, authorization: Authorization, key: VerifyKey) -> None:
-        """Raise `Unauthorized` unless `key` made this signature of this request."""
-        if not key.verify(self.signed_bytes(), authorization.signature):
-            raise Unauthorized(
-                f"signature does not verify: {authorization.key_id} of {self.origin} "
-                f"over {self.method} {quote(self.uri)} to {self.destination}, "
-                "with the body as received"
-            )
+    def verify(
+        self, authorizations: Sequence[Authorization], keys: Mapping[KeyId, VerifyKey]
+    ) -> KeyId:
+        """The first key that made the signature that one of `authorizations` has.
+
+        Raises `Unauthorized`, if there is none.
+        """
+        message = self.signed_bytes()
+        tried = [each for each in authorizations if each.key_id in keys]
+        for each in tried:
+            if keys[each.key_id].verify(message, each.signature):
+                return each.key_id
+        body = "no body" if self.content is None else "the body as received"
+        key_ids = ", ".join(each.key_id for each in tried)
+        raise Unauthorized(
+            f"signature does not verify: {key_ids} of {self.origin} over "
+            f"{self.method} {quote(self.uri)} to {self.destination}, with {body}"
+        )
 
     def signed_bytes(self) -> bytes:
         """Canonical JSON of the object that the specification has servers sign."""

@@ -55,6 +55,9 @@ class ReceivedTransaction:
 
     pdus: Sequence[JudgedPdu]
     edus: Sequence[Json]
+    problems: Sequence[str]
+    """What is wrong with it, though it was taken: a sentence each."""
+
     reply: bytes = field(repr=False)
 
 
@@ -93,6 +96,24 @@ class ReceivedStore:
 
         return await self._database.read(job)
 
+    async def accepted_events(
+        self, events: Sequence[tuple[EventId, str]]
+    ) -> set[tuple[EventId, str]]:
+        """Those of (event ID, room version) that were found to be signed before."""
+
+        def job(cursor: Cursor) -> set[tuple[EventId, str]]:
+            return {
+                event
+                for event in events
+                if cursor.execute(
+                    "SELECT 1 FROM received_pdus WHERE event_id = ?"
+                    " AND room_version = ? AND verdict NOT LIKE ? LIMIT 1",
+                    (*event, f"{REJECTED}%"),
+                ).fetchone()
+            }
+
+        return await self._database.read(job)
+
     async def record(self, received: ReceivedTransaction) -> bytes:
         """Record a transaction; return the reply that is now on the disk.
 
@@ -102,8 +123,8 @@ class ReceivedStore:
         def job(cursor: Cursor) -> bytes:
             row = cursor.execute(
                 "INSERT INTO received_transactions (origin, txn_id, received_ts,"
-                " key_id, client_certificate, edus, reply)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " key_id, client_certificate, edus, problems, reply)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (origin, txn_id) DO NOTHING RETURNING id",
                 (
                     received.origin.name,
@@ -112,6 +133,7 @@ class ReceivedStore:
                     received.key_id,
                     received.client_certificate,
                     encode(list(received.edus)).decode("utf-8"),
+                    encode(list(received.problems)).decode("utf-8"),
                     received.reply,
                 ),
             ).fetchone()
@@ -150,7 +172,7 @@ class ReceivedStore:
             ).fetchall()
             rows = cursor.execute(
                 "SELECT id, origin, txn_id, received_ts, key_id, client_certificate,"
-                " edus FROM received_transactions"
+                " edus, problems FROM received_transactions"
                 " WHERE id > ? AND id <= ? AND (origin = ? OR ?) ORDER BY id",
                 (after, _last_of_page(after, sizes), *chosen),
             ).fetchall()
@@ -194,7 +216,7 @@ def _record_pdu(
 
 
 def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
-    own_id, origin, txn_id, received_ts, key_id, client_certificate, edus = row
+    own_id, origin, txn_id, received_ts, key_id, certificate, edus, problems = row
     pdus = cursor.execute(
         "SELECT event_id, room_version, verdict, event FROM received_pdus"
         " WHERE transaction_id = ? ORDER BY position",
@@ -205,7 +227,7 @@ def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
         "origin": origin,
         "txn_id": txn_id,
         "received_ts": received_ts,
-        "verified_by": {"key_id": key_id, "client_certificate": client_certificate},
+        "verified_by": {"key_id": key_id, "client_certificate": certificate},
         "pdus": [
             {
                 "event_id": event_id,
@@ -216,4 +238,5 @@ def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
             for event_id, room_version, verdict, event in pdus
         ],
         "edus": parse(str(edus).encode("utf-8")),
+        "problems": parse(str(problems).encode("utf-8")),
     }

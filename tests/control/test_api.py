@@ -1,6 +1,7 @@
 """The routes of the control API, and what each of them answers."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -14,23 +15,30 @@ from homeserver.inbound.receiver import Receiver
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.discovery import Resolution
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.names import ServerName, UserId
 from tests.control.panel import AUTHORIZATION, HOST, NOW, Panel
 from tests.inbound.coroutines import result_of
+from tests.inbound.endpoint import at_once
 from tests.inbound.pdus import message
 from tests.inbound.servers import OTHERS, THEM, KnownKeys, Peer
 from tests.inbound.wire import Connection, ask, request
 
 NOW_TS = int(NOW * 1000)
-EDU: Json = {"edu_type": "m.typing", "content": {"typing": True}}
+EDU: Json = {"edu_type": "x.test", "content": {"typing": True}}
 SEND = "/v1/send/them.example"
+
+
+async def nobody_asks(asker: ServerName, polled: Sequence[UserId]) -> None:
+    """Fail: nobody asks for presence here."""
+    raise AssertionError(asker)
 
 
 def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
     """Let a peer deliver a transaction."""
     receiver = Receiver(
         panel.received,
-        Judge(panel.received, KnownKeys(THEM, OTHERS), panel.clock),
+        Judge(panel.received, KnownKeys(THEM, OTHERS), panel.clock, at_once),
+        nobody_asks,
         panel.clock,
     )
     origin = ProvenOrigin(peer.server_name, peer.key.key_id)
@@ -334,6 +342,7 @@ def test_received() -> None:
         "received_ts": NOW_TS,
         "verified_by": {"key_id": "ed25519:t_1", "client_certificate": None},
         "edus": [EDU],
+        "problems": [],
     }
     assert (recorded["verdict"], recorded["event"]) == ("accepted", pdu)
     assert answer["next"] == 1

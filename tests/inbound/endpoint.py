@@ -1,18 +1,21 @@
 """The federation side of one server, put together in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 
 from homeserver.config import Profile
 from homeserver.inbound.authentication import Authenticator
-from homeserver.inbound.federation import build_tree
+from homeserver.inbound.federation import Gate, build_tree
 from homeserver.inbound.judge import Judge
 from homeserver.inbound.keys import KeyPublisher, key_tree
 from homeserver.inbound.receiver import Receiver
+from homeserver.inbound.refusals import Refusals
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.names import ServerName, UserId
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Database
 from homeserver.storage.received import ReceivedStore
@@ -30,6 +33,14 @@ from tests.memory import MemoryDatabase
 NOW = 1_800_000_000.0  # seconds since 1970
 
 
+_T = TypeVar("_T")
+
+
+def at_once(work: Callable[[], _T]) -> Deferred[_T]:
+    """Call what is called in a thread elsewhere."""
+    return execute(work)
+
+
 class Endpoint:
     """A site that answers as this server does, and what it received."""
 
@@ -45,20 +56,31 @@ class Endpoint:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.identity = identity()
+        self.refusals = Refusals(self.clock)
+        self.polled: list[tuple[ServerName, list[str]]] = []
         keyring = keyring or KnownKeys(THEM, OTHERS)
         self._received = ReceivedStore(
             database or MemoryDatabase(), Changes(self.clock)
         )
         tree = build_tree(
             key_tree(KeyPublisher(lambda: self.identity, 86400, self.clock), None),
-            Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE),
+            Gate(
+                Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE),
+                self.refusals,
+            ),
             Receiver(
-                self._received, Judge(self._received, keyring, self.clock), self.clock
+                self._received,
+                Judge(self._received, keyring, self.clock, at_once),
+                self._answer_poll,
+                self.clock,
             ),
             profiles or {},
             delegate_to,
         )
         self.site = site(tree, max_body_bytes=max_body_bytes, clock=self.clock)
+
+    async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
+        self.polled.append((asker, [str(user_id) for user_id in polled]))
 
     @property
     def received(self) -> list[Json]:

@@ -9,7 +9,7 @@ from homeserver.inbound.authentication import (
     Authenticator,
     ProvenOrigin,
 )
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
@@ -40,7 +40,12 @@ def authenticate(
 ) -> ProvenOrigin:
     """Authenticate a request to us, who know the keys of two servers."""
     authenticator = Authenticator(identity, KnownKeys(THEM, OTHERS), ANY_CERTIFICATE)
-    return result_of(authenticator.authenticate(method, uri, headers, content, None))
+    body = b"" if content is None else encode(content)
+    proven, parsed = result_of(
+        authenticator.authenticate(method, uri, headers, lambda: body, None)
+    )
+    assert parsed == content
+    return proven
 
 
 def sign(peer: Peer = THEM, **changes: object) -> str:
@@ -260,7 +265,9 @@ def test_says_which_key_proved_it() -> None:
     second = Peer(THEM.server_name, signing_key("t_2", b"7"))
     authenticator = Authenticator(identity, KnownKeys(THEM, second), ANY_CERTIFICATE)
     headers = [sign(key=signing_key("t_1", b"8")), sign(second)]
-    proven = result_of(authenticator.authenticate("PUT", URI, headers, BODY, None))
+    proven, _ = result_of(
+        authenticator.authenticate("PUT", URI, headers, lambda: encode(BODY), None)
+    )
     assert proven == ProvenOrigin(THEM.server_name, KeyId("ed25519:t_2"))
 
 
@@ -284,4 +291,8 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
         [sign()] * (MAX_HEADERS + 1),
     ):
         with pytest.raises(ProtocolError):
-            result_of(authenticator.authenticate("PUT", URI, headers, BODY, None))
+            result_of(
+                authenticator.authenticate(
+                    "PUT", URI, headers, lambda: encode(BODY), None
+                )
+            )

@@ -28,7 +28,7 @@ from homeserver.inbound.site import BoundedTls, ServerTls
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.verification import VerifiedPeer
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import Forbidden, Unauthorized
 from homeserver.protocol.names import ServerName
@@ -658,9 +658,12 @@ SHOWN_WITH_REQUEST = shown(OWN)
 def authenticate(certificates: ClientCertificates, header: str) -> ProvenOrigin:
     """Authenticate a request whose connection showed a certificate."""
     authenticator = Authenticator(identity, KnownKeys(THEM, OTHERS), certificates)
-    return result_of(
-        authenticator.authenticate("PUT", URI, [header], BODY, SHOWN_WITH_REQUEST)
+    proven, _ = result_of(
+        authenticator.authenticate(
+            "PUT", URI, [header], lambda: encode(BODY), SHOWN_WITH_REQUEST
+        )
     )
+    return proven
 
 
 @pytest.mark.parametrize("sha256", [OWN_SHA256, None], ids=["shown", "none"])

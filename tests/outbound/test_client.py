@@ -194,7 +194,7 @@ class RequestTests(ClientTestCase):
             self.assertEqual(authorization.origin, US)
             self.assertEqual(authorization.destination, PEER)
             self.assertEqual(authorization.key_id, key.key_id)
-            signed.verify(authorization, key.verify_key)
+            signed.verify([authorization], {key.key_id: key.verify_key})
 
     def test_keys_may_change(self) -> None:
         """The keys of the moment sign."""

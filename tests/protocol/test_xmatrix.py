@@ -21,6 +21,8 @@ from homeserver.protocol.xmatrix import (
 SEED = decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1")
 KEY = SigningKey(KeyId("ed25519:1"), nacl.signing.SigningKey(SEED))
 OTHER_KEY = SigningKey(KeyId("ed25519:2"), nacl.signing.SigningKey(bytes(32)))
+KEY_BY_ID = {KEY.key_id: KEY.verify_key}
+OTHER_KEY_BY_ID = {OTHER_KEY.key_id: OTHER_KEY.verify_key}
 
 ORIGIN = ServerName.parse("domain")
 DESTINATION = ServerName.parse("other.example")
@@ -96,15 +98,15 @@ def test_sign_gives_the_vector(signed: FederationRequest, sig: str) -> None:
 def test_verify_accepts_the_vector(signed: FederationRequest, sig: str) -> None:
     """A test vector's signature, read from a header, verifies."""
     header = f'X-Matrix origin=domain,key=ed25519:1,sig="{sig}"'
-    signed.verify(Authorization.parse(header), KEY.verify_key)
+    signed.verify([Authorization.parse(header)], KEY_BY_ID)
 
 
 def test_sign_gives_one_authorization_for_each_key() -> None:
     """A request signed with two keys has two authorizations that both verify."""
     first, second = request().sign([KEY, OTHER_KEY])
     assert [first.key_id, second.key_id] == ["ed25519:1", "ed25519:2"]
-    request().verify(first, KEY.verify_key)
-    request().verify(second, OTHER_KEY.verify_key)
+    request().verify([first], KEY_BY_ID)
+    request().verify([second], OTHER_KEY_BY_ID)
 
 
 def test_signed_bytes_are_canonical_json() -> None:
@@ -145,20 +147,20 @@ CHANGED: list[tuple[str, FederationRequest]] = [
 def test_verify_refuses_a_changed_request(changed: FederationRequest) -> None:
     """A signature of another request is refused with 401."""
     with pytest.raises(Unauthorized, match="signature does not verify: ed25519:1 of"):
-        changed.verify(AUTHORIZATION, KEY.verify_key)
+        changed.verify([AUTHORIZATION], KEY_BY_ID)
 
 
 def test_verify_refuses_another_key() -> None:
     """A signature by another key than the given one is refused."""
     with pytest.raises(Unauthorized):
-        SIGNED.verify(AUTHORIZATION, OTHER_KEY.verify_key)
+        SIGNED.verify([AUTHORIZATION], {AUTHORIZATION.key_id: OTHER_KEY.verify_key})
 
 
 def test_verify_tells_an_absent_body_from_an_empty_one() -> None:
     """The signature of a request without a body is none of one with `{}`."""
     (authorization,) = request().sign([KEY])
     with pytest.raises(Unauthorized):
-        request(content={}).verify(authorization, KEY.verify_key)
+        request(content={}).verify([authorization], KEY_BY_ID)
 
 
 contents = st.none() | st.dictionaries(
@@ -177,7 +179,7 @@ requests = st.builds(
 def test_what_was_signed_verifies(signed: FederationRequest) -> None:
     """A request verifies by the header that signing it gave."""
     (authorization,) = signed.sign([KEY])
-    signed.verify(Authorization.parse(str(authorization)), KEY.verify_key)
+    signed.verify([Authorization.parse(str(authorization))], KEY_BY_ID)
 
 
 @given(signed=requests, received=requests)
@@ -189,7 +191,7 @@ def test_what_was_not_signed_never_verifies(
     assume(signed != received)
     (authorization,) = signed.sign([KEY])
     with pytest.raises(Unauthorized):
-        received.verify(authorization, KEY.verify_key)
+        received.verify([authorization], KEY_BY_ID)
 
 
 def changed(text: str, index: int, character: str) -> str:
@@ -208,7 +210,7 @@ def test_a_changed_byte_of_the_uri_never_verifies(index: int, character: str) ->
     """No byte of the request target can be another one."""
     received = replace(SIGNED, uri=changed(SIGNED.uri, index, character))
     with pytest.raises(Unauthorized):
-        received.verify(AUTHORIZATION, KEY.verify_key)
+        received.verify([AUTHORIZATION], KEY_BY_ID)
 
 
 @given(index=st.integers(0), character=characters)
@@ -217,7 +219,7 @@ def test_a_changed_byte_of_the_body_never_verifies(index: int, character: str) -
     """No byte of the body's text can be another one."""
     received = replace(SIGNED, content={"a": changed(TEXT, index, character)})
     with pytest.raises(Unauthorized):
-        received.verify(AUTHORIZATION, KEY.verify_key)
+        received.verify([AUTHORIZATION], KEY_BY_ID)
 
 
 @given(bit=st.integers(0, 64 * 8 - 1))
@@ -227,7 +229,7 @@ def test_a_changed_bit_of_the_signature_never_verifies(bit: int) -> None:
     number = int.from_bytes(AUTHORIZATION.signature, "big") ^ 1 << bit
     forged = Authorization(ORIGIN, DESTINATION, KEY.key_id, number.to_bytes(64, "big"))
     with pytest.raises(Unauthorized):
-        SIGNED.verify(forged, KEY.verify_key)
+        SIGNED.verify([forged], KEY_BY_ID)
 
 
 # 64 zero bytes are written as 86 times `A`, which is a token and needs no quotes.

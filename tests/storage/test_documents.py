@@ -240,7 +240,7 @@ def test_a_store_of_version_1_is_migrated(version_1: sqlite3.Connection) -> None
     before = [line for line in version_1.iterdump() if line.startswith("INSERT")]
     assert len(before) >= 4
     migrate(version_1)
-    assert version_1.execute("PRAGMA user_version").fetchall() == [(2,)]
+    assert version_1.execute("PRAGMA user_version").fetchall() == [(3,)]
     after = list(version_1.iterdump())
     assert [line for line in after if line.startswith("INSERT")] == before
     database = MemoryDatabase()

@@ -40,7 +40,7 @@ def transaction(
     """A transaction, whose reply names it."""
     reply = f"reply to {txn_id} of {origin}".encode()
     return ReceivedTransaction(
-        origin, txn_id, 1000, "ed25519:a", None, pdus, edus, reply
+        origin, txn_id, 1000, "ed25519:a", None, pdus, edus, [], reply
     )
 
 
@@ -149,6 +149,7 @@ class ReceivedStoreTests(SynchronousTestCase):
                     JudgedPdu(None, None, "rejected: no", {"a": 1}),
                 ],
                 [edu, {}],
+                ["not so"],
                 b"{}",
             )
         )
@@ -185,6 +186,7 @@ class ReceivedStoreTests(SynchronousTestCase):
                         },
                     ],
                     "edus": [edu, {}],
+                    "problems": ["not so"],
                 }
             ],
         )
