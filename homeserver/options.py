@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from homeserver import config as configuration
+from homeserver import config_file
 from homeserver.config import Config, ConfigError
 from homeserver.protocol.errors import ProtocolError
 
@@ -45,7 +45,7 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
 def load(path: Path) -> Config:
     """Read a configuration, or end with its mistakes."""
     try:
-        return configuration.load(path)
+        return config_file.load(path)
     except ConfigError as problem:
         fail(2, str(problem))
 

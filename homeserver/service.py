@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from homeserver import config as configuration
+from homeserver import config_file
 from homeserver import identity as identities
 from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
@@ -220,7 +220,7 @@ class Endpoint:
         Where they are of no use, this is logged and the present ones stay.
         """
         try:
-            identity = identities.load(self._path, configuration.load(self._path))
+            identity = identities.load(self._path, config_file.load(self._path))
             client_context = build_context(
                 self._path, self._config, identity.certificate
             )

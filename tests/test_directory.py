@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from homeserver import config, directory, identity
+from homeserver import config_file, directory, identity
 from homeserver.addresses import SocketAddress
 from homeserver.protocol.names import ServerName
 
@@ -206,7 +206,7 @@ def test_it_can_be_run(tmp_path: Path, name: str, listen: str, control: str) -> 
         SocketAddress.parse(listen),
         SocketAddress.parse(control),
     )
-    loaded = config.load(path)
+    loaded = config_file.load(path)
     assert loaded.server_name == ServerName.parse(name)
     assert (loaded.listen, loaded.control.listen) == (
         SocketAddress.parse(listen),

@@ -21,8 +21,7 @@ from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from homeserver import config as configuration
-from homeserver import directory, identity
+from homeserver import config_file, directory, identity
 from homeserver.addresses import SocketAddress
 from homeserver.config import VerificationMethod
 from homeserver.inbound.client_certificates import Demand
@@ -252,7 +251,7 @@ def receiving(tmp_path: Path, nameserver: str) -> Iterator[Receiving]:
                 f'[dns]\nservers = ["{nameserver}"]\n'
                 '[network]\nallow = ["127.0.0.0/8"]\n'
             )
-        config = configuration.load(path)
+        config = config_file.load(path)
         endpoint = Endpoint(
             path, config, identity.load(path, config), reactor, Random(1)
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from homeserver import config
+from homeserver import config_file
 from homeserver.addresses import REFUSED_RANGES, AddressRange, SocketAddress
 from homeserver.config import Config, ConfigError, OldKey, Profile
 from homeserver.protocol.names import ServerName
@@ -32,13 +32,13 @@ def write(folder: Path, text: str) -> Path:
 
 def load(folder: Path, text: str) -> Config:
     """The configuration of `own.example` with `text` in it."""
-    return config.load(write(folder, text))
+    return config_file.load(write(folder, text))
 
 
 def problems(path: Path) -> list[str]:
     """What is wrong with the configuration at `path`."""
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        config_file.load(path)
     assert caught.value.path == path
     assert str(caught.value) == "\n".join(f"{path}: {p}" for p in caught.value.problems)
     return caught.value.problems
@@ -219,7 +219,7 @@ def test_paths_are_relative_to_the_file(
     """A relative path means the same wherever the command is run."""
     write(folder, "")
     monkeypatch.chdir(folder.parent)
-    loaded = config.load(Path(folder.name) / "homeserver.toml")
+    loaded = config_file.load(Path(folder.name) / "homeserver.toml")
     assert loaded.signing.key == folder / "signing.key"
     assert loaded.tls.certificate == folder / "tls.crt"
 
