@@ -33,11 +33,12 @@ from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.federation import Gate
 from homeserver.inbound.judge import Judge
 from homeserver.inbound.keys import KeyPublisher, NotaryQueries, key_tree
+from homeserver.inbound.listener import BoundedTls, ServerTls
 from homeserver.inbound.notary import Notary
 from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.resource import JsonResource
-from homeserver.inbound.site import BoundedSite, BoundedTls, ServerTls
+from homeserver.inbound.site import BoundedSite
 from homeserver.keyring import Keyring
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient

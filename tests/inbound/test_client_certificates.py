@@ -23,8 +23,8 @@ from homeserver.inbound.client_certificates import (
     Demand,
     ShownCertificate,
 )
+from homeserver.inbound.listener import BoundedTls, ServerTls
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
-from homeserver.inbound.site import BoundedTls, ServerTls
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.verification import VerifiedPeer

@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.identity import Identity
 from homeserver.inbound.keys import KeyPublisher, key_tree
-from homeserver.inbound.site import BoundedSite, ServerTls
+from homeserver.inbound.listener import ServerTls
+from homeserver.inbound.site import BoundedSite
 from homeserver.protocol.canonical import Json, encode_base64
 from homeserver.protocol.keys import KeyDocument, OldVerifyKey, parse_v1, parse_v2
 from homeserver.protocol.signing import SigningKey

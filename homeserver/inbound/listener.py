@@ -1,0 +1,108 @@
+"""The TLS listener: the server's side of each handshake, for so many connections.
+
+Rules of the room: of a connection that is one too many, nothing is read. A certificate
+that a client shows is taken as it is: whose it is, is judged beside a request's origin.
+
+Specification: Server-server API, "TLS".
+"""
+
+from collections import Counter
+
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import (
+    IAddress,
+    IOpenSSLServerConnectionCreator,
+    IProtocolFactory,
+    IReactorTime,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from homeserver.config import Limits
+from homeserver.identity import Certificate
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTls:
+    """The server's side of each handshake; its certificate can be replaced."""
+
+    def __init__(self, certificate: Certificate, *, asks_for_certificate: bool) -> None:
+        self._asks_for_certificate = asks_for_certificate
+        self.renew(certificate)
+
+    def renew(self, certificate: Certificate) -> None:
+        """Present `certificate` from the next handshake on."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_options(SSL.OP_NO_RENEGOTIATION)
+        # Session tickets are on; OpenSSL wants a name for what they belong to. The
+        # client keeps them: kept here, they would be memory that strangers fill.
+        context.set_session_id(b"homeserver")
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        if self._asks_for_certificate:
+            # Whatever is shown is taken: it is judged beside a request's origin, and
+            # most requests need none.
+            context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+        certificate.present_in(context)
+        self._context = context
+
+    def serverConnectionForTLS(
+        self, tlsProtocol: TLSMemoryBIOProtocol
+    ) -> SSL.Connection:
+        """As Twisted asks for it: the connection on which the handshake will be."""
+        return SSL.Connection(self._context, None)
+
+
+def presented_on(transport: object) -> bytes | None:
+    """The DER of the certificate that we show on a connection; None without TLS."""
+    if not isinstance(transport, TLSMemoryBIOProtocol):
+        return None
+    handle: SSL.Connection = transport.getHandle()
+    certificate = handle.get_certificate()
+    return (
+        None
+        if certificate is None
+        else crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    )
+
+
+class BoundedTls(TLSMemoryBIOFactory):
+    """TLS for so many connections, and for so many of one address."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        tls: ServerTls,
+        site: IProtocolFactory,
+        limits: Limits,
+        reactor: IReactorTime,
+    ) -> None:
+        """`site` is what is spoken within TLS."""
+        super().__init__(tls, isClient=False, wrappedFactory=site, clock=reactor)
+        self._limits = limits
+        self._per_address: Counter[str] = Counter()
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> TLSMemoryBIOProtocol | None:
+        """As Twisted asks for it; None closes the connection at once."""
+        address = getattr(addr, "host", "")
+        if (
+            len(self.protocols) >= self._limits.max_connections
+            or self._per_address[address] >= self._limits.max_connections_per_address
+        ):
+            return None
+        return super().buildProtocol(addr)
+
+    def registerProtocol(self, p: TLSMemoryBIOProtocol) -> None:
+        """Count a connection that is made; Twisted tells of each one twice."""
+        if p not in self.protocols:
+            self._per_address[p.getPeer().host] += 1
+        super().registerProtocol(p)
+
+    def unregisterProtocol(self, p: TLSMemoryBIOProtocol) -> None:
+        """Count a connection that is gone no more."""
+        super().unregisterProtocol(p)
+        self._per_address[p.getPeer().host] -= 1
+        self._per_address += Counter()  # forgets those that have none any more
