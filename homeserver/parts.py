@@ -1,0 +1,165 @@
+"""The bill of materials: every part of an endpoint, made and put together.
+
+Rules of the room: each part is made here, once, and is given what it needs and no
+more. Nothing starts here. Read `Parts.__init__` and you know the program.
+"""
+
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from homeserver.config import Config, ConfigError
+from homeserver.control import api
+from homeserver.control.access import Guard
+from homeserver.control.inspection import describe_keys, describe_resolution
+from homeserver.control.peers import PeerBook
+from homeserver.control.sending import Submitter
+from homeserver.credentials import Credentials
+from homeserver.inbound import federation
+from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.client_certificates import ClientCertificates
+from homeserver.inbound.federation import Gate
+from homeserver.inbound.judge import Judge
+from homeserver.inbound.keys import KeyPublisher, NotaryQueries, key_tree
+from homeserver.inbound.notary import Notary
+from homeserver.inbound.receiver import Receiver
+from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.site import BoundedSite
+from homeserver.keyring import Keyring
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.connector import Connector
+from homeserver.outbound.dialer import Dialer
+from homeserver.outbound.presence import PresenceAnswers
+from homeserver.outbound.sender import Sender
+from homeserver.outbound.verification import Verifier
+from homeserver.reach import build_address_policy, build_discovery
+from homeserver.storage.changes import Changes
+from homeserver.storage.database import (
+    SqliteDatabase,
+    StoreTooNew,
+    StoreUnavailable,
+)
+from homeserver.storage.documents import DocumentStore
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.received import ReceivedStore
+
+# That verify signatures, which takes a core: there are requests to be read as well.
+_THREADS = 4
+
+
+class Parts:
+    """What an endpoint is made of."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        credentials: Credentials,
+        reactor: PosixReactorBase,
+        random: Random,
+    ) -> None:
+        """`path` is that of the configuration. Raises `ConfigError`."""
+        current = credentials.identity
+        # Not the reactor's threads, which hanging look-ups of names may occupy.
+        self.threads = ThreadPool(0, _THREADS, "verify")
+
+        self.database = _open_database(path, config, reactor)
+        received = ReceivedStore(self.database, Changes(reactor))
+        peers = PeerStore(self.database, reactor)
+        documents = DocumentStore(self.database)
+        queue = OutboundQueue(self.database)
+
+        lookups, resolver = build_discovery(path, config, reactor, random)
+        policy = build_address_policy(config)
+        dialer = Dialer(reactor, lookups.addresses, policy, credentials.client_context)
+        verifier = Verifier(config.verification.methods, peers, reactor)
+        connector = Connector(dialer, verifier, reactor)
+        self.agent = FederationAgent(reactor, resolver, connector)
+        self.client = FederationClient(self.agent, current, reactor)
+        self.sender = Sender(
+            config.server_name, queue, self.client, config.sending, reactor, random
+        )
+        keyring = Keyring(current, peers, self.client, reactor)
+
+        trusts_authorities = "certificate" in config.verification.methods
+        certificates = ClientCertificates(
+            config.tls.client_certificates,
+            peers,
+            self.client,
+            credentials.client_context if trusts_authorities else None,
+            reactor,
+        )
+        refusals = Refusals(reactor)
+        gate = Gate(Authenticator(current, keyring, certificates), refusals)
+        in_thread = partial(deferToThreadPool, reactor, self.threads)
+        judge = Judge(received, keyring, reactor, in_thread)
+        presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
+        receiver = Receiver(received, judge, presence.answer, reactor)
+        publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
+        notary = Notary(current, publisher.v2, documents, keyring, reactor)
+        queries = NotaryQueries(notary, reactor) if config.notary.enabled else None
+        limits = config.limits
+        build_site = partial(
+            BoundedSite,
+            max_body_bytes=limits.max_body_bytes,
+            request_seconds=limits.request_seconds,
+            reactor=reactor,
+        )
+        self.site = build_site(
+            federation.build_tree(
+                key_tree(publisher, queries),
+                gate,
+                receiver,
+                config.profiles,
+                config.discovery.delegate_to,
+            )
+        )
+
+        self.control_site: BoundedSite | None = None
+        if config.control.listen is not None:
+            routes = {
+                "send": api.send_tree(Submitter(current, self.sender), self.sender),
+                "received": api.received_resource(received),
+                "refused": api.refused_resource(refusals),
+                "peers": api.peer_tree(PeerBook(peers, queue, self.sender)),
+                "resolve": api.named_tree(partial(describe_resolution, resolver)),
+                "keys": api.named_tree(partial(describe_keys, self.client)),
+            }
+            guard = Guard(_read_token(path, config))
+            self.control_site = build_site(
+                api.build_tree(guard, self.is_healthy, routes)
+            )
+
+    async def is_healthy(self) -> bool:
+        """Whether the store answers."""
+        try:
+            await self.database.read(lambda cursor: cursor.execute("SELECT 1"))
+        except StoreUnavailable:
+            return False
+        return True
+
+
+def _open_database(
+    path: Path, config: Config, reactor: PosixReactorBase
+) -> SqliteDatabase:
+    location = config.storage.url.removeprefix("sqlite:")
+    try:
+        return SqliteDatabase(path.absolute().parent / location, reactor)
+    except (StoreTooNew, StoreUnavailable) as problem:
+        raise ConfigError(path, [f"storage.url: {problem}"]) from None
+
+
+def _read_token(path: Path, config: Config) -> str:
+    file = config.control.token_file
+    token = file.read_bytes().strip().decode("ascii", "replace")
+    if not token.isascii() or not token:
+        raise ConfigError(
+            path, [f"control.token_file: {file} has no ASCII token in it"]
+        )
+    return token
