@@ -19,22 +19,44 @@ from homeserver.options import config_option, fail, json_option, load, parsed
 from homeserver.protocol.names import ServerName
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _InOrderOfUse(click.Group):
+    """Commands that are listed as they were added, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrderOfUse, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="homeserver")
 def main() -> None:
-    """A minimal reference homeserver federation endpoint for Matrix."""
+    """A minimal reference homeserver federation endpoint for Matrix.
+
+    A peer to test other homeservers against: it finds servers, verifies them, and
+    exchanges signed transactions with them. COMMAND --help says more of each.
+
+    \b
+    Example:
+      homeserver init --server-name alpha.test /var/lib/alpha
+      homeserver run -c /var/lib/alpha/homeserver.toml
+    """
 
 
-@main.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@main.command(short_help="Write the files of a new endpoint.")
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path)
+)
 @click.option(
     "--server-name",
+    metavar="NAME",
     required=True,
     callback=parsed(ServerName.parse),
     help="What the server is called: a DNS name or an IP address, and maybe a port.",
 )
 @click.option(
     "--listen",
+    metavar="HOST:PORT",
     default="0.0.0.0:8448",
     show_default=True,
     callback=parsed(SocketAddress.parse),
@@ -42,6 +64,7 @@ def main() -> None:
 )
 @click.option(
     "--control",
+    metavar="HOST:PORT",
     default="127.0.0.1:8008",
     show_default=True,
     callback=parsed(SocketAddress.parse),
@@ -52,7 +75,12 @@ def init(
 ) -> None:
     """Write the files of a new endpoint into DIR; nothing is ever overwritten.
 
-    Example: homeserver init --server-name alpha.test /var/lib/alpha
+    They are a configuration, a signing key, a self-signed certificate with its key, and
+    the token for the control API.
+
+    \b
+    Example:
+      homeserver init --server-name alpha.test /var/lib/alpha
     """
     from homeserver import directory  # noqa: PLC0415 - see above
 
@@ -66,14 +94,17 @@ def init(
         print(path)
 
 
-@main.command()
+@main.command(short_help="Run the endpoint in the foreground.")
 @config_option
 def run(path: Path) -> None:
     """Run the endpoint in the foreground, until SIGTERM or SIGINT.
 
-    SIGHUP reloads the signing keys and the certificate.
+    It prints a line `listening: NAME on HOST:PORT` when it accepts connections, and
+    its log to standard error. SIGHUP reloads the signing keys and the certificate.
 
-    Example: homeserver run -c /var/lib/alpha/homeserver.toml
+    \b
+    Example:
+      homeserver run -c /var/lib/alpha/homeserver.toml
     """
     from homeserver import daemon, logs  # noqa: PLC0415 - see above
 
@@ -85,14 +116,18 @@ def run(path: Path) -> None:
         fail(2, str(problem))
 
 
-@main.command()
+@click.command(short_help="Show how a server name is resolved.")
 @config_option
 @json_option
 @click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
 def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: FBT001
     """Show each step of discovering NAME, and the routes in the order of trying.
 
-    Example: homeserver resolve -c homeserver.toml matrix.org
+    No daemon needs to run.
+
+    \b
+    Example:
+      homeserver resolve -c homeserver.toml matrix.org
     """
     from homeserver import daemon  # noqa: PLC0415 - see above
 
@@ -105,14 +140,18 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
         fail(1, f"{server_name} cannot be resolved: {result['error']}")
 
 
-@main.command()
+@click.command(short_help="Fetch and check a server's key documents.")
 @config_option
 @json_option
 @click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
 def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: FBT001
     """Fetch the key documents of NAME, and say what was checked and found.
 
-    Example: homeserver keys -c homeserver.toml matrix.org
+    No daemon needs to run. It ends with 1 where a check failed.
+
+    \b
+    Example:
+      homeserver keys -c homeserver.toml matrix.org
     """
     from homeserver import daemon  # noqa: PLC0415 - see above
 
@@ -130,5 +169,5 @@ def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: F
         fail(1, f"not every key document of {server_name} is as it should be")
 
 
-for command in (questions.send, questions.received, questions.peers):
+for command in (questions.send, questions.received, questions.peers, resolve, keys):
     main.add_command(command)

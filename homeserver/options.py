@@ -33,9 +33,13 @@ json_option = click.option(
 def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
     """A click callback that reads an argument, or exits with what is wrong with it."""
 
-    def callback(_: click.Context, __: click.Parameter, value: str | None) -> object:
+    def callback(
+        context: click.Context, _: click.Parameter, value: str | None
+    ) -> object:
+        if value is None or context.resilient_parsing:
+            return None  # the shell asks what may come next, not whether this is right
         try:
-            return None if value is None else parse_text(value)
+            return parse_text(value)
         except (ValueError, ProtocolError) as problem:
             fail(2, str(problem))
 

@@ -25,12 +25,24 @@ from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import ServerName
 
 
-@click.command()
+@click.command(short_help="Send a transaction, and wait for its delivery.")
 @config_option
 @json_option
 @click.argument("destination", metavar="DEST", callback=parsed(ServerName.parse))
-@click.option("--pdu", "pdus", multiple=True, metavar="JSON", help="A PDU to send.")
-@click.option("--edu", "edus", multiple=True, metavar="JSON", help="An EDU to send.")
+@click.option(
+    "--pdu",
+    "pdus",
+    multiple=True,
+    metavar="JSON",
+    help="A PDU to send; may be given again.",
+)
+@click.option(
+    "--edu",
+    "edus",
+    multiple=True,
+    metavar="JSON",
+    help="An EDU to send; may be given again.",
+)
 @click.option(
     "--transaction",
     "file",
@@ -39,10 +51,19 @@ from homeserver.protocol.names import ServerName
     help='A JSON object {"pdus": [...], "edus": [...]} to send ("-": standard input).',
 )
 @click.option(
-    "--room-version", default="12", show_default=True, help="Of PDUs to be signed."
+    "--room-version",
+    metavar="VERSION",
+    default="12",
+    show_default=True,
+    help="Of the PDUs that are to be signed.",
 )
 @click.option(
-    "--timeout", type=float, default=30.0, show_default=True, metavar="SECONDS"
+    "--timeout",
+    metavar="SECONDS",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="How long to wait; what is not delivered then stays queued.",
 )
 def send(  # noqa: PLR0913 - its options are its arguments
     *,
@@ -57,10 +78,13 @@ def send(  # noqa: PLR0913 - its options are its arguments
 ) -> None:
     """Hand a transaction to the running daemon and wait for its delivery to DEST.
 
-    A PDU without `signatures` is hashed and signed.
+    A PDU without `signatures` is hashed and signed; one that has some goes as it is. It
+    ends with 1 where DEST has not acknowledged the transaction in time.
 
-    Example: homeserver send -c homeserver.toml beta.test --edu
-    '{"edu_type": "m.typing", "content": {}}'
+    \b
+    Example:
+      homeserver send -c homeserver.toml beta.test \\
+        --edu '{"edu_type": "m.test", "content": {}}'
     """
     try:
         content = {} if file is None else parse_object(file.read())
@@ -93,17 +117,24 @@ def send(  # noqa: PLR0913 - its options are its arguments
         fail(1, f"not delivered yet, it stays queued: {why}")
 
 
-@click.command()
+@click.command(short_help="Show what other servers have sent.")
 @config_option
 @json_option
-@click.option("--origin", callback=parsed(ServerName.parse), help="Only of this one.")
+@click.option(
+    "--origin",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Only what this server has sent.",
+)
 @click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
 def received(
     *, path: Path, as_json: bool, origin: ServerName | None, follow: bool
 ) -> None:
     """Show what the running daemon has received, newest last.
 
-    Example: homeserver received -c homeserver.toml --origin beta.test --follow
+    \b
+    Example:
+      homeserver received -c homeserver.toml --origin beta.test --follow
     """
     client = _client(path)
     show = json.dumps if as_json else display.received
@@ -130,7 +161,7 @@ def received(
         return
 
 
-@click.command()
+@click.command(short_help="Show the peers that are known.")
 @config_option
 @json_option
 @click.option(
@@ -150,7 +181,12 @@ def peers(
 ) -> None:
     """Show the peers that are known: how verified, pinned keys, back-off.
 
-    Example: homeserver peers -c homeserver.toml --forget beta.test
+    The running daemon is asked. With --forget or --retry, nothing is shown.
+
+    \b
+    Example:
+      homeserver peers -c homeserver.toml
+      homeserver peers -c homeserver.toml --forget beta.test
     """
     client = _client(path)
     try:
