@@ -38,16 +38,14 @@ from homeserver.outbound.presence import PresenceAnswers
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import Verifier
 from homeserver.reach import build_address_policy, build_discovery
+from homeserver.storage import engines
 from homeserver.storage.changes import Changes
-from homeserver.storage.database import (
-    SqliteDatabase,
-    StoreTooNew,
-    StoreUnavailable,
-)
+from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.documents import DocumentStore
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
+from homeserver.storage.threads import ThreadedDatabase
 
 # That verify signatures, which takes a core: there are requests to be read as well.
 _THREADS = 4
@@ -147,11 +145,12 @@ class Parts:
 
 def _open_database(
     path: Path, config: Config, reactor: PosixReactorBase
-) -> SqliteDatabase:
-    location = config.storage.url.removeprefix("sqlite:")
+) -> ThreadedDatabase:
     try:
-        return SqliteDatabase(path.absolute().parent / location, reactor)
-    except (StoreTooNew, StoreUnavailable) as problem:
+        return engines.open_database(
+            config.storage.url, path.absolute().parent, reactor
+        )
+    except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
 
 

@@ -15,14 +15,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from homeserver.storage.database import (
-    MAX_GROUP,
     Cursor,
     Job,
-    SqliteDatabase,
     StoreTooNew,
     StoreUnavailable,
-    migrate,
 )
+from homeserver.storage.engines import open_database
+from homeserver.storage.schema import migrate
+from homeserver.storage.sqlite import SqliteConnection
+from homeserver.storage.threads import MAX_GROUP
 
 _T = TypeVar("_T")
 
@@ -67,16 +68,22 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._calls = Calls()
         self._has_started = False
-        self.database = SqliteDatabase(path, self._calls)
+        self.database = open_database(f"sqlite:{path}", path.parent, self._calls)
         self.statements: list[str] = []
         """What the writer did."""
 
         self.execute("PRAGMA busy_timeout = 0")
-        self.database._writer.connection.set_trace_callback(self.statements.append)
+        self._writer.set_trace_callback(self.statements.append)
 
     def execute(self, statement: str) -> None:
         """Change a setting of the writer's connection, before it has started."""
-        self.database._writer.connection.execute(statement)
+        self._writer.execute(statement)
+
+    @property
+    def _writer(self) -> sqlite3.Connection:
+        connection = self.database._writer.connection
+        assert isinstance(connection, SqliteConnection)
+        return connection.connection
 
     def begin(self, call: Call[_T]) -> Deferred[_T]:
         """Call without waiting."""
@@ -351,7 +358,7 @@ def test_a_commit_that_fails(store: Store) -> None:
         store.begin(store.database.write(job)),
     ]
     for each in done:
-        with pytest.raises(StoreUnavailable, match="the store cannot be written"):
+        with pytest.raises(sqlite3.IntegrityError):
             store.wait(each)
     assert store.read(rooms) == []
     assert store.write(insert("b")) == "b"
@@ -447,7 +454,7 @@ def test_an_old_store_is_migrated(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         assert connection.execute("PRAGMA user_version").fetchall() == [(3,)]
         connection.execute("DROP TABLE rooms")
-        migrate(connection)
+        migrate(SqliteConnection(connection, "a store"))
         tables = {n for [n] in connection.execute("SELECT name FROM sqlite_schema")}
     assert "mine" in tables
     assert "rooms" not in tables
@@ -473,7 +480,7 @@ def test_a_store_that_is_locked_from_the_start(path: Path) -> None:
     ):
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreUnavailable, match="database is locked"):
-            migrate(own)
+            migrate(SqliteConnection(own, "a store"))
 
 
 def test_no_database(path: Path) -> None:

@@ -12,9 +12,10 @@ from homeserver.protocol.canonical import Json, encode, encode_base64
 from homeserver.protocol.keys import KeyDocument, OldVerifyKey, build_v2, parse_v2
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import sign
-from homeserver.storage.database import migrate
 from homeserver.storage.documents import DocumentStore, FetchedDocument, record_document
 from homeserver.storage.peers import PeerStore
+from homeserver.storage.schema import migrate
+from homeserver.storage.sqlite import SqliteConnection
 from tests.documents import key_document, signing_key
 from tests.inbound.coroutines import result_of
 from tests.memory import MemoryDatabase
@@ -239,21 +240,18 @@ def test_a_store_of_version_1_is_migrated(version_1: sqlite3.Connection) -> None
     """A store of before keeps all that is in it, and takes documents."""
     before = [line for line in version_1.iterdump() if line.startswith("INSERT")]
     assert len(before) >= 4
-    migrate(version_1)
+    database = MemoryDatabase(version_1)
     assert version_1.execute("PRAGMA user_version").fetchall() == [(3,)]
     after = list(version_1.iterdump())
     assert [line for line in after if line.startswith("INSERT")] == before
-    database = MemoryDatabase()
-    database.connection.close()
-    database.connection = version_1
     result_of(PeerStore(database, Clock()).record_keys(current(K1), NOW))
     assert Store(database).documents() == [current(K1)]
 
 
 def test_a_migrated_store_is_not_migrated_again(version_1: sqlite3.Connection) -> None:
     """A store that has been migrated is as one that was made today."""
-    migrate(version_1)
-    migrate(version_1)
+    for _ in range(2):
+        migrate(SqliteConnection(version_1, "a store"))
     fresh = MemoryDatabase()
     schema = "SELECT name, sql FROM sqlite_schema ORDER BY name"
     assert (
