@@ -13,6 +13,7 @@ import msgspec
 from homeserver.addresses import REFUSED_RANGES, AddressRange, SocketAddress
 from homeserver.protocol.canonical import MAX_INTEGER
 from homeserver.protocol.names import ServerName
+from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 
 # Up to ten years, which is for ever: what is added to a time must stay one.
 Positive = Annotated[float, msgspec.Meta(gt=0, le=315_360_000)]
@@ -104,6 +105,13 @@ class Sending(msgspec.Struct, frozen=True):
     max_retry_seconds: Positive = 3600.0
 
 
+class Events(msgspec.Struct, frozen=True):
+    """The table `[events]`."""
+
+    # The newest that its events do not show: those of 12 do, by their rooms' IDs.
+    default_room_version: RoomVersion = ROOM_VERSIONS["11"]
+
+
 class Limits(msgspec.Struct, frozen=True):
     """The table `[limits]`."""
 
@@ -156,6 +164,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     network: Network = Network()
     storage: Storage = Storage()
     sending: Sending = Sending()
+    events: Events = Events()
     limits: Limits = Limits()
     notary: Notary = Notary()
     control: Control = Control()

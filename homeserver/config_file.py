@@ -15,6 +15,7 @@ from homeserver.addresses import AddressRange, SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import ServerName, UserId
+from homeserver.protocol.room_versions import RoomVersion, parse_room_version
 
 
 def load(path: Path) -> Config:
@@ -113,6 +114,7 @@ class _Reader:
 
 _WRITTEN_AS_TEXT: Mapping[object, Callable[[str, Path], object]] = {
     ServerName: lambda text, _: ServerName.parse(text),
+    RoomVersion: lambda text, _: parse_room_version(text),
     SocketAddress: lambda text, _: SocketAddress.parse(text),
     AddressRange: lambda text, _: AddressRange.parse(text),
     Path: lambda text, folder: folder / text,

@@ -96,7 +96,8 @@ class Parts:
         refusals = Refusals(reactor)
         gate = Gate(Authenticator(current, keyring, certificates), refusals)
         in_thread = partial(deferToThreadPool, reactor, self.threads)
-        judge = Judge(received, keyring, reactor, in_thread)
+        default = config.events.default_room_version
+        judge = Judge(received, keyring, reactor, in_thread, default)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = Receiver(received, judge, presence.answer, reactor)
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)

@@ -11,6 +11,7 @@ from homeserver import config_file
 from homeserver.addresses import REFUSED_RANGES, AddressRange, SocketAddress
 from homeserver.config import Config, ConfigError, OldKey, Profile
 from homeserver.protocol.names import ServerName
+from homeserver.protocol.room_versions import ROOM_VERSIONS
 
 NAMED_FILES = ("tls.crt", "tls.key", "signing.key", "control.token")
 
@@ -75,6 +76,7 @@ DEFAULTS: dict[str, object] = {
     "limits.max_connections": 10000,
     "limits.max_connections_per_address": 1000,
     "limits.request_seconds": 60.0,
+    "events.default_room_version": ROOM_VERSIONS["11"],
     "notary.enabled": True,
     "control.listen": SocketAddress("127.0.0.1", 8008),
     "control.token_file": Path("control.token"),
@@ -139,6 +141,7 @@ VALUES: list[tuple[str, str, object]] = [
     ("limits.max_connections", "1", 1),
     ("limits.max_connections_per_address", "1", 1),
     ("limits.request_seconds", "0.1", 0.1),
+    ("events.default_room_version", '"3"', ROOM_VERSIONS["3"]),
     ("notary.enabled", "false", False),
     ("control.listen", '"[::1]:1"', SocketAddress("::1", 1)),
     ("control.listen", '""', None),
@@ -297,6 +300,11 @@ MISTAKES: list[tuple[str, str]] = [
         "limits.max_connections_per_address: Expected `int`, got `bool`",
     ),
     ("limits.request_seconds = '60'", "limits.request_seconds: Expected `float`"),
+    (
+        "events.default_room_version = '13'",
+        "default_room_version: not a room",
+    ),
+    ("events.default_room_version = 11", "Expected `str`, got `int`"),
     ("notary.enabled = 'no'", "notary.enabled: Expected `bool`, got `str`"),
     ("control.listen = 8008", "control.listen: Expected `str`, got `int`"),
     ("control.token_file = []", "control.token_file: Expected `str`, got `array`"),

@@ -76,6 +76,13 @@ TRANSACTION: dict[str, Any] = {
     "edus": [],
     "problems": [],
 }
+PDU: dict[str, Any] = {
+    "event_id": None,
+    "room_version": "11",
+    "room_version_basis": "default",
+    "verdict": "accepted",
+    "event": {},
+}
 HEAD = "7: 2020-09-13 12:26:40 transaction '1' of a.example, signed by ed25519:a"
 
 TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -89,14 +96,15 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
         "PDUs and EDUs",
         {
             "pdus": [
-                {"event_id": "$a", "verdict": "accepted", "event": {"a": "ä"}},
-                {"event_id": None, "verdict": "rejected: no", "event": {}},
+                PDU | {"event_id": "$a", "event": {"a": "ä"}},
+                PDU | {"verdict": "rejected: no", "room_version_basis": None},
             ],
             "edus": [{"edu_type": "m.typing"}, {"edu_type": "m.receipt"}],
         },
         [
             HEAD,
             "  PDU $a: accepted",
+            "    room version 11, by default",
             r'    {"a": "\u00e4"}',
             "  PDU without an event ID: rejected: no",
             "    {}",
@@ -114,7 +122,8 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
         {
             "txn_id": "\x1b[31m",
             "pdus": [
-                {
+                PDU
+                | {
                     "event_id": "$\x1b[31m\n:a.example",
                     "verdict": "rejected: \x1b[31m",
                     "event": {"\x1b[31m": "\x1b[31m\n"},
@@ -125,6 +134,7 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
         [
             HEAD.replace("'1'", r"'\x1b[31m'"),
             r"  PDU $\x1b[31m\n:a.example: rejected: \x1b[31m",
+            "    room version 11, by default",
             r'    {"\u001b[31m": "\u001b[31m\n"}',
             r"""  EDU {"\u009b": "\n'\\"}""",
         ],

@@ -21,6 +21,7 @@ from homeserver.inbound.verdicts import Claim, Draft
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import RoomId, ServerName
+from homeserver.protocol.room_versions import RoomVersion
 from homeserver.protocol.signing import Signatures
 from homeserver.storage.received import JudgedPdu, ReceivedStore
 
@@ -51,11 +52,14 @@ class Judge:
         keyring: Keyring,
         clock: IReactorTime,
         in_thread: InThread,
+        default_room_version: RoomVersion,
     ) -> None:
+        """`default_room_version` is assumed of rooms that are not known here."""
         self._store = store
         self._keyring = keyring
         self._clock = clock
         self._in_thread = in_thread
+        self._default = default_room_version
 
     async def judge(self, pdus: Sequence[Json]) -> list[JudgedPdu]:
         """The verdicts on the PDUs of one transaction, in their order."""
@@ -87,7 +91,7 @@ class Judge:
         """
         pace = Pace(self._clock)
         for draft in drafts:
-            draft.choose(versions)
+            draft.choose(versions, self._default)
         while True:
             claims: list[Claim] = []
             for draft in drafts:

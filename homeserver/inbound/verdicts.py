@@ -10,14 +10,10 @@ three.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from homeserver.protocol.assumptions import Assumption, Basis, assume_room_versions
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import ProtocolError, Unauthorized
-from homeserver.protocol.events import (
-    Event,
-    event_id,
-    possible_room_versions,
-    redact,
-)
+from homeserver.protocol.events import Event, event_id, redact
 from homeserver.protocol.names import EventId, KeyId, RoomId, ServerName
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.protocol.signing import (
@@ -36,6 +32,9 @@ class Claim:
 
     draft: "Draft"
     event: Event
+    basis: Basis
+    """What the room version rests on."""
+
     message: bytes
     """What its servers have signed."""
 
@@ -64,7 +63,7 @@ class Draft:
     def __init__(self, pdu: Json) -> None:
         self.pdu = pdu
         self.verdict: JudgedPdu | None = None
-        self._candidates: Sequence[RoomVersion] = ()
+        self._candidates: Sequence[Assumption] = ()
         self._tried = 0
         self._problems: list[str] = []
 
@@ -79,27 +78,27 @@ class Draft:
         """Whether it may be the create event of a room."""
         return self.pdu.get("type") == "m.room.create"
 
-    def choose(self, versions: Mapping[RoomId, str]) -> None:
-        """Find the room versions that it may be of."""
+    def choose(self, versions: Mapping[RoomId, str], default: RoomVersion) -> None:
+        """Find the room versions that it may be of; `versions` are those of rooms."""
         room_id = self.room_id
+        recorded = None if room_id is None else versions.get(room_id)
         try:
-            self._candidates = possible_room_versions(
-                self.pdu, None if room_id is None else versions.get(room_id)
-            )
+            self._candidates = assume_room_versions(self.pdu, recorded, default)
         except ProtocolError as problem:
             self._problems.append(str(problem))
 
     def next_claim(self) -> Claim | None:
         """What it claims to be by the next version of which it has the form, if any."""
         while self.verdict is None and self._tried < len(self._candidates):
-            room_version = self._candidates[self._tried]
+            assumption = self._candidates[self._tried]
             self._tried += 1
             try:
-                event = Event.parse(self.pdu, room_version)
+                event = Event.parse(self.pdu, assumption.room_version)
                 return Claim(
                     self,
                     event,
-                    signed_bytes(redact(event.pdu, room_version)),
+                    assumption.basis,
+                    signed_bytes(redact(event.pdu, event.room_version)),
                     _required_signatures(event),
                 )
             except ProtocolError as problem:
@@ -111,7 +110,7 @@ class Draft:
         if claim.problem is not None:
             self._problems.append(claim.problem)
         else:
-            self.verdict = _judge_hash(claim.event)
+            self.verdict = _judge_hash(claim)
 
     def conclude(self) -> JudgedPdu:
         """The verdict; that of a PDU that proved nothing says why."""
@@ -120,14 +119,16 @@ class Draft:
         reason = f"{REJECTED}: {self._problems[0]}"
         if not self._candidates:
             return JudgedPdu(None, None, reason, self.pdu)
-        likeliest = self._candidates[0]
+        first = self._candidates[0]
         if len(self._candidates) > 1:
+            tried = [each.room_version.version for each in self._candidates]
             reason += (
-                f" (as of room version {likeliest.version} and older ones; the create "
-                "event of its room is not known here)"
+                f" (as of room version {tried[0]}, and not of {', '.join(tried[1:])} "
+                "either; the create event of its room is not known here)"
             )
-        own_id = _event_id_or_none(self.pdu, likeliest)
-        return JudgedPdu(own_id, likeliest.version, reason, self.pdu)
+        own_id = _event_id_or_none(self.pdu, first.room_version)
+        version = first.room_version.version
+        return JudgedPdu(own_id, version, reason, self.pdu, first.basis)
 
 
 def _required_signatures(event: Event) -> Mapping[ServerName, Signatures]:
@@ -143,13 +144,16 @@ def _required_signatures(event: Event) -> Mapping[ServerName, Signatures]:
     }
 
 
-def _judge_hash(event: Event) -> JudgedPdu:
+def _judge_hash(claim: Claim) -> JudgedPdu:
     """The verdict on an event whose signatures are good."""
-    version = event.room_version.version
+    event = claim.event
+    own_id, version = event.event_id, event.room_version.version
     if event.has_its_content_hash:
-        return JudgedPdu(event.event_id, version, "accepted", event.pdu, event.founds)
+        return JudgedPdu(
+            own_id, version, "accepted", event.pdu, claim.basis, event.founds
+        )
     redacted = redact(event.pdu, event.room_version)
-    return JudgedPdu(event.event_id, version, "redacted: content hash", redacted)
+    return JudgedPdu(own_id, version, "redacted: content hash", redacted, claim.basis)
 
 
 def _event_id_or_none(pdu: Json, room_version: RoomVersion) -> EventId | None:

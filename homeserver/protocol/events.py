@@ -8,7 +8,7 @@ Specification: Room Versions; Server-server API, "PDUs" and "Signing Events".
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -31,18 +31,10 @@ from homeserver.protocol.names import (
     RoomId,
     ServerName,
     UserId,
-    is_hash_room_id,
     parse_event_domain,
     parse_room_id,
 )
-from homeserver.protocol.room_versions import (
-    DEFAULT_ROOM_VERSION,
-    EVENTS_OF_2014,
-    ROOM_VERSIONS,
-    IdFormat,
-    RoomVersion,
-    parse_room_version,
-)
+from homeserver.protocol.room_versions import IdFormat, RoomVersion
 from homeserver.protocol.signing import SigningKey, sign
 
 MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits", signatures included
@@ -250,36 +242,3 @@ def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> Roo
             )
         return RoomId("!" + own_id[1:])
     return parse_room_id(as_text(pdu.get("room_id"), "`room_id`"))
-
-
-def possible_room_versions(pdu: Json, recorded: str | None) -> Sequence[RoomVersion]:
-    """The room versions that a PDU may be of, likeliest first; it does not say itself.
-
-    A create event names its own; `InvalidParam` if that is an unknown one. Of another
-    event, it is the `recorded` one of the room's create event. Where that is not
-    known, any version may be whose form the event has, and of those that sign the
-    same things the newest stands for all: that its sender signed it so is the proof.
-    """
-    content = pdu.get("content")
-    if "user_id" in pdu and "sender" not in pdu and recorded in {None, "1"}:
-        return [EVENTS_OF_2014]
-    if pdu.get("type") == "m.room.create" and isinstance(content, dict):
-        # Client-server API, "m.room.create": a room that names no version has "1".
-        return [parse_room_version(content.get("room_version", "1"))]
-    if recorded is not None:
-        return [parse_room_version(recorded)]
-    if "event_id" in pdu:
-        return [ROOM_VERSIONS["2"]]
-    room_id = pdu.get("room_id")
-    if isinstance(room_id, str) and is_hash_room_id(room_id):
-        return [ROOM_VERSIONS["12"]]
-    # Down to 5: what a version of before would allow, a key that was no longer valid,
-    # a guess must not.
-    versions = ["12", "10", "8", "7", "5"]
-    # What version 11 no longer keeps in redaction, nobody sends any more.
-    if not (_LAST.kept_members - DEFAULT_ROOM_VERSION.kept_members).isdisjoint(pdu):
-        versions = versions[1:]
-    return [ROOM_VERSIONS[version] for version in versions]
-
-
-_LAST = ROOM_VERSIONS["10"]

@@ -7,6 +7,7 @@ Rules of the room: a transaction, its verdicts and its reply are one commit. The
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from homeserver.protocol.assumptions import Basis
 from homeserver.protocol.canonical import Json, encode, parse
 from homeserver.protocol.names import EventId, RoomId, ServerName
 from homeserver.storage.changes import Changes
@@ -34,6 +35,9 @@ class JudgedPdu:
     """`accepted`, `redacted: REASON` or `rejected: REASON`."""
 
     event: Json
+    basis: Basis | None = None
+    """What the room version rests on."""
+
     founds: RoomId | None = None
     """The room that an accepted create event founds."""
 
@@ -197,12 +201,14 @@ def _record_pdu(
 ) -> None:
     cursor.execute(
         "INSERT INTO received_pdus (transaction_id, position, event_id,"
-        " room_version, verdict, event) VALUES (?, ?, ?, ?, ?, ?)",
+        " room_version, room_version_basis, verdict, event)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             transaction_id,
             position,
             pdu.event_id,
             pdu.room_version,
+            None if pdu.basis is None else pdu.basis.value,
             pdu.verdict,
             encode(pdu.event).decode("utf-8"),
         ),
@@ -218,8 +224,8 @@ def _record_pdu(
 def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
     own_id, origin, txn_id, received_ts, key_id, certificate, edus, problems = row
     pdus = cursor.execute(
-        "SELECT event_id, room_version, verdict, event FROM received_pdus"
-        " WHERE transaction_id = ? ORDER BY position",
+        "SELECT event_id, room_version, room_version_basis, verdict, event"
+        " FROM received_pdus WHERE transaction_id = ? ORDER BY position",
         (own_id,),
     ).fetchall()
     return {
@@ -232,10 +238,11 @@ def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
             {
                 "event_id": event_id,
                 "room_version": room_version,
+                "room_version_basis": basis,
                 "verdict": verdict,
                 "event": parse(event.encode("utf-8")),
             }
-            for event_id, room_version, verdict, event in pdus
+            for event_id, room_version, basis, verdict, event in pdus
         ],
         "edus": parse(str(edus).encode("utf-8")),
         "problems": parse(str(problems).encode("utf-8")),

@@ -16,6 +16,7 @@ from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.discovery import Resolution
 from homeserver.protocol.names import ServerName, UserId
+from homeserver.protocol.room_versions import ROOM_VERSIONS
 from tests.control.panel import AUTHORIZATION, HOST, NOW, Panel
 from tests.inbound.coroutines import result_of
 from tests.inbound.endpoint import at_once
@@ -37,7 +38,13 @@ def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
     """Let a peer deliver a transaction."""
     receiver = Receiver(
         panel.received,
-        Judge(panel.received, KnownKeys(THEM, OTHERS), panel.clock, at_once),
+        Judge(
+            panel.received,
+            KnownKeys(THEM, OTHERS),
+            panel.clock,
+            at_once,
+            ROOM_VERSIONS["11"],
+        ),
         nobody_asks,
         panel.clock,
     )

@@ -16,6 +16,7 @@ from homeserver.inbound.refusals import Refusals
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName, UserId
+from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Database
 from homeserver.storage.received import ReceivedStore
@@ -70,7 +71,9 @@ class Endpoint:
             ),
             Receiver(
                 self._received,
-                Judge(self._received, keyring, self.clock, at_once),
+                Judge(
+                    self._received, keyring, self.clock, at_once, ROOM_VERSIONS["11"]
+                ),
                 self._answer_poll,
                 self.clock,
             ),

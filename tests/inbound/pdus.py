@@ -15,7 +15,7 @@ def sign(pdu: Json, version: str, *peers: Peer) -> Json:
     return pdu
 
 
-def message(version: str = "12", peer: Peer = THEM, **changes: object) -> Json:
+def message(version: str = "11", peer: Peer = THEM, **changes: object) -> Json:
     """A message that was hashed and signed; None leaves a member out."""
     pdu: Json = {
         "type": "m.room.message",

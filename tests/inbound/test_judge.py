@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.inbound.judge import Judge
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
+from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.storage.changes import Changes
 from homeserver.storage.received import (
     JudgedPdu,
@@ -38,7 +39,9 @@ class JudgeTests(SynchronousTestCase):
             self.in_thread += 1
             return execute(work)
 
-        self.judge = Judge(self.store, self.keys, self.clock, in_thread)
+        self.judge = Judge(
+            self.store, self.keys, self.clock, in_thread, ROOM_VERSIONS["11"]
+        )
 
     def verdicts(self, *pdus: Json) -> Sequence[JudgedPdu]:
         """The verdicts on PDUs."""
@@ -132,7 +135,7 @@ class JudgeTests(SynchronousTestCase):
                 return super().seconds()
 
         clock = Busy()
-        judge = Judge(self.store, self.keys, clock, at_once)
+        judge = Judge(self.store, self.keys, clock, at_once, ROOM_VERSIONS["11"])
         judging = Deferred.fromCoroutine(judge.judge([message(), message(depth=9)]))
         pauses = 0
         while not judging.called:

@@ -92,16 +92,20 @@ class Inbox:
     """A receiver, and what it recorded."""
 
     def __init__(
-        self, keyring: Keyring | None = None, database: Database | None = None
+        self,
+        keyring: Keyring | None = None,
+        database: Database | None = None,
+        default_room_version: str = "11",
     ) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.polled: list[tuple[ServerName, list[str]]] = []
         self.keyring = keyring or KnownKeys(THEM, OTHERS)
         self.store = ReceivedStore(database or MemoryDatabase(), Changes(self.clock))
+        default = ROOM_VERSIONS[default_room_version]
         self.receiver = Receiver(
             self.store,
-            Judge(self.store, self.keyring, self.clock, at_once),
+            Judge(self.store, self.keyring, self.clock, at_once, default),
             self._answer_poll,
             self.clock,
         )
@@ -158,7 +162,8 @@ def test_transaction_is_recorded() -> None:
             "pdus": [
                 {
                     "event_id": own_id,
-                    "room_version": "12",
+                    "room_version": "11",
+                    "room_version_basis": "default",
                     "verdict": "accepted",
                     "event": pdu,
                 }
@@ -253,7 +258,7 @@ def hashed(text: str) -> Json:
 # A PDU, what we make of it, and the version that it is judged by.
 VERDICTS: list[tuple[str, Json, str, str | None]] = [
     *[
-        (f"a message of version {version}", message(version), "accepted", "12")
+        (f"a message of version {version}", message(version), "accepted", "11")
         for version in ("11", "12")
     ],
     ("one with an `origin`", message("10", origin="them.example"), "accepted", "10"),
@@ -262,64 +267,64 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
         (f"the create event of version {v}", create(v), "accepted", v)
         for v in ROOM_VERSIONS
     ],
-    ("with a padded hash", hashed(CONTENT_HASH + "="), "accepted", "12"),
-    ("with a hash of nothing", hashed(""), "redacted: content hash", "12"),
-    ("with a hash of no base64", hashed("!"), "redacted: content hash", "12"),
+    ("with a padded hash", hashed(CONTENT_HASH + "="), "accepted", "11"),
+    ("with a hash of nothing", hashed(""), "redacted: content hash", "11"),
+    ("with a hash of no base64", hashed("!"), "redacted: content hash", "11"),
     (
         "another body than was hashed",
         changed(message(), content={"body": "goodbye"}),
         "redacted: content hash",
-        "12",
+        "11",
     ),
     (
         "a member that was not hashed",
         changed(message(), more="x"),
         "redacted: content hash",
-        "12",
+        "11",
     ),
     (
         "a member that is kept, changed",
         changed(message(), depth=4),
         "rejected: signature does not verify: ed25519:t_1 over event $",
-        "12",
+        "11",
     ),
     (
         "not signed",
         changed(message(), signatures={}),
         "rejected: event $",
-        "12",
+        "11",
     ),
     (
         "signed by another server",
         sign(changed(message(), signatures=None), "12", OTHERS),
         "rejected: event $",
-        "12",
+        "11",
     ),
     (
         "signed by a server that nobody knows",
         message(peer=STRANGER),
         "rejected: event $",
-        "12",
+        "11",
     ),
     (
         "signed with another server's key",
         message(peer=IMPOSTOR),
         "rejected: event $",
-        "12",
+        "11",
     ),
     (
         "a signature of no base64",
         changed(message(), signatures={"them.example": {"ed25519:t_1": "!"}}),
         "rejected: not base64",
-        "12",
+        "11",
     ),
     (
         "signatures of another shape",
         changed(message(), signatures={"them.example": []}),
         "rejected: `signatures` of them.example is not a JSON object",
-        "12",
+        "11",
     ),
-    ("an event of others, sent on", message(peer=OTHERS), "accepted", "12"),
+    ("an event of others, sent on", message(peer=OTHERS), "accepted", "11"),
     (
         "an event ID of others",
         message("2", event_id="$e:others.example:8449"),
@@ -355,7 +360,7 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
         "without a depth",
         message(depth=None),
         "rejected: `depth` is not an integer",
-        "12",
+        "11",
     ),
     (
         "a float",
@@ -367,19 +372,19 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
         "too large",
         message(content={"x": "y" * 65536}),
         "rejected: the PDU has ",
-        "12",
+        "11",
     ),
     (
         "without a room",
         message(room_id=None),
         "rejected: `room_id` is not a string",
-        "12",
+        "11",
     ),
     (
         "a room that is a number",
         message(room_id=5),
         "rejected: `room_id` is not a string",
-        "12",
+        "11",
     ),
     (
         "a create event that names its room",
@@ -468,7 +473,7 @@ def test_keys_are_of_the_time_of_the_event() -> None:
     keyring = KnownKeys(THEM)
     Inbox(keyring).take("1", message(origin_server_ts=5), message("2"))
     assert set(keyring.asked) == {
-        (THEM.server_name, 5, "12"),
+        (THEM.server_name, 5, "11"),
         (THEM.server_name, 1_700_000_000_000, "2"),
     }
 
@@ -483,18 +488,18 @@ def founded(*creates: Json, peer: Peer = THEM, room_id: str = ROOM) -> object:
 
 
 FOUNDING: list[tuple[str, list[Json], str]] = [
-    ("nothing", [], "12"),
+    ("nothing", [], "11"),
     ("a create event", [create("6")], "6"),
     ("one of before room versions", [create("1", content={"creator": "@a:x"})], "1"),
     ("two of them", [create("6"), create("7", depth=1)], "6"),
-    ("one of another server", [create("6", OTHERS)], "12"),
-    ("one that is not signed", [create("6") | {"signatures": {}}], "12"),
-    ("one that was changed", [create("6") | {"more": "x"}], "12"),
-    ("one that follows another event", [create("6", prev_events=["$x"])], "12"),
-    ("one with a state key", [create("6", state_key="x")], "12"),
-    ("one without a state key", [create("6", state_key=None)], "12"),
-    ("one of another room", [create("6", room_id="!s:them.example")], "12"),
-    ("another event", [message("6", content={"room_version": "6"})], "12"),
+    ("one of another server", [create("6", OTHERS)], "11"),
+    ("one that is not signed", [create("6") | {"signatures": {}}], "11"),
+    ("one that was changed", [create("6") | {"more": "x"}], "11"),
+    ("one that follows another event", [create("6", prev_events=["$x"])], "11"),
+    ("one with a state key", [create("6", state_key="x")], "11"),
+    ("one without a state key", [create("6", state_key=None)], "11"),
+    ("one of another room", [create("6", room_id="!s:them.example")], "11"),
+    ("another event", [message("6", content={"room_version": "6"})], "11"),
 ]
 
 
@@ -506,6 +511,53 @@ FOUNDING: list[tuple[str, list[Json], str]] = [
 def test_founding(creates: list[Json], version: str) -> None:
     """A room is of the version that its own server's first create event says."""
     assert founded(*creates) == version
+
+
+# Version 11 redacts it as no version before does.
+REDACTION = message(
+    "11",
+    type="m.room.redaction",
+    content={"redacts": "$x"},
+)
+
+UNSIGNED = changed(message("9"), signatures={})
+
+# The default of the configuration, what came, and what the last PDU's version is and
+# rests on.
+GROUNDS: list[tuple[str, str, list[Json], str, str]] = [
+    ("the default", "11", [message("11")], "11", "default"),
+    ("another default", "9", [message("9")], "9", "default"),
+    ("a default that was not signed by", "9", [REDACTION], "11", "shape"),
+    ("a default that the form excludes", "12", [message("11")], "11", "shape"),
+    ("a create event", "11", [create("6")], "6", "create event"),
+    ("a known room", "11", [create("6"), message("6")], "6", "create event"),
+    (
+        "a room of version 12",
+        "11",
+        [message("12", room_id="!" + "a" * 43)],
+        "12",
+        "shape",
+    ),
+    ("an ID of 3, which only the default tells", "3", [message("3")], "3", "default"),
+    ("a PDU that proves nothing", "9", [UNSIGNED], "9", "default"),
+]
+
+
+@pytest.mark.parametrize(
+    ("default", "pdus", "version", "basis"),
+    [row[1:] for row in GROUNDS],
+    ids=[row[0] for row in GROUNDS],
+)
+def test_ground_of_a_version(
+    default: str, pdus: list[Json], version: str, basis: str
+) -> None:
+    """Of each PDU it is recorded what its room version rests on."""
+    inbox = Inbox(default_room_version=default)
+    inbox.take("1", *pdus)
+    last = inbox.pdus[-1]
+    assert (last["room_version"], last["room_version_basis"]) == (version, basis)
+    own_id = event_id(pdus[-1], ROOM_VERSIONS[version])
+    assert last["event_id"] == own_id
 
 
 def test_foreign_create_sent_on_founds() -> None:
@@ -581,7 +633,7 @@ class RepeatedTests(SynchronousTestCase):
         first = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
         inbox.receiver = Receiver(
             inbox.store,
-            Judge(inbox.store, KnownKeys(), inbox.clock, at_once),
+            Judge(inbox.store, KnownKeys(), inbox.clock, at_once, ROOM_VERSIONS["11"]),
             inbox._answer_poll,
             inbox.clock,
         )

@@ -23,7 +23,6 @@ from homeserver.protocol.events import (
     content_hash,
     event_id,
     hash_and_sign,
-    possible_room_versions,
     redact,
     reference_hash,
 )
@@ -760,59 +759,6 @@ def test_a_changed_event_has_not_its_content_hash(changes: Json) -> None:
     assert not event.has_its_content_hash
 
 
-CREATE: Json = {"type": "m.room.create", "content": {"room_version": "6"}}
-
-# What is known, the PDU, the recorded room version, the one it is judged by.
-ASSUMED: list[tuple[str, Json, str | None, str]] = [
-    ("a create event's own", CREATE, None, "6"),
-    ("a create event's own before a recorded one", CREATE, "9", "6"),
-    ("a create event without one", CREATE | {"content": {}}, None, "1"),
-    ("a create event without a content", CREATE | {"content": None}, "9", "9"),
-    ("recorded", {"type": "m.room.name"}, "9", "9"),
-    ("recorded, of another type of event", CREATE | {"type": "m.x"}, "9", "9"),
-    ("recorded, with an event ID", {"event_id": "$0:a.example"}, "3", "3"),
-    ("an event ID", {"event_id": "$0:a.example"}, None, "2"),
-    ("nothing", {"type": "m.room.name", "content": {}}, None, "12 10 8 7 5"),
-    ("a room of version 12", {"room_id": "!" + "a" * 43}, None, "12"),
-    ("a member of before version 11", {"origin": "a.org"}, None, "10 8 7 5"),
-]
-
-
-@pytest.mark.parametrize(
-    ("pdu", "recorded", "expected"),
-    [row[1:] for row in ASSUMED],
-    ids=[row[0] for row in ASSUMED],
-)
-def test_possible_room_versions(pdu: Json, recorded: str | None, expected: str) -> None:
-    """A PDU is judged by the versions that it, its room or its shape allows."""
-    assert [v.version for v in possible_room_versions(pdu, recorded)] == (
-        expected.split()
-    )
-
-
-def test_an_unknown_version_is_not_guessed() -> None:
-    """A create event of a version that does not exist is refused for that."""
-    with pytest.raises(InvalidParam, match="not a room version: '13'"):
-        possible_room_versions(CREATE | {"content": {"room_version": "13"}}, None)
-
-
-def test_every_version_signs_as_one_of_the_possible_ones() -> None:
-    """For each version there is a possible one with its IDs, redaction and rules."""
-    possible = possible_room_versions({}, None)
-    for version in map(str, range(3, 13)):
-        room_version = ROOM_VERSIONS[version]
-        assert any(
-            (each.kept_members, each.kept_content, each.is_strict)
-            == (
-                room_version.kept_members,
-                room_version.kept_content,
-                room_version.is_strict,
-            )
-            and (each.id_format is room_version.id_format or version in {"3", "4"})
-            for each in possible
-        ), version
-
-
 FOUNDING: list[tuple[str, str, Json, str | None]] = [
     ("its own room", "6", {}, "!r:a.example"),
     ("a foreign room", "6", {"room_id": "!r:b.example"}, None),
@@ -832,7 +778,9 @@ def test_a_create_event_founds_its_own_room(
     version: str, changes: Json, founded: str | None
 ) -> None:
     """Only a first create event of a server's own room founds it."""
-    pdu = CREATE | {
+    pdu: Json = {
+        "type": "m.room.create",
+        "content": {"room_version": "6"},
         "sender": "@u:a.example",
         "room_id": "!r:a.example",
         "state_key": "",

@@ -241,7 +241,7 @@ def test_a_store_of_version_1_is_migrated(version_1: sqlite3.Connection) -> None
     before = [line for line in version_1.iterdump() if line.startswith("INSERT")]
     assert len(before) >= 4
     database = MemoryDatabase(version_1)
-    assert version_1.execute("PRAGMA user_version").fetchall() == [(3,)]
+    assert version_1.execute("PRAGMA user_version").fetchall() == [(4,)]
     after = list(version_1.iterdump())
     assert [line for line in after if line.startswith("INSERT")] == before
     result_of(PeerStore(database, Clock()).record_keys(current(K1), NOW))

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.protocol.assumptions import Basis
 from homeserver.protocol.canonical import Json, as_list, as_object
 from homeserver.protocol.names import EventId, RoomId, ServerName
 from homeserver.storage import received
@@ -144,7 +145,7 @@ class ReceivedStoreTests(SynchronousTestCase):
                 "ed25519:a_1",
                 "0a" * 32,
                 [
-                    JudgedPdu(EventId("$b"), "12", "accepted", event),
+                    JudgedPdu(EventId("$b"), "12", "accepted", event, Basis.SHAPE),
                     JudgedPdu(EventId("$a"), "1", "redacted: content hash", {}),
                     JudgedPdu(None, None, "rejected: no", {"a": 1}),
                 ],
@@ -169,18 +170,21 @@ class ReceivedStoreTests(SynchronousTestCase):
                         {
                             "event_id": "$b",
                             "room_version": "12",
+                            "room_version_basis": "shape",
                             "verdict": "accepted",
                             "event": event,
                         },
                         {
                             "event_id": "$a",
                             "room_version": "1",
+                            "room_version_basis": None,
                             "verdict": "redacted: content hash",
                             "event": {},
                         },
                         {
                             "event_id": None,
                             "room_version": None,
+                            "room_version_basis": None,
                             "verdict": "rejected: no",
                             "event": {"a": 1},
                         },
