@@ -34,6 +34,8 @@ class Endpoint:
     folder: Path
     name: str
     port: int
+    within: Sequence[str] = ()
+    """A command that its processes are run by, such as `nsenter`; empty for none."""
 
     @property
     def configuration(self) -> Path:
@@ -48,7 +50,7 @@ class Endpoint:
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[str]]:
         """Run the daemon; it may still be starting."""
-        command = [str(PROGRAM), "run", "-c", str(self.configuration)]
+        command = [*self.within, str(PROGRAM), "run", "-c", str(self.configuration)]
         with running(command, self.log) as process:
             yield process
 
@@ -67,13 +69,17 @@ class Endpoint:
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of this endpoint to its end."""
-        return homeserver(command, "-c", str(self.configuration), *arguments)
+        return homeserver(
+            command, "-c", str(self.configuration), *arguments, within=self.within
+        )
 
 
-def homeserver(*arguments: str) -> subprocess.CompletedProcess[str]:
+def homeserver(
+    *arguments: str, within: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run the program to its end."""
     return subprocess.run(
-        [str(PROGRAM), *arguments],
+        [*within, str(PROGRAM), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -81,31 +87,43 @@ def homeserver(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def make_endpoint(folder: Path, name: str, configuration: str) -> Endpoint:
-    """Make the files of an endpoint on free ports; `configuration` is added."""
+def make_endpoint(
+    folder: Path,
+    name: str,
+    configuration: str,
+    listen: str | None = None,
+    within: Sequence[str] = (),
+) -> Endpoint:
+    """Make the files of an endpoint; `configuration` is added.
+
+    It listens at `listen` (HOST:PORT), or on a free port.
+    """
     port, control_port = free_ports(2)
+    listen = listen or f"{LOOPBACK}:{port}"
     done = homeserver(
         "init",
         "--server-name",
         name,
         "--listen",
-        f"{LOOPBACK}:{port}",
+        listen,
         "--control",
         f"{LOOPBACK}:{control_port}",
         str(folder),
     )
     if done.returncode != 0:
         raise ProcessError(f"`homeserver init` for {name}: {done.stderr.strip()}")
-    endpoint = Endpoint(folder, name, port)
+    endpoint = Endpoint(folder, name, int(listen.rpartition(":")[2]), within)
     with endpoint.configuration.open("a") as file:
         file.write(configuration)
     return endpoint
 
 
 @contextmanager
-def running_nameserver(address: str, zone: Sequence[str], log: Path) -> Iterator[str]:
+def running_nameserver(
+    address: str, zone: Sequence[str], log: Path, within: Sequence[str] = ()
+) -> Iterator[str]:
     """A name server that serves `zone` at `address` (HOST:PORT); where it listens."""
-    command = [sys.executable, "-m", "scripts.nameserver", address]
+    command = [*within, sys.executable, "-m", "scripts.nameserver", address]
     with running(command, log) as process:
         assert process.stdin is not None  # noqa: S101 - for the type checker
         process.stdin.write("\n".join([*zone, "", ""]))
