@@ -1,7 +1,9 @@
 """Settings of the whole suite."""
 
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -12,3 +14,33 @@ set_hypothesis_home_dir(_home.name)
 # Machines are shared: how long one example takes says nothing.
 settings.register_profile("shared", deadline=None, database=None)
 settings.load_profile("shared")
+
+_INTEROP = Path(__file__).parent / "interop"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what is run only where it is asked for."""
+    parser.addoption(
+        "--interop", action="store_true", help="run tests/interop too, against Synapse"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is left out, and how to have it."""
+    if _is_interop_wanted(config):
+        return []
+    return ["interop: left out; --interop runs tests/interop too, against Synapse"]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what needs Synapse, where nobody asks for it."""
+    if collection_path == _INTEROP and not _is_interop_wanted(config):
+        return True
+    return None
+
+
+def _is_interop_wanted(config: pytest.Config) -> bool:
+    named = (Path(each.partition("::")[0]).absolute() for each in config.args)
+    return bool(config.getoption("interop")) or any(
+        each.is_relative_to(_INTEROP) for each in named
+    )

@@ -1,0 +1,1 @@
+"""Tests against somebody else's server: Synapse, as a real process beside ours."""

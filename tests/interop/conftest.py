@@ -1,0 +1,54 @@
+"""What the tests of this folder share: one Synapse, and one endpoint of ours."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import run
+
+import pytest
+
+from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports
+from scripts.synapse import Synapse
+from tests.interop.servers import Neighbourhood, Signer
+from tests.interop.users import User
+
+_TOP = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two of them, running; each has a name with a port."""
+
+    neighbourhood: Neighbourhood
+    synapse: Synapse
+    ours: Endpoint
+    as_synapse: Signer
+    as_ours: Signer
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """See to it that Synapse is installed."""
+    run([_TOP / "scripts" / "synapse-environment"], check=True)
+
+
+@pytest.fixture(scope="session")
+def pair(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Synapse and an endpoint on the loopback interface."""
+    neighbourhood = Neighbourhood(tmp_path_factory.mktemp("pair"))
+    synapse_port, our_port = free_ports(2)
+    synapse = neighbourhood.make_synapse(
+        f"localhost:{synapse_port}", f"{LOOPBACK}:{synapse_port}"
+    )
+    ours = neighbourhood.make_endpoint(
+        f"localhost:{our_port}", f"{LOOPBACK}:{our_port}"
+    )
+    with synapse.running(), ours.running() as process:
+        first_line(process)
+        yield Pair(neighbourhood, synapse, ours, Signer.of(synapse), Signer.of(ours))
+
+
+@pytest.fixture(scope="session")
+def alice(pair: Pair) -> User:
+    """A user of Synapse."""
+    return User.register(pair.synapse, "alice")
