@@ -1,6 +1,8 @@
 """What the daemon says of its work: text for people, JSON lines for machines.
 
-Rules of the room: one event is one line, whatever a peer put into it.
+Rules of the room: one event is one line, whatever a peer put into it. In JSON, what the
+message is made of stands beside it, each part as a member of its own; of other
+programs' events only the message is told, as nobody here knows what else is in them.
 """
 
 from collections.abc import Callable
@@ -21,6 +23,8 @@ from zope.interface import implementer
 
 from homeserver.config import Log
 from homeserver.protocol.errors import printable
+
+_OURS = "homeserver."
 
 
 def begin(config: Log, stream: TextIO) -> None:
@@ -50,12 +54,19 @@ def _as_text(event: LogEvent) -> str:
 
 def _as_json(event: LogEvent) -> str:
     """One JSON object."""
-    line = {
+    source = event.get("log_namespace")
+    line: dict[str, object] = {
         "time": formatTime(event["log_time"]),
         "level": event["log_level"].name,
         "message": _without_surrogates(formatEvent(event)),
-        "from": event.get("log_namespace"),
+        "from": source,
     }
+    if source is not None and source.startswith(_OURS):
+        line |= {
+            name: _member(value)
+            for name, value in event.items()
+            if name not in line and not name.startswith("log_")
+        }
     failure = event.get("log_failure")
     if failure is not None:
         line["traceback"] = _without_surrogates(failure.getTraceback())
@@ -63,6 +74,13 @@ def _as_json(event: LogEvent) -> str:
 
 
 _FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": _as_text, "json": _as_json}
+
+
+def _member(value: object) -> object:
+    """A part of a message as JSON has it."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _without_surrogates(str(value))
 
 
 def _without_surrogates(text: str) -> str:

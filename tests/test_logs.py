@@ -25,11 +25,14 @@ Format = Literal["text", "json"]
 
 
 def write(
-    log: Log, say: Callable[[Logger], object], stream: StringIO | None = None
+    log: Log,
+    say: Callable[[Logger], object],
+    stream: StringIO | None = None,
+    publisher: LogPublisher | None = None,
 ) -> str:
     """What is written of the events that `say` makes, logged as `log` says."""
     stream = stream or StringIO()
-    publisher = LogPublisher()
+    publisher = publisher or LogPublisher()
     with pytest.MonkeyPatch.context() as patch:
         # Twisted's own beginner works once in a process, and for all of it. Even this
         # one takes the warnings of the process; the patch gives them back.
@@ -69,6 +72,50 @@ def test_json() -> None:
     line = json.loads(written)
     assert re.fullmatch(TIME, line.pop("time"))
     assert line == {"level": "warn", "message": "1 of a", "from": "place"}
+
+
+class Name:
+    """Something that is shown as its name."""
+
+    def __str__(self) -> str:
+        return "a.test"
+
+
+def members(namespace: str, **parts: object) -> dict[str, object]:
+    """What a line of JSON has beside what each has."""
+    publisher = LogPublisher()
+    logger = Logger(namespace, observer=publisher)
+    written = write(
+        Log(format="json"), lambda _: logger.warn("said", **parts), publisher=publisher
+    )
+    line: dict[str, object] = json.loads(written)
+    assert line.keys() >= {"time", "level", "message", "from"}
+    return {k: v for k, v in line.items() if k not in COMMON}
+
+
+COMMON = {"time", "level", "message", "from"}
+
+
+def test_members() -> None:
+    """What a message is made of stands beside it, as numbers where it is numbers."""
+    given = {"status": 200, "seconds": 0.25, "ok": True, "error": None, "to": Name()}
+    assert members("homeserver.place", **given) == given | {"to": "a.test"}
+
+
+def test_members_do_not_replace_what_each_line_has() -> None:
+    """A part that has the name of what each line has is left out."""
+    assert members("homeserver.place", time="never", message="nothing") == {}
+
+
+def test_members_that_json_lacks() -> None:
+    """A part is one line and JSON, whatever a peer put into it."""
+    assert members("homeserver.place", said="\ud800\n") == {"said": "\\ud800\n"}
+    assert members("homeserver.place", said=float("nan")) == {"said": None}
+
+
+def test_members_of_others() -> None:
+    """Of what other programs log, only the message is told."""
+    assert members("twisted.web", password="secret") == {}
 
 
 LEVELS: list[tuple[Level, list[str]]] = [
