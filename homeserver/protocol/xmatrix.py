@@ -141,11 +141,12 @@ class FederationRequest:
 
 
 def _parse_parameters(header: str) -> dict[str, str]:
+    # Nothing of a header that cannot be read is said again: it may be anybody's secret.
     scheme = _SCHEME.match(header)
     if scheme is None or len(header) > MAX_HEADER_LENGTH:
         raise BadAuthorization(
-            f"the Authorization header is not X-Matrix, or longer than "
-            f"{MAX_HEADER_LENGTH} characters: {quote(header)}"
+            f"the Authorization header, of {len(header)} characters, is not X-Matrix, "
+            f"or longer than {MAX_HEADER_LENGTH}"
         )
     text = header[scheme.end() :].rstrip(" \t")
     parameters: dict[str, str] = {}
@@ -154,8 +155,8 @@ def _parse_parameters(header: str) -> dict[str, str]:
         parameter = _PARAMETER.match(text, position)
         if parameter is None:
             raise BadAuthorization(
-                f"the X-Matrix header is not a list of name=value at "
-                f"{quote(text[position : position + 40])}"
+                f"the X-Matrix header is not a list of name=value at its character "
+                f"{scheme.end() + position}, counted from 0"
             )
         name, quoted, token = parameter.groups()
         name = name.lower()

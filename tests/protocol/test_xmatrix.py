@@ -443,10 +443,18 @@ def test_parse_refuses(header: str, why: str) -> None:
         Authorization.parse(header)
 
 
-def test_the_error_shows_the_place() -> None:
-    """A header that breaks off is refused with the 40 characters that stand there."""
-    with pytest.raises(BadAuthorization, match=r"name=value at '\?{40}'$"):
+def test_the_error_tells_the_place() -> None:
+    """A header that breaks off is refused with where it does."""
+    with pytest.raises(BadAuthorization, match=r"at its character 13, counted from 0$"):
         Authorization.parse("X-Matrix x=y," + "?" * 50)
+
+
+@pytest.mark.parametrize("header", ["Bearer secret", "secret", "X-Matrix x=y,secret"])
+def test_the_error_does_not_repeat_a_secret(header: str) -> None:
+    """What is no X-Matrix may be a token of something else, and is not shown."""
+    with pytest.raises(BadAuthorization) as caught:
+        Authorization.parse(header)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_bad_header_is_answered_with_400() -> None:
