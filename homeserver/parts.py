@@ -20,6 +20,7 @@ from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.credentials import Credentials
 from homeserver.inbound import federation
+from homeserver.inbound.account import Ledger
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.federation import Gate
@@ -111,13 +112,14 @@ class Parts:
             reactor=reactor,
         )
         self.site = build_site(
-            federation.build_tree(
+            ledger=Ledger("federation", reactor),
+            root=federation.build_tree(
                 key_tree(publisher, queries),
                 gate,
                 receiver,
                 config.profiles,
                 config.discovery.delegate_to,
-            )
+            ),
         )
 
         self.control_site: BoundedSite | None = None
@@ -127,12 +129,17 @@ class Parts:
                 "received": api.received_resource(received),
                 "refused": api.refused_resource(refusals),
                 "peers": api.peer_tree(PeerBook(peers, queue, self.sender)),
-                "resolve": api.named_tree(partial(describe_resolution, resolver)),
-                "keys": api.named_tree(partial(describe_keys, self.client)),
+                "resolve": api.named_tree(
+                    "/v1/resolve/{name}", partial(describe_resolution, resolver)
+                ),
+                "keys": api.named_tree(
+                    "/v1/keys/{name}", partial(describe_keys, self.client)
+                ),
             }
             guard = Guard(_read_token(path, config))
             self.control_site = build_site(
-                api.build_tree(guard, self.is_healthy, routes)
+                ledger=Ledger("control", reactor),
+                root=api.build_tree(guard, self.is_healthy, routes),
             )
 
     async def is_healthy(self) -> bool:

@@ -45,7 +45,7 @@ class _Destination(JsonResource):
     """`/v1/send/{destination}`, and below it the entries by ID."""
 
     def __init__(self, destination: str, submitter: Submitter, sender: Sender) -> None:
-        super().__init__({b"POST": self._post})
+        super().__init__({b"POST": self._post}, "/v1/send/{destination}")
         self._destination = destination
         self._submitter = submitter
         self._sender = sender
@@ -62,7 +62,7 @@ class _Destination(JsonResource):
                 raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
             return json_reply(found)
 
-        return JsonResource({b"GET": state})
+        return JsonResource({b"GET": state}, "/v1/send/{destination}/{id}")
 
     async def _post(self, request: Request) -> Reply:
         destination = ServerName.parse(self._destination)
@@ -86,7 +86,7 @@ def build_tree(
 
     root = GuardedTree(guard, open_steps={b"health"})
     first = JsonResource()
-    root.putChild(b"health", JsonResource({b"GET": health}))
+    root.putChild(b"health", JsonResource({b"GET": health}, "/health"))
     root.putChild(b"v1", first)
     for step, resource in routes.items():
         first.putChild(step.encode("ascii"), resource)
@@ -114,7 +114,7 @@ def received_resource(received: ReceivedStore) -> JsonResource:
         last = transactions[-1]["id"] if transactions else after
         return json_reply({"transactions": transactions, "next": last})
 
-    return JsonResource({b"GET": answer})
+    return JsonResource({b"GET": answer}, "/v1/received")
 
 
 def refused_resource(refusals: Refusals) -> JsonResource:
@@ -127,17 +127,19 @@ def refused_resource(refusals: Refusals) -> JsonResource:
         newest = last[-1]["id"] if last else after
         return json_reply({"refused": last, "next": newest})
 
-    return JsonResource({b"GET": answer})
+    return JsonResource({b"GET": answer}, "/v1/refused")
 
 
-def named_tree(describe: Callable[[ServerName], Awaitable[Json]]) -> JsonResource:
+def named_tree(
+    route: str, describe: Callable[[ServerName], Awaitable[Json]]
+) -> JsonResource:
     """What is described of the server whose name is the next step of the path."""
 
     def child(name: str) -> IResource:
         async def answer(_: Request) -> Reply:
             return json_reply(await describe(ServerName.parse(name)))
 
-        return JsonResource({b"GET": answer})
+        return JsonResource({b"GET": answer}, route)
 
     return _Below(child)
 
@@ -155,7 +157,7 @@ class _Peers(JsonResource):
     """`/v1/peers`, and below it the peers by name."""
 
     def __init__(self, answers: Mapping[bytes, Answer], book: PeerBook) -> None:
-        super().__init__(answers)
+        super().__init__(answers, "/v1/peers")
         self._book = book
 
     def getChild(self, path: bytes, request: Request) -> IResource:
@@ -177,9 +179,11 @@ class _Peers(JsonResource):
             _known(await self._book.forget(ServerName.parse(name)), name)
             return json_reply({})
 
-        peer = JsonResource({b"GET": describe})
-        peer.putChild(b"retry", JsonResource({b"POST": retry}))
-        peer.putChild(b"pin", JsonResource({b"DELETE": forget}))
+        peer = JsonResource({b"GET": describe}, "/v1/peers/{name}")
+        peer.putChild(
+            b"retry", JsonResource({b"POST": retry}, "/v1/peers/{name}/retry")
+        )
+        peer.putChild(b"pin", JsonResource({b"DELETE": forget}, "/v1/peers/{name}/pin"))
         return peer
 
 

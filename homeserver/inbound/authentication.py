@@ -14,7 +14,12 @@ from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json, parse_object
-from homeserver.protocol.errors import BadAuthorization, Unauthorized, quote
+from homeserver.protocol.errors import (
+    BadAuthorization,
+    ProtocolError,
+    Unauthorized,
+    quote,
+)
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
@@ -126,3 +131,13 @@ def _parse(headers: Sequence[str]) -> list[Authorization]:
     if any(each.origin != authorizations[0].origin for each in authorizations):
         raise BadAuthorization("the X-Matrix headers name different origins")
     return authorizations
+
+
+def claimed_origin(headers: Sequence[str]) -> str | None:
+    """Who the first header says it is of, proven or not; None where it says nothing."""
+    for header in headers[:1]:
+        try:
+            return Authorization.parse(header).origin.name
+        except ProtocolError:
+            break
+    return None

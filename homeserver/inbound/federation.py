@@ -14,7 +14,12 @@ from twisted.web.server import Request
 
 from homeserver import __version__
 from homeserver.config import Profile
-from homeserver.inbound.authentication import Authenticator, ProvenOrigin
+from homeserver.inbound.account import Account
+from homeserver.inbound.authentication import (
+    Authenticator,
+    ProvenOrigin,
+    claimed_origin,
+)
 from homeserver.inbound.client_certificates import ShownCertificate
 from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.refusals import Refusals
@@ -44,6 +49,7 @@ class Gate:
         """What answers a request by `answer`, once its origin is proven."""
 
         async def guarded(request: Request) -> Reply:
+            account = Account.of(request)
             lines = request.requestHeaders.getRawHeaders(b"Authorization", [])
             headers = [line.decode("ascii", "replace") for line in lines]
             try:
@@ -54,9 +60,11 @@ class Gate:
                     lambda: _read_body(request),
                     ShownCertificate.on(request.channel.transport),
                 )
+                account.origin, account.is_proven = origin.server_name.name, True
                 return await answer(request, origin, content)
             except ProtocolError as problem:
-                self._refusals.record(request, headers, problem)
+                account.origin = account.origin or claimed_origin(headers)
+                self._refusals.record(request, account.origin, problem)
                 raise
 
         return guarded
@@ -88,11 +96,17 @@ class SendTree(JsonResource):
     def getChild(self, path: bytes, request: Request) -> IResource:
         """The resource of the transaction ID `path`."""
 
-        async def put(_: Request, origin: ProvenOrigin, content: Json | None) -> Reply:
+        async def put(
+            request: Request, origin: ProvenOrigin, content: Json | None
+        ) -> Reply:
             txn_id = _decode(path)
-            return Reply(await self._receiver.receive(origin, txn_id, content or {}))
+            receipt = await self._receiver.receive(origin, txn_id, content or {})
+            Account.of(request).facts = receipt.facts
+            return Reply(receipt.reply)
 
-        return JsonResource({b"PUT": self._gate.guard(put)})
+        return JsonResource(
+            {b"PUT": self._gate.guard(put)}, "/_matrix/federation/v1/send/{txnId}"
+        )
 
 
 def _decode(step: bytes) -> str:
@@ -119,7 +133,9 @@ class QueryTree(JsonResource):
                 raise NotFound(f"there is no query type {quote(path)} here")
             return json_reply(self._profile(request))
 
-        return JsonResource({b"GET": self._gate.guard(get)})
+        return JsonResource(
+            {b"GET": self._gate.guard(get)}, "/_matrix/federation/v1/query/{queryType}"
+        )
 
     def _profile(self, request: Request) -> Json:
         user_ids = request.args.get(b"user_id", [])
@@ -157,10 +173,14 @@ def build_tree(
     matrix.putChild(b"key", keys)
     matrix.putChild(b"federation", federation)
     federation.putChild(b"v1", first)
-    first.putChild(b"version", JsonResource({b"GET": version}))
+    first.putChild(
+        b"version", JsonResource({b"GET": version}, "/_matrix/federation/v1/version")
+    )
     first.putChild(b"send", SendTree(gate, receiver))
     first.putChild(b"query", QueryTree(gate, profiles))
     root.putChild(b".well-known", dot)
     dot.putChild(b"matrix", below)
-    below.putChild(b"server", JsonResource({b"GET": well_known}))
+    below.putChild(
+        b"server", JsonResource({b"GET": well_known}, "/.well-known/matrix/server")
+    )
     return root

@@ -99,7 +99,7 @@ class NotaryQueries(JsonResource):
     """`/_matrix/key/v2/query`; a server's name, and maybe a key ID, are steps below."""
 
     def __init__(self, notary: Notary, clock: IReactorTime) -> None:
-        super().__init__({b"POST": self._post})
+        super().__init__({b"POST": self._post}, "/_matrix/key/v2/query")
         self._notary = notary
         self._clock = clock
         self._buckets = TokenBuckets(_BURST_SERVERS, _SERVERS_PER_SECOND, clock)
@@ -117,7 +117,7 @@ class NotaryQueries(JsonResource):
             query = parse_query(path, key_id, minimums, self._now_ts())
             return await self._answer(request, [query])
 
-        leaf = JsonResource({b"GET": get})
+        leaf = JsonResource({b"GET": get}, "/_matrix/key/v2/query/{serverName}")
         leaf.isLeaf = True
         return leaf
 
@@ -143,9 +143,9 @@ def key_tree(publisher: KeyPublisher, queries: NotaryQueries | None) -> JsonReso
         return Reply(publisher.v2())
 
     tree, second = JsonResource(), JsonResource()
-    tree.putChild(b"v1", JsonResource({b"GET": v1}))
+    tree.putChild(b"v1", JsonResource({b"GET": v1}, "/_matrix/key/v1"))
     tree.putChild(b"v2", second)
-    second.putChild(b"server", ServerKeys({b"GET": v2}))
+    second.putChild(b"server", ServerKeys({b"GET": v2}, "/_matrix/key/v2/server"))
     if queries is not None:
         second.putChild(b"query", queries)
     return tree

@@ -6,12 +6,13 @@ in the store, after the commit; the same transaction gets the same reply for eve
 Specification: Server-server API, "Transactions".
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
@@ -42,10 +43,19 @@ AnswerPoll = Callable[[ServerName, Sequence[UserId]], Awaitable[None]]
 """Tells a server of the presence of users of ours that it asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the origin of a transaction gets, and what was made of it."""
+
+    reply: bytes
+    """The body of the 200."""
+
+    facts: Mapping[str, object]
+    """For the log: `verdict` for people, and the numbers that it says."""
+
+
 class Receiver:
     """Takes transactions in."""
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -61,8 +71,10 @@ class Receiver:
         self._clock = clock
         self._locks: dict[ServerName, defer.DeferredLock] = {}
 
-    async def receive(self, origin: ProvenOrigin, txn_id: str, content: Json) -> bytes:
-        """Take in one transaction; the body of the 200 that its origin gets.
+    async def receive(
+        self, origin: ProvenOrigin, txn_id: str, content: Json
+    ) -> Receipt:
+        """Take in one transaction.
 
         Raises `BadJson`, `InvalidParam`, `TooLarge` and `LimitExceeded`, and
         `StoreUnavailable`; then nothing of it is recorded.
@@ -71,34 +83,25 @@ class Receiver:
         async with self._turn(origin.server_name):
             reply = await self._store.reply_to(origin.server_name, txn_id)
             if reply is not None:
-                return reply
+                return Receipt(reply, {"verdict": "known already"})
             transaction = Transaction.parse(content)
             pdus = await self._judge.judge(transaction.pdus)
             polled, problems = await self._check(origin.server_name, transaction)
-            self._log.info(
-                "{txn_id} of {origin}: {pdus} PDUs, {rejected} rejected, {edus} EDUs",
-                txn_id=repr(txn_id),
-                origin=origin.server_name,
-                pdus=len(pdus),
-                rejected=sum(pdu.verdict.startswith(REJECTED) for pdu in pdus),
-                edus=len(transaction.edus),
+            received = ReceivedTransaction(
+                origin.server_name,
+                txn_id,
+                int(self._clock.seconds() * 1000),
+                origin.key_id,
+                origin.client_certificate,
+                pdus,
+                transaction.edus,
+                problems,
+                build_reply(_errors(pdus)),
             )
-            reply = await self._store.record(
-                ReceivedTransaction(
-                    origin.server_name,
-                    txn_id,
-                    int(self._clock.seconds() * 1000),
-                    origin.key_id,
-                    origin.client_certificate,
-                    pdus,
-                    transaction.edus,
-                    problems,
-                    build_reply(_errors(pdus)),
-                )
-            )
+            reply = await self._store.record(received)
         if polled:
             await self._answer_poll(origin.server_name, polled)
-        return reply
+        return Receipt(reply, _facts(received))
 
     async def _check(
         self, origin: ServerName, transaction: Transaction
@@ -152,3 +155,19 @@ def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:
             earlier = errors.get(pdu.event_id)
             errors[pdu.event_id] = earlier or (pdu.verdict if is_refused else None)
     return errors
+
+
+def _facts(received: ReceivedTransaction) -> Mapping[str, object]:
+    outcomes = Counter(pdu.outcome for pdu in received.pdus)
+    numbers = {
+        "pdus": len(received.pdus),
+        "redacted": outcomes["redacted"],
+        "rejected": outcomes["rejected"],
+        "edus": len(received.edus),
+        "problems": len(received.problems),
+    }
+    verdict = (
+        "{pdus} PDUs ({redacted} redacted, {rejected} rejected), {edus} EDUs, "
+        "{problems} problems"
+    )
+    return {**numbers, "verdict": verdict.format(**numbers)}

@@ -6,15 +6,12 @@ signature.
 """
 
 from collections import deque
-from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.web.server import Request
 
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import ProtocolError, quote
-from homeserver.protocol.xmatrix import Authorization
 from homeserver.storage.changes import Changes
 
 _MAX_REFUSALS = 1000  # a megabyte at most
@@ -23,8 +20,6 @@ _MAX_REFUSALS = 1000  # a megabyte at most
 class Refusals:
     """Remembers refusals, and tells them to who asks."""
 
-    _log = Logger()
-
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._changes = Changes(clock)
@@ -32,27 +27,22 @@ class Refusals:
         self._count = 0
 
     def record(
-        self, request: Request, authorizations: Sequence[str], problem: ProtocolError
+        self, request: Request, origin: str | None, problem: ProtocolError
     ) -> None:
-        """Record that `request`, with these `Authorization` headers, was refused."""
+        """Record that `request`, which says that it is of `origin`, was refused."""
         self._count += 1
         line = request.method + b" " + request.uri
         refusal: Json = {
             "id": self._count,
             "refused_ts": int(self._clock.seconds() * 1000),
             "address": request.getClientAddress().host,
-            "origin": _claimed_origin(authorizations),
+            "origin": origin,
             "request": quote(line.decode("ascii", "backslashreplace")),
             "status": problem.status,
             "errcode": problem.errcode,
             "error": str(problem),
         }
         self._last.append(refusal)
-        self._log.info(
-            "refused {request} of {who} at {address}: {status} {errcode}: {error}",
-            who=refusal["origin"] or "nobody",
-            **refusal,
-        )
         self._changes.announce()
 
     async def after(self, after: int, limit: int, wait: float) -> list[Json]:
@@ -65,13 +55,3 @@ class Refusals:
             return [each for each in self._last if int(str(each["id"])) > after][:limit]
 
         return await self._changes.until(look, bool, wait)
-
-
-def _claimed_origin(authorizations: Sequence[str]) -> str | None:
-    """Who the first header says it is of, proven or not; None where it says nothing."""
-    for header in authorizations[:1]:
-        try:
-            return Authorization.parse(header).origin.name
-        except ProtocolError:
-            break
-    return None

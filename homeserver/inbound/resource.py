@@ -2,7 +2,8 @@
 
 Rules of the room: a resource's work is a coroutine. What it raises becomes an answer
 here and nowhere else: a peer's fault with its reason, a store that is not available as
-503, and whatever else as a 500 that tells the peer nothing.
+503, and whatever else as a 500 that tells the peer nothing. Here, too, the account of a
+request is closed, whether or not the client still waits.
 
 Specification: Server-server API, "API standards"; Client-server API, "Standard error
 response".
@@ -17,6 +18,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from homeserver import __version__
+from homeserver.inbound.account import NO_ROUTE, Account
 from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.errors import (
     LimitExceeded,
@@ -53,10 +55,16 @@ class JsonResource(Resource):
 
     _log = Logger()
 
-    def __init__(self, answers: Mapping[bytes, Answer] | None = None) -> None:
-        """`answers` is {method: coroutine function}; none where it only leads on."""
+    def __init__(
+        self, answers: Mapping[bytes, Answer] | None = None, route: str = NO_ROUTE
+    ) -> None:
+        """`answers` is {method: coroutine function}; none where it only leads on.
+
+        `route` is the template of the paths that lead here.
+        """
         super().__init__()
         self._answers = answers or {}
+        self._route = route
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         """What is below: itself for a trailing slash, else nothing that is known."""
@@ -72,21 +80,26 @@ class JsonResource(Resource):
         return NOT_DONE_YET
 
     async def _respond(self, request: Request) -> None:
+        account = Account.of(request)
+        account.route = self._route
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         try:
             reply = await self.find_answer(request)(request)
         except ProtocolError as problem:
+            account.errcode, account.error = problem.errcode, str(problem)
             reply = error_reply(problem.status, problem.errcode, str(problem))
             if isinstance(problem, LimitExceeded):
                 headers = {"Retry-After": str(problem.retry_after)}
                 reply = replace(reply, headers=headers)
         except StoreUnavailable as problem:
-            self._log.error("{problem}", problem=problem)
+            account.errcode, account.error = "M_UNKNOWN", str(problem)
             reply = error_reply(503, "M_UNKNOWN", "the store is not available")
         except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
             self._log.failure("an error of ours")
             reply = error_reply(500, "M_UNKNOWN", "internal error")
+        account.is_gone = bool(gone)
+        account.close(reply.status)
         if not gone:
             self._write(request, reply)
 

@@ -17,6 +17,7 @@ from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
+from homeserver.inbound.account import Account, Ledger
 from homeserver.inbound.resource import SERVER, Reply, error_reply
 
 # How long a peer may take to close a connection that we have closed; an honest one
@@ -28,6 +29,7 @@ class BoundedRequest(Request):
     """A request whose body is counted while it arrives."""
 
     channel: "_Channel"
+    account: Account
 
     _is_refused = False
     _received = 0
@@ -53,6 +55,7 @@ class BoundedRequest(Request):
         if self.channel.site.is_closing:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
+        self.account = self.channel.open_account(self.method, self.uri)
         in_progress = self.channel.site.in_progress
         in_progress.add(self)
         self.notifyFinish().addBoth(lambda _: in_progress.discard(self))
@@ -65,10 +68,9 @@ class BoundedRequest(Request):
         if length <= limit:
             return
         self._is_refused = True
-        reply = error_reply(
+        self.channel.end_with(
             413, "M_TOO_LARGE", f"the body is larger than the limit of {limit} bytes"
         )
-        self.channel.end_with(reply)
 
 
 class _Channel(HTTPChannel):
@@ -84,13 +86,23 @@ class _Channel(HTTPChannel):
     _is_closing = False
     _aborting: IDelayedCall | None = None
 
-    def end_with(self, reply: Reply) -> None:
-        """Give the peer a last answer, unless it had one already."""
+    def open_account(self, method: bytes, target: bytes) -> Account:
+        """The account of a request on this connection."""
+        return self.site.ledger.open(method, target, self.getPeer().host)
+
+    def end_with(self, status: int, errcode: str, why: str) -> None:
+        """Give the peer a last answer, which is an error, unless it had one already."""
         if not self._is_closing:
             # Written as it is: to Twisted, a request that is still arriving cannot
             # be answered yet.
-            self.transport.write(_raw(reply))
+            self.transport.write(_raw(error_reply(status, errcode, why)))
             self.loseConnection()
+            # Twisted keeps the first line of a request there, once it has come.
+            account = self.open_account(
+                getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
+            )
+            account.errcode, account.error = errcode, why
+            account.close(status)
 
     def dataReceived(self, data: bytes) -> None:
         """Read what came, unless it came after the end."""
@@ -143,9 +155,7 @@ class _Channel(HTTPChannel):
             super()._send100Continue()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.end_with(
-            error_reply(400, "M_UNKNOWN", "this is not HTTP/1.1 as it should be")
-        )
+        self.end_with(400, "M_UNKNOWN", "this is not HTTP/1.1 as it should be")
 
 
 def _raw(reply: Reply) -> bytes:
@@ -173,6 +183,7 @@ class BoundedSite(Site):
         root: IResource,
         max_body_bytes: int,
         request_seconds: float,
+        ledger: Ledger,
         reactor: IReactorTime,
     ) -> None:
         """`request_seconds` is how long the next request may take to arrive whole."""
@@ -183,6 +194,7 @@ class BoundedSite(Site):
             parsePOSTFormSubmission=False,  # a body is JSON, whatever it is called
         )
         self.max_body_bytes = max_body_bytes
+        self.ledger = ledger
         self.in_progress: set[Request] = set()
         self.is_closing = False
         self.timeOut = request_seconds
@@ -199,4 +211,4 @@ class BoundedSite(Site):
             await each.addErrback(lambda _: None)
 
     def log(self, request: HttpRequest) -> None:
-        """Format no access log; what happened is logged where it is known."""
+        """Format no access log; what is known of a request is in its account."""

@@ -41,6 +41,11 @@ class JudgedPdu:
     founds: RoomId | None = None
     """The room that an accepted create event founds."""
 
+    @property
+    def outcome(self) -> str:
+        """The verdict without its reason: `accepted`, `redacted` or `rejected`."""
+        return self.verdict.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedTransaction:

@@ -149,9 +149,11 @@ class Panel:
                     "received": api.received_resource(self.received),
                     "peers": api.peer_tree(book),
                     "resolve": api.named_tree(
-                        partial(describe_resolution, self.routes)
+                        "/v1/resolve/{name}", partial(describe_resolution, self.routes)
                     ),
-                    "keys": api.named_tree(partial(describe_keys, self.carrier)),
+                    "keys": api.named_tree(
+                        "/v1/keys/{name}", partial(describe_keys, self.carrier)
+                    ),
                 },
             ),
             clock=self.clock,

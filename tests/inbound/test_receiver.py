@@ -114,17 +114,17 @@ class Inbox:
         self.polled.append((asker, [str(user_id) for user_id in polled]))
 
     def begin(self, txn_id: str, content: Json, peer: Peer = THEM) -> Deferred[bytes]:
-        """Hand a transaction over."""
-        return Deferred.fromCoroutine(
+        """Hand a transaction over; the reply to it, when there is one."""
+        receiving = Deferred.fromCoroutine(
             self.receiver.receive(origin(peer), txn_id, content)
         )
+        return receiving.addCallback(lambda receipt: receipt.reply)
 
     def take(self, txn_id: str, *pdus: Json, peer: Peer = THEM) -> Json:
         """Hand a transaction over; the reply to it."""
         content: Json = {"pdus": list(pdus)}
-        return parse_object(
-            result_of(self.receiver.receive(origin(peer), txn_id, content))
-        )
+        receiving = self.receiver.receive(origin(peer), txn_id, content)
+        return parse_object(result_of(receiving).reply)
 
     @property
     def transactions(self) -> list[Json]:

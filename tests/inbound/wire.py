@@ -15,6 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
+from homeserver.inbound.account import Ledger
 from homeserver.inbound.site import BoundedSite
 from homeserver.protocol.canonical import Json, as_text, parse_object
 
@@ -176,7 +177,9 @@ def site(
     clock: Clock | None = None,
 ) -> BoundedSite:
     """A site whose time stands still unless `clock` is advanced."""
-    return BoundedSite(root, max_body_bytes, request_seconds, clock or Clock())
+    clock = clock or Clock()
+    ledger = Ledger("federation", clock)
+    return BoundedSite(root, max_body_bytes, request_seconds, ledger, clock)
 
 
 def ask(
