@@ -104,7 +104,7 @@ SMALL: Json = {"pdus": [{}], "edus": TRANSACTION["edus"], "ts": 5, "prev_ids": [
 JSON_FRAGMENTS = [
     *[b'"', b"\\", b",", b":", b"{", b"}", b"[", b"]", b"\0", b"\xff", b"\xed\xa0\x80"],
     *[b"1e999", b"-0", b"NaN", b"9" * 5000, b"1.5", b"\\ud800", b"\\u0000", b"null"],
-    *[b"[" * 200, b'{"a":' * 200, b'"pdus":[],', b'"edus":', b"\xef\xbb\xbf", b"\n"],
+    *[b"[" * 200, b'{"a":' * 5000, b'"pdus":[],', b'"edus":', b"\xef\xbb\xbf", b"\n"],
 ]
 
 
