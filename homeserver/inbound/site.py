@@ -7,6 +7,7 @@ in JSON, also what Twisted would answer itself.
 Specification: Server-server API, "API standards".
 """
 
+import re
 from http import HTTPStatus
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
@@ -23,6 +24,10 @@ from homeserver.inbound.resource import SERVER, Reply, error_reply
 # How long a peer may take to close a connection that we have closed; an honest one
 # takes a round trip.
 _CLOSING_SECONDS = 15.0
+
+# Twisted takes this one for none. There is none of that name (RFC 9112, section 7),
+# and where a body ends that is in it, others may see otherwise.
+_IDENTITY = re.compile(rb"transfer-encoding:[ \t]*identity", re.IGNORECASE)
 
 
 class BoundedRequest(Request):
@@ -59,8 +64,10 @@ class BoundedRequest(Request):
         in_progress = self.channel.site.in_progress
         in_progress.add(self)
         self.notifyFinish().addBoth(lambda _: in_progress.discard(self))
-        if self.path == b"*":
-            self.path = b"/*"  # Twisted would answer this one itself, without JSON
+        if not self.path.startswith(b"/"):
+            # `*` and the forms for proxies. Twisted would answer the one itself,
+            # without JSON, and look for the others as if they began with a slash.
+            self.path = b"/" + self.path
         super().process()
 
     def _check(self, length: int) -> None:
@@ -120,6 +127,9 @@ class _Channel(HTTPChannel):
 
     def headerReceived(self, line: bytes) -> bool:
         """Take one header; whether it is one."""
+        if _IDENTITY.match(line):
+            self._respondToBadRequestAndDisconnect()
+            return False
         try:
             return bool(super().headerReceived(line))
         except ValueError:  # a Content-Length of more digits than Python reads

@@ -151,6 +151,8 @@ PATHS: list[tuple[str, int]] = [
     ("/KNOWN", 404),
     ("/../known", 404),
     ("http://us.example/known", 404),
+    ("xknown", 404),
+    ("us.example:8448", 404),
     ("*", 404),
 ]
 

@@ -210,6 +210,19 @@ MALFORMED: list[tuple[str, str]] = [
         PUT + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
     ),
     ("an unknown encoding", PUT + "Transfer-Encoding: gzip\r\n\r\n"),
+    ("an encoding that is none", PUT + "Transfer-Encoding: Identity\r\n\r\n"),
+    (
+        "an encoding that is none, and a length",
+        PUT + "transfer-encoding:identity\r\nContent-Length: 2\r\n\r\n{}",
+    ),
+    (
+        "an encoding in another one",
+        PUT + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks in chunks",
+        PUT + "Transfer-Encoding: chunked\r\n" * 2 + "\r\n0\r\n\r\n",
+    ),
     ("a chunk without a size", PUT + "Transfer-Encoding: chunked\r\n\r\nx\r\n"),
     ("a chunk of size -1", PUT + "Transfer-Encoding: chunked\r\n\r\n-1\r\n"),
     ("a chunk of size 0x1", PUT + "Transfer-Encoding: chunked\r\n\r\n0x1\r\n"),
