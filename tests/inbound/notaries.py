@@ -62,7 +62,7 @@ class Unreliable(MemoryDatabase):
     fails = False
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.loses: dict[int, Json] = {}
         """Documents that are gone after so many reads more."""
 
