@@ -7,15 +7,23 @@ load Twisted takes longer than to ask the daemon something.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import click
 
 from homeserver import __version__, display, questions
-from homeserver.addresses import SocketAddress
+from homeserver.addresses import AddressRange, SocketAddress
 from homeserver.config import ConfigError
-from homeserver.options import config_option, fail, json_option, load, parsed
+from homeserver.options import (
+    config_option,
+    fail,
+    json_option,
+    load,
+    new_endpoint_options,
+    parsed,
+)
 from homeserver.protocol.names import ServerName
 
 
@@ -54,24 +62,13 @@ def main() -> None:
     callback=parsed(ServerName.parse),
     help="What the server is called: a DNS name or an IP address, and maybe a port.",
 )
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    default="0.0.0.0:8448",
-    show_default=True,
-    callback=parsed(SocketAddress.parse),
-    help="Where other servers connect to.",
-)
-@click.option(
-    "--control",
-    metavar="HOST:PORT",
-    default="127.0.0.1:8008",
-    show_default=True,
-    callback=parsed(SocketAddress.parse),
-    help="Where the control API listens.",
-)
+@new_endpoint_options
 def init(
-    folder: Path, server_name: ServerName, listen: SocketAddress, control: SocketAddress
+    folder: Path,
+    server_name: ServerName,
+    listen: SocketAddress,
+    control: SocketAddress,
+    allow: tuple[AddressRange, ...],
 ) -> None:
     """Write the files of a new endpoint into DIR; nothing is ever overwritten.
 
@@ -85,7 +82,9 @@ def init(
     from homeserver import directory  # noqa: PLC0415 - see above
 
     try:
-        paths = directory.create(folder, server_name, listen, control)
+        paths = directory.create(
+            folder, directory.Settings(server_name, listen, control, allow)
+        )
     except FileExistsError as problem:
         fail(2, f"{problem}; choose another folder, or take the file away")
     except OSError as problem:
@@ -96,19 +95,54 @@ def init(
 
 @main.command(short_help="Run the endpoint in the foreground.")
 @config_option
-def run(path: Path) -> None:
+@click.option(
+    "--server-name",
+    envvar="HOMESERVER_SERVER_NAME",
+    show_envvar=True,
+    callback=parsed(ServerName.parse),
+    metavar="NAME",
+    help="What the server is called. Where FILE is missing, it is made for this name "
+    "first, and what it needs beside it: keys, certificate, token.",
+)
+@new_endpoint_options
+def run(
+    path: Path,
+    server_name: ServerName | None,
+    listen: SocketAddress,
+    control: SocketAddress,
+    allow: tuple[AddressRange, ...],
+) -> None:
     """Run the endpoint in the foreground, until SIGTERM or SIGINT.
 
     It prints a line `listening: NAME on HOST:PORT` when it accepts connections, and
     its log to standard error. SIGHUP reloads the signing keys and the certificate.
 
+    The options beside FILE are for the first start, that of a container for example.
+    Once FILE is there, it alone is read, and nothing is ever overwritten.
+
     \b
     Example:
       homeserver run -c /var/lib/alpha/homeserver.toml
     """
-    from homeserver import daemon, logs  # noqa: PLC0415 - see above
+    from homeserver import daemon, directory, logs  # noqa: PLC0415 - see above
 
+    if server_name is not None and not os.path.lexists(path):
+        if path.name != "homeserver.toml":
+            fail(2, f"{path}: cannot be made; a new one is called homeserver.toml")
+        settings = directory.Settings(server_name, listen, control, allow)
+        try:
+            made = directory.complete(path.parent, settings)
+        except OSError as problem:
+            fail(2, f"{path.parent} cannot be written: {problem.strerror}")
+        names = ", ".join(each.name for each in made)
+        print(f"new endpoint {server_name}: made {names}", file=sys.stderr)
     config = load(path)
+    if server_name not in {None, config.server_name}:
+        fail(
+            2,
+            f"{path}: server_name is {config.server_name}, not {server_name}; "
+            "another name needs another folder",
+        )
     logs.begin(config.log, sys.stderr)
     try:
         daemon.run(path, config)
@@ -169,5 +203,12 @@ def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: F
         fail(1, f"not every key document of {server_name} is as it should be")
 
 
-for command in (questions.send, questions.received, questions.peers, resolve, keys):
+for command in (
+    questions.send,
+    questions.received,
+    questions.peers,
+    questions.health,
+    resolve,
+    keys,
+):
     main.add_command(command)

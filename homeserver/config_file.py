@@ -27,6 +27,12 @@ def load(path: Path) -> Config:
     try:
         with path.open("rb") as file:
             table = tomllib.load(file)
+    except FileNotFoundError as error:
+        why = (
+            f"cannot be read: {error.strerror}; `homeserver init` makes one, and so "
+            "does `homeserver run` where HOMESERVER_SERVER_NAME is set"
+        )
+        raise ConfigError(path, [why]) from None
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
     except (ValueError, RecursionError) as error:

@@ -6,6 +6,8 @@ by their owner alone from the moment that they are there.
 
 import os
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from ipaddress import ip_address
@@ -22,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from homeserver.addresses import SocketAddress
+from homeserver.addresses import AddressRange, SocketAddress
 from homeserver.protocol.names import ServerName
 
 # A self-signed certificate is trusted by the key that signs our key document, not
@@ -31,6 +33,15 @@ _VALIDITY = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(days=1)
 
 _MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
+
+# Who may read and write them, where the umask takes nothing away.
+_FILES = {
+    "homeserver.toml": 0o644,
+    "signing.key": 0o600,
+    "tls.crt": 0o644,
+    "tls.key": 0o600,
+    "control.token": 0o600,
+}
 
 _CONFIGURATION = """\
 # A Matrix federation endpoint. Every key that is not here has a default; the
@@ -44,37 +55,64 @@ listen = "{control}"
 """
 
 
-def create(
-    directory: Path,
-    server_name: ServerName,
-    listen: SocketAddress,
-    control: SocketAddress,
-) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration of a new endpoint says."""
+
+    server_name: ServerName
+    listen: SocketAddress
+    control: SocketAddress
+    allow: Sequence[AddressRange] = ()
+
+
+def create(directory: Path, settings: Settings) -> list[Path]:
     """Write the files of a new endpoint into `directory`, which is made if missing.
 
     Returns their paths. Raises `FileExistsError` if one is there already; then
     nothing was written.
     """
-    certificate, private_key = _build_certificate(server_name)
-    configuration = _CONFIGURATION.format(
-        server_name=server_name, listen=listen, control=control
-    )
-    files = {
-        "homeserver.toml": (configuration.encode(), 0o644),
-        "signing.key": (_build_signing_key(), 0o600),
-        "tls.crt": (certificate, 0o644),
-        "tls.key": (private_key, 0o600),
-        "control.token": (secrets.token_urlsafe(32).encode() + b"\n", 0o600),
-    }
     directory.mkdir(parents=True, exist_ok=True)
-    for name in files:
+    for name in _FILES:
         if os.path.lexists(directory / name):
             raise FileExistsError(f"{directory / name} is there already")
-    for name, (content, mode) in files.items():
+    return complete(directory, settings)
+
+
+def complete(directory: Path, settings: Settings) -> list[Path]:
+    """Write those files of an endpoint that `directory` has not; returns their paths.
+
+    Keys, a certificate or a token that somebody has put there are kept.
+    """
+    certificate, private_key = _build_certificate(settings.server_name)
+    contents = {
+        "homeserver.toml": _build_configuration(settings),
+        "signing.key": _build_signing_key(),
+        "tls.crt": certificate,
+        "tls.key": private_key,
+        "control.token": secrets.token_urlsafe(32).encode() + b"\n",
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    missing = [
+        directory / name for name in _FILES if not os.path.lexists(directory / name)
+    ]
+    # The configuration comes last: what it names is there, whatever ends this.
+    for path in reversed(missing):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(directory / name, flags, mode), "wb") as file:
-            file.write(content)
-    return [directory / name for name in files]
+        with os.fdopen(os.open(path, flags, _FILES[path.name]), "wb") as file:
+            file.write(contents[path.name])
+    return missing
+
+
+def _build_configuration(settings: Settings) -> bytes:
+    text = _CONFIGURATION.format(
+        server_name=settings.server_name,
+        listen=settings.listen,
+        control=settings.control,
+    )
+    if settings.allow:
+        ranges = ", ".join(f'"{each}"' for each in settings.allow)
+        text += f"\n[network]\nallow = [{ranges}]\n"
+    return text.encode()
 
 
 def _build_signing_key() -> bytes:

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from homeserver import config_file
+from homeserver.addresses import AddressRange, SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.protocol.errors import ProtocolError
 
@@ -31,19 +32,65 @@ json_option = click.option(
 
 
 def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
-    """A click callback that reads an argument, or exits with what is wrong with it."""
+    """A click callback that reads an argument, or exits with what is wrong with it.
+
+    Of one that may be given several times, it reads each.
+    """
 
     def callback(
-        context: click.Context, _: click.Parameter, value: str | None
+        context: click.Context,
+        _: click.Parameter,
+        value: str | tuple[str, ...] | None,
     ) -> object:
         if value is None or context.resilient_parsing:
             return None  # the shell asks what may come next, not whether this is right
         try:
+            if isinstance(value, tuple):
+                return tuple(parse_text(each) for each in value)
             return parse_text(value)
         except (ValueError, ProtocolError) as problem:
             fail(2, str(problem))
 
     return callback
+
+
+def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options with which the files of a new endpoint are made."""
+    options = [
+        click.option(
+            "--listen",
+            envvar="HOMESERVER_LISTEN",
+            show_envvar=True,
+            default="0.0.0.0:8448",
+            show_default=True,
+            callback=parsed(SocketAddress.parse),
+            metavar="HOST:PORT",
+            help="Where other servers connect to.",
+        ),
+        click.option(
+            "--control",
+            envvar="HOMESERVER_CONTROL",
+            show_envvar=True,
+            default="127.0.0.1:8008",
+            show_default=True,
+            callback=parsed(SocketAddress.parse),
+            metavar="HOST:PORT",
+            help="Where the control API listens.",
+        ),
+        click.option(
+            "--allow",
+            envvar="HOMESERVER_ALLOW",
+            show_envvar=True,
+            multiple=True,
+            callback=parsed(AddressRange.parse),
+            metavar="RANGE",
+            help="Addresses to connect to although they are private, for a test "
+            "network: 10.0.0.0/8. More than once: several ranges.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def load(path: Path) -> Config:

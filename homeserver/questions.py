@@ -203,6 +203,25 @@ def peers(
         fail(1, str(problem))
 
 
+@click.command(short_help="Ask whether the daemon is well.")
+@config_option
+@json_option
+def health(*, path: Path, as_json: bool) -> None:
+    """Ask whether the running daemon accepts connections and its store answers.
+
+    It ends with 1 where it does not, as a container's health check has to.
+
+    \b
+    Example:
+      homeserver health -c homeserver.toml
+    """
+    try:
+        state = _client(path).get("health", timeout=5.0)
+    except ControlError as problem:
+        fail(1, "its store does not answer" if problem.status == 503 else str(problem))
+    print(json.dumps(state) if as_json else state["status"])
+
+
 def _wait_for_delivery(
     client: ControlClient, destination: ServerName, entry: str, seconds: float
 ) -> Json:

@@ -11,7 +11,7 @@ from homeserver import __version__
 from homeserver.cli import main
 from scripts.processes import PROGRAM, homeserver
 
-COMMANDS = ["init", "run", "send", "received", "peers", "resolve", "keys"]
+COMMANDS = ["init", "run", "send", "received", "peers", "health", "resolve", "keys"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

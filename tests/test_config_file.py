@@ -512,10 +512,10 @@ def test_no_toml(folder: Path, content: bytes, message: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A file that is not there is refused with the system's reason."""
-    assert problems(tmp_path / "no.toml") == [
-        "cannot be read: No such file or directory"
-    ]
+    """A file that is not there is refused, and it is told what makes one."""
+    [problem] = problems(tmp_path / "no.toml")
+    assert problem.startswith("cannot be read: No such file or directory; ")
+    assert "homeserver init" in problem
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

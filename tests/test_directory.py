@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from homeserver import config_file, directory, identity
-from homeserver.addresses import SocketAddress
+from homeserver.addresses import AddressRange, SocketAddress
 from homeserver.protocol.names import ServerName
 
 LISTEN = SocketAddress("0.0.0.0", 8448)
@@ -32,9 +32,14 @@ MODES: list[tuple[str, int]] = [
 FILES = [name for name, _ in MODES]
 
 
+def settings(name: str = "own.example") -> directory.Settings:
+    """What the configuration of an endpoint of a name is to say."""
+    return directory.Settings(ServerName.parse(name), LISTEN, CONTROL)
+
+
 def create(folder: Path, name: str = "own.example") -> list[Path]:
     """Create an endpoint of a name, with the default addresses."""
-    return directory.create(folder, ServerName.parse(name), LISTEN, CONTROL)
+    return directory.create(folder, settings(name))
 
 
 def read_certificate(folder: Path) -> x509.Certificate:
@@ -202,9 +207,11 @@ def test_it_can_be_run(tmp_path: Path, name: str, listen: str, control: str) -> 
     """The endpoint that was created has a configuration and an identity."""
     path, *_ = directory.create(
         tmp_path,
-        ServerName.parse(name),
-        SocketAddress.parse(listen),
-        SocketAddress.parse(control),
+        directory.Settings(
+            ServerName.parse(name),
+            SocketAddress.parse(listen),
+            SocketAddress.parse(control),
+        ),
     )
     loaded = config_file.load(path)
     assert loaded.server_name == ServerName.parse(name)
@@ -216,6 +223,28 @@ def test_it_can_be_run(tmp_path: Path, name: str, listen: str, control: str) -> 
     own = identity.load(path, loaded)
     assert own.server_name == ServerName.parse(name)
     assert len(own.signing_keys) == 1
+
+
+def test_allowed_ranges(tmp_path: Path) -> None:
+    """What may be connected to is in the configuration; without any, all is default."""
+    ranges = tuple(map(AddressRange.parse, ["10.84.48.0/24", "fd00::/8"]))
+    path, *_ = directory.create(
+        tmp_path / "test",
+        directory.Settings(ServerName.parse("a.test"), LISTEN, CONTROL, ranges),
+    )
+    assert config_file.load(path).network.allow == ranges
+    path, *_ = create(tmp_path / "public")
+    assert config_file.load(path).network.allow == ()
+
+
+@pytest.mark.parametrize("kept", FILES)
+def test_what_is_there_is_completed(tmp_path: Path, kept: str) -> None:
+    """A file that is there stays as it is, and the others are made."""
+    (tmp_path / kept).write_text("precious")
+    made = directory.complete(tmp_path, settings())
+    assert made == [tmp_path / name for name in FILES if name != kept]
+    assert (tmp_path / kept).read_text() == "precious"
+    assert sorted(tmp_path.iterdir()) == sorted(tmp_path / name for name in FILES)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -240,7 +240,7 @@ def receiving(tmp_path: Path, nameserver: str) -> Iterator[Receiving]:
         demand: Demand, methods: tuple[VerificationMethod, ...] = BOTH
     ) -> Receiver:
         anywhere = SocketAddress(LOOPBACK, 0)
-        directory.create(tmp_path, US, anywhere, anywhere)
+        directory.create(tmp_path, directory.Settings(US, anywhere, anywhere))
         (tmp_path / "ca.pem").write_bytes(CA.pem)
         path = tmp_path / "homeserver.toml"
         with path.open("a") as file:
