@@ -3,7 +3,8 @@
 Starts a name server with the SRV records of `alpha.test` and `beta.test`, and an
 endpoint for each. Each sends the other a transaction with a PDU and an EDU. All that
 is printed was seen: the endpoints' own answers to the commands that anybody can give.
-Everything happens on the loopback interface and in one temporary folder.
+Everything happens on the loopback interface and in one temporary folder, or, with
+`--compose`, in containers (`scripts.composed`).
 """
 
 import argparse
@@ -12,12 +13,13 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from scripts.composed import Composed, running_composed
 from scripts.processes import (
     LOOPBACK,
-    PROGRAM,
     Endpoint,
     ProcessError,
     first_line,
@@ -25,6 +27,8 @@ from scripts.processes import (
     make_endpoint,
     running_nameserver,
 )
+
+Member = Endpoint | Composed
 
 NAMES = ("alpha.test", "beta.test")
 
@@ -50,19 +54,33 @@ def main() -> int:
     parser.add_argument(
         "--keep", action="store_true", help="leave them running until Ctrl-C"
     )
-    keep = parser.parse_args().keep
+    parser.add_argument(
+        "--compose", action="store_true", help="as containers, by docker-compose.yml"
+    )
+    parser.add_argument(
+        "--no-build",
+        action="store_true",
+        help="with --compose: take the image that is there",
+    )
+    options = parser.parse_args()
     # To be ended is to end what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     begun = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pair-")))
         try:
-            first, second = start(folder, stack)
+            pair: Sequence[Member]
+            if options.compose:
+                composed = running_composed(build=not options.no_build)
+                pair = stack.enter_context(composed)
+            else:
+                pair = start(folder, stack)
+            first, second = pair
             send(first, second)
             send(second, first)
             seconds = time.monotonic() - begun
             print(f"\nDelivered and recorded both ways, in {seconds:.1f} seconds.")
-            if keep:
+            if options.keep:
                 wait_for_interrupt(first, second)
         except ProcessError as problem:
             print(f"\nThe pair failed: {problem}", file=sys.stderr)
@@ -101,7 +119,7 @@ def start(folder: Path, stack: ExitStack) -> list[Endpoint]:
     return endpoints
 
 
-def send(origin: Endpoint, destination: Endpoint) -> None:
+def send(origin: Member, destination: Member) -> None:
     """Send one transaction, and show and check what comes of it."""
     print(f"\n{origin.name} sends {destination.name} a PDU and an EDU")
     [resolution] = origin.ask("resolve", destination.name)
@@ -151,13 +169,13 @@ def tell(what: str, found: str) -> None:
     print(f"    {what:32} {found}", flush=True)
 
 
-def wait_for_interrupt(first: Endpoint, second: Endpoint) -> None:
+def wait_for_interrupt(first: Member, second: Member) -> None:
     """Say how to talk to the pair, and wait for Ctrl-C."""
     edu = '{"edu_type": "m.typing", "content": {}}'
     print("\nThe pair goes on until Ctrl-C. In another terminal, for example:\n")
-    print(f"    {PROGRAM} resolve -c {first.configuration} {second.name}")
-    print(f"    {PROGRAM} send -c {first.configuration} {second.name} --edu '{edu}'")
-    print(f"    {PROGRAM} received -c {second.configuration} --follow", flush=True)
+    print(f"    {first.spell('resolve')} {second.name}")
+    print(f"    {first.spell('send')} {second.name} --edu '{edu}'")
+    print(f"    {second.spell('received')} --follow", flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:

@@ -60,18 +60,29 @@ class Endpoint:
         Raises `ProcessError` if it fails.
         """
         done = self.call(command, "--json", *arguments)
-        if done.returncode != 0:
-            raise ProcessError(
-                f"`homeserver {command}` of {self.name} ended with "
-                f"{done.returncode}: {done.stderr.strip()}"
-            )
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return parse_answer(self.name, command, done)
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of this endpoint to its end."""
         return homeserver(
             command, "-c", str(self.configuration), *arguments, within=self.within
         )
+
+    def spell(self, command: str) -> str:
+        """What a person types to run a command of this endpoint."""
+        return f"{PROGRAM} {command} -c {self.configuration}"
+
+
+def parse_answer(
+    name: str, command: str, done: subprocess.CompletedProcess[str]
+) -> list[dict[str, Any]]:
+    """The lines that a command of an endpoint printed; `ProcessError` if it failed."""
+    if done.returncode != 0:
+        raise ProcessError(
+            f"`homeserver {command}` of {name} ended with {done.returncode}: "
+            f"{done.stderr.strip()}"
+        )
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def homeserver(
