@@ -1,0 +1,93 @@
+"""A daemon that is killed while servers send to it loses nothing and doubles nothing.
+
+Three times here. Fifty times, told how often a transaction was repeated:
+
+    KILLS=50 pytest --log-cli-level=INFO tests/integration/test_crashes.py
+"""
+
+import logging
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from threading import Semaphore
+
+from homeserver.protocol.names import ServerName
+from scripts.processes import Endpoint, first_line, make_endpoint
+from tests.integration.senders import PDUS, Sender, make_known
+
+KILLS = int(os.environ.get("KILLS", "3"))
+SENDERS = 4
+ALPHA = ServerName.parse("alpha.test")
+
+
+def kill_under_load(
+    alpha: Endpoint, senders: list[Sender], tally: Semaphore, random: Random
+) -> None:
+    """Kill the daemon again and again while the servers send, and let it end well.
+
+    It is killed the moment that a transaction gets its 200.
+    """
+    for number in range(KILLS + 1):
+        with alpha.running() as process:
+            first_line(process)
+            while tally.acquire(blocking=False):
+                pass  # those of before
+            for _ in range(random.randint(1, 20)):
+                assert tally.acquire(timeout=60)
+            if number < KILLS:
+                process.kill()
+                process.wait()
+            else:
+                for sender in senders:
+                    sender.end()
+
+
+def test_what_was_acknowledged_is_there_once(
+    tmp_path: Path,
+) -> None:
+    """After each kill -9, each transaction that got its 200 is in the store once."""
+    alpha = make_endpoint(tmp_path / "alpha", ALPHA.name, "")
+    tally = Semaphore(0)
+    senders = [Sender(number, ALPHA, alpha.port, tally) for number in range(SENDERS)]
+    store = alpha.folder / "homeserver.db"
+    with alpha.running() as process:
+        first_line(process)
+        make_known(store, *[sender.peer for sender in senders])
+    for sender in senders:
+        sender.start()
+    try:
+        kill_under_load(alpha, senders, tally, Random(1))
+    finally:
+        for sender in senders:
+            sender.give_up()
+    taken = {
+        (sender.peer.server_name.name, each.txn_id): each
+        for sender in senders
+        for each in sender.taken
+    }
+    assert len(taken) == sum(len(sender.taken) for sender in senders) > KILLS
+    repeated = [each for each in taken.values() if each.attempts > 1]
+    assert len(repeated) >= KILLS
+    with closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = connection.execute(
+            "SELECT origin, txn_id, reply, edus, count(*), count(DISTINCT event_id),"
+            " max(verdict), min(event) FROM received_transactions"
+            " JOIN received_pdus ON transaction_id = id GROUP BY id"
+        ).fetchall()
+    # Each is there once, with the reply that it got and with its own events, once.
+    assert len(rows) == len(taken)
+    for origin, txn_id, reply, edus, pdus, events, verdict, event in rows:
+        each = taken[origin, txn_id]
+        assert (reply, verdict) == (each.reply, "accepted")
+        assert pdus == events == PDUS
+        assert f'"{each.body}"' in event
+        assert f'"{each.body}"' in edus
+    log = alpha.log.read_text()
+    assert "Traceback" not in log
+    logging.getLogger(__name__).info(
+        "%d taken, %d repeated, %d of them after the commit",
+        *(len(taken), len(repeated), log.count("known already")),
+    )
