@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import BackOff, Cache
 from homeserver.identity import Identity
-from homeserver.outbound.client import FederationClient, Refused
+from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Unreachable
+from homeserver.outbound.refusal import Refused
 from homeserver.protocol.errors import ProtocolError, Unauthorized, quote
 from homeserver.protocol.keys import MAX_VALIDITY_MS
 from homeserver.protocol.names import KeyId, ServerName

@@ -8,8 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.identity import Identity
 from homeserver.keyring import Keyring
-from homeserver.outbound.client import FederationClient, Refused
+from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Unreachable
+from homeserver.outbound.refusal import Refused
 from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.keys import KeyDocument, OldVerifyKey
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id

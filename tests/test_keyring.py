@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver import keyring
-from homeserver.outbound.client import Refused
+from homeserver.outbound.refusal import Refused
 from homeserver.protocol.errors import BadJson, Unauthorized
 from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument
 from homeserver.protocol.names import KeyId, ServerName

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from homeserver import keyring
 from homeserver.keyring import Keyring
-from homeserver.outbound.client import Refused
+from homeserver.outbound.refusal import Refused
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import VerifyKey

@@ -7,7 +7,6 @@ document is asked for with a signature.
 Specification: Server-server API.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote as percent_encode
@@ -34,8 +33,9 @@ from homeserver.outbound.connection import (
     read_body,
 )
 from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.refusal import read_refusal, retry_after
 from homeserver.protocol.canonical import Json, parse_object
-from homeserver.protocol.errors import BadJson, ProtocolError, quote
+from homeserver.protocol.errors import BadJson, ProtocolError
 from homeserver.protocol.keys import (
     MAX_DOCUMENT_BYTES,
     KeyDocument,
@@ -58,9 +58,6 @@ _DOCUMENT_SECONDS = 25.0
 # Of a reply that is not a key document: 50 events' errors are a tenth of it.
 _MAX_REPLY_BYTES = 512 * 1024
 
-# Longer than any errcode there is; those of proposals have dots.
-_ERRCODE = re.compile(r"[A-Za-z0-9_.]{1,80}")
-
 _TRANSPORT_ERRORS = (
     error.ConnectionClosed,
     defer.CancelledError,
@@ -73,17 +70,14 @@ _TRANSPORT_ERRORS = (
 )
 
 
-class Refused(Exception):
-    """A server answered, and its answer is no."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A response that has come whole, and the connection that it came on."""
 
-    def __init__(
-        self, destination: ServerName, status: int, errcode: str | None, why: str
-    ) -> None:
-        said = f"{errcode}: {why}" if errcode else why
-        super().__init__(f"{destination} answers {status} {said}".rstrip())
-        self.destination = destination
-        self.status = status
-        self.errcode = errcode
+    status: int
+    headers: Headers
+    body: bytes
+    link: Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +119,20 @@ class FederationClient:
         headers = Headers({"Content-Type": ["application/json"]})
         for authorization in request.sign(identity.signing_keys):
             headers.addRawHeader("Authorization", str(authorization))
-        status, reply, link = await self._call(
+        answer = await self._call(
             destination, "PUT", target, _MAX_REPLY_BYTES, headers, body
         )
-        if status != 200:
-            raise _refusal(destination, status, reply)
+        if answer.status != 200:
+            raise read_refusal(
+                destination,
+                answer.status,
+                answer.body,
+                retry_after(answer.status, answer.headers, self._clock.seconds()),
+            )
         try:
-            return Delivery(parse_object(reply), link)
+            return Delivery(parse_object(answer.body), answer.link)
         except ProtocolError:
-            return Delivery(None, link)
+            return Delivery(None, answer.link)
 
     async def fetch_keys_v1(self, server_name: ServerName) -> KeyDocument:
         """The version 1 key document of a server, checked.
@@ -142,7 +141,7 @@ class FederationClient:
         """
         status, data, link = await self.ask(server_name, KEY_DOCUMENT_PATH)
         if status != 200:
-            raise _refusal(server_name, status, data)
+            raise read_refusal(server_name, status, data)
         document = parse_v1(data, server_name)
         check_names_connection(document, link)
         return document
@@ -151,7 +150,7 @@ class FederationClient:
         """The version 2 key document of a server, checked; raises as version 1."""
         status, data, _ = await self.ask(server_name, KEYS_V2_PATH)
         if status != 200:
-            raise _refusal(server_name, status, data)
+            raise read_refusal(server_name, status, data)
         return parse_v2(data, server_name)
 
     async def ask(
@@ -161,9 +160,10 @@ class FederationClient:
 
         Raises `Unreachable`.
         """
-        return await self._call(
+        answer = await self._call(
             server_name, "GET", target, MAX_DOCUMENT_BYTES, Headers(), None
         )
+        return answer.status, answer.body, answer.link
 
     async def reach(self, server_name: ServerName) -> Link:
         """Make a new connection to a server, verify it, and end it.
@@ -188,11 +188,10 @@ class FederationClient:
         limit: int,
         headers: Headers,
         body: bytes | None,
-    ) -> tuple[int, bytes, Link]:
-        """One request: the status, the body and the connection of its response."""
+    ) -> _Answer:
         links: list[Link] = []
 
-        async def call() -> tuple[int, bytes, Link]:
+        async def call() -> _Answer:
             exchange = await self._agent.exchange(
                 destination,
                 method.encode("ascii"),
@@ -202,7 +201,9 @@ class FederationClient:
                 links.append,
             )
             data = await read_body(exchange.response, limit)
-            return exchange.response.code, data, exchange.link
+            return _Answer(
+                exchange.response.code, exchange.response.headers, data, exchange.link
+            )
 
         try:
             return await Deferred.fromCoroutine(call()).addTimeout(
@@ -225,21 +226,6 @@ def check_names_connection(document: KeyDocument, link: Link) -> None:
             "the key document names another TLS certificate than the one of the "
             "connection that it came on"
         )
-
-
-def _refusal(destination: ServerName, status: int, body: bytes) -> Refused:
-    try:
-        reply = parse_object(body)
-    except ProtocolError:
-        return Refused(destination, status, None, quote(body) if body else "")
-    errcode, why = reply.get("errcode"), reply.get("error")
-    return Refused(
-        destination,
-        status,
-        # Peers' text: an errcode is shown as it is if it can be one.
-        errcode if isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) else None,
-        quote(why) if isinstance(why, str) else "",
-    )
 
 
 @implementer(IBodyProducer)

@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from homeserver.config import Sending
-from homeserver.outbound.client import Delivery, FederationClient, Refused
+from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Unreachable
+from homeserver.outbound.refusal import Refused
 from homeserver.protocol.canonical import Json, as_object, encode
 from homeserver.protocol.errors import TooLarge
 from homeserver.protocol.names import ServerName

@@ -26,9 +26,10 @@ from twisted.web.iweb import IBodyProducer
 
 from homeserver.identity import Certificate, Identity
 from homeserver.outbound.agent import Exchange, FederationAgent
-from homeserver.outbound.client import Delivery, FederationClient, Refused
+from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connection import ResponseTooLarge
 from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.refusal import Refused
 from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import encode, parse_object
 from homeserver.protocol.discovery import Route
@@ -67,6 +68,8 @@ class Response:
     """How the body ends; None if it does not."""
 
     transport: StringTransport = field(default_factory=StringTransport)
+
+    headers: Headers = field(default_factory=Headers)
 
     def deliverBody(self, protocol: Protocol) -> None:
         """As `IResponse`."""

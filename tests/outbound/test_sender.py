@@ -10,8 +10,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config import Sending
-from homeserver.outbound.client import Delivery, FederationClient, Refused
+from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.refusal import Refused
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import Json, as_list, parse_object
