@@ -80,12 +80,25 @@ def peer(known: dict[str, Any]) -> str:
         lines.append(f"  certificate SHA-256 {known['certificate_sha256']}")
     for key_id, key in known["pinned_keys"].items():
         lines.append(f"  pinned {key_id} {key}")
+    lines += _sending(known)
+    return "\n".join(map(printable, lines))
+
+
+def _sending(known: dict[str, Any]) -> list[str]:
+    """What becomes of that which is sent to a peer."""
+    lines = []
     if known["queued"]:
         lines.append(f"  {known['queued']} entries queued")
+    if known["refused"]:
+        lines.append(f"  {known['refused']} transactions refused and set aside")
+    if known["dropped"]:
+        lines.append(f"  {known['dropped']} stale EDUs dropped")
     if known["failures"]:
-        due = datetime.fromtimestamp(known["next_attempt_ts"] / 1000, UTC)
-        lines.append(
-            f"  {known['failures']} failures, next attempt {due:%Y-%m-%d %H:%M:%S}: "
-            f"{known['last_error']}"
-        )
-    return "\n".join(map(printable, lines))
+        when = "under way"
+        if known["next_attempt_ts"] is not None:
+            due = datetime.fromtimestamp(known["next_attempt_ts"] / 1000, UTC)
+            when = f"{due:%Y-%m-%d %H:%M:%S}"
+        lines.append(f"  {known['failures']} failures, next attempt {when}")
+    if known["last_error"] is not None:
+        lines.append(f"  last error: {known['last_error']}")
+    return lines

@@ -4,10 +4,12 @@ Rules of the room: each part is made here, once, and is given what it needs and 
 more. Nothing starts here. Read `Parts.__init__` and you know the program.
 """
 
+import secrets
 from functools import partial
 from pathlib import Path
 from random import Random
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -34,6 +36,7 @@ from homeserver.keyring import Keyring
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
+from homeserver.outbound.courier import Courier
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.presence import PresenceAnswers
 from homeserver.outbound.sender import Sender
@@ -41,12 +44,13 @@ from homeserver.outbound.verification import Verifier
 from homeserver.reach import build_address_policy, build_discovery
 from homeserver.storage import engines
 from homeserver.storage.changes import Changes
-from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.database import Cursor, StoreUnavailable
 from homeserver.storage.documents import DocumentStore
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
 from homeserver.storage.threads import ThreadedDatabase
+from homeserver.storage.turns import Turns
 
 # That verify signatures, which takes a core: there are requests to be read as well.
 _THREADS = 4
@@ -72,7 +76,8 @@ class Parts:
         received = ReceivedStore(self.database, Changes(reactor))
         peers = PeerStore(self.database, reactor)
         documents = DocumentStore(self.database)
-        queue = OutboundQueue(self.database)
+        store_clock = partial(_now_ts, reactor)
+        queue = OutboundQueue(self.database, store_clock)
 
         lookups, resolver = build_discovery(path, config, reactor, random)
         policy = build_address_policy(config)
@@ -81,9 +86,16 @@ class Parts:
         connector = Connector(dialer, verifier, reactor)
         self.agent = FederationAgent(reactor, resolver, connector)
         self.client = FederationClient(self.agent, current, reactor)
-        self.sender = Sender(
-            config.server_name, queue, self.client, config.sending, reactor, random
+        turns = Turns(
+            self.database,
+            config.server_name,
+            store_clock,
+            secrets.token_hex(16),
+            config.sending.max_retry_seconds,
+            is_shared=False,
         )
+        courier = Courier(turns, self.client, config.sending, random)
+        self.sender = Sender(queue, turns, courier, reactor, random)
         keyring = Keyring(current, peers, self.client, reactor)
 
         trusts_authorities = "certificate" in config.verification.methods
@@ -95,7 +107,8 @@ class Parts:
             reactor,
         )
         refusals = Refusals(reactor)
-        gate = Gate(Authenticator(current, keyring, certificates), refusals)
+        authenticator = Authenticator(current, keyring, certificates)
+        gate = Gate(authenticator, refusals, self.sender.hear)
         in_thread = partial(deferToThreadPool, reactor, self.threads)
         default = config.events.default_room_version
         judge = Judge(received, keyring, reactor, in_thread, default)
@@ -160,6 +173,11 @@ def _open_database(
         )
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
+
+
+def _now_ts(clock: IReactorTime, _: Cursor) -> int:
+    """The time of a store that nobody else uses."""
+    return int(clock.seconds() * 1000)
 
 
 def _read_token(path: Path, config: Config) -> str:

@@ -112,8 +112,12 @@ def send(  # noqa: PLR0913 - its options are its arguments
     elif state["state"] == "delivered":
         print(f"delivered: {state['txn_id']}")
         print(json.dumps(state["reply"]))
+    why = state["error"] or "no attempt has ended yet"
+    if state["state"] == "refused":
+        fail(1, f"refused, it is set aside and not sent again: {why}")
+    if state["state"] == "dropped":
+        fail(1, "dropped: what it says was stale before it could be delivered")
     if state["state"] != "delivered":
-        why = state["error"] or "no attempt has ended yet"
         fail(1, f"not delivered yet, it stays queued: {why}")
 
 
@@ -225,14 +229,15 @@ def health(*, path: Path, as_json: bool) -> None:
 def _wait_for_delivery(
     client: ControlClient, destination: ServerName, entry: str, seconds: float
 ) -> Json:
-    """The entry's state once it is delivered, or when `seconds` are over."""
+    """The entry's state once it is final, or when `seconds` are over."""
     deadline = time.monotonic() + seconds
     while True:
         left = max(0.0, min(deadline - time.monotonic(), MAX_WAIT_SECONDS))
         state = client.get(
             "v1", "send", destination.name, entry, timeout=left + 10, wait=left
         )
-        if state["state"] == "delivered" or time.monotonic() >= deadline:
+        is_open = state["state"] in {"queued", "sending"}
+        if not is_open or time.monotonic() >= deadline:
             return state
 
 

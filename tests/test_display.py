@@ -219,6 +219,8 @@ UNKNOWN: dict[str, Any] = {
     "failures": 0,
     "next_attempt_ts": None,
     "last_error": None,
+    "refused": 0,
+    "dropped": 0,
 }
 VERIFIED = {
     "verified_by": "key-document",
@@ -261,7 +263,28 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
         [
             "a.example: never verified",
             "  1 entries queued",
-            r"  3 failures, next attempt 2020-09-13 12:26:40: answers \x1b[31m",
+            "  3 failures, next attempt 2020-09-13 12:26:40",
+            r"  last error: answers \x1b[31m",
+        ],
+    ),
+    (
+        "being tried again",
+        {"queued": 1, "failures": 1, "last_error": "no"},
+        [
+            "a.example: never verified",
+            "  1 entries queued",
+            "  1 failures, next attempt under way",
+            "  last error: no",
+        ],
+    ),
+    (
+        "refused and dropped",
+        {"refused": 2, "dropped": 3, "last_error": "answers 400"},
+        [
+            "a.example: never verified",
+            "  2 transactions refused and set aside",
+            "  3 stale EDUs dropped",
+            "  last error: answers 400",
         ],
     ),
 ]

@@ -1,6 +1,7 @@
 """What is known of other servers, for a person.
 
-Rules of the room: a peer is whoever was verified once, or is owed something.
+Rules of the room: a peer is whoever was verified once, is owed something, or did not
+get what it was owed.
 """
 
 from homeserver.outbound.sender import Sender
@@ -14,6 +15,8 @@ _NOTHING_OWED: Json = {
     "failures": 0,
     "next_attempt_ts": None,
     "last_error": None,
+    "refused": 0,
+    "dropped": 0,
 }
 
 _NEVER_VERIFIED: Json = {
@@ -47,7 +50,7 @@ class PeerBook:
 
         `{"server_name", "verified_by", "pinned_keys": {key ID: base64},
         "certificate_sha256", "first_verified_ts", "last_verified_ts", "queued",
-        "failures", "next_attempt_ts", "last_error"}`.
+        "failures", "next_attempt_ts", "last_error", "refused", "dropped"}`.
         """
         peer = await self._peers.peer(name)
         if peer is None and await self._queue.summary(name) is None:

@@ -41,9 +41,16 @@ SignedAnswer = Callable[[Request, ProvenOrigin, Json | None], Awaitable[Reply]]
 class Gate:
     """Lets in what proves its origin, and tells of what does not."""
 
-    def __init__(self, authenticator: Authenticator, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        refusals: Refusals,
+        heard: Callable[[ServerName], object],
+    ) -> None:
+        """`heard` is told each origin that is proven: that server is up."""
         self._authenticator = authenticator
         self._refusals = refusals
+        self._heard = heard
 
     def guard(self, answer: SignedAnswer) -> Answer:
         """What answers a request by `answer`, once its origin is proven."""
@@ -61,6 +68,7 @@ class Gate:
                     ShownCertificate.on(request.channel.transport),
                 )
                 account.origin, account.is_proven = origin.server_name.name, True
+                self._heard(origin.server_name)
                 return await answer(request, origin, content)
             except ProtocolError as problem:
                 account.origin = account.origin or claimed_origin(headers)

@@ -1,42 +1,46 @@
 """One durable queue for each destination: send, wait, try again.
 
 Rules of the room: the only place that retries. One transaction of a destination is in
-flight; the next one waits until it was acknowledged with 200. What happened is in the
+flight; the next one waits until something has come of it. What happened is in the
 store before anybody acts on it, so that a process that starts again goes on where the
-last one stopped.
+last one stopped. Nothing is remembered here of a destination that is not being sent
+to: what waits costs no memory.
 
 Specification: Server-server API, "Transactions".
 """
 
+import contextlib
 from collections.abc import Sequence
 from random import Random
 
-from twisted.internet import task
-from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from homeserver.config import Sending
-from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.connector import Unreachable
-from homeserver.outbound.refusal import Refused
-from homeserver.protocol.canonical import Json, as_object, encode
-from homeserver.protocol.errors import TooLarge
+from homeserver.cache import Cache
+from homeserver.outbound.courier import Courier
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.edus import EPHEMERAL
 from homeserver.protocol.names import ServerName
-from homeserver.protocol.transactions import (
-    ENVELOPE_BYTES,
-    MAX_EDUS,
-    MAX_PDUS,
-    MAX_TRANSACTION_BYTES,
-    build,
-)
+from homeserver.protocol.transactions import check_fits
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import StoreUnavailable
-from homeserver.storage.outbound import BackOff, OutboundQueue, OwedTransaction
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.turns import RENEWAL_SECONDS, Turns
 
 _MAX_IN_FLIGHT = 100  # destinations sent to at once; each may cost a connection
 
+_MAX_CLAIMED = 20  # at once: their transactions are cut in one commit
+
+_STARTS_A_SECOND = 50.0  # after a start, when everybody is tried
+
 _STORE_RETRY_SECONDS = 5.0  # until a store that is full or locked is asked again
+
+_HEARD_SECONDS = 1.0  # for which one sign of life of a server is enough
+
+_OPEN_STATES = frozenset({"queued", "sending"})
 
 
 class Sender:
@@ -46,44 +50,47 @@ class Sender:
 
     def __init__(
         self,
-        server_name: ServerName,
         queue: OutboundQueue,
-        client: FederationClient,
-        config: Sending,
+        turns: Turns,
+        courier: Courier,
         clock: IReactorTime,
         random: Random,
     ) -> None:
-        self._server_name = server_name
         self._queue = queue
-        self._client = client
-        self._config = config
+        self._turns = turns
+        self._courier = courier
         self._clock = clock
         self._random = random
         self._changes = Changes(clock)
+        self._heard: Cache[ServerName, bool] = Cache(clock)
         self._is_running = False
-        self._slots = DeferredSemaphore(_MAX_IN_FLIGHT)
-        self._working: dict[ServerName, Deferred[None]] = {}
-        self._waiting: dict[ServerName, IDelayedCall] = {}
-        self._in_flight: dict[ServerName, str] = {}
-        self._to_retry: set[ServerName] = set()
+        self._serving: dict[ServerName, Deferred[None]] = {}
+        self._scheduling: Deferred[None] | None = None
+        self._sleeping: Deferred[None] | None = None
+        self._is_woken = False
+        self._renewing = LoopingCall(self._renew)
+        self._renewing.clock = clock
 
     async def start(self) -> None:
         """Take up what is owed since before; raises `StoreUnavailable`."""
-        self._is_running = True
-        destinations = await self._queue.destinations()
+        destinations = await self._turns.owed()
         # In no particular order: many servers that start at once share the load.
         self._random.shuffle(destinations)
-        for destination in destinations:
-            self._wake(destination)
+        await self._turns.begin(destinations, _STARTS_A_SECOND)
+        self._is_running = True
+        self._renewing.start(RENEWAL_SECONDS, now=False)
+        self._scheduling = Deferred.fromCoroutine(self._schedule())
 
     async def stop(self) -> None:
         """Begin nothing more, and wait for what is in flight."""
         self._is_running = False
-        for call in self._waiting.values():
-            call.cancel()
-        self._waiting.clear()
-        for working in list(self._working.values()):
-            await working
+        self._wake()
+        if self._scheduling is not None:
+            await self._scheduling
+        for turn in list(self._serving.values()):
+            await turn
+        if self._renewing.running:
+            self._renewing.stop()
 
     async def enqueue(
         self, destination: ServerName, pdus: Sequence[Json], edus: Sequence[Json]
@@ -92,179 +99,102 @@ class Sender:
 
         Raises `TooLarge` for more than that, and `StoreUnavailable`.
         """
-        length = len(encode([*pdus, *edus])) + ENVELOPE_BYTES
-        if (
-            len(pdus) > MAX_PDUS
-            or len(edus) > MAX_EDUS
-            or length > MAX_TRANSACTION_BYTES
-        ):
-            raise TooLarge(
-                f"{len(pdus)} PDUs and {len(edus)} EDUs of {length} bytes do not fit "
-                f"into one transaction; {MAX_PDUS}, {MAX_EDUS} and "
-                f"{MAX_TRANSACTION_BYTES} are allowed"
-            )
-        own_id = await self._queue.add(destination, pdus, edus)
-        self._wake(destination)
+        check_fits(pdus, edus)
+        is_ephemeral = not pdus and {edu["edu_type"] for edu in edus} <= EPHEMERAL
+        own_id = await self._queue.add(
+            destination, pdus, edus, is_ephemeral=is_ephemeral
+        )
+        self._wake()
         return own_id
 
     async def state(
         self, destination: ServerName, entry_id: int, wait: float
     ) -> Json | None:
-        """How far an entry has come: once it is delivered, or after `wait` seconds.
-
-        `{"state": "queued", "sending" or "delivered", "txn_id", "attempts",
-        "next_attempt_ts", "error", "reply", "connection"}`; None if there is none of
-        that ID.
-        """
-
-        async def look() -> Json | None:
-            state = await self._queue.state(destination, entry_id)
-            if state is not None and state["state"] == "queued":
-                txn_id = self._in_flight.get(destination)
-                if txn_id is not None and txn_id == state["txn_id"]:
-                    return {**state, "state": "sending", "next_attempt_ts": None}
-            return state
-
+        """As `OutboundQueue.state`: once it is final, or after `wait` seconds."""
         return await self._changes.until(
-            look, lambda state: state is None or state["state"] == "delivered", wait
+            lambda: self._queue.state(destination, entry_id),
+            lambda state: state is None or state["state"] not in _OPEN_STATES,
+            wait,
         )
 
     async def retry(self, destination: ServerName) -> None:
         """End a back-off: try again now; raises `StoreUnavailable`."""
         await self._queue.end_back_off(destination)
-        if destination in self._working:
-            self._to_retry.add(destination)
-        waiting = self._waiting.pop(destination, None)
-        if waiting is not None:
-            waiting.cancel()
-        self._wake(destination)
+        self._wake()
 
-    def _wake(self, destination: ServerName) -> None:
-        """Work on a destination's queue, unless that is done or waited for already."""
-        if (
-            self._is_running
-            and destination not in self._working
-            and destination not in self._waiting
-        ):
-            self._working[destination] = Deferred.fromCoroutine(
-                self._work(destination)
-            ).addErrback(lambda failure: self._log.failure("a queue stopped", failure))
+    def hear(self, server_name: ServerName) -> None:
+        """Know that a server is up: it has asked us something. Try it again soon."""
 
-    async def _work(self, destination: ServerName) -> None:
-        """Send what `destination` is owed until nothing is, or until it fails."""
-        seconds: float | None = None
-        # Give way once, so that `_working` knows of this before it can end.
-        await task.deferLater(self._clock, 0)
-        try:
-            seconds = await self._slots.run(self._drain, destination)
-            if destination in self._to_retry:
-                # It was asked for while the last attempt was ending.
-                self._to_retry.discard(destination)
-                await self._queue.end_back_off(destination)
-                seconds = 0.0
-        except StoreUnavailable as problem:
-            self._log.error(
-                "{destination}: {problem}", destination=destination, problem=problem
-            )
-            seconds = _STORE_RETRY_SECONDS
-        finally:
-            self._in_flight.pop(destination, None)
-            self._to_retry.discard(destination)
-            del self._working[destination]
-        if seconds is not None and self._is_running:
-            self._waiting[destination] = self._clock.callLater(
-                seconds, self._wake_again, destination
-            )
-        self._changes.announce()
+        async def revive() -> tuple[bool, float]:
+            has_failed = await self._queue.revive(server_name)
+            if has_failed:
+                self._wake()
+            return has_failed, _HEARD_SECONDS
 
-    def _drain(self, destination: ServerName) -> Deferred[float | None]:
-        return Deferred.fromCoroutine(self._send_all(destination))
+        async def ask() -> None:
+            with contextlib.suppress(StoreUnavailable):  # it will be heard again
+                await self._heard.fetch(server_name, revive)
 
-    async def _send_all(self, destination: ServerName) -> float | None:
-        """Send until nothing is owed (None) or in how many seconds to try again."""
+        Deferred.fromCoroutine(ask()).addErrback(
+            lambda failure: self._log.failure("an error of ours", failure)
+        )
+
+    def _wake(self) -> None:
+        """Look for destinations that are due."""
+        self._is_woken = True
+        sleeping, self._sleeping = self._sleeping, None
+        if sleeping is not None:
+            sleeping.callback(None)
+
+    async def _schedule(self) -> None:
+        """Begin turns as destinations become due, until it is time to stop."""
         while self._is_running:
-            back_off = await self._queue.back_off(destination)
-            if back_off is not None:
-                seconds = back_off.next_attempt_ts / 1000 - self._clock.seconds()
-                if seconds > 0:
-                    # Not longer than ever, should the clock have been set back.
-                    return min(seconds, self._config.max_retry_seconds)
-            owed = await self._queue.next_transaction(
-                destination, self._now_ts(), self._build
-            )
-            if owed is None:
-                return None
-            self._in_flight[destination] = owed.txn_id
-            try:
-                delivery = await self._client.send_transaction(
-                    destination, owed.txn_id, owed.body
-                )
-            except (Unreachable, Refused) as problem:
-                return await self._record_failure(owed, str(problem), back_off)
-            except StoreUnavailable:
-                raise
-            except Exception:  # noqa: BLE001 - ours to mend; a queue never stops
-                self._log.failure("an error of ours, sending to {to}", to=destination)
-                return await self._record_failure(
-                    owed, "an error of this server; its log has more", back_off
-                )
-            finally:
-                self._in_flight.pop(destination, None)
-            await self._record_delivery(owed, delivery)
-        return None
+            self._is_woken = False
+            seconds = await self._begin_turns()
+            if not self._is_woken:
+                await self._sleep(seconds)
 
-    async def _record_failure(
-        self, owed: OwedTransaction, why: str, before: BackOff | None
-    ) -> float:
-        failures = 1 if before is None else before.failures + 1
-        # The exponent is bounded so that the power stays a number. Jitter, so that
-        # many who fail together do not return together.
-        seconds = self._config.first_retry_seconds * 2.0 ** min(failures - 1, 60)
-        seconds *= self._random.uniform(0.8, 1.2)
-        seconds = min(seconds, self._config.max_retry_seconds)
-        self._log.warn(
-            "{txn_id} to {destination} not delivered, again in {seconds} s: {why}",
-            txn_id=owed.txn_id,
-            destination=owed.destination,
-            seconds=round(seconds, 1),
-            why=why,
-        )
-        await self._queue.record_failure(
-            owed, why, BackOff(failures, self._now_ts() + int(seconds * 1000))
-        )
-        return seconds
+    async def _sleep(self, seconds: float | None) -> None:
+        """Wait until somebody wakes us, or for so many seconds."""
+        sleeping = self._sleeping = Deferred()
+        alarm = None if seconds is None else self._clock.callLater(seconds, self._wake)
+        await sleeping
+        if alarm is not None and alarm.active():
+            alarm.cancel()
 
-    async def _record_delivery(self, owed: OwedTransaction, delivery: Delivery) -> None:
-        link = delivery.link
-        connection: Json = {
-            "route": str(link.route),
-            "address": link.address,
-            "verified_by": link.peer.verified_by,
-            "certificate_sha256": link.peer.certificate_sha256,
-        }
-        await self._queue.record_delivery(
-            owed, delivery.reply, connection, self._now_ts()
-        )
-        self._log.info(
-            "{txn_id} delivered to {destination} at {address}, verified by {method}",
-            txn_id=owed.txn_id,
-            destination=owed.destination,
-            address=link.address,
-            method=link.peer.verified_by,
-        )
+    async def _begin_turns(self) -> float | None:
+        """Serve who is due; in how many seconds to look again, None if not before."""
+        free = _MAX_IN_FLIGHT - len(self._serving)
+        if free == 0:
+            return None  # a turn that ends wakes us
+        try:
+            claim = await self._turns.claim(min(free, _MAX_CLAIMED), self._serving)
+            for owed in claim.transactions:
+                if not self._is_running:
+                    await self._turns.give_back(owed)
+                    continue
+                turn = Deferred.fromCoroutine(self._courier.deliver(owed))
+                self._serving[owed.destination] = turn
+                turn.addBoth(self._end_turn, owed.destination)
+        except StoreUnavailable as problem:
+            self._log.error("nothing can be sent: {problem}", problem=problem)
+            return _STORE_RETRY_SECONDS
+        except Exception:  # noqa: BLE001 - ours to mend; the queues never stop
+            self._log.failure("an error of ours, looking for what is due")
+            return _STORE_RETRY_SECONDS
+        return claim.wait
+
+    def _end_turn(self, result: Failure | None, destination: ServerName) -> None:
+        if result is not None:
+            self._log.failure("a turn of {to} ended early", result, to=destination)
+        del self._serving[destination]
         self._changes.announce()
+        self._wake()
 
-    def _build(self, pdus: list[object], edus: list[object]) -> Json:
-        return build(
-            self._server_name,
-            self._now_ts(),
-            [as_object(pdu, "a queued PDU") for pdu in pdus],
-            [as_object(edu, "a queued EDU") for edu in edus],
-        )
-
-    def _wake_again(self, destination: ServerName) -> None:
-        del self._waiting[destination]
-        self._wake(destination)
-
-    def _now_ts(self) -> int:
-        return int(self._clock.seconds() * 1000)
+    async def _renew(self) -> None:
+        """Hold on to the destinations that are being sent to."""
+        try:
+            if self._serving:
+                await self._turns.renew(self._serving)
+        except StoreUnavailable as problem:
+            self._log.error("no lease is renewed: {problem}", problem=problem)

@@ -25,6 +25,9 @@ from homeserver.protocol.names import ServerName, UserId
 # its own EDUs below it.
 MAX_EDU_BYTES = 65536
 
+# Those that mean nothing after a while; all others have to arrive.
+EPHEMERAL = frozenset({"m.typing", "m.presence"})
+
 _MAX_MESSAGE_ID = 32  # code points; Server-server API, "m.direct_to_device"
 
 # Today's, and "free_for_chat" of 2014.

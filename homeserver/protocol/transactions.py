@@ -17,7 +17,7 @@ from homeserver.protocol.canonical import (
     as_text,
     encode,
 )
-from homeserver.protocol.errors import BadJson, InvalidParam, quote
+from homeserver.protocol.errors import BadJson, InvalidParam, TooLarge, quote
 from homeserver.protocol.names import EventId, ServerName
 
 MAX_PDUS = 50  # Server-server API, "Transactions"
@@ -68,6 +68,17 @@ def parse_edu(value: object, what: str) -> Json:
     as_text(edu.get("edu_type"), f"`edu_type` of {what}")
     as_object(edu.get("content"), f"`content` of {what}")
     return edu
+
+
+def check_fits(pdus: Sequence[Json], edus: Sequence[Json]) -> None:
+    """Refuse with `TooLarge` what does not fit into one transaction."""
+    length = len(encode([*pdus, *edus])) + ENVELOPE_BYTES
+    if len(pdus) > MAX_PDUS or len(edus) > MAX_EDUS or length > MAX_TRANSACTION_BYTES:
+        raise TooLarge(
+            f"{len(pdus)} PDUs and {len(edus)} EDUs of {length} bytes do not fit into "
+            f"one transaction; {MAX_PDUS}, {MAX_EDUS} and {MAX_TRANSACTION_BYTES} are "
+            "allowed"
+        )
 
 
 def check_txn_id(txn_id: str) -> None:

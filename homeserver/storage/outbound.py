@@ -1,288 +1,183 @@
-"""What is owed to other servers: entries in order, cut once into transactions.
+"""What is owed to other servers: what goes in, and how far it has come.
 
-Rules of the room: an entry is never split. A transaction that was cut keeps its ID
-and its bytes until it is delivered; only then is the next one of its destination cut.
+Rules of the room: entries of a destination are in the order of their IDs, which is
+that of their commits. What became of an entry is told for ever.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from homeserver.protocol.canonical import Json, encode, parse
 from homeserver.protocol.names import ServerName
-from homeserver.protocol.transactions import Size, cut
 from homeserver.storage.database import Cursor, Database
 
-_MAX_ENTRIES = 150  # as many as 50 PDUs and 100 EDUs can be
-
-
-@dataclass(frozen=True, slots=True)
-class OwedTransaction:
-    """A transaction that its destination has not acknowledged."""
-
-    destination: ServerName
-    txn_id: str
-    body: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class BackOff:
-    """A destination that failed last time."""
-
-    failures: int
-    """In a row."""
-
-    next_attempt_ts: int
-    """In milliseconds since 1970."""
+StoreClock = Callable[[Cursor], int]
+"""The time in milliseconds since 1970 that all who use a store agree on."""
 
 
 class OutboundQueue:
-    """The queues of all destinations."""
+    """The queues of all destinations: what goes in, and what became of it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
+        self._clock = clock
 
     async def add(
-        self, destination: ServerName, pdus: Sequence[Json], edus: Sequence[Json]
+        self,
+        destination: ServerName,
+        pdus: Sequence[Json],
+        edus: Sequence[Json],
+        *,
+        is_ephemeral: bool,
     ) -> int:
-        """Queue what fits into one transaction; return the entry's ID."""
-        parameters = (destination.name, _as_text(pdus), _as_text(edus))
+        """Queue what fits into one transaction; return the entry's ID.
+
+        An ephemeral entry, which has no PDUs, may be dropped when it is stale.
+        """
+        entry = (destination.name, *map(_as_text, (pdus, edus)))
+        length = sum(len(text.encode("utf-8")) for text in entry[1:])
 
         def job(cursor: Cursor) -> int:
+            now_ts = self._clock(cursor)
+            # First the row that is locked until the commit: of one destination, a
+            # smaller ID is never committed after a larger one.
+            cursor.execute(
+                "INSERT INTO destinations (server_name, queued, due_ts)"
+                " VALUES (?, 1, ?) ON CONFLICT (server_name) DO UPDATE SET"
+                " queued = destinations.queued + 1,"
+                " due_ts = COALESCE(destinations.due_ts, excluded.due_ts)",
+                (destination.name, now_ts),
+            )
             [own_id] = cursor.execute(
-                "INSERT INTO outbound_entries (destination, pdus, edus)"
-                " VALUES (?, ?, ?) RETURNING id",
-                parameters,
+                "INSERT INTO outbound_entries"
+                " (destination, pdus, edus, length, queued_ts, ephemeral)"
+                " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (*entry, length, now_ts, len(edus) if is_ephemeral else 0),
             ).fetchone()
             return int(own_id)
 
         return await self._database.write(job)
 
+    async def state(self, destination: ServerName, entry_id: int) -> Json | None:
+        """How far an entry has come; None if there is none of that ID.
+
+        `{"state": "queued", "sending", "delivered", "refused" or "dropped", "txn_id",
+        "attempts", "next_attempt_ts", "error", "reply", "connection"}`.
+        """
+
+        def job(cursor: Cursor) -> Json | None:
+            row = cursor.execute(
+                "SELECT CASE WHEN e.dropped_ts IS NOT NULL THEN 'dropped'"
+                " WHEN t.delivered_ts IS NOT NULL THEN 'delivered'"
+                " WHEN t.refused_ts IS NOT NULL THEN 'refused'"
+                " WHEN e.txn_id IS NOT NULL AND d.holder IS NOT NULL THEN 'sending'"
+                " ELSE 'queued' END,"
+                " e.txn_id, t.attempts, t.last_error, t.reply, t.connection,"
+                " CASE WHEN d.failures > 0 THEN d.due_ts END"
+                " FROM outbound_entries e"
+                " LEFT JOIN outbound_transactions t"
+                " ON t.destination = e.destination AND t.txn_id = e.txn_id"
+                " LEFT JOIN destinations d ON d.server_name = e.destination"
+                " WHERE e.destination = ? AND e.id = ?",
+                (destination.name, entry_id),
+            ).fetchone()
+            return None if row is None else _describe(row)
+
+        return await self._database.read(job)
+
     async def destinations(self) -> list[ServerName]:
-        """The destinations that something is owed to."""
+        """The destinations that there is something to tell of."""
 
         def job(cursor: Cursor) -> list[ServerName]:
             rows = cursor.execute(
-                "SELECT destination FROM outbound_entries WHERE txn_id IS NULL"
-                " UNION SELECT destination FROM outbound_transactions"
-                " WHERE delivered_ts IS NULL"
+                "SELECT server_name FROM destinations"
+                " WHERE queued > 0 OR refused > 0 OR dropped > 0"
             ).fetchall()
             return [ServerName.parse(name) for [name] in rows]
 
         return await self._database.read(job)
 
     async def summary(self, destination: ServerName) -> Json | None:
-        """What `destination` is owed and how it fails; None if nothing and not.
+        """What `destination` is owed and how it fails; None if it is neither.
 
-        `{"queued": entries not delivered, "failures", "next_attempt_ts",
-        "last_error"}`.
+        `{"queued": entries that nothing has come of yet, "failures": in a row,
+        "next_attempt_ts", "last_error", "refused": transactions that it would not
+        have, "dropped": EDUs that were stale}`.
         """
 
         def job(cursor: Cursor) -> Json | None:
-            name = (destination.name,)
-            [queued] = cursor.execute(
-                "SELECT count(*) FROM outbound_entries e WHERE e.destination = ? AND"
-                " (e.txn_id IS NULL OR EXISTS (SELECT 1 FROM outbound_transactions t"
-                " WHERE t.destination = e.destination AND t.txn_id = e.txn_id"
-                " AND t.delivered_ts IS NULL))",
-                name,
+            row = cursor.execute(
+                "SELECT queued, failures,"
+                " CASE WHEN failures > 0 AND holder IS NULL THEN due_ts END,"
+                " last_error, refused, dropped FROM destinations WHERE server_name = ?"
+                " AND (queued > 0 OR refused > 0 OR dropped > 0)",
+                (destination.name,),
             ).fetchone()
-            back_off = cursor.execute(
-                "SELECT failures, next_attempt_ts FROM back_offs WHERE destination = ?",
-                name,
-            ).fetchone()
-            owed = cursor.execute(
-                "SELECT last_error FROM outbound_transactions"
-                " WHERE destination = ? AND delivered_ts IS NULL",
-                name,
-            ).fetchone()
-            if not queued and back_off is None:
+            if row is None:
                 return None
-            failures, next_attempt_ts = back_off or (0, None)
+            queued, failures, next_attempt_ts, last_error, refused, dropped = row
             return {
                 "queued": queued,
                 "failures": failures,
                 "next_attempt_ts": next_attempt_ts,
-                "last_error": None if owed is None else owed[0],
+                "last_error": last_error,
+                "refused": refused,
+                "dropped": dropped,
             }
 
         return await self._database.read(job)
 
     async def end_back_off(self, destination: ServerName) -> None:
-        """Let the next attempt be due now."""
+        """Let the next attempt be due now, or as soon as the present one has failed."""
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
-                "DELETE FROM back_offs WHERE destination = ?", (destination.name,)
+                "UPDATE destinations SET failures = 0, at_once ="
+                " CASE WHEN holder IS NULL THEN 0 ELSE 1 END, due_ts ="
+                " CASE WHEN holder IS NULL THEN ? ELSE due_ts END"
+                " WHERE server_name = ? AND due_ts IS NOT NULL",
+                (self._clock(cursor), destination.name),
             )
 
         await self._database.write(job)
 
-    async def next_transaction(
-        self,
-        destination: ServerName,
-        now_ts: int,
-        build: Callable[[list[object], list[object]], Json],
-    ) -> OwedTransaction | None:
-        """The transaction that `destination` is owed first, cut now if none is.
+    async def revive(self, destination: ServerName) -> bool:
+        """Begin the back-off of a destination that shows life anew; whether it had one.
 
-        `build` makes a body of PDUs and EDUs. None if nothing is owed.
+        The next attempt is not due before `earliest_ts`: who is too busy, or is heard
+        and cannot be reached, is not tried all the time.
         """
 
-        def job(cursor: Cursor) -> OwedTransaction | None:
-            owed = cursor.execute(
-                "SELECT txn_id, body FROM outbound_transactions"
-                " WHERE destination = ? AND delivered_ts IS NULL",
-                (destination.name,),
-            ).fetchone()
-            if owed is None:
-                owed = _cut(cursor, destination, now_ts, build)
-            if owed is None:
-                return None
-            return OwedTransaction(destination, owed[0], bytes(owed[1]))
-
-        return await self._database.write(job)
-
-    async def back_off(self, destination: ServerName) -> BackOff | None:
-        """How `destination` fails; None if its last attempt did not."""
-
-        def job(cursor: Cursor) -> BackOff | None:
-            row = cursor.execute(
-                "SELECT failures, next_attempt_ts FROM back_offs WHERE destination = ?",
-                (destination.name,),
-            ).fetchone()
-            return None if row is None else BackOff(*row)
-
-        return await self._database.read(job)
-
-    async def record_failure(
-        self, owed: OwedTransaction, error: str, back_off: BackOff
-    ) -> None:
-        """Record an attempt that was in vain, and when the next one is due."""
+        def look(cursor: Cursor) -> bool:
+            return bool(
+                cursor.execute(
+                    "SELECT 1 FROM destinations WHERE server_name = ? AND failures > 0",
+                    (destination.name,),
+                ).fetchall()
+            )
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
-                "UPDATE outbound_transactions SET attempts = attempts + 1,"
-                " last_error = ? WHERE destination = ? AND txn_id = ?",
-                (error, owed.destination.name, owed.txn_id),
-            )
-            cursor.execute(
-                "INSERT INTO back_offs (destination, failures, next_attempt_ts)"
-                " VALUES (?, ?, ?) ON CONFLICT (destination) DO UPDATE SET"
-                " failures = excluded.failures,"
-                " next_attempt_ts = excluded.next_attempt_ts",
-                (
-                    owed.destination.name,
-                    back_off.failures,
-                    back_off.next_attempt_ts,
-                ),
+                "UPDATE destinations SET failures = 0, due_ts ="
+                " CASE WHEN holder IS NULL AND due_ts > earliest_ts THEN earliest_ts"
+                " ELSE due_ts END WHERE server_name = ? AND failures > 0",
+                (destination.name,),
             )
 
-        await self._database.write(job)
-
-    async def record_delivery(
-        self, owed: OwedTransaction, reply: Json | None, connection: Json, now_ts: int
-    ) -> None:
-        """Record that the destination has acknowledged a transaction."""
-
-        def job(cursor: Cursor) -> None:
-            cursor.execute(
-                "UPDATE outbound_transactions SET attempts = attempts + 1,"
-                " delivered_ts = ?, reply = ?, connection = ?, body = ''"
-                " WHERE destination = ? AND txn_id = ?",
-                (
-                    now_ts,
-                    encode(reply).decode("utf-8"),
-                    encode(connection).decode("utf-8"),
-                    owed.destination.name,
-                    owed.txn_id,
-                ),
-            )
-            # What was delivered is not owed any more; that it was is still told.
-            cursor.execute(
-                "UPDATE outbound_entries SET pdus = '', edus = ''"
-                " WHERE destination = ? AND txn_id = ?",
-                (owed.destination.name, owed.txn_id),
-            )
-            cursor.execute(
-                "DELETE FROM back_offs WHERE destination = ?", (owed.destination.name,)
-            )
-
-        await self._database.write(job)
-
-    async def state(self, destination: ServerName, entry_id: int) -> Json | None:
-        """How far an entry has come; None if there is none of that ID.
-
-        `{"state": "queued" or "delivered", "txn_id", "attempts", "next_attempt_ts",
-        "error", "reply", "connection"}`.
-        """
-
-        def job(cursor: Cursor) -> Json | None:
-            row = cursor.execute(
-                "SELECT e.txn_id, t.attempts, t.last_error, t.delivered_ts, t.reply,"
-                " t.connection, b.next_attempt_ts FROM outbound_entries e"
-                " LEFT JOIN outbound_transactions t"
-                " ON t.destination = e.destination AND t.txn_id = e.txn_id"
-                " LEFT JOIN back_offs b ON b.destination = e.destination"
-                " WHERE e.destination = ? AND e.id = ?",
-                (destination.name, entry_id),
-            ).fetchone()
-            return None if row is None else _state(row)
-
-        return await self._database.read(job)
+        fails = await self._database.read(look)
+        if fails:
+            await self._database.write(job)
+        return fails
 
 
-def _cut(
-    cursor: Cursor,
-    destination: ServerName,
-    now_ts: int,
-    build: Callable[[list[object], list[object]], Json],
-) -> tuple[str, bytes] | None:
-    rows = cursor.execute(
-        "SELECT id, pdus, edus FROM outbound_entries"
-        " WHERE destination = ? AND txn_id IS NULL ORDER BY id LIMIT ?",
-        (destination.name, _MAX_ENTRIES),
-    ).fetchall()
-    if not rows:
-        return None
-    entries = [
-        (own_id, _as_list(pdus), _as_list(edus), len((pdus + edus).encode("utf-8")))
-        for own_id, pdus, edus in rows
-    ]
-    taken = entries[
-        : cut(Size(len(pdus), len(edus), size) for _, pdus, edus, size in entries)
-    ]
-    # The time keeps an ID new even after the store was made anew, which would begin
-    # to count entries at 1 again: a receiver never looks at a used ID's content.
-    txn_id = f"{now_ts}-{taken[0][0]}"
-    body = encode(
-        build(
-            [pdu for _, pdus, _, _ in taken for pdu in pdus],
-            [edu for _, _, edus, _ in taken for edu in edus],
-        )
-    )
-    cursor.execute(
-        "INSERT INTO outbound_transactions (destination, txn_id, body, attempts)"
-        " VALUES (?, ?, ?, 0)",
-        (destination.name, txn_id, body),
-    )
-    cursor.execute(
-        "UPDATE outbound_entries SET txn_id = ?"
-        " WHERE destination = ? AND txn_id IS NULL AND id <= ?",
-        (txn_id, destination.name, taken[-1][0]),
-    )
-    return txn_id, body
-
-
-def _state(row: Sequence[Any]) -> Json:
-    txn_id, attempts, last_error, delivered_ts, reply, connection, next_attempt_ts = row
-    is_delivered = delivered_ts is not None
+def _describe(row: Sequence[Any]) -> Json:
+    state, txn_id, attempts, last_error, reply, connection, next_attempt_ts = row
     return {
-        "state": "delivered" if is_delivered else "queued",
+        "state": state,
         "txn_id": txn_id,
         "attempts": attempts or 0,
-        "next_attempt_ts": None if is_delivered else next_attempt_ts,
-        "error": None if is_delivered else last_error,
+        "next_attempt_ts": next_attempt_ts if state == "queued" else None,
+        "error": None if state == "delivered" else last_error,
         "reply": None if reply is None else parse(reply.encode("utf-8")),
         "connection": (
             None if connection is None else parse(connection.encode("utf-8"))
@@ -292,8 +187,3 @@ def _state(row: Sequence[Any]) -> Json:
 
 def _as_text(items: Sequence[Json]) -> str:
     return encode(list(items)).decode("utf-8")
-
-
-def _as_list(text: str) -> list[object]:
-    items = parse(text.encode("utf-8"))
-    return items if isinstance(items, list) else []

@@ -16,7 +16,6 @@ from homeserver.control.sending import Submitter
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.resolver import Resolver
-from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import Json, encode, parse_object
 from homeserver.protocol.discovery import Resolution, Route, Step
@@ -27,9 +26,10 @@ from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
 from tests.inbound.coroutines import result_of
-from tests.inbound.servers import US, identity
+from tests.inbound.servers import identity
 from tests.inbound.wire import Answer, Connection, request, site
 from tests.memory import MemoryDatabase
+from tests.outbound.sending import build_sender
 
 _T = TypeVar("_T")
 
@@ -131,8 +131,10 @@ class Panel:
         self.identity = identity()
         self.database = FailingDatabase()
         self.carrier = Carrier()
-        queue = OutboundQueue(self.database)
-        self.sender = Sender(US, queue, self.carrier, Sending(), self.clock, Random(1))
+        queue = OutboundQueue(self.database, lambda _: int(self.clock.seconds() * 1000))
+        self.sender = build_sender(
+            self.database, self.carrier, Sending(), self.clock, Random(1)
+        )
         self.peers = PeerStore(self.database, self.clock)
         self.received = ReceivedStore(self.database, Changes(self.clock))
         self.routes = KnownRoutes()

@@ -58,6 +58,9 @@ class Endpoint:
         self.clock.advance(NOW)
         self.identity = identity()
         self.refusals = Refusals(self.clock)
+        self.heard: list[ServerName] = []
+        """The origins that were proven, in order."""
+
         self.polled: list[tuple[ServerName, list[str]]] = []
         keyring = keyring or KnownKeys(THEM, OTHERS)
         self._received = ReceivedStore(
@@ -68,6 +71,7 @@ class Endpoint:
             Gate(
                 Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE),
                 self.refusals,
+                self.heard.append,
             ),
             Receiver(
                 self._received,

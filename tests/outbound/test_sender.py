@@ -1,185 +1,26 @@
 """What is owed is sent: in order, once at a time, again until it was acknowledged."""
 
-from dataclasses import dataclass
 from random import Random
-from typing import TypeVar, cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
-
-from homeserver.config import Sending
-from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.refusal import Refused
-from homeserver.outbound.sender import Sender
-from homeserver.outbound.verification import VerifiedPeer
-from homeserver.protocol.canonical import Json, as_list, parse_object
-from homeserver.protocol.discovery import Route
+from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.errors import TooLarge
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
-from homeserver.storage.database import Database, Job, StoreUnavailable
-from homeserver.storage.outbound import OutboundQueue
-from tests.memory import MemoryDatabase
+from homeserver.storage.database import StoreUnavailable
+from tests.outbound.sending import (
+    ALPHA,
+    BETA,
+    EDU,
+    FIRST_RETRY,
+    NOW,
+    REFUSED,
+    US,
+    Client,
+    SenderTestCase,
+    link,
+)
 from tests.outbound.wire import start
-
-_T = TypeVar("_T")
-
-US = ServerName.parse("origin.test")
-ALPHA = ServerName.parse("alpha.test")
-BETA = ServerName.parse("beta.test")
-
-FIRST_RETRY = 2.0
-MAX_RETRY = 60.0
-
-NOW = 1_700_000_000.0
-"""The clock's time, in seconds since 1970."""
-
-EDU: Json = {"edu_type": "m.test", "content": {}}
-
-
-def link(destination: ServerName) -> Link:
-    """A connection as a delivery has it."""
-    route = Route("s.test", 8448, destination.name, destination.host)
-    return Link(route, "192.0.2.1", VerifiedPeer(destination, "certificate", b"DER"))
-
-
-UNREACHABLE = Unreachable(ALPHA, ["s.test:8448: cannot connect"])
-REFUSED = Refused(ALPHA, 403, "M_FORBIDDEN", "no")
-
-
-@dataclass
-class Call:
-    """A transaction that was handed to the client."""
-
-    destination: ServerName
-    txn_id: str
-    body: bytes
-    result: Deferred[Delivery]
-
-    def acknowledge(self, reply: Json | None = None) -> None:
-        """Let the destination say 200."""
-        self.result.callback(Delivery(reply, link(self.destination)))
-
-    def fail(self, problem: Exception = UNREACHABLE) -> None:
-        """Let it fail."""
-        self.result.errback(Failure(problem))
-
-    @property
-    def pdus(self) -> list[object]:
-        """The PDUs in it."""
-        return as_list(parse_object(self.body)["pdus"], "`pdus`")
-
-    @property
-    def edus(self) -> list[object]:
-        """The EDUs in it."""
-        return as_list(parse_object(self.body)["edus"], "`edus`")
-
-
-class Client:
-    """A client whose calls end when the test says so."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    async def send_transaction(
-        self, destination: ServerName, txn_id: str, body: bytes
-    ) -> Delivery:
-        """As `FederationClient`."""
-        call = Call(destination, txn_id, body, Deferred())
-        self.calls.append(call)
-        return await call.result
-
-
-class Store:
-    """A store that is there or not, and whose results come at once or later."""
-
-    def __init__(self) -> None:
-        self._database = MemoryDatabase()
-        self.is_available = True
-        self.clock: Clock | None = None
-        """Where set, a job is done at once and its result comes a moment later."""
-
-    async def write(self, job: Job[_T]) -> _T:
-        """As `Database.write`."""
-        result = await self._database.write(self._checked(job))
-        await self._wait()
-        return result
-
-    async def read(self, job: Job[_T]) -> _T:
-        """As `Database.read`."""
-        result = await self._database.read(self._checked(job))
-        await self._wait()
-        return result
-
-    def _checked(self, job: Job[_T]) -> Job[_T]:
-        if not self.is_available:
-            raise StoreUnavailable("disk full")
-        return job
-
-    async def _wait(self) -> None:
-        if self.clock is not None:
-            later: Deferred[None] = Deferred()
-            self.clock.callLater(0, later.callback, None)
-            await later
-
-
-class Middling(Random):
-    """Chance without chance: the middle of every range, and nothing is shuffled."""
-
-    def uniform(self, a: float, b: float) -> float:
-        """The middle."""
-        return (a + b) / 2
-
-    def shuffle(self, x: object) -> None:
-        """Leave it as it is."""
-
-
-class SenderTestCase(SynchronousTestCase):
-    """A sender over a store in memory and a client under control."""
-
-    def setUp(self) -> None:
-        """Start the sender."""
-        self.clock = Clock()
-        self.clock.advance(NOW)
-        self.store = Store()
-        self.client = Client()
-        self.sender = self.make_sender()
-        self.successResultOf(start(self.sender.start()))
-
-    def make_sender(self, random: Random | None = None) -> Sender:
-        """A sender over the store."""
-        return Sender(
-            US,
-            OutboundQueue(cast("Database", self.store)),
-            cast("FederationClient", self.client),
-            Sending(first_retry_seconds=FIRST_RETRY, max_retry_seconds=MAX_RETRY),
-            self.clock,
-            random or Middling(),
-        )
-
-    @property
-    def calls(self) -> list[Call]:
-        """The calls of the client up to now."""
-        self.clock.advance(0)
-        return self.client.calls
-
-    def enqueue(
-        self, destination: ServerName = ALPHA, pdus: int = 1, edus: int = 0
-    ) -> int:
-        """Queue PDUs, which are numbered, and EDUs; the entry's ID."""
-        entry: list[Json] = [{"n": n} for n in range(pdus)]
-        return self.successResultOf(
-            start(self.sender.enqueue(destination, entry, [EDU] * edus))
-        )
-
-    def state(self, entry: int, destination: ServerName = ALPHA) -> Json:
-        """The state of an entry now."""
-        state = self.successResultOf(start(self.sender.state(destination, entry, 0)))
-        assert state is not None
-        return state
 
 
 class DeliveryTests(SenderTestCase):
@@ -307,188 +148,6 @@ class MergingTests(SenderTestCase):
         self.assertEqual(self.after(*[(0, 0)] * 200), [(0, 0), (0, 0)])
 
 
-class RetryTests(SenderTestCase):
-    """What happens after a failure."""
-
-    def fail_times(self, count: int) -> list[float]:
-        """Let that many attempts fail; the pauses after each, in seconds."""
-        pauses: list[float] = []
-        while len(pauses) < count:
-            before = len(self.calls)
-            self.calls[-1].fail()
-            failed = self.clock.seconds()
-            while len(self.calls) == before:
-                self.clock.advance(0.25)
-            pauses.append(self.clock.seconds() - failed)
-        return pauses
-
-    def test_same_id_and_bytes(self) -> None:
-        """A transaction keeps its ID and its bytes, whatever is queued meanwhile."""
-        self.enqueue()
-        self.calls[0].fail()
-        self.enqueue()
-        self.clock.advance(FIRST_RETRY)
-        first, second = self.calls
-        self.assertEqual((first.txn_id, first.body), (second.txn_id, second.body))
-
-    def test_what_was_queued_meanwhile_follows(self) -> None:
-        """What was queued during a back-off goes after what failed."""
-        self.enqueue(pdus=1)
-        self.calls[0].fail()
-        self.enqueue(pdus=2)
-        self.clock.advance(FIRST_RETRY)
-        self.calls[1].acknowledge()
-        self.assertEqual([len(call.pdus) for call in self.calls], [1, 1, 2])
-
-    def test_any_answer_but_200_is_a_failure(self) -> None:
-        """A transaction that is refused is owed as much as one that is not answered."""
-        self.enqueue()
-        self.calls[0].fail(REFUSED)
-        self.clock.advance(FIRST_RETRY)
-        first, second = self.calls
-        self.assertEqual(first.body, second.body)
-
-    def test_queueing_does_not_shorten_the_pause(self) -> None:
-        """What is queued during a back-off does not end it."""
-        self.enqueue()
-        self.calls[0].fail()
-        self.enqueue()
-        self.clock.advance(FIRST_RETRY - 0.01)
-        self.assertEqual(len(self.calls), 1)
-
-    def test_pause_doubles_up_to_a_limit(self) -> None:
-        """Each failure in a row doubles the pause, until it is the longest."""
-        self.enqueue()
-        self.assertEqual(
-            self.fail_times(8), [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
-        )
-
-    def test_pause_ends_after_a_thousand_failures(self) -> None:
-        """However often it failed, the pause is the longest one and no overflow."""
-        self.enqueue()
-        self.calls[0].fail()
-        self.store._database.connection.execute("UPDATE back_offs SET failures = 9999")
-        self.clock.advance(FIRST_RETRY)
-        self.assertEqual(self.fail_times(1), [MAX_RETRY])
-
-    def test_success_clears_the_back_off(self) -> None:
-        """After a success the next failure is a first one again."""
-        self.enqueue()
-        self.fail_times(3)
-        self.calls[-1].acknowledge()
-        self.enqueue()
-        self.assertEqual(self.fail_times(1), [FIRST_RETRY])
-
-    def test_jitter_is_within_a_fifth(self) -> None:
-        """Pauses differ, by at most a fifth more or less."""
-        self.sender = self.make_sender(Random(1))
-        self.successResultOf(start(self.sender.start()))
-        pauses: list[float] = []
-        for number in range(50):
-            destination = ServerName.parse(f"s{number}.test")
-            entry = self.enqueue(destination)
-            self.calls[-1].fail()
-            next_ts = self.state(entry, destination)["next_attempt_ts"]
-            assert isinstance(next_ts, int)
-            pauses.append(next_ts / 1000 - self.clock.seconds())
-        self.assertTrue(all(0.8 <= pause / FIRST_RETRY <= 1.2 for pause in pauses))
-        self.assertLess(min(pauses), 0.9 * FIRST_RETRY)
-        self.assertGreater(max(pauses), 1.1 * FIRST_RETRY)
-
-    def test_back_off_outlives_the_process(self) -> None:
-        """A sender that takes over waits for what is left, and counts on from there."""
-        self.enqueue()
-        self.fail_times(3)
-        self.calls[-1].fail()
-        before = self.client
-        self.client = Client()
-        self.successResultOf(start(self.sender.stop()))
-        self.clock.advance(10)
-        self.sender = self.make_sender()
-        self.successResultOf(start(self.sender.start()))
-        self.clock.advance(5.99)
-        self.assertEqual(self.calls, [])
-        self.clock.advance(0.02)
-        [call] = self.calls
-        self.assertEqual(call.txn_id, before.calls[0].txn_id)
-        self.assertEqual(call.body, before.calls[0].body)
-        self.assertEqual(self.fail_times(1), [32.0])
-
-    def test_store_that_fails_is_asked_again(self) -> None:
-        """Where the store cannot be written, it is tried again after five seconds."""
-        self.enqueue()
-        self.assertEqual(len(self.calls), 1)
-        self.store.is_available = False
-        self.calls[0].acknowledge()
-        self.clock.advance(5)
-        self.store.is_available = True
-        self.clock.advance(4.9)
-        self.assertEqual(len(self.calls), 1)
-        self.clock.advance(0.1)
-        first, second = self.calls
-        self.assertEqual((first.txn_id, first.body), (second.txn_id, second.body))
-
-    def test_retry_ends_the_pause(self) -> None:
-        """Who wants a retry gets it at once, and the next pause is a first one."""
-        self.enqueue()
-        self.fail_times(3)
-        self.calls[-1].fail()
-        self.successResultOf(start(self.sender.retry(ALPHA)))
-        self.assertEqual(len(self.calls), 5)
-        self.assertEqual(self.fail_times(1), [FIRST_RETRY])
-
-    def test_retry_of_what_is_in_flight(self) -> None:
-        """A retry while a transaction is in flight sends nothing more."""
-        self.enqueue()
-        self.assertEqual(len(self.calls), 1)
-        self.successResultOf(start(self.sender.retry(ALPHA)))
-        self.successResultOf(start(self.sender.retry(BETA)))
-        self.assertEqual(len(self.calls), 1)
-
-    def test_unexpected_exception_stops_no_queue(self) -> None:
-        """An exception that nobody foresaw is logged, told, and tried again."""
-        entry = self.enqueue(ALPHA)
-        self.calls[0].fail(ZeroDivisionError("a mistake"))
-        [logged] = self.flushLoggedErrors(ZeroDivisionError)
-        self.assertEqual(str(logged.value), "a mistake")
-        self.assertIn("an error of this server", str(self.state(entry, ALPHA)["error"]))
-        self.enqueue(BETA)
-        self.assertEqual(self.calls[1].destination, BETA)
-        self.clock.advance(FIRST_RETRY)
-        self.assertEqual(self.calls[2].txn_id, self.calls[0].txn_id)
-
-    def test_store_that_fails_under_the_client(self) -> None:
-        """Where the store fails while a peer is verified, the peer has not failed."""
-        entry = self.enqueue()
-        self.calls[0].fail(StoreUnavailable("disk full"))
-        self.assertEqual(self.state(entry)["attempts"], 0)
-        self.clock.advance(4.9)
-        self.assertEqual(len(self.calls), 1)
-        self.clock.advance(0.1)
-        self.assertEqual(len(self.calls), 2)
-
-    def test_clock_that_was_set_back(self) -> None:
-        """A back-off until the far future lasts no longer than the longest one."""
-        self.enqueue()
-        self.calls[0].fail()
-        self.store._database.connection.execute(
-            "UPDATE back_offs SET next_attempt_ts = next_attempt_ts * 2"
-        )
-        self.clock.advance(FIRST_RETRY)
-        self.assertEqual(len(self.calls), 1)
-        [waiting] = self.clock.getDelayedCalls()
-        self.assertEqual(waiting.getTime() - self.clock.seconds(), MAX_RETRY)
-
-    def test_retry_during_the_last_attempt_is_not_lost(self) -> None:
-        """What is asked for while an attempt fails is done right after it."""
-        self.enqueue()
-        self.successResultOf(start(self.sender.retry(ALPHA)))
-        self.calls[0].fail()
-        self.clock.advance(0)
-        self.clock.advance(0)
-        self.assertEqual(len(self.calls), 2)
-
-
 class LimitTests(SenderTestCase):
     """What is bounded."""
 
@@ -501,6 +160,21 @@ class LimitTests(SenderTestCase):
         self.assertEqual(len(self.calls), 101)
         self.calls[1].fail()
         self.assertEqual(len(self.calls), 102)
+
+    def test_a_long_queue_lets_others_have_their_turn(self) -> None:
+        """After each transaction it is the turn of who has waited longest."""
+        names = [f"s{number}.test" for number in range(150)]
+        for name in names:
+            for _ in range(2):
+                self.enqueue(ServerName.parse(name), pdus=40)
+                self.clock.advance(0.001)
+        served: list[str] = []
+        while len(served) < 300:
+            call = self.calls[len(served)]
+            served.append(call.destination.name)
+            self.clock.advance(0.001)
+            call.acknowledge()
+        self.assertEqual(served, names + names)
 
     def test_exception_gives_its_slot_back(self) -> None:
         """A queue that an exception stopped takes no slot from the others."""
@@ -555,18 +229,43 @@ class LifetimeTests(SenderTestCase):
     def test_start_takes_up_what_is_owed(self) -> None:
         """A sender that starts sends what waits, and what was cut, to everybody."""
         self.enqueue(ALPHA)
-        self.calls[0].fail(ZeroDivisionError())
-        self.flushLoggedErrors(ZeroDivisionError)
+        self.calls[0].fail()
         self.successResultOf(start(self.sender.stop()))
         self.enqueue(BETA)
         self.assertEqual(len(self.calls), 1)
-        self.clock.advance(FIRST_RETRY)
         self.sender = self.make_sender()
         self.successResultOf(start(self.sender.start()))
+        self.clock.advance(1)
         self.assertEqual(
             sorted(call.destination.name for call in self.calls[1:]),
             ["alpha.test", "beta.test"],
         )
+
+    def test_start_takes_its_time(self) -> None:
+        """After a start, fifty destinations a second are tried, in no order."""
+        self.successResultOf(start(self.sender.stop()))
+        names = [f"s{number:03}.test" for number in range(80)]
+        for name in names:
+            self.enqueue(ServerName.parse(name))
+        self.sender = self.make_sender(Random(1))
+        self.successResultOf(start(self.sender.start()))
+        self.assertEqual(len(self.calls), 1)
+        self.clock.pump([0.01] * 100)
+        self.assertIn(len(self.calls), range(50, 52))
+        self.clock.pump([0.01] * 100)
+        tried = [call.destination.name for call in self.calls]
+        self.assertEqual(sorted(tried), names)
+        self.assertNotEqual(tried, names)
+
+    def test_what_is_new_does_not_wait_for_the_others(self) -> None:
+        """Whatever is taken up after a start, what is queued then goes at once."""
+        self.successResultOf(start(self.sender.stop()))
+        for number in range(50):
+            self.enqueue(ServerName.parse(f"s{number}.test"))
+        self.sender = self.make_sender()
+        self.successResultOf(start(self.sender.start()))
+        self.enqueue(ALPHA)
+        self.assertEqual(self.calls[-1].destination, ALPHA)
 
     def test_start_needs_the_store(self) -> None:
         """A sender whose store cannot be read does not start."""
@@ -608,12 +307,189 @@ class LifetimeTests(SenderTestCase):
         self.clock.advance(3600)
         self.assertEqual(len(self.calls), 2)
 
-    def test_stop_at_once(self) -> None:
-        """A sender that stops before it began to send what is queued sends nothing."""
+    def test_stop_while_looking(self) -> None:
+        """What is found to be due while the sender stops is not sent, and not held."""
+        self.enqueue()
+        self.calls[0].fail()
+        self.store.clock = self.clock
+        self.store.execute("UPDATE destinations SET due_ts = 0")
+        self.sender._wake()
+        stopping = start(self.sender.stop())
+        self.assertNoResult(stopping)
+        self.clock.advance(0)
+        self.successResultOf(stopping)
+        self.assertEqual(len(self.client.calls), 1)
+        held = self.store.execute("SELECT holder FROM destinations")
+        self.assertEqual(held, [(None,)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_before_the_start(self) -> None:
+        """A sender that was never started is stopped at once."""
+        self.successResultOf(start(self.make_sender().stop()))
+
+    def test_leases_are_renewed_until_the_end(self) -> None:
+        """What is in flight is held, for however long it takes to stop."""
         self.enqueue()
         stopping = start(self.sender.stop())
-        self.assertEqual(self.calls, [])
+        other = self.make_sender(is_shared=True)
+        self.successResultOf(start(other.start()))
+        self.clock.pump([1] * 100)
+        self.assertEqual(len(self.calls), 1)
+        self.calls[0].acknowledge()
         self.successResultOf(stopping)
+
+
+class SharingTests(SenderTestCase):
+    """Two processes with one store."""
+
+    def setUp(self) -> None:
+        """Start another sender beside the first."""
+        super().setUp()
+        self.successResultOf(start(self.sender.stop()))
+        self.sender = self.make_sender(is_shared=True)
+        self.successResultOf(start(self.sender.start()))
+        self.own, self.client = self.client, Client()
+        self.other = self.make_sender(is_shared=True)
+        self.successResultOf(start(self.other.start()))
+
+    def test_one_of_them_sends(self) -> None:
+        """What one has in flight, the other one does not send."""
+        self.enqueue()
+        self.clock.pump([1] * 100)
+        self.assertEqual((len(self.own.calls), len(self.calls)), (1, 0))
+
+    def test_who_dies_is_replaced(self) -> None:
+        """Within thirty seconds, with the same ID and the same bytes."""
+        entry = self.enqueue()
+        [before] = self.own.calls
+        # As if its process were gone: it renews nothing, and looks for nothing.
+        self.sender._renewing.stop()
+        self.sender._is_running = False
+        self.clock.pump([1] * 30)
+        [after] = self.calls
+        self.assertEqual((after.txn_id, after.body), (before.txn_id, before.body))
+        after.acknowledge()
+        self.assertEqual(self.state(entry)["state"], "delivered")
+
+    def test_what_another_one_queues(self) -> None:
+        """A destination whose queue grows elsewhere is served within a second."""
+        for call in self.own.calls:
+            call.acknowledge()
+        self.sender._is_running = False
+        self.enqueue()
+        self.assertEqual(self.calls, [])
+        self.clock.pump([0.5] * 3)
+        self.assertEqual(len(self.calls), 1)
+
+
+class SignOfLifeTests(SenderTestCase):
+    """What happens when a server is heard that was away."""
+
+    def fail_often(self) -> None:
+        """Let a destination be in a long back-off."""
+        self.enqueue()
+        for _ in range(5):
+            self.calls[-1].fail()
+            self.clock.pump([1] * 33)
+        self.calls[-1].fail()
+        self.assertEqual(len(self.calls), 6)
+
+    def test_it_is_tried_soon(self) -> None:
+        """Whoever asks us something is up: it is tried when the first pause is over."""
+        self.fail_often()
+        self.sender.hear(ALPHA)
+        self.clock.advance(FIRST_RETRY - 0.01)
+        self.assertEqual(len(self.calls), 6)
+        self.clock.advance(0.01)
+        self.assertEqual(len(self.calls), 7)
+
+    def test_pauses_begin_anew(self) -> None:
+        """If that fails too, the next pause is a first one."""
+        self.fail_often()
+        self.sender.hear(ALPHA)
+        self.clock.advance(FIRST_RETRY)
+        self.calls[6].fail()
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual(len(self.calls), 8)
+
+    def test_who_is_heard_all_the_time(self) -> None:
+        """However often it asks, it is tried once in each first pause."""
+        self.fail_often()
+        for _ in range(40):
+            self.sender.hear(ALPHA)
+            self.clock.advance(0.5)
+            if not self.calls[-1].result.called:
+                self.calls[-1].fail()
+        self.assertIn(len(self.calls) - 6, range(8, 11))
+
+    def test_who_wants_to_be_left_alone(self) -> None:
+        """What it asks us does not shorten the pause that it asked for."""
+        self.enqueue()
+        busy = Refused(ALPHA, 429, "M_LIMIT_EXCEEDED", "", retry_after=30)
+        self.calls[0].fail(busy)
+        self.sender.hear(ALPHA)
+        self.clock.pump([0.5] * 59)
+        self.assertEqual(len(self.calls), 1)
+        self.clock.advance(0.5)
+        self.assertEqual(len(self.calls), 2)
+
+    def test_it_is_cheap(self) -> None:
+        """A thousand requests of a server cost one look into the store."""
+        self.store.is_available = True
+        before = self.store.jobs
+        for _ in range(1000):
+            self.sender.hear(BETA)
+        self.assertEqual(self.store.jobs, before + 1)
+        self.clock.advance(1)
+        self.sender.hear(BETA)
+        self.assertEqual(self.store.jobs, before + 2)
+
+    def test_store_that_is_away(self) -> None:
+        """Where the store does not answer, nothing happens, and it is asked again."""
+        self.fail_often()
+        self.store.is_available = False
+        self.sender.hear(ALPHA)
+        self.store.is_available = True
+        self.sender.hear(ALPHA)
+        self.clock.advance(FIRST_RETRY)
+        self.assertEqual(len(self.calls), 7)
+
+
+class StaleTests(SenderTestCase):
+    """Which entries may be dropped after an hour."""
+
+    def dropped(self, pdus: int, *kinds: str) -> bool:
+        """Whether an entry of that many PDUs and of EDUs of these types is dropped."""
+        self.successResultOf(start(self.sender.stop()))
+        edus: list[Json] = [{"edu_type": kind, "content": {}} for kind in kinds]
+        entry = self.successResultOf(
+            start(self.sender.enqueue(ALPHA, [{}] * pdus, edus))
+        )
+        self.clock.advance(3600)
+        self.sender = self.make_sender()
+        self.successResultOf(start(self.sender.start()))
+        self.clock.advance(1)
+        return self.state(entry)["state"] == "dropped"
+
+    def test_what_means_nothing_any_more(self) -> None:
+        """Typing and presence are dropped."""
+        for kinds in (["m.typing"], ["m.presence"], ["m.presence", "m.typing"]):
+            self.assertTrue(self.dropped(0, *kinds), kinds)
+        self.assertEqual(self.calls, [])
+
+    def test_what_has_to_arrive(self) -> None:
+        """PDUs and all other EDUs are sent, with what stands beside them."""
+        for pdus, *kinds in (
+            (1, "m.typing"),
+            (0, "m.typing", "m.receipt"),
+            (0, "m.direct_to_device"),
+            (0, "m.device_list_update"),
+            (0, "x.unknown"),
+            (0,),
+        ):
+            self.assertFalse(self.dropped(int(pdus), *map(str, kinds)), kinds)
+            self.calls[-1].acknowledge()
+        self.assertEqual(len(self.calls), 6)
 
 
 class StateTests(SenderTestCase):
@@ -621,6 +497,7 @@ class StateTests(SenderTestCase):
 
     def test_queued(self) -> None:
         """An entry that nothing was done with yet is queued."""
+        self.successResultOf(start(self.sender.stop()))
         entry = self.enqueue()
         self.assertEqual(
             self.state(entry),

@@ -442,7 +442,7 @@ def test_a_store_that_is_too_new(path: Path) -> None:
     """A store of a later version is refused, left as it is, and not kept locked."""
     Store(path).close()
     set_version(path, 1000)
-    with pytest.raises(StoreTooNew, match="version 1000, this program knows up to 4;"):
+    with pytest.raises(StoreTooNew, match="version 1000, this program knows up to 5;"):
         Store(path)
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
@@ -455,7 +455,7 @@ def test_an_old_store_is_migrated(path: Path) -> None:
         connection.execute("CREATE TABLE mine (a)")
     Store(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchall() == [(4,)]
+        assert connection.execute("PRAGMA user_version").fetchall() == [(5,)]
         connection.execute("DROP TABLE rooms")
         migrate(SqliteConnection(connection, "a store"))
         tables = {n for [n] in connection.execute("SELECT name FROM sqlite_schema")}

@@ -1,330 +1,308 @@
-"""The outbound queue: in order, cut once, the same until it is delivered."""
+"""The outbound queue: in order, cut once, the same until something comes of it."""
 
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+import sqlite3
+from collections.abc import Sequence
+from importlib import resources
 
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical import Json, as_list, parse_object
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
-from homeserver.storage.outbound import BackOff, OutboundQueue, OwedTransaction
+from tests.inbound.coroutines import result_of
 from tests.memory import MemoryDatabase
+from tests.storage.endpoints import NOW, US, A, B, Endpoint, StoreTime, numbered
 
-_T = TypeVar("_T")
-
-A, B = map(ServerName.parse, ["a.example", "b.example"])
-NOW = 1_600_000_000_000
+HOUR = 3600.0
 
 
-def build(pdus: list[object], edus: list[object]) -> Json:
-    """A body of nothing but PDUs and EDUs."""
-    return {"pdus": pdus, "edus": edus}
+@pytest.fixture
+def time() -> StoreTime:
+    """The time of the store."""
+    return StoreTime()
 
 
-def numbered(number: int) -> Json:
-    """A PDU or EDU that can be told from others."""
-    return {"number": number}
+@pytest.fixture
+def own(time: StoreTime) -> Endpoint:
+    """An endpoint with an empty store."""
+    return Endpoint(MemoryDatabase(), time)
 
 
-def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
-    """What a call that is done at once returns."""
-    return SynchronousTestCase().successResultOf(Deferred.fromCoroutine(call))
+def test_transaction(own: Endpoint) -> None:
+    """What is owed is a transaction of all entries, in order, as canonical JSON."""
+    first = own.add_entry(A, [numbered(2), numbered(1)], [{"z": "ä", "a": 1.5}])
+    own.add_entry(A, [numbered(3)], [numbered(4)])
+    [owed] = own.claim()
+    assert (owed.destination, owed.txn_id) == (A, f"{NOW}-{first}")
+    assert owed.body == (
+        b'{"edus":[{"a":1.5,"z":"\xc3\xa4"},{"number":4}],'
+        b'"origin":"us.example","origin_server_ts":1600000000000,'
+        b'"pdus":[{"number":2},{"number":1},{"number":3}]}'
+    )
+    assert parse_object(owed.body)["origin"] == US.name
 
 
-class OutboundQueueTests(SynchronousTestCase):
-    """The queues of all destinations."""
+def test_a_transaction_stays_the_same(own: Endpoint, time: StoreTime) -> None:
+    """Whatever is queued meanwhile, ID and bytes are those that were cut first."""
+    own.add(A, 1)
+    [owed] = own.claim()
+    for number in range(3):
+        own.add(A, number)
+        own.fail(owed, lambda _: 1.0)
+        time.advance(1)
+        assert own.claim() == [owed]
 
-    def setUp(self) -> None:
-        """Begin with nothing owed."""
-        self.database = MemoryDatabase()
-        self.queue = OutboundQueue(self.database)
 
-    def add(self, destination: ServerName, *numbers: int) -> int:
-        """Queue an entry of PDUs."""
-        pdus = [numbered(number) for number in numbers]
-        return result_of(self.queue.add(destination, pdus, []))
+def test_ids_differ_within_a_millisecond(own: Endpoint) -> None:
+    """Two transactions of the same time have different IDs."""
+    ids = set()
+    for number in range(3):
+        own.add(A, number)
+        [owed] = own.claim()
+        own.deliver(owed)
+        ids.add(owed.txn_id)
+    assert len(ids) == 3
 
-    def next(self, destination: ServerName, now_ts: int = NOW) -> OwedTransaction:
-        """What is owed first."""
-        owed = result_of(self.queue.next_transaction(destination, now_ts, build))
-        assert owed is not None
-        return owed
 
-    def assert_nothing_owed(self, destination: ServerName) -> None:
-        """Nothing is owed, and nothing is made of nothing."""
-        owed = result_of(self.queue.next_transaction(destination, NOW, build))
-        self.assertIsNone(owed)
+def test_names_are_compared_byte_for_byte(own: Endpoint) -> None:
+    """What is owed to one name is not owed to another way of writing it."""
+    own.add(A, 1)
+    own.add(ServerName.parse("A.example"), 2)
+    assert len(own.claim()) == 2
 
-    def deliver(self, owed: OwedTransaction) -> None:
-        """Record a delivery."""
-        reply: Json = {"pdus": {}}
-        result_of(self.queue.record_delivery(owed, reply, {"address": "::1"}, NOW))
 
-    def miss(self, owed: OwedTransaction, why: str, back_off: BackOff) -> None:
-        """Record a failure."""
-        result_of(self.queue.record_failure(owed, why, back_off))
+def test_destinations(own: Endpoint) -> None:
+    """A destination is told of while it is owed something, or did not get something."""
+    for destination in (A, B):
+        own.add(destination, 1)
+    first, second = own.claim()
+    assert set(result_of(own.queue.destinations())) == {A, B}
+    own.deliver(first)
+    own.refuse(second)
+    assert result_of(own.queue.destinations()) == [B]
 
-    def state(self, destination: ServerName, entry_id: int) -> Json:
-        """How far an entry has come."""
-        state = result_of(self.queue.state(destination, entry_id))
-        assert state is not None
-        return state
 
-    def test_nothing_is_owed(self) -> None:
-        """An empty queue owes nothing to anybody."""
-        self.assertEqual(result_of(self.queue.destinations()), [])
-        self.assert_nothing_owed(A)
-        self.assertIsNone(result_of(self.queue.back_off(A)))
-        self.assertIsNone(result_of(self.queue.state(A, 1)))
+def test_state_of_what_waits(own: Endpoint) -> None:
+    """An entry that is in no transaction yet is queued."""
+    assert own.state(A, own.add(A, 1)) == {
+        "state": "queued",
+        "txn_id": None,
+        "attempts": 0,
+        "next_attempt_ts": None,
+        "error": None,
+        "reply": None,
+        "connection": None,
+    }
 
-    def test_transaction(self) -> None:
-        """What is owed is a transaction of all entries, in order, as canonical JSON."""
-        edus: list[Json] = [{"z": "ä", "a": 1.5}]
-        first = result_of(self.queue.add(A, [numbered(2), numbered(1)], edus))
-        result_of(self.queue.add(A, [numbered(3)], [numbered(4)]))
-        owed = self.next(A)
-        self.assertEqual(owed.destination, A)
-        self.assertEqual(owed.txn_id, f"{NOW}-{first}")
-        self.assertEqual(
-            owed.body,
-            b'{"edus":[{"a":1.5,"z":"\xc3\xa4"},{"number":4}],'
-            b'"pdus":[{"number":2},{"number":1},{"number":3}]}',
-        )
 
-    def test_a_transaction_stays_the_same_until_it_is_delivered(self) -> None:
-        """Whatever is queued meanwhile, ID and bytes are those that were cut first."""
-        self.add(A, 1)
-        owed = self.next(A)
-        self.add(A, 2)
+def test_state_of_what_is_sent(own: Endpoint) -> None:
+    """The entries of the transaction that is in flight are being sent, no others."""
+    entry = own.add(A, 1)
+    [owed] = own.claim()
+    following = own.add(A, 2)
+    state = own.state(A, entry)
+    assert (state["state"], state["txn_id"]) == ("sending", owed.txn_id)
+    assert own.state(A, following)["state"] == "queued"
 
-        def build_again(pdus: list[object], edus: list[object]) -> Json:
-            raise AssertionError("it was built already")
 
-        again = self.queue.next_transaction(A, NOW + 1, build_again)
-        self.assertEqual(result_of(again), owed)
-        self.miss(owed, "no", BackOff(1, NOW))
-        self.assertEqual(self.next(A, NOW + 2), owed)
+def test_state_after_failures(own: Endpoint, time: StoreTime) -> None:
+    """An entry is queued until delivered, and tells of the last attempt."""
+    entry = own.add(A, 1)
+    [owed] = own.claim()
+    own.fail(owed, lambda _: 1.0, why="first")
+    time.advance(1)
+    own.claim()
+    own.fail(owed, lambda _: 1.0, why="second")
+    assert own.state(A, entry) == {
+        "state": "queued",
+        "txn_id": owed.txn_id,
+        "attempts": 2,
+        "next_attempt_ts": NOW + 2000,
+        "error": "second",
+        "reply": None,
+        "connection": None,
+    }
 
-    def test_the_next_one_comes_after_delivery(self) -> None:
-        """What was queued meanwhile is the next transaction, under a new ID."""
-        self.add(A, 1)
-        first = self.next(A)
-        self.add(A, 2)
-        later = self.add(A, 3)
-        self.deliver(first)
-        second = self.next(A, NOW + 1)
-        self.assertEqual(second.txn_id, f"{NOW + 1}-{later - 1}")
-        self.assertEqual(second.body, b'{"edus":[],"pdus":[{"number":2},{"number":3}]}')
-        self.deliver(second)
-        self.assert_nothing_owed(A)
 
-    def test_ids_differ_within_a_millisecond(self) -> None:
-        """Two transactions of the same time have different IDs."""
-        ids = set()
-        for number in range(3):
-            self.add(A, number)
-            owed = self.next(A)
-            self.deliver(owed)
-            ids.add(owed.txn_id)
-        self.assertEqual(len(ids), 3)
-
-    def test_destinations_are_independent(self) -> None:
-        """A destination that is not reached keeps no other one waiting."""
-        self.add(A, 1)
-        self.add(B, 2)
-        self.assertEqual(self.next(A).body, b'{"edus":[],"pdus":[{"number":1}]}')
-        self.assertEqual(self.next(B).body, b'{"edus":[],"pdus":[{"number":2}]}')
-        self.deliver(self.next(B))
-        self.assert_nothing_owed(B)
-        self.assertEqual(self.next(A).body, b'{"edus":[],"pdus":[{"number":1}]}')
-
-    def test_names_are_compared_byte_for_byte(self) -> None:
-        """What is owed to one name is not owed to another way of writing it."""
-        self.add(A, 1)
-        self.assert_nothing_owed(ServerName.parse("A.example"))
-
-    def test_a_transaction_that_cannot_be_built(self) -> None:
-        """Where building fails, nothing is cut, and it is tried again."""
-        self.add(A, 1)
-
-        def fail(pdus: list[object], edus: list[object]) -> Json:
-            raise KeyError("no")
-
-        failing = self.queue.next_transaction(A, NOW, fail)
-        self.failureResultOf(Deferred.fromCoroutine(failing), KeyError)
-        self.assertEqual(self.next(A, NOW + 1).txn_id, f"{NOW + 1}-1")
-
-    def test_destinations(self) -> None:
-        """A destination is owed something until all of it is delivered."""
-        self.add(A, 1)
-        self.add(A, 2)
-        self.add(B, 3)
-        self.assertEqual(set(result_of(self.queue.destinations())), {A, B})
-        owed = self.next(A)
-        self.assertEqual(len(result_of(self.queue.destinations())), 2)
-        self.deliver(owed)
-        self.assertEqual(result_of(self.queue.destinations()), [B])
-        self.add(A, 4)
-        self.assertEqual(set(result_of(self.queue.destinations())), {A, B})
-
-    def test_state_of_what_waits(self) -> None:
-        """An entry that is in no transaction yet is queued."""
-        self.assertEqual(
-            self.state(A, self.add(A, 1)),
-            {
-                "state": "queued",
-                "txn_id": None,
-                "attempts": 0,
-                "next_attempt_ts": None,
-                "error": None,
-                "reply": None,
-                "connection": None,
-            },
-        )
-
-    def test_state_after_failures(self) -> None:
-        """An entry is queued until delivered, and tells of the last attempt."""
-        entry = self.add(A, 1)
-        owed = self.next(A)
-        self.miss(owed, "first", BackOff(1, NOW + 1))
-        self.miss(owed, "second", BackOff(2, NOW + 2))
-        self.assertEqual(
-            self.state(A, entry),
-            {
-                "state": "queued",
-                "txn_id": owed.txn_id,
-                "attempts": 2,
-                "next_attempt_ts": NOW + 2,
-                "error": "second",
-                "reply": None,
-                "connection": None,
-            },
-        )
-
-    def test_state_after_delivery(self) -> None:
-        """All entries of a transaction are delivered with it."""
-        entries = [self.add(A, 1), self.add(A, 2)]
-        owed = self.next(A)
-        self.miss(owed, "first", BackOff(1, NOW + 1))
-        reply: Json = {"pdus": {"$a": {"error": "ä"}}}
-        result_of(self.queue.record_delivery(owed, reply, {"address": "::1"}, NOW))
-        for entry in entries:
-            self.assertEqual(
-                self.state(A, entry),
-                {
-                    "state": "delivered",
-                    "txn_id": owed.txn_id,
-                    "attempts": 2,
-                    "next_attempt_ts": None,
-                    "error": None,
-                    "reply": reply,
-                    "connection": {"address": "::1"},
-                },
-            )
-
-    def test_state_is_still_told(self) -> None:
-        """What was delivered is so for ever, whatever becomes of what comes later."""
-        delivered = self.add(A, 1)
-        self.deliver(self.next(A))
-        before = self.state(A, delivered)
-        waiting = self.add(A, 2)
-        self.miss(self.next(A, NOW + 1), "no", BackOff(1, NOW + 5))
-        self.assertEqual(self.state(A, delivered), before)
-        self.assertEqual(self.state(A, waiting)["state"], "queued")
-
-    def test_a_reply_that_is_none(self) -> None:
-        """What was answered with something else than an object is delivered too."""
-        entry = self.add(A, 1)
-        result_of(self.queue.record_delivery(self.next(A), None, {}, NOW))
-        state = self.state(A, entry)
-        self.assertEqual((state["state"], state["reply"]), ("delivered", None))
-
-    def test_state_of_another_destination(self) -> None:
-        """An ID is an entry of its own destination only."""
-        entry = self.add(A, 1)
-        self.assertIsNone(result_of(self.queue.state(B, entry)))
-        self.assertIsNone(result_of(self.queue.state(A, entry + 1)))
-
-    def test_back_off(self) -> None:
-        """A failure is remembered with the time of the next attempt."""
-        self.add(A, 1)
-        owed = self.next(A)
-        self.miss(owed, "no", BackOff(1, NOW + 2000))
-        self.assertEqual(result_of(self.queue.back_off(A)), BackOff(1, NOW + 2000))
-        self.miss(owed, "no", BackOff(2, NOW + 4000))
-        self.assertEqual(result_of(self.queue.back_off(A)), BackOff(2, NOW + 4000))
-        self.assertIsNone(result_of(self.queue.back_off(B)))
-
-    def test_a_delivery_ends_the_back_off(self) -> None:
-        """A delivery makes up for the failures of its own destination."""
-        self.add(A, 1)
-        self.add(B, 1)
-        for destination in A, B:
-            self.miss(self.next(destination), "no", BackOff(3, NOW + 2000))
-        self.deliver(self.next(A))
-        self.assertIsNone(result_of(self.queue.back_off(A)))
-        self.assertEqual(result_of(self.queue.back_off(B)), BackOff(3, NOW + 2000))
-
-    def test_ending_a_back_off(self) -> None:
-        """A back-off that is ended is over, for its destination alone."""
-        for destination in A, B:
-            self.add(destination, 1)
-            self.miss(self.next(destination), "no", BackOff(3, NOW + 2000))
-        result_of(self.queue.end_back_off(A))
-        self.assertIsNone(result_of(self.queue.back_off(A)))
-        self.assertEqual(result_of(self.queue.back_off(B)), BackOff(3, NOW + 2000))
-        self.assertEqual(self.state(A, 1)["error"], "no")
-
-    def test_summary(self) -> None:
-        """A destination's summary is how much it is owed, and how it fails."""
-        self.assertIsNone(result_of(self.queue.summary(A)))
-        self.add(B, 1)
-        self.assertIsNone(result_of(self.queue.summary(A)))
-        self.add(A, 1)
-        self.add(A, 2)
-        expected: Json = {
-            "queued": 2,
-            "failures": 0,
+def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
+    """All entries of a transaction are delivered with it."""
+    entries = [own.add(A, 1), own.add(A, 2)]
+    [owed] = own.claim()
+    own.fail(owed, lambda _: 1.0)
+    time.advance(1)
+    own.claim()
+    reply: Json = {"pdus": {"$a": {"error": "ä"}}}
+    own.deliver(owed, reply)
+    for entry in entries:
+        assert own.state(A, entry) == {
+            "state": "delivered",
+            "txn_id": owed.txn_id,
+            "attempts": 2,
             "next_attempt_ts": None,
-            "last_error": None,
+            "error": None,
+            "reply": reply,
+            "connection": {"address": "::1"},
         }
-        self.assertEqual(result_of(self.queue.summary(A)), expected)
-        owed = self.next(A)
-        self.add(A, 3)
-        self.miss(owed, "no", BackOff(2, NOW + 2000))
-        self.assertEqual(
-            result_of(self.queue.summary(A)),
-            {
-                "queued": 3,
-                "failures": 2,
-                "next_attempt_ts": NOW + 2000,
-                "last_error": "no",
-            },
-        )
-        self.deliver(owed)
-        self.assertEqual(result_of(self.queue.summary(A)), {**expected, "queued": 1})
-        self.deliver(self.next(A))
-        self.assertIsNone(result_of(self.queue.summary(A)))
 
-    def test_what_was_delivered_takes_no_room(self) -> None:
-        """PDUs and EDUs are not kept after their delivery; those of others are."""
-        self.add(A, 1)
-        self.add(B, 2)
-        owed = self.next(A)
-        self.next(B)
-        self.add(A, 3)
-        self.deliver(owed)
-        execute = self.database.connection.execute
-        entries = execute("SELECT pdus, edus FROM outbound_entries ORDER BY id")
-        self.assertEqual(
-            entries.fetchall(),
-            [("", ""), ('[{"number":2}]', "[]"), ('[{"number":3}]', "[]")],
-        )
-        bodies = execute("SELECT LENGTH(body) FROM outbound_transactions ORDER BY 1")
-        self.assertEqual(bodies.fetchall(), [(0,), (len(self.next(B).body),)])
+
+def test_state_after_refusal(own: Endpoint) -> None:
+    """An entry that was refused tells why, and what the answer was."""
+    entry = own.add(A, 1)
+    [owed] = own.claim()
+    own.refuse(owed)
+    assert own.state(A, entry) == {
+        "state": "refused",
+        "txn_id": owed.txn_id,
+        "attempts": 1,
+        "next_attempt_ts": None,
+        "error": "never",
+        "reply": {"error": "never"},
+        "connection": None,
+    }
+
+
+def test_state_is_still_told(own: Endpoint) -> None:
+    """What was delivered is so for ever, whatever becomes of what comes later."""
+    delivered = own.add(A, 1)
+    [owed] = own.claim()
+    own.deliver(owed)
+    before = own.state(A, delivered)
+    waiting = own.add(A, 2)
+    [owed] = own.claim()
+    own.fail(owed)
+    assert own.state(A, delivered) == before
+    assert own.state(A, waiting)["state"] == "queued"
+
+
+def test_a_reply_that_is_none(own: Endpoint) -> None:
+    """What was answered with something else than an object is delivered too."""
+    entry = own.add(A, 1)
+    [owed] = own.claim()
+    own.deliver(owed, None)
+    state = own.state(A, entry)
+    assert (state["state"], state["reply"]) == ("delivered", None)
+
+
+def test_state_of_another_destination(own: Endpoint) -> None:
+    """An ID is an entry of its own destination only."""
+    entry = own.add(A, 1)
+    assert result_of(own.queue.state(B, entry)) is None
+    assert result_of(own.queue.state(A, entry + 1)) is None
+
+
+def test_summary(own: Endpoint, time: StoreTime) -> None:
+    """A destination's summary is how much it is owed, and how it fails."""
+    assert result_of(own.queue.summary(A)) is None
+    own.add(B, 1)
+    assert result_of(own.queue.summary(A)) is None
+    own.add(A, 1)
+    own.add(A, 2)
+    expected: Json = {
+        "queued": 2,
+        "failures": 0,
+        "next_attempt_ts": None,
+        "last_error": None,
+        "refused": 0,
+        "dropped": 0,
+    }
+    assert own.summary(A) == expected
+    _, owed = own.claim()
+    own.add(A, 3)
+    own.fail(owed, lambda _: 2.0)
+    failing: Json = {"queued": 3, "failures": 1, "last_error": "no"}
+    assert own.summary(A) == {
+        **expected,
+        **failing,
+        "next_attempt_ts": NOW + 2000,
+    }
+    time.advance(2)
+    [owed] = own.claim(serving=[B])
+    assert own.summary(A) == {**expected, **failing}
+    own.deliver(owed)
+    assert own.summary(A) == {**expected, "queued": 1}
+    [owed] = own.claim(serving=[B])
+    own.deliver(owed)
+    assert result_of(own.queue.summary(A)) is None
+
+
+def test_what_was_delivered_takes_no_room(own: Endpoint) -> None:
+    """PDUs and EDUs are not kept after their delivery; those of others are."""
+    own.add(A, 1)
+    own.add(B, 2)
+    first, second = own.claim()
+    own.add(A, 3)
+    own.deliver(first)
+    assert own.rows("SELECT pdus, edus FROM outbound_entries ORDER BY id") == [
+        ("", ""),
+        ('[{"number":2}]', "[]"),
+        ('[{"number":3}]', "[]"),
+    ]
+    sizes = own.rows("SELECT LENGTH(body) FROM outbound_transactions ORDER BY 1")
+    assert sizes == [(0,), (len(second.body),)]
+
+
+def add_ephemeral(own: Endpoint, count: int) -> int:
+    """Queue EDUs that mean nothing after a while."""
+    edus: list[Json] = [{"edu_type": "m.typing", "content": {}}] * count
+    return own.add_entry(A, [], edus, is_ephemeral=True)
+
+
+def test_stale_edus_are_dropped(own: Endpoint, time: StoreTime) -> None:
+    """What was ephemeral is dropped after an hour, told of and counted."""
+    blocking = own.add(A, 1)
+    [owed] = own.claim()
+    stale = [add_ephemeral(own, 2), add_ephemeral(own, 3)]
+    kept = own.add_entry(A, [], [numbered(1)])
+    time.advance(1)
+    fresh = add_ephemeral(own, 1)
+    own.fail(owed, lambda _: 0.0)
+    time.advance(HOUR - 1)
+    assert own.claim() == [owed]
+    own.deliver(owed)
+    [owed] = own.claim()
+    assert len(as_list(parse_object(owed.body)["edus"], "EDUs")) == 2
+    assert [own.state(A, each)["state"] for each in stale] == ["dropped"] * 2
+    states = [own.state(A, each)["state"] for each in (blocking, kept, fresh)]
+    assert states == ["delivered", "sending", "sending"]
+    assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (2, 5)
+    own.deliver(owed)
+    assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (0, 5)
+
+
+def test_nothing_but_stale_edus(own: Endpoint, time: StoreTime) -> None:
+    """Where all of a queue is stale, nothing is sent, and nothing is owed."""
+    entry = add_ephemeral(own, 1)
+    time.advance(HOUR)
+    assert own.claim() == []
+    assert own.wait() is None
+    assert own.state(A, entry)["state"] == "dropped"
+    own.add(A, 1)
+    assert len(own.claim()) == 1
+
+
+def test_stale_edus_that_were_cut(own: Endpoint, time: StoreTime) -> None:
+    """A transaction that was tried keeps its bytes, whatever they mean by now."""
+    entry = add_ephemeral(own, 1)
+    [owed] = own.claim()
+    own.fail(owed, lambda _: 0.0)
+    time.advance(2 * HOUR)
+    assert own.claim() == [owed]
+    own.deliver(owed)
+    assert own.state(A, entry)["state"] == "delivered"
+
+
+def test_many_stale_edus(own: Endpoint, time: StoreTime) -> None:
+    """They are dropped some at a time, and then the others go."""
+    for _ in range(6000):
+        add_ephemeral(own, 1)
+    own.add(A, 1)
+    time.advance(HOUR)
+    assert result_of(own.turns.claim(1, ())).transactions == []
+    assert own.summary(A)["dropped"] == 5000
+    time.advance(0.001)
+    [owed] = own.claim()
+    assert parse_object(owed.body)["pdus"] == [numbered(1)]
+    assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (1, 6000)
 
 
 # (name, PDUs and EDUs of each entry, how many entries each transaction takes)
@@ -345,39 +323,83 @@ CUTS: list[tuple[str, Sequence[tuple[int, int]], list[int]]] = [
 ]
 
 
-def drain(queue: OutboundQueue) -> list[Json]:
-    """The bodies of all transactions that are owed to A, each delivered."""
+def drain(own: Endpoint) -> list[Json]:
+    """The bodies of all transactions that are owed, each delivered."""
     bodies = []
-    while owed := result_of(queue.next_transaction(A, NOW, build)):
-        bodies.append(parse_object(owed.body))
-        result_of(queue.record_delivery(owed, {}, {}, NOW))
+    while claimed := own.claim():
+        for owed in claimed:
+            bodies.append(parse_object(owed.body))
+            own.deliver(owed)
     return bodies
 
 
 @pytest.mark.parametrize(
     ("entries", "expected"), [row[1:] for row in CUTS], ids=[row[0] for row in CUTS]
 )
-def test_cut(entries: Sequence[tuple[int, int]], expected: list[int]) -> None:
+def test_cut(
+    own: Endpoint, entries: Sequence[tuple[int, int]], expected: list[int]
+) -> None:
     """A transaction takes whole entries, in order, as many as its limits allow."""
-    queue = OutboundQueue(MemoryDatabase())
     for number, (pdus, edus) in enumerate(entries):
         item = numbered(number)
-        result_of(queue.add(A, [item] * pdus, [item] * edus))
-    bodies = drain(queue)
+        own.add_entry(A, [item] * pdus, [item] * edus)
+    bodies = drain(own)
     left = list(enumerate(entries))
     for body, count in zip(bodies, expected, strict=True):
         taken, left = left[:count], left[count:]
-        pdus_of = [numbered(n) for n, (pdus, _) in taken for _ in range(pdus)]
-        edus_of = [numbered(n) for n, (_, edus) in taken for _ in range(edus)]
-        assert body == {"pdus": pdus_of, "edus": edus_of}
+        assert body["pdus"] == [numbered(n) for n, (p, _) in taken for _ in range(p)]
+        assert body["edus"] == [numbered(n) for n, (_, e) in taken for _ in range(e)]
     assert left == []
 
 
 @pytest.mark.parametrize("character", ["a", "€"])
-def test_cut_by_bytes(character: str) -> None:
+def test_cut_by_bytes(own: Endpoint, character: str) -> None:
     """A transaction is no longer than receivers take, in bytes as they are sent."""
-    queue = OutboundQueue(MemoryDatabase())
     third = MAX_TRANSACTION_BYTES // 3 // len(character.encode())
     for _ in range(4):
-        result_of(queue.add(A, [], [{"text": character * third}]))
-    assert [len(as_list(body["edus"], "EDUs")) for body in drain(queue)] == [2, 2]
+        own.add_entry(A, [], [{"text": character * third}])
+    assert [len(as_list(body["edus"], "EDUs")) for body in drain(own)] == [2, 2]
+
+
+def test_queue_of_before() -> None:
+    """What a store of before owes is owed after its migration, in the same way."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    folder = resources.files("homeserver.storage") / "migrations"
+    for script in sorted(folder.iterdir(), key=lambda each: each.name):
+        if script.name < "0005":
+            connection.executescript(script.read_text("utf-8"))
+    connection.executescript(
+        """
+        PRAGMA user_version = 4;
+        INSERT INTO outbound_entries (destination, pdus, edus, txn_id) VALUES
+            ('a.example', '', '', '1-1'),
+            ('a.example', '[{"number":2}]', '[]', '1-2'),
+            ('a.example', '[{"number":3}]', '[]', NULL),
+            ('b.example', '', '', '1-4'),
+            ('c.example', '[{"number":5}]', '[]', NULL);
+        INSERT INTO outbound_transactions
+            (destination, txn_id, body, attempts, last_error, delivered_ts) VALUES
+            ('a.example', '1-1', '', 1, NULL, 9),
+            ('a.example', '1-2', CAST('{"pdus":[]}' AS BLOB), 3, 'why', NULL),
+            ('b.example', '1-4', '', 1, NULL, 9);
+        INSERT INTO back_offs VALUES ('a.example', 3, 1600000001000);
+        """
+    )
+    time = StoreTime()
+    own = Endpoint(MemoryDatabase(connection), time)
+    assert own.summary(A) == {
+        "queued": 2,
+        "failures": 3,
+        "next_attempt_ts": NOW + 1000,
+        "last_error": "why",
+        "refused": 0,
+        "dropped": 0,
+    }
+    assert own.state(A, 1)["state"] == "delivered"
+    assert result_of(own.queue.summary(B)) is None
+    [of_c] = own.claim()
+    assert parse_object(of_c.body)["pdus"] == [numbered(5)]
+    time.advance(1)
+    [of_a] = own.claim(serving=[of_c.destination])
+    assert (of_a.txn_id, of_a.body) == ("1-2", b'{"pdus":[]}')
+    assert own.fail(of_a) == 4.0

@@ -1,0 +1,200 @@
+"""Transactions of what is owed: cut once, the same until something comes of them.
+
+Rules of the room: an entry is never split. A transaction that was cut keeps its ID
+and its bytes until it is delivered or refused; only then is the next one of its
+destination cut. Who calls these functions holds the destination, in the same commit.
+
+Specification: Server-server API, "Transactions".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from homeserver.protocol.canonical import Json, as_list, as_object, encode, parse
+from homeserver.protocol.names import ServerName
+from homeserver.protocol.transactions import MAX_EDUS, MAX_PDUS, Size, build, cut
+from homeserver.storage.database import Cursor
+
+# For how long typing and presence mean something: the most used server, too, leaves
+# them out for a destination that was away for an hour.
+_STALE_MILLISECONDS = 3_600_000
+
+_MAX_DROPPED = 5000  # entries at once; others want to write as well
+
+
+@dataclass(frozen=True, slots=True)
+class OwedTransaction:
+    """A transaction that its destination has not acknowledged."""
+
+    destination: ServerName
+    txn_id: str
+    body: bytes = field(repr=False)
+
+
+def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction | None:
+    """The transaction that was cut for `destination` and nothing has come of yet."""
+    row = cursor.execute(
+        "SELECT txn_id, body FROM outbound_transactions"
+        " WHERE destination = ? AND delivered_ts IS NULL AND refused_ts IS NULL",
+        (destination.name,),
+    ).fetchone()
+    return None if row is None else OwedTransaction(destination, row[0], bytes(row[1]))
+
+
+def cut_transaction(
+    cursor: Cursor, origin: ServerName, destination: ServerName, now_ts: int
+) -> OwedTransaction | None:
+    """Cut the next transaction of what is queued; None if nothing is.
+
+    Only where no other one is owed. Raises `ProtocolError` for entries that cannot be
+    read, which the store has damaged.
+    """
+    entries = _first_entries(cursor, destination)
+    sizes = (Size(len(pdus), len(edus), length) for _, pdus, edus, length in entries)
+    taken = entries[: cut(sizes)]
+    if not taken:
+        return None
+    # The time keeps an ID new even after the store was made anew, which would begin
+    # to count entries at 1 again: a receiver never looks at a used ID's content.
+    txn_id = f"{now_ts}-{taken[0][0]}"
+    body = encode(
+        build(
+            origin,
+            now_ts,
+            [as_object(pdu, "a PDU") for _, pdus, _, _ in taken for pdu in pdus],
+            [as_object(edu, "an EDU") for _, _, edus, _ in taken for edu in edus],
+        )
+    )
+    cursor.execute(
+        "INSERT INTO outbound_transactions (destination, txn_id, body, attempts)"
+        " VALUES (?, ?, ?, 0)",
+        (destination.name, txn_id, body),
+    )
+    # Exactly those whose content is in the body, and never a range of IDs.
+    cursor.execute(
+        "UPDATE outbound_entries SET txn_id = ?"  # noqa: S608 - question marks
+        f" WHERE destination = ? AND id IN ({_marks(taken)})",
+        (txn_id, destination.name, *(own_id for own_id, *_ in taken)),
+    )
+    return OwedTransaction(destination, txn_id, body)
+
+
+_Entry = tuple[int, list[object], list[object], int]
+"""An ID, PDUs, EDUs, and how many bytes they are."""
+
+
+def _first_entries(cursor: Cursor, destination: ServerName) -> list[_Entry]:
+    """As many entries as may fit into one transaction, at least one if there is any."""
+    rows = cursor.execute(
+        "SELECT id, length FROM outbound_entries"
+        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
+        " ORDER BY id LIMIT ?",
+        (destination.name, MAX_PDUS + MAX_EDUS),
+    ).fetchall()
+    # Not more of their content is read than is sent: each may be a transaction's fill.
+    count = cut(Size(0, 0, length) for _, length in rows)
+    ids = [own_id for own_id, _ in rows[:count]]
+    if not ids:
+        return []
+    return [
+        (
+            own_id,
+            as_list(parse(pdus.encode("utf-8")), "PDUs"),
+            as_list(parse(edus.encode("utf-8")), "EDUs"),
+            len((pdus + edus).encode("utf-8")),
+        )
+        for own_id, pdus, edus in cursor.execute(
+            "SELECT id, pdus, edus FROM outbound_entries"  # noqa: S608 - the same
+            f" WHERE id IN ({_marks(ids)}) ORDER BY id",
+            ids,
+        ).fetchall()
+    ]
+
+
+def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
+    """Drop ephemeral entries that mean nothing any more; whether that was all of them.
+
+    What was dropped is counted, and still told of.
+    """
+    dropped = cursor.execute(
+        "UPDATE outbound_entries SET dropped_ts = ?, edus = '' WHERE id IN ("
+        " SELECT id FROM outbound_entries"
+        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
+        " AND ephemeral > 0 AND queued_ts <= ? ORDER BY queued_ts LIMIT ?"
+        ") RETURNING ephemeral",
+        (now_ts, destination.name, now_ts - _STALE_MILLISECONDS, _MAX_DROPPED),
+    ).fetchall()
+    if dropped:
+        cursor.execute(
+            "UPDATE destinations SET queued = queued - ?, dropped = dropped + ?"
+            " WHERE server_name = ?",
+            (len(dropped), sum(count for [count] in dropped), destination.name),
+        )
+    return len(dropped) < _MAX_DROPPED
+
+
+def mark_delivered(
+    cursor: Cursor,
+    owed: OwedTransaction,
+    now_ts: int,
+    reply: Json | None,
+    connection: Json,
+) -> None:
+    """Owe a transaction no more, because it was acknowledged."""
+    cursor.execute(
+        "UPDATE outbound_transactions SET attempts = attempts + 1, delivered_ts = ?,"
+        " reply = ?, connection = ?, body = '' WHERE destination = ? AND txn_id = ?",
+        (now_ts, *map(_as_text, (reply, connection)), *_key(owed)),
+    )
+    _end_entries(cursor, owed)
+
+
+def mark_refused(
+    cursor: Cursor, owed: OwedTransaction, now_ts: int, error: str, reply: Json | None
+) -> None:
+    """Owe a transaction no more, because it will never be taken; its body is kept."""
+    cursor.execute(
+        "UPDATE outbound_transactions SET attempts = attempts + 1, refused_ts = ?,"
+        " last_error = ?, reply = ? WHERE destination = ? AND txn_id = ?",
+        (now_ts, error, _as_text(reply), *_key(owed)),
+    )
+    cursor.execute(
+        "UPDATE destinations SET refused = refused + 1 WHERE server_name = ?",
+        (owed.destination.name,),
+    )
+    _end_entries(cursor, owed)
+
+
+def mark_failed(cursor: Cursor, owed: OwedTransaction, error: str) -> None:
+    """Keep why an attempt was in vain; the transaction is owed as before."""
+    cursor.execute(
+        "UPDATE outbound_transactions SET attempts = attempts + 1, last_error = ?"
+        " WHERE destination = ? AND txn_id = ?",
+        (error, *_key(owed)),
+    )
+
+
+def _end_entries(cursor: Cursor, owed: OwedTransaction) -> None:
+    """Keep of a transaction's entries only that they were there."""
+    ended = cursor.execute(
+        "UPDATE outbound_entries SET pdus = '', edus = ''"
+        " WHERE destination = ? AND txn_id = ? RETURNING id",
+        _key(owed),
+    ).fetchall()
+    cursor.execute(
+        "UPDATE destinations SET queued = queued - ? WHERE server_name = ?",
+        (len(ended), owed.destination.name),
+    )
+
+
+def _key(owed: OwedTransaction) -> tuple[str, str]:
+    return owed.destination.name, owed.txn_id
+
+
+def _as_text(value: Json | None) -> str:
+    return encode(value).decode("utf-8")
+
+
+def _marks(values: Sequence[object]) -> str:
+    """A placeholder for each value."""
+    return ", ".join("?" * len(values))
