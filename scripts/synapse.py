@@ -175,10 +175,13 @@ def make_synapse(
             "destination_max_retry_interval": 100,
             "client_timeout": "10s",
         },
+        # Who asks again wants to know what there is now.
+        "caches": {"sync_response_cache_duration": "0s"},
         "enable_registration": True,
         "enable_registration_without_verification": True,
         "rc_message": _UNLIMITED,
         "rc_registration": _UNLIMITED,
+        "rc_room_creation": _UNLIMITED,
         "rc_joins": {"local": _UNLIMITED, "remote": _UNLIMITED},
         "rc_joins_per_room": _UNLIMITED,
         "rc_invites": {"per_room": _UNLIMITED, "per_user": _UNLIMITED},

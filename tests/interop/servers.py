@@ -33,6 +33,13 @@ Answer = tuple[int, dict[str, Any]]
 
 _LIMIT_SECONDS = 60.0  # for what takes one or two; machines are shared
 
+FORGED = (
+    "Invalid signature for server {origin} with key {key_id}: Unable to verify "
+    "signature for {origin}: <class 'nacl.exceptions.BadSignatureError'> Signature was "
+    "forged or corrupt"
+)
+"""What Synapse says of a signature that does not verify, over a request or an event."""
+
 CONFIGURATION = """
 [verification]
 ca_file = "{ca_file}"

@@ -15,7 +15,7 @@ from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from scripts.processes import free_ports
 from tests.interop.conftest import Pair
-from tests.interop.servers import Signer, ask
+from tests.interop.servers import FORGED, Signer, ask
 from tests.interop.users import User
 
 FEDERATION = "/_matrix/federation/v1"
@@ -102,11 +102,6 @@ def of_nobody(question: Question) -> list[str]:
     return replace(question, signer=replace(question.signer, name=name)).sign()
 
 
-FORGED = (
-    "Invalid signature for server {origin} with key {key_id}: Unable to verify "
-    "signature for {origin}: <class 'nacl.exceptions.BadSignatureError'> Signature was "
-    "forged or corrupt"
-)
 NO_KEY = "Failed to find any key to satisfy: _FetchKeyRequest(server_name='"
 NO_KEY_HERE = (
     "no usable key ed25519:secret of {origin}; known keys of {origin}: ['{key_id}']"
@@ -125,7 +120,7 @@ WRONG: dict[str, tuple[Headers, int, str, str]] = {
         lambda _: ["X-Matrix nonsense"],
         400,
         "Malformed Authorization header",
-        "the X-Matrix header is not a list of name=value at 'nonsense'",
+        "the X-Matrix header is not a list of name=value at ",
     ),
     "for another server": (
         lambda q: replace(q, destination=ServerName.parse("other.test")).sign(),

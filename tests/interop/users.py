@@ -65,6 +65,17 @@ class User:
         event_id: str = self.do("PUT", *steps, content=message)["event_id"]
         return event_id
 
+    def redact(self, room_id: str, event_id: str) -> str:
+        """Take an event back; the event ID of that."""
+        steps = "rooms", room_id, "redact", event_id, f"t{next(_numbers)}"
+        redaction_id: str = self.do("PUT", *steps, content={})["event_id"]
+        return redaction_id
+
+    def find(self, room_id: str, event_id: str) -> dict[str, Any]:
+        """An event as the user sees it; `{}` while there is none."""
+        status, event = self.ask("GET", "rooms", room_id, "event", event_id)
+        return event if status == 200 else {}
+
     def sync(self) -> dict[str, Any]:
         """All that there is for the user now."""
         return self.do("GET", "sync")
