@@ -4,19 +4,20 @@ Rules of the room: the global reactor is named here and nowhere else.
 """
 
 import resource
-import signal
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 from twisted.internet import reactor as global_reactor  # noqa: TID251 - see above
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from homeserver import identity
+from homeserver import identity, signals
 from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.control.inspection import describe_resolution
@@ -51,12 +52,17 @@ def run(path: Path, config: Config) -> None:
     def announce(where: SocketAddress) -> None:
         print(f"listening: {config.server_name} on {where}", flush=True)
 
+    def finish() -> None:
+        # It may be ending already: because it cannot start, for example.
+        with suppress(ReactorNotRunning):
+            reactor.stop()
+
     def give_up(failure: Failure) -> None:
         failures.append(failure)
-        reactor.stop()
+        finish()
 
     def start() -> None:
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(endpoint.reload))
+        signals.obey(reactor, finish, endpoint.reload)
         starting = Deferred.fromCoroutine(endpoint.start())
         starting.addCallback(announce).addErrback(give_up)
 

@@ -73,7 +73,7 @@ class Parts:
         self.threads = ThreadPool(0, _THREADS, "verify")
 
         self.database = _open_database(path, config, reactor)
-        received = ReceivedStore(self.database, Changes(reactor))
+        received = self.received = ReceivedStore(self.database, Changes(reactor))
         peers = PeerStore(self.database, reactor)
         documents = DocumentStore(self.database)
         store_clock = partial(_now_ts, reactor)
@@ -106,7 +106,7 @@ class Parts:
             credentials.client_context if trusts_authorities else None,
             reactor,
         )
-        refusals = Refusals(reactor)
+        refusals = self.refusals = Refusals(reactor)
         authenticator = Authenticator(current, keyring, certificates)
         gate = Gate(authenticator, refusals, self.sender.hear)
         in_thread = partial(deferToThreadPool, reactor, self.threads)

@@ -105,10 +105,13 @@ class Endpoint:
 
     async def _finish(self) -> None:
         parts = self._parts
+        parts.received.end_waits()
+        parts.refusals.end_waits()
+        sending = Deferred.fromCoroutine(parts.sender.stop())
         await parts.site.drain()
         if parts.control_site is not None:
             await parts.control_site.drain()
-        await parts.sender.stop()
+        await sending
         await parts.agent.close()
 
     def _listen(

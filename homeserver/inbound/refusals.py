@@ -45,6 +45,10 @@ class Refusals:
         self._last.append(refusal)
         self._changes.announce()
 
+    def end_waits(self) -> None:
+        """From now on nobody waits for a refusal."""
+        self._changes.end_waits()
+
     async def after(self, after: int, limit: int, wait: float) -> list[Json]:
         """Up to `limit` refusals with an ID above `after`, oldest first.
 

@@ -10,8 +10,10 @@ Specification: Server-server API, "API standards".
 import re
 from http import HTTPStatus
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HttpRequest
@@ -61,9 +63,6 @@ class BoundedRequest(Request):
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
         self.account = self.channel.open_account(self.method, self.uri)
-        in_progress = self.channel.site.in_progress
-        in_progress.add(self)
-        self.notifyFinish().addBoth(lambda _: in_progress.discard(self))
         if not self.path.startswith(b"/"):
             # `*` and the forms for proxies. Twisted would answer the one itself,
             # without JSON, and look for the others as if they began with a slash.
@@ -92,6 +91,22 @@ class _Channel(HTTPChannel):
 
     _is_closing = False
     _aborting: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """As Twisted tells it: there is a connection."""
+        super().connectionMade()
+        self.site.channels.add(self)
+
+    def end_when_answered(self) -> None:
+        """Close, but not before the answer to a request that has begun to arrive."""
+        if self._is_closing:
+            self._hang_up()
+        elif self.requests:
+            self.persistent = False
+            for request in self.requests:
+                request.setHeader(b"Connection", b"close")
+        else:
+            self.loseConnection()
 
     def open_account(self, method: bytes, target: bytes) -> Account:
         """The account of a request on this connection."""
@@ -153,12 +168,21 @@ class _Channel(HTTPChannel):
                 _CLOSING_SECONDS, self.transport.abortConnection
             )
             super().loseConnection()
+            if self.site.is_closing:
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close as soon as all is written, whatever the peer's end of TLS does."""
+        tls = self.transport
+        if isinstance(tls, TLSMemoryBIOProtocol) and tls.transport is not None:
+            tls.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """As Twisted tells it: the connection is gone."""
         if self._aborting is not None and self._aborting.active():
             self._aborting.cancel()
         super().connectionLost(reason)
+        self.site.forget(self)
 
     def _send100Continue(self) -> None:
         if not self._is_closing:
@@ -205,20 +229,28 @@ class BoundedSite(Site):
         )
         self.max_body_bytes = max_body_bytes
         self.ledger = ledger
-        self.in_progress: set[Request] = set()
+        self.channels: set[_Channel] = set()
         self.is_closing = False
+        self._closed: Deferred[None] = Deferred()
         self.timeOut = request_seconds
 
     async def drain(self) -> None:
-        """Wait until every request that has arrived is answered.
+        """Answer what has arrived or begun to, and close all connections.
 
-        From now on each answer is the last one of its connection.
+        From now on each answer is the last one of its connection. Returns when the last
+        byte of the last answer was taken by the system, or its peer is gone.
         """
         self.is_closing = True
-        # All are asked at once: one that is answered already tells nobody any more.
-        finished = [request.notifyFinish() for request in self.in_progress]
-        for each in finished:
-            await each.addErrback(lambda _: None)
+        for channel in list(self.channels):
+            channel.end_when_answered()
+        if self.channels:
+            await self._closed
+
+    def forget(self, channel: _Channel) -> None:
+        """Count a connection that is gone no more."""
+        self.channels.discard(channel)
+        if self.is_closing and not self.channels and not self._closed.called:
+            self._closed.callback(None)
 
     def log(self, request: HttpRequest) -> None:
         """Format no access log; what is known of a request is in its account."""

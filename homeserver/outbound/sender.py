@@ -82,8 +82,9 @@ class Sender:
         self._scheduling = Deferred.fromCoroutine(self._schedule())
 
     async def stop(self) -> None:
-        """Begin nothing more, and wait for what is in flight."""
+        """Begin nothing more, and wait for what is in flight; nobody waits for that."""
         self._is_running = False
+        self._changes.end_waits()
         self._wake()
         if self._scheduling is not None:
             await self._scheduling

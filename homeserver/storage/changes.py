@@ -20,6 +20,12 @@ class Changes:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._waiting: set[Deferred[None]] = set()
+        self._is_over = False
+
+    def end_waits(self) -> None:
+        """From now on nobody waits: what there is, is enough."""
+        self._is_over = True
+        self.announce()
 
     def announce(self) -> None:
         """Wake everybody who waits."""
@@ -43,7 +49,7 @@ class Changes:
             try:
                 seen = await look()
                 left = deadline - self._clock.seconds()
-                if enough(seen) or left <= 0:
+                if enough(seen) or left <= 0 or self._is_over:
                     return seen
                 await changed.addTimeout(left, self._clock)
             except defer.TimeoutError:

@@ -77,6 +77,10 @@ class ReceivedStore:
         self._database = database
         self._changes = changes
 
+    def end_waits(self) -> None:
+        """From now on nobody waits for a transaction."""
+        self._changes.end_waits()
+
     async def reply_to(self, origin: ServerName, txn_id: str) -> bytes | None:
         """The reply that this transaction got; None if it is new."""
 

@@ -4,6 +4,7 @@ from collections import Counter
 
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
@@ -142,6 +143,30 @@ class TlsTests(SynchronousTestCase):
         self.assertEqual([a.status for a in connection.answers()], [200])
         self.clock.advance(15)
         self.assertTrue(connection.is_aborted)
+
+    def test_drain_waits_for_no_end_of_tls(self) -> None:
+        """At the end a connection is closed when all is written, idle or answered.
+
+        The client does not close; it has everything, and the end of TLS after it.
+        """
+        self.desk = Desk(waits=True)
+        self.site = site(self.desk, clock=self.clock)
+        idle, busy, closing = (self._connect() for _ in range(3))
+        for connection in (idle, busy, closing):
+            connection.shake_hands()
+        self._send(busy, request("GET", "/"))
+        self._send(closing, b"nonsense\r\n")
+        Deferred.fromCoroutine(self.site.drain())
+        self.clock.advance(0)
+        self.assertTrue(idle.is_closed)
+        self.assertTrue(closing.is_closed)
+        self.assertFalse(busy.is_closed)
+        self.desk.results[0].callback(None)
+        self.clock.advance(0)
+        self.assertTrue(busy.is_closed)
+        self.assertEqual([a.status for a in busy.answers()], [200])
+        with self.assertRaises(SSL.ZeroReturnError):
+            busy.client.recv(1)
 
     def test_handshake_without_end(self) -> None:
         """Nor does one that never begins its handshake."""

@@ -441,7 +441,10 @@ class TimeTests(SynchronousTestCase):
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_drain_waits_for_all(order: tuple[int, ...]) -> None:
-    """All requests in progress are waited for, in whatever order they end."""
+    """All requests in progress are waited for, in whatever order they end.
+
+    So are their answers: until each connection is closed, they may be on their way.
+    """
     desk = Desk(waits=True)
     busy = site(desk)
     connections = [Connection(busy) for _ in order]
@@ -449,15 +452,19 @@ def test_drain_waits_for_all(order: tuple[int, ...]) -> None:
         connection.send(request("GET", "/"))
     drained = Deferred.fromCoroutine(busy.drain())
     for number in order:
-        assert not drained.called
         desk.results[number].callback(None)
+        assert connections[number].is_closed
+        assert not drained.called
+        connections[number].lose()
     assert drained.called
     for connection in connections:
-        assert [answer.status for answer in connection.answers()] == [200]
+        [answer] = connection.answers()
+        assert answer.status == 200
+        assert answer.headers["connection"] == "close"
 
 
 class DrainTests(SynchronousTestCase):
-    """Waiting for what is in progress."""
+    """Waiting for what is in progress, and closing all the rest."""
 
     def setUp(self) -> None:
         """Make a site whose answers wait."""
@@ -469,32 +476,65 @@ class DrainTests(SynchronousTestCase):
         connection.send(request("GET", "/"))
         return connection
 
+    def _drain(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.site.drain())
+
+    def test_nobody(self) -> None:
+        """There is nothing to wait for where nobody is."""
+        self._ask().lose()
+        self.successResultOf(self._drain())
+
     def test_nothing_in_progress(self) -> None:
-        """There is nothing to wait for where nothing was asked, or all is answered."""
-        self._ask()
+        """Connections on which nothing was asked, or all is answered, are closed."""
+        answered, silent = self._ask(), Connection(self.site)
         self.desk.results[0].callback(None)
-        self.successResultOf(Deferred.fromCoroutine(self.site.drain()))
+        drained = self._drain()
+        for connection in (answered, silent):
+            self.assertTrue(connection.is_closed)
+            self.assertNoResult(drained)  # the answer may be on its way
+            connection.lose()
+        self.successResultOf(drained)
+
+    def test_last_answer(self) -> None:
+        """What is asked after the last answer is not heard."""
+        connection = self._ask()
+        self._drain()
+        connection.send(request("GET", "/"))
+        self.desk.results[0].callback(None)
+        self.assertEqual(len(connection.answers()), 1)
+        self.assertEqual(len(self.desk.results), 1)
 
     def test_client_gone(self) -> None:
         """Who is gone is not waited for."""
         connection = self._ask()
-        drained = Deferred.fromCoroutine(self.site.drain())
+        drained = self._drain()
         connection.lose()
         self.successResultOf(drained)
-        self.assertEqual(self.site.in_progress, set())
         self.desk.results[0].callback(None)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_request_on_its_way(self) -> None:
-        """A request that has not arrived whole is not in progress."""
-        Connection(self.site).send(b"PUT / HTTP/1.1\r\nContent-Length: 5\r\n\r\nx")
-        self.successResultOf(Deferred.fromCoroutine(self.site.drain()))
+        """A request that has begun to arrive is answered when it is there."""
+        connection = Connection(self.site)
+        connection.send(b"GET / HTTP/1.1\r\nHost: us.example\r\nX: ")
+        drained = self._drain()
+        self.assertFalse(connection.is_closed)
+        connection.send(b"y\r\n\r\n")
+        self.desk.results[0].callback(None)
+        [answer] = connection.answers()
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertTrue(connection.is_closed)
+        connection.lose()
+        self.successResultOf(drained)
 
     def test_refused_request(self) -> None:
-        """Nor is one that was refused."""
+        """One that was refused before it was there is not waited for."""
         self.site = site(self.desk, max_body_bytes=LIMIT)
-        Connection(self.site).send(request("PUT", "/", body=b"x" * 11))
-        self.successResultOf(Deferred.fromCoroutine(self.site.drain()))
+        connection = Connection(self.site)
+        connection.send(request("PUT", "/", body=b"x" * 11))
+        drained = self._drain()
+        connection.lose()
+        self.successResultOf(drained)
 
 
 def seeds() -> list[bytes]:

@@ -51,6 +51,14 @@ class ChangesTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.until(1, 0)), 0)
         self.assertEqual(self.successResultOf(self.until(1, -1)), 0)
 
+    def test_end_of_waits(self) -> None:
+        """Whoever waits gets what there is, and nobody waits any more."""
+        waiting = self.until(1, 10)
+        self.assertNoResult(waiting)
+        self.changes.end_waits()
+        self.assertEqual(self.successResultOf(waiting), 0)
+        self.assertEqual(self.successResultOf(self.until(1, 10)), 0)
+
     def test_announced(self) -> None:
         """What is announced is looked at, and returned if it is enough."""
         waiting = self.until(1, 10)
