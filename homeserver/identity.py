@@ -7,6 +7,7 @@ process, so nothing here is kept beside the value.
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,9 +151,34 @@ def _load_certificate(certificate: Path, private_key: Path) -> Certificate:
             f"{private_key} is not the key of the first certificate in {certificate}"
         )
     loaded = Certificate(tuple(chain), key)
+    context = SSL.Context(SSL.TLS_METHOD)
     try:
-        loaded.present_in(SSL.Context(SSL.TLS_METHOD))
+        loaded.present_in(context)
     except (SSL.Error, ValueError) as error:
         # A key that is too short for today, for example.
         raise ValueError(f"OpenSSL does not take {certificate}: {error}") from None
+    try:
+        _shake_hands(context)
+    except SSL.Error as error:
+        # A key on a curve that clients do not offer, for example.
+        raise ValueError(
+            f"no client could connect to a server with {certificate}: {error}; "
+            "an EC key on the curve P-256 is understood everywhere"
+        ) from None
     return loaded
+
+
+def _shake_hands(context: SSL.Context) -> None:
+    """Let a client that takes every certificate meet a server with `context`.
+
+    Raises `SSL.Error` where they do not come to terms.
+    """
+    server = SSL.Connection(context, None)
+    server.set_accept_state()
+    client = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+    client.set_connect_state()
+    for end, other in ((client, server), (server, client)) * 2:
+        with suppress(SSL.WantReadError):
+            end.do_handshake()
+        with suppress(SSL.WantReadError):
+            other.bio_write(end.bio_read(65536))

@@ -216,6 +216,7 @@ def test_no_old_keys(folder: Path, old_keys: list[OldKey], messages: list[str]) 
 KEYS: list[tuple[str, Callable[[], PrivateKey]]] = [
     ("P-256", lambda: ec.generate_private_key(ec.SECP256R1())),
     ("P-384", lambda: ec.generate_private_key(ec.SECP384R1())),
+    ("P-521", lambda: ec.generate_private_key(ec.SECP521R1())),
     ("RSA", lambda: RSA_KEY),
 ]
 
@@ -339,6 +340,18 @@ def chain_upside_down(folder: Path) -> None:
     (folder / "tls.crt").write_bytes(issuer.pem + issued.pem)
 
 
+def curve_that_no_client_offers(curve: ec.EllipticCurve) -> Callable[[Path], None]:
+    """Write a key and a certificate that OpenSSL takes and no handshake uses."""
+
+    def write(folder: Path) -> None:
+        key = ec.generate_private_key(curve)
+        issued = issue("own.example", [x509.DNSName("own.example")], key=key)
+        issued.write(folder)
+
+    write.__name__ = curve.name
+    return write
+
+
 NOT_MATCHING = "tls.key is not the key of the first certificate in "
 
 NO_CERTIFICATES: list[tuple[Callable[[Path], None], str]] = [
@@ -353,6 +366,8 @@ NO_CERTIFICATES: list[tuple[Callable[[Path], None], str]] = [
     (no_key, "No such file or directory"),
     (ed25519_key, "tls.key is neither an EC nor an RSA key"),
     (short_key, "key too small"),
+    (curve_that_no_client_offers(ec.SECP256K1()), "no client could connect"),
+    (curve_that_no_client_offers(ec.SECP224R1()), "no client could connect"),
     (another_key, NOT_MATCHING),
     (key_of_another_kind, NOT_MATCHING),
     (chain_upside_down, NOT_MATCHING),
