@@ -1,18 +1,11 @@
-"""What things cost: CPU time per operation, beside what cannot be had for less.
-
-Rounds of all rows take turns, so that whatever else the machine does meets all of them
-alike. The first row calibrates: libsodium's verification of one signature. Compare the
-last column between machines, and the others only within one run.
-"""
+"""What is measured within this process: work without a server around it."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from random import Random
-from statistics import median
 from typing import cast
 
-import click
 from nacl.signing import SigningKey
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IResolver
@@ -25,29 +18,32 @@ from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.well_known import WellKnown
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.names import ServerName
+from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
 
-_ROUND_SECONDS = 0.2  # of CPU time, for each row
+_ROUND_SECONDS = 0.2  # of CPU time
 
 
-@dataclass(frozen=True)
-class Row:
-    """One thing that is measured."""
-
-    what: str
-    work: Callable[[int], None]
-    """Does it so many times."""
+_KEY = SigningKey.generate()
+_SIGNED = _KEY.sign(b"x" * 500)
 
 
 def verifications() -> Row:
-    """One ed25519 signature, by libsodium alone."""
-    key = SigningKey.generate()
-    signed = key.sign(b"x" * 500)
+    """One ed25519 signature, by libsodium alone: what machines are compared by."""
+    return Row(
+        "verify a signature of 500 bytes",
+        "us CPU",
+        {LIBSODIUM: partial(verification, 1)},
+    )
+
+
+def verification(signatures: int, _: int) -> Sample:
+    """What so many signatures take: the limit for who has to verify them."""
 
     def work(times: int) -> None:
         for _ in range(times):
-            key.verify_key.verify(signed)
+            _KEY.verify_key.verify(_SIGNED)
 
-    return Row("verify a signature of 500 bytes (libsodium)", work)
+    return Sample(signatures * _microseconds(work))
 
 
 class _Zone:
@@ -86,40 +82,20 @@ def resolutions() -> Row:
                 raise RuntimeError("the cache is cold")
 
     work(len(names))
-    return Row("resolve a name, warm cache (well-known, two services)", work)
+    return Row(
+        "resolve a name, warm cache",
+        "us CPU",
+        {OURS: lambda _: Sample(_microseconds(work))},
+    )
 
 
-def _microseconds(row: Row) -> float:
-    """CPU time of one operation, over one round."""
+def _microseconds(work: Callable[[int], None]) -> float:
+    """CPU time of one operation, over one round; `work` does it so many times."""
     times = 1
     while True:
         begun = time.process_time()
-        row.work(times)
+        work(times)
         took = time.process_time() - begun
         if took >= _ROUND_SECONDS:
             return took / times * 1e6
         times = max(times * 2, int(times * _ROUND_SECONDS / max(took, 1e-6)))
-
-
-@click.command()
-@click.option("--rounds", default=5, show_default=True, help="Of each row.")
-def main(rounds: int) -> None:
-    """Measure, and print one table."""
-    rows = [verifications(), resolutions()]
-    taken: dict[str, list[float]] = {row.what: [] for row in rows}
-    for _ in range(rounds):
-        for row in rows:
-            taken[row.what].append(_microseconds(row))
-    unit = median(taken[rows[0].what])
-    print(f"{'':55} {'us CPU':>9} {'spread':>7} {'a second':>9} {'ratio':>7}")
-    for what, each in taken.items():
-        middle = median(each)
-        spread = (max(each) - min(each)) / middle
-        print(
-            f"{what:55} {middle:9.1f} {spread:7.0%} {1e6 / middle:9.0f}"
-            f" {middle / unit:7.2f}"
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""What things cost: this server's CPU time, beside that of others."""

@@ -1,0 +1,71 @@
+"""What `scripts/bench` runs: servers, rounds, one table.
+
+Ours is measured as it is by default, with its durable store. The first row
+calibrates: what libsodium takes for one signature on this machine. Compare ratios
+between machines, and times only within one run.
+"""
+
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from homeserver.protocol.names import ServerName
+from scripts.benchmarks import alone, rows, servers
+from scripts.benchmarks.outbound import Outbound
+from scripts.benchmarks.table import OURS, Row, head, measure, render
+from scripts.benchmarks.transactions import TransactionMaker
+
+_OTHERS = 100  # servers that are sent to
+_ORIGINS = 32  # of them, that send
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Of each row.")
+@click.option("--scale", default=1.0, show_default=True, help="Of each round.")
+@click.option("--only", multiple=True, help="Rows whose name has this in it.")
+@click.option("--without", multiple=True, help="A yardstick to leave out.")
+def main(
+    rounds: int, scale: float, only: tuple[str, ...], without: tuple[str, ...]
+) -> None:
+    """Measure, and print one table.
+
+    Example: scripts/bench --rounds 3 --only PUT --without synapse
+    """
+
+    def show(measured: list[Row]) -> None:
+        chosen = [r for r in measured if not only or any(o in r.what for o in only)]
+        for row, samples in measure(chosen, rounds):
+            print(render(row, samples), flush=True)
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        if shutil.which("wrk") is None:
+            print("wrk is not installed: no server is measured")
+            print(head())
+            show([alone.verifications(), alone.resolutions()])
+            return
+        setting = servers.make(folder, _OTHERS)
+        others = stack.enter_context(servers.running_others(setting))
+        running = servers.start_all(setting, without, stack)
+        maker = TransactionMaker(
+            setting.others[:_ORIGINS],
+            ServerName.parse(servers.NAME),
+            time.time_ns() // 1_000_000,
+        )
+        print(head())
+        show([alone.verifications(), alone.resolutions()])
+        show(rows.starts(setting.other, running))
+        show(rows.gets(folder, running, scale))
+        rows.introduce(folder, running, maker, _ORIGINS)
+        show(rows.puts(folder, running, maker, scale))
+        outbound = Outbound(setting, running[OURS].pid, others.pid)
+        show(rows.sends(outbound, _OTHERS, scale))
+        show(rows.ends(running))
+
+
+if __name__ == "__main__":
+    main()

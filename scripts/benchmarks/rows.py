@@ -1,0 +1,156 @@
+"""What is measured: the rows of the table.
+
+Rules of the room: each round has requests of its own, and all servers get the same
+ones. A server is in a row if it does there what ours does.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+
+from scripts.benchmarks import load
+from scripts.benchmarks.alone import verification
+from scripts.benchmarks.load import Load, Server
+from scripts.benchmarks.outbound import Outbound
+from scripts.benchmarks.servers import GO, NGINX, SYNAPSE, running_ours
+from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
+from scripts.benchmarks.transactions import TransactionMaker
+from scripts.benchmarks.usage import resident_megabytes
+from scripts.processes import Endpoint
+
+_US = "us CPU"
+
+_CONNECTIONS = 16  # half as many as there are origins: each sends one at a time
+
+_KEY_V1 = "/_matrix/key/v1"
+_KEY_V2 = "/_matrix/key/v2/server"
+_VERSION = "/_matrix/federation/v1/version"
+
+
+def gets(folder: Path, running: Mapping[str, Server], scale: float) -> list[Row]:
+    """What anybody may ask for."""
+
+    def repeated(name: str, request: bytes, count: int) -> Callable[[int], Load]:
+        path = folder / name
+        made = load.write(path, [request], _CONNECTIONS, max(1, int(count * scale)))
+        return lambda _: made
+
+    v1 = repeated("v1", load.get(_KEY_V1), 5000)
+    version = repeated("version", load.get(_VERSION), 5000)
+    closing = repeated("closing", load.get(_VERSION, closes=True), 1000)
+    of_key = dict.fromkeys((OURS, GO, NGINX), v1)
+    # It serves no version 1 any more.
+    of_key[SYNAPSE] = repeated("v2", load.get(_KEY_V2), 5000)
+    everybody = (OURS, SYNAPSE, GO, NGINX)
+    return [
+        _row("GET key (v1; synapse: v2)", running, of_key),
+        _row("GET version", running, dict.fromkeys(everybody, version)),
+        _row(
+            "GET version on a new TLS connection",
+            running,
+            dict.fromkeys(everybody, closing),
+        ),
+    ]
+
+
+def introduce(
+    folder: Path, running: Mapping[str, Server], maker: TransactionMaker, origins: int
+) -> None:
+    """Let each server fetch the keys of all origins, which is not measured."""
+    for name, server in running.items():
+        if name != NGINX:
+            path = folder / "introduction"
+            load.run(server, load.write(path, maker.requests(origins, 0), 1))
+
+
+def puts(
+    folder: Path, running: Mapping[str, Server], maker: TransactionMaker, scale: float
+) -> list[Row]:
+    """Signed transactions, that are stored."""
+
+    def row(pdus: int, count: int, *yardsticks: str) -> Row:
+        @cache
+        def made(_: int) -> Load:
+            requests = maker.requests(max(_CONNECTIONS, int(count * scale)), pdus)
+            return load.write(folder / f"put-{pdus}", requests, _CONNECTIONS)
+
+        row = _row(
+            f"signed PUT, {pdus} PDUs",
+            running,
+            dict.fromkeys((OURS, *yardsticks), made),
+        )
+        limit = partial(verification, 1 + pdus)
+        return Row(row.what, row.unit, {**row.measures, LIBSODIUM: limit})
+
+    # Synapse throws the PDUs of a room away that it is not in.
+    return [row(0, 2000, SYNAPSE, GO), row(1, 1500, GO), row(50, 150, GO)]
+
+
+def sends(outbound: Outbound, receivers: int, scale: float) -> list[Row]:
+    """Transactions of our own to others."""
+
+    def row(count: int, transactions: int) -> Row:
+        what = f"outbound PUT to {count} server{'s'[: count > 1]}"
+        number = max(10 * count, int(transactions * scale))
+        return Row(what, _US, {OURS: lambda _: outbound.measure(count, number)})
+
+    return [row(1, 400), row(receivers, 1000)]
+
+
+def starts(endpoint: Endpoint, running: Mapping[str, Server]) -> list[Row]:
+    """From nothing to a server that listens; `endpoint` is one more of ours."""
+
+    def start(_: int) -> Sample:
+        with running_ours(endpoint) as server:
+            return Sample(server.starting)
+
+    def occupy(_: int) -> Sample:
+        with running_ours(endpoint) as server:
+            return Sample(server.idle)
+
+    starting = {each: _fixed(server.starting) for each, server in running.items()}
+    idle = {each: _fixed(server.idle) for each, server in running.items()}
+    return [
+        Row("start until it listens", "s CPU", {**starting, OURS: start}),
+        Row("resident memory, idle", "MB", {**idle, OURS: occupy}),
+    ]
+
+
+def ends(running: Mapping[str, Server]) -> list[Row]:
+    """What the servers occupy after all that was measured before."""
+
+    def occupied(server: Server, _: int) -> Sample:
+        return Sample(resident_megabytes(server.pid))
+
+    return [
+        Row(
+            "resident memory, after all this",
+            "MB",
+            {name: partial(occupied, server) for name, server in running.items()},
+        )
+    ]
+
+
+def _row(
+    what: str,
+    running: Mapping[str, Server],
+    loads: Mapping[str, Callable[[int], Load]],
+) -> Row:
+    """A row for those servers of `loads` that run, each with its load of a round."""
+
+    def measure(server: Server, made: Callable[[int], Load], number: int) -> Sample:
+        return load.run(server, made(number))
+
+    return Row(
+        what,
+        _US,
+        {
+            name: partial(measure, running[name], made)
+            for name, made in loads.items()
+            if name in running
+        },
+    )
+
+
+def _fixed(value: float) -> Callable[[int], Sample]:
+    return lambda _: Sample(value)

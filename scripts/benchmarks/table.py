@@ -1,0 +1,110 @@
+"""Rows, rounds and the table: what is measured, in turns, and how it is told.
+
+Rules of the room: what is compared is measured in turns, so that whatever else the
+machine does meets all alike. Medians are told, and how far the rounds are apart.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+OURS = "homeserver"
+LIBSODIUM = "libsodium"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one round has measured."""
+
+    value: float
+    """In the unit of the row; less is better."""
+
+    per_second: float | None = None
+    """How many there were in a second of the clock, where that was measured."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that is measured, for each server that does it."""
+
+    what: str
+    unit: str
+    measures: Mapping[str, Callable[[int], Sample]]
+    """{server: measures one round, given its number}."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the rounds say of one server in one row."""
+
+    server: str
+    value: float
+    spread: float
+    """The distance between the least and the greatest, by the median."""
+
+    per_second: float | None
+    by_ours: float | None
+    """How many times ours it is; None where there is none of ours."""
+
+
+def measure(
+    rows: Sequence[Row], rounds: int
+) -> Iterator[tuple[Row, Mapping[str, Sequence[Sample]]]]:
+    """Measure all rows, the servers of each in turns; yields each as it is done."""
+    for row in rows:
+        samples: dict[str, list[Sample]] = {server: [] for server in row.measures}
+        for number in range(rounds):
+            for server, measure_round in row.measures.items():
+                samples[server].append(measure_round(number))
+        yield row, samples
+
+
+def summarise(samples: Mapping[str, Sequence[Sample]]) -> list[Line]:
+    """A line for each server."""
+    middles = {
+        server: median(sample.value for sample in each)
+        for server, each in samples.items()
+    }
+    ours = middles.get(OURS)
+    return [
+        Line(
+            server,
+            middles[server],
+            _spread([sample.value for sample in each]),
+            _median_or_none([sample.per_second for sample in each]),
+            None if ours is None else middles[server] / ours,
+        )
+        for server, each in samples.items()
+    ]
+
+
+def head() -> str:
+    """The head of the table."""
+    return (
+        f"{'':46} {'':11} {'median':>9} {'unit':6} {'spread':>6}"
+        f" {'a second':>8} {'by ours':>8}"
+    )
+
+
+def render(row: Row, samples: Mapping[str, Sequence[Sample]]) -> str:
+    """The lines of one row."""
+    lines = []
+    what = row.what
+    for line in summarise(samples):
+        rate = "" if line.per_second is None else f"{line.per_second:.0f}"
+        by_ours = "" if line.by_ours is None else f"{line.by_ours:.2f}"
+        lines.append(
+            f"{what:46} {line.server:11} {line.value:9.4g} {row.unit:6}"
+            f" {line.spread:6.0%} {rate:>8} {by_ours:>8}".rstrip()
+        )
+        what = ""
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> float:
+    return (max(values) - min(values)) / median(values)
+
+
+def _median_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

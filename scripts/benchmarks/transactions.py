@@ -1,0 +1,93 @@
+"""Transactions that other servers have signed, each of them a new one.
+
+Rules of the room: what is sent once is never sent again: a server that has seen a
+transaction, or an event, has less to do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import nacl.signing
+
+from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.events import hash_and_sign
+from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.room_versions import DEFAULT_ROOM_VERSION
+from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.xmatrix import FederationRequest
+
+KEY_ID = KeyId("ed25519:bench")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A server that sends."""
+
+    name: ServerName
+    key: SigningKey
+
+    @classmethod
+    def at(cls, address: str) -> "Origin":
+        """A server whose name is where it is, HOST:PORT, with a key of its own."""
+        key = SigningKey(KEY_ID, nacl.signing.SigningKey.generate())
+        return cls(ServerName.parse(address), key)
+
+
+class TransactionMaker:
+    """Makes requests that deliver transactions to one server."""
+
+    def __init__(
+        self, origins: Sequence[Origin], destination: ServerName, now_ts: int
+    ) -> None:
+        self._origins = origins
+        self._destination = destination
+        self._now_ts = now_ts
+        self._numbers = count()
+
+    def requests(self, transactions: int, pdus: int) -> list[bytes]:
+        """So many transactions with so many PDUs each, the origins in turn."""
+        return [
+            self._request(self._origins[number % len(self._origins)], pdus)
+            for number in range(transactions)
+        ]
+
+    def _request(self, origin: Origin, pdus: int) -> bytes:
+        """One request as it is on the wire."""
+        content: Json = {
+            "origin": origin.name.name,
+            "origin_server_ts": self._now_ts,
+            "pdus": [self._pdu(origin) for _ in range(pdus)],
+            "edus": [],
+        }
+        target = f"/_matrix/federation/v1/send/{next(self._numbers)}"
+        request = FederationRequest(
+            "PUT", target, origin.name, self._destination, content
+        )
+        [authorization] = request.sign([origin.key])
+        body = encode(content)
+        head = (
+            f"PUT {target} HTTP/1.1\r\n"
+            f"Host: {self._destination}\r\n"
+            f"Authorization: {authorization}\r\n"
+            "Content-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        return head.encode("ascii") + body
+
+    def _pdu(self, origin: Origin) -> Json:
+        """A message in a room of the present room version, a kilobyte of JSON."""
+        number = next(self._numbers)
+        event_id = f"${number:043}"
+        pdu: Json = {
+            "type": "m.room.message",
+            "room_id": f"!{'r' * 43}",
+            "sender": f"@user:{origin.name}",
+            "origin_server_ts": self._now_ts + number,
+            "depth": number,
+            "auth_events": [event_id, event_id, event_id],
+            "prev_events": [event_id],
+            "content": {"msgtype": "m.text", "body": f"{number} " + "word " * 40},
+            "unsigned": {"age": 100},
+        }
+        return hash_and_sign(pdu, DEFAULT_ROOM_VERSION, origin.name, [origin.key])

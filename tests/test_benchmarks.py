@@ -1,0 +1,116 @@
+"""What the benchmarks measure with: the requests, the sums, the CPU clock."""
+
+import os
+import subprocess
+import sys
+import time
+from unittest import TestCase
+
+from homeserver.protocol.canonical import as_list, as_object, parse_object
+from homeserver.protocol.events import Event, redact
+from homeserver.protocol.names import ServerName
+from homeserver.protocol.room_versions import DEFAULT_ROOM_VERSION
+from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
+from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample, measure, summarise
+from scripts.benchmarks.transactions import KEY_ID, Origin, TransactionMaker
+from scripts.benchmarks.usage import cpu_seconds
+
+DESTINATION = ServerName.parse("bench.test")
+
+
+class TransactionMakerTests(TestCase):
+    """Requests that every server takes, and none has seen before."""
+
+    def setUp(self) -> None:
+        self.origins = [Origin.at("127.0.0.1:1"), Origin.at("127.0.0.1:2")]
+        maker = TransactionMaker(self.origins, DESTINATION, 1_800_000_000_000)
+        self.requests = maker.requests(4, 2) + maker.requests(2, 1)
+
+    def test_signed_requests(self) -> None:
+        """Each is signed by its origin, the origins in turn."""
+        for number, request in enumerate(self.requests):
+            head, _, body = request.partition(b"\r\n\r\n")
+            line, _, header, *_ = head.decode("ascii").split("\r\n")
+            authorization = Authorization.parse(header.removeprefix("Authorization: "))
+            origin = self.origins[number % 2]
+            self.assertEqual(authorization.origin, origin.name)
+            method, target, _ = line.split(" ")
+            FederationRequest(
+                method, target, origin.name, DESTINATION, parse_object(body)
+            ).verify([authorization], {KEY_ID: origin.key.verify_key})
+
+    def test_signed_pdus(self) -> None:
+        """Each PDU is a good event of its own."""
+        event_ids = set()
+        for number, request in enumerate(self.requests):
+            origin = self.origins[number % 2]
+            content = parse_object(request.partition(b"\r\n\r\n")[2])
+            for pdu in as_list(content["pdus"], "pdus"):
+                event = Event.parse(as_object(pdu, "a PDU"), DEFAULT_ROOM_VERSION)
+                self.assertTrue(event.has_its_content_hash)
+                self.assertEqual(event.required_signers, {origin.name})
+                verify(
+                    signed_bytes(redact(event.pdu, event.room_version)),
+                    parse_signatures(event.pdu, origin.name),
+                    {KEY_ID: origin.key.verify_key},
+                    "the event",
+                )
+                event_ids.add(event.event_id)
+        self.assertEqual(len(event_ids), 4 * 2 + 2 * 1)
+
+
+class TableTests(TestCase):
+    """Rounds, and what is made of them."""
+
+    def test_turns(self) -> None:
+        """The servers of a row have their rounds in turns."""
+        turns: list[tuple[str, int]] = []
+
+        def take(server: str, number: int) -> Sample:
+            turns.append((server, number))
+            return Sample(1.0)
+
+        row = Row(
+            "a row", "us", {OURS: lambda n: take("a", n), "b": lambda n: take("b", n)}
+        )
+        [(_, samples)] = measure([row], 2)
+        self.assertEqual(turns, [("a", 0), ("b", 0), ("a", 1), ("b", 1)])
+        self.assertEqual([len(each) for each in samples.values()], [2, 2])
+
+    def test_sums(self) -> None:
+        """A line has the median, the spread, and how many times ours it is."""
+        ours, theirs = summarise(
+            {
+                OURS: [Sample(4.0, 10.0), Sample(5.0, 30.0), Sample(9.0, 20.0)],
+                LIBSODIUM: [Sample(2.0), Sample(2.5), Sample(3.0)],
+            }
+        )
+        self.assertEqual((ours.value, ours.spread, ours.per_second), (5.0, 1.0, 20.0))
+        self.assertEqual((theirs.value, theirs.per_second), (2.5, None))
+        self.assertEqual(theirs.by_ours, 0.5)
+
+
+class UsageTests(TestCase):
+    """The CPU time of a process and of those that it has started."""
+
+    def test_own_time(self) -> None:
+        """It is what the process itself measures."""
+        before = time.process_time()
+        measured = cpu_seconds(os.getpid())
+        self.assertLessEqual(before, measured)
+        self.assertLessEqual(measured, time.process_time())
+
+    def test_children(self) -> None:
+        """What a child takes is the parent's too."""
+        burn = "import time; end = time.process_time; print(flush=True)\n"
+        burn += "while end() < 0.2: pass\nprint(flush=True); input()"
+        before = cpu_seconds(os.getpid())
+        with subprocess.Popen(
+            [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            child.stdout.readline()
+            after = cpu_seconds(os.getpid())
+        self.assertGreaterEqual(after - before, 0.2)
