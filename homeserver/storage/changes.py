@@ -1,7 +1,8 @@
-"""Waiting for what another part of this process is about to commit.
+"""Waiting for what another part of this process, or another process, will commit.
 
 Rules of the room: who changes something announces it after the commit; who waits
-looks at the store again. Nothing is handed over here but the news itself.
+looks at the store again. Nothing is handed over here but the news itself. Another
+process that shares the store announces nothing here: who waits looks from time to time.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 _T = TypeVar("_T")
+
+_LOOK_SECONDS = 1.0  # between two looks without news; a look is one short question
 
 
 class Changes:
@@ -51,8 +54,8 @@ class Changes:
                 left = deadline - self._clock.seconds()
                 if enough(seen) or left <= 0 or self._is_over:
                     return seen
-                await changed.addTimeout(left, self._clock)
+                await changed.addTimeout(min(left, _LOOK_SECONDS), self._clock)
             except defer.TimeoutError:
-                return await look()
+                pass
             finally:
                 self._waiting.discard(changed)
