@@ -95,7 +95,9 @@ class Network(msgspec.Struct, frozen=True):
 class Storage(msgspec.Struct, frozen=True):
     """The table `[storage]`."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"\Asqlite:.")] = "sqlite:homeserver.db"
+    url: Annotated[str, msgspec.Meta(pattern=r"\A(sqlite:|postgresql://).")] = (
+        "sqlite:homeserver.db"
+    )
 
 
 class Sending(msgspec.Struct, frozen=True):

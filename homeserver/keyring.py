@@ -25,7 +25,8 @@ from homeserver.protocol.keys import MAX_VALIDITY_MS
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.protocol.signing import VerifyKey
-from homeserver.storage.peers import PeerStore, StoredKey
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.server_keys import StoredKey
 
 # How long after a fetch there is no other one. A key that is new since then is refused
 # until it is over; its owner's retries come seconds apart.

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -44,8 +43,9 @@ from homeserver.outbound.verification import Verifier
 from homeserver.reach import build_address_policy, build_discovery
 from homeserver.storage import engines
 from homeserver.storage.changes import Changes
-from homeserver.storage.database import Cursor, StoreUnavailable
+from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.documents import DocumentStore
+from homeserver.storage.engines import Engine
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
@@ -72,12 +72,11 @@ class Parts:
         # Not the reactor's threads, which hanging look-ups of names may occupy.
         self.threads = ThreadPool(0, _THREADS, "verify")
 
-        self.database = _open_database(path, config, reactor)
+        engine, self.database = _open_store(path, config, reactor)
         received = self.received = ReceivedStore(self.database, Changes(reactor))
         peers = PeerStore(self.database, reactor)
         documents = DocumentStore(self.database)
-        store_clock = partial(_now_ts, reactor)
-        queue = OutboundQueue(self.database, store_clock)
+        queue = OutboundQueue(self.database, engine.clock)
 
         lookups, resolver = build_discovery(path, config, reactor, random)
         policy = build_address_policy(config)
@@ -89,10 +88,10 @@ class Parts:
         turns = Turns(
             self.database,
             config.server_name,
-            store_clock,
+            engine.clock,
             secrets.token_hex(16),
             config.sending.max_retry_seconds,
-            is_shared=False,
+            is_shared=engine.is_shared,
         )
         courier = Courier(turns, self.client, config.sending, random)
         self.sender = Sender(queue, turns, courier, reactor, random)
@@ -164,20 +163,14 @@ class Parts:
         return True
 
 
-def _open_database(
+def _open_store(
     path: Path, config: Config, reactor: PosixReactorBase
-) -> ThreadedDatabase:
+) -> tuple[Engine, ThreadedDatabase]:
     try:
-        return engines.open_database(
-            config.storage.url, path.absolute().parent, reactor
-        )
+        engine = engines.choose(config.storage.url, path.absolute().parent, reactor)
+        return engine, ThreadedDatabase(engine.connect, reactor)
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
-
-
-def _now_ts(clock: IReactorTime, _: Cursor) -> int:
-    """The time of a store that nobody else uses."""
-    return int(clock.seconds() * 1000)
 
 
 def _read_token(path: Path, config: Config) -> str:

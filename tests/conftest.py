@@ -1,11 +1,14 @@
 """Settings of the whole suite."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
+
+from tests.postgres import PostgresDatabase, Server, fast_server
 
 # What Hypothesis remembers of a run goes with it: no file is left behind.
 _home = TemporaryDirectory(prefix="hypothesis-")
@@ -44,3 +47,16 @@ def _is_interop_wanted(config: pytest.Config) -> bool:
     return bool(config.getoption("interop")) or any(
         each.is_relative_to(_INTEROP) for each in named
     )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for the stores of all tests; nobody stops it."""
+    with fast_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres: Server) -> PostgresDatabase:
+    """A store in it, which each test that uses it empties first."""
+    return PostgresDatabase(postgres.new_store())

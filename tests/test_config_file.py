@@ -135,6 +135,7 @@ VALUES: list[tuple[str, str, object]] = [
         (AddressRange.parse("127.0.0.1/32"), AddressRange.parse("fc00::/7")),
     ),
     ("storage.url", '"sqlite:/var/lib/h.db"', "sqlite:/var/lib/h.db"),
+    ("storage.url", '"postgresql://u@h/d"', "postgresql://u@h/d"),
     ("sending.first_retry_seconds", "0.1", 0.1),
     ("sending.max_retry_seconds", "2", 2.0),
     ("limits.max_body_bytes", "1", 1),

@@ -42,6 +42,9 @@ class Cursor(Protocol):
 
 Job = Callable[[Cursor], _T]
 
+StoreClock = Callable[[Cursor], int]
+"""The time in milliseconds since 1970 that all who use a store agree on."""
+
 
 class Database(Protocol):
     """What the stores need of a database."""

@@ -1,23 +1,52 @@
 """The engines, and which of them a URL names.
 
-Rules of the room: nothing else here knows one engine from another.
+Rules of the room: nothing else here knows one engine from another. A driver that is
+not everybody's is imported when it is asked for.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorTime
 
 from homeserver.storage import sqlite
-from homeserver.storage.threads import ThreadedDatabase
+from homeserver.storage.connection import Connection
+from homeserver.storage.database import Cursor, StoreClock, StoreUnavailable
 
 
-def open_database(
-    url: str, folder: Path, reactor: IReactorFromThreads
-) -> ThreadedDatabase:
-    """The database at `url`; a relative path is one below `folder`.
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What there is to know of a store before it is opened."""
 
-    Raises `StoreUnavailable`.
+    connect: Callable[[], Connection]
+    """Raises `StoreUnavailable`."""
+
+    clock: StoreClock
+    is_shared: bool
+    """Whether other processes may be at work on it."""
+
+
+def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
+    """The engine for the store at `url`; a relative path is one below `folder`.
+
+    Raises `StoreUnavailable` where it is not installed.
     """
-    path = folder / url.removeprefix("sqlite:")
-    return ThreadedDatabase(partial(sqlite.connect, path), reactor)
+    if url.startswith("sqlite:"):
+        path = folder / url.removeprefix("sqlite:")
+        return Engine(
+            partial(sqlite.connect, path), partial(_own_time, clock), is_shared=False
+        )
+    try:
+        from homeserver.storage import postgres  # noqa: PLC0415 - see above
+    except ImportError as error:
+        raise StoreUnavailable(
+            f"PostgreSQL needs psycopg ({error}); install it with "
+            "pip install 'matrix-federation-endpoint[postgres]'"
+        ) from None
+    return Engine(partial(postgres.connect, url), postgres.now_ts, is_shared=True)
+
+
+def _own_time(clock: IReactorTime, _: Cursor) -> int:
+    return int(clock.seconds() * 1000)

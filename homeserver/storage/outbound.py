@@ -4,15 +4,12 @@ Rules of the room: entries of a destination are in the order of their IDs, which
 that of their commits. What became of an entry is told for ever.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from homeserver.protocol.canonical import Json, encode, parse
 from homeserver.protocol.names import ServerName
-from homeserver.storage.database import Cursor, Database
-
-StoreClock = Callable[[Cursor], int]
-"""The time in milliseconds since 1970 that all who use a store agree on."""
+from homeserver.storage.database import Cursor, Database, StoreClock
 
 
 class OutboundQueue:

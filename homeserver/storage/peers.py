@@ -1,12 +1,12 @@
 """Other servers: how each was verified, the keys pinned to it, its signing keys.
 
-Rules of the room: a peer that was verified by its certificate stays one. Of one key
-ID, the key that was published last counts; of the same key, a shorter validity never
-replaces a longer one: a document that is fetched later may have been made earlier.
+Rules of the room: a peer that was verified by its certificate stays one, whoever else
+verifies it at the same moment. Keys are remembered for a minute.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,11 +19,17 @@ from homeserver.protocol.canonical import (
     encode_base64,
     parse_object,
 )
-from homeserver.protocol.keys import KeyDocument, valid_until
+from homeserver.protocol.keys import KeyDocument
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.database import Cursor, Database
 from homeserver.storage.documents import record_document
+from homeserver.storage.server_keys import (
+    StoredKey,
+    expire_keys,
+    load_keys,
+    record_keys,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +50,11 @@ class Peer:
     last_verified_ts: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A signing key of another server, and until when it is good."""
-
-    verify_key: VerifyKey
-    valid_until_ts: int | None
-    """For requests, in milliseconds since 1970; None for an old key."""
-
-    expired_ts: int | None
-    """When an old key stopped being used; None for a current one."""
-
-
 # For how long keys are remembered without asking the database: other processes may
 # work on the same one.
 _REMEMBERED_SECONDS = 60.0
 
 _MAX_REMEMBERED = 2000  # servers, most of which have one key or two
-
-_MAX_KEYS = 500  # of one server, of all times; a new one each day is enough for a year
 
 
 class PeerStore:
@@ -107,7 +99,7 @@ class PeerStore:
         """
 
         def job(cursor: Cursor) -> bool:
-            _expire_keys(cursor, server_name)
+            expire_keys(cursor, server_name)
             row = cursor.execute(
                 "DELETE FROM peers WHERE server_name = ? RETURNING server_name",
                 (server_name.name,),
@@ -132,10 +124,7 @@ class PeerStore:
         name = verified.server_name
 
         def job(cursor: Cursor) -> bool:
-            row = cursor.execute(
-                "SELECT verified_by, pinned_keys FROM peers WHERE server_name = ?",
-                (name.name,),
-            ).fetchone()
+            row = _hold_peer(cursor, verified)
             if document is not None and row is not None:
                 pins = _pins(row[1])
                 expected = {} if known is None else known.pinned_keys
@@ -144,10 +133,11 @@ class PeerStore:
                 if pins not in (expected, verified.pinned_keys):
                     return False
             if document is None and row is not None and row[0] != "certificate":
-                _expire_keys(cursor, name)
-            _record_peer(cursor, verified)
+                expire_keys(cursor, name)
+            if row is not None:
+                _update_peer(cursor, verified)
             if document is not None:
-                _record_keys(cursor, document, verified.last_verified_ts)
+                record_keys(cursor, document, verified.last_verified_ts)
             return True
 
         try:
@@ -159,23 +149,12 @@ class PeerStore:
         """All keys that are known of that server."""
 
         async def look_up() -> tuple[Mapping[KeyId, StoredKey], float]:
-            return await self._read_keys(server_name), _REMEMBERED_SECONDS
+            keys = await self._database.read(
+                partial(load_keys, server_name=server_name)
+            )
+            return keys, _REMEMBERED_SECONDS
 
         return await self._keys.fetch(server_name, look_up)
-
-    async def _read_keys(self, server_name: ServerName) -> dict[KeyId, StoredKey]:
-        def job(cursor: Cursor) -> dict[KeyId, StoredKey]:
-            rows = cursor.execute(
-                "SELECT key_id, key, valid_until_ts, expired_ts FROM server_keys"
-                " WHERE server_name = ?",
-                (server_name.name,),
-            ).fetchall()
-            return {
-                key_id: StoredKey(VerifyKey(key_id, bytes(key)), until, expired)
-                for key_id, key, until, expired in rows
-            }
-
-        return await self._database.read(job)
 
     async def record_keys(self, document: KeyDocument, now_ts: int) -> None:
         """Record the keys of a document that its server was proven to publish.
@@ -184,7 +163,7 @@ class PeerStore:
         """
 
         def job(cursor: Cursor) -> None:
-            _record_keys(cursor, document, now_ts)
+            record_keys(cursor, document, now_ts)
             if document.valid_until_ts is not None:
                 record_document(cursor, document, now_ts)
 
@@ -194,73 +173,50 @@ class PeerStore:
             self._keys.forget(document.server_name)
 
 
-def _record_peer(cursor: Cursor, peer: Peer) -> None:
-    pins = encode({k: encode_base64(v.key) for k, v in peer.pinned_keys.items()})
+def _hold_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
+    """How a peer is known, and its pins; None if it is recorded only now.
+
+    In both cases the row is held until the commit: nobody else makes the peer
+    another one meanwhile.
+    """
+    row = None
+    while row is None:
+        is_new = cursor.execute(
+            "INSERT INTO peers (server_name, verified_by, certificate_sha256,"
+            " pinned_keys, first_verified_ts, last_verified_ts)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server_name) DO NOTHING"
+            " RETURNING server_name",
+            (
+                peer.server_name.name,
+                peer.verified_by,
+                peer.certificate_sha256,
+                _pins_as_text(peer),
+                peer.first_verified_ts,
+                peer.last_verified_ts,
+            ),
+        ).fetchone()
+        if is_new is not None:
+            return None
+        # There is none if the peer was forgotten between the two statements.
+        row = cursor.execute(
+            "SELECT verified_by, pinned_keys FROM peers WHERE server_name = ?"
+            " FOR UPDATE",
+            (peer.server_name.name,),
+        ).fetchone()
+    return row[0], row[1]
+
+
+def _update_peer(cursor: Cursor, peer: Peer) -> None:
     cursor.execute(
-        "INSERT INTO peers (server_name, verified_by, certificate_sha256,"
-        " pinned_keys, first_verified_ts, last_verified_ts)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server_name) DO UPDATE SET"
-        " verified_by = excluded.verified_by,"
-        " certificate_sha256 = excluded.certificate_sha256,"
-        " pinned_keys = excluded.pinned_keys,"
-        " last_verified_ts = excluded.last_verified_ts",
+        "UPDATE peers SET verified_by = ?, certificate_sha256 = ?, pinned_keys = ?,"
+        " last_verified_ts = ? WHERE server_name = ?",
         (
-            peer.server_name.name,
             peer.verified_by,
             peer.certificate_sha256,
-            pins.decode("utf-8"),
-            peer.first_verified_ts,
+            _pins_as_text(peer),
             peer.last_verified_ts,
+            peer.server_name.name,
         ),
-    )
-
-
-def _record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
-    name = document.server_name.name
-    until = valid_until(document, now_ts)
-    rows = [
-        (name, key_id, key.key, until, None)
-        for key_id, key in document.verify_keys.items()
-    ] + [
-        (name, key_id, old.verify_key.key, None, old.expired_ts)
-        for key_id, old in document.old_verify_keys.items()
-    ]
-    for row in rows:
-        cursor.execute(
-            "INSERT INTO server_keys (server_name, key_id, key,"
-            " valid_until_ts, expired_ts) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (server_name, key_id) DO UPDATE SET"
-            " key = excluded.key, expired_ts = excluded.expired_ts,"
-            " valid_until_ts = CASE"
-            " WHEN excluded.valid_until_ts IS NULL THEN NULL"
-            " WHEN server_keys.valid_until_ts > excluded.valid_until_ts"
-            " AND server_keys.key = excluded.key"
-            " THEN server_keys.valid_until_ts"
-            " ELSE excluded.valid_until_ts END",
-            row,
-        )
-    _prune_keys(cursor, document.server_name)
-
-
-def _prune_keys(cursor: Cursor, server_name: ServerName) -> None:
-    """Forget the keys that were good the longest time ago, beyond the limit."""
-    cursor.execute(
-        "DELETE FROM server_keys WHERE server_name = ? AND key_id NOT IN"
-        " (SELECT key_id FROM server_keys WHERE server_name = ?"
-        " ORDER BY COALESCE(valid_until_ts, expired_ts) DESC LIMIT ?)",
-        (server_name.name, server_name.name, _MAX_KEYS),
-    )
-
-
-def _expire_keys(cursor: Cursor, server_name: ServerName) -> None:
-    """Let no stored key of a server verify requests any more; they are fetched anew.
-
-    They may have been somebody else's, who was believed too early.
-    """
-    cursor.execute(
-        "UPDATE server_keys SET valid_until_ts = 0"
-        " WHERE server_name = ? AND expired_ts IS NULL",
-        (server_name.name,),
     )
 
 
@@ -269,6 +225,11 @@ def _peer(server_name: ServerName, row: Sequence[Any]) -> Peer:
     return Peer(
         server_name, verified_by, certificate_sha256, _pins(pins), first_ts, last_ts
     )
+
+
+def _pins_as_text(peer: Peer) -> str:
+    pins = {key_id: encode_base64(key.key) for key_id, key in peer.pinned_keys.items()}
+    return encode(pins).decode("utf-8")
 
 
 def _pins(text: str) -> dict[KeyId, VerifyKey]:

@@ -134,12 +134,18 @@ class ReceivedStore:
         """
 
         def job(cursor: Cursor) -> bytes:
+            # First of all, and held until the commit: whoever records the same
+            # transaction elsewhere waits here, and then finds it recorded.
+            [own_id] = cursor.execute(
+                "UPDATE last_received SET id = id + 1 RETURNING id"
+            ).fetchone()
             row = cursor.execute(
-                "INSERT INTO received_transactions (origin, txn_id, received_ts,"
+                "INSERT INTO received_transactions (id, origin, txn_id, received_ts,"
                 " key_id, client_certificate, edus, problems, reply)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (origin, txn_id) DO NOTHING RETURNING id",
                 (
+                    own_id,
                     received.origin.name,
                     received.txn_id,
                     received.received_ts,
@@ -158,7 +164,7 @@ class ReceivedStore:
                 ).fetchone()
                 return bytes(earlier)
             for position, pdu in enumerate(received.pdus):
-                _record_pdu(cursor, row[0], position, pdu)
+                _record_pdu(cursor, own_id, position, pdu)
             return received.reply
 
         reply = await self._database.write(job)

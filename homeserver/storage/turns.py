@@ -22,8 +22,7 @@ from homeserver.storage.cutting import (
     mark_refused,
     owed_transaction,
 )
-from homeserver.storage.database import Cursor, Database
-from homeserver.storage.outbound import StoreClock
+from homeserver.storage.database import Cursor, Database, StoreClock
 
 _T = TypeVar("_T")
 

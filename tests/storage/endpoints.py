@@ -9,7 +9,7 @@ from homeserver.storage.cutting import OwedTransaction
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.turns import Turns
 from tests.inbound.coroutines import result_of
-from tests.memory import MemoryDatabase
+from tests.memory import ImmediateDatabase
 
 US, A, B, C = map(
     ServerName.parse, ["us.example", "a.example", "b.example", "c.example"]
@@ -36,7 +36,7 @@ class Endpoint:
 
     def __init__(
         self,
-        database: MemoryDatabase,
+        database: ImmediateDatabase,
         time: StoreTime,
         holder: str = "first",
         *,

@@ -10,7 +10,7 @@ from homeserver.protocol.canonical import Json, as_list, parse_object
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
 from tests.inbound.coroutines import result_of
-from tests.memory import MemoryDatabase
+from tests.memory import ImmediateDatabase, MemoryDatabase
 from tests.storage.endpoints import NOW, US, A, B, Endpoint, StoreTime, numbered
 
 HOUR = 3600.0
@@ -23,9 +23,9 @@ def time() -> StoreTime:
 
 
 @pytest.fixture
-def own(time: StoreTime) -> Endpoint:
+def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
     """An endpoint with an empty store."""
-    return Endpoint(MemoryDatabase(), time)
+    return Endpoint(database, time)
 
 
 def test_transaction(own: Endpoint) -> None:

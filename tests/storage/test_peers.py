@@ -15,9 +15,10 @@ from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import SigningKey, VerifyKey
 from homeserver.storage.database import Job
 from homeserver.storage.documents import DocumentStore
-from homeserver.storage.peers import Peer, PeerStore, StoredKey
+from homeserver.storage.peers import Peer, PeerStore
+from homeserver.storage.server_keys import StoredKey
 from tests.documents import key_document, signing_key
-from tests.memory import MemoryDatabase
+from tests.memory import ImmediateDatabase, MemoryDatabase
 
 _T = TypeVar("_T")
 
@@ -58,9 +59,9 @@ def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
 
 
 @pytest.fixture
-def store() -> PeerStore:
+def store(database: ImmediateDatabase) -> PeerStore:
     """A store that knows nobody."""
-    return PeerStore(MemoryDatabase(), Clock())
+    return PeerStore(database, Clock())
 
 
 def verified(
@@ -358,9 +359,10 @@ def test_keys_of_a_rotated_pin_stay(store: PeerStore) -> None:
 
 
 @pytest.mark.parametrize("until", [NOW, None], ids=["version 2", "version 1"])
-def test_documents_of_version_2_are_recorded(until: int | None) -> None:
+def test_documents_of_version_2_are_recorded(
+    database: ImmediateDatabase, until: int | None
+) -> None:
     """A version 2 document is there itself with its keys; one of version 1 is not."""
-    database = MemoryDatabase()
     document = current(K1, until=until)
     result_of(PeerStore(database, Clock()).record_keys(document, NOW))
     documents = DocumentStore(database)
@@ -379,7 +381,7 @@ def known(store: PeerStore, server_name: ServerName = A) -> list[KeyId]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, store: PeerStore) -> PeerStore:
     """A store that keeps ten keys of a server."""
-    monkeypatch.setattr("homeserver.storage.peers._MAX_KEYS", 10)
+    monkeypatch.setattr("homeserver.storage.server_keys._MAX_KEYS", 10)
     return store
 
 

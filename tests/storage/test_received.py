@@ -5,6 +5,8 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import psycopg
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,7 +21,8 @@ from homeserver.storage.received import (
     ReceivedStore,
     ReceivedTransaction,
 )
-from tests.memory import MemoryDatabase
+from tests.memory import ImmediateDatabase, MemoryDatabase
+from tests.postgres import PostgresDatabase
 
 _T = TypeVar("_T")
 
@@ -46,13 +49,19 @@ def transaction(
 
 
 class ReceivedStoreTests(SynchronousTestCase):
-    """The received transactions of one server."""
+    """The received transactions of one server, in SQLite."""
+
+    database: ImmediateDatabase
+
+    @pytest.fixture(autouse=True)
+    def _open(self) -> None:
+        self.database = MemoryDatabase()
 
     def setUp(self) -> None:
         """Begin with an empty store."""
         self.clock = Clock()
         self.changes = Changes(self.clock)
-        self.store = ReceivedStore(MemoryDatabase(), self.changes)
+        self.store = ReceivedStore(self.database, self.changes)
 
     def done(self, call: Coroutine[Deferred[Any], Any, _T]) -> _T:
         """What a call that is done at once returns."""
@@ -308,7 +317,11 @@ class ReceivedStoreTests(SynchronousTestCase):
         failing = self.store.record(
             transaction(A, "1", [create(ROOM, "11"), impossible])
         )
-        self.failureResultOf(Deferred.fromCoroutine(failing), sqlite3.IntegrityError)
+        self.failureResultOf(
+            Deferred.fromCoroutine(failing),
+            sqlite3.IntegrityError,
+            psycopg.IntegrityError,
+        )
         self.assertIsNone(self.reply_to(A, "1"))
         self.assertEqual(self.room_versions(ROOM), {})
         self.assertNoResult(waiting)
@@ -326,3 +339,12 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertEqual(self.names(), ["0"])
         self.assertEqual(self.names(after=1), ["1"])
         self.assertEqual(self.names(after=3), ["3", "4"])
+
+
+class PostgresReceivedStoreTests(ReceivedStoreTests):
+    """The same, in PostgreSQL."""
+
+    @pytest.fixture(autouse=True)
+    def _open(self, postgres_database: PostgresDatabase) -> None:
+        postgres_database.empty()
+        self.database = postgres_database

@@ -5,14 +5,8 @@ import pytest
 from homeserver.protocol.names import ServerName
 from homeserver.storage.turns import LEASE_SECONDS
 from tests.inbound.coroutines import result_of
-from tests.memory import MemoryDatabase
+from tests.memory import ImmediateDatabase
 from tests.storage.endpoints import MAX_RETRY, A, B, C, Endpoint, StoreTime, numbers
-
-
-@pytest.fixture
-def database() -> MemoryDatabase:
-    """An empty store."""
-    return MemoryDatabase()
 
 
 @pytest.fixture
@@ -22,13 +16,13 @@ def time() -> StoreTime:
 
 
 @pytest.fixture
-def own(database: MemoryDatabase, time: StoreTime) -> Endpoint:
+def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
     """An endpoint that has the store for itself."""
     return Endpoint(database, time)
 
 
 @pytest.fixture
-def pair(database: MemoryDatabase, time: StoreTime) -> tuple[Endpoint, Endpoint]:
+def pair(database: ImmediateDatabase, time: StoreTime) -> tuple[Endpoint, Endpoint]:
     """Two endpoints that share it."""
     return (
         Endpoint(database, time, "first", is_shared=True),
@@ -300,7 +294,7 @@ def test_start_makes_nothing_due_that_is_not_owed(own: Endpoint) -> None:
     assert own.wait() is None
 
 
-def test_start_after_a_crash(database: MemoryDatabase, time: StoreTime) -> None:
+def test_start_after_a_crash(database: ImmediateDatabase, time: StoreTime) -> None:
     """Who has the store for itself takes over at once what a dead process held."""
     before = Endpoint(database, time, "before")
     before.add(A, 1)

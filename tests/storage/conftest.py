@@ -1,0 +1,16 @@
+"""The engines that the stores are tested with."""
+
+import pytest
+
+from tests.memory import ImmediateDatabase, MemoryDatabase
+from tests.postgres import PostgresDatabase
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> ImmediateDatabase:
+    """An empty store of each engine, whose jobs are done at once."""
+    if request.param == "sqlite":
+        return MemoryDatabase()
+    shared: PostgresDatabase = request.getfixturevalue("postgres_database")
+    shared.empty()
+    return shared

@@ -1,0 +1,154 @@
+"""The store in a file: its settings, and what becomes of it when the file fails."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from homeserver.storage.database import Cursor, StoreUnavailable
+from homeserver.storage.sqlite import SqliteConnection
+from tests.storage.threaded import Store, insert, rooms
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database is."""
+    return tmp_path / "homeserver.db"
+
+
+def open_store(path: Path) -> Store:
+    """The database at `path`."""
+    return Store(f"sqlite:{path}")
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """A database that is closed in the end."""
+    store = open_store(path)
+    yield store
+    store.close()
+
+
+def execute(store: Store, statement: str) -> None:
+    """Change a setting of the writer's connection, before it has started."""
+    assert isinstance(store.writer, SqliteConnection)
+    store.writer.connection.execute(statement)
+
+
+SETTINGS: list[tuple[str, object]] = [
+    ("journal_mode", "wal"),
+    ("synchronous", 2),  # FULL
+    ("foreign_keys", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SETTINGS)
+def test_setting(store: Store, name: str, value: object) -> None:
+    """A commit is on the disk when it returns, and readers do not wait for it."""
+
+    def job(cursor: Cursor) -> object:
+        [found] = cursor.execute(f"PRAGMA {name}").fetchone()
+        return found
+
+    assert (store.write(job), store.read(job)) == (value, value)
+
+
+def test_a_locked_store(store: Store, path: Path) -> None:
+    """A store that another process has locked is not available, until it is again."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = [store.begin_write(insert(name)) for name in "ab"]
+        for each in done:
+            with pytest.raises(StoreUnavailable, match="database is locked"):
+                store.wait(each)
+    assert store.write(insert("c")) == "c"
+    assert store.read(rooms) == ["c"]
+
+
+def test_a_read_only_store(store: Store) -> None:
+    """A store that cannot be written is not available, and can still be read."""
+    execute(store, "PRAGMA query_only = ON")
+    with pytest.raises(StoreUnavailable, match="readonly database"):
+        store.write(insert("a"))
+    assert store.read(rooms) == []
+
+
+def test_a_full_disk(store: Store) -> None:
+    """What does not fit may undo the whole group; all are told why, and it goes on."""
+    execute(store, "PRAGMA max_page_count = 60")
+    names = ["a", "x" * 1_000_000, "b"]
+    for each in [store.begin_write(insert(name)) for name in names]:
+        with pytest.raises(StoreUnavailable, match="database or disk is full"):
+            store.wait(each)
+    assert store.read(rooms) == []
+    assert store.write(insert("c")) == "c"
+    assert store.read(rooms) == ["c"]
+
+
+def test_a_commit_that_fails(store: Store) -> None:
+    """Nothing of a group is written where its commit fails, and all are told so."""
+
+    def job(cursor: Cursor) -> None:
+        cursor.execute("PRAGMA defer_foreign_keys = ON")  # checked by the commit
+        cursor.execute(
+            "INSERT INTO received_pdus (transaction_id, position, verdict, event)"
+            " VALUES (1, 0, '', '')"
+        )
+
+    done: list[Deferred[Any]] = [
+        store.begin_write(insert("a")),
+        store.begin_write(job),
+    ]
+    for each in done:
+        with pytest.raises(sqlite3.IntegrityError):
+            store.wait(each)
+    assert store.read(rooms) == []
+    assert store.write(insert("b")) == "b"
+
+
+def test_a_damaged_store(path: Path) -> None:
+    """A store whose file is damaged is not available to those who meet the damage."""
+    store = open_store(path)
+    store.write(insert("x" * 100_000))
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        [[size]] = connection.execute("PRAGMA page_size").fetchall()
+        # Where the rows are; the schema is elsewhere.
+        [[page]] = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'rooms'"
+        ).fetchall()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xaa" * size
+    path.write_bytes(content)
+    store = open_store(path)
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        store.read(lambda cursor: cursor.execute("SELECT room_version FROM rooms"))
+    with pytest.raises(StoreUnavailable, match="malformed"):
+        store.write(insert("a"))
+    store.close()
+
+
+def test_close_leaves_no_other_file(path: Path) -> None:
+    """A store that is closed is one file."""
+    store = open_store(path)
+    store.write(insert("a"))
+    store.close()
+    assert [each.name for each in path.parent.iterdir()] == ["homeserver.db"]
+
+
+def test_no_database(path: Path) -> None:
+    """A file that is no database is refused, and left as it is."""
+    path.write_text("precious" * 1000)
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        open_store(path)
+    assert path.read_text() == "precious" * 1000
+
+
+def test_no_folder(path: Path) -> None:
+    """A store in a folder that is not there is refused with its path."""
+    with pytest.raises(StoreUnavailable, match=r"no/homeserver\.db cannot be used: "):
+        open_store(path.parent / "no" / "homeserver.db")

@@ -1,0 +1,137 @@
+"""Databases with threads, of both engines, and what is asked of them in tests."""
+
+import queue
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from homeserver.storage import engines
+from homeserver.storage.connection import Connection
+from homeserver.storage.database import Cursor, Job
+from homeserver.storage.threads import ThreadedDatabase
+
+_T = TypeVar("_T")
+
+LIMIT = 20.0  # seconds for a thread to do what takes milliseconds
+
+Call = Coroutine[Deferred[Any], Any, _T]
+
+
+@implementer(IReactorFromThreads)
+class Calls:
+    """A reactor that makes the threads' calls when the test says so."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+
+    def callFromThread(
+        self,
+        callable: Callable[..., Any],  # noqa: A002 - as the interface has it
+        *args: object,
+        **kwargs: object,
+    ) -> None:
+        """As `IReactorFromThreads`."""
+        self._calls.put(lambda: callable(*args, **kwargs))
+
+    def run_until(self, done: Deferred[_T]) -> _T:
+        """Make calls until `done` has fired; return or raise its result."""
+        results: list[_T | Failure] = []
+        done.addBoth(results.append)
+        while not results:
+            self._calls.get(timeout=LIMIT)()
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+
+
+class Store:
+    """A database whose threads start when something is waited for.
+
+    So what was begun before waits in the queue, and makes one group.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = engines.choose(url, Path(), Clock())
+        self._calls = Calls()
+        self._has_started = False
+        self.database = ThreadedDatabase(self.engine.connect, self._calls)
+        self.events: list[str] = []
+        """Each `COMMIT` of the writer, and what jobs say of themselves."""
+
+        commit = self.writer.commit
+
+        def told_commit() -> None:
+            commit()
+            self.events.append("COMMIT")
+
+        self.writer.commit = told_commit  # type: ignore[method-assign]
+
+    @property
+    def writer(self) -> Connection:
+        """The writer's connection; not to be used once the threads have started."""
+        return self.database._writer.connection
+
+    def other(self) -> Connection:
+        """Another connection to the same store, as another process has it."""
+        return self.engine.connect()
+
+    def begin(self, call: Call[_T]) -> Deferred[_T]:
+        """Call without waiting."""
+        return Deferred.fromCoroutine(call)
+
+    def begin_write(self, job: Job[_T]) -> Deferred[_T]:
+        """Write without waiting."""
+        return self.begin(self.database.write(job))
+
+    def write(self, job: Job[_T]) -> _T:
+        """Write, and wait."""
+        return self.wait(self.begin(self.database.write(job)))
+
+    def read(self, job: Job[_T]) -> _T:
+        """Read, and wait."""
+        return self.wait(self.begin(self.database.read(job)))
+
+    def wait(self, done: Deferred[_T]) -> _T:
+        """What `done` fires with."""
+        if not self._has_started:
+            self._has_started = True
+            self.database.start()
+        return self._calls.run_until(done)
+
+    def close(self) -> None:
+        """Close, and wait."""
+        self.wait(self.begin(self.database.close()))
+
+
+def insert(room_id: str) -> Job[str]:
+    """A job that writes one row."""
+
+    def job(cursor: Cursor) -> str:
+        cursor.execute(
+            "INSERT INTO rooms (room_id, room_version) VALUES (?, '1')", (room_id,)
+        )
+        return room_id
+
+    return job
+
+
+def insert_and_fail(room_id: str) -> Job[str]:
+    """A job that writes one row, and then fails."""
+
+    def job(cursor: Cursor) -> str:
+        insert(room_id)(cursor)
+        raise KeyError(room_id)
+
+    return job
+
+
+def rooms(cursor: Cursor) -> list[str]:
+    """The rows that were written."""
+    rows = cursor.execute("SELECT room_id FROM rooms ORDER BY room_id").fetchall()
+    return [room_id for [room_id] in rows]
