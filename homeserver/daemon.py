@@ -3,7 +3,9 @@
 Rules of the room: the global reactor is named here and nowhere else.
 """
 
+import os
 import resource
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +29,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.reach import build_discovery
 from homeserver.service import Endpoint
 from homeserver.storage.database import StoreUnavailable
+from homeserver.systemd import ServiceManager, Watchdog
 
 _log = Logger()
 
@@ -47,12 +50,24 @@ def run(path: Path, config: Config) -> None:
     endpoint = Endpoint(
         path, config, identity.load(path, config), reactor, SystemRandom()
     )
+    manager = ServiceManager(os.environ, os.getpid())
     failures: list[Failure] = []
 
     def announce(where: SocketAddress) -> None:
-        print(f"listening: {config.server_name} on {where}", flush=True)
+        listening = f"listening: {config.server_name} on {where}"
+        print(listening, flush=True)
+        manager.tell("READY=1", f"STATUS={listening}")
+        Watchdog(manager, endpoint.is_healthy, reactor).start()
+
+    def reload() -> None:
+        # The time lets a manager know which of its requests this answers.
+        now = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
+        manager.tell("RELOADING=1", now)
+        endpoint.reload()
+        manager.tell("READY=1")
 
     def finish() -> None:
+        manager.tell("STOPPING=1")
         # It may be ending already: because it cannot start, for example.
         with suppress(ReactorNotRunning):
             reactor.stop()
@@ -62,7 +77,7 @@ def run(path: Path, config: Config) -> None:
         finish()
 
     def start() -> None:
-        signals.obey(reactor, finish, endpoint.reload)
+        signals.obey(reactor, finish, reload)
         starting = Deferred.fromCoroutine(endpoint.start())
         starting.addCallback(announce).addErrback(give_up)
 

@@ -155,9 +155,10 @@ class Parts:
             )
 
     async def is_healthy(self) -> bool:
-        """Whether the store answers."""
+        """Whether the store answers, who reads there as well as who writes."""
         try:
             await self.database.read(lambda cursor: cursor.execute("SELECT 1"))
+            await self.database.write(lambda cursor: cursor.execute("SELECT 1"))
         except StoreUnavailable:
             return False
         return True
