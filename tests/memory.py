@@ -43,7 +43,8 @@ class MemoryDatabase(ImmediateDatabase):
 
     def __init__(self, connection: sqlite3.Connection | None = None) -> None:
         """`connection` is to a store that is there already, in autocommit mode."""
+        # It is closed by the collector of garbage, in whatever thread that is.
         self.connection = connection or sqlite3.connect(
-            ":memory:", isolation_level=None
+            ":memory:", isolation_level=None, check_same_thread=False
         )
         super().__init__(SqliteConnection(self.connection, ":memory:"))
