@@ -19,6 +19,10 @@ from homeserver.protocol.names import ServerName
 # Longer than any errcode there is; those of proposals have dots.
 _ERRCODE = re.compile(r"[A-Za-z0-9_.]{1,80}")
 
+# Of the reason that a server gives: those of the most used server have up to 300
+# characters, and what they are about stands last.
+_MAX_REASON = 500
+
 # Too Many Requests, and Service Unavailable.
 _BUSY_STATUSES = frozenset({429, 503})
 
@@ -61,7 +65,7 @@ def read_refusal(
         status,
         # An errcode is shown as it is if it can be one.
         errcode if isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) else None,
-        quote(why) if isinstance(why, str) else "",
+        quote(why, _MAX_REASON) if isinstance(why, str) else "",
         reply=reply,
         retry_after=retry_after,
     )

@@ -8,10 +8,10 @@ and errcodes: Server-server API, "Errors" and "Request Authentication".
 from typing import ClassVar
 
 
-def quote(value: object) -> str:
-    """Peer's text made safe to show: escaped, and at most 80 characters of it."""
-    text = repr(value[:100] if isinstance(value, (str, bytes)) else value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def quote(value: object, limit: int = 80) -> str:
+    """Peer's text made safe to show: escaped, and at most `limit` characters of it."""
+    text = repr(value[:limit] if isinstance(value, (str, bytes)) else value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def printable(text: str) -> str:
