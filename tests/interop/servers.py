@@ -78,7 +78,7 @@ class Neighbourhood:
     def make_endpoint(
         self, name: str, listen: str, configuration: str = ""
     ) -> Endpoint:
-        """An endpoint of ours; `configuration` stands before any table."""
+        """An endpoint of ours; `configuration` is added, in tables."""
         folder = self._folder / str(len(list(self._folder.iterdir())))
         tables = CONFIGURATION.format(name=name, ca_file=self.ca_file)
         endpoint = make_endpoint(

@@ -76,6 +76,21 @@ class User:
         status, event = self.ask("GET", "rooms", room_id, "event", event_id)
         return event if status == 200 else {}
 
+    def message_from(self, sender: str) -> dict[str, Any]:
+        """The EDU of a message to the devices of the user."""
+        content = {
+            "sender": sender,
+            "type": "m.test",
+            "message_id": f"t{next(_numbers)}",
+            "messages": {self.user_id: {"*": {"said": "hello"}}},
+        }
+        return {"edu_type": "m.direct_to_device", "content": content}
+
+    def senders(self) -> set[str]:
+        """Who has sent messages to the devices of the user."""
+        events = self.sync().get("to_device", {}).get("events", [])
+        return {each["sender"] for each in events}
+
     def sync(self) -> dict[str, Any]:
         """All that there is for the user now."""
         return self.do("GET", "sync")

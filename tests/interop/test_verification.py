@@ -1,0 +1,72 @@
+"""Servers that cannot prove who they are: what Synapse and we make of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports
+from tests.certificates import authority, issue_for
+from tests.interop.conftest import Pair
+from tests.interop.servers import Signer
+from tests.interop.users import User
+
+EDU = json.dumps({"edu_type": "m.test", "content": {}})
+
+
+@pytest.fixture
+def stranger(pair: Pair) -> Endpoint:
+    """Another endpoint of ours, which does not run yet."""
+    [port] = free_ports(1)
+    return pair.neighbourhood.make_endpoint(f"localhost:{port}", f"{LOOPBACK}:{port}")
+
+
+def test_it_does_not_believe_a_certificate_of_nobody(
+    pair: Pair, alice: User, stranger: Endpoint
+) -> None:
+    """It takes no keys from who has no certificate of its authorities.
+
+    What it says then is what `homeserver send` says.
+    """
+    issue_for("localhost").write(stranger.folder)
+    with stranger.running() as process:
+        first_line(process)
+        done = stranger.call("send", pair.synapse.name, "--edu", EDU, "--timeout", "2")
+        assert done.returncode == 1
+        assert "401 M_UNAUTHORIZED: " in done.stderr
+        assert "Failed to find any key to satisfy" in done.stderr
+        assert f"['{Signer.of(stranger).key.key_id}']" in done.stderr
+        status, _ = alice.ask("GET", "profile", f"@bob:{stranger.name}")
+        assert status == 502
+
+
+def test_we_do_not_believe_a_certificate_of_nobody(
+    pair: Pair, alice: User, stranger: Endpoint, tmp_path: Path
+) -> None:
+    """Nothing is sent to who has no certificate of our authorities, nor version 1."""
+    other = tmp_path / "other.pem"
+    other.write_bytes(authority().pem)
+    text = stranger.configuration.read_text()
+    trusted = str(pair.neighbourhood.ca_file)
+    assert trusted in text
+    stranger.configuration.write_text(text.replace(trusted, str(other)))
+    bob = f"@bob:{stranger.name}"
+    edu = json.dumps(alice.message_from(bob))
+    with stranger.running() as process:
+        first_line(process)
+        done = stranger.call("send", pair.synapse.name, "--edu", edu, "--timeout", "2")
+        assert done.returncode == 1
+        assert "127.0.0.1 is not verified: by certificate: " in done.stderr
+        assert "by key-document: /_matrix/key/v1 answers with status 404" in done.stderr
+    assert bob not in alice.senders()
+
+
+def test_it_accepts_what_two_keys_sign(pair: Pair, stranger: Endpoint) -> None:
+    """Requests with a header for each of our keys, as while one is replaced, pass."""
+    fresh = pair.neighbourhood.make_endpoint("fresh.test", f"{LOOPBACK}:0")
+    with (stranger.folder / "signing.key").open("a") as file:
+        file.write((fresh.folder / "signing.key").read_text())
+    with stranger.running() as process:
+        first_line(process)
+        [state] = stranger.ask("send", pair.synapse.name, "--edu", EDU)
+        assert state["state"] == "delivered"
