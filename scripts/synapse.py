@@ -139,7 +139,8 @@ def make_synapse(
             "tls": True,
             "port": int(port),
             "bind_addresses": [host.strip("[]")],
-            "resources": [{"names": ["federation"]}],
+            # The other is for `.well-known`, which is part of it.
+            "resources": [{"names": ["federation", "client"]}],
         }
         for host, _, port in (each.rpartition(":") for each in listen)
     ]
