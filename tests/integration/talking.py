@@ -51,12 +51,14 @@ class Talk:
 
 
 @contextmanager
-def talking(host: str, port: int) -> Iterator[Talk]:
-    """A connection to a server whose certificate is not looked at."""
+def talking(host: str, port: int, source: str | None = None) -> Iterator[Talk]:
+    """A connection, from `source`, to a server whose certificate is not looked at."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    plain = socket.create_connection((host, port), timeout=_SECONDS)
+    plain = socket.create_connection(
+        (host, port), timeout=_SECONDS, source_address=source and (source, 0)
+    )
     with (
         context.wrap_socket(plain) as connection,
         connection.makefile("rb") as stream,
