@@ -154,6 +154,9 @@ TWICE: list[tuple[str, str]] = [
     ("after a colon in a string", '{"a":":","a":":"}'),
     ("after an escaped quote", r'{"a":"\":","a":"\\"}'),
     ("key is a colon", '{":":1,":":2}'),
+    ("beside a colon as an escape", r'{"a":1,"a":"\u003a"}'),
+    ("beside one in capitals", r'{"a":1,"a":"\u003A"}'),
+    ("after backslashes", r'{"a":"\\\\","a":"\\"}'),
 ]
 
 
