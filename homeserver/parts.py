@@ -106,9 +106,9 @@ class Parts:
             reactor,
         )
         refusals = self.refusals = Refusals(reactor)
-        authenticator = Authenticator(current, keyring, certificates)
-        gate = Gate(authenticator, refusals, self.sender.hear)
         in_thread = partial(deferToThreadPool, reactor, self.threads)
+        authenticator = Authenticator(current, keyring, certificates, in_thread)
+        gate = Gate(authenticator, refusals, self.sender.hear)
         default = config.events.default_room_version
         judge = Judge(received, keyring, reactor, in_thread, default)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)

@@ -9,9 +9,13 @@ Specification: Server-server API, "Request Authentication".
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+from twisted.internet.defer import DeferredSemaphore
 
 from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
+from homeserver.inbound.pace import InThread
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.errors import (
@@ -25,6 +29,24 @@ from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 
 MAX_HEADERS = 8  # one for each signing key of the origin; it has one or two
+
+
+# Bodies that are read and verified here, which takes two milliseconds.
+_MAX_INLINE_BYTES = 65536
+
+_MAX_LARGE = 2  # others at the same time; each may take a hundred megabytes
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a request, which can be read more than once."""
+
+    length: int
+    """In bytes."""
+
+    read: Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +67,31 @@ class Authenticator:
         identity: Callable[[], Identity],
         keyring: Keyring,
         certificates: ClientCertificates,
+        in_thread: InThread,
     ) -> None:
         self._identity = identity
         self._keyring = keyring
         self._certificates = certificates
+        self._in_thread = in_thread
+        self._slots = DeferredSemaphore(_MAX_LARGE)
 
     async def authenticate(
         self,
         method: str,
         uri: str,
         headers: Sequence[str],
-        read_body: Callable[[], bytes],
+        body: Body,
         shown: ShownCertificate | None,
     ) -> tuple[ProvenOrigin, Json | None]:
         """Prove who made a request; its origin, and its body.
 
         `uri` is the request target as received, `headers` are the values of its
-        `Authorization` headers, `read_body` reads its body from the beginning, `shown`
-        is the client's certificate. Raises `NotJson` and `BadJson` (400) for the body,
-        `BadAuthorization` (400) for headers that cannot be read, `Unauthorized` (401),
-        and `Forbidden` (403) for a certificate that is not the origin's.
+        `Authorization` headers, `shown` is the client's certificate. Raises `NotJson`
+        and `BadJson` (400) for the body, `BadAuthorization` (400) for headers that
+        cannot be read, `Unauthorized` (401), and `Forbidden` (403) for a certificate
+        that is not the origin's.
         """
-        content = _parse_body(read_body())
+        await self._on(body, _parse_body)
         authorizations = _parse(headers)
         origin = authorizations[0].origin
         own_name = self._identity().server_name
@@ -76,21 +101,33 @@ class Authenticator:
                     f"the request is for {quote(str(each.destination))}; this is "
                     f"{own_name}"
                 )
-        # Whoever makes us wait for keys that nobody serves must not fill our memory
-        # with what is sent meanwhile: it is read again.
-        del content
         keys, problems = await self._find_keys(origin, authorizations)
-        content = _parse_body(read_body())
-        request = FederationRequest(method, uri, origin, own_name, content)
+
+        def prove(read: bytes) -> tuple[KeyId, Json | None]:
+            content = _parse_body(read)
+            request = FederationRequest(method, uri, origin, own_name, content)
+            return request.verify(authorizations, keys), content
+
         try:
             if not keys:
                 raise Unauthorized(problems.pop())  # noqa: TRY301
-            key_id = request.verify(authorizations, keys)
+            # Whoever makes us wait for keys that nobody serves must not fill our
+            # memory with what is sent meanwhile: it is read again.
+            key_id, content = await self._on(body, prove)
         except Unauthorized as problem:
             raise Unauthorized("; ".join([*problems, str(problem)])) from None
         # Only now: a stranger would have us ask whomever he names.
         certificate = await self._certificates.check(origin, shown)
         return ProvenOrigin(origin, key_id, certificate), content
+
+    async def _on(self, body: Body, work: Callable[[bytes], _T]) -> _T:
+        """Do some work on a body: here if it is small, else in a thread."""
+        if body.length <= _MAX_INLINE_BYTES:
+            return work(body.read())
+        async with self._slots:
+            # Only now: where many are waiting, none of them is in memory.
+            read = body.read()
+            return await self._in_thread(lambda: work(read))
 
     async def _find_keys(
         self, origin: ServerName, authorizations: Sequence[Authorization]

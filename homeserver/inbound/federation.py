@@ -6,6 +6,7 @@ values. The target that is verified is the one on the wire, as it is.
 Specification: Server-server API.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -17,6 +18,7 @@ from homeserver.config import Profile
 from homeserver.inbound.account import Account
 from homeserver.inbound.authentication import (
     Authenticator,
+    Body,
     ProvenOrigin,
     claimed_origin,
 )
@@ -64,7 +66,7 @@ class Gate:
                     request.method.decode("ascii", "replace"),
                     request.uri.decode("ascii", "replace"),
                     headers,
-                    lambda: _read_body(request),
+                    _body(request),
                     ShownCertificate.on(request.channel.transport),
                 )
                 account.origin, account.is_proven = origin.server_name.name, True
@@ -78,19 +80,26 @@ class Gate:
         return guarded
 
 
-def _read_body(request: Request) -> bytes:
-    """The body from its beginning; `NotJson` if it is encoded in a way of its own."""
+def _body(request: Request) -> Body:
+    """The body of a request; `NotJson` if it is encoded in a way of its own."""
     encoding = request.getHeader(b"Content-Encoding")
     if encoding not in {None, b"identity"}:
         raise NotJson(
             f"the body has the Content-Encoding {quote(encoding)}; send the JSON as "
             "it is"
         )
-    if request.content is None:
-        return b""
-    request.content.seek(0)
-    body: bytes = request.content.read()
-    return body
+    content = request.content
+    if content is None:
+        return Body(0, bytes)
+
+    def read() -> bytes:
+        if content.closed:
+            raise ProtocolError("the client did not wait until its body was read")
+        content.seek(0)
+        data: bytes = content.read()
+        return data
+
+    return Body(content.seek(0, os.SEEK_END), read)
 
 
 class SendTree(JsonResource):

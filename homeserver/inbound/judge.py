@@ -9,14 +9,13 @@ Specification: Server-server API, "Checks performed on receipt of a PDU", the fi
 three.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.inbound.pace import Pace, together
+from homeserver.inbound.pace import InThread, Pace, together
 from homeserver.inbound.verdicts import Claim, Draft
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
@@ -31,16 +30,6 @@ _KEYS_SECONDS = 20.0
 # Signatures that are verified where the others are; more go to a thread, which costs
 # as much as verifying one.
 _MAX_INLINE = 8
-
-_T = TypeVar("_T")
-
-
-class InThread(Protocol):
-    """Calls a function in a thread."""
-
-    def __call__(self, work: Callable[[], _T]) -> Deferred[_T]:
-        """What `work` returns or raises, once it has."""
-        ...
 
 
 class Judge:

@@ -4,12 +4,14 @@ Rules of the room: who works on what a peer has sent asks now and then whether i
 time to pause; what is worked on is small enough in between.
 """
 
-from collections.abc import Coroutine, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
+
+_T = TypeVar("_T")
 
 # For which nobody else is heard. A request that waits behind one of these does not
 # notice; a pause itself costs a hundredth of it.
@@ -28,6 +30,14 @@ class Pace:
         if self._clock.seconds() - self._since >= _TURN_SECONDS:
             await task.deferLater(self._clock, 0)
             self._since = self._clock.seconds()
+
+
+class InThread(Protocol):
+    """Calls a function in a thread."""
+
+    def __call__(self, work: Callable[[], _T]) -> Deferred[_T]:
+        """What `work` returns or raises, once it has."""
+        ...
 
 
 async def together(works: Iterable[Coroutine[Deferred[Any], Any, None]]) -> None:

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 
 from homeserver.config import Profile
-from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.authentication import Authenticator, Body
 from homeserver.inbound.federation import Gate, build_tree
 from homeserver.inbound.judge import Judge
 from homeserver.inbound.keys import KeyPublisher, key_tree
@@ -42,6 +42,11 @@ def at_once(work: Callable[[], _T]) -> Deferred[_T]:
     return execute(work)
 
 
+def body_of(data: bytes) -> Body:
+    """The body of a request."""
+    return Body(len(data), lambda: data)
+
+
 class Endpoint:
     """A site that answers as this server does, and what it received."""
 
@@ -69,7 +74,7 @@ class Endpoint:
         tree = build_tree(
             key_tree(KeyPublisher(lambda: self.identity, 86400, self.clock), None),
             Gate(
-                Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE),
+                Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),
                 self.refusals,
                 self.heard.append,
             ),

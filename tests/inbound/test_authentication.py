@@ -1,19 +1,24 @@
 """Which requests prove who made them, and what the others are told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.inbound.authentication import (
     MAX_HEADERS,
     Authenticator,
+    Body,
     ProvenOrigin,
 )
 from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.errors import ProtocolError, Unauthorized
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from tests.inbound.coroutines import result_of
+from tests.inbound.endpoint import at_once, body_of
 from tests.inbound.servers import (
     ANY_CERTIFICATE,
     OTHERS,
@@ -24,6 +29,8 @@ from tests.inbound.servers import (
     identity,
     signing_key,
 )
+
+_T = TypeVar("_T")
 
 URI = "/_matrix/federation/v1/send/1?a=%2F&b"
 BODY: Json = {"pdus": [], "edus": []}
@@ -39,10 +46,12 @@ def authenticate(
     content: Json | None = BODY,
 ) -> ProvenOrigin:
     """Authenticate a request to us, who know the keys of two servers."""
-    authenticator = Authenticator(identity, KnownKeys(THEM, OTHERS), ANY_CERTIFICATE)
+    authenticator = Authenticator(
+        identity, KnownKeys(THEM, OTHERS), ANY_CERTIFICATE, at_once
+    )
     body = b"" if content is None else encode(content)
     proven, parsed = result_of(
-        authenticator.authenticate(method, uri, headers, lambda: body, None)
+        authenticator.authenticate(method, uri, headers, body_of(body), None)
     )
     assert parsed == content
     return proven
@@ -263,10 +272,12 @@ def test_order_of_members_does_not_matter() -> None:
 def test_says_which_key_proved_it() -> None:
     """Of several keys, the one that verified is named."""
     second = Peer(THEM.server_name, signing_key("t_2", b"7"))
-    authenticator = Authenticator(identity, KnownKeys(THEM, second), ANY_CERTIFICATE)
+    authenticator = Authenticator(
+        identity, KnownKeys(THEM, second), ANY_CERTIFICATE, at_once
+    )
     headers = [sign(key=signing_key("t_1", b"8")), sign(second)]
     proven, _ = result_of(
-        authenticator.authenticate("PUT", URI, headers, lambda: encode(BODY), None)
+        authenticator.authenticate("PUT", URI, headers, body_of(encode(BODY)), None)
     )
     assert proven == ProvenOrigin(THEM.server_name, KeyId("ed25519:t_2"))
 
@@ -283,7 +294,7 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
             """Fail the test."""
             raise AssertionError(server_name)
 
-    authenticator = Authenticator(identity, NoKeys(), ANY_CERTIFICATE)
+    authenticator = Authenticator(identity, NoKeys(), ANY_CERTIFICATE, at_once)
     for headers in (
         [sign(destination=OTHERS.server_name)],
         [parameters(origin="a_b")],
@@ -293,6 +304,78 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
         with pytest.raises(ProtocolError):
             result_of(
                 authenticator.authenticate(
-                    "PUT", URI, headers, lambda: encode(BODY), None
+                    "PUT", URI, headers, body_of(encode(BODY)), None
                 )
             )
+
+
+class LargeBodyTests(SynchronousTestCase):
+    """Bodies that are worked on in a thread."""
+
+    def setUp(self) -> None:
+        """Make an authenticator whose threads end when the test says so."""
+        self.results: list[Deferred[None]] = []
+        self.read: list[int] = []
+        self.authenticator = Authenticator(
+            identity, KnownKeys(THEM), ANY_CERTIFICATE, self.in_thread
+        )
+
+    def in_thread(self, work: Callable[[], _T]) -> Deferred[_T]:
+        """Work after a while."""
+        result: Deferred[None] = Deferred()
+        self.results.append(result)
+        return result.addCallback(lambda _: work())
+
+    def begin(self, length: int, header: str = "") -> Deferred[object]:
+        """Authenticate a request with a body of so many bytes."""
+        content: Json = {"a": "x" * (length - len(b'{"a":""}'))}
+        data = encode(content)
+        assert len(data) == length
+
+        def read() -> bytes:
+            self.read.append(length)
+            return data
+
+        header = header or THEM.authorize("PUT", URI, content)
+        body = Body(length, read)
+        return Deferred.fromCoroutine(
+            self.authenticator.authenticate("PUT", URI, [header], body, None)
+        )
+
+    def test_small_one(self) -> None:
+        """A body of 64 KiB is read at once."""
+        self.successResultOf(self.begin(65536))
+        self.assertEqual(self.results, [])
+
+    def test_large_one(self) -> None:
+        """A larger one is read in a thread, and what it proves in another."""
+        begun = self.begin(65537)
+        self.assertNoResult(begun)
+        self.results[0].callback(None)
+        self.assertNoResult(begun)
+        self.results[1].callback(None)
+        proven, content = cast("tuple[ProvenOrigin, Json]", self.successResultOf(begun))
+        self.assertEqual(proven, PROVEN)
+        self.assertEqual(len(encode(content)), 65537)
+
+    def test_large_one_that_proves_nothing(self) -> None:
+        """What is wrong with it is told as of a small one."""
+        begun = self.begin(65537, sign())
+        self.results[0].callback(None)
+        self.results[1].callback(None)
+        problem = self.failureResultOf(begun, Unauthorized).value
+        self.assertIn("signature does not verify", str(problem))
+
+    def test_many_large_ones(self) -> None:
+        """Two are in memory at the same time, the others where they came to."""
+        begun = [self.begin(100_000 + number) for number in range(4)]
+        self.assertEqual(self.read, [100_000, 100_001])
+        self.results[0].callback(None)
+        self.assertEqual(self.read, [100_000, 100_001, 100_002])
+        for result in self.results[1:]:
+            result.callback(None)
+        while waiting := [each for each in self.results if not each.called]:
+            for result in waiting:
+                result.callback(None)
+        for each in begun:
+            self.successResultOf(each)

@@ -35,6 +35,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.storage.peers import Peer, PeerStore
 from tests.certificates import Issued, authority, issue, issue_for
 from tests.inbound.coroutines import result_of
+from tests.inbound.endpoint import at_once, body_of
 from tests.inbound.servers import OTHERS, THEM, KnownKeys, identity, signing_key
 from tests.inbound.wire import TlsConnection, request, site
 from tests.memory import MemoryDatabase
@@ -657,10 +658,12 @@ SHOWN_WITH_REQUEST = shown(OWN)
 
 def authenticate(certificates: ClientCertificates, header: str) -> ProvenOrigin:
     """Authenticate a request whose connection showed a certificate."""
-    authenticator = Authenticator(identity, KnownKeys(THEM, OTHERS), certificates)
+    authenticator = Authenticator(
+        identity, KnownKeys(THEM, OTHERS), certificates, at_once
+    )
     proven, _ = result_of(
         authenticator.authenticate(
-            "PUT", URI, [header], lambda: encode(BODY), SHOWN_WITH_REQUEST
+            "PUT", URI, [header], body_of(encode(BODY)), SHOWN_WITH_REQUEST
         )
     )
     return proven

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver import __version__
 from homeserver.config import Profile
@@ -440,3 +442,40 @@ def test_transactions_on_one_connection() -> None:
         )
     assert [answer.status for answer in connection.answers()] == [200] * 3
     assert [each["txn_id"] for each in endpoint.received] == ["0", "1", "2"]
+
+
+class SlowKeys(KnownKeys):
+    """A keyring whose answers come when the test says so."""
+
+    def __init__(self, *peers: Peer) -> None:
+        super().__init__(*peers)
+        self.waiting: list[Deferred[None]] = []
+
+    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+        """The key, after a while."""
+        answer: Deferred[None] = Deferred()
+        self.waiting.append(answer)
+        await answer
+        return await super().request_key(server_name, key_id)
+
+
+class WaitingTests(SynchronousTestCase):
+    """Requests whose keys have to be waited for."""
+
+    def test_client_that_is_gone(self) -> None:
+        """Of a client that is gone before its keys are there, nothing is recorded."""
+        keyring = SlowKeys(THEM)
+        endpoint = Endpoint(keyring=keyring)
+        connection = Connection(endpoint.site)
+        header = THEM.authorize("PUT", SEND, {"pdus": []})
+        connection.send(
+            request("PUT", SEND, [f"Authorization: {header}"], b'{"pdus":[]}')
+        )
+        connection.lose()
+        keyring.waiting[0].callback(None)
+        self.assertEqual(endpoint.received, [])
+        [refusal] = self.successResultOf(
+            Deferred.fromCoroutine(endpoint.refusals.after(0, 9, 0))
+        )
+        self.assertIn("did not wait", str(refusal["error"]))
+        self.assertEqual(self.flushLoggedErrors(), [])
