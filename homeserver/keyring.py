@@ -10,6 +10,7 @@ which keys verify an event.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -46,6 +47,9 @@ _MAX_FETCHES = 100  # at once; each may cost a connection
 _MAX_WAITING = 1000  # for one of those; each is an inbound request that waits too
 
 
+FetchResult = Literal["fetched", "failed"]
+
+
 class Keyring:
     """The keys of all servers, our own included."""
 
@@ -55,11 +59,14 @@ class Keyring:
         peers: PeerStore,
         client: FederationClient,
         clock: IReactorTime,
+        observe: Callable[[FetchResult], object] = lambda _: None,
     ) -> None:
+        """`observe` takes what came of each fetch."""
         self._identity = identity
         self._peers = peers
         self._client = client
         self._clock = clock
+        self._observe = observe
         self._fetches: Cache[ServerName, str | None] = Cache(clock)
         self._back_off: BackOff[ServerName] = BackOff(
             _FAILURE_SECONDS, _MAX_FAILURE_SECONDS
@@ -164,6 +171,7 @@ class Keyring:
         failure = await self._turns.run(
             lambda: Deferred.fromCoroutine(self._fetch(server_name))
         )
+        self._observe("fetched" if failure is None else "failed")
         if failure is None:
             self._back_off.succeed(server_name)
             return None, _FRESH_SECONDS

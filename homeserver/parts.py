@@ -32,6 +32,7 @@ from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.site import BoundedSite
 from homeserver.keyring import Keyring
+from homeserver.metrics.endpoint import Metrics
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
@@ -40,6 +41,7 @@ from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.presence import PresenceAnswers
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import Verifier
+from homeserver.pulse import Pulse
 from homeserver.reach import build_address_policy, build_discovery
 from homeserver.storage import engines
 from homeserver.storage.changes import Changes
@@ -49,7 +51,7 @@ from homeserver.storage.engines import Engine
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
-from homeserver.storage.threads import ThreadedDatabase
+from homeserver.storage.threads import Measure, ThreadedDatabase
 from homeserver.storage.turns import Turns
 
 # That verify signatures, which takes a core: there are requests to be read as well.
@@ -69,10 +71,14 @@ class Parts:
     ) -> None:
         """`path` is that of the configuration. Raises `ConfigError`."""
         current = credentials.identity
+        self.metrics = metrics = Metrics()
+        self.pulse = Pulse(reactor, metrics.observe_delay)
         # Not the reactor's threads, which hanging look-ups of names may occupy.
         self.threads = ThreadPool(0, _THREADS, "verify")
 
-        engine, self.database = _open_store(path, config, reactor)
+        engine, self.database = _open_store(
+            path, config, reactor, metrics.measure_commit
+        )
         received = self.received = ReceivedStore(self.database, Changes(reactor))
         peers = PeerStore(self.database, reactor)
         documents = DocumentStore(self.database)
@@ -80,8 +86,15 @@ class Parts:
 
         lookups, resolver = build_discovery(path, config, reactor, random)
         policy = build_address_policy(config)
-        dialer = Dialer(reactor, lookups.addresses, policy, credentials.client_context)
-        verifier = Verifier(config.verification.methods, peers, reactor)
+        dialer = Dialer(
+            reactor,
+            lookups.addresses,
+            policy,
+            credentials.client_context,
+            partial(metrics.count_handshake, "out"),
+        )
+        methods = config.verification.methods
+        verifier = Verifier(methods, peers, reactor, metrics.count_verification)
         connector = Connector(dialer, verifier, reactor)
         self.agent = FederationAgent(reactor, resolver, connector)
         self.client = FederationClient(self.agent, current, reactor)
@@ -95,9 +108,9 @@ class Parts:
         )
         courier = Courier(turns, self.client, config.sending, random)
         self.sender = Sender(queue, turns, courier, reactor, random)
-        keyring = Keyring(current, peers, self.client, reactor)
+        keyring = Keyring(current, peers, self.client, reactor, metrics.count_key_fetch)
 
-        trusts_authorities = "certificate" in config.verification.methods
+        trusts_authorities = "certificate" in methods
         certificates = ClientCertificates(
             config.tls.client_certificates,
             peers,
@@ -112,7 +125,9 @@ class Parts:
         default = config.events.default_room_version
         judge = Judge(received, keyring, reactor, in_thread, default)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
-        receiver = Receiver(received, judge, presence.answer, reactor)
+        receiver = Receiver(
+            received, judge, presence.answer, reactor, metrics.count_transaction
+        )
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
         notary = Notary(current, publisher.v2, documents, keyring, reactor)
         queries = NotaryQueries(notary, reactor) if config.notary.enabled else None
@@ -124,7 +139,7 @@ class Parts:
             reactor=reactor,
         )
         self.site = build_site(
-            ledger=Ledger("federation", reactor),
+            ledger=Ledger("federation", reactor, metrics.count_request),
             root=federation.build_tree(
                 key_tree(publisher, queries),
                 gate,
@@ -133,6 +148,8 @@ class Parts:
                 config.discovery.delegate_to,
             ),
         )
+
+        metrics.watch_connections("federation", lambda: len(self.site.channels))
 
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
@@ -149,10 +166,12 @@ class Parts:
                 ),
             }
             guard = Guard(_read_token(path, config))
-            self.control_site = build_site(
-                ledger=Ledger("control", reactor),
-                root=api.build_tree(guard, self.is_healthy, routes),
+            expose = metrics.registry.expose
+            control_site = self.control_site = build_site(
+                ledger=Ledger("control", reactor, metrics.count_request),
+                root=api.build_tree(guard, self.is_healthy, expose, routes),
             )
+            metrics.watch_connections("control", lambda: len(control_site.channels))
 
     async def is_healthy(self) -> bool:
         """Whether the store answers, who reads there as well as who writes."""
@@ -165,11 +184,11 @@ class Parts:
 
 
 def _open_store(
-    path: Path, config: Config, reactor: PosixReactorBase
+    path: Path, config: Config, reactor: PosixReactorBase, measure: Measure
 ) -> tuple[Engine, ThreadedDatabase]:
     try:
         engine = engines.choose(config.storage.url, path.absolute().parent, reactor)
-        return engine, ThreadedDatabase(engine.connect, reactor)
+        return engine, ThreadedDatabase(engine.connect, reactor, measure)
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
 

@@ -4,6 +4,7 @@ Rules of the room: nothing is decided here but the order. What listens is listen
 last and closed first; what was begun is finished, within the configured time.
 """
 
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -57,7 +58,11 @@ class Endpoint:
         parts.database.start()
         parts.threads.start()
         tls = BoundedTls(
-            self._credentials.server_tls, parts.site, self._config.limits, self._reactor
+            self._credentials.server_tls,
+            parts.site,
+            self._config.limits,
+            self._reactor,
+            partial(parts.metrics.count_handshake, "in"),
         )
         listening = self._listen("listen", self._config.listen, tls)
         if parts.control_site is not None and self._config.control.listen is not None:
@@ -65,10 +70,12 @@ class Endpoint:
                 "control.listen", self._config.control.listen, parts.control_site
             )
         await parts.sender.start()
+        parts.pulse.start()
         return listening
 
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight within the configured time."""
+        self._parts.pulse.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         # Not cancelled when time is up: what is in flight may still be lucky while

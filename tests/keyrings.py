@@ -95,8 +95,15 @@ class KeyringCase(SynchronousTestCase):
         self.peers = PeerStore(self.database, self.clock)
         self.client = Client()
         self.identity = IDENTITY
+        self.fetched: list[str] = []
+        """What came of each fetch."""
+
         self.keyring = Keyring(
-            lambda: self.identity, self.peers, self.client, self.clock
+            lambda: self.identity,
+            self.peers,
+            self.client,
+            self.clock,
+            self.fetched.append,
         )
 
     def store(self, stored: KeyDocument) -> None:

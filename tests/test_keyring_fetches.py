@@ -64,6 +64,21 @@ class BackOffTests(KeyringCase):
         for seconds in BACK_OFF:
             self.fail(seconds)
 
+    def test_each_fetch_is_told(self) -> None:
+        """Who observes is told of fetches, and not of what is known or waited for."""
+        asked = [self.ask(), self.ask()]
+        self.assertEqual(self.fetched, [])
+        self.client.answer(UNREACHABLE)
+        self.assertEqual(self.fetched, ["failed"])
+        self.clock.advance(30)
+        asked += [self.ask(), self.ask()]
+        self.client.answer(document(K1))
+        self.assertEqual(self.fetched, ["failed", "fetched"])
+        self.successResultOf(self.ask())
+        self.assertEqual(self.fetched, ["failed", "fetched"])
+        for each in asked:
+            each.addErrback(lambda _: None)
+
     def test_a_no_is_a_failure_as_well(self) -> None:
         """A server that has no document for us is asked ever more seldom too."""
         for seconds in BACK_OFF[:3]:

@@ -26,6 +26,9 @@ from homeserver.protocol.errors import (
 from homeserver.protocol.names import ServerName
 from homeserver.storage.received import ReceivedStore
 
+# Prometheus' text format.
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
 MAX_LIMIT = 1000  # transactions in one answer
 
 
@@ -74,9 +77,10 @@ class _Destination(JsonResource):
 def build_tree(
     guard: Guard,
     is_healthy: Callable[[], Awaitable[bool]],
+    expose_metrics: Callable[[], bytes],
     routes: Mapping[str, IResource],
 ) -> JsonResource:
-    """`/health`, and below `/v1` the routes that are given, by their first step."""
+    """`/health`, `/metrics`, and below `/v1` the given routes, by their first step."""
 
     async def health(request: Request) -> Reply:
         check_host(request)
@@ -84,9 +88,13 @@ def build_tree(
             return json_reply({"status": "ok"})
         return json_reply({"status": "unavailable"}, status=503)
 
+    async def metrics(_: Request) -> Reply:
+        return Reply(expose_metrics(), headers={"Content-Type": _METRICS_TYPE})
+
     root = GuardedTree(guard, open_steps={b"health"})
     first = JsonResource()
     root.putChild(b"health", JsonResource({b"GET": health}, "/health"))
+    root.putChild(b"metrics", JsonResource({b"GET": metrics}, "/metrics"))
     root.putChild(b"v1", first)
     for step, resource in routes.items():
         first.putChild(step.encode("ascii"), resource)

@@ -1,12 +1,12 @@
 """What is known of one request, told once: when it is answered.
 
 Rules of the room: who learns something of a request writes it into its account; when
-the request is answered, that becomes one line of the log. What the client chose is
-escaped and shortened. Headers, bodies and the query of a target are never told: what
-they hold may be secret.
+the request is answered, that becomes one line of the log, and is counted. What the
+client chose is escaped and shortened. Headers, bodies and the query of a target are
+never told: what they hold may be secret.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -31,6 +31,9 @@ class Account:
     ledger: "Ledger | None" = None
     """Where it is told; None where nobody keeps accounts."""
 
+    listener: str = ""
+    """`federation` or `control`."""
+
     method: str = ""
     path: str = ""
     address: str = ""
@@ -47,6 +50,9 @@ class Account:
 
     is_proven: bool = False
     """Whether the origin is who it says."""
+
+    failure: str | None = None
+    """Why it is not proven: one of `authentication.FAILURES`."""
 
     facts: Mapping[str, object] = field(default_factory=dict)
     """What was found, by name; `verdict` is that for people."""
@@ -80,20 +86,34 @@ class Ledger:
 
     _log = Logger()
 
-    def __init__(self, listener: str, clock: IReactorTime) -> None:
-        """`listener` is what it is called: `federation` or `control`."""
-        self.listener = listener
+    def __init__(
+        self,
+        listener: str,
+        clock: IReactorTime,
+        observe: Callable[[Account], object] = lambda _: None,
+    ) -> None:
+        """`listener` is what it is called: `federation` or `control`.
+
+        `observe` takes each account that is closed.
+        """
+        self._listener = listener
         self._clock = clock
+        self._observe = observe
 
     def open(self, method: bytes, target: bytes, address: str) -> Account:
         """The account of a request that has arrived now."""
         path = target.partition(b"?")[0]
         return Account(
-            self, _shown(method), _shown(path), address, self._clock.seconds()
+            self,
+            self._listener,
+            _shown(method),
+            _shown(path),
+            address,
+            self._clock.seconds(),
         )
 
     def enter(self, account: Account) -> None:
-        """Log a request that is answered now."""
+        """Tell of a request that is answered now."""
         # Not below nothing, should the clock have been set back.
         account.seconds = max(0.0, self._clock.seconds() - account.began)
         level = LogLevel.info
@@ -102,10 +122,11 @@ class Ledger:
         elif account.status >= 500:
             level = LogLevel.error
         self._log.emit(level, _form(account), **self._members(account))
+        self._observe(account)
 
     def _members(self, account: Account) -> dict[str, object]:
         members = {
-            "listener": self.listener,
+            "listener": account.listener,
             "method": account.method,
             "path": account.path,
             "route": account.route,
@@ -118,6 +139,8 @@ class Ledger:
             members |= {"origin": account.origin, "is_proven": account.is_proven}
         if account.error is not None:
             members |= {"errcode": account.errcode, "error": account.error}
+        if account.failure is not None:
+            members["failure"] = account.failure
         if account.is_gone:
             members["is_gone"] = True
         return members

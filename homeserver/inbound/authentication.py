@@ -7,7 +7,7 @@ is told which check failed.
 Specification: Server-server API, "Request Authentication".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +20,9 @@ from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.errors import (
     BadAuthorization,
+    BadJson,
+    Forbidden,
+    NotJson,
     ProtocolError,
     Unauthorized,
     quote,
@@ -27,6 +30,35 @@ from homeserver.protocol.errors import (
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+
+
+class MissingAuthorization(Unauthorized):
+    """The request has no X-Matrix header."""
+
+
+class OtherDestination(Unauthorized):
+    """The request is for another server."""
+
+
+class NoUsableKey(Unauthorized):
+    """The key that the request is signed with is not to be had."""
+
+
+# By what is raised; the first that fits.
+_FAILURES: Mapping[type[ProtocolError], str] = {
+    NotJson: "malformed_body",
+    BadJson: "malformed_body",
+    BadAuthorization: "malformed_header",
+    MissingAuthorization: "missing_header",
+    OtherDestination: "other_destination",
+    NoUsableKey: "no_usable_key",
+    Unauthorized: "bad_signature",
+    Forbidden: "client_certificate",
+    ProtocolError: "other",
+}
+
+FAILURES = tuple(dict.fromkeys(_FAILURES.values()))
+"""Why an origin is not proven."""
 
 MAX_HEADERS = 8  # one for each signing key of the origin; it has one or two
 
@@ -97,7 +129,7 @@ class Authenticator:
         own_name = self._identity().server_name
         for each in authorizations:
             if each.destination not in {None, own_name}:
-                raise Unauthorized(
+                raise OtherDestination(
                     f"the request is for {quote(str(each.destination))}; this is "
                     f"{own_name}"
                 )
@@ -110,12 +142,13 @@ class Authenticator:
 
         try:
             if not keys:
-                raise Unauthorized(problems.pop())  # noqa: TRY301
+                raise NoUsableKey(problems.pop())
             # Whoever makes us wait for keys that nobody serves must not fill our
             # memory with what is sent meanwhile: it is read again.
             key_id, content = await self._on(body, prove)
         except Unauthorized as problem:
-            raise Unauthorized("; ".join([*problems, str(problem)])) from None
+            why = "; ".join([*problems, str(problem)])
+            raise type(problem)(why) from None
         # Only now: a stranger would have us ask whomever he names.
         certificate = await self._certificates.check(origin, shown)
         return ProvenOrigin(origin, key_id, certificate), content
@@ -150,7 +183,7 @@ def _parse_body(body: bytes) -> Json | None:
 def _parse(headers: Sequence[str]) -> list[Authorization]:
     """The authorizations of one request; at least one, all of one origin."""
     if not headers:
-        raise Unauthorized("the request has no X-Matrix Authorization header")
+        raise MissingAuthorization("the request has no X-Matrix Authorization header")
     if len(headers) > MAX_HEADERS:
         raise BadAuthorization(
             f"the request has {len(headers)} Authorization headers; {MAX_HEADERS} are "
@@ -168,6 +201,11 @@ def _parse(headers: Sequence[str]) -> list[Authorization]:
     if any(each.origin != authorizations[0].origin for each in authorizations):
         raise BadAuthorization("the X-Matrix headers name different origins")
     return authorizations
+
+
+def failure_of(problem: ProtocolError) -> str:
+    """Which of `FAILURES` it is that `authenticate` raised."""
+    return next(what for kind, what in _FAILURES.items() if isinstance(problem, kind))
 
 
 def claimed_origin(headers: Sequence[str]) -> str | None:

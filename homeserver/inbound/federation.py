@@ -21,6 +21,7 @@ from homeserver.inbound.authentication import (
     Body,
     ProvenOrigin,
     claimed_origin,
+    failure_of,
 )
 from homeserver.inbound.client_certificates import ShownCertificate
 from homeserver.inbound.receiver import Receiver
@@ -73,7 +74,9 @@ class Gate:
                 self._heard(origin.server_name)
                 return await answer(request, origin, content)
             except ProtocolError as problem:
-                account.origin = account.origin or claimed_origin(headers)
+                if not account.is_proven:
+                    account.origin = claimed_origin(headers)
+                    account.failure = failure_of(problem)
                 self._refusals.record(request, account.origin, problem)
                 raise
 

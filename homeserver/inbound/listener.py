@@ -7,6 +7,8 @@ Specification: Server-server API, "TLS".
 """
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Literal, cast
 
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import (
@@ -15,11 +17,19 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorTime,
 )
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.protocols.tls import (
+    BufferingTLSTransport,
+    TLSMemoryBIOFactory,
+    TLSMemoryBIOProtocol,
+)
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from homeserver.config import Limits
 from homeserver.identity import Certificate
+from homeserver.outbound.connection import describe
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -66,10 +76,39 @@ def presented_on(transport: object) -> bytes | None:
     )
 
 
+HandshakeResult = Literal["completed", "failed", "refused"]
+"""`refused` is a connection that is one too many."""
+
+
+class _Transport(BufferingTLSTransport):
+    """TLS that tells how its handshake went."""
+
+    factory: "BoundedTls"
+    _has_begun = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """As Twisted tells it: what came, which may be the end of the handshake."""
+        was_done = self._handshakeDone
+        self._has_begun = True
+        super().dataReceived(data)
+        if self._handshakeDone and not was_done:
+            self.factory.end_handshake(self, None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """As Twisted tells it: the connection is gone, maybe before it was one."""
+        if self._has_begun and not self._handshakeDone:
+            # Of what TLS found wrong, Twisted tells the protocol inside, no other.
+            self.factory.end_handshake(self, self._reason or reason)
+        super().connectionLost(reason)
+
+
 class BoundedTls(TLSMemoryBIOFactory):
     """TLS for so many connections, and for so many of one address."""
 
     noisy = False
+    protocol = _Transport
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -77,10 +116,12 @@ class BoundedTls(TLSMemoryBIOFactory):
         site: IProtocolFactory,
         limits: Limits,
         reactor: IReactorTime,
+        observe: Callable[[HandshakeResult], object] = lambda _: None,
     ) -> None:
-        """`site` is what is spoken within TLS."""
+        """`site` is what is spoken within TLS; `observe` takes each handshake's end."""
         super().__init__(tls, isClient=False, wrappedFactory=site, clock=reactor)
         self._limits = limits
+        self._observe = observe
         self._per_address: Counter[str] = Counter()
 
     def buildProtocol(  # type: ignore[override]
@@ -92,8 +133,25 @@ class BoundedTls(TLSMemoryBIOFactory):
             len(self.protocols) >= self._limits.max_connections
             or self._per_address[address] >= self._limits.max_connections_per_address
         ):
+            self._observe("refused")
             return None
         return super().buildProtocol(addr)
+
+    def end_handshake(self, connection: _Transport, failure: Failure | None) -> None:
+        """Take in how a handshake ended; a failure is told, as its client hears little.
+
+        Who connects and says nothing only looks whether somebody listens.
+        """
+        if failure is None:
+            self._observe("completed")
+            return
+        self._observe("failed")
+        address = connection.getPeer().host
+        self._log.info(
+            "TLS handshake of {address} failed: {error}",
+            address=address,
+            error=describe(cast("Exception", failure.value)),
+        )
 
     def registerProtocol(self, p: TLSMemoryBIOProtocol) -> None:
         """Count a connection that is made; Twisted tells of each one twice."""

@@ -63,12 +63,17 @@ class Receiver:
         judge: Judge,
         answer_poll: AnswerPoll,
         clock: IReactorTime,
+        observe: Callable[[ReceivedTransaction], object] = lambda _: None,
     ) -> None:
-        """`answer_poll` is called after the commit, with the users asked about."""
+        """`answer_poll` is called after the commit, with the users asked about.
+
+        `observe` takes each transaction that was recorded.
+        """
         self._store = store
         self._judge = judge
         self._answer_poll = answer_poll
         self._clock = clock
+        self._observe = observe
         self._locks: dict[ServerName, defer.DeferredLock] = {}
 
     async def receive(
@@ -99,6 +104,7 @@ class Receiver:
                 build_reply(_errors(pdus)),
             )
             reply = await self._store.record(received)
+            self._observe(received)
         if polled:
             await self._answer_poll(origin.server_name, polled)
         return Receipt(reply, _facts(received))

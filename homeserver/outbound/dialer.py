@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import zip_longest
-from typing import cast
+from typing import Literal, cast
 
 from OpenSSL import SSL
 from twisted.internet import address, defer, error
@@ -72,15 +72,18 @@ class Dialer:
         look_up: Callable[[str], Awaitable[Sequence[str]]],
         policy: AddressPolicy,
         context: Callable[[], SSL.Context],
+        observe: Callable[[Literal["completed", "failed"]], object] = lambda _: None,
     ) -> None:
         """`look_up` finds the IP addresses of a host, or raises `LookupFailed`.
 
         `context` is asked anew for each connection: our certificate may change.
+        `observe` takes the end of each handshake.
         """
         self._reactor = reactor
         self._look_up = look_up
         self._policy = policy
         self._context = context
+        self._observe = observe
 
     async def addresses(self, host: str) -> list[str]:
         """The addresses of `host` that may be connected to; at least one, each once.
@@ -141,12 +144,14 @@ class Dialer:
         try:
             await connection.handshake.addTimeout(_HANDSHAKE_SECONDS, self._reactor)
         except (SSL.Error, error.ConnectionClosed, defer.TimeoutError) as problem:
+            self._observe("failed")
             connection.abort()
             why = handshake.refusal or describe(problem)
             raise NotDialled(f"{where}: TLS handshake failed: {why}", where) from None
         except BaseException:
             connection.abort()
             raise
+        self._observe("completed")
         return Dialled(connection, handshake, where)
 
 

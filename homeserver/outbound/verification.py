@@ -11,8 +11,9 @@ Specification: Server-server API, "TLS" and "Response Authentication"; the Novem
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from OpenSSL import crypto
 from twisted.internet.interfaces import IReactorTime
@@ -32,6 +33,9 @@ from homeserver.storage.peers import Peer, PeerStore
 
 # For a document of a few hundred bytes over a connection that is already there.
 _KEY_DOCUMENT_SECONDS = 10.0
+
+
+VerificationResult = Literal["verified", "refused"]
 
 
 class NotVerified(Exception):
@@ -61,10 +65,15 @@ class Verifier:
         methods: Sequence[VerificationMethod],
         peers: PeerStore,
         clock: IReactorTime,
+        observe: Callable[[VerificationMethod, VerificationResult], object] = (
+            lambda *_: None
+        ),
     ) -> None:
+        """`observe` takes what came of each method that was tried."""
         self._methods = methods
         self._peers = peers
         self._clock = clock
+        self._observe = observe
 
     @property
     def needs_certificate(self) -> bool:
@@ -100,11 +109,15 @@ class Verifier:
                     document = await self._check_key_document(
                         known, server_name, route, certificate, connection
                     )
-                return await self._record(
+                peer = await self._record(
                     VerifiedPeer(server_name, method, certificate), known, document
                 )
             except NotVerified as problem:
+                self._observe(method, "refused")
                 problems.append(f"by {method}: {problem}")
+            else:
+                self._observe(method, "verified")
+                return peer
         raise NotVerified("; ".join(problems))
 
     async def _check_key_document(

@@ -160,6 +160,9 @@ _CHECKS: Mapping[str, Callable[[Json, ServerName], None]] = {
     "m.signing_key_update": _check_signing_keys,
 }
 
+TYPES = frozenset(_CHECKS)
+"""Those that are known."""
+
 
 def _check_own(value: object, what: str, origin: ServerName) -> None:
     """Refuse with `BadJson` a user of another server than `origin`."""

@@ -17,6 +17,9 @@ from homeserver.storage.database import Cursor, Database
 # hundred of those would not fit into the memory of many machines.
 MAX_PAGE_LENGTH = 8_000_000
 
+OUTCOMES = ("accepted", "redacted", "rejected")
+"""What a verdict begins with."""
+
 REJECTED = "rejected"
 """What the verdict of a refused PDU begins with."""
 
@@ -43,7 +46,7 @@ class JudgedPdu:
 
     @property
     def outcome(self) -> str:
-        """The verdict without its reason: `accepted`, `redacted` or `rejected`."""
+        """The verdict without its reason: one of `OUTCOMES`."""
         return self.verdict.partition(":")[0]
 
 

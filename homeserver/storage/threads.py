@@ -8,6 +8,7 @@ itself alone.
 import contextlib
 import queue
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
@@ -29,13 +30,23 @@ MAX_GROUP = 256  # jobs in one commit; bounds how long the first of them waits
 _ATTEMPTS = 3
 
 
+Measure = Callable[[int], AbstractContextManager[object]]
+
+
 class ThreadedDatabase:
     """A `Database`, with a thread that writes and a thread that reads."""
 
     def __init__(
-        self, connect: Callable[[], Connection], reactor: IReactorFromThreads
+        self,
+        connect: Callable[[], Connection],
+        reactor: IReactorFromThreads,
+        measure: Measure = nullcontext,
     ) -> None:
-        """Connect, and bring the schema up to date; raises `StoreUnavailable`."""
+        """Connect, and bring the schema up to date; raises `StoreUnavailable`.
+
+        `measure` is given the number of jobs of each group that is written, and
+        surrounds it, in the thread that writes.
+        """
         writer = connect()
         try:
             migrate(writer)
@@ -43,7 +54,7 @@ class ThreadedDatabase:
         except BaseException:
             writer.close()
             raise
-        self._writer = _Worker("writer", writer, _write, reactor)
+        self._writer = _Worker("writer", writer, partial(_measured, measure), reactor)
         self._reader = _Worker("reader", reader, _read, reactor)
 
     def start(self) -> None:
@@ -131,6 +142,13 @@ def _deliver(outcomes: list[_Outcome]) -> None:
         # Who asked may have given up meanwhile; then nobody wants the result.
         if not call.result.called:
             call.result.callback(outcome)  # a Failure becomes an errback
+
+
+def _measured(
+    measure: Measure, connection: Connection, group: list[_Call]
+) -> list[_Outcome]:
+    with measure(len(group)):
+        return _write(connection, group)
 
 
 def _write(connection: Connection, group: list[_Call]) -> list[_Outcome]:

@@ -40,6 +40,8 @@ HOST = "Host: 127.0.0.1:8008"
 AUTHORIZATION = f"Authorization: Bearer {TOKEN}"
 
 
+METRICS = b"a_metric 1.0\n"
+
 LEAF = b"leaf"  # stands for the certificate of every other server
 
 
@@ -146,6 +148,7 @@ class Panel:
             api.build_tree(
                 guard,
                 self._is_healthy,
+                lambda: METRICS,
                 {
                     "send": api.send_tree(submitter, self.sender),
                     "received": api.received_resource(self.received),

@@ -7,7 +7,7 @@ from twisted.web.server import Request
 
 from homeserver.control.access import Guard, GuardedTree
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
-from tests.control.panel import AUTHORIZATION, HOST, TOKEN, Panel
+from tests.control.panel import AUTHORIZATION, HOST, METRICS, TOKEN, Panel
 from tests.inbound.wire import Answer, Connection, ask, request, site
 
 
@@ -40,6 +40,16 @@ def test_what_is_there_is_not_told(target: str) -> None:
 def test_token() -> None:
     """Who has the token is let through."""
     assert guarded(HOST, AUTHORIZATION).json == {"told": True}
+
+
+def test_metrics() -> None:
+    """A monitor with the token reads the metrics, in its own format."""
+    panel = Panel()
+    answer = panel.ask("GET", "/metrics")
+    assert (answer.status, answer.body) == (200, METRICS)
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    refused = ask(panel.site, "GET", "/metrics", [HOST])
+    assert refused.error == (401, "M_MISSING_TOKEN")
 
 
 TOKENS: list[tuple[str, list[str], str]] = [

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 from twisted.web.server import Request
 
+from homeserver.inbound.account import Account, Ledger
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
+from homeserver.inbound.site import BoundedSite
 from homeserver.protocol.canonical import Json, encode
 from homeserver.storage.database import StoreUnavailable
 from tests.inbound.desk import Desk
@@ -93,6 +96,7 @@ def test_refused_request(log: Sequence[LogEvent]) -> None:
         "origin": "them.example",
         "is_proven": False,
         "errcode": "M_UNAUTHORIZED",
+        "failure": "bad_signature",
     }
     assert formatEvent(log[0]) == (
         f"federation: PUT {SEND} of them.example (not proven) at 192.0.2.1: 401 in "
@@ -106,6 +110,7 @@ def test_refused_request_of_a_proven_origin(log: Sequence[LogEvent]) -> None:
     assert put(body, THEM.authorize("PUT", SEND, body)) == 400
     event = told(log)
     assert (event["is_proven"], event["errcode"]) == (True, "M_BAD_JSON")
+    assert "failure" not in event
 
 
 HEADERS = [
@@ -240,6 +245,20 @@ async def tell(_: Request) -> Reply:
 async def fail(_: Request) -> Reply:
     """Fail as the store does."""
     raise StoreUnavailable("the disk is full")
+
+
+def test_what_is_observed() -> None:
+    """Who observes is given the account of each request, as it is in the end."""
+    accounts: list[Account] = []
+    clock = Clock()
+    root = JsonResource({b"GET": tell}, "/here")
+    ledger = Ledger("control", clock, accounts.append)
+    connection = Connection(BoundedSite(root, 10, 60, ledger, clock))
+    connection.send(request("GET", "/"), request("POST", "/", body=b"x" * 99))
+    assert [
+        (each.listener, each.method, each.route, each.status) for each in accounts
+    ] == [("control", "GET", "/here", 200), ("control", "POST", "other", 413)]
+    connection.lose()
 
 
 LEVELS: list[tuple[str, JsonResource, LogLevel]] = [

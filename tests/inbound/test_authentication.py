@@ -7,14 +7,22 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.inbound import authentication
 from homeserver.inbound.authentication import (
     MAX_HEADERS,
     Authenticator,
     Body,
     ProvenOrigin,
+    failure_of,
 )
+from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.errors import ProtocolError, Unauthorized
+from homeserver.protocol.errors import (
+    Forbidden,
+    LimitExceeded,
+    ProtocolError,
+    Unauthorized,
+)
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from tests.inbound.coroutines import result_of
@@ -379,3 +387,48 @@ class LargeBodyTests(SynchronousTestCase):
                 result.callback(None)
         for each in begun:
             self.successResultOf(each)
+
+
+class OtherCertificate(ClientCertificates):
+    """Judges each client certificate to be another's."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def check(
+        self, origin: ServerName, shown: ShownCertificate | None
+    ) -> str | None:
+        """Object."""
+        raise Forbidden("another's")
+
+
+FAILED: list[tuple[str, bytes, list[str]]] = [
+    ("malformed_body", b"{", [sign()]),
+    ("malformed_body", b"[]", [sign()]),
+    ("malformed_header", encode(BODY), ["X-Matrix"]),
+    ("malformed_header", encode(BODY), [sign(), sign(OTHERS)]),
+    ("missing_header", encode(BODY), []),
+    ("other_destination", encode(BODY), [sign(destination=OTHERS.server_name)]),
+    ("no_usable_key", encode(BODY), [sign(STRANGER)]),
+    ("bad_signature", b"{}", [sign()]),
+    ("bad_signature", b"{}", [sign(key=signing_key("t_9")), sign()]),
+    ("client_certificate", encode(BODY), [sign()]),
+]
+
+
+@pytest.mark.parametrize(("failure", "body", "headers"), FAILED)
+def test_failure(failure: str, body: bytes, headers: list[str]) -> None:
+    """Why an origin is not proven is one of few reasons."""
+    authenticator = Authenticator(
+        identity, KnownKeys(THEM, OTHERS), OtherCertificate(), at_once
+    )
+    with pytest.raises(ProtocolError) as caught:
+        result_of(authenticator.authenticate("PUT", URI, headers, body_of(body), None))
+    assert failure_of(caught.value) == failure
+    assert failure in authentication.FAILURES
+
+
+def test_any_other_failure() -> None:
+    """Whatever else may be raised has a reason too."""
+    assert failure_of(LimitExceeded("later", 5)) == "other"
+    assert "other" in authentication.FAILURES

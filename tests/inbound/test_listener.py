@@ -1,5 +1,6 @@
 """The TLS listener: what is spoken, what is shown, and how many may come."""
 
+import contextlib
 from collections import Counter
 
 from OpenSSL import SSL
@@ -9,6 +10,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,7 +20,7 @@ from homeserver.identity import Certificate
 from homeserver.inbound.listener import BoundedTls, ServerTls
 from tests.certificates import authority, issue, issue_for
 from tests.inbound.desk import Desk
-from tests.inbound.wire import TlsConnection, request, site
+from tests.inbound.wire import Connection, TlsConnection, request, site
 
 LIMIT = 10
 
@@ -173,6 +175,82 @@ class TlsTests(SynchronousTestCase):
         connection = self._connect()
         self.clock.advance(60)
         self.assertTrue(connection.is_aborted)
+
+
+class HandshakeTests(SynchronousTestCase):
+    """What is told of handshakes."""
+
+    def setUp(self) -> None:
+        """Make a listener that takes one connection."""
+        self.results: list[str] = []
+        tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
+        self.factory = BoundedTls(
+            tls, site(Desk()), Limits(max_connections=1), Clock(), self.results.append
+        )
+
+    def connect(self, context: SSL.Context | None = None) -> TlsConnection:
+        """Connect; no handshake has begun."""
+        return TlsConnection(self.factory, context or SSL.Context(SSL.TLS_METHOD))
+
+    def logged(self, connection: TlsConnection) -> list[str | None]:
+        """What is logged when a connection is lost."""
+        with capturedLogs() as events:
+            connection.lose()
+        return [formatEvent(event) for event in events]
+
+    def test_completed(self) -> None:
+        """A handshake is told once, when it is over, and is no news for the log."""
+        connection = self.connect()
+        self.assertEqual(self.results, [])
+        connection.shake_hands()
+        self.assertEqual(self.results, ["completed"])
+        connection.send(request("GET", "/"))
+        self.assertEqual(self.logged(connection), [])
+        self.assertEqual(self.results, ["completed"])
+
+    def test_failed(self) -> None:
+        """A handshake that fails is told with the reason."""
+        connection = self.connect(old_context(SSL.TLS1_1_VERSION))
+        with self.assertRaises(SSL.Error):
+            connection.shake_hands()
+        [line] = self.logged(connection)
+        self.assertEqual(self.results, ["failed"])
+        assert line is not None
+        self.assertTrue(line.startswith("TLS handshake of 192.0.2.1 failed: "), line)
+        self.assertIn("unsupported protocol", line)
+
+    def test_no_tls(self) -> None:
+        """Who speaks no TLS has failed; what was said is not told."""
+        connection = self.connect()
+        Connection.send(connection, b"GET /secret HTTP/1.1\r\n\r\n")
+        [line] = self.logged(connection)
+        self.assertEqual(self.results, ["failed"])
+        assert line is not None
+        self.assertIn("http request", line)
+        self.assertNotIn("secret", line)
+
+    def test_given_up(self) -> None:
+        """A handshake that the client does not end has failed as well."""
+        connection = self.connect()
+        with contextlib.suppress(SSL.WantReadError):
+            connection.client.do_handshake()
+        Connection.send(connection, connection.client.bio_read(65536))
+        self.assertEqual(
+            self.logged(connection),
+            ["TLS handshake of 192.0.2.1 failed: the peer ended the connection"],
+        )
+        self.assertEqual(self.results, ["failed"])
+
+    def test_silent(self) -> None:
+        """Who connects and says nothing only looks whether somebody is there."""
+        self.assertEqual(self.logged(self.connect()), [])
+        self.assertEqual(self.results, [])
+
+    def test_refused(self) -> None:
+        """A connection that is one too many is told as one."""
+        self.connect()
+        self.assertIsNone(self.factory.buildProtocol(IPv4Address("TCP", "::1", 1)))
+        self.assertEqual(self.results, ["refused"])
 
 
 class Tcp(StringTransport):

@@ -98,6 +98,12 @@ class Stack:
     ) -> None:
         self.net = Net()
         self.names = Names()
+        self.handshakes: list[str] = []
+        """How each of them ended."""
+
+        self.verifications: list[tuple[str, str]] = []
+        """Each method that was tried, and what came of it."""
+
         self.peers = PeerStore(database or MemoryDatabase(), self.net.clock)
         context = trusting(CA)
         resolver = cast("Resolver", self.names)
@@ -109,8 +115,13 @@ class Stack:
                 [AddressRange.parse(each) for each in allow],
             ),
             lambda: context,
+            self.handshakes.append,
         )
-        self.connector = Connector(
-            self.dialer, Verifier(methods, self.peers, self.net.clock), self.net.clock
+        verifier = Verifier(
+            methods,
+            self.peers,
+            self.net.clock,
+            lambda *tried: self.verifications.append(tried),
         )
+        self.connector = Connector(self.dialer, verifier, self.net.clock)
         self.agent = FederationAgent(self.net.clock, resolver, self.connector)

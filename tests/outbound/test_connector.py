@@ -193,6 +193,16 @@ class RouteTests(ConnectorTestCase):
         self.net.accept(GOOD)
         self.assertEqual(self.link(connecting).address, "192.0.2.2")
 
+    def test_what_is_told(self) -> None:
+        """Who observes is told of each handshake and each verification."""
+        connecting = self.connect("192.0.2.1", "192.0.2.2", "192.0.2.3")
+        self.net.refuse()
+        self.net.accept(WRONG)
+        self.net.accept(GOOD)
+        self.link(connecting)
+        self.assertEqual(self.stack.handshakes, ["failed", "completed"])
+        self.assertEqual(self.stack.verifications, [("certificate", "verified")])
+
     def test_next_route_after_a_failed_look_up(self) -> None:
         """Where a host has no address, the next route is tried."""
         self.hosts["a.test"] = LookupFailed("a.test has no address")

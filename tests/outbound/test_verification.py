@@ -70,6 +70,18 @@ class RecordTests(SynchronousTestCase):
         self.successResultOf(connecting)
         return self.successResultOf(start(self.stack.peers.peer(PEER)))
 
+    def test_what_is_told(self) -> None:
+        """Who observes is told what came of each method that was tried."""
+        self.connect(SELF_SIGNED, ok(b"{}"))
+        refused = [("certificate", "refused"), ("key-document", "refused")]
+        self.assertEqual(self.stack.verifications, refused)
+        self.connect(SELF_SIGNED, ok(key_document(SELF_SIGNED)))
+        self.assertEqual(
+            self.stack.verifications[2:],
+            [("certificate", "refused"), ("key-document", "verified")],
+        )
+        self.assertEqual(self.stack.handshakes, ["completed", "completed"])
+
     def test_last_answer(self) -> None:
         """A peer that ends the connection after its key document is not pinned."""
         document = ok(key_document(SELF_SIGNED), "Connection: close\r\n")

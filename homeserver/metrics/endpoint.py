@@ -1,0 +1,187 @@
+"""What is measured of one endpoint.
+
+Rules of the room: a part that has something to tell is given the one method that takes
+it, and knows nothing of metrics. Nothing that a peer chooses is a label: no server's
+name, no path, no method or type that is not known here.
+
+Names: Prometheus documentation, "Metric and label naming".
+"""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+from prometheus_client import Counter, Histogram
+
+from homeserver import __version__
+from homeserver.config import VerificationMethod
+from homeserver.inbound.account import Account
+from homeserver.inbound.authentication import FAILURES
+from homeserver.inbound.listener import HandshakeResult
+from homeserver.keyring import FetchResult
+from homeserver.metrics.registry import Registry
+from homeserver.outbound.verification import VerificationResult
+from homeserver.protocol import edus
+from homeserver.storage.received import OUTCOMES, ReceivedTransaction
+
+_OTHER = "other"
+
+# The word that stands where a request has its method is the client's.
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
+
+# In seconds. A request whose origin's keys have to be fetched waits for them, and one
+# of the control API may wait half a minute for something to happen.
+_REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10, 30)
+_BLOCKED_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
+
+_GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # jobs
+
+
+class Metrics:
+    """All that is measured of one endpoint."""
+
+    def __init__(self) -> None:
+        new = self.registry = Registry()
+
+        new.gauge("homeserver_build_info", "Always 1.", {"version": ()}).labels(
+            __version__
+        ).set(1)
+
+        listener = {"listener": ["federation", "control"]}
+        by_route = {**listener, "method": (), "route": ()}
+        self._requests = new.counter(
+            "homeserver_http_requests_total",
+            "Requests that were answered.",
+            {**by_route, "status": ()},
+        )
+        self._request_seconds = new.histogram(
+            "homeserver_http_request_duration_seconds",
+            "From when a request had arrived until its answer was there.",
+            _REQUEST_BUCKETS,
+            by_route,
+        )
+        self._known_requests: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
+        self._connections = new.gauge(
+            "homeserver_connections", "Connections that are open.", listener
+        )
+        self._handshakes = new.counter(
+            "homeserver_tls_handshakes_total",
+            "TLS handshakes of others with us (in) and of us with others (out). Those "
+            "that the limits on connections forbid are refused.",
+            {"direction": ["in", "out"], "result": get_args(HandshakeResult)},
+        )
+
+        self._authentication_failures = new.counter(
+            "homeserver_authentication_failures_total",
+            "Requests of other servers whose origin was not proven, by the reason.",
+            {"reason": FAILURES},
+        )
+        self._transactions = new.counter(
+            "homeserver_received_transactions_total",
+            "Transactions that were recorded; one that comes again counts once.",
+        )
+        self._pdus = new.counter(
+            "homeserver_received_pdus_total",
+            "PDUs that were recorded, by the verdict on them.",
+            {"verdict": OUTCOMES},
+        )
+        self._edus = new.counter(
+            "homeserver_received_edus_total",
+            "EDUs that were recorded, by their type.",
+            {"edu_type": [*sorted(edus.TYPES), _OTHER]},
+        )
+        self._problems = new.counter(
+            "homeserver_received_problems_total",
+            "What was wrong with recorded transactions beside their PDUs.",
+        )
+
+        self._verifications = new.counter(
+            "homeserver_peer_verifications_total",
+            "Attempts to verify a peer that we connected to, by each method tried.",
+            {
+                "method": get_args(VerificationMethod),
+                "result": get_args(VerificationResult),
+            },
+        )
+        self._key_fetches = new.counter(
+            "homeserver_key_fetches_total",
+            "Fetches of another server's keys; one serves all who wait for it.",
+            {"result": get_args(FetchResult)},
+        )
+
+        self._commits = new.histogram(
+            "homeserver_store_commit_duration_seconds",
+            "How long the store takes to write a group of jobs and commit it.",
+            _BLOCKED_BUCKETS,
+        )
+        self._commit_jobs = new.histogram(
+            "homeserver_store_commit_jobs",
+            "How many jobs were committed together.",
+            _GROUP_BUCKETS,
+        )
+        self._reactor_delay = new.histogram(
+            "homeserver_reactor_delay_seconds",
+            "How late a call comes that is due each second: for as long, nobody is "
+            "heard.",
+            _BLOCKED_BUCKETS,
+        )
+
+    def count_request(self, account: Account) -> None:
+        """Count a request that was answered."""
+        method = account.method if account.method in _METHODS else _OTHER
+        key = (account.listener, method, account.route, str(account.status))
+        if key not in self._known_requests:
+            self._known_requests[key] = (
+                self._requests.labels(*key),
+                self._request_seconds.labels(*key[:3]),
+            )
+        requests, seconds = self._known_requests[key]
+        requests.inc()
+        seconds.observe(account.seconds)
+        if account.failure is not None:
+            self._authentication_failures.labels(account.failure).inc()
+
+    def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
+        """Have `count` tell how many connections to a listener are open."""
+        self._connections.labels(listener).set_function(count)
+
+    def count_handshake(
+        self, direction: Literal["in", "out"], result: HandshakeResult
+    ) -> None:
+        """Count a TLS handshake that is over."""
+        self._handshakes.labels(direction, result).inc()
+
+    def count_transaction(self, received: ReceivedTransaction) -> None:
+        """Count a transaction that was recorded, and what is in it."""
+        self._transactions.inc()
+        self._problems.inc(len(received.problems))
+        for outcome, number in Tally(pdu.outcome for pdu in received.pdus).items():
+            self._pdus.labels(outcome).inc(number)
+        types = Tally(
+            kind if (kind := edu["edu_type"]) in edus.TYPES else _OTHER
+            for edu in received.edus
+        )
+        for kind, number in types.items():
+            self._edus.labels(kind).inc(number)
+
+    def count_verification(
+        self, method: VerificationMethod, result: VerificationResult
+    ) -> None:
+        """Count an attempt to verify a peer."""
+        self._verifications.labels(method, result).inc()
+
+    def count_key_fetch(self, result: FetchResult) -> None:
+        """Count a fetch of another server's keys."""
+        self._key_fetches.labels(result).inc()
+
+    @contextmanager
+    def measure_commit(self, jobs: int) -> Iterator[None]:
+        """Measure what it takes to commit so many jobs; called in a thread."""
+        self._commit_jobs.observe(jobs)
+        with self._commits.time():
+            yield
+
+    def observe_delay(self, seconds: float) -> None:
+        """Take in how late the reactor was."""
+        self._reactor_delay.observe(seconds)
