@@ -30,6 +30,7 @@ from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import (
     InvalidParam,
+    MissingParam,
     NotFound,
     NotJson,
     ProtocolError,
@@ -159,8 +160,10 @@ class QueryTree(JsonResource):
 
     def _profile(self, request: Request) -> Json:
         user_ids = request.args.get(b"user_id", [])
-        if len(user_ids) != 1:
-            raise InvalidParam("the query needs one `user_id`")
+        if not user_ids:
+            raise MissingParam("the query has no `user_id`")
+        if len(user_ids) > 1:
+            raise InvalidParam("the query has more than one `user_id`")
         user_id = user_ids[0].decode("utf-8", "replace")
         if user_id not in self._profiles:
             raise NotFound(f"there is no user {quote(user_id)} here")

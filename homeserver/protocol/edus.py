@@ -83,6 +83,7 @@ def _check_presence(content: Json, origin: ServerName) -> None:
         presence = as_text(entry.get("presence"), "`presence`")
         if presence not in _PRESENCES:
             raise BadJson(f"there is no `presence` {quote(presence)}")
+        # Demanded by the text; the most used server has none of who was never active.
         _optional(entry, "last_active_ago", as_integer)
         _optional(entry, "status_msg", as_text)
         _optional(entry, "currently_active", _as_boolean)
@@ -115,7 +116,9 @@ def _check_receipt(content: Json, origin: ServerName) -> None:
                 receipt = as_object(value, "a receipt")
                 for event_id in as_list(receipt.get("event_ids"), "`event_ids`"):
                     as_text(event_id, "an entry of `event_ids`")
-                as_object(receipt.get("data"), "`data`")
+                data = as_object(receipt.get("data"), "`data`")
+                as_integer(data.get("ts"), "`ts`")
+                _optional(data, "thread_id", as_text)
 
 
 def _check_to_device(content: Json, origin: ServerName) -> None:

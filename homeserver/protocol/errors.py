@@ -38,6 +38,12 @@ class BadJson(ProtocolError):
     errcode = "M_BAD_JSON"
 
 
+class MissingParam(ProtocolError):
+    """A parameter that has to be there and is not."""
+
+    errcode = "M_MISSING_PARAM"
+
+
 class InvalidParam(ProtocolError):
     """A name, an ID or a parameter that breaks its grammar."""
 

@@ -1,6 +1,7 @@
 """The routes that other servers ask, and what each of them answers."""
 
 import re
+from collections.abc import Mapping
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -12,7 +13,7 @@ from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.events import event_id
 from homeserver.protocol.keys import parse_v1, parse_v2
 from homeserver.protocol.names import KeyId, ServerName
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.database import StoreUnavailable
 from tests.inbound.endpoint import Endpoint
@@ -384,8 +385,8 @@ def test_profile(query: str, expected: Json) -> None:
 
 
 BAD_QUERIES: list[tuple[str, int, str]] = [
-    ("/profile", 400, "M_INVALID_PARAM"),
-    ("/profile?user_id", 400, "M_INVALID_PARAM"),
+    ("/profile", 400, "M_MISSING_PARAM"),
+    ("/profile?user_id", 400, "M_MISSING_PARAM"),
     ("/profile?user_id=", 404, "M_NOT_FOUND"),
     ("/profile?user_id=@a:us.example&user_id=@b:us.example", 400, "M_INVALID_PARAM"),
     ("/profile?user_id=@c:us.example", 404, "M_NOT_FOUND"),
@@ -459,8 +460,46 @@ class SlowKeys(KnownKeys):
         return await super().request_key(server_name, key_id)
 
 
+class SlowEventKeys(KnownKeys):
+    """A keyring that never has the keys of events."""
+
+    async def event_keys(
+        self,
+        server_name: ServerName,
+        key_ids: frozenset[KeyId],
+        origin_server_ts: int,
+        room_version: RoomVersion,
+    ) -> Mapping[KeyId, VerifyKey]:
+        """Wait."""
+        never: Deferred[None] = Deferred()
+        await never
+        return {}
+
+
 class WaitingTests(SynchronousTestCase):
     """Requests whose keys have to be waited for."""
+
+    def test_transactions_that_wait_for_another_one(self) -> None:
+        """Who sends on before an answer is told when to come again, and comes then."""
+        endpoint = Endpoint(keyring=SlowEventKeys(THEM))
+        connections = [Connection(endpoint.site) for _ in range(4)]
+        for number, connection in enumerate(connections):
+            target = f"/_matrix/federation/v1/send/{number}"
+            content: Json = {"pdus": [message(depth=number)]}
+            header = THEM.authorize("PUT", target, content)
+            lines = [f"Authorization: {header}"]
+            connection.send(request("PUT", target, lines, encode(content)))
+        [refused] = connections[3].answers()
+        self.assertEqual(refused.error, (429, "M_LIMIT_EXCEEDED"))
+        self.assertEqual(refused.headers["retry-after"], "5")
+        # The first gives up its keys after twenty seconds, the second after forty.
+        for _ in range(301):
+            endpoint.clock.advance(0.1)
+        self.assertEqual([a.status for a in connections[0].answers()], [200])
+        self.assertEqual(connections[1].answers(), [])
+        [refused] = connections[2].answers()
+        self.assertEqual(refused.error, (429, "M_LIMIT_EXCEEDED"))
+        self.assertEqual(refused.headers["retry-after"], "5")
 
     def test_client_that_is_gone(self) -> None:
         """Of a client that is gone before its keys are there, nothing is recorded."""

@@ -11,6 +11,7 @@ STATUSES: list[tuple[type[errors.ProtocolError], int, str]] = [
     (errors.ProtocolError, 400, "M_UNKNOWN"),
     (errors.NotJson, 400, "M_NOT_JSON"),
     (errors.BadJson, 400, "M_BAD_JSON"),
+    (errors.MissingParam, 400, "M_MISSING_PARAM"),
     (errors.InvalidParam, 400, "M_INVALID_PARAM"),
     (errors.BadAuthorization, 400, "M_UNAUTHORIZED"),
     (errors.Unauthorized, 401, "M_UNAUTHORIZED"),
