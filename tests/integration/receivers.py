@@ -26,7 +26,6 @@ CONFIGURATION = """
 allow = ["127.0.0.0/8"]
 
 [verification]
-methods = ["certificate"]
 ca_file = "{authority}"
 system_roots = false
 """

@@ -210,7 +210,7 @@ def test_end_of_a_back_off_where_nothing_is_owed(own: Endpoint) -> None:
     own.deliver(owed)
     for destination in (A, B):
         result_of(own.queue.end_back_off(destination))
-    assert own.wait() is None
+    assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
 
 
 def test_sign_of_life(own: Endpoint, time: StoreTime) -> None:
@@ -291,7 +291,7 @@ def test_start_makes_nothing_due_that_is_not_owed(own: Endpoint) -> None:
     [owed] = own.claim()
     own.deliver(owed)
     result_of(own.turns.begin([A], 50))
-    assert own.wait() is None
+    assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
 
 
 def test_start_after_a_crash(database: ImmediateDatabase, time: StoreTime) -> None:
@@ -399,12 +399,12 @@ def test_owed(own: Endpoint) -> None:
 
 
 def test_many_destinations(own: Endpoint) -> None:
-    """Each of a thousand destinations is served once."""
-    for number in range(1000):
+    """Each of a hundred destinations is served once."""
+    for number in range(100):
         own.add(ServerName.parse(f"s{number}.example"), number)
     served = []
     while claimed := own.claim(20):
         for owed in claimed:
             served += numbers(owed)
             own.deliver(owed)
-    assert sorted(map(int, map(str, served))) == list(range(1000))
+    assert sorted(map(int, map(str, served))) == list(range(100))
