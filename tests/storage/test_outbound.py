@@ -364,6 +364,17 @@ def test_cut_by_bytes(own: Endpoint, character: str) -> None:
     assert [len(as_list(body["edus"], "EDUs")) for body in drain(own)] == [2, 2]
 
 
+def test_what_does_not_fit_is_not_read(own: Endpoint) -> None:
+    """Of a queue of large entries, no more is read than can be sent."""
+    large: Json = {"text": "x" * (MAX_TRANSACTION_BYTES * 2 // 3)}
+    own.add_entry(A, [], [large])
+    second = own.add_entry(A, [], [large])
+    own.rows(
+        f"UPDATE outbound_entries SET edus = '{{' WHERE id = {second} RETURNING id"
+    )
+    assert len(own.claim()) == 1
+
+
 def test_queue_of_before() -> None:
     """What a store of before owes is owed after its migration, in the same way."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
