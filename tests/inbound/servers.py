@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nacl.signing import SigningKey as NaclSigningKey
+from twisted.internet.defer import Deferred
 
 from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
@@ -105,3 +106,26 @@ class KnownKeys(Keyring):
         self.asked.append((server_name, origin_server_ts, room_version.version))
         known = self._known.get(server_name, {})
         return {key_id: known[key_id] for key_id in key_ids & known.keys()}
+
+
+class SlowKeys(KnownKeys):
+    """A keyring whose answers about events come when the test says so."""
+
+    def __init__(self, *peers: Peer) -> None:
+        super().__init__(*peers)
+        self.waiting: list[Deferred[None]] = []
+
+    async def event_keys(
+        self,
+        server_name: ServerName,
+        key_ids: frozenset[KeyId],
+        origin_server_ts: int,
+        room_version: RoomVersion,
+    ) -> Mapping[KeyId, VerifyKey]:
+        """Those of the keys that are known, after a while."""
+        answer: Deferred[None] = Deferred()
+        self.waiting.append(answer)
+        await answer
+        return await super().event_keys(
+            server_name, key_ids, origin_server_ts, room_version
+        )

@@ -1,7 +1,6 @@
 """The routes that other servers ask, and what each of them answers."""
 
 import re
-from collections.abc import Mapping
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -13,12 +12,20 @@ from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.events import event_id
 from homeserver.protocol.keys import parse_v1, parse_v2
 from homeserver.protocol.names import KeyId, ServerName
-from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
+from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.database import StoreUnavailable
 from tests.inbound.endpoint import Endpoint
 from tests.inbound.pdus import message
-from tests.inbound.servers import OTHERS, THEM, US, KnownKeys, Peer, signing_key
+from tests.inbound.servers import (
+    OTHERS,
+    THEM,
+    US,
+    KnownKeys,
+    Peer,
+    SlowKeys,
+    signing_key,
+)
 from tests.inbound.wire import Answer, Connection, ask, request
 
 SEND = "/_matrix/federation/v1/send/1"
@@ -445,7 +452,7 @@ def test_transactions_on_one_connection() -> None:
     assert [each["txn_id"] for each in endpoint.received] == ["0", "1", "2"]
 
 
-class SlowKeys(KnownKeys):
+class SlowRequestKeys(KnownKeys):
     """A keyring whose answers come when the test says so."""
 
     def __init__(self, *peers: Peer) -> None:
@@ -460,28 +467,12 @@ class SlowKeys(KnownKeys):
         return await super().request_key(server_name, key_id)
 
 
-class SlowEventKeys(KnownKeys):
-    """A keyring that never has the keys of events."""
-
-    async def event_keys(
-        self,
-        server_name: ServerName,
-        key_ids: frozenset[KeyId],
-        origin_server_ts: int,
-        room_version: RoomVersion,
-    ) -> Mapping[KeyId, VerifyKey]:
-        """Wait."""
-        never: Deferred[None] = Deferred()
-        await never
-        return {}
-
-
 class WaitingTests(SynchronousTestCase):
     """Requests whose keys have to be waited for."""
 
     def test_transactions_that_wait_for_another_one(self) -> None:
         """Who sends on before an answer is told when to come again, and comes then."""
-        endpoint = Endpoint(keyring=SlowEventKeys(THEM))
+        endpoint = Endpoint(keyring=SlowKeys(THEM))
         connections = [Connection(endpoint.site) for _ in range(4)]
         for number, connection in enumerate(connections):
             target = f"/_matrix/federation/v1/send/{number}"
@@ -503,7 +494,7 @@ class WaitingTests(SynchronousTestCase):
 
     def test_client_that_is_gone(self) -> None:
         """Of a client that is gone before its keys are there, nothing is recorded."""
-        keyring = SlowKeys(THEM)
+        keyring = SlowRequestKeys(THEM)
         endpoint = Endpoint(keyring=keyring)
         connection = Connection(endpoint.site)
         header = THEM.authorize("PUT", SEND, {"pdus": []})

@@ -1,7 +1,7 @@
 """What becomes of a transaction, and of each PDU in it."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import pytest
@@ -30,16 +30,15 @@ from homeserver.protocol.errors import (
     ProtocolError,
 )
 from homeserver.protocol.events import content_hash, event_id, redact
-from homeserver.protocol.names import KeyId, ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
-from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.names import ServerName, UserId
+from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Database, Job, StoreUnavailable
 from homeserver.storage.received import ReceivedStore
 from tests.inbound.coroutines import result_of
 from tests.inbound.endpoint import at_once
 from tests.inbound.pdus import ROOM, create, message, sign
-from tests.inbound.servers import OTHERS, THEM, KnownKeys, Peer
+from tests.inbound.servers import OTHERS, THEM, KnownKeys, Peer, SlowKeys
 from tests.memory import MemoryDatabase
 
 _T = TypeVar("_T")
@@ -51,29 +50,6 @@ EDU: Json = {"edu_type": "x.test", "content": {"typing": True}}
 def origin(peer: Peer = THEM) -> ProvenOrigin:
     """A peer whose request was proven."""
     return ProvenOrigin(peer.server_name, peer.key.key_id)
-
-
-class SlowKeys(KnownKeys):
-    """A keyring whose answers about events come when the test says so."""
-
-    def __init__(self, *peers: Peer) -> None:
-        super().__init__(*peers)
-        self.waiting: list[Deferred[None]] = []
-
-    async def event_keys(
-        self,
-        server_name: ServerName,
-        key_ids: frozenset[KeyId],
-        origin_server_ts: int,
-        room_version: RoomVersion,
-    ) -> Mapping[KeyId, VerifyKey]:
-        """Those of the keys that are known, after a while."""
-        answer: Deferred[None] = Deferred()
-        self.waiting.append(answer)
-        await answer
-        return await super().event_keys(
-            server_name, key_ids, origin_server_ts, room_version
-        )
 
 
 class FailingDatabase(MemoryDatabase):
