@@ -33,6 +33,7 @@ from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.site import BoundedSite
 from homeserver.keyring import Keyring
 from homeserver.metrics.endpoint import Metrics
+from homeserver.metrics.scrape import Scrape
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
@@ -106,7 +107,14 @@ class Parts:
             config.sending.max_retry_seconds,
             is_shared=engine.is_shared,
         )
-        courier = Courier(turns, self.client, config.sending, random)
+        courier = Courier(
+            turns,
+            self.client,
+            config.sending,
+            reactor,
+            random,
+            metrics.count_attempt,
+        )
         self.sender = Sender(queue, turns, courier, reactor, random)
         keyring = Keyring(current, peers, self.client, reactor, metrics.count_key_fetch)
 
@@ -166,10 +174,10 @@ class Parts:
                 ),
             }
             guard = Guard(_read_token(path, config))
-            expose = metrics.registry.expose
+            scrape = Scrape(metrics, queue, reactor)
             control_site = self.control_site = build_site(
                 ledger=Ledger("control", reactor, metrics.count_request),
-                root=api.build_tree(guard, self.is_healthy, expose, routes),
+                root=api.build_tree(guard, self.is_healthy, scrape.read, routes),
             )
             metrics.watch_connections("control", lambda: len(control_site.channels))
 

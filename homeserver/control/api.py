@@ -77,7 +77,7 @@ class _Destination(JsonResource):
 def build_tree(
     guard: Guard,
     is_healthy: Callable[[], Awaitable[bool]],
-    expose_metrics: Callable[[], bytes],
+    read_metrics: Callable[[], Awaitable[bytes]],
     routes: Mapping[str, IResource],
 ) -> JsonResource:
     """`/health`, `/metrics`, and below `/v1` the given routes, by their first step."""
@@ -89,7 +89,7 @@ def build_tree(
         return json_reply({"status": "unavailable"}, status=503)
 
     async def metrics(_: Request) -> Reply:
-        return Reply(expose_metrics(), headers={"Content-Type": _METRICS_TYPE})
+        return Reply(await read_metrics(), headers={"Content-Type": _METRICS_TYPE})
 
     root = GuardedTree(guard, open_steps={b"health"})
     first = JsonResource()

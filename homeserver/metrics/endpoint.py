@@ -10,6 +10,7 @@ Names: Prometheus documentation, "Metric and label naming".
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import nan
 from typing import Literal, get_args
 
 from prometheus_client import Counter, Histogram
@@ -21,8 +22,10 @@ from homeserver.inbound.authentication import FAILURES
 from homeserver.inbound.listener import HandshakeResult
 from homeserver.keyring import FetchResult
 from homeserver.metrics.registry import Registry
+from homeserver.outbound.courier import Attempt, Result
 from homeserver.outbound.verification import VerificationResult
 from homeserver.protocol import edus
+from homeserver.storage.outbound import Owed
 from homeserver.storage.received import OUTCOMES, ReceivedTransaction
 
 _OTHER = "other"
@@ -110,6 +113,35 @@ class Metrics:
             {"result": get_args(FetchResult)},
         )
 
+        self._attempts = new.counter(
+            "homeserver_delivery_attempts_total",
+            "Attempts to deliver a transaction. What is refused, or finds nobody, or "
+            "meets an error of ours is tried again; what is set aside is not.",
+            {"result": get_args(Result)},
+        )
+        self._attempt_seconds = new.histogram(
+            "homeserver_delivery_attempt_duration_seconds",
+            "From the beginning of an attempt, connecting included, until its answer "
+            "was read.",
+            _REQUEST_BUCKETS,
+            {"result": get_args(Result)},
+        )
+        owed = "; endpoints that share a store say the same."
+        self._entries = new.gauge(
+            "homeserver_outbound_entries",
+            f"Entries of the queues that nothing has come of yet{owed}",
+        )
+        self._oldest = new.gauge(
+            "homeserver_outbound_oldest_entry_age_seconds",
+            f"For how long the oldest of them has been queued{owed}",
+        )
+        self._destinations = new.gauge(
+            "homeserver_outbound_destinations",
+            "Servers that are owed something: waiting for their turn, or backing_off "
+            f"because the last attempt failed{owed}",
+            {"state": ["waiting", "backing_off"]},
+        )
+
         self._commits = new.histogram(
             "homeserver_store_commit_duration_seconds",
             "How long the store takes to write a group of jobs and commit it.",
@@ -174,6 +206,19 @@ class Metrics:
     def count_key_fetch(self, result: FetchResult) -> None:
         """Count a fetch of another server's keys."""
         self._key_fetches.labels(result).inc()
+
+    def count_attempt(self, attempt: Attempt) -> None:
+        """Count an attempt to deliver a transaction."""
+        self._attempts.labels(attempt.result).inc()
+        self._attempt_seconds.labels(attempt.result).observe(attempt.seconds)
+
+    def set_owed(self, owed: Owed | None) -> None:
+        """Take in what is owed to other servers; None where the store does not say."""
+        owed = owed or Owed(nan, nan, nan, nan)
+        self._entries.set(owed.entries)
+        self._oldest.set(owed.oldest_seconds)
+        self._destinations.labels("waiting").set(owed.waiting)
+        self._destinations.labels("backing_off").set(owed.backing_off)
 
     @contextmanager
     def measure_commit(self, jobs: int) -> Iterator[None]:

@@ -111,7 +111,7 @@ class FederationClient:
 
         Raises `Unreachable` and `Refused`.
         """
-        target = f"/_matrix/federation/v1/send/{percent_encode(txn_id, safe='')}"
+        target = transaction_target(txn_id)
         identity = self._identity()
         request = FederationRequest(
             "PUT", target, identity.server_name, destination, parse_object(body)
@@ -214,6 +214,11 @@ class FederationClient:
             raise Unreachable(
                 destination, [f"{way}{method} {target}: {describe(problem)}"]
             ) from None
+
+
+def transaction_target(txn_id: str) -> str:
+    """Where a transaction is put."""
+    return f"/_matrix/federation/v1/send/{percent_encode(txn_id, safe='')}"
 
 
 def check_names_connection(document: KeyDocument, link: Link) -> None:

@@ -1,18 +1,23 @@
 """One attempt to deliver a transaction, and the record of what came of it.
 
 Rules of the room: nothing is decided here about when to send. Whatever happens to an
-attempt, it ends in the store, or the store cannot be written; it never raises.
+attempt, it ends in the store, or the store cannot be written; it never raises. Each
+attempt is one line of the log, and is counted.
 
 Specification: Server-server API, "Transactions".
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import Literal
 
-from twisted.logger import Logger
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
 
 from homeserver.config import Sending
-from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.client import Delivery, FederationClient, transaction_target
 from homeserver.outbound.connector import Unreachable
 from homeserver.outbound.refusal import Refused
 from homeserver.protocol.canonical import Json
@@ -24,18 +29,41 @@ from homeserver.storage.turns import Turns
 _FINAL_STATUSES = frozenset({400, 413})
 
 
+Result = Literal["delivered", "refused", "set_aside", "unreachable", "error"]
+"""What came of an attempt; `set_aside` is a no for ever, `error` one of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is over."""
+
+    owed: OwedTransaction
+    result: Result
+    seconds: float
+    """Until the answer was read, or there was none."""
+
+
 class Courier:
     """Delivers transactions, each once at a time."""
 
     _log = Logger()
 
     def __init__(
-        self, turns: Turns, client: FederationClient, config: Sending, random: Random
+        self,
+        turns: Turns,
+        client: FederationClient,
+        config: Sending,
+        clock: IReactorTime,
+        random: Random,
+        observe: Callable[[Attempt], object] = lambda _: None,
     ) -> None:
+        """`observe` takes each attempt."""
         self._turns = turns
         self._client = client
         self._config = config
+        self._clock = clock
         self._random = random
+        self._observe = observe
 
     async def deliver(self, owed: OwedTransaction) -> None:
         """Try to deliver one transaction, and record what comes of it.
@@ -53,6 +81,15 @@ class Courier:
             )
 
     async def _attempt(self, owed: OwedTransaction) -> None:
+        began = self._clock.seconds()
+
+        def end(result: Result) -> Attempt:
+            # Not below nothing, should the clock have been set back.
+            seconds = max(0.0, self._clock.seconds() - began)
+            attempt = Attempt(owed, result, seconds)
+            self._observe(attempt)
+            return attempt
+
         try:
             delivery = await self._client.send_transaction(
                 owed.destination, owed.txn_id, owed.body
@@ -60,49 +97,48 @@ class Courier:
         except StoreUnavailable:
             raise
         except Unreachable as problem:
-            await self._record_failure(owed, str(problem))
+            await self._record_failure(end("unreachable"), str(problem))
         except Refused as problem:
             if problem.status in _FINAL_STATUSES:
-                await self._record_refusal(owed, problem)
+                await self._record_refusal(end("set_aside"), problem)
             else:
-                await self._record_failure(owed, str(problem), problem.retry_after)
+                await self._record_failure(
+                    end("refused"), str(problem), problem.retry_after, problem.status
+                )
         except Exception:  # noqa: BLE001 - ours to mend; a queue never stops
             self._log.failure("an error of ours, sending to {to}", to=owed.destination)
             await self._record_failure(
-                owed, "an error of this server; its log has more"
+                end("error"), "an error of this server; its log has more"
             )
         else:
-            await self._record_delivery(owed, delivery)
+            await self._record_delivery(end("delivered"), delivery)
 
     async def _record_failure(
-        self, owed: OwedTransaction, why: str, retry_after: float = 0.0
+        self,
+        attempt: Attempt,
+        why: str,
+        retry_after: float = 0.0,
+        status: int | None = None,
     ) -> None:
         # Jitter, so that many who fail together do not return together.
         jitter = self._random.uniform(0.8, 1.2)
-        seconds = await self._turns.record_failure(
-            owed,
+        pause = await self._turns.record_failure(
+            attempt.owed,
             why,
             partial(_pause, self._config, jitter, retry_after),
             _pause(self._config, jitter, retry_after, 1),
         )
-        self._log.warn(
-            "{txn_id} to {destination} not delivered, again in {seconds} s: {why}",
-            txn_id=owed.txn_id,
-            destination=owed.destination,
-            seconds=None if seconds is None else round(seconds, 1),
-            why=why,
+        # Whose turn it is not any more does not know when the next attempt is.
+        again = "again" if pause is None else f"again in {pause:.1f} s"
+        self._tell(attempt, LogLevel.warn, status, f"{again}: {why}")
+
+    async def _record_refusal(self, attempt: Attempt, problem: Refused) -> None:
+        await self._turns.record_refusal(attempt.owed, str(problem), problem.reply)
+        self._tell(
+            attempt, LogLevel.error, problem.status, f"it is not sent again: {problem}"
         )
 
-    async def _record_refusal(self, owed: OwedTransaction, problem: Refused) -> None:
-        await self._turns.record_refusal(owed, str(problem), problem.reply)
-        self._log.error(
-            "{txn_id} set aside, it is not sent to {destination} again: {why}",
-            txn_id=owed.txn_id,
-            destination=owed.destination,
-            why=problem,
-        )
-
-    async def _record_delivery(self, owed: OwedTransaction, delivery: Delivery) -> None:
+    async def _record_delivery(self, attempt: Attempt, delivery: Delivery) -> None:
         link = delivery.link
         connection: Json = {
             "route": str(link.route),
@@ -110,14 +146,36 @@ class Courier:
             "verified_by": link.peer.verified_by,
             "certificate_sha256": link.peer.certificate_sha256,
         }
-        await self._turns.record_delivery(owed, delivery.reply, connection)
-        self._log.info(
-            "{txn_id} delivered to {destination} at {address}, verified by {method}",
-            txn_id=owed.txn_id,
+        await self._turns.record_delivery(attempt.owed, delivery.reply, connection)
+        verdict = f"{link.address}, verified by {link.peer.verified_by}"
+        refused = _refused_pdus(delivery.reply)
+        if refused:
+            verdict += f", refuses {refused} of the PDUs"
+        self._tell(attempt, LogLevel.info, 200, verdict)
+
+    def _tell(
+        self, attempt: Attempt, level: LogLevel, status: int | None, verdict: str
+    ) -> None:
+        owed = attempt.owed
+        self._log.emit(
+            level,
+            "PUT {path} to {destination}: {result} in {seconds} s: {verdict}",
+            path=transaction_target(owed.txn_id),
             destination=owed.destination,
-            address=link.address,
-            method=link.peer.verified_by,
+            txn_id=owed.txn_id,
+            result=attempt.result,
+            status=status,
+            seconds=round(attempt.seconds, 4),
+            verdict=verdict,
         )
+
+
+def _refused_pdus(reply: Json | None) -> int:
+    """Of how many PDUs a reply says that something is wrong with them."""
+    pdus = {} if reply is None else reply.get("pdus")
+    if not isinstance(pdus, dict):
+        return 0
+    return sum(isinstance(each, dict) and "error" in each for each in pdus.values())
 
 
 def _pause(config: Sending, jitter: float, retry_after: float, failures: int) -> float:

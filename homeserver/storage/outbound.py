@@ -5,11 +5,27 @@ that of their commits. What became of an entry is told for ever.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from homeserver.protocol.canonical import Json, encode, parse
 from homeserver.protocol.names import ServerName
 from homeserver.storage.database import Cursor, Database, StoreClock
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What is owed to all destinations together."""
+
+    entries: float
+    oldest_seconds: float
+    """For how long the oldest of them has been queued; 0 where there is none."""
+
+    waiting: float
+    """Destinations that are owed something, and whose last attempt did not fail."""
+
+    backing_off: float
+    """Those whose last attempt failed."""
 
 
 class OutboundQueue:
@@ -121,6 +137,39 @@ class OutboundQueue:
                 "refused": refused,
                 "dropped": dropped,
             }
+
+        return await self._database.read(job)
+
+    async def owed(self) -> Owed:
+        """What is owed to all destinations together."""
+
+        def job(cursor: Cursor) -> Owed:
+            entries, waiting, backing_off = cursor.execute(
+                "SELECT COALESCE(SUM(queued), 0),"
+                " COALESCE(SUM(CASE WHEN failures = 0 THEN 1 ELSE 0 END), 0),"
+                " COALESCE(SUM(CASE WHEN failures > 0 THEN 1 ELSE 0 END), 0)"
+                " FROM destinations WHERE queued > 0"
+            ).fetchone()
+            # Of each destination the first of those that are cut, and of those that are
+            # not: there may be a million. Entries of an older store have no time.
+            [oldest_ts] = cursor.execute(
+                "SELECT MIN(first_ts) FROM ("
+                "SELECT (SELECT e.queued_ts FROM outbound_entries e"
+                " WHERE e.destination = d.server_name"
+                " AND e.txn_id IS NULL AND e.dropped_ts IS NULL"
+                " ORDER BY e.id LIMIT 1) AS first_ts"
+                " FROM destinations d WHERE d.queued > 0"
+                " UNION ALL "
+                "SELECT (SELECT MIN(e.queued_ts) FROM outbound_entries e"
+                " WHERE e.destination = t.destination AND e.txn_id = t.txn_id)"
+                " FROM outbound_transactions t"
+                " WHERE t.delivered_ts IS NULL AND t.refused_ts IS NULL"
+                ") AS firsts WHERE first_ts > 0"
+            ).fetchone()
+            seconds = 0.0
+            if oldest_ts is not None:
+                seconds = max(0, self._clock(cursor) - oldest_ts) / 1000
+            return Owed(int(entries), seconds, int(waiting), int(backing_off))
 
         return await self._database.read(job)
 

@@ -148,7 +148,7 @@ class Panel:
             api.build_tree(
                 guard,
                 self._is_healthy,
-                lambda: METRICS,
+                self._read_metrics,
                 {
                     "send": api.send_tree(submitter, self.sender),
                     "received": api.received_resource(self.received),
@@ -181,6 +181,9 @@ class Panel:
         """Ask with the token; the answer, which is there at once."""
         [answer] = self.begin(method, target, content).answers()
         return answer
+
+    async def _read_metrics(self) -> bytes:
+        return METRICS
 
     async def _is_healthy(self) -> bool:
         return self.is_healthy

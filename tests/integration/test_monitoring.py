@@ -99,6 +99,24 @@ def test_metrics_of_who_asks(pair: list[Endpoint]) -> None:
     assert metrics(pair[1])['homeserver_connections{listener="control"}'] >= 1
 
 
+def test_metrics_of_who_sends(pair: list[Endpoint]) -> None:
+    """Who sends has counted the attempt, and owes nothing any more."""
+    found = metrics(pair[0])
+    assert found['homeserver_delivery_attempts_total{result="delivered"}'] == 1
+    seconds = "homeserver_delivery_attempt_duration_seconds_sum"
+    assert 0 < found[f'{seconds}{{result="delivered"}}'] < 60
+    assert not [name for name in found if name.startswith("homeserver_outbound")]
+
+
+def test_log_of_who_sends(pair: list[Endpoint]) -> None:
+    """The attempt is one line, with its parts as members."""
+    [line] = [each for each in logged(pair[0]) if each.get("destination")]
+    assert (line["destination"], line["result"]) == ("beta.test", "delivered")
+    assert (line["status"], 0 < line["seconds"] < 60) == (200, True)
+    assert "isError" not in line, "what Twisted adds for its older observers"
+    assert line["path"] == f"/_matrix/federation/v1/send/{line['txn_id']}"
+
+
 def test_no_name_of_a_server_is_a_label(pair: list[Endpoint]) -> None:
     """Neither server is named in what the other one has measured."""
     for endpoint in pair:

@@ -8,6 +8,8 @@ import pytest
 
 from homeserver.inbound.account import Account
 from homeserver.metrics.endpoint import Metrics
+from homeserver.outbound.courier import Attempt
+from homeserver.storage.cutting import OwedTransaction
 from homeserver.storage.received import JudgedPdu, ReceivedTransaction
 from tests.inbound.servers import THEM
 from tests.metrics.series import families, series
@@ -127,6 +129,22 @@ def test_peers() -> None:
     assert values(metrics, "homeserver_key_fetches_total") == {'result="failed"': 1.0}
 
 
+def test_attempts() -> None:
+    """Attempts to deliver are counted by what came of them, and timed."""
+    metrics = Metrics()
+    owed = OwedTransaction(THEM.server_name, "1", b"{}")
+    metrics.count_attempt(Attempt(owed, "delivered", 0.25))
+    metrics.count_attempt(Attempt(owed, "unreachable", 10.0))
+    assert values(metrics, "homeserver_delivery_attempts_total") == {
+        'result="delivered"': 1.0,
+        'result="unreachable"': 1.0,
+    }
+    assert values(metrics, "homeserver_delivery_attempt_duration_seconds_sum") == {
+        'result="delivered"': 0.25,
+        'result="unreachable"': 10.0,
+    }
+
+
 def test_commits() -> None:
     """A commit is timed where it is made, in another thread, also if it fails."""
     metrics = Metrics()
@@ -169,4 +187,4 @@ def test_names() -> None:
 def test_labels_are_few() -> None:
     """What is there from the beginning is no more than a monitor bears."""
     samples = [s for f in families(Metrics().registry.expose()) for s in f.samples]
-    assert len(samples) < 200
+    assert len(samples) < 250

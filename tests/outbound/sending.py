@@ -1,5 +1,6 @@
 """A sender over a store in memory, whose calls end when the test says so."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar, cast
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.config import Sending
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Link, Unreachable
-from homeserver.outbound.courier import Courier
+from homeserver.outbound.courier import Attempt, Courier
 from homeserver.outbound.refusal import Refused
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import VerifiedPeer
@@ -158,6 +159,7 @@ def build_sender(
     *,
     holder: str = "this process",
     is_shared: bool = False,
+    observe: Callable[[Attempt], object] = lambda _: None,
 ) -> Sender:
     """A sender with all its parts, whose store goes by the clock."""
 
@@ -172,7 +174,7 @@ def build_sender(
         config.max_retry_seconds,
         is_shared=is_shared,
     )
-    courier = Courier(turns, client, config, random)
+    courier = Courier(turns, client, config, clock, random, observe)
     queue = OutboundQueue(database, store_clock)
     return Sender(queue, turns, courier, clock, random)
 
@@ -186,6 +188,9 @@ class SenderTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.store = Store()
         self.client = Client()
+        self.attempts: list[Attempt] = []
+        """Those that are over."""
+
         self.senders = 0
         self.sender = self.make_sender()
         self.successResultOf(start(self.sender.start()))
@@ -203,6 +208,7 @@ class SenderTestCase(SynchronousTestCase):
             random or Middling(),
             holder=f"process {self.senders}",
             is_shared=is_shared,
+            observe=self.attempts.append,
         )
 
     @property

@@ -1,6 +1,10 @@
 """What comes of an attempt: a delivery, another attempt later, or a no for ever."""
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
+
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from homeserver.outbound.refusal import Refused
 from homeserver.protocol.canonical import Json
@@ -11,6 +15,10 @@ from tests.outbound.sending import (
     BETA,
     FIRST_RETRY,
     MAX_RETRY,
+    NOW,
+    REFUSED,
+    UNREACHABLE,
+    Call,
     Client,
     SenderTestCase,
 )
@@ -308,3 +316,84 @@ class UnavailableStoreTests(SenderTestCase):
         self.clock.advance(5)
         self.enqueue()
         self.assertEqual(len(self.calls), 1)
+
+
+class TellingTests(SenderTestCase):
+    """What is told of an attempt: one line, and one count."""
+
+    def told(self, end: Callable[[Call], object]) -> LogEvent:
+        """Let an attempt take a second and a half and end so; what is logged of it."""
+        self.enqueue(pdus=2)
+        [call] = self.calls
+        with capturedLogs() as events:
+            self.clock.advance(1.5)
+            end(call)
+            self.clock.advance(0)
+        [event] = [each for each in events if "log_failure" not in each]
+        return event
+
+    def test_delivery(self) -> None:
+        """A delivery is told with where it went, and how that was verified."""
+        event = self.told(lambda call: call.acknowledge({"pdus": {}}))
+        self.assertLessEqual(
+            {
+                "path": f"/_matrix/federation/v1/send/{int(NOW * 1000)}-1",
+                "txn_id": f"{int(NOW * 1000)}-1",
+                "destination": ALPHA,
+                "result": "delivered",
+                "status": 200,
+                "seconds": 1.5,
+                "verdict": "192.0.2.1, verified by certificate",
+            }.items(),
+            event.items(),
+        )
+        self.assertIs(event["log_level"], LogLevel.info)
+        [attempt] = self.attempts
+        self.assertEqual((attempt.result, attempt.seconds), ("delivered", 1.5))
+
+    def test_refused_pdus(self) -> None:
+        """What the destination refuses of a transaction is told."""
+        pdus: Json = {"$a": {"error": "no"}, "$b": {}, "$c": 5}
+        event = self.told(lambda call: call.acknowledge({"pdus": pdus}))
+        self.assertIn("refuses 1 of the PDUs", event["verdict"])
+
+    def test_replies_that_say_nothing(self) -> None:
+        """A reply without a word of PDUs is a delivery like any other."""
+        replies: list[Json | None] = [None, {}, {"pdus": 5}, {"pdus": []}]
+        for reply in replies:
+            self.setUp()
+            event = self.told(partial(Call.acknowledge, reply=reply))
+            self.assertEqual(event["verdict"], "192.0.2.1, verified by certificate")
+
+    def test_no_answer(self) -> None:
+        """A server that is not there is told with what was tried, and when again."""
+        event = self.told(lambda call: call.fail(UNREACHABLE))
+        self.assertEqual(
+            (event["result"], event["status"], event["verdict"]),
+            ("unreachable", None, f"again in 2.0 s: {UNREACHABLE}"),
+        )
+        self.assertIs(event["log_level"], LogLevel.warn)
+        self.assertEqual(
+            formatEvent(event),
+            f"PUT {event['path']} to alpha.test: unreachable in 1.5 s: again in 2.0 s: "
+            "alpha.test cannot be reached: s.test:8448: cannot connect",
+        )
+
+    def test_no(self) -> None:
+        """A no for now is told with its status."""
+        event = self.told(lambda call: call.fail(REFUSED))
+        self.assertEqual((event["result"], event["status"]), ("refused", 403))
+        self.assertEqual([each.result for each in self.attempts], ["refused"])
+
+    def test_no_for_ever(self) -> None:
+        """A no for ever is an error, as somebody has to look at it."""
+        event = self.told(lambda call: call.fail(Refused(ALPHA, 400, None, "")))
+        self.assertEqual((event["result"], event["status"]), ("set_aside", 400))
+        self.assertIs(event["log_level"], LogLevel.error)
+        self.assertEqual([each.result for each in self.attempts], ["set_aside"])
+
+    def test_error_of_ours(self) -> None:
+        """An error of ours is an attempt too."""
+        event = self.told(lambda call: call.fail(ZeroDivisionError("a mistake")))
+        self.assertEqual(event["result"], "error")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

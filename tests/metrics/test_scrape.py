@@ -1,0 +1,69 @@
+"""What a monitor reads, also where the store does not answer."""
+
+from math import isnan
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.metrics.endpoint import Metrics
+from homeserver.metrics.scrape import Scrape
+from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.outbound import OutboundQueue, Owed
+from tests.metrics.series import series
+
+
+class Queue:
+    """A queue that says what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer: Deferred[Owed] = Deferred()
+
+    async def owed(self) -> Owed:
+        """As `OutboundQueue.owed`."""
+        return await self.answer
+
+
+class ScrapeTests(SynchronousTestCase):
+    """One reading."""
+
+    def setUp(self) -> None:
+        """Begin to read."""
+        self.clock = Clock()
+        self.queue = Queue()
+        scrape = Scrape(
+            Metrics(), cast("OutboundQueue", cast("Any", self.queue)), self.clock
+        )
+        self.reading = Deferred.fromCoroutine(scrape.read())
+
+    def values(self) -> dict[str, float]:
+        """What is owed, as it was read."""
+        found = series(self.successResultOf(self.reading))
+        return {k: v for k, v in found.items() if k.startswith("homeserver_outbound")}
+
+    def test_what_is_owed(self) -> None:
+        """What the store says is exposed."""
+        self.assertNoResult(self.reading)
+        self.queue.answer.callback(Owed(5, 1.5, 3, 2))
+        self.assertEqual(
+            self.values(),
+            {
+                "homeserver_outbound_entries": 5.0,
+                "homeserver_outbound_oldest_entry_age_seconds": 1.5,
+                'homeserver_outbound_destinations{state="waiting"}': 3.0,
+                'homeserver_outbound_destinations{state="backing_off"}': 2.0,
+            },
+        )
+
+    def test_store_that_is_not_available(self) -> None:
+        """What the store does not say is no number; the rest is read."""
+        self.queue.answer.errback(StoreUnavailable("full"))
+        self.assertTrue(all(map(isnan, self.values().values())))
+
+    def test_store_that_does_not_answer(self) -> None:
+        """A store that hangs is not waited for for long."""
+        self.clock.advance(2.9)
+        self.assertNoResult(self.reading)
+        self.clock.advance(0.1)
+        self.assertTrue(all(map(isnan, self.values().values())))
