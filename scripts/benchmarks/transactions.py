@@ -6,11 +6,12 @@ transaction, or an event, has less to do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 
 import nacl.signing
 
-from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.canonical import Json, encode, encode_urlsafe_base64
 from homeserver.protocol.events import hash_and_sign
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import DEFAULT_ROOM_VERSION
@@ -78,7 +79,7 @@ class TransactionMaker:
     def _pdu(self, origin: Origin) -> Json:
         """A message in a room of the present room version, a kilobyte of JSON."""
         number = next(self._numbers)
-        event_id = f"${number:043}"
+        event_id = "$" + encode_urlsafe_base64(sha256(b"%d" % number).digest())
         pdu: Json = {
             "type": "m.room.message",
             "room_id": f"!{'r' * 43}",
