@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from homeserver.protocol.assumptions import Assumption, Basis, assume_room_versions
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.errors import ProtocolError, Unauthorized
 from homeserver.protocol.events import Event, event_id, redact
 from homeserver.protocol.names import EventId, KeyId, RoomId, ServerName
@@ -20,7 +20,6 @@ from homeserver.protocol.signing import (
     Signatures,
     VerifyKey,
     parse_signatures,
-    signed_bytes,
     verify,
 )
 from homeserver.storage.received import REJECTED, JudgedPdu
@@ -35,9 +34,6 @@ class Claim:
     basis: Basis
     """What the room version rests on."""
 
-    message: bytes
-    """What its servers have signed."""
-
     signatures: Mapping[ServerName, Signatures]
     """Of the servers of which each must have signed."""
 
@@ -51,7 +47,7 @@ class Claim:
                 return f"the keys of {name} were not to be had in time"
             what = f"event {self.event.event_id} by {name}"
             try:
-                verify(self.message, signatures, self.keys[name], what)
+                verify(self.event.signed, signatures, self.keys[name], what)
             except ProtocolError as problem:
                 return str(problem)
         return None
@@ -98,7 +94,6 @@ class Draft:
                     self,
                     event,
                     assumption.basis,
-                    signed_bytes(redact(event.pdu, event.room_version)),
                     _required_signatures(event),
                 )
             except ProtocolError as problem:
@@ -118,7 +113,7 @@ class Draft:
             return self.verdict
         reason = f"{REJECTED}: {self._problems[0]}"
         if not self._candidates:
-            return JudgedPdu(None, None, reason, self.pdu)
+            return JudgedPdu(None, None, reason, encode(self.pdu))
         first = self._candidates[0]
         if len(self._candidates) > 1:
             tried = [each.room_version.version for each in self._candidates]
@@ -128,7 +123,7 @@ class Draft:
             )
         own_id = _event_id_or_none(self.pdu, first.room_version)
         version = first.room_version.version
-        return JudgedPdu(own_id, version, reason, self.pdu, first.basis)
+        return JudgedPdu(own_id, version, reason, encode(self.pdu), first.basis)
 
 
 def _required_signatures(event: Event) -> Mapping[ServerName, Signatures]:
@@ -150,9 +145,9 @@ def _judge_hash(claim: Claim) -> JudgedPdu:
     own_id, version = event.event_id, event.room_version.version
     if event.has_its_content_hash:
         return JudgedPdu(
-            own_id, version, "accepted", event.pdu, claim.basis, event.founds
+            own_id, version, "accepted", event.encoded, claim.basis, event.founds
         )
-    redacted = redact(event.pdu, event.room_version)
+    redacted = encode(redact(event.pdu, event.room_version))
     return JudgedPdu(own_id, version, "redacted: content hash", redacted, claim.basis)
 
 

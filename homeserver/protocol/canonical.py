@@ -127,11 +127,16 @@ def encode(value: object) -> bytes:
     A float, which only an envelope or an event of room versions 1 to 5 may have, is
     written as canonicaljson writes it, which is how its sender most likely did.
     """
-    encoded = msgspec.json.encode(value, order="sorted")
+    encoded = encode_integers(value)
     if _has_float(encoded):
         return canonicaljson.encode_canonical_json(value)
-    # Equals canonicaljson's output, several times as fast.
     return encoded
+
+
+def encode_integers(value: object) -> bytes:
+    """As `encode`, of a value whose numbers `check_numbers` lets pass, and faster."""
+    # Equals canonicaljson's output, several times as fast.
+    return msgspec.json.encode(value, order="sorted")
 
 
 def encode_base64(data: bytes) -> str:

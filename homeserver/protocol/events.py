@@ -8,7 +8,7 @@ Specification: Room Versions; Server-server API, "PDUs" and "Signing Events".
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -22,6 +22,7 @@ from homeserver.protocol.canonical import (
     decode_base64,
     encode,
     encode_base64,
+    encode_integers,
     encode_urlsafe_base64,
 )
 from homeserver.protocol.errors import BadJson, TooLarge
@@ -43,11 +44,15 @@ MAX_PREV_EVENTS = 20  # the same
 MAX_DEPTH = 2**63 - 1  # room versions 1 to 5; canonical JSON limits the later ones
 
 
-def content_hash(pdu: Json) -> bytes:
+_Encode = Callable[[object], bytes]
+"""Makes canonical JSON: `encode`, or `encode_integers` where that is enough."""
+
+
+def content_hash(pdu: Json, encode_json: _Encode = encode) -> bytes:
     """SHA-256 over all that is not `unsigned`, `signatures` or `hashes`."""
     left_out = {"unsigned", "signatures", "hashes"}
     return hashlib.sha256(
-        encode({k: v for k, v in pdu.items() if k not in left_out})
+        encode_json({k: v for k, v in pdu.items() if k not in left_out})
     ).digest()
 
 
@@ -66,23 +71,28 @@ def redact(pdu: Json, room_version: RoomVersion) -> Json:
     return {**redacted, "content": remains}
 
 
-def reference_hash(pdu: Json, room_version: RoomVersion) -> bytes:
-    """SHA-256 over the redacted event without its signatures."""
-    redacted = redact(pdu, room_version)
-    redacted.pop("signatures", None)
-    return hashlib.sha256(encode(redacted)).digest()
-
-
 def event_id(pdu: Json, room_version: RoomVersion) -> EventId:
     """The event's ID: its hash, or in room versions 1 and 2 what it says.
 
     Raises `BadJson` or `InvalidParam` where it has to say one and does not.
     """
+    return _event_id(pdu, room_version, _signed(pdu, room_version, encode))
+
+
+def _signed(pdu: Json, room_version: RoomVersion, encode_json: _Encode) -> bytes:
+    """What the servers of an event sign: the redacted event without signatures."""
+    redacted = redact(pdu, room_version)
+    redacted.pop("signatures", None)
+    return encode_json(redacted)
+
+
+def _event_id(pdu: Json, room_version: RoomVersion, signed: bytes) -> EventId:
     if room_version.id_format is IdFormat.SENT:
         text = as_text(pdu.get("event_id"), "`event_id`")
         parse_event_domain(text)
         return EventId(text)
-    digest = reference_hash(pdu, room_version)
+    # The reference hash.
+    digest = hashlib.sha256(signed).digest()
     if room_version.id_format is IdFormat.BASE64:
         return EventId("$" + encode_base64(digest))
     return EventId("$" + encode_urlsafe_base64(digest))
@@ -115,15 +125,24 @@ class Event:
     origin_server_ts: int
     """When its sender says it was sent, in milliseconds since 1970."""
 
+    encoded: bytes = field(repr=False)
+    """The PDU in canonical JSON."""
+
+    signed: bytes = field(repr=False)
+    """What its servers have signed."""
+
     @classmethod
     def parse(cls, pdu: Json, room_version: RoomVersion) -> Self:
         """Check a PDU's form against its room version.
 
         Raises `BadJson` or `InvalidParam` for its members, `TooLarge` for its size.
         """
-        size = len(encode(pdu))
-        if size > MAX_EVENT_BYTES:
-            raise TooLarge(f"the PDU has {size} bytes; the limit is {MAX_EVENT_BYTES}")
+        encode_json = _encoder(room_version)
+        encoded = encode_json(pdu)
+        if len(encoded) > MAX_EVENT_BYTES:
+            raise TooLarge(
+                f"the PDU has {len(encoded)} bytes; the limit is {MAX_EVENT_BYTES}"
+            )
         if room_version.is_strict:
             check_numbers(pdu)
         _check_texts(pdu)
@@ -135,7 +154,8 @@ class Event:
             raise BadJson(f"`depth` is not between 0 and 2^63-1: {depth}")
         _check_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
         _check_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
-        own_id = event_id(pdu, room_version)
+        signed = _signed(pdu, room_version, encode_json)
+        own_id = _event_id(pdu, room_version, signed)
         by = room_version.sender_member
         return cls(
             pdu,
@@ -145,6 +165,8 @@ class Event:
             UserId.parse(as_text(pdu.get(by), f"`{by}`")),
             _parse_room_id(pdu, room_version, own_id),
             as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
+            encoded,
+            signed,
         )
 
     @property
@@ -205,7 +227,12 @@ class Event:
             claimed = decode_base64(as_text(hashes["sha256"], "its sha256"))
         except BadJson:
             return False
-        return claimed == content_hash(self.pdu)
+        return claimed == content_hash(self.pdu, _encoder(self.room_version))
+
+
+def _encoder(room_version: RoomVersion) -> _Encode:
+    """How the events of a room version are encoded, once their numbers are checked."""
+    return encode_integers if room_version.is_strict else encode
 
 
 def _check_texts(pdu: Json) -> None:

@@ -37,7 +37,9 @@ class JudgedPdu:
     verdict: str
     """`accepted`, `redacted: REASON` or `rejected: REASON`."""
 
-    event: Json
+    event: bytes = field(repr=False)
+    """In canonical JSON: as received, or as redacted if the verdict says so."""
+
     basis: Basis | None = None
     """What the room version rests on."""
 
@@ -228,7 +230,7 @@ def _record_pdu(
             pdu.room_version,
             None if pdu.basis is None else pdu.basis.value,
             pdu.verdict,
-            encode(pdu.event).decode("utf-8"),
+            pdu.event.decode("utf-8"),
         ),
     )
     if pdu.founds is not None:

@@ -75,7 +75,7 @@ def transaction(*verdicts: str, types: tuple[str, ...] = ()) -> ReceivedTransact
         0,
         "ed25519:1",
         None,
-        [JudgedPdu(None, None, verdict, {}) for verdict in verdicts],
+        [JudgedPdu(None, None, verdict, b"{}") for verdict in verdicts],
         [{"edu_type": each, "content": {}} for each in types],
         ["one", "two"],
         b"{}",

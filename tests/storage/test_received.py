@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.assumptions import Basis
-from homeserver.protocol.canonical import Json, as_list, as_object
+from homeserver.protocol.canonical import Json, as_list, as_object, encode
 from homeserver.protocol.names import EventId, RoomId, ServerName
 from homeserver.storage import received
 from homeserver.storage.changes import Changes
@@ -32,7 +32,7 @@ ROOM, OTHER_ROOM = RoomId("!room:a.example"), RoomId("!other:a.example")
 
 def create(room_id: RoomId, room_version: str) -> JudgedPdu:
     """An accepted create event."""
-    return JudgedPdu(None, room_version, "accepted", {}, founds=room_id)
+    return JudgedPdu(None, room_version, "accepted", b"{}", founds=room_id)
 
 
 def transaction(
@@ -154,9 +154,11 @@ class ReceivedStoreTests(SynchronousTestCase):
                 "ed25519:a_1",
                 "0a" * 32,
                 [
-                    JudgedPdu(EventId("$b"), "12", "accepted", event, Basis.SHAPE),
-                    JudgedPdu(EventId("$a"), "1", "redacted: content hash", {}),
-                    JudgedPdu(None, None, "rejected: no", {"a": 1}),
+                    JudgedPdu(
+                        EventId("$b"), "12", "accepted", encode(event), Basis.SHAPE
+                    ),
+                    JudgedPdu(EventId("$a"), "1", "redacted: content hash", b"{}"),
+                    JudgedPdu(None, None, "rejected: no", b'{"a":1}'),
                 ],
                 [edu, {}],
                 ["not so"],
@@ -213,7 +215,7 @@ class ReceivedStoreTests(SynchronousTestCase):
     def test_each_has_its_own_pdus(self) -> None:
         """A PDU is listed with the transaction that it came in."""
         for txn_id in "12":
-            pdu = JudgedPdu(None, "12", "accepted", {"of": txn_id})
+            pdu = JudgedPdu(None, "12", "accepted", encode({"of": txn_id}))
             self.record(transaction(A, txn_id, [pdu]))
         for listed in self.after():
             [found] = as_list(listed["pdus"], "PDUs")
@@ -307,13 +309,15 @@ class ReceivedStoreTests(SynchronousTestCase):
     def test_other_events_found_no_room(self) -> None:
         """An event that founds no room leaves none."""
         event: Json = {"room_id": ROOM}
-        self.record(transaction(A, "1", [JudgedPdu(None, "12", "accepted", event)]))
+        self.record(
+            transaction(A, "1", [JudgedPdu(None, "12", "accepted", encode(event))])
+        )
         self.assertEqual(self.room_versions(ROOM), {})
 
     def test_all_or_nothing(self) -> None:
         """A transaction of which one PDU cannot be recorded is not recorded."""
         waiting = self.wait()
-        impossible = JudgedPdu(None, None, "accepted", {}, founds=OTHER_ROOM)
+        impossible = JudgedPdu(None, None, "accepted", b"{}", founds=OTHER_ROOM)
         failing = self.store.record(
             transaction(A, "1", [create(ROOM, "11"), impossible])
         )
@@ -332,7 +336,7 @@ class ReceivedStoreTests(SynchronousTestCase):
     def test_a_page_is_bounded(self) -> None:
         """Large transactions come one at a time, and none is left out."""
         self.patch(received, "MAX_PAGE_LENGTH", 1000)
-        large = JudgedPdu(None, "12", "accepted", {"x": "y" * 600})
+        large = JudgedPdu(None, "12", "accepted", encode({"x": "y" * 600}))
         for number in range(3):
             self.record(transaction(A, str(number), [large], [{"x": "y" * 600}]))
         self.record(transaction(A, "3"), transaction(A, "4"))
