@@ -10,6 +10,7 @@ Specification: Appendices, "Server Name" and "Identifier Grammar".
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NewType, Self
 
@@ -62,26 +63,32 @@ class ServerName:
     def __str__(self) -> str:
         return self.name
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "ServerName":
         """Read a server name, or raise `InvalidParam` with the rule it breaks."""
-        if len(text) > MAX_ID_BYTES or not text.isascii():
+        return _parse_server_name(text)
+
+
+# Of those that talk to each other, the same few come in each message.
+@lru_cache(maxsize=4096)
+def _parse_server_name(text: str) -> ServerName:
+    if len(text) > MAX_ID_BYTES or not text.isascii():
+        raise InvalidParam(
+            f"not a server name: {quote(text)} is longer than {MAX_ID_BYTES} "
+            "characters or not ASCII"
+        )
+    if text.startswith("["):
+        literal, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
             raise InvalidParam(
-                f"not a server name: {quote(text)} is longer than {MAX_ID_BYTES} "
-                "characters or not ASCII"
+                f"not a server name: {quote(text)} has no `]`, or something "
+                "other than a port after it"
             )
-        if text.startswith("["):
-            literal, bracket, rest = text[1:].partition("]")
-            if not bracket or (rest and not rest.startswith(":")):
-                raise InvalidParam(
-                    f"not a server name: {quote(text)} has no `]`, or something "
-                    "other than a port after it"
-                )
-            port = _parse_port(text, rest[1:]) if rest else None
-            return cls(text, _parse_ipv6(text, literal), port, is_ip=True)
-        host, colon, digits = text.partition(":")
-        port = _parse_port(text, digits) if colon else None
-        return cls(text, host, port, is_ip=_check_host(text, host))
+        port = _parse_port(text, rest[1:]) if rest else None
+        return ServerName(text, _parse_ipv6(text, literal), port, is_ip=True)
+    host, colon, digits = text.partition(":")
+    port = _parse_port(text, digits) if colon else None
+    return ServerName(text, host, port, is_ip=_check_host(text, host))
 
 
 def _parse_port(name: str, digits: str) -> int:
