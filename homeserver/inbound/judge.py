@@ -21,7 +21,6 @@ from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import RoomId, ServerName
 from homeserver.protocol.room_versions import RoomVersion
-from homeserver.protocol.signing import Signatures
 from homeserver.storage.received import JudgedPdu, ReceivedStore
 
 # For the keys of all servers in a transaction; its sender gives us a minute in all.
@@ -116,27 +115,30 @@ class Judge:
 
         What the keyring lacks is fetched from all servers at the same time.
         """
+        by_server: dict[ServerName, list[Claim]] = {}
+        for claim in claims:
+            for name in claim.signatures:
+                if name not in late:
+                    by_server.setdefault(name, []).append(claim)
 
-        async def find(claim: Claim, name: ServerName, signatures: Signatures) -> None:
-            keys = self._keyring.event_keys(
-                name,
-                frozenset(signatures),
-                claim.event.origin_server_ts,
-                claim.event.room_version,
-            )
+        async def find(name: ServerName) -> None:
+            for claim in by_server[name]:
+                claim.keys[name] = await self._keyring.event_keys(
+                    name,
+                    frozenset(claim.signatures[name]),
+                    claim.event.origin_server_ts,
+                    claim.event.room_version,
+                )
+
+        async def find_in_time(name: ServerName) -> None:
             try:
-                claim.keys[name] = await Deferred.fromCoroutine(keys).addTimeout(
+                await Deferred.fromCoroutine(find(name)).addTimeout(
                     _KEYS_SECONDS, self._clock
                 )
             except defer.TimeoutError:
                 late.add(name)
 
-        await together(
-            find(claim, name, signatures)
-            for claim in claims
-            for name, signatures in claim.signatures.items()
-            if name not in late
-        )
+        await together(find_in_time(name) for name in by_server)
 
     async def _verify(self, claims: Sequence[Claim]) -> list[str | None]:
         """What is wrong with the signatures of each claim; None if nothing is."""
