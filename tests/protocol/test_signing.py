@@ -323,6 +323,22 @@ def test_signature_of_another_length_does_not_verify() -> None:
     assert not KEY.verify_key.verify(b"a", signature + b"\0")
 
 
+@pytest.mark.parametrize("moved", range(1, 5))
+def test_end_of_a_signature_in_front_of_its_message(moved: int) -> None:
+    """What does not end where a signature ends is none, whatever comes after it."""
+    signature = KEY.sign(b"message")
+    assert not KEY.verify_key.verify(
+        signature[-moved:] + b"message", signature[:-moved]
+    )
+
+
+@pytest.mark.parametrize("key", [b"", KEY.verify_key.key[:-1], KEY.verify_key.key * 2])
+def test_key_of_another_length_verifies_nothing(key: bytes) -> None:
+    """No byte beside a key is read."""
+    signature = KEY.sign(b"message")
+    assert not VerifyKey(KEY.key_id, key).verify(b"message", signature)
+
+
 def test_key_that_is_no_point_verifies_nothing() -> None:
     """A key that anyone can forge signatures for answers no to the forged one."""
     assert not VerifyKey(KEY.key_id, bytes(32)).verify(b"a", bytes(64))
