@@ -49,10 +49,11 @@ from homeserver.storage.changes import Changes
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.documents import DocumentStore
 from homeserver.storage.engines import Engine
+from homeserver.storage.groups import Measure
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
-from homeserver.storage.threads import Measure, ThreadedDatabase
+from homeserver.storage.threads import ThreadedDatabase
 from homeserver.storage.turns import Turns
 
 # That verify signatures, which takes a core: there are requests to be read as well.
@@ -182,13 +183,13 @@ class Parts:
             metrics.watch_connections("control", lambda: len(control_site.channels))
 
     async def is_healthy(self) -> bool:
-        """Whether the store answers, who reads there as well as who writes."""
+        """Whether the store answers who reads and who writes, and is known to work."""
         try:
             await self.database.read(lambda cursor: cursor.execute("SELECT 1"))
             await self.database.write(lambda cursor: cursor.execute("SELECT 1"))
         except StoreUnavailable:
             return False
-        return True
+        return self.database.problem is None
 
 
 def _open_store(
@@ -196,9 +197,10 @@ def _open_store(
 ) -> tuple[Engine, ThreadedDatabase]:
     try:
         engine = engines.choose(config.storage.url, path.absolute().parent, reactor)
-        return engine, ThreadedDatabase(engine.connect, reactor, measure)
+        database = ThreadedDatabase(engine.connect, reactor, reactor, measure)
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
+    return engine, database
 
 
 def _read_token(path: Path, config: Config) -> str:

@@ -87,9 +87,13 @@ class Server:
     def new_store(self) -> str:
         """The URL of a store that nobody else has: a schema with nothing in it."""
         name = f"store_{next(self._names)}"
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA {name}".encode())
+        self.execute(f"CREATE SCHEMA {name}")
         return self.url(name)
+
+    def execute(self, statements: str) -> None:
+        """Do something to the database."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statements.encode())
 
     def url(self, schema: str = "public") -> str:
         """The URL of the database, with the tables of `schema`."""
@@ -97,6 +101,13 @@ class Server:
             f"postgresql://tests@{LOOPBACK}:{self.port}/postgres"
             f"?options=-csearch_path%3D{schema}"
         )
+
+    @contextmanager
+    def altered(self, setting: str, value: str) -> Iterator[None]:
+        """Let connections that are made meanwhile begin with another setting."""
+        self.execute(f"ALTER ROLE tests SET {setting} = {value}")
+        yield
+        self.execute(f"ALTER ROLE tests RESET {setting}")
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(
@@ -169,7 +180,7 @@ def running_server(settings: list[str]) -> Iterator[Server]:
             server.start()
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)  # nobody wants what is in it
 
 
 @contextmanager

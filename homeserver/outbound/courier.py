@@ -73,8 +73,8 @@ class Courier:
         """
         try:
             await self._attempt(owed)
-        except StoreUnavailable as problem:
-            self._log.error(
+        except StoreUnavailable as problem:  # which the store itself tells, once
+            self._log.debug(
                 "{destination}: {problem}",
                 destination=owed.destination,
                 problem=problem,

@@ -177,8 +177,8 @@ class Sender:
                 turn = Deferred.fromCoroutine(self._courier.deliver(owed))
                 self._serving[owed.destination] = turn
                 turn.addBoth(self._end_turn, owed.destination)
-        except StoreUnavailable as problem:
-            self._log.error("nothing can be sent: {problem}", problem=problem)
+        except StoreUnavailable as problem:  # which the store itself tells, once
+            self._log.debug("nothing can be sent: {problem}", problem=problem)
             return _STORE_RETRY_SECONDS
         except Exception:  # noqa: BLE001 - ours to mend; the queues never stop
             self._log.failure("an error of ours, looking for what is due")
@@ -198,4 +198,4 @@ class Sender:
             if self._serving:
                 await self._turns.renew(self._serving)
         except StoreUnavailable as problem:
-            self._log.error("no lease is renewed: {problem}", problem=problem)
+            self._log.debug("no lease is renewed: {problem}", problem=problem)

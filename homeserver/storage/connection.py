@@ -27,6 +27,14 @@ class Connection(Protocol):
         """Whether only another connection can be of use."""
         ...
 
+    def check(self) -> None:
+        """Raise `StoreUnavailable` if it is of no use; costs next to nothing."""
+        ...
+
+    def abort(self) -> None:
+        """Let what hangs fail; called by another thread, and raises nothing."""
+        ...
+
     def cursor(self) -> Cursor:
         """A new cursor."""
         ...

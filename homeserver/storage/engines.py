@@ -11,9 +11,9 @@ from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.storage import sqlite
 from homeserver.storage.connection import Connection
 from homeserver.storage.database import Cursor, StoreClock, StoreUnavailable
+from homeserver.storage.sqlite import SqliteFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,8 @@ def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
     Raises `StoreUnavailable` where it is not installed.
     """
     if url.startswith("sqlite:"):
-        path = folder / url.removeprefix("sqlite:")
-        return Engine(
-            partial(sqlite.connect, path), partial(_own_time, clock), is_shared=False
-        )
+        file = SqliteFile(folder / url.removeprefix("sqlite:"))
+        return Engine(file.connect, partial(_own_time, clock), is_shared=False)
     try:
         from homeserver.storage import postgres  # noqa: PLC0415 - see above
     except ImportError as error:

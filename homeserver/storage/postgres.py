@@ -7,6 +7,9 @@ thrown out by the server.
 """
 
 import contextlib
+import os
+import select
+import socket
 from typing import Any
 
 import psycopg
@@ -28,13 +31,13 @@ _CONNECTING = {
     "tcp_user_timeout": "10000",
 }
 
-# An endpoint that stands still with rows held loses them before others give up.
-_SETTINGS = """
-    SET idle_in_transaction_session_timeout = '10s';
-    SET lock_timeout = '15s';
-    SELECT set_config('synchronous_commit', 'on', false)
-        WHERE current_setting('synchronous_commit') = 'off';
-"""
+# What the server is told, before what the URL says. An endpoint that stands still with
+# rows held loses them before others give up.
+_SETTINGS = (
+    "-c idle_in_transaction_session_timeout=10s"
+    " -c lock_timeout=15s"
+    " -c synchronous_commit=on"
+)
 
 # Who migrates holds it, so that endpoints that start together do so one by one; it is
 # in nobody else's way in a database of this program.
@@ -70,6 +73,26 @@ class PostgresConnection:
             TransactionStatus.INTRANS,
             TransactionStatus.INERROR,
         }
+
+    def check(self) -> None:
+        """As `Connection.check`."""
+        try:
+            # Nobody has asked anything: it may say that it ends, and then it does.
+            poll = select.poll()
+            poll.register(self.connection.fileno(), select.POLLIN)
+            while poll.poll(0):
+                self.connection.pgconn.consume_input()
+        except psycopg.Error as error:
+            raise self._explain(error) from None
+
+    def abort(self) -> None:
+        """As `Connection.abort`."""
+        # Not a cancellation, which is asked of the server that does not answer.
+        with (
+            contextlib.suppress(psycopg.Error, OSError),
+            socket.socket(fileno=os.dup(self.connection.fileno())) as same,
+        ):
+            same.shutdown(socket.SHUT_RDWR)
 
     def cursor(self) -> EngineCursor:
         """As `Connection.cursor`."""
@@ -130,7 +153,8 @@ def connect(url: str) -> PostgresConnection:
     try:
         given = conninfo_to_dict(url)
         missing = {key: said for key, said in _CONNECTING.items() if key not in given}
-        conninfo = make_conninfo(url, **missing)
+        options = f"{_SETTINGS} {given.get('options', '')}"
+        conninfo = make_conninfo(url, **missing, options=options)
     except psycopg.ProgrammingError as error:
         # Without what is in quotes there, which may be of the password.
         reason, _, _ = _reason(error).partition(":")
@@ -139,7 +163,6 @@ def connect(url: str) -> PostgresConnection:
         try:
             connection = psycopg.connect(conninfo, autocommit=True)
             stack.callback(connection.close)
-            connection.execute(_SETTINGS)
         except psycopg.Error as error:
             raise StoreUnavailable(
                 f"PostgreSQL cannot be used: {_reason(error)}"

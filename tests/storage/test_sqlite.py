@@ -59,6 +59,7 @@ def test_setting(store: Store, name: str, value: object) -> None:
 
 def test_a_locked_store(store: Store, path: Path) -> None:
     """A store that another process has locked is not available, until it is again."""
+    execute(store, "PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         done = [store.begin_write(insert(name)) for name in "ab"]
@@ -152,3 +153,82 @@ def test_no_folder(path: Path) -> None:
     """A store in a folder that is not there is refused with its path."""
     with pytest.raises(StoreUnavailable, match=r"no/homeserver\.db cannot be used: "):
         open_store(path.parent / "no" / "homeserver.db")
+
+
+def wait_until_back(store: Store) -> None:
+    """Wait until the store has found by itself that it works."""
+    store.wait_for(lambda: store.database.problem is None)
+
+
+def assert_unavailable(store: Store, why: str) -> None:
+    """Who writes and who reads is told why."""
+    with pytest.raises(StoreUnavailable, match=why):
+        store.write(insert("lost"))
+    with pytest.raises(StoreUnavailable, match=why):
+        store.read(rooms)
+
+
+@pytest.mark.parametrize("instead", [None, "another store", "something else"])
+def test_a_file_that_is_moved(
+    store: Store, path: Path, tmp_path: Path, instead: str | None
+) -> None:
+    """What is not the file any more is left alone, until that one is put back."""
+    store.write(insert("a"))
+    away = path.rename(tmp_path / "away.db")
+    content = None
+    if instead == "another store":
+        other = open_store(tmp_path / "other.db")
+        other.close()
+        (tmp_path / "other.db").rename(path)
+        content = path.read_bytes()
+    elif instead is not None:
+        path.write_bytes(content := b"precious" * 10)
+    assert_unavailable(store, "is not the file any more that was opened; put that one")
+    assert store.database.problem is not None
+    assert (path.read_bytes() if path.exists() else None) == content
+    away.rename(path)
+    wait_until_back(store)
+    assert store.write(insert("b")) == "b"
+    assert store.read(rooms) == ["a", "b"]
+
+
+def test_a_file_that_is_moved_during_a_write(store: Store, path: Path) -> None:
+    """What was committed into a file that is gone counts as not done."""
+
+    def job(cursor: Cursor) -> None:
+        insert("a")(cursor)
+        path.rename(path.with_name("away.db"))
+
+    with pytest.raises(StoreUnavailable, match="is not the file any more"):
+        store.write(job)
+    path.with_name("away.db").rename(path)
+
+
+def test_a_file_with_rubbish_in_it(store: Store, path: Path) -> None:
+    """A file that is overwritten is not available, until what was in it is back."""
+    store.write(insert("a"))
+    execute_elsewhere(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    path.write_bytes(b"\xaa" * len(content))
+    assert_unavailable(store, "malformed|not a database")
+    path.write_bytes(content)
+    wait_until_back(store)
+    assert store.write(insert("b")) == "b"
+    assert store.read(rooms) == ["a", "b"]
+
+
+def execute_elsewhere(path: Path, statement: str) -> None:
+    """Do something to the file over a connection of its own."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+
+
+def test_a_lock_that_ends(store: Store, path: Path) -> None:
+    """A store that was locked is known to be back without being asked for."""
+    execute(store, "PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            store.write(insert("a"))
+        assert store.database.problem is not None
+    wait_until_back(store)

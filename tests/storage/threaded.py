@@ -1,6 +1,8 @@
 """Databases with threads, of both engines, and what is asked of them in tests."""
 
+import contextlib
 import queue
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +51,12 @@ class Calls:
             results[0].raiseException()
         return results[0]
 
+    def run_for(self, seconds: float) -> None:
+        """Make calls as long as one comes within so many seconds."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._calls.get(timeout=seconds)()
+
 
 class Store:
     """A database whose threads start when something is waited for.
@@ -57,10 +65,12 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = engines.choose(url, Path(), Clock())
+        self.url = url
+        self.clock = Clock()
+        self.engine = engines.choose(url, Path(), self.clock)
         self._calls = Calls()
         self._has_started = False
-        self.database = ThreadedDatabase(self.engine.connect, self._calls)
+        self.database = ThreadedDatabase(self.engine.connect, self._calls, self.clock)
         self.events: list[str] = []
         """Each `COMMIT` of the writer, and what jobs say of themselves."""
 
@@ -75,7 +85,9 @@ class Store:
     @property
     def writer(self) -> Connection:
         """The writer's connection; not to be used once the threads have started."""
-        return self.database._writer.connection
+        connection = self.database._writer.connection
+        assert connection is not None
+        return connection
 
     def other(self) -> Connection:
         """Another connection to the same store, as another process has it."""
@@ -99,10 +111,25 @@ class Store:
 
     def wait(self, done: Deferred[_T]) -> _T:
         """What `done` fires with."""
+        self.start()
+        return self._calls.run_until(done)
+
+    def pump(self) -> None:
+        """Make what calls of the threads there are, or wait a moment for one."""
+        self._calls.run_for(0.05)
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        """Make calls until something is so."""
+        deadline = time.monotonic() + LIMIT
+        while not is_so():
+            assert time.monotonic() < deadline
+            self.pump()
+
+    def start(self) -> None:
+        """Start the threads, if they have not started yet."""
         if not self._has_started:
             self._has_started = True
             self.database.start()
-        return self._calls.run_until(done)
 
     def close(self) -> None:
         """Close, and wait."""

@@ -1,0 +1,150 @@
+"""A store that is not there: said at once, nothing is lost, and it comes back."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from twisted.internet.task import Clock
+
+from homeserver.protocol.names import ServerName
+from homeserver.storage import threads
+from homeserver.storage.changes import Changes
+from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.received import ReceivedStore, ReceivedTransaction
+from tests.postgres import Server, fast_server
+from tests.storage.proxy import running_proxy
+from tests.storage.threaded import Store, insert, rooms
+
+A = ServerName.parse("a.example")
+
+
+@pytest.fixture(scope="module")
+def breakable() -> Iterator[Server]:
+    """A server that the tests stop, and leave running."""
+    with fast_server() as server:
+        yield server
+
+
+@pytest.fixture
+def store(breakable: Server) -> Iterator[Store]:
+    """A store in it."""
+    store = Store(breakable.new_store())
+    yield store
+    store.close()
+
+
+def assert_unavailable(store: Store) -> None:
+    """Who writes and who reads is told so."""
+    with pytest.raises(StoreUnavailable):
+        store.write(insert("lost"))
+    with pytest.raises(StoreUnavailable):
+        store.read(rooms)
+
+
+def wait_until_back(store: Store) -> None:
+    """Wait until the store has found by itself that it works."""
+    store.wait_for(lambda: store.database.problem is None)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_server_that_is_gone_for_a_while(
+    breakable: Server, store: Store, how: signal.Signals
+) -> None:
+    """Calls fail while it is gone; what was done is there when it is back."""
+    store.write(insert("a"))
+    assert store.database.problem is None
+    breakable.stop(how)
+    assert_unavailable(store)
+    store.wait_for(lambda: store.database.problem is not None)
+    breakable.start()
+    wait_until_back(store)
+    assert store.write(insert("b")) == "b"
+    assert store.read(rooms) == ["a", "b"]
+
+
+def test_nobody_waits_for_a_server_that_is_gone(
+    breakable: Server, store: Store
+) -> None:
+    """A call fails without waiting for a thread, as long as there is no connection."""
+    store.write(insert("a"))
+    breakable.stop()
+    assert_unavailable(store)
+    store.wait_for(lambda: store.database._writer._refusal is not None)
+    failed = store.begin_write(insert("b"))
+    assert failed.called
+    failed.addErrback(lambda failure: failure.trap(StoreUnavailable))
+    breakable.start()
+    wait_until_back(store)
+
+
+def test_a_server_that_was_started_anew(breakable: Server, store: Store) -> None:
+    """A connection that ended while nobody used it costs no call."""
+    store.write(insert("a"))
+    store.read(rooms)
+    breakable.stop()
+    breakable.start()
+    assert store.write(insert("b")) == "b"
+    assert store.read(rooms) == ["a", "b"]
+
+
+def test_a_server_that_hangs(breakable: Server, store: Store) -> None:
+    """Who waits for it is told after a while, and who comes then is told at once."""
+    store.write(insert("a"))
+    breakable.freeze(signal.SIGSTOP)
+    try:
+        waiting = store.begin_write(insert("b"))
+        store.clock.advance(threads._CALL_SECONDS)
+        with pytest.raises(StoreUnavailable, match="has not answered for 20 seconds"):
+            store.wait(waiting)
+        assert store.begin_write(insert("c")).addErrback(lambda _: None).called
+    finally:
+        breakable.freeze(signal.SIGCONT)
+    wait_until_back(store)
+    assert store.write(insert("d")) == "d"
+    assert set(store.read(rooms)) - {"b"} == {"a", "d"}
+
+
+def test_a_commit_whose_answer_is_lost(breakable: Server) -> None:
+    """It counts as failed; who repeats the transaction gets the reply of the first."""
+    url = breakable.new_store()
+    with running_proxy(breakable.port) as proxy, ExitStack() as stack:
+        store = Store(url.replace(str(breakable.port), str(proxy.port)))
+        stack.callback(store.close)
+        received = ReceivedStore(store.database, Changes(Clock()))
+        proxy.loses_commits = True
+        with pytest.raises(StoreUnavailable):
+            store.wait(store.begin(received.record(transaction(b"first"))))
+        assert proxy.lost >= 1
+        proxy.loses_commits = False
+        wait_until_back(store)
+        again = received.record(transaction(b"second"))
+        assert store.wait(store.begin(again)) == b"first"
+        found = store.wait(store.begin(received.after(0, None, 10, 0)))
+        assert [each["txn_id"] for each in found] == ["1"]
+
+
+def test_closing_while_the_server_is_gone(breakable: Server) -> None:
+    """A process that ends does not wait for the server."""
+    store = Store(breakable.new_store())
+    store.write(insert("a"))
+    breakable.stop()
+    assert_unavailable(store)
+    store.close()
+    breakable.start()
+
+
+def test_a_server_that_is_made_anew(breakable: Server, store: Store) -> None:
+    """A store that lost all that was in it while nobody looked is made again."""
+    store.write(insert("a"))
+    schema = store.url.rpartition("%3D")[2]
+    breakable.execute(f"DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")
+    breakable.stop()
+    breakable.start()
+    assert store.write(insert("b")) == "b"
+    assert store.read(rooms) == ["b"]
+
+
+def transaction(reply: bytes) -> ReceivedTransaction:
+    """A transaction of A."""
+    return ReceivedTransaction(A, "1", 0, "ed25519:a", None, [], [], [], reply)
