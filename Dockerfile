@@ -11,7 +11,7 @@ COPY setup.cfg setup.py pyproject.toml README.md LICENSE ./
 COPY homeserver homeserver
 # What installs is of no use to what runs. twistd, which is the name server of the pair,
 # looks for its plugins now: later it may not write down what it has found.
-RUN /opt/homeserver/bin/pip install --no-cache-dir . \
+RUN /opt/homeserver/bin/pip install --no-cache-dir ".[postgres]" \
  && /opt/homeserver/bin/pip uninstall --yes pip setuptools \
  && /opt/homeserver/bin/twistd --help >/dev/null
 

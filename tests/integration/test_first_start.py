@@ -1,9 +1,10 @@
 """The first start of a daemon, in a folder that has nothing or little in it."""
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,18 @@ def test_no_control_without_a_token(
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert "control.token_file: " in line
+
+
+def test_health_of_a_store_that_takes_nothing(tmp_path: Path) -> None:
+    """A daemon that can read and not write is not well."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    with endpoint.running() as process:
+        first_line(process)
+        assert endpoint.ask("health") == [{"status": "ok"}]
+        with closing(sqlite3.connect(endpoint.folder / "homeserver.db")) as another:
+            another.execute("BEGIN IMMEDIATE")
+            assert endpoint.call("health").returncode == 1
+        assert endpoint.ask("health") == [{"status": "ok"}]
 
 
 def test_health_of_no_daemon(tmp_path: Path) -> None:
