@@ -16,7 +16,8 @@ RUN /opt/homeserver/bin/pip install --no-cache-dir ".[postgres]" \
  && /opt/homeserver/bin/twistd --help >/dev/null
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 8448 --home-dir /data --shell /usr/sbin/nologin homeserver \
+RUN groupadd --system --gid 8448 homeserver \
+ && useradd --system --uid 8448 --gid homeserver --home-dir /data --shell /usr/sbin/nologin homeserver \
  && install -d -o homeserver -g homeserver -m 0700 /data
 COPY --from=build /opt/homeserver /opt/homeserver
 # The control API has to be reached from outside of the container: publish its port to

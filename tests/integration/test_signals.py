@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,16 +15,15 @@ from threading import Condition, Thread
 
 import pytest
 
+from homeserver.config_file import load
 from homeserver.protocol.canonical import encode
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import (
     LOOPBACK,
-    PROGRAM,
     Endpoint,
     first_line,
     make_endpoint,
-    running,
 )
 from tests.integration.test_daemon import endpoints
 from tests.integration.test_rotation import ALPHA, BETA, signing_keys
@@ -66,7 +65,7 @@ def signed_put(txn_id: str, key: SigningKey) -> bytes:
     return head.encode() + body
 
 
-def read_answer(connection: ssl.SSLSocket) -> tuple[bytes, bool]:
+def read_answer(connection: socket.socket) -> tuple[bytes, bool]:
     """What came of an answer, and whether that is a whole one."""
     received = b""
     while True:
@@ -240,20 +239,30 @@ def test_it_waits_for_no_longer_than_configured(tmp_path: Path) -> None:
 
 
 def test_nobody_who_only_waits_keeps_it(tmp_path: Path) -> None:
-    """Who follows what comes in, and who keeps a connection, does not delay the end."""
+    """Who waits for news gets an answer, and who keeps a connection is let go."""
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
     text = endpoint.configuration.read_text()
     endpoint.configuration.write_text(f"shutdown_seconds = {10 * SECONDS}\n{text}")
-    follow = [str(PROGRAM), "received", "-c", str(endpoint.configuration), "--follow"]
-    with (
-        endpoint.running() as process,
-        running(follow, tmp_path / "follower.log") as follower,
-    ):
+    control = load(endpoint.configuration).control
+    assert control.listen is not None
+    token = control.token_file.read_text().strip()
+    with endpoint.running() as process, ExitStack() as stack:
         first_line(process)
-        with closing(connect(endpoint)) as idle:
-            idle.sendall(b"GET /_matrix/key/v1 HTTP/1.1\r\nHost: alpha.test\r\n\r\n")
-            assert read_answer(idle)[1]
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(SECONDS) == 0
-        assert follower.poll() in {None, 1}
+        idle = stack.enter_context(closing(connect(endpoint)))
+        idle.sendall(b"GET /_matrix/key/v1 HTTP/1.1\r\nHost: alpha.test\r\n\r\n")
+        assert read_answer(idle)[1]
+        waiting = []
+        for target in ("/v1/received?wait=60", "/v1/refused?wait=60"):
+            where = (LOOPBACK, control.listen.port)
+            client = socket.create_connection(where, timeout=SECONDS)
+            waiting.append(stack.enter_context(closing(client)))
+            head = f"GET {target} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n"
+            client.sendall(head.encode())
+        endpoint.ask("health")  # its answer comes after those requests were read
+        process.send_signal(signal.SIGTERM)
+        for client in waiting:
+            answer, is_whole = read_answer(client)
+            assert is_whole
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        assert process.wait(SECONDS) == 0
     assert "in flight" not in endpoint.log.read_text()
