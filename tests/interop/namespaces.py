@@ -44,7 +44,8 @@ def network(folder: Path) -> Iterator[tuple[str, ...]]:
             process = stack.enter_context(running(command, log))
             first_line(process)
         except (ProcessError, FileNotFoundError) as problem:
-            why = f"no network namespace can be made: {problem}: {log.read_text()}"
+            said = log.read_text().strip() or problem
+            why = f"no network of our own can be made here: {said}"
             assert not (_IS_ROOT and "CI" in os.environ), why
             pytest.skip(why)
         yield ("nsenter", f"--target={process.pid}", *_ENTERING, "--")
