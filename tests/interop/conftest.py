@@ -52,3 +52,10 @@ def pair(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def alice(pair: Pair) -> User:
     """A user of Synapse."""
     return User.register(pair.synapse, "alice")
+
+
+@pytest.fixture
+def stranger(pair: Pair) -> Endpoint:
+    """Another endpoint of ours, which does not run yet."""
+    [port] = free_ports(1)
+    return pair.neighbourhood.make_endpoint(f"localhost:{port}", f"{LOOPBACK}:{port}")

@@ -33,6 +33,9 @@ Answer = tuple[int, dict[str, Any]]
 
 _LIMIT_SECONDS = 60.0  # for what takes one or two; machines are shared
 
+EDU = json.dumps({"edu_type": "m.test", "content": {}})
+"""One that Synapse passes over."""
+
 FORGED = (
     "Invalid signature for server {origin} with key {key_id}: Unable to verify "
     "signature for {origin}: <class 'nacl.exceptions.BadSignatureError'> Signature was "

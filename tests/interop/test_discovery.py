@@ -5,7 +5,6 @@ by no other way anybody is reached. Where a step comes before another one, the r
 of that other one lead nowhere.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -17,7 +16,7 @@ from scripts.processes import LOOPBACK, first_line, free_ports, running_nameserv
 from scripts.synapse import Synapse
 from tests.interop.conftest import Pair
 from tests.interop.namespaces import NAMESERVER, network
-from tests.interop.servers import Neighbourhood
+from tests.interop.servers import EDU, Neighbourhood
 from tests.interop.users import User
 
 SYNAPSE = "synapse.test"
@@ -26,8 +25,6 @@ SYNAPSE_HOME = "127.0.0.3"  # where it listens on 8448 and 7000
 OURS = "127.0.0.4"
 
 _numbers = count()
-
-EDU = json.dumps({"edu_type": "m.test", "content": {}})
 
 
 @dataclass(frozen=True)

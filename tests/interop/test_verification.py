@@ -3,22 +3,11 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports
+from scripts.processes import Endpoint, first_line
 from tests.certificates import authority, issue_for
 from tests.interop.conftest import Pair
-from tests.interop.servers import Signer
+from tests.interop.servers import EDU, Signer
 from tests.interop.users import User
-
-EDU = json.dumps({"edu_type": "m.test", "content": {}})
-
-
-@pytest.fixture
-def stranger(pair: Pair) -> Endpoint:
-    """Another endpoint of ours, which does not run yet."""
-    [port] = free_ports(1)
-    return pair.neighbourhood.make_endpoint(f"localhost:{port}", f"{LOOPBACK}:{port}")
 
 
 def test_it_does_not_believe_a_certificate_of_nobody(
@@ -59,14 +48,3 @@ def test_we_do_not_believe_a_certificate_of_nobody(
         assert "127.0.0.1 is not verified: by certificate: " in done.stderr
         assert "by key-document: /_matrix/key/v1 answers with status 404" in done.stderr
     assert bob not in alice.senders()
-
-
-def test_it_accepts_what_two_keys_sign(pair: Pair, stranger: Endpoint) -> None:
-    """Requests with a header for each of our keys, as while one is replaced, pass."""
-    fresh = pair.neighbourhood.make_endpoint("fresh.test", f"{LOOPBACK}:0")
-    with (stranger.folder / "signing.key").open("a") as file:
-        file.write((fresh.folder / "signing.key").read_text())
-    with stranger.running() as process:
-        first_line(process)
-        [state] = stranger.ask("send", pair.synapse.name, "--edu", EDU)
-        assert state["state"] == "delivered"
