@@ -344,6 +344,18 @@ def test_bad_authorization(headers: list[bytes], status: int) -> None:
     assert answer.error == (status, "M_UNAUTHORIZED")
 
 
+def test_who_is_heard() -> None:
+    """Of each request that is proven, its origin is known to be up; of no other."""
+    endpoint = Endpoint()
+    ask_signed(endpoint, "GET", PROFILE)
+    ask_signed(endpoint, "PUT", SEND, {"pdus": []}, OTHERS)
+    assert endpoint.heard == [THEM.server_name, OTHERS.server_name]
+    forged = Peer(THEM.server_name, OTHERS.key)
+    assert ask_signed(endpoint, "GET", PROFILE, peer=forged).status == 401
+    assert ask(endpoint.site, "GET", PROFILE).status == 401
+    assert len(endpoint.heard) == 2
+
+
 def test_several_authorizations() -> None:
     """Of several headers, one good one is enough."""
     headers = [
