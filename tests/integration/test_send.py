@@ -1,0 +1,110 @@
+"""What `send` and `peers` tell of what does not go its way."""
+
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from scripts.processes import PROGRAM, Endpoint, first_line, free_ports, make_endpoint
+from tests.integration.receivers import Receiver, receiving
+
+EDU = '{"edu_type": "m.test", "content": {}}'
+TYPING = '{"edu_type": "m.typing", "content": {}}'
+
+LIMIT_SECONDS = 30.0  # for what takes one; machines are shared
+
+# Whoever fails is tried again when somebody wants it.
+PATIENCE = """
+[sending]
+first_retry_seconds = 3000
+"""
+
+
+@pytest.fixture
+def answers() -> list[int]:
+    """The statuses that the receiver answers with, one after the other; then 200."""
+    return []
+
+
+@pytest.fixture
+def pair(tmp_path: Path, answers: list[int]) -> Iterator[tuple[Endpoint, Receiver]]:
+    """A daemon that runs, and a server that it sends to."""
+
+    def behave() -> int:
+        return answers.pop(0) if answers else 200
+
+    with receiving(tmp_path, free_ports(1), behave) as ([receiver], configuration):
+        alpha = make_endpoint(
+            tmp_path / "alpha", "alpha.test", configuration + PATIENCE
+        )
+        with alpha.running() as process:
+            first_line(process)
+            yield alpha, receiver
+
+
+def test_refused(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
+    """What is refused for ever is told at once, with why; and what follows goes."""
+    alpha, receiver = pair
+    for status in (400, 413):
+        answers.append(status)
+        done = alpha.call("send", receiver.name, "--edu", EDU)
+        assert done.returncode == 1
+        [line] = done.stderr.splitlines()
+        assert line.startswith("refused, it is set aside and not sent again: ")
+        assert f"answers {status}" in line
+    [state] = alpha.ask("send", receiver.name, "--edu", EDU)
+    assert state["state"] == "delivered"
+    [peer] = alpha.ask("peers")
+    assert (peer["queued"], peer["refused"]) == (0, 2)
+    assert "2 transactions refused and set aside" in alpha.call("peers").stdout
+
+
+def test_not_now(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
+    """What may be taken later stays queued, until it is tried again."""
+    alpha, receiver = pair
+    answers.append(503)
+    done = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "2")
+    assert done.returncode == 1
+    assert done.stderr.startswith("not delivered yet, it stays queued: ")
+    assert "answers 503" in done.stderr
+    assert alpha.call("peers", "--retry", receiver.name).returncode == 0
+    [state] = alpha.ask("send", receiver.name, "--edu", EDU)
+    assert state["state"] == "delivered"
+    assert len(receiver.arrivals) == 2
+
+
+def test_dropped(pair: tuple[Endpoint, Receiver]) -> None:
+    """Who waits for what is dropped at last is told so."""
+    alpha, receiver = pair
+    receiver.down()
+    alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
+    waiting = subprocess.Popen(
+        [PROGRAM, "send", "-c", alpha.configuration, receiver.name, "--edu", TYPING],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    make_old(alpha.folder / "homeserver.db")
+    receiver.up()
+    alpha.call("peers", "--retry", receiver.name)
+    _, said = waiting.communicate(timeout=LIMIT_SECONDS)
+    assert waiting.returncode == 1
+    assert said == "dropped: what it says was stale before it could be delivered\n"
+    [peer] = alpha.ask("peers")
+    assert (peer["queued"], peer["dropped"]) == (0, 1)
+    assert "1 stale EDUs dropped" in alpha.call("peers").stdout
+    assert len(receiver.arrivals) == 1
+
+
+def make_old(store: Path) -> None:
+    """Let what is ephemeral have been queued long ago, once there is any."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    with closing(sqlite3.connect(store, isolation_level=None)) as connection:
+        while not connection.execute(
+            "UPDATE outbound_entries SET queued_ts = 0 WHERE ephemeral > 0 RETURNING id"
+        ).fetchall():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
