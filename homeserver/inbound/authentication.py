@@ -62,7 +62,6 @@ FAILURES = tuple(dict.fromkeys(_FAILURES.values()))
 
 MAX_HEADERS = 8  # one for each signing key of the origin; it has one or two
 
-
 # Bodies that are read and verified here, which takes two milliseconds.
 _MAX_INLINE_BYTES = 65536
 
@@ -123,7 +122,7 @@ class Authenticator:
         cannot be read, `Unauthorized` (401), and `Forbidden` (403) for a certificate
         that is not the origin's.
         """
-        await self._on(body, _parse_body)
+        await self._on(body, _parse_body)  # what is wrong with it is told first
         authorizations = _parse(headers)
         origin = authorizations[0].origin
         own_name = self._identity().server_name
@@ -143,8 +142,8 @@ class Authenticator:
         try:
             if not keys:
                 raise NoUsableKey(problems.pop())
-            # Whoever makes us wait for keys that nobody serves must not fill our
-            # memory with what is sent meanwhile: it is read again.
+            # It is read again: whoever makes us wait for keys that nobody serves must
+            # not fill our memory with what is sent meanwhile.
             key_id, content = await self._on(body, prove)
         except Unauthorized as problem:
             why = "; ".join([*problems, str(problem)])

@@ -7,6 +7,7 @@ Each of the four parsers stands 2,500 inputs here. A hundred times as many:
 
 import contextlib
 import os
+from collections.abc import Sequence
 from random import Random
 
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from homeserver.protocol.canonical import Json, encode, parse, parse_object
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.events import Event, event_id, redact
 from homeserver.protocol.keys import build_v1, build_v2, parse_v1, parse_v2
-from homeserver.protocol.room_versions import EVENTS_OF_2014, ROOM_VERSIONS
+from homeserver.protocol.room_versions import EVENTS_OF_2014, ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.signing import parse_signatures, signed_bytes
 from homeserver.protocol.transactions import Transaction, build_reply
 from homeserver.protocol.xmatrix import Authorization
@@ -149,20 +150,24 @@ PDUS: list[Json] = [
 ]
 
 
+VERSIONS = [*ROOM_VERSIONS.values(), EVENTS_OF_2014]
+
+
 @fuzzed
 @given(randoms)
 def test_pdu(random: Random) -> None:
     """A PDU is an event of some room version that can be asked, or of none."""
     for _ in range(INPUTS):
-        check_pdu(parse_object(encode(mutated_json(random, PDUS))))
+        pdu = parse_object(encode(mutated_json(random, PDUS)))
+        check_pdu(pdu, random.sample(VERSIONS, 4))
 
 
-def check_pdu(pdu: Json) -> None:
-    """Let a PDU be judged by every room version."""
+def check_pdu(pdu: Json, room_versions: Sequence[RoomVersion]) -> None:
+    """Let a PDU be judged by some room versions."""
     for default in ("3", "11"):
         with contextlib.suppress(ProtocolError):
             assert assume_room_versions(pdu, None, ROOM_VERSIONS[default])
-    for room_version in [*ROOM_VERSIONS.values(), EVENTS_OF_2014]:
+    for room_version in room_versions:
         with contextlib.suppress(ProtocolError):
             event_id(pdu, room_version)
         try:
