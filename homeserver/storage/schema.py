@@ -23,7 +23,7 @@ def migrate(connection: Connection) -> None:
         version = connection.load_version()
         _check_version(version, newest)
         cursor = connection.cursor()
-        for number in sorted(number for number in scripts if number > version):
+        for number in range(version + 1, newest + 1):
             for statement in _statements(scripts[number]):
                 cursor.execute(statement)
         if version < newest:

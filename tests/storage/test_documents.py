@@ -1,12 +1,6 @@
 """Which documents of a server are kept, and which ones a later one makes useless."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
-from importlib import resources
-
 import pytest
-from twisted.internet.task import Clock
 
 from homeserver.protocol.canonical import Json, encode, encode_base64
 from homeserver.protocol.keys import KeyDocument, OldVerifyKey, build_v2, parse_v2
@@ -14,12 +8,9 @@ from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import sign
 from homeserver.storage.database import Cursor
 from homeserver.storage.documents import DocumentStore, FetchedDocument, record_document
-from homeserver.storage.peers import PeerStore
-from homeserver.storage.schema import migrate
-from homeserver.storage.sqlite import SqliteConnection
 from tests.documents import key_document, signing_key
 from tests.inbound.coroutines import result_of
-from tests.memory import ImmediateDatabase, MemoryDatabase
+from tests.memory import ImmediateDatabase
 
 A, B = map(ServerName.parse, ["a.example", "b.example"])
 NOW = 1_600_000_000_000
@@ -218,46 +209,3 @@ def test_names_are_told_apart_byte_for_byte(store: Store) -> None:
     store.record(current(K1))
     for name in "A.example", "a.example:8448", "example":
         assert store.documents(ServerName.parse(name)) == []
-
-
-@pytest.fixture
-def version_1() -> Iterator[sqlite3.Connection]:
-    """A store of before there were documents, with something of each kind in it."""
-    folder = resources.files("homeserver.storage") / "migrations"
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.executescript((folder / "0001_initial.sql").read_text("utf-8"))
-        connection.executescript(
-            """
-            INSERT INTO rooms VALUES ('!r:a.example', '12');
-            INSERT INTO peers
-                VALUES ('a.example', 'certificate', '0a', '{}', 1, 2);
-            INSERT INTO server_keys
-                VALUES ('a.example', 'ed25519:1', zeroblob(32), 7, NULL);
-            PRAGMA user_version = 1;
-            """
-        )
-        yield connection
-
-
-def test_a_store_of_version_1_is_migrated(version_1: sqlite3.Connection) -> None:
-    """A store of before keeps all that is in it, and takes documents."""
-    before = [line for line in version_1.iterdump() if line.startswith("INSERT")]
-    assert len(before) >= 3
-    database = MemoryDatabase(version_1)
-    assert version_1.execute("PRAGMA user_version").fetchall() != [(1,)]
-    after = list(version_1.iterdump())
-    assert set(before) <= set(after)
-    result_of(PeerStore(database, Clock()).record_keys(current(K1), NOW))
-    assert Store(database).documents() == [current(K1)]
-
-
-def test_a_migrated_store_is_not_migrated_again(version_1: sqlite3.Connection) -> None:
-    """A store that has been migrated is as one that was made today."""
-    for _ in range(2):
-        migrate(SqliteConnection(version_1, "a store"))
-    fresh = MemoryDatabase()
-    schema = "SELECT name, sql FROM sqlite_schema ORDER BY name"
-    assert (
-        version_1.execute(schema).fetchall()
-        == fresh.connection.execute(schema).fetchall()
-    )

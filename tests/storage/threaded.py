@@ -16,13 +16,14 @@ from zope.interface import implementer
 from homeserver.storage import engines
 from homeserver.storage.connection import Connection
 from homeserver.storage.database import Cursor, Job
+from homeserver.storage.engines import Engine
 from homeserver.storage.threads import ThreadedDatabase
 
-_T = TypeVar("_T")
+T = TypeVar("T")
 
 LIMIT = 20.0  # seconds for a thread to do what takes milliseconds
 
-Call = Coroutine[Deferred[Any], Any, _T]
+Call = Coroutine[Deferred[Any], Any, T]
 
 
 @implementer(IReactorFromThreads)
@@ -41,9 +42,9 @@ class Calls:
         """As `IReactorFromThreads`."""
         self._calls.put(lambda: callable(*args, **kwargs))
 
-    def run_until(self, done: Deferred[_T]) -> _T:
+    def run_until(self, done: Deferred[T]) -> T:
         """Make calls until `done` has fired; return or raise its result."""
-        results: list[_T | Failure] = []
+        results: list[T | Failure] = []
         done.addBoth(results.append)
         while not results:
             self._calls.get(timeout=LIMIT)()
@@ -67,7 +68,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url
         self.clock = Clock()
-        self.engine = engines.choose(url, Path(), self.clock)
+        self.engine = self.engine_of(url)
         self._calls = Calls()
         self._has_started = False
         self.database = ThreadedDatabase(self.engine.connect, self._calls, self.clock)
@@ -82,6 +83,11 @@ class Store:
 
         self.writer.commit = told_commit  # type: ignore[method-assign]
 
+    @staticmethod
+    def engine_of(url: str) -> Engine:
+        """The engine of a store; its time is not asked for."""
+        return engines.choose(url, Path(), Clock())
+
     @property
     def writer(self) -> Connection:
         """The writer's connection; not to be used once the threads have started."""
@@ -93,23 +99,23 @@ class Store:
         """Another connection to the same store, as another process has it."""
         return self.engine.connect()
 
-    def begin(self, call: Call[_T]) -> Deferred[_T]:
+    def begin(self, call: Call[T]) -> Deferred[T]:
         """Call without waiting."""
         return Deferred.fromCoroutine(call)
 
-    def begin_write(self, job: Job[_T]) -> Deferred[_T]:
+    def begin_write(self, job: Job[T]) -> Deferred[T]:
         """Write without waiting."""
         return self.begin(self.database.write(job))
 
-    def write(self, job: Job[_T]) -> _T:
+    def write(self, job: Job[T]) -> T:
         """Write, and wait."""
         return self.wait(self.begin(self.database.write(job)))
 
-    def read(self, job: Job[_T]) -> _T:
+    def read(self, job: Job[T]) -> T:
         """Read, and wait."""
         return self.wait(self.begin(self.database.read(job)))
 
-    def wait(self, done: Deferred[_T]) -> _T:
+    def wait(self, done: Deferred[T]) -> T:
         """What `done` fires with."""
         self.start()
         return self._calls.run_until(done)

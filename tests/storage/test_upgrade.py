@@ -1,0 +1,154 @@
+"""A store of before, with all that was in it, in the hands of this program."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+
+from homeserver.protocol.canonical import as_list, as_object
+from homeserver.protocol.names import RoomId, ServerName
+from homeserver.storage import schema
+from homeserver.storage.changes import Changes
+from homeserver.storage.connection import Connection
+from homeserver.storage.documents import DocumentStore
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.received import ReceivedStore, ReceivedTransaction
+from homeserver.storage.sqlite import SqliteConnection, SqliteFile
+from homeserver.storage.turns import Turns
+from tests.postgres import Server
+from tests.storage.threaded import Call, Store, T
+
+ALPHA, BETA, DOWN = map(ServerName.parse, ["alpha.test", "beta.test", "down.test:1"])
+
+_DUMP = (Path(__file__).parent / "version_3.sql").read_text("utf-8")
+
+
+def load(connection: Connection) -> None:
+    """Make an empty store one of version 3, as it was dumped."""
+    if isinstance(connection, SqliteConnection):
+        connection.connection.executescript(
+            f"PRAGMA foreign_keys = OFF; {_DUMP} PRAGMA user_version = 3;"
+        )
+        return
+    connection.begin()
+    connection.load_version()
+    cursor = connection.cursor()
+    for number in (1, 2, 3):
+        for statement in schema._statements(schema._scripts()[number]):
+            cursor.execute(statement)
+    cursor.execute("SET session_replication_role = replica")  # in the dump's order
+    for line in _DUMP.splitlines():
+        if line.startswith('INSERT INTO "sqlite_sequence"'):
+            [(table, last)] = re.findall(r"VALUES\('(\w+)',(\d+)\)", line)
+            name = cursor.execute(
+                "SELECT pg_get_serial_sequence(?, 'id')", (table,)
+            ).fetchone()
+            cursor.execute("SELECT setval(CAST(? AS TEXT), ?)", (*name, int(last)))
+        elif line.startswith("INSERT"):
+            cursor.execute(re.sub(r"\bX'([0-9A-F]*)'", r"'\\x\1'", line))
+    connection.record_version(3)
+    connection.commit()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """What this program makes of a store of version 3."""
+    if request.param == "sqlite":
+        url = f"sqlite:{tmp_path / 'homeserver.db'}"
+    else:
+        server: Server = request.getfixturevalue("postgres")
+        url = server.new_store()
+    connection = Store.engine_of(url).connect()
+    load(connection)
+    connection.close()
+    store = Store(url)
+    yield store
+    store.close()
+
+
+def done(store: Store, call: Call[T]) -> T:
+    """What a call returns."""
+    return store.wait(store.begin(call))
+
+
+def test_what_was_received(store: Store) -> None:
+    """Each transaction is there with its PDUs and its reply; a new one comes after."""
+    received = ReceivedStore(store.database, Changes(Clock()))
+    first, second, third = done(store, received.after(0, None, 10, 0))
+    assert [each["id"] for each in (first, second, third)] == [1, 2, 3]
+    assert first["edus"] == [{"content": {"number": 0}, "edu_type": "m.test"}]
+    [pdu] = as_list(third["pdus"], "PDUs")
+    pdu = as_object(pdu, "a PDU")
+    assert pdu["verdict"] == "accepted"
+    reply = done(store, received.reply_to(BETA, str(third["txn_id"])))
+    assert reply == b'{"pdus":{"%s":{}}}' % str(pdu["event_id"]).encode()
+    room = RoomId("!r:beta.test")
+    assert done(store, received.room_versions([room])) == {room: "10"}
+    new = ReceivedTransaction(BETA, "new", 1, "ed25519:a", None, [], [], [], b"{}")
+    done(store, received.record(new))
+    [listed] = done(store, received.after(3, None, 10, 0))
+    assert (listed["id"], listed["txn_id"]) == (4, "new")
+
+
+def test_what_is_owed(store: Store) -> None:
+    """What was cut keeps its ID and its bytes; what was delivered is still told."""
+    queue = OutboundQueue(store.database, lambda _: 2_000_000_000_000)
+    delivered = done(store, queue.state(BETA, 1))
+    assert delivered is not None
+    assert delivered["state"] == "delivered"
+    summary = done(store, queue.summary(DOWN))
+    assert summary is not None
+    assert summary["queued"] == 2
+    assert summary["failures"] != 0
+    turns = Turns(
+        store.database, ALPHA, lambda _: 2_000_000_000_000, "x", 60.0, is_shared=False
+    )
+    [owed] = done(store, turns.claim(10, ())).transactions
+    [line] = [
+        line for line in _DUMP.splitlines() if owed.txn_id in line and "X'" in line
+    ]
+    assert owed.body.hex().upper() in line
+    assert b'"number":7' in owed.body
+    new = done(store, queue.add(DOWN, [], [], is_ephemeral=False))
+    assert new == 5
+
+
+def test_who_is_known(store: Store) -> None:
+    """Peers are pinned as they were, and their keys and documents are there."""
+    peers = PeerStore(store.database, Clock())
+    peer = done(store, peers.peer(BETA))
+    assert peer is not None
+    assert peer.verified_by == "key-document"
+    keys = done(store, peers.keys(BETA))
+    assert {key_id: key.verify_key for key_id, key in keys.items()} == peer.pinned_keys
+    documents = DocumentStore(store.database)
+    [fetched] = done(store, documents.documents(BETA))
+    document = done(store, documents.read(fetched))
+    assert document is not None
+    assert document["server_name"] == "beta.test"
+
+
+def test_the_schema(tmp_path: Path) -> None:
+    """A store that was brought up to date is as one that was made today."""
+    statements = []
+    for name in "old", "new":
+        connection = SqliteFile(tmp_path / f"{name}.db").connect()
+        if name == "old":
+            load(connection)
+        schema.migrate(connection)
+        rows = connection.cursor().execute(
+            "SELECT name, sql FROM sqlite_schema ORDER BY name"
+        )
+        statements.append(rows.fetchall())
+        connection.close()
+    assert statements[0] == statements[1]
+
+
+def test_each_script_has_a_number_of_its_own() -> None:
+    """The scripts are numbered from 1, and none has the number of another."""
+    folder = Path(schema.__file__).parent / "migrations"
+    numbers = sorted(int(path.name[:4]) for path in folder.glob("*.sql"))
+    assert numbers == list(range(1, len(numbers) + 1))
