@@ -139,7 +139,7 @@ def make_synapse(
             "tls": True,
             "port": int(port),
             "bind_addresses": [host.strip("[]")],
-            # The other is for `.well-known`, which is part of it.
+            # With "client" comes `.well-known`, which has a place of its own nowhere.
             "resources": [{"names": ["federation", "client"]}],
         }
         for host, _, port in (each.rpartition(":") for each in listen)
@@ -185,7 +185,6 @@ def make_synapse(
         "rc_room_creation": _UNLIMITED,
         "rc_joins": {"local": _UNLIMITED, "remote": _UNLIMITED},
         "rc_joins_per_room": _UNLIMITED,
-        "rc_invites": {"per_room": _UNLIMITED, "per_user": _UNLIMITED},
         "rc_federation": {
             "window_size": 1000,
             "sleep_limit": 10000,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +68,7 @@ class Neighbourhood:
         """`within` is a command that their processes are run by."""
         self._folder = folder
         self._within = tuple(within)
+        self._numbers = count()
         self.authority = authority()
         self.ca_file = folder / "ca.pem"
         self.ca_file.write_bytes(self.authority.pem)
@@ -82,7 +84,7 @@ class Neighbourhood:
         self, name: str, listen: str, configuration: str = ""
     ) -> Endpoint:
         """An endpoint of ours; `configuration` is added, in tables."""
-        folder = self._folder / str(len(list(self._folder.iterdir())))
+        folder = self._folder / f"endpoint-{next(self._numbers)}"
         tables = CONFIGURATION.format(name=name, ca_file=self.ca_file)
         endpoint = make_endpoint(
             folder, name, configuration + tables, listen, self._within
