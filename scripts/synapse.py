@@ -139,7 +139,7 @@ def make_synapse(
             "tls": True,
             "port": int(port),
             "bind_addresses": [host.strip("[]")],
-            # With "client" comes `.well-known`, which has a place of its own nowhere.
+            # With "client" comes `.well-known/matrix/server`.
             "resources": [{"names": ["federation", "client"]}],
         }
         for host, _, port in (each.rpartition(":") for each in listen)
