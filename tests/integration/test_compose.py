@@ -137,6 +137,20 @@ def test_who_is_ended_takes_down(number: signal.Signals, compose: Path) -> None:
     assert calls(compose) == ["version", "up --detach", "down --volumes"]
 
 
+def test_a_second_interrupt_leaves_nothing_behind(compose: Path) -> None:
+    """Who presses Ctrl-C again does not stop what takes down."""
+    (compose / "up").write_text("exit 1")
+    (compose / "down").write_text(f"echo begun >&2; /bin/sleep 1; : > {compose}/ended")
+    process = pair(compose)
+    assert process.stderr is not None
+    while process.stderr.readline() != "begun\n":
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 1
+    assert (compose / "ended").exists()
+
+
 def test_a_wrong_answer_is_told(compose: Path) -> None:
     """What comes up and then does not federate is a failure, with its reason."""
     resolution = json.dumps({"steps": [], "routes": []})
