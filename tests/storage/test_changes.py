@@ -69,6 +69,16 @@ class ChangesTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(waiting), 1)
         self.assertEqual(self.looks, 2)
 
+    def test_nobody_announced(self) -> None:
+        """What another process has done is seen within a second."""
+        waiting = self.until(1, 10)
+        self.clock.advance(0.9)
+        self.seen = 1
+        self.assertNoResult(waiting)
+        self.clock.advance(0.1)
+        self.assertEqual(self.successResultOf(waiting), 1)
+        self.assertEqual(self.looks, 2)
+
     def test_announced_and_not_enough(self) -> None:
         """Who looked and did not find enough waits on."""
         waiting = self.until(2, 10)

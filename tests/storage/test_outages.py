@@ -105,6 +105,21 @@ def test_a_server_that_hangs(breakable: Server, store: Store) -> None:
     assert set(store.read(rooms)) - {"b"} == {"a", "d"}
 
 
+def test_closing_while_the_server_hangs(breakable: Server) -> None:
+    """A thread that hangs is freed, so that a process that ends does not hang too."""
+    store = Store(breakable.new_store())
+    store.write(insert("a"))
+    breakable.freeze(signal.SIGSTOP)
+    try:
+        waiting = store.begin_write(insert("b"))
+        store.clock.advance(threads._CALL_SECONDS)
+        with pytest.raises(StoreUnavailable):
+            store.wait(waiting)
+        store.close()
+    finally:
+        breakable.freeze(signal.SIGCONT)
+
+
 def test_a_commit_whose_answer_is_lost(breakable: Server) -> None:
     """It counts as failed; who repeats the transaction gets the reply of the first."""
     url = breakable.new_store()

@@ -181,6 +181,25 @@ def test_of_two_endpoints_that_verify_a_peer_the_first_decides(
     assert set(store.wait(store.begin(peers.keys(A)))) == pinned
 
 
+def test_a_peer_that_is_certified_meanwhile_is_not_made_one_by_document(
+    store: Store, slow: Slow
+) -> None:
+    """What another endpoint makes of a peer that is known is not undone here."""
+    there, here = (PeerStore(each, Clock()) for each in (slow, store.database))
+    known = by_document(KEY)
+    result_of(there.record_verified(*known))
+    slow.commit()
+    result_of(there.record_verified(CERTIFIED, known[0], None))
+    again = store.begin(here.record_verified(known[0], known[0], known[2]))
+    store.start()
+    wait_until_blocked(store)
+    slow.commit()
+    assert not store.wait(again)
+    peer = store.wait(store.begin(here.peer(A)))
+    assert peer is not None
+    assert peer.verified_by == "certificate"
+
+
 def test_a_peer_that_is_forgotten_meanwhile_is_a_first_use(
     store: Store, slow: Slow
 ) -> None:
