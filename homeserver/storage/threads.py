@@ -214,8 +214,6 @@ class _Worker:
                 self._reactor.callFromThread(_deliver, outcomes)
             elif not is_last:
                 self._note(self._try())
-            if self.connection is not None and self.connection.is_lost:
-                self._replace()
         self.abandon()
         self._reactor.callFromThread(self._ended.callback, None)
 
@@ -265,14 +263,6 @@ class _Worker:
         self._reactor.callFromThread(
             self._report, problem, is_gone=self.connection is None
         )
-
-    def _replace(self) -> None:
-        """Have another connection at once, if just the present one is lost."""
-        try:
-            self.open()
-        except Exception as problem:  # noqa: BLE001 - as in `_try`
-            self._patience = None
-            self._note(str(problem))
 
 
 def _problem(outcomes: list[Outcome]) -> str | None:

@@ -45,12 +45,13 @@ def test_what_is_wrong_is_known_until_all_is_well(condition: Condition) -> None:
     assert seen == [None, "full", "full", "gone", None]
 
 
-def test_a_problem_is_told_once(condition: Condition) -> None:
-    """However many meet it, and whatever they call it; and once that it is over."""
+def test_a_problem_is_told_once(condition: Condition, clock: Clock) -> None:
+    """However many meet it for however long, and whatever they call it; and its end."""
     with told() as levels:
         for _ in range(100):
             condition.note("writer", "connection closed")
             condition.note("reader", "connection refused")
+            clock.advance(3)
     assert levels == [LogLevel.error]
     with told() as levels:
         condition.note("writer", None)

@@ -7,12 +7,12 @@ from typing import TypeVar
 import pytest
 from twisted.internet.task import Clock
 
-from homeserver.protocol.keys import KeyDocument
-from homeserver.protocol.names import ServerName, parse_key_id
-from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.keys import KeyDocument, OldVerifyKey
+from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.signing import SigningKey, VerifyKey
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Cursor, Database, Job, StoreUnavailable
-from homeserver.storage.peers import Peer, PeerStore
+from homeserver.storage.peers import Peer, PeerStore, _pins
 from homeserver.storage.postgres import connect
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.schema import _scripts, migrate
@@ -200,6 +200,31 @@ def test_a_peer_that_is_certified_meanwhile_is_not_made_one_by_document(
     assert peer.verified_by == "certificate"
 
 
+def test_a_peer_is_held_while_it_is_judged(
+    slow: Slow, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was looked at cannot be changed by others before it is acted on."""
+    known = by_document(KEY)
+    here = PeerStore(slow, Clock())
+    result_of(here.record_verified(*known))
+    slow.commit()
+    other = Slow(f"{url}%20-clock_timeout%3D100")
+    tried: list[bool] = []
+
+    def look(text: str) -> dict[KeyId, VerifyKey]:
+        try:
+            there = PeerStore(other, Clock())
+            result_of(there.record_verified(CERTIFIED, known[0], None))
+        except StoreUnavailable as problem:
+            tried.append("lock timeout" in str(problem))
+        return _pins(text)
+
+    monkeypatch.setattr("homeserver.storage.peers._pins", look)
+    result_of(here.record_verified(known[0], known[0], known[2]))
+    assert tried == [True]
+    other.close()
+
+
 def test_a_peer_that_is_forgotten_meanwhile_is_a_first_use(
     store: Store, slow: Slow
 ) -> None:
@@ -221,7 +246,8 @@ def test_keys_are_written_in_one_order(store: Store, slow: Slow) -> None:
     result_of(there.record_keys(key_document(A, [KEY, OTHER_KEY], NOW), NOW))
     slow.commit()
     result_of(there.record_keys(key_document(A, [KEY], NOW), NOW))
-    document = key_document(A, [OTHER_KEY, KEY], NOW)
+    old = [OldVerifyKey(KEY.verify_key, NOW)]
+    document = key_document(A, [OTHER_KEY], NOW, old)
     second = store.begin(PeerStore(store.database, Clock()).record_keys(document, NOW))
     store.start()
     wait_until_blocked(store)

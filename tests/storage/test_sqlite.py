@@ -70,6 +70,22 @@ def test_a_locked_store(store: Store, path: Path) -> None:
     assert store.read(rooms) == ["c"]
 
 
+def test_what_a_job_reads_stays_so_until_it_writes(store: Store, path: Path) -> None:
+    """Another process cannot write between what a job reads and what it writes."""
+
+    def job(cursor: Cursor) -> list[str]:
+        seen = rooms(cursor)
+        with (
+            closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("INSERT INTO rooms VALUES ('b', '1')")
+        insert("a")(cursor)
+        return seen
+
+    assert store.write(job) == []
+
+
 def test_a_read_only_store(store: Store) -> None:
     """A store that cannot be written is not available, and can still be read."""
     execute(store, "PRAGMA query_only = ON")
@@ -112,7 +128,7 @@ def test_a_commit_that_fails(store: Store) -> None:
 
 
 def test_a_damaged_store(path: Path) -> None:
-    """A store whose file is damaged is not available to those who meet the damage."""
+    """Damage is told to those who meet it, and is forgotten once it is mended."""
     store = open_store(path)
     store.write(insert("x" * 100_000))
     store.close()
@@ -122,7 +138,8 @@ def test_a_damaged_store(path: Path) -> None:
         [[page]] = connection.execute(
             "SELECT rootpage FROM sqlite_schema WHERE name = 'rooms'"
         ).fetchall()
-    content = bytearray(path.read_bytes())
+    good = path.read_bytes()
+    content = bytearray(good)
     content[(page - 1) * size : page * size] = b"\xaa" * size
     path.write_bytes(content)
     store = open_store(path)
@@ -130,6 +147,9 @@ def test_a_damaged_store(path: Path) -> None:
         store.read(lambda cursor: cursor.execute("SELECT room_version FROM rooms"))
     with pytest.raises(StoreUnavailable, match="malformed"):
         store.write(insert("a"))
+    path.write_bytes(good)
+    wait_until_back(store)
+    store.read(lambda cursor: cursor.execute("SELECT room_version FROM rooms"))
     store.close()
 
 
