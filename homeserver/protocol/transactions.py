@@ -82,7 +82,9 @@ def check_fits(pdus: Sequence[Json], edus: Sequence[Json]) -> None:
 
 
 def check_txn_id(txn_id: str) -> None:
-    """Refuse with `InvalidParam` a transaction ID that is empty or too long."""
+    """Refuse with `InvalidParam` a transaction ID that no one can have."""
+    if "\0" in txn_id:  # as in other IDs: not everywhere that is text
+        raise InvalidParam(f"the transaction ID {quote(txn_id)} has a NUL in it")
     if not 0 < len(txn_id) <= MAX_TXN_ID_LENGTH:
         raise InvalidParam(
             f"the transaction ID {quote(txn_id)} has {len(txn_id)} characters; "

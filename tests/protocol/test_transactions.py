@@ -217,6 +217,12 @@ def test_check_txn_id_refuses(length: int) -> None:
         check_txn_id("x" * length)
 
 
+def test_check_txn_id_refuses_a_nul() -> None:
+    """What PostgreSQL cannot keep as text is refused, whatever the store."""
+    with pytest.raises(InvalidParam, match=r"'a\\x00b' has a NUL in it"):
+        check_txn_id("a\0b")
+
+
 def test_build_gives_the_body_of_today() -> None:
     """A transaction is sent with the four members that the specification names."""
     name = ServerName.parse("a.org:8448")
