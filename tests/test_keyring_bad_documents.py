@@ -46,6 +46,7 @@ class Response:
 
     code: int
     body: bytes
+    headers: Headers = field(default_factory=Headers)
     transport: StringTransport = field(default_factory=StringTransport)
 
     def deliverBody(self, protocol: IProtocol) -> None:

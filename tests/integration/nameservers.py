@@ -4,6 +4,7 @@ It listens on one port over UDP and TCP, answers from its zone, and notes what i
 asked. A name can have an answer of its own, down to the bytes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,9 +61,12 @@ class NameServer:
         """Seconds that each answer takes."""
 
         self.most_unanswered = 0
-        """Of the questions that waited for an answer at the same time."""
+        """Of the questions that waited for an answer at the same time.
 
-        self._unanswered = 0
+        One that is repeated, as on a slow machine, is one.
+        """
+
+        self._unanswered: Counter[str] = Counter()
         self._zone: dict[str, Sequence[dns.RRHeader]] = {}
         self.port = 0
         self.connections: set[ITCPTransport] = set()
@@ -80,11 +84,11 @@ class NameServer:
     def receive(self, question: Question, send: Callable[[bytes], None]) -> None:
         """Note a question, and answer it when it is time."""
         self.asked.append(str(question))
-        self._unanswered += 1
-        self.most_unanswered = max(self.most_unanswered, self._unanswered)
+        self._unanswered[str(question)] += 1
+        self.most_unanswered = max(self.most_unanswered, len(+self._unanswered))
 
         def answer() -> None:
-            self._unanswered -= 1
+            self._unanswered[str(question)] -= 1
             data = self.special.get(question.name, self._from_zone)(question)
             if data is not None:
                 send(data)

@@ -223,5 +223,5 @@ def test_thousand_names_at_once() -> None:
 
         assert wait(resolve()) == [f"{name}:7" for name in names]
     assert 50 < server.most_unanswered <= 100
-    assert len(server.asked) == 2000
+    assert len(set(server.asked)) == 2000
     gc.collect()
