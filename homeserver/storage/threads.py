@@ -237,8 +237,8 @@ class _Worker:
             return fail(group, Failure(StoreUnavailable(self._problem)))
         try:
             connection = self.open()
-        except Exception:  # noqa: BLE001 - it is raised again where the jobs were called
-            return fail(group, Failure())
+        except Exception as problem:  # noqa: BLE001 - as in `_try`
+            return fail(group, Failure(StoreUnavailable(str(problem))))
         return self._duty.run(connection, group)
 
     def _try(self) -> str | None:

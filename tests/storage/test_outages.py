@@ -11,6 +11,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.storage import threads
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.postgres import PostgresConnection
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from tests.postgres import Server, fast_server
 from tests.storage.proxy import running_proxy
@@ -158,6 +159,22 @@ def test_a_server_that_is_made_anew(breakable: Server, store: Store) -> None:
     breakable.start()
     assert store.write(insert("b")) == "b"
     assert store.read(rooms) == ["b"]
+
+
+def test_a_server_whose_store_cannot_be_made_use_of(
+    breakable: Server, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong with a new connection is told, and tried again."""
+    store.write(insert("a"))
+    breakable.stop()
+    breakable.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresConnection, "load_version", lambda _: 1 // 0)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="by zero"):
+                store.write(insert("b"))
+    wait_until_back(store)
+    assert store.read(rooms) == ["a"]
 
 
 def transaction(reply: bytes) -> ReceivedTransaction:
