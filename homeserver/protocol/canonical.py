@@ -10,6 +10,7 @@ Specification: Appendices, "Canonical JSON" and "Unpadded Base64".
 
 import base64
 import re
+from collections.abc import Iterable
 
 import canonicaljson
 import msgspec
@@ -110,15 +111,18 @@ def check_numbers(value: object) -> None:
     Those are floats, and integers outside [-(2^53)+1, (2^53)-1].
     """
     if isinstance(value, dict):
-        for member in value.values():
-            check_numbers(member)
+        values: Iterable[object] = value.values()
     elif isinstance(value, list):
-        for item in value:
-            check_numbers(item)
-    elif isinstance(value, float):
-        raise BadJson(f"canonical JSON has no floats: {value!r}")
-    elif isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER:
-        raise BadJson(f"canonical JSON has no integers beyond 2^53-1: {value}")
+        values = value
+    else:
+        values = [value]
+    for each in values:
+        if isinstance(each, (dict, list)):
+            check_numbers(each)
+        elif isinstance(each, float):
+            raise BadJson(f"canonical JSON has no floats: {each!r}")
+        elif isinstance(each, int) and not -MAX_INTEGER <= each <= MAX_INTEGER:
+            raise BadJson(f"canonical JSON has no integers beyond 2^53-1: {each}")
 
 
 def encode(value: object) -> bytes:

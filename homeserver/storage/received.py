@@ -6,6 +6,7 @@ Rules of the room: a transaction, its verdicts and its reply are one commit. The
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from homeserver.protocol.assumptions import Basis
 from homeserver.protocol.canonical import Json, encode, parse
@@ -101,6 +102,8 @@ class ReceivedStore:
 
     async def room_versions(self, room_ids: Sequence[RoomId]) -> dict[RoomId, str]:
         """The versions of those rooms whose create event was accepted."""
+        if not room_ids:
+            return {}
 
         def job(cursor: Cursor) -> dict[RoomId, str]:
             found = {}
@@ -120,15 +123,15 @@ class ReceivedStore:
         """Those of (event ID, room version) that were found to be signed before."""
 
         def job(cursor: Cursor) -> set[tuple[EventId, str]]:
-            return {
-                event
-                for event in events
-                if cursor.execute(
-                    "SELECT 1 FROM received_pdus WHERE event_id = ?"
-                    " AND room_version = ? AND verdict NOT LIKE ? LIMIT 1",
-                    (*event, f"{REJECTED}%"),
-                ).fetchone()
-            }
+            # One statement: fifty take three times as long.
+            asked = ", ".join(["(?, ?)"] * len(events))
+            rows = cursor.execute(
+                f"SELECT column1, column2 FROM (VALUES {asked}) AS asked"  # noqa: S608
+                " WHERE EXISTS (SELECT 1 FROM received_pdus WHERE event_id = column1"
+                " AND room_version = column2 AND verdict NOT LIKE ?)",
+                (*chain.from_iterable(events), f"{REJECTED}%"),
+            ).fetchall()
+            return {(event_id, version) for event_id, version in rows}
 
         return await self._database.read(job)
 
