@@ -88,6 +88,13 @@ class EngineCursor:
             raise self._explain(error) from None
         return self
 
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> None:
+        """As `Cursor.executemany`."""
+        try:
+            self._cursor.executemany(self._translate(sql), rows)
+        except self._error as error:
+            raise self._explain(error) from None
+
     def fetchone(self) -> Any:
         """As `Cursor.fetchone`."""
         try:

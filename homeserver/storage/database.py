@@ -31,6 +31,10 @@ class Cursor(Protocol):
         """Run one statement."""
         ...
 
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> object:
+        """Run one statement that returns nothing, once for each of `rows`."""
+        ...
+
     def fetchone(self) -> Any:
         """The next row, or None."""
         ...

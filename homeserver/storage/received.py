@@ -171,8 +171,7 @@ class ReceivedStore:
                     (received.origin.name, received.txn_id),
                 ).fetchone()
                 return bytes(earlier)
-            for position, pdu in enumerate(received.pdus):
-                _record_pdu(cursor, own_id, position, pdu)
+            _record_pdus(cursor, own_id, received.pdus)
             return received.reply
 
         reply = await self._database.write(job)
@@ -219,29 +218,31 @@ def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:
     return last
 
 
-def _record_pdu(
-    cursor: Cursor, transaction_id: int, position: int, pdu: JudgedPdu
+def _record_pdus(
+    cursor: Cursor, transaction_id: int, pdus: Sequence[JudgedPdu]
 ) -> None:
-    cursor.execute(
+    cursor.executemany(
         "INSERT INTO received_pdus (transaction_id, position, event_id,"
         " room_version, room_version_basis, verdict, event)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            transaction_id,
-            position,
-            pdu.event_id,
-            pdu.room_version,
-            None if pdu.basis is None else pdu.basis.value,
-            pdu.verdict,
-            pdu.event.decode("utf-8"),
-        ),
+        [
+            (
+                transaction_id,
+                position,
+                pdu.event_id,
+                pdu.room_version,
+                None if pdu.basis is None else pdu.basis.value,
+                pdu.verdict,
+                pdu.event.decode("utf-8"),
+            )
+            for position, pdu in enumerate(pdus)
+        ],
     )
-    if pdu.founds is not None:
-        cursor.execute(
-            "INSERT INTO rooms (room_id, room_version) VALUES (?, ?)"
-            " ON CONFLICT (room_id) DO NOTHING",
-            (pdu.founds, pdu.room_version),
-        )
+    cursor.executemany(
+        "INSERT INTO rooms (room_id, room_version) VALUES (?, ?)"
+        " ON CONFLICT (room_id) DO NOTHING",
+        [(pdu.founds, pdu.room_version) for pdu in pdus if pdu.founds is not None],
+    )
 
 
 def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
