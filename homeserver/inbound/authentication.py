@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
@@ -122,7 +122,7 @@ class Authenticator:
         cannot be read, `Unauthorized` (401), and `Forbidden` (403) for a certificate
         that is not the origin's.
         """
-        await self._on(body, _parse_body)  # what is wrong with it is told first
+        content = await self._on(body, _parse_body)  # what is wrong is told first
         authorizations = _parse(headers)
         origin = authorizations[0].origin
         own_name = self._identity().server_name
@@ -132,19 +132,27 @@ class Authenticator:
                     f"the request is for {quote(str(each.destination))}; this is "
                     f"{own_name}"
                 )
-        keys, problems = await self._find_keys(origin, authorizations)
+        finding = Deferred.fromCoroutine(self._find_keys(origin, authorizations))
+        is_read_again = not finding.called or body.length > _MAX_INLINE_BYTES
+        if is_read_again:
+            # Whoever makes us wait for keys that nobody serves must not fill our
+            # memory with what is sent meanwhile.
+            content = None
+        keys, problems = await finding
 
-        def prove(read: bytes) -> tuple[KeyId, Json | None]:
-            content = _parse_body(read)
+        def prove(content: Json | None) -> tuple[KeyId, Json | None]:
             request = FederationRequest(method, uri, origin, own_name, content)
             return request.verify(authorizations, keys), content
 
         try:
             if not keys:
                 raise NoUsableKey(problems.pop())
-            # It is read again: whoever makes us wait for keys that nobody serves must
-            # not fill our memory with what is sent meanwhile.
-            key_id, content = await self._on(body, prove)
+            if is_read_again:
+                key_id, content = await self._on(
+                    body, lambda read: prove(_parse_body(read))
+                )
+            else:
+                key_id, content = prove(content)
         except Unauthorized as problem:
             why = "; ".join([*problems, str(problem)])
             raise type(problem)(why) from None

@@ -44,6 +44,8 @@ URI = "/_matrix/federation/v1/send/1?a=%2F&b"
 BODY: Json = {"pdus": [], "edus": []}
 PROVEN = ProvenOrigin(THEM.server_name, THEM.key.key_id)
 
+PROVEN_BODY = (PROVEN, BODY)
+
 STRANGER = Peer(ServerName.parse("stranger.example"), signing_key("s_1", b"9"))
 
 
@@ -315,6 +317,54 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
                     "PUT", URI, headers, body_of(encode(BODY)), None
                 )
             )
+
+
+class LateKeys(KnownKeys):
+    """A keyring whose keys of requests come when the test says so."""
+
+    def __init__(self, *peers: Peer) -> None:
+        super().__init__(*peers)
+        self.fetched: Deferred[None] = Deferred()
+
+    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+        """A key that is known, after a while."""
+        await self.fetched
+        return await super().request_key(server_name, key_id)
+
+
+class ReadingTests(SynchronousTestCase):
+    """How often a small body is read, which takes memory while it is kept."""
+
+    def setUp(self) -> None:
+        """Count the reads of a body."""
+        self.reads = 0
+
+    def read(self) -> bytes:
+        """Read the body."""
+        self.reads += 1
+        return encode(BODY)
+
+    def begin(self, keys: KnownKeys) -> Deferred[object]:
+        """Authenticate a good request."""
+        authenticator = Authenticator(identity, keys, ANY_CERTIFICATE, at_once)
+        body = Body(len(encode(BODY)), self.read)
+        return Deferred.fromCoroutine(
+            authenticator.authenticate("PUT", URI, [sign()], body, None)
+        )
+
+    def test_known_keys(self) -> None:
+        """Where the keys are known, it is read once."""
+        self.assertEqual(self.successResultOf(self.begin(KnownKeys(THEM))), PROVEN_BODY)
+        self.assertEqual(self.reads, 1)
+
+    def test_keys_that_are_waited_for(self) -> None:
+        """It is not kept while keys are waited for, and read again when they came."""
+        keys = LateKeys(THEM)
+        begun = self.begin(keys)
+        self.assertEqual(self.reads, 1)
+        keys.fetched.callback(None)
+        self.assertEqual(self.successResultOf(begun), PROVEN_BODY)
+        self.assertEqual(self.reads, 2)
 
 
 class LargeBodyTests(SynchronousTestCase):
