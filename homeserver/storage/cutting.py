@@ -7,7 +7,7 @@ destination cut. Who calls these functions holds the destination, in the same co
 Specification: Server-server API, "Transactions".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from homeserver.protocol.canonical import Json, as_list, as_object, encode, parse
@@ -49,9 +49,15 @@ def cut_transaction(
     Only where no other one is owed. Raises `ProtocolError` for entries that cannot be
     read, which the store has damaged.
     """
-    entries = _first_entries(cursor, destination)
-    sizes = (Size(len(pdus), len(edus), length) for _, pdus, edus, length in entries)
-    taken = entries[: cut(sizes)]
+    entries: list[_Entry] = []
+
+    def sizes() -> Iterator[Size]:
+        for entry in _first_entries(cursor, destination):
+            entries.append(entry)
+            _, pdus, edus, length = entry
+            yield Size(len(pdus), len(edus), length)
+
+    taken = entries[: cut(sizes())]
     if not taken:
         return None
     # The time keeps an ID new even after the store was made anew, which would begin
@@ -83,8 +89,11 @@ _Entry = tuple[int, list[object], list[object], int]
 """An ID, PDUs, EDUs, and how many bytes they are."""
 
 
-def _first_entries(cursor: Cursor, destination: ServerName) -> list[_Entry]:
-    """As many entries as may fit into one transaction, at least one if there is any."""
+def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
+    """As many entries as may fit into one transaction, at least one if there is any.
+
+    Each is read when it is asked for: the first ones may have the fill of PDUs or EDUs.
+    """
     rows = cursor.execute(
         "SELECT id, length FROM outbound_entries"
         " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
@@ -95,20 +104,20 @@ def _first_entries(cursor: Cursor, destination: ServerName) -> list[_Entry]:
     count = cut(Size(0, 0, length) for _, length in rows)
     ids = [own_id for own_id, _ in rows[:count]]
     if not ids:
-        return []
-    return [
-        (
+        return
+    found = cursor.execute(
+        "SELECT id, pdus, edus FROM outbound_entries"  # noqa: S608 - the same
+        f" WHERE id IN ({_marks(ids)}) ORDER BY id",
+        ids,
+    )
+    while row := found.fetchone():
+        own_id, pdus, edus = row
+        yield (
             own_id,
             as_list(parse(pdus.encode("utf-8")), "PDUs"),
             as_list(parse(edus.encode("utf-8")), "EDUs"),
             len((pdus + edus).encode("utf-8")),
         )
-        for own_id, pdus, edus in cursor.execute(
-            "SELECT id, pdus, edus FROM outbound_entries"  # noqa: S608 - the same
-            f" WHERE id IN ({_marks(ids)}) ORDER BY id",
-            ids,
-        ).fetchall()
-    ]
 
 
 def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
