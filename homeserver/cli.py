@@ -6,6 +6,7 @@ With `--json`, one JSON object a line. What a command alone needs, it imports it
 load Twisted takes longer than to ask the daemon something.
 """
 
+import gc
 import json
 import os
 import sys
@@ -124,6 +125,8 @@ def run(
     Example:
       homeserver run -c /var/lib/alpha/homeserver.toml
     """
+    # Loading makes no garbage, which would be looked for a hundred times meanwhile.
+    gc.disable()
     from homeserver import daemon, directory, logs  # noqa: PLC0415 - see above
 
     if server_name is not None and not os.path.lexists(path):

@@ -48,12 +48,10 @@ def run(path: Path, config: Config) -> None:
     """Run the endpoint configured at `path` until SIGTERM or SIGINT.
 
     Prints where it listens once it does. Raises `ConfigError` if it cannot start.
+    Garbage is collected from then on, whether or not it was before.
     """
     _raise_file_limit(config.limits.max_connections)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # A collection of all garbage looks through all that is in memory, which takes tens
-    # of milliseconds. What is there now stays there.
-    gc.freeze()
     reactor = _reactor()
     # The system's resolver takes a thread for each name that it looks up.
     reactor.suggestThreadPoolSize(MAX_QUESTIONS)
@@ -66,6 +64,10 @@ def run(path: Path, config: Config) -> None:
     def announce(where: SocketAddress) -> None:
         listening = f"listening: {config.server_name} on {where}"
         print(listening, flush=True)
+        # A collection of all garbage looks through all that is in memory, which takes
+        # tens of milliseconds. What is there now stays there.
+        gc.freeze()
+        gc.enable()
         manager.tell("READY=1", f"STATUS={listening}")
         Watchdog(manager, endpoint.is_healthy, reactor).start()
 
