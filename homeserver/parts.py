@@ -11,6 +11,7 @@ from random import Random
 
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import LogLevel
 from twisted.python.threadpool import ThreadPool
 
 from homeserver.config import Config, ConfigError
@@ -147,8 +148,14 @@ class Parts:
             request_seconds=limits.request_seconds,
             reactor=reactor,
         )
+        build_ledger = partial(
+            Ledger,
+            clock=reactor,
+            observe=metrics.count_request,
+            least=LogLevel.lookupByName(config.log.level),
+        )
         self.site = build_site(
-            ledger=Ledger("federation", reactor, metrics.count_request),
+            ledger=build_ledger("federation"),
             root=federation.build_tree(
                 key_tree(publisher, queries),
                 gate,
@@ -177,7 +184,7 @@ class Parts:
             guard = Guard(_read_token(path, config))
             scrape = Scrape(metrics, queue, reactor)
             control_site = self.control_site = build_site(
-                ledger=Ledger("control", reactor, metrics.count_request),
+                ledger=build_ledger("control"),
                 root=api.build_tree(guard, self.is_healthy, scrape.read, routes),
             )
             metrics.watch_connections("control", lambda: len(control_site.channels))

@@ -8,6 +8,7 @@ never told: what they hold may be secret.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
@@ -91,14 +92,17 @@ class Ledger:
         listener: str,
         clock: IReactorTime,
         observe: Callable[[Account], object] = lambda _: None,
+        least: Any = LogLevel.debug,
     ) -> None:
         """`listener` is what it is called: `federation` or `control`.
 
-        `observe` takes each account that is closed.
+        `observe` takes each account that is closed. What the log would not write,
+        as its level is below `least`, is not put together for it.
         """
         self._listener = listener
         self._clock = clock
         self._observe = observe
+        self._least = least
 
     def open(self, method: bytes, target: bytes, address: str) -> Account:
         """The account of a request that has arrived now."""
@@ -121,7 +125,8 @@ class Ledger:
             level = LogLevel.debug
         elif account.status >= 500:
             level = LogLevel.error
-        self._log.emit(level, _form(account), **self._members(account))
+        if level >= self._least:
+            self._log.emit(level, _form(account), **self._members(account))
         self._observe(account)
 
     def _members(self, account: Account) -> dict[str, object]:

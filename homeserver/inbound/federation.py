@@ -182,9 +182,10 @@ def build_tree(
     delegate_to: ServerName | None,
 ) -> JsonResource:
     """All that other servers may ask of us; `keys` is the tree of key documents."""
+    own_version = json_reply({"server": {"name": "homeserver", "version": __version__}})
 
     async def version(_: Request) -> Reply:
-        return json_reply({"server": {"name": "homeserver", "version": __version__}})
+        return own_version
 
     async def well_known(_: Request) -> Reply:
         if delegate_to is None:

@@ -261,6 +261,22 @@ def test_what_is_observed() -> None:
     connection.lose()
 
 
+def test_what_is_not_logged(log: list[LogEvent]) -> None:
+    """What is below the level of the log is observed all the same."""
+    accounts: list[Account] = []
+    clock = Clock()
+    root = JsonResource({b"GET": tell, b"POST": fail}, "/here")
+    ledger = Ledger("federation", clock, accounts.append, LogLevel.warn)
+    connection = Connection(BoundedSite(root, 10, 60, ledger, clock))
+    connection.send(request("GET", "/"), request("POST", "/", body=b"x"))
+    assert [each.method for each in accounts] == ["GET", "POST"]
+    told = [event for event in log if "listener" in event]
+    assert [(event["method"], event["log_level"]) for event in told] == [
+        ("POST", LogLevel.error)
+    ]
+    connection.lose()
+
+
 LEVELS: list[tuple[str, JsonResource, LogLevel]] = [
     ("any", JsonResource({b"GET": tell}, "/_matrix/key/v1"), LogLevel.info),
     ("health", JsonResource({b"GET": tell}, "/health"), LogLevel.debug),
