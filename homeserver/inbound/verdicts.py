@@ -11,10 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from homeserver.protocol.assumptions import Assumption, Basis, assume_room_versions
-from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.canonical import Json, as_text, encode
 from homeserver.protocol.errors import ProtocolError, Unauthorized
 from homeserver.protocol.events import Event, event_id, redact
-from homeserver.protocol.names import EventId, KeyId, RoomId, ServerName
+from homeserver.protocol.names import (
+    EventId,
+    KeyId,
+    RoomId,
+    ServerName,
+    parse_room_id,
+)
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.protocol.signing import (
     Signatures,
@@ -66,8 +72,10 @@ class Draft:
     @property
     def room_id(self) -> RoomId | None:
         """The room that it says it belongs to; None where it says nothing usable."""
-        room_id = self.pdu.get("room_id")
-        return RoomId(room_id) if isinstance(room_id, str) else None
+        try:
+            return parse_room_id(as_text(self.pdu.get("room_id"), "`room_id`"))
+        except ProtocolError:
+            return None
 
     @property
     def is_create(self) -> bool:

@@ -40,6 +40,7 @@ from tests.inbound.endpoint import at_once
 from tests.inbound.pdus import ROOM, create, message, sign
 from tests.inbound.servers import OTHERS, THEM, KnownKeys, Peer, SlowKeys
 from tests.memory import MemoryDatabase
+from tests.postgres import PostgresDatabase
 
 _T = TypeVar("_T")
 
@@ -797,13 +798,14 @@ IDS: list[tuple[str, bool]] = [
     ("x", True),
     ("x" * 255, True),
     ("x" * 256, False),
-    ("a/b c%2F\u00e4\0", True),
+    ("a/b c%2F\u00e4", True),
+    ("a\0", False),
 ]
 
 
 @pytest.mark.parametrize(("txn_id", "is_good"), IDS)
 def test_transaction_ids(txn_id: str, is_good: bool) -> None:  # noqa: FBT001 - a row
-    """A transaction's ID is any text of up to 255 characters."""
+    """A transaction's ID is any text of up to 255 characters but for NULs."""
     inbox = Inbox()
     if is_good:
         inbox.take(txn_id)
@@ -885,3 +887,23 @@ def test_any_body_is_read_or_refused(content: Json) -> None:
         assert inbox.transactions == []
     else:
         assert len(inbox.transactions) == 1
+
+
+NUL = "a\0:them.example"
+WITH_NUL: list[Json] = [
+    message(room_id=f"!{NUL}"),
+    message(sender=f"@{NUL}", state_key=NUL, type=NUL, redacts=NUL, content={NUL: NUL}),
+    message("1", event_id=f"${NUL}"),
+    create("11", room_id=f"!{NUL}", content={"room_version": NUL}),
+    {"type": "m.room.create", "room_id": NUL, "signatures": {NUL: {NUL: NUL}}},
+]
+
+
+def test_nuls(postgres_database: PostgresDatabase) -> None:
+    """What has NULs in it is recorded, though PostgreSQL has none in its texts."""
+    postgres_database.empty()
+    inbox = Inbox(database=postgres_database)
+    edu: Json = {"edu_type": NUL, "content": {NUL: NUL}}
+    content: Json = {"pdus": WITH_NUL, "edus": [edu], "origin": NUL}
+    result_of(inbox.receiver.receive(origin(), "1", content))
+    assert [pdu["event"] for pdu in inbox.pdus] == WITH_NUL
