@@ -199,3 +199,5 @@ class Sender:
                 await self._turns.renew(self._serving)
         except StoreUnavailable as problem:
             self._log.debug("no lease is renewed: {problem}", problem=problem)
+        except Exception:  # noqa: BLE001 - ours to mend; the next time it may be well
+            self._log.failure("an error of ours, renewing leases")

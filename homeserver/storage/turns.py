@@ -174,14 +174,16 @@ class Turns:
 
     async def renew(self, destinations: Collection[ServerName]) -> None:
         """Hold on to destinations whose requests take their time."""
+        # Now: while the job runs, in its thread, turns end and others begin.
+        names = [destination.name for destination in destinations]
 
         def job(cursor: Cursor) -> None:
             due_ts = self._clock(cursor) + int(LEASE_SECONDS * 1000)
-            for destination in destinations:
+            for name in names:
                 cursor.execute(
                     "UPDATE destinations SET due_ts = ?"
                     " WHERE server_name = ? AND holder = ?",
-                    (due_ts, destination.name, self._holder),
+                    (due_ts, name, self._holder),
                 )
 
         await self._database.write(job)

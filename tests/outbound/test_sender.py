@@ -1,6 +1,7 @@
 """What is owed is sent: in order, once at a time, again until it was acknowledged."""
 
 import gc
+import sqlite3
 import tracemalloc
 from random import Random
 
@@ -385,6 +386,19 @@ class SharingTests(SenderTestCase):
     def test_one_of_them_sends(self) -> None:
         """What one has in flight, the other one does not send."""
         self.enqueue()
+        self.clock.pump([1] * 100)
+        self.assertEqual((len(self.own.calls), len(self.calls)), (1, 0))
+
+    def test_lease_outlives_an_error_of_ours(self) -> None:
+        """A renewal that fails is told, and the next one comes in time."""
+        self.enqueue()
+        self.store.execute(
+            "CREATE TRIGGER fail BEFORE UPDATE ON destinations"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        self.clock.pump([1] * 6)
+        self.store.execute("DROP TRIGGER fail")
+        self.assertTrue(self.flushLoggedErrors(sqlite3.IntegrityError))
         self.clock.pump([1] * 100)
         self.assertEqual((len(self.own.calls), len(self.calls)), (1, 0))
 

@@ -1,12 +1,17 @@
 """Whose turn it is: who is due, who holds it, and what is recorded by whom."""
 
+from typing import TypeVar
+
 import pytest
 
 from homeserver.protocol.names import ServerName
+from homeserver.storage.database import Job
 from homeserver.storage.turns import LEASE_SECONDS
 from tests.inbound.coroutines import result_of
-from tests.memory import ImmediateDatabase
+from tests.memory import ImmediateDatabase, MemoryDatabase
 from tests.storage.endpoints import MAX_RETRY, A, B, C, Endpoint, StoreTime, numbers
+
+_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -353,6 +358,34 @@ def test_renewed_lease(pair: tuple[Endpoint, Endpoint], time: StoreTime) -> None
         time.advance(LEASE_SECONDS - 1)
         result_of(first.turns.renew([A, B]))
         assert second.claim() == []
+
+
+class BusyDatabase(MemoryDatabase):
+    """A store that is busy with others until all turns of `serving` have ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.serving: dict[ServerName, int] = {}
+
+    async def write(self, job: Job[_T]) -> _T:
+        """Write, after a while."""
+        self.serving.clear()
+        return await super().write(job)
+
+
+def test_turns_that_end_during_a_renewal(time: StoreTime) -> None:
+    """Held on to is what was served when it was asked for, not when it is written."""
+    database = BusyDatabase()
+    first, second = (
+        Endpoint(database, time, holder, is_shared=True) for holder in ("1", "2")
+    )
+    first.add(A, 1)
+    first.claim()
+    time.advance(LEASE_SECONDS - 1)
+    database.serving = {A: 1}
+    result_of(first.turns.renew(database.serving))
+    time.advance(LEASE_SECONDS - 1)
+    assert second.claim() == []
 
 
 def test_lease_of_a_dead_holder(
