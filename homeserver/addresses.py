@@ -4,6 +4,7 @@ Rules of the room: pure; an address is judged as it is about to be connected to,
 as a name. An IPv6 address that carries an IPv4 address inside is judged by both.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import (
@@ -76,7 +77,15 @@ class SocketAddress:
             raise ValueError("expected HOST:PORT, for example 127.0.0.1:8448")
         if int(port) > 65535:
             raise ValueError(f"{port} is not a port; ports go up to 65535")
-        return cls(str(ip_address(host)), int(port))
+        address = ip_address(host)
+        if isinstance(address, IPv6Address) and not _is_zone(address.scope_id):
+            raise ValueError(f"{address.scope_id!r} is not the name of an interface")
+        return cls(str(address), int(port))
+
+
+def _is_zone(scope_id: str | None) -> bool:
+    """Whether what follows the `%` of an address, if anything, may stand in a file."""
+    return scope_id is None or re.fullmatch(r"[A-Za-z0-9._-]+", scope_id) is not None
 
 
 @dataclass(frozen=True, slots=True)

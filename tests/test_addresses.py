@@ -24,6 +24,7 @@ SOCKET_ADDRESSES: list[tuple[str, str, int, str]] = [
     ("[::1]:8448", "::1", 8448, "[::1]:8448"),
     ("[::]:8448", "::", 8448, "[::]:8448"),
     ("[2001:DB8:0:0::1]:1", "2001:db8::1", 1, "[2001:db8::1]:1"),
+    ("[fe80::1%eth0.1]:1", "fe80::1%eth0.1", 1, "[fe80::1%eth0.1]:1"),
 ]
 
 
@@ -64,6 +65,8 @@ NO_SOCKET_ADDRESSES: list[tuple[str, str, str]] = [
     ("part over 255", "127.0.0.256:8448", NO_ADDRESS),
     ("empty brackets", "[]:8448", NO_ADDRESS),
     ("space", " 127.0.0.1:8448", NO_ADDRESS),
+    ("quote in the zone", '[::1%eth0"]:8448', "'eth0\"' is not the name of an"),
+    ("line in the zone", "[::1%a\nb]:8448", "'a\\nb' is not the name of an"),
 ]
 
 
