@@ -95,7 +95,7 @@ class Network(msgspec.Struct, frozen=True):
 class Storage(msgspec.Struct, frozen=True):
     """The table `[storage]`."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"\A(sqlite:|postgresql://).")] = (
+    url: Annotated[str, msgspec.Meta(pattern=r"\A(sqlite:|postgresql://)[^\0]+\Z")] = (
         "sqlite:homeserver.db"
     )
 

@@ -118,12 +118,18 @@ class _Reader:
         return converted
 
 
+def _parse_path(text: str, folder: Path) -> Path:
+    if "\0" in text:
+        raise ValueError("has a NUL in it, which no file's name has")
+    return folder / text
+
+
 _WRITTEN_AS_TEXT: Mapping[object, Callable[[str, Path], object]] = {
     ServerName: lambda text, _: ServerName.parse(text),
     RoomVersion: lambda text, _: parse_room_version(text),
     SocketAddress: lambda text, _: SocketAddress.parse(text),
     AddressRange: lambda text, _: AddressRange.parse(text),
-    Path: lambda text, folder: folder / text,
+    Path: _parse_path,
 }
 
 

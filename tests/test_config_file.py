@@ -403,6 +403,9 @@ MISTAKES: list[tuple[str, str]] = [
     ("verification.ca_file = 'no'", "no cannot be read: No such file or directory"),
     ("control.token_file = 'no'", "no cannot be read: No such file or directory"),
     ("signing.key = '.'", "cannot be read: Is a directory"),
+    ('signing.key = "\\u0000"', "signing.key: has a NUL in it"),
+    ('verification.ca_file = "\\u0000"', "verification.ca_file: has a NUL in it"),
+    ('storage.url = "sqlite:\\u0000"', "storage.url: Expected `str` matching regex"),
     ("tls.certificate = ''", "cannot be read: Is a directory"),
 ]
 
