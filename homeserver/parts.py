@@ -17,6 +17,7 @@ from twisted.python.threadpool import ThreadPool
 from homeserver.config import Config, ConfigError
 from homeserver.control import api
 from homeserver.control.access import Guard
+from homeserver.control.client import load_token
 from homeserver.control.inspection import describe_keys, describe_resolution
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
@@ -181,7 +182,7 @@ class Parts:
                     "/v1/keys/{name}", partial(describe_keys, self.client)
                 ),
             }
-            guard = Guard(_read_token(path, config))
+            guard = Guard(_load_token(path, config))
             scrape = Scrape(metrics, queue, reactor)
             control_site = self.control_site = build_site(
                 ledger=build_ledger("control"),
@@ -210,11 +211,8 @@ def _open_store(
     return engine, database
 
 
-def _read_token(path: Path, config: Config) -> str:
-    file = config.control.token_file
-    token = file.read_bytes().strip().decode("ascii", "replace")
-    if not token.isascii() or not token:
-        raise ConfigError(
-            path, [f"control.token_file: {file} has no ASCII token in it"]
-        )
-    return token
+def _load_token(path: Path, config: Config) -> str:
+    try:
+        return load_token(config.control.token_file)
+    except ValueError as problem:
+        raise ConfigError(path, [str(problem)]) from None

@@ -25,6 +25,16 @@ from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import ServerName
 
 
+def _parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0.0:  # nor is "nan", for which one would wait for ever
+        raise ValueError(f"{text} is not a number of seconds")
+    return seconds
+
+
 @click.command(short_help="Send a transaction, and wait for its delivery.")
 @config_option
 @json_option
@@ -60,9 +70,9 @@ from homeserver.protocol.names import ServerName
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=float,
-    default=30.0,
+    default="30",
     show_default=True,
+    callback=parsed(_parse_seconds),
     help="How long to wait; what is not delivered then stays queued.",
 )
 def send(  # noqa: PLR0913 - its options are its arguments

@@ -5,6 +5,7 @@ that says what to do.
 """
 
 import json
+import re
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -28,14 +29,17 @@ class ControlClient:
     """Asks the daemon of one configuration."""
 
     def __init__(self, path: Path, config: Config) -> None:
-        """Raises `ControlError` where the control API is off."""
+        """Raises `ControlError` where the control API is off, or its token is none."""
         if config.control.listen is None:
             raise ControlError(
                 f"{path} turns the control API off; set `listen` in [control]"
             )
         self._path = path
         self._where = config.control.listen
-        self._token = config.control.token_file.read_text("utf-8").strip()
+        try:
+            self._token = load_token(config.control.token_file)
+        except ValueError as problem:
+            raise ControlError(f"{path}: {problem}") from None
 
     def get(self, *steps: str, timeout: float = 10.0, **arguments: object) -> Json:
         """GET a route, given as the steps of its path; raises `ControlError`."""
@@ -63,6 +67,11 @@ class ControlClient:
                 method, target, body, {"Authorization": f"Bearer {self._token}"}
             )
             response = connection.getresponse()
+            if not response.getheader("Server", "").startswith("homeserver/"):
+                raise ControlError(
+                    f"another program answers at {self._where}; let `listen` in "
+                    f"[control] in {self._path} be a port of the daemon's own"
+                )
             reply = json.loads(response.read())
         except (OSError, HTTPException, ValueError) as error:
             raise ControlError(
@@ -77,6 +86,16 @@ class ControlClient:
             )
         answer: Json = reply
         return answer
+
+
+def load_token(file: Path) -> str:
+    """The token that a file has; `ValueError` if a header could not carry it."""
+    found = re.fullmatch(rb"\s*([!-~]+)\s*", file.read_bytes())
+    if found is None:
+        raise ValueError(
+            f"control.token_file: {file} has no token in it, one word of ASCII"
+        )
+    return found[1].decode("ascii")
 
 
 def _target(steps: tuple[str, ...]) -> str:

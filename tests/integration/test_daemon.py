@@ -8,11 +8,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
+from homeserver import config_file
 from homeserver.protocol.keys import parse_v1, parse_v2
 from homeserver.protocol.names import ServerName
 from scripts.processes import (
@@ -181,6 +184,7 @@ def test_received_follows(tmp_path: Path) -> None:
         (["resolve", "exa_mple.org"], "not a server name"),
         (["send", "alpha.test:x"], "not a server name"),
         (["send", "beta.test", "--edu", "{"], "not JSON"),
+        (["send", "beta.test", "--timeout", "nan"], "nan is not a number of seconds"),
         (["received", "--origin", ""], "not a server name"),
         (["run", "-c", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["init", "--server-name", "a_b", "x"], "not a server name"),
@@ -220,6 +224,50 @@ def test_a_taken_port_is_told(alpha: Endpoint, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "listen: " in done.stderr
     assert "in use" in done.stderr
+
+
+@pytest.mark.parametrize("token", [b"", b"two words", b"two\nlines", b"\xff", b"\0"])
+def test_a_token_that_no_header_carries_is_told(token: bytes, tmp_path: Path) -> None:
+    """The daemon and who asks it say that there is none, and not what is there."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    (endpoint.folder / "control.token").write_bytes(token)
+    for command in ("run", "peers"):
+        done = endpoint.call(command)
+        assert done.returncode == 2
+        [line] = done.stderr.splitlines()
+        assert line.endswith("control.token has no token in it, one word of ASCII")
+
+
+class _Other(BaseHTTPRequestHandler):
+    """What another program answers, which may be JSON as well."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_another_program_is_told(tmp_path: Path) -> None:
+    """What another program answers is not taken for the daemon's answer."""
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    where = config_file.load(endpoint.configuration).control.listen
+    assert where is not None
+    with HTTPServer((where.host, where.port), _Other) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            done = endpoint.call("peers")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"another program answers at {where}")
 
 
 def test_no_daemon_is_told(tmp_path: Path) -> None:
