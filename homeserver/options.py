@@ -39,7 +39,7 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
 
     def callback(
         context: click.Context,
-        _: click.Parameter,
+        parameter: click.Parameter,
         value: str | tuple[str, ...] | None,
     ) -> object:
         if value is None or context.resilient_parsing:
@@ -49,7 +49,10 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
                 return tuple(parse_text(each) for each in value)
             return parse_text(value)
         except (ValueError, ProtocolError) as problem:
-            fail(2, str(problem))
+            # Options may come from the environment, where nobody sees them.
+            is_option = isinstance(parameter, click.Option)
+            where = f"{parameter.opts[0]}: " if is_option else ""
+            fail(2, f"{where}{problem}")
 
     return callback
 

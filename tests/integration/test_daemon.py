@@ -184,11 +184,11 @@ def test_received_follows(tmp_path: Path) -> None:
         (["resolve", "exa_mple.org"], "not a server name"),
         (["send", "alpha.test:x"], "not a server name"),
         (["send", "beta.test", "--edu", "{"], "not JSON"),
-        (["send", "beta.test", "--timeout", "nan"], "nan is not a number of seconds"),
+        (["send", "beta.test", "--timeout", "nan"], "--timeout: nan is no"),
         (["received", "--origin", ""], "not a server name"),
         (["run", "-c", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["init", "--server-name", "a_b", "x"], "not a server name"),
-        (["init", "--server-name", "a.b", "--listen", "99", "x"], "HOST:PORT"),
+        (["init", "--server-name", "a.b", "--listen", "99", "x"], "--listen: expected"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
