@@ -8,7 +8,8 @@ between machines, and times only within one run.
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from scripts.benchmarks import alone, rows, servers
 from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.table import OURS, Row, head, measure, render
 from scripts.benchmarks.transactions import TransactionMaker
+from scripts.processes import ProcessError
 
 _OTHERS = 100  # servers that are sent to
 _ORIGINS = 32  # of them, that send
@@ -41,7 +43,7 @@ def main(
         for row, samples in measure(chosen, rounds):
             print(render(row, samples), flush=True)
 
-    with ExitStack() as stack:
+    with ExitStack() as stack, _told():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         if shutil.which("wrk") is None:
             print("wrk is not installed: no server is measured")
@@ -65,6 +67,15 @@ def main(
         outbound = Outbound(setting, running[OURS].pid, others.pid)
         show(rows.sends(outbound, _OTHERS, scale))
         show(rows.ends(running))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in one line what kept a server from being measured."""
+    try:
+        yield
+    except ProcessError as problem:
+        raise click.ClickException(str(problem)) from None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from scripts.processes import LOOPBACK
+HOST = "127.0.0.2"
+"""Where all of them are: no connection that others make begins at one of its ports."""
 
 DELIVERED = "/delivered"
 """Where to ask how many transactions were taken by all."""
@@ -63,7 +64,7 @@ def main() -> None:
     tls = DefaultOpenSSLContextFactory(private_key, certificate)
     for port, v1, v2 in lines[1:]:
         IReactorSSL(reactor).listenSSL(
-            port, QuietSite(Other(v1, v2)), tls, interface=LOOPBACK
+            port, QuietSite(Other(v1, v2)), tls, interface=HOST
         )
     print("listening", flush=True)
     IReactorCore(reactor).run()

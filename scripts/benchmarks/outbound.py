@@ -13,11 +13,11 @@ import tomllib
 from http.client import HTTPSConnection
 
 from scripts.benchmarks.load import Load, Server, run, write
-from scripts.benchmarks.others import DELIVERED
+from scripts.benchmarks.others import DELIVERED, HOST
 from scripts.benchmarks.servers import UNVERIFIED, Setting
 from scripts.benchmarks.table import Sample
 from scripts.benchmarks.usage import cpu_seconds
-from scripts.processes import LOOPBACK, ProcessError
+from scripts.processes import ProcessError
 
 # As many EDUs as a transaction may have: each entry of the queue becomes one.
 _EDUS = [{"edu_type": "org.example.bench", "content": {}}] * 100
@@ -39,7 +39,7 @@ class Outbound:
         self._server = Server(pid, f"http://{self._control}")
         self._others_pid = others_pid
         port = self._destinations[0].port
-        self._others = HTTPSConnection(LOOPBACK, port, context=UNVERIFIED)
+        self._others = HTTPSConnection(HOST, port, context=UNVERIFIED)
 
     def measure(self, receivers: int, transactions: int) -> Sample:
         """Send so many transactions, in turn to so many others.

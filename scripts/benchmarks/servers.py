@@ -22,6 +22,7 @@ from pathlib import Path
 from homeserver.protocol.canonical import encode
 from homeserver.protocol.keys import build_v1, build_v2
 from scripts.benchmarks.load import Server
+from scripts.benchmarks.others import HOST
 from scripts.benchmarks.table import OURS
 from scripts.benchmarks.transactions import KEY_ID, Origin
 from scripts.benchmarks.usage import cpu_seconds, resident_megabytes
@@ -114,9 +115,9 @@ class Setting:
 def make(folder: Path, others: int) -> Setting:
     """Make the files of all servers in `folder`."""
     endpoint = make_endpoint(folder / OURS, NAME, _CONFIGURATION)
-    other = make_endpoint(folder / "other", LOOPBACK, "")
+    other = make_endpoint(folder / "other", HOST, "")
     certificate = ssl.PEM_cert_to_DER_cert((other.folder / "tls.crt").read_text())
-    origins = [Origin.at(f"{LOOPBACK}:{port}") for port in free_ports(others)]
+    origins = [Origin.at(f"{HOST}:{port}") for port in free_ports(others)]
     now_ts = time.time_ns() // 1_000_000
     documents = {}
     for each in origins:
