@@ -162,5 +162,7 @@ class BoundedTls(TLSMemoryBIOFactory):
     def unregisterProtocol(self, p: TLSMemoryBIOProtocol) -> None:
         """Count a connection that is gone no more."""
         super().unregisterProtocol(p)
-        self._per_address[p.getPeer().host] -= 1
-        self._per_address += Counter()  # forgets those that have none any more
+        address = p.getPeer().host
+        self._per_address[address] -= 1
+        if self._per_address[address] <= 0:
+            del self._per_address[address]
