@@ -1,5 +1,6 @@
 """Which requests prove who made them, and what the others are told."""
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
@@ -365,6 +366,29 @@ class ReadingTests(SynchronousTestCase):
         keys.fetched.callback(None)
         self.assertEqual(self.successResultOf(begun), PROVEN_BODY)
         self.assertEqual(self.reads, 2)
+
+    def test_what_was_read_is_not_kept(self) -> None:
+        """While keys are waited for, no body is in memory as what it says."""
+        body = b'{"looked for in memory":[[]]}'
+
+        def is_in_memory() -> bool:
+            """Whether an object has the member of the body."""
+            return any(
+                type(each) is dict and "looked for in memory" in each
+                for each in gc.get_objects()
+            )
+
+        keys = LateKeys(THEM)
+        authenticator = Authenticator(identity, keys, ANY_CERTIFICATE, at_once)
+        begun = Deferred.fromCoroutine(
+            authenticator.authenticate(
+                "PUT", URI, [sign()], Body(len(body), lambda: body), None
+            )
+        )
+        self.assertNoResult(begun)
+        self.assertFalse(is_in_memory())
+        keys.fetched.callback(None)
+        self.failureResultOf(begun, Unauthorized)
 
 
 class LargeBodyTests(SynchronousTestCase):

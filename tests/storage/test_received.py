@@ -288,6 +288,25 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(waiting), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_accepted_events(self) -> None:
+        """An event is known by its ID and its room version, if it was not refused."""
+        pdus = [
+            JudgedPdu(EventId("$a"), "12", "accepted", b"{}"),
+            JudgedPdu(EventId("$b"), "11", "redacted: content hash", b"{}"),
+            JudgedPdu(EventId("$c"), "12", "rejected: no", b"{}"),
+        ]
+        self.record(transaction(A, "1", pdus))
+        self.record(transaction(B, "1", pdus))
+        asked = [
+            (EventId(event_id), version)
+            for event_id in ("$a", "$b", "$c", "$d")
+            for version in ("11", "12")
+        ]
+        self.assertEqual(
+            self.done(self.store.accepted_events(asked)), {("$a", "12"), ("$b", "11")}
+        )
+        self.assertEqual(self.done(self.store.accepted_events(asked[4:])), set())
+
     def test_rooms(self) -> None:
         """A room has the version of the accepted event that founded it."""
         self.record(transaction(A, "1", [create(ROOM, "11"), create(OTHER_ROOM, "1")]))
