@@ -34,7 +34,7 @@ from homeserver.outbound.connection import (
 )
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.refusal import read_refusal, retry_after
-from homeserver.protocol.canonical import Json, parse_object
+from homeserver.protocol.canonical import Encoded, Json, parse_object
 from homeserver.protocol.errors import BadJson, ProtocolError
 from homeserver.protocol.keys import (
     MAX_DOCUMENT_BYTES,
@@ -107,14 +107,14 @@ class FederationClient:
     async def send_transaction(
         self, destination: ServerName, txn_id: str, body: bytes
     ) -> Delivery:
-        """Deliver a transaction whose JSON object is `body`.
+        """Deliver a transaction whose canonical JSON is `body`.
 
         Raises `Unreachable` and `Refused`.
         """
         target = transaction_target(txn_id)
         identity = self._identity()
         request = FederationRequest(
-            "PUT", target, identity.server_name, destination, parse_object(body)
+            "PUT", target, identity.server_name, destination, Encoded(body)
         )
         headers = Headers({"Content-Type": ["application/json"]})
         for authorization in request.sign(identity.signing_keys):

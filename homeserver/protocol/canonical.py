@@ -20,6 +20,9 @@ from homeserver.protocol.errors import BadJson, NotJson, TooLarge, quote
 Json = dict[str, object]
 """A JSON object. Its values are `object`, so that each is checked before use."""
 
+Encoded = msgspec.Raw
+"""Canonical JSON that was made before; `encode_integers` takes it as it is."""
+
 MAX_NESTING = 100  # ten times what any event nests; far from the recursion limit
 
 MAX_INTEGER = 2**53 - 1  # Canonical JSON: what a double holds exactly

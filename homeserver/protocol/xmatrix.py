@@ -12,7 +12,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from homeserver.protocol.canonical import Json, decode_base64, encode, encode_base64
+from homeserver.protocol.canonical import (
+    Encoded,
+    Json,
+    decode_base64,
+    encode,
+    encode_base64,
+    encode_integers,
+)
 from homeserver.protocol.errors import (
     BadAuthorization,
     ProtocolError,
@@ -97,7 +104,7 @@ class FederationRequest:
 
     origin: ServerName
     destination: ServerName
-    content: Json | None = None
+    content: Json | Encoded | None = None
     """The body; None if there is none, which is not the same as `{}`."""
 
     def sign(self, keys: Iterable[SigningKey]) -> list[Authorization]:
@@ -137,6 +144,8 @@ class FederationRequest:
         }
         if self.content is not None:
             signed["content"] = self.content
+        if isinstance(self.content, Encoded):
+            return encode_integers(signed)
         return encode(signed)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol.canonical import Json, decode_base64
+from homeserver.protocol.canonical import Encoded, Json, decode_base64, encode
 from homeserver.protocol.errors import BadAuthorization, ProtocolError, Unauthorized
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
@@ -115,6 +115,15 @@ def test_signed_bytes_are_canonical_json() -> None:
         '{"content":{"a":"é","b":1},"destination":"other.example","method":"PUT",'
         '"origin":"domain","uri":"/_matrix/federation/v1/send/1"}'.encode()
     )
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"b": [1, {}], "a": "é"}, {"edus": [1.5, 1e20]}]
+)
+def test_signed_bytes_of_a_body_that_is_encoded(content: Json) -> None:
+    """A body that was encoded before is signed as what it says."""
+    encoded = replace(request(), content=Encoded(encode(content)))
+    assert encoded.signed_bytes() == replace(request(), content=content).signed_bytes()
 
 
 def test_signed_bytes_leave_out_an_absent_body() -> None:
