@@ -108,7 +108,8 @@ class Clients:
 
     def _run(self, name: int) -> None:
         numbers = count()
-        with suppress(ConnectionRefusedError):  # it is over
+        # Reset: it was closed while this connection waited to be taken.
+        with suppress(ConnectionRefusedError, ConnectionResetError):  # it is over
             while True:
                 with suppress(ssl.SSLError, ConnectionResetError):
                     connection = connect(self.endpoint)
@@ -179,7 +180,8 @@ class HalfARequest:
     def wait_until_closed(self) -> None:
         """Wait until nobody new is let in."""
         deadline = time.monotonic() + SECONDS
-        with suppress(ConnectionRefusedError):
+        # Reset: it was closed while this connection waited to be taken.
+        with suppress(ConnectionRefusedError, ConnectionResetError):
             while time.monotonic() < deadline:
                 socket.create_connection((LOOPBACK, self.endpoint.port)).close()
 
