@@ -16,6 +16,8 @@ def quote(value: object, limit: int = 80) -> str:
 
 def printable(text: str) -> str:
     """`text` with each character escaped that a terminal would obey."""
+    if text.isprintable():
+        return text  # nearly always, and sooner seen than done character by character
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
