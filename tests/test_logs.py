@@ -89,7 +89,8 @@ def members(namespace: str, **parts: object) -> dict[str, object]:
         Log(format="json"), lambda _: logger.warn("said", **parts), publisher=publisher
     )
     line: dict[str, object] = json.loads(written)
-    assert line.keys() >= {"time", "level", "message", "from"}
+    assert (line["level"], line["message"], line["from"]) == ("warn", "said", namespace)
+    assert re.fullmatch(TIME, str(line["time"]))
     return {k: v for k, v in line.items() if k not in COMMON}
 
 
