@@ -10,9 +10,11 @@ import contextlib
 import os
 import select
 import socket
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import psycopg
+from psycopg.abc import Params, Query, QueryNoTemplate
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
@@ -48,6 +50,19 @@ _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 # Errors after which the connection is as good as before: a mistake in a statement, a
 # disk or a memory that is full, a limit.
 _HARMLESS = ("42", "53", "54")
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    """A cursor that runs one statement at a time."""
+
+    def executemany(
+        self, query: Query, params_seq: Iterable[Params], *, returning: bool = False
+    ) -> None:
+        """As `Cursor.executemany`."""
+        # psycopg's own is a pipeline, after which the server no longer throws out who
+        # stands still with rows held.
+        for row in params_seq:
+            self.execute(cast("QueryNoTemplate", query), row)
 
 
 class PostgresConnection:
@@ -161,7 +176,9 @@ def connect(url: str) -> PostgresConnection:
         raise StoreUnavailable(f"is no URL that libpq reads: {reason}") from None
     with contextlib.ExitStack() as stack:
         try:
-            connection = psycopg.connect(conninfo, autocommit=True)
+            connection = psycopg.connect(
+                conninfo, autocommit=True, cursor_factory=_Cursor
+            )
             stack.callback(connection.close)
         except psycopg.Error as error:
             raise StoreUnavailable(
