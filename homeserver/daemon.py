@@ -69,7 +69,7 @@ def run(path: Path, config: Config) -> None:
         gc.freeze()
         gc.enable()
         manager.tell("READY=1", f"STATUS={listening}")
-        Watchdog(manager, endpoint.is_healthy, reactor).start()
+        Watchdog(manager, reactor).start()
 
     def reload() -> None:
         # The time lets a manager know which of its requests this answers.

@@ -47,7 +47,6 @@ class Endpoint:
         self._credentials = Credentials(path, config, identity)
         self._parts = Parts(path, config, self._credentials, reactor, random)
         self._ports: list[IListeningPort] = []
-        self.is_healthy = self._parts.is_healthy
 
     async def start(self) -> SocketAddress:
         """Accept connections and send what is owed; returns where others connect to.

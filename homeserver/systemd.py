@@ -7,9 +7,8 @@ Specification: sd_notify(3), sd_watchdog_enabled(3).
 """
 
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -47,21 +46,16 @@ class ServiceManager:
 
 
 class Watchdog:
-    """Tells the service manager that all is well, for as long as that is so.
+    """Tells the service manager that the reactor goes on, for as long as it does.
 
-    A reactor that stands still tells nothing, and a store that does not answer has
-    nothing told; then the service manager ends the process and starts another.
+    One that stands still tells nothing; then the service manager ends the process and
+    starts another. A store that fails is no reason: it is waited for, and until it is
+    back a process that answers with 503 is worth more than one that cannot start.
     """
 
-    def __init__(
-        self,
-        manager: ServiceManager,
-        is_healthy: Callable[[], Awaitable[bool]],
-        clock: IReactorTime,
-    ) -> None:
+    def __init__(self, manager: ServiceManager, clock: IReactorTime) -> None:
         self._manager = manager
-        self._is_healthy = is_healthy
-        self._beating = LoopingCall(lambda: Deferred.fromCoroutine(self._beat()))
+        self._beating = LoopingCall(manager.tell, "WATCHDOG=1")
         self._beating.clock = clock
 
     def start(self) -> None:
@@ -69,10 +63,6 @@ class Watchdog:
         if self._manager.watchdog_seconds is not None:
             # Twice in the time, as the manual recommends.
             self._beating.start(self._manager.watchdog_seconds / 2)
-
-    async def _beat(self) -> None:
-        if await self._is_healthy():
-            self._manager.tell("WATCHDOG=1")
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float | None:
