@@ -253,6 +253,13 @@ def test_huge_integer(digits: int, sign: bytes) -> None:
         parse(b'{"a":[' + sign + b"1" * digits + b"]}")
 
 
+@pytest.mark.parametrize("number", [2**64, -(2**64), 10**20 - 1])
+def test_first_integers_beyond_64_bits(number: int) -> None:
+    """One that has no more digits than the largest that is read is refused, too."""
+    with pytest.raises(BadJson, match="integer beyond 64 bits"):
+        parse(b"[%d]" % number)
+
+
 CANONICAL_NUMBERS: list[object] = [
     0,
     MAX_INTEGER,
