@@ -1,7 +1,9 @@
 """What a PDU must look like, how it is hashed and redacted, and who must sign it."""
 
 from collections.abc import Iterable
+from hashlib import sha256
 
+import canonicaljson
 import nacl.signing
 import pytest
 from hypothesis import given, settings
@@ -469,6 +471,22 @@ def test_parse_accepts(version: str, changes: Json) -> None:
     """A PDU may have what its room version does not forbid."""
     pdu = pdu_of(version, changes)
     assert Event.parse(pdu, ROOM_VERSIONS[version]).pdu == pdu
+
+
+@pytest.mark.parametrize("version", LENIENT)
+def test_floats_are_hashed_and_signed_as_they_are_written(version: str) -> None:
+    """What the servers of an old room hash and sign has floats as canonicaljson's."""
+    pdu = pdu_of(
+        version, {"type": "m.room.power_levels", "content": {"ban": 1e30, "kick": 1e-7}}
+    )
+    hashed = {k: v for k, v in pdu.items() if k not in {"hashes", "signatures"}}
+    digest = sha256(canonicaljson.encode_canonical_json(hashed)).digest()
+    pdu["hashes"] = {"sha256": encode_base64(digest)}
+    event = Event.parse(pdu, ROOM_VERSIONS[version])
+    signed = {k: v for k, v in pdu.items() if k != "signatures"}
+    assert event.has_its_content_hash
+    assert event.encoded == canonicaljson.encode_canonical_json(pdu)
+    assert event.signed == canonicaljson.encode_canonical_json(signed)
 
 
 Malformed = tuple[str, list[str], Json, type[ProtocolError]]
