@@ -19,6 +19,7 @@ from pathlib import Path
 
 from scripts.composed import Composed, running_composed
 from scripts.processes import (
+    AT_HOME,
     LOOPBACK,
     Endpoint,
     ProcessError,
@@ -32,15 +33,7 @@ Member = Endpoint | Composed
 
 NAMES = ("alpha.test", "beta.test")
 
-# What no default can know: where the name server of the pair is, and that its peers
-# are on the loopback interface, which is refused otherwise.
-CONFIGURATION = """
-[dns]
-servers = ["{nameserver}"]
-
-[network]
-allow = ["127.0.0.0/8"]
-
+CONFIGURATION = f"""{AT_HOME}
 [sending]
 first_retry_seconds = 0.5
 """

@@ -16,6 +16,17 @@ from pathlib import Path
 from typing import Any
 
 LOOPBACK = "127.0.0.1"
+
+AT_HOME = """
+[dns]
+servers = ["{nameserver}"]
+
+[network]
+allow = ["127.0.0.0/8"]
+"""
+"""What no default can know: where the name server is, and that peers are on the
+loopback interface, which is refused otherwise."""
+
 PROGRAM = Path(sys.executable).with_name("homeserver")
 
 _SECONDS_TO_START = 30.0  # a slow machine needs two

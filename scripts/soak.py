@@ -26,6 +26,7 @@ from homeserver.protocol.names import ServerName
 from scripts.benchmarks.transactions import Origin, TransactionMaker
 from scripts.benchmarks.usage import resident_megabytes
 from scripts.processes import (
+    AT_HOME,
     LOOPBACK,
     Endpoint,
     ProcessError,
@@ -34,14 +35,6 @@ from scripts.processes import (
     make_endpoint,
     running_nameserver,
 )
-
-CONFIGURATION = """
-[dns]
-servers = ["{nameserver}"]
-
-[network]
-allow = ["127.0.0.0/8"]
-"""
 
 CONNECTIONS = 3  # so many transactions of one origin are taken at once
 SAMPLES = 60
@@ -129,7 +122,7 @@ def soak(folder: Path, seconds: float, rate: float, stack: ExitStack) -> int:
     """Send for so many seconds, and judge; the exit status."""
     [port] = free_ports(1)
     nameserver = f"{LOOPBACK}:{port}"
-    configuration = CONFIGURATION.format(nameserver=nameserver)
+    configuration = AT_HOME.format(nameserver=nameserver)
     alpha, beta = (
         make_endpoint(folder / name, name, configuration)
         for name in ("alpha.test", "beta.test")

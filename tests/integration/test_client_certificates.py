@@ -32,6 +32,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.protocol.xmatrix import FederationRequest
 from homeserver.service import Endpoint
 from scripts.processes import (
+    AT_HOME,
     LOOPBACK,
     first_line,
     free_ports,
@@ -424,15 +425,9 @@ def test_open_routes(receiving: Receiving, issued: Issued | None, target: str) -
     assert client.ask("GET", target, Headers()).status == 200
 
 
-CONFIGURATION = """
-[dns]
-servers = ["{nameserver}"]
-
-[network]
-allow = ["127.0.0.0/8"]
-
+CONFIGURATION = f"""{AT_HOME}
 [tls]
-{tls}
+{{tls}}
 """
 
 EDU = '{"edu_type": "m.test", "content": {}}'

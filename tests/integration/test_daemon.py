@@ -19,6 +19,7 @@ from homeserver import config_file
 from homeserver.protocol.keys import parse_v1, parse_v2
 from homeserver.protocol.names import ServerName
 from scripts.processes import (
+    AT_HOME,
     LOOPBACK,
     PROGRAM,
     Endpoint,
@@ -29,13 +30,7 @@ from scripts.processes import (
     running_nameserver,
 )
 
-CONFIGURATION = """
-[dns]
-servers = ["{nameserver}"]
-
-[network]
-allow = ["127.0.0.0/8"]
-
+CONFIGURATION = f"""{AT_HOME}
 [sending]
 first_retry_seconds = 0.2
 max_retry_seconds = 0.5
