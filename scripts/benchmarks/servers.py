@@ -4,6 +4,7 @@ Rules of the room: all have one name, one certificate and one key document, so t
 same requests suit each of them. Where a yardstick is not installed, it is left out.
 """
 
+import compileall
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
 
+import homeserver
 from homeserver.protocol.canonical import encode
 from homeserver.protocol.keys import build_v1, build_v2
 from scripts.benchmarks.load import Server
@@ -114,6 +116,9 @@ class Setting:
 
 def make(folder: Path, others: int) -> Setting:
     """Make the files of all servers in `folder`."""
+    # Who installs it compiles it. From here, it would be compiled with every start
+    # where the environment says so (PYTHONDONTWRITEBYTECODE).
+    compileall.compile_dir(Path(homeserver.__file__).parent, quiet=2)
     endpoint = make_endpoint(folder / OURS, NAME, _CONFIGURATION)
     other = make_endpoint(folder / "other", HOST, "")
     certificate = ssl.PEM_cert_to_DER_cert((other.folder / "tls.crt").read_text())
