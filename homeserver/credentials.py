@@ -14,7 +14,7 @@ from homeserver import identity as identities
 from homeserver.config import Config, ConfigError
 from homeserver.identity import Identity
 from homeserver.inbound.listener import ServerTls
-from homeserver.reach import build_context
+from homeserver.reach import build_client_tls
 
 
 class Credentials:
@@ -25,7 +25,7 @@ class Credentials:
         self._path = path
         self._config = config
         self._identity = identity
-        self._client_context = build_context(path, config, identity.certificate)
+        self._client_tls = build_client_tls(path, config, identity.certificate)
         self.server_tls = ServerTls(
             identity.certificate,
             asks_for_certificate=config.tls.client_certificates != "ignore",
@@ -37,7 +37,7 @@ class Credentials:
 
     def client_context(self) -> SSL.Context:
         """For the next connection that we make."""
-        return self._client_context
+        return self._client_tls.context()
 
     def reload(self) -> None:
         """Take up the signing keys and the certificate that are configured now.
@@ -47,7 +47,7 @@ class Credentials:
         identity = identities.load(self._path, config_file.load(self._path))
         if identity.server_name != self._identity.server_name:
             raise ConfigError(self._path, ["another name needs another process"])
-        client_context = build_context(self._path, self._config, identity.certificate)
+        client_tls = build_client_tls(self._path, self._config, identity.certificate)
         self.server_tls.renew(identity.certificate)
-        self._client_context = client_context
+        self._client_tls = client_tls
         self._identity = identity

@@ -7,17 +7,16 @@ stands apart because the question "what does this name resolve to?" needs no mor
 from pathlib import Path
 from random import Random
 
-from OpenSSL import SSL
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.addresses import AddressPolicy
 from homeserver.config import Config, ConfigError
 from homeserver.identity import Certificate
-from homeserver.outbound import tls
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsClient, DnsLookups
 from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.tls import ClientTls
 from homeserver.outbound.well_known import WellKnown
 
 
@@ -36,9 +35,9 @@ def build_discovery(
     well_known: WellKnown | None = None
     if config.discovery.well_known:
         # Websites are not shown our client certificate.
-        context = build_context(path, config, None)
+        client_tls = build_client_tls(path, config, None)
         dialer = Dialer(
-            reactor, lookups.addresses, build_address_policy(config), lambda: context
+            reactor, lookups.addresses, build_address_policy(config), client_tls.context
         )
         well_known = WellKnown(dialer, reactor)
     services = config.discovery.srv_services
@@ -50,20 +49,20 @@ def build_address_policy(config: Config) -> AddressPolicy:
     return AddressPolicy(config.network.refuse, config.network.allow)
 
 
-def build_context(
+def build_client_tls(
     path: Path, config: Config, certificate: Certificate | None
-) -> SSL.Context:
-    """A context for outbound connections; raises `ConfigError`.
+) -> ClientTls:
+    """TLS of outbound connections; raises `ConfigError`.
 
     Who asks for a client certificate is shown `certificate`, if the configuration
     does not forbid it.
     """
     verification = config.verification
-    roots = tls.TrustRoots(verification.ca_file, verification.system_roots)
     try:
-        context = tls.build_context(roots)
+        return ClientTls(
+            verification.ca_file,
+            system_roots=verification.system_roots,
+            certificate=certificate if config.tls.present_client_certificate else None,
+        )
     except ValueError as problem:
         raise ConfigError(path, [f"verification.ca_file: {problem}"]) from None
-    if certificate is not None and config.tls.present_client_certificate:
-        certificate.present_in(context)
-    return context

@@ -10,7 +10,6 @@ Specification: Server-server API, "TLS"; RFC 9525 for names.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from homeserver.identity import Certificate
 from homeserver.protocol.errors import quote
 
 # OpenSSL's X509_V_ERR_..., those that people meet.
@@ -42,35 +42,44 @@ _PROBLEMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TrustRoots:
-    """Which authorities may vouch for a peer."""
+class ClientTls:
+    """The client's side of each handshake: whom it trusts, and what it shows of us."""
 
-    ca_file: Path | None
-    """PEM; None for no others than the system's."""
+    def __init__(
+        self,
+        ca_file: Path | None,
+        *,
+        system_roots: bool,
+        certificate: Certificate | None = None,
+    ) -> None:
+        """Trust the authorities in `ca_file` (PEM), and those of the system if wanted.
 
-    system_roots: bool
+        Who asks for a client certificate is shown `certificate`. Raises `ValueError`
+        if `ca_file` has no authorities in it.
+        """
+        context = self._context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        # What was judged once is not negotiated again.
+        context.set_options(SSL.OP_NO_RENEGOTIATION)
+        # A resumed session is one whose certificate nobody looked at.
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        if ca_file is not None:
+            try:
+                context.load_verify_locations(str(ca_file))
+            except SSL.Error:
+                raise ValueError(f"{ca_file} has no PEM certificates in it") from None
+        if certificate is not None:
+            certificate.present_in(context)
+        self._lacks_system_roots = system_roots
 
-
-def build_context(roots: TrustRoots) -> SSL.Context:
-    """A context for outbound connections; share it.
-
-    Raises `ValueError` if the roots cannot be loaded.
-    """
-    context = SSL.Context(SSL.TLS_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    # What was judged once is not negotiated again.
-    context.set_options(SSL.OP_NO_RENEGOTIATION)
-    # A resumed session is one whose certificate nobody looked at.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if roots.system_roots:
-        context.set_default_verify_paths()
-    if roots.ca_file is not None:
-        try:
-            context.load_verify_locations(str(roots.ca_file))
-        except SSL.Error:
-            raise ValueError(f"{roots.ca_file} has no PEM certificates in it") from None
-    return context
+    def context(self) -> SSL.Context:
+        """What all connections share."""
+        if self._lacks_system_roots:
+            # Only for the first connection, as they take a megabyte and as long as
+            # several handshakes: who is being started, or asked, needs none.
+            self._context.set_default_verify_paths()
+            self._lacks_system_roots = False
+        return self._context
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -28,7 +28,7 @@ from homeserver.outbound.connector import Connector, Link
 from homeserver.outbound.dialer import Dialer, Dialled
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.resolver import Resolver
-from homeserver.outbound.tls import TrustRoots, build_context
+from homeserver.outbound.tls import ClientTls
 from homeserver.outbound.verification import Verifier
 from homeserver.outbound.well_known import WellKnown
 from homeserver.protocol.discovery import NotResolvable, Resolution, Step
@@ -153,7 +153,7 @@ def discovering(
         discovery=Discovery(well_known=False),
     )
     lookups, _ = build_discovery(Path("unread.toml"), config, clock, Random(1))
-    context = build_context(TrustRoots(None, system_roots=False))
+    context = ClientTls(None, system_roots=False).context()
     store = context.get_cert_store()
     assert store is not None
     store.add_cert(X509.from_cryptography(CA.certificate))

@@ -24,7 +24,7 @@ from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.resolver import Resolver
-from homeserver.outbound.tls import TrustRoots, build_context
+from homeserver.outbound.tls import ClientTls
 from homeserver.outbound.verification import Verifier
 from homeserver.protocol.names import ServerName
 from homeserver.storage.peers import PeerStore
@@ -55,7 +55,7 @@ def reaching(
     identity = Identity(
         ServerName.parse("origin.test"), [signing_key("origin")], [], issued.value
     )
-    context = build_context(TrustRoots(ca_file, system_roots=False))
+    context = ClientTls(ca_file, system_roots=False).context()
     peers = PeerStore(database or MemoryDatabase(), reactor)
     lookups = DnsLookups(
         DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor),

@@ -213,6 +213,16 @@ def test_all_mistakes_of_a_configuration_are_told(tmp_path: Path) -> None:
         assert f"{path}: {key}" in done.stderr
 
 
+def test_authorities_that_are_none_are_told_at_the_start(tmp_path: Path) -> None:
+    """A `ca_file` without certificates keeps the daemon from starting."""
+    tables = '[verification]\nca_file = "tls.key"\n'
+    alpha = make_endpoint(tmp_path / "alpha", "alpha.test", tables)
+    done = alpha.call("run")
+    assert done.returncode == 2
+    path = alpha.folder / "tls.key"
+    assert f"verification.ca_file: {path} has no PEM certificates in it" in done.stderr
+
+
 def test_a_taken_port_is_told(alpha: Endpoint, tmp_path: Path) -> None:
     """A second daemon on the same port ends with 2 and says which key it is."""
     done = alpha.call("run")

@@ -12,7 +12,7 @@ from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.resolver import Resolver
-from homeserver.outbound.tls import TrustRoots, build_context
+from homeserver.outbound.tls import ClientTls
 from homeserver.outbound.verification import Verifier
 from homeserver.protocol.canonical import encode
 from homeserver.protocol.discovery import (
@@ -79,7 +79,7 @@ class Names:
 
 def trusting(issued: Issued) -> SSL.Context:
     """A context in which one authority is trusted."""
-    context = build_context(TrustRoots(None, system_roots=False))
+    context = ClientTls(None, system_roots=False).context()
     store = context.get_cert_store()
     assert store is not None
     store.add_cert(crypto.X509.from_cryptography(issued.certificate))

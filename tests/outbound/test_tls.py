@@ -16,9 +16,8 @@ from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.outbound.tls import (
+    ClientTls,
     Handshake,
-    TrustRoots,
-    build_context,
     check_certificate,
     check_name,
 )
@@ -170,7 +169,7 @@ class Handshakes:
 
     def __init__(self, ca_file: Path) -> None:
         ca_file.write_bytes(CA.pem)
-        self.context = build_context(TrustRoots(ca_file, system_roots=False))
+        self.context = ClientTls(ca_file, system_roots=False).context()
         self.server_name: bytes | None = None
         """What the client asked for by SNI."""
 
@@ -453,9 +452,11 @@ def test_client_certificate(
 ) -> None:
     """Our certificate is shown to who asks for it, if there is one to show."""
     ours = issue_for("origin.test")
-    context = build_context(TrustRoots(tmp_path / "ca.pem", system_roots=False))
-    if is_shown:
-        ours.value.present_in(context)
+    context = ClientTls(
+        tmp_path / "ca.pem",
+        system_roots=False,
+        certificate=ours.value if is_shown else None,
+    ).context()
     server = handshakes.server(issue_for("peer.test", CA))
     server.set_verify(SSL.VERIFY_PEER, lambda *_: True)
     connection = handshakes.shake_hands(
@@ -476,10 +477,23 @@ def test_system_roots(
 ) -> None:
     """The system's authorities are trusted if they are to be, and not otherwise."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    context = build_context(TrustRoots(None, system_roots=are_trusted))
+    context = ClientTls(None, system_roots=are_trusted).context()
     handshake = Handshake(context, "peer.test", must_be_trusted=False)
     handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test", CA)))
     assert (handshake.problem is None) == are_trusted
+
+
+def test_system_roots_are_loaded_once_for_the_first_connection(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, handshakes: Handshakes
+) -> None:
+    """The system's authorities are looked for when somebody is connected to."""
+    client_tls = ClientTls(None, system_roots=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    server = handshakes.server(issue_for("peer.test", CA))
+    for _ in range(2):
+        handshake = Handshake(client_tls.context(), "peer.test", must_be_trusted=True)
+        handshakes.shake_hands(handshake, server)
+        assert handshake.problem is None
 
 
 @pytest.mark.parametrize(
@@ -495,7 +509,7 @@ def test_roots_that_cannot_be_loaded(
     if text is not None:
         path.write_text(text)
     with pytest.raises(ValueError, match=said):
-        build_context(TrustRoots(path, system_roots=False))
+        ClientTls(path, system_roots=False)
 
 
 def shown(certificate: x509.Certificate) -> crypto.X509:
@@ -643,9 +657,7 @@ def test_shown_chain_is_not_trusted(
 
 def test_shown_certificate_without_roots() -> None:
     """Where no authority is trusted, no certificate proves anything."""
-    certificates = ShownCertificates(
-        build_context(TrustRoots(None, system_roots=False))
-    )
+    certificates = ShownCertificates(ClientTls(None, system_roots=False).context())
     for issued in (issue_for("peer.test", CA), FOREIGN):
         assert certificates.problem(issued) is not None
 
