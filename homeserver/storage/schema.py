@@ -5,7 +5,7 @@ run in one transaction, so that a store has a version or none, whatever fails. I
 script only the end of a statement ends a line with a semicolon.
 """
 
-from importlib import resources
+from pathlib import Path
 
 from homeserver.storage.connection import Connection
 from homeserver.storage.database import StoreTooNew
@@ -43,11 +43,10 @@ def _check_version(version: int, newest: int) -> None:
 
 
 def _scripts() -> dict[int, str]:
-    folder = resources.files("homeserver.storage") / "migrations"
+    folder = Path(__file__).with_name("migrations")
     return {
         int(script.name.partition("_")[0]): script.read_text("utf-8")
-        for script in folder.iterdir()
-        if script.name.endswith(".sql")
+        for script in folder.glob("*.sql")
     }
 
 
