@@ -17,6 +17,8 @@ from ipaddress import (
 )
 from typing import Self
 
+from msgspec import Struct
+
 Address = IPv4Address | IPv6Address
 
 # What no server of the public network has: IANA's special-purpose registries.
@@ -121,8 +123,7 @@ class RefusedAddress(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class AddressPolicy:
+class AddressPolicy(Struct, frozen=True):
     """Which addresses may be connected to: all but `refuse`, and `allow` again."""
 
     refuse: Sequence[AddressRange]

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from msgspec import Struct
 from nacl.signing import SigningKey as NaclSigningKey
 from OpenSSL import SSL
 
@@ -55,8 +56,7 @@ class Certificate:
         context.use_privatekey(self.private_key)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """One server: what it is called, and what it proves that with."""
 
     server_name: ServerName

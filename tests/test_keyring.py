@@ -1,8 +1,7 @@
 """Which keys are believed, when they are fetched, and when they are not."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver import keyring

@@ -12,9 +12,9 @@ API, "TLS".
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -44,8 +44,7 @@ _MAX_WAITING = 1000  # for one of those; each is an inbound request that waits t
 _REFUSED_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class ShownCertificate:
+class ShownCertificate(Struct, frozen=True):
     """What the client of a connection has shown, and has the key of."""
 
     leaf: crypto.X509

@@ -11,8 +11,8 @@ Specification: Server-server API, "Querying keys through another server".
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
+from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -47,8 +47,7 @@ _MAX_REFRESHES = 50
 _MAX_WAITING = 1000  # for one of those; beyond it the answer is what is known
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """What somebody wants to know of one server."""
 
     server_name: ServerName

@@ -9,10 +9,10 @@ Specification: Server-server API, "Resolving server names" and "Authentication".
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IProtocol,
@@ -41,8 +41,7 @@ SCHEME = b"matrix-federation"
 _IDLE_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """A response, and the connection that it came on."""
 
     response: IResponse

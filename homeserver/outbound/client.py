@@ -8,9 +8,9 @@ Specification: Server-server API.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import quote as percent_encode
 
+from msgspec import Struct
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IReactorTime
@@ -70,8 +70,7 @@ _TRANSPORT_ERRORS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     """A response that has come whole, and the connection that it came on."""
 
     status: int
@@ -80,8 +79,7 @@ class _Answer:
     link: Link
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """A transaction that its destination has acknowledged."""
 
     reply: Json | None

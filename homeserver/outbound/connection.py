@@ -5,9 +5,9 @@ the connection, because nobody else has it; that is a GET that tells nothing but
 asked for. A response never takes more than its limit of memory, headers included.
 """
 
-from dataclasses import dataclass
 from typing import cast
 
+from msgspec import Struct
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -48,8 +48,7 @@ class NoAnswer(Exception):
     """What was fetched did not come; `str()` says what came instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """The response to a GET, whole."""
 
     status: int

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
@@ -48,8 +49,7 @@ class Unreachable(Exception):
         self.told = _tell(destination, attempts if told is None else told)
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A verified connection: where it leads, and how that is known."""
 
     route: Route

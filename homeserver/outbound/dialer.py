@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from itertools import zip_longest
 from typing import Literal, cast
 
+from msgspec import Struct
 from OpenSSL import SSL
 from twisted.internet import address, defer, error
 from twisted.internet.endpoints import HostnameEndpoint
@@ -53,8 +54,7 @@ class NotDialled(Exception):
         """The address that was connected to; None if none was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialled:
+class Dialled(Struct, frozen=True):
     """A TLS connection after its handshake."""
 
     connection: PeerConnection

@@ -11,12 +11,12 @@ Specification: Server-server API, "Resolving server names", step 3, and "GET
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
+from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -156,8 +156,7 @@ class WellKnown:
             dialled.connection.abort()
 
 
-@dataclass(frozen=True, slots=True)
-class _Hop:
+class _Hop(Struct, frozen=True):
     """One request of the chain."""
 
     url: str

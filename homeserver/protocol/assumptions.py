@@ -7,8 +7,9 @@ Specification: Room Versions; Client-server API, "m.room.create".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import is_hash_room_id
@@ -35,8 +36,7 @@ class Basis(Enum):
     """Its form allows several, of which one is what the configuration says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assumption:
+class Assumption(Struct, frozen=True):
     """A room version that a PDU may be of."""
 
     room_version: RoomVersion

@@ -12,9 +12,10 @@ of November 2014 is this one without well-known and with the one service `_matri
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeserver.protocol.errors import quote
 from homeserver.protocol.names import DEFAULT_PORT, ServerName
@@ -25,8 +26,7 @@ MAX_TARGETS = 20  # of one name; whoever cannot reach twenty does not reach more
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*")
 
 
-@dataclass(frozen=True, slots=True)
-class SrvRecord:
+class SrvRecord(Struct, frozen=True):
     """One SRV record (RFC 2782)."""
 
     priority: int
@@ -51,8 +51,7 @@ class SrvRecord:
         return f"{self.priority} {self.weight} {self.port} {shown}"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """One way to a server."""
 
     host: str
@@ -73,8 +72,7 @@ class Route:
         return f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One thing that was looked up on the way, and what was found."""
 
     step: str
@@ -84,8 +82,7 @@ class Step:
     found: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True):
     """All routes to a server, in the order in which to try them."""
 
     server_name: ServerName
@@ -105,8 +102,7 @@ class LookupFailed(Exception):
     """A look-up got no certain answer; `str()` says what happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
+class Algorithm(Struct, frozen=True):
     """Which of the steps are taken."""
 
     well_known: bool

@@ -12,6 +12,8 @@ Specification: Server-server API, "Retrieving server keys"; the November 2014 te
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from homeserver.protocol.canonical import (
     Json,
     as_integer,
@@ -43,8 +45,7 @@ MAX_KEYS = 100
 MAX_VALIDITY_MS = 7 * 24 * 3600 * 1000
 
 
-@dataclass(frozen=True, slots=True)
-class OldVerifyKey:
+class OldVerifyKey(Struct, frozen=True):
     """A key that a server no longer signs with; it still verifies old events."""
 
     verify_key: VerifyKey

@@ -9,10 +9,11 @@ Specification: Appendices, "Server Name" and "Identifier Grammar".
 """
 
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NewType, Self
+
+from msgspec import Struct
 
 from homeserver.protocol.errors import InvalidParam, quote
 
@@ -40,8 +41,7 @@ _NOT_IN_ID = re.compile("[\0\ud800-\udfff]")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerName:
+class ServerName(Struct, frozen=True):
     """A server's name: a DNS name or an IP address, and an optional port.
 
     Two names are the same server only if they are equal byte for byte: `a.org`,
@@ -51,13 +51,13 @@ class ServerName:
     name: str
     """The whole name, as it is signed and compared."""
 
-    host: str = field(compare=False)
+    host: str
     """The DNS name, or the IP address without brackets."""
 
-    port: int | None = field(compare=False)
+    port: int | None
     """The port if the name has one."""
 
-    is_ip: bool = field(compare=False)
+    is_ip: bool
     """Whether `host` is an IP address."""
 
     def __str__(self) -> str:
@@ -142,12 +142,11 @@ def parse_key_id(text: str) -> KeyId:
     return KeyId(text)
 
 
-@dataclass(frozen=True, slots=True)
-class UserId:
+class UserId(Struct, frozen=True):
     """A user's ID, `@localpart:server`."""
 
     user_id: str
-    server_name: ServerName = field(compare=False)
+    server_name: ServerName
 
     def __str__(self) -> str:
         return self.user_id

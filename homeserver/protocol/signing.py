@@ -14,6 +14,7 @@ from typing import Self
 import nacl.bindings
 import nacl.exceptions
 import nacl.signing
+from msgspec import Struct
 
 from homeserver.protocol.canonical import (
     Json,
@@ -33,8 +34,7 @@ Signatures = Mapping[KeyId, bytes]
 """One server's signatures of one object: {key ID: 64 bytes}."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyKey:
+class VerifyKey(Struct, frozen=True):
     """The public half of a signing key."""
 
     key_id: KeyId

@@ -8,7 +8,8 @@ Specification: Server-server API, "Transactions"; the November 2014 text, the sa
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeserver.protocol.canonical import (
     Json,
@@ -31,8 +32,7 @@ ENVELOPE_BYTES = 1024  # more than what stands around the PDUs and EDUs
 MAX_TXN_ID_LENGTH = 255  # the specification names no limit; this one is of IDs
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """What one server hands another at once."""
 
     pdus: Sequence[Json]
@@ -119,8 +119,7 @@ def build_reply(errors: Mapping[EventId, str | None]) -> bytes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """How much of a transaction's limits something takes."""
 
     pdus: int

@@ -10,7 +10,8 @@ Specification: Server-server API, "Request Authentication".
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeserver.protocol.canonical import (
     Encoded,
@@ -47,8 +48,7 @@ _SEPARATOR = re.compile(r"[ \t]*,[ \t]*")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
+class Authorization(Struct, frozen=True):
     """What one X-Matrix header claims; nothing in it is proven yet."""
 
     origin: ServerName
@@ -94,8 +94,7 @@ class Authorization:
         return "X-Matrix " + ",".join(f'{n}="{value}"' for n, value in parameters)
 
 
-@dataclass(frozen=True, slots=True)
-class FederationRequest:
+class FederationRequest(Struct, frozen=True):
     """One request, for signing and for checking alike."""
 
     method: str

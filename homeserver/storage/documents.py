@@ -9,7 +9,8 @@ Specification: Server-server API, "Querying keys through another server".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeserver.protocol.canonical import Json, encode, encode_base64, parse_object
 from homeserver.protocol.keys import KeyDocument
@@ -20,8 +21,7 @@ from homeserver.storage.database import Cursor, Database
 _MAX_DOCUMENTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedDocument:
+class FetchedDocument(Struct, frozen=True):
     """What is known of a version 2 key document that was fetched, but its text."""
 
     id: int

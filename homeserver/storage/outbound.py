@@ -5,16 +5,16 @@ that of their commits. What became of an entry is told for ever.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from homeserver.protocol.canonical import Json, encode, parse
 from homeserver.protocol.names import ServerName
 from homeserver.storage.database import Cursor, Database, StoreClock
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(Struct, frozen=True):
     """What is owed to all destinations together."""
 
     entries: float

@@ -5,7 +5,7 @@ key, a shorter validity never replaces a longer one: a document that is fetched 
 may have been made earlier.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeserver.protocol.keys import KeyDocument, valid_until
 from homeserver.protocol.names import KeyId, ServerName
@@ -15,8 +15,7 @@ from homeserver.storage.database import Cursor
 _MAX_KEYS = 500  # of one server, of all times; a new one each day is enough for a year
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
+class StoredKey(Struct, frozen=True):
     """A signing key of another server, and until when it is good."""
 
     verify_key: VerifyKey

@@ -1,6 +1,6 @@
 """What a notary hands out, and in whose name."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from homeserver.inbound import notary
 from homeserver.protocol.canonical import Json, encode

@@ -1,10 +1,9 @@
 """Which transactions are read, what is replied, and how a queue is cut into them."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError

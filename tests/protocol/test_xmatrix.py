@@ -1,11 +1,10 @@
 """Which X-Matrix headers are read, and which requests their signatures prove."""
 
-from dataclasses import replace
-
 import nacl.signing
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from homeserver.protocol.canonical import Encoded, Json, decode_base64, encode
 from homeserver.protocol.errors import BadAuthorization, ProtocolError, Unauthorized
