@@ -18,11 +18,6 @@ class Connection(Protocol):
     """A connection to the store, for one thread."""
 
     @property
-    def is_in_transaction(self) -> bool:
-        """Whether there is something to roll back or to commit."""
-        ...
-
-    @property
     def is_lost(self) -> bool:
         """Whether only another connection can be of use."""
         ...

@@ -1,7 +1,8 @@
 """Jobs in groups: what one transaction is made of, and what fails alone.
 
-Rules of the room: a job that fails undoes itself alone. Jobs that another writer was in
-the way of are run again, from their beginning. Nothing here knows of threads.
+Rules of the room: a job that fails undoes itself alone. A group is undone as a whole
+and its jobs are run again, from their beginning, each alone: where one of them fails,
+and where another writer stays in the way. Nothing here knows of threads.
 """
 
 import contextlib
@@ -48,42 +49,32 @@ def measured_group(
 
 
 def write_group(connection: Connection, group: list[Call]) -> list[Outcome]:
-    """Run jobs, and commit them together; each alone if others are in the way."""
+    """Run jobs, and commit them together; each alone if one of them cannot be done."""
     try:
-        return _insist(partial(_commit, connection, group))
+        return _insist(partial(commit, connection, group))
     except StoreUnavailable:
+        return fail(group, Failure())
+    except Exception as problem:  # noqa: BLE001 - it goes to who called
         if len(group) > 1:
             return [
                 outcome for call in group for outcome in write_group(connection, [call])
             ]
-        return [(call, Failure()) for call in group]
+        return fail(group, _failure(problem))
 
 
-def _commit(connection: Connection, group: list[Call]) -> list[Outcome]:
-    """Run jobs in one transaction; raises `Conflict`, and then nothing is written."""
-    outcomes = []
+def commit(connection: Connection, group: list[Call]) -> list[Outcome]:
+    """Run jobs in one transaction.
+
+    Whatever is raised, by a job or by the engine, nothing was written then.
+    """
     try:
         connection.begin()
         cursor = connection.cursor()
-        for call in group:
-            cursor.execute("SAVEPOINT job")
-            outcome = _run(connection, call)
-            if isinstance(outcome[1], Failure):
-                if not connection.is_in_transaction:
-                    # SQLite itself undoes all where the disk is full or fails; and
-                    # with a connection, all that was done over it is lost.
-                    return fail(group, outcome[1])
-                cursor.execute("ROLLBACK TO job")
-            cursor.execute("RELEASE job")
-            outcomes.append(outcome)
+        outcomes = [(call, call.job(cursor)) for call in group]
         connection.commit()
-    except Conflict:
+    except BaseException:
         connection.rollback()
         raise
-    except Exception:  # noqa: BLE001 - it is raised again where the jobs were called
-        failure = Failure()
-        connection.rollback()
-        return fail(group, failure)
     return outcomes
 
 
@@ -99,29 +90,24 @@ def fail(group: list[Call], failure: Failure) -> list[Outcome]:
 
 def _look(connection: Connection, call: Call) -> Outcome:
     try:
-        return _insist(partial(_run, connection, call))
-    except StoreUnavailable:
-        return call, Failure()
+        return call, _insist(lambda: call.job(connection.cursor()))
+    except Exception as problem:  # noqa: BLE001 - it goes to who called
+        return call, _failure(problem)
 
 
 def _insist(run: Callable[[], _T]) -> _T:
-    """Run what others may be in the way of; raises `StoreUnavailable` if they stay."""
+    """Run what others may be in the way of; raises `Conflict` if they stay."""
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(Conflict):
             return run()
-    try:
-        return run()
-    except Conflict as conflict:
-        raise StoreUnavailable(f"others are in the way: {conflict}") from None
+    return run()
 
 
-def _run(connection: Connection, call: Call) -> Outcome:
-    try:
-        return call, call.job(connection.cursor())
-    except Conflict:
-        raise
-    except Exception:  # noqa: BLE001 - it is raised again where the job was called
-        return call, Failure()
+def _failure(problem: Exception) -> Failure:
+    """What is raised where a job was called that raised `problem`."""
+    if isinstance(problem, Conflict):
+        return Failure(StoreUnavailable(f"others are in the way: {problem}"))
+    return Failure(problem)
 
 
 def try_write(connection: Connection) -> None:

@@ -16,7 +16,6 @@ from typing import Any, cast
 import psycopg
 from psycopg.abc import Params, Query, QueryNoTemplate
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import TransactionStatus
 
 from homeserver.storage.connection import Conflict, EngineCursor
 from homeserver.storage.database import Cursor, StoreUnavailable
@@ -79,15 +78,6 @@ class PostgresConnection:
     def is_lost(self) -> bool:
         """As `Connection.is_lost`."""
         return self._is_lost or self.connection.closed
-
-    @property
-    def is_in_transaction(self) -> bool:
-        """As `Connection.is_in_transaction`."""
-        status = self.connection.info.transaction_status
-        return not self.is_lost and status in {
-            TransactionStatus.INTRANS,
-            TransactionStatus.INERROR,
-        }
 
     def check(self) -> None:
         """As `Connection.check`."""

@@ -44,11 +44,6 @@ class SqliteConnection:
         self._check = check
         self.is_lost = False
 
-    @property
-    def is_in_transaction(self) -> bool:
-        """As `Connection.is_in_transaction`."""
-        return self.connection.in_transaction
-
     def check(self) -> None:
         """As `Connection.check`."""
         try:

@@ -21,19 +21,21 @@ class HesitantDatabase(ImmediateDatabase):
     """A database whose writes are committed when the test says so."""
 
     is_hesitant = False
+    _has_begun = False
 
     async def write(self, job: Job[_T]) -> _T:
         """Run a job; its transaction stays open."""
         if not self.is_hesitant:
             return await super().write(job)
-        if not self._own.is_in_transaction:
+        if not self._has_begun:
+            self._has_begun = True
             self._own.begin()
         return job(self._own.cursor())
 
     def commit(self) -> None:
         """Commit what was written."""
         self._own.commit()
-        self.is_hesitant = False
+        self.is_hesitant = self._has_begun = False
 
 
 @pytest.fixture
