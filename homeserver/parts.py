@@ -5,6 +5,7 @@ more. Nothing starts here. Read `Parts.__init__` and you know the program.
 """
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -51,7 +52,6 @@ from homeserver.storage.changes import Changes
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.documents import DocumentStore
 from homeserver.storage.engines import Engine
-from homeserver.storage.groups import Measure
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
@@ -81,7 +81,7 @@ class Parts:
         self.threads = ThreadPool(0, _THREADS, "verify")
 
         engine, self.database = _open_store(
-            path, config, reactor, metrics.measure_commit
+            path, config, reactor, metrics.observe_commit
         )
         received = self.received = ReceivedStore(self.database, Changes(reactor))
         peers = PeerStore(self.database, reactor)
@@ -201,11 +201,14 @@ class Parts:
 
 
 def _open_store(
-    path: Path, config: Config, reactor: PosixReactorBase, measure: Measure
+    path: Path,
+    config: Config,
+    reactor: PosixReactorBase,
+    observe: Callable[[int, float], object],
 ) -> tuple[Engine, ThreadedDatabase]:
     try:
         engine = engines.choose(config.storage.url, path.absolute().parent, reactor)
-        database = ThreadedDatabase(engine.connect, reactor, reactor, measure)
+        database = ThreadedDatabase(engine, reactor, reactor, observe)
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
     return engine, database

@@ -8,8 +8,7 @@ Names: Prometheus documentation, "Metric and label naming".
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import nan
 from typing import Literal, get_args
 
@@ -220,12 +219,10 @@ class Metrics:
         self._destinations.labels("waiting").set(owed.waiting)
         self._destinations.labels("backing_off").set(owed.backing_off)
 
-    @contextmanager
-    def measure_commit(self, jobs: int) -> Iterator[None]:
-        """Measure what it takes to commit so many jobs; called in a thread."""
+    def observe_commit(self, jobs: int, seconds: float) -> None:
+        """Take in how many jobs were committed together, and how long that took."""
         self._commit_jobs.observe(jobs)
-        with self._commits.time():
-            yield
+        self._commits.observe(seconds)
 
     def observe_delay(self, seconds: float) -> None:
         """Take in how late the reactor was."""

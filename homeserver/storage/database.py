@@ -1,14 +1,16 @@
 """The seam between what is stored and the engine that stores it.
 
-Rules of the room: a write is done when its Deferred fires, and then it is on the disk.
-A job is plain statements over a cursor. It runs in a thread, so it touches nothing but
-its arguments; it may be run again from its beginning, so it changes nothing but the
-store; other processes may be at work on the same store, so what it reads may have
-changed before it writes, unless it holds the row (`FOR UPDATE`).
+Rules of the room: a write is done when its Deferred fires, and then it is on the disk,
+and all that it could have read. A job is plain statements over a cursor. It may run in
+a thread, so it touches nothing but its arguments; it may be run again from its
+beginning, so it changes nothing but the store; other processes may be at work on the
+same store, so what it reads may have changed before it writes, unless it holds the row
+(`FOR UPDATE`).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 _T = TypeVar("_T")
 
@@ -45,6 +47,21 @@ class Cursor(Protocol):
 
 
 Job = Callable[[Cursor], _T]
+
+
+@dataclass(frozen=True, slots=True)
+class Short(Generic[_T]):
+    """A job that touches few rows, which it finds by their keys, and little data.
+
+    It takes a fraction of a millisecond: it may be done in the reactor's thread.
+    """
+
+    job: Job[_T]
+
+    def __call__(self, cursor: Cursor) -> _T:
+        """Do the job."""
+        return self.job(cursor)
+
 
 StoreClock = Callable[[Cursor], int]
 """The time in milliseconds since 1970 that all who use a store agree on."""

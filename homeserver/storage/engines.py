@@ -27,6 +27,10 @@ class Engine:
     is_shared: bool
     """Whether other processes may be at work on it."""
 
+    connect_for_shortcut: Callable[[], Connection] | None = None
+    """Makes a connection that waits for nobody, not even for the disk: another one
+    settles what it commits. None where the store is not on this machine."""
+
 
 def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
     """The engine for the store at `url`; a relative path is one below `folder`.
@@ -34,8 +38,13 @@ def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
     Raises `StoreUnavailable` where it is not installed.
     """
     if url.startswith("sqlite:"):
-        file = SqliteFile(folder / url.removeprefix("sqlite:"))
-        return Engine(file.connect, partial(_own_time, clock), is_shared=False)
+        file = SqliteFile(folder / url.removeprefix("sqlite:"), clock.seconds)
+        return Engine(
+            file.connect,
+            partial(_own_time, clock),
+            is_shared=False,
+            connect_for_shortcut=file.connect_for_shortcut,
+        )
     try:
         from homeserver.storage import postgres  # noqa: PLC0415 - see above
     except ImportError as error:

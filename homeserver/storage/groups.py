@@ -7,7 +7,6 @@ and where another writer stays in the way. Nothing here knows of threads.
 
 import contextlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -34,18 +33,6 @@ class Call:
 
 Outcome = tuple[Call, Any]
 """A call and its result, or a `Failure`."""
-
-
-Measure = Callable[[int], AbstractContextManager[object]]
-"""Surrounds the work on a group of so many jobs, in the thread that does it."""
-
-
-def measured_group(
-    measure: Measure, connection: Connection, group: list[Call]
-) -> list[Outcome]:
-    """As `write_group`, measured."""
-    with measure(len(group)):
-        return write_group(connection, group)
 
 
 def write_group(connection: Connection, group: list[Call]) -> list[Outcome]:

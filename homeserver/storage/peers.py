@@ -22,7 +22,7 @@ from homeserver.protocol.canonical import (
 from homeserver.protocol.keys import KeyDocument
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import VerifyKey
-from homeserver.storage.database import Cursor, Database
+from homeserver.storage.database import Cursor, Database, Short
 from homeserver.storage.documents import record_document
 from homeserver.storage.server_keys import (
     StoredKey,
@@ -78,7 +78,7 @@ class PeerStore:
             ).fetchone()
             return None if row is None else _peer(server_name, row)
 
-        return await self._database.read(job)
+        return await self._database.read(Short(job))
 
     async def peers(self) -> list[Peer]:
         """All peers that were ever verified, by name."""
@@ -150,7 +150,7 @@ class PeerStore:
 
         async def look_up() -> tuple[Mapping[KeyId, StoredKey], float]:
             keys = await self._database.read(
-                partial(load_keys, server_name=server_name)
+                Short(partial(load_keys, server_name=server_name))
             )
             return keys, _REMEMBERED_SECONDS
 

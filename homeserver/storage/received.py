@@ -12,11 +12,14 @@ from homeserver.protocol.assumptions import Basis
 from homeserver.protocol.canonical import Json, encode, parse
 from homeserver.protocol.names import EventId, RoomId, ServerName
 from homeserver.storage.changes import Changes
-from homeserver.storage.database import Cursor, Database
+from homeserver.storage.database import Cursor, Database, Short
 
 # Characters of a page of transactions: a single one may have thirteen million, and a
 # hundred of those would not fit into the memory of many machines.
 MAX_PAGE_LENGTH = 8_000_000
+
+# Up to here, a transaction is recorded within a fraction of a millisecond.
+_MAX_SHORT_BYTES = 65536
 
 OUTCOMES = ("accepted", "redacted", "rejected")
 """What a verdict begins with."""
@@ -98,7 +101,7 @@ class ReceivedStore:
             ).fetchone()
             return None if row is None else bytes(row[0])
 
-        return await self._database.read(job)
+        return await self._database.read(Short(job))
 
     async def room_versions(self, room_ids: Sequence[RoomId]) -> dict[RoomId, str]:
         """The versions of those rooms whose create event was accepted."""
@@ -115,7 +118,7 @@ class ReceivedStore:
                     found[room_id] = row[0]
             return found
 
-        return await self._database.read(job)
+        return await self._database.read(Short(job))
 
     async def accepted_events(
         self, events: Sequence[tuple[EventId, str]]
@@ -133,13 +136,15 @@ class ReceivedStore:
             ).fetchall()
             return {(event_id, version) for event_id, version in rows}
 
-        return await self._database.read(job)
+        return await self._database.read(Short(job))
 
     async def record(self, received: ReceivedTransaction) -> bytes:
         """Record a transaction; return the reply that is now on the disk.
 
         That is the earlier one where the transaction was recorded before.
         """
+        edus = encode(list(received.edus))
+        problems = encode(list(received.problems))
 
         def job(cursor: Cursor) -> bytes:
             # First of all, and held until the commit: whoever records the same
@@ -159,8 +164,8 @@ class ReceivedStore:
                     received.received_ts,
                     received.key_id,
                     received.client_certificate,
-                    encode(list(received.edus)).decode("utf-8"),
-                    encode(list(received.problems)).decode("utf-8"),
+                    edus.decode("utf-8"),
+                    problems.decode("utf-8"),
                     received.reply,
                 ),
             ).fetchone()
@@ -174,7 +179,11 @@ class ReceivedStore:
             _record_pdus(cursor, own_id, received.pdus)
             return received.reply
 
-        reply = await self._database.write(job)
+        length = (
+            len(edus) + len(problems) + sum(len(pdu.event) for pdu in received.pdus)
+        )
+        is_short = length <= _MAX_SHORT_BYTES
+        reply = await self._database.write(Short(job) if is_short else job)
         self._changes.announce()
         return reply
 

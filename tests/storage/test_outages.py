@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from homeserver.protocol.names import ServerName
-from homeserver.storage import threads
+from homeserver.storage import workers
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.postgres import PostgresConnection
@@ -95,7 +95,7 @@ def test_a_server_that_hangs(breakable: Server, store: Store) -> None:
     breakable.freeze(signal.SIGSTOP)
     try:
         waiting = store.begin_write(insert("b"))
-        store.clock.advance(threads._CALL_SECONDS)
+        store.pass_time(workers.CALL_SECONDS)
         with pytest.raises(StoreUnavailable, match="has not answered for 20 seconds"):
             store.wait(waiting)
         assert store.begin_write(insert("c")).addErrback(lambda _: None).called
@@ -113,7 +113,7 @@ def test_closing_while_the_server_hangs(breakable: Server) -> None:
     breakable.freeze(signal.SIGSTOP)
     try:
         waiting = store.begin_write(insert("b"))
-        store.clock.advance(threads._CALL_SECONDS)
+        store.pass_time(workers.CALL_SECONDS)
         with pytest.raises(StoreUnavailable):
             store.wait(waiting)
         store.close()

@@ -85,6 +85,7 @@ def received(database: Database) -> ReceivedStore:
 
 def wait_until_blocked(store: Store) -> None:
     """Wait until the writer of `store` waits for a row that somebody holds."""
+    store.start()
     own = store.other()
     try:
         for _ in range(int(LIMIT * 100)):
@@ -114,7 +115,6 @@ def test_a_transaction_at_two_endpoints_is_recorded_once(
     """Both answer with the bytes of the one that recorded it."""
     first = result_of(received(slow).record(transaction("1", b"first")))
     second = store.begin(received(store.database).record(transaction("1", b"second")))
-    store.start()
     wait_until_blocked(store)
     assert not second.called
     slow.commit()
@@ -126,7 +126,6 @@ def test_no_id_is_seen_after_a_larger_one(store: Store, slow: Slow) -> None:
     """A transaction that is not committed yet keeps later ones from being seen."""
     result_of(received(slow).record(transaction("first")))
     second = store.begin(received(store.database).record(transaction("second")))
-    store.start()
     wait_until_blocked(store)
     assert listed(store) == []
     slow.commit()
@@ -171,7 +170,6 @@ def test_of_two_endpoints_that_verify_a_peer_the_first_decides(
     assert result_of(PeerStore(slow, Clock()).record_verified(*first))
     peers = PeerStore(store.database, Clock())
     second = store.begin(peers.record_verified(*by_document(OTHER_KEY)))
-    store.start()
     wait_until_blocked(store)
     slow.commit()
     assert not store.wait(second)
@@ -191,7 +189,6 @@ def test_a_peer_that_is_certified_meanwhile_is_not_made_one_by_document(
     slow.commit()
     result_of(there.record_verified(CERTIFIED, known[0], None))
     again = store.begin(here.record_verified(known[0], known[0], known[2]))
-    store.start()
     wait_until_blocked(store)
     slow.commit()
     assert not store.wait(again)
@@ -234,7 +231,6 @@ def test_a_peer_that_is_forgotten_meanwhile_is_a_first_use(
     assert result_of(PeerStore(slow, Clock()).forget(A))
     peers = PeerStore(store.database, Clock())
     second = store.begin(peers.record_verified(*by_document(OTHER_KEY)))
-    store.start()
     wait_until_blocked(store)
     slow.commit()
     assert store.wait(second)
@@ -249,7 +245,6 @@ def test_keys_are_written_in_one_order(store: Store, slow: Slow) -> None:
     old = [OldVerifyKey(KEY.verify_key, NOW)]
     document = key_document(A, [OTHER_KEY], NOW, old)
     second = store.begin(PeerStore(store.database, Clock()).record_keys(document, NOW))
-    store.start()
     wait_until_blocked(store)
     # Who waits for one row does not hold the other.
     held = result_of(

@@ -12,7 +12,7 @@ from twisted.internet.defer import gatherResults
 
 from homeserver.storage.connection import Conflict
 from homeserver.storage.database import Cursor, Job, StoreUnavailable
-from homeserver.storage.threads import MAX_GROUP
+from homeserver.storage.workers import MAX_GROUP
 from tests.postgres import Server
 from tests.storage.threaded import LIMIT, Store, insert, insert_and_fail, rooms
 

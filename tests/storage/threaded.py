@@ -30,7 +30,9 @@ Call = Coroutine[Deferred[Any], Any, T]
 class Calls:
     """A reactor that makes the threads' calls when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        """`clock` is the rest of the reactor, for which no time passes."""
+        self._clock = clock
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
 
     def callFromThread(
@@ -46,17 +48,21 @@ class Calls:
         """Make calls until `done` has fired; return or raise its result."""
         results: list[T | Failure] = []
         done.addBoth(results.append)
+        self._clock.advance(0)
         while not results:
             self._calls.get(timeout=LIMIT)()
+            self._clock.advance(0)
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]
 
     def run_for(self, seconds: float) -> None:
         """Make calls as long as one comes within so many seconds."""
+        self._clock.advance(0)
         with contextlib.suppress(queue.Empty):
             while True:
                 self._calls.get(timeout=seconds)()
+                self._clock.advance(0)
 
 
 class Store:
@@ -65,13 +71,16 @@ class Store:
     So what was begun before waits in the queue, and makes one group.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, engine: Engine | None = None, clock: Clock | None = None
+    ) -> None:
+        """`engine` is that of `url` unless it is given, with the `clock` it has."""
         self.url = url
-        self.clock = Clock()
-        self.engine = self.engine_of(url)
-        self._calls = Calls()
+        self.clock = clock or Clock()
+        self.engine = engine or self.engine_of(url)
+        self._calls = Calls(self.clock)
         self._has_started = False
-        self.database = ThreadedDatabase(self.engine.connect, self._calls, self.clock)
+        self.database = ThreadedDatabase(self.engine, self._calls, self.clock)
         self.events: list[str] = []
         """Each `COMMIT` of the writer, and what jobs say of themselves."""
 
@@ -120,6 +129,11 @@ class Store:
         self.start()
         return self._calls.run_until(done)
 
+    def pass_time(self, seconds: float) -> None:
+        """Give the thread what waits for it, and let so many seconds pass."""
+        self.start()
+        self.clock.advance(seconds)
+
     def pump(self) -> None:
         """Make what calls of the threads there are, or wait a moment for one."""
         self._calls.run_for(0.05)
@@ -132,10 +146,11 @@ class Store:
             self.pump()
 
     def start(self) -> None:
-        """Start the threads, if they have not started yet."""
+        """Start the threads, if they have not started yet, and give them what waits."""
         if not self._has_started:
             self._has_started = True
             self.database.start()
+        self.clock.advance(0)
 
     def close(self) -> None:
         """Close, and wait."""

@@ -1,0 +1,256 @@
+"""What is done at once: by whom, when it is told, and what it leaves to the threads."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Event, current_thread, get_ident
+
+import pytest
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock
+
+from homeserver.storage.database import Cursor, Job, Short, StoreUnavailable
+from homeserver.storage.engines import Engine
+from homeserver.storage.sqlite import SqliteFile
+from homeserver.storage.workers import MAX_AT_ONCE
+from tests.postgres import Server
+from tests.storage.threaded import LIMIT, Store, T, insert, insert_and_fail, rooms
+
+
+class Disk:
+    """What has a log on the disk, when the test lets it."""
+
+    def __init__(self) -> None:
+        self.synced_by: list[int] = []
+        self.may_sync = Event()
+        self.may_sync.set()
+        self.error: OSError | None = None
+
+    def sync(self, log: int) -> None:
+        """As `os.fdatasync`."""
+        assert self.may_sync.wait(LIMIT)
+        self.synced_by.append(get_ident())
+        if self.error is not None:
+            raise self.error
+        os.fdatasync(log)
+
+
+class ShortcutStore(Store):
+    """A store in a file, and its disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.disk = Disk()
+        clock = Clock()
+        file = SqliteFile(path, clock.seconds, self.disk.sync)
+        engine = Engine(
+            file.connect,
+            lambda _: 0,
+            is_shared=False,
+            connect_for_shortcut=file.connect_for_shortcut,
+        )
+        super().__init__(f"sqlite:{path}", engine, clock)
+
+    def begin_short(self, job: Job[T]) -> Deferred[T]:
+        """Write something short without waiting."""
+        return self.begin_write(Short(job))
+
+    def seen_by_others(self) -> list[str]:
+        """The rows that another process sees."""
+        with closing(sqlite3.connect(self.path)) as other:
+            rows = other.execute("SELECT room_id FROM rooms ORDER BY room_id")
+            return [room_id for [room_id] in rows]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file is."""
+    return tmp_path / "homeserver.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[ShortcutStore]:
+    """A database that is closed in the end."""
+    store = ShortcutStore(path)
+    yield store
+    store.disk.may_sync.set()
+    store.close()
+
+
+def here(_: Cursor) -> bool:
+    """A job that says whether it runs in the thread of the test."""
+    return get_ident() == MAIN
+
+
+MAIN = get_ident()
+
+
+def test_what_is_short_is_done_in_the_reactor_s_thread(store: ShortcutStore) -> None:
+    """Reads and writes are, if all that is written together is short."""
+    assert store.write(Short(here))
+    assert store.read(Short(here))
+    assert not store.write(here)
+    assert not store.read(here)
+    mixed = [store.begin_short(here), store.begin_write(here)]
+    assert store.wait(gatherResults(mixed)) == [False, False]
+
+
+SETTINGS: list[tuple[str, object]] = [
+    ("journal_mode", "wal"),
+    ("synchronous", 1),  # NORMAL: the log is synced by somebody else
+    ("foreign_keys", 1),
+    ("busy_timeout", 0),
+    ("wal_autocheckpoint", 0),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SETTINGS)
+def test_setting(store: ShortcutStore, name: str, value: object) -> None:
+    """Nothing is waited for where short things are done."""
+
+    def job(cursor: Cursor) -> object:
+        [found] = cursor.execute(f"PRAGMA {name}").fetchone()
+        return found
+
+    assert store.read(Short(job)) == value
+
+
+def test_not_where_the_store_is_elsewhere(postgres: Server) -> None:
+    """A server is waited for by threads alone."""
+    store = Store(postgres.new_store())
+    threads = [store.write(Short(lambda _: current_thread()))]
+    threads.append(store.read(Short(lambda _: current_thread())))
+    assert current_thread() not in threads
+    store.close()
+
+
+def test_a_write_is_told_when_it_is_on_the_disk(store: ShortcutStore) -> None:
+    """Not before the log was synced, which the reactor's thread does not wait for."""
+    store.disk.may_sync.clear()
+    written = store.begin_short(insert("a"))
+    store.start()
+    assert store.seen_by_others() == ["a"]
+    store.pump()
+    assert not written.called
+    store.disk.may_sync.set()
+    assert store.wait(written) == "a"
+    [by] = store.disk.synced_by
+    assert by != MAIN
+
+
+def test_what_comes_while_the_disk_works_is_one_sync(store: ShortcutStore) -> None:
+    """As many as wait are committed together, up to a number."""
+    store.disk.may_sync.clear()
+    first = store.begin_short(insert("first"))
+    store.start()
+    names = [f"{number:03}" for number in range(MAX_AT_ONCE + 1)]
+    others = [store.begin_short(insert(name)) for name in names]
+    store.pump()
+    assert store.seen_by_others() == ["first"]
+    store.disk.may_sync.set()
+    store.wait(gatherResults([first, *others]))
+    assert len(store.disk.synced_by) == 3
+    assert store.seen_by_others() == [*names, "first"]
+
+
+def test_a_sync_that_fails(store: ShortcutStore, path: Path) -> None:
+    """Those who wait are told so, and the log is not believed any more."""
+    store.write(Short(insert("a")))
+    store.disk.error = OSError(5, "Input/output error")
+    with pytest.raises(StoreUnavailable, match="Input/output error"):
+        store.write(Short(insert("b")))
+    store.disk.error = None
+    store.wait_for(lambda: store.database.problem is None)
+    # What was in it was brought into the file, which has it on the disk.
+    assert b"b" in path.read_bytes()
+    assert store.write(Short(insert("c"))) == "c"
+    assert store.read(Short(rooms)) == ["a", "b", "c"]
+
+
+def test_a_log_that_somebody_reads_is_not_mended(
+    store: ShortcutStore, path: Path
+) -> None:
+    """As long as that is so, the store is not available."""
+    store.write(Short(insert("a")))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM rooms").fetchall()
+        store.disk.error = OSError(5, "Input/output error")
+        with pytest.raises(StoreUnavailable, match="Input/output error"):
+            store.write(Short(insert("b")))
+        store.disk.error = None
+        with pytest.raises(StoreUnavailable, match="cannot be mended"):
+            store.write(Short(insert("c")))
+    store.wait_for(lambda: store.database.problem is None)
+    assert store.write(Short(insert("d"))) == "d"
+    assert "c" not in store.read(Short(rooms))
+
+
+def test_what_fails_is_tried_by_the_thread(store: ShortcutStore) -> None:
+    """A job that fails undoes itself alone, and is told its error."""
+    first, failing = [
+        store.begin_short(job) for job in (insert("a"), insert_and_fail("b"))
+    ]
+    assert store.wait(first) == "a"
+    with pytest.raises(KeyError, match="b"):
+        store.wait(failing)
+    assert store.read(Short(rooms)) == ["a"]
+    with pytest.raises(KeyError, match="c"):
+        store.read(Short(failing_look))
+
+
+def failing_look(_: Cursor) -> None:
+    """A job that writes nothing, and fails."""
+    raise KeyError("c")
+
+
+def test_a_lock_is_waited_for_by_the_thread(store: ShortcutStore, path: Path) -> None:
+    """What another process has locked meanwhile is written when it has done."""
+    store.write(Short(insert("a")))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        written = store.begin_short(insert("b"))
+        store.start()  # which would take five seconds, and fail
+        store.pump()
+        assert not written.called
+        assert store.read(Short(rooms)) == ["a"]
+        other.execute("COMMIT")
+    assert store.wait(written) == "b"
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_file_that_is_moved(store: ShortcutStore, path: Path, when: str) -> None:
+    """What is not the file any more is not written, and no write is told."""
+    store.write(Short(insert("a")))
+    store.read(Short(rooms))
+    away = path.with_name("away.db")
+
+    def job(cursor: Cursor) -> None:
+        insert("b")(cursor)
+        if path.exists():
+            path.rename(away)
+
+    if when == "before":
+        path.rename(away)
+    with pytest.raises(StoreUnavailable, match="is not the file any more"):
+        store.write(Short(job))
+    with pytest.raises(StoreUnavailable, match="is not the file any more"):
+        store.read(Short(rooms))
+    away.rename(path)
+    store.wait_for(lambda: store.database.problem is None)
+    assert store.write(Short(insert("c"))) == "c"
+    assert store.read(Short(rooms)) in (["a", "c"], ["a", "b", "c"])
+
+
+def test_the_log_does_not_grow_without_end(store: ShortcutStore, path: Path) -> None:
+    """Each second, what is in it is brought into the file, and it begins anew."""
+    log = path.with_name("homeserver.db-wal")
+    sizes = []
+    for number in range(30):
+        for each in range(20):
+            store.write(Short(insert(f"{number}-{each}")))
+        store.pass_time(1)
+        sizes.append(log.stat().st_size)
+    assert sizes[-1] == sizes[5]
