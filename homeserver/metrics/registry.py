@@ -9,16 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Metric,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.registry import Collector
+from homeserver.metrics import process
+from homeserver.metrics.series import Counter, Gauge, Histogram, Metric, head
 
 Labels = Mapping[str, Sequence[str]]
 """The values of each label; none where they are only known when they occur."""
@@ -42,21 +34,20 @@ class Registry:
     """The metrics of one endpoint, and those of its process."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+        self._metrics: list[Metric] = []
         self.described: list[Described] = []
         """Those that were made here, in that order."""
 
     def counter(self, name: str, what: str, labels: Labels = _NONE) -> Counter:
         """What only grows; its name ends with `_total`."""
-        counter = Counter(name, what, labels, registry=self._registry)
-        self._describe(counter, Described(name, "counter", what, labels))
+        counter = Counter(list(labels))
+        self._describe(counter, name, what, labels)
         return counter
 
     def gauge(self, name: str, what: str, labels: Labels = _NONE) -> Gauge:
         """What grows and shrinks."""
-        gauge = Gauge(name, what, labels, registry=self._registry)
-        self._describe(gauge, Described(name, "gauge", what, labels))
+        gauge = Gauge(list(labels))
+        self._describe(gauge, name, what, labels)
         return gauge
 
     def histogram(
@@ -67,40 +58,23 @@ class Registry:
         labels: Labels = _NONE,
     ) -> Histogram:
         """How often something was up to each of some sizes, the `buckets`."""
-        histogram = Histogram(
-            name, what, labels, registry=self._registry, buckets=buckets
-        )
-        self._describe(histogram, Described(name, "histogram", what, labels))
+        histogram = Histogram(buckets, list(labels))
+        self._describe(histogram, name, what, labels)
         return histogram
 
     def expose(self) -> bytes:
         """All of them, in Prometheus' text format, version 0.0.4."""
-        return generate_latest(_WithoutBirthdays(self._registry))
+        return "".join(f"{line}\n" for line in self._lines()).encode("utf-8")
 
-    def _describe(
-        self, metric: Counter | Gauge | Histogram, described: Described
-    ) -> None:
-        self.described.append(described)
-        if described.labels:
-            for values in product(*described.labels.values()):
+    def _lines(self) -> Iterator[str]:
+        yield from process.expose()
+        for metric, each in zip(self._metrics, self.described, strict=True):
+            yield from head(each.name, each.kind, each.help)
+            yield from metric.expose(each.name)
+
+    def _describe(self, metric: Metric, name: str, what: str, labels: Labels) -> None:
+        self._metrics.append(metric)
+        self.described.append(Described(name, metric.kind, what, labels))
+        if labels:
+            for values in product(*labels.values()):
                 metric.labels(*values)
-
-
-class _WithoutBirthdays(Collector):
-    """A registry without the time at which each series began.
-
-    That would be one series more for each series of a counter or a histogram.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        """As `Collector`."""
-        for metric in self._registry.collect():
-            metric.samples = [
-                sample
-                for sample in metric.samples
-                if not sample.name.endswith("_created")
-            ]
-            yield metric
