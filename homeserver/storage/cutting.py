@@ -29,16 +29,23 @@ class OwedTransaction:
     destination: ServerName
     txn_id: str
     body: bytes = field(repr=False)
+    entries: int
+    """How many of the queue are in it."""
 
 
 def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction | None:
     """The transaction that was cut for `destination` and nothing has come of yet."""
     row = cursor.execute(
-        "SELECT txn_id, body FROM outbound_transactions"
+        "SELECT txn_id, body, (SELECT COUNT(*) FROM outbound_entries e"
+        " WHERE e.destination = t.destination AND e.txn_id = t.txn_id)"
+        " FROM outbound_transactions t"
         " WHERE destination = ? AND delivered_ts IS NULL AND refused_ts IS NULL",
         (destination.name,),
     ).fetchone()
-    return None if row is None else OwedTransaction(destination, row[0], bytes(row[1]))
+    if row is None:
+        return None
+    txn_id, body, entries = row
+    return OwedTransaction(destination, txn_id, bytes(body), entries)
 
 
 def cut_transaction(
@@ -76,13 +83,15 @@ def cut_transaction(
         " VALUES (?, ?, ?, 0)",
         (destination.name, txn_id, body),
     )
-    # Exactly those whose content is in the body, and never a range of IDs.
+    # Exactly those whose content is in the body, and never a range of IDs. From now on
+    # it is there alone.
     cursor.execute(
-        "UPDATE outbound_entries SET txn_id = ?"  # noqa: S608 - question marks
+        "UPDATE outbound_entries"  # noqa: S608 - question marks
+        " SET txn_id = ?, pdus = '', edus = ''"
         f" WHERE destination = ? AND id IN ({_marks(taken)})",
         (txn_id, destination.name, *(own_id for own_id, *_ in taken)),
     )
-    return OwedTransaction(destination, txn_id, body)
+    return OwedTransaction(destination, txn_id, body, len(taken))
 
 
 _Entry = tuple[int, list[object], list[object], int]
@@ -155,7 +164,6 @@ def mark_delivered(
         " reply = ?, connection = ?, body = '' WHERE destination = ? AND txn_id = ?",
         (now_ts, *map(_as_text, (reply, connection)), *_key(owed)),
     )
-    _end_entries(cursor, owed)
 
 
 def mark_refused(
@@ -171,7 +179,6 @@ def mark_refused(
         "UPDATE destinations SET refused = refused + 1 WHERE server_name = ?",
         (owed.destination.name,),
     )
-    _end_entries(cursor, owed)
 
 
 def mark_failed(cursor: Cursor, owed: OwedTransaction, error: str) -> None:
@@ -180,19 +187,6 @@ def mark_failed(cursor: Cursor, owed: OwedTransaction, error: str) -> None:
         "UPDATE outbound_transactions SET attempts = attempts + 1, last_error = ?"
         " WHERE destination = ? AND txn_id = ?",
         (error, *_key(owed)),
-    )
-
-
-def _end_entries(cursor: Cursor, owed: OwedTransaction) -> None:
-    """Keep of a transaction's entries only that they were there."""
-    ended = cursor.execute(
-        "UPDATE outbound_entries SET pdus = '', edus = ''"
-        " WHERE destination = ? AND txn_id = ? RETURNING id",
-        _key(owed),
-    ).fetchall()
-    cursor.execute(
-        "UPDATE destinations SET queued = queued - ? WHERE server_name = ?",
-        (len(ended), owed.destination.name),
     )
 
 

@@ -207,7 +207,7 @@ class Turns:
 
         def job(cursor: Cursor, now_ts: int) -> None:
             mark_delivered(cursor, owed, now_ts, reply, connection)
-            self._go_on(cursor, owed.destination, now_ts, None)
+            self._go_on(cursor, owed, now_ts, None)
 
         await self._record(owed, job)
 
@@ -218,7 +218,7 @@ class Turns:
 
         def job(cursor: Cursor, now_ts: int) -> None:
             mark_refused(cursor, owed, now_ts, error, reply)
-            self._go_on(cursor, owed.destination, now_ts, error)
+            self._go_on(cursor, owed, now_ts, error)
 
         await self._record(owed, job)
 
@@ -267,13 +267,13 @@ class Turns:
         return await self._database.write(checked)
 
     def _go_on(
-        self, cursor: Cursor, destination: ServerName, now_ts: int, error: str | None
+        self, cursor: Cursor, owed: OwedTransaction, now_ts: int, error: str | None
     ) -> None:
         """Let what else is owed to a destination that answers be due now."""
         cursor.execute(
-            "UPDATE destinations SET failures = 0, last_error = ?, due_ts ="
-            " CASE WHEN queued > 0 THEN ? END WHERE server_name = ?",
-            (error, now_ts, destination.name),
+            "UPDATE destinations SET queued = queued - ?, failures = 0, last_error = ?,"
+            " due_ts = CASE WHEN queued > ? THEN ? END WHERE server_name = ?",
+            (owed.entries, error, owed.entries, now_ts, owed.destination.name),
         )
 
     def _set_due(

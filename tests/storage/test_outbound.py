@@ -226,7 +226,7 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
 
 
 def test_what_was_delivered_takes_no_room(own: Endpoint) -> None:
-    """PDUs and EDUs are not kept after their delivery; those of others are."""
+    """PDUs and EDUs are kept once until their delivery, and not after it."""
     own.add(A, 1)
     own.add(B, 2)
     first, second = own.claim()
@@ -234,7 +234,7 @@ def test_what_was_delivered_takes_no_room(own: Endpoint) -> None:
     own.deliver(first)
     assert own.rows("SELECT pdus, edus FROM outbound_entries ORDER BY id") == [
         ("", ""),
-        ('[{"number":2}]', "[]"),
+        ("", ""),
         ('[{"number":3}]', "[]"),
     ]
     sizes = own.rows("SELECT LENGTH(body) FROM outbound_transactions ORDER BY 1")
@@ -411,9 +411,16 @@ def test_queue_of_before() -> None:
     }
     assert own.state(A, 1)["state"] == "delivered"
     assert result_of(own.queue.summary(B)) is None
+    contents = own.rows("SELECT pdus FROM outbound_entries ORDER BY id")
+    kept = [("",), ("",), ('[{"number":3}]',), ("",), ('[{"number":5}]',)]
+    assert contents == kept
     [of_c] = own.claim()
     assert parse_object(of_c.body)["pdus"] == [numbered(5)]
     time.advance(1)
     [of_a] = own.claim(serving=[of_c.destination])
     assert (of_a.txn_id, of_a.body) == ("1-2", b'{"pdus":[]}')
     assert own.fail(of_a) == 4.0
+    time.advance(4)
+    [of_a] = own.claim(serving=[of_c.destination])
+    own.deliver(of_a)
+    assert own.summary(A)["queued"] == 1

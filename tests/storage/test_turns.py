@@ -136,9 +136,9 @@ def test_delivery_ends_the_failures(own: Endpoint, time: StoreTime) -> None:
         for owed in own.claim():
             own.fail(owed, lambda _: 1.0)
         time.advance(1)
-    first, second = own.claim()
-    own.deliver(first)
-    own.fail(second)
+    owed_to = {owed.destination: owed for owed in own.claim()}
+    own.deliver(owed_to[A])
+    own.fail(owed_to[B])
     own.add(A, 2)
     [owed] = own.claim()
     assert own.fail(owed) == 1.0
