@@ -65,22 +65,24 @@ class Courier:
         self._random = random
         self._observe = observe
 
-    async def deliver(self, owed: OwedTransaction) -> None:
+    async def deliver(self, owed: OwedTransaction) -> OwedTransaction | None:
         """Try to deliver one transaction, and record what comes of it.
 
-        Where the store fails on the way, or under the record, the lease ends and the
-        same bytes are sent again.
+        Returns the next one of the destination; None where its turn is over. Where the
+        store fails on the way, or under the record, the lease ends and the same bytes
+        are sent again.
         """
         try:
-            await self._attempt(owed)
+            return await self._attempt(owed)
         except StoreUnavailable as problem:  # which the store itself tells, once
             self._log.debug(
                 "{destination}: {problem}",
                 destination=owed.destination,
                 problem=problem,
             )
+            return None
 
-    async def _attempt(self, owed: OwedTransaction) -> None:
+    async def _attempt(self, owed: OwedTransaction) -> OwedTransaction | None:
         began = self._clock.seconds()
 
         def end(result: Result) -> Attempt:
@@ -100,18 +102,18 @@ class Courier:
             await self._record_failure(end("unreachable"), str(problem))
         except Refused as problem:
             if problem.status in _FINAL_STATUSES:
-                await self._record_refusal(end("set_aside"), problem)
-            else:
-                await self._record_failure(
-                    end("refused"), str(problem), problem.retry_after, problem.status
-                )
+                return await self._record_refusal(end("set_aside"), problem)
+            await self._record_failure(
+                end("refused"), str(problem), problem.retry_after, problem.status
+            )
         except Exception:  # noqa: BLE001 - ours to mend; a queue never stops
             self._log.failure("an error of ours, sending to {to}", to=owed.destination)
             await self._record_failure(
                 end("error"), "an error of this server; its log has more"
             )
         else:
-            await self._record_delivery(end("delivered"), delivery)
+            return await self._record_delivery(end("delivered"), delivery)
+        return None
 
     async def _record_failure(
         self,
@@ -132,13 +134,20 @@ class Courier:
         again = "again" if pause is None else f"again in {pause:.1f} s"
         self._tell(attempt, LogLevel.warn, status, f"{again}: {why}")
 
-    async def _record_refusal(self, attempt: Attempt, problem: Refused) -> None:
-        await self._turns.record_refusal(attempt.owed, str(problem), problem.reply)
+    async def _record_refusal(
+        self, attempt: Attempt, problem: Refused
+    ) -> OwedTransaction | None:
+        following = await self._turns.record_refusal(
+            attempt.owed, str(problem), problem.reply
+        )
         self._tell(
             attempt, LogLevel.error, problem.status, f"it is not sent again: {problem}"
         )
+        return following
 
-    async def _record_delivery(self, attempt: Attempt, delivery: Delivery) -> None:
+    async def _record_delivery(
+        self, attempt: Attempt, delivery: Delivery
+    ) -> OwedTransaction | None:
         link = delivery.link
         connection: Json = {
             "route": str(link.route),
@@ -146,12 +155,15 @@ class Courier:
             "verified_by": link.peer.verified_by,
             "certificate_sha256": link.peer.certificate_sha256,
         }
-        await self._turns.record_delivery(attempt.owed, delivery.reply, connection)
+        following = await self._turns.record_delivery(
+            attempt.owed, delivery.reply, connection
+        )
         verdict = f"{link.address}, verified by {link.peer.verified_by}"
         refused = _refused_pdus(delivery.reply)
         if refused:
             verdict += f", refuses {refused} of the PDUs"
         self._tell(attempt, LogLevel.info, 200, verdict)
+        return following
 
     def _tell(
         self, attempt: Attempt, level: LogLevel, status: int | None, verdict: str

@@ -26,6 +26,7 @@ from homeserver.protocol.edus import EPHEMERAL
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import check_fits
 from homeserver.storage.changes import Changes
+from homeserver.storage.cutting import OwedTransaction
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.turns import RENEWAL_SECONDS, Turns
@@ -171,10 +172,7 @@ class Sender:
         try:
             claim = await self._turns.claim(min(free, _MAX_CLAIMED), self._serving)
             for owed in claim.transactions:
-                if not self._is_running:
-                    await self._turns.give_back(owed)
-                    continue
-                turn = Deferred.fromCoroutine(self._courier.deliver(owed))
+                turn = Deferred.fromCoroutine(self._serve(owed))
                 self._serving[owed.destination] = turn
                 turn.addBoth(self._end_turn, owed.destination)
         except StoreUnavailable as problem:  # which the store itself tells, once
@@ -185,11 +183,20 @@ class Sender:
             return _STORE_RETRY_SECONDS
         return claim.wait
 
+    async def _serve(self, owed: OwedTransaction | None) -> None:
+        """Deliver one transaction after the other, until the turn is over."""
+        while owed is not None:
+            if not self._is_running:  # taken in the moment of the stop
+                with contextlib.suppress(StoreUnavailable):  # then the lease ends
+                    await self._turns.give_back(owed)
+                return
+            owed = await self._courier.deliver(owed)
+            self._changes.announce()
+
     def _end_turn(self, result: Failure | None, destination: ServerName) -> None:
         if result is not None:
             self._log.failure("a turn of {to} ended early", result, to=destination)
         del self._serving[destination]
-        self._changes.announce()
         self._wake()
 
     async def _renew(self) -> None:

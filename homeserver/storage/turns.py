@@ -2,13 +2,13 @@
 
 Rules of the room: a destination is served by one process at a time, its holder, until
 the lease ends that its holder renews. Who cuts, or records an outcome, holds the
-destination in that very commit. Times are those of the store: several processes that
-share it need not agree on the time.
+destination in that very commit. A turn goes on, with another transaction in the commit
+that records the last one, while nobody else waits for one. Times are those of the
+store: several processes that share it need not agree on the time.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import ProtocolError
@@ -23,11 +23,18 @@ from homeserver.storage.cutting import (
     owed_transaction,
 )
 from homeserver.storage.database import Cursor, Database, StoreClock
-
-_T = TypeVar("_T")
+from homeserver.storage.destinations import (
+    count_answer,
+    count_failure,
+    hold,
+    is_anybody_due,
+    let_go,
+    set_aside,
+)
 
 # A destination whose holder died waits for as long, less what was over when it died.
 LEASE_SECONDS = 20.0
+_LEASE_MILLISECONDS = int(LEASE_SECONDS * 1000)
 
 RENEWAL_SECONDS = 5.0  # a holder may miss two of them
 
@@ -35,7 +42,7 @@ RENEWAL_SECONDS = 5.0  # a holder may miss two of them
 _LOOK_SECONDS = 1.0
 
 # Until what the store has damaged is read again, in case that somebody mended it.
-_DAMAGED_SECONDS = 3600.0
+_DAMAGED_MILLISECONDS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,31 +152,27 @@ class Turns:
         """Hold a destination that is owed something, and cut if nothing is cut."""
         owed = owed_transaction(cursor, destination)
         if owed is None:
-            if not drop_stale(cursor, destination, now_ts):
-                # The rest after everybody who is due now.
-                self._set_due(cursor, destination, now_ts + 1)
-                return None
-            try:
-                owed = cut_transaction(cursor, self._origin, destination, now_ts)
-            except ProtocolError as problem:
-                cursor.execute(
-                    "UPDATE destinations SET failures = failures + 1, holder = NULL,"
-                    " last_error = ?, due_ts = ? WHERE server_name = ?",
-                    (
-                        f"what is queued cannot be read: {problem}",
-                        now_ts + int(_DAMAGED_SECONDS * 1000),
-                        destination.name,
-                    ),
-                )
-                return None
-        if owed is None:
-            self._set_due(cursor, destination, None)
+            owed = self._cut(cursor, destination, now_ts)
+        if owed is not None:
+            hold(cursor, destination, self._holder, now_ts + _LEASE_MILLISECONDS)
+        return owed
+
+    def _cut(
+        self, cursor: Cursor, destination: ServerName, now_ts: int
+    ) -> OwedTransaction | None:
+        """Cut what is queued; where nothing comes of it, nobody holds it any more."""
+        if not drop_stale(cursor, destination, now_ts):
+            # The rest after everybody who is due now.
+            let_go(cursor, destination, now_ts + 1)
             return None
-        cursor.execute(
-            "UPDATE destinations SET holder = ?, due_ts = ?, at_once = 0"
-            " WHERE server_name = ?",
-            (self._holder, now_ts + int(LEASE_SECONDS * 1000), destination.name),
-        )
+        try:
+            owed = cut_transaction(cursor, self._origin, destination, now_ts)
+        except ProtocolError as problem:
+            why = f"what is queued cannot be read: {problem}"
+            set_aside(cursor, destination, why, now_ts + _DAMAGED_MILLISECONDS)
+            return None
+        if owed is None:
+            let_go(cursor, destination, None)
         return owed
 
     async def renew(self, destinations: Collection[ServerName]) -> None:
@@ -178,7 +181,7 @@ class Turns:
         names = [destination.name for destination in destinations]
 
         def job(cursor: Cursor) -> None:
-            due_ts = self._clock(cursor) + int(LEASE_SECONDS * 1000)
+            due_ts = self._clock(cursor) + _LEASE_MILLISECONDS
             for name in names:
                 cursor.execute(
                     "UPDATE destinations SET due_ts = ?"
@@ -202,25 +205,29 @@ class Turns:
 
     async def record_delivery(
         self, owed: OwedTransaction, reply: Json | None, connection: Json
-    ) -> None:
-        """Record that the destination has acknowledged a transaction."""
+    ) -> OwedTransaction | None:
+        """Record that the destination has acknowledged a transaction.
 
-        def job(cursor: Cursor, now_ts: int) -> None:
+        Returns the next one: the turn goes on, unless somebody else waits for one.
+        """
+
+        def mark(cursor: Cursor, now_ts: int) -> None:
             mark_delivered(cursor, owed, now_ts, reply, connection)
-            self._go_on(cursor, owed, now_ts, None)
 
-        await self._record(owed, job)
+        return await self._record_answer(owed, None, mark)
 
     async def record_refusal(
         self, owed: OwedTransaction, error: str, reply: Json | None
-    ) -> None:
-        """Record that the destination will never have a transaction; set it aside."""
+    ) -> OwedTransaction | None:
+        """Record that the destination will never have a transaction; set it aside.
 
-        def job(cursor: Cursor, now_ts: int) -> None:
+        Returns the next one, as `record_delivery`.
+        """
+
+        def mark(cursor: Cursor, now_ts: int) -> None:
             mark_refused(cursor, owed, now_ts, error, reply)
-            self._go_on(cursor, owed, now_ts, error)
 
-        await self._record(owed, job)
+        return await self._record_answer(owed, error, mark)
 
     async def record_failure(
         self,
@@ -232,54 +239,49 @@ class Turns:
         """Record an attempt that was in vain; in how many seconds the next one is due.
 
         `pause` says that of so many failures in a row; `shortest_pause` is what is left
-        of it if the destination shows life. None as `_record`.
+        of it if the destination shows life. None if it was not ours any more: then
+        another process has the same bytes under way, and will record its own.
         """
 
-        def job(cursor: Cursor, now_ts: int) -> float:
+        def job(cursor: Cursor) -> float | None:
+            now_ts = self._clock(cursor)
+            earliest_ts = now_ts + int(shortest_pause * 1000)
+            counted = count_failure(cursor, owed, self._holder, error, earliest_ts)
+            if counted is None:
+                return None
+            failures, at_once = counted
             mark_failed(cursor, owed, error)
-            [failures, at_once] = cursor.execute(
-                "UPDATE destinations SET failures = failures + 1, last_error = ?,"
-                " earliest_ts = ? WHERE server_name = ? RETURNING failures, at_once",
-                (error, now_ts + int(shortest_pause * 1000), owed.destination.name),
-            ).fetchone()
             seconds = 0.0 if at_once else pause(failures)
-            self._set_due(cursor, owed.destination, now_ts + int(seconds * 1000))
+            let_go(cursor, owed.destination, now_ts + int(seconds * 1000))
             return seconds
 
-        return await self._record(owed, job)
+        return await self._database.write(job)
 
-    async def _record(
-        self, owed: OwedTransaction, job: Callable[[Cursor, int], _T]
-    ) -> _T | None:
-        """Record an outcome and end the turn; None if it was not ours any more.
+    async def _record_answer(
+        self,
+        owed: OwedTransaction,
+        error: str | None,
+        mark: Callable[[Cursor, int], None],
+    ) -> OwedTransaction | None:
+        """Record what a destination that answers has said, if it is still ours.
 
-        Then another process has the same bytes under way, and will record its own.
+        In the same commit, go on with what else it is owed; or let that be due now.
         """
 
-        def checked(cursor: Cursor) -> _T | None:
-            held = cursor.execute(
-                "UPDATE destinations SET holder = NULL"
-                " WHERE server_name = ? AND holder = ? RETURNING server_name",
-                (owed.destination.name, self._holder),
-            ).fetchall()
-            return job(cursor, self._clock(cursor)) if held else None
+        def job(cursor: Cursor) -> OwedTransaction | None:
+            now_ts = self._clock(cursor)
+            keeps = not is_anybody_due(cursor, now_ts)
+            is_kept = count_answer(
+                cursor,
+                owed,
+                self._holder,
+                error,
+                now_ts + _LEASE_MILLISECONDS if keeps else now_ts,
+                keeps=keeps,
+            )
+            if is_kept is None:
+                return None  # another process will record its own
+            mark(cursor, now_ts)
+            return self._cut(cursor, owed.destination, now_ts) if is_kept else None
 
-        return await self._database.write(checked)
-
-    def _go_on(
-        self, cursor: Cursor, owed: OwedTransaction, now_ts: int, error: str | None
-    ) -> None:
-        """Let what else is owed to a destination that answers be due now."""
-        cursor.execute(
-            "UPDATE destinations SET queued = queued - ?, failures = 0, last_error = ?,"
-            " due_ts = CASE WHEN queued > ? THEN ? END WHERE server_name = ?",
-            (owed.entries, error, owed.entries, now_ts, owed.destination.name),
-        )
-
-    def _set_due(
-        self, cursor: Cursor, destination: ServerName, due_ts: int | None
-    ) -> None:
-        cursor.execute(
-            "UPDATE destinations SET holder = NULL, due_ts = ? WHERE server_name = ?",
-            (due_ts, destination.name),
-        )
+        return await self._database.write(job)

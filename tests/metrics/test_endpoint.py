@@ -131,7 +131,7 @@ def test_peers() -> None:
 def test_attempts() -> None:
     """Attempts to deliver are counted by what came of them, and timed."""
     metrics = Metrics()
-    owed = OwedTransaction(THEM.server_name, "1", b"{}")
+    owed = OwedTransaction(THEM.server_name, "1", b"{}", 1)
     metrics.count_attempt(Attempt(owed, "delivered", 0.25))
     metrics.count_attempt(Attempt(owed, "unreachable", 10.0))
     assert values(metrics, "homeserver_delivery_attempts_total") == {

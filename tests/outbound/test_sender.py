@@ -63,6 +63,18 @@ class DeliveryTests(SenderTestCase):
         self.assertEqual(len(second.pdus), 3)
         self.assertNotEqual(first.txn_id, second.txn_id)
 
+    def test_one_commit_for_each_transaction(self) -> None:
+        """Of a long queue, the next one is taken where the last one is recorded."""
+        self.enqueue()
+        self.assertEqual(len(self.calls), 1)
+        for _ in range(20):
+            self.enqueue(pdus=40)
+        before = self.store.jobs
+        for number in range(20):
+            self.calls[number].acknowledge()
+        self.assertEqual(len(self.calls), 21)
+        self.assertEqual(self.store.jobs - before, 20)
+
     def test_delivered_is_not_sent_again(self) -> None:
         """What was acknowledged is not sent again, by a later process neither."""
         self.enqueue()
@@ -353,6 +365,35 @@ class LifetimeTests(SenderTestCase):
         held = self.store.execute("SELECT holder FROM destinations")
         self.assertEqual(held, [(None,)])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_while_recording(self) -> None:
+        """What was taken in the same moment is not sent, and not held."""
+        entry = self.enqueue()
+        [call] = self.calls
+        self.enqueue()
+        self.store.clock = self.clock
+        call.acknowledge()
+        stopping = start(self.sender.stop())
+        self.clock.pump([0] * 5)
+        self.successResultOf(stopping)
+        self.assertEqual(len(self.client.calls), 1)
+        rows = self.store.execute("SELECT queued, holder, due_ts FROM destinations")
+        self.assertEqual(rows, [(1, None, int(NOW * 1000))])
+        self.store.clock = None
+        self.assertEqual(self.state(entry)["state"], "delivered")
+
+    def test_stop_where_the_store_fails(self) -> None:
+        """What cannot be given back is left to its lease, and the sender stops."""
+        self.enqueue()
+        [call] = self.calls
+        self.enqueue()
+        self.store.clock = self.clock
+        call.acknowledge()
+        stopping = start(self.sender.stop())
+        self.store.is_available = False
+        self.clock.pump([0] * 5)
+        self.successResultOf(stopping)
+        self.assertEqual(len(self.client.calls), 1)
 
     def test_stop_before_the_start(self) -> None:
         """A sender that was never started is stopped at once."""

@@ -81,8 +81,22 @@ class Endpoint:
         return claim.wait
 
     def deliver(self, owed: OwedTransaction, reply: Json | None = None) -> None:
-        """Record that a transaction was delivered."""
-        result_of(self.turns.record_delivery(owed, reply, {"address": "::1"}))
+        """Record that a transaction was delivered, and end the turn."""
+        self._end_turn(self._deliver(owed, reply))
+
+    def go_on(self, owed: OwedTransaction) -> OwedTransaction | None:
+        """Record that a transaction was delivered; the next one of the same turn."""
+        return self._deliver(owed, None)
+
+    def _deliver(
+        self, owed: OwedTransaction, reply: Json | None
+    ) -> OwedTransaction | None:
+        connection: Json = {"address": "::1"}
+        return result_of(self.turns.record_delivery(owed, reply, connection))
+
+    def _end_turn(self, following: OwedTransaction | None) -> None:
+        if following is not None:
+            result_of(self.turns.give_back(following))
 
     def fail(
         self,
@@ -95,8 +109,13 @@ class Endpoint:
         return result_of(self.turns.record_failure(owed, why, pause, shortest))
 
     def refuse(self, owed: OwedTransaction) -> None:
-        """Record that it never will be."""
-        result_of(self.turns.record_refusal(owed, "never", {"error": "never"}))
+        """Record that it never will be, and end the turn."""
+        self._end_turn(self.set_aside(owed))
+
+    def set_aside(self, owed: OwedTransaction) -> OwedTransaction | None:
+        """Record that it never will be; the next one of the same turn."""
+        reply: Json = {"error": "never"}
+        return result_of(self.turns.record_refusal(owed, "never", reply))
 
     def state(self, destination: ServerName, entry_id: int) -> Json:
         """How far an entry has come."""

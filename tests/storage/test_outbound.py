@@ -11,7 +11,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
 from tests.inbound.coroutines import result_of
 from tests.memory import ImmediateDatabase, MemoryDatabase
-from tests.storage.endpoints import NOW, US, A, B, Endpoint, StoreTime, numbered
+from tests.storage.endpoints import NOW, US, A, B, C, Endpoint, StoreTime, numbered
 
 HOUR = 3600.0
 
@@ -230,7 +230,7 @@ def test_what_was_delivered_takes_no_room(own: Endpoint) -> None:
     own.add(A, 1)
     own.add(B, 2)
     first, second = own.claim()
-    own.add(A, 3)
+    own.add(C, 3)
     own.deliver(first)
     assert own.rows("SELECT pdus, edus FROM outbound_entries ORDER BY id") == [
         ("", ""),

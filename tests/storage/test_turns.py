@@ -9,7 +9,16 @@ from homeserver.storage.database import Job
 from homeserver.storage.turns import LEASE_SECONDS
 from tests.inbound.coroutines import result_of
 from tests.memory import ImmediateDatabase, MemoryDatabase
-from tests.storage.endpoints import MAX_RETRY, A, B, C, Endpoint, StoreTime, numbers
+from tests.storage.endpoints import (
+    MAX_RETRY,
+    A,
+    B,
+    C,
+    Endpoint,
+    StoreTime,
+    numbered,
+    numbers,
+)
 
 _T = TypeVar("_T")
 
@@ -71,6 +80,103 @@ def test_who_was_served_goes_to_the_end(own: Endpoint, time: StoreTime) -> None:
         served.append(claimed[0].destination)
         own.deliver(claimed[0])
     assert served == [A, B, A, A]
+
+
+def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> None:
+    """Who has more in its queue keeps its turn, and the lease that goes with it."""
+    for number in range(3):
+        own.add_entry(A, [numbered(number)] * 30, [])
+    [owed] = own.claim()
+    time.advance(LEASE_SECONDS - 1)
+    following = own.go_on(owed)
+    assert following is not None
+    assert numbers(following) == [1] * 30
+    time.advance(LEASE_SECONDS - 0.001)
+    assert own.claim() == []
+    last = own.go_on(following)
+    assert last is not None
+    assert numbers(last) == [2] * 30
+    assert own.go_on(last) is None
+    assert own.wait() is None
+
+
+def test_a_turn_goes_on_after_a_refusal(own: Endpoint) -> None:
+    """What was set aside is followed by the next one in the same turn."""
+    own.add(A, 1)
+    [owed] = own.claim()
+    own.add(A, 2)
+    following = own.set_aside(owed)
+    assert following is not None
+    assert numbers(following) == [2]
+    assert own.claim() == []
+    assert own.summary(A)["refused"] == 1
+
+
+def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None:
+    """However much it has in its queue, it is behind who is due already."""
+    own.add(A, 1)
+    [owed] = own.claim()
+    own.add(A, 2)
+    own.add(B, 3)
+    time.advance(1)
+    assert own.go_on(owed) is None
+    assert [each.destination for each in own.claim(1)] == [B]
+    assert [each.destination for each in own.claim(1)] == [A]
+
+
+def test_a_turn_goes_on_beside_who_is_served(own: Endpoint, time: StoreTime) -> None:
+    """Who is held by somebody, or in a back-off, waits for nobody's turn to end."""
+    for destination in (A, B, C):
+        own.add(destination, 1)
+    owed_to = {owed.destination: owed for owed in own.claim()}
+    own.fail(owed_to[C], lambda _: 1.0)
+    own.add(A, 2)
+    assert own.go_on(owed_to[A]) is not None
+
+
+def test_a_turn_that_goes_on_drops_what_is_stale(
+    own: Endpoint, time: StoreTime
+) -> None:
+    """Where nothing is left but what is dropped, the turn is over."""
+    own.add(A, 1)
+    [owed] = own.claim()
+    own.add_entry(A, [], [numbered(2)], is_ephemeral=True)
+    time.advance(3600)
+    result_of(own.turns.renew([A]))
+    assert own.go_on(owed) is None
+    assert own.rows("SELECT queued, due_ts, holder FROM destinations") == [
+        (0, None, None)
+    ]
+
+
+def test_a_turn_that_goes_on_meets_damage(own: Endpoint) -> None:
+    """What was delivered before it is recorded, and nobody holds the rest."""
+    entry = own.add(A, 1)
+    [owed] = own.claim()
+    damaged = own.add(A, 2)
+    own.rows(
+        f"UPDATE outbound_entries SET pdus = '[{{' WHERE id = {damaged} RETURNING id"
+    )
+    assert own.go_on(owed) is None
+    assert own.state(A, entry)["state"] == "delivered"
+    assert "cannot be read" in str(own.summary(A)["last_error"])
+    assert own.rows("SELECT holder FROM destinations") == [(None,)]
+
+
+def test_a_turn_that_was_lost_does_not_go_on(
+    pair: tuple[Endpoint, Endpoint], time: StoreTime
+) -> None:
+    """Who has lost the lease is given nothing more of that destination."""
+    first, second = pair
+    first.add(A, 1)
+    [owed] = first.claim()
+    first.add(A, 2)
+    time.advance(LEASE_SECONDS)
+    [taken] = second.claim()
+    assert first.go_on(owed) is None
+    following = second.go_on(taken)
+    assert following is not None
+    assert numbers(following) == [2]
 
 
 def test_no_more_are_taken_than_wanted(own: Endpoint) -> None:
@@ -219,6 +325,17 @@ def test_end_of_a_back_off_during_an_attempt(
     assert own.fail(owed, lambda _: 100.0) == 0.0
     assert own.claim() == [owed]
     assert own.fail(owed, lambda _: 100.0) == 100.0
+
+
+def test_end_of_a_back_off_during_an_attempt_that_succeeds(own: Endpoint) -> None:
+    """What follows it is no attempt that somebody has asked for."""
+    own.add(A, 1)
+    [owed] = own.claim()
+    own.add(A, 2)
+    result_of(own.queue.end_back_off(A))
+    following = own.go_on(owed)
+    assert following is not None
+    assert own.fail(following, lambda _: 100.0) == 100.0
 
 
 def test_end_of_a_back_off_where_nothing_is_owed(own: Endpoint) -> None:
