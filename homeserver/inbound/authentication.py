@@ -8,9 +8,9 @@ Specification: Server-server API, "Request Authentication".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from homeserver.identity import Identity
@@ -70,8 +70,7 @@ _MAX_LARGE = 2  # others at the same time; each may take a hundred megabytes
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """The body of a request, which can be read more than once."""
 
     length: int
@@ -80,8 +79,7 @@ class Body:
     read: Callable[[], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class ProvenOrigin:
+class ProvenOrigin(Struct, frozen=True):
     """The server that made a request, and what proved it."""
 
     server_name: ServerName

@@ -9,8 +9,8 @@ Specification: Server-server API, "Transactions".
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
+from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
@@ -43,8 +43,7 @@ AnswerPoll = Callable[[ServerName, Sequence[UserId]], Awaitable[None]]
 """Tells a server of the presence of users of ours that it asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What the origin of a transaction gets, and what was made of it."""
 
     reply: bytes

@@ -6,8 +6,9 @@ beginning: what is not there cannot be told from what did not happen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
+
+from msgspec import Struct
 
 from homeserver.metrics import process
 from homeserver.metrics.series import Counter, Gauge, Histogram, Metric, head
@@ -18,8 +19,7 @@ Labels = Mapping[str, Sequence[str]]
 _NONE: Labels = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """A metric, for who reads about it."""
 
     name: str

@@ -9,8 +9,9 @@ same store, so what it reads may have changed before it writes, unless it holds 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 _T = TypeVar("_T")
 
@@ -49,8 +50,7 @@ class Cursor(Protocol):
 Job = Callable[[Cursor], _T]
 
 
-@dataclass(frozen=True, slots=True)
-class Short(Generic[_T]):
+class Short(Struct, Generic[_T], frozen=True):
     """A job that touches few rows, which it finds by their keys, and little data.
 
     It takes a fraction of a millisecond: it may be done in the reactor's thread.

@@ -5,10 +5,10 @@ not everybody's is imported when it is asked for.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.storage.connection import Connection
@@ -16,8 +16,7 @@ from homeserver.storage.database import Cursor, StoreClock, StoreUnavailable
 from homeserver.storage.sqlite import SqliteFile
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """What there is to know of a store before it is opened."""
 
     connect: Callable[[], Connection]

@@ -7,10 +7,10 @@ and where another writer stays in the way. Nothing here knows of threads.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -23,8 +23,7 @@ _T = TypeVar("_T")
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A job, and where its result goes."""
 
     job: Job[Any]

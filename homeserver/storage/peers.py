@@ -5,10 +5,10 @@ verifies it at the same moment. Keys are remembered for a minute.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import Cache
@@ -32,8 +32,7 @@ from homeserver.storage.server_keys import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """What is known of a peer that was verified at least once."""
 
     server_name: ServerName

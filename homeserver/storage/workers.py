@@ -9,10 +9,10 @@ again.
 import contextlib
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Thread
 from typing import TypeVar
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -42,8 +42,7 @@ _PROBE_SECONDS = 1.0
 _FIRST_SECONDS, _LAST_SECONDS = 0.1, 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Duty:
+class Duty(Struct, frozen=True):
     """What a thread is there for."""
 
     name: str
@@ -61,8 +60,7 @@ class Duty:
     """Does short jobs in the reactor's thread; None if they are for the thread."""
 
 
-@dataclass(slots=True)
-class _Errand:
+class _Errand(Struct):
     """What the thread is given: calls to run, or to settle if they have outcomes."""
 
     group: list[Call]
@@ -70,7 +68,7 @@ class _Errand:
     began: float
     """In seconds."""
 
-    alarm: IDelayedCall = field(repr=False)
+    alarm: IDelayedCall
     """Rings if the thread is not back in time."""
 
 
