@@ -20,8 +20,8 @@ _HEAD = """\
 
 [conf/grafana.json](../conf/grafana.json) is a dashboard of them. No label names a
 server; `route` is the template of a path, or `other` where nothing is. A histogram has
-the series `_bucket`, `_sum` and `_count`. The `process_*` metrics come besides that
-Prometheus' client libraries have.
+the series `_bucket`, `_sum` and `_count`. The `process_*` metrics of Prometheus' client
+library come besides.
 
 This page is made by `scripts/metrics_page`; change the code, not the page.
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from math import nan
 from typing import Literal, get_args
 
+from prometheus_client import Counter, Histogram
+
 from homeserver import __version__
 from homeserver.config import VerificationMethod
 from homeserver.inbound.account import Account
@@ -19,7 +21,6 @@ from homeserver.inbound.authentication import FAILURES
 from homeserver.inbound.listener import HandshakeResult
 from homeserver.keyring import FetchResult
 from homeserver.metrics.registry import Registry
-from homeserver.metrics.series import Counter, Histogram
 from homeserver.outbound.courier import Attempt, Result
 from homeserver.outbound.verification import VerificationResult
 from homeserver.protocol import edus

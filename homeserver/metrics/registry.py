@@ -9,9 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from msgspec import Struct
-
-from homeserver.metrics import process
-from homeserver.metrics.series import Counter, Gauge, Histogram, Metric, head
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
 
 Labels = Mapping[str, Sequence[str]]
 """The values of each label; none where they are only known when they occur."""
@@ -34,20 +41,21 @@ class Registry:
     """The metrics of one endpoint, and those of its process."""
 
     def __init__(self) -> None:
-        self._metrics: list[Metric] = []
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
         self.described: list[Described] = []
         """Those that were made here, in that order."""
 
     def counter(self, name: str, what: str, labels: Labels = _NONE) -> Counter:
         """What only grows; its name ends with `_total`."""
-        counter = Counter(list(labels))
-        self._describe(counter, name, what, labels)
+        counter = Counter(name, what, labels, registry=self._registry)
+        self._describe(counter, Described(name, "counter", what, labels))
         return counter
 
     def gauge(self, name: str, what: str, labels: Labels = _NONE) -> Gauge:
         """What grows and shrinks."""
-        gauge = Gauge(list(labels))
-        self._describe(gauge, name, what, labels)
+        gauge = Gauge(name, what, labels, registry=self._registry)
+        self._describe(gauge, Described(name, "gauge", what, labels))
         return gauge
 
     def histogram(
@@ -58,23 +66,40 @@ class Registry:
         labels: Labels = _NONE,
     ) -> Histogram:
         """How often something was up to each of some sizes, the `buckets`."""
-        histogram = Histogram(buckets, list(labels))
-        self._describe(histogram, name, what, labels)
+        histogram = Histogram(
+            name, what, labels, registry=self._registry, buckets=buckets
+        )
+        self._describe(histogram, Described(name, "histogram", what, labels))
         return histogram
 
     def expose(self) -> bytes:
         """All of them, in Prometheus' text format, version 0.0.4."""
-        return "".join(f"{line}\n" for line in self._lines()).encode("utf-8")
+        return generate_latest(_WithoutBirthdays(self._registry))
 
-    def _lines(self) -> Iterator[str]:
-        yield from process.expose()
-        for metric, each in zip(self._metrics, self.described, strict=True):
-            yield from head(each.name, each.kind, each.help)
-            yield from metric.expose(each.name)
-
-    def _describe(self, metric: Metric, name: str, what: str, labels: Labels) -> None:
-        self._metrics.append(metric)
-        self.described.append(Described(name, metric.kind, what, labels))
-        if labels:
-            for values in product(*labels.values()):
+    def _describe(
+        self, metric: Counter | Gauge | Histogram, described: Described
+    ) -> None:
+        self.described.append(described)
+        if described.labels:
+            for values in product(*described.labels.values()):
                 metric.labels(*values)
+
+
+class _WithoutBirthdays(Collector):
+    """A registry without the time at which each series began.
+
+    That would be one series more for each series of a counter or a histogram.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        """As `Collector`."""
+        for metric in self._registry.collect():
+            metric.samples = [
+                sample
+                for sample in metric.samples
+                if not sample.name.endswith("_created")
+            ]
+            yield metric

@@ -1,5 +1,7 @@
 """How metrics are made, described and exposed."""
 
+import prometheus_client
+
 from homeserver.metrics.registry import Described, Registry
 from tests.metrics.series import families, series
 
@@ -40,15 +42,26 @@ def test_described() -> None:
     assert exposed["c_seconds"].type == "histogram"
 
 
+def test_no_series_tells_when_another_one_began() -> None:
+    """A counter is one series, and not a second one with its time of birth."""
+    registry = Registry()
+    registry.counter("things_total", "Things.").inc()
+    registry.histogram("sizes", "Sizes.", [1.0]).observe(0.5)
+    assert not [name for name in series(registry.expose()) if "_created" in name]
+
+
 def test_the_process_is_measured() -> None:
-    """What the process takes is exposed as well."""
+    """What the library knows of the process is exposed as well."""
     assert series(Registry().expose())["process_resident_memory_bytes"] > 1e6
 
 
 def test_nothing_is_registered_for_the_process() -> None:
-    """Two registries in one process know nothing of each other."""
+    """Two registries in one process know nothing of each other, nor has it one."""
     first, second = Registry(), Registry()
     first.counter("things_total", "Things.").inc()
     second.counter("things_total", "Other things.").inc(2)
     assert series(first.expose())["things_total"] == 1.0
     assert series(second.expose())["things_total"] == 2.0
+    assert "things_total" not in series(
+        prometheus_client.generate_latest(prometheus_client.REGISTRY)
+    )
