@@ -127,13 +127,11 @@ def run(
     """
     # Loading makes no garbage, which would be looked for a hundred times meanwhile.
     gc.disable()
-    from homeserver import daemon, logs  # noqa: PLC0415 - see above
+    from homeserver import daemon, directory, logs  # noqa: PLC0415 - see above
 
     if server_name is not None and not os.path.lexists(path):
         if path.name != "homeserver.toml":
             fail(2, f"{path}: cannot be made; a new one is called homeserver.toml")
-        from homeserver import directory  # noqa: PLC0415 - see above
-
         settings = directory.Settings(server_name, listen, control, allow)
         try:
             made = directory.complete(path.parent, settings)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import signedjson.key
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -24,8 +25,7 @@ from nacl.signing import SigningKey as NaclSigningKey
 from OpenSSL import SSL
 
 from homeserver.config import Config, ConfigError, OldKey
-from homeserver.protocol.canonical import decode_base64
-from homeserver.protocol.errors import BadJson, ProtocolError
+from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.keys import OldVerifyKey
 from homeserver.protocol.names import ServerName, parse_key_id
 from homeserver.protocol.signing import SigningKey, VerifyKey
@@ -100,35 +100,23 @@ def load(path: Path, config: Config) -> Identity:
 
 
 def _load_signing_keys(path: Path) -> list[SigningKey]:
-    """Read a signing key file: a line for each key, `ed25519 VERSION SEED`.
-
-    As signedjson reads it, which would load what tells the versions of packages.
-    """
+    """Read a signing key file: a line for each key, `ed25519 VERSION SEED`."""
     lines = path.read_text("ascii").splitlines()
     loaded: list[SigningKey] = []
     for number, line in enumerate(lines, 1):
-        words = line.split()
-        if len(words) != 3 or words[0] != "ed25519":
+        if len(line.split()) != 3:
             raise ValueError(f"line {number} is not `ed25519 VERSION SEED`")
-        _, version, seed = words
         try:
-            # The seed first: where the two have changed places, it is not told.
-            key = NaclSigningKey(_decode_seed(seed))
-            loaded.append(SigningKey(parse_key_id(f"ed25519:{version}"), key))
+            [key] = signedjson.key.read_signing_keys([line])
+            key_id = parse_key_id(f"{key.alg}:{key.version}")
         except (ValueError, ProtocolError) as error:
             raise ValueError(f"line {number}: {error}") from None
+        loaded.append(SigningKey(key_id, NaclSigningKey(key.encode())))
     if not loaded:
         raise ValueError("there is no key in it; a line is `ed25519 VERSION SEED`")
     if len({key.key_id for key in loaded}) != len(loaded):
         raise ValueError("two of its keys have the same version")
     return loaded
-
-
-def _decode_seed(text: str) -> bytes:
-    try:
-        return decode_base64(text)
-    except BadJson:  # which tells what the text is
-        raise ValueError("the seed is not base64") from None
 
 
 def _parse_old_key(old: OldKey) -> OldVerifyKey:
