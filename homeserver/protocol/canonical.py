@@ -35,6 +35,8 @@ _MAX_ENVELOPE_INTEGER = 2**64 - 1
 # value takes up to a hundred bytes of memory: two in the text can make it fifty times.
 MAX_VALUES = 1_000_000
 
+_ITEMS = msgspec.json.Decoder(list[Encoded])
+
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -73,6 +75,18 @@ def parse(data: bytes) -> object:
     if data.count(b":") != written.count(b":"):
         raise BadJson("a member stands twice in one JSON object")
     return value
+
+
+def split(data: bytes) -> list[Encoded]:
+    """The items of a list that `encode` made, each as it stands there.
+
+    Raises `NotJson` for what it can not have made. What stands in an item is not
+    looked at otherwise.
+    """
+    try:
+        return _ITEMS.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotJson(f"not a list in JSON: {error}") from None
 
 
 def parse_object(data: bytes) -> Json:

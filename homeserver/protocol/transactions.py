@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from homeserver.protocol.canonical import (
+    Encoded,
     Json,
     as_list,
     as_object,
@@ -95,8 +96,8 @@ def check_txn_id(txn_id: str) -> None:
 def build(
     origin: ServerName,
     origin_server_ts: int,
-    pdus: Iterable[Json],
-    edus: Iterable[Json],
+    pdus: Iterable[Json | Encoded],
+    edus: Iterable[Json | Encoded],
 ) -> Json:
     """The body of a transaction made at `origin_server_ts` (milliseconds)."""
     return {

@@ -10,7 +10,7 @@ Specification: Server-server API, "Transactions".
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from homeserver.protocol.canonical import Json, as_list, as_object, encode, parse
+from homeserver.protocol.canonical import Encoded, Json, encode, encode_integers, split
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import MAX_EDUS, MAX_PDUS, Size, build, cut
 from homeserver.storage.database import Cursor
@@ -61,21 +61,20 @@ def cut_transaction(
     def sizes() -> Iterator[Size]:
         for entry in _first_entries(cursor, destination):
             entries.append(entry)
-            _, pdus, edus, length = entry
-            yield Size(len(pdus), len(edus), length)
+            yield Size(len(entry.pdus), len(entry.edus), entry.length)
 
     taken = entries[: cut(sizes())]
     if not taken:
         return None
     # The time keeps an ID new even after the store was made anew, which would begin
     # to count entries at 1 again: a receiver never looks at a used ID's content.
-    txn_id = f"{now_ts}-{taken[0][0]}"
-    body = encode(
+    txn_id = f"{now_ts}-{taken[0].own_id}"
+    body = encode_integers(
         build(
             origin,
             now_ts,
-            [as_object(pdu, "a PDU") for _, pdus, _, _ in taken for pdu in pdus],
-            [as_object(edu, "an EDU") for _, _, edus, _ in taken for edu in edus],
+            [pdu for entry in taken for pdu in entry.pdus],
+            [edu for entry in taken for edu in entry.edus],
         )
     )
     cursor.execute(
@@ -89,13 +88,20 @@ def cut_transaction(
         "UPDATE outbound_entries"  # noqa: S608 - question marks
         " SET txn_id = ?, pdus = '', edus = ''"
         f" WHERE destination = ? AND id IN ({_marks(taken)})",
-        (txn_id, destination.name, *(own_id for own_id, *_ in taken)),
+        (txn_id, destination.name, *(entry.own_id for entry in taken)),
     )
     return OwedTransaction(destination, txn_id, body, len(taken))
 
 
-_Entry = tuple[int, list[object], list[object], int]
-"""An ID, PDUs, EDUs, and how many bytes they are."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What was queued at once."""
+
+    own_id: int
+    pdus: Sequence[Encoded]
+    edus: Sequence[Encoded]
+    length: int
+    """In bytes."""
 
 
 def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
@@ -120,13 +126,9 @@ def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
         ids,
     )
     while row := found.fetchone():
-        own_id, pdus, edus = row
-        yield (
-            own_id,
-            as_list(parse(pdus.encode("utf-8")), "PDUs"),
-            as_list(parse(edus.encode("utf-8")), "EDUs"),
-            len((pdus + edus).encode("utf-8")),
-        )
+        own_id, *texts = row
+        pdus, edus = [text.encode("utf-8") for text in texts]
+        yield _Entry(own_id, split(pdus), split(edus), len(pdus) + len(edus))
 
 
 def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:

@@ -20,9 +20,11 @@ from homeserver.protocol.canonical import (
     decode_base64,
     encode,
     encode_base64,
+    encode_integers,
     encode_urlsafe_base64,
     parse,
     parse_object,
+    split,
 )
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, TooLarge
 
@@ -437,6 +439,25 @@ def test_encode_equals_canonicaljson(value: object) -> None:
 def test_parse_undoes_encode(value: object) -> None:
     """A value that was written is read as the same value."""
     assert parse(encode(value)) == value
+
+
+@given(st.lists(CANONICAL | ENVELOPE))
+def test_what_was_split_is_written_as_it_was(items: list[object]) -> None:
+    """Items of a list are the same bytes in another list, or in an object."""
+    data = encode(items)
+    parts = split(data)
+    assert len(parts) == len(items)
+    assert encode_integers(parts) == data
+    assert encode_integers({"b": parts, "a": 1}) == b'{"a":1,"b":' + data + b"}"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"null", b"[", b"[{]", b'["a]', b"[1] 2", b"[" * 100_000]
+)
+def test_no_list_to_split(data: bytes) -> None:
+    """What is no list, or is damaged, cannot be split."""
+    with pytest.raises(NotJson):
+        split(data)
 
 
 @given(CANONICAL)
