@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 
 from homeserver.protocol.canonical import Encoded, Json, encode, encode_integers, split
 from homeserver.protocol.names import ServerName
-from homeserver.protocol.transactions import MAX_EDUS, MAX_PDUS, Size, build, cut
+from homeserver.protocol.transactions import (
+    ENVELOPE_BYTES,
+    MAX_EDUS,
+    MAX_PDUS,
+    MAX_TRANSACTION_BYTES,
+    Size,
+    build,
+    cut,
+)
 from homeserver.storage.database import Cursor
 
 # For how long typing and presence mean something: the most used server, too, leaves
@@ -109,26 +117,41 @@ def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
 
     Each is read when it is asked for: the first ones may have the fill of PDUs or EDUs.
     """
-    rows = cursor.execute(
-        "SELECT id, length FROM outbound_entries"
-        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
-        " ORDER BY id LIMIT ?",
-        (destination.name, MAX_PDUS + MAX_EDUS),
-    ).fetchall()
-    # Not more of their content is read than is sent: each may be a transaction's fill.
-    count = cut(Size(0, 0, length) for _, length in rows)
-    ids = [own_id for own_id, _ in rows[:count]]
-    if not ids:
+    last_id = _last_that_fits(cursor, destination)
+    if last_id is None:
         return
     found = cursor.execute(
-        "SELECT id, pdus, edus FROM outbound_entries"  # noqa: S608 - the same
-        f" WHERE id IN ({_marks(ids)}) ORDER BY id",
-        ids,
+        "SELECT id, pdus, edus FROM outbound_entries"
+        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
+        " AND id <= ? ORDER BY id",
+        (destination.name, last_id),
     )
     while row := found.fetchone():
         own_id, *texts = row
         pdus, edus = [text.encode("utf-8") for text in texts]
         yield _Entry(own_id, split(pdus), split(edus), len(pdus) + len(edus))
+
+
+def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
+    """The ID of the last entry that may be in the next transaction, by their lengths.
+
+    Not more of their content is read than is sent: each may be a transaction's fill.
+    """
+    firsts = (
+        "SELECT id, length FROM outbound_entries"
+        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
+        " ORDER BY id LIMIT ?"
+    )
+    parameters = (destination.name, MAX_PDUS + MAX_EDUS)
+    # Most often all of them fit, which is one row to fetch, not a hundred and fifty.
+    last_id, length = cursor.execute(
+        f"SELECT MAX(id), SUM(length) FROM ({firsts}) AS firsts",  # noqa: S608 - ours
+        parameters,
+    ).fetchone()
+    if last_id is not None and length + ENVELOPE_BYTES > MAX_TRANSACTION_BYTES:
+        rows = cursor.execute(firsts, parameters).fetchall()
+        last_id, _ = rows[cut(Size(0, 0, length) for _, length in rows) - 1]
+    return None if last_id is None else int(last_id)
 
 
 def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
