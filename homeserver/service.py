@@ -21,6 +21,7 @@ from homeserver.control.inspection import describe_keys
 from homeserver.credentials import Credentials
 from homeserver.identity import Identity
 from homeserver.inbound.listener import BoundedTls
+from homeserver.inbound.port import PromptPort
 from homeserver.inbound.site import BoundedSite
 from homeserver.parts import Parts
 from homeserver.protocol.canonical import Json
@@ -128,7 +129,10 @@ class Endpoint:
         factory: BoundedTls | BoundedSite,
     ) -> SocketAddress:
         try:
-            port = self._reactor.listenTCP(where.port, factory, interface=where.host)
+            port = PromptPort(
+                where.port, factory, interface=where.host, reactor=self._reactor
+            )
+            port.startListening()
         except CannotListenError as problem:
             raise ConfigError(
                 self._path, [f"{key}: {where}: {problem.socketError}"]
