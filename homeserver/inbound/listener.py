@@ -19,11 +19,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import (
-    BufferingTLSTransport,
-    TLSMemoryBIOFactory,
-    TLSMemoryBIOProtocol,
-)
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -76,15 +72,42 @@ def presented_on(transport: object) -> bytes | None:
     )
 
 
+_RECORD_BYTES = 2**14  # RFC 8446, section 5.1
+
 HandshakeResult = Literal["completed", "failed", "refused"]
 """`refused` is a connection that is one too many."""
 
 
-class _Transport(BufferingTLSTransport):
-    """TLS that tells how its handshake went."""
+class _Transport(TLSMemoryBIOProtocol):
+    """TLS that tells how its handshake went.
+
+    What it is given in one turn of the reactor is encrypted as one, after the turn:
+    head and body of an answer are written apart. Twisted's own class does that too,
+    with a call of the reactor for each connection; here one is for all.
+    """
 
     factory: "BoundedTls"
     _has_begun = False
+    _unsent = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep `data` until the turn is over, but no more than fits into a record."""
+        if not self._unsent:
+            self.factory.send_after_turn(self)
+        self._unsent += data
+        if len(self._unsent) >= _RECORD_BYTES:
+            self.send()
+
+    def send(self) -> None:
+        """Send what was kept."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent:
+            super().write(unsent)
+
+    def loseConnection(self) -> None:
+        """Close, after what was written before."""
+        self.send()
+        super().loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """As Twisted tells it: what came, which may be the end of the handshake."""
@@ -123,6 +146,7 @@ class BoundedTls(TLSMemoryBIOFactory):
         self._limits = limits
         self._observe = observe
         self._per_address: Counter[str] = Counter()
+        self._unsent: list[_Transport] = []
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IAddress | None
@@ -136,6 +160,20 @@ class BoundedTls(TLSMemoryBIOFactory):
             self._observe("refused")
             return None
         return super().buildProtocol(addr)
+
+    def send_after_turn(self, connection: _Transport) -> None:
+        """Have a connection send what it keeps, when this turn of the reactor is over.
+
+        That is one call for all of them.
+        """
+        if not self._unsent:
+            self._clock.callLater(0, self._send)
+        self._unsent.append(connection)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.send()
 
     def end_handshake(self, connection: _Transport, failure: Failure | None) -> None:
         """Take in how a handshake ended; a failure is told, as its client hears little.

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.config import Limits
 from homeserver.identity import Certificate
 from homeserver.inbound.listener import BoundedTls, ServerTls
+from homeserver.inbound.resource import JsonResource, Reply
 from tests.certificates import authority, issue, issue_for
 from tests.inbound.desk import Desk
 from tests.inbound.wire import Connection, TlsConnection, request, site
@@ -250,6 +251,76 @@ class HandshakeTests(SynchronousTestCase):
         self.connect()
         self.assertIsNone(self.factory.buildProtocol(IPv4Address("TCP", "::1", 1)))
         self.assertEqual(self.results, ["refused"])
+
+
+class SendingTests(SynchronousTestCase):
+    """When answers are sent, and how many pieces they are."""
+
+    def setUp(self) -> None:
+        """Make a listener whose resource answers with so many bytes."""
+        self.clock = Clock()
+        self.length = 2
+        tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
+        root = JsonResource({b"GET": lambda _: Reply(b"x" * self.length)})
+        self.factory = BoundedTls(
+            tls, site(root, clock=self.clock), Limits(), self.clock
+        )
+
+    def ask(self, *headers: str) -> TlsConnection:
+        """Connect, and send a request; `heard` is what comes after the handshake."""
+        connection = TlsConnection(self.factory, SSL.Context(SSL.TLS_METHOD))
+        connection.shake_hands()
+        connection.heard = b""
+        connection.send(request("GET", "/", headers))
+        return connection
+
+    def records(self, connection: TlsConnection) -> int:
+        """How many records of TLS an answer was, which has come whole."""
+        [answer] = connection.answers()
+        self.assertEqual(len(answer.body), self.length)
+        count, rest = 0, connection.heard
+        while rest:
+            rest = rest[5 + int.from_bytes(rest[3:5], "big") :]
+            count += 1
+        return count
+
+    def test_answer_is_one_record(self) -> None:
+        """Head and body of an answer are sent as one, when the turn is over."""
+        connection = self.ask()
+        self.assertEqual(connection.heard, b"")
+        self.clock.advance(0)
+        self.assertEqual(self.records(connection), 1)
+
+    def test_one_call_for_all(self) -> None:
+        """The clock is asked once for all that is sent after a turn, and each time."""
+        for _ in range(2):
+            connections = [self.ask(), self.ask()]
+            now = self.clock.seconds()
+            calls = [c for c in self.clock.getDelayedCalls() if c.getTime() == now]
+            self.assertEqual(len(calls), 1)
+            self.clock.advance(0)
+            for connection in connections:
+                self.assertEqual(self.records(connection), 1)
+
+    def test_a_record_does_not_wait(self) -> None:
+        """What fills a record is sent at once: kept are never more than 16 kB."""
+        self.length = 100_000
+        connection = self.ask()
+        self.assertGreater(len(connection.heard), self.length)
+        self.assertEqual(self.records(connection), 7)
+
+    def test_last_answer(self) -> None:
+        """What is kept is sent before a connection is closed."""
+        connection = self.ask("Connection: close")
+        self.assertEqual([a.status for a in connection.answers()], [200])
+
+    def test_client_that_is_gone(self) -> None:
+        """What is kept for a connection that is lost in the same turn is forgotten."""
+        gone, other = self.ask(), self.ask()
+        gone.lose()
+        self.clock.advance(0)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.records(other), 1)
 
 
 class Tcp(StringTransport):
