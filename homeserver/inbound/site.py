@@ -10,8 +10,13 @@ Specification: Server-server API, "API standards".
 import re
 from http import HTTPStatus
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTime,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -94,8 +99,18 @@ class _Channel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """As Twisted tells it: there is a connection."""
+        # Twisted asks for both with each request; the system knows the one alone.
+        self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
         self.site.channels.add(self)
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """Where the client is."""
+        return self._peer
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Where the client has connected to."""
+        return self._host
 
     def end_when_answered(self) -> None:
         """Close, but not before the answer to a request that has begun to arrive."""
