@@ -93,9 +93,12 @@ class _Channel(HTTPChannel):
 
     site: "BoundedSite"
     transport: ITCPTransport
+    timeOut: float | None  # type: ignore[assignment]
 
     _is_closing = False
     _aborting: IDelayedCall | None = None
+    _timing: IDelayedCall | None = None
+    _ends_at: float | None = None
 
     def connectionMade(self) -> None:
         """As Twisted tells it: there is a connection."""
@@ -168,8 +171,32 @@ class _Channel(HTTPChannel):
 
     def resetTimeout(self) -> None:
         """Give a new request its time, and not each piece of it that comes."""
-        if not self.requests and not self._buffer:
-            super().resetTimeout()
+        if self.timeOut is not None and not self.requests and not self._buffer:
+            self._ends_at = self.site.reactor.seconds() + self.timeOut
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """Wait so long for the next request; None while one is being answered.
+
+        Twisted has a call of the reactor for each of them. Here one goes on for as
+        long as the connection: when it comes, it sees whether it has come too early.
+        """
+        before, self.timeOut = self.timeOut, period
+        if period is None:
+            self._ends_at = None
+        else:
+            self._ends_at = self.site.reactor.seconds() + period
+            if self._timing is None:
+                self._time_out()
+        return before
+
+    def _time_out(self) -> None:
+        self._timing = None
+        if self._ends_at is not None:
+            left = self._ends_at - self.site.reactor.seconds()
+            if left <= 0:
+                self.timeoutConnection()
+            else:
+                self._timing = self.site.reactor.callLater(left, self._time_out)
 
     def timeoutConnection(self) -> None:
         """Close: no whole request has come in time."""
@@ -194,8 +221,9 @@ class _Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """As Twisted tells it: the connection is gone."""
-        if self._aborting is not None and self._aborting.active():
-            self._aborting.cancel()
+        for call in (self._aborting, self._timing):
+            if call is not None and call.active():
+                call.cancel()
         super().connectionLost(reason)
         self.site.forget(self)
 

@@ -397,6 +397,22 @@ class TimeTests(SynchronousTestCase):
         self.desk.results[0].callback(None)
         self.assertEqual([a.status for a in self.connection.answers()], [200])
 
+    def test_time_after_long_work(self) -> None:
+        """After an answer that took longer, the next request has its own time too."""
+        self.test_work_is_not_cut_off()
+        self.clock.advance(29)
+        self.assertFalse(self.connection.is_closed)
+        self.clock.advance(1)
+        self.assertTrue(self.connection.is_closed)
+
+    def test_one_call_for_all_requests(self) -> None:
+        """However many requests there were, the clock has one call of a connection."""
+        for number in range(3):
+            self.connection.send(request("GET", "/"))
+            self.desk.results[number].callback(None)
+            self.clock.advance(20)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
     def test_peer_that_does_not_close(self) -> None:
         """A closed connection whose peer does not close is aborted soon."""
         self.connection.send(b"nonsense\r\n")
