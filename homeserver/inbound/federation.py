@@ -184,10 +184,10 @@ def build_tree(
     """All that other servers may ask of us; `keys` is the tree of key documents."""
     own_version = json_reply({"server": {"name": "homeserver", "version": __version__}})
 
-    async def version(_: Request) -> Reply:
+    def version(_: Request) -> Reply:
         return own_version
 
-    async def well_known(_: Request) -> Reply:
+    def well_known(_: Request) -> Reply:
         if delegate_to is None:
             raise NotFound("this server delegates to no other name")
         return json_reply({"m.server": delegate_to.name})

@@ -136,10 +136,10 @@ class NotaryQueries(JsonResource):
 def key_tree(publisher: KeyPublisher, queries: NotaryQueries | None) -> JsonResource:
     """The resources below `/_matrix/key`; without `queries` we are no notary."""
 
-    async def v1(request: Request) -> Reply:
+    def v1(request: Request) -> Reply:
         return Reply(publisher.v1(presented_on(request.channel.transport)))
 
-    async def v2(_: Request) -> Reply:
+    def v2(_: Request) -> Reply:
         return Reply(publisher.v2())
 
     tree, second = JsonResource(), JsonResource()

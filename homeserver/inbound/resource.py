@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -29,6 +30,7 @@ from homeserver.protocol.errors import (
 from homeserver.storage.database import StoreUnavailable
 
 SERVER = f"homeserver/{__version__}"
+_SERVER = SERVER.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ def json_reply(value: Json, status: int = 200) -> Reply:
     return Reply(encode(value), status)
 
 
-Answer = Callable[[Request], Awaitable[Reply]]
+Answer = Callable[[Request], Reply | Awaitable[Reply]]
+"""What answers a request; what has nothing to wait for is no coroutine function."""
 
 
 class JsonResource(Resource):
@@ -73,34 +76,54 @@ class JsonResource(Resource):
         return JsonResource()
 
     def render(self, request: Request) -> int:
-        """As Twisted asks for it: answer when the coroutine is done."""
-        Deferred.fromCoroutine(self._respond(request)).addErrback(
-            lambda failure: self._log.failure("an answer was not sent", failure)
-        )
-        return NOT_DONE_YET
-
-    async def _respond(self, request: Request) -> None:
+        """As Twisted asks for it: answer at once, or when the coroutine is done."""
         account = Account.of(request)
         account.route = self._route
+        try:
+            answer = self.find_answer(request)(request)
+        except Exception as problem:  # noqa: BLE001 - each of them is answered
+            answer = self._error(account, problem)
+        if isinstance(answer, Reply):
+            self._end(request, account, answer)
+        else:
+            Deferred.fromCoroutine(
+                self._answer_later(request, account, answer)
+            ).addErrback(
+                lambda failure: self._log.failure("an answer was not sent", failure)
+            )
+        return NOT_DONE_YET
+
+    async def _answer_later(
+        self, request: Request, account: Account, answer: Awaitable[Reply]
+    ) -> None:
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         try:
-            reply = await self.find_answer(request)(request)
-        except ProtocolError as problem:
+            reply = await answer
+        except Exception as problem:  # noqa: BLE001 - each of them is answered
+            reply = self._error(account, problem)
+        account.is_gone = bool(gone)
+        self._end(request, account, reply)
+
+    def _error(self, account: Account, problem: Exception) -> Reply:
+        """What is answered where there should have been a reply."""
+        if isinstance(problem, ProtocolError):
             account.errcode, account.error = problem.errcode, str(problem)
             reply = error_reply(problem.status, problem.errcode, str(problem))
             if isinstance(problem, LimitExceeded):
                 headers = {"Retry-After": str(problem.retry_after)}
                 reply = replace(reply, headers=headers)
-        except StoreUnavailable as problem:
+            return reply
+        if isinstance(problem, StoreUnavailable):
             account.errcode, account.error = "M_UNKNOWN", str(problem)
-            reply = error_reply(503, "M_UNKNOWN", "the store is not available")
-        except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
-            self._log.failure("an error of ours")
-            reply = error_reply(500, "M_UNKNOWN", "internal error")
-        account.is_gone = bool(gone)
+            return error_reply(503, "M_UNKNOWN", "the store is not available")
+        # Logged here; the peer learns nothing of it.
+        self._log.failure("an error of ours", Failure(problem))
+        return error_reply(500, "M_UNKNOWN", "internal error")
+
+    def _end(self, request: Request, account: Account, reply: Reply) -> None:
         account.close(reply.status)
-        if not gone:
+        if not account.is_gone:
             self._write(request, reply)
 
     def find_answer(self, request: Request) -> Answer:
@@ -115,10 +138,11 @@ class JsonResource(Resource):
 
     def _write(self, request: Request, reply: Reply) -> None:
         request.setResponseCode(reply.status)
-        request.setHeader(b"Server", SERVER.encode())
-        request.setHeader(b"Content-Type", b"application/json")
+        headers = request.responseHeaders
+        headers.setRawHeaders(b"Server", [_SERVER])
+        headers.setRawHeaders(b"Content-Type", [b"application/json"])
         # A length, so that the body is never sent in chunks: 2014's peers read none.
-        request.setHeader(b"Content-Length", str(len(reply.body)).encode())
+        headers.setRawHeaders(b"Content-Length", [b"%d" % len(reply.body)])
         for name, value in reply.headers.items():
             request.setHeader(name.encode("ascii"), value.encode("ascii"))
         if reply.status == 405:

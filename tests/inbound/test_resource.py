@@ -21,6 +21,11 @@ async def greet(_: Request) -> Reply:
     return json_reply({"hello": "wörld"})
 
 
+def greet_at_once(_: Request) -> Reply:
+    """Answer with a greeting, which needs no coroutine."""
+    return json_reply({"hello": "wörld"})
+
+
 def raising(error: Exception) -> JsonResource:
     """A resource whose work fails."""
 
@@ -65,6 +70,17 @@ def test_reply_has_its_status_and_headers() -> None:
     answer = ask(site(JsonResource({b"GET": reply})), "GET", "/")
     assert answer.status == 202
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_answer_that_is_there_at_once() -> None:
+    """What answers with nothing to wait for answers as a coroutine function does."""
+    at_once, later = (
+        site(JsonResource({b"GET": answer})) for answer in (greet_at_once, greet)
+    )
+    one, other = ask(at_once, "GET", "/"), ask(later, "GET", "/")
+    for answer in (one, other):
+        del answer.headers["date"]
+    assert one == other
 
 
 def test_head_is_get_without_the_body() -> None:
@@ -177,6 +193,22 @@ class FaultOfOursTests(SynchronousTestCase):
         self.assertEqual(answer.error, (500, "M_UNKNOWN"))
         self.assertNotIn(b"secret", answer.body)
         self.assertNotIn(b"KeyError", answer.body)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_errors_that_are_there_at_once(self) -> None:
+        """What raises with nothing to wait for is answered in the same way."""
+        for error, expected in [
+            (errors.Forbidden("the reason"), (403, "M_FORBIDDEN")),
+            (StoreUnavailable("/secret is full"), (503, "M_UNKNOWN")),
+            (KeyError("secret"), (500, "M_UNKNOWN")),
+        ]:
+
+            def fail(_: Request, error: Exception = error) -> Reply:
+                raise error
+
+            answer = ask(site(JsonResource({b"GET": fail})), "GET", "/")
+            self.assertEqual(answer.error, expected)
+            self.assertNotIn(b"secret", answer.body)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_store_unavailable(self) -> None:
