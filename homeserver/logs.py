@@ -6,6 +6,7 @@ programs' events only the message is told, as nobody here knows what else is in 
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TextIO
 
 import msgspec
@@ -44,8 +45,8 @@ def begin(config: Log, stream: TextIO) -> None:
 
 def _as_text(event: LogEvent) -> str:
     """One line: time, level, what happened; a traceback follows if there is one."""
-    line = f"{formatTime(event['log_time'])} {event['log_level'].name} "
-    line += printable(formatEvent(event))
+    line = f"{_time(int(event['log_time']))} {event['log_level'].name} "
+    line += printable(_message(event))
     failure = event.get("log_failure")
     traceback = [] if failure is None else failure.getTraceback().splitlines()
     # Indented, so that no line of an error's text passes for an event.
@@ -56,9 +57,9 @@ def _as_json(event: LogEvent) -> str:
     """One JSON object."""
     source = event.get("log_namespace")
     line: dict[str, object] = {
-        "time": formatTime(event["log_time"]),
+        "time": _time(int(event["log_time"])),
         "level": event["log_level"].name,
-        "message": _without_surrogates(formatEvent(event)),
+        "message": _without_surrogates(_message(event)),
         "from": source,
     }
     if source is not None and source.startswith(_OURS):
@@ -74,6 +75,24 @@ def _as_json(event: LogEvent) -> str:
 
 
 _FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": _as_text, "json": _as_json}
+
+
+@lru_cache(maxsize=1)  # many lines are of the same second
+def _time(second: int) -> str:
+    """A second as in ISO 8601, with the offset of the place."""
+    return formatTime(second)
+
+
+def _message(event: LogEvent) -> str:
+    """What an event says, as Twisted's `formatEvent`, which takes far longer.
+
+    That knows of calls, `{name()}`, and has words for a mistake. Here both raise.
+    """
+    try:
+        message: str = event["log_format"].format_map(event)
+    except Exception:  # noqa: BLE001 - whatever it is, Twisted has an answer
+        return formatEvent(event)
+    return message
 
 
 def _member(value: object) -> object:

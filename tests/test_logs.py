@@ -11,7 +11,14 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import LogBeginner, Logger, LogLevel, LogPublisher
+from twisted.logger import (
+    LogBeginner,
+    Logger,
+    LogLevel,
+    LogPublisher,
+    formatEvent,
+    formatTime,
+)
 from twisted.python.failure import Failure
 
 from homeserver import logs
@@ -137,6 +144,74 @@ def test_level(level: Level, written: list[str]) -> None:
 
     lines = write(Log(level=level), say).splitlines()
     assert [line.split()[1] for line in lines] == written
+
+
+class Place:
+    """Something with parts."""
+
+    name = "a.test"
+    ports = (8448,)
+
+    def describe(self) -> str:
+        """What it is."""
+        return "a place"
+
+
+FORMATS: list[object] = [
+    "said",
+    "{number} of {place.name}",
+    "{place.ports[0]:>6} {number!r} {text!r}",
+    "{{number}} {text:.2}",
+    "{place.describe()}",
+    "{call()} {number}",
+    "{missing} {number}",
+    "{place.missing}",
+    "{number:.2q}",
+    "{} {0}",
+    "{",
+    b"{number} of {text}",
+    None,
+    7,
+]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_message(form: object) -> None:
+    """What an event says is what Twisted says that it says, mistakes included."""
+    publisher = LogPublisher()
+    event = {
+        "log_time": 1.5,
+        "log_level": LogLevel.warn,
+        "log_namespace": "place",
+        "log_format": form,
+        "number": 1,
+        "text": "abc",
+        "place": Place(),
+        "call": Place().describe,
+    }
+    written = write(Log(format="json"), lambda _: publisher(event), publisher=publisher)
+    assert json.loads(written)["message"] == formatEvent(event)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_each_event_has_its_time(form: Format) -> None:
+    """Each line has the second of its event, also where the clock was set back."""
+    publisher = LogPublisher()
+    moments = [1.8e9, 1.8e9 + 0.9, 1.8e9 + 1, 1.8e9 + 86400, 1.8e9]
+
+    def say(_: Logger) -> None:
+        for moment in moments:
+            publisher(
+                {
+                    "log_time": moment,
+                    "log_level": LogLevel.warn,
+                    "log_namespace": "place",
+                    "log_format": "said",
+                }
+            )
+
+    written = write(Log(format=form), say, publisher=publisher)
+    assert re.findall(TIME, written) == [formatTime(moment) for moment in moments]
 
 
 class Flushed(StringIO):
