@@ -51,6 +51,8 @@ class Judge:
 
     async def judge(self, pdus: Sequence[Json]) -> list[JudgedPdu]:
         """The verdicts on the PDUs of one transaction, in their order."""
+        if not pdus:
+            return []
         drafts = [Draft(pdu) for pdu in pdus]
         rooms = {draft.room_id for draft in drafts if draft.room_id is not None}
         versions = await self._store.room_versions(sorted(rooms))

@@ -7,8 +7,7 @@ Specification: Server-server API, "Transactions".
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import Struct
 from twisted.internet import defer
@@ -84,7 +83,8 @@ class Receiver:
         `StoreUnavailable`; then nothing of it is recorded.
         """
         check_txn_id(txn_id)
-        async with self._turn(origin.server_name):
+        lock = await self._take_turn(origin.server_name)
+        try:
             reply = await self._store.reply_to(origin.server_name, txn_id)
             if reply is not None:
                 return Receipt(reply, {"verdict": "known already"})
@@ -104,6 +104,8 @@ class Receiver:
             )
             reply = await self._store.record(received)
             self._observe(received)
+        finally:
+            self._end_turn(origin.server_name, lock)
         if polled:
             await self._answer_poll(origin.server_name, polled)
         return Receipt(reply, _facts(received))
@@ -128,9 +130,12 @@ class Receiver:
                 problems.append(f"EDU {index} ({quote(edu['edu_type'])}): {problem}")
         return polled, problems
 
-    @asynccontextmanager
-    async def _turn(self, origin: ServerName) -> AsyncIterator[None]:
+    async def _take_turn(self, origin: ServerName) -> defer.DeferredLock:
+        """Have an origin's turn, which is to be ended; raises `LimitExceeded`."""
         lock = self._locks.setdefault(origin, defer.DeferredLock())
+        if not lock.locked:
+            await lock.acquire()
+            return lock
         if len(lock.waiting) >= _MAX_WAITING:
             raise LimitExceeded(
                 f"transactions of {origin} are waiting already", _RETRY_SECONDS
@@ -142,13 +147,13 @@ class Receiver:
                 f"an earlier transaction of {origin} is still being worked on",
                 _RETRY_SECONDS,
             ) from None
-        try:
-            yield
-        finally:
-            # Before the release, within which the next one may begin and end.
-            if not lock.waiting:
-                del self._locks[origin]
-            lock.release()
+        return lock
+
+    def _end_turn(self, origin: ServerName, lock: defer.DeferredLock) -> None:
+        # Before the release, within which the next one may begin and end.
+        if not lock.waiting:
+            del self._locks[origin]
+        lock.release()
 
 
 def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:
