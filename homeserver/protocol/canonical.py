@@ -225,4 +225,4 @@ def _check_nesting(outside: bytes) -> None:
 def _has_float(encoded: bytes) -> bool:
     """Whether a JSON text has a number with a fraction or an exponent."""
     outside = _outside(encoded).translate(_ONE_DIGIT)
-    return any(sign in outside for sign in (b"0.", b"0e", b"0E"))
+    return b"0." in outside or b"0e" in outside or b"0E" in outside

@@ -170,7 +170,9 @@ def _parse_parameters(header: str) -> dict[str, str]:
         name = name.lower()
         if name in parameters:
             raise BadAuthorization(f"the X-Matrix header has {quote(name)} twice")
-        parameters[name] = token if quoted is None else _ESCAPE.sub(r"\1", quoted)
+        if quoted is not None and "\\" in quoted:
+            quoted = _ESCAPE.sub(r"\1", quoted)
+        parameters[name] = token if quoted is None else quoted
         if parameter.end() == len(text):
             return parameters
         separator = _SEPARATOR.match(text, parameter.end())
