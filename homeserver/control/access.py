@@ -10,8 +10,8 @@ from collections.abc import Collection
 from typing import cast
 
 from twisted.web.resource import IResource
-from twisted.web.server import Request
 
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import Answer, JsonResource
 from homeserver.protocol.errors import (
     Forbidden,

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from twisted.web.resource import IResource
-from twisted.web.server import Request
 
 from homeserver.control.access import Guard, GuardedTree, check_host
 from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
 from homeserver.outbound.sender import Sender
 from homeserver.protocol.canonical import Json, parse_object

@@ -12,8 +12,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
-from twisted.web.server import Request
 
+from homeserver.inbound.request import Request
 from homeserver.protocol.errors import printable
 
 NO_ROUTE = "other"

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from twisted.web.resource import IResource
-from twisted.web.server import Request
 
 from homeserver import __version__
 from homeserver.config import Profile
@@ -26,6 +25,7 @@ from homeserver.inbound.authentication import (
 from homeserver.inbound.client_certificates import ShownCertificate
 from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import (

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
-from twisted.web.server import Request
 
 from homeserver.identity import Identity
 from homeserver.inbound.listener import presented_on
 from homeserver.inbound.notary import Notary, Query, parse_queries, parse_query
 from homeserver.inbound.rates import TokenBuckets
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply
 from homeserver.protocol.canonical import encode
 from homeserver.protocol.keys import build_v1, build_v2

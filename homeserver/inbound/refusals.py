@@ -8,8 +8,8 @@ signature.
 from collections import deque
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.server import Request
 
+from homeserver.inbound.request import Request
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.storage.changes import Changes

@@ -16,10 +16,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET, Request
 
 from homeserver import __version__
 from homeserver.inbound.account import NO_ROUTE, Account
+from homeserver.inbound.request import Request
 from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.errors import (
     LimitExceeded,
@@ -48,6 +48,8 @@ def json_reply(value: Json, status: int = 200) -> Reply:
     """A JSON object as a reply."""
     return Reply(encode(value), status)
 
+
+_NOT_DONE_YET = 1  # what Twisted's web server calls so
 
 Answer = Callable[[Request], Reply | Awaitable[Reply]]
 """What answers a request; what has nothing to wait for is no coroutine function."""
@@ -91,7 +93,7 @@ class JsonResource(Resource):
             ).addErrback(
                 lambda failure: self._log.failure("an answer was not sent", failure)
             )
-        return NOT_DONE_YET
+        return _NOT_DONE_YET
 
     async def _answer_later(
         self, request: Request, account: Account, answer: Awaitable[Reply]

@@ -9,23 +9,26 @@ Specification: Server-server API, "API standards".
 
 import re
 from http import HTTPStatus
+from typing import cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IReactorTime,
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, HTTPFactory, datetimeToString
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
 
 from homeserver.inbound.account import Account, Ledger
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import SERVER, Reply, error_reply
 
 # How long a peer may take to close a connection that we have closed; an honest one
@@ -43,8 +46,13 @@ class BoundedRequest(Request):
     channel: "_Channel"
     account: Account
 
+    _log = Logger()
     _is_refused = False
     _received = 0
+
+    def __init__(self, channel: "_Channel", queued: object) -> None:
+        # A body is JSON, whatever it is called.
+        super().__init__(channel, queued, parsePOSTFormSubmission=False)
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body that is announced as too large before it comes."""
@@ -69,10 +77,14 @@ class BoundedRequest(Request):
             self.setHeader(b"Connection", b"close")
         self.account = self.channel.open_account(self.method, self.uri)
         if not self.path.startswith(b"/"):
-            # `*` and the forms for proxies. Twisted would answer the one itself,
-            # without JSON, and look for the others as if they began with a slash.
+            # `*` and the forms for proxies, which lead nowhere.
             self.path = b"/" + self.path
-        super().process()
+        self.setHeader(b"Date", datetimeToString())
+        try:
+            self.answer_from(self.channel.site.root)
+        except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
+            self._log.failure("an error of ours")
+            self.channel.end_with(500, "M_UNKNOWN", "internal error")
 
     def _check(self, length: int) -> None:
         limit = self.channel.site.max_body_bytes
@@ -94,6 +106,7 @@ class _Channel(HTTPChannel):
     site: "BoundedSite"
     transport: ITCPTransport
     timeOut: float | None  # type: ignore[assignment]
+    requestFactory = BoundedRequest  # type: ignore[assignment]
 
     _is_closing = False
     _aborting: IDelayedCall | None = None
@@ -247,7 +260,7 @@ def _raw(reply: Reply) -> bytes:
     return head.encode("ascii") + reply.body
 
 
-class BoundedSite(Site):
+class BoundedSite(HTTPFactory):
     """A web site within limits."""
 
     noisy = False
@@ -264,18 +277,22 @@ class BoundedSite(Site):
         reactor: IReactorTime,
     ) -> None:
         """`request_seconds` is how long the next request may take to arrive whole."""
-        super().__init__(
-            root,
-            requestFactory=BoundedRequest,
-            reactor=reactor,
-            parsePOSTFormSubmission=False,  # a body is JSON, whatever it is called
-        )
+        super().__init__(reactor=reactor)
+        self.root = root
         self.max_body_bytes = max_body_bytes
         self.ledger = ledger
         self.channels: set[_Channel] = set()
         self.is_closing = False
         self._closed: Deferred[None] = Deferred()
         self.timeOut = request_seconds
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> _Channel:
+        """As Twisted asks for it: what speaks on a new connection."""
+        channel = cast("_Channel", super().buildProtocol(addr))
+        channel.site = self
+        return channel
 
     async def drain(self) -> None:
         """Answer what has arrived or begun to, and close all connections.

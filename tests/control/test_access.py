@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import pytest
-from twisted.web.server import Request
 
 from homeserver.control.access import Guard, GuardedTree
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from tests.control.panel import AUTHORIZATION, HOST, METRICS, TOKEN, Panel
 from tests.inbound.wire import Answer, Connection, ask, request, site

@@ -1,8 +1,8 @@
 """A resource that takes what it is given, and answers when the test says so."""
 
 from twisted.internet.defer import Deferred
-from twisted.web.server import Request
 
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 
 

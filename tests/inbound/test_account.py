@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
-from twisted.web.server import Request
 
 from homeserver.inbound.account import Account, Ledger
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.inbound.site import BoundedSite
 from homeserver.protocol.canonical import Json, encode

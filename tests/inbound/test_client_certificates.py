@@ -13,7 +13,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.web.server import Request
 
 from homeserver.config import Limits
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
@@ -24,6 +23,7 @@ from homeserver.inbound.client_certificates import (
     ShownCertificate,
 )
 from homeserver.inbound.listener import BoundedTls, ServerTls
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Link, Unreachable

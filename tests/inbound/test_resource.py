@@ -5,9 +5,10 @@ import treq
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import Request
+from twisted.web.resource import IResource
 
 from homeserver import __version__
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.protocol import errors
 from homeserver.protocol.canonical import parse_object
@@ -193,6 +194,18 @@ class FaultOfOursTests(SynchronousTestCase):
         self.assertEqual(answer.error, (500, "M_UNKNOWN"))
         self.assertNotIn(b"secret", answer.body)
         self.assertNotIn(b"KeyError", answer.body)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_unexpected_error_on_the_way(self) -> None:
+        """So it is where the resource is not found because of it."""
+
+        class Astray(JsonResource):
+            def getChild(self, path: bytes, request: Request) -> IResource:
+                raise KeyError("secret")
+
+        answer = ask(site(Astray()), "GET", "/")
+        self.assertEqual(answer.error, (500, "M_UNKNOWN"))
+        self.assertNotIn(b"secret", answer.body)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_errors_that_are_there_at_once(self) -> None:

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.server import Request
 
+from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.inbound.site import BoundedSite
 from homeserver.protocol.canonical import encode

@@ -1,0 +1,26 @@
+"""A request to one of our listeners: HTTP's, and the steps of its path.
+
+Rules of the room: that of Twisted's web server is not taken. It keeps sessions, shows
+errors as HTML and goes to other processes; to load what that takes is two megabytes.
+"""
+
+from urllib.parse import unquote_to_bytes
+
+from twisted.web import http
+from twisted.web.resource import IResource, getChildForRequest
+
+
+class Request(http.Request):
+    """A request that is answered by one of a tree of resources."""
+
+    prepath: list[bytes]
+    """The steps that led to the resource."""
+
+    postpath: list[bytes]
+    """Those that are left."""
+
+    def answer_from(self, root: IResource) -> None:
+        """Have the resource answer that the path leads to."""
+        self.prepath = []
+        self.postpath = [unquote_to_bytes(each) for each in self.path[1:].split(b"/")]
+        getChildForRequest(root, self).render(self)
