@@ -4,9 +4,14 @@ Rules of the room: what waits is sent first. What the system does not take waits
 the reactor says that it does, as Twisted has it: nothing here knows of buffers.
 """
 
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.tcp import Port, Server
+from zope.interface import implementer_only
 
 
+# What HTTP asks for. Twisted has each TLS connection declare anew all that its
+# transport provides, one by one, which would be nine interfaces.
+@implementer_only(ITCPTransport, IPushProducer)
 class _Connection(Server):
     """A TCP connection that does not ask whether it can be written to.
 

@@ -4,10 +4,12 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Server
 from twisted.internet.testing import MemoryReactor
+from zope.interface import Interface
 
 from homeserver.inbound.port import PromptPort
 
@@ -52,6 +54,16 @@ def wire() -> Iterator[Wire]:
     yield wire
     wire.theirs.close()
     wire.server.socket.close()
+
+
+@pytest.mark.parametrize("interface", [ITCPTransport, IPushProducer])
+def test_what_is_asked_for(wire: Wire, interface: type[Interface]) -> None:
+    """HTTP finds that it can turn Nagle's delay off, and can be read no further.
+
+    Without the one, answers would wait for an acknowledgement; without the other, who
+    does not read what it is answered would be read on.
+    """
+    assert interface.providedBy(wire.server)
 
 
 def test_sent_at_once(wire: Wire) -> None:
