@@ -13,12 +13,13 @@ from typing import cast
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
+    ITransport,
 )
 from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import URI, HTTPConnectionPool
@@ -87,8 +88,9 @@ class FederationAgent:
             if parsed.scheme != SCHEME:
                 raise SchemeNotSupported(f"not {SCHEME.decode()}: {parsed.scheme!r}")
             name = ServerName.parse(parsed.netloc.decode("ascii", "replace"))
+            completed = Headers() if headers is None else headers.copy()
             exchange = await self.exchange(
-                name, method, parsed.originForm, headers, bodyProducer
+                name, method, parsed.originForm, completed, bodyProducer
             )
             return exchange.response
 
@@ -99,16 +101,16 @@ class FederationAgent:
         name: ServerName,
         method: bytes,
         target: bytes,
-        headers: Headers | None = None,
-        body: IBodyProducer | None = None,
+        headers: Headers,
+        body: IBodyProducer | bytes | None = None,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Exchange:
         """Send one request to `name` and wait for the head of its response.
 
-        `connected` is told the connection before the request is sent. Raises
-        `Unreachable` if none was sent, and Twisted's errors (`RequestNotSent`,
-        `RequestTransmissionFailed`, `ResponseFailed`) if the connection failed
-        under it.
+        `Host` and `User-Agent` are put into `headers`. `connected` is told the
+        connection before the request is sent. Raises `Unreachable` if none was sent,
+        and Twisted's errors (`RequestNotSent`, `RequestTransmissionFailed`,
+        `ResponseFailed`) if the connection failed under it.
         """
         resolution = await self._resolve(name)
         host_header = resolution.routes[0].host_header
@@ -118,14 +120,16 @@ class FederationAgent:
             (name, host_header),
             endpoint,
         )
-        headers = Headers() if headers is None else headers.copy()
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
         link = self._links[protocol]
         connected(link)
-        response = await protocol.request(
-            Request(method, target, headers, body, persistent=True)
+        request = (
+            _WholeRequest(method, target, headers, body)
+            if isinstance(body, bytes)
+            else Request(method, target, headers, body, persistent=True)
         )
+        response = await protocol.request(request)
         return Exchange(response, link)
 
     async def reach(self, name: ServerName) -> Link:
@@ -146,6 +150,29 @@ class FederationAgent:
     async def close(self) -> None:
         """End the connections that are kept."""
         await self._pool.closeCachedConnections()
+
+
+class _WholeRequest(Request):
+    """A request whose body is there: it is written at once, without a producer."""
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: Headers, body: bytes
+    ) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # of Twisted
+            method, target, headers, None, persistent=True
+        )
+        self._body = body
+
+    def writeTo(self, transport: ITransport) -> Deferred[None]:
+        """As `Request`."""
+        lines = [
+            b"%b %b HTTP/1.1\r\n" % (self.method, self.uri),
+            b"Content-Length: %d\r\n" % len(self._body),
+        ]
+        for name, values in self.headers.getAllRawHeaders():
+            lines += [b"%b: %b\r\n" % (name, value) for value in values]
+        transport.writeSequence([*lines, b"\r\n", self._body])
+        return succeed(None)
 
 
 @implementer(IStreamClientEndpoint)

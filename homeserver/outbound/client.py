@@ -13,7 +13,7 @@ from urllib.parse import quote as percent_encode
 from msgspec import Struct
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.web._newclient import RequestNotSent
 from twisted.web.client import (
     RequestGenerationFailed,
@@ -21,8 +21,6 @@ from twisted.web.client import (
     ResponseFailed,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
 
 from homeserver.identity import Identity
 from homeserver.outbound.agent import FederationAgent
@@ -195,7 +193,7 @@ class FederationClient:
                 method.encode("ascii"),
                 target.encode("ascii"),
                 headers,
-                None if body is None else _Body(body),
+                body,
                 links.append,
             )
             data = await read_body(exchange.response, limit)
@@ -229,25 +227,3 @@ def check_names_connection(document: KeyDocument, link: Link) -> None:
             "the key document names another TLS certificate than the one of the "
             "connection that it came on"
         )
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """Bytes to send, all at once."""
-
-    def __init__(self, data: bytes) -> None:
-        self.length = len(data)
-        self._data = data
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._data)
-        return defer.succeed(None)
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-    def stopProducing(self) -> None:
-        pass

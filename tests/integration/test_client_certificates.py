@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -18,6 +19,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.web._newclient import HTTP11ClientProtocol, Request
+from twisted.web.client import FileBodyProducer
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
@@ -25,7 +27,6 @@ from homeserver import config_file, directory, identity
 from homeserver.addresses import SocketAddress
 from homeserver.config import VerificationMethod
 from homeserver.inbound.client_certificates import Demand
-from homeserver.outbound.client import _Body
 from homeserver.outbound.connection import read_body
 from homeserver.protocol.canonical import Json, encode, parse_object
 from homeserver.protocol.names import ServerName
@@ -135,7 +136,7 @@ class Client:
                     method.encode(),
                     target.encode(),
                     headers,
-                    None if body is None else _Body(body),
+                    None if body is None else FileBodyProducer(BytesIO(body)),
                 )
             )
             data = await read_body(response, 100_000)

@@ -1,8 +1,11 @@
 """Requests go to names, over connections that were verified for those names."""
 
+from io import BytesIO
+
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Cooperator
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseFailed
+from twisted.web.client import FileBodyProducer, ResponseFailed
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
@@ -35,7 +38,7 @@ class AgentTestCase(SynchronousTestCase):
 
     def ask(self, target: bytes = b"/1", name: ServerName = PEER) -> Deferred[Exchange]:
         """Send a request."""
-        return start(self.agent.exchange(name, b"GET", target))
+        return start(self.agent.exchange(name, b"GET", target, Headers()))
 
     def read(self, asked: Deferred[Exchange]) -> bytes:
         """The body of a response that has come."""
@@ -93,6 +96,46 @@ class RequestTests(AgentTestCase):
         self.assertEqual(lines[5:], [b"X-Own: 1", b"X-Own: 2"])
         self.assertEqual(headers.getRawHeaders("Host"), ["evil.test"])
         self.assertFalse(headers.hasHeader("User-Agent"))
+
+    def test_producer(self) -> None:
+        """A body may come from a producer."""
+        producer = FileBodyProducer(
+            BytesIO(b"{}"),
+            Cooperator(scheduler=lambda step: self.net.clock.callLater(0, step)),
+        )
+        self.agent.request(b"PUT", URL, None, producer)
+        wire = self.net.accept(GOOD)
+        self.net.clock.advance(0)
+        wire.flush()
+        head, _, body = wire.peer.received.partition(b"\r\n\r\n")
+        self.assertIn(b"\r\nContent-Length: 2\r\n", head)
+        self.assertEqual(body, b"{}")
+
+    def test_body(self) -> None:
+        """What is there already is sent as it is, with its length."""
+        headers = Headers({"X-A": ["1", "2"]})
+        start(self.agent.exchange(PEER, b"PUT", b"/1", headers, b"{}"))
+        first, *others = self.net.accept(GOOD).peer.received.split(b"\r\n")
+        self.assertEqual((first, others.pop()), (b"PUT /1 HTTP/1.1", b"{}"))
+        self.assertEqual(
+            sorted(others),
+            [
+                b"",
+                b"Content-Length: 2",
+                b"Host: peer.test",
+                b"User-Agent: homeserver/" + __version__.encode(),
+                b"X-A: 1",
+                b"X-A: 2",
+            ],
+        )
+
+    def test_target_that_is_none(self) -> None:
+        """Nothing that would be more than a target is written as one."""
+        for target in (b"/1 HTTP/1.1\r\nX-A: 1", b"/\n"):
+            asked = start(self.agent.exchange(PEER, b"PUT", target, Headers(), b""))
+            wire = self.net.accept(GOOD)
+            self.failureResultOf(asked, ValueError)
+            self.assertEqual(wire.peer.received, b"")
 
     def test_target(self) -> None:
         """Path, parameters and query are sent as they are, and no fragment."""
