@@ -112,19 +112,23 @@ class Metrics:
             {"result": get_args(FetchResult)},
         )
 
-        self._attempts = new.counter(
+        attempts = new.counter(
             "homeserver_delivery_attempts_total",
             "Attempts to deliver a transaction. What is refused, or finds nobody, or "
             "meets an error of ours is tried again; what is set aside is not.",
             {"result": get_args(Result)},
         )
-        self._attempt_seconds = new.histogram(
+        attempt_seconds = new.histogram(
             "homeserver_delivery_attempt_duration_seconds",
             "From the beginning of an attempt, connecting included, until its answer "
             "was read.",
             _REQUEST_BUCKETS,
             {"result": get_args(Result)},
         )
+        self._attempts = {
+            result: (attempts.labels(result), attempt_seconds.labels(result))
+            for result in get_args(Result)
+        }
         owed = "; endpoints that share a store say the same."
         self._entries = new.gauge(
             "homeserver_outbound_entries",
@@ -208,8 +212,9 @@ class Metrics:
 
     def count_attempt(self, attempt: Attempt) -> None:
         """Count an attempt to deliver a transaction."""
-        self._attempts.labels(attempt.result).inc()
-        self._attempt_seconds.labels(attempt.result).observe(attempt.seconds)
+        count, seconds = self._attempts[attempt.result]
+        count.inc()
+        seconds.observe(attempt.seconds)
 
     def set_owed(self, owed: Owed | None) -> None:
         """Take in what is owed to other servers; None where the store does not say."""
