@@ -121,12 +121,6 @@ class Turns:
 
         def job(cursor: Cursor) -> Claim:
             now_ts = self._clock(cursor)
-            # Nobody waits for longer than ever, should the clock have been set back.
-            latest_ts = now_ts + int(self._longest_wait * 1000)
-            cursor.execute(
-                "UPDATE destinations SET due_ts = ? WHERE due_ts > ?",
-                (latest_ts, latest_ts),
-            )
             rows = cursor.execute(
                 "SELECT server_name FROM destinations WHERE due_ts <= ?"
                 " ORDER BY due_ts LIMIT ? FOR UPDATE SKIP LOCKED",
@@ -134,9 +128,7 @@ class Turns:
             ).fetchall()
             due = [name for [name] in rows if name not in busy][:at_most]
             found = [self._take(cursor, ServerName.parse(n), now_ts) for n in due]
-            [next_ts] = cursor.execute(
-                "SELECT MIN(due_ts) FROM destinations WHERE due_ts > ?", (now_ts,)
-            ).fetchone()
+            next_ts = self._next_ts(cursor, now_ts)
             wait = None if next_ts is None else (next_ts - now_ts) / 1000
             if self._is_shared:
                 wait = _LOOK_SECONDS if wait is None else min(wait, _LOOK_SECONDS)
@@ -145,6 +137,24 @@ class Turns:
             return Claim([each for each in found if each], wait)
 
         return await self._database.write(job)
+
+    def _next_ts(self, cursor: Cursor, now_ts: int) -> int | None:
+        """When the next destination is due that is not due now; None if none is."""
+        next_ts, last_ts = cursor.execute(
+            "SELECT (SELECT MIN(due_ts) FROM destinations WHERE due_ts > ?),"
+            " (SELECT MAX(due_ts) FROM destinations WHERE due_ts > ?)",
+            (now_ts, now_ts),
+        ).fetchone()
+        if next_ts is None:
+            return None
+        # Nobody waits for longer than ever, should the clock have been set back.
+        latest_ts = now_ts + int(self._longest_wait * 1000)
+        if last_ts > latest_ts:
+            cursor.execute(
+                "UPDATE destinations SET due_ts = ? WHERE due_ts > ?",
+                (latest_ts, latest_ts),
+            )
+        return min(int(next_ts), latest_ts)
 
     def _take(
         self, cursor: Cursor, destination: ServerName, now_ts: int
