@@ -7,9 +7,9 @@ never told: what they hold may be secret.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
@@ -25,8 +25,7 @@ _ROUTINE = frozenset({"/health", "/metrics"})
 _MAX_SHOWN = 200  # characters of a method or a path; a path of ours has about sixty
 
 
-@dataclass(slots=True)
-class Account:
+class Account(Struct):
     """One request, as far as it is known."""
 
     ledger: "Ledger | None" = None

@@ -10,8 +10,9 @@ response".
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,8 +34,7 @@ SERVER = f"homeserver/{__version__}"
 _SERVER = SERVER.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What a resource answers."""
 
     body: bytes

@@ -8,7 +8,8 @@ three.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from homeserver.protocol.assumptions import Assumption, Basis, assume_room_versions
 from homeserver.protocol.canonical import Json, as_text, encode
@@ -31,8 +32,7 @@ from homeserver.protocol.signing import (
 from homeserver.storage.received import REJECTED, JudgedPdu
 
 
-@dataclass
-class Claim:
+class Claim(Struct):
     """That a PDU is a certain event, of a certain room version."""
 
     draft: "Draft"

@@ -8,11 +8,11 @@ Specification: Server-server API, "Transactions".
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Literal
 
+from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
@@ -33,8 +33,7 @@ Result = Literal["delivered", "refused", "set_aside", "unreachable", "error"]
 """What came of an attempt; `set_aside` is a no for ever, `error` one of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """An attempt that is over."""
 
     owed: OwedTransaction

@@ -8,7 +8,8 @@ store: several processes that share it need not agree on the time.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import ProtocolError
@@ -45,8 +46,7 @@ _LOOK_SECONDS = 1.0
 _DAMAGED_MILLISECONDS = 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What its holder is to send now."""
 
     transactions: Sequence[OwedTransaction]
