@@ -41,7 +41,7 @@ class KeyPublisher:
         self._validity_seconds = validity_seconds
         self._clock = clock
         self._made_for: Identity | None = None
-        self._v1 = self._v2 = b""
+        self._leaf = self._v1 = self._v2 = b""
         self._renew_at = 0.0
 
     def v1(self, presented: bytes | None = None) -> bytes:
@@ -51,10 +51,9 @@ class KeyPublisher:
         is asked for on, which may be one of before a renewal; None is the present one.
         """
         self._make()
-        identity = self._identity()
-        if presented in {None, identity.certificate.leaf}:
+        if presented is None or presented == self._leaf:
             return self._v1
-        return self._build_v1(identity, presented)
+        return self._build_v1(self._identity(), presented)
 
     def v2(self) -> bytes:
         """The version 2 document, in canonical JSON."""
@@ -69,7 +68,8 @@ class KeyPublisher:
         # Half of its life is left at least; half of the shortest that can be
         # configured, two hours, is the hour that every document must have left.
         self._renew_at = now + self._validity_seconds / 2
-        self._v1 = self._build_v1(identity, identity.certificate.leaf)
+        self._leaf = identity.certificate.leaf
+        self._v1 = self._build_v1(identity, self._leaf)
         self._v2 = encode(
             build_v2(
                 identity.server_name,

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Literal, cast
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.interfaces import (
     IAddress,
     IOpenSSLServerConnectionCreator,
@@ -51,25 +51,32 @@ class ServerTls:
             context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
         certificate.present_in(context)
         self._context = context
+        self._leaf = certificate.leaf
 
     def serverConnectionForTLS(
         self, tlsProtocol: TLSMemoryBIOProtocol
     ) -> SSL.Connection:
         """As Twisted asks for it: the connection on which the handshake will be."""
-        return SSL.Connection(self._context, None)
+        return _Connection(self._context, self._leaf)
+
+
+class _Connection(SSL.Connection):
+    """The server's side of one handshake, which knows what it shows.
+
+    To ask OpenSSL would be to have it write the certificate anew for each request.
+    """
+
+    def __init__(self, context: SSL.Context, leaf: bytes) -> None:
+        super().__init__(context, None)
+        self.leaf = leaf
 
 
 def presented_on(transport: object) -> bytes | None:
     """The DER of the certificate that we show on a connection; None without TLS."""
     if not isinstance(transport, TLSMemoryBIOProtocol):
         return None
-    handle: SSL.Connection = transport.getHandle()
-    certificate = handle.get_certificate()
-    return (
-        None
-        if certificate is None
-        else crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-    )
+    handle: _Connection = transport.getHandle()
+    return handle.leaf
 
 
 _RECORD_BYTES = 2**14  # RFC 8446, section 5.1
