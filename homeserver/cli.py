@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from homeserver import __version__, display, questions
+from homeserver import __version__
 from homeserver.addresses import AddressRange, SocketAddress
 from homeserver.config import ConfigError
 from homeserver.options import (
@@ -27,12 +27,23 @@ from homeserver.options import (
 )
 from homeserver.protocol.names import ServerName
 
+# Those that ask the daemon; it does not load them, nor what they need.
+_QUESTIONS = ("send", "received", "peers", "health")
+
 
 class _InOrderOfUse(click.Group):
-    """Commands that are listed as they were added, not by the alphabet."""
+    """Commands that are listed in this order, not by the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return ["init", "run", *_QUESTIONS, "resolve", "keys"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _QUESTIONS:
+            return super().get_command(ctx, cmd_name)
+        from homeserver import questions  # noqa: PLC0415 - see above
+
+        command: click.Command = getattr(questions, cmd_name)
+        return command
 
 
 @click.group(
@@ -153,7 +164,7 @@ def run(
         fail(2, str(problem))
 
 
-@click.command(short_help="Show how a server name is resolved.")
+@main.command(short_help="Show how a server name is resolved.")
 @config_option
 @json_option
 @click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
@@ -166,7 +177,7 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
     Example:
       homeserver resolve -c homeserver.toml matrix.org
     """
-    from homeserver import daemon  # noqa: PLC0415 - see above
+    from homeserver import daemon, display  # noqa: PLC0415 - see above
 
     try:
         result = daemon.resolve(path, load(path), server_name)
@@ -177,7 +188,7 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
         fail(1, f"{server_name} cannot be resolved: {result['error']}")
 
 
-@click.command(short_help="Fetch and check a server's key documents.")
+@main.command(short_help="Fetch and check a server's key documents.")
 @config_option
 @json_option
 @click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
@@ -190,7 +201,7 @@ def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: F
     Example:
       homeserver keys -c homeserver.toml matrix.org
     """
-    from homeserver import daemon  # noqa: PLC0415 - see above
+    from homeserver import daemon, display  # noqa: PLC0415 - see above
 
     try:
         result = daemon.keys(path, load(path), server_name)
@@ -204,14 +215,3 @@ def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: F
         print(display.keys(result))
     if any(part is not None and part["problems"] for part in display.documents(result)):
         fail(1, f"not every key document of {server_name} is as it should be")
-
-
-for command in (
-    questions.send,
-    questions.received,
-    questions.peers,
-    questions.health,
-    resolve,
-    keys,
-):
-    main.add_command(command)
