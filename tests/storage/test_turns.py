@@ -284,6 +284,23 @@ def test_clock_that_was_set_back(own: Endpoint, time: StoreTime) -> None:
     own.fail(owed, lambda _: MAX_RETRY)
     time.advance(-1_000_000)
     assert own.wait() == MAX_RETRY
+    time.advance(MAX_RETRY)
+    assert own.claim() == [owed]
+
+
+def test_clock_that_was_set_back_while_others_wait(
+    own: Endpoint, time: StoreTime
+) -> None:
+    """It is so too where somebody else is due before."""
+    for destination in (A, B):
+        own.add(destination, 1)
+    owed_to = {owed.destination: owed for owed in own.claim()}
+    own.fail(owed_to[A], lambda _: MAX_RETRY)
+    time.advance(-1_000_000)
+    own.fail(owed_to[B], lambda _: 1.0)
+    assert own.wait() == 1.0
+    time.advance(MAX_RETRY)
+    assert {owed.destination for owed in own.claim()} == {A, B}
 
 
 def test_damage_hurts_nobody_else(own: Endpoint, time: StoreTime) -> None:
