@@ -8,6 +8,7 @@ Specification: Server-server API, "API standards".
 """
 
 import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import cast
 
@@ -38,6 +39,13 @@ _CLOSING_SECONDS = 15.0
 # Twisted takes this one for none. There is none of that name (RFC 9112, section 7),
 # and where a body ends that is in it, others may see otherwise.
 _IDENTITY = re.compile(rb"transfer-encoding:[ \t]*identity", re.IGNORECASE)
+
+
+@lru_cache(maxsize=1)  # many answers are of the same second
+def _date(second: int) -> bytes:
+    """A second since 1970 as HTTP writes it."""
+    date: bytes = datetimeToString(second)
+    return date
 
 
 class BoundedRequest(Request):
@@ -79,7 +87,7 @@ class BoundedRequest(Request):
         if not self.path.startswith(b"/"):
             # `*` and the forms for proxies, which lead nowhere.
             self.path = b"/" + self.path
-        self.setHeader(b"Date", datetimeToString())
+        self.setHeader(b"Date", _date(int(self.channel.site.reactor.seconds())))
         try:
             self.answer_from(self.channel.site.root)
         except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from email.utils import formatdate
 from itertools import permutations
 from random import Random
 
@@ -404,6 +405,19 @@ class TimeTests(SynchronousTestCase):
         self.assertFalse(self.connection.is_closed)
         self.clock.advance(1)
         self.assertTrue(self.connection.is_closed)
+
+    def test_date(self) -> None:
+        """Each answer tells the second at which its request was there."""
+        for number, seconds in enumerate([1_800_000_000, 0.25, 1, 86400]):
+            self.clock.advance(seconds)
+            connection = Connection(site(self.desk, clock=self.clock))
+            connection.send(request("GET", "/"))
+            self.desk.results[number].callback(None)
+            [answer] = connection.answers()
+            self.assertEqual(
+                answer.headers["date"],
+                formatdate(int(self.clock.seconds()), usegmt=True),
+            )
 
     def test_one_call_for_all_requests(self) -> None:
         """However many requests there were, the clock has one call of a connection."""
