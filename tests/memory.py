@@ -37,6 +37,9 @@ class ImmediateDatabase:
         """Run a job that writes nothing."""
         return job(self._own.cursor())
 
+    async def settle(self) -> None:
+        """All is as settled as it will be."""
+
 
 class MemoryDatabase(ImmediateDatabase):
     """That of SQLite, in memory."""

@@ -78,5 +78,12 @@ class Database(Protocol):
         ...
 
     async def read(self, job: Job[_T]) -> _T:
-        """Run `job`, which writes nothing, over what is committed; as `write`."""
+        """Run `job`, which writes nothing, over what is committed; as `write`.
+
+        What it returns may be about to be on the disk: before a write that follows.
+        """
+        ...
+
+    async def settle(self) -> None:
+        """Have on the disk what was read; raises `StoreUnavailable`."""
         ...

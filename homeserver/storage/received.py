@@ -91,7 +91,7 @@ class ReceivedStore:
         self._changes.end_waits()
 
     async def reply_to(self, origin: ServerName, txn_id: str) -> bytes | None:
-        """The reply that this transaction got; None if it is new."""
+        """The reply that this transaction got, on the disk; None if it is new."""
 
         def job(cursor: Cursor) -> bytes | None:
             row = cursor.execute(
@@ -101,7 +101,11 @@ class ReceivedStore:
             ).fetchone()
             return None if row is None else bytes(row[0])
 
-        return await self._database.read(Short(job))
+        reply = await self._database.read(Short(job))
+        if reply is not None:
+            # Who asks may have been told that nobody knows whether it is.
+            await self._database.settle()
+        return reply
 
     async def room_versions(self, room_ids: Sequence[RoomId]) -> dict[RoomId, str]:
         """The versions of those rooms whose create event was accepted."""
@@ -213,7 +217,14 @@ class ReceivedStore:
             ).fetchall()
             return [_as_json(cursor, row) for row in rows]
 
-        return await self._changes.until(lambda: self._database.read(job), bool, wait)
+        async def look() -> list[Json]:
+            found = await self._database.read(job)
+            if found:
+                # After a power cut, others would have the IDs of what is lost.
+                await self._database.settle()
+            return found
+
+        return await self._changes.until(look, bool, wait)
 
 
 def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:

@@ -84,6 +84,12 @@ class ThreadedDatabase:
                 return result
         return await self._reader.call(job)
 
+    async def settle(self) -> None:
+        """As `Database.settle`."""
+        if self._writer.is_in_debt:
+            # Done when all that was committed before is on the disk.
+            await self._writer.call(Short(lambda _: None))
+
     async def close(self) -> None:
         """Finish what was begun, close the connections and end the threads."""
         await self._writer.stop()

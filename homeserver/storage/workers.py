@@ -103,6 +103,9 @@ class Worker:
         self._is_called = False
         self._errand: _Errand | None = None
         self._refusal: str | None = None
+        self.is_in_debt = False
+        """Whether something may be committed at once that is not on the disk yet."""
+
         self._is_stopping = False
         self._ended: Deferred[None] = Deferred()
 
@@ -173,6 +176,8 @@ class Worker:
             outcomes = self._duty.at_once(group)
         if outcomes is None:
             group = self._waiting[:MAX_GROUP]
+        else:
+            self.is_in_debt = True
         del self._waiting[: len(group)]
         alarm = self._clock.callLater(CALL_SECONDS, self._give_up)
         self._errand = _Errand(group, outcomes, began, alarm)
@@ -181,6 +186,8 @@ class Worker:
     def _take_back(self, errand: _Errand, outcomes: list[Outcome]) -> None:
         """Tell the outcomes of an errand to those who called."""
         self._errand = None
+        if outcomes is errand.outcomes:
+            self.is_in_debt = False
         if errand.alarm.active():
             errand.alarm.cancel()
         self._duty.observe(len(outcomes), self._clock.seconds() - errand.began)

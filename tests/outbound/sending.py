@@ -121,6 +121,10 @@ class Store:
         await self._wait()
         return result
 
+    async def settle(self) -> None:
+        """As `Database.settle`."""
+        await self._database.settle()
+
     def execute(self, sql: str) -> list[Any]:
         """Run a statement behind everybody's back; its rows."""
         return self._database.connection.execute(sql).fetchall()

@@ -56,6 +56,9 @@ class Slow:
         """As `Database.read`."""
         return job(self._connection.cursor())
 
+    async def settle(self) -> None:
+        """As `Database.settle`: who reads sees what is on the disk."""
+
     def commit(self) -> None:
         """Commit at last."""
         self._connection.commit()

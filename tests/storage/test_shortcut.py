@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event, current_thread, get_ident
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
+from homeserver.storage.changes import Changes
 from homeserver.storage.database import Cursor, Job, Short, StoreUnavailable
 from homeserver.storage.engines import Engine
+from homeserver.storage.received import ReceivedStore
 from homeserver.storage.sqlite import SqliteFile
-from homeserver.storage.workers import MAX_AT_ONCE
+from homeserver.storage.workers import CALL_SECONDS, MAX_AT_ONCE
 from tests.postgres import Server
+from tests.storage.test_received import A, transaction
 from tests.storage.threaded import LIMIT, Store, T, insert, insert_and_fail, rooms
 
 
@@ -153,6 +157,48 @@ def test_what_comes_while_the_disk_works_is_one_sync(store: ShortcutStore) -> No
     store.wait(gatherResults([first, *others]))
     assert len(store.disk.synced_by) == 3
     assert store.seen_by_others() == [*names, "first"]
+
+
+def test_what_was_read_is_settled(store: ShortcutStore) -> None:
+    """Who wants it on the disk waits for the sync, if there is one to wait for."""
+    store.disk.may_sync.clear()
+    written = store.begin_short(insert("a"))
+    store.start()
+    assert store.read(rooms) == ["a"]
+    settled = store.begin(store.database.settle())
+    store.pump()
+    assert not settled.called
+    store.disk.may_sync.set()
+    store.wait(gatherResults([written.addCallback(lambda _: None), settled]))
+    syncs = len(store.disk.synced_by)
+    store.wait(store.begin(store.database.settle()))
+    assert len(store.disk.synced_by) == syncs
+
+
+def test_what_is_told_of_transactions_is_on_the_disk(store: ShortcutStore) -> None:
+    """Who repeats one that hangs is not told what may still be lost; nobody is."""
+    received = ReceivedStore(store.database, Changes(store.clock))
+    first = transaction(A, "first")
+    store.wait(store.begin(received.record(first)))
+    store.disk.may_sync.clear()
+    recorded = store.begin(received.record(transaction(A, "t")))
+    store.pass_time(CALL_SECONDS)
+    unavailable: list[Deferred[Any]] = [
+        recorded,
+        store.begin(received.reply_to(A, "t")),
+        store.begin(received.after(1, None, 100, 0.0)),
+    ]
+    for failing in unavailable:
+        with pytest.raises(StoreUnavailable, match="has not answered"):
+            store.wait(failing)
+    assert store.wait(store.begin(received.reply_to(A, "other"))) is None
+    assert not store.wait(store.begin(received.after(2, None, 100, 0.0)))
+    store.disk.may_sync.set()
+    store.wait_for(lambda: store.database.problem is None)
+    assert (
+        store.wait(store.begin(received.reply_to(A, "t"))) == b"reply to t of a.example"
+    )
+    assert len(store.wait(store.begin(received.after(0, None, 100, 0.0)))) == 2
 
 
 def test_a_sync_that_fails(store: ShortcutStore, path: Path) -> None:
