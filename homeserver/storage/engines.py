@@ -37,7 +37,7 @@ def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
     Raises `StoreUnavailable` where it is not installed.
     """
     if url.startswith("sqlite:"):
-        file = SqliteFile(folder / url.removeprefix("sqlite:"), clock.seconds)
+        file = SqliteFile(folder / url.removeprefix("sqlite:"))
         return Engine(
             file.connect,
             partial(_own_time, clock),

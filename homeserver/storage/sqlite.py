@@ -22,9 +22,9 @@ from homeserver.storage.dialect import for_sqlite
 # For who has locked the file: a commit takes milliseconds.
 _LOCK_SECONDS = 5
 
-# Between two times that what is in the log is brought into the file itself, where
-# nobody waits long for it.
-_CHECKPOINT_SECONDS = 1.0
+# What the log may have before it is brought into the file itself and begins anew. It is
+# the measure that SQLite has itself, a thousand pages.
+_MAX_LOG_BYTES = 4_096_000
 
 # As SQLite does it.
 _sync = os.fsync if sys.platform == "darwin" else os.fdatasync
@@ -55,8 +55,10 @@ class SqliteConnection:
         self.connection = connection
         self._name = name
         self._file = file
-        self._log: int | None = None
         self.is_lost = False
+        self.log: int | None = None
+        """The log, open, if this connection sees to it. It is the same one as long as
+        this connection is there, which closes it."""
 
     def check(self) -> None:
         """As `Connection.check`."""
@@ -87,20 +89,23 @@ class SqliteConnection:
         self.cursor().execute("COMMIT")
         # What went into a file that is nowhere any more is not on the disk.
         self.check()
+        self._tidy()
 
     def settle(self) -> None:
         """As `Connection.settle`."""
-        if self._file is not None:
-            # It stays open: it is the same one as long as this connection is there.
-            if self._log is None:
-                self._log = self._file.open_log()
-            self._file.settle(self._log)
-            if self._file.is_checkpoint_due():
-                self.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                # Who writes next begins the log anew, and waits for the disk.
-                self.begin()
-                self.record_version(self.load_version())
-                self.commit()
+        if self._file is not None and self.log is not None:
+            self._file.settle(self.log)
+            self._tidy()
+
+    def begin_log(self) -> None:
+        """Write what changes nothing; raises `StoreUnavailable`.
+
+        Who writes first into a log that begins anew waits for the disk: that is not to
+        be who waits for nobody.
+        """
+        self.begin()
+        self.record_version(self.load_version())
+        self.cursor().execute("COMMIT")
 
     def rollback(self) -> None:
         """As `Connection.rollback`."""
@@ -118,10 +123,27 @@ class SqliteConnection:
 
     def close(self) -> None:
         """As `Connection.close`."""
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
+        if self.log is not None:
+            os.close(self.log)
+            self.log = None
         self.connection.close()
+
+    def _tidy(self) -> None:
+        """Bring what is in the log into the file, if it is time.
+
+        What was committed is on the disk, whatever becomes of that.
+        """
+        if self._file is None or self.log is None:
+            return
+        if not self._file.is_checkpoint_due(self.log):
+            return
+        # Those who are to be told do not wait for who has locked the file.
+        self.connection.execute("PRAGMA busy_timeout = 0")
+        with contextlib.suppress(StoreUnavailable):
+            self.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self.begin_log()
+        self.rollback()
+        self.connection.execute(f"PRAGMA busy_timeout = {_LOCK_SECONDS * 1000}")
 
     def _explain(self, error: sqlite3.Error) -> Exception:
         if isinstance(
@@ -140,42 +162,44 @@ class SqliteFile:
     def __init__(
         self,
         path: Path,
-        seconds: Callable[[], float],
         sync: Callable[[int], object] = _sync,
     ) -> None:
         """There is a file at `path` after the first connection.
 
-        `seconds` is the time; `sync` has on the disk what was written into a file.
+        `sync` has on the disk what was written into a file.
         """
         self._path = path
         self._path_of_log = Path(f"{path}-wal")
-        self._seconds = seconds
         self._sync = sync
         self._identity: tuple[int, int] | None = None
-        self._checkpointed_at = seconds()
+        self._due_at = _MAX_LOG_BYTES
         self._is_doubtful = False
 
     def connect(self) -> SqliteConnection:
         """Open the file; raises `StoreUnavailable`."""
-        connection = self._connect(_LOCK_SECONDS, "synchronous = FULL")
-        if self._is_doubtful:
-            try:
+        is_first = self._identity is None
+        connection = self._connect(
+            _LOCK_SECONDS,
+            "synchronous = FULL",
+            "wal_autocheckpoint = 0",
+            f"journal_size_limit = {_MAX_LOG_BYTES}",
+        )
+        try:
+            if self._is_doubtful:
                 self._mend(connection)
-            except BaseException:
-                connection.close()
-                raise
+            if is_first:
+                # Then all is on the disk, too, that who was killed has left there.
+                connection.begin_log()
+            connection.load_version()  # the log is not there before anybody has read
+            connection.log = self._open_log()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def connect_for_shortcut(self) -> SqliteConnection:
         """Open the file, to wait for no lock; commits have to be settled."""
         return self._connect(0, "synchronous = NORMAL", "wal_autocheckpoint = 0")
-
-    def open_log(self) -> int:
-        """Open the log, of which a connection is open; raises `StoreUnavailable`."""
-        try:
-            return os.open(self._path_of_log, os.O_RDONLY)
-        except OSError as error:
-            raise self._explain(error) from None
 
     def settle(self, log: int) -> None:
         """Have the log on the disk; raises `StoreUnavailable`."""
@@ -185,12 +209,18 @@ class SqliteFile:
             self._is_doubtful = True
             raise self._explain(error) from None
 
-    def is_checkpoint_due(self) -> bool:
-        """Whether it is time to bring what is in the log into the file itself."""
-        now = self._seconds()
-        is_due = now - self._checkpointed_at >= _CHECKPOINT_SECONDS
+    def is_checkpoint_due(self, log: int) -> bool:
+        """Whether it is time to bring what is in the log into the file itself.
+
+        Where somebody who reads keeps it from beginning anew, it is time again when it
+        has grown by as much again.
+        """
+        size = os.fstat(log).st_size
+        if size <= _MAX_LOG_BYTES:
+            self._due_at = _MAX_LOG_BYTES
+        is_due = size > self._due_at
         if is_due:
-            self._checkpointed_at = now
+            self._due_at = size + _MAX_LOG_BYTES
         return is_due
 
     def check(self) -> None:
@@ -227,6 +257,13 @@ class SqliteFile:
             stack.pop_all()
         self._identity = self._identity or self._identify()
         return SqliteConnection(connection, str(self._path), self)
+
+    def _open_log(self) -> int:
+        """Open the log, of which a connection is open; raises `StoreUnavailable`."""
+        try:
+            return os.open(self._path_of_log, os.O_RDONLY)
+        except OSError as error:
+            raise self._explain(error) from None
 
     def _mend(self, connection: SqliteConnection) -> None:
         """Bring into the file itself what may not be on the disk of the log.

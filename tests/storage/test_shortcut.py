@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Event, current_thread, get_ident
@@ -12,6 +12,7 @@ import pytest
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
+from homeserver.storage import sqlite
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Cursor, Job, Short, StoreUnavailable
 from homeserver.storage.engines import Engine
@@ -48,7 +49,7 @@ class ShortcutStore(Store):
         self.path = path
         self.disk = Disk()
         clock = Clock()
-        file = SqliteFile(path, clock.seconds, self.disk.sync)
+        file = SqliteFile(path, self.disk.sync)
         engine = Engine(
             file.connect,
             lambda _: 0,
@@ -60,6 +61,15 @@ class ShortcutStore(Store):
     def begin_short(self, job: Job[T]) -> Deferred[T]:
         """Write something short without waiting."""
         return self.begin_write(Short(job))
+
+    @property
+    def log(self) -> Path:
+        """The file of the log."""
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def head_of_log(self) -> bytes:
+        """What says from where on the log is read; another one when it begins anew."""
+        return self.log.read_bytes()[:32]
 
     def seen_by_others(self) -> list[str]:
         """The rows that another process sees."""
@@ -290,13 +300,76 @@ def test_a_file_that_is_moved(store: ShortcutStore, path: Path, when: str) -> No
     assert store.read(Short(rooms)) in (["a", "c"], ["a", "b", "c"])
 
 
-def test_the_log_does_not_grow_without_end(store: ShortcutStore, path: Path) -> None:
-    """Each second, what is in it is brought into the file, and it begins anew."""
-    log = path.with_name("homeserver.db-wal")
-    sizes = []
-    for number in range(30):
-        for each in range(20):
-            store.write(Short(insert(f"{number}-{each}")))
-        store.pass_time(1)
-        sizes.append(log.stat().st_size)
-    assert sizes[-1] == sizes[5]
+MAX_LOG_BYTES = 200_000
+ROW_BYTES = 20_000  # more than the log gets from one write
+
+
+@pytest.fixture
+def small_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that begins anew after twenty writes, for each store from now on."""
+    monkeypatch.setattr(sqlite, "_MAX_LOG_BYTES", MAX_LOG_BYTES)
+
+
+@pytest.mark.usefixtures("small_log")
+@pytest.mark.parametrize("kind", [Short, lambda job: job])
+def test_the_log_does_not_grow_without_end(
+    path: Path, kind: Callable[[Job[str]], Job[str]]
+) -> None:
+    """What is in it is brought into the file, and it begins anew, by whomever."""
+    store = ShortcutStore(path)
+    for number in range(100):
+        store.write(kind(insert(f"{number}")))
+        assert store.log.stat().st_size <= MAX_LOG_BYTES + ROW_BYTES
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM rooms").fetchall()
+        for number in range(100):
+            store.write(kind(insert(f"held {number}")))
+    held = store.log.stat().st_size
+    assert held > 2 * MAX_LOG_BYTES
+    number = 0
+    while store.log.stat().st_size > MAX_LOG_BYTES:
+        assert store.log.stat().st_size <= held + MAX_LOG_BYTES + ROW_BYTES
+        store.write(kind(insert(f"freed {number}")))
+        number += 1
+    store.close()
+
+
+@pytest.mark.usefixtures("small_log")
+def test_who_begins_the_log_anew(path: Path) -> None:
+    """The thread does: whoever does waits for the disk."""
+    ShortcutStore(path).close()
+    heads = set()
+    for start in range(2):
+        store = ShortcutStore(path)
+        for number in range(50):
+            head = store.head_of_log()
+            heads.add(head)
+            store.disk.may_sync.clear()
+            written = store.begin_short(insert(f"{start} {number}"))
+            store.start()
+            assert store.head_of_log() == head
+            store.disk.may_sync.set()
+            store.wait(written)
+        store.close()
+    assert len(heads) > 2
+
+
+@pytest.mark.usefixtures("small_log")
+def test_a_lock_keeps_no_write_from_being_told(
+    store: ShortcutStore, path: Path
+) -> None:
+    """What is on the disk is told, though the log cannot begin anew."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for number in range(50):
+            store.disk.may_sync.clear()
+            written = store.begin_short(insert(f"{number}"))
+            store.start()
+            is_due = store.log.stat().st_size > MAX_LOG_BYTES
+            if is_due:
+                other.execute("BEGIN IMMEDIATE")
+            store.disk.may_sync.set()
+            assert store.wait(written) == f"{number}"
+            if is_due:
+                return
+    pytest.fail("the log never had to begin anew")

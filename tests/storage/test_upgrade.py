@@ -135,7 +135,7 @@ def test_the_schema(tmp_path: Path) -> None:
     """A store that was brought up to date is as one that was made today."""
     statements = []
     for name in "old", "new":
-        connection = SqliteFile(tmp_path / f"{name}.db", Clock().seconds).connect()
+        connection = SqliteFile(tmp_path / f"{name}.db").connect()
         if name == "old":
             load(connection)
         schema.migrate(connection)
