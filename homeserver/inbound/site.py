@@ -12,23 +12,22 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import cast
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IReactorTime,
-    ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, HTTPFactory, datetimeToString
+from twisted.web.http import HTTPFactory, datetimeToString
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource
 
 from homeserver.inbound.account import Account, Ledger
+from homeserver.inbound.channel import SteadyChannel
 from homeserver.inbound.request import Request
 from homeserver.inbound.resource import SERVER, Reply, error_reply
 
@@ -104,37 +103,23 @@ class BoundedRequest(Request):
         )
 
 
-class _Channel(HTTPChannel):
-    """Twisted's HTTP/1.x, with errors in the form of all errors.
+class _Channel(SteadyChannel):
+    """HTTP/1.x with errors in the form of all errors.
 
     Once it closes, nothing more is heard: TLS goes on delivering until the peer closes
     as well, which it need not do.
     """
 
     site: "BoundedSite"
-    transport: ITCPTransport
-    timeOut: float | None  # type: ignore[assignment]
     requestFactory = BoundedRequest  # type: ignore[assignment]
 
     _is_closing = False
     _aborting: IDelayedCall | None = None
-    _timing: IDelayedCall | None = None
-    _ends_at: float | None = None
 
     def connectionMade(self) -> None:
         """As Twisted tells it: there is a connection."""
-        # Twisted asks for both with each request; the system knows the one alone.
-        self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
         self.site.channels.add(self)
-
-    def getPeer(self) -> IPv4Address | IPv6Address:
-        """Where the client is."""
-        return self._peer
-
-    def getHost(self) -> IPv4Address | IPv6Address:
-        """Where the client has connected to."""
-        return self._host
 
     def end_when_answered(self) -> None:
         """Close, but not before the answer to a request that has begun to arrive."""
@@ -190,35 +175,6 @@ class _Channel(HTTPChannel):
             self._respondToBadRequestAndDisconnect()
             return False
 
-    def resetTimeout(self) -> None:
-        """Give a new request its time, and not each piece of it that comes."""
-        if self.timeOut is not None and not self.requests and not self._buffer:
-            self._ends_at = self.site.reactor.seconds() + self.timeOut
-
-    def setTimeout(self, period: float | None) -> float | None:
-        """Wait so long for the next request; None while one is being answered.
-
-        Twisted has a call of the reactor for each of them. Here one goes on for as
-        long as the connection: when it comes, it sees whether it has come too early.
-        """
-        before, self.timeOut = self.timeOut, period
-        if period is None:
-            self._ends_at = None
-        else:
-            self._ends_at = self.site.reactor.seconds() + period
-            if self._timing is None:
-                self._time_out()
-        return before
-
-    def _time_out(self) -> None:
-        self._timing = None
-        if self._ends_at is not None:
-            left = self._ends_at - self.site.reactor.seconds()
-            if left <= 0:
-                self.timeoutConnection()
-            else:
-                self._timing = self.site.reactor.callLater(left, self._time_out)
-
     def timeoutConnection(self) -> None:
         """Close: no whole request has come in time."""
         self.loseConnection()
@@ -242,9 +198,8 @@ class _Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """As Twisted tells it: the connection is gone."""
-        for call in (self._aborting, self._timing):
-            if call is not None and call.active():
-                call.cancel()
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
         super().connectionLost(reason)
         self.site.forget(self)
 
