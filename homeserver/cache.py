@@ -54,6 +54,11 @@ class Cache(Generic[_K, _V]):
         ).addBoth(lambda result: self._tell(key, waiting, result))
         return await waiter
 
+    def is_kept(self, key: _K) -> bool:
+        """Whether nothing has to be looked up for the value of `key`."""
+        kept = self._entries.get(key)
+        return kept is not None and kept[1] > self._clock.seconds()
+
     def forget(self, key: _K) -> None:
         """Let who asks from now on have `key` looked up anew.
 

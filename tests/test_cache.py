@@ -53,6 +53,17 @@ class CacheTests(SynchronousTestCase):
         self.find("1", 5)
         self.assertEqual([self.successResultOf(each) for each in asked], ["1"] * 10)
 
+    def test_whether_a_value_is_kept(self) -> None:
+        """It is from when it was found until its seconds are over."""
+        seen = [self.cache.is_kept("a")]
+        self.ask("a")
+        seen.append(self.cache.is_kept("a"))
+        self.find("1", 5)
+        for seconds in (4.9, 0.1):
+            self.clock.advance(seconds)
+            seen.append(self.cache.is_kept("a"))
+        self.assertEqual(seen, [False, False, True, False])
+
     def test_a_value_is_kept_for_its_time(self) -> None:
         """A value is not looked up again before its seconds are over."""
         self.ask("a")

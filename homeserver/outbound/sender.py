@@ -126,6 +126,8 @@ class Sender:
 
     def hear(self, server_name: ServerName) -> None:
         """Know that a server is up: it has asked us something. Try it again soon."""
+        if self._heard.is_kept(server_name):
+            return
 
         async def revive() -> tuple[bool, float]:
             has_failed = await self._queue.revive(server_name)
