@@ -57,6 +57,8 @@ class Short(Struct, Generic[_T], frozen=True):
     """
 
     job: Job[_T]
+    weight: int = 1
+    """As many of the least jobs take as long."""
 
     def __call__(self, cursor: Cursor) -> _T:
         """Do the job."""

@@ -30,7 +30,8 @@ _T = TypeVar("_T")
 
 MAX_GROUP = 256  # jobs in one commit; bounds how long the first of them waits
 
-# Jobs that are done in the reactor's thread at once, which takes three milliseconds.
+# What the jobs weigh that are done in the reactor's thread at once, which takes three
+# milliseconds.
 MAX_AT_ONCE = 32
 
 # Longer than anybody waits for a lock; then the store is taken for one that hangs.
@@ -171,8 +172,8 @@ class Worker:
                 self._errands.put(None)
             return
         began = self._clock.seconds()
-        group, outcomes = self._waiting[:MAX_AT_ONCE], None
-        if self._refusal is None and all(isinstance(c.job, Short) for c in group):
+        group, outcomes = self._short_ones(), None
+        if self._refusal is None and group:
             outcomes = self._duty.at_once(group)
         if outcomes is None:
             group = self._waiting[:MAX_GROUP]
@@ -182,6 +183,18 @@ class Worker:
         alarm = self._clock.callLater(CALL_SECONDS, self._give_up)
         self._errand = _Errand(group, outcomes, began, alarm)
         self._errands.put(self._errand)
+
+    def _short_ones(self) -> list[Call]:
+        """As many of those who wait as are done at once; none if not all are short."""
+        group, weight = list[Call](), 0
+        for call in self._waiting:
+            if not isinstance(call.job, Short):
+                return []
+            weight += call.job.weight
+            if group and weight > MAX_AT_ONCE:
+                break
+            group.append(call)
+        return group
 
     def _take_back(self, errand: _Errand, outcomes: list[Outcome]) -> None:
         """Tell the outcomes of an errand to those who called."""

@@ -12,11 +12,12 @@ import pytest
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
+from homeserver.protocol.transactions import MAX_PDUS
 from homeserver.storage import sqlite
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Cursor, Job, Short, StoreUnavailable
 from homeserver.storage.engines import Engine
-from homeserver.storage.received import ReceivedStore
+from homeserver.storage.received import JudgedPdu, ReceivedStore
 from homeserver.storage.sqlite import SqliteFile
 from homeserver.storage.workers import CALL_SECONDS, MAX_AT_ONCE
 from tests.postgres import Server
@@ -167,6 +168,25 @@ def test_what_comes_while_the_disk_works_is_one_sync(store: ShortcutStore) -> No
     store.wait(gatherResults([first, *others]))
     assert len(store.disk.synced_by) == 3
     assert store.seen_by_others() == [*names, "first"]
+
+
+def test_what_weighs_much_is_done_by_few(store: ShortcutStore) -> None:
+    """How many are committed together depends on how long each one takes."""
+    received = ReceivedStore(store.database, Changes(store.clock))
+    store.disk.may_sync.clear()
+    recorded = [store.begin_short(insert("first")).addCallback(lambda _: b"")]
+    store.start()
+    pdus = [JudgedPdu(None, "10", "accepted", b"{}")] * MAX_PDUS
+    for number in range(4):
+        record = transaction(A, f"t{number}", pdus)
+        recorded.append(store.begin(received.record(record)))
+    store.pump()
+    store.disk.may_sync.set()
+    store.wait(gatherResults(recorded))
+    assert len(store.disk.synced_by) == 3
+    heavy = [store.begin_write(Short(here, MAX_AT_ONCE * 2)) for _ in range(2)]
+    assert store.wait(gatherResults(heavy)) == [True, True]
+    assert len(store.disk.synced_by) == 5
 
 
 def test_what_was_read_is_settled(store: ShortcutStore) -> None:
