@@ -15,10 +15,11 @@ from twisted.internet.task import Clock
 from homeserver.protocol.transactions import MAX_PDUS
 from homeserver.storage import sqlite
 from homeserver.storage.changes import Changes
+from homeserver.storage.connection import Connection
 from homeserver.storage.database import Cursor, Job, Short, StoreUnavailable
 from homeserver.storage.engines import Engine
 from homeserver.storage.received import JudgedPdu, ReceivedStore
-from homeserver.storage.sqlite import SqliteFile
+from homeserver.storage.sqlite import SqliteConnection, SqliteFile
 from homeserver.storage.workers import CALL_SECONDS, MAX_AT_ONCE
 from tests.postgres import Server
 from tests.storage.test_received import A, transaction
@@ -51,8 +52,9 @@ class ShortcutStore(Store):
         self.disk = Disk()
         clock = Clock()
         file = SqliteFile(path, self.disk.sync)
+        self.connect: Callable[[], Connection] = file.connect
         engine = Engine(
-            file.connect,
+            lambda: self.connect(),  # noqa: PLW0108 - a test may have set another
             lambda _: 0,
             is_shared=False,
             connect_for_shortcut=file.connect_for_shortcut,
@@ -320,6 +322,32 @@ def test_a_file_that_is_moved(store: ShortcutStore, path: Path, when: str) -> No
     assert store.read(Short(rooms)) in (["a", "c"], ["a", "b", "c"])
 
 
+def test_what_nobody_could_settle_is_not_done(store: ShortcutStore) -> None:
+    """Without a connection of the thread, who waits for it already is told so."""
+    may_fail = Event()
+
+    def fail() -> Connection:
+        assert may_fail.wait(LIMIT)
+        raise StoreUnavailable("no more files")
+
+    store.write(Short(insert("a")))
+    connect, store.connect = store.connect, fail
+    connection = store.database._writer.connection
+    assert isinstance(connection, SqliteConnection)
+    connection.is_lost = True
+    unavailable = [store.begin_write(insert("b"))]
+    store.start()
+    unavailable.append(store.begin_short(insert("c")))
+    may_fail.set()
+    for failing in unavailable:
+        with pytest.raises(StoreUnavailable, match="no more files"):
+            store.wait(failing)
+    assert store.seen_by_others() == ["a"]
+    store.connect = connect
+    store.wait_for(lambda: store.database.problem is None)
+    assert store.write(Short(insert("d"))) == "d"
+
+
 MAX_LOG_BYTES = 200_000
 ROW_BYTES = 20_000  # more than the log gets from one write
 
@@ -337,16 +365,22 @@ def test_the_log_does_not_grow_without_end(
 ) -> None:
     """What is in it is brought into the file, and it begins anew, by whomever."""
     store = ShortcutStore(path)
+    statements: list[str] = []
+    assert isinstance(store.writer, SqliteConnection)
+    store.writer.connection.set_trace_callback(statements.append)
     for number in range(100):
         store.write(kind(insert(f"{number}")))
         assert store.log.stat().st_size <= MAX_LOG_BYTES + ROW_BYTES
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM rooms").fetchall()
+        statements.clear()
         for number in range(100):
             store.write(kind(insert(f"held {number}")))
+        tries = statements.count("PRAGMA wal_checkpoint(PASSIVE)")
     held = store.log.stat().st_size
     assert held > 2 * MAX_LOG_BYTES
+    assert 1 <= tries <= held // MAX_LOG_BYTES
     number = 0
     while store.log.stat().st_size > MAX_LOG_BYTES:
         assert store.log.stat().st_size <= held + MAX_LOG_BYTES + ROW_BYTES
