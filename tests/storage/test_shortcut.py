@@ -425,5 +425,12 @@ def test_a_lock_keeps_no_write_from_being_told(
             store.disk.may_sync.set()
             assert store.wait(written) == f"{number}"
             if is_due:
+                # And who writes next waits for it.
+                waiting = store.begin_write(insert("next"))
+                store.start()
+                store.pump()
+                assert not waiting.called
+                other.execute("COMMIT")
+                assert store.wait(waiting) == "next"
                 return
     pytest.fail("the log never had to begin anew")
