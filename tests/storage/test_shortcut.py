@@ -247,6 +247,20 @@ def test_a_sync_that_fails(store: ShortcutStore, path: Path) -> None:
     assert store.read(Short(rooms)) == ["a", "b", "c"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_what_was_opened_is_closed(store: ShortcutStore) -> None:
+    """The log, too, of a connection that is of no use any more."""
+    store.write(Short(insert("a")))
+    store.disk.error = OSError(5, "Input/output error")
+    with pytest.raises(StoreUnavailable, match="Input/output error"):
+        store.write(Short(insert("b")))
+    store.disk.error = None
+    store.wait_for(lambda: store.database.problem is None)
+    store.close()
+    targets = [str(link.resolve()) for link in Path("/proc/self/fd").iterdir()]
+    assert not [target for target in targets if target.startswith(str(store.path))]
+
+
 def test_a_log_that_somebody_reads_is_not_mended(
     store: ShortcutStore, path: Path
 ) -> None:
