@@ -48,6 +48,7 @@ class Judge:
         self._clock = clock
         self._in_thread = in_thread
         self._default = default_room_version
+        self._pace = Pace(clock)
 
     async def judge(self, pdus: Sequence[Json]) -> list[JudgedPdu]:
         """The verdicts on the PDUs of one transaction, in their order."""
@@ -79,13 +80,12 @@ class Judge:
 
         The servers whose keys are not to be had in time are added to `late`.
         """
-        pace = Pace(self._clock)
         for draft in drafts:
             draft.choose(versions, self._default)
         while True:
             claims: list[Claim] = []
             for draft in drafts:
-                await pace.pause()
+                await self._pace.pause()
                 claim = draft.next_claim()
                 if claim is not None:
                     claims.append(claim)
@@ -109,7 +109,7 @@ class Judge:
             ):
                 claim.problem = problem
             for claim in claims:
-                await pace.pause()
+                await self._pace.pause()
                 claim.draft.settle(claim)
 
     async def _find_keys(self, claims: Sequence[Claim], late: set[ServerName]) -> None:

@@ -4,32 +4,54 @@ Rules of the room: who works on what a peer has sent asks now and then whether i
 time to pause; what is worked on is small enough in between.
 """
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
 
-from twisted.internet import task
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
 _T = TypeVar("_T")
 
-# For which nobody else is heard. A request that waits behind one of these does not
-# notice; a pause itself costs a hundredth of it.
+# For which nobody else is heard, however many works there are. A request that waits
+# behind one of these does not notice; a pause itself costs a hundredth of it.
 _TURN_SECONDS = 0.003
 
 
 class Pace:
-    """The time since others had their turn."""
+    """How long works have kept the reactor in this turn of it, all of them together."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._since = clock.seconds()
+        self._began: float | None = None
+        self._waiting: deque[Deferred[None]] = deque()
 
     async def pause(self) -> None:
-        """Let others have their turn, if it is time."""
-        if self._clock.seconds() - self._since >= _TURN_SECONDS:
-            await task.deferLater(self._clock, 0)
-            self._since = self._clock.seconds()
+        """Let others have their turn, if it is time; they go on in their order."""
+        if self._began is None:
+            self._begin_turn()
+        if self._is_time():
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append(waiter)
+            await waiter
+
+    def _begin_turn(self) -> None:
+        self._began = self._clock.seconds()
+        self._clock.callLater(0, self._end_turn)
+
+    def _is_time(self) -> bool:
+        began = self._began
+        return began is not None and self._clock.seconds() - began >= _TURN_SECONDS
+
+    def _end_turn(self) -> None:
+        """The turn is over, and it is the next one: go on, if somebody waits."""
+        self._began = None
+        if self._waiting:
+            self._begin_turn()
+        while self._waiting:
+            self._waiting.popleft().callback(None)
+            if self._is_time():
+                break
 
 
 class InThread(Protocol):

@@ -72,6 +72,7 @@ class Receiver:
         self._answer_poll = answer_poll
         self._clock = clock
         self._observe = observe
+        self._pace = Pace(clock)
         self._locks: dict[ServerName, defer.DeferredLock] = {}
 
     async def receive(
@@ -114,7 +115,6 @@ class Receiver:
         self, origin: ServerName, transaction: Transaction
     ) -> tuple[list[UserId], list[str]]:
         """Whose presence a transaction asks for, and what is wrong beside its PDUs."""
-        pace = Pace(self._clock)
         polled: list[UserId] = []
         problems: list[str] = []
         if transaction.origin not in (None, origin.name):
@@ -122,7 +122,7 @@ class Receiver:
                 f"`origin` is {quote(transaction.origin)}, the request proves {origin}"
             )
         for index, edu in enumerate(transaction.edus):
-            await pace.pause()
+            await self._pace.pause()
             try:
                 edus.check(edu, origin)
                 polled += edus.polled_users(edu)

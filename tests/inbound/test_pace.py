@@ -7,27 +7,67 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.inbound.pace import Pace, together
 
 
+class TurningClock(Clock):
+    """A clock whose calls are made as the reactor makes them."""
+
+    def turn(self) -> None:
+        """Make the calls that are due; what they call for later is of the next turn."""
+        due, self.calls = self.calls, []
+        for call in due:
+            call.func(*call.args, **call.kw)
+
+
 class PaceTests(SynchronousTestCase):
     """Long work that pauses."""
 
+    def setUp(self) -> None:
+        """Nobody works."""
+        self.clock = TurningClock()
+        self.pace = Pace(self.clock)
+        self.steps: list[str] = []
+
+    def work(self, name: str, seconds: float, times: int) -> Deferred[None]:
+        """Work so many times for so long, and pause before each time."""
+
+        async def work() -> None:
+            for _ in range(times):
+                await self.pace.pause()
+                self.steps.append(name)
+                self.clock.rightNow += seconds
+
+        return Deferred.fromCoroutine(work())
+
     def test_short_work_does_not_pause(self) -> None:
-        """Who has worked for less than three milliseconds goes on at once."""
-        clock = Clock()
-        pace = Pace(clock)
-        clock.advance(0.0029)
-        self.successResultOf(Deferred.fromCoroutine(pace.pause()))
-        self.assertEqual(clock.getDelayedCalls(), [])
+        """Who works for less than three milliseconds in a turn goes on at once."""
+        self.successResultOf(self.work("a", 0.0007, 4))
+        self.clock.turn()
+        self.successResultOf(self.work("b", 0.0007, 4))
 
     def test_long_work_pauses(self) -> None:
         """Who has worked for longer lets others go first, and then begins anew."""
-        clock = Clock()
-        pace = Pace(clock)
-        clock.advance(0.003)
-        pausing = Deferred.fromCoroutine(pace.pause())
-        self.assertNoResult(pausing)
-        clock.advance(0)
+        pausing = self.work("a", 0.001, 7)
+        self.assertEqual(len(self.steps), 3)
+        self.clock.turn()
+        self.assertEqual(len(self.steps), 6)
+        self.clock.turn()
         self.successResultOf(pausing)
-        self.successResultOf(Deferred.fromCoroutine(pace.pause()))
+
+    def test_many_works_share_a_turn(self) -> None:
+        """However many work, a turn is as long, and all go on in their order."""
+        works = [self.work(name, 0.002, 2) for name in "abc"]
+        turns = ["".join(self.steps)]
+        while not all(work.called for work in works):
+            self.steps.clear()
+            self.clock.turn()
+            turns.append("".join(self.steps))
+        self.assertEqual(turns, ["aa", "bb", "cc"])
+
+    def test_nothing_is_left_when_all_is_done(self) -> None:
+        """Who does not work is not called."""
+        self.work("a", 0.001, 7)
+        for _ in range(3):
+            self.clock.turn()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class TogetherTests(SynchronousTestCase):
