@@ -70,19 +70,26 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """End all connections and stop; SIGKILL leaves a mess behind."""
         if self._process is not None:
+            children = self._children(self._process)
             self._process.send_signal(how)
             self._process.wait(_LIMIT_SECONDS)
             self._process = None
+            # After SIGKILL, those serve who is connected until they notice.
+            deadline = time.monotonic() + _LIMIT_SECONDS
+            while any(_is_running(child) for child in children):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
     def freeze(self, how: signal.Signals) -> None:
         """Let everything stand still (SIGSTOP), or go on (SIGCONT)."""
         assert self._process is not None
-        children = f"/proc/{self._process.pid}/task/{self._process.pid}/children"
-        for process in [
-            self._process.pid,
-            *map(int, Path(children).read_text().split()),
-        ]:
+        for process in [self._process.pid, *self._children(self._process)]:
             os.kill(process, how)
+
+    @staticmethod
+    def _children(process: subprocess.Popen[bytes]) -> list[int]:
+        path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        return [int(child) for child in path.read_text().split()]
 
     def new_store(self) -> str:
         """The URL of a store that nobody else has: a schema with nothing in it."""
@@ -198,6 +205,15 @@ def _programs() -> Path | None:
     versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     newest = max(versions, key=lambda path: int(path.parts[-3]), default=None)
     return None if newest is None else newest.parent
+
+
+def _is_running(process_id: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _is_root() -> bool:
