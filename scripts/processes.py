@@ -5,12 +5,13 @@ it, and listens on a port that was free a moment before.
 """
 
 import json
+import secrets
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ allow = ["127.0.0.0/8"]
 loopback interface, which is refused otherwise."""
 
 PROGRAM = Path(sys.executable).with_name("homeserver")
+
+# Below those that the system gives to connections (on Linux, from 32768 on): one that
+# is made before a server listens cannot have the server's.
+_PORTS = range(20000, 32768)
 
 _SECONDS_TO_START = 30.0  # a slow machine needs two
 _SECONDS_TO_STOP = 15.0  # an endpoint takes ten at most
@@ -195,8 +200,11 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 def free_ports(count: int) -> list[int]:
     """Ports of the loopback interface that nobody uses at this moment."""
+    ports: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(ports) < count:
+            port = secrets.choice(_PORTS)
+            with suppress(OSError):
+                stack.enter_context(socket.socket()).bind((LOOPBACK, port))
+                ports.append(port)
+    return ports
