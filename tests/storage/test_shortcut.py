@@ -233,29 +233,29 @@ def test_what_is_told_of_transactions_is_on_the_disk(store: ShortcutStore) -> No
     assert len(store.wait(store.begin(received.after(0, None, 100, 0.0)))) == 2
 
 
-def test_a_sync_that_fails(store: ShortcutStore, path: Path) -> None:
-    """Those who wait are told so, and the log is not believed any more."""
+def fail_a_sync(store: ShortcutStore) -> None:
+    """Have a sync fail once, and wait until the store works again."""
     store.write(Short(insert("a")))
     store.disk.error = OSError(5, "Input/output error")
     with pytest.raises(StoreUnavailable, match="Input/output error"):
-        store.write(Short(insert("b")))
+        store.write(Short(insert("of the failed sync")))
     store.disk.error = None
     store.wait_for(lambda: store.database.problem is None)
+
+
+def test_a_sync_that_fails(store: ShortcutStore, path: Path) -> None:
+    """Those who wait are told so, and the log is not believed any more."""
+    fail_a_sync(store)
     # What was in it was brought into the file, which has it on the disk.
-    assert b"b" in path.read_bytes()
+    assert b"of the failed sync" in path.read_bytes()
     assert store.write(Short(insert("c"))) == "c"
-    assert store.read(Short(rooms)) == ["a", "b", "c"]
+    assert store.read(Short(rooms)) == ["a", "c", "of the failed sync"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
 def test_what_was_opened_is_closed(store: ShortcutStore) -> None:
     """The log, too, of a connection that is of no use any more."""
-    store.write(Short(insert("a")))
-    store.disk.error = OSError(5, "Input/output error")
-    with pytest.raises(StoreUnavailable, match="Input/output error"):
-        store.write(Short(insert("b")))
-    store.disk.error = None
-    store.wait_for(lambda: store.database.problem is None)
+    fail_a_sync(store)
     store.close()
     targets = [str(link.resolve()) for link in Path("/proc/self/fd").iterdir()]
     assert not [target for target in targets if target.startswith(str(store.path))]
