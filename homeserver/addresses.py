@@ -108,6 +108,17 @@ class AddressRange:
         return cls(ip_network(text))
 
 
+def is_within(text: str, ranges: Sequence[AddressRange]) -> bool:
+    """Whether the IP address in `text`, or the IPv4 address that it maps, is in one.
+
+    A listener on `::` sees the IPv4 address of a client as `::ffff:192.0.2.1`.
+    """
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in each for each in ranges)
+
+
 REFUSED_RANGES = tuple(map(AddressRange.parse, REFUSED_BY_DEFAULT))
 
 # RFC 6052: what NAT64 translates to the IPv4 address in the last 32 bits.

@@ -10,7 +10,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from homeserver.addresses import REFUSED_RANGES, AddressRange, SocketAddress
+from homeserver.addresses import (
+    REFUSED_RANGES,
+    AddressRange,
+    SocketAddress,
+    is_within,
+)
 from homeserver.protocol.canonical import MAX_INTEGER
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS, RoomVersion
@@ -112,6 +117,7 @@ class Events(msgspec.Struct, frozen=True):
 
     # The newest that its events do not show: those of 12 do, by their rooms' IDs.
     default_room_version: RoomVersion = ROOM_VERSIONS["11"]
+    unsigned_2014: bool = True
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -121,6 +127,12 @@ class Limits(msgspec.Struct, frozen=True):
     max_connections: Count = 10000
     max_connections_per_address: Count = 1000
     request_seconds: Positive = 60.0
+    max_arriving_megabytes: Count = 256
+    trusted_clients: tuple[AddressRange, ...] = ()
+
+    def trusts(self, address: str) -> bool:
+        """Whether the client at an IP address has no shares and no budgets."""
+        return is_within(address, self.trusted_clients)
 
 
 class Notary(msgspec.Struct, frozen=True):
@@ -134,6 +146,16 @@ class Control(msgspec.Struct, frozen=True):
 
     listen: SocketAddress | None = SocketAddress("127.0.0.1", 8008)
     token_file: Path = Path("control.token")
+    # Each command takes one, and so does each `--follow`.
+    max_connections: Count = 100
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """The table `[retention]`; None is without end."""
+
+    received_days: Positive = 30.0
+    sent_days: Positive = 30.0
+    max_megabytes: Count | None = None
 
 
 class Log(msgspec.Struct, frozen=True):
@@ -170,5 +192,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     notary: Notary = Notary()
     control: Control = Control()
+    retention: Retention = Retention()
     log: Log = Log()
     profiles: Mapping[str, Profile] = {}

@@ -71,6 +71,13 @@ class Endpoint:
             )
         await parts.sender.start()
         parts.pulse.start()
+        trusted = self._config.limits.trusted_clients
+        if trusted:
+            self._log.warn(
+                "limits.trusted_clients: no shares and no budgets for clients in "
+                "{ranges}",
+                ranges=", ".join(map(str, trusted)),
+            )
         return listening
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
 """What may stand in `homeserver.toml`, and every mistake in it, all at once."""
 
+import re
 from functools import reduce
 from itertools import zip_longest
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from homeserver import config_file
 from homeserver.addresses import REFUSED_RANGES, AddressRange, SocketAddress
-from homeserver.config import Config, ConfigError, OldKey, Profile
+from homeserver.config import Config, ConfigError, Limits, OldKey, Profile
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 
@@ -76,10 +77,17 @@ DEFAULTS: dict[str, object] = {
     "limits.max_connections": 10000,
     "limits.max_connections_per_address": 1000,
     "limits.request_seconds": 60.0,
+    "limits.max_arriving_megabytes": 256,
+    "limits.trusted_clients": (),
     "events.default_room_version": ROOM_VERSIONS["11"],
+    "events.unsigned_2014": True,
     "notary.enabled": True,
     "control.listen": SocketAddress("127.0.0.1", 8008),
     "control.token_file": Path("control.token"),
+    "control.max_connections": 100,
+    "retention.received_days": 30.0,
+    "retention.sent_days": 30.0,
+    "retention.max_megabytes": None,
     "log.level": "info",
     "log.format": "text",
     "profiles": {},
@@ -142,11 +150,22 @@ VALUES: list[tuple[str, str, object]] = [
     ("limits.max_connections", "1", 1),
     ("limits.max_connections_per_address", "1", 1),
     ("limits.request_seconds", "0.1", 0.1),
+    ("limits.max_arriving_megabytes", "1", 1),
+    (
+        "limits.trusted_clients",
+        '["127.0.0.0/8", "::1"]',
+        (AddressRange.parse("127.0.0.0/8"), AddressRange.parse("::1/128")),
+    ),
     ("events.default_room_version", '"3"', ROOM_VERSIONS["3"]),
+    ("events.unsigned_2014", "false", False),
     ("notary.enabled", "false", False),
     ("control.listen", '"[::1]:1"', SocketAddress("::1", 1)),
     ("control.listen", '""', None),
     ("control.token_file", '"extra/chain.pem"', Path("extra/chain.pem")),
+    ("control.max_connections", "1", 1),
+    ("retention.received_days", "0.5", 0.5),
+    ("retention.sent_days", "365", 365.0),
+    ("retention.max_megabytes", "1", 1),
     ("log.level", '"debug"', "debug"),
     ("log.level", '"info"', "info"),
     ("log.level", '"warn"', "warn"),
@@ -178,6 +197,31 @@ def test_the_tables_are_complete() -> None:
     keys = keys_of(Config) - {"server_name"}
     assert keys == DEFAULTS.keys()
     assert keys == {key for key, _, _ in VALUES}
+
+
+SAMPLE = Path(__file__).parent.parent / "conf" / "homeserver.toml"
+
+
+def test_the_sample_has_the_defaults(folder: Path) -> None:
+    """What the sample sets is what holds where it is left out."""
+    path = folder / "homeserver.toml"
+    path.write_text(SAMPLE.read_text("utf-8"), "utf-8")
+    sample = config_file.load(path)
+    assert sample == msgspec.structs.replace(
+        load(folder, ""), server_name=sample.server_name
+    )
+
+
+def test_the_sample_has_every_key() -> None:
+    """Each key stands in its table of the sample, set or in a comment."""
+    found, table = set[str](), ""
+    for line in SAMPLE.read_text("utf-8").splitlines():
+        if match := re.match(r"\[(\w+)\]", line):
+            table = f"{match[1]}."
+            found.add(match[1])
+        elif match := re.match(r"(?:# )?(\w+) = ", line):
+            found.add(table + match[1])
+    assert keys_of(Config) <= found
 
 
 def resolved(folder: Path, value: object) -> object:
@@ -377,6 +421,19 @@ MISTAKES: list[tuple[str, str]] = [
         "limits.max_connections_per_address: Expected `int` >= 1",
     ),
     ("limits.request_seconds = 0", "limits.request_seconds: Expected `float` > 0.0"),
+    (
+        "limits.max_arriving_megabytes = 0",
+        "limits.max_arriving_megabytes: Expected `int` >= 1",
+    ),
+    (
+        "limits.trusted_clients = ['10.0.0.1/8']",
+        "limits.trusted_clients: 10.0.0.1/8 has host bits set",
+    ),
+    ("control.max_connections = 0", "control.max_connections: Expected `int` >= 1"),
+    ("retention.received_days = 0", "retention.received_days: Expected `float` > 0.0"),
+    ("retention.sent_days = 0", "retention.sent_days: Expected `float` > 0.0"),
+    ("retention.max_megabytes = 0", "retention.max_megabytes: Expected `int` >= 1"),
+    ("events.unsigned_2014 = 1", "events.unsigned_2014: Expected `bool`, got `int`"),
     # Right one by one, and wrong together.
     (
         "sending.max_retry_seconds = 1",
@@ -525,3 +582,24 @@ def test_no_file(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     """A folder is refused with the system's reason."""
     assert problems(tmp_path) == ["cannot be read: Is a directory"]
+
+
+# (the configured ranges, the address of a client, whether it is trusted)
+CLIENTS = [
+    ([], "127.0.0.1", False),
+    (["127.0.0.0/8"], "127.0.0.1", True),
+    (["127.0.0.0/8"], "128.0.0.1", False),
+    (["127.0.0.0/8"], "::ffff:127.0.0.1", True),
+    (["127.0.0.0/8"], "::1", False),
+    (["127.0.0.0/8", "::1"], "::1", True),
+    (["fe80::/10"], "fe80::1%eth0", True),
+    (["::/0"], "192.0.2.1", False),
+    (["::/0"], "::ffff:192.0.2.1", False),
+]
+
+
+@pytest.mark.parametrize(("ranges", "address", "expected"), CLIENTS)
+def test_trusted_clients(ranges: list[str], address: str, *, expected: bool) -> None:
+    """A client is trusted by its address, however a listener writes it."""
+    limits = Limits(trusted_clients=tuple(map(AddressRange.parse, ranges)))
+    assert limits.trusts(address) is expected

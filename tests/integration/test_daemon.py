@@ -223,6 +223,28 @@ def test_authorities_that_are_none_are_told_at_the_start(tmp_path: Path) -> None
     assert f"verification.ca_file: {path} has no PEM certificates in it" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("ranges", "expected"),
+    [
+        ('["127.0.0.0/8", "::1"]', " for clients in 127.0.0.0/8, ::1/128\n"),
+        ("[]", None),
+    ],
+)
+def test_trusted_clients_are_reported_at_start(
+    ranges: str, expected: str | None, tmp_path: Path
+) -> None:
+    """The log names the ranges without shares and budgets, if there are any."""
+    tables = f"[limits]\ntrusted_clients = {ranges}\n"
+    alpha = make_endpoint(tmp_path / "alpha", "alpha.test", tables)
+    with alpha.running() as process:
+        first_line(process)
+        log = alpha.log.read_text()
+    if expected is None:
+        assert "trusted_clients" not in log
+    else:
+        assert expected in log
+
+
 def test_a_taken_port_is_told(alpha: Endpoint, tmp_path: Path) -> None:
     """A second daemon on the same port ends with 2 and says which key it is."""
     done = alpha.call("run")
