@@ -102,3 +102,13 @@ def _sending(known: dict[str, Any]) -> list[str]:
     if known["last_error"] is not None:
         lines.append(f"  last error: {known['last_error']}")
     return lines
+
+
+def health(state: dict[str, Any]) -> str:
+    """How the daemon is, and a line for each bound where they were asked for."""
+    bounds = [
+        f"{bound['name']}: {bound['use']} of {bound['limit']} {bound['what']}, "
+        f"{bound['refusals']} refused"
+        for bound in state.get("bounds", [])
+    ]
+    return "\n".join(map(printable, [state["status"], *bounds]))

@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
 from twisted.python.threadpool import ThreadPool
 
+from homeserver.bounds import Bound
 from homeserver.config import Config, ConfigError
 from homeserver.control import api
 from homeserver.control.access import Guard
@@ -167,6 +168,10 @@ class Parts:
         )
 
         metrics.watch_connections("federation", lambda: len(self.site.channels))
+        # Each part's limits on what others can make us hold or do; in this order they
+        # are shown.
+        self.bounds: list[Bound] = [certificates.bound]
+        metrics.watch_bounds(self.bounds)
 
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
@@ -174,6 +179,7 @@ class Parts:
                 "send": api.send_tree(Submitter(current, self.sender), self.sender),
                 "received": api.received_resource(received),
                 "refused": api.refused_resource(refusals),
+                "bounds": api.bounds_resource(self.bounds),
                 "peers": api.peer_tree(PeerBook(peers, queue, self.sender)),
                 "resolve": api.named_tree(
                     "/v1/resolve/{name}", partial(describe_resolution, resolver)

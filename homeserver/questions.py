@@ -220,7 +220,10 @@ def peers(
 @click.command(short_help="Ask whether the daemon is well.")
 @config_option
 @json_option
-def health(*, path: Path, as_json: bool) -> None:
+@click.option(
+    "--verbose", is_flag=True, help="Show every bound: its use and its refusals."
+)
+def health(*, path: Path, as_json: bool, verbose: bool) -> None:
     """Ask whether the running daemon accepts connections and its store answers.
 
     It ends with 1 where it does not, as a container's health check has to.
@@ -229,11 +232,14 @@ def health(*, path: Path, as_json: bool) -> None:
     Example:
       homeserver health -c homeserver.toml
     """
+    client = _client(path)
     try:
-        state = _client(path).get("health", timeout=5.0)
+        state = client.get("health", timeout=5.0)
+        if verbose:
+            state |= client.get("v1", "bounds")
     except ControlError as problem:
         fail(1, "its store does not answer" if problem.status == 503 else str(problem))
-    print(json.dumps(state) if as_json else state["status"])
+    print(json.dumps(state) if as_json else display.health(state))
 
 
 def _wait_for_delivery(

@@ -296,3 +296,12 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
 def test_peer(members: dict[str, Any], lines: list[str]) -> None:
     """A peer is shown with how it was verified, what is pinned, and what it is owed."""
     assert display.peer(UNKNOWN | members).split("\n") == lines
+
+
+def test_health() -> None:
+    """The bounds stand below the status, where they were asked for."""
+    assert display.health({"status": "ok"}) == "ok"
+    bound = {"name": "b", "what": "doors", "use": 1, "limit": 5, "refusals": 2}
+    assert display.health({"status": "ok", "bounds": [bound]}) == (
+        "ok\nb: 1 of 5 doors, 2 refused"
+    )

@@ -4,11 +4,12 @@ Rules of the room: a route reads its parameters, asks one part, and answers in J
 Nothing is decided here that the command line would have to decide again.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from twisted.web.resource import IResource
 
+from homeserver.bounds import Bound
 from homeserver.control.access import Guard, GuardedTree, check_host
 from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.control.peers import PeerBook
@@ -136,6 +137,28 @@ def refused_resource(refusals: Refusals) -> JsonResource:
         return json_reply({"refused": last, "next": newest})
 
     return JsonResource({b"GET": answer}, "/v1/refused")
+
+
+def bounds_resource(bounds: Sequence[Bound]) -> JsonResource:
+    """`/v1/bounds`."""
+
+    def answer(_: Request) -> Reply:
+        return json_reply(
+            {
+                "bounds": [
+                    {
+                        "name": bound.name,
+                        "what": bound.what,
+                        "use": bound.use(),
+                        "limit": bound.limit,
+                        "refusals": bound.refusals,
+                    }
+                    for bound in bounds
+                ]
+            }
+        )
+
+    return JsonResource({b"GET": answer}, "/v1/bounds")
 
 
 def named_tree(

@@ -20,6 +20,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from homeserver.bounds import Bound
 from homeserver.cache import Cache
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Link, Unreachable
@@ -88,6 +89,16 @@ class ClientCertificates:
         self._chains: OrderedDict[str, Sequence[crypto.X509]] = OrderedDict()
         self._slots = DeferredSemaphore(_MAX_REACHES)
         self._links: Cache[ServerName, Link | str] = Cache(clock)
+        self.bound = Bound(
+            "client_certificate_checks",
+            "servers that are asked, or wait to be asked, about a client certificate",
+            _MAX_REACHES + _MAX_WAITING,
+            self._reaches,
+        )
+
+    def _reaches(self) -> int:
+        """How many servers are being asked, or wait for their turn."""
+        return _MAX_REACHES - self._slots.tokens + len(self._slots.waiting)
 
     async def check(
         self, origin: ServerName, shown: ShownCertificate | None
@@ -154,7 +165,8 @@ class ClientCertificates:
 
     async def _reach(self, origin: ServerName) -> tuple[Link | str, float]:
         """A new connection to the origin, or why there is none."""
-        if len(self._slots.waiting) >= _MAX_WAITING:
+        if self.bound.is_reached:
+            self.bound.refuse()
             return "too many servers are being asked", 0.0
         try:
             async with self._slots:

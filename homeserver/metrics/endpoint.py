@@ -8,13 +8,14 @@ Names: Prometheus documentation, "Metric and label naming".
 """
 
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import nan
 from typing import Literal, get_args
 
 from prometheus_client import Counter, Histogram
 
 from homeserver import __version__
+from homeserver.bounds import Bound
 from homeserver.config import VerificationMethod
 from homeserver.inbound.account import Account
 from homeserver.inbound.authentication import FAILURES
@@ -162,6 +163,20 @@ class Metrics:
             _BLOCKED_BUCKETS,
         )
 
+        bound = {"bound": ()}
+        self._bound_use = new.gauge(
+            "homeserver_bound_use", "How much of a bound is in use.", bound
+        )
+        self._bound_limit = new.gauge(
+            "homeserver_bound_limit", "The most that a bound allows.", bound
+        )
+        self._bound_refusals = new.counter(
+            "homeserver_bound_refusals_total",
+            "How often a bound turned something away, or pushed something out.",
+            bound,
+        )
+        self._bounds: dict[Bound, int] = {}
+
     def count_request(self, account: Account) -> None:
         """Count a request that was answered."""
         method = account.method if account.method in _METHODS else _OTHER
@@ -180,6 +195,21 @@ class Metrics:
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
         """Have `count` tell how many connections to a listener are open."""
         self._connections.labels(listener).set_function(count)
+
+    def watch_bounds(self, bounds: Iterable[Bound]) -> None:
+        """Have these bounds exposed."""
+        for bound in bounds:
+            self._bounds[bound] = 0
+            self._bound_use.labels(bound.name).set_function(bound.use)
+            self._bound_limit.labels(bound.name).set(bound.limit)
+            self._bound_refusals.labels(bound.name)
+
+    def collect_bounds(self) -> None:
+        """Take in what the bounds have refused since the last time."""
+        for bound, counted in self._bounds.items():
+            refusals = bound.refusals
+            self._bound_refusals.labels(bound.name).inc(refusals - counted)
+            self._bounds[bound] = refusals
 
     def count_handshake(
         self, direction: Literal["in", "out"], result: HandshakeResult

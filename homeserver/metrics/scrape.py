@@ -27,6 +27,7 @@ class Scrape:
     async def read(self) -> bytes:
         """All metrics, as `Registry.expose`; what the store does not say is NaN."""
         self._metrics.set_owed(await self._load_owed())
+        self._metrics.collect_bounds()
         return self._metrics.registry.expose()
 
     async def _load_owed(self) -> Owed | None:

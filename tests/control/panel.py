@@ -7,6 +7,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from homeserver.bounds import Bound
 from homeserver.config import Sending
 from homeserver.control import api
 from homeserver.control.access import Guard
@@ -141,6 +142,7 @@ class Panel:
         self.received = ReceivedStore(self.database, Changes(self.clock))
         self.routes = KnownRoutes()
         self.is_healthy = True
+        self.bound = Bound("doors", "open doors", 5, lambda: 3)
         guard = Guard(TOKEN)
         submitter = Submitter(lambda: self.identity, self.sender)
         book = PeerBook(self.peers, queue, self.sender)
@@ -153,6 +155,7 @@ class Panel:
                     "send": api.send_tree(submitter, self.sender),
                     "received": api.received_resource(self.received),
                     "peers": api.peer_tree(book),
+                    "bounds": api.bounds_resource([self.bound]),
                     "resolve": api.named_tree(
                         "/v1/resolve/{name}", partial(describe_resolution, self.routes)
                     ),

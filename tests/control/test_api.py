@@ -64,6 +64,7 @@ METHODS: list[tuple[str, str]] = [
     (SEND, "POST"),
     (f"{SEND}/1", "GET"),
     ("/v1/received", "GET"),
+    ("/v1/bounds", "GET"),
     ("/v1/resolve/them.example", "GET"),
     ("/v1/keys/them.example", "GET"),
     ("/v1/peers", "GET"),
@@ -539,3 +540,20 @@ class GarbageTests(SynchronousTestCase):
         self.assertEqual(len(statuses), 1)
         self.assertNotIn(b"500", statuses)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+
+def test_bounds() -> None:
+    """Each bound is listed with its use at this moment and what it has refused."""
+    panel = Panel()
+    panel.bound.refuse()
+    assert panel.ask("GET", "/v1/bounds").json == {
+        "bounds": [
+            {
+                "name": "doors",
+                "what": "open doors",
+                "use": 3,
+                "limit": 5,
+                "refusals": 1,
+            }
+        ]
+    }

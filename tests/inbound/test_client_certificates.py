@@ -532,6 +532,31 @@ def test_each_origin_is_asked() -> None:
     assert inspection.client.asked == [ORIGIN, OTHERS.server_name]
 
 
+def test_so_many_origins_wait() -> None:
+    """Fifty origins are asked at once and a thousand wait; the next is refused."""
+    inspection = Inspection()
+    waiting: list[Deferred[Link]] = []
+
+    async def reach(_: ServerName) -> Link:
+        waiting.append(Deferred())
+        return await waiting[-1]
+
+    inspection.client.reach = reach  # type: ignore[method-assign,assignment]
+    bound = inspection.certificates.bound
+    assert (bound.use(), bound.limit, bound.refusals) == (0, 1050, 0)
+    for number in range(1050):
+        name = ServerName.parse(f"n{number}.example")
+        checking = inspection.certificates.check(name, shown(OWN))
+        Deferred.fromCoroutine(checking).addErrback(lambda _: None)
+    assert (bound.use(), bound.refusals) == (1050, 0)
+    assert "; and too many servers are being asked" in inspection.refusal(shown(OWN))
+    assert (bound.use(), bound.refusals) == (1050, 1)
+    assert len(waiting) == 50
+    for each in waiting:  # which grows, as others have their turn
+        each.callback(link(FOREIGN))
+    assert (len(waiting), bound.use()) == (1050, 0)
+
+
 @pytest.mark.parametrize("is_same", [True, False], ids=["same", "different"])
 def test_at_once(
     is_same: bool,  # noqa: FBT001 - a parameter of the test

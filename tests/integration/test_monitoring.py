@@ -62,6 +62,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Endpoint]]:
             alpha.ask("send", "beta.test", "--edu", EDU, "--pdu", PDU)
             ask(beta, "/health")
             ask(beta, "/v1/nothing")
+            ask(beta, "/v1/bounds")
             yield [alpha, beta]
 
 
@@ -117,6 +118,22 @@ def test_log_of_who_sends(pair: list[Endpoint]) -> None:
     assert line["path"] == f"/_matrix/federation/v1/send/{line['txn_id']}"
 
 
+def test_bounds(pair: list[Endpoint]) -> None:
+    """The command shows each bound that the metrics have, with the same limit."""
+    found = metrics(pair[1])
+    [state] = pair[1].ask("health", "--verbose")
+    assert state["status"] == "ok"
+    bounds = {each["name"]: each for each in state["bounds"]}
+    assert bounds["client_certificate_checks"]["refusals"] == 0
+    assert {
+        f'homeserver_bound_limit{{bound="{name}"}}': bound["limit"]
+        for name, bound in bounds.items()
+    } == {k: v for k, v in found.items() if k.startswith("homeserver_bound_limit")}
+    done = pair[1].call("health", "--verbose")
+    assert done.stdout.startswith("ok\nclient_certificate_checks: 0 of 1050 servers ")
+    assert pair[1].call("health").stdout == "ok\n"
+
+
 def test_no_name_of_a_server_is_a_label(pair: list[Endpoint]) -> None:
     """Neither server is named in what the other one has measured."""
     for endpoint in pair:
@@ -143,7 +160,7 @@ def test_log_of_what_is_routine(pair: list[Endpoint]) -> None:
     """Health checks and scrapes are no news; other requests to the control API are."""
     ask(pair[1], "/metrics")
     control = [each for each in logged(pair[1]) if each.get("listener") == "control"]
-    assert [each["path"] for each in control] == ["/v1/nothing"]
+    assert {each["path"] for each in control} == {"/v1/nothing", "/v1/bounds"}
 
 
 def test_no_secret_is_logged(pair: list[Endpoint]) -> None:

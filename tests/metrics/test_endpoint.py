@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from homeserver.bounds import Bound
 from homeserver.inbound.account import Account
 from homeserver.metrics.endpoint import Metrics
 from homeserver.outbound.courier import Attempt
@@ -178,3 +179,24 @@ def test_labels_are_few() -> None:
     """What is there from the beginning is no more than a monitor bears."""
     samples = [s for f in families(Metrics().registry.expose()) for s in f.samples]
     assert len(samples) < 250
+
+
+def test_bounds() -> None:
+    """Each bound has its use and its limit of now, and what it has refused so far."""
+    metrics = Metrics()
+    open_doors = [1]
+    doors = Bound("doors", "open doors", 5, lambda: open_doors[0])
+    windows = Bound("windows", "open windows", 7, lambda: 2)
+    metrics.watch_bounds([doors, windows])
+    for uses, refusals in [(3, 0), (5, 2), (0, 3)]:
+        open_doors[0] = uses
+        while doors.refusals < refusals:
+            doors.refuse()
+        metrics.collect_bounds()
+        found = series(metrics.registry.expose())
+        assert found['homeserver_bound_use{bound="doors"}'] == uses
+        assert found['homeserver_bound_limit{bound="doors"}'] == 5
+        assert found['homeserver_bound_refusals_total{bound="doors"}'] == refusals
+        assert found['homeserver_bound_use{bound="windows"}'] == 2
+        assert found['homeserver_bound_limit{bound="windows"}'] == 7
+        assert found['homeserver_bound_refusals_total{bound="windows"}'] == 0

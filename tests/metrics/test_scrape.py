@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.bounds import Bound
 from homeserver.metrics.endpoint import Metrics
 from homeserver.metrics.scrape import Scrape
 from homeserver.storage.database import StoreUnavailable
@@ -32,8 +33,9 @@ class ScrapeTests(SynchronousTestCase):
         """Begin to read."""
         self.clock = Clock()
         self.queue = Queue()
+        self.metrics = Metrics()
         scrape = Scrape(
-            Metrics(), cast("OutboundQueue", cast("Any", self.queue)), self.clock
+            self.metrics, cast("OutboundQueue", cast("Any", self.queue)), self.clock
         )
         self.reading = Deferred.fromCoroutine(scrape.read())
 
@@ -67,3 +69,12 @@ class ScrapeTests(SynchronousTestCase):
         self.assertNoResult(self.reading)
         self.clock.advance(0.1)
         self.assertTrue(all(map(isnan, self.values().values())))
+
+    def test_refusals_of_a_bound(self) -> None:
+        """What a bound has refused until it is read is exposed."""
+        bound = Bound("doors", "open doors", 5, lambda: 3)
+        self.metrics.watch_bounds([bound])
+        bound.refuse()
+        self.queue.answer.callback(Owed(0, 0.0, 0, 0))
+        found = series(self.successResultOf(self.reading))
+        self.assertEqual(found['homeserver_bound_refusals_total{bound="doors"}'], 1)
