@@ -66,8 +66,11 @@ def redact(pdu: Json, room_version: RoomVersion) -> Json:
     remains = {k: v for k, v in content.items() if kept is None or k in kept}
     if kind == "m.room.member" and room_version.keeps_signed_invite:
         invite = content.get("third_party_invite")
-        if isinstance(invite, dict) and "signed" in invite:
-            remains["third_party_invite"] = {"signed": invite["signed"]}
+        if isinstance(invite, dict):
+            # Empty where there is no `signed`, as at the other implementations: the
+            # event ID depends on it.
+            signed = {k: v for k, v in invite.items() if k == "signed"}
+            remains["third_party_invite"] = signed
     return {**redacted, "content": remains}
 
 

@@ -39,7 +39,8 @@ class RoomVersion:
     kept_members: frozenset[str]
     kept_content: KeptContent
     keeps_signed_invite: bool = False
-    """Redaction keeps `third_party_invite.signed` of a member event (11 and later)."""
+    """Redaction keeps `third_party_invite` of a member event, and of it `signed` alone
+    (11 and later)."""
 
     is_strict: bool = True
     """Canonical JSON is enforced (6 and later)."""

@@ -17,6 +17,7 @@ from homeserver.protocol.canonical import (
     decode_base64,
     encode,
     encode_base64,
+    encode_urlsafe_base64,
 )
 from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError, TooLarge
 from homeserver.protocol.events import (
@@ -334,11 +335,45 @@ def test_redaction_of_content(kind: str, version: str, members: str) -> None:
     assert redacted == {"type": kind, "content": kept}
 
 
-def test_redaction_drops_a_third_party_invite_that_is_no_object() -> None:
-    """Redaction keeps nothing of a `third_party_invite` that is not an object."""
-    pdu: Json = {"type": "m.room.member", "content": {"third_party_invite": "signed"}}
-    redacted = redact(pdu, ROOM_VERSIONS["12"])
-    assert redacted == {"type": "m.room.member", "content": {}}
+# `third_party_invite`, and the content that versions 11 and 12 keep of it.
+THIRD_PARTY_INVITES: list[tuple[object, Json]] = [
+    (
+        {"signed": {"token": "t"}, "x": 1},
+        {"third_party_invite": {"signed": {"token": "t"}}},
+    ),
+    ({"signed": None}, {"third_party_invite": {"signed": None}}),
+    ({"display_name": "U"}, {"third_party_invite": {}}),
+    ({}, {"third_party_invite": {}}),
+    ("signed", {}),
+    (["signed"], {}),
+    (None, {}),
+]
+
+
+@pytest.mark.parametrize(("invite", "kept"), THIRD_PARTY_INVITES)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_redaction_of_a_third_party_invite(
+    version: str, invite: object, kept: Json
+) -> None:
+    """Versions 11 and 12 keep the object, and of its members `signed` alone."""
+    pdu: Json = {"type": "m.room.member", "content": {"third_party_invite": invite}}
+    redacted = redact(pdu, ROOM_VERSIONS[version])
+    expected = kept if version in versions(11, 12) else {}
+    assert redacted == {"type": "m.room.member", "content": expected}
+
+
+def test_event_id_of_a_third_party_invite_without_signed() -> None:
+    """Its ID is the hash of what Synapse and Ruma keep, an empty object included."""
+    kept = pdu_of("11", {"content": {"membership": "invite", "third_party_invite": {}}})
+    sent = kept | {
+        "content": {
+            "membership": "invite",
+            "third_party_invite": {"display_name": "U"},
+        }
+    }
+    del kept["signatures"]
+    digest = sha256(canonicaljson.encode_canonical_json(kept)).digest()
+    assert event_id(sent, ROOM_VERSIONS["11"]) == "$" + encode_urlsafe_base64(digest)
 
 
 @pytest.mark.parametrize(
