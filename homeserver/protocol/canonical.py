@@ -35,6 +35,10 @@ _MAX_ENVELOPE_INTEGER = 2**64 - 1
 # value takes up to a hundred bytes of memory: two in the text can make it fifty times.
 MAX_VALUES = 1_000_000
 
+# Of the body of a request, before its signature is verified: fifty PDUs and a hundred
+# EDUs of a thousand values each. An event of a real room has about thirty.
+MAX_REQUEST_VALUES = 200_000
+
 _ITEMS = msgspec.json.Decoder(list[Encoded])
 
 _SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -53,9 +57,7 @@ def parse(data: bytes) -> object:
     stands twice in one object, for nesting deeper than `MAX_NESTING` and for integers
     beyond 64 bits. Floats and other integers that canonical JSON forbids pass.
     """
-    # Each takes a byte at least, and most texts have fewer bytes.
-    if len(data) > MAX_VALUES and _count_values(_outside(data)) > MAX_VALUES:
-        raise TooLarge(f"the JSON has more than {MAX_VALUES} values")
+    check_size_of_json(data, MAX_VALUES)
     try:
         value: object = msgspec.json.decode(data)
     except RecursionError:
@@ -75,6 +77,17 @@ def parse(data: bytes) -> object:
     if data.count(b":") != written.count(b":"):
         raise BadJson("a member stands twice in one JSON object")
     return value
+
+
+def check_size_of_json(data: bytes, most: int = MAX_REQUEST_VALUES) -> None:
+    """Refuse with `TooLarge` a text of more than `most` JSON values, unread.
+
+    Objects, lists and what stands in them count; names of members do not. A text that
+    is not JSON passes, or does not.
+    """
+    # Each takes a byte at least, and most texts have fewer bytes.
+    if len(data) > most and _count_values(_outside(data)) > most:
+        raise TooLarge(f"the JSON has more than {most} values")
 
 
 def split(data: bytes) -> list[Encoded]:
@@ -191,17 +204,23 @@ def _too_deep() -> BadJson:
 
 
 def _outside(data: bytes) -> bytes:
-    """What stands outside the strings of a JSON text."""
+    """What stands outside the strings of a JSON text; a quote for each of those."""
     # Backslashes stand in strings alone. Of several in a row, each pair is one that
     # was meant, and one that is left over takes its meaning from the quote after it.
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b"".join(data.split(b'"')[::2])
+    return b'"'.join(data.split(b'"')[::2])
 
 
 def _count_values(outside: bytes) -> int:
-    """At least how many values there are: each but the first follows one of these."""
-    return 1 + sum(map(outside.count, (b",", b"[", b":")))
+    """How many values there are: the whole, and what stands in lists and objects.
+
+    One of those has one value more than commas, or is empty.
+    """
+    dense = outside.translate(None, delete=b" \t\r\n")
+    opened = dense.count(b"[") + dense.count(b"{")
+    empty = dense.count(b"[]") + dense.count(b"{}")
+    return 1 + dense.count(b",") + opened - empty
 
 
 def _check_integers(outside: bytes) -> None:

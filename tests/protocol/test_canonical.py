@@ -17,6 +17,7 @@ from homeserver.protocol.canonical import (
     as_object,
     as_text,
     check_numbers,
+    check_size_of_json,
     decode_base64,
     encode,
     encode_base64,
@@ -572,13 +573,71 @@ def test_nesting_counts_lists_and_objects_alike(opening: str, closing: str) -> N
         parse(f"[{deepest}]".encode())
 
 
+# A text with `{}` for what is repeated, what that is, the values in each of those, and
+# those around them.
+COUNTED: list[tuple[str, bytes, bytes, int, int]] = [
+    ("numbers", b"[%b 1]", b"1,", 1, 2),
+    ("strings", b'[%b""]', b'"",', 1, 2),
+    ("empty lists", b"[%b[]]", b"[],", 1, 2),
+    ("empty objects with blanks", b"[%b{ \n}]", b"{ \t\r\n},", 1, 2),
+    ("members", b'{%b"a":1}', b'"a":1,', 1, 2),
+    ("lists of one", b"[%b[1]]", b'["a"],', 2, 3),
+    ("objects of two", b"[%b{}]", b'{"a":{},"b":[]},', 3, 2),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "values", "around"),
+    [row[1:] for row in COUNTED],
+    ids=[row[0] for row in COUNTED],
+)
+def test_values_are_counted(text: bytes, part: bytes, values: int, around: int) -> None:
+    """As many values as are allowed pass, and one more does not."""
+    times = 600 // values
+    data = text.replace(b"%b", part * times)
+    count = times * values + around
+    assert len(data) > count
+    check_size_of_json(data, count)
+    with pytest.raises(TooLarge, match=f"more than {count - 1} values"):
+        check_size_of_json(data, count - 1)
+
+
+def test_limits_of_values() -> None:
+    """The body of a request has 200,000 values at most, any other text a million."""
+    for most, check in (200_000, check_size_of_json), (1_000_000, parse):
+        check(b"[" + b"0," * (most - 2) + b"0]")
+        with pytest.raises(TooLarge, match=f"{most} values"):
+            check(b"[" + b"0," * (most - 1) + b"0]")
+
+
 def test_too_many_values_are_not_even_read() -> None:
-    """A text of more than a million values is refused before it is decoded."""
+    """A text of too many values is refused before it turns out to be no JSON."""
+    with pytest.raises(TooLarge, match="200000 values"):
+        check_size_of_json(b"[" + b"0," * 200_000)
     with pytest.raises(TooLarge, match="1000000 values"):
-        parse(b"[" + b"[]," * 500_000 + b"[]]")
+        parse(b"[" + b"0," * 1_000_000)
+
+
+@given(CANONICAL, st.sampled_from(NOTATIONS))
+def test_every_value_counts_once(value: object, notation: json.JSONEncoder) -> None:
+    """The number of values is that of the value as it is read."""
+
+    def count(value: object) -> int:
+        if isinstance(value, dict):
+            return 1 + sum(map(count, value.values()))
+        if isinstance(value, list):
+            return 1 + sum(map(count, value))
+        return 1
+
+    # Blanks do not count, and let the text be longer than it has values.
+    data = notation.encode([value, *[0] * 9]).encode() + b" " * 9
+    check_size_of_json(data, count(value) + 10)
+    with pytest.raises(TooLarge):
+        check_size_of_json(data, count(value) + 9)
 
 
 def test_what_looks_like_many_values_in_a_string_is_one() -> None:
     """Commas, colons and brackets inside of strings count for nothing."""
     text = ",:[{" * 300_000
+    check_size_of_json(f'["{text}"]'.encode())
     assert parse(f'["{text}"]'.encode()) == [text]
