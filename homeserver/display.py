@@ -89,8 +89,8 @@ def _sending(known: dict[str, Any]) -> list[str]:
     lines = []
     if known["queued"]:
         lines.append(f"  {known['queued']} entries queued")
-    if known["refused"]:
-        lines.append(f"  {known['refused']} transactions refused and set aside")
+    if known["rejected"]:
+        lines.append(f"  {known['rejected']} transactions rejected")
     if known["dropped"]:
         lines.append(f"  {known['dropped']} stale EDUs dropped")
     if known["failures"]:

@@ -123,8 +123,8 @@ def send(  # noqa: PLR0913 - its options are its arguments
         print(f"delivered: {state['txn_id']}")
         print(json.dumps(state["reply"]))
     why = state["error"] or "no attempt has ended yet"
-    if state["state"] == "refused":
-        fail(1, f"refused, it is set aside and not sent again: {why}")
+    if state["state"] == "rejected":
+        fail(1, f"rejected, it is not sent again: {why}")
     if state["state"] == "dropped":
         fail(1, "dropped: what it says was stale before it could be delivered")
     if state["state"] != "delivered":

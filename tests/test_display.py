@@ -219,7 +219,7 @@ UNKNOWN: dict[str, Any] = {
     "failures": 0,
     "next_attempt_ts": None,
     "last_error": None,
-    "refused": 0,
+    "rejected": 0,
     "dropped": 0,
 }
 VERIFIED = {
@@ -278,11 +278,11 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        "refused and dropped",
-        {"refused": 2, "dropped": 3, "last_error": "answers 400"},
+        "rejected and dropped",
+        {"rejected": 2, "dropped": 3, "last_error": "answers 400"},
         [
             "a.example: never verified",
-            "  2 transactions refused and set aside",
+            "  2 transactions rejected",
             "  3 stale EDUs dropped",
             "  last error: answers 400",
         ],

@@ -15,7 +15,7 @@ _NOTHING_OWED: Json = {
     "failures": 0,
     "next_attempt_ts": None,
     "last_error": None,
-    "refused": 0,
+    "rejected": 0,
     "dropped": 0,
 }
 
@@ -50,7 +50,7 @@ class PeerBook:
 
         `{"server_name", "verified_by", "pinned_keys": {key ID: base64},
         "certificate_sha256", "first_verified_ts", "last_verified_ts", "queued",
-        "failures", "next_attempt_ts", "last_error", "refused", "dropped"}`.
+        "failures", "next_attempt_ts", "last_error", "rejected", "dropped"}`.
         """
         peer = await self._peers.peer(name)
         if peer is None and await self._queue.summary(name) is None:

@@ -115,8 +115,9 @@ class Metrics:
 
         attempts = new.counter(
             "homeserver_delivery_attempts_total",
-            "Attempts to deliver a transaction. What is refused, or finds nobody, or "
-            "meets an error of ours is tried again; what is set aside is not.",
+            "Attempts to deliver a transaction. Those that failed (the answer was no), "
+            "found the server unreachable, or met an internal error are made again; "
+            "what was rejected is not.",
             {"result": get_args(Result)},
         )
         attempt_seconds = new.histogram(

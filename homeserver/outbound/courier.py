@@ -29,8 +29,12 @@ from homeserver.storage.turns import Turns
 _FINAL_STATUSES = frozenset({400, 413})
 
 
-Result = Literal["delivered", "refused", "set_aside", "unreachable", "error"]
-"""What came of an attempt; `set_aside` is a no for ever, `error` one of ours."""
+Result = Literal["delivered", "failed", "rejected", "unreachable", "error"]
+"""What came of an attempt.
+
+`rejected`: the destination will never take the transaction. Tried again are `failed`
+(the answer was a no, or could not be read), `unreachable` and `error` (internal).
+"""
 
 
 class Attempt(Struct, frozen=True):
@@ -101,9 +105,9 @@ class Courier:
             await self._record_failure(end("unreachable"), str(problem))
         except Refused as problem:
             if problem.status in _FINAL_STATUSES:
-                return await self._record_refusal(end("set_aside"), problem)
+                return await self._record_rejection(end("rejected"), problem)
             await self._record_failure(
-                end("refused"), str(problem), problem.retry_after, problem.status
+                end("failed"), str(problem), problem.retry_after, problem.status
             )
         except Exception:  # noqa: BLE001 - ours to mend; a queue never stops
             self._log.failure("an error of ours, sending to {to}", to=owed.destination)
@@ -133,10 +137,10 @@ class Courier:
         again = "again" if pause is None else f"again in {pause:.1f} s"
         self._tell(attempt, LogLevel.warn, status, f"{again}: {why}")
 
-    async def _record_refusal(
+    async def _record_rejection(
         self, attempt: Attempt, problem: Refused
     ) -> OwedTransaction | None:
-        following = await self._turns.record_refusal(
+        following = await self._turns.record_rejection(
             attempt.owed, str(problem), problem.reply
         )
         self._tell(

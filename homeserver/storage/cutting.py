@@ -1,7 +1,7 @@
 """Transactions of what is owed: cut once, the same until something comes of them.
 
 Rules of the room: an entry is never split. A transaction that was cut keeps its ID
-and its bytes until it is delivered or refused; only then is the next one of its
+and its bytes until it is delivered or rejected; only then is the next one of its
 destination cut. Who calls these functions holds the destination, in the same commit.
 
 Specification: Server-server API, "Transactions".
@@ -47,7 +47,7 @@ def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction
         "SELECT txn_id, body, (SELECT COUNT(*) FROM outbound_entries e"
         " WHERE e.destination = t.destination AND e.txn_id = t.txn_id)"
         " FROM outbound_transactions t"
-        " WHERE destination = ? AND delivered_ts IS NULL AND refused_ts IS NULL",
+        " WHERE destination = ? AND delivered_ts IS NULL AND rejected_ts IS NULL",
         (destination.name,),
     ).fetchone()
     if row is None:
@@ -191,17 +191,17 @@ def mark_delivered(
     )
 
 
-def mark_refused(
+def mark_rejected(
     cursor: Cursor, owed: OwedTransaction, now_ts: int, error: str, reply: Json | None
 ) -> None:
     """Owe a transaction no more, because it will never be taken; its body is kept."""
     cursor.execute(
-        "UPDATE outbound_transactions SET attempts = attempts + 1, refused_ts = ?,"
+        "UPDATE outbound_transactions SET attempts = attempts + 1, rejected_ts = ?,"
         " last_error = ?, reply = ? WHERE destination = ? AND txn_id = ?",
         (now_ts, error, _as_text(reply), *_key(owed)),
     )
     cursor.execute(
-        "UPDATE destinations SET refused = refused + 1 WHERE server_name = ?",
+        "UPDATE destinations SET rejected = rejected + 1 WHERE server_name = ?",
         (owed.destination.name,),
     )
 

@@ -36,7 +36,9 @@ def let_go(cursor: Cursor, destination: ServerName, due_ts: int | None) -> None:
     )
 
 
-def set_aside(cursor: Cursor, destination: ServerName, error: str, due_ts: int) -> None:
+def count_damage(
+    cursor: Cursor, destination: ServerName, error: str, due_ts: int
+) -> None:
     """As `let_go`, of one whose queue cannot be read."""
     cursor.execute(
         "UPDATE destinations SET failures = failures + 1, holder = NULL,"

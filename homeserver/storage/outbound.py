@@ -74,7 +74,7 @@ class OutboundQueue:
     async def state(self, destination: ServerName, entry_id: int) -> Json | None:
         """How far an entry has come; None if there is none of that ID.
 
-        `{"state": "queued", "sending", "delivered", "refused" or "dropped", "txn_id",
+        `{"state": "queued", "sending", "delivered", "rejected" or "dropped", "txn_id",
         "attempts", "next_attempt_ts", "error", "reply", "connection"}`.
         """
 
@@ -82,7 +82,7 @@ class OutboundQueue:
             row = cursor.execute(
                 "SELECT CASE WHEN e.dropped_ts IS NOT NULL THEN 'dropped'"
                 " WHEN t.delivered_ts IS NOT NULL THEN 'delivered'"
-                " WHEN t.refused_ts IS NOT NULL THEN 'refused'"
+                " WHEN t.rejected_ts IS NOT NULL THEN 'rejected'"
                 " WHEN e.txn_id IS NOT NULL AND d.holder IS NOT NULL THEN 'sending'"
                 " ELSE 'queued' END,"
                 " e.txn_id, t.attempts, t.last_error, t.reply, t.connection,"
@@ -104,7 +104,7 @@ class OutboundQueue:
         def job(cursor: Cursor) -> list[ServerName]:
             rows = cursor.execute(
                 "SELECT server_name FROM destinations"
-                " WHERE queued > 0 OR refused > 0 OR dropped > 0"
+                " WHERE queued > 0 OR rejected > 0 OR dropped > 0"
             ).fetchall()
             return [ServerName.parse(name) for [name] in rows]
 
@@ -114,7 +114,7 @@ class OutboundQueue:
         """What `destination` is owed and how it fails; None if it is neither.
 
         `{"queued": entries that nothing has come of yet, "failures": in a row,
-        "next_attempt_ts", "last_error", "refused": transactions that it would not
+        "next_attempt_ts", "last_error", "rejected": transactions that it would not
         have, "dropped": EDUs that were stale}`.
         """
 
@@ -122,19 +122,19 @@ class OutboundQueue:
             row = cursor.execute(
                 "SELECT queued, failures,"
                 " CASE WHEN failures > 0 AND holder IS NULL THEN due_ts END,"
-                " last_error, refused, dropped FROM destinations WHERE server_name = ?"
-                " AND (queued > 0 OR refused > 0 OR dropped > 0)",
+                " last_error, rejected, dropped FROM destinations WHERE server_name = ?"
+                " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
                 (destination.name,),
             ).fetchone()
             if row is None:
                 return None
-            queued, failures, next_attempt_ts, last_error, refused, dropped = row
+            queued, failures, next_attempt_ts, last_error, rejected, dropped = row
             return {
                 "queued": queued,
                 "failures": failures,
                 "next_attempt_ts": next_attempt_ts,
                 "last_error": last_error,
-                "refused": refused,
+                "rejected": rejected,
                 "dropped": dropped,
             }
 
@@ -163,7 +163,7 @@ class OutboundQueue:
                 "SELECT (SELECT MIN(e.queued_ts) FROM outbound_entries e"
                 " WHERE e.destination = t.destination AND e.txn_id = t.txn_id)"
                 " FROM outbound_transactions t"
-                " WHERE t.delivered_ts IS NULL AND t.refused_ts IS NULL"
+                " WHERE t.delivered_ts IS NULL AND t.rejected_ts IS NULL"
                 ") AS firsts WHERE first_ts > 0"
             ).fetchone()
             seconds = 0.0

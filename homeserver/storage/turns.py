@@ -20,17 +20,17 @@ from homeserver.storage.cutting import (
     drop_stale,
     mark_delivered,
     mark_failed,
-    mark_refused,
+    mark_rejected,
     owed_transaction,
 )
 from homeserver.storage.database import Cursor, Database, StoreClock
 from homeserver.storage.destinations import (
     count_answer,
+    count_damage,
     count_failure,
     hold,
     is_anybody_due,
     let_go,
-    set_aside,
 )
 
 # A destination whose holder died waits for as long, less what was over when it died.
@@ -179,7 +179,7 @@ class Turns:
             owed = cut_transaction(cursor, self._origin, destination, now_ts)
         except ProtocolError as problem:
             why = f"what is queued cannot be read: {problem}"
-            set_aside(cursor, destination, why, now_ts + _DAMAGED_MILLISECONDS)
+            count_damage(cursor, destination, why, now_ts + _DAMAGED_MILLISECONDS)
             return None
         if owed is None:
             let_go(cursor, destination, None)
@@ -226,16 +226,16 @@ class Turns:
 
         return await self._record_answer(owed, None, mark)
 
-    async def record_refusal(
+    async def record_rejection(
         self, owed: OwedTransaction, error: str, reply: Json | None
     ) -> OwedTransaction | None:
-        """Record that the destination will never have a transaction; set it aside.
+        """Record that the destination will never have a transaction; it is rejected.
 
         Returns the next one, as `record_delivery`.
         """
 
         def mark(cursor: Cursor, now_ts: int) -> None:
-            mark_refused(cursor, owed, now_ts, error, reply)
+            mark_rejected(cursor, owed, now_ts, error, reply)
 
         return await self._record_answer(owed, error, mark)
 

@@ -32,7 +32,7 @@ def verified(panel: Panel) -> Json:
         "failures": 0,
         "next_attempt_ts": None,
         "last_error": None,
-        "refused": 0,
+        "rejected": 0,
         "dropped": 0,
     }
 

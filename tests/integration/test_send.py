@@ -46,21 +46,21 @@ def pair(tmp_path: Path, answers: list[int]) -> Iterator[tuple[Endpoint, Receive
             yield alpha, receiver
 
 
-def test_refused(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
-    """What is refused for ever is told at once, with why; and what follows goes."""
+def test_rejected(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
+    """What is rejected is told at once, with why; and what follows goes."""
     alpha, receiver = pair
     for status in (400, 413):
         answers.append(status)
         done = alpha.call("send", receiver.name, "--edu", EDU)
         assert done.returncode == 1
         [line] = done.stderr.splitlines()
-        assert line.startswith("refused, it is set aside and not sent again: ")
+        assert line.startswith("rejected, it is not sent again: ")
         assert f"answers {status}" in line
     [state] = alpha.ask("send", receiver.name, "--edu", EDU)
     assert state["state"] == "delivered"
     [peer] = alpha.ask("peers")
-    assert (peer["queued"], peer["refused"]) == (0, 2)
-    assert "2 transactions refused and set aside" in alpha.call("peers").stdout
+    assert (peer["queued"], peer["rejected"]) == (0, 2)
+    assert "2 transactions rejected" in alpha.call("peers").stdout
 
 
 def test_not_now(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:

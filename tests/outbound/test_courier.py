@@ -195,7 +195,7 @@ class RefusalTests(SenderTestCase):
                 again.acknowledge()
 
     def test_what_is_never_taken(self) -> None:
-        """After a 400 or 413 it is told and set aside, and the next one goes."""
+        """After a 400 or 413 it is told and rejected, and the next one goes."""
         for status in (400, 413):
             with self.subTest(status):
                 entry = self.enqueue(pdus=1)
@@ -211,7 +211,7 @@ class RefusalTests(SenderTestCase):
                 self.assertEqual(
                     self.state(entry),
                     {
-                        "state": "refused",
+                        "state": "rejected",
                         "txn_id": first.txn_id,
                         "attempts": 1,
                         "next_attempt_ts": None,
@@ -222,7 +222,7 @@ class RefusalTests(SenderTestCase):
                 )
 
     def test_body_of_what_is_never_taken(self) -> None:
-        """A transaction that was set aside is kept whole; its entries are not."""
+        """A transaction that was rejected is kept whole; its entries are not."""
         self.enqueue()
         body = self.calls[0].body
         self.refuse(413)
@@ -239,7 +239,7 @@ class RefusalTests(SenderTestCase):
         self.refuse(400)
         state = self.successResultOf(waiting)
         assert state is not None
-        self.assertEqual(state["state"], "refused")
+        self.assertEqual(state["state"], "rejected")
 
     def test_refusal_ends_a_back_off(self) -> None:
         """Who answers 400 is there: the next failure is a first one."""
@@ -382,15 +382,15 @@ class TellingTests(SenderTestCase):
     def test_no(self) -> None:
         """A no for now is told with its status."""
         event = self.told(lambda call: call.fail(REFUSED))
-        self.assertEqual((event["result"], event["status"]), ("refused", 403))
-        self.assertEqual([each.result for each in self.attempts], ["refused"])
+        self.assertEqual((event["result"], event["status"]), ("failed", 403))
+        self.assertEqual([each.result for each in self.attempts], ["failed"])
 
     def test_no_for_ever(self) -> None:
         """A no for ever is an error, as somebody has to look at it."""
         event = self.told(lambda call: call.fail(Refused(ALPHA, 400, None, "")))
-        self.assertEqual((event["result"], event["status"]), ("set_aside", 400))
+        self.assertEqual((event["result"], event["status"]), ("rejected", 400))
         self.assertIs(event["log_level"], LogLevel.error)
-        self.assertEqual([each.result for each in self.attempts], ["set_aside"])
+        self.assertEqual([each.result for each in self.attempts], ["rejected"])
 
     def test_error_of_ours(self) -> None:
         """An error of ours is an attempt too."""

@@ -108,14 +108,14 @@ class Endpoint:
         """Record that it was not; the pause that is made, in seconds."""
         return result_of(self.turns.record_failure(owed, why, pause, shortest))
 
-    def refuse(self, owed: OwedTransaction) -> None:
+    def reject(self, owed: OwedTransaction) -> None:
         """Record that it never will be, and end the turn."""
-        self._end_turn(self.set_aside(owed))
+        self._end_turn(self.reject_and_go_on(owed))
 
-    def set_aside(self, owed: OwedTransaction) -> OwedTransaction | None:
+    def reject_and_go_on(self, owed: OwedTransaction) -> OwedTransaction | None:
         """Record that it never will be; the next one of the same turn."""
         reply: Json = {"error": "never"}
-        return result_of(self.turns.record_refusal(owed, "never", reply))
+        return result_of(self.turns.record_rejection(owed, "never", reply))
 
     def state(self, destination: ServerName, entry_id: int) -> Json:
         """How far an entry has come."""

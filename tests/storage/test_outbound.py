@@ -78,7 +78,7 @@ def test_destinations(own: Endpoint) -> None:
     first, second = own.claim()
     assert set(result_of(own.queue.destinations())) == {A, B}
     own.deliver(first)
-    own.refuse(second)
+    own.reject(second)
     assert result_of(own.queue.destinations()) == [B]
 
 
@@ -146,12 +146,12 @@ def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
 
 
 def test_state_after_refusal(own: Endpoint) -> None:
-    """An entry that was refused tells why, and what the answer was."""
+    """An entry that was rejected tells why, and what the answer was."""
     entry = own.add(A, 1)
     [owed] = own.claim()
-    own.refuse(owed)
+    own.reject(owed)
     assert own.state(A, entry) == {
-        "state": "refused",
+        "state": "rejected",
         "txn_id": owed.txn_id,
         "attempts": 1,
         "next_attempt_ts": None,
@@ -202,7 +202,7 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
         "failures": 0,
         "next_attempt_ts": None,
         "last_error": None,
-        "refused": 0,
+        "rejected": 0,
         "dropped": 0,
     }
     assert own.summary(A) == expected
@@ -406,7 +406,7 @@ def test_queue_of_before() -> None:
         "failures": 3,
         "next_attempt_ts": NOW + 1000,
         "last_error": "why",
-        "refused": 0,
+        "rejected": 0,
         "dropped": 0,
     }
     assert own.state(A, 1)["state"] == "delivered"

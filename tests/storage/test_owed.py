@@ -63,14 +63,14 @@ def test_back_off(own: Endpoint) -> None:
 
 
 def test_what_is_not_owed(own: Endpoint, time: StoreTime) -> None:
-    """What was delivered or refused is not owed, nor are EDUs that were dropped."""
+    """What was delivered or rejected is not owed, nor are EDUs that were dropped."""
     own.add(A, 1)
     own.add(B, 2)
     typing: Json = {"edu_type": "m.typing", "content": {}}
     own.add_entry(C, [], [typing], is_ephemeral=True)
     transactions = {each.destination: each for each in own.claim(2)}
     own.deliver(transactions[A])
-    own.refuse(transactions[B])
+    own.reject(transactions[B])
     time.advance(100_000)
     assert own.claim() == []
     assert owed(own) == Owed(0, 0.0, 0, 0)

@@ -101,15 +101,15 @@ def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> No
 
 
 def test_a_turn_goes_on_after_a_refusal(own: Endpoint) -> None:
-    """What was set aside is followed by the next one in the same turn."""
+    """What was rejected is followed by the next one in the same turn."""
     own.add(A, 1)
     [owed] = own.claim()
     own.add(A, 2)
-    following = own.set_aside(owed)
+    following = own.reject_and_go_on(owed)
     assert following is not None
     assert numbers(following) == [2]
     assert own.claim() == []
-    assert own.summary(A)["refused"] == 1
+    assert own.summary(A)["rejected"] == 1
 
 
 def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None:
@@ -252,18 +252,18 @@ def test_delivery_ends_the_failures(own: Endpoint, time: StoreTime) -> None:
 
 
 def test_refusal(own: Endpoint) -> None:
-    """A refused transaction is followed by the next one, and counted."""
+    """A rejected transaction is followed by the next one, and counted."""
     entry = own.add(A, 1)
     [owed] = own.claim()
     own.add(A, 2)
-    own.refuse(owed)
+    own.reject(owed)
     [following] = own.claim()
     assert numbers(following) == [2]
-    own.refuse(following)
+    own.reject(following)
     assert own.wait() is None
-    assert own.state(A, entry)["state"] == "refused"
+    assert own.state(A, entry)["state"] == "rejected"
     summary = own.summary(A)
-    assert (summary["queued"], summary["refused"]) == (0, 2)
+    assert (summary["queued"], summary["rejected"]) == (0, 2)
     assert (summary["failures"], summary["last_error"]) == (0, "never")
 
 
@@ -547,7 +547,7 @@ def test_holder_that_was_only_slow(
     [taken] = second.claim()
     before = first.rows("SELECT * FROM destinations")
     first.deliver(owed)
-    first.refuse(owed)
+    first.reject(owed)
     assert first.fail(owed) is None
     time.advance(1)
     result_of(first.turns.renew([A]))
@@ -576,7 +576,7 @@ def test_owed(own: Endpoint) -> None:
     first, second = own.claim()
     own.add(A, 2)
     own.deliver(first)
-    own.refuse(second)
+    own.reject(second)
     assert result_of(own.turns.owed()) == [A]
 
 
