@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import BackOff, Cache
+from homeserver.cause import Cause
 from homeserver.identity import Identity
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Unreachable
@@ -73,7 +74,9 @@ class Keyring:
         )
         self._turns = DeferredSemaphore(_MAX_FETCHES)
 
-    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
         """The key that a request of `server_name` made now may be signed with.
 
         Raises `Unauthorized`, which says why there is none.
@@ -83,7 +86,7 @@ class Keyring:
         def is_usable(key: StoredKey) -> bool:
             return key.valid_until_ts is not None and key.valid_until_ts >= now_ts
 
-        keys, failure = await self._keys(server_name, {key_id}, is_usable)
+        keys, failure = await self._keys(server_name, {key_id}, is_usable, cause)
         key = keys.get(key_id)
         if key is not None and is_usable(key):
             return key.verify_key
@@ -100,6 +103,7 @@ class Keyring:
         key_ids: frozenset[KeyId],
         origin_server_ts: int,
         room_version: RoomVersion,
+        cause: Cause,
     ) -> Mapping[KeyId, VerifyKey]:
         """Those of the keys that an event of that time may be signed with.
 
@@ -116,21 +120,21 @@ class Keyring:
 
         if not key_ids:
             return {}  # nobody is asked for keys that could verify nothing
-        keys, _ = await self._keys(server_name, set(key_ids), is_usable)
+        keys, _ = await self._keys(server_name, set(key_ids), is_usable, cause)
         return {
             key_id: key.verify_key
             for key_id, key in keys.items()
             if key_id in key_ids and is_usable(key)
         }
 
-    async def refresh(self, server_name: ServerName) -> None:
+    async def refresh(self, server_name: ServerName, cause: Cause) -> None:
         """Fetch the keys of another server now, unless that failed a moment ago.
 
         Whether anything came of it, the store tells.
         """
         await self._fetches.fetch(
             server_name,
-            lambda: self._fetch_in_turn(server_name),
+            lambda: self._fetch_in_turn(server_name, cause),
             is_wanted=lambda failure: failure is not None,
         )
 
@@ -139,6 +143,7 @@ class Keyring:
         server_name: ServerName,
         wanted: set[KeyId],
         is_usable: Callable[[StoredKey], bool],
+        cause: Cause,
     ) -> tuple[Mapping[KeyId, StoredKey], str | None]:
         """The keys of a server, and why they could not be fetched if they were not.
 
@@ -151,7 +156,7 @@ class Keyring:
         if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
             return keys, None
         fetching = self._fetches.fetch(
-            server_name, lambda: self._fetch_in_turn(server_name)
+            server_name, lambda: self._fetch_in_turn(server_name, cause)
         )
         try:
             failure = await Deferred.fromCoroutine(fetching).addTimeout(
@@ -161,7 +166,9 @@ class Keyring:
             failure = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
         return await self._peers.keys(server_name), failure
 
-    async def _fetch_in_turn(self, server_name: ServerName) -> tuple[str | None, float]:
+    async def _fetch_in_turn(
+        self, server_name: ServerName, cause: Cause
+    ) -> tuple[str | None, float]:
         """Fetch the keys of a server, with few others at the same time.
 
         Returns why it failed, if it did, and for how long there is no other try.
@@ -169,7 +176,7 @@ class Keyring:
         if len(self._turns.waiting) >= _MAX_WAITING:
             return "too many keys are being fetched", 0.0
         failure = await self._turns.run(
-            lambda: Deferred.fromCoroutine(self._fetch(server_name))
+            lambda: Deferred.fromCoroutine(self._fetch(server_name, cause))
         )
         self._observe("fetched" if failure is None else "failed")
         if failure is None:
@@ -177,11 +184,11 @@ class Keyring:
             return None, _FRESH_SECONDS
         return failure, self._back_off.fail(server_name)
 
-    async def _fetch(self, server_name: ServerName) -> str | None:
+    async def _fetch(self, server_name: ServerName, cause: Cause) -> str | None:
         """Fetch and record; returns why that failed, if it did, as peers may know."""
         begun_ts = self._now_ts()
         try:
-            document = await self._client.fetch_keys_v2(server_name)
+            document = await self._client.fetch_keys_v2(server_name, cause)
         except Unreachable as problem:
             return problem.told
         except (Refused, ProtocolError) as problem:
@@ -197,7 +204,7 @@ class Keyring:
         ):
             return None  # its version 1 document was read to verify the connection
         try:
-            document = await self._client.fetch_keys_v1(server_name)
+            document = await self._client.fetch_keys_v1(server_name, cause)
         except Unreachable as problem:
             return f"{no_v2}; {problem.told}"
         except (Refused, ProtocolError) as problem:

@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.cause import OURSELVES, Cause
 from homeserver.identity import Identity
 from homeserver.keyring import Keyring
 from homeserver.outbound.client import FederationClient
@@ -62,11 +63,11 @@ class Client(FederationClient):
         self.asked: list[str] = []
         self._waiting: list[Deferred[KeyDocument]] = []
 
-    async def fetch_keys_v1(self, server_name: ServerName) -> KeyDocument:
+    async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeyDocument:
         """As `FederationClient`."""
         return await self._fetch(f"v1 of {server_name}")
 
-    async def fetch_keys_v2(self, server_name: ServerName) -> KeyDocument:
+    async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeyDocument:
         """As `FederationClient`."""
         return await self._fetch(f"v2 of {server_name}")
 
@@ -116,7 +117,9 @@ class KeyringCase(SynchronousTestCase):
         self, key_id: KeyId = K1, server_name: ServerName = A
     ) -> Deferred[VerifyKey]:
         """Ask for a key of a request."""
-        return Deferred.fromCoroutine(self.keyring.request_key(server_name, key_id))
+        return Deferred.fromCoroutine(
+            self.keyring.request_key(server_name, key_id, OURSELVES)
+        )
 
     def refusal(self, asked: Deferred[VerifyKey]) -> str:
         """Why there is no key."""

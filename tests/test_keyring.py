@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
 from homeserver import keyring
+from homeserver.cause import OURSELVES
 from homeserver.outbound.refusal import Refused
 from homeserver.protocol.errors import BadJson, Unauthorized
 from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument
@@ -55,7 +56,7 @@ class KeyringTests(KeyringCase):
     ) -> Deferred[dict[KeyId, VerifyKey]]:
         """Ask for keys of an event."""
         found = self.keyring.event_keys(
-            A, frozenset(key_ids), at, ROOM_VERSIONS[version]
+            A, frozenset(key_ids), at, ROOM_VERSIONS[version], OURSELVES
         )
         return Deferred.fromCoroutine(found).addCallback(dict)
 
@@ -239,7 +240,9 @@ class KeyringTests(KeyringCase):
 
     def test_an_unsigned_event_asks_nobody(self) -> None:
         """Where no key could verify anything, none is fetched."""
-        keys = self.keyring.event_keys(A, frozenset(), 0, ROOM_VERSIONS["12"])
+        keys = self.keyring.event_keys(
+            A, frozenset(), 0, ROOM_VERSIONS["12"], OURSELVES
+        )
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(keys)), {})
         self.assertEqual(self.client.asked, [])
 
@@ -385,7 +388,7 @@ class KeyringTests(KeyringCase):
             (NOW, {K1: OWN_KEY.verify_key}),
         ]:
             found = self.keyring.event_keys(
-                OWN, frozenset([K1, K2, K3]), at, ROOM_VERSIONS["12"]
+                OWN, frozenset([K1, K2, K3]), at, ROOM_VERSIONS["12"], OURSELVES
             )
             result = self.successResultOf(Deferred.fromCoroutine(found))
             self.assertEqual(result, expected)

@@ -5,6 +5,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, gatherResults
 
 from homeserver import keyring
+from homeserver.cause import OURSELVES
 from homeserver.keyring import Keyring
 from homeserver.outbound.refusal import Refused
 from homeserver.protocol.names import KeyId, ServerName
@@ -152,7 +153,9 @@ class BackOffTests(KeyringCase):
 
     def ask_for_event(self) -> Deferred[dict[KeyId, VerifyKey]]:
         """Ask for a key of an event."""
-        found = self.keyring.event_keys(A, frozenset([K1]), NOW, ROOM_VERSIONS["12"])
+        found = self.keyring.event_keys(
+            A, frozenset([K1]), NOW, ROOM_VERSIONS["12"], OURSELVES
+        )
         return Deferred.fromCoroutine(found).addCallback(dict)
 
 
@@ -161,7 +164,7 @@ class RefreshTests(KeyringCase):
 
     def refresh(self, server_name: ServerName = A) -> Deferred[None]:
         """Have the keys of a server fetched now."""
-        return Deferred.fromCoroutine(self.keyring.refresh(server_name))
+        return Deferred.fromCoroutine(self.keyring.refresh(server_name, OURSELVES))
 
     def test_what_is_known_is_fetched_anew(self) -> None:
         """Keys that are known and good are fetched, and the new ones are known."""

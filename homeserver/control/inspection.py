@@ -6,6 +6,7 @@ and by the same functions.
 
 from collections.abc import Callable
 
+from homeserver.cause import OURSELVES
 from homeserver.outbound.client import (
     KEYS_V2_PATH,
     FederationClient,
@@ -24,7 +25,7 @@ from homeserver.protocol.names import ServerName
 async def describe_resolution(resolver: Resolver, name: ServerName) -> Json:
     """Each step of resolving `name` and the routes, or why there are none."""
     try:
-        resolution = await resolver.resolve(name)
+        resolution = await resolver.resolve(name, OURSELVES)
     except NotResolvable as problem:
         return {
             "server_name": name.name,
@@ -66,7 +67,7 @@ async def _document(
     parse: Callable[[bytes, ServerName], KeyDocument],
 ) -> tuple[Json | None, Link]:
     """One document with its problems; None if the server has none."""
-    status, data, link = await client.ask(name, path)
+    status, data, link = await client.ask(name, path, OURSELVES)
     if status == 404:
         return None, link
     shown: Json = {}

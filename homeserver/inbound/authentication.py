@@ -13,6 +13,7 @@ from typing import TypeVar
 from msgspec import Struct
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
+from homeserver.cause import Cause
 from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.inbound.pace import InThread
@@ -111,14 +112,15 @@ class Authenticator:
         headers: Sequence[str],
         body: Body,
         shown: ShownCertificate | None,
+        cause: Cause,
     ) -> tuple[ProvenOrigin, Json | None]:
         """Prove who made a request; its origin, and its body.
 
         `uri` is the request target as received, `headers` are the values of its
-        `Authorization` headers, `shown` is the client's certificate. Raises `NotJson`
-        and `BadJson` (400) for the body, `BadAuthorization` (400) for headers that
-        cannot be read, `Unauthorized` (401), and `Forbidden` (403) for a certificate
-        that is not the origin's.
+        `Authorization` headers, `shown` is the client's certificate; keys are
+        fetched for `cause`. Raises `NotJson` and `BadJson` (400) for the body,
+        `BadAuthorization` (400) for headers that cannot be read, `Unauthorized`
+        (401), and `Forbidden` (403) for a certificate that is not the origin's.
         """
         content = await self._on(body, _parse_body)  # what is wrong is told first
         authorizations = _parse(headers)
@@ -130,7 +132,7 @@ class Authenticator:
                     f"the request is for {quote(str(each.destination))}; this is "
                     f"{own_name}"
                 )
-        finding = Deferred.fromCoroutine(self._find_keys(origin, authorizations))
+        finding = Deferred.fromCoroutine(self._find_keys(origin, authorizations, cause))
         is_read_again = not finding.called or body.length > _MAX_INLINE_BYTES
         if is_read_again:
             # Whoever makes us wait for keys that nobody serves must not fill our
@@ -155,7 +157,7 @@ class Authenticator:
             why = "; ".join([*problems, str(problem)])
             raise type(problem)(why) from None
         # Only now: a stranger would have us ask whomever he names.
-        certificate = await self._certificates.check(origin, shown)
+        certificate = await self._certificates.check(origin, shown, cause)
         return ProvenOrigin(origin, key_id, certificate), content
 
     async def _on(self, body: Body, work: Callable[[bytes], _T]) -> _T:
@@ -168,14 +170,16 @@ class Authenticator:
             return await self._in_thread(lambda: work(read))
 
     async def _find_keys(
-        self, origin: ServerName, authorizations: Sequence[Authorization]
+        self, origin: ServerName, authorizations: Sequence[Authorization], cause: Cause
     ) -> tuple[dict[KeyId, VerifyKey], list[str]]:
         """Those of the origin's keys that are to be had, and why others are not."""
         keys: dict[KeyId, VerifyKey] = {}
         problems: list[str] = []
         for each in authorizations:
             try:
-                keys[each.key_id] = await self._keyring.request_key(origin, each.key_id)
+                keys[each.key_id] = await self._keyring.request_key(
+                    origin, each.key_id, cause
+                )
             except Unauthorized as problem:
                 problems.append(str(problem))
         return keys, problems

@@ -22,6 +22,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.bounds import Bound
 from homeserver.cache import Cache
+from homeserver.cause import Cause
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.tls import check_certificate
@@ -101,7 +102,7 @@ class ClientCertificates:
         return _MAX_REACHES - self._slots.tokens + len(self._slots.waiting)
 
     async def check(
-        self, origin: ServerName, shown: ShownCertificate | None
+        self, origin: ServerName, shown: ShownCertificate | None, cause: Cause
     ) -> str | None:
         """Check what the connection of a request of `origin`, which is proven, showed.
 
@@ -119,7 +120,7 @@ class ClientCertificates:
             return None
         sha256 = shown.sha256
         problem = await self._proofs.fetch(
-            (origin, sha256), lambda: self._judge(origin, shown)
+            (origin, sha256), lambda: self._judge(origin, shown, cause)
         )
         if problem is not None:
             raise Forbidden(
@@ -129,7 +130,7 @@ class ClientCertificates:
         return sha256
 
     async def _judge(
-        self, origin: ServerName, shown: ShownCertificate
+        self, origin: ServerName, shown: ShownCertificate, cause: Cause
     ) -> tuple[str | None, float]:
         """Why the certificate is not the origin's, if so, and how long that holds."""
         known = await self._peers.peer(origin)
@@ -140,7 +141,7 @@ class ClientCertificates:
             return None, PROVEN_SECONDS
         # It may have been renewed since we were there, or be that of the name which
         # the origin delegates to.
-        link = await self._links.fetch(origin, lambda: self._reach(origin))
+        link = await self._links.fetch(origin, lambda: self._reach(origin, cause))
         if isinstance(link, str):
             return f"{problem}; and {link}", _REFUSED_SECONDS
         ours = link.peer.certificate_sha256
@@ -163,13 +164,15 @@ class ClientCertificates:
                 self._chains.popitem(last=False)
         return problem
 
-    async def _reach(self, origin: ServerName) -> tuple[Link | str, float]:
+    async def _reach(
+        self, origin: ServerName, cause: Cause
+    ) -> tuple[Link | str, float]:
         """A new connection to the origin, or why there is none."""
         if self.bound.is_reached:
             self.bound.refuse()
             return "too many servers are being asked", 0.0
         try:
             async with self._slots:
-                return await self._client.reach(origin), _REFUSED_SECONDS
+                return await self._client.reach(origin, cause), _REFUSED_SECONDS
         except Unreachable as failure:
             return failure.told, _REFUSED_SECONDS

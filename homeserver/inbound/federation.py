@@ -13,6 +13,7 @@ import msgspec
 from twisted.web.resource import IResource
 
 from homeserver import __version__
+from homeserver.cause import Cause
 from homeserver.config import Profile
 from homeserver.inbound.account import Account
 from homeserver.inbound.authentication import (
@@ -70,6 +71,7 @@ class Gate:
                     headers,
                     _body(request),
                     ShownCertificate.on(request.channel.transport),
+                    _cause(request),
                 )
                 account.origin, account.is_proven = origin.server_name.name, True
                 self._heard(origin.server_name)
@@ -82,6 +84,10 @@ class Gate:
                 raise
 
         return guarded
+
+
+def _cause(request: Request) -> Cause:
+    return Cause(request.getClientAddress().host)
 
 
 def _body(request: Request) -> Body:
@@ -121,7 +127,9 @@ class SendTree(JsonResource):
             request: Request, origin: ProvenOrigin, content: Json | None
         ) -> Reply:
             txn_id = _decode(path)
-            receipt = await self._receiver.receive(origin, txn_id, content or {})
+            receipt = await self._receiver.receive(
+                origin, txn_id, content or {}, _cause(request)
+            )
             Account.of(request).facts = receipt.facts
             return Reply(receipt.reply)
 

@@ -15,6 +15,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.cause import Cause
 from homeserver.inbound.pace import InThread, Pace, together
 from homeserver.inbound.verdicts import Claim, Draft
 from homeserver.keyring import Keyring
@@ -50,7 +51,7 @@ class Judge:
         self._default = default_room_version
         self._pace = Pace(clock)
 
-    async def judge(self, pdus: Sequence[Json]) -> list[JudgedPdu]:
+    async def judge(self, pdus: Sequence[Json], cause: Cause) -> list[JudgedPdu]:
         """The verdicts on the PDUs of one transaction, in their order."""
         if not pdus:
             return []
@@ -61,13 +62,13 @@ class Judge:
         # Create events first, wherever they stand: they tell of what version the
         # other events of their rooms are.
         creates = [draft for draft in drafts if draft.is_create]
-        await self._judge(creates, versions, late)
+        await self._judge(creates, versions, late, cause)
         for draft in creates:
             judged = draft.conclude()
             if judged.founds is not None and judged.room_version is not None:
                 versions.setdefault(judged.founds, judged.room_version)
         others = [draft for draft in drafts if not draft.is_create]
-        await self._judge(others, versions, late)
+        await self._judge(others, versions, late, cause)
         return [draft.conclude() for draft in drafts]
 
     async def _judge(
@@ -75,6 +76,7 @@ class Judge:
         drafts: Sequence[Draft],
         versions: Mapping[RoomId, str],
         late: set[ServerName],
+        cause: Cause,
     ) -> None:
         """Judge each PDU, by the first room version that it proves to be of.
 
@@ -103,7 +105,7 @@ class Judge:
                 for claim, name in zip(claims, named, strict=True)
                 if name not in known or not claim.event.has_hash_id
             ]
-            await self._find_keys(unproven, late)
+            await self._find_keys(unproven, late, cause)
             for claim, problem in zip(
                 unproven, await self._verify(unproven), strict=True
             ):
@@ -112,7 +114,9 @@ class Judge:
                 await self._pace.pause()
                 claim.draft.settle(claim)
 
-    async def _find_keys(self, claims: Sequence[Claim], late: set[ServerName]) -> None:
+    async def _find_keys(
+        self, claims: Sequence[Claim], late: set[ServerName], cause: Cause
+    ) -> None:
         """Give each claim the keys that may have signed it.
 
         What the keyring lacks is fetched from all servers at the same time.
@@ -130,6 +134,7 @@ class Judge:
                     frozenset(claim.signatures[name]),
                     claim.event.origin_server_ts,
                     claim.event.room_version,
+                    cause,
                 )
 
         async def find_in_time(name: ServerName) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
+from homeserver.cause import Cause
 from homeserver.identity import Identity
 from homeserver.inbound.listener import presented_on
 from homeserver.inbound.notary import Notary, Query, parse_queries, parse_query
@@ -126,8 +127,9 @@ class NotaryQueries(JsonResource):
         return await self._answer(request, parse_queries(body, self._now_ts()))
 
     async def _answer(self, request: Request, queries: Sequence[Query]) -> Reply:
-        self._buckets.take(request.getClientAddress().host, len(queries))
-        return Reply(await self._notary.answer(queries))
+        client = request.getClientAddress().host
+        self._buckets.take(client, len(queries))
+        return Reply(await self._notary.answer(queries, Cause(client)))
 
     def _now_ts(self) -> int:
         return int(self._clock.seconds() * 1000)

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import Cache
+from homeserver.cause import Cause
 from homeserver.identity import Identity
 from homeserver.inbound.pace import together
 from homeserver.keyring import Keyring
@@ -131,12 +132,12 @@ class Notary:
         self._slots = DeferredSemaphore(_MAX_REFRESHES)
         self._refreshes: Cache[ServerName, None] = Cache(clock)
 
-    async def answer(self, queries: Sequence[Query]) -> bytes:
+    async def answer(self, queries: Sequence[Query], cause: Cause) -> bytes:
         """The answer to queries, in JSON; servers of whom nothing is known are not in.
 
         Raises `StoreUnavailable`.
         """
-        await together(self._prepare(query) for query in queries)
+        await together(self._prepare(query, cause) for query in queries)
         parts: list[bytes] = []
         left = _MAX_ANSWER_BYTES
         for query in queries:
@@ -146,23 +147,23 @@ class Notary:
             left -= sum(map(len, found))
         return b'{"server_keys":[' + b",".join(parts) + b"]}"
 
-    async def _prepare(self, query: Query) -> None:
+    async def _prepare(self, query: Query, cause: Cause) -> None:
         """Ask a server for its keys, if what is known of them is not enough."""
         name = query.server_name
         if name == self._identity().server_name:
             return
         if not self._is_enough(await self._documents.documents(name), query):
-            refreshing = self._refreshes.fetch(name, lambda: self._refresh(name))
+            refreshing = self._refreshes.fetch(name, lambda: self._refresh(name, cause))
             # When time is up it goes on, for who asks next.
             with suppress(defer.TimeoutError):
                 await Deferred.fromCoroutine(refreshing).addTimeout(
                     _REFRESH_SECONDS, self._clock
                 )
 
-    async def _refresh(self, name: ServerName) -> tuple[None, float]:
+    async def _refresh(self, name: ServerName, cause: Cause) -> tuple[None, float]:
         if len(self._slots.waiting) < _MAX_WAITING:
             await self._slots.run(
-                lambda: Deferred.fromCoroutine(self._keyring.refresh(name))
+                lambda: Deferred.fromCoroutine(self._keyring.refresh(name, cause))
             )
         return None, 0.0
 

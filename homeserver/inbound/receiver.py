@@ -13,6 +13,7 @@ from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.cause import Cause
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
 from homeserver.inbound.pace import Pace
@@ -76,9 +77,9 @@ class Receiver:
         self._locks: dict[ServerName, defer.DeferredLock] = {}
 
     async def receive(
-        self, origin: ProvenOrigin, txn_id: str, content: Json
+        self, origin: ProvenOrigin, txn_id: str, content: Json, cause: Cause
     ) -> Receipt:
-        """Take in one transaction.
+        """Take in one transaction; its keys are fetched for `cause`.
 
         Raises `BadJson`, `InvalidParam`, `TooLarge` and `LimitExceeded`, and
         `StoreUnavailable`; then nothing of it is recorded.
@@ -90,7 +91,7 @@ class Receiver:
             if reply is not None:
                 return Receipt(reply, {"verdict": "known already"})
             transaction = Transaction.parse(content)
-            pdus = await self._judge.judge(transaction.pdus)
+            pdus = await self._judge.judge(transaction.pdus, cause)
             polled, problems = await self._check(origin.server_name, transaction)
             received = ReceivedTransaction(
                 origin.server_name,

@@ -8,7 +8,7 @@ verified connections only, each under the name that it was verified for.
 Specification: Server-server API, "Resolving server names" and "Authentication".
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -28,7 +28,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from homeserver.outbound.connection import USER_AGENT
+from homeserver.cause import OURSELVES, Cause
+from homeserver.outbound.connection import USER_AGENT, PeerConnection
 from homeserver.outbound.connector import Connector, Link, Unreachable
 from homeserver.outbound.resolver import Resolver
 from homeserver.protocol.discovery import NotResolvable, Resolution
@@ -40,6 +41,15 @@ SCHEME = b"matrix-federation"
 # Shorter than servers keep an idle connection, so that it is mostly we who end it: a
 # request on a connection that the peer is just ending fails.
 _IDLE_SECONDS = 30
+
+
+class OutgoingRequest(Struct, frozen=True):
+    """One request as it goes out, but for `Host` and `User-Agent`."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: IBodyProducer | bytes | None = None
 
 
 class Exchange(Struct, frozen=True):
@@ -90,7 +100,9 @@ class FederationAgent:
             name = ServerName.parse(parsed.netloc.decode("ascii", "replace"))
             completed = Headers() if headers is None else headers.copy()
             exchange = await self.exchange(
-                name, method, parsed.originForm, completed, bodyProducer
+                name,
+                OutgoingRequest(method, parsed.originForm, completed, bodyProducer),
+                OURSELVES,
             )
             return exchange.response
 
@@ -99,27 +111,29 @@ class FederationAgent:
     async def exchange(
         self,
         name: ServerName,
-        method: bytes,
-        target: bytes,
-        headers: Headers,
-        body: IBodyProducer | bytes | None = None,
+        outgoing: OutgoingRequest,
+        cause: Cause,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Exchange:
         """Send one request to `name` and wait for the head of its response.
 
-        `Host` and `User-Agent` are put into `headers`. `connected` is told the
+        `Host` and `User-Agent` are put into its headers. `connected` is told the
         connection before the request is sent. Raises `Unreachable` if none was sent,
         and Twisted's errors (`RequestNotSent`, `RequestTransmissionFailed`,
         `ResponseFailed`) if the connection failed under it.
         """
-        resolution = await self._resolve(name)
+        resolution = await self._resolve(name, cause)
         host_header = resolution.routes[0].host_header
-        endpoint = _VerifiedEndpoint(self._connector, resolution, self._links)
+        endpoint = _VerifiedEndpoint(
+            lambda: self._connector.connect(resolution, cause), self._links
+        )
         protocol: HTTP11ClientProtocol = await self._pool.getConnection(
             # The name, not the address: what a connection was verified for.
             (name, host_header),
             endpoint,
         )
+        method, target = outgoing.method, outgoing.target
+        headers, body = outgoing.headers, outgoing.body
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
         link = self._links[protocol]
@@ -132,18 +146,19 @@ class FederationAgent:
         response = await protocol.request(request)
         return Exchange(response, link)
 
-    async def reach(self, name: ServerName) -> Link:
+    async def reach(self, name: ServerName, cause: Cause) -> Link:
         """Make and end a connection to `name`, that no other is in place of.
 
         Raises `Unreachable`.
         """
-        connection, link = await self._connector.connect(await self._resolve(name))
+        resolution = await self._resolve(name, cause)
+        connection, link = await self._connector.connect(resolution, cause)
         connection.abort()
         return link
 
-    async def _resolve(self, name: ServerName) -> Resolution:
+    async def _resolve(self, name: ServerName, cause: Cause) -> Resolution:
         try:
-            return await self._resolver.resolve(name)
+            return await self._resolver.resolve(name, cause)
         except NotResolvable as problem:
             raise Unreachable(name, [str(problem)]) from None
 
@@ -181,12 +196,10 @@ class _VerifiedEndpoint:
 
     def __init__(
         self,
-        connector: Connector,
-        resolution: Resolution,
+        make: Callable[[], Awaitable[tuple[PeerConnection, Link]]],
         links: WeakKeyDictionary[IProtocol, Link],
     ) -> None:
-        self._connector = connector
-        self._resolution = resolution
+        self._make = make
         self._links = links
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -194,7 +207,7 @@ class _VerifiedEndpoint:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        connection, link = await self._connector.connect(self._resolution)
+        connection, link = await self._make()
         protocol = cast("IProtocol", factory.buildProtocol(connection.tls.getPeer()))
         self._links[protocol] = link
         connection.hand_over(protocol)

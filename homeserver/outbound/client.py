@@ -22,8 +22,9 @@ from twisted.web.client import (
 )
 from twisted.web.http_headers import Headers
 
+from homeserver.cause import OURSELVES, Cause
 from homeserver.identity import Identity
-from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.connection import (
     KEY_DOCUMENT_PATH,
     ResponseTooLarge,
@@ -115,9 +116,8 @@ class FederationClient:
         headers = Headers({"Content-Type": ["application/json"]})
         for authorization in request.sign(identity.signing_keys):
             headers.addRawHeader("Authorization", str(authorization))
-        answer = await self._call(
-            destination, "PUT", target, _MAX_REPLY_BYTES, headers, body
-        )
+        outgoing = OutgoingRequest(b"PUT", target.encode("ascii"), headers, body)
+        answer = await self._call(destination, outgoing, _MAX_REPLY_BYTES, OURSELVES)
         if answer.status != 200:
             raise read_refusal(
                 destination,
@@ -130,38 +130,37 @@ class FederationClient:
         except ProtocolError:
             return Delivery(None, answer.link)
 
-    async def fetch_keys_v1(self, server_name: ServerName) -> KeyDocument:
+    async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeyDocument:
         """The version 1 key document of a server, checked.
 
         Raises `Unreachable`, `Refused` and `ProtocolError`.
         """
-        status, data, link = await self.ask(server_name, KEY_DOCUMENT_PATH)
+        status, data, link = await self.ask(server_name, KEY_DOCUMENT_PATH, cause)
         if status != 200:
             raise read_refusal(server_name, status, data)
         document = parse_v1(data, server_name)
         check_names_connection(document, link)
         return document
 
-    async def fetch_keys_v2(self, server_name: ServerName) -> KeyDocument:
+    async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeyDocument:
         """The version 2 key document of a server, checked; raises as version 1."""
-        status, data, _ = await self.ask(server_name, KEYS_V2_PATH)
+        status, data, _ = await self.ask(server_name, KEYS_V2_PATH, cause)
         if status != 200:
             raise read_refusal(server_name, status, data)
         return parse_v2(data, server_name)
 
     async def ask(
-        self, server_name: ServerName, target: str
+        self, server_name: ServerName, target: str, cause: Cause
     ) -> tuple[int, bytes, Link]:
         """GET what needs no signature: the status, the body and the connection.
 
         Raises `Unreachable`.
         """
-        answer = await self._call(
-            server_name, "GET", target, MAX_DOCUMENT_BYTES, Headers(), None
-        )
+        outgoing = OutgoingRequest(b"GET", target.encode("ascii"), Headers())
+        answer = await self._call(server_name, outgoing, MAX_DOCUMENT_BYTES, cause)
         return answer.status, answer.body, answer.link
 
-    async def reach(self, server_name: ServerName) -> Link:
+    async def reach(self, server_name: ServerName, cause: Cause) -> Link:
         """Make a new connection to a server, verify it, and end it.
 
         What is known of the server's certificate afterwards is of now. Raises
@@ -169,7 +168,7 @@ class FederationClient:
         """
         try:
             return await Deferred.fromCoroutine(
-                self._agent.reach(server_name)
+                self._agent.reach(server_name, cause)
             ).addTimeout(_DOCUMENT_SECONDS, self._clock)
         except defer.TimeoutError:
             raise Unreachable(
@@ -179,22 +178,15 @@ class FederationClient:
     async def _call(
         self,
         destination: ServerName,
-        method: str,
-        target: str,
+        outgoing: OutgoingRequest,
         limit: int,
-        headers: Headers,
-        body: bytes | None,
+        cause: Cause,
     ) -> _Answer:
         links: list[Link] = []
 
         async def call() -> _Answer:
             exchange = await self._agent.exchange(
-                destination,
-                method.encode("ascii"),
-                target.encode("ascii"),
-                headers,
-                body,
-                links.append,
+                destination, outgoing, cause, links.append
             )
             data = await read_body(exchange.response, limit)
             return _Answer(
@@ -203,12 +195,14 @@ class FederationClient:
 
         try:
             return await Deferred.fromCoroutine(call()).addTimeout(
-                _DOCUMENT_SECONDS if body is None else _REQUEST_SECONDS, self._clock
+                _DOCUMENT_SECONDS if outgoing.body is None else _REQUEST_SECONDS,
+                self._clock,
             )
         except _TRANSPORT_ERRORS as problem:
             way = "".join(f"{link.route}: {link.address}: " for link in links)
+            asked = (outgoing.method + b" " + outgoing.target).decode("ascii")
             raise Unreachable(
-                destination, [f"{way}{method} {target}: {describe(problem)}"]
+                destination, [f"{way}{asked}: {describe(problem)}"]
             ) from None
 
 

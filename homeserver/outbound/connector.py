@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.addresses import RefusedAddress
+from homeserver.cause import Cause
 from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.dialer import Dialer, NotDialled
 from homeserver.outbound.verification import NotVerified, VerifiedPeer, Verifier
@@ -68,7 +69,9 @@ class Connector:
         self._clock = clock
         self._avoided: OrderedDict[tuple[ServerName, str, int], float] = OrderedDict()
 
-    async def connect(self, resolution: Resolution) -> tuple[PeerConnection, Link]:
+    async def connect(
+        self, resolution: Resolution, cause: Cause
+    ) -> tuple[PeerConnection, Link]:
         """A connection to the first route that leads to who it should lead to.
 
         Routes that failed a moment ago are tried last. Raises `Unreachable`.
@@ -76,7 +79,7 @@ class Connector:
         name = resolution.server_name
         tried = _Tried()
         for route in sorted(resolution.routes, key=lambda r: self._is_avoided(name, r)):
-            made = await self._follow(name, route, tried)
+            made = await self._follow(name, route, cause, tried)
             if made is not None:
                 self._avoided.pop((name, route.host, route.port), None)
                 return made
@@ -84,11 +87,11 @@ class Connector:
         raise Unreachable(name, tried.attempts, tried.told)
 
     async def _follow(
-        self, name: ServerName, route: Route, tried: "_Tried"
+        self, name: ServerName, route: Route, cause: Cause, tried: "_Tried"
     ) -> tuple[PeerConnection, Link] | None:
         """A connection by one route; None if it leads nowhere, which is told."""
         try:
-            addresses = await self._dialer.addresses(route.host)
+            addresses = await self._dialer.addresses(route.host, cause)
         except LookupFailed as problem:
             tried.add(route, str(problem))
             return None

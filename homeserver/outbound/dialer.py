@@ -35,6 +35,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from homeserver.addresses import AddressPolicy, RefusedAddress
+from homeserver.cause import Cause
 from homeserver.outbound.connection import PeerConnection, describe
 from homeserver.outbound.tls import Handshake
 
@@ -69,7 +70,7 @@ class Dialer:
     def __init__(
         self,
         reactor: PosixReactorBase,
-        look_up: Callable[[str], Awaitable[Sequence[str]]],
+        look_up: Callable[[str, Cause], Awaitable[Sequence[str]]],
         policy: AddressPolicy,
         context: Callable[[], SSL.Context],
         observe: Callable[[Literal["completed", "failed"]], object] = lambda _: None,
@@ -85,14 +86,14 @@ class Dialer:
         self._context = context
         self._observe = observe
 
-    async def addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str, cause: Cause) -> list[str]:
         """The addresses of `host` that may be connected to; at least one, each once.
 
         Raises `LookupFailed`, and `RefusedAddress` if it has none but refused ones.
         """
         allowed: list[str] = []
         refusal: RefusedAddress | None = None
-        for each in await self._look_up(host):
+        for each in await self._look_up(host, cause):
             try:
                 self._policy.check(each)
             except RefusedAddress as problem:

@@ -35,6 +35,7 @@ from twisted.names.error import (
 from zope.interface import implementer
 
 from homeserver.cache import Cache
+from homeserver.cause import Cause
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 
 # Seconds that each try waits for an answer: three tries, six seconds in all.
@@ -96,9 +97,9 @@ class DnsLookups:
         self._slots = DeferredSemaphore(MAX_QUESTIONS)
         self._cache: Cache[tuple[str, int], Sequence[Any]] = Cache(clock)
 
-    async def srv(self, name: str) -> list[SrvRecord]:
-        """As `discovery.Lookups.srv`."""
-        records = await self._look_up(self._client.lookupService, name, dns.SRV)
+    async def srv(self, name: str, cause: Cause) -> list[SrvRecord]:
+        """The SRV records at `name`, as `discovery.Lookups.srv`."""
+        records = await self._look_up(self._client.lookupService, name, dns.SRV, cause)
         return [
             SrvRecord(
                 record.priority,
@@ -109,16 +110,16 @@ class DnsLookups:
             for record in records
         ]
 
-    async def alias(self, host: str) -> str | None:
+    async def alias(self, host: str, cause: Cause) -> str | None:
         """The name that `host` is an alias of; None if it is none.
 
         Raises `LookupFailed`.
         """
         ask = self._client.lookupCanonicalName
-        records = await self._look_up(ask, host, dns.CNAME)
+        records = await self._look_up(ask, host, dns.CNAME, cause)
         return _text(records[0].name) if records else None
 
-    async def addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str, cause: Cause) -> list[str]:
         """The IP addresses of `host`, which may be one already; at least one.
 
         Raises `LookupFailed`.
@@ -128,14 +129,16 @@ class DnsLookups:
         except ValueError:
             pass  # a name
         if self._hosts is not None:
-            found = await self._ask_system(self._hosts, host)
+            found = await self._ask_system(self._hosts, host, cause)
         else:
-            found = await self._ask_dns(host)
+            found = await self._ask_dns(host, cause)
         if not found:
             raise LookupFailed(f"{host} has no address (A or AAAA record)")
         return found
 
-    async def _ask_system(self, hosts: IHostnameResolver, host: str) -> list[str]:
+    async def _ask_system(
+        self, hosts: IHostnameResolver, host: str, cause: Cause
+    ) -> list[str]:
         receiver = _Receiver()
         async with self._slots:
             hosts.resolveHostName(receiver, host)
@@ -149,13 +152,13 @@ class DnsLookups:
                     "seconds"
                 ) from None
 
-    async def _ask_dns(self, host: str) -> list[str]:
+    async def _ask_dns(self, host: str, cause: Cause) -> list[str]:
         found: list[str] = []
         failures: list[LookupFailed] = []
 
         async def look(ask: Callable[..., Deferred[Any]], kind: int) -> None:
             try:
-                records = await self._look_up(ask, host, kind)
+                records = await self._look_up(ask, host, kind, cause)
             except LookupFailed as failure:
                 failures.append(failure)
             else:
@@ -172,14 +175,14 @@ class DnsLookups:
         return found
 
     async def _look_up(
-        self, ask: Callable[..., Deferred[Any]], name: str, kind: int
+        self, ask: Callable[..., Deferred[Any]], name: str, kind: int, cause: Cause
     ) -> Sequence[Any]:
         """The payloads of the records of one kind at `name`, aliases followed."""
         key = (name.lower(), kind)
-        return await self._cache.fetch(key, lambda: self._ask(ask, name, kind))
+        return await self._cache.fetch(key, lambda: self._ask(ask, name, kind, cause))
 
     async def _ask(
-        self, ask: Callable[..., Deferred[Any]], name: str, kind: int
+        self, ask: Callable[..., Deferred[Any]], name: str, kind: int, cause: Cause
     ) -> tuple[Sequence[Any], float]:
         """As `_look_up`, and for how many seconds that holds."""
         answers: Sequence[Any]

@@ -8,8 +8,10 @@ was known already.
 from collections.abc import Sequence
 from random import Random
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 
+from homeserver.cause import OURSELVES, Cause
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.well_known import WellKnown
 from homeserver.protocol import discovery
@@ -40,21 +42,14 @@ class Resolver:
         self._algorithm = Algorithm(well_known is not None, services)
         self._random = random
 
-    async def resolve(self, name: ServerName) -> Resolution:
+    async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
         """The routes to `name`; raises `discovery.NotResolvable`."""
         return await discovery.resolve(
-            name, self, self._algorithm, lambda most: self._random.randint(0, most)
+            name,
+            _Lookups(self._dns, self._well_known, cause),
+            self._algorithm,
+            lambda most: self._random.randint(0, most),
         )
-
-    async def well_known(self, host: str) -> ServerName:
-        """As `discovery.Lookups`."""
-        if self._well_known is None:
-            raise LookupFailed("well-known documents are not asked for")
-        return await self._well_known.delegation(host)
-
-    async def srv(self, name: str) -> Sequence[SrvRecord]:
-        """As `discovery.Lookups`."""
-        return await self._dns.srv(name)
 
     async def aliases(self, resolution: Resolution) -> list[Step]:
         """The SRV targets among the routes that are aliases, which none may be.
@@ -65,7 +60,7 @@ class Resolver:
 
         async def look(host: str) -> Step | None:
             try:
-                alias = await self._dns.alias(host)
+                alias = await self._dns.alias(host, OURSELVES)
             except LookupFailed:
                 return None  # who connects will be told
             if alias is None:
@@ -77,3 +72,21 @@ class Resolver:
         looks = [Deferred.fromCoroutine(look(host)) for host in by_srv]
         steps = [await each for each in looks]  # all are under way
         return [step for step in steps if step is not None]
+
+
+class _Lookups(Struct, frozen=True):
+    """The look-ups of one resolution; as `discovery.Lookups`."""
+
+    dns: DnsLookups
+    documents: WellKnown | None
+    cause: Cause
+
+    async def well_known(self, host: str) -> ServerName:
+        """As `discovery.Lookups`."""
+        if self.documents is None:
+            raise LookupFailed("well-known documents are not asked for")
+        return await self.documents.delegation(host, self.cause)
+
+    async def srv(self, name: str) -> Sequence[SrvRecord]:
+        """As `discovery.Lookups`."""
+        return await self.dns.srv(name, self.cause)

@@ -24,6 +24,7 @@ from twisted.web.http_headers import Headers
 
 from homeserver.addresses import RefusedAddress
 from homeserver.cache import BackOff, Cache
+from homeserver.cause import Cause
 from homeserver.outbound.connection import Fetched, NoAnswer
 from homeserver.outbound.dialer import Dialer, NotDialled
 from homeserver.protocol.canonical import as_text, parse_object
@@ -85,21 +86,23 @@ class WellKnown:
         self._silences: BackOff[str] = BackOff(_FIRST_SILENCE_SECONDS, _FAILURE_SECONDS)
         self._cache: Cache[str, ServerName | LookupFailed] = Cache(clock)
 
-    async def delegation(self, host: str) -> ServerName:
+    async def delegation(self, host: str, cause: Cause) -> ServerName:
         """The server that `host` delegates to; raises `LookupFailed`."""
         key = host.lower()
-        found = await self._cache.fetch(key, lambda: self._look_up(key))
+        found = await self._cache.fetch(key, lambda: self._look_up(key, cause))
         if isinstance(found, LookupFailed):
             raise LookupFailed(str(found))
         return found
 
-    async def _look_up(self, host: str) -> tuple[ServerName | LookupFailed, float]:
+    async def _look_up(
+        self, host: str, cause: Cause
+    ) -> tuple[ServerName | LookupFailed, float]:
         """The delegation or why there is none, and for how many seconds to keep it."""
         try:
             async with self._slots:
-                fetched = await Deferred.fromCoroutine(self._follow(host)).addTimeout(
-                    _SECONDS, self._clock
-                )
+                fetched = await Deferred.fromCoroutine(
+                    self._follow(host, cause)
+                ).addTimeout(_SECONDS, self._clock)
         except defer.TimeoutError:
             why = f"no whole answer within {_SECONDS:.0f} seconds"
             return LookupFailed(why), self._silences.fail(host)
@@ -116,7 +119,7 @@ class WellKnown:
             return LookupFailed(str(problem)), _FAILURE_SECONDS
         return target, lifetime(fetched.headers, self._clock.seconds())
 
-    async def _follow(self, host: str) -> Fetched:
+    async def _follow(self, host: str, cause: Cause) -> Fetched:
         """What the document's URL leads to in the end.
 
         Raises `_NoDelegation` for another answer, `LookupFailed` for none.
@@ -132,7 +135,7 @@ class WellKnown:
             # The first URL is known to who asked.
             where = f"{hop.url}: " if len(seen) > 1 else ""
             try:
-                fetched = await self._fetch(hop)
+                fetched = await self._fetch(hop, cause)
             except (LookupFailed, RefusedAddress, NotDialled, NoAnswer) as problem:
                 raise LookupFailed(f"{where}{problem}") from None
             if fetched.status not in _REDIRECTS:
@@ -141,8 +144,8 @@ class WellKnown:
                 raise _NoDelegation(f"{where}status {fetched.status}")
             hop = hop.follow(_values(fetched.headers, b"Location"))
 
-    async def _fetch(self, hop: "_Hop") -> Fetched:
-        addresses = await self._dialer.addresses(hop.host)
+    async def _fetch(self, hop: "_Hop", cause: Cause) -> Fetched:
+        addresses = await self._dialer.addresses(hop.host, cause)
         dialled = await self._dialer.dial(
             addresses, hop.port, hop.host, must_be_trusted=True
         )

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IResolver
 from twisted.internet.task import Clock
 from twisted.names import dns
 
+from homeserver.cause import OURSELVES
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.resolver import Resolver
@@ -76,7 +77,7 @@ def resolutions() -> Row:
 
     def work(times: int) -> None:
         for number in range(times):
-            resolving = resolver.resolve(names[number % len(names)])
+            resolving = resolver.resolve(names[number % len(names)], OURSELVES)
             done = cast("Deferred[object]", Deferred.fromCoroutine(resolving))
             if not done.called:
                 raise RuntimeError("the cache is cold")

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from homeserver.bounds import Bound
+from homeserver.cause import Cause
 from homeserver.config import Sending
 from homeserver.control import api
 from homeserver.control.access import Guard
@@ -74,7 +75,7 @@ class Carrier(FederationClient):
         return Delivery(await arrival, link(destination))
 
     async def ask(
-        self, server_name: ServerName, target: str
+        self, server_name: ServerName, target: str, cause: Cause
     ) -> tuple[int, bytes, Link]:
         """Answer with what the test has put there."""
         if target not in self.documents:
@@ -97,7 +98,7 @@ class KnownRoutes(Resolver):
     def __init__(self) -> None:
         self.outcomes: dict[str, Resolution | Exception] = {}
 
-    async def resolve(self, name: ServerName) -> Resolution:
+    async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
         """The outcome for `name`."""
         outcome = self.outcomes[name.name]
         if isinstance(outcome, Exception):

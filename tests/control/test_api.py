@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.cause import OURSELVES
 from homeserver.control.api import MAX_LIMIT
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
@@ -49,7 +50,9 @@ def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
         panel.clock,
     )
     origin = ProvenOrigin(peer.server_name, peer.key.key_id)
-    result_of(receiver.receive(origin, txn_id, {"pdus": list(pdus), "edus": [EDU]}))
+    result_of(
+        receiver.receive(origin, txn_id, {"pdus": list(pdus), "edus": [EDU]}, OURSELVES)
+    )
 
 
 def listed(panel: Panel, query: str = "") -> tuple[list[str], object]:

@@ -9,6 +9,7 @@ import signedjson.key
 import signedjson.sign
 from twisted.internet.defer import Deferred
 
+from homeserver.cause import OURSELVES
 from homeserver.inbound.notary import Notary, Query
 from homeserver.protocol.canonical import Json, encode, encode_base64, parse_object
 from homeserver.protocol.keys import KeyDocument, build_v2
@@ -109,7 +110,9 @@ class NotaryCase(KeyringCase):
             Query(each, {}, now_ts) if isinstance(each, ServerName) else each
             for each in queries
         ]
-        return Deferred.fromCoroutine(self.notary.answer(asked)).addCallback(_documents)
+        return Deferred.fromCoroutine(self.notary.answer(asked, OURSELVES)).addCallback(
+            _documents
+        )
 
     def known(self, *queries: Query | ServerName) -> list[Json]:
         """What is answered at once, without asking anybody."""

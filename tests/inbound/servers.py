@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nacl.signing import SigningKey as NaclSigningKey
 from twisted.internet.defer import Deferred
 
+from homeserver.cause import Cause
 from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.keyring import Keyring
@@ -68,7 +69,7 @@ class _AnyCertificate(ClientCertificates):
         pass
 
     async def check(
-        self, origin: ServerName, shown: ShownCertificate | None
+        self, origin: ServerName, shown: ShownCertificate | None, cause: Cause
     ) -> str | None:
         """Nothing to object to."""
         return None
@@ -88,8 +89,14 @@ class KnownKeys(Keyring):
         self.asked: list[tuple[ServerName, int, str]] = []
         """For each question about an event: whose keys, of when, for which version."""
 
-    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+        self.causes: list[Cause] = []
+        """For whom each question was asked."""
+
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
         """A key that is known."""
+        self.causes.append(cause)
         key = self._known.get(server_name, {}).get(key_id)
         if key is None:
             raise Unauthorized(f"no usable key {key_id} of {server_name}")
@@ -101,8 +108,10 @@ class KnownKeys(Keyring):
         key_ids: frozenset[KeyId],
         origin_server_ts: int,
         room_version: RoomVersion,
+        cause: Cause,
     ) -> Mapping[KeyId, VerifyKey]:
         """Those of the keys that are known."""
+        self.causes.append(cause)
         self.asked.append((server_name, origin_server_ts, room_version.version))
         known = self._known.get(server_name, {})
         return {key_id: known[key_id] for key_id in key_ids & known.keys()}
@@ -121,11 +130,12 @@ class SlowKeys(KnownKeys):
         key_ids: frozenset[KeyId],
         origin_server_ts: int,
         room_version: RoomVersion,
+        cause: Cause,
     ) -> Mapping[KeyId, VerifyKey]:
         """Those of the keys that are known, after a while."""
         answer: Deferred[None] = Deferred()
         self.waiting.append(answer)
         await answer
         return await super().event_keys(
-            server_name, key_ids, origin_server_ts, room_version
+            server_name, key_ids, origin_server_ts, room_version, cause
         )

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.cause import OURSELVES, Cause
 from homeserver.inbound import authentication
 from homeserver.inbound.authentication import (
     MAX_HEADERS,
@@ -62,7 +63,7 @@ def authenticate(
     )
     body = b"" if content is None else encode(content)
     proven, parsed = result_of(
-        authenticator.authenticate(method, uri, headers, body_of(body), None)
+        authenticator.authenticate(method, uri, headers, body_of(body), None, OURSELVES)
     )
     assert parsed == content
     return proven
@@ -288,7 +289,9 @@ def test_says_which_key_proved_it() -> None:
     )
     headers = [sign(key=signing_key("t_1", b"8")), sign(second)]
     proven, _ = result_of(
-        authenticator.authenticate("PUT", URI, headers, body_of(encode(BODY)), None)
+        authenticator.authenticate(
+            "PUT", URI, headers, body_of(encode(BODY)), None, OURSELVES
+        )
     )
     assert proven == ProvenOrigin(THEM.server_name, KeyId("ed25519:t_2"))
 
@@ -300,7 +303,7 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
         """Is not to be asked."""
 
         async def request_key(
-            self, server_name: ServerName, key_id: KeyId
+            self, server_name: ServerName, key_id: KeyId, cause: Cause
         ) -> VerifyKey:
             """Fail the test."""
             raise AssertionError(server_name)
@@ -315,7 +318,7 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
         with pytest.raises(ProtocolError):
             result_of(
                 authenticator.authenticate(
-                    "PUT", URI, headers, body_of(encode(BODY)), None
+                    "PUT", URI, headers, body_of(encode(BODY)), None, OURSELVES
                 )
             )
 
@@ -327,10 +330,12 @@ class LateKeys(KnownKeys):
         super().__init__(*peers)
         self.fetched: Deferred[None] = Deferred()
 
-    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
         """A key that is known, after a while."""
         await self.fetched
-        return await super().request_key(server_name, key_id)
+        return await super().request_key(server_name, key_id, cause)
 
 
 class ReadingTests(SynchronousTestCase):
@@ -350,7 +355,7 @@ class ReadingTests(SynchronousTestCase):
         authenticator = Authenticator(identity, keys, ANY_CERTIFICATE, at_once)
         body = Body(len(encode(BODY)), self.read)
         return Deferred.fromCoroutine(
-            authenticator.authenticate("PUT", URI, [sign()], body, None)
+            authenticator.authenticate("PUT", URI, [sign()], body, None, OURSELVES)
         )
 
     def test_known_keys(self) -> None:
@@ -382,7 +387,7 @@ class ReadingTests(SynchronousTestCase):
         authenticator = Authenticator(identity, keys, ANY_CERTIFICATE, at_once)
         begun = Deferred.fromCoroutine(
             authenticator.authenticate(
-                "PUT", URI, [sign()], Body(len(body), lambda: body), None
+                "PUT", URI, [sign()], Body(len(body), lambda: body), None, OURSELVES
             )
         )
         self.assertNoResult(begun)
@@ -421,7 +426,7 @@ class LargeBodyTests(SynchronousTestCase):
         header = header or THEM.authorize("PUT", URI, content)
         body = Body(length, read)
         return Deferred.fromCoroutine(
-            self.authenticator.authenticate("PUT", URI, [header], body, None)
+            self.authenticator.authenticate("PUT", URI, [header], body, None, OURSELVES)
         )
 
     def test_small_one(self) -> None:
@@ -470,7 +475,7 @@ class OtherCertificate(ClientCertificates):
         pass
 
     async def check(
-        self, origin: ServerName, shown: ShownCertificate | None
+        self, origin: ServerName, shown: ShownCertificate | None, cause: Cause
     ) -> str | None:
         """Object."""
         raise Forbidden("another's")
@@ -497,7 +502,11 @@ def test_failure(failure: str, body: bytes, headers: list[str]) -> None:
         identity, KnownKeys(THEM, OTHERS), OtherCertificate(), at_once
     )
     with pytest.raises(ProtocolError) as caught:
-        result_of(authenticator.authenticate("PUT", URI, headers, body_of(body), None))
+        result_of(
+            authenticator.authenticate(
+                "PUT", URI, headers, body_of(body), None, OURSELVES
+            )
+        )
     assert failure_of(caught.value) == failure
     assert failure in authentication.FAILURES
 

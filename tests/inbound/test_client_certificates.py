@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from homeserver.cause import OURSELVES, Cause
 from homeserver.config import Limits
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
 from homeserver.inbound.client_certificates import (
@@ -106,7 +107,7 @@ class Client:
         self.waiting: Deferred[None] | None = None
         """What each connection waits for; None if it is there at once."""
 
-    async def reach(self, server_name: ServerName) -> Link:
+    async def reach(self, server_name: ServerName, cause: Cause) -> Link:
         """As `FederationClient`."""
         self.asked.append(server_name)
         if self.waiting is not None:
@@ -145,7 +146,7 @@ class Inspection:
         self, certificate: ShownCertificate | None, origin: ServerName = ORIGIN
     ) -> str | None:
         """What is recorded of a request of the origin that showed a certificate."""
-        return result_of(self.certificates.check(origin, certificate))
+        return result_of(self.certificates.check(origin, certificate, OURSELVES))
 
     def is_taken(
         self, certificate: ShownCertificate, origin: ServerName = ORIGIN
@@ -537,7 +538,7 @@ def test_so_many_origins_wait() -> None:
     inspection = Inspection()
     waiting: list[Deferred[Link]] = []
 
-    async def reach(_: ServerName) -> Link:
+    async def reach(_: ServerName, cause: Cause) -> Link:
         waiting.append(Deferred())
         return await waiting[-1]
 
@@ -546,7 +547,7 @@ def test_so_many_origins_wait() -> None:
     assert (bound.use(), bound.limit, bound.refusals) == (0, 1050, 0)
     for number in range(1050):
         name = ServerName.parse(f"n{number}.example")
-        checking = inspection.certificates.check(name, shown(OWN))
+        checking = inspection.certificates.check(name, shown(OWN), OURSELVES)
         Deferred.fromCoroutine(checking).addErrback(lambda _: None)
     assert (bound.use(), bound.refusals) == (1050, 0)
     assert "; and too many servers are being asked" in inspection.refusal(shown(OWN))
@@ -567,7 +568,9 @@ def test_at_once(
     inspection.client.waiting = Deferred()
     certificates = [shown(OWN)] * 10 if is_same else [shown(OWN), *several(9)]
     checks = [
-        Deferred.fromCoroutine(inspection.certificates.check(ORIGIN, certificate))
+        Deferred.fromCoroutine(
+            inspection.certificates.check(ORIGIN, certificate, OURSELVES)
+        )
         for certificate in certificates
     ]
     results: list[object] = []
@@ -667,7 +670,7 @@ class _Watching(ClientCertificates):
         self._answer = answer
 
     async def check(
-        self, origin: ServerName, shown: ShownCertificate | None
+        self, origin: ServerName, shown: ShownCertificate | None, cause: Cause
     ) -> str | None:
         """Answer."""
         self.asked.append((origin, shown))
@@ -688,7 +691,7 @@ def authenticate(certificates: ClientCertificates, header: str) -> ProvenOrigin:
     )
     proven, _ = result_of(
         authenticator.authenticate(
-            "PUT", URI, [header], body_of(encode(BODY)), SHOWN_WITH_REQUEST
+            "PUT", URI, [header], body_of(encode(BODY)), SHOWN_WITH_REQUEST, OURSELVES
         )
     )
     return proven

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver import __version__
+from homeserver.cause import Cause
 from homeserver.config import Profile
 from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.events import event_id
@@ -438,9 +439,21 @@ def test_query_with_a_body() -> None:
 class BrokenKeys(KnownKeys):
     """A keyring whose store fails."""
 
-    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
         """Fail."""
         raise StoreUnavailable("/var/lib/secret is full")
+
+
+def test_keys_are_fetched_for_the_client() -> None:
+    """Whoever sends a request, its address is the cause of all that is fetched."""
+    keyring = KnownKeys(THEM, OTHERS)
+    endpoint = Endpoint(keyring=keyring)
+    content: Json = {"pdus": [message()]}
+    assert ask_signed(endpoint, "PUT", SEND, content).status == 200
+    assert len(keyring.causes) > 1  # of the request, and of its PDU
+    assert set(keyring.causes) == {Cause("192.0.2.1")}
 
 
 def test_store_that_fails() -> None:
@@ -471,12 +484,14 @@ class SlowRequestKeys(KnownKeys):
         super().__init__(*peers)
         self.waiting: list[Deferred[None]] = []
 
-    async def request_key(self, server_name: ServerName, key_id: KeyId) -> VerifyKey:
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
         """The key, after a while."""
         answer: Deferred[None] = Deferred()
         self.waiting.append(answer)
         await answer
-        return await super().request_key(server_name, key_id)
+        return await super().request_key(server_name, key_id, cause)
 
 
 class WaitingTests(SynchronousTestCase):

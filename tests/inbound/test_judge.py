@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.cause import OURSELVES
 from homeserver.inbound.judge import Judge
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
@@ -45,7 +46,7 @@ class JudgeTests(SynchronousTestCase):
 
     def verdicts(self, *pdus: Json) -> Sequence[JudgedPdu]:
         """The verdicts on PDUs."""
-        judging = Deferred.fromCoroutine(self.judge.judge(pdus))
+        judging = Deferred.fromCoroutine(self.judge.judge(pdus, OURSELVES))
         return self.successResultOf(judging)
 
     def record(self, *pdus: Json) -> None:
@@ -136,7 +137,9 @@ class JudgeTests(SynchronousTestCase):
 
         clock = Busy()
         judge = Judge(self.store, self.keys, clock, at_once, ROOM_VERSIONS["11"])
-        judging = Deferred.fromCoroutine(judge.judge([message(), message(depth=9)]))
+        judging = Deferred.fromCoroutine(
+            judge.judge([message(), message(depth=9)], OURSELVES)
+        )
         pauses = 0
         while not judging.called:
             clock.advance(0)

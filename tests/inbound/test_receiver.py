@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.cause import OURSELVES
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
 from homeserver.inbound.receiver import Receiver
@@ -93,14 +94,14 @@ class Inbox:
     def begin(self, txn_id: str, content: Json, peer: Peer = THEM) -> Deferred[bytes]:
         """Hand a transaction over; the reply to it, when there is one."""
         receiving = Deferred.fromCoroutine(
-            self.receiver.receive(origin(peer), txn_id, content)
+            self.receiver.receive(origin(peer), txn_id, content, OURSELVES)
         )
         return receiving.addCallback(lambda receipt: receipt.reply)
 
     def take(self, txn_id: str, *pdus: Json, peer: Peer = THEM) -> Json:
         """Hand a transaction over; the reply to it."""
         content: Json = {"pdus": list(pdus)}
-        receiving = self.receiver.receive(origin(peer), txn_id, content)
+        receiving = self.receiver.receive(origin(peer), txn_id, content, OURSELVES)
         return parse_object(result_of(receiving).reply)
 
     @property
@@ -124,7 +125,9 @@ def test_transaction_is_recorded() -> None:
     pdu = message()
     proven = ProvenOrigin(THEM.server_name, THEM.key.key_id, "ab" * 32)
     inbox.clock.advance(0.25)
-    result_of(inbox.receiver.receive(proven, "t/1", {"pdus": [pdu], "edus": [EDU]}))
+    result_of(
+        inbox.receiver.receive(proven, "t/1", {"pdus": [pdu], "edus": [EDU]}, OURSELVES)
+    )
     own_id = event_id(pdu, ROOM_VERSIONS["12"])
     assert inbox.transactions == [
         {
@@ -160,7 +163,7 @@ def test_what_the_body_says_of_itself() -> None:
         "transaction_id": "2",
         "origin_server_ts": 5,
     }
-    result_of(inbox.receiver.receive(origin(), "1", content))
+    result_of(inbox.receiver.receive(origin(), "1", content, OURSELVES))
     [recorded] = inbox.transactions
     assert (recorded["origin"], recorded["txn_id"]) == ("them.example", "1")
     assert recorded["received_ts"] == 1_800_000_000_000
@@ -173,7 +176,11 @@ def test_what_the_body_says_of_itself() -> None:
 def test_any_origin_in_the_body(claimed: object) -> None:
     """Whatever a body says of its origin is told, unless it is right or nothing."""
     inbox = Inbox()
-    result_of(inbox.receiver.receive(origin(), "1", {"pdus": [], "origin": claimed}))
+    result_of(
+        inbox.receiver.receive(
+            origin(), "1", {"pdus": [], "origin": claimed}, OURSELVES
+        )
+    )
     [recorded] = inbox.transactions
     assert bool(recorded["problems"]) == (claimed not in [None, "them.example"])
 
@@ -832,7 +839,7 @@ def test_bad_transaction(content: Json) -> None:
     """Of a transaction that is refused, nothing is recorded."""
     inbox = Inbox()
     with pytest.raises(BadJson):
-        result_of(inbox.receiver.receive(origin(), "1", content))
+        result_of(inbox.receiver.receive(origin(), "1", content, OURSELVES))
     assert inbox.transactions == []
 
 
@@ -881,7 +888,7 @@ def test_any_body_is_read_or_refused(content: Json) -> None:
     """Of whatever shape a transaction is, at worst it is a fault of its origin."""
     inbox = Inbox()
     try:
-        result_of(inbox.receiver.receive(origin(), "1", content))
+        result_of(inbox.receiver.receive(origin(), "1", content, OURSELVES))
     except ProtocolError as problem:
         assert 400 <= problem.status < 500
         assert inbox.transactions == []
@@ -905,5 +912,5 @@ def test_nuls(postgres_database: PostgresDatabase) -> None:
     inbox = Inbox(database=postgres_database)
     edu: Json = {"edu_type": NUL, "content": {NUL: NUL}}
     content: Json = {"pdus": WITH_NUL, "edus": [edu], "origin": NUL}
-    result_of(inbox.receiver.receive(origin(), "1", content))
+    result_of(inbox.receiver.receive(origin(), "1", content, OURSELVES))
     assert [pdu["event"] for pdu in inbox.pdus] == WITH_NUL

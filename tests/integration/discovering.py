@@ -20,6 +20,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from zope.interface import implementer
 
 from homeserver.addresses import AddressPolicy
+from homeserver.cause import OURSELVES
 from homeserver.config import Config, Discovery, Dns, VerificationMethod
 from homeserver.identity import Identity
 from homeserver.outbound.agent import FederationAgent
@@ -105,7 +106,7 @@ class Reach:
 
     def resolve(self, name: str) -> Resolution:
         """The routes to a server."""
-        return wait(self.resolver.resolve(ServerName.parse(name)))
+        return wait(self.resolver.resolve(ServerName.parse(name), OURSELVES))
 
     def outcome(self, name: str) -> tuple[list[str], list[str]]:
         """The steps of a resolution, and its routes or why there are none."""
@@ -117,7 +118,7 @@ class Reach:
 
     def ask(self, name: str, target: str = "/") -> Link:
         """Send a request to a server; the connection that it went over."""
-        return wait(self.client.ask(ServerName.parse(name), target))[2]
+        return wait(self.client.ask(ServerName.parse(name), target, OURSELVES))[2]
 
     def hang_up(self) -> None:
         """End the connections that are kept."""

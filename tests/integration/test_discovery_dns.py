@@ -6,6 +6,7 @@ import re
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
+from homeserver.cause import OURSELVES
 from homeserver.protocol.discovery import MAX_TARGETS
 from homeserver.protocol.names import ServerName
 from tests.integration.discovering import HURRIED, SERVICES_2014, discovering
@@ -214,7 +215,7 @@ def test_thousand_names_at_once() -> None:
             found = await gatherResults(
                 [
                     Deferred.fromCoroutine(
-                        reach.resolver.resolve(ServerName.parse(name))
+                        reach.resolver.resolve(ServerName.parse(name), OURSELVES)
                     )
                     for name in names
                 ]

@@ -7,6 +7,7 @@ from nacl.signing import SigningKey as NaclSigningKey
 from OpenSSL import SSL, crypto
 
 from homeserver.addresses import AddressPolicy, AddressRange
+from homeserver.cause import Cause
 from homeserver.config import VerificationMethod
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.connector import Connector
@@ -61,16 +62,19 @@ class Names:
 
         self.routes: list[Route] | NotResolvable = [route("192.0.2.1")]
         self.asked: list[str] = []
+        self.causes: list[Cause] = []
 
-    async def resolve(self, name: ServerName) -> Resolution:
+    async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
         """As `Resolver`."""
+        self.causes.append(cause)
         if isinstance(self.routes, NotResolvable):
             raise self.routes
         return Resolution(name, [], self.routes)
 
-    async def addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str, cause: Cause) -> list[str]:
         """As `Resolver`."""
         self.asked.append(host)
+        self.causes.append(cause)
         found = self.hosts.get(host, [host])
         if isinstance(found, LookupFailed):
             raise found

@@ -12,8 +12,9 @@ from twisted.web.iweb import IAgent, IResponse
 from zope.interface.verify import verifyObject
 
 from homeserver import __version__
+from homeserver.cause import OURSELVES, Cause
 from homeserver.identity import Identity
-from homeserver.outbound.agent import Exchange
+from homeserver.outbound.agent import Exchange, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connection import ResponseTooLarge, read_body
 from homeserver.outbound.connector import Link, Unreachable
@@ -36,9 +37,15 @@ class AgentTestCase(SynchronousTestCase):
         self.net = self.stack.net
         self.agent = self.stack.agent
 
+    async def exchange(
+        self, outgoing: OutgoingRequest, name: ServerName = PEER
+    ) -> Exchange:
+        """Send one request."""
+        return await self.agent.exchange(name, outgoing, OURSELVES)
+
     def ask(self, target: bytes = b"/1", name: ServerName = PEER) -> Deferred[Exchange]:
         """Send a request."""
-        return start(self.agent.exchange(name, b"GET", target, Headers()))
+        return start(self.exchange(OutgoingRequest(b"GET", target, Headers()), name))
 
     def read(self, asked: Deferred[Exchange]) -> bytes:
         """The body of a response that has come."""
@@ -114,7 +121,7 @@ class RequestTests(AgentTestCase):
     def test_body(self) -> None:
         """What is there already is sent as it is, with its length."""
         headers = Headers({"X-A": ["1", "2"]})
-        start(self.agent.exchange(PEER, b"PUT", b"/1", headers, b"{}"))
+        start(self.exchange(OutgoingRequest(b"PUT", b"/1", headers, b"{}")))
         first, *others = self.net.accept(GOOD).peer.received.split(b"\r\n")
         self.assertEqual((first, others.pop()), (b"PUT /1 HTTP/1.1", b"{}"))
         self.assertEqual(
@@ -132,7 +139,9 @@ class RequestTests(AgentTestCase):
     def test_target_that_is_none(self) -> None:
         """Nothing that would be more than a target is written as one."""
         for target in (b"/1 HTTP/1.1\r\nX-A: 1", b"/\n"):
-            asked = start(self.agent.exchange(PEER, b"PUT", target, Headers(), b""))
+            asked = start(
+                self.exchange(OutgoingRequest(b"PUT", target, Headers(), b""))
+            )
             wire = self.net.accept(GOOD)
             self.failureResultOf(asked, ValueError)
             self.assertEqual(wire.peer.received, b"")
@@ -489,6 +498,21 @@ class ClientTests(AgentTestCase):
         self.assertIn("no answer in time", str(problem))
         self.assertEqual(self.net.dialled, [])
 
+    def test_cause(self) -> None:
+        """Transactions are sent for ourselves, the rest for whose request needs it."""
+        cause = Cause("198.51.100.1")
+        causes = self.stack.names.causes
+        self.send()
+        self.assertEqual(causes, [OURSELVES] * 2)
+        for asked in (
+            self.client.fetch_keys_v2(PEER, cause),
+            self.client.fetch_keys_v1(PEER, cause),
+            self.client.reach(PEER, cause),
+        ):
+            causes.clear()
+            Deferred.fromCoroutine(asked)
+            self.assertEqual(causes, [cause] * 2)
+
     def test_no_connection(self) -> None:
         """A minute after it was begun, a connection that is not made is given up."""
         self.assert_given_up(self.send())
@@ -515,7 +539,7 @@ class ReachTests(AgentTestCase):
 
     def reach(self) -> Deferred[Link]:
         """Reach the peer."""
-        return start(self.agent.reach(PEER))
+        return start(self.agent.reach(PEER, OURSELVES))
 
     def test_new_connection(self) -> None:
         """A new connection is made although there is one, and ended at once."""
@@ -604,7 +628,7 @@ class ClientReachTests(AgentTestCase):
         identity = Identity(ServerName.parse("origin.test"), [], [], CA.value)
         client = FederationClient(self.agent, lambda: identity, self.net.clock)
         self.stack.names.routes = [route(f"192.0.2.{number}") for number in range(1, 5)]
-        self.reached = start(client.reach(PEER))
+        self.reached = start(client.reach(PEER, OURSELVES))
 
     def assert_given_up(self) -> None:
         """See that it is given up after 25 seconds, and nothing goes on."""

@@ -22,8 +22,9 @@ from twisted.web.client import (
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
+from homeserver.cause import OURSELVES, Cause
 from homeserver.identity import Certificate, Identity
-from homeserver.outbound.agent import Exchange, FederationAgent
+from homeserver.outbound.agent import Exchange, FederationAgent, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connection import ResponseTooLarge
 from homeserver.outbound.connector import Link, Unreachable
@@ -101,16 +102,17 @@ class Agent:
     async def exchange(
         self,
         name: ServerName,
-        method: bytes,
-        target: bytes,
-        headers: Headers,
-        body: bytes | None = None,
+        outgoing: OutgoingRequest,
+        cause: Cause,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Exchange:
         """As `FederationAgent`."""
         if self.is_connected:
             connected(LINK)
-        self.requests.append(Request(name, method, target, headers, body))
+        body = cast("bytes | None", outgoing.body)
+        self.requests.append(
+            Request(name, outgoing.method, outgoing.target, outgoing.headers, body)
+        )
         return await self.result
 
 
@@ -196,12 +198,12 @@ class RequestTests(ClientTestCase):
 
     def test_key_documents(self) -> None:
         """Key documents are asked for without a signature."""
-        asked: list[tuple[Callable[[ServerName], object], bytes]] = [
+        asked: list[tuple[Callable[[ServerName, Cause], object], bytes]] = [
             (self.client.fetch_keys_v1, b"/_matrix/key/v1"),
             (self.client.fetch_keys_v2, b"/_matrix/key/v2/server"),
         ]
         for fetch, target in asked:
-            start(fetch(PEER))  # type: ignore[arg-type]
+            start(fetch(PEER, OURSELVES))  # type: ignore[arg-type]
             request = self.agent.requests.pop()
             self.assertEqual(request.name, PEER)
             self.assertEqual((request.method, request.target), (b"GET", target))
@@ -397,13 +399,13 @@ class KeyDocumentTests(ClientTestCase):
         """Fetch a version 1 document that is answered so."""
         response = Response(code, [document])
         self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
-        return start(self.client.fetch_keys_v1(PEER))
+        return start(self.client.fetch_keys_v1(PEER, OURSELVES))
 
     def fetch_v2(self, document: bytes, code: int = 200) -> Deferred[KeyDocument]:
         """Fetch a version 2 document that is answered so."""
         response = Response(code, [document])
         self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
-        return start(self.client.fetch_keys_v2(PEER))
+        return start(self.client.fetch_keys_v2(PEER, OURSELVES))
 
     def test_version_1(self) -> None:
         """A version 1 document names the certificate of its connection."""
@@ -465,7 +467,7 @@ class _Reaching(Agent):
         self.given_up = 0
         self.link: Deferred[Link] = Deferred(self._give_up)
 
-    async def reach(self, name: ServerName) -> Link:
+    async def reach(self, name: ServerName, cause: Cause) -> Link:
         """As `FederationAgent`."""
         self.reached.append(name)
         return await self.link
@@ -486,7 +488,7 @@ class ReachTests(SynchronousTestCase):
             lambda: Identity(US, KEYS, [], cast("Certificate", None)),
             self.clock,
         )
-        self.reached = start(client.reach(PEER))
+        self.reached = start(client.reach(PEER, OURSELVES))
 
     def test_link(self) -> None:
         """What the new connection was is told, and nothing is sent."""

@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.cause import OURSELVES
 from homeserver.config import VerificationMethod
 from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.connector import Link, Unreachable
@@ -109,7 +110,9 @@ class ConnectorTestCase(SynchronousTestCase):
     def connect(self, *hosts: str) -> Connecting:
         """Connect to the peer by routes over these hosts."""
         routes = [route(host, 8448 + number) for number, host in enumerate(hosts)]
-        return start(self.stack.connector.connect(Resolution(PEER, [], routes)))
+        return start(
+            self.stack.connector.connect(Resolution(PEER, [], routes), OURSELVES)
+        )
 
     def link(self, connecting: Connecting) -> Link:
         """The link of a connection that was made."""
@@ -557,7 +560,9 @@ class AvoidedTests(ConnectorTestCase):
 
     def reach(self, *routes: Route, name: ServerName = PEER) -> Connecting:
         """Connect to a server by these routes."""
-        return start(self.stack.connector.connect(Resolution(name, [], routes)))
+        return start(
+            self.stack.connector.connect(Resolution(name, [], routes), OURSELVES)
+        )
 
     def tried(self, *routes: Route, name: ServerName = PEER) -> list[str]:
         """The hosts in the order in which they are tried; all fail, and at once."""
@@ -701,7 +706,9 @@ class AvoidedTests(ConnectorTestCase):
         self.hosts["a.test"] = [f"2001:db8::{n}" for n in range(1, 9)] + ["192.0.2.9"]
         self.hosts["b.test"] = [f"192.0.2.{n}" for n in range(1, 9)] + ["2001:db8::9"]
         for host in ("a.test", "b.test"):
-            found = self.successResultOf(start(self.stack.dialer.addresses(host)))
+            found = self.successResultOf(
+                start(self.stack.dialer.addresses(host, OURSELVES))
+            )
             self.assertEqual(len(found), 8)
             self.assertTrue(found[0].startswith("2001:db8::"))
             self.assertTrue(found[1].startswith("192.0.2."))

@@ -29,6 +29,7 @@ from twisted.names.error import (
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from homeserver.cause import OURSELVES
 from homeserver.outbound.dns import DnsClient, DnsLookups
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 from tests.outbound.records import Answers, ScriptedClient, a, aaaa, cname, soa, srv
@@ -125,7 +126,7 @@ class SrvTests(DnsTestCase):
 
     def records(self, answer: Answers) -> list[SrvRecord]:
         """The SRV records that an answer gives."""
-        asked = start(self.lookups.srv(SERVICE))
+        asked = start(self.lookups.srv(SERVICE, OURSELVES))
         self.assertNoResult(asked)
         self.dns.answer("SRV", SERVICE, answer)
         return self.successResultOf(asked)
@@ -150,7 +151,7 @@ class SrvTests(DnsTestCase):
     def test_no_such_name(self) -> None:
         """NXDOMAIN means that there are none, also without the message it came in."""
         for problem in (no_such_name(), DNSNameError()):
-            asked = start(self.lookups.srv(SERVICE))
+            asked = start(self.lookups.srv(SERVICE, OURSELVES))
             self.dns.answer("SRV", SERVICE, problem)
             self.assertEqual(self.successResultOf(asked), [])
 
@@ -158,13 +159,13 @@ class SrvTests(DnsTestCase):
         """Whatever else a name server says, or does not say, is no certain answer."""
         for problem, said in NO_ANSWERS:
             with self.subTest(said):
-                asked = start(self.lookups.srv(SERVICE))
+                asked = start(self.lookups.srv(SERVICE, OURSELVES))
                 self.dns.answer("SRV", SERVICE, problem)
                 self.assert_failed(asked, said)
 
     def test_name_that_cannot_be_asked_for(self) -> None:
         """A name that DNS cannot have is a look-up that fails."""
-        asked = start(self.lookups.srv("a" * 64 + ".test"))
+        asked = start(self.lookups.srv("a" * 64 + ".test", OURSELVES))
         said = str(self.failureResultOf(asked, LookupFailed).value)
         self.assertTrue(said.startswith("the name server cannot be asked: "))
 
@@ -185,7 +186,7 @@ class SrvTests(DnsTestCase):
     def test_name_in_other_letters(self) -> None:
         """The case of a name in an answer does not matter."""
         self.assertEqual(len(self.records([srv("a.test", SERVICE.upper())])), 1)
-        asked = start(self.lookups.srv(SERVICE.upper()))
+        asked = start(self.lookups.srv(SERVICE.upper(), OURSELVES))
         self.dns.answer("SRV", SERVICE.upper(), [srv("a.test", SERVICE)])
         self.assertEqual(len(self.successResultOf(asked)), 1)
 
@@ -227,7 +228,7 @@ class AddressTests(DnsTestCase):
 
     def ask(self, host: str = "peer.test") -> Deferred[list[str]]:
         """Ask for a host's addresses."""
-        return start(self.lookups.addresses(host))
+        return start(self.lookups.addresses(host, OURSELVES))
 
     def answer(
         self, v4: Answers | Exception = (), v6: Answers | Exception = ()
@@ -339,7 +340,7 @@ class SystemTests(DnsTestCase):
 
     def test_addresses(self) -> None:
         """The system is asked for addresses, and no name server is."""
-        asked = start(self.lookups.addresses("peer.test"))
+        asked = start(self.lookups.addresses("peer.test", OURSELVES))
         self.assertNoResult(asked)
         self.assertEqual([host for host, _ in self.system.asked], ["peer.test"])
         self.system.find(
@@ -352,13 +353,13 @@ class SystemTests(DnsTestCase):
 
     def test_none(self) -> None:
         """A host that the system does not find cannot be reached."""
-        asked = start(self.lookups.addresses("peer.test"))
+        asked = start(self.lookups.addresses("peer.test", OURSELVES))
         self.system.find()
         self.assert_failed(asked, "peer.test has no address (A or AAAA record)")
 
     def test_no_answer_in_time(self) -> None:
         """The system is not waited for without end, and its answer may come late."""
-        asked = start(self.lookups.addresses("peer.test"))
+        asked = start(self.lookups.addresses("peer.test", OURSELVES))
         self.clock.advance(9.9)
         self.assertNoResult(asked)
         self.clock.advance(0.1)
@@ -370,28 +371,30 @@ class SystemTests(DnsTestCase):
     def test_hundred_at_once(self) -> None:
         """The system is asked for a hundred hosts at once, and for more in turn."""
         for number in range(101):
-            start(self.lookups.addresses(f"h{number}.test")).addErrback(lambda _: None)
+            start(self.lookups.addresses(f"h{number}.test", OURSELVES)).addErrback(
+                lambda _: None
+            )
         self.assertEqual(len(self.system.asked), 100)
         self.system.find()
         self.assertEqual([host for host, _ in self.system.asked][-1], "h100.test")
 
     def test_literals(self) -> None:
         """The system is not asked for what is an address."""
-        asked = start(self.lookups.addresses("192.0.2.1"))
+        asked = start(self.lookups.addresses("192.0.2.1", OURSELVES))
         self.assertEqual(self.successResultOf(asked), ["192.0.2.1"])
         self.assertEqual(self.system.asked, [])
 
     def test_records(self) -> None:
         """SRV records and aliases are asked for by DNS all the same."""
-        start(self.lookups.srv(SERVICE))
-        start(self.lookups.alias("peer.test"))
+        start(self.lookups.srv(SERVICE, OURSELVES))
+        start(self.lookups.alias("peer.test", OURSELVES))
         self.assertEqual(
             list(self.dns.asked), [("SRV", SERVICE), ("CNAME", "peer.test")]
         )
 
     def test_who_asks_may_give_up(self) -> None:
         """A look-up that is cancelled is cancelled, and leaves no error behind."""
-        asked = start(self.lookups.addresses("peer.test"))
+        asked = start(self.lookups.addresses("peer.test", OURSELVES))
         asked.cancel()
         self.failureResultOf(asked, defer.CancelledError)
         self.system.find(IPv4Address("TCP", "192.0.2.1", 0))
@@ -402,7 +405,7 @@ class AliasTests(DnsTestCase):
 
     def ask(self, answer: Answers | Exception) -> Deferred[str | None]:
         """Ask what `peer.test` is an alias of, and answer."""
-        asked = start(self.lookups.alias("peer.test"))
+        asked = start(self.lookups.alias("peer.test", OURSELVES))
         self.assertNoResult(asked)
         self.dns.answer("CNAME", "peer.test", answer)
         return asked
@@ -438,9 +441,9 @@ Ask = Callable[[DnsLookups], Coroutine[Deferred[Any], Any, object]]
 
 # A question by record type and name, and who asks it.
 QUESTIONS: list[tuple[tuple[str, str], Ask]] = [
-    (("SRV", SERVICE), lambda lookups: lookups.srv(SERVICE)),
-    (("CNAME", "peer.test"), lambda lookups: lookups.alias("peer.test")),
-    (("A", "peer.test"), lambda lookups: lookups.addresses("peer.test")),
+    (("SRV", SERVICE), lambda lookups: lookups.srv(SERVICE, OURSELVES)),
+    (("CNAME", "peer.test"), lambda lookups: lookups.alias("peer.test", OURSELVES)),
+    (("A", "peer.test"), lambda lookups: lookups.addresses("peer.test", OURSELVES)),
 ]
 
 # For how long "no such record" holds: its SOA records' TTL and minimum; seconds.
@@ -463,15 +466,15 @@ class KeepingTests(DnsTestCase):
         """See that the answer to the one question is kept for as long as this."""
         if seconds:
             self.clock.advance(seconds - 0.1)
-            self.successResultOf(start(self.lookups.srv(SERVICE)))
+            self.successResultOf(start(self.lookups.srv(SERVICE, OURSELVES)))
             self.assertEqual(self.dns.asked, {})
             self.clock.advance(0.1)
-        self.assertNoResult(start(self.lookups.srv(SERVICE)))
+        self.assertNoResult(start(self.lookups.srv(SERVICE, OURSELVES)))
         self.assertEqual(list(self.dns.asked), [("SRV", SERVICE)])
 
     def answer(self, answer: Answers | Exception, *authority: dns.RRHeader) -> None:
         """Ask for the service, and answer."""
-        asked = start(self.lookups.srv(SERVICE))
+        asked = start(self.lookups.srv(SERVICE, OURSELVES))
         self.dns.answer("SRV", SERVICE, answer, *authority)
         self.successResultOf(asked)
 
@@ -519,7 +522,7 @@ class KeepingTests(DnsTestCase):
         self.answer([srv("a.test", ttl=60)])
         self.clock.advance(60)
         self.answer([srv("b.test", ttl=60)])
-        [record] = self.successResultOf(start(self.lookups.srv(SERVICE)))
+        [record] = self.successResultOf(start(self.lookups.srv(SERVICE, OURSELVES)))
         self.assertEqual(record.target, "b.test")
 
     def test_no_such_record(self) -> None:
@@ -564,34 +567,34 @@ class KeepingTests(DnsTestCase):
         for problem, said in NO_ANSWERS:
             with self.subTest(said):
                 self.setUp()
-                asked = start(self.lookups.srv(SERVICE))
+                asked = start(self.lookups.srv(SERVICE, OURSELVES))
                 self.dns.answer("SRV", SERVICE, problem)
                 self.failureResultOf(asked, LookupFailed)
                 self.answer([srv("a.test")])
 
     def test_failure_of_one_family(self) -> None:
         """What is known of one family of addresses is not asked for again."""
-        asked = start(self.lookups.addresses("peer.test"))
+        asked = start(self.lookups.addresses("peer.test", OURSELVES))
         self.dns.answer("A", "peer.test", [a("192.0.2.1", ttl=60)])
         self.dns.answer("AAAA", "peer.test", DNSServerError())
         self.successResultOf(asked)
-        start(self.lookups.addresses("peer.test"))
+        start(self.lookups.addresses("peer.test", OURSELVES))
         self.assertEqual(list(self.dns.asked), [("AAAA", "peer.test")])
 
     def test_letters(self) -> None:
         """A name is the same in capital letters."""
         self.answer([srv("a.test", ttl=60)])
-        asked = start(self.lookups.srv(SERVICE.upper()))
+        asked = start(self.lookups.srv(SERVICE.upper(), OURSELVES))
         self.assertEqual(len(self.successResultOf(asked)), 1)
 
     def test_types_are_apart(self) -> None:
         """An answer to one question is none to another one about the same name."""
-        asked = start(self.lookups.srv("peer.test"))
+        asked = start(self.lookups.srv("peer.test", OURSELVES))
         answer = [srv("a.test", "peer.test", ttl=60)]
         self.dns.answer("SRV", "peer.test", answer)
         self.successResultOf(asked)
-        start(self.lookups.addresses("peer.test"))
-        start(self.lookups.alias("peer.test"))
+        start(self.lookups.addresses("peer.test", OURSELVES))
+        start(self.lookups.alias("peer.test", OURSELVES))
         self.assertEqual({kind for kind, _ in self.dns.asked}, {"A", "AAAA", "CNAME"})
 
 
@@ -614,7 +617,7 @@ class LimitTests(DnsTestCase):
 
     def test_who_gives_up_takes_nobody_along(self) -> None:
         """A question goes on for the others when who began it gives up."""
-        first, second = (start(self.lookups.srv(SERVICE)) for _ in range(2))
+        first, second = (start(self.lookups.srv(SERVICE, OURSELVES)) for _ in range(2))
         first.cancel()
         self.failureResultOf(first, defer.CancelledError)
         self.dns.answer("SRV", SERVICE, [srv("a.test")])
@@ -622,9 +625,9 @@ class LimitTests(DnsTestCase):
 
     def test_answer_for_nobody(self) -> None:
         """What nobody waits for any more is kept all the same."""
-        start(self.lookups.srv(SERVICE)).addErrback(lambda _: None).cancel()
+        start(self.lookups.srv(SERVICE, OURSELVES)).addErrback(lambda _: None).cancel()
         self.dns.answer("SRV", SERVICE, [srv("a.test", ttl=60)])
-        asked = start(self.lookups.srv(SERVICE))
+        asked = start(self.lookups.srv(SERVICE, OURSELVES))
         self.assertEqual(len(self.successResultOf(asked)), 1)
 
     def test_ten_seconds(self) -> None:
@@ -643,7 +646,9 @@ class LimitTests(DnsTestCase):
 
     def ask_many(self, number: int) -> list[Deferred[list[SrvRecord]]]:
         """Ask for so many services at once."""
-        return [start(self.lookups.srv(f"{each}.test")) for each in range(number)]
+        return [
+            start(self.lookups.srv(f"{each}.test", OURSELVES)) for each in range(number)
+        ]
 
     def assert_asked(self, begin: int, end: int) -> None:
         """See which services are being asked for."""

@@ -8,9 +8,10 @@ from twisted.names.error import DNSNameError, DNSServerError
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.addresses import AddressPolicy
+from homeserver.cause import OURSELVES
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
-from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.resolver import Resolver, _Lookups
 from homeserver.outbound.well_known import WellKnown
 from homeserver.protocol.discovery import (
     LookupFailed,
@@ -37,7 +38,7 @@ class ResolverTestCase(SynchronousTestCase):
         """Make the resolver."""
         self.net = Net()
         self.dns = ScriptedClient()
-        lookups = DnsLookups(self.dns.resolver, None, self.net.clock)
+        lookups = self.lookups = DnsLookups(self.dns.resolver, None, self.net.clock)
         context = trusting(CA)
         dialer = Dialer(
             self.net.reactor, lookups.addresses, AddressPolicy([], []), lambda: context
@@ -48,7 +49,7 @@ class ResolverTestCase(SynchronousTestCase):
 
     def resolve(self, name: str = "peer.test") -> Deferred[Resolution]:
         """Resolve a name."""
-        return start(self.resolver.resolve(ServerName.parse(name)))
+        return start(self.resolver.resolve(ServerName.parse(name), OURSELVES))
 
     def routes(self, resolving: Deferred[Resolution]) -> list[str]:
         """The routes that were found; nothing is asked for any more."""
@@ -119,7 +120,7 @@ class SrvTests(ResolverTestCase):
 
     def test_no_well_known(self) -> None:
         """Where well-known documents are not asked for, there is none."""
-        asked = start(self.resolver.well_known("peer.test"))
+        asked = start(_Lookups(self.lookups, None, OURSELVES).well_known("peer.test"))
         failure = self.failureResultOf(asked, LookupFailed)
         self.assertEqual(str(failure.value), "well-known documents are not asked for")
 

@@ -5,6 +5,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.cause import OURSELVES
 from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.tls import Handshake
@@ -62,7 +63,7 @@ class RecordTests(SynchronousTestCase):
         """Connect to a peer that answers so; what is known of it then."""
         routes = [route("192.0.2.1")]
         connecting = start(
-            self.stack.connector.connect(Resolution(PEER, [], routes))
+            self.stack.connector.connect(Resolution(PEER, [], routes), OURSELVES)
         ).addErrback(lambda failure: failure.trap(Unreachable))
         wire = self.stack.net.accept(issued)
         for answer in answers:
@@ -106,7 +107,7 @@ class RaceTests(SynchronousTestCase):
         self.stack = Stack()
         routes = [route("192.0.2.1")]
         self.slow, self.fast = (
-            start(self.stack.connector.connect(Resolution(PEER, [], routes)))
+            start(self.stack.connector.connect(Resolution(PEER, [], routes), OURSELVES))
             for _ in range(2)
         )
 

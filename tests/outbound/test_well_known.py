@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from homeserver.addresses import AddressPolicy, AddressRange
+from homeserver.cause import OURSELVES, Cause
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.well_known import PATH, WellKnown, lifetime
 from homeserver.protocol.discovery import LookupFailed
@@ -44,7 +45,7 @@ class LateNames(Names):
         super().__init__()
         self.found: Deferred[list[str]] = Deferred()
 
-    async def addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str, cause: Cause) -> list[str]:
         """As `Names`, once the test says so."""
         return await self.found
 
@@ -87,7 +88,7 @@ class WellKnownTestCase(SynchronousTestCase):
 
     def ask(self, host: str = "peer.test") -> Deferred[ServerName]:
         """Ask whom a host delegates to."""
-        return start(self.well_known.delegation(host))
+        return start(self.well_known.delegation(host, OURSELVES))
 
     def answer(self, *answers: bytes) -> Deferred[ServerName]:
         """Ask `peer.test`, and let each connection to it get one of the answers."""
