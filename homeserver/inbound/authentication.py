@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import DeferredSemaphore
 
 from homeserver.cause import Cause
 from homeserver.identity import Identity
@@ -65,6 +65,9 @@ MAX_HEADERS = 8  # one for each signing key of the origin; it has one or two
 
 # Bodies that are read and verified here, which takes two milliseconds.
 _MAX_INLINE_BYTES = 65536
+
+# Server-server API, "API standards": their bodies are JSON objects.
+_WITH_BODY = frozenset({"PUT", "POST"})
 
 _MAX_LARGE = 2  # others at the same time; each may take a hundred megabytes
 
@@ -120,11 +123,40 @@ class Authenticator:
         `Authorization` headers, `shown` is the client's certificate; keys are
         fetched for `cause`. Raises `NotJson` and `BadJson` (400) for the body,
         `BadAuthorization` (400) for headers that cannot be read, `Unauthorized`
-        (401), and `Forbidden` (403) for a certificate that is not the origin's.
+        (401), and `Forbidden` (403) for a certificate that is not the origin's. The
+        headers are judged first, the body last: what costs a stranger little costs us
+        little.
         """
-        content = await self._on(body, _parse_body)  # what is wrong is told first
-        authorizations = _parse(headers)
+        authorizations = self._check_head(headers)
         origin = authorizations[0].origin
+        if body.length == 0 and method in _WITH_BODY:
+            raise NotJson(
+                f"a {method} has a JSON object as its body; this one has none"
+            )
+        keys, problems = await self._find_keys(origin, authorizations, cause)
+        own_name = self._identity().server_name
+
+        def prove(read: bytes) -> tuple[KeyId, Json | None]:
+            content = parse_object(read) if read else None
+            request = FederationRequest(method, uri, origin, own_name, content)
+            return request.verify(authorizations, keys), content
+
+        try:
+            if not keys:
+                raise NoUsableKey(problems.pop())
+            # Only now, and once: whoever makes us wait for keys that no server has
+            # must not fill our memory with what is sent meanwhile.
+            key_id, content = await self._on(body, prove)
+        except Unauthorized as problem:
+            why = "; ".join([*problems, str(problem)])
+            raise type(problem)(why) from None
+        # Only now: a stranger would have us ask whomever he names.
+        certificate = await self._certificates.check(origin, shown, cause)
+        return ProvenOrigin(origin, key_id, certificate), content
+
+    def _check_head(self, headers: Sequence[str]) -> list[Authorization]:
+        """The authorizations of a request to us, as `authenticate`."""
+        authorizations = _parse(headers)
         own_name = self._identity().server_name
         for each in authorizations:
             if each.destination not in {None, own_name}:
@@ -132,33 +164,7 @@ class Authenticator:
                     f"the request is for {quote(str(each.destination))}; this is "
                     f"{own_name}"
                 )
-        finding = Deferred.fromCoroutine(self._find_keys(origin, authorizations, cause))
-        is_read_again = not finding.called or body.length > _MAX_INLINE_BYTES
-        if is_read_again:
-            # Whoever makes us wait for keys that nobody serves must not fill our
-            # memory with what is sent meanwhile.
-            content = None
-        keys, problems = await finding
-
-        def prove(content: Json | None) -> tuple[KeyId, Json | None]:
-            request = FederationRequest(method, uri, origin, own_name, content)
-            return request.verify(authorizations, keys), content
-
-        try:
-            if not keys:
-                raise NoUsableKey(problems.pop())
-            if is_read_again:
-                key_id, content = await self._on(
-                    body, lambda read: prove(_parse_body(read))
-                )
-            else:
-                key_id, content = prove(content)
-        except Unauthorized as problem:
-            why = "; ".join([*problems, str(problem)])
-            raise type(problem)(why) from None
-        # Only now: a stranger would have us ask whomever he names.
-        certificate = await self._certificates.check(origin, shown, cause)
-        return ProvenOrigin(origin, key_id, certificate), content
+        return authorizations
 
     async def _on(self, body: Body, work: Callable[[bytes], _T]) -> _T:
         """Do some work on a body: here if it is small, else in a thread."""
@@ -183,10 +189,6 @@ class Authenticator:
             except Unauthorized as problem:
                 problems.append(str(problem))
         return keys, problems
-
-
-def _parse_body(body: bytes) -> Json | None:
-    return parse_object(body) if body else None
 
 
 def _parse(headers: Sequence[str]) -> list[Authorization]:

@@ -30,6 +30,8 @@ from homeserver.inbound.account import Account, Ledger
 from homeserver.inbound.channel import SteadyChannel
 from homeserver.inbound.request import Request
 from homeserver.inbound.resource import SERVER, Reply, error_reply
+from homeserver.inbound.target import read_target
+from homeserver.protocol.errors import ProtocolError
 
 # How long a peer may take to close a connection that we have closed; an honest one
 # takes a round trip.
@@ -84,7 +86,7 @@ class BoundedRequest(Request):
             self.setHeader(b"Connection", b"close")
         self.account = self.channel.open_account(self.method, self.uri)
         if not self.path.startswith(b"/"):
-            # `*` and the forms for proxies, which lead nowhere.
+            # `*` and the form of CONNECT, which lead nowhere.
             self.path = b"/" + self.path
         self.setHeader(b"Date", _date(int(self.channel.site.reactor.seconds())))
         try:
@@ -154,6 +156,24 @@ class _Channel(SteadyChannel):
         """Read what came, unless it came after the end."""
         if not self._is_closing:
             super().dataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        """As Twisted calls it: the head of a request has come."""
+        headers = self.requests[-1].requestHeaders
+        hosts = headers.getRawHeaders(b"Host", [])
+        try:
+            self._path, authority = read_target(self._path, hosts, self._version)
+        except ProtocolError as problem:
+            self.end_with(problem.status, problem.errcode, str(problem))
+            return
+        if authority is not None:
+            headers.setRawHeaders(b"Host", [authority])
+        super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        """As Twisted calls it: a request is whole, unless it was answered before."""
+        if not self._is_closing:
+            super().allContentReceived()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """End a line without an end with the answer that all bad requests get."""

@@ -148,7 +148,18 @@ def test_foreign_host(host: str) -> None:
 def test_one_of_two_hosts() -> None:
     """A second `Host` makes no first one good."""
     answer = guarded(HOST, "Host: evil.example", AUTHORIZATION)
-    assert answer.error == (403, "M_FORBIDDEN")
+    assert answer.error == (400, "M_UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("authority", "host", "status"),
+    [("evil.example", "localhost", 403), ("127.0.0.1:8008", "evil.example", 200)],
+)
+def test_authority_of_the_target(authority: str, host: str, status: int) -> None:
+    """The authority of a target stands in place of `Host`."""
+    headers = [f"Host: {host}", AUTHORIZATION]
+    answer = ask(site(tree()), "GET", f"http://{authority}/", headers)
+    assert answer.status == status
 
 
 def test_without_host() -> None:

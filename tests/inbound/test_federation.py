@@ -259,7 +259,8 @@ def test_repeated_transaction() -> None:
 
 
 BODIES: list[tuple[str, bytes | None, int, str]] = [
-    ("none", None, 401, "M_UNAUTHORIZED"),
+    ("none", None, 400, "M_NOT_JSON"),
+    ("an empty one", b"", 400, "M_NOT_JSON"),
     ("not JSON", b"{", 400, "M_NOT_JSON"),
     ("not UTF-8", b'{"pdus":["\xff"]}', 400, "M_NOT_JSON"),
     ("a list", b"[]", 400, "M_BAD_JSON"),
@@ -287,7 +288,7 @@ def test_body_that_was_not_signed(
 
 
 CONTENTS: list[tuple[str, Json | None, int, str]] = [
-    ("nothing", None, 400, "M_BAD_JSON"),
+    ("nothing", None, 400, "M_NOT_JSON"),
     ("an empty object", {}, 400, "M_BAD_JSON"),
     ("no list", {"pdus": 5}, 400, "M_BAD_JSON"),
     ("too many", {"pdus": [{}] * 51}, 400, "M_BAD_JSON"),
@@ -304,6 +305,37 @@ def test_signed_nonsense(content: Json | None, status: int, errcode: str) -> Non
     endpoint = Endpoint()
     assert ask_signed(endpoint, "PUT", SEND, content).error == (status, errcode)
     assert endpoint.received == []
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{", b"{}"])
+def test_header_is_judged_before_the_body(body: bytes | None) -> None:
+    """Without a header the answer is 401, whatever the body, and if there is none."""
+    answer = ask(Endpoint().site, "PUT", SEND, [], body)
+    assert answer.error == (401, "M_UNAUTHORIZED")
+
+
+@pytest.mark.parametrize("authority", ["us.example", "else.example:8448", "[::1]:1"])
+@pytest.mark.parametrize("scheme", ["https", "http", "HTTPS"])
+def test_absolute_target(scheme: str, authority: str) -> None:
+    """A target with scheme and authority is the one that was signed without them."""
+    endpoint = Endpoint(profiles=PROFILES)
+    empty: Json = {"pdus": []}
+    requests: list[tuple[str, str, Json | None]] = [
+        ("GET", PROFILE, None),
+        ("PUT", SEND, empty),
+    ]
+    for method, target, content in requests:
+        header = f"Authorization: {THEM.authorize(method, target, content)}"
+        body = None if content is None else encode(content)
+        absolute = f"{scheme}://{authority}{target}"
+        assert ask(endpoint.site, method, absolute, [header], body).status == 200
+
+
+def test_absolute_target_that_was_signed() -> None:
+    """What is signed is path and query, not the URL that they stand in."""
+    target = f"https://us.example{SEND}"
+    answer = ask_signed(Endpoint(), "PUT", target, {"pdus": []})
+    assert answer.error == (401, "M_UNAUTHORIZED")
 
 
 def test_transaction_without_an_id() -> None:
@@ -340,7 +372,8 @@ def test_bad_authorization(headers: list[bytes], status: int) -> None:
     lines = b"".join(
         b"Authorization: %b\r\n" % header.replace(b"GOOD", good) for header in headers
     )
-    connection.send(b"GET %b HTTP/1.1\r\n%b\r\n" % (PROFILE.encode(), lines))
+    head = b"GET %b HTTP/1.1\r\nHost: us.example\r\n" % PROFILE.encode()
+    connection.send(head + lines + b"\r\n")
     [answer] = connection.answers()
     assert answer.error == (status, "M_UNAUTHORIZED")
 

@@ -69,7 +69,7 @@ class RefusalTests(SynchronousTestCase):
         known = [(each["id"], each["status"], each["origin"]) for each in self.known()]
         self.assertEqual(
             known,
-            [(1, 400, None), (2, 401, None), (3, 400, None), (4, 400, "them.example")],
+            [(1, 401, None), (2, 401, None), (3, 400, None), (4, 400, "them.example")],
         )
         self.assertEqual([each["id"] for each in self.known(after=2)], [3, 4])
         self.assertEqual([each["id"] for each in self.known(limit=1)], [1])

@@ -192,6 +192,16 @@ MALFORMED: list[tuple[str, str]] = [
     ("a header that continues nothing", GET + " nonsense\r\n\r\n"),
     ("501 headers", GET + "a: b\r\n" * 501 + "\r\n"),
     ("20 kB of headers", GET + ("a: " + "b" * 1000 + "\r\n") * 20 + "\r\n"),
+    ("no host", GET + "\r\n"),
+    ("no host, and a body", PUT + "Content-Length: 2\r\n\r\n{}"),
+    ("two hosts", GET + "Host: us.example\r\nHost: us.example\r\n\r\n"),
+    (
+        "two hosts of HTTP/1.0",
+        "GET / HTTP/1.0\r\nHost: us.example\r\nHost: us.example\r\n\r\n",
+    ),
+    ("a URL and no host beside it", "GET http://us.example/ HTTP/1.1\r\n\r\n"),
+    ("a URL without a host", "GET http:///x HTTP/1.1\r\nHost: us.example\r\n\r\n"),
+    ("a URL of a user", "GET http://a@b/ HTTP/1.1\r\nHost: us.example\r\n\r\n"),
     ("a length that is none", PUT + "Content-Length: x\r\n\r\n"),
     ("a negative length", PUT + "Content-Length: -1\r\n\r\n"),
     ("a length with a sign", PUT + "Content-Length: +1\r\n\r\n"),
@@ -378,7 +388,7 @@ class TimeTests(SynchronousTestCase):
         self.clock.advance(29)
         self.connection.send(b"GET / HT")
         self.clock.advance(29)
-        self.connection.send(b"TP/1.1\r\n\r\n")
+        self.connection.send(b"TP/1.1\r\nHost: us.example\r\n\r\n")
         self.assertEqual(len(self.desk.taken), 1)
 
     def test_next_request_has_its_own_time(self) -> None:

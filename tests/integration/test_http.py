@@ -29,6 +29,7 @@ max_body_bytes = 1000
 VERSION = "/_matrix/federation/v1/version"
 SEND = "/_matrix/federation/v1/send"
 PROFILE = "/_matrix/federation/v1/query/profile?user_id=@a:alpha.test"
+LONG = f"{SEND}/{'x' * 1000}"
 EMPTY: Json = {"pdus": []}
 BODY = encode(EMPTY)
 LARGE = b"x" * 1001
@@ -95,8 +96,9 @@ ROWS: list[tuple[str, bytes, Answers, bool]] = [
     ("UTF-16", put(4, body=b"{\0}\0"), NOT_JSON, False),
     ("a JSON list", put(5, body=b"[]"), [(400, "M_BAD_JSON")], False),
     ("another body than was signed", put(6, body=b"{}"), UNPROVEN, False),
-    ("no body where one was signed", put(7, body=None), UNPROVEN, False),
-    ("an empty body", put(8, body=b""), UNPROVEN, False),
+    ("no body where one was signed", put(7, body=None), NOT_JSON, False),
+    ("an empty body", put(8, body=b""), NOT_JSON, False),
+    ("an empty body and no header", request("PUT", SEND + "/42"), UNPROVEN, False),
     ("another type", put(9, "Content-Type: text/plain"), [TAKEN], False),
     (
         "a form",
@@ -161,7 +163,7 @@ ROWS: list[tuple[str, bytes, Answers, bool]] = [
         False,
     ),
     ("trailers", chunks(19, CHUNK, b"0\r\nX: y\r\n\r\n"), [TAKEN], False),
-    ("no chunks", chunks(20, END), UNPROVEN, False),
+    ("no chunks", chunks(20, END), NOT_JSON, False),
     ("a size that is none", chunks(21, b"x\r\n"), MALFORMED, True),
     ("a negative size", chunks(22, b"-1\r\n"), MALFORMED, True),
     ("a chunk that goes on", chunks(23, b"1\r\n{}\r\n"), MALFORMED, True),
@@ -233,8 +235,14 @@ ROWS: list[tuple[str, bytes, Answers, bool]] = [
     (
         "HTTP/1.1 without a Host",
         b"GET %b HTTP/1.1\r\n\r\n" % VERSION.encode(),
-        [TAKEN],
-        False,
+        MALFORMED,
+        True,
+    ),
+    (
+        "two Hosts",
+        request("GET", VERSION, ["Host: alpha.test", "Host: alpha.test"]),
+        MALFORMED,
+        True,
     ),
     ("HTTP/1.2", b"GET %b HTTP/1.2\r\n\r\n" % VERSION.encode(), MALFORMED, True),
     ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", MALFORMED, True),
@@ -250,7 +258,19 @@ ROWS: list[tuple[str, bytes, Answers, bool]] = [
     (
         "an absolute target",
         request("GET", f"https://alpha.test{VERSION}"),
-        NOWHERE,
+        [TAKEN],
+        False,
+    ),
+    (
+        "an absolute target of a signed request",
+        request("GET", f"https://alpha.test{PROFILE}", signed("GET", PROFILE, None)),
+        [TAKEN],
+        False,
+    ),
+    (
+        "a transaction ID of 1,000 characters",
+        request("PUT", LONG, signed("PUT", LONG, EMPTY), BODY),
+        [TAKEN],
         False,
     ),
     ("a target without a slash", request("GET", "x" + VERSION[1:]), NOWHERE, False),

@@ -154,7 +154,6 @@ def test_in_pieces(alpha: Endpoint) -> None:
 
 HTTP_1_1 = {
     "with Host": b"GET /_matrix/key/v1/ HTTP/1.1\r\nHost: alpha.test\r\n",
-    "without Host": b"GET /_matrix/key/v1/ HTTP/1.1\r\n",
     "no slash": b"GET /_matrix/key/v1 HTTP/1.1\r\nHost: alpha.test\r\n",
 }
 

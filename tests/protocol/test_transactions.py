@@ -197,7 +197,8 @@ def test_parse_edu_gives_the_edu() -> None:
 TXN_IDS: list[tuple[str, str]] = [
     ("one character", "1"),
     ("any characters", "a/b?c=%20 é"),
-    ("255 characters", "x" * 255),
+    ("1,000 characters", "x" * 1000),
+    ("2,000 bytes", "\u00e9" * 1000),
 ]
 
 
@@ -205,15 +206,17 @@ TXN_IDS: list[tuple[str, str]] = [
     "txn_id", [row[1] for row in TXN_IDS], ids=[row[0] for row in TXN_IDS]
 )
 def test_check_txn_id_accepts(txn_id: str) -> None:
-    """A transaction ID may have 1 to 255 characters of any kind."""
+    """A transaction ID may have 1 to 2,000 bytes of characters of any kind."""
     check_txn_id(txn_id)
 
 
-@pytest.mark.parametrize("length", [0, 256])
-def test_check_txn_id_refuses(length: int) -> None:
-    """A transaction ID that is empty or longer than 255 characters is refused."""
-    with pytest.raises(InvalidParam, match=f"has {length} characters; 1 to 255 are"):
-        check_txn_id("x" * length)
+@pytest.mark.parametrize(
+    ("txn_id", "length"), [("", 0), ("x" * 2001, 2001), ("\u00e9" * 1001, 2002)]
+)
+def test_check_txn_id_refuses(txn_id: str, length: int) -> None:
+    """A transaction ID that is empty or longer than 2,000 bytes is refused."""
+    with pytest.raises(InvalidParam, match=f"has {length} bytes; 1 to 2000 are"):
+        check_txn_id(txn_id)
 
 
 def test_check_txn_id_refuses_a_nul() -> None:

@@ -1,0 +1,42 @@
+"""What a request is for: its target in the one form that is served, and its host.
+
+Rules: what is signed is path and query, whichever form the target has. Where the target
+names an authority, that stands in place of `Host`, so the two are never compared.
+
+Specification: RFC 9112, section 3.2; RFC 9110, section 7.2; Server-server API,
+"Request Authentication".
+"""
+
+import re
+from collections.abc import Sequence
+
+from homeserver.protocol.errors import ProtocolError, quote
+
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+# RFC 3986, `host [":" port]`. User information before it is an error (RFC 9110, 4.2.4).
+_AUTHORITY = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]*)?"
+)
+
+
+def read_target(
+    target: bytes, hosts: Sequence[bytes], version: bytes
+) -> tuple[bytes, bytes | None]:
+    """Path and query of a request's target, and the authority that the target names.
+
+    `hosts` are the values of the request's `Host` headers, `version` is that of HTTP.
+    The authority is None where the target has none. Raises `ProtocolError` (400) for a
+    `Host` that is missing in HTTP/1.1 or comes twice, and for a URL without a host.
+    """
+    if len(hosts) > 1:
+        raise ProtocolError(f"the request has {len(hosts)} Host headers")
+    if not hosts and version == b"HTTP/1.1":
+        raise ProtocolError("the request has no Host header, which HTTP/1.1 demands")
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        return target, None
+    authority, target = absolute.groups()
+    if _AUTHORITY.fullmatch(authority) is None:
+        raise ProtocolError(f"the target is a URL of no host: {quote(authority)}")
+    return target if target.startswith(b"/") else b"/" + target, authority
