@@ -134,6 +134,14 @@ class Event:
     signed: bytes = field(repr=False)
     """What its servers have signed."""
 
+    content: Json = field(repr=False)
+    state_key: str | None
+    """None in what is not a state event."""
+
+    depth: int
+    prev_event_ids: tuple[EventId, ...]
+    auth_event_ids: tuple[EventId, ...]
+
     @classmethod
     def parse(cls, pdu: Json, room_version: RoomVersion) -> Self:
         """Check a PDU's form against its room version.
@@ -149,14 +157,14 @@ class Event:
         if room_version.is_strict:
             check_numbers(pdu)
         _check_texts(pdu)
-        as_object(pdu.get("content"), "`content`")
+        content = as_object(pdu.get("content"), "`content`")
         as_object(pdu.get("signatures"), "`signatures`")
         as_text(as_object(pdu.get("hashes"), "`hashes`").get("sha256"), "its sha256")
         depth = as_integer(pdu.get("depth"), "`depth`")
         if not 0 <= depth <= MAX_DEPTH:
             raise BadJson(f"`depth` is not between 0 and 2^63-1: {depth}")
-        _check_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
-        _check_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
+        prev = _parse_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
+        auth = _parse_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
         signed = _signed(pdu, room_version, encode_json)
         own_id = _event_id(pdu, room_version, signed)
         by = room_version.sender_member
@@ -170,7 +178,18 @@ class Event:
             as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
             encoded,
             signed,
+            content,
+            as_text(pdu["state_key"], "`state_key`") if "state_key" in pdu else None,
+            depth,
+            prev,
+            auth,
         )
+
+    @property
+    def redacts(self) -> object:
+        """What it names as the event to redact; None where it names none."""
+        where = self.content if self.room_version.redacts_in_content else self.pdu
+        return where.get("redacts")
 
     @property
     def has_hash_id(self) -> bool:
@@ -184,7 +203,7 @@ class Event:
         None of an invitation by a third party: the state of its room proves it.
         Raises `InvalidParam` where a restricted join names an impossible user.
         """
-        content = as_object(self.pdu["content"], "`content`")
+        content = self.content
         signers = {self.sender.server_name}
         if (
             self.type == "m.room.member"
@@ -213,8 +232,8 @@ class Event:
         Room Versions, "Authorization rules", 1: of other servers' rooms, nobody can
         make the create event.
         """
-        is_create = self.type == "m.room.create" and self.pdu.get("state_key") == ""
-        if not is_create or self.pdu["prev_events"] != []:
+        is_create = self.type == "m.room.create" and self.state_key == ""
+        if not is_create or self.prev_event_ids:
             return None
         _, _, domain = self.room_id.partition(":")
         if self.room_version.has_hash_room_id or domain == self.sender.server_name.name:
@@ -247,21 +266,25 @@ def _check_texts(pdu: Json) -> None:
             raise BadJson(f"`{member}` has more than {MAX_ID_BYTES} bytes")
 
 
-def _check_references(
+def _parse_references(
     pdu: Json, member: str, room_version: RoomVersion, most: int
-) -> None:
+) -> tuple[EventId, ...]:
+    """The IDs of the events that a PDU cites."""
     references = as_list(pdu.get(member), f"`{member}`")
     if len(references) > most:
         raise BadJson(f"`{member}` has {len(references)} entries; {most} are allowed")
-    for reference in references:
-        if room_version.id_format is IdFormat.SENT:
-            pair = as_list(reference, f"an entry of `{member}`")
-            if len(pair) != 2:
-                raise BadJson(f"an entry of `{member}` is not [event ID, hashes]")
-            as_text(pair[0], f"an event ID of `{member}`")
-            as_object(pair[1], f"the hashes of an entry of `{member}`")
-        else:
-            as_text(reference, f"an entry of `{member}`")
+    if room_version.id_format is not IdFormat.SENT:
+        return tuple(EventId(as_text(x, f"an entry of `{member}`")) for x in references)
+    return tuple(_parse_pair(reference, member) for reference in references)
+
+
+def _parse_pair(reference: object, member: str) -> EventId:
+    pair = as_list(reference, f"an entry of `{member}`")
+    if len(pair) != 2:
+        raise BadJson(f"an entry of `{member}` is not [event ID, hashes]")
+    cited = as_text(pair[0], f"an event ID of `{member}`")
+    as_object(pair[1], f"the hashes of an entry of `{member}`")
+    return EventId(cited)
 
 
 def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> RoomId:

@@ -54,6 +54,9 @@ class RoomVersion:
     has_hash_room_id: bool = False
     """The room's ID is the hash of its create event, which has none (12)."""
 
+    redacts_in_content: bool = False
+    """`content` of a redaction names what it redacts (11 and later)."""
+
     sender_member: str = "sender"
     """The member that names who sent an event; `user_id` in 2014."""
 
@@ -133,7 +136,14 @@ ROOM_VERSIONS: Mapping[str, RoomVersion] = {
         RoomVersion("8", IdFormat.URLSAFE, _KEPT_1, _R8),
         RoomVersion("9", IdFormat.URLSAFE, _KEPT_1, _R9),
         RoomVersion("10", IdFormat.URLSAFE, _KEPT_1, _R9),
-        RoomVersion("11", IdFormat.URLSAFE, _KEPT, _R11, keeps_signed_invite=True),
+        RoomVersion(
+            "11",
+            IdFormat.URLSAFE,
+            _KEPT,
+            _R11,
+            keeps_signed_invite=True,
+            redacts_in_content=True,
+        ),
         RoomVersion(
             "12",
             IdFormat.URLSAFE,
@@ -141,6 +151,7 @@ ROOM_VERSIONS: Mapping[str, RoomVersion] = {
             _R11,
             keeps_signed_invite=True,
             has_hash_room_id=True,
+            redacts_in_content=True,
         ),
     )
 }
