@@ -1,0 +1,175 @@
+"""What an authorization rule is, and how a list of rules comes to a decision.
+
+Rules: a rule is a function of a case. It allows, it refuses, or it has nothing to
+say, and the next one is asked, as in the text: the first answer decides. The number
+of a rule is its place in the list of its room version, so that it is the number that
+the text gives it.
+
+Specification: Room Versions, "Authorisation rules".
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.errors import InvalidParam, quote
+from homeserver.protocol.events import Event
+from homeserver.protocol.names import EventId, UserId
+from homeserver.protocol.rooms.power_levels import PowerLevels, UnreadableLevel
+from homeserver.protocol.rooms.state import (
+    CREATE,
+    JOIN_RULES,
+    POWER_LEVELS,
+    StateMap,
+    membership,
+)
+from homeserver.protocol.rooms.switches import SWITCHES, Switches
+from homeserver.protocol.rooms.versions import rules_of
+
+
+@dataclass(frozen=True, slots=True)
+class CitedEvents:
+    """The auth events of an event, and what is known of them."""
+
+    events: Sequence[Event]
+    """One for each entry of `auth_events`."""
+
+    create: Event | None
+    """In version 12 the accepted create event that the room ID names, if known."""
+
+    rejected: Collection[EventId] = ()
+    """Those that were rejected when they were received."""
+
+
+_NOTHING_CITED = CitedEvents((), None)
+
+
+class Case:
+    """An event before the rules, and the state by which they judge it."""
+
+    def __init__(
+        self,
+        event: Event,
+        state: StateMap,
+        switches: Switches = SWITCHES,
+        cited: CitedEvents = _NOTHING_CITED,
+    ) -> None:
+        """`cited` is for the rules on auth events alone, `state` for all others."""
+        self.event = event
+        self.state = state
+        self.switches = switches
+        self.cited = cited
+        self.rules = rules_of(event.room_version)
+        self.create = state.get(CREATE)
+        self.levels = PowerLevels(state.get(POWER_LEVELS), self.create, self.rules)
+
+    @property
+    def content(self) -> Json:
+        """The event's content."""
+        return self.event.content
+
+    @property
+    def sender(self) -> str:
+        """The user who sent the event."""
+        return self.event.sender.user_id
+
+    @property
+    def target(self) -> str:
+        """The user whom a member event is about: its state key."""
+        return self.event.state_key or ""
+
+    def membership(self, user_id: str) -> str:
+        """A user's membership in the state."""
+        return membership(self.state, user_id)
+
+    @property
+    def join_rule(self) -> str | None:
+        """The join rule of the state; None where it has none, empty where no string."""
+        event = self.state.get(JOIN_RULES)
+        if event is None or "join_rule" not in event.content:
+            return None
+        rule = event.content["join_rule"]
+        return rule if isinstance(rule, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The event is allowed."""
+
+    why: str
+    switch: str = ""
+    """The field of `Switches` that this rests on; empty if on none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The event is refused."""
+
+    why: str
+    switch: str = ""
+    """The field of `Switches` that this rests on; empty if on none."""
+
+
+Answer = Allow | Refuse | None
+"""What a rule says; None where it has nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules that are asked in some cases only: "If type is ...:" and its points."""
+
+    applies: Callable[[Case], bool]
+    rules: "tuple[Rule, ...]"
+
+
+Rule = Callable[[Case], Answer] | Group | Allow | Refuse
+"""An answer alone is a rule too: "Otherwise, allow"."""
+
+Decision = tuple[tuple[int, ...], Allow | Refuse]
+"""The number of the rule that answered, part by part, and what it said."""
+
+
+def decide(rules: Sequence[Rule], case: Case, first: int = 1) -> Decision | None:
+    """The first answer of rules that are numbered from `first` on.
+
+    None if none of them has anything to say.
+    """
+    for number, rule in enumerate(rules, first):
+        if isinstance(rule, Group):
+            found = decide(rule.rules, case) if rule.applies(case) else None
+            if found is not None:
+                return (number, *found[0]), found[1]
+        elif isinstance(rule, (Allow, Refuse)):
+            return (number,), rule
+        elif (answer := _ask(rule, case)) is not None:
+            return (number,), answer
+    return None
+
+
+def _ask(rule: Callable[[Case], Answer], case: Case) -> Answer:
+    try:
+        return rule(case)
+    except UnreadableLevel as problem:
+        return Refuse(str(problem))
+
+
+OTHERWISE_ALLOW = Allow("no rule refuses it")
+
+
+def is_type(kind: str) -> Callable[[Case], bool]:
+    """Whether a case is about an event of a type."""
+    return lambda case: case.event.type == kind
+
+
+def named(user_id: str) -> str:
+    """A user, as a sentence names it."""
+    return quote(user_id)[1:-1]
+
+
+def is_user_id(text: str) -> bool:
+    """Whether a text passes the check that a sender has to pass."""
+    try:
+        UserId.parse(text)
+    except InvalidParam:
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""A room's state: the event that holds for each type and state key.
+
+Rules: a state is a mapping that its reader never changes. What stands in it was
+accepted before; a member of another shape than it should have reads as absent.
+
+Specification: Server-server API, "Room State Resolution"; Room Versions.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from homeserver.protocol.events import Event
+from homeserver.protocol.rooms.versions import VersionRules
+
+StateKey = tuple[str, str]
+"""An event type and a state key."""
+
+StateMap = Mapping[StateKey, Event]
+
+CREATE: StateKey = ("m.room.create", "")
+POWER_LEVELS: StateKey = ("m.room.power_levels", "")
+JOIN_RULES: StateKey = ("m.room.join_rules", "")
+
+
+def member_key(user_id: str) -> StateKey:
+    """Where the membership of a user stands."""
+    return ("m.room.member", user_id)
+
+
+def key_of(event: Event) -> StateKey | None:
+    """Where an event stands in a state; None for what is not a state event."""
+    return None if event.state_key is None else (event.type, event.state_key)
+
+
+def state_of(events: Iterable[Event]) -> dict[StateKey, Event]:
+    """The state that state events make, of which later ones replace earlier ones."""
+    return {(x.type, x.state_key): x for x in events if x.state_key is not None}
+
+
+def membership_of(event: Event) -> str:
+    """The membership that a member event gives; empty where it gives none."""
+    membership = event.content.get("membership")
+    return membership if isinstance(membership, str) else ""
+
+
+def membership(state: StateMap, user_id: str) -> str:
+    """The membership of a user: `leave` where the state has none."""
+    event = state.get(member_key(user_id))
+    return "leave" if event is None else membership_of(event)
+
+
+def creator(create: Event, rules: VersionRules) -> str | None:
+    """The user that created a room, and joins it first; None where none is named."""
+    if not rules.has_creator_in_content:
+        return create.sender.user_id
+    named = create.content.get("creator")
+    return named if isinstance(named, str) else None
+
+
+def creators(create: Event, rules: VersionRules) -> frozenset[str | None]:
+    """The users that created a room, of which only version 12 knows several."""
+    more = create.content.get("additional_creators")
+    if not rules.has_privileged_creators or not isinstance(more, list):
+        more = []
+    return frozenset([creator(create, rules), *(x for x in more if isinstance(x, str))])

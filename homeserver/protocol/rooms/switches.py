@@ -1,0 +1,43 @@
+"""Where the specification is silent: one named switch for each reading of it.
+
+Rules: a verdict that rests on a switch names it. The defaults are what the rooms of
+today run on: Synapse's behaviour, but where the text does speak.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """How the specification is read where servers read it differently."""
+
+    absent_join_rule_is_invite: bool = True
+    """Without an `m.room.join_rules` event, or a `join_rule` in it, invited users may
+    join; otherwise nothing lets them in."""
+
+    absent_levels_have_defaults: bool = False
+    """Who adds `ban` to the power levels changes it from its default of 50; otherwise
+    there is no old value that the sender's power has to reach."""
+
+    federation_binds_targets: bool = False
+    """A room with `m.federate` false refuses memberships of foreign users; otherwise
+    it refuses events of foreign senders alone, as the text says."""
+
+    only_true_federates: bool = True
+    """A value of `m.federate` that is not a boolean counts as false; otherwise as
+    true."""
+
+    member_keys_are_user_ids: bool = True
+    """A member event whose state key is not a user ID is refused."""
+
+    create_has_any_state_key: bool = True
+    """A create event of room versions 1 to 11 may have another state key than the
+    empty one, which makes it no one's create event."""
+
+    only_joins_are_authorised: bool = True
+    """`join_authorised_via_users_server` says something in joins only; otherwise in
+    each member event that has it, as the text says."""
+
+
+SWITCHES = Switches()
+"""The readings that this server goes by."""
