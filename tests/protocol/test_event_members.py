@@ -35,7 +35,7 @@ def test_state_key(changes: Json, state_key: str | None) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_redacts(version: str) -> None:
     """Versions 11 and 12 name in `content` what is redacted, those before beside it."""
-    of_pdu = {"redacts": "$old", "content": {"redacts": "$new"}}
+    of_pdu: Json = {"redacts": "$old", "content": {"redacts": "$new"}}
     event = Event.parse(pdu_of(version, of_pdu), ROOM_VERSIONS[version])
     assert event.redacts == ("$new" if version in {"11", "12"} else "$old")
     nothing = Event.parse(pdu_of(version), ROOM_VERSIONS[version])
