@@ -54,6 +54,14 @@ class Cache(Generic[_K, _V]):
         ).addBoth(lambda result: self._tell(key, waiting, result))
         return await waiter
 
+    def keep(self, key: _K, value: _V, seconds: float) -> None:
+        """Keep a value that was not looked up here, for so many seconds."""
+        self._entries.pop(key, None)
+        if seconds > 0:
+            self._entries[key] = (value, self._clock.seconds() + seconds)
+        while len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+
     def is_kept(self, key: _K) -> bool:
         """Whether nothing has to be looked up for the value of `key`."""
         kept = self._entries.get(key)
@@ -72,11 +80,7 @@ class Cache(Generic[_K, _V]):
     ) -> _V:
         if self._waiting.get(key) is not waiting:
             return value  # forgotten
-        self._entries.pop(key, None)
-        if seconds > 0:
-            self._entries[key] = (value, self._clock.seconds() + seconds)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+        self.keep(key, value, seconds)
         return value
 
     def _tell(self, key: _K, waiting: list[Deferred[_V]], result: _V | Failure) -> None:

@@ -12,6 +12,7 @@ which keys verify an event.
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
@@ -51,6 +52,23 @@ _MAX_WAITING = 1000  # for one of those; each is an inbound request that waits t
 FetchResult = Literal["fetched", "failed"]
 
 
+class _Fetched(Struct, frozen=True):
+    """The keys of a server came, and are stored."""
+
+    passed_over: Mapping[str, str] = {}
+    """As `KeyDocument` has it."""
+
+
+class _Failed(Struct, frozen=True):
+    """The keys of a server did not come."""
+
+    why: str
+    """As peers may know it."""
+
+    is_silence: bool
+    """Whether the server gave no answer, which may last; or else a bad one."""
+
+
 class Keyring:
     """The keys of all servers, our own included."""
 
@@ -68,7 +86,7 @@ class Keyring:
         self._client = client
         self._clock = clock
         self._observe = observe
-        self._fetches: Cache[ServerName, str | None] = Cache(clock)
+        self._fetches: Cache[ServerName, _Fetched | _Failed] = Cache(clock)
         self._back_off: BackOff[ServerName] = BackOff(
             _FAILURE_SECONDS, _MAX_FAILURE_SECONDS
         )
@@ -86,13 +104,15 @@ class Keyring:
         def is_usable(key: StoredKey) -> bool:
             return key.valid_until_ts is not None and key.valid_until_ts >= now_ts
 
-        keys, failure = await self._keys(server_name, {key_id}, is_usable, cause)
+        keys, came = await self._keys(server_name, {key_id}, is_usable, cause)
         key = keys.get(key_id)
         if key is not None and is_usable(key):
             return key.verify_key
         known = f"known keys of {server_name}: {quote(sorted(keys))}"
-        if failure is not None:
-            known += f"; fetching them failed: {failure}"
+        if isinstance(came, _Failed):
+            known += f"; fetching them failed: {came.why}"
+        elif key_id in came.passed_over:
+            known += f"; {key_id} is passed over: {came.passed_over[key_id]}"
         if key is not None:
             known = f"it expired at {key.expired_ts or key.valid_until_ts}; {known}"
         raise Unauthorized(f"no usable key {key_id} of {server_name}; {known}")
@@ -127,16 +147,17 @@ class Keyring:
             if key_id in key_ids and is_usable(key)
         }
 
-    async def refresh(self, server_name: ServerName, cause: Cause) -> None:
-        """Fetch the keys of another server now, unless that failed a moment ago.
+    async def refresh(self, server_name: ServerName, cause: Cause) -> bool:
+        """Fetch the keys of another server now; whether they came.
 
-        Whether anything came of it, the store tells.
+        A server that did not answer a moment ago is not asked.
         """
-        await self._fetches.fetch(
+        came = await self._fetches.fetch(
             server_name,
             lambda: self._fetch_in_turn(server_name, cause),
-            is_wanted=lambda failure: failure is not None,
+            is_wanted=lambda came: isinstance(came, _Failed) and came.is_silence,
         )
+        return isinstance(came, _Fetched)
 
     async def _keys(
         self,
@@ -144,73 +165,83 @@ class Keyring:
         wanted: set[KeyId],
         is_usable: Callable[[StoredKey], bool],
         cause: Cause,
-    ) -> tuple[Mapping[KeyId, StoredKey], str | None]:
-        """The keys of a server, and why they could not be fetched if they were not.
+    ) -> tuple[Mapping[KeyId, StoredKey], _Fetched | _Failed]:
+        """The keys of a server, and what came of fetching them if they were fetched.
 
         They are fetched if none of those that are wanted is usable.
         """
         identity = self._identity()
         if server_name == identity.server_name:
-            return _own_keys(identity, self._now_ts()), None
+            return _own_keys(identity, self._now_ts()), _Fetched()
         keys = await self._peers.keys(server_name)
         if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
-            return keys, None
+            return keys, _Fetched()
         fetching = self._fetches.fetch(
             server_name, lambda: self._fetch_in_turn(server_name, cause)
         )
+        came: _Fetched | _Failed
         try:
-            failure = await Deferred.fromCoroutine(fetching).addTimeout(
+            came = await Deferred.fromCoroutine(fetching).addTimeout(
                 _PATIENCE_SECONDS, self._clock
             )
         except defer.TimeoutError:
-            failure = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
-        return await self._peers.keys(server_name), failure
+            why = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
+            came = _Failed(why, is_silence=True)
+        return await self._peers.keys(server_name), came
 
     async def _fetch_in_turn(
         self, server_name: ServerName, cause: Cause
-    ) -> tuple[str | None, float]:
+    ) -> tuple[_Fetched | _Failed, float]:
         """Fetch the keys of a server, with few others at the same time.
 
-        Returns why it failed, if it did, and for how long there is no other try.
+        Returns what came of it, and for how long there is no other try.
         """
         if len(self._turns.waiting) >= _MAX_WAITING:
-            return "too many keys are being fetched", 0.0
-        failure = await self._turns.run(
-            lambda: Deferred.fromCoroutine(self._fetch(server_name, cause))
-        )
-        self._observe("fetched" if failure is None else "failed")
-        if failure is None:
-            self._back_off.succeed(server_name)
-            return None, _FRESH_SECONDS
-        return failure, self._back_off.fail(server_name)
+            return _Failed("too many keys are being fetched", is_silence=True), 0.0
+        async with self._turns:
+            came = await self._fetch(server_name, cause)
+        if isinstance(came, _Failed):
+            self._observe("failed")
+            return came, self._back_off.fail(server_name)
+        self._observe("fetched")
+        self._back_off.succeed(server_name)
+        return came, _FRESH_SECONDS
 
-    async def _fetch(self, server_name: ServerName, cause: Cause) -> str | None:
-        """Fetch and record; returns why that failed, if it did, as peers may know."""
+    async def _fetch(self, server_name: ServerName, cause: Cause) -> _Fetched | _Failed:
+        """Fetch and record the keys of a server."""
         begun_ts = self._now_ts()
         try:
             document = await self._client.fetch_keys_v2(server_name, cause)
         except Unreachable as problem:
-            return problem.told
-        except (Refused, ProtocolError) as problem:
-            no_v2 = str(problem)
-        else:
-            await self._peers.record_keys(document, self._now_ts())
-            return None
+            return _Failed(problem.told, is_silence=True)
+        except ProtocolError as problem:
+            return _Failed(str(problem), is_silence=False)
+        except Refused as problem:
+            if not problem.is_unrecognized:
+                return _Failed(str(problem), is_silence=False)
+            return await self._fetch_v1(server_name, cause, begun_ts, str(problem))
+        await self._peers.record_keys(document, self._now_ts())
+        return _Fetched(document.passed_over)
+
+    async def _fetch_v1(
+        self, server_name: ServerName, cause: Cause, begun_ts: int, no_v2: str
+    ) -> _Fetched | _Failed:
+        """The same of a server that has no version 2 document, as `no_v2` tells."""
         peer = await self._peers.peer(server_name)
         if (
             peer is not None
             and peer.verified_by == "key-document"
             and peer.last_verified_ts >= begun_ts
         ):
-            return None  # its version 1 document was read to verify the connection
+            return _Fetched()  # its document was read to verify the connection
         try:
             document = await self._client.fetch_keys_v1(server_name, cause)
         except Unreachable as problem:
-            return f"{no_v2}; {problem.told}"
+            return _Failed(f"{no_v2}; {problem.told}", is_silence=True)
         except (Refused, ProtocolError) as problem:
-            return f"{no_v2}; {problem}"
+            return _Failed(f"{no_v2}; {problem}", is_silence=False)
         await self._peers.record_keys(document, self._now_ts())
-        return None
+        return _Fetched(document.passed_over)
 
     def _now_ts(self) -> int:
         return int(self._clock.seconds() * 1000)

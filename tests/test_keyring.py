@@ -7,11 +7,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from homeserver import keyring
 from homeserver.cause import OURSELVES
 from homeserver.outbound.refusal import Refused
+from homeserver.protocol.canonical import encode, encode_base64
 from homeserver.protocol.errors import BadJson, Unauthorized
-from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument
+from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, parse_v2
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
-from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.signing import VerifyKey, sign
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.peers import Peer
 from tests.documents import signing_key
@@ -259,8 +260,10 @@ class KeyringTests(KeyringCase):
     # Version 1.
 
     def test_version_1_where_there_is_no_version_2(self) -> None:
-        """A server that has no good version 2 document is asked for version 1."""
-        for number, problem in enumerate([REFUSED, BAD, Unauthorized("no")]):
+        """A server that has no version 2 document is asked for version 1."""
+        for number, problem in enumerate(
+            [REFUSED, Refused(A, 404, None, ""), Refused(A, 400, "M_UNRECOGNIZED", "")]
+        ):
             self.clock.advance(60)
             asked = self.ask()
             self.client.answer(problem)
@@ -268,6 +271,22 @@ class KeyringTests(KeyringCase):
             self.client.answer(document(K1, until=None))
             self.assertEqual(self.successResultOf(asked), key(K1))
             self.clock.advance(MAX_VALIDITY_MS / 1000)
+
+    def test_no_version_1_where_version_2_is_bad(self) -> None:
+        """A server whose version 2 document is bad, or fails, is not asked for 1."""
+        for problem in [
+            BAD,
+            Unauthorized("no"),
+            Refused(A, 400, None, ""),
+            Refused(A, 400, "M_UNKNOWN", ""),
+            Refused(A, 405, None, ""),
+            Refused(A, 500, None, ""),
+        ]:
+            self.clock.advance(300)
+            asked = self.ask()
+            self.client.answer(problem)
+            self.assertIn(f"fetching them failed: {problem}", self.refusal(asked))
+        self.assertEqual(self.client.asked, ["v2 of a.example"] * 6)
 
     def test_no_version_1_of_a_server_that_is_not_reached(self) -> None:
         """A server that does not answer is not asked twice."""
@@ -336,6 +355,28 @@ class KeyringTests(KeyringCase):
             "no usable key ed25519:3 of a.example; "
             "known keys of a.example: ['ed25519:1', 'ed25519:2']",
         )
+
+    def test_a_key_that_is_passed_over(self) -> None:
+        """Who signs with a key whose entry is bad is told which rule it breaks."""
+        members = {
+            "server_name": "a.example",
+            "verify_keys": {
+                K1: {"key": encode_base64(key(K1).key)},
+                K2: {"key": encode_base64(bytes(31))},
+            },
+            "valid_until_ts": NOW + HOUR,
+        }
+        asked = self.ask(K2)
+        signed = sign(members, A, [signing_key(K1)])
+        self.client.answer(parse_v2(encode(signed), A))
+        for each in asked, self.ask(K2):
+            self.assertEqual(
+                self.refusal(each),
+                "no usable key ed25519:2 of a.example; "
+                "known keys of a.example: ['ed25519:1']; ed25519:2 is passed over: "
+                "key ed25519:2 has 31 bytes; ed25519 keys have 32",
+            )
+        self.assertEqual(self.successResultOf(self.ask(K1)), key(K1))
 
     def test_an_expired_key(self) -> None:
         """Who signs with an expired key is told since when, and that it still is."""

@@ -14,8 +14,8 @@ from twisted.web.iweb import IBodyProducer, IResponse
 
 from homeserver.keyring import Keyring
 from homeserver.outbound.agent import Exchange, FederationAgent
-from homeserver.outbound.client import KEYS_V2_PATH, FederationClient
-from homeserver.outbound.connection import KEY_DOCUMENT_PATH
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.connector import Link
 from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.discovery import Route

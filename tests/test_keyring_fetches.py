@@ -19,7 +19,6 @@ from tests.keyrings import (
     K2,
     NOW,
     OWN,
-    REFUSED,
     UNREACHABLE,
     A,
     B,
@@ -84,7 +83,6 @@ class BackOffTests(KeyringCase):
         """A server that has no document for us is asked ever more seldom too."""
         for seconds in BACK_OFF[:3]:
             asked = self.ask()
-            self.client.answer(REFUSED)
             self.client.answer(Refused(A, 500, None, ""))
             self.refusal(asked)
             count = len(self.client.asked)
@@ -162,7 +160,7 @@ class BackOffTests(KeyringCase):
 class RefreshTests(KeyringCase):
     """Keys that are fetched although there are some."""
 
-    def refresh(self, server_name: ServerName = A) -> Deferred[None]:
+    def refresh(self, server_name: ServerName = A) -> Deferred[bool]:
         """Have the keys of a server fetched now."""
         return Deferred.fromCoroutine(self.keyring.refresh(server_name, OURSELVES))
 
@@ -183,6 +181,17 @@ class RefreshTests(KeyringCase):
             self.assertEqual(len(self.client.asked), number)
             self.client.answer(document(K1, until=NOW + number))
             self.successResultOf(refreshed)
+
+    def test_a_bad_answer_is_not_enough(self) -> None:
+        """A server that answered badly is asked again for who wants news."""
+        for number in range(1, 4):
+            refreshed = self.refresh()
+            self.assertEqual(len(self.client.asked), number)
+            self.client.answer(Refused(A, 400, None, ""))
+            self.assertFalse(self.successResultOf(refreshed))
+        # A request whose origin may be forged gives it no trouble.
+        self.assertIn("a.example answers 400", self.refusal(self.ask()))
+        self.assertEqual(len(self.client.asked), 3)
 
     def test_a_failure_is_told_for_its_time(self) -> None:
         """Who failed a moment ago is not asked again before its time."""

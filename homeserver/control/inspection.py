@@ -7,12 +7,8 @@ and by the same functions.
 from collections.abc import Callable
 
 from homeserver.cause import OURSELVES
-from homeserver.outbound.client import (
-    KEYS_V2_PATH,
-    FederationClient,
-    check_names_connection,
-)
-from homeserver.outbound.connection import KEY_DOCUMENT_PATH
+from homeserver.outbound.client import FederationClient, check_names_connection
+from homeserver.outbound.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.resolver import Resolver
 from homeserver.protocol.canonical import Json, parse_object
@@ -77,6 +73,10 @@ async def _document(
             problems.append(f"status {status}: {quote(data)}")
         shown = parse_object(data)
         document = parse(data, name)
+        problems += [
+            f"{quote(key_id)} is passed over: {rule}"
+            for key_id, rule in document.passed_over.items()
+        ]
         check_names_connection(document, link)
     except ProtocolError as problem:
         problems.append(str(problem))

@@ -1,8 +1,8 @@
 """The key documents that this server publishes, its own and, as a notary, others'.
 
 Rules of the room: a document is signed once and served until it is time for another.
-The version 1 document names the certificate of the very connection; the version 2
-document is never handed out with under an hour of life left.
+Both documents name the certificate of the very connection. The version 2 document is
+never handed out with under an hour of life left.
 
 Specification: Server-server API, "Publishing Keys" and "Querying keys through another
 server"; the November 2014 text, "Retrieving Server Keys".
@@ -44,6 +44,7 @@ class KeyPublisher:
         self._made_for: Identity | None = None
         self._leaf = self._v1 = self._v2 = b""
         self._renew_at = 0.0
+        self._valid_until_ts = 0
 
     def v1(self, presented: bytes | None = None) -> bytes:
         """The version 1 document, in canonical JSON.
@@ -56,10 +57,16 @@ class KeyPublisher:
             return self._v1
         return self._build_v1(self._identity(), presented)
 
-    def v2(self) -> bytes:
-        """The version 2 document, in canonical JSON."""
+    def v2(self, presented: bytes | None = None) -> bytes:
+        """The version 2 document, in canonical JSON.
+
+        It has the fingerprints of the present certificate and of that which was
+        `presented` on the connection, if that is another one.
+        """
         self._make()
-        return self._v2
+        if presented is None or presented == self._leaf:
+            return self._v2
+        return self._build_v2(self._identity(), [self._leaf, presented])
 
     def _make(self) -> None:
         identity, now = self._identity(), self._clock.seconds()
@@ -69,20 +76,25 @@ class KeyPublisher:
         # Half of its life is left at least; half of the shortest that can be
         # configured, two hours, is the hour that every document must have left.
         self._renew_at = now + self._validity_seconds / 2
+        self._valid_until_ts = int((now + self._validity_seconds) * 1000)
         self._leaf = identity.certificate.leaf
         self._v1 = self._build_v1(identity, self._leaf)
-        self._v2 = encode(
-            build_v2(
-                identity.server_name,
-                identity.signing_keys,
-                identity.old_verify_keys,
-                valid_until_ts=int((now + self._validity_seconds) * 1000),
-            )
-        )
+        self._v2 = self._build_v2(identity, [self._leaf])
 
     def _build_v1(self, identity: Identity, certificate: bytes) -> bytes:
         return encode(
             build_v1(identity.server_name, certificate, identity.signing_keys)
+        )
+
+    def _build_v2(self, identity: Identity, certificates: Sequence[bytes]) -> bytes:
+        return encode(
+            build_v2(
+                identity.server_name,
+                identity.signing_keys,
+                identity.old_verify_keys,
+                self._valid_until_ts,
+                certificates,
+            )
         )
 
 
@@ -102,7 +114,6 @@ class NotaryQueries(JsonResource):
     def __init__(self, notary: Notary, clock: IReactorTime) -> None:
         super().__init__({b"POST": self._post}, "/_matrix/key/v2/query")
         self._notary = notary
-        self._clock = clock
         self._buckets = TokenBuckets(_BURST_SERVERS, _SERVERS_PER_SECOND, clock)
 
     def getChild(self, path: bytes, request: Request) -> IResource:
@@ -115,7 +126,7 @@ class NotaryQueries(JsonResource):
 
         async def get(request: Request) -> Reply:
             minimums = request.args.get(b"minimum_valid_until_ts", [])
-            query = parse_query(path, key_id, minimums, self._now_ts())
+            query = parse_query(path, key_id, minimums)
             return await self._answer(request, [query])
 
         leaf = JsonResource({b"GET": get}, "/_matrix/key/v2/query/{serverName}")
@@ -124,15 +135,12 @@ class NotaryQueries(JsonResource):
 
     async def _post(self, request: Request) -> Reply:
         body = b"" if request.content is None else request.content.read()
-        return await self._answer(request, parse_queries(body, self._now_ts()))
+        return await self._answer(request, parse_queries(body))
 
     async def _answer(self, request: Request, queries: Sequence[Query]) -> Reply:
         client = request.getClientAddress().host
         self._buckets.take(client, len(queries))
         return Reply(await self._notary.answer(queries, Cause(client)))
-
-    def _now_ts(self) -> int:
-        return int(self._clock.seconds() * 1000)
 
 
 def key_tree(publisher: KeyPublisher, queries: NotaryQueries | None) -> JsonResource:
@@ -141,8 +149,8 @@ def key_tree(publisher: KeyPublisher, queries: NotaryQueries | None) -> JsonReso
     def v1(request: Request) -> Reply:
         return Reply(publisher.v1(presented_on(request.channel.transport)))
 
-    def v2(_: Request) -> Reply:
-        return Reply(publisher.v2())
+    def v2(request: Request) -> Reply:
+        return Reply(publisher.v2(presented_on(request.channel.transport)))
 
     tree, second = JsonResource(), JsonResource()
     tree.putChild(b"v1", JsonResource({b"GET": v1}, "/_matrix/key/v1"))

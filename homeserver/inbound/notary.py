@@ -30,7 +30,8 @@ from homeserver.protocol.canonical import (
     parse_object,
 )
 from homeserver.protocol.errors import InvalidParam, TooLarge
-from homeserver.protocol.keys import MAX_KEYS, MAX_VALIDITY_MS
+from homeserver.protocol.key_entries import MAX_KEYS
+from homeserver.protocol.keys import MAX_VALIDITY_MS
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.signing import sign
 from homeserver.storage.documents import DocumentStore, FetchedDocument
@@ -40,8 +41,12 @@ MAX_SERVERS = 100  # of one request; each may be a connection
 _MAX_BODY_BYTES = 256 * 1024  # a hundred servers of a dozen keys take a quarter of it
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a hundred honest documents take a fortieth of it
 
-# For a server to answer us: who asks us has given up after some ten seconds.
-_REFRESH_SECONDS = 10.0
+# For a server to answer us. Other servers ask several notaries and give each a few
+# seconds; what is known already must reach them in that time.
+_REFRESH_SECONDS = 3.0
+
+# For how long a key that its server does not list is not asked for again.
+_UNLISTED_SECONDS = 60.0
 
 # Half of the key fetches that there are at once: the others are for requests to us.
 _MAX_REFRESHES = 50
@@ -52,18 +57,15 @@ class Query(Struct, frozen=True):
     """What somebody wants to know of one server."""
 
     server_name: ServerName
-    key_ids: Mapping[str, int]
+    key_ids: Mapping[str, int | None]
     """For each key ID, the `minimum_valid_until_ts`; empty for all keys."""
 
-    minimum_valid_until_ts: int
-    """Where all keys are wanted; in milliseconds since 1970."""
+    minimum_valid_until_ts: int | None = None
+    """Where all keys are wanted. In milliseconds since 1970; None if it is left out."""
 
 
-def parse_queries(body: bytes, now_ts: int) -> list[Query]:
-    """The queries in the body of a POST.
-
-    `minimum_valid_until_ts` is `now_ts` where it is left out. Raises `ProtocolError`.
-    """
+def parse_queries(body: bytes) -> list[Query]:
+    """The queries in the body of a POST; raises `ProtocolError`."""
     if len(body) > _MAX_BODY_BYTES:
         raise TooLarge(f"the query is larger than {_MAX_BODY_BYTES} bytes")
     servers = as_object(parse_object(body).get("server_keys"), "`server_keys`")
@@ -79,34 +81,33 @@ def parse_queries(body: bytes, now_ts: int) -> list[Query]:
         if len(criteria_by_key) > 2 * MAX_KEYS:
             raise TooLarge(f"the query names more than {2 * MAX_KEYS} keys of {name}")
         key_ids = {
-            key_id: as_integer(
-                as_object(criteria, "a key's criteria").get(
-                    "minimum_valid_until_ts", now_ts
-                ),
-                "`minimum_valid_until_ts`",
-            )
+            key_id: _minimum(as_object(criteria, "a key's criteria"))
             for key_id, criteria in criteria_by_key.items()
         }
-        queries.append(Query(name, key_ids, now_ts))
+        queries.append(Query(name, key_ids))
     return queries
 
 
-def parse_query(
-    server_name: bytes, key_id: bytes, minimums: Sequence[bytes], now_ts: int
-) -> Query:
+def parse_query(server_name: bytes, key_id: bytes, minimums: Sequence[bytes]) -> Query:
     """The query of a GET; an empty `key_id` is for all keys.
 
     `minimums` are the values of `minimum_valid_until_ts`. Raises `InvalidParam`.
     """
     name = ServerName.parse(server_name.decode("ascii", "replace"))
-    minimum = _parse_minimum(minimums, now_ts)
+    minimum = _parse_minimum(minimums)
     wanted = {key_id.decode("ascii", "replace"): minimum} if key_id else {}
     return Query(name, wanted, minimum)
 
 
-def _parse_minimum(values: Sequence[bytes], now_ts: int) -> int:
+def _minimum(criteria: Json) -> int | None:
+    if "minimum_valid_until_ts" not in criteria:
+        return None
+    return as_integer(criteria["minimum_valid_until_ts"], "`minimum_valid_until_ts`")
+
+
+def _parse_minimum(values: Sequence[bytes]) -> int | None:
     if not values:
-        return now_ts
+        return None
     if len(values) > 1 or not values[0].isdigit() or len(values[0]) > 16:
         raise InvalidParam("`minimum_valid_until_ts` is not a time in milliseconds")
     return int(values[0])
@@ -130,7 +131,8 @@ class Notary:
         self._keyring = keyring
         self._clock = clock
         self._slots = DeferredSemaphore(_MAX_REFRESHES)
-        self._refreshes: Cache[ServerName, None] = Cache(clock)
+        self._refreshes: Cache[ServerName, bool] = Cache(clock)
+        self._unlisted: Cache[tuple[ServerName, str], None] = Cache(clock)
 
     async def answer(self, queries: Sequence[Query], cause: Cause) -> bytes:
         """The answer to queries, in JSON; servers of whom nothing is known are not in.
@@ -152,34 +154,48 @@ class Notary:
         name = query.server_name
         if name == self._identity().server_name:
             return
-        if not self._is_enough(await self._documents.documents(name), query):
-            refreshing = self._refreshes.fetch(name, lambda: self._refresh(name, cause))
-            # When time is up it goes on, for who asks next.
-            with suppress(defer.TimeoutError):
-                await Deferred.fromCoroutine(refreshing).addTimeout(
-                    _REFRESH_SECONDS, self._clock
-                )
-
-    async def _refresh(self, name: ServerName, cause: Cause) -> tuple[None, float]:
-        if len(self._slots.waiting) < _MAX_WAITING:
-            await self._slots.run(
-                lambda: Deferred.fromCoroutine(self._keyring.refresh(name, cause))
+        if self._is_enough(await self._documents.documents(name), query):
+            return
+        refreshing = self._refreshes.fetch(name, lambda: self._refresh(name, cause))
+        # When time is up it goes on, for who asks next.
+        with suppress(defer.TimeoutError):
+            is_fetched = await Deferred.fromCoroutine(refreshing).addTimeout(
+                _REFRESH_SECONDS, self._clock
             )
-        return None, 0.0
+            if is_fetched:
+                known = await self._documents.documents(name)
+                for key_id in query.key_ids:
+                    if not any(key_id in each.keys for each in known):
+                        self._unlisted.keep((name, key_id), None, _UNLISTED_SECONDS)
+
+    async def _refresh(self, name: ServerName, cause: Cause) -> tuple[bool, float]:
+        """Ask a server for its keys, in turn; whether it answered with some."""
+        if len(self._slots.waiting) >= _MAX_WAITING:
+            return False, 0.0
+        async with self._slots:
+            return await self._keyring.refresh(name, cause), 0.0
 
     def _is_enough(self, known: Sequence[FetchedDocument], query: Query) -> bool:
-        """Whether each key that is wanted is known for long enough, and freshly."""
-        now_ts = self._clock.seconds() * 1000
-        wanted = [
-            ([each for each in known if key_id in each.keys], minimum)
-            for key_id, minimum in query.key_ids.items()
-        ] or [(list(known), query.minimum_valid_until_ts)]
-        # What was fetched last counts, also where it says less than what is handed out.
+        """Whether its server need not be asked for any of the keys that are wanted."""
+        if not query.key_ids:
+            return self._is_of_use(known, query.minimum_valid_until_ts)
         return all(
-            any(each.valid_until_ts >= minimum for each in listing)
-            and any(now_ts < _half_life_ts(each) for each in listing)
-            for listing, minimum in wanted
+            self._unlisted.is_kept((query.server_name, key_id))
+            or self._is_of_use([each for each in known if key_id in each.keys], minimum)
+            for key_id, minimum in query.key_ids.items()
         )
+
+    def _is_of_use(
+        self, listing: Sequence[FetchedDocument], minimum: int | None
+    ) -> bool:
+        """Whether one of the documents is valid for as long as it has to be.
+
+        Where nothing is said of that, half of the life of one of them has to be left.
+        """
+        if minimum is not None:
+            return any(each.valid_until_ts >= minimum for each in listing)
+        now_ts = self._clock.seconds() * 1000
+        return any(now_ts < _half_life_ts(each) for each in listing)
 
     async def _find(self, query: Query, most: int) -> list[bytes]:
         """The best documents that list what is wanted, each signed by us too.

@@ -27,6 +27,7 @@ from homeserver.identity import Identity
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.connection import (
     KEY_DOCUMENT_PATH,
+    KEYS_V2_PATH,
     ResponseTooLarge,
     describe,
     read_body,
@@ -43,8 +44,6 @@ from homeserver.protocol.keys import (
 )
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.xmatrix import FederationRequest
-
-KEYS_V2_PATH = "/_matrix/key/v2/server"
 
 # For finding, reaching and verifying the server, and for its answer: what the most
 # used server gives a request.

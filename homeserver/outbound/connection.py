@@ -31,6 +31,7 @@ from homeserver.protocol.errors import quote
 USER_AGENT = f"homeserver/{__version__}"
 
 KEY_DOCUMENT_PATH = "/_matrix/key/v1"
+KEYS_V2_PATH = "/_matrix/key/v2/server"
 
 # A reply to a transaction has 50 errors of a few hundred bytes; a key document is
 # smaller. Twisted bounds a header line, but not how many there are.

@@ -49,6 +49,11 @@ class Refused(Exception):
         self.reply = reply
         self.retry_after = retry_after
 
+    @property
+    def is_unrecognized(self) -> bool:
+        """Whether the server has no such route, rather than a problem with it."""
+        return self.status == 404 or self.errcode == "M_UNRECOGNIZED"
+
 
 def read_refusal(
     destination: ServerName, status: int, body: bytes, retry_after: float = 0.0

@@ -21,13 +21,16 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.config import VerificationMethod
 from homeserver.outbound.connection import (
     KEY_DOCUMENT_PATH,
+    KEYS_V2_PATH,
+    Fetched,
     NoAnswer,
     PeerConnection,
 )
+from homeserver.outbound.refusal import read_refusal
 from homeserver.outbound.tls import Handshake
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import ProtocolError, quote
-from homeserver.protocol.keys import MAX_DOCUMENT_BYTES, KeyDocument, parse_v1
+from homeserver.protocol.keys import MAX_DOCUMENT_BYTES, KeyDocument, parse_v1, parse_v2
 from homeserver.protocol.names import ServerName
 from homeserver.storage.peers import Peer, PeerStore
 
@@ -134,15 +137,14 @@ class Verifier:
                 f"{server_name} was verified by its certificate before, so its key "
                 "document alone is not enough any more"
             )
-        data = await self._fetch(route, connection)
-        try:
-            document = parse_v1(data, server_name)
-        except ProtocolError as problem:
-            raise NotVerified(f"{KEY_DOCUMENT_PATH}: {problem}") from None
-        if document.tls_certificate != certificate:
+        document = await self._fetch_document(server_name, route, connection)
+        if not document.names_certificate(certificate):
             raise NotVerified(
                 "the key document names another TLS certificate than the one of this "
                 "connection"
+                if document.valid_until_ts is None or document.tls_fingerprints
+                else f"{KEYS_V2_PATH} names no TLS certificate: there is no "
+                f"`tls_fingerprints` in it, and no {KEY_DOCUMENT_PATH}"
             )
         if known is not None:
             _check_pins(known, document)
@@ -178,24 +180,42 @@ class Verifier:
             )
         return peer
 
-    async def _fetch(self, route: Route, connection: PeerConnection) -> bytes:
+    async def _fetch_document(
+        self, server_name: ServerName, route: Route, connection: PeerConnection
+    ) -> KeyDocument:
+        """The version 1 document, or that of version 2 where there is no version 1."""
+        path = KEY_DOCUMENT_PATH
+        fetched = await self._fetch(path, route, connection)
+        refusal = read_refusal(server_name, fetched.status, fetched.body)
+        if fetched.status != 200 and refusal.is_unrecognized:
+            path = KEYS_V2_PATH
+            fetched = await self._fetch(path, route, connection)
+        if fetched.status != 200:
+            raise NotVerified(f"{path} answers with status {fetched.status}")
+        parse = parse_v1 if path == KEY_DOCUMENT_PATH else parse_v2
         try:
-            fetched = await connection.fetch(
-                KEY_DOCUMENT_PATH,
+            document = parse(fetched.body, server_name)
+        except ProtocolError as problem:
+            raise NotVerified(f"{path}: {problem}") from None
+        until = document.valid_until_ts
+        if until is not None and until < self._clock.seconds() * 1000:
+            # It may be an old one, with the certificate of that time.
+            raise NotVerified(f"{path}: the key document expired at {until}")
+        return document
+
+    async def _fetch(
+        self, path: str, route: Route, connection: PeerConnection
+    ) -> Fetched:
+        try:
+            return await connection.fetch(
+                path,
                 route.host_header,
                 _KEY_DOCUMENT_SECONDS,
                 MAX_DOCUMENT_BYTES,
                 self._clock,
             )
         except NoAnswer as problem:
-            raise NotVerified(
-                f"{KEY_DOCUMENT_PATH} gets no answer: {quote(str(problem))}"
-            ) from None
-        if fetched.status != 200:
-            raise NotVerified(
-                f"{KEY_DOCUMENT_PATH} answers with status {fetched.status}"
-            )
-        return fetched.body
+            raise NotVerified(f"{path} gets no answer: {quote(str(problem))}") from None
 
 
 def _check_pins(known: Peer, document: KeyDocument) -> None:

@@ -9,7 +9,8 @@ Specification: Server-server API, "Retrieving server keys"; the November 2014 te
 "Retrieving Server Keys", for version 1.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -24,8 +25,14 @@ from homeserver.protocol.canonical import (
     encode_base64,
     parse_object,
 )
-from homeserver.protocol.errors import BadJson, InvalidParam, quote
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.errors import BadJson, Unauthorized, quote
+from homeserver.protocol.key_entries import (
+    build_fingerprints,
+    parse_fingerprints,
+    read_entries,
+    tell_passed_over,
+)
+from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import (
     SigningKey,
     VerifyKey,
@@ -36,10 +43,6 @@ from homeserver.protocol.signing import (
 )
 
 MAX_DOCUMENT_BYTES = 64 * 1024  # a certificate and a hundred keys take a tenth of it
-
-# Of a document, current and old ones counted apart. Servers have one or two, and an old
-# one for each time that they lost or replaced one.
-MAX_KEYS = 100
 
 # "Servers MUST use the lesser of this field and 7 days into the future".
 MAX_VALIDITY_MS = 7 * 24 * 3600 * 1000
@@ -74,12 +77,30 @@ class KeyDocument:
     tls_certificate: bytes | None = None
     """The DER of the server's leaf certificate; None in version 2."""
 
+    tls_fingerprints: frozenset[bytes] = frozenset()
+    """SHA-256 of the leaf certificates that a version 2 document names, if it does.
+
+    The field was in the specification from 2015 to 2019.
+    """
+
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """The entries for keys that break a rule: {key ID: the rule}.
+
+    Algorithms that are not known here break none.
+    """
+
     def is_signed_by(self, key: VerifyKey) -> bool:
         """Whether `key`, which need not be listed, signed this document."""
         signature = self.signatures.get(key.key_id)
         return signature is not None and key.verify(
             signed_bytes(self.document), signature
         )
+
+    def names_certificate(self, certificate: bytes) -> bool:
+        """Whether the document names this leaf (DER) as its server's."""
+        if self.tls_certificate is not None:
+            return self.tls_certificate == certificate
+        return hashlib.sha256(certificate).digest() in self.tls_fingerprints
 
 
 def build_v1(
@@ -100,8 +121,13 @@ def build_v2(
     keys: Iterable[SigningKey],
     old_keys: Iterable[OldVerifyKey],
     valid_until_ts: int,
+    certificates: Sequence[bytes] = (),
 ) -> Json:
-    """The version 2 document. `old_verify_keys` is there even when it is empty."""
+    """The version 2 document. `old_verify_keys` is there even when it is empty.
+
+    `certificates` are the leaves (DER) that the server presents. Key clients of 2015
+    to 2018 refuse a document without `tls_fingerprints`.
+    """
     keys = list(keys)
     document: Json = {
         "server_name": server_name.name,
@@ -117,6 +143,8 @@ def build_v2(
         },
         "valid_until_ts": valid_until_ts,
     }
+    if certificates:
+        document["tls_fingerprints"] = build_fingerprints(certificates)
     return sign(document, server_name, keys)
 
 
@@ -131,14 +159,19 @@ def parse_v1(data: bytes, server_name: ServerName) -> KeyDocument:
         as_text(document.get("tls_certificate"), "`tls_certificate`")
     )
     listed = as_object(document.get("verify_keys"), "`verify_keys`")
-    verify_keys: dict[KeyId, VerifyKey] = {}
-    for key_id, encoded in _ed25519(listed):
-        verify_keys[key_id] = VerifyKey.parse(
-            key_id, as_text(encoded, f"key {key_id} of `verify_keys`")
-        )
-    signatures = _check_signatures(document, server_name, verify_keys)
+    passed_over: dict[str, str] = {}
+
+    def read(key_id: KeyId, entry: object) -> VerifyKey:
+        return VerifyKey.parse(key_id, as_text(entry, f"key {key_id} of `verify_keys`"))
+
+    verify_keys = read_entries(listed, read, passed_over)
     return KeyDocument(
-        server_name, verify_keys, signatures, document, tls_certificate=certificate
+        server_name,
+        verify_keys,
+        _check_signatures(document, server_name, verify_keys, passed_over),
+        document,
+        tls_certificate=certificate,
+        passed_over=passed_over,
     )
 
 
@@ -149,26 +182,22 @@ def parse_v2(data: bytes, server_name: ServerName) -> KeyDocument:
     """
     document = _parse(data, server_name)
     listed = as_object(document.get("verify_keys"), "`verify_keys`")
-    verify_keys = {
-        key_id: _parse_entry(key_id, as_object(entry, f"key {key_id}"))
-        for key_id, entry in _ed25519(listed)
-    }
-    old_verify_keys: dict[KeyId, OldVerifyKey] = {}
     retired = as_object(document.get("old_verify_keys", {}), "`old_verify_keys`")
-    for key_id, value in _ed25519(retired):
-        if key_id in verify_keys:
-            continue  # it is in use, whatever was meant
-        entry = as_object(value, f"old key {key_id}")
-        expired_ts = _parse_time(entry.get("expired_ts"), f"`expired_ts` of {key_id}")
-        old_verify_keys[key_id] = OldVerifyKey(_parse_entry(key_id, entry), expired_ts)
+    passed_over: dict[str, str] = {}
+    verify_keys = read_entries(listed, _parse_entry, passed_over)
+    # What is in use is not old, whatever was meant.
+    retired = {k: v for k, v in retired.items() if k not in verify_keys}
+    old_verify_keys = read_entries(retired, _parse_old_entry, passed_over)
     valid_until_ts = _parse_time(document.get("valid_until_ts"), "`valid_until_ts`")
     return KeyDocument(
         server_name,
         verify_keys,
-        _check_signatures(document, server_name, verify_keys),
+        _check_signatures(document, server_name, verify_keys, passed_over),
         document,
         old_verify_keys=old_verify_keys,
         valid_until_ts=valid_until_ts,
+        tls_fingerprints=parse_fingerprints(document.get("tls_fingerprints")),
+        passed_over=passed_over,
     )
 
 
@@ -196,19 +225,6 @@ def _parse(data: bytes, server_name: ServerName) -> Json:
     return document
 
 
-def _ed25519(entries: Json) -> list[tuple[KeyId, object]]:
-    """The entries whose key ID is of the one algorithm there is."""
-    if len(entries) > MAX_KEYS:
-        raise BadJson(f"the key document lists more than {MAX_KEYS} keys")
-    found = []
-    for text, entry in entries.items():
-        try:
-            found.append((parse_key_id(text), entry))
-        except InvalidParam:
-            continue
-    return found
-
-
 def _parse_time(value: object, what: str) -> int:
     """Milliseconds since 1970; `BadJson` for what is no such time."""
     milliseconds = as_integer(value, what)
@@ -217,18 +233,32 @@ def _parse_time(value: object, what: str) -> int:
     return milliseconds
 
 
-def _parse_entry(key_id: KeyId, entry: Json) -> VerifyKey:
-    return VerifyKey.parse(key_id, as_text(entry.get("key"), f"`key` of {key_id}"))
+def _parse_entry(key_id: KeyId, entry: object) -> VerifyKey:
+    members = as_object(entry, f"key {key_id}")
+    return VerifyKey.parse(key_id, as_text(members.get("key"), f"`key` of {key_id}"))
+
+
+def _parse_old_entry(key_id: KeyId, entry: object) -> OldVerifyKey:
+    members = as_object(entry, f"old key {key_id}")
+    expired_ts = _parse_time(members.get("expired_ts"), f"`expired_ts` of {key_id}")
+    return OldVerifyKey(_parse_entry(key_id, members), expired_ts)
 
 
 def _check_signatures(
-    document: Json, server_name: ServerName, verify_keys: Mapping[KeyId, VerifyKey]
+    document: Json,
+    server_name: ServerName,
+    verify_keys: Mapping[KeyId, VerifyKey],
+    passed_over: Mapping[str, str],
 ) -> Mapping[KeyId, bytes]:
+    """All signatures of the server; raises `Unauthorized` if none is a listed key's."""
     signatures = parse_signatures(document, server_name)
-    verify(
-        signed_bytes(document),
-        signatures,
-        verify_keys,
-        f"the key document of {server_name}",
-    )
+    try:
+        verify(
+            signed_bytes(document),
+            signatures,
+            verify_keys,
+            f"the key document of {server_name}",
+        )
+    except Unauthorized as problem:
+        raise Unauthorized(f"{problem}{tell_passed_over(passed_over)}") from None
     return signatures

@@ -105,9 +105,8 @@ class NotaryCase(KeyringCase):
         self, *queries: Query | ServerName, minimum: int | None = None
     ) -> Deferred[list[Json]]:
         """Ask for keys, all of them where a name alone is given."""
-        now_ts = int(self.clock.seconds() * 1000) if minimum is None else minimum
         asked = [
-            Query(each, {}, now_ts) if isinstance(each, ServerName) else each
+            Query(each, {}, minimum) if isinstance(each, ServerName) else each
             for each in queries
         ]
         return Deferred.fromCoroutine(self.notary.answer(asked, OURSELVES)).addCallback(
@@ -122,7 +121,10 @@ class NotaryCase(KeyringCase):
         return found
 
     def keys(
-        self, key_ids: Sequence[str], server_name: ServerName = A, until: int = NOW
+        self,
+        key_ids: Sequence[str],
+        server_name: ServerName = A,
+        until: int | None = None,
     ) -> Query:
         """A question about keys that have to be valid until then."""
         return Query(server_name, dict.fromkeys(key_ids, until), until)

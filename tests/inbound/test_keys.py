@@ -1,5 +1,7 @@
 """Which key documents are handed out, byte for byte."""
 
+from hashlib import sha256
+
 import pytest
 import treq
 from canonicaljson import encode_canonical_json
@@ -44,6 +46,11 @@ class Server:
         self.tree = key_tree(self.publisher, None)
 
     @property
+    def leaf(self) -> bytes:
+        """The DER of the certificate that it presents now."""
+        return self.identity.certificate.leaf
+
+    @property
     def site(self) -> BoundedSite:
         """A site with the tree at its root, as if that were `/_matrix/key`."""
         return site(self.tree, clock=self.clock)
@@ -79,6 +86,11 @@ def public(key: SigningKey) -> str:
     return encode_base64(key.verify_key.key)
 
 
+def fingerprint(leaf: bytes) -> str:
+    """A certificate's SHA-256, in base64."""
+    return encode_base64(sha256(leaf).digest())
+
+
 def test_v1_byte_for_byte() -> None:
     """The version 1 document is canonical JSON, signed by each of our keys."""
     server = Server(identity([FIRST, SECOND]))
@@ -105,6 +117,9 @@ def test_v2_byte_for_byte() -> None:
             "old_verify_keys": {
                 "ed25519:o": {"key": public(OLD), "expired_ts": 1_600_000_000_000}
             },
+            "tls_fingerprints": [
+                {"sha256": fingerprint(server.identity.certificate.leaf)}
+            ],
             "valid_until_ts": server.now_ts + DAY * 1000,
         }
     )
@@ -197,8 +212,8 @@ def test_v2_without_old_keys() -> None:
     assert Server(identity()).v2().document["old_verify_keys"] == {}
 
 
-def test_v1_names_the_certificate_that_is_shown() -> None:
-    """`tls_certificate` is the leaf of the very handshake, without its chain.
+def test_documents_name_the_certificate_that_is_shown() -> None:
+    """`tls_certificate` and the fingerprint are those of the leaf of the handshake.
 
     So it is on a connection of before a renewal, too.
     """
@@ -219,9 +234,17 @@ def test_v1_names_the_certificate_that_is_shown() -> None:
         connection.send(request("GET", "/v1"))
         server.clock.advance(0)
         document = parse_v1(connection.answers()[-1].body, US)
+        connection.send(request("GET", "/v2/server"))
+        server.clock.advance(0)
+        second = parse_v2(connection.answers()[-1].body, US)
         shown = connection.client.get_peer_certificate(as_cryptography=True)
         assert shown is not None
-        assert document.tls_certificate == shown.public_bytes(Encoding.DER)
+        leaf = shown.public_bytes(Encoding.DER)
+        assert document.tls_certificate == leaf
+        assert second.names_certificate(leaf)
+        # What others see when they connect is named, too.
+        assert second.names_certificate(server.identity.certificate.leaf)
+        assert len(second.tls_fingerprints) == len({leaf, server.leaf})
         assert set(document.verify_keys) == {key.key_id}
 
     before = connect()
@@ -271,7 +294,8 @@ def test_new_identity() -> None:
     assert set(server.v2().verify_keys) == {SECOND.key_id}
     assert server.v2().old_verify_keys == {FIRST.key_id: retired}
     assert set(server.v1().verify_keys) == {SECOND.key_id}
-    assert server.v1().tls_certificate == server.identity.certificate.leaf
+    assert server.v1().tls_certificate == server.leaf
+    assert server.v2().tls_fingerprints == {sha256(server.leaf).digest()}
 
 
 def test_v1_of_a_new_identity() -> None:

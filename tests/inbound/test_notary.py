@@ -175,7 +175,7 @@ class HandedOutTests(NotaryCase):
         """A key that is gone is handed out in the last document that had it."""
         self.store(document(K1))
         self.clock.advance(HOUR / 2000)
-        asked = self.query(self.keys([K1]))
+        asked = self.query(self.keys([K1], until=NOW + HOUR + 1))
         self.client.answer(document(K2, until=NOW + 2 * HOUR))
         self.assert_are(self.successResultOf(asked), document(K1))
         asked = self.query(A)

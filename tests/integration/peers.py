@@ -1,7 +1,7 @@
 """A server that records every byte that reaches it after the TLS handshake.
 
-It is told which certificate to show and what to answer to `GET /_matrix/key/v1`;
-whatever else it is asked, it answers with 200 and `{}`.
+It is told which certificate to show and what to answer to `GET /_matrix/key/v1` and to
+`GET /_matrix/key/v2/server`; whatever else it is asked, it answers with 200 and `{}`.
 """
 
 import re
@@ -31,6 +31,7 @@ from tests.integration.waiting import pause, reactor, wait
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.[01]\r\n")
 
 KEY_REQUEST = b"GET /_matrix/key/v1 HTTP/1.1\r\n"
+KEY_V2_REQUEST = b"GET /_matrix/key/v2/server HTTP/1.1\r\n"
 
 Respond = Callable[[Protocol], None]
 """What the server does when it is asked for its key document."""
@@ -64,6 +65,9 @@ def key_document(
     return encode(document)
 
 
+NOT_FOUND = http(b'{"errcode": "M_UNRECOGNIZED", "error": "?"}', "404 Not Found")
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 @dataclass
 class RecordingPeer:
@@ -74,6 +78,9 @@ class RecordingPeer:
     versions: tuple[int, int] = (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)
     received: list[bytes] = field(default_factory=list)
     """What reached it after the handshake, by connection."""
+
+    respond_v2: Respond = NOT_FOUND
+    """What it does when it is asked for its version 2 document."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -106,6 +113,8 @@ class _Recorder(Protocol):
             head, _, self._unread = self._unread.partition(b"\r\n\r\n")
             if head.startswith(KEY_REQUEST.rstrip()):
                 self._peer.respond(self)
+            elif head.startswith(KEY_V2_REQUEST.rstrip()):
+                self._peer.respond_v2(self)
             else:
                 self._unread = b""  # a body, which always comes with its head here
                 http(b"{}")(self)

@@ -17,6 +17,7 @@ from tests.inbound.notaries import is_signed_by, signers, without_signatures
 from tests.integration.notaries import HOUR, Notary, Origin, notary
 from tests.integration.peers import http
 from tests.integration.tls_servers import Answer, drip, garbage, hang_up, silence
+from tests.integration.waiting import reactor
 
 FIRST, SECOND = (signing_key(KeyId(f"ed25519:{version}")) for version in ("a_1", "b"))
 
@@ -199,6 +200,48 @@ def test_who_errs_is_left_out(
         [found] = asked.documents_of(liar.name, origin.name)
         assert found["server_name"] == origin.name.name
         assert liar.server.received
+
+
+def test_the_sequence_of_sytest(asked: Notary, origin: Origin) -> None:
+    """A bad answer after good ones costs neither the old key nor the next question.
+
+    SyTest asks so, each time within milliseconds, and its origin never answers
+    version 1.
+    """
+    expired = asked.now_ts - 24 * HOUR
+    known = origin.document([FIRST], expired)
+    origin.publish(known)
+    asked.documents(origin.name, FIRST.key_id, minimum=0)
+    for fetches in 2, 3:
+        [found] = asked.documents(origin.name, FIRST.key_id, minimum=expired + 1000)
+        assert found["valid_until_ts"] == expired
+        assert origin.fetches == fetches
+        origin.server.otherwise = http(b"{}", "400 Bad Request")
+    # What is stored and ends late enough is not fetched again.
+    [found] = asked.documents(origin.name, FIRST.key_id, minimum=expired)
+    assert without_signatures(found) == without_signatures(known)
+    assert origin.fetches == 3
+    # Another key of the same server is asked for at once, and only once in a while.
+    origin.publish(origin.document([SECOND], expired + 1))
+    [other] = asked.documents(origin.name, SECOND.key_id, minimum=0)
+    assert SECOND.key_id in str(without_signatures(other))
+    for _ in range(2):
+        assert asked.documents(origin.name, "ed25519:nobody", minimum=0) == []
+    assert origin.fetches == 5
+    [found] = asked.documents(origin.name, FIRST.key_id, minimum=expired)
+    assert without_signatures(found) == without_signatures(known)
+    assert not any("/v1" in request for request in origin.server.requests)
+
+
+def test_a_silent_server_costs_three_seconds(asked: Notary, origin: Origin) -> None:
+    """While its server is silent, a query is answered in time with what is stored."""
+    [known] = asked.documents(origin.name)
+    origin.server.otherwise = silence
+    until = known["valid_until_ts"]
+    assert isinstance(until, int)
+    begun = reactor.seconds()
+    assert asked.documents(origin.name, minimum=until + 1) == [known]
+    assert 2.9 < reactor.seconds() - begun < 8
 
 
 def test_who_refuses_is_left_out(asked: Notary, origin: Origin) -> None:

@@ -300,7 +300,8 @@ def documents(name: str, issued: Issued) -> dict[str, tuple[Respond, str]]:
     key, other = signing_key(), signing_key("b_2", b"2" * 32)
     signed_by_other = parse_object(key_document(name, issued, other))["signatures"]
     return {
-        "404": (http(b"{}", "404 Not Found"), "status 404"),
+        "500": (http(b"{}", "500 Internal Server Error"), "status 500"),
+        "400": (http(b'{"error": "?"}', "400 Bad Request"), "status 400"),
         "redirect": (http(b"", "302 Found", "Location: /x\r\n"), "status 302"),
         "10 MB": (http(b"[" * 10_000_000), "over"),
         "endless headers": (endless_headers, "over"),

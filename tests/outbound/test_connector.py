@@ -490,12 +490,12 @@ class KeyDocumentTests(ConnectorTestCase):
         """Each method says what is wrong by it."""
         connecting = self.connect("192.0.2.1")
         wire = self.net.accept(SELF_SIGNED)
-        wire.say(ok(b"{}", status="404 Not Found"))
+        wire.say(ok(b"{}", status="500 Internal Server Error"))
         [attempt] = self.attempts(connecting)
         self.assertEqual(
             attempt,
             f"192.0.2.1:8448: 192.0.2.1 is not verified: by certificate: {UNTRUSTED}; "
-            "by key-document: /_matrix/key/v1 answers with status 404",
+            "by key-document: /_matrix/key/v1 answers with status 500",
         )
         self.assertTrue(wire.tcp.disconnecting)
 

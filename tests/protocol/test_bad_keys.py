@@ -4,10 +4,12 @@ import pytest
 
 from homeserver.protocol.canonical import encode_base64
 from homeserver.protocol.errors import ProtocolError
-from homeserver.protocol.keys import MAX_KEYS, build_v1, build_v2, parse_v1, parse_v2
+from homeserver.protocol.key_entries import MAX_KEYS
+from homeserver.protocol.keys import build_v1, build_v2, parse_v1, parse_v2
 from homeserver.protocol.names import KeyId
 from tests.bad_documents import (
     BAD_DOCUMENTS,
+    BAD_ENTRIES,
     DOMAIN,
     KEY,
     PUBLIC_KEY,
@@ -31,6 +33,18 @@ def test_bad_document(bad: BadDocument) -> None:
     said = str(caught.value)
     assert bad.said in said
     # One sentence, and not the peer's megabytes.
+    assert len(said) < 300
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize("bad", BAD_ENTRIES, ids=str)
+def test_bad_entry(bad: BadDocument) -> None:
+    """A document with one bad entry is taken without it, and it is said which rule."""
+    parsed = PARSE[bad.version](bad.data, DOMAIN)
+    assert parsed.verify_keys == {KEY.key_id: KEY.verify_key}
+    [(key_id, said)] = parsed.passed_over.items()
+    assert key_id == "ed25519:2"
+    assert bad.said in said
     assert len(said) < 300
     assert said.isprintable()
 

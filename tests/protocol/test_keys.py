@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
+from hashlib import sha256
 from typing import cast
 
 import nacl.signing
@@ -281,44 +282,12 @@ BAD_DOCUMENTS_V1: list[tuple[str, Json, str]] = [
     ),
     ("certificate is PEM", {"tls_certificate": "-----BEGIN"}, "not base64: "),
     ("certificate is wrapped", {"tls_certificate": "AA\nEC"}, "not base64: "),
-    (
-        "key of version 2",
-        {"verify_keys": {"ed25519:1": {"key": PUBLIC_KEY}}},
-        "key ed25519:1 of `verify_keys` is not a string",
-    ),
-    ("key of 31 bytes", {"verify_keys": {"ed25519:1": SHORT_KEY}}, "has 31 bytes"),
-    ("key is not base64", {"verify_keys": {"ed25519:1": "*"}}, "not base64: "),
-    (
-        "one bad key among good ones",
-        {"verify_keys": {"ed25519:1": PUBLIC_KEY, "ed25519:3": SHORT_KEY}},
-        "key ed25519:3 has 31 bytes",
-    ),
 ]
 
 OLD_ENTRY: Json = {"key": PUBLIC_KEY, "expired_ts": 1}
 
 BAD_DOCUMENTS_V2: list[tuple[str, Json, str]] = [
     *BAD_DOCUMENTS,
-    (
-        "key of version 1",
-        {"verify_keys": {"ed25519:1": PUBLIC_KEY}},
-        "key ed25519:1 is not a JSON object",
-    ),
-    (
-        "entry without a key",
-        {"verify_keys": {"ed25519:1": {}}},
-        "`key` of ed25519:1 is not a string",
-    ),
-    (
-        "key is a number",
-        {"verify_keys": {"ed25519:1": {"key": 1}}},
-        "`key` of ed25519:1 is not a string",
-    ),
-    (
-        "key of 31 bytes",
-        {"verify_keys": {"ed25519:1": {"key": SHORT_KEY}}},
-        "key ed25519:1 has 31 bytes",
-    ),
     (
         "old keys are a list",
         {"old_verify_keys": []},
@@ -328,31 +297,6 @@ BAD_DOCUMENTS_V2: list[tuple[str, Json, str]] = [
         "old keys are null",
         {"old_verify_keys": None},
         "`old_verify_keys` is not a JSON object",
-    ),
-    (
-        "old key is a text",
-        {"old_verify_keys": {"ed25519:0": PUBLIC_KEY}},
-        "old key ed25519:0 is not a JSON object",
-    ),
-    (
-        "old key without its end",
-        {"old_verify_keys": {"ed25519:0": {"key": PUBLIC_KEY}}},
-        "`expired_ts` of ed25519:0 is not an integer",
-    ),
-    (
-        "end of an old key is a text",
-        {"old_verify_keys": {"ed25519:0": {**OLD_ENTRY, "expired_ts": "1"}}},
-        "`expired_ts` of ed25519:0 is not an integer",
-    ),
-    (
-        "old entry without a key",
-        {"old_verify_keys": {"ed25519:0": {"expired_ts": 1}}},
-        "`key` of ed25519:0 is not a string",
-    ),
-    (
-        "old key of 31 bytes",
-        {"old_verify_keys": {"ed25519:0": {**OLD_ENTRY, "key": SHORT_KEY}}},
-        "key ed25519:0 has 31 bytes",
     ),
     ("no end", {"valid_until_ts": ABSENT}, "`valid_until_ts` is not an integer"),
     ("end is null", {"valid_until_ts": None}, "`valid_until_ts` is not an integer"),
@@ -385,6 +329,131 @@ def test_bad_document(
     }
     with pytest.raises(BadJson, match=re.escape(message)):
         parse(signed(changed, KEY), DOMAIN)
+
+
+# Each is an entry that breaks a rule, by the member that it stands in.
+BAD_ENTRIES: list[tuple[str, Parse, str, object, str]] = [
+    (
+        "v1 of version 2",
+        parse_v1,
+        "verify_keys",
+        {"key": PUBLIC_KEY},
+        "key ed25519:3 of `verify_keys` is not a string",
+    ),
+    ("v1 of 31 bytes", parse_v1, "verify_keys", SHORT_KEY, "ed25519:3 has 31 bytes"),
+    ("v1 not base64", parse_v1, "verify_keys", "*", "not base64: "),
+    (
+        "v2 of version 1",
+        parse_v2,
+        "verify_keys",
+        PUBLIC_KEY,
+        "key ed25519:3 is not a JSON object",
+    ),
+    ("v2 empty", parse_v2, "verify_keys", {}, "`key` of ed25519:3 is not a string"),
+    (
+        "v2 number",
+        parse_v2,
+        "verify_keys",
+        {"key": 1},
+        "`key` of ed25519:3 is not a string",
+    ),
+    (
+        "v2 of 31 bytes",
+        parse_v2,
+        "verify_keys",
+        {"key": SHORT_KEY},
+        "key ed25519:3 has 31 bytes",
+    ),
+    (
+        "old: text",
+        parse_v2,
+        "old_verify_keys",
+        PUBLIC_KEY,
+        "old key ed25519:3 is not a JSON object",
+    ),
+    (
+        "old: without its end",
+        parse_v2,
+        "old_verify_keys",
+        {"key": PUBLIC_KEY},
+        "`expired_ts` of ed25519:3 is not an integer",
+    ),
+    (
+        "old: end is a text",
+        parse_v2,
+        "old_verify_keys",
+        {**OLD_ENTRY, "expired_ts": "1"},
+        "`expired_ts` of ed25519:3 is not an integer",
+    ),
+    (
+        "old: end is before 1970",
+        parse_v2,
+        "old_verify_keys",
+        {**OLD_ENTRY, "expired_ts": -1},
+        "`expired_ts` of ed25519:3 is before 1970",
+    ),
+    (
+        "old: without a key",
+        parse_v2,
+        "old_verify_keys",
+        {"expired_ts": 1},
+        "`key` of ed25519:3 is not a string",
+    ),
+    (
+        "old: of 31 bytes",
+        parse_v2,
+        "old_verify_keys",
+        {**OLD_ENTRY, "key": SHORT_KEY},
+        "key ed25519:3 has 31 bytes",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("parse", "member", "entry", "rule"),
+    [row[1:] for row in BAD_ENTRIES],
+    ids=[row[0] for row in BAD_ENTRIES],
+)
+def test_a_bad_entry_does_not_cost_the_document(
+    parse: Parse, member: str, entry: object, rule: str
+) -> None:
+    """An entry that breaks a rule is passed over, and the rule is told."""
+    document = DOCUMENT_V1 if parse is parse_v1 else DOCUMENT_V2
+    listed = cast("Json", document[member])
+    changed: Json = {**document, member: {**listed, "ed25519:3": entry}}
+    parsed = parse(signed(changed, KEY), DOMAIN)
+    assert parsed.verify_keys == {KEY.key_id: KEY.verify_key}
+    assert parsed.old_verify_keys == {}
+    assert parsed.passed_over.keys() == {"ed25519:3"}
+    assert rule in parsed.passed_over["ed25519:3"]
+
+
+@pytest.mark.parametrize("text", ["ed25519:a-b", "ed25519:", "ed25519:a:b", "auto", ""])
+@pytest.mark.parametrize(("parse", "document"), VERSIONS)
+def test_a_bad_key_id_is_named_with_the_rule(
+    parse: Parse, document: Json, text: str
+) -> None:
+    """A key whose ID breaks the grammar is passed over, and the grammar is told."""
+    entry = cast("Json", document["verify_keys"])["ed25519:1"]
+    parsed = parse(signed(listing(document, {text: entry}), KEY), DOMAIN)
+    assert parsed.passed_over == {
+        text: f"not a key ID: {text!r} is not `ed25519:` and then letters, digits and "
+        "underscores"
+    }
+    only: Json = {**document, "verify_keys": {text: entry}}
+    with pytest.raises(Unauthorized) as caught:
+        parse(signed(only, KEY), DOMAIN)
+    assert str(caught.value).endswith(
+        f"known are []; {text!r} is passed over: {parsed.passed_over[text]}"
+    )
+
+
+def test_an_old_entry_in_place_of_a_bad_one() -> None:
+    """A key whose current entry is passed over may be listed as an old one."""
+    document = listing(DOCUMENT_V2, {"ed25519:3": {"key": SHORT_KEY}})
+    document["old_verify_keys"] = {"ed25519:3": OLD_ENTRY}
+    parsed = parse_v2(signed(document, KEY), DOMAIN)
+    assert parsed.old_verify_keys.keys() == {"ed25519:3"}
 
 
 UNSIGNED = "the key document of domain is not signed by a known key"
@@ -484,9 +553,10 @@ def listing(document: Json, entries: Json) -> Json:
 @pytest.mark.parametrize(("parse", "document"), VERSIONS)
 def test_unknown_algorithms_are_ignored(parse: Parse, document: Json) -> None:
     """Keys of another algorithm are not read, whatever their shape."""
-    changed = listing(document, {"rsa:1": 5, "ed25519:a-b": {"key": []}, "": None})
+    changed = listing(document, {"rsa:1": 5, "ed448:a-b": {"key": []}, "x:\n": None})
     parsed = parse(signed(changed, KEY), DOMAIN)
     assert parsed.verify_keys == {KEY.key_id: KEY.verify_key}
+    assert parsed.passed_over == {}
 
 
 @pytest.mark.parametrize(("parse", "document"), VERSIONS)
@@ -533,6 +603,61 @@ def test_old_key_does_not_vouch_for_the_document() -> None:
         parse_v2(signed({**DOCUMENT_V2, "old_verify_keys": old}, OLD_KEY), DOMAIN)
 
 
+def test_fingerprints() -> None:
+    """A version 2 document names the certificates that it was built for."""
+    built = build_v2(DOMAIN, [KEY], [], 1, [CERTIFICATE, b"another"])
+    assert built["tls_fingerprints"] == [
+        {"sha256": encode_base64(sha256(each).digest())}
+        for each in (CERTIFICATE, b"another")
+    ]
+    parsed = parse_v2(encode(built), DOMAIN)
+    assert parsed.names_certificate(CERTIFICATE)
+    assert parsed.names_certificate(b"another")
+    assert not parsed.names_certificate(b"a third")
+
+
+def test_no_fingerprints() -> None:
+    """A version 2 document without fingerprints names no certificate."""
+    parsed = parse_v2(signed(DOCUMENT_V2, KEY), DOMAIN)
+    assert not parsed.names_certificate(CERTIFICATE)
+    assert not parsed.names_certificate(b"")
+
+
+def test_version_1_names_its_certificate() -> None:
+    """A version 1 document names one certificate, whatever else is in it."""
+    fingerprint = encode_base64(sha256(b"another").digest())
+    document = {**DOCUMENT_V1, "tls_fingerprints": [{"sha256": fingerprint}]}
+    parsed = parse_v1(signed(document, KEY), DOMAIN)
+    assert parsed.names_certificate(CERTIFICATE)
+    assert not parsed.names_certificate(b"another")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        5,
+        "x",
+        {"sha256": "x"},
+        [],
+        [5, None, "x", []],
+        [{}],
+        [{"sha256": 5}],
+        [{"sha256": "*"}],
+        [{"sha1": encode_base64(sha256(CERTIFICATE).digest())}],
+        [{"sha256": sha256(CERTIFICATE).hexdigest()}],
+    ],
+)
+def test_fingerprints_of_another_shape(bad: object) -> None:
+    """What are no fingerprints name no certificate, and do not cost the document."""
+    parsed = parse_v2(signed({**DOCUMENT_V2, "tls_fingerprints": bad}, KEY), DOMAIN)
+    assert not parsed.names_certificate(CERTIFICATE)
+    if isinstance(bad, list):
+        good = {"sha256": encode_base64(sha256(CERTIFICATE).digest())}
+        document = {**DOCUMENT_V2, "tls_fingerprints": [*bad, good]}
+        assert parse_v2(signed(document, KEY), DOMAIN).names_certificate(CERTIFICATE)
+
+
 @pytest.mark.parametrize("entry", [{"key": PUBLIC_KEY, "expired_ts": 1}, None, "x"])
 def test_a_key_that_is_in_use_is_not_old(entry: object) -> None:
     """Of a key that is listed as current and as old, only the first is read."""
@@ -558,7 +683,7 @@ def test_versions_are_not_mistaken_for_each_other() -> None:
     """A document of one version is none of the other."""
     with pytest.raises(BadJson, match="`tls_certificate` is not a string"):
         parse_v1(signed(DOCUMENT_V2, KEY), DOMAIN)
-    with pytest.raises(BadJson, match="key ed25519:1 is not a JSON object"):
+    with pytest.raises(BadJson, match="`valid_until_ts` is not an integer"):
         parse_v2(signed(DOCUMENT_V1, KEY), DOMAIN)
 
 
