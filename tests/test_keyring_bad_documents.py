@@ -10,10 +10,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IResponse
+from twisted.web.iweb import IResponse
 
+from homeserver.cause import Cause
 from homeserver.keyring import Keyring
-from homeserver.outbound.agent import Exchange, FederationAgent
+from homeserver.outbound.agent import Exchange, FederationAgent, OutgoingRequest
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.connector import Link
@@ -68,14 +69,12 @@ class Agent:
     async def exchange(
         self,
         name: ServerName,
-        method: bytes,
-        target: bytes,
-        headers: Headers | None = None,
-        body: IBodyProducer | None = None,
+        outgoing: OutgoingRequest,
+        cause: Cause,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Exchange:
         """As `FederationAgent`."""
-        found = self._documents.get(target.decode("ascii"))
+        found = self._documents.get(outgoing.target.decode("ascii"))
         response = Response(404, b"{}") if found is None else Response(200, found)
         return Exchange(cast("IResponse", response), LINK)
 
