@@ -39,7 +39,7 @@ class Guard:
     """Lets requests with the token through."""
 
     def __init__(self, token: str) -> None:
-        self._expected = f"Bearer {token}".encode()
+        self._expected = token.encode()
 
     def check(self, request: Request) -> None:
         """Raise `MissingToken`, `UnknownToken` or `Forbidden` for all others."""
@@ -50,7 +50,13 @@ class Guard:
                 "the control API wants `Authorization: Bearer TOKEN`; TOKEN is in "
                 "the file that `token_file` in [control] names"
             )
-        if len(given) != 1 or not hmac.compare_digest(given[0], self._expected):
+        # RFC 9110, section 11.1: a scheme is written in any case.
+        scheme, _, token = given[0].partition(b" ")
+        if (
+            len(given) != 1
+            or scheme.lower() != b"bearer"
+            or not hmac.compare_digest(token.lstrip(b" "), self._expected)
+        ):
             raise UnknownToken("this is not the token of this server")
 
 

@@ -35,16 +35,18 @@ MAX_HEADER_LENGTH = 2048  # two server names, a key ID and a signature take 700
 # ASCII, because Python's folding takes a dotless i (U+0131) for an i.
 _SCHEME = re.compile(r"X-Matrix +", re.IGNORECASE | re.ASCII)
 
-# RFC 9110 token or quoted-string. Unquoted values may hold a colon as well: peers
-# have always sent `origin=host:8448` so.
+# RFC 9110, sections 5.6 and 11.2: a token or a quoted-string, with blanks round the
+# equals sign. Unquoted values may hold colons and brackets as well: peers have always
+# sent `origin=host:8448` and `origin=[::1]:8448` so.
 _PARAMETER = re.compile(
-    r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=
+    r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+) [ \t]*=[ \t]*
         (?: "( (?: [^"\\] | \\. )*+ )"
-          | ( [!#$%&'*+.^_`|~0-9A-Za-z:-]+ ) )
+          | ( [][!#$%&'*+.^_`|~0-9A-Za-z:-]+ ) )
         """,
     re.VERBOSE | re.DOTALL,
 )
-_SEPARATOR = re.compile(r"[ \t]*,[ \t]*")
+# Section 5.6.1.2: "a recipient MUST parse and ignore [...] empty list elements".
+_SEPARATOR = re.compile(r"[ \t,]*")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -156,15 +158,14 @@ def _parse_parameters(header: str) -> dict[str, str]:
             f"the Authorization header, of {len(header)} characters, is not X-Matrix, "
             f"or longer than {MAX_HEADER_LENGTH}"
         )
-    text = header[scheme.end() :].rstrip(" \t")
     parameters: dict[str, str] = {}
-    position = 0
-    while True:
-        parameter = _PARAMETER.match(text, position)
+    position = _skip_separator(header, scheme.end())
+    while position < len(header):
+        parameter = _PARAMETER.match(header, position)
         if parameter is None:
             raise BadAuthorization(
                 f"the X-Matrix header is not a list of name=value at its character "
-                f"{scheme.end() + position}, counted from 0"
+                f"{position}, counted from 0"
             )
         name, quoted, token = parameter.groups()
         name = name.lower()
@@ -173,11 +174,15 @@ def _parse_parameters(header: str) -> dict[str, str]:
         if quoted is not None and "\\" in quoted:
             quoted = _ESCAPE.sub(r"\1", quoted)
         parameters[name] = token if quoted is None else quoted
-        if parameter.end() == len(text):
-            return parameters
-        separator = _SEPARATOR.match(text, parameter.end())
-        if separator is None:
+        position = _skip_separator(header, parameter.end())
+        if position < len(header) and "," not in header[parameter.end() : position]:
             raise BadAuthorization(
                 f"the X-Matrix header has no comma after {quote(name)}"
             )
-        position = separator.end()
+    return parameters
+
+
+def _skip_separator(header: str, position: int) -> int:
+    """Where the next element of the list begins, past blanks and empty elements."""
+    separator = _SEPARATOR.match(header, position)
+    return position if separator is None else separator.end()

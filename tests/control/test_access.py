@@ -58,7 +58,11 @@ TOKENS: list[tuple[str, list[str], str]] = [
     ("another", ["Authorization: Bearer other"], "M_UNKNOWN_TOKEN"),
     ("shorter", [AUTHORIZATION[:-1]], "M_UNKNOWN_TOKEN"),
     ("longer", [AUTHORIZATION + "x"], "M_UNKNOWN_TOKEN"),
-    ("in other letters", [AUTHORIZATION.upper()], "M_UNKNOWN_TOKEN"),
+    ("in other letters", [f"Authorization: Bearer {TOKEN.upper()}"], "M_UNKNOWN_TOKEN"),
+    ("after another scheme", [f"Authorization: Bearerx {TOKEN}"], "M_UNKNOWN_TOKEN"),
+    ("after no blank", [f"Authorization: Bearer{TOKEN}"], "M_UNKNOWN_TOKEN"),
+    ("after a tab", [f"Authorization: Bearer\t{TOKEN}"], "M_UNKNOWN_TOKEN"),
+    ("scheme alone", ["Authorization: Bearer"], "M_UNKNOWN_TOKEN"),
     ("without a scheme", [f"Authorization: {TOKEN}"], "M_UNKNOWN_TOKEN"),
     ("of another scheme", [f"Authorization: Basic {TOKEN}"], "M_UNKNOWN_TOKEN"),
     ("X-Matrix", ['Authorization: X-Matrix origin="a"'], "M_UNKNOWN_TOKEN"),
@@ -80,6 +84,12 @@ def test_bad_token(headers: Sequence[str], errcode: str) -> None:
     answer = guarded(HOST, *headers)
     assert answer.error == (401, errcode)
     assert TOKEN.encode() not in answer.body
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR", "Bearer  "])
+def test_scheme_in_any_case(scheme: str) -> None:
+    """The scheme is read in any case, and with more than one space behind it."""
+    assert guarded(HOST, f"Authorization: {scheme} {TOKEN}").status == 200
 
 
 def test_token_in_the_query_is_none() -> None:

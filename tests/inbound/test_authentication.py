@@ -131,7 +131,7 @@ FAILURES: list[tuple[str, list[str], int, str]] = [
     ("no header", [], 401, "has no X-Matrix Authorization header"),
     ("another scheme", ["Bearer abc"], 400, "not X-Matrix"),
     ("only a scheme", ["X-Matrix"], 400, "not X-Matrix"),
-    ("no parameters", ["X-Matrix "], 400, "not a list of name=value"),
+    ("no parameters", ["X-Matrix "], 400, "has no origin, key, sig"),
     ("empty", [""], 400, "not X-Matrix"),
     ("no origin", [parameters(origin=None)], 400, "has no origin"),
     ("no key", [parameters(key=None)], 400, "has no key"),
