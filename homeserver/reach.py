@@ -14,7 +14,8 @@ from homeserver.addresses import AddressPolicy
 from homeserver.config import Config, ConfigError
 from homeserver.identity import Certificate
 from homeserver.outbound.dialer import Dialer
-from homeserver.outbound.dns import DnsClient, DnsLookups
+from homeserver.outbound.dns import DnsLookups
+from homeserver.outbound.name_servers import DnsClient
 from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.tls import ClientTls
 from homeserver.outbound.well_known import WellKnown

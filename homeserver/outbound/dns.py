@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet import defer
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.error import CannotListenError, ConnectError
+from twisted.internet.error import CannotListenError, ConnectError, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IResolver,
 )
-from twisted.names import client, dns
+from twisted.names import dns
 from twisted.names.error import (
     DNSFormatError,
     DNSNameError,
@@ -62,23 +62,6 @@ _RESPONSE_CODES: dict[type[DomainError], str] = {
     DNSNotImplementedError: "NOTIMP",
     DNSQueryRefusedError: "REFUSED",
 }
-
-
-class DnsClient(client.Resolver):
-    """Twisted's client, but it takes no half answer, and asks by TCP only once."""
-
-    def filterAnswers(self, message: dns.Message) -> Any:
-        """The records of an answer; raises `DomainError` for one that is none."""
-        if message.rCode == dns.OK and len(message.queries) != 1:
-            raise DNSFormatError(message)
-        if message.trunc:
-            return self.queryTCP(message.queries).addCallback(self._filter_whole)
-        return super().filterAnswers(message)
-
-    def _filter_whole(self, message: dns.Message) -> Any:
-        if message.trunc:
-            raise DNSFormatError(message)
-        return self.filterAnswers(message)
 
 
 class DnsLookups:
@@ -199,7 +182,8 @@ class DnsLookups:
             DomainError,
             defer.TimeoutError,
             CannotListenError,  # no descriptor is left for the question
-            ConnectError,  # by TCP, where an answer is too long for UDP
+            ConnectError,
+            ConnectionLost,  # by TCP, where an answer is too long for UDP
             OSError,
             ValueError,
             EOFError,

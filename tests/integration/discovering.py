@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 from zope.interface import implementer
 
-from homeserver.addresses import AddressPolicy
+from homeserver.addresses import AddressPolicy, SocketAddress
 from homeserver.cause import OURSELVES
 from homeserver.config import Config, Discovery, Dns, VerificationMethod
 from homeserver.identity import Identity
@@ -140,17 +140,19 @@ def discovering(
     methods: tuple[VerificationMethod, ...] = ("certificate",),
     policy: AddressPolicy = ANYWHERE,
     clock: PosixReactorBase = reactor,
+    before: Sequence[SocketAddress] = (),
 ) -> Iterator[Reach]:
     """The outbound half of an endpoint that asks `server`.
 
-    `clock` is for the time limits of discovery.
+    `before` are the addresses of name servers that are asked before it; `clock` is
+    for the time limits of discovery.
     """
     issued = issue_for("origin.test")
     name = ServerName.parse("origin.test")
     identity = Identity(name, [signing_key("origin")], [], issued.value)
     config = Config(
         server_name=name,
-        dns=Dns(servers=(server.address,)),
+        dns=Dns(servers=(*before, server.address)),
         discovery=Discovery(well_known=False),
     )
     lookups, _ = build_discovery(Path("unread.toml"), config, clock, Random(1))

@@ -68,6 +68,9 @@ class NameServer:
 
         self._unanswered: Counter[str] = Counter()
         self._zone: dict[str, Sequence[dns.RRHeader]] = {}
+        self.ends_tcp = False
+        """Whether a connection is ended after each answer."""
+
         self.port = 0
         self.connections: set[ITCPTransport] = set()
         self.serve(*zone)
@@ -201,6 +204,34 @@ def other_id(question: Question) -> bytes:
     return bytes([data[0] ^ 1]) + data[1:]
 
 
+def other_question(name: str, kind: int = dns.SRV) -> Answer:
+    """Answer that there is no such record, of another question than was asked."""
+
+    def answer(question: Question) -> bytes:
+        message = dns.Message(question.message.id, answer=1, recAv=1)
+        message.queries = [dns.Query(name, kind)]
+        return message.toStr()
+
+    return answer
+
+
+def times(number: int, answer: Answer) -> Answer:
+    """Give an answer that repeats the question so many times."""
+
+    def repeat(question: Question) -> bytes:
+        message = dns.Message()
+        message.fromStr(answer(question) or b"")
+        message.queries *= number
+        return message.toStr()
+
+    return repeat
+
+
+def hang_up(question: Question) -> bytes | None:
+    """Answer nothing by TCP but the end of the connection, where that is its way."""
+    return b"" if question.by_tcp else always_truncated(question)
+
+
 def garbage(tail: bytes) -> Answer:
     """Answer with the right ID and then bytes that mean nothing."""
     return lambda question: question.message.id.to_bytes(2) + tail
@@ -285,4 +316,10 @@ class _Connection(Int16StringReceiver):
     def stringReceived(self, string: bytes) -> None:
         message = dns.Message()
         message.fromStr(string)
-        self._server.receive(Question(message, by_tcp=True), self.sendString)
+        self._server.receive(Question(message, by_tcp=True), self._answer)
+
+    def _answer(self, data: bytes) -> None:
+        if data:
+            self.sendString(data)
+        if self._server.ends_tcp:
+            cast("ITCPTransport", self.transport).loseConnection()

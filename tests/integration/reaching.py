@@ -12,7 +12,6 @@ from twisted.internet.interfaces import (
     IHostResolution,
     IResolutionReceiver,
 )
-from twisted.names.client import Resolver as DnsClient
 from zope.interface import implementer
 
 from homeserver.addresses import AddressPolicy
@@ -23,6 +22,7 @@ from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
+from homeserver.outbound.name_servers import DnsClient
 from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.tls import ClientTls
 from homeserver.outbound.verification import Verifier

@@ -15,7 +15,6 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
 )
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.names import dns
 from twisted.names.error import (
     DNSFormatError,
@@ -30,7 +29,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from homeserver.cause import OURSELVES
-from homeserver.outbound.dns import DnsClient, DnsLookups
+from homeserver.outbound.dns import DnsLookups
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 from tests.outbound.records import Answers, ScriptedClient, a, aaaa, cname, soa, srv
 from tests.outbound.wire import start
@@ -695,123 +694,3 @@ class LimitTests(DnsTestCase):
         self.assert_asked(101, 102)
         self.dns.answer("SRV", "101.test", [])
         self.assertEqual(self.successResultOf(asked[101]), [])
-
-
-Records = tuple[list[dns.RRHeader], list[dns.RRHeader], list[dns.RRHeader]]
-
-
-class ClientTests(SynchronousTestCase):
-    """Twisted's client, made stricter: what is an answer."""
-
-    def setUp(self) -> None:
-        """Make the client of one name server."""
-        self.reactor = MemoryReactorClock()
-        self.client = DnsClient(servers=[("192.0.2.53", 53)], reactor=self.reactor)
-
-    def message(
-        self, *answers: dns.RRHeader, code: int = dns.OK, is_cut_off: bool = False
-    ) -> dns.Message:
-        """What a name server says about the service."""
-        message = dns.Message(answer=1, rCode=code, trunc=is_cut_off)
-        message.queries = [dns.Query(SERVICE, dns.SRV)]
-        message.answers = list(answers)
-        return message
-
-    def filtered(self, message: dns.Message) -> Deferred[Records]:
-        """What the client takes a message for."""
-        return defer.maybeDeferred(self.client.filterAnswers, message)
-
-    def asked_by_tcp(self) -> dns.Message:
-        """The one question that is asked by TCP."""
-        [(host, port, factory, _, _)] = self.reactor.tcpClients
-        self.assertEqual((host, port), ("192.0.2.53", 53))
-        tcp = factory.buildProtocol(None)
-        assert tcp is not None
-        self.transport = StringTransport()
-        tcp.makeConnection(self.transport)
-        self.receive = tcp.dataReceived
-        question = dns.Message()
-        question.fromStr(self.transport.value()[2:])
-        self.transport.clear()
-        return question
-
-    def answer_by_tcp(self, question: dns.Message, message: dns.Message) -> None:
-        """Answer what was asked by TCP; nothing is asked after it."""
-        message.id = question.id
-        data = message.toStr()
-        self.receive(len(data).to_bytes(2, "big") + data)
-        self.assertEqual(self.transport.value(), b"")
-        self.assertEqual(len(self.reactor.tcpClients), 1)
-
-    def test_whole_answer(self) -> None:
-        """The records of a whole answer are taken, and nothing is asked by TCP."""
-        records: Records = self.successResultOf(
-            self.filtered(self.message(srv("a.test")))
-        )
-        self.assertEqual(len(records[0]), 1)
-        self.assertEqual(self.reactor.tcpClients, [])
-
-    def test_codes(self) -> None:
-        """What a name server refuses is told as `twisted.names` tells it."""
-        codes = [
-            (dns.EFORMAT, DNSFormatError),
-            (dns.ESERVER, DNSServerError),
-            (dns.ENAME, DNSNameError),
-            (dns.ENOTIMP, DNSNotImplementedError),
-            (dns.EREFUSED, DNSQueryRefusedError),
-        ]
-        for code, problem in codes:
-            message = self.message(code=code)
-            failure = self.failureResultOf(self.filtered(message), problem)
-            self.assertEqual(failure.value.args, (message,))
-
-    def test_refusal_without_the_question(self) -> None:
-        """A refusal need not repeat what was asked for."""
-        message = self.message(code=dns.EREFUSED)
-        message.queries = []
-        self.failureResultOf(self.filtered(message), DNSQueryRefusedError)
-
-    def test_other_number_of_questions(self) -> None:
-        """An answer to no question, or to two, is none: it could be half a message."""
-        for number in (0, 2):
-            for is_cut_off in (False, True):
-                message = self.message(srv("a.test"), is_cut_off=is_cut_off)
-                message.queries *= number
-                self.failureResultOf(self.filtered(message), DNSFormatError)
-        self.assertEqual(self.reactor.tcpClients, [])
-
-    def test_cut_off(self) -> None:
-        """An answer that was cut off is asked for by TCP."""
-        filtering = self.filtered(self.message(srv("a.test"), is_cut_off=True))
-        question = self.asked_by_tcp()
-        [query] = question.queries
-        self.assertEqual((str(query.name), query.type), (SERVICE, dns.SRV))
-        self.assertNoResult(filtering)
-        self.answer_by_tcp(
-            question, self.message(srv("b.test"), srv("c.test"), srv("d.test"))
-        )
-        records: Records = self.successResultOf(filtering)
-        self.assertEqual(len(records[0]), 3)
-
-    def test_refused_by_tcp(self) -> None:
-        """What is refused by TCP is refused."""
-        filtering = self.filtered(self.message(is_cut_off=True))
-        question = self.asked_by_tcp()
-        self.answer_by_tcp(question, self.message(code=dns.ESERVER))
-        self.failureResultOf(filtering, DNSServerError)
-
-    def test_cut_off_by_tcp(self) -> None:
-        """An answer by TCP that was cut off is none; it is not asked for for ever."""
-        filtering = self.filtered(self.message(is_cut_off=True))
-        question = self.asked_by_tcp()
-        self.answer_by_tcp(question, self.message(srv("a.test"), is_cut_off=True))
-        self.failureResultOf(filtering, DNSFormatError)
-
-    def test_other_answer_by_tcp(self) -> None:
-        """An answer by TCP without its question is none."""
-        filtering = self.filtered(self.message(is_cut_off=True))
-        question = self.asked_by_tcp()
-        answer = self.message(srv("a.test"))
-        answer.queries = []
-        self.answer_by_tcp(question, answer)
-        self.failureResultOf(filtering, DNSFormatError)

@@ -1,0 +1,240 @@
+"""Several name servers, of which the first ones lie, fail or are not there."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.names import dns
+from zope.interface import provider
+
+from homeserver.addresses import SocketAddress
+from tests.integration.discovering import HURRIED, SERVICES_2014, discovering
+from tests.integration.discovery_cases import OLD_A
+from tests.integration.nameservers import (
+    Answer,
+    NameServer,
+    Question,
+    always_truncated,
+    code,
+    empty,
+    garbage,
+    hang_up,
+    other_id,
+    other_question,
+    records,
+    serving,
+    silence,
+    times,
+    truncated,
+)
+from tests.integration.waiting import reactor
+
+SERVICE = "_matrix._tcp.a.test"
+ASKED, BY_TCP = f"SRV {SERVICE}", f"SRV {SERVICE} by TCP"
+GOOD = records(f"{SERVICE} SRV 1 2 3 s.test")
+MANY = records(*(f"{SERVICE} SRV {n} 0 {n + 1} s.test" for n in range(100)))
+
+# What the first server does, and what it is asked until the second one is.
+FAILURES: dict[str, tuple[Answer, Sequence[str]]] = {
+    "is silent": (silence, [ASKED]),
+    "answers FORMERR": (code(dns.EFORMAT), [ASKED]),
+    "answers SERVFAIL": (code(dns.ESERVER), [ASKED]),
+    "answers NOTIMP": (code(dns.ENOTIMP), [ASKED]),
+    "answers REFUSED": (code(dns.EREFUSED), [ASKED]),
+    "answers an unknown code": (code(11), [ASKED]),
+    "answers another ID": (other_id, [ASKED]),
+    "answers with two bytes": (garbage(b""), [ASKED]),
+    "answers with nonsense": (garbage(b"\x81\x80" + b"\xff" * 8), [ASKED]),
+    "answers no question": (times(0, empty(60)), [ASKED]),
+    "answers two questions": (times(2, empty(60)), [ASKED]),
+    "answers of another name": (other_question("_matrix._tcp.b.test"), [ASKED]),
+    "answers of another kind": (other_question(SERVICE, dns.A), [ASKED]),
+    "is silent by TCP": (truncated(silence), [ASKED, BY_TCP]),
+    "answers SERVFAIL by TCP": (truncated(code(dns.ESERVER)), [ASKED, BY_TCP]),
+    "cuts off by TCP": (always_truncated, [ASKED, BY_TCP]),
+    "ends TCP without an answer": (hang_up, [ASKED, BY_TCP]),
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """No failure is left behind that nobody takes."""
+    failures: list[object] = []
+
+    @provider(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        failures.append(event.get("log_failure"))
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert set(failures) <= {None}
+
+
+def answering(answer: Answer, *, ends_tcp: bool = False) -> NameServer:
+    """A name server with one answer to the SRV question."""
+    server = NameServer()
+    server.special[SERVICE] = answer
+    server.ends_tcp = ends_tcp
+    return server
+
+
+@contextmanager
+def serving_all(*servers: NameServer) -> Iterator[None]:
+    """Let all of them listen."""
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(serving(server))
+        yield
+
+
+def outcome(
+    server: NameServer, *before: SocketAddress, is_slow: bool = False
+) -> tuple[list[str], list[str]]:
+    """The steps and the routes of `a.test`, by a server and those before it."""
+    with discovering(
+        server,
+        well_known=False,
+        services=SERVICES_2014,
+        clock=HURRIED if is_slow else reactor,
+        before=before,
+    ) as reach:
+        return reach.outcome("a.test")
+
+
+FOUND = ([OLD_A + "1 2 3 s.test"], ["s.test:3"])
+
+
+@pytest.mark.parametrize(("answer", "asked"), FAILURES.values(), ids=FAILURES)
+def test_next_server(answer: Answer, asked: Sequence[str]) -> None:
+    """The next server is asked where the first one fails in any way."""
+    first, second = answering(answer, ends_tcp=True), answering(GOOD)
+    with serving_all(first, second):
+        assert outcome(second, first.address, is_slow=True) == FOUND
+    assert first.asked == asked
+    assert second.asked == [ASKED]
+
+
+NOWHERE = {
+    # The system refuses to send there, as to any address that no route leads to.
+    "no route": SocketAddress("255.255.255.255", 53),
+    # Documentation: no route, or one on which nobody answers.
+    "IPv6 without a network": SocketAddress("2001:db8::53", 53),
+}
+
+
+@pytest.mark.parametrize("address", NOWHERE.values(), ids=NOWHERE)
+def test_no_way_to_the_first(address: SocketAddress) -> None:
+    """The next server is asked where no way leads to the first one."""
+    server = answering(GOOD)
+    with serving(server):
+        assert outcome(server, address, is_slow=True) == FOUND
+    assert server.asked == [ASKED]
+
+
+def test_nothing_listens() -> None:
+    """Where nothing listens, the next server is asked without waiting a second."""
+    gone, server = answering(GOOD), answering(GOOD)
+    with serving(gone):
+        pass
+    with serving(server):
+        before = reactor.seconds()
+        assert outcome(server, gone.address) == FOUND
+        assert reactor.seconds() - before < 1
+
+
+CERTAIN = {"NXDOMAIN": code(dns.ENAME), "no record": empty(60)}
+
+
+@pytest.mark.parametrize("answer", CERTAIN.values(), ids=CERTAIN)
+def test_certain_answer(answer: Answer) -> None:
+    """That there is no such record is an answer: no other server is asked."""
+    first, second = answering(answer), answering(GOOD)
+    with serving_all(first, second):
+        _, routes = outcome(second, first.address)
+    assert routes == ["a.test:8448"]
+    assert second.asked == []
+
+
+def test_none_answers() -> None:
+    """Where each server fails, there is no fallback, and the last failure is told."""
+    first, second = answering(code(dns.ESERVER)), answering(code(dns.EREFUSED))
+    with serving_all(first, second):
+        steps, _ = outcome(second, first.address)
+    assert steps == [OLD_A + "no answer: the name server answers REFUSED"]
+    assert first.asked == second.asked == [ASKED]
+
+
+def test_only_the_silent_are_asked_again() -> None:
+    """In the second round, a server that has failed is not asked, a silent one is."""
+    answers = [GOOD, silence, silence]
+    first = answering(code(dns.ESERVER))
+
+    def answer_later(question: Question) -> bytes | None:
+        return answers.pop()(question)
+
+    second = answering(answer_later)
+    with serving_all(first, second):
+        assert outcome(second, first.address, is_slow=True) == FOUND
+    assert first.asked == [ASKED]
+    assert second.asked == [ASKED] * 3
+
+
+def test_tcp_goes_to_the_server_that_answered() -> None:
+    """What one server has cut off is asked by TCP of that server, and no other."""
+    first, second, third = answering(code(dns.ESERVER)), answering(MANY), NameServer()
+    with serving_all(first, second, third):
+        _, routes = outcome(third, first.address, second.address)
+    assert routes[:2] == ["s.test:1", "s.test:2"]
+    assert first.asked == [ASKED]
+    assert second.asked == [ASKED, BY_TCP]
+    assert third.asked == []
+
+
+def test_tcp_that_ends_after_each_answer() -> None:
+    """A server may end each connection: each question that is cut off gets its own."""
+    server = answering(MANY, ends_tcp=True)
+    server.special["_matrix._tcp.b.test"] = records(
+        *(f"_matrix._tcp.b.test SRV {n} 0 {n + 1} t.test" for n in range(100))
+    )
+    with (
+        serving(server),
+        discovering(server, well_known=False, services=SERVICES_2014) as reach,
+    ):
+        assert reach.outcome("a.test")[1][:1] == ["s.test:1"]
+        assert reach.outcome("b.test")[1][:1] == ["t.test:1"]
+
+
+def test_name_in_other_case() -> None:
+    """An answer may spell the name of its question in other letters."""
+    server = answering(
+        lambda question: (GOOD(question) or b"").replace(b"matrix", b"MaTrIx", 1)
+    )
+    with serving(server):
+        assert outcome(server) == FOUND
+
+
+def test_unreachable_server_goes_last() -> None:
+    """A server that was silent is asked last by the next questions."""
+    first, second = answering(silence), answering(GOOD)
+    second.special["_matrix._tcp.b.test"] = code(dns.ENAME)
+    first.special["_matrix._tcp.b.test"] = code(dns.ENAME)
+    with (
+        serving_all(first, second),
+        discovering(
+            second,
+            well_known=False,
+            services=SERVICES_2014,
+            clock=HURRIED,
+            before=[first.address],
+        ) as reach,
+    ):
+        reach.outcome("a.test")
+        assert (len(first.asked), len(second.asked)) == (1, 1)
+        reach.outcome("b.test")
+        assert (len(first.asked), len(second.asked)) == (1, 2)
