@@ -105,6 +105,9 @@ def are_the_first(case: Case) -> Answer:
     """If there were no power levels before, allow."""
     if case.levels.event is None:
         return Allow("these are the first power levels of the room")
+    if case.event.state_key and case.switches.other_power_levels_are_free:
+        switch = "other_power_levels_are_free"
+        return Allow("levels with a state key give no power", switch)
     return None
 
 

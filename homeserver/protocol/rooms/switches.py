@@ -38,6 +38,19 @@ class Switches:
     """`join_authorised_via_users_server` says something in joins only; otherwise in
     each member event that has it, as the text says."""
 
+    other_power_levels_are_free: bool = True
+    """Power levels with another state key than the empty one are allowed like the first
+    ones of a room; otherwise they are compared with the power levels of the room."""
+
+    states_are_in_their_chains: bool = True
+    """A state's own events count as part of its full auth chain; otherwise only those
+    that another event of the state cites, as the text says. It matters in version
+    12."""
+
+    rejected_are_candidates: bool = False
+    """State resolution may admit an event that was rejected on receipt, as the text
+    says; otherwise it never does."""
+
 
 SWITCHES = Switches()
 """The readings that this server goes by."""

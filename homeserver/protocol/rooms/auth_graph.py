@@ -1,0 +1,112 @@
+"""The auth graph of a room: which events authorise which, over events that are given.
+
+Rules: each walk is iterative and visits an event once, so that its cost grows with the
+auth chain and nothing else. An event that is cited and not known ends a walk:
+half of an auth chain resolves to another state than the whole.
+
+Specification: Room Versions, "State resolution", "Definitions" (2 and 12).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from homeserver.protocol.events import Event
+from homeserver.protocol.names import EventId
+from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.rooms.authorization import cited_state
+from homeserver.protocol.rooms.rules import CitedEvents
+from homeserver.protocol.rooms.state import POWER_LEVELS, StateKey, StateMap, key_of
+from homeserver.protocol.rooms.switches import SWITCHES, Switches
+
+
+class UnknownAuthEvent(LookupError):
+    """An event cites an auth event that is not known."""
+
+    def __init__(self, event_id: EventId) -> None:
+        super().__init__(f"the auth event {event_id} is not known")
+        self.event_id = event_id
+
+
+@dataclass(frozen=True)
+class AuthGraph:
+    """The events of a room, with the auth events that each cites."""
+
+    room_version: RoomVersion
+    events: Mapping[EventId, Event] = field(repr=False)
+    """At least those of the states in question, and those of their auth chains."""
+
+    rejected: Collection[EventId] = field(default=frozenset(), repr=False)
+    """Those of the events that were rejected on receipt."""
+
+    switches: Switches = SWITCHES
+
+    def event(self, event_id: EventId) -> Event:
+        """The event of that ID; raises `UnknownAuthEvent` if it is not known."""
+        try:
+            return self.events[event_id]
+        except KeyError:
+            raise UnknownAuthEvent(event_id) from None
+
+    def create_of(self, event: Event) -> Event | None:
+        """The create event that an event's room ID names, which is not cited.
+
+        None before room version 12, where room IDs name none.
+        """
+        if not self.room_version.has_hash_room_id:
+            return None
+        return self.event(EventId("$" + event.room_id[1:]))
+
+    def auth_state(self, event: Event) -> dict[StateKey, Event]:
+        """The state that an event's auth events make, without the rejected ones."""
+        known = [each for each in event.auth_event_ids if each not in self.rejected]
+        return cited_state(
+            CitedEvents([self.event(each) for each in known], self.create_of(event))
+        )
+
+    def power_levels_of(self, event: Event) -> Event | None:
+        """The power levels among an event's auth events, if it cites some."""
+        cited = map(self.event, event.auth_event_ids)
+        return next((each for each in cited if key_of(each) == POWER_LEVELS), None)
+
+    def auth_chain(self, event_ids: Iterable[EventId]) -> set[EventId]:
+        """What the auth events of these events reach; themselves where cited alone."""
+        cited = {each for one in event_ids for each in self._cited_by(one)}
+        return _reached(cited, self._cited_by)
+
+    def auth_difference(self, states: Sequence[StateMap]) -> set[EventId]:
+        """The events that are in some full auth chain, and not in all of them."""
+        chains = [self._full_auth_chain(state) for state in states]
+        return set[EventId]().union(*chains) - chains[0].intersection(*chains)
+
+    def conflicted_subgraph(self, conflicted: set[EventId]) -> set[EventId]:
+        """The events on the paths of auth events from one conflicted event to another.
+
+        The conflicted events themselves belong to it.
+        """
+        above: dict[EventId, list[EventId]] = {}
+        for event_id in self.auth_chain(conflicted) | conflicted:
+            for cited in self._cited_by(event_id):
+                above.setdefault(cited, []).append(event_id)
+        return _reached(conflicted, lambda event_id: above.get(event_id, ()))
+
+    def _full_auth_chain(self, state: StateMap) -> set[EventId]:
+        own = {event.event_id for event in state.values()}
+        chain = self.auth_chain(own)
+        return chain | own if self.switches.states_are_in_their_chains else chain
+
+    def _cited_by(self, event_id: EventId) -> Sequence[EventId]:
+        return self.event(event_id).auth_event_ids
+
+
+def _reached(
+    starts: Iterable[EventId], links: Callable[[EventId], Iterable[EventId]]
+) -> set[EventId]:
+    """The events to which links lead from these events, themselves included."""
+    reached = set(starts)
+    waiting = list(reached)
+    while waiting:
+        for linked in links(waiting.pop()):
+            if linked not in reached:
+                reached.add(linked)
+                waiting.append(linked)
+    return reached

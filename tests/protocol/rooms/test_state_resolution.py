@@ -1,0 +1,245 @@
+"""State resolution: the vectors, its laws, and what neither of them has."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeserver.protocol.events import Event
+from homeserver.protocol.names import EventId
+from homeserver.protocol.rooms.auth_graph import AuthGraph, UnknownAuthEvent
+from homeserver.protocol.rooms.state import StateMap, state_of
+from homeserver.protocol.rooms.state_resolution import resolve
+from homeserver.protocol.rooms.switches import Switches
+from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
+from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
+from tests.protocol.rooms.vectors import Vectors
+
+_VECTORS = {version: Vectors(f"state-{version}.json") for version in (1, 2, 6, 10, 12)}
+_CASES = [
+    pytest.param(vectors, case, id=f"{version}-{case['name']}")
+    for version, vectors in _VECTORS.items()
+    for case in vectors.cases
+]
+
+rooms = st.builds(
+    RandomRoom, st.integers(0), st.sampled_from(VERSIONS), st.integers(5, 40)
+)
+
+
+def ids(state: StateMap) -> dict[tuple[str, str], EventId]:
+    """A state by the IDs of its events."""
+    return {key: event.event_id for key, event in state.items()}
+
+
+def test_all_vectors_are_there() -> None:
+    """There are the 92 cases that independent implementations were asked about."""
+    assert len(_CASES) == 92
+
+
+@pytest.mark.parametrize(("vectors", "case"), _CASES)
+def test_vectors(vectors: Vectors, case: dict[str, list[str]]) -> None:
+    """Each case has the state that independent implementations agree on."""
+    events = vectors.events
+    graph = AuthGraph(vectors.room_version, {e.event_id: e for e in events.values()})
+    base = state_of(events[label] for label in vectors.base)
+    states = [
+        base | state_of(events[label] for label in labels)
+        for labels in case["state_sets"]
+    ]
+    shared = {
+        key: event
+        for key, event in states[0].items()
+        if all(state.get(key) == event for state in states)
+    }
+    expected = shared | state_of(events[label] for label in case["resolved"])
+    assert ids(resolve(graph, states)) == ids(expected)
+
+
+@given(rooms, st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_order_does_not_matter(room: RandomRoom, random: Random) -> None:
+    """The state is the same in whatever order states, keys and events come."""
+    events = list(room.events.items())
+    random.shuffle(events)
+    graph = replace(room.graph, events=dict(events))
+    for merge in room.merges:
+        states = []
+        for state in random.sample(merge.states, len(merge.states)):
+            entries = list(state.items())
+            random.shuffle(entries)
+            states.append(dict(entries))
+        assert ids(resolve(graph, states)) == ids(merge.resolved)
+
+
+@given(rooms)
+@settings(max_examples=20)
+def test_one_state_is_given_back(room: RandomRoom) -> None:
+    """One state resolves to itself, however often it comes."""
+    for state in room.after.values():
+        assert ids(resolve(room.graph, [state])) == ids(state)
+        assert ids(resolve(room.graph, [state, dict(state)])) == ids(state)
+
+
+def test_nothing_resolves_to_nothing() -> None:
+    """Before the first event, there is no state."""
+    assert resolve(MadeRoom("10").graph, []) == {}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_has_an_algorithm(version: str) -> None:
+    """A topic of one branch alone holds where they meet, in each version."""
+    room = MadeRoom(version)
+    topic = room.send("m.room.topic", ALICE, {}, cites=[room.join])
+    base = state_of([room.create, room.join])
+    states: list[StateMap] = [base, base | state_of([topic])]
+    assert ids(resolve(room.graph, states)) == ids(states[1])
+
+
+def test_half_of_an_auth_chain() -> None:
+    """Without an event of an auth chain, there is no state instead of a wrong one."""
+    room = MadeRoom("10")
+    first = room.send("m.room.topic", ALICE, {"n": 1}, cites=[room.join])
+    second = room.send("m.room.topic", ALICE, {"n": 2}, cites=[room.join])
+    del room.events[room.join.event_id]
+    with pytest.raises(UnknownAuthEvent) as problem:
+        resolve(room.graph, [state_of([first]), state_of([second])])
+    assert problem.value.event_id == room.join.event_id
+    assert room.join.event_id in str(problem.value)
+
+
+@pytest.mark.parametrize(("are_candidates", "expected"), [(True, 2), (False, 1)])
+def test_rejected_candidates(*, are_candidates: bool, expected: int) -> None:
+    """A rejected event that the rules allow joins the state by one reading."""
+    room = MadeRoom("10")
+    accepted = room.send("m.room.topic", ALICE, {"n": 1}, cites=[room.join], ts=1)
+    rejected = room.send("m.room.topic", ALICE, {"n": 2}, cites=[room.join], ts=2)
+    graph = replace(
+        room.graph,
+        rejected={rejected.event_id},
+        switches=Switches(rejected_are_candidates=are_candidates),
+    )
+    base = state_of([room.create, room.join])
+    states = [base | state_of([accepted]), base | state_of([rejected])]
+    resolved = resolve(graph, states)
+    assert resolved["m.room.topic", ""].content == {"n": expected}
+
+
+def test_rejected_auth_events() -> None:
+    """What a rejected auth event says does not supply what the state lacks."""
+    room = MadeRoom("12")
+    join = room.member(BOB, "join", cites=[room.join])
+    levels = room.send(
+        "m.room.power_levels", ALICE, {"events": {"m.room.topic": 0}}, cites=[room.join]
+    )
+    topics = [
+        room.send("m.room.topic", BOB, {"n": n}, cites=[levels, join], ts=n)
+        for n in (1, 2)
+    ]
+    base = state_of([room.create, room.join, join, levels])
+    states = [base | state_of([each]) for each in topics]
+    assert ids(resolve(room.graph, states)) == ids(states[1])
+    graph = replace(room.graph, rejected={join.event_id})
+    assert ids(resolve(graph, states)) == ids(base)
+
+
+@pytest.mark.parametrize(("counts", "expected"), [(True, "late"), (False, "cites new")])
+def test_own_events_in_auth_chains(*, counts: bool, expected: str) -> None:
+    """Power levels of both states that one alone cites are replayed by one reading.
+
+    Then there is a mainline, and the topic that cites the newer power levels holds;
+    else the later topic does.
+    """
+    room = MadeRoom("12")
+    content: dict[str, object] = {"users": {BOB: 100}}
+    old = room.send("m.room.power_levels", ALICE, content, cites=[room.join])
+    new = room.send("m.room.power_levels", ALICE, content, cites=[old, room.join])
+    early = room.send(
+        "m.room.topic", ALICE, {"n": "cites new"}, cites=[new, room.join], ts=1
+    )
+    late = room.send("m.room.topic", ALICE, {"n": "late"}, cites=[old, room.join], ts=2)
+    base = state_of([room.create, room.join, new])
+    graph = replace(room.graph, switches=Switches(states_are_in_their_chains=counts))
+    resolved = resolve(graph, [base | state_of([each]) for each in (early, late)])
+    assert resolved["m.room.topic", ""].content == {"n": expected}
+
+
+def test_version_1_without_an_allowed_event() -> None:
+    """Where the rules allow no event of a key, the least deep one holds."""
+    room = MadeRoom("1")
+    leave = room.member(BOB, "leave", cites=[])
+    deep, least, deepest = (
+        room.send("m.room.topic", BOB, {}, cites=[leave], depth=depth)
+        for depth in (6, 5, 7)
+    )
+    base = state_of([room.create, room.join, leave])
+    states = [base | state_of([each]) for each in (deep, least, deepest)]
+    resolved = resolve(room.graph, states)
+    assert resolved["m.room.topic", ""].event_id == least.event_id
+
+
+def test_version_1_join_rules_of_other_keys() -> None:
+    """They are resolved as join rules, by the least deep one first."""
+    room = MadeRoom("1")
+    shallow, deep = (
+        room.send("m.room.join_rules", user, {}, "x", cites=[], depth=depth)
+        for user, depth in ((BOB, 1), (BOB, 2))
+    )
+    base = state_of([room.create, room.join])
+    states = [base | state_of([each]) for each in (deep, shallow)]
+    resolved = resolve(room.graph, states)
+    assert resolved["m.room.join_rules", "x"].event_id == shallow.event_id
+
+
+def _circle(room: MadeRoom) -> list[Event]:
+    """Two power levels of chosen IDs that cite each other."""
+    made = []
+    for own, other in (
+        ("$x:a.example", "$y:a.example"),
+        ("$y:a.example", "$x:a.example"),
+    ):
+        cites = [[room.create.event_id, {}], [room.join.event_id, {}], [other, {}]]
+        made.append(
+            room.send(
+                "m.room.power_levels",
+                ALICE,
+                {"users": {ALICE: 100}},
+                cites=[],
+                event_id=own,
+                auth_events=cites,
+            )
+        )
+    return made
+
+
+def test_events_that_cite_each_other() -> None:
+    """In version 2, senders choose IDs: a circle of auth events ends no work."""
+    room = MadeRoom("2")
+    circle = _circle(room)
+    topics = [
+        room.send("m.room.topic", ALICE, {}, cites=[room.join, each], ts=ts)
+        for ts, each in enumerate(circle)
+    ]
+    base = state_of([room.create, room.join])
+    states = [
+        base | state_of([each, t]) for each, t in zip(circle, topics, strict=True)
+    ]
+    resolved = resolve(room.graph, states)
+    assert ("m.room.power_levels", "") not in resolved
+    assert resolved["m.room.topic", ""].event_id == topics[1].event_id
+
+
+def test_a_mainline_that_is_a_circle() -> None:
+    """Power levels that both states have may lie on a circle, too."""
+    room = MadeRoom("2")
+    circle = _circle(room)
+    topics = [
+        room.send("m.room.topic", ALICE, {}, cites=[room.join, each], ts=ts)
+        for ts, each in enumerate(reversed(circle))
+    ]
+    base = state_of([room.create, room.join, circle[0]])
+    states = [base | state_of([each]) for each in topics]
+    resolved = resolve(room.graph, states)
+    assert resolved["m.room.topic", ""].event_id == topics[1].event_id
