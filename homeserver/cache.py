@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -20,13 +21,31 @@ _V = TypeVar("_V")
 MAX_ENTRIES = 10_000  # more servers than most ever talk to
 
 
+class Kept(Struct, Generic[_K, _V], frozen=True):
+    """A value that is kept, for a person."""
+
+    key: _K
+    value: _V
+    age: float
+    """For how many seconds it has been kept."""
+
+    left: float
+    """For how many seconds it is still kept."""
+
+
+class _Entry(Struct, Generic[_V], frozen=True):
+    value: _V
+    since: float
+    until: float
+
+
 class Cache(Generic[_K, _V]):
     """Values by key, each until its time is over."""
 
     def __init__(self, clock: IReactorTime, max_entries: int = MAX_ENTRIES) -> None:
         self._clock = clock
         self._max_entries = max_entries
-        self._entries: OrderedDict[_K, tuple[_V, float]] = OrderedDict()
+        self._entries: OrderedDict[_K, _Entry[_V]] = OrderedDict()
         self._waiting: dict[_K, list[Deferred[_V]]] = {}
 
     async def fetch(
@@ -40,9 +59,9 @@ class Cache(Generic[_K, _V]):
         `look_up` returns it with the number of seconds that it may be kept. A kept
         value that is not wanted is looked up anew. Raises what `look_up` raises.
         """
-        kept = self._entries.get(key)
-        if kept is not None and kept[1] > self._clock.seconds() and is_wanted(kept[0]):
-            return kept[0]
+        kept = self._find(key)
+        if kept is not None and is_wanted(kept.value):
+            return kept.value
         waiter: Deferred[_V] = Deferred()
         waiting = self._waiting.get(key)
         if waiting is not None:
@@ -58,14 +77,29 @@ class Cache(Generic[_K, _V]):
         """Keep a value that was not looked up here, for so many seconds."""
         self._entries.pop(key, None)
         if seconds > 0:
-            self._entries[key] = (value, self._clock.seconds() + seconds)
+            now = self._clock.seconds()
+            self._entries[key] = _Entry(value, now, now + seconds)
         while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
 
     def is_kept(self, key: _K) -> bool:
         """Whether nothing has to be looked up for the value of `key`."""
-        kept = self._entries.get(key)
-        return kept is not None and kept[1] > self._clock.seconds()
+        return self._find(key) is not None
+
+    def find(self, key: _K) -> Kept[_K, _V] | None:
+        """The value that is kept of `key`; None if it would be looked up."""
+        entry = self._find(key)
+        return None if entry is None else self._show(key, entry)
+
+    def kept(self) -> list[Kept[_K, _V]]:
+        """All values that are kept, the latest last."""
+        now = self._clock.seconds()
+        return [self._show(k, e) for k, e in self._entries.items() if e.until > now]
+
+    def forget_all(self) -> None:
+        """As `forget`, of every key."""
+        self._entries.clear()
+        self._waiting.clear()
 
     def forget(self, key: _K) -> None:
         """Let who asks from now on have `key` looked up anew.
@@ -74,6 +108,16 @@ class Cache(Generic[_K, _V]):
         """
         self._entries.pop(key, None)
         self._waiting.pop(key, None)
+
+    def _find(self, key: _K) -> _Entry[_V] | None:
+        entry = self._entries.get(key)
+        return (
+            entry if entry is not None and entry.until > self._clock.seconds() else None
+        )
+
+    def _show(self, key: _K, entry: _Entry[_V]) -> Kept[_K, _V]:
+        now = self._clock.seconds()
+        return Kept(key, entry.value, now - entry.since, entry.until - now)
 
     def _keep(
         self, key: _K, waiting: list[Deferred[_V]], value: _V, seconds: float
@@ -112,3 +156,7 @@ class BackOff(Generic[_K]):
     def succeed(self, key: _K) -> None:
         """Forget the failures of `key`."""
         del self._failures[key]
+
+    def forget_all(self) -> None:
+        """Forget the failures of every key."""
+        self._failures.clear()

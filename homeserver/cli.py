@@ -16,7 +16,7 @@ import click
 
 from homeserver import __version__
 from homeserver.addresses import AddressRange, SocketAddress
-from homeserver.config import ConfigError
+from homeserver.config import Config, ConfigError
 from homeserver.options import (
     config_option,
     fail,
@@ -25,6 +25,7 @@ from homeserver.options import (
     new_endpoint_options,
     parsed,
 )
+from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
 
 # Those that ask the daemon; it does not load them, nor what they need.
@@ -171,7 +172,8 @@ def run(
 def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: FBT001
     """Show each step of discovering NAME, and the routes in the order of trying.
 
-    No daemon needs to run.
+    The running daemon is asked, which marks the answers that it kept from before. Where
+    none runs, NAME is resolved without it.
 
     \b
     Example:
@@ -179,8 +181,11 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
     """
     from homeserver import daemon, display  # noqa: PLC0415 - see above
 
+    config = load(path)
     try:
-        result = daemon.resolve(path, load(path), server_name)
+        result = _ask_daemon(path, config, "resolve", server_name)
+        if result is None:
+            result = daemon.resolve(path, config, server_name)
     except ConfigError as problem:
         fail(2, str(problem))
     print(json.dumps(result) if as_json else display.resolution(result))
@@ -195,7 +200,8 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
 def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: FBT001
     """Fetch the key documents of NAME, and say what was checked and found.
 
-    No daemon needs to run. It ends with 1 where a check failed.
+    The running daemon fetches them, and shows what it remembered of NAME. Where none
+    runs, they are fetched without it. It ends with 1 where a check failed.
 
     \b
     Example:
@@ -203,15 +209,46 @@ def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: F
     """
     from homeserver import daemon, display  # noqa: PLC0415 - see above
 
+    config = load(path)
     try:
-        result = daemon.keys(path, load(path), server_name)
+        result = _ask_daemon(path, config, "keys", server_name)
+        if result is None:
+            result = daemon.keys(path, config, server_name)
     except ConfigError as problem:
         fail(2, str(problem))
     if as_json:
         print(json.dumps(result))
     if "error" in result:
+        for line in [] if as_json else display.kept(result):
+            print(line)
         fail(1, str(result["error"]))
     if not as_json:
         print(display.keys(result))
     if any(part is not None and part["problems"] for part in display.documents(result)):
         fail(1, f"not every key document of {server_name} is as it should be")
+
+
+# For name servers and servers that do not answer; each of them has a limit of its own.
+_LOOK_UP_SECONDS = 90.0
+
+
+def _ask_daemon(
+    path: Path, config: Config, route: str, server_name: ServerName
+) -> Json | None:
+    """What the running daemon says of a server; None where none runs, which is said.
+
+    A daemon at that address that does not know the token is another endpoint's.
+    """
+    from homeserver.control.client import (  # noqa: PLC0415 - as above
+        ControlClient,
+        ControlError,
+    )
+
+    try:
+        client = ControlClient(path, config)
+        return client.get("v1", route, server_name.name, timeout=_LOOK_UP_SECONDS)
+    except ControlError as problem:
+        if problem.status not in {None, 401}:
+            fail(1, str(problem))
+        print(f"asked without a daemon: {problem}", file=sys.stderr)
+        return None

@@ -123,8 +123,9 @@ def _raise_file_limit(connections: int) -> None:
 
 def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
     """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
-    _, resolver = build_discovery(path, config, _reactor(), SystemRandom())
-    return _finish(describe_resolution(resolver, server_name))
+    reactor = _reactor()
+    _, resolver = build_discovery(path, config, reactor, SystemRandom())
+    return _finish(describe_resolution(resolver, reactor, server_name))
 
 
 def keys(path: Path, config: Config, server_name: ServerName) -> Json:

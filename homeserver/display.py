@@ -13,7 +13,9 @@ from homeserver.protocol.errors import printable
 
 def resolution(result: dict[str, Any]) -> str:
     """The steps of a resolution and the routes that it found."""
-    lines = [f"{s['step']}: {s['asked']}: {s['found']}" for s in result["steps"]]
+    lines = [
+        f"{s['step']}: {s['asked']}: {s['found']}{_expiry(s)}" for s in result["steps"]
+    ]
     for number, route in enumerate(result.get("routes", []), 1):
         srv = ""
         if route["srv_priority"] is not None:
@@ -24,6 +26,20 @@ def resolution(result: dict[str, Any]) -> str:
             f"{route['certificate_name']}"
         )
     return "\n".join(map(printable, lines))
+
+
+def _expiry(answer: dict[str, Any]) -> str:
+    """That an answer is kept, and until when; nothing where it is a new one."""
+    if "kept_until_ts" not in answer:
+        return ""
+    until = datetime.fromtimestamp(answer["kept_until_ts"] / 1000, UTC)
+    kept = f"kept answer, until {until:%Y-%m-%d %H:%M:%S}"
+    if "floor_seconds" in answer:
+        kept += (
+            f"; its server asks for less than the {answer['floor_seconds']:g} seconds "
+            "that every answer is kept"
+        )
+    return f" ({kept})"
 
 
 def received(transaction: dict[str, Any]) -> str:
@@ -62,7 +78,15 @@ def keys(result: dict[str, Any]) -> str:
         lines.append(f"{version}: {json.dumps(part['document'])}")
         lines += [f"{version}: wrong: {problem}" for problem in part["problems"]]
         lines += [] if part["problems"] else [f"{version}: every check passed"]
-    return "\n".join(map(printable, lines))
+    return "\n".join([*map(printable, lines), *kept(result)])
+
+
+def kept(result: dict[str, Any]) -> list[str]:
+    """What the daemon remembered of a server; nothing where no daemon was asked."""
+    return [
+        printable(f"{each['cache']}: {each['asked']}: {each['found']}{_expiry(each)}")
+        for each in result.get("kept", [])
+    ]
 
 
 def documents(result: dict[str, Any]) -> list[dict[str, Any] | None]:

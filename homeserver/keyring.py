@@ -17,7 +17,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.cache import BackOff, Cache
+from homeserver.cache import BackOff, Cache, Kept
 from homeserver.cause import Cause
 from homeserver.identity import Identity
 from homeserver.outbound.client import FederationClient
@@ -67,6 +67,17 @@ class _Failed(Struct, frozen=True):
 
     is_silence: bool
     """Whether the server gave no answer, which may last; or else a bad one."""
+
+
+class Pause(Struct, frozen=True):
+    """The time after a fetch of a server's keys in which there is no other one."""
+
+    server_name: ServerName
+    problem: str | None
+    """Why the fetch failed, as peers may know it; None where the keys came."""
+
+    left: float
+    """How many seconds are left of it."""
 
 
 class Keyring:
@@ -159,6 +170,25 @@ class Keyring:
         )
         return isinstance(came, _Fetched)
 
+    def pauses(self) -> list[Pause]:
+        """The servers whose keys are not fetched now, as that was tried just before."""
+        return [_pause(kept) for kept in self._fetches.kept()]
+
+    def pause(self, server_name: ServerName) -> Pause | None:
+        """As `pauses`, of one server; None where its keys may be fetched."""
+        kept = self._fetches.find(server_name)
+        return None if kept is None else _pause(kept)
+
+    def end_pause(self, server_name: ServerName) -> None:
+        """Fetch the keys of a server when they are asked for, whatever has failed."""
+        self._fetches.forget(server_name)
+        self._back_off.succeed(server_name)
+
+    def end_pauses(self) -> None:
+        """As `end_pause`, of every server."""
+        self._fetches.forget_all()
+        self._back_off.forget_all()
+
     async def _keys(
         self,
         server_name: ServerName,
@@ -245,6 +275,11 @@ class Keyring:
 
     def _now_ts(self) -> int:
         return int(self._clock.seconds() * 1000)
+
+
+def _pause(kept: Kept[ServerName, _Fetched | _Failed]) -> Pause:
+    problem = kept.value.why if isinstance(kept.value, _Failed) else None
+    return Pause(kept.key, problem, kept.left)
 
 
 def _own_keys(identity: Identity, now_ts: int) -> dict[KeyId, StoredKey]:

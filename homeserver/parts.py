@@ -19,6 +19,7 @@ from homeserver.bounds import Bound
 from homeserver.config import Config, ConfigError
 from homeserver.control import api
 from homeserver.control.access import Guard
+from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
 from homeserver.control.inspection import describe_keys, describe_resolution
 from homeserver.control.peers import PeerBook
@@ -175,17 +176,21 @@ class Parts:
 
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
+            caches = CacheBook(resolver.kept, keyring, reactor)
             routes = {
                 "send": api.send_tree(Submitter(current, self.sender), self.sender),
                 "received": api.received_resource(received),
                 "refused": api.refused_resource(refusals),
                 "bounds": api.bounds_resource(self.bounds),
-                "peers": api.peer_tree(PeerBook(peers, queue, self.sender)),
+                "peers": api.peer_tree(PeerBook(peers, queue, self.sender, caches)),
+                "caches": api.caches_resource(caches),
                 "resolve": api.named_tree(
-                    "/v1/resolve/{name}", partial(describe_resolution, resolver)
+                    "/v1/resolve/{name}",
+                    partial(describe_resolution, resolver, reactor),
                 ),
                 "keys": api.named_tree(
-                    "/v1/keys/{name}", partial(describe_keys, self.client)
+                    "/v1/keys/{name}",
+                    partial(caches.show_beside, partial(describe_keys, self.client)),
                 ),
             }
             guard = Guard(_load_token(path, config))

@@ -188,7 +188,7 @@ def received(
     "--retry",
     metavar="NAME",
     callback=parsed(ServerName.parse),
-    help="End the back-off of this peer.",
+    help="End the back-off of this peer, and forget what was looked up to reach it.",
 )
 def peers(
     *, path: Path, as_json: bool, forget: ServerName | None, retry: ServerName | None

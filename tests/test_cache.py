@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver import cache
-from homeserver.cache import BackOff, Cache
+from homeserver.cache import BackOff, Cache, Kept
 
 LookUp = Callable[[], Coroutine[Deferred[Any], Any, tuple[str, float]]]
 
@@ -210,6 +210,35 @@ class CacheTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(first), "1")
         self.assertEqual(self.successResultOf(second), "1")
 
+    def test_what_is_kept_is_shown(self) -> None:
+        """A value has its age and the seconds that are left, until they are over."""
+        self.ask("a")
+        self.find("1", 5)
+        self.clock.advance(1)
+        self.ask("b")
+        self.find("2", 10)
+        self.clock.advance(2)
+        self.assertEqual(
+            self.cache.kept(), [Kept("a", "1", 3.0, 2.0), Kept("b", "2", 2.0, 8.0)]
+        )
+        self.assertEqual(self.cache.find("a"), Kept("a", "1", 3.0, 2.0))
+        self.assertIsNone(self.cache.find("c"))
+        self.clock.advance(2)
+        self.assertEqual(self.cache.kept(), [Kept("b", "2", 4.0, 6.0)])
+        self.assertIsNone(self.cache.find("a"))
+
+    def test_everything_is_forgotten(self) -> None:
+        """What was kept is looked up; what is being looked up is not kept."""
+        self.ask("a")
+        self.find("1", 5)
+        asked = self.ask("b")
+        self.cache.forget_all()
+        self.find("2", 5)
+        self.assertEqual(self.successResultOf(asked), "2")
+        self.assertEqual(self.cache.kept(), [])
+        self.ask("a")
+        self.assertEqual([key for key, _ in self.looking], ["a"])
+
 
 class BackOffTests(SynchronousTestCase):
     """For how long failures are remembered."""
@@ -257,3 +286,10 @@ class BackOffTests(SynchronousTestCase):
             self.fail_times(1, key)
             self.assertLessEqual(len(self.back_off._failures), 3)
         self.assertEqual(self.fail_times(1), [3])
+
+    def test_all_failures_are_forgotten(self) -> None:
+        """The next failure of each key is its first."""
+        self.fail_times(2)
+        self.fail_times(1, "b")
+        self.back_off.forget_all()
+        self.assertEqual(self.fail_times(1) + self.fail_times(1, "b"), [3, 3])

@@ -11,6 +11,7 @@ from twisted.web.resource import IResource
 
 from homeserver.bounds import Bound
 from homeserver.control.access import Guard, GuardedTree, check_host
+from homeserver.control.caches import CacheBook
 from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
@@ -111,12 +112,11 @@ def received_resource(received: ReceivedStore) -> JsonResource:
     """`/v1/received`."""
 
     async def answer(request: Request) -> Reply:
-        origin = _argument(request, "origin")
         after = _integer("`after`", _argument(request, "after") or b"0")
         limit = _integer("`limit`", _argument(request, "limit") or b"100")
         transactions = await received.after(
             after,
-            None if origin is None else ServerName.parse(origin.decode("latin-1")),
+            _server(request, "origin"),
             min(limit, MAX_LIMIT),
             _wait(request),
         )
@@ -137,6 +137,26 @@ def refused_resource(refusals: Refusals) -> JsonResource:
         return json_reply({"refused": last, "next": newest})
 
     return JsonResource({b"GET": answer}, "/v1/refused")
+
+
+def caches_resource(book: CacheBook) -> JsonResource:
+    """`/v1/caches`."""
+
+    def show(request: Request) -> Reply:
+        limit = _integer("`limit`", _argument(request, "limit") or b"1000")
+        name = _server(request, "server")
+        kept = book.all() if name is None else book.about(name)
+        return json_reply({"caches": kept[: min(limit, MAX_LIMIT)], "total": len(kept)})
+
+    def forget(request: Request) -> Reply:
+        name = _server(request, "server")
+        if name is None:
+            book.forget_all()
+        else:
+            book.forget(name)
+        return json_reply({})
+
+    return JsonResource({b"GET": show, b"DELETE": forget}, "/v1/caches")
 
 
 def bounds_resource(bounds: Sequence[Bound]) -> JsonResource:
@@ -233,6 +253,11 @@ def _argument(request: Request, name: str) -> bytes | None:
     if len(values) > 1:
         raise InvalidParam(f"`{name}` is given more than once")
     return values[0] if values else None
+
+
+def _server(request: Request, name: str) -> ServerName | None:
+    value = _argument(request, name)
+    return None if value is None else ServerName.parse(value.decode("latin-1"))
 
 
 def _integer(what: str, text: bytes) -> int:

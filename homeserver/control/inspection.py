@@ -6,7 +6,10 @@ and by the same functions.
 
 from collections.abc import Callable
 
+from twisted.internet.interfaces import IReactorTime
+
 from homeserver.cause import OURSELVES
+from homeserver.control.caches import mark_kept
 from homeserver.outbound.client import FederationClient, check_names_connection
 from homeserver.outbound.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.connector import Link, Unreachable
@@ -18,20 +21,26 @@ from homeserver.protocol.keys import KeyDocument, parse_v1, parse_v2
 from homeserver.protocol.names import ServerName
 
 
-async def describe_resolution(resolver: Resolver, name: ServerName) -> Json:
-    """Each step of resolving `name` and the routes, or why there are none."""
+async def describe_resolution(
+    resolver: Resolver, clock: IReactorTime, name: ServerName
+) -> Json:
+    """Each step of resolving `name` and the routes, or why there are none.
+
+    A step that rests on a kept answer says until when, by `clock`.
+    """
+    mark = mark_kept(resolver.kept, clock)
     try:
         resolution = await resolver.resolve(name, OURSELVES)
     except NotResolvable as problem:
         return {
             "server_name": name.name,
-            "steps": [_step(step) for step in problem.steps],
+            "steps": [{**_step(step), **mark(step)} for step in problem.steps],
             "error": str(problem),
         }
     steps = [*resolution.steps, *await resolver.aliases(resolution)]
     return {
         "server_name": name.name,
-        "steps": [_step(step) for step in steps],
+        "steps": [{**_step(step), **mark(step)} for step in steps],
         "routes": [_route(route) for route in resolution.routes],
     }
 

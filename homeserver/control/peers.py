@@ -4,6 +4,7 @@ Rules of the room: a peer is whoever was verified once, is owed something, or di
 get what it was owed.
 """
 
+from homeserver.control.caches import CacheBook
 from homeserver.outbound.sender import Sender
 from homeserver.protocol.canonical import Json, encode_base64
 from homeserver.protocol.names import ServerName
@@ -31,10 +32,17 @@ _NEVER_VERIFIED: Json = {
 class PeerBook:
     """Answers for peers, and changes what a person may change of them."""
 
-    def __init__(self, peers: PeerStore, queue: OutboundQueue, sender: Sender) -> None:
+    def __init__(
+        self,
+        peers: PeerStore,
+        queue: OutboundQueue,
+        sender: Sender,
+        caches: CacheBook,
+    ) -> None:
         self._peers = peers
         self._queue = queue
         self._sender = sender
+        self._caches = caches
 
     async def all(self) -> list[Json]:
         """Every peer, by name, as `describe` has it."""
@@ -62,9 +70,13 @@ class PeerBook:
         return await self._peers.forget(name)
 
     async def retry(self, name: ServerName) -> bool:
-        """End the back-off of a peer; whether it is known at all."""
+        """End the back-off of a peer, and forget what was looked up to reach it.
+
+        Whether it is known at all, or anything was remembered.
+        """
+        was_remembered = self._caches.forget(name)
         if await self.describe(name) is None:
-            return False
+            return was_remembered
         await self._sender.retry(name)
         return True
 

@@ -78,20 +78,13 @@ class DnsLookups:
         self._hosts = hosts
         self._clock = clock
         self._slots = DeferredSemaphore(MAX_QUESTIONS)
-        self._cache: Cache[tuple[str, int], Sequence[Any]] = Cache(clock)
+        self.answers: Cache[tuple[str, int], Sequence[Any]] = Cache(clock)
 
     async def srv(self, name: str, cause: Cause) -> list[SrvRecord]:
         """The SRV records at `name`, as `discovery.Lookups.srv`."""
-        records = await self._look_up(self._client.lookupService, name, dns.SRV, cause)
-        return [
-            SrvRecord(
-                record.priority,
-                record.weight,
-                record.port,
-                _text(record.target) or ".",
-            )
-            for record in records
-        ]
+        return srv_records(
+            await self._look_up(self._client.lookupService, name, dns.SRV, cause)
+        )
 
     async def alias(self, host: str, cause: Cause) -> str | None:
         """The name that `host` is an alias of; None if it is none.
@@ -162,7 +155,7 @@ class DnsLookups:
     ) -> Sequence[Any]:
         """The payloads of the records of one kind at `name`, aliases followed."""
         key = (name.lower(), kind)
-        return await self._cache.fetch(key, lambda: self._ask(ask, name, kind, cause))
+        return await self.answers.fetch(key, lambda: self._ask(ask, name, kind, cause))
 
     async def _ask(
         self, ask: Callable[..., Deferred[Any]], name: str, kind: int, cause: Cause
@@ -205,6 +198,28 @@ class DnsLookups:
                 return [], min(seconds, _negative_seconds(authority))
             owner = _text(aliases[0].payload.name).lower()
         raise LookupFailed(f"more than {_MAX_ALIASES} aliases lead away from {name}")
+
+
+def srv_records(payloads: Sequence[Any]) -> list[SrvRecord]:
+    """The SRV records of an answer."""
+    return [
+        SrvRecord(
+            record.priority,
+            record.weight,
+            record.port,
+            _text(record.target) or ".",
+        )
+        for record in payloads
+    ]
+
+
+def describe_records(kind: int, payloads: Sequence[Any]) -> list[str]:
+    """The records of an answer of one kind, each as it stands in a zone."""
+    if kind == dns.SRV:
+        return [str(record) for record in srv_records(payloads)]
+    if kind == dns.CNAME:
+        return [_text(record.name) for record in payloads]
+    return [_address(record) for record in payloads]
 
 
 def _negative_seconds(authority: Sequence[Any]) -> float:

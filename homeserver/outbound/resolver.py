@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.cause import OURSELVES, Cause
 from homeserver.outbound.dns import DnsLookups
+from homeserver.outbound.kept_answers import KeptAnswers
 from homeserver.outbound.well_known import WellKnown
 from homeserver.protocol import discovery
 from homeserver.protocol.discovery import (
@@ -41,6 +42,7 @@ class Resolver:
         self._well_known = well_known
         self._algorithm = Algorithm(well_known is not None, services)
         self._random = random
+        self.kept = KeptAnswers(dns, well_known, services)
 
     async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
         """The routes to `name`; raises `discovery.NotResolvable`."""

@@ -48,7 +48,7 @@ _HOUR = 3600.0
 # it must not be kept would be asked for with every request.
 _DEFAULT_SECONDS = 24 * _HOUR
 _MAX_SECONDS = 48 * _HOUR
-_MIN_SECONDS = 300.0
+MIN_SECONDS = 300.0
 
 # "Errors are recommended to be cached for up to an hour, and servers are encouraged to
 # exponentially back off for repeated failures": an answer that is no delegation will be
@@ -72,6 +72,14 @@ _AGE = re.compile(r"[0-9]+")
 _MAX_AGE = re.compile(r'max-age="?([0-9]+)"?', re.IGNORECASE)
 
 
+class Delegation(Struct, frozen=True):
+    """What a well-known document says."""
+
+    target: ServerName
+    is_kept_longer: bool
+    """Whether its server asks for less than the time that every answer is kept."""
+
+
 class _NoDelegation(Exception):
     """There was an answer, and it delegates to nobody; `str()` says why."""
 
@@ -84,19 +92,29 @@ class WellKnown:
         self._clock = clock
         self._slots = DeferredSemaphore(_MAX_FETCHES)
         self._silences: BackOff[str] = BackOff(_FIRST_SILENCE_SECONDS, _FAILURE_SECONDS)
-        self._cache: Cache[str, ServerName | LookupFailed] = Cache(clock)
+        self.answers: Cache[str, Delegation | LookupFailed] = Cache(clock)
 
     async def delegation(self, host: str, cause: Cause) -> ServerName:
         """The server that `host` delegates to; raises `LookupFailed`."""
         key = host.lower()
-        found = await self._cache.fetch(key, lambda: self._look_up(key, cause))
+        found = await self.answers.fetch(key, lambda: self._look_up(key, cause))
         if isinstance(found, LookupFailed):
             raise LookupFailed(str(found))
-        return found
+        return found.target
+
+    def forget(self, host: str) -> None:
+        """Ask `host` again when it is asked about, however often that has failed."""
+        self.answers.forget(host.lower())
+        self._silences.succeed(host.lower())
+
+    def forget_all(self) -> None:
+        """As `forget`, of every host."""
+        self.answers.forget_all()
+        self._silences.forget_all()
 
     async def _look_up(
         self, host: str, cause: Cause
-    ) -> tuple[ServerName | LookupFailed, float]:
+    ) -> tuple[Delegation | LookupFailed, float]:
         """The delegation or why there is none, and for how many seconds to keep it."""
         try:
             async with self._slots:
@@ -117,7 +135,8 @@ class WellKnown:
             target = _parse(fetched)
         except ProtocolError as problem:
             return LookupFailed(str(problem)), _FAILURE_SECONDS
-        return target, lifetime(fetched.headers, self._clock.seconds())
+        asked = _asked_seconds(fetched.headers, self._clock.seconds())
+        return Delegation(target, asked < MIN_SECONDS), _within_bounds(asked)
 
     async def _follow(self, host: str, cause: Cause) -> Fetched:
         """What the document's URL leads to in the end.
@@ -202,8 +221,17 @@ def _parse(fetched: Fetched) -> ServerName:
 def lifetime(headers: Headers, now: float) -> float:
     """For how many seconds a document with these headers is kept.
 
+    That is what they ask for, within our bounds, of which the upper one is the
+    specification's.
+    """
+    return _within_bounds(_asked_seconds(headers, now))
+
+
+def _asked_seconds(headers: Headers, now: float) -> float:
+    """For how many seconds these headers ask to keep a document.
+
     `Cache-Control`, less the `Age`, goes before `Expires`, which goes before the
-    default; within our bounds, of which the upper one is the specification's.
+    default.
     """
     directives = [
         directive.strip()
@@ -211,20 +239,20 @@ def lifetime(headers: Headers, now: float) -> float:
         for directive in line.split(",")
     ]
     if any(each.lower() in {"no-store", "no-cache"} for each in directives):
-        return _MIN_SECONDS
+        return 0.0
     ages = [match for each in directives if (match := _MAX_AGE.fullmatch(each))]
     if ages:
         age = _AGE.fullmatch("".join(_values(headers, b"Age")[:1]))
-        return _within_bounds(float(ages[0][1]) - float(age[0] if age else 0))
+        return float(ages[0][1]) - float(age[0] if age else 0)
     dates = _values(headers, b"Expires")
     if not dates:
         return _DEFAULT_SECONDS
     try:
         expires = parsedate_to_datetime(dates[0])
     except (ValueError, OverflowError):
-        return _MIN_SECONDS  # an invalid date stands for one in the past
+        return 0.0  # an invalid date stands for one in the past
     # HTTP's dates are of Greenwich, also where they do not say so.
-    return _within_bounds(expires.replace(tzinfo=UTC).timestamp() - now)
+    return expires.replace(tzinfo=UTC).timestamp() - now
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:
@@ -232,4 +260,4 @@ def _values(headers: Headers, name: bytes) -> list[str]:
 
 
 def _within_bounds(seconds: float) -> float:
-    return min(max(seconds, _MIN_SECONDS), _MAX_SECONDS)
+    return min(max(seconds, MIN_SECONDS), _MAX_SECONDS)

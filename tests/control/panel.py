@@ -2,7 +2,7 @@
 
 from functools import partial
 from random import Random
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -12,13 +12,19 @@ from homeserver.cause import Cause
 from homeserver.config import Sending
 from homeserver.control import api
 from homeserver.control.access import Guard
+from homeserver.control.caches import CacheBook
 from homeserver.control.inspection import describe_keys, describe_resolution
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
+from homeserver.keyring import Keyring
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.dialer import Dialer
+from homeserver.outbound.dns import DnsLookups
+from homeserver.outbound.kept_answers import KeptAnswers
 from homeserver.outbound.resolver import Resolver
 from homeserver.outbound.verification import VerifiedPeer
+from homeserver.outbound.well_known import WellKnown
 from homeserver.protocol.canonical import Json, encode, parse_object
 from homeserver.protocol.discovery import Resolution, Route, Step
 from homeserver.protocol.names import ServerName
@@ -31,6 +37,7 @@ from tests.inbound.coroutines import result_of
 from tests.inbound.servers import identity
 from tests.inbound.wire import Answer, Connection, request, site
 from tests.memory import MemoryDatabase
+from tests.outbound.records import ScriptedClient
 from tests.outbound.sending import build_sender
 
 _T = TypeVar("_T")
@@ -95,8 +102,12 @@ class Carrier(FederationClient):
 class KnownRoutes(Resolver):
     """Discovery whose outcome the test knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.outcomes: dict[str, Resolution | Exception] = {}
+        self.dns = ScriptedClient()
+        self.lookups = DnsLookups(self.dns.resolver, None, clock)
+        self.documents = WellKnown(cast("Dialer", None), clock)
+        self.kept = KeptAnswers(self.lookups, self.documents, ["_matrix._tcp"])
 
     async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
         """The outcome for `name`."""
@@ -141,12 +152,16 @@ class Panel:
         )
         self.peers = PeerStore(self.database, self.clock)
         self.received = ReceivedStore(self.database, Changes(self.clock))
-        self.routes = KnownRoutes()
+        self.routes = KnownRoutes(self.clock)
+        self.keyring = Keyring(
+            lambda: self.identity, self.peers, self.carrier, self.clock
+        )
         self.is_healthy = True
         self.bound = Bound("doors", "open doors", 5, lambda: 3)
         guard = Guard(TOKEN)
         submitter = Submitter(lambda: self.identity, self.sender)
-        book = PeerBook(self.peers, queue, self.sender)
+        caches = CacheBook(self.routes.kept, self.keyring, self.clock)
+        book = PeerBook(self.peers, queue, self.sender, caches)
         self.site = site(
             api.build_tree(
                 guard,
@@ -156,12 +171,17 @@ class Panel:
                     "send": api.send_tree(submitter, self.sender),
                     "received": api.received_resource(self.received),
                     "peers": api.peer_tree(book),
+                    "caches": api.caches_resource(caches),
                     "bounds": api.bounds_resource([self.bound]),
                     "resolve": api.named_tree(
-                        "/v1/resolve/{name}", partial(describe_resolution, self.routes)
+                        "/v1/resolve/{name}",
+                        partial(describe_resolution, self.routes, self.clock),
                     ),
                     "keys": api.named_tree(
-                        "/v1/keys/{name}", partial(describe_keys, self.carrier)
+                        "/v1/keys/{name}",
+                        partial(
+                            caches.show_beside, partial(describe_keys, self.carrier)
+                        ),
                     ),
                 },
             ),

@@ -107,6 +107,7 @@ def test_keys() -> None:
         "certificate_sha256": hashlib.sha256(LEAF).hexdigest(),
         "v1": {"document": GOOD_V1, "problems": []},
         "v2": {"document": GOOD_V2, "problems": []},
+        "kept": [],
     }
 
 

@@ -2,13 +2,15 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from scripts.processes import PROGRAM, make_endpoint
+from homeserver.config_file import load
+from scripts.processes import PROGRAM, Endpoint, first_line, make_endpoint
 from tests.integration.nameservers import NameServer, code, serving, srv
 from tests.integration.waiting import pause, wait
 
@@ -28,13 +30,15 @@ STEPS = [
 class Command:
     """The program, with a configuration that names the name server."""
 
-    configuration: Path
+    endpoint: Endpoint
     server: NameServer
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, command: str = "resolve"
+    ) -> subprocess.CompletedProcess[str]:
         """Run `homeserver resolve` to its end, while the name server answers."""
         process = subprocess.Popen(
-            [PROGRAM, "resolve", "-c", self.configuration, *arguments],
+            [PROGRAM, command, "-c", self.endpoint.configuration, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,16 +72,26 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         folder = tmp_path_factory.mktemp("alpha") / "alpha"
         configuration = f'[dns]\nservers = ["{server.address}"]\n'
         endpoint = make_endpoint(folder, "alpha.test", configuration)
-        yield Command(endpoint.configuration, server)
+        yield Command(endpoint, server)
+
+
+def said(command: Command) -> str:
+    """What is said first where no daemon runs."""
+    path = command.endpoint.configuration
+    where = load(path).control.listen
+    return (
+        f"asked without a daemon: no daemon answers at {where} ([Errno 111] Connection "
+        f"refused); start it with: homeserver run -c {path}\n"
+    )
 
 
 def test_text(command: Command) -> None:
     """Each step and each route is a line, and the status is 0.
 
-    A target that is an alias, as none may be, is told.
+    A target that is an alias, as none may be, is told, and that no daemon was asked.
     """
     done = command.run("a.test")
-    assert done.stderr == ""
+    assert done.stderr == said(command)
     assert done.returncode == 0
     assert done.stdout.splitlines() == STEPS + [
         f"route {number}: connect to {way}, Host: a.test, certificate for a.test"
@@ -91,7 +105,7 @@ def test_text(command: Command) -> None:
 def test_json(command: Command) -> None:
     """With `--json`, the same is one object on one line."""
     done = command.run("--json", "a.test")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, said(command))
     [line] = done.stdout.splitlines()
     result = json.loads(line)
     assert result["server_name"] == "a.test"
@@ -112,20 +126,21 @@ def test_json(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "reason"),
     [
         ("down.test", "the name server answers SERVFAIL"),
         ("none.test", "the server says that it has no such service"),
     ],
 )
-def test_no_way(command: Command, name: str, said: str) -> None:
+def test_no_way(command: Command, name: str, reason: str) -> None:
     """Where there is no way, the steps are shown, and the status is 1 with a line."""
     done = command.run(name)
     assert done.returncode == 1
     assert f"\nsrv: _matrix-fed._tcp.{name}: " in done.stdout
-    [line] = done.stderr.splitlines()
+    assert done.stderr.startswith(said(command))
+    [line] = done.stderr.removeprefix(said(command)).splitlines()
     assert line.startswith(f"{name} cannot be resolved: SRV _matrix-fed._tcp.{name}")
-    assert line.endswith(said)
+    assert line.endswith(reason)
 
 
 def test_mistake(command: Command) -> None:
@@ -135,3 +150,73 @@ def test_mistake(command: Command) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "not a server name" in done.stderr
     assert len(command.server.asked) == before
+
+
+@pytest.fixture
+def daemon(command: Command) -> Iterator[Command]:
+    """The command, where the daemon runs."""
+    with command.endpoint.running() as process:
+        first_line(process)
+        yield command
+
+
+def resolve(daemon: Command) -> tuple[list[dict[str, Any]], list[str]]:
+    """The steps of resolving, and what the name server was asked for them."""
+    before = len(daemon.server.asked)
+    done = daemon.run("--json", "c.test")
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)["steps"], daemon.server.asked[before:]
+
+
+QUESTIONS = ["SRV _matrix-fed._tcp.c.test", "SRV _matrix._tcp.c.test"]
+
+
+def test_a_daemon_is_asked(daemon: Command) -> None:
+    """What it remembers is marked, and looked up again once it is forgotten."""
+    steps, asked = resolve(daemon)
+    assert [step for step in steps if "kept_until_ts" in step] == []
+    assert [each for each in asked if each in QUESTIONS] == QUESTIONS
+    now_ts = time.time_ns() // 1_000_000
+    steps, asked = resolve(daemon)
+    assert asked == []
+    document, *services, fallback = steps
+    assert 0 < document["kept_until_ts"] - now_ts < 60_000
+    assert [0 < each["kept_until_ts"] - now_ts <= 60_000 for each in services] == [
+        True,
+        True,
+    ]
+    assert "kept_until_ts" not in fallback
+    text = daemon.run("c.test").stdout.splitlines()
+    assert all("kept answer, until 2" in line for line in text[:3])
+    done = daemon.run("--retry", "c.test", command="peers")
+    assert (done.returncode, done.stderr) == (0, "")
+    steps, asked = resolve(daemon)
+    assert [each for each in asked if each in QUESTIONS] == QUESTIONS
+    assert [step for step in steps if "kept_until_ts" in step] == []
+
+
+def test_keys_by_a_daemon(daemon: Command) -> None:
+    """Where a server's keys cannot be had, what the daemon remembers stands above."""
+    daemon.run("c.test")
+    done = daemon.run("c.test", command="keys")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("well-known: https://c.test/.well-known/matrix/server: ")
+    assert lines[1].startswith("SRV: _matrix-fed._tcp.c.test: no such record (kept ")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("c.test cannot be reached")
+
+
+def test_a_daemon_with_another_token(daemon: Command) -> None:
+    """Another endpoint's daemon at that address is not this one's."""
+    token = daemon.endpoint.folder / "control.token"
+    right = token.read_bytes()
+    token.write_bytes(b"another")
+    try:
+        done = daemon.run("a.test")
+    finally:
+        token.write_bytes(right)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "asked without a daemon: this is not the token of this server\n"
+    )

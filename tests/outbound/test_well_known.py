@@ -1,5 +1,6 @@
 """Whom a host delegates to, and everything that can be wrong with its document."""
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import cast
 
@@ -14,7 +15,7 @@ from twisted.web.http_headers import Headers
 from homeserver.addresses import AddressPolicy, AddressRange
 from homeserver.cause import OURSELVES, Cause
 from homeserver.outbound.dialer import Dialer
-from homeserver.outbound.well_known import PATH, WellKnown, lifetime
+from homeserver.outbound.well_known import PATH, Delegation, WellKnown, lifetime
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.names import ServerName
 from tests.certificates import issue, issue_for
@@ -778,6 +779,37 @@ class KeepingTests(WellKnownTestCase):
             self.net.clock.advance(0.1)
             asked = self.ask()
 
+    def test_floor(self) -> None:
+        """It is known of a document whether its server asks for less than is kept."""
+        for headers, is_kept_longer in [
+            ("Cache-Control: max-age=299\r\n", True),
+            ("Cache-Control: max-age=300\r\n", False),
+            ("Cache-Control: no-store\r\n", True),
+            ("Expires: 0\r\n", True),
+            ("", False),
+        ]:
+            with self.subTest(headers):
+                self.setUp()
+                self.found(self.answer(ok(b'{"m.server":"b.test"}', headers)))
+                [kept] = self.well_known.answers.kept()
+                name = ServerName.parse("b.test")
+                self.assertEqual(kept.value, Delegation(name, is_kept_longer))
+
+    def test_forgotten_failures(self) -> None:
+        """A host that was forgotten is tried at once, and in a minute, as at first."""
+        forgetting: list[Callable[[WellKnown], None]] = [
+            lambda well_known: well_known.forget("Peer.test"),
+            WellKnown.forget_all,
+        ]
+        for forget in forgetting:
+            self.setUp()
+            self.fail_to_connect()
+            self.net.clock.advance(60)
+            self.fail_to_connect()
+            forget(self.well_known)
+            self.fail_to_connect()
+            self.assert_kept(60)
+
     def test_answer_after_failures(self) -> None:
         """A host that has answered again is tried again in a minute, as at first."""
         for answer in (ok(b"[]"), DOCUMENT):
@@ -802,10 +834,10 @@ class KeepingTests(WellKnownTestCase):
         for answer in (ok(b"[]"), ok(b"", status="404 Not Found"), b"?\r\n"):
             self.setUp()
             self.reason(self.answer(answer))
-            [(kept, _)] = self.well_known._cache._entries.values()
-            assert isinstance(kept, LookupFailed)
-            self.assertIsNone(kept.__traceback__)
-            self.assertIsNone(kept.__context__)
+            [kept] = self.well_known.answers.kept()
+            assert isinstance(kept.value, LookupFailed)
+            self.assertIsNone(kept.value.__traceback__)
+            self.assertIsNone(kept.value.__context__)
 
     def test_no_answer_in_time(self) -> None:
         """A host that does not answer is not waited for again for a minute."""

@@ -1,0 +1,103 @@
+"""What discovery and the keyring remember, and until when, for a person.
+
+Rules: what is shown is what the next request to a server goes by. Forgetting changes
+nothing but what has to be looked up for it.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.keyring import Keyring, Pause
+from homeserver.outbound.kept_answers import KeptAnswer, KeptAnswers
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.discovery import Step
+from homeserver.protocol.names import ServerName
+
+
+class CacheBook:
+    """The answers and the pauses that are kept."""
+
+    def __init__(
+        self, answers: KeptAnswers, keyring: Keyring, clock: IReactorTime
+    ) -> None:
+        self._answers = answers
+        self._keyring = keyring
+        self._clock = clock
+
+    def all(self) -> list[Json]:
+        """Each as `{"cache", "asked", "found", "kept_until_ts", "floor_seconds"}`.
+
+        `cache` is `well-known`, a type of DNS records, or `keys` for a pause between
+        fetches of a server's keys. `floor_seconds` is there where the server asks for
+        less: so long is every answer kept.
+        """
+        answers = [self._show_answer(each) for each in self._answers.all()]
+        return [*answers, *map(self._show_pause, self._keyring.pauses())]
+
+    def about(self, name: ServerName) -> list[Json]:
+        """As `all`, of what concerns one server."""
+        answers = [self._show_answer(each) for each in self._answers.about(name)]
+        pause = self._keyring.pause(name)
+        return [*answers, *([] if pause is None else [self._show_pause(pause)])]
+
+    def forget(self, name: ServerName) -> bool:
+        """Forget what concerns one server; whether anything was remembered."""
+        has_pause = self._keyring.pause(name) is not None
+        self._keyring.end_pause(name)
+        return self._answers.forget(name) or has_pause
+
+    def forget_all(self) -> None:
+        """Forget everything."""
+        self._answers.forget_all()
+        self._keyring.end_pauses()
+
+    async def show_beside(
+        self, describe: Callable[[ServerName], Awaitable[Json]], name: ServerName
+    ) -> Json:
+        """What `describe` says of a server; `kept` is what was remembered before."""
+        kept = self.about(name)
+        return {**await describe(name), "kept": kept}
+
+    def _show_answer(self, answer: KeptAnswer) -> Json:
+        return {
+            "cache": answer.kind,
+            "asked": answer.asked,
+            "found": answer.found,
+            **show_expiry(answer, self._clock),
+        }
+
+    def _show_pause(self, pause: Pause) -> Json:
+        failed = f"fetching them failed: {pause.problem}"
+        return {
+            "cache": "keys",
+            "asked": pause.server_name.name,
+            "found": "fetched" if pause.problem is None else failed,
+            "kept_until_ts": _in_milliseconds(self._clock.seconds() + pause.left),
+        }
+
+
+def mark_kept(answers: KeptAnswers, clock: IReactorTime) -> Callable[[Step], Json]:
+    """What marks a step that rests on an answer of before this call.
+
+    It returns members for the step, none where the answer is a new one.
+    """
+    began = clock.seconds()
+
+    def mark(step: Step) -> Json:
+        answer = answers.behind(step)
+        if answer is None or answer.age <= clock.seconds() - began:
+            return {}
+        return show_expiry(answer, clock)
+
+    return mark
+
+
+def show_expiry(answer: KeptAnswer, clock: IReactorTime) -> Json:
+    """Until when an answer is kept, and whether that is longer than was asked for."""
+    shown: Json = {"kept_until_ts": _in_milliseconds(clock.seconds() + answer.left)}
+    return shown if answer.floor is None else {**shown, "floor_seconds": answer.floor}
+
+
+def _in_milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
