@@ -42,13 +42,6 @@ class Connection(Protocol):
         """Commit; what was written is on the disk when this returns."""
         ...
 
-    def settle(self) -> None:
-        """Have on the disk what the shortcut's connection has committed.
-
-        Raises `StoreUnavailable`. Nobody calls it where there is no shortcut.
-        """
-        ...
-
     def rollback(self) -> None:
         """Undo the transaction, if there still is one; raises nothing."""
         ...

@@ -53,12 +53,10 @@ Job = Callable[[Cursor], _T]
 class Short(Struct, Generic[_T], frozen=True):
     """A job that touches few rows, which it finds by their keys, and little data.
 
-    It takes a fraction of a millisecond: it may be done in the reactor's thread.
+    It takes about a millisecond at most: it may run in the reactor's thread.
     """
 
     job: Job[_T]
-    weight: int = 1
-    """As many of the least jobs take as long."""
 
     def __call__(self, cursor: Cursor) -> _T:
         """Do the job."""

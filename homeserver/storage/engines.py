@@ -27,8 +27,9 @@ class Engine(Struct, frozen=True):
     """Whether other processes may be at work on it."""
 
     connect_for_shortcut: Callable[[], Connection] | None = None
-    """Makes a connection that waits for nobody, not even for the disk: another one
-    settles what it commits. None where the store is not on this machine."""
+    """Makes a connection that waits for no lock and does not sync its commits, which
+    a commit over another connection does. None where the store is not on this
+    machine."""
 
 
 def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:

@@ -48,15 +48,23 @@ def write_group(connection: Connection, group: list[Call]) -> list[Outcome]:
         return fail(group, _failure(problem))
 
 
-def commit(connection: Connection, group: list[Call]) -> list[Outcome]:
-    """Run jobs in one transaction.
+def commit(
+    connection: Connection,
+    group: list[Call],
+    is_over: Callable[[], bool] = lambda: False,
+) -> list[Outcome]:
+    """Run jobs in one transaction: all, or the first ones until `is_over`.
 
-    Whatever is raised, by a job or by the engine, nothing was written then.
+    If anything is raised, by a job or by the engine, nothing was written.
     """
+    outcomes: list[Outcome] = []
     try:
         connection.begin()
         cursor = connection.cursor()
-        outcomes = [(call, call.job(cursor)) for call in group]
+        for call in group:
+            outcomes.append((call, call.job(cursor)))
+            if is_over():
+                break
         connection.commit()
     except BaseException:
         connection.rollback()

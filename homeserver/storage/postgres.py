@@ -112,9 +112,6 @@ class PostgresConnection:
         """As `Connection.commit`."""
         self.cursor().execute("COMMIT")
 
-    def settle(self) -> None:
-        """As `Connection.settle`."""
-
     def rollback(self) -> None:
         """As `Connection.rollback`."""
         with contextlib.suppress(psycopg.Error):

@@ -21,8 +21,6 @@ MAX_PAGE_LENGTH = 8_000_000
 # Up to here, a transaction is recorded within a millisecond.
 _MAX_SHORT_BYTES = 65536
 
-_PDUS_OF_A_WEIGHT = 6  # take as long as a transaction without any
-
 OUTCOMES = ("accepted", "redacted", "rejected")
 """What a verdict begins with."""
 
@@ -189,8 +187,7 @@ class ReceivedStore:
             len(edus) + len(problems) + sum(len(pdu.event) for pdu in received.pdus)
         )
         is_short = length <= _MAX_SHORT_BYTES
-        weight = 1 + len(received.pdus) // _PDUS_OF_A_WEIGHT
-        reply = await self._database.write(Short(job, weight) if is_short else job)
+        reply = await self._database.write(Short(job) if is_short else job)
         self._changes.announce()
         return reply
 

@@ -1,9 +1,13 @@
-"""SQLite: the store in one file, which is there without being set up.
+"""SQLite: the store in one file, which needs no set-up.
 
-Rules of the room: who reads does not wait for who writes (WAL), and a commit is on the
-disk when it returns, power cut or not. But over a connection for the shortcut it is
-only as good as written: `settle` has it on the disk. The log (`-wal`) is one sequence
-of commits: what is on the disk of it, is there with all that came before.
+In WAL mode a commit appends to the log (`-wal`), and a reader does not wait for a
+writer. A commit over a connection of `connect` syncs the log (`synchronous = FULL`), so
+it is on the disk when it returns, even after a power cut. A commit over a connection of
+`connect_for_shortcut` only writes to the log. The log is one sequence of commits, and
+a sync covers the whole file: the next full commit syncs the earlier ones too.
+
+Rules: a file that is not the one that was opened first is not touched. A log whose sync
+failed is not trusted again by this process.
 
 Reference: SQLite, "Write-Ahead Logging" and "PRAGMA synchronous".
 """
@@ -11,25 +15,20 @@ Reference: SQLite, "Write-Ahead Logging" and "PRAGMA synchronous".
 import contextlib
 import os
 import sqlite3
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from homeserver.storage.connection import EngineCursor
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.dialect import for_sqlite
 
-# For who has locked the file: a commit takes milliseconds.
+# How long a connection waits for another process's lock; a commit takes milliseconds.
 _LOCK_SECONDS = 5
 
-# What the log may have before it is brought into the file itself and begins anew. It is
-# the measure that SQLite has itself, a thousand pages.
-_MAX_LOG_BYTES = 4_096_000
+# The length to which SQLite cuts a log that it begins again: as long as it gets before
+# SQLite brings it into the file, a thousand pages.
+_LOG_BYTES = 4_096_000
 
-# As SQLite does it.
-_sync = os.fsync if sys.platform == "darwin" else os.fdatasync
-
-# After these, another connection may find the file as it should be.
+# After these errors, another connection may find the file as it should be.
 _LOSSES = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_CORRUPT,
@@ -56,9 +55,6 @@ class SqliteConnection:
         self._name = name
         self._file = file
         self.is_lost = False
-        self.log: int | None = None
-        """The log, open, if this connection sees to it. It is the same one as long as
-        this connection is there, which closes it."""
 
     def check(self) -> None:
         """As `Connection.check`."""
@@ -81,35 +77,18 @@ class SqliteConnection:
 
     def begin(self) -> None:
         """As `Connection.begin`."""
-        # Not when it first writes: by then it may have read what others change.
+        # Not at the first write: other writers could change what was read before it.
         self.cursor().execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """As `Connection.commit`."""
         self.cursor().execute("COMMIT")
-        # What went into a file that is nowhere any more is not on the disk.
+        # A commit into a file that was removed is not on the disk.
         self.check()
-        self._tidy()
-
-    def settle(self) -> None:
-        """As `Connection.settle`."""
-        if self._file is not None and self.log is not None:
-            self._file.settle(self.log)
-            self._tidy()
-
-    def begin_log(self) -> None:
-        """Write what changes nothing; raises `StoreUnavailable`.
-
-        Who writes first into a log that begins anew waits for the disk: that is not to
-        be who waits for nobody.
-        """
-        self.begin()
-        self.record_version(self.load_version())
-        self.cursor().execute("COMMIT")
 
     def rollback(self) -> None:
         """As `Connection.rollback`."""
-        with contextlib.suppress(sqlite3.Error):  # it may have undone itself already
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have undone it already
             self.connection.execute("ROLLBACK")
 
     def load_version(self) -> int:
@@ -123,35 +102,17 @@ class SqliteConnection:
 
     def close(self) -> None:
         """As `Connection.close`."""
-        if self.log is not None:
-            os.close(self.log)
-            self.log = None
         self.connection.close()
-
-    def _tidy(self) -> None:
-        """Bring what is in the log into the file, if it is time.
-
-        What was committed is on the disk, whatever becomes of that.
-        """
-        if self._file is None or self.log is None:
-            return
-        if not self._file.is_checkpoint_due(self.log):
-            return
-        # Those who are to be told do not wait for who has locked the file.
-        self.connection.execute("PRAGMA busy_timeout = 0")
-        with contextlib.suppress(StoreUnavailable):
-            self.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            self.begin_log()
-        self.rollback()
-        self.connection.execute(f"PRAGMA busy_timeout = {_LOCK_SECONDS * 1000}")
 
     def _explain(self, error: sqlite3.Error) -> Exception:
         if isinstance(
             error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
         ):
             return error
-        # The low byte is the kind of error.
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOSSES:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_IOERR_FSYNC and self._file is not None:
+            self._file.distrust()
+        if code & 0xFF in _LOSSES:  # the low byte is the kind of error
             self.is_lost = True
         return StoreUnavailable(f"{self._name} cannot be used: {error}")
 
@@ -159,84 +120,54 @@ class SqliteConnection:
 class SqliteFile:
     """The file of a store, and the connections to it."""
 
-    def __init__(
-        self,
-        path: Path,
-        sync: Callable[[int], object] = _sync,
-    ) -> None:
-        """There is a file at `path` after the first connection.
-
-        `sync` has on the disk what was written into a file.
-        """
+    def __init__(self, path: Path) -> None:
+        """There is a file at `path` after the first connection."""
         self._path = path
-        self._path_of_log = Path(f"{path}-wal")
-        self._sync = sync
         self._identity: tuple[int, int] | None = None
-        self._due_at = _MAX_LOG_BYTES
-        self._is_doubtful = False
+        self._is_trusted = True
 
     def connect(self) -> SqliteConnection:
         """Open the file; raises `StoreUnavailable`."""
-        is_first = self._identity is None
-        connection = self._connect(
-            _LOCK_SECONDS,
-            "synchronous = FULL",
-            "wal_autocheckpoint = 0",
-            f"journal_size_limit = {_MAX_LOG_BYTES}",
+        return self._connect(
+            _LOCK_SECONDS, "synchronous = FULL", f"journal_size_limit = {_LOG_BYTES}"
         )
-        try:
-            if self._is_doubtful:
-                self._mend(connection)
-            if is_first:
-                # Then all is on the disk, too, that who was killed has left there.
-                connection.begin_log()
-            connection.load_version()  # the log is not there before anybody has read
-            connection.log = self._open_log()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def connect_for_shortcut(self) -> SqliteConnection:
-        """Open the file, to wait for no lock; commits have to be settled."""
+        """Open the file for commits without a sync; it waits for no lock.
+
+        Only full commits bring the log into the file, as that waits for the disk.
+        """
         return self._connect(0, "synchronous = NORMAL", "wal_autocheckpoint = 0")
 
-    def settle(self, log: int) -> None:
-        """Have the log on the disk; raises `StoreUnavailable`."""
-        try:
-            self._sync(log)
-        except OSError as error:
-            self._is_doubtful = True
-            raise self._explain(error) from None
+    def distrust(self) -> None:
+        """From now on, nothing is available: a sync of the log has failed.
 
-    def is_checkpoint_due(self, log: int) -> bool:
-        """Whether it is time to bring what is in the log into the file itself.
-
-        Where somebody who reads keeps it from beginning anew, it is time again when it
-        has grown by as much again.
+        The system may take for written what is not on the disk, and would report
+        success for the next sync.
         """
-        size = os.fstat(log).st_size
-        if size <= _MAX_LOG_BYTES:
-            self._due_at = _MAX_LOG_BYTES
-        is_due = size > self._due_at
-        if is_due:
-            self._due_at = size + _MAX_LOG_BYTES
-        return is_due
+        self._is_trusted = False
 
     def check(self) -> None:
         """Raise `StoreUnavailable` unless the file is the one that was opened first.
 
-        Not even another one that is as good is taken: what SQLite keeps beside the
-        file of before (`-wal`) would be written into it. Nor is one whose log may not
-        be on the disk, before it was opened again.
+        A copy is no better: what SQLite keeps beside the first file (`-wal`) would be
+        written into it.
         """
-        self._check_identity()
-        if self._is_doubtful:
-            raise StoreUnavailable(f"{self._path_of_log} may not be on the disk")
+        if self._identify() != self._identity:
+            raise StoreUnavailable(
+                f"{self._path} is not the file any more that was opened; put that one "
+                "back, or stop this server, take away the files whose names go on with "
+                "-wal and -shm, and start it again"
+            )
+        if not self._is_trusted:
+            raise StoreUnavailable(
+                f"the disk failed to sync {self._path}-wal; look at the disk, and "
+                "start this server again"
+            )
 
     def _connect(self, lock_seconds: float, *settings: str) -> SqliteConnection:
         if self._identity is not None:
-            self._check_identity()
+            self.check()
         with contextlib.ExitStack() as stack:
             try:
                 # Each connection is used by one thread, not by the one that opens it.
@@ -257,34 +188,6 @@ class SqliteFile:
             stack.pop_all()
         self._identity = self._identity or self._identify()
         return SqliteConnection(connection, str(self._path), self)
-
-    def _open_log(self) -> int:
-        """Open the log, of which a connection is open; raises `StoreUnavailable`."""
-        try:
-            return os.open(self._path_of_log, os.O_RDONLY)
-        except OSError as error:
-            raise self._explain(error) from None
-
-    def _mend(self, connection: SqliteConnection) -> None:
-        """Bring into the file itself what may not be on the disk of the log.
-
-        A sync that failed is not repeated: the system may take for written what is not.
-        """
-        row = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if row[0]:
-            raise StoreUnavailable(f"{self._path} is being read, and cannot be mended")
-        self._is_doubtful = False
-
-    def _check_identity(self) -> None:
-        if self._identify() != self._identity:
-            raise StoreUnavailable(
-                f"{self._path} is not the file any more that was opened; put that one "
-                "back, or stop this server, take away the files whose names go on with "
-                "-wal and -shm, and start it again"
-            )
-
-    def _explain(self, error: OSError) -> StoreUnavailable:
-        return StoreUnavailable(f"{self._path_of_log} cannot be used: {error.strerror}")
 
     def _identify(self) -> tuple[int, int] | None:
         try:

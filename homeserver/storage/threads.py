@@ -13,6 +13,7 @@ from typing import TypeVar
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
 from homeserver.storage.condition import Condition
+from homeserver.storage.connection import Connection
 from homeserver.storage.database import Job, Short
 from homeserver.storage.engines import Engine
 from homeserver.storage.groups import read_group, try_read, try_write, write_group
@@ -39,11 +40,11 @@ class ThreadedDatabase:
         that took.
         """
         self._condition = Condition(clock)
-        self._shortcut = Shortcut(engine.connect_for_shortcut)
+        self._shortcut = Shortcut(engine.connect_for_shortcut, clock)
         duties = (
             Duty(
                 "writer",
-                migrate,
+                _prepare,
                 write_group,
                 try_write,
                 observe,
@@ -87,7 +88,7 @@ class ThreadedDatabase:
     async def settle(self) -> None:
         """As `Database.settle`."""
         if self._writer.is_in_debt:
-            # Done when all that was committed before is on the disk.
+            # It is done when all commits before it are on the disk.
             await self._writer.call(Short(lambda _: None))
 
     async def close(self) -> None:
@@ -95,3 +96,9 @@ class ThreadedDatabase:
         await self._writer.stop()
         await self._reader.stop()
         self._shortcut.close()
+
+
+def _prepare(connection: Connection) -> None:
+    """Migrate, and sync the commits that a killed process may have left in the log."""
+    migrate(connection)
+    try_write(connection)

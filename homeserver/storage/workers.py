@@ -24,15 +24,11 @@ from twisted.python.failure import Failure
 from homeserver.storage.condition import Condition
 from homeserver.storage.connection import Connection
 from homeserver.storage.database import Job, Short, StoreUnavailable
-from homeserver.storage.groups import Call, Outcome, fail
+from homeserver.storage.groups import Call, Outcome, fail, try_write
 
 _T = TypeVar("_T")
 
 MAX_GROUP = 256  # jobs in one commit; bounds how long the first of them waits
-
-# What the jobs weigh that are done in the reactor's thread at once, which takes three
-# milliseconds.
-MAX_AT_ONCE = 32
 
 # Longer than anybody waits for a lock; then the store is taken for one that hangs.
 CALL_SECONDS = 20.0
@@ -58,11 +54,12 @@ class Duty(Struct, frozen=True):
     """Takes how many jobs each group had, and how many seconds it took."""
 
     at_once: Callable[[list[Call]], list[Outcome] | None] = lambda _: None
-    """Does short jobs in the reactor's thread; None if they are for the thread."""
+    """Runs the first of some short jobs in the reactor's thread, without syncing
+    them; None leaves all of them to the thread."""
 
 
 class _Errand(Struct):
-    """What the thread is given: calls to run, or to settle if they have outcomes."""
+    """A job of the thread: calls to run, or outcomes whose commit it has to sync."""
 
     group: list[Call]
     outcomes: list[Outcome] | None
@@ -172,29 +169,16 @@ class Worker:
                 self._errands.put(None)
             return
         began = self._clock.seconds()
-        group, outcomes = self._short_ones(), None
-        if self._refusal is None and group:
+        group, outcomes = self._waiting[:MAX_GROUP], None
+        if self._refusal is None and all(isinstance(c.job, Short) for c in group):
             outcomes = self._duty.at_once(group)
-        if outcomes is None:
-            group = self._waiting[:MAX_GROUP]
-        else:
+        if outcomes is not None:
+            group = group[: len(outcomes)]
             self.is_in_debt = True
         del self._waiting[: len(group)]
         alarm = self._clock.callLater(CALL_SECONDS, self._give_up)
         self._errand = _Errand(group, outcomes, began, alarm)
         self._errands.put(self._errand)
-
-    def _short_ones(self) -> list[Call]:
-        """As many of those who wait as are done at once; none if not all are short."""
-        group, weight = list[Call](), 0
-        for call in self._waiting:
-            if not isinstance(call.job, Short):
-                return []
-            weight += call.job.weight
-            if group and weight > MAX_AT_ONCE:
-                break
-            group.append(call)
-        return group
 
     def _take_back(self, errand: _Errand, outcomes: list[Outcome]) -> None:
         """Tell the outcomes of an errand to those who called."""
@@ -249,10 +233,11 @@ class Worker:
             # It is not for who calls to wait until there is one again.
             return fail(errand.group, Failure(StoreUnavailable(self._problem)))
         try:
-            if errand.outcomes is not None:
-                self.connection.settle()
-                return errand.outcomes
             connection = self.open()
+            if errand.outcomes is not None:
+                # A commit syncs the whole log, with the commits before it.
+                try_write(connection)
+                return errand.outcomes
         except Exception as problem:  # noqa: BLE001 - as in `_try`
             return fail(errand.group, Failure(StoreUnavailable(str(problem))))
         return self._duty.run(connection, errand.group)

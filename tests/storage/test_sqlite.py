@@ -41,7 +41,7 @@ SETTINGS: list[tuple[str, object]] = [
     ("journal_mode", "wal"),
     ("synchronous", 2),  # FULL
     ("foreign_keys", 1),
-    ("wal_autocheckpoint", 0),  # who does it begins the log anew, too
+    ("wal_autocheckpoint", 1000),
 ]
 
 
