@@ -41,6 +41,10 @@ class _InOrderOfUse(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _QUESTIONS:
             return super().get_command(ctx, cmd_name)
+        if cmd_name == "send":
+            from homeserver.send import send  # noqa: PLC0415 - see above
+
+            return send
         from homeserver import questions  # noqa: PLC0415 - see above
 
         command: click.Command = getattr(questions, cmd_name)

@@ -7,8 +7,7 @@ document is asked for with a signature.
 Specification: Server-server API.
 """
 
-from collections.abc import Callable
-from urllib.parse import quote as percent_encode
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from twisted.internet import defer, error
@@ -33,9 +32,10 @@ from homeserver.outbound.connection import (
     read_body,
 )
 from homeserver.outbound.connector import Link, Unreachable
-from homeserver.outbound.refusal import read_refusal, retry_after
-from homeserver.protocol.canonical import Encoded, Json, parse_object
-from homeserver.protocol.errors import BadJson, ProtocolError
+from homeserver.outbound.refusal import Refused, read_refusal, retry_after
+from homeserver.outbound.targets import transaction_target
+from homeserver.protocol.canonical import Encoded, Json
+from homeserver.protocol.errors import BadJson, ProtocolError, quote
 from homeserver.protocol.keys import (
     MAX_DOCUMENT_BYTES,
     KeyDocument,
@@ -43,6 +43,7 @@ from homeserver.protocol.keys import (
     parse_v2,
 )
 from homeserver.protocol.names import ServerName
+from homeserver.protocol.replies import parse_reply
 from homeserver.protocol.xmatrix import FederationRequest
 
 # For finding, reaching and verifying the server, and for its answer: what the most
@@ -81,9 +82,11 @@ class Delivery(Struct, frozen=True):
     """A transaction that its destination has acknowledged."""
 
     reply: Json | None
-    """None where the answer was 200 and not a JSON object, as in 2014."""
+    """None where there was nothing to read in it, as in 2014."""
 
     link: Link
+    problems: Sequence[str] = ()
+    """What is wrong with the JSON of the reply."""
 
 
 class FederationClient:
@@ -101,13 +104,14 @@ class FederationClient:
         self._clock = clock
 
     async def send_transaction(
-        self, destination: ServerName, txn_id: str, body: bytes
+        self, destination: ServerName, txn_id: str, body: bytes, *, slash: bool = False
     ) -> Delivery:
         """Deliver a transaction whose canonical JSON is `body`.
 
-        Raises `Unreachable` and `Refused`.
+        `slash` ends the path with one, as servers before 2019 demand; only they
+        acknowledge without a JSON object. Raises `Unreachable` and `Refused`.
         """
-        target = transaction_target(txn_id)
+        target = transaction_target(txn_id, slash=slash)
         identity = self._identity()
         request = FederationRequest(
             "PUT", target, identity.server_name, destination, Encoded(body)
@@ -125,9 +129,11 @@ class FederationClient:
                 retry_after(answer.status, answer.headers, self._clock.seconds()),
             )
         try:
-            return Delivery(parse_object(answer.body), answer.link)
-        except ProtocolError:
-            return Delivery(None, answer.link)
+            reply, problems = parse_reply(answer.body, is_of_2014=slash)
+        except ProtocolError as problem:
+            why = f"{problem}: {quote(answer.body)}"
+            raise Refused(destination, answer.status, None, why) from None
+        return Delivery(reply, answer.link, problems)
 
     async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeyDocument:
         """The version 1 key document of a server, checked.
@@ -203,11 +209,6 @@ class FederationClient:
             raise Unreachable(
                 destination, [f"{way}{asked}: {describe(problem)}"]
             ) from None
-
-
-def transaction_target(txn_id: str) -> str:
-    """Where a transaction is put."""
-    return f"/_matrix/federation/v1/send/{percent_encode(txn_id, safe='')}"
 
 
 def check_names_connection(document: KeyDocument, link: Link) -> None:

@@ -8,26 +8,35 @@ Specification: Server-server API, "Transactions".
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Literal
 
 from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from homeserver.config import Sending
-from homeserver.outbound.client import Delivery, FederationClient, transaction_target
+from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Unreachable
 from homeserver.outbound.refusal import Refused
+from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical import Json
-from homeserver.storage.cutting import OwedTransaction
+from homeserver.protocol.names import EventId
+from homeserver.protocol.replies import (
+    answered_pdus,
+    find_event_id,
+    remarks_on,
+    sent_pdus,
+)
+from homeserver.storage.cutting import Acknowledged, OwedTransaction
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.turns import Turns
 
-# What is said to these bytes is said for ever; any other no may be a yes later.
-_FINAL_STATUSES = frozenset({400, 413})
-
+# For which nothing else is heard: the event IDs of fifty large PDUs take longer.
+_TURN_SECONDS = 0.003
 
 Result = Literal["delivered", "failed", "rejected", "unreachable", "error"]
 """What came of an attempt.
@@ -71,12 +80,21 @@ class Courier:
     async def deliver(self, owed: OwedTransaction) -> OwedTransaction | None:
         """Try to deliver one transaction, and record what comes of it.
 
-        Returns the next one of the destination; None where its turn is over. Where the
-        store fails on the way, or under the record, the lease ends and the same bytes
-        are sent again.
+        A path that the destination does not know is tried once in its other form, with
+        the same ID and bytes. Returns the next transaction of the destination; None
+        where its turn is over. Where the store fails on the way, or under the record,
+        the lease ends and the same bytes are sent again.
         """
         try:
-            return await self._attempt(owed)
+            ended = await self._attempt(owed)
+            doubt = ended.doubt_about_path
+            if doubt is not None:
+                other = replace(owed, slash=not owed.slash, attempts=2)
+                where = transaction_target(other.txn_id, slash=other.slash)
+                why = f"again at {where}: {doubt}"
+                self._tell(ended.attempt, LogLevel.info, doubt.status, why)
+                ended = await self._attempt(other)
+            return await self._record(ended, doubt)
         except StoreUnavailable as problem:  # which the store itself tells, once
             self._log.debug(
                 "{destination}: {problem}",
@@ -85,37 +103,48 @@ class Courier:
             )
             return None
 
-    async def _attempt(self, owed: OwedTransaction) -> OwedTransaction | None:
+    async def _attempt(self, owed: OwedTransaction) -> "_Ended":
         began = self._clock.seconds()
-
-        def end(result: Result) -> Attempt:
-            # Not below nothing, should the clock have been set back.
-            seconds = max(0.0, self._clock.seconds() - began)
-            attempt = Attempt(owed, result, seconds)
-            self._observe(attempt)
-            return attempt
-
+        outcome: Delivery | Exception
         try:
-            delivery = await self._client.send_transaction(
-                owed.destination, owed.txn_id, owed.body
+            outcome = await self._client.send_transaction(
+                owed.destination, owed.txn_id, owed.body, slash=owed.slash
             )
+            result: Result = "delivered"
         except StoreUnavailable:
             raise
         except Unreachable as problem:
-            await self._record_failure(end("unreachable"), str(problem))
+            result, outcome = "unreachable", problem
         except Refused as problem:
-            if problem.status in _FINAL_STATUSES:
-                return await self._record_rejection(end("rejected"), problem)
-            await self._record_failure(
-                end("failed"), str(problem), problem.retry_after, problem.status
-            )
+            result, outcome = "rejected" if problem.is_final else "failed", problem
         except Exception:  # noqa: BLE001 - ours to mend; a queue never stops
             self._log.failure("an error of ours, sending to {to}", to=owed.destination)
+            result = "error"
+            outcome = Exception("an error of this server; its log has more")
+        # Not below nothing, should the clock have been set back.
+        seconds = max(0.0, self._clock.seconds() - began)
+        attempt = Attempt(owed, result, seconds)
+        self._observe(attempt)
+        return _Ended(attempt, outcome)
+
+    async def _record(
+        self, ended: "_Ended", doubt: Refused | None
+    ) -> OwedTransaction | None:
+        """Record what came of it; `doubt` is what was said to the path's first form."""
+        attempt, outcome = ended.attempt, ended.outcome
+        if isinstance(outcome, Delivery):
+            return await self._record_delivery(attempt, outcome)
+        if isinstance(outcome, Refused) and outcome.is_final:
+            return await self._record_rejection(attempt, outcome)
+        why = str(outcome)
+        if doubt is not None:
+            why = f"{doubt}; in the other form of the path: {why}"
+        if isinstance(outcome, Refused):
             await self._record_failure(
-                end("error"), "an error of this server; its log has more"
+                attempt, why, outcome.retry_after, outcome.status
             )
         else:
-            return await self._record_delivery(end("delivered"), delivery)
+            await self._record_failure(attempt, why)
         return None
 
     async def _record_failure(
@@ -158,15 +187,29 @@ class Courier:
             "verified_by": link.peer.verified_by,
             "certificate_sha256": link.peer.certificate_sha256,
         }
+        remarks = await self._remarks(attempt.owed, delivery)
         following = await self._turns.record_delivery(
-            attempt.owed, delivery.reply, connection
+            attempt.owed, Acknowledged(delivery.reply, connection, remarks)
         )
         verdict = f"{link.address}, verified by {link.peer.verified_by}"
-        refused = _refused_pdus(delivery.reply)
-        if refused:
-            verdict += f", refuses {refused} of the PDUs"
+        if remarks:
+            verdict += f"; {len(remarks)} remarks, the first: {remarks[0]}"
         self._tell(attempt, LogLevel.info, 200, verdict)
         return following
+
+    async def _remarks(self, owed: OwedTransaction, delivery: Delivery) -> list[str]:
+        """What is wrong with the reply to a transaction, a sentence each."""
+        if delivery.reply is None:
+            return list(delivery.problems)
+        answered = answered_pdus(delivery.reply)
+        found: list[EventId | None] = []
+        began = self._clock.seconds()
+        for pdu in sent_pdus(owed.body):
+            found.append(find_event_id(pdu, answered))
+            if self._clock.seconds() - began > _TURN_SECONDS:
+                await deferLater(self._clock, 0)
+                began = self._clock.seconds()
+        return remarks_on(delivery.reply, found)
 
     def _tell(
         self, attempt: Attempt, level: LogLevel, status: int | None, verdict: str
@@ -175,7 +218,7 @@ class Courier:
         self._log.emit(
             level,
             "PUT {path} to {destination}: {result} in {seconds} s: {verdict}",
-            path=transaction_target(owed.txn_id),
+            path=transaction_target(owed.txn_id, slash=owed.slash),
             destination=owed.destination,
             txn_id=owed.txn_id,
             result=attempt.result,
@@ -185,12 +228,22 @@ class Courier:
         )
 
 
-def _refused_pdus(reply: Json | None) -> int:
-    """Of how many PDUs a reply says that something is wrong with them."""
-    pdus = {} if reply is None else reply.get("pdus")
-    if not isinstance(pdus, dict):
-        return 0
-    return sum(isinstance(each, dict) and "error" in each for each in pdus.values())
+class _Ended(Struct, frozen=True):
+    """An attempt with its answer, or with the reason why there is none."""
+
+    attempt: Attempt
+    outcome: Delivery | Exception
+
+    @property
+    def doubt_about_path(self) -> Refused | None:
+        """The answer, if the path may have been taken in its other form.
+
+        404 is what newer servers say to a slash.
+        """
+        if not isinstance(self.outcome, Refused):
+            return None
+        is_gone = self.attempt.owed.slash and self.outcome.status == 404
+        return self.outcome if self.outcome.is_about_path or is_gone else None
 
 
 def _pause(config: Sending, jitter: float, retry_after: float, failures: int) -> float:

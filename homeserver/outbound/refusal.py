@@ -3,7 +3,8 @@
 Rules of the room: what a peer says is text to be quoted, or it is of a form that
 nothing but itself can have. An answer that cannot be read is a no all the same.
 
-Specification: Client-server API, "Standard error response"; RFC 9110, section 10.2.3.
+Specification: Client-server API, "Standard error response" and "Rate limiting"; RFC
+9110, section 10.2.3.
 """
 
 import re
@@ -54,6 +55,19 @@ class Refused(Exception):
         """Whether the server has no such route, rather than a problem with it."""
         return self.status == 404 or self.errcode == "M_UNRECOGNIZED"
 
+    @property
+    def is_about_path(self) -> bool:
+        """Whether the server does not know the path; the content was not looked at.
+
+        Servers of 2014 say it without an errcode, and so does what is no homeserver.
+        """
+        return self.status == 400 and self.errcode in {None, "M_UNRECOGNIZED"}
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the server will never take this content."""
+        return self.status == 413 or (self.status == 400 and not self.is_about_path)
+
 
 def read_refusal(
     destination: ServerName, status: int, body: bytes, retry_after: float = 0.0
@@ -65,6 +79,8 @@ def read_refusal(
         said = quote(body) if body else ""
         return Refused(destination, status, None, said, retry_after=retry_after)
     errcode, why = reply.get("errcode"), reply.get("error")
+    if status in _BUSY_STATUSES and not retry_after:
+        retry_after = _milliseconds(reply.get("retry_after_ms")) / 1000
     return Refused(
         destination,
         status,
@@ -74,6 +90,13 @@ def read_refusal(
         reply=reply,
         retry_after=retry_after,
     )
+
+
+def _milliseconds(value: object) -> float:
+    """What `retry_after_ms` of a body says; 0 for what is no number of milliseconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0
+    return max(0.0, value)
 
 
 def retry_after(status: int, headers: Headers, now: float) -> float:

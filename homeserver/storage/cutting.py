@@ -9,6 +9,7 @@ Specification: Server-server API, "Transactions".
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from homeserver.protocol.canonical import Encoded, Json, encode, encode_integers, split
 from homeserver.protocol.names import ServerName
@@ -30,6 +31,15 @@ _STALE_MILLISECONDS = 3_600_000
 _MAX_DROPPED = 5000  # entries at once; others want to write as well
 
 
+class Acknowledged(NamedTuple):
+    """What a destination said to a transaction that it took, and where it said so."""
+
+    reply: Json | None
+    connection: Json
+    remarks: Sequence[str] = ()
+    """What is wrong with the reply."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwedTransaction:
     """A transaction that its destination has not acknowledged."""
@@ -40,20 +50,27 @@ class OwedTransaction:
     entries: int
     """How many of the queue are in it."""
 
+    slash: bool = False
+    """Whether its path ends with one: what the destination took last, or a try."""
+
+    attempts: int = 1
+    """That were made under its lease when an outcome is recorded."""
+
 
 def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction | None:
     """The transaction that was cut for `destination` and nothing has come of yet."""
     row = cursor.execute(
         "SELECT txn_id, body, (SELECT COUNT(*) FROM outbound_entries e"
-        " WHERE e.destination = t.destination AND e.txn_id = t.txn_id)"
+        " WHERE e.destination = t.destination AND e.txn_id = t.txn_id),"
+        " (SELECT slash FROM destinations WHERE server_name = t.destination)"
         " FROM outbound_transactions t"
         " WHERE destination = ? AND delivered_ts IS NULL AND rejected_ts IS NULL",
         (destination.name,),
     ).fetchone()
     if row is None:
         return None
-    txn_id, body, entries = row
-    return OwedTransaction(destination, txn_id, bytes(body), entries)
+    txn_id, body, entries, slash = row
+    return OwedTransaction(destination, txn_id, bytes(body), entries, bool(slash))
 
 
 def cut_transaction(
@@ -85,11 +102,12 @@ def cut_transaction(
             [edu for entry in taken for edu in entry.edus],
         )
     )
-    cursor.execute(
+    [slash] = cursor.execute(
         "INSERT INTO outbound_transactions (destination, txn_id, body, attempts)"
-        " VALUES (?, ?, ?, 0)",
+        " VALUES (?, ?, ?, 0) RETURNING"
+        " (SELECT slash FROM destinations WHERE server_name = destination)",
         (destination.name, txn_id, body),
-    )
+    ).fetchone()
     # Exactly those whose content is in the body, and never a range of IDs. From now on
     # it is there alone.
     cursor.execute(
@@ -98,7 +116,7 @@ def cut_transaction(
         f" WHERE destination = ? AND id IN ({_marks(taken)})",
         (txn_id, destination.name, *(entry.own_id for entry in taken)),
     )
-    return OwedTransaction(destination, txn_id, body, len(taken))
+    return OwedTransaction(destination, txn_id, body, len(taken), bool(slash))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +198,20 @@ def mark_delivered(
     cursor: Cursor,
     owed: OwedTransaction,
     now_ts: int,
-    reply: Json | None,
-    connection: Json,
+    acknowledged: Acknowledged,
 ) -> None:
     """Owe a transaction no more, because it was acknowledged."""
+    reply, connection, remarks = acknowledged
     cursor.execute(
-        "UPDATE outbound_transactions SET attempts = attempts + 1, delivered_ts = ?,"
-        " reply = ?, connection = ?, body = '' WHERE destination = ? AND txn_id = ?",
-        (now_ts, *map(_as_text, (reply, connection)), *_key(owed)),
+        "UPDATE outbound_transactions SET attempts = attempts + ?, delivered_ts = ?,"
+        " reply = ?, connection = ?, remarks = ?, body = ''"
+        " WHERE destination = ? AND txn_id = ?",
+        (
+            owed.attempts,
+            now_ts,
+            *map(_as_text, (reply, connection, list(remarks))),
+            *_key(owed),
+        ),
     )
 
 
@@ -196,9 +220,9 @@ def mark_rejected(
 ) -> None:
     """Owe a transaction no more, because it will never be taken; its body is kept."""
     cursor.execute(
-        "UPDATE outbound_transactions SET attempts = attempts + 1, rejected_ts = ?,"
+        "UPDATE outbound_transactions SET attempts = attempts + ?, rejected_ts = ?,"
         " last_error = ?, reply = ? WHERE destination = ? AND txn_id = ?",
-        (now_ts, error, _as_text(reply), *_key(owed)),
+        (owed.attempts, now_ts, error, _as_text(reply), *_key(owed)),
     )
     cursor.execute(
         "UPDATE destinations SET rejected = rejected + 1 WHERE server_name = ?",
@@ -209,9 +233,9 @@ def mark_rejected(
 def mark_failed(cursor: Cursor, owed: OwedTransaction, error: str) -> None:
     """Keep why an attempt was in vain; the transaction is owed as before."""
     cursor.execute(
-        "UPDATE outbound_transactions SET attempts = attempts + 1, last_error = ?"
+        "UPDATE outbound_transactions SET attempts = attempts + ?, last_error = ?"
         " WHERE destination = ? AND txn_id = ?",
-        (error, *_key(owed)),
+        (owed.attempts, error, *_key(owed)),
     )
 
 
@@ -219,7 +243,7 @@ def _key(owed: OwedTransaction) -> tuple[str, str]:
     return owed.destination.name, owed.txn_id
 
 
-def _as_text(value: Json | None) -> str:
+def _as_text(value: Json | Sequence[str] | None) -> str:
     return encode(value).decode("utf-8")
 
 

@@ -59,15 +59,18 @@ def count_answer(
     """Something has come of a transaction; None if the holder is another one.
 
     What is left is due at `due_ts`, and stays the holder's if it `keeps` it; whether
-    it does.
+    it does. The form of the path that was answered is remembered.
     """
     count = owed.entries
     found = cursor.execute(
         "UPDATE destinations SET queued = queued - ?, failures = 0, last_error = ?,"
-        " at_once = 0, holder = CASE WHEN ? AND queued > ? THEN holder END,"
+        " at_once = 0, slash = ?, holder = CASE WHEN ? AND queued > ? THEN holder END,"
         " due_ts = CASE WHEN queued > ? THEN ? END"
         " WHERE server_name = ? AND holder = ? RETURNING holder IS NOT NULL",
-        (count, error, keeps, count, count, due_ts, owed.destination.name, holder),
+        (
+            *(count, error, int(owed.slash), keeps, count, count, due_ts),
+            *(owed.destination.name, holder),
+        ),
     ).fetchall()
     return bool(found[0][0]) if found else None
 

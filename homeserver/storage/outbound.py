@@ -74,8 +74,9 @@ class OutboundQueue:
     async def state(self, destination: ServerName, entry_id: int) -> Json | None:
         """How far an entry has come; None if there is none of that ID.
 
-        `{"state": "queued", "sending", "delivered", "rejected" or "dropped", "txn_id",
-        "attempts", "next_attempt_ts", "error", "reply", "connection"}`.
+        `{"id", "state": "queued", "sending", "delivered", "rejected" or "dropped",
+        "txn_id", "attempts", "next_attempt_ts", "error", "reply", "connection",
+        "remarks": sentences about what is wrong with the reply}`.
         """
 
         def job(cursor: Cursor) -> Json | None:
@@ -85,7 +86,7 @@ class OutboundQueue:
                 " WHEN t.rejected_ts IS NOT NULL THEN 'rejected'"
                 " WHEN e.txn_id IS NOT NULL AND d.holder IS NOT NULL THEN 'sending'"
                 " ELSE 'queued' END,"
-                " e.txn_id, t.attempts, t.last_error, t.reply, t.connection,"
+                " e.txn_id, t.attempts, t.last_error, t.reply, t.remarks, t.connection,"
                 " CASE WHEN d.failures > 0 THEN d.due_ts END"
                 " FROM outbound_entries e"
                 " LEFT JOIN outbound_transactions t"
@@ -94,7 +95,7 @@ class OutboundQueue:
                 " WHERE e.destination = ? AND e.id = ?",
                 (destination.name, entry_id),
             ).fetchone()
-            return None if row is None else _describe(row)
+            return None if row is None else {"id": entry_id, **_describe(row)}
 
         return await self._database.read(job)
 
@@ -217,18 +218,21 @@ class OutboundQueue:
 
 
 def _describe(row: Sequence[Any]) -> Json:
-    state, txn_id, attempts, last_error, reply, connection, next_attempt_ts = row
+    state, txn_id, attempts, last_error, reply, remarks, connection, next_ts = row
     return {
         "state": state,
         "txn_id": txn_id,
         "attempts": attempts or 0,
-        "next_attempt_ts": next_attempt_ts if state == "queued" else None,
+        "next_attempt_ts": next_ts if state == "queued" else None,
         "error": None if state == "delivered" else last_error,
-        "reply": None if reply is None else parse(reply.encode("utf-8")),
-        "connection": (
-            None if connection is None else parse(connection.encode("utf-8"))
-        ),
+        "reply": _json(reply),
+        "remarks": _json(remarks) or [],
+        "connection": _json(connection),
     }
+
+
+def _json(text: str | None) -> object:
+    return None if text is None else parse(text.encode("utf-8"))
 
 
 def _as_text(items: Sequence[Json]) -> str:

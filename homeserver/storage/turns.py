@@ -15,6 +15,7 @@ from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import ServerName
 from homeserver.storage.cutting import (
+    Acknowledged,
     OwedTransaction,
     cut_transaction,
     drop_stale,
@@ -214,7 +215,7 @@ class Turns:
         await self._database.write(job)
 
     async def record_delivery(
-        self, owed: OwedTransaction, reply: Json | None, connection: Json
+        self, owed: OwedTransaction, acknowledged: Acknowledged
     ) -> OwedTransaction | None:
         """Record that the destination has acknowledged a transaction.
 
@@ -222,7 +223,7 @@ class Turns:
         """
 
         def mark(cursor: Cursor, now_ts: int) -> None:
-            mark_delivered(cursor, owed, now_ts, reply, connection)
+            mark_delivered(cursor, owed, now_ts, acknowledged)
 
         return await self._record_answer(owed, None, mark)
 

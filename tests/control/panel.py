@@ -73,7 +73,7 @@ class Carrier(FederationClient):
         self._arrivals: list[Deferred[Json]] = []
 
     async def send_transaction(
-        self, destination: ServerName, txn_id: str, body: bytes
+        self, destination: ServerName, txn_id: str, body: bytes, *, slash: bool = False
     ) -> Delivery:
         """Carry a transaction until it arrives or is lost."""
         self.sent.append((destination, txn_id, parse_object(body)))

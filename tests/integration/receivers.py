@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         if status is None:
             self.close_connection = True
             return
-        reply = b'{"pdus":{}}' if status == 200 else b"{}"
+        reply = b'{"pdus":{}}' if status == 200 else b'{"errcode":"M_UNKNOWN"}'
         self.send_response(status)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()

@@ -63,6 +63,29 @@ def test_rejected(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     assert "2 transactions rejected" in alpha.call("peers").stdout
 
 
+PDU = (
+    '{"type": "m.x", "room_id": "!r:alpha.test", "sender": "@a:alpha.test", "content": '
+    '{}, "origin_server_ts": 1, "depth": 1, "prev_events": [], "auth_events": []}'
+)
+
+
+def test_remarks(pair: tuple[Endpoint, Receiver]) -> None:
+    """A reply that says nothing of a PDU is a delivery, but not for --strict."""
+    alpha, receiver = pair
+    done = alpha.call("send", receiver.name, "--pdu", PDU)
+    assert done.returncode == 0
+    *_, remark = done.stdout.splitlines()
+    assert remark == "remark: the reply does not name PDU 0"
+    done = alpha.call("send", receiver.name, "--pdu", PDU, "--strict")
+    assert done.returncode == 1
+    assert done.stdout.startswith("delivered: ")
+    assert done.stderr == (
+        "delivered, but the reply is not as it should be: the reply does not name PDU 0"
+        "\n"
+    )
+    assert alpha.call("send", receiver.name, "--edu", EDU, "--strict").returncode == 0
+
+
 def test_not_now(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     """What may be taken later stays queued, until it is tried again."""
     alpha, receiver = pair

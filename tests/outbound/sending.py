@@ -1,11 +1,12 @@
 """A sender over a store in memory, whose calls end when the test says so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -59,10 +60,13 @@ class Call:
     txn_id: str
     body: bytes
     result: Deferred[Delivery]
+    slash: bool = False
 
-    def acknowledge(self, reply: Json | None = None) -> None:
+    def acknowledge(
+        self, reply: Json | None = None, problems: Sequence[str] = ()
+    ) -> None:
         """Let the destination say 200."""
-        self.result.callback(Delivery(reply, link(self.destination)))
+        self.result.callback(Delivery(reply, link(self.destination), problems))
 
     def fail(self, problem: Exception = UNREACHABLE) -> None:
         """Let it fail."""
@@ -86,10 +90,10 @@ class Client:
         self.calls: list[Call] = []
 
     async def send_transaction(
-        self, destination: ServerName, txn_id: str, body: bytes
+        self, destination: ServerName, txn_id: str, body: bytes, *, slash: bool = False
     ) -> Delivery:
         """As `FederationClient`."""
-        call = Call(destination, txn_id, body, Deferred())
+        call = Call(destination, txn_id, body, Deferred(), slash)
         self.calls.append(call)
         return await call.result
 
@@ -158,7 +162,7 @@ def build_sender(
     database: Database,
     client: FederationClient,
     config: Sending,
-    clock: Clock,
+    clock: IReactorTime,
     random: Random,
     *,
     holder: str = "this process",

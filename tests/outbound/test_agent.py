@@ -530,8 +530,8 @@ class ClientTests(AgentTestCase):
         wire = self.net.accept(GOOD)
         self.assertTrue(wire.peer.received.endswith(b'\r\n\r\n{"pdus":[]}'))
         self.assertIn(b"\r\nContent-Length: 11\r\n", wire.peer.received)
-        wire.say(ok(b"null"))
-        self.assertIsNone(self.successResultOf(sent).reply)
+        wire.say(ok(b'{"pdus":{}}'))
+        self.assertEqual(self.successResultOf(sent).reply, {"pdus": {}})
 
 
 class ReachTests(AgentTestCase):

@@ -128,16 +128,20 @@ class ClientTestCase(SynchronousTestCase):
             cast("FederationAgent", self.agent), lambda: self.identity, self.clock
         )
 
-    def send(self, txn_id: str = "1-2") -> Deferred[Delivery]:
+    def send(self, txn_id: str = "1-2", *, slash: bool = False) -> Deferred[Delivery]:
         """Send a transaction."""
         self.agent.result = Deferred()
-        return start(self.client.send_transaction(PEER, txn_id, BODY))
+        return start(self.client.send_transaction(PEER, txn_id, BODY, slash=slash))
 
     def answer(
-        self, code: int, *parts: bytes, end: Exception | None = None
+        self,
+        code: int,
+        *parts: bytes,
+        end: Exception | None = None,
+        slash: bool = False,
     ) -> Deferred[Delivery]:
         """Send a transaction that is answered so."""
-        sent = self.send()
+        sent = self.send(slash=slash)
         response = Response(code, parts, end or ResponseDone())
         self.agent.result.callback(Exchange(response, LINK))  # type: ignore[arg-type]
         return sent
@@ -146,9 +150,9 @@ class ClientTestCase(SynchronousTestCase):
 class RequestTests(ClientTestCase):
     """What is sent."""
 
-    def request(self, txn_id: str = "1-2") -> Request:
+    def request(self, txn_id: str = "1-2", *, slash: bool = False) -> Request:
         """The request for a transaction."""
-        self.send(txn_id)
+        self.send(txn_id, slash=slash)
         return self.agent.requests.pop()
 
     def test_transaction(self) -> None:
@@ -169,9 +173,18 @@ class RequestTests(ClientTestCase):
             request.target, b"/_matrix/federation/v1/send/a%2Fb%3Fc%23d%20%25%C3%A9"
         )
 
+    def test_slash(self) -> None:
+        """A slash at the end of the path is part of what is signed."""
+        request = self.request(slash=True)
+        self.assertEqual(request.target, b"/_matrix/federation/v1/send/1-2/")
+        self.check_signatures(request)
+
     def test_signatures(self) -> None:
         """Each of our keys signs the request as it is sent, in a header of its own."""
-        request = self.request("a/b")
+        self.check_signatures(self.request("a/b"))
+
+    def check_signatures(self, request: Request) -> None:
+        """Check that each key has signed a request."""
         signed = FederationRequest(
             "PUT",
             request.target.decode(),
@@ -220,10 +233,21 @@ class ReplyTests(ClientTestCase):
         self.assertEqual(self.successResultOf(answered), Delivery({"pdus": {}}, LINK))
 
     def test_no_object(self) -> None:
-        """A 200 with anything else is a delivery without a reply."""
+        """A 200 with anything else is a no, told with its first bytes."""
         for body in (b"null", b"", b"[]", b"[200, {}]", b"<html>", b"\xff", b'{"a":1'):
-            answered = self.answer(200, body)
+            failure = self.failureResultOf(self.answer(200, body), Refused)
+            refused = failure.value
+            assert isinstance(refused, Refused)
+            self.assertEqual((refused.status, refused.is_final), (200, False))
+            self.assertTrue(str(refused).endswith(f": {body!r}"), str(refused))
+
+    def test_reply_of_2014(self) -> None:
+        """With a slash in the path, `null` and nothing are replies, and no more is."""
+        for body in (b"null", b"", b" null\n"):
+            answered = self.answer(200, body, slash=True)
             self.assertEqual(self.successResultOf(answered), Delivery(None, LINK))
+        for body in (b"[]", b"nul", b"<html>"):
+            self.failureResultOf(self.answer(200, body, slash=True), Refused)
 
     def test_body_without_length(self) -> None:
         """A body that ends with its connection is a whole one."""

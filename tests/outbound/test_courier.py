@@ -1,11 +1,11 @@
 """What comes of an attempt: a delivery, another attempt later, or a no for ever."""
 
 from collections.abc import Callable
-from functools import partial
 from random import Random
 
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
+from homeserver.outbound import courier
 from homeserver.outbound.refusal import Refused
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
@@ -211,12 +211,14 @@ class RefusalTests(SenderTestCase):
                 self.assertEqual(
                     self.state(entry),
                     {
+                        "id": entry,
                         "state": "rejected",
                         "txn_id": first.txn_id,
                         "attempts": 1,
                         "next_attempt_ts": None,
                         "error": f"alpha.test answers {status} M_X: no",
                         "reply": {"errcode": "M_X", "error": "no"},
+                        "remarks": [],
                         "connection": None,
                     },
                 )
@@ -265,6 +267,150 @@ class RefusalTests(SenderTestCase):
         """In how many seconds the next attempt is due."""
         [[due_ts]] = self.store.execute("SELECT due_ts FROM destinations")
         return float(due_ts) / 1000 - self.clock.seconds()
+
+
+class PathTests(SenderTestCase):
+    """Which form of the path is tried, and which one is remembered."""
+
+    def answer(self, status: int, errcode: str | None) -> None:
+        """Let the last call be answered so."""
+        self.calls[-1].fail(Refused(ALPHA, status, errcode, ""))
+
+    def next_slash(self) -> bool:
+        """Whether the path of a next transaction begins with a slash at its end."""
+        self.clock.advance(MAX_RETRY)
+        self.calls[-1].acknowledge()
+        self.enqueue()
+        return self.calls[-1].slash
+
+    def test_what_leads_to_the_other_form(self) -> None:
+        """A 400 that knows no route leads to a slash; from there, a 404 leads back."""
+        for has_slash, status, errcode, leads in [
+            (False, 400, "M_UNRECOGNIZED", True),
+            (False, 400, None, True),
+            (False, 400, "M_BAD_JSON", False),
+            (False, 400, "M_UNKNOWN", False),
+            (False, 404, "M_UNRECOGNIZED", False),
+            (False, 404, None, False),
+            (False, 413, None, False),
+            (False, 500, None, False),
+            (False, 200, None, False),
+            (True, 400, "M_UNRECOGNIZED", True),
+            (True, 400, None, True),
+            (True, 404, "M_UNRECOGNIZED", True),
+            (True, 404, None, True),
+            (True, 400, "M_BAD_JSON", False),
+            (True, 405, "M_UNRECOGNIZED", False),
+            (True, 401, None, False),
+        ]:
+            with self.subTest((has_slash, status, errcode)):
+                self.setUp()
+                self.enqueue(BETA)
+                slash = int(has_slash)
+                self.store.execute(f"UPDATE destinations SET slash = {slash}")
+                self.calls[0].acknowledge()
+                self.store.execute(f"UPDATE destinations SET slash = {slash}")
+                self.enqueue(BETA)
+                self.assertEqual(self.calls[-1].slash, has_slash)
+                first = self.calls[-1]
+                first.fail(Refused(BETA, status, errcode, ""))
+                self.assertEqual(len(self.calls), 3 if leads else 2)
+                if leads:
+                    other = self.calls[-1]
+                    self.assertEqual(other.slash, not has_slash)
+                    self.assertEqual(
+                        (first.txn_id, first.body), (other.txn_id, other.body)
+                    )
+
+    def test_form_that_was_answered_is_remembered(self) -> None:
+        """A delivery, and a no to the content, show that the path is known."""
+        for status in (None, 400, 413):
+            with self.subTest(status):
+                self.setUp()
+                self.enqueue()
+                self.answer(400, None)
+                if status is None:
+                    self.calls[-1].acknowledge()
+                else:
+                    self.answer(status, "M_TOO_LARGE")
+                self.enqueue()
+                self.assertTrue(self.calls[-1].slash)
+
+    def test_failure_is_not_remembered(self) -> None:
+        """Where both forms failed, the next attempt begins as this one did."""
+        for status in (400, 404, 500):
+            with self.subTest(status):
+                self.setUp()
+                entry = self.enqueue()
+                self.answer(400, None)
+                self.answer(status, None)
+                self.assertEqual(len(self.calls), 2)
+                state = self.state(entry)
+                self.assertEqual((state["state"], state["attempts"]), ("queued", 2))
+                self.assertEqual(
+                    state["error"],
+                    "alpha.test answers 400; in the other form of the path: "
+                    f"alpha.test answers {status}",
+                )
+                self.clock.advance(FIRST_RETRY)
+                self.assertFalse(self.calls[-1].slash)
+                self.assertEqual(self.state(entry)["attempts"], 2)
+
+    def test_no_answer_to_the_second_form(self) -> None:
+        """A server that dies between the two forms is unreachable, and tried again."""
+        entry = self.enqueue()
+        self.answer(400, None)
+        self.calls[-1].fail(UNREACHABLE)
+        self.assertEqual(self.attempts[-1].result, "unreachable")
+        self.assertIn("cannot be reached", str(self.state(entry)["error"]))
+        self.clock.advance(FIRST_RETRY)
+        self.assertFalse(self.calls[-1].slash)
+
+    def test_one_lease_for_both_forms(self) -> None:
+        """Between the two forms nothing is asked of the store."""
+        self.enqueue()
+        self.assertEqual(len(self.calls), 1)
+        before = self.store.jobs
+        self.answer(400, None)
+        self.assertEqual(len(self.calls), 2)
+        self.assertEqual(self.store.jobs, before)
+
+
+class RemarkTests(SenderTestCase):
+    """What is remarked of a reply, and kept."""
+
+    def test_remarks_are_kept(self) -> None:
+        """A reply that is not as it should be is told with the delivery."""
+        cases: list[tuple[Json | None, list[str]]] = [
+            ({}, ["the reply has no `pdus`"]),
+            ({"pdus": {}}, ["the reply does not name PDU 0"]),
+            ({"pdus": 5}, ["`pdus` of the reply is not a JSON object"]),
+            (None, []),
+        ]
+        for reply, remarks in cases:
+            with self.subTest(reply):
+                entry = self.enqueue()
+                self.calls[-1].acknowledge(reply)
+                state = self.state(entry)
+                self.assertEqual(
+                    (state["state"], state["remarks"]), ("delivered", remarks)
+                )
+
+    def test_reply_that_is_not_read(self) -> None:
+        """What is wrong with the JSON of a reply is a remark as well."""
+        entry = self.enqueue()
+        self.calls[-1].acknowledge(None, ["a member stands twice"])
+        self.assertEqual(self.state(entry)["remarks"], ["a member stands twice"])
+
+    def test_many_pdus_are_looked_at_in_pieces(self) -> None:
+        """Others have their turn while the PDUs of a large transaction are hashed."""
+        self.patch(courier, "_TURN_SECONDS", -1.0)
+        entry = self.enqueue(pdus=3)
+        call = self.calls[-1]
+        call.acknowledge({"pdus": {"$x": {}}})
+        self.assertEqual(self.state(entry)["state"], "sending")
+        self.clock.advance(0)
+        self.assertEqual(self.state(entry)["state"], "delivered")
 
 
 class UnavailableStoreTests(SenderTestCase):
@@ -334,7 +480,7 @@ class TellingTests(SenderTestCase):
 
     def test_delivery(self) -> None:
         """A delivery is told with where it went, and how that was verified."""
-        event = self.told(lambda call: call.acknowledge({"pdus": {}}))
+        event = self.told(Call.acknowledge)
         self.assertLessEqual(
             {
                 "path": f"/_matrix/federation/v1/send/{int(NOW * 1000)}-1",
@@ -351,19 +497,43 @@ class TellingTests(SenderTestCase):
         [attempt] = self.attempts
         self.assertEqual((attempt.result, attempt.seconds), ("delivered", 1.5))
 
-    def test_refused_pdus(self) -> None:
-        """What the destination refuses of a transaction is told."""
-        pdus: Json = {"$a": {"error": "no"}, "$b": {}, "$c": 5}
+    def test_remarks(self) -> None:
+        """What is wrong with the reply is told, and how much it is."""
+        pdus: Json = {"$a": {"error": "no"}, "$b": {}}
         event = self.told(lambda call: call.acknowledge({"pdus": pdus}))
-        self.assertIn("refuses 1 of the PDUs", event["verdict"])
+        self.assertEqual(
+            event["verdict"],
+            "192.0.2.1, verified by certificate; 5 remarks, the first: "
+            "the reply names '$a', which was not sent",
+        )
+        self.assertEqual(event["result"], "delivered")
 
-    def test_replies_that_say_nothing(self) -> None:
-        """A reply without a word of PDUs is a delivery like any other."""
-        replies: list[Json | None] = [None, {}, {"pdus": 5}, {"pdus": []}]
-        for reply in replies:
-            self.setUp()
-            event = self.told(partial(Call.acknowledge, reply=reply))
-            self.assertEqual(event["verdict"], "192.0.2.1, verified by certificate")
+    def test_reply_of_2014(self) -> None:
+        """A reply that is nothing, as in 2014, is a delivery without a remark."""
+        event = self.told(Call.acknowledge)
+        self.assertEqual(event["verdict"], "192.0.2.1, verified by certificate")
+
+    def test_attempts_at_both_paths(self) -> None:
+        """Each form of the path is an attempt, with a line and a count of its own."""
+        self.enqueue()
+        with capturedLogs() as events:
+            self.calls[0].fail(Refused(ALPHA, 400, "M_UNRECOGNIZED", "'no'"))
+            self.calls[1].acknowledge({"pdus": {}})
+            self.clock.advance(0)
+        told = [event for event in events if "result" in event]
+        path = f"/_matrix/federation/v1/send/{int(NOW * 1000)}-1"
+        self.assertEqual(
+            [(event["path"], event["result"], event["status"]) for event in told],
+            [(path, "failed", 400), (f"{path}/", "delivered", 200)],
+        )
+        self.assertEqual(
+            told[0]["verdict"],
+            f"again at {path}/: alpha.test answers 400 M_UNRECOGNIZED: 'no'",
+        )
+        self.assertEqual(
+            [(each.result, each.owed.slash) for each in self.attempts],
+            [("failed", False), ("delivered", True)],
+        )
 
     def test_no_answer(self) -> None:
         """A server that is not there is told with what was tried, and when again."""
@@ -387,7 +557,8 @@ class TellingTests(SenderTestCase):
 
     def test_no_for_ever(self) -> None:
         """A no for ever is an error, as somebody has to look at it."""
-        event = self.told(lambda call: call.fail(Refused(ALPHA, 400, None, "")))
+        refused = Refused(ALPHA, 400, "M_BAD_JSON", "")
+        event = self.told(lambda call: call.fail(refused))
         self.assertEqual((event["result"], event["status"]), ("rejected", 400))
         self.assertIs(event["log_level"], LogLevel.error)
         self.assertEqual([each.result for each in self.attempts], ["rejected"])

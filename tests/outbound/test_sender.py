@@ -587,12 +587,14 @@ class StateTests(SenderTestCase):
         self.assertEqual(
             self.state(entry),
             {
+                "id": entry,
                 "state": "queued",
                 "txn_id": None,
                 "attempts": 0,
                 "next_attempt_ts": None,
                 "error": None,
                 "reply": None,
+                "remarks": [],
                 "connection": None,
             },
         )
@@ -613,12 +615,14 @@ class StateTests(SenderTestCase):
         self.assertEqual(
             self.state(entry),
             {
+                "id": entry,
                 "state": "queued",
                 "txn_id": self.calls[0].txn_id,
                 "attempts": 1,
                 "next_attempt_ts": int((NOW + FIRST_RETRY) * 1000),
                 "error": "alpha.test answers 403 M_FORBIDDEN: no",
                 "reply": None,
+                "remarks": [],
                 "connection": None,
             },
         )
@@ -648,12 +652,14 @@ class StateTests(SenderTestCase):
         self.assertEqual(
             self.state(entry),
             {
+                "id": entry,
                 "state": "delivered",
                 "txn_id": self.calls[0].txn_id,
                 "attempts": 2,
                 "next_attempt_ts": None,
                 "error": None,
                 "reply": {"pdus": {}},
+                "remarks": ["the reply does not name PDU 0"],
                 "connection": {
                     "route": "s.test:8448",
                     "address": "192.0.2.1",
@@ -664,7 +670,7 @@ class StateTests(SenderTestCase):
         )
 
     def test_reply_that_is_no_object(self) -> None:
-        """A 200 without a JSON object is a delivery without a reply."""
+        """What was acknowledged without a reply, as in 2014, is a delivery."""
         entry = self.enqueue()
         self.calls[0].acknowledge(None)
         state = self.state(entry)

@@ -5,7 +5,7 @@ from typing import Any
 
 from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.names import ServerName
-from homeserver.storage.cutting import OwedTransaction
+from homeserver.storage.cutting import Acknowledged, OwedTransaction
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.turns import Turns
 from tests.inbound.coroutines import result_of
@@ -92,7 +92,9 @@ class Endpoint:
         self, owed: OwedTransaction, reply: Json | None
     ) -> OwedTransaction | None:
         connection: Json = {"address": "::1"}
-        return result_of(self.turns.record_delivery(owed, reply, connection))
+        return result_of(
+            self.turns.record_delivery(owed, Acknowledged(reply, connection))
+        )
 
     def _end_turn(self, following: OwedTransaction | None) -> None:
         if following is not None:

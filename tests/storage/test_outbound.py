@@ -84,13 +84,16 @@ def test_destinations(own: Endpoint) -> None:
 
 def test_state_of_what_waits(own: Endpoint) -> None:
     """An entry that is in no transaction yet is queued."""
-    assert own.state(A, own.add(A, 1)) == {
+    entry = own.add(A, 1)
+    assert own.state(A, entry) == {
+        "id": entry,
         "state": "queued",
         "txn_id": None,
         "attempts": 0,
         "next_attempt_ts": None,
         "error": None,
         "reply": None,
+        "remarks": [],
         "connection": None,
     }
 
@@ -114,12 +117,14 @@ def test_state_after_failures(own: Endpoint, time: StoreTime) -> None:
     own.claim()
     own.fail(owed, lambda _: 1.0, why="second")
     assert own.state(A, entry) == {
+        "id": entry,
         "state": "queued",
         "txn_id": owed.txn_id,
         "attempts": 2,
         "next_attempt_ts": NOW + 2000,
         "error": "second",
         "reply": None,
+        "remarks": [],
         "connection": None,
     }
 
@@ -135,12 +140,14 @@ def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
     own.deliver(owed, reply)
     for entry in entries:
         assert own.state(A, entry) == {
+            "id": entry,
             "state": "delivered",
             "txn_id": owed.txn_id,
             "attempts": 2,
             "next_attempt_ts": None,
             "error": None,
             "reply": reply,
+            "remarks": [],
             "connection": {"address": "::1"},
         }
 
@@ -151,12 +158,14 @@ def test_state_after_refusal(own: Endpoint) -> None:
     [owed] = own.claim()
     own.reject(owed)
     assert own.state(A, entry) == {
+        "id": entry,
         "state": "rejected",
         "txn_id": owed.txn_id,
         "attempts": 1,
         "next_attempt_ts": None,
         "error": "never",
         "reply": {"error": "never"},
+        "remarks": [],
         "connection": None,
     }
 
