@@ -16,11 +16,14 @@ BOB = "@bob:b.example"
 class MadeRoom:
     """A room of a version, and the events that were made in it."""
 
-    def __init__(self, version: str, creator: str = ALICE) -> None:
+    def __init__(
+        self, version: str, creator: str = ALICE, more: Json | None = None
+    ) -> None:
+        """`more` is what the create event says beside version and creator."""
         self.version = ROOM_VERSIONS[version]
         self.events: dict[EventId, Event] = {}
         self._room_id = "!room:" + creator.partition(":")[2]
-        content: Json = {"room_version": version}
+        content: Json = {"room_version": version, **(more or {})}
         if int(version) < 11:
             content["creator"] = creator
         self.create = self.send("m.room.create", creator, content, cites=[])

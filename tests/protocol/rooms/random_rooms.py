@@ -64,7 +64,6 @@ class RandomRoom:
         self.graph = AuthGraph(
             self.version, self.events, self.rejected.keys(), switches
         )
-        self._numbers: dict[EventId, int] = {}
         self._heads: list[EventId] = []
         self.users = self.random.sample(_USERS, self.random.randint(3, len(_USERS)))
         self._drafts = Drafts(self.random, self.version, self.users)
@@ -95,9 +94,26 @@ class RandomRoom:
             self._send(self._drafts.join_rules(creator, {}))
 
     def _grow(self) -> None:
+        """Send something: mostly what the state allows, so that the room lives on."""
         heads = self._pick_heads()
         state = self._state_before(heads)
-        self._send(self._drafts.draw(state, list(self.events)), heads)
+        event = self._draw(heads, state)
+        for _ in range(self.random.choice([0, 3, 6])):
+            if self._is_allowed(event, state):
+                break
+            event = self._draw(heads, state)
+        self._take(event, heads, state)
+
+    def _draw(self, heads: list[EventId], state: StateMap) -> Event:
+        draft = self._drafts.draw(state, list(self.events))
+        return self._make(draft, heads, state)
+
+    def _is_allowed(self, event: Event, state: StateMap) -> bool:
+        try:
+            check_state_dependent(event, state, self.graph.switches)
+        except NotAllowed:
+            return False
+        return True
 
     def _pick_heads(self) -> list[EventId]:
         accepted = [each for each in self.after if each not in self.rejected]
@@ -110,12 +126,13 @@ class RandomRoom:
         heads = self._heads[:] if heads is None else heads
         state = self._state_before(heads)
         event = self._make(draft, heads, state)
-        if event.event_id in self.events:
-            return event
-        self._numbers[event.event_id] = len(self.events)
-        self.events[event.event_id] = event
-        self._judge(event, heads, state)
+        self._take(event, heads, state)
         return event
+
+    def _take(self, event: Event, heads: list[EventId], state: StateMap) -> None:
+        if event.event_id not in self.events:
+            self.events[event.event_id] = event
+            self._judge(event, heads, state)
 
     def _judge(self, event: Event, heads: list[EventId], state: StateMap) -> None:
         self.before[event.event_id] = self.after[event.event_id] = state

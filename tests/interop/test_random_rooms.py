@@ -1,0 +1,144 @@
+"""Synapse's own rules and state resolution say of random rooms what ours say.
+
+`RANDOM_ROOMS=20000 scripts/test --interop tests/interop/test_random_rooms.py` asks
+about more rooms than usual, `RANDOM_ROOMS_FROM` about others.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from subprocess import PIPE, Popen
+
+import pytest
+
+from homeserver.protocol.canonical import Json
+from homeserver.protocol.events import Event
+from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent
+from homeserver.protocol.rooms.state import state_of
+from homeserver.protocol.rooms.switches import Switches
+from tests.interop.room_questions import Answer, Difference, differences, question
+from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
+from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
+
+_TOP = Path(__file__).parent.parent.parent
+_ROOMS = int(os.environ.get("RANDOM_ROOMS", "300"))
+_FROM = int(os.environ.get("RANDOM_ROOMS_FROM", "0"))
+
+# Where Synapse reads the text otherwise than we do, we read as it does here.
+_SYNAPSE = Switches(federation_binds_targets=True)
+
+
+class Oracle:
+    """Synapse, in a process of its own."""
+
+    def __init__(self, process: "Popen[str]") -> None:
+        self._process = process
+
+    def ask(self, asked: Answer) -> Answer:
+        """What it says of a room."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        answer: Answer = json.loads(self._process.stdout.readline())
+        return answer
+
+
+@contextmanager
+def running() -> Iterator[Oracle]:
+    """Start it, and end it."""
+    python = _TOP / ".venv-synapse" / "bin" / "python"
+    program = Path(__file__).parent / "synapse_rooms.py"
+    with Popen([python, program], stdin=PIPE, stdout=PIPE, text=True) as process:
+        yield Oracle(process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def synapse(installed: None) -> Iterator[Oracle]:
+    """Synapse, to be asked about rooms."""
+    with running() as oracle:
+        yield oracle
+
+
+def random_room(number: int) -> RandomRoom:
+    """The room of that number: of each version in turn, 5 to 200 events, few large."""
+    size = int(5 * 40 ** Random(number).random())
+    return RandomRoom(number, VERSIONS[number % len(VERSIONS)], size, _SYNAPSE)
+
+
+def test_same_verdicts_and_states(synapse: Oracle) -> None:
+    """Each event has the same ID and verdict, each merge the same state."""
+    found: list[tuple[int, Difference]] = []
+    events = merges = 0
+    for number in range(_FROM, _FROM + _ROOMS):
+        room = random_room(number)
+        events += len(room.events)
+        merges += len(room.merges)
+        answer = synapse.ask(question(room))
+        found += [(number, each) for each in differences(room, answer)]
+    assert found[:3] == []
+    assert events > 30 * _ROOMS
+    assert merges > 5 * _ROOMS
+
+
+# Each that Synapse allows and we refuse: what the section says, and the power levels.
+_LEVELS = [
+    pytest.param("9", BOB, True, id="a level is an integer, or a string of one"),
+    pytest.param("9", BOB, "5_0", id="a string has digits alone"),
+    pytest.param("9", BOB, "\u0665", id="digits are those of ASCII"),
+    pytest.param("9", BOB, "1" * 20, id="an integer is within 64 bits"),
+    pytest.param("10", "@bob:h_.example", 1, id="server names have no underscores"),
+]
+
+
+@pytest.mark.parametrize(("version", "user", "value"), _LEVELS)
+def test_levels_that_synapse_alone_reads(
+    synapse: Oracle, version: str, user: str, value: object
+) -> None:
+    """Synapse takes levels and user IDs that the specification does not have.
+
+    Room Versions, "Authorisation rules", on `users` of `m.room.power_levels`;
+    Appendices, "Server Name".
+    """
+    room = MadeRoom(version)
+    content: Json = {"users": {ALICE: 100, user: value}}
+    event = room.send("m.room.power_levels", ALICE, content, cites=[room.join])
+    assert _verdicts(synapse, room, event) == (False, True)
+
+
+def test_invites_into_a_room_without_federation(synapse: Oracle) -> None:
+    """Synapse refuses a target of another server, not a sender of another one alone.
+
+    Room Versions, "Authorisation rules", 3.
+    """
+    room = MadeRoom("10", more={"m.federate": False})
+    event = room.member(BOB, "invite", sender=ALICE, cites=[room.join])
+    assert _verdicts(synapse, room, event) == (True, False)
+
+
+def _verdicts(synapse: Oracle, room: MadeRoom, event: Event) -> tuple[bool, bool]:
+    """Whether we allow an event after a room's first two, and whether Synapse does."""
+    state = state_of([room.create, room.join])
+    try:
+        check_state_dependent(event, state)
+    except NotAllowed:
+        ours = False
+    else:
+        ours = True
+    events = [room.create, room.join, event]
+    answer = synapse.ask(
+        {
+            "room_version": room.version.version,
+            "pdus": [each.pdu for each in events],
+            "rejected": [],
+            "states": [[0, 1]],
+            "checks": [[2, 0]],
+            "merges": [],
+        }
+    )
+    return ours, answer["verdicts"] == [[None, None, None]]
