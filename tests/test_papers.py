@@ -37,7 +37,9 @@ def named() -> list[tuple[str, str]]:
 
 def _module(path: str) -> str:
     parts = path.split(".")
-    return ".".join(parts[:1] if parts[0] == "keyring" else parts[:2])
+    if parts[0] == "keyring":
+        return "keyring"
+    return ".".join(parts[: 3 if parts[:2] == ["protocol", "rooms"] else 2])
 
 
 @pytest.mark.parametrize(("rule", "path"), named())

@@ -76,7 +76,8 @@ def authorised_by_a_user(case: Case) -> Answer:
         return None
     via = case.content["join_authorised_via_users_server"]
     if not isinstance(via, str) or not is_user_id(via):
-        return Refuse(f"{quote(via)}, who authorised the join, is not a user ID")
+        switch = "" if is_join else "only_joins_are_authorised"
+        return Refuse(f"{quote(via)}, who authorised it, is not a user ID", switch)
     return None
 
 

@@ -1,0 +1,144 @@
+"""What a verdict says, and which part of the rules it is of."""
+
+import pytest
+
+from homeserver.protocol.rooms.authorization import (
+    Allowed,
+    NotAllowed,
+    check_state_dependent,
+    check_state_independent,
+)
+from tests.protocol.rooms.room import ALICE, BART, BOB, CAROL, DAN, INA, OLIVE, Room
+from tests.protocol.rooms.test_rules import Make, create, join, levels, member, topic
+
+SENTENCES: list[tuple[str, Make, str]] = [
+    (
+        "12",
+        topic(DAN),
+        "rule 8: the sender's power 0 is less than the 50 that m.room.topic needs",
+    ),
+    (
+        "12",
+        member(BOB, CAROL, "ban"),
+        "rule 5.6.3: the sender's power 50 is not more than the 50 of @carol:c.example",
+    ),
+    (
+        "12",
+        member(ALICE, ALICE, "ban"),
+        (
+            "rule 5.6.3: the sender's power infinite is not more than the infinite of "
+            "@alice:a.example"
+        ),
+    ),
+    (
+        "11",
+        member(DAN, INA, "leave"),
+        (
+            "rule 4.5.5: the power 0 of @dan:d.example is less than the 50 that it "
+            "takes to kick"
+        ),
+    ),
+    (
+        "6",
+        join(OLIVE, "invite"),
+        (
+            "rule 4.2.6: the join rule 'invite' does not let it in; @olive:o.example "
+            "has membership leave"
+        ),
+    ),
+    (
+        "6",
+        lambda r: r.without("m.room.join_rules").membership(OLIVE, OLIVE, "join"),
+        "rule 4.2.6: there is no join rule; @olive:o.example has membership leave",
+    ),
+    (
+        "1",
+        topic(BART),
+        "rule 6: the sender @bart:x.example is not in the room: its membership is ban",
+    ),
+    (
+        "10",
+        levels(BOB, kick=51),
+        "rule 9.5: the sender's power 50 is less than the 51 of `kick`",
+    ),
+    (
+        "10",
+        levels(BOB, events={"x\n": 51}),
+        "rule 9.7: the sender's power 50 is less than the 51 of `events` of 'x\\n'",
+    ),
+    (
+        "10",
+        levels(BOB, ban="50"),
+        "rule 9.1: '50' is not a power level",
+    ),
+    (
+        "12",
+        lambda r: r.make(
+            "m.room.message", DAN, {}, auth=[r.state[("m.room.join_rules", "")]]
+        ),
+        (
+            "rule 3.2: m.room.join_rules does not authorise such an event, but stands "
+            "in its `auth_events`: "
+        ),
+    ),
+    (
+        "5",
+        lambda r: r.make(
+            "m.room.message", DAN, {}, auth=[r.state[("m.room.member", DAN)]] * 2
+        ),
+        "rule 2.1: m.room.member of '@dan:d.example' stands 2 times in `auth_events`",
+    ),
+    (
+        "1",
+        create(room_id="!r:b.example"),
+        "rule 1.2: a room ID of 'b.example' is not one of the sender's a.example",
+    ),
+]
+
+
+@pytest.mark.parametrize(("version", "make", "sentence"), SENTENCES)
+def test_sentence(version: str, make: Make, sentence: str) -> None:
+    """A refusal says which rule, what is so, and what should be."""
+    room = Room(version)
+    event = make(room)
+    with pytest.raises(NotAllowed) as refused:
+        room.check(event)
+    assert str(refused.value).startswith(sentence)
+    assert (refused.value.status, refused.value.errcode) == (403, "M_FORBIDDEN")
+    assert str(refused.value) == f"rule {refused.value.rule}: {refused.value.why}"
+
+
+def test_the_independent_rules_decide_on_create_events_alone() -> None:
+    """A create event is allowed by them; any other one is left to the state."""
+    room = Room("12")
+    allowed = check_state_independent(room.create, room.cited(room.create))
+    assert allowed == Allowed("1.5", "it begins a room")
+    message = room.make("m.room.message", OLIVE, {})
+    assert check_state_independent(message, room.cited(message)) is None
+
+
+def test_no_state_bars_a_create_event() -> None:
+    """Rule 1 decides on a create event, whatever the state."""
+    room = Room("12")
+    assert check_state_dependent(room.create, room.state).rule == "1.5"
+    assert check_state_dependent(room.create, {}).rule == "1.5"
+
+
+@pytest.mark.parametrize(("version", "rule"), [("1", "3"), ("12", "4")])
+def test_a_state_without_create_event(version: str, rule: str) -> None:
+    """A state that no create event began allows nothing."""
+    room = Room(version)
+    message = room.make("m.room.message", ALICE, {})
+    room.without("m.room.create")
+    with pytest.raises(NotAllowed, match=f"rule {rule}: the state has no"):
+        check_state_dependent(message, room.state)
+
+
+def test_the_state_decides_not_the_auth_events() -> None:
+    """An event that its auth events allow is refused by a state that does not."""
+    room = Room("12")
+    message = room.make("m.room.message", DAN, {})
+    room.check(message)
+    room.member(DAN, "ban", by=ALICE)
+    with pytest.raises(NotAllowed, match="its membership is ban"):
+        check_state_dependent(message, room.state)
