@@ -32,7 +32,7 @@ class Switches:
 
     create_has_any_state_key: bool = True
     """A create event of room versions 1 to 11 may have another state key than the
-    empty one, which makes it no one's create event."""
+    empty one, with which it begins no room."""
 
     only_joins_are_authorised: bool = True
     """`join_authorised_via_users_server` says something in joins only; otherwise in

@@ -111,7 +111,7 @@ def test_additional_creators_that_are_no_list() -> None:
 
 
 def test_no_creator_is_named() -> None:
-    """Without a create event, or a creator in it, nobody has a creator's power."""
+    """Without a create event, or a creator in it, no user has a creator's power."""
     rules = rules_of(ROOM_VERSIONS["10"])
     assert PowerLevels(None, None, rules).of(ALICE) == 0
     assert levels_of("10", None, creator=5).of(ALICE) == 0
