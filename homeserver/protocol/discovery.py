@@ -227,15 +227,24 @@ def order(
     """
     ordered: list[SrvRecord] = []
     for priority in sorted({record.priority for record in records}):
-        # "place all those with weight 0 at the beginning of the list"
-        left = sorted(
-            (r for r in records if r.priority == priority), key=lambda r: r.weight > 0
-        )
+        equals = [r for r in records if r.priority == priority]
+        # "place all those with weight 0 at the beginning of the list": in an order of
+        # chance, as no draw by weight tells them apart.
+        left = _shuffle([r for r in equals if r.weight == 0], draw)
+        left += [r for r in equals if r.weight > 0]
         while left:
             sums = list(accumulate(record.weight for record in left))
             # The first record whose running sum reaches the number drawn.
             ordered.append(left.pop(bisect_left(sums, draw(sums[-1]))))
     return ordered
+
+
+def _shuffle(records: list[SrvRecord], draw: Callable[[int], int]) -> list[SrvRecord]:
+    """The records, each order of them as likely as any other."""
+    shuffled: list[SrvRecord] = []
+    while len(records) > 1:
+        shuffled.append(records.pop(draw(len(records) - 1)))
+    return shuffled + records
 
 
 def _direct(name: ServerName, port: int) -> Route:

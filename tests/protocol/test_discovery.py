@@ -470,7 +470,8 @@ DRAWS: list[tuple[list[SrvRecord], list[tuple[int, int]], str]] = [
     ([A, ZERO], [(1, 10), (0, 0)], "az"),
     ([ONE, ZERO], [(0, 1), (0, 1)], "zi"),
     ([A, ZERO, B], [(0, 40), (11, 40), (0, 10)], "zba"),
-    ([ZERO, ZERO_2], [(0, 0), (0, 0)], "zy"),
+    ([ZERO, ZERO_2], [(0, 1), (0, 0), (0, 0)], "zy"),
+    ([ZERO, ZERO_2], [(1, 1), (0, 0), (0, 0)], "yz"),
     ([LAST, A], [(0, 10), (100, 100)], "al"),
     ([LAST, A, ZERO], [(10, 10), (0, 0), (0, 100)], "azl"),
     ([A, A], [(20, 20), (0, 10)], "aa"),
@@ -538,6 +539,24 @@ def test_second_targets_are_in_proportion_to_the_weights_that_are_left() -> None
     drawn = sum(seconds.values())
     assert {target: count / drawn for target, count in seconds.items()} == (
         pytest.approx({"a": 10 / 40, "b": 30 / 40}, abs=0.03)
+    )
+
+
+@pytest.mark.parametrize("others", [[], [A, B]], ids=["alone", "beside others"])
+def test_targets_of_weight_0_come_in_any_order(others: list[SrvRecord]) -> None:
+    """Of targets of weight 0, each order is as likely as any other."""
+    zeros = [SrvRecord(10, 0, 1, target) for target in "xyz"]
+    chance = random.Random(2782)
+    orders = Counter(
+        "".join(
+            record.target
+            for record in order([*zeros, *others], lambda most: chance.randint(0, most))
+            if record.weight == 0
+        )
+        for _ in range(10_000)
+    )
+    assert {each: count / 10_000 for each, count in orders.items()} == pytest.approx(
+        dict.fromkeys(["xyz", "xzy", "yxz", "yzx", "zxy", "zyx"], 1 / 6), abs=0.02
     )
 
 
