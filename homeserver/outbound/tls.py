@@ -6,26 +6,19 @@ problem, and that names the peer, is good; whatever else happens, an exception o
 call at all, is a refusal. Contexts are shared, since loading the system's roots costs
 more than a handshake; what one handshake found is kept with that connection.
 
-Specification: Server-server API, "TLS"; RFC 9525 for names.
+Specification: Server-server API, "TLS".
 """
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 
 from OpenSSL import SSL, crypto
-from service_identity import CertificateError, VerificationError
-from service_identity.cryptography import (
-    extract_patterns,
-    verify_certificate_hostname,
-    verify_certificate_ip_address,
-)
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from homeserver.identity import Certificate
-from homeserver.protocol.errors import quote
+from homeserver.outbound.certificate_names import check_name, is_ip
 
 # OpenSSL's X509_V_ERR_..., those that people meet.
 _PROBLEMS = {
@@ -119,7 +112,7 @@ class Handshake:
         connection.set_verify(
             SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge
         )
-        if not _is_ip(self._name):
+        if not is_ip(self._name):
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         return connection
 
@@ -167,42 +160,7 @@ def check_certificate(
     return check_name(leaf, name)
 
 
-def check_name(certificate: crypto.X509, name: str) -> str | None:
-    """Why `certificate` is not one for `name`, a host or an IP address; None if it is.
-
-    Whatever goes wrong in reading the certificate is a reason.
-    """
-    verify = (
-        verify_certificate_ip_address if _is_ip(name) else verify_certificate_hostname
-    )
-    named: list[str] = []
-    try:
-        x509 = certificate.to_cryptography()
-        named = [_show(pattern) for pattern in extract_patterns(x509)]
-        verify(x509, name)
-    except VerificationError:
-        return f"the certificate is not for {name} but for {quote(', '.join(named))}"
-    except CertificateError as error:
-        return f"the certificate has no usable name in it: {quote(str(error))}"
-    except Exception as error:  # noqa: BLE001 - any exception is a refusal
-        return f"the certificate's names cannot be read: {quote(str(error))}"
-    return None
-
-
 def _tell(error: int, depth: int) -> str:
     """What OpenSSL found to be wrong with the certificate at `depth` of a chain."""
     why = _PROBLEMS.get(error, f"fails OpenSSL's check number {error}")
     return f"{'the certificate' if depth == 0 else 'an issuer certificate'} {why}"
-
-
-def _show(pattern: object) -> str:
-    value = getattr(pattern, "pattern", pattern)
-    return value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _is_ip(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -96,6 +96,21 @@ BAD_CERTIFICATES: list[tuple[str, Callable[[], Issued], str]] = [
         lambda: issue("peer.test", dns("*.*.test"), issuer=CA),
         "no usable name",
     ),
+    (
+        "space before the name",
+        lambda: issue("x", dns(" peer.test"), issuer=CA),
+        "no usable name",
+    ),
+    (
+        "line feed after the name",
+        lambda: issue("x", dns("peer.test\n"), issuer=CA),
+        "no usable name",
+    ),
+    (
+        "name with blanks beside another",
+        lambda: issue("x", dns("\tpeer.test ", "other.test"), issuer=CA),
+        "for peer.test but for",
+    ),
     ("wrong name", lambda: issue_for("other.test", CA), "for peer.test but for"),
     ("wildcard too short", lambda: issue_for("*.peer.test", CA), "but for"),
     (
@@ -188,6 +203,12 @@ def test_bad_certificate_for_address_gets_nothing(
         (lambda: issue_for("peer.test", CA), "peer.test", None),
         (lambda: issue_for("PEER.test", CA), "peer.test", None),
         (lambda: issue_for("*.peer.test", CA), "a.peer.test", None),
+        (lambda: issue_for("*.peer.test", CA), "xn--mnchen-3ya.peer.test", None),
+        (
+            lambda: issue("x", dns("", "*", "127.0.0.1", " x", "peer.test"), issuer=CA),
+            "peer.test",
+            None,
+        ),
         (lambda: issue("x", ip("127.0.0.1"), issuer=CA), "127.0.0.1", None),
         (
             lambda: issue_for(
@@ -212,7 +233,10 @@ def test_bad_certificate_for_address_gets_nothing(
             (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION),
         ),
     ],
-    ids=["EC", "case", "wildcard", "IPv4", "intermediate", "RSA", "TLS 1.2"],
+    ids=[
+        *["EC", "case", "wildcard", "A-label", "odd entries", "IPv4", "intermediate"],
+        *["RSA", "TLS 1.2"],
+    ],
 )
 def test_good_certificate_gets_the_request_alone(
     issued: Callable[[], Issued],

@@ -1,0 +1,119 @@
+"""The names in a certificate, and whether one of them is the peer's.
+
+Rules: an entry of the subjectAltName that is no valid name is dropped, and never
+matches; the entries beside it count. Names are compared as they are, but for the case
+of letters: nothing is trimmed. A wildcard is the whole left-most label, above two
+labels at least, and covers any one label, A-labels (`xn--`) included. A DNS name proves
+no address and an address no name; URIs, SRV names and the subject prove nothing.
+service-identity compares what is left. Any exception here is a reason to refuse.
+
+Specification: RFC 9525, section 6.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from cryptography import x509
+from msgspec import Struct
+from OpenSSL import crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.hazmat import (
+    DNS_ID,
+    DNSPattern,
+    IPAddress_ID,
+    IPAddressPattern,
+    verify_service_identity,
+)
+
+from homeserver.protocol.errors import quote
+
+_DNS_NAME = re.compile(
+    r"(?=.{1,253}\Z)"
+    r"(?: [0-9a-z_-]{1,63} (?: \.[0-9a-z_-]{1,63} )*"
+    # Under a wildcard, only what OpenSSL takes for the labels of a host.
+    r"| \* (?: \.[0-9a-z] (?: [0-9a-z-]{0,61}[0-9a-z] )? ){2,} )",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+
+Pattern = DNSPattern | IPAddressPattern
+
+
+def check_name(certificate: crypto.X509, name: str) -> str | None:
+    """Why `certificate` is not one for `name`, a host or an IP address; None if it is.
+
+    Whatever goes wrong in reading the certificate is a reason.
+    """
+    try:
+        entries = _Entries.read(certificate.to_cryptography())
+        return entries.problem(name)
+    except Exception as error:  # noqa: BLE001 - any exception is a refusal
+        return f"the certificate's names cannot be read: {quote(str(error))}"
+
+
+def is_ip(name: str) -> bool:
+    """Whether `name` is an IP address."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class _Entries(Struct, frozen=True):
+    """The entries of a subjectAltName that can name a server."""
+
+    names: Sequence[str]
+    """DNS names, as they are."""
+
+    addresses: Sequence[IPv4Address | IPv6Address]
+
+    @classmethod
+    def read(cls, certificate: x509.Certificate) -> "_Entries":
+        """Those of a certificate; raises what `cryptography` does."""
+        try:
+            names = certificate.extensions.get_extension_for_class(
+                x509.SubjectAlternativeName
+            ).value
+        except x509.ExtensionNotFound:
+            return cls([], [])
+        return cls(
+            names.get_values_for_type(x509.DNSName),
+            [
+                each
+                for each in names.get_values_for_type(x509.IPAddress)
+                if isinstance(each, IPv4Address | IPv6Address)
+            ],
+        )
+
+    def problem(self, name: str) -> str | None:
+        """Why none of the entries is `name`; None if one is."""
+        patterns: list[Pattern] = [IPAddressPattern(each) for each in self.addresses]
+        patterns += [p for each in self.names if (p := _pattern(each, name))]
+        if not patterns:
+            shown = f": {quote(', '.join(self.names))}" if self.names else ""
+            return f"the certificate has no usable name in it{shown}"
+        try:
+            verify_service_identity(
+                patterns, [IPAddress_ID(name) if is_ip(name) else DNS_ID(name)], []
+            )
+        except VerificationError:
+            entries = ", ".join([*map(str, self.addresses), *self.names])
+            return f"the certificate is not for {name} but for {quote(entries)}"
+        return None
+
+
+def _pattern(entry: str, name: str) -> DNSPattern | None:
+    """What is compared with `name`; None for an entry that is no valid DNS name."""
+    if not _DNS_NAME.fullmatch(entry):
+        return None
+    if entry.startswith("*."):
+        label, _, rest = name.lower().partition(".")
+        # service-identity's wildcards cover no A-labels, which is right for a part of
+        # a label; ours are whole ones (RFC 9525, section 6.3).
+        if label.startswith("xn--") and entry[2:].lower() == rest:
+            entry = name
+    try:
+        return DNSPattern.from_bytes(entry.encode("ascii"))
+    except CertificateError:
+        return None  # an address in place of a name
