@@ -11,6 +11,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.protocol.room_versions import DEFAULT_ROOM_VERSION
 from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from scripts.benchmarks.rooms import branches, state_resolutions
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample, measure, summarise
 from scripts.benchmarks.transactions import KEY_ID, Origin, TransactionMaker
 from scripts.benchmarks.usage import cpu_seconds
@@ -88,6 +89,24 @@ class TableTests(TestCase):
         self.assertEqual((ours.value, ours.spread, ours.per_second), (5.0, 1.0, 20.0))
         self.assertEqual((theirs.value, theirs.per_second), (2.5, None))
         self.assertEqual(theirs.by_ours, 0.5)
+
+
+class StateResolutionTests(TestCase):
+    """A room of two branches, of which one is long."""
+
+    def test_branches(self) -> None:
+        """The long one has so many events in its auth chain, the short one none."""
+        for version in ("10", "12"):
+            graph, states = branches(version, 20)
+            difference = graph.auth_difference(states)
+            topics = 1
+            self.assertEqual(len(difference), 20 + topics)
+
+    def test_rows(self) -> None:
+        """Each is the time of one resolution, in which the users of a branch join."""
+        for row in state_resolutions(20):
+            [measure_round] = row.measures.values()
+            self.assertGreater(measure_round(0).value, 0)
 
 
 class UsageTests(TestCase):

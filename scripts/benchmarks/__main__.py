@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from homeserver.protocol.names import ServerName
-from scripts.benchmarks import alone, rows, servers
+from scripts.benchmarks import alone, rooms, rows, servers
 from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.table import OURS, Row, head, measure, render
 from scripts.benchmarks.transactions import TransactionMaker
@@ -43,12 +43,17 @@ def main(
         for row, samples in measure(chosen, rounds):
             print(render(row, samples), flush=True)
 
+    alone_rows = [
+        alone.verifications(),
+        alone.resolutions(),
+        *rooms.state_resolutions(),
+    ]
     with ExitStack() as stack, _told():
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         if shutil.which("wrk") is None:
             print("wrk is not installed: no server is measured")
             print(head())
-            show([alone.verifications(), alone.resolutions()])
+            show(alone_rows)
             return
         setting = servers.make(folder, _OTHERS)
         others = stack.enter_context(servers.running_others(setting))
@@ -59,7 +64,7 @@ def main(
             time.time_ns() // 1_000_000,
         )
         print(head())
-        show([alone.verifications(), alone.resolutions()])
+        show(alone_rows)
         show(rows.starts(setting.other, running))
         show(rows.gets(folder, running, scale))
         rows.introduce(folder, running, maker, _ORIGINS)
