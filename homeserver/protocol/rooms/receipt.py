@@ -1,0 +1,157 @@
+"""What becomes of an event that was received: the fourth to the sixth check.
+
+Rules: the event is well formed, signed and hashed; its auth events and the states are
+known, or what comes of it is not final. What an outcome means for the room stands
+beside it and nowhere else.
+
+| outcome | stored | cited by us, shown | its state |
+|---|---|---|---|
+| accepted | yes | yes | holds after it |
+| soft-failed | yes | no | holds after it, for who cites it |
+| rejected | yes | no | the one before it holds |
+| outlier | yes | no | not known; it may authorise others |
+
+Events that cite a rejected or soft-failed event in `prev_events` are judged on their
+own; those that cite a rejected one in `auth_events` are rejected (rule 2.3, in version
+12 rule 3.3).
+
+Specification: Server-server API, "Checks performed on receipt of a PDU", "Rejection",
+"Soft failure".
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from homeserver.protocol.events import Event
+from homeserver.protocol.names import EventId, ServerName, UserId
+from homeserver.protocol.rooms.authorization import (
+    Allowed,
+    NotAllowed,
+    check_by_auth_events,
+    check_state_dependent,
+)
+from homeserver.protocol.rooms.rules import CitedEvents
+from homeserver.protocol.rooms.state import StateKey, StateMap, key_of
+from homeserver.protocol.rooms.switches import SWITCHES, Switches
+
+
+class Outcome(Enum):
+    """What becomes of an event."""
+
+    ACCEPTED = "accepted"
+    SOFT_FAILED = "soft-failed"
+    REJECTED = "rejected"
+    OUTLIER = "outlier"
+
+    @property
+    def may_be_cited(self) -> bool:
+        """Whether our own events may name it in `prev_events`."""
+        return self is Outcome.ACCEPTED
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether clients see it."""
+        return self is Outcome.ACCEPTED
+
+    @property
+    def sets_state(self) -> bool:
+        """Whether a state event changes the state that holds after it."""
+        return self in {Outcome.ACCEPTED, Outcome.SOFT_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an event, and which check decided it."""
+
+    outcome: Outcome
+    check: int
+    """The number of the check that decided, 4 to 6; of what is accepted, the last."""
+
+    verdict: Allowed | NotAllowed
+    """What that check said."""
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The states by which an event is judged."""
+
+    before: StateMap | None
+    """The resolved state after its `prev_events`; None where it is not known."""
+
+    current: StateMap
+    """The resolved state after the forward extremities of the room."""
+
+
+def judge(
+    event: Event, cited: CitedEvents, states: States, switches: Switches = SWITCHES
+) -> Receipt:
+    """Checks 4, 5 and 6: by the auth events, by the state before, by the current one.
+
+    Where the state before is not known, an event that passes check 4 is an outlier.
+    Where it is incomplete, so is the verdict, and the event is judged again later.
+    """
+    try:
+        allowed = check_by_auth_events(event, cited, switches)
+    except NotAllowed as refused:
+        return Receipt(Outcome.REJECTED, 4, refused)
+    if states.before is None:
+        return Receipt(Outcome.OUTLIER, 4, allowed)
+    try:
+        check_state_dependent(event, states.before, switches)
+    except NotAllowed as refused:
+        return Receipt(Outcome.REJECTED, 5, refused)
+    try:
+        allowed = check_state_dependent(event, states.current, switches)
+    except NotAllowed as refused:
+        return Receipt(Outcome.SOFT_FAILED, 6, refused)
+    return Receipt(Outcome.ACCEPTED, 6, allowed)
+
+
+def state_after(event: Event, outcome: Outcome, before: StateMap) -> StateMap:
+    """The state that holds after an event."""
+    key: StateKey | None = key_of(event)
+    if key is None or not outcome.sets_state:
+        return before
+    return {**before, key: event}
+
+
+def extremities_after(
+    event: Event,
+    outcome: Outcome,
+    extremities: Collection[EventId],
+    passed_over: Mapping[EventId, Collection[EventId]],
+) -> frozenset[EventId]:
+    """The forward extremities of a room once an event was judged.
+
+    `passed_over` has the `prev_events` of each rejected or soft-failed event: what an
+    accepted event reaches through them has been continued as well.
+    """
+    if not outcome.may_be_cited:
+        return frozenset(extremities)
+    continued: set[EventId] = set()
+    to_visit = list(event.prev_event_ids)
+    while to_visit:
+        each = to_visit.pop()
+        if each not in continued:
+            continued.add(each)
+            to_visit += passed_over.get(each, ())
+    return frozenset(extremities) - continued | {event.event_id}
+
+
+def required_signers(
+    event: Event, switches: Switches = SWITCHES
+) -> frozenset[ServerName]:
+    """Who must have signed an event of a room, for the second check.
+
+    Raises `InvalidParam` where a member event names an impossible user.
+    """
+    via = event.content.get("join_authorised_via_users_server")
+    if (
+        switches.only_joins_are_authorised
+        or event.type != "m.room.member"
+        or not event.room_version.has_restricted_joins
+        or not isinstance(via, str)
+    ):
+        return event.required_signers
+    return event.required_signers | {UserId.parse(via).server_name}
