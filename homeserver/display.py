@@ -54,9 +54,9 @@ def received(transaction: dict[str, Any]) -> str:
     for pdu in transaction["pdus"]:
         event_id = pdu["event_id"] or "without an event ID"
         lines.append(f"  PDU {event_id}: {pdu['verdict']}")
-        if pdu["room_version_basis"] is not None:
-            basis = f"by {pdu['room_version_basis']}"
-            lines.append(f"    room version {pdu['room_version']}, {basis}")
+        if pdu["room_version_source"] is not None:
+            source = f"by {pdu['room_version_source']}"
+            lines.append(f"    room version {pdu['room_version']}, {source}")
         lines.append(f"    {json.dumps(pdu['event'])}")
     lines += [f"  EDU {json.dumps(edu)}" for edu in transaction["edus"]]
     lines += [f"  problem: {problem}" for problem in transaction["problems"]]

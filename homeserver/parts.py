@@ -135,8 +135,7 @@ class Parts:
         in_thread = partial(deferToThreadPool, reactor, self.threads)
         authenticator = Authenticator(current, keyring, certificates, in_thread)
         gate = Gate(authenticator, refusals, self.sender.hear)
-        default = config.events.default_room_version
-        judge = Judge(received, keyring, reactor, in_thread, default)
+        judge = Judge(received, keyring, reactor, in_thread, config.events)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = Receiver(
             received, judge, presence.answer, reactor, metrics.count_transaction

@@ -79,7 +79,7 @@ TRANSACTION: dict[str, Any] = {
 PDU: dict[str, Any] = {
     "event_id": None,
     "room_version": "11",
-    "room_version_basis": "default",
+    "room_version_source": "default",
     "verdict": "accepted",
     "event": {},
 }
@@ -97,7 +97,7 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
         {
             "pdus": [
                 PDU | {"event_id": "$a", "event": {"a": "ä"}},
-                PDU | {"verdict": "rejected: no", "room_version_basis": None},
+                PDU | {"verdict": "rejected: no", "room_version_source": None},
             ],
             "edus": [{"edu_type": "m.typing"}, {"edu_type": "m.receipt"}],
         },

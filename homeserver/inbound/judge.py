@@ -16,13 +16,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cause import Cause
+from homeserver.config import Events
 from homeserver.inbound.pace import InThread, Pace, together
 from homeserver.inbound.verdicts import Claim, Draft
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import RoomId, ServerName
-from homeserver.protocol.room_versions import RoomVersion
-from homeserver.storage.received import JudgedPdu, ReceivedStore
+from homeserver.protocol.unsigned_2014 import is_unsigned_2014
+from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.received import ReceivedStore
 
 # For the keys of all servers in a transaction; its sender gives us a minute in all.
 _KEYS_SECONDS = 20.0
@@ -41,21 +43,26 @@ class Judge:
         keyring: Keyring,
         clock: IReactorTime,
         in_thread: InThread,
-        default_room_version: RoomVersion,
+        events: Events,
     ) -> None:
-        """`default_room_version` is assumed of rooms that are not known here."""
+        """`events` is the configuration's table of that name."""
         self._store = store
         self._keyring = keyring
         self._clock = clock
         self._in_thread = in_thread
-        self._default = default_room_version
+        self._events = events
         self._pace = Pace(clock)
 
-    async def judge(self, pdus: Sequence[Json], cause: Cause) -> list[JudgedPdu]:
-        """The verdicts on the PDUs of one transaction, in their order."""
+    async def judge(
+        self, pdus: Sequence[Json], origin: ServerName, cause: Cause
+    ) -> list[JudgedPdu]:
+        """The verdicts on the PDUs of one transaction of `origin`, in their order."""
         if not pdus:
             return []
         drafts = [Draft(pdu) for pdu in pdus]
+        for draft in drafts:
+            if is_unsigned_2014(draft.pdu):
+                draft.judge_unsigned(origin, are_taken=self._events.unsigned_2014)
         rooms = {draft.room_id for draft in drafts if draft.room_id is not None}
         versions = await self._store.room_versions(sorted(rooms))
         late: set[ServerName] = set()
@@ -64,9 +71,10 @@ class Judge:
         creates = [draft for draft in drafts if draft.is_create]
         await self._judge(creates, versions, late, cause)
         for draft in creates:
-            judged = draft.conclude()
-            if judged.founds is not None and judged.room_version is not None:
-                versions.setdefault(judged.founds, judged.room_version)
+            created = draft.conclude().created_room
+            if created is not None:
+                room_id, version = created
+                versions.setdefault(room_id, version)
         others = [draft for draft in drafts if not draft.is_create]
         await self._judge(others, versions, late, cause)
         return [draft.conclude() for draft in drafts]
@@ -80,10 +88,10 @@ class Judge:
     ) -> None:
         """Judge each PDU, by the first room version that it proves to be of.
 
-        The servers whose keys are not to be had in time are added to `late`.
+        The servers whose keys do not come in time are added to `late`.
         """
         for draft in drafts:
-            draft.choose(versions, self._default)
+            draft.choose(versions, self._events.default_room_version)
         while True:
             claims: list[Claim] = []
             for draft in drafts:
@@ -93,26 +101,26 @@ class Judge:
                     claims.append(claim)
             if not claims:
                 return
-            named = [
-                (claim.event.event_id, claim.event.room_version.version)
-                for claim in claims
-            ]
-            # The ID is a hash of what the servers sign: those that have signed it
-            # once have signed this.
-            known = await self._store.accepted_events(named)
-            unproven = [
-                claim
-                for claim, name in zip(claims, named, strict=True)
-                if name not in known or not claim.event.has_hash_id
-            ]
-            await self._find_keys(unproven, late, cause)
-            for claim, problem in zip(
-                unproven, await self._verify(unproven), strict=True
-            ):
-                claim.problem = problem
+            await self._find_known_signers(claims)
+            await self._find_keys(claims, late, cause)
+            await self._verify(claims)
             for claim in claims:
                 await self._pace.pause()
                 claim.draft.settle(claim)
+
+    async def _find_known_signers(self, claims: Sequence[Claim]) -> None:
+        """Tell each claim whose signatures of its event were verified before.
+
+        The ID is a hash of what the servers sign: those that have signed it once have
+        signed this. Others that have to sign it have not.
+        """
+        named = [
+            (claim.event.event_id, claim.event.room_version.version) for claim in claims
+        ]
+        known = await self._store.signers(named)
+        for claim, name in zip(claims, named, strict=True):
+            if claim.event.has_hash_id:
+                claim.known_signers = known.get(name, frozenset())
 
     async def _find_keys(
         self, claims: Sequence[Claim], late: set[ServerName], cause: Cause
@@ -123,7 +131,7 @@ class Judge:
         """
         by_server: dict[ServerName, list[Claim]] = {}
         for claim in claims:
-            for name in claim.signatures:
+            for name in claim.unproven:
                 if name not in late:
                     by_server.setdefault(name, []).append(claim)
 
@@ -147,12 +155,14 @@ class Judge:
 
         await together(find_in_time(name) for name in by_server)
 
-    async def _verify(self, claims: Sequence[Claim]) -> list[str | None]:
-        """What is wrong with the signatures of each claim; None if nothing is."""
+    async def _verify(self, claims: Sequence[Claim]) -> None:
+        """Have each claim look at its signatures."""
 
-        def work() -> list[str | None]:
-            return [claim.verify() for claim in claims]
+        def work() -> None:
+            for claim in claims:
+                claim.verify()
 
-        if sum(len(claim.signatures) for claim in claims) <= _MAX_INLINE:
-            return work()
-        return await self._in_thread(work)
+        if sum(len(claim.unproven) for claim in claims) <= _MAX_INLINE:
+            work()
+        else:
+            await self._in_thread(work)

@@ -22,12 +22,8 @@ from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import LimitExceeded, ProtocolError, quote
 from homeserver.protocol.names import EventId, ServerName, UserId
 from homeserver.protocol.transactions import Transaction, build_reply, check_txn_id
-from homeserver.storage.received import (
-    REJECTED,
-    JudgedPdu,
-    ReceivedStore,
-    ReceivedTransaction,
-)
+from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
+from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 
 # How long a transaction waits for the one before it; its sender waits a minute.
 _TURN_SECONDS = 30.0
@@ -91,7 +87,7 @@ class Receiver:
             if reply is not None:
                 return Receipt(reply, {"verdict": "known already"})
             transaction = Transaction.parse(content)
-            pdus = await self._judge.judge(transaction.pdus, cause)
+            pdus = await self._judge.judge(transaction.pdus, origin.server_name, cause)
             polled, problems = await self._check(origin.server_name, transaction)
             received = ReceivedTransaction(
                 origin.server_name,

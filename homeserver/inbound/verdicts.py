@@ -1,19 +1,33 @@
 """A PDU on its way to its verdict: what it may be, what it claims, what is proven.
 
-Rules of the room: no network, no clock, no store. A PDU does not say of which room
-version it is; it is judged by the first one that its servers prove to have signed.
+Rules: no network, no clock, no store. A PDU does not say of which room version it is;
+it is judged by the first one that its servers prove to have signed.
+
+Each version that a PDU may be of makes a claim, one after the other:
+
+- its form is not that version's: there is no claim, and the next version is tried;
+- a signature is missing or bad: the claim is rejected, and the next version is tried;
+- a third-party invite needs no signature in most versions. Its sender's, where it has
+  one, tells the version; if it fits none, the first claim stands all the same;
+- an event that was verified before is known by its ID, which covers what was signed.
+  Signatures that come with a copy are verified again, if there are keys for them.
 
 Specification: Server-server API, "Checks performed on receipt of a PDU", the first
 three.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from homeserver.protocol.assumptions import Assumption, Basis, assume_room_versions
+from homeserver.protocol.assumptions import (
+    Assumption,
+    VersionSource,
+    assume_room_versions,
+)
 from homeserver.protocol.canonical import Json, as_text, encode
-from homeserver.protocol.errors import ProtocolError, Unauthorized
+from homeserver.protocol.errors import InvalidParam, ProtocolError
 from homeserver.protocol.events import Event, event_id, redact
 from homeserver.protocol.names import (
     EventId,
@@ -22,14 +36,17 @@ from homeserver.protocol.names import (
     ServerName,
     parse_room_id,
 )
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.room_versions import RoomVersion, unknown_room_version
 from homeserver.protocol.signing import (
     Signatures,
     VerifyKey,
     parse_signatures,
     verify,
 )
-from homeserver.storage.received import REJECTED, JudgedPdu
+from homeserver.protocol.unsigned_2014 import check_unsigned_2014
+from homeserver.storage.judged_pdus import REJECTED, UNSIGNED, JudgedPdu
+
+_EVENT_ID = re.compile(r"\$[A-Za-z0-9_+/-]+")
 
 
 class Claim(Struct):
@@ -37,26 +54,84 @@ class Claim(Struct):
 
     draft: "Draft"
     event: Event
-    basis: Basis
-    """What the room version rests on."""
-
+    assumption: Assumption
     signatures: Mapping[ServerName, Signatures]
-    """Of the servers of which each must have signed."""
+    """Of the servers whose signatures are looked at."""
+
+    is_waived: bool = False
+    """Whether these need not have signed."""
+
+    known_signers: frozenset[ServerName] = frozenset()
+    """The servers whose signatures of this very event were verified before."""
 
     keys: dict[ServerName, Mapping[KeyId, VerifyKey]] = field(default_factory=dict)
     problem: str | None = None
+    unverified: list[ServerName] = field(default_factory=list)
+    """Known signers whose signatures on this copy could not be verified."""
 
-    def verify(self) -> str | None:
-        """Why not all servers that must have signed have; None if they have."""
-        for name, signatures in self.signatures.items():
-            if name not in self.keys:
-                return f"the keys of {name} were not to be had in time"
+    @property
+    def unproven(self) -> list[ServerName]:
+        """The servers whose keys are needed."""
+        return [
+            name
+            for name, signatures in self.signatures.items()
+            if signatures or name not in self.known_signers
+        ]
+
+    def verify(self) -> None:
+        """Look at the signatures, and set what is wrong with them, if anything is."""
+        for name in self.unproven:
+            keys = self.keys.get(name)
+            is_verifiable = keys is not None and self.signatures[name].keys() & keys
+            if name in self.known_signers and not is_verifiable:
+                self.unverified.append(name)
+                continue
+            if keys is None:
+                self.problem = f"timed out fetching the keys of {name}"
+                return
             what = f"event {self.event.event_id} by {name}"
             try:
-                verify(self.event.signed, signatures, self.keys[name], what)
+                verify(self.event.signed, self.signatures[name], keys, what)
             except ProtocolError as problem:
-                return str(problem)
-        return None
+                self.problem = str(problem)
+                return
+
+    @property
+    def verdict(self) -> JudgedPdu:
+        """The verdict on an event that is signed as it has to be."""
+        event, named = self.event, self.assumption.unknown_version
+        if named is not None:
+            room = None if event.founds is None else (event.founds, named)
+            reason = f"{REJECTED}: {unknown_room_version(named)}"
+            return JudgedPdu(None, None, reason, encode(event.pdu), created_room=room)
+        version, verdict, room = event.room_version.version, "accepted", None
+        encoded = event.encoded
+        if not event.has_its_content_hash:
+            verdict = "redacted: content hash"
+            encoded = encode(redact(event.pdu, event.room_version))
+        elif event.founds is not None:
+            room = (event.founds, version)
+        if self.unverified:
+            names = ", ".join(map(str, self.unverified))
+            verdict += (
+                f"{';' if ':' in verdict else ':'} known by its ID; without keys,"
+            )
+            verdict += f" the signatures of {names} on this copy were not verified"
+        return JudgedPdu(
+            event.event_id,
+            version,
+            verdict,
+            encoded,
+            self.assumption.source,
+            room,
+            self._new_signers,
+        )
+
+    @property
+    def _new_signers(self) -> frozenset[ServerName]:
+        if self.problem is not None or not self.event.has_hash_id:
+            return frozenset()
+        return frozenset(self.signatures.keys() - self.known_signers)
 
 
 class Draft:
@@ -65,9 +140,11 @@ class Draft:
     def __init__(self, pdu: Json) -> None:
         self.pdu = pdu
         self.verdict: JudgedPdu | None = None
-        self._candidates: Sequence[Assumption] = ()
+        self._assumptions: Sequence[Assumption] = ()
+        self._recorded: str | None = None
         self._tried = 0
         self._problems: list[str] = []
+        self._waived: Claim | None = None
 
     @property
     def room_id(self) -> RoomId | None:
@@ -82,81 +159,93 @@ class Draft:
         """Whether it may be the create event of a room."""
         return self.pdu.get("type") == "m.room.create"
 
+    def judge_unsigned(self, origin: ServerName, *, are_taken: bool) -> None:
+        """Judge an unsigned PDU of 2014, which came in a transaction of `origin`."""
+        verdict = UNSIGNED
+        try:
+            if not are_taken:
+                raise InvalidParam("unsigned PDUs of 2014 are not taken here")
+            check_unsigned_2014(self.pdu, origin)
+        except ProtocolError as problem:
+            verdict = f"{REJECTED}: {problem}"
+        self.verdict = JudgedPdu(None, None, verdict, encode(self.pdu))
+
     def choose(self, versions: Mapping[RoomId, str], default: RoomVersion) -> None:
         """Find the room versions that it may be of; `versions` are those of rooms."""
         room_id = self.room_id
-        recorded = None if room_id is None else versions.get(room_id)
+        if room_id is not None:
+            self._recorded = versions.get(room_id)
         try:
-            self._candidates = assume_room_versions(self.pdu, recorded, default)
+            self._assumptions = assume_room_versions(self.pdu, self._recorded, default)
         except ProtocolError as problem:
             self._problems.append(str(problem))
 
     def next_claim(self) -> Claim | None:
         """What it claims to be by the next version of which it has the form, if any."""
-        while self.verdict is None and self._tried < len(self._candidates):
-            assumption = self._candidates[self._tried]
+        while self.verdict is None and self._tried < len(self._assumptions):
+            assumption = self._assumptions[self._tried]
             self._tried += 1
             try:
-                event = Event.parse(self.pdu, assumption.room_version)
-                return Claim(
-                    self,
-                    event,
-                    assumption.basis,
-                    _required_signatures(event),
-                )
+                return self._claim(assumption)
             except ProtocolError as problem:
                 self._problems.append(str(problem))
         return None
 
+    def _claim(self, assumption: Assumption) -> Claim:
+        event = Event.parse(self.pdu, assumption.room_version)
+        signers = event.required_signers
+        is_waived = not signers
+        signatures = {
+            name: parse_signatures(event.pdu, name)
+            for name in sorted(signers or {event.sender.server_name}, key=str)
+        }
+        return Claim(self, event, assumption, signatures, is_waived)
+
     def settle(self, claim: Claim) -> None:
         """Take what came of a claim."""
-        if claim.problem is not None:
-            self._problems.append(claim.problem)
+        if claim.problem is None:
+            self.verdict = claim.verdict
+        elif claim.is_waived:
+            self._waived = self._waived or claim
         else:
-            self.verdict = _judge_hash(claim)
+            self._problems.append(claim.problem)
 
     def conclude(self) -> JudgedPdu:
         """The verdict; that of a PDU that proved nothing says why."""
         if self.verdict is not None:
             return self.verdict
-        reason = f"{REJECTED}: {self._problems[0]}"
-        if not self._candidates:
-            return JudgedPdu(None, None, reason, encode(self.pdu))
-        first = self._candidates[0]
-        if len(self._candidates) > 1:
-            tried = [each.room_version.version for each in self._candidates]
-            reason += (
-                f" (as of room version {tried[0]}, and not of {', '.join(tried[1:])} "
-                "either; the create event of its room is not known here)"
-            )
+        if self._waived is not None:
+            return self._waived.verdict
+        return self._rejected()
+
+    def _rejected(self) -> JudgedPdu:
+        event, reason = encode(self.pdu), f"{REJECTED}: {_joined(self._problems)}"
+        if not self._assumptions:
+            if self._recorded is None or self.is_create:
+                return JudgedPdu(None, None, reason, event)
+            # A version that is not known here.
+            source = VersionSource.CREATE_EVENT
+            return JudgedPdu(None, self._recorded, reason, event, source)
+        first = self._assumptions[0]
+        if first.unknown_version is not None:
+            reason = f"{REJECTED}: {unknown_room_version(first.unknown_version)}"
+            return JudgedPdu(None, None, reason, event)
+        # Its sender finds it in the reply by one of the IDs that it may have.
         own_id = _event_id_or_none(self.pdu, first.room_version)
-        version = first.room_version.version
-        return JudgedPdu(own_id, version, reason, encode(self.pdu), first.basis)
-
-
-def _required_signatures(event: Event) -> Mapping[ServerName, Signatures]:
-    """The signatures of each server that must have signed; raises `ProtocolError`."""
-    if not event.required_signers:
-        raise Unauthorized(
-            "an invitation by a third party is proven by the state of its room, "
-            "which is not kept here"
+        tried = [each.room_version.version for each in self._assumptions]
+        if len(set(tried)) == 1:
+            return JudgedPdu(own_id, tried[0], reason, event, first.source)
+        reason += (
+            f" (it was judged as of room versions {', '.join(tried)}, and fits none; "
+            "the create event of its room is not known here)"
         )
-    return {
-        name: parse_signatures(event.pdu, name)
-        for name in sorted(event.required_signers, key=str)
-    }
+        return JudgedPdu(own_id, None, reason, event)
 
 
-def _judge_hash(claim: Claim) -> JudgedPdu:
-    """The verdict on an event whose signatures are good."""
-    event = claim.event
-    own_id, version = event.event_id, event.room_version.version
-    if event.has_its_content_hash:
-        return JudgedPdu(
-            own_id, version, "accepted", event.encoded, claim.basis, event.founds
-        )
-    redacted = encode(redact(event.pdu, event.room_version))
-    return JudgedPdu(own_id, version, "redacted: content hash", redacted, claim.basis)
+def _joined(problems: Sequence[str]) -> str:
+    """The problems, each kind once: the event IDs differ from version to version."""
+    kinds = {_EVENT_ID.sub("$", problem): problem for problem in reversed(problems)}
+    return "; or: ".join(reversed(kinds.values()))
 
 
 def _event_id_or_none(pdu: Json, room_version: RoomVersion) -> EventId | None:

@@ -25,8 +25,9 @@ from homeserver.metrics.registry import Registry
 from homeserver.outbound.courier import Attempt, Result
 from homeserver.outbound.verification import VerificationResult
 from homeserver.protocol import edus
+from homeserver.storage.judged_pdus import OUTCOMES
 from homeserver.storage.outbound import Owed
-from homeserver.storage.received import OUTCOMES, ReceivedTransaction
+from homeserver.storage.received import ReceivedTransaction
 
 _OTHER = "other"
 

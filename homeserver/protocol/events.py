@@ -33,6 +33,7 @@ from homeserver.protocol.names import (
     ServerName,
     UserId,
     parse_event_domain,
+    parse_named_room_id,
     parse_room_id,
 )
 from homeserver.protocol.room_versions import IdFormat, RoomVersion
@@ -67,8 +68,7 @@ def redact(pdu: Json, room_version: RoomVersion) -> Json:
     if kind == "m.room.member" and room_version.keeps_signed_invite:
         invite = content.get("third_party_invite")
         if isinstance(invite, dict):
-            # Empty where there is no `signed`, as at the other implementations: the
-            # event ID depends on it.
+            # Empty without `signed`, as elsewhere: the event ID depends on it.
             signed = {k: v for k, v in invite.items() if k == "signed"}
             remains["third_party_invite"] = signed
     return {**redacted, "content": remains}
@@ -159,6 +159,7 @@ class Event:
         _check_texts(pdu)
         content = as_object(pdu.get("content"), "`content`")
         as_object(pdu.get("signatures"), "`signatures`")
+        as_object(pdu.get("unsigned", {}), "`unsigned`")
         as_text(as_object(pdu.get("hashes"), "`hashes`").get("sha256"), "its sha256")
         depth = as_integer(pdu.get("depth"), "`depth`")
         if not 0 <= depth <= MAX_DEPTH:
@@ -167,13 +168,12 @@ class Event:
         auth = _parse_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
         signed = _signed(pdu, room_version, encode_json)
         own_id = _event_id(pdu, room_version, signed)
-        by = room_version.sender_member
         return cls(
             pdu,
             room_version,
             own_id,
             as_text(pdu.get("type"), "`type`"),
-            UserId.parse(as_text(pdu.get(by), f"`{by}`")),
+            UserId.parse(as_text(pdu.get("sender"), "`sender`")),
             _parse_room_id(pdu, room_version, own_id),
             as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
             encoded,
@@ -197,28 +197,31 @@ class Event:
         return self.room_version.id_format is not IdFormat.SENT
 
     @property
+    def is_third_party_invite(self) -> bool:
+        """Whether it invites somebody who was known by a third-party address."""
+        return (
+            self.type == "m.room.member"
+            and self.content.get("membership") == "invite"
+            and "third_party_invite" in self.content
+        )
+
+    @property
     def required_signers(self) -> frozenset[ServerName]:
         """The servers of which each must have signed the event.
 
-        None of an invitation by a third party: the state of its room proves it.
-        Raises `InvalidParam` where a restricted join names an impossible user.
+        The sender's need not have signed a third-party invite, which another server
+        may have made: that the sender invited, the state of the room proves. Raises
+        `InvalidParam` where a restricted join names an impossible user.
         """
-        content = self.content
-        signers = {self.sender.server_name}
-        if (
-            self.type == "m.room.member"
-            and content.get("membership") == "invite"
-            and "third_party_invite" in content
-        ):
-            # Who sends it may not be who signed it: the invitation proves it, and no
-            # signature can. Of other memberships it proves nothing.
-            return frozenset()
+        signers: set[ServerName] = set()
+        if not self.is_third_party_invite:
+            signers.add(self.sender.server_name)
         if self.room_version.id_format is IdFormat.SENT:
             signers.add(parse_event_domain(self.event_id))
-        via = content.get("join_authorised_via_users_server")
+        via = self.content.get("join_authorised_via_users_server")
         if (
             self.type == "m.room.member"
-            and content.get("membership") == "join"
+            and self.content.get("membership") == "join"
             and self.room_version.has_restricted_joins
             and isinstance(via, str)
         ):
@@ -258,7 +261,7 @@ def _encoder(room_version: RoomVersion) -> _Encode:
 
 
 def _check_texts(pdu: Json) -> None:
-    for member in ("type", "sender", "user_id", "room_id", "state_key", "event_id"):
+    for member in ("type", "sender", "room_id", "state_key", "event_id"):
         if member not in pdu:
             continue
         text = as_text(pdu[member], f"`{member}`")
@@ -294,4 +297,5 @@ def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> Roo
                 "a create event of room version 12 has no `room_id`: it founds one"
             )
         return RoomId("!" + own_id[1:])
-    return parse_room_id(as_text(pdu.get("room_id"), "`room_id`"))
+    parse = parse_room_id if room_version.has_hash_room_id else parse_named_room_id
+    return parse(as_text(pdu.get("room_id"), "`room_id`"))

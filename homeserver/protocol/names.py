@@ -165,8 +165,15 @@ def parse_room_id(text: str) -> RoomId:
 
     Raises `InvalidParam`.
     """
-    if not is_hash_room_id(text):
-        _parse_domain("room ID", "!", text)
+    return RoomId(text) if is_hash_room_id(text) else parse_named_room_id(text)
+
+
+def parse_named_room_id(text: str) -> RoomId:
+    """Read a room ID of versions 1 to 11, which names a server.
+
+    Raises `InvalidParam`.
+    """
+    _parse_domain("room ID", "!", text)
     return RoomId(text)
 
 

@@ -6,6 +6,7 @@ nowhere else.
 Specification: Room Versions; "Redactions" of each.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -56,9 +57,6 @@ class RoomVersion:
 
     redacts_in_content: bool = False
     """`content` of a redaction names what it redacts (11 and later)."""
-
-    sender_member: str = "sender"
-    """The member that names who sent an event; `user_id` in 2014."""
 
 
 _KEPT = frozenset(
@@ -156,28 +154,39 @@ ROOM_VERSIONS: Mapping[str, RoomVersion] = {
     )
 }
 
-# The events of the servers of November 2014, in rooms that were called version 1 later:
-# `sender` was `user_id`, and redaction kept less.
+# The events of the servers of November 2014 that sign them (Synapse 0.5), in rooms that
+# were called version 1 later: redaction keeps less.
 EVENTS_OF_2014 = RoomVersion(
     "1",
     IdFormat.SENT,
-    _KEPT_1 - {"sender", "membership"} | {"user_id"},
+    _KEPT_1 - {"membership"},
     {kind: kept for kind, kept in _R1.items() if kind != "m.room.history_visibility"},
     is_strict=False,
     enforces_key_validity=False,
     has_restricted_joins=False,
-    sender_member="user_id",
 )
 
 DEFAULT_ROOM_VERSION = ROOM_VERSIONS["12"]  # Room Versions, "Feature matrix"
+
+
+# Room Versions, the grammar: more letters than that are for no version.
+_ROOM_VERSION = re.compile(r"[a-z0-9.-]{1,32}")
+
+
+def is_room_version(value: object) -> bool:
+    """Whether it may be the name of a room version, of a known one or not."""
+    return isinstance(value, str) and _ROOM_VERSION.fullmatch(value) is not None
 
 
 def parse_room_version(value: object) -> RoomVersion:
     """The room version of that name; `InvalidParam` if there is none."""
     room_version = ROOM_VERSIONS.get(value) if isinstance(value, str) else None
     if room_version is None:
-        raise InvalidParam(
-            f"not a room version: {quote(value)}; known are "
-            f"{', '.join(sorted(ROOM_VERSIONS, key=int))}"
-        )
+        raise InvalidParam(unknown_room_version(value))
     return room_version
+
+
+def unknown_room_version(value: object) -> str:
+    """What is wrong with a room version that is not known here."""
+    known = ", ".join(sorted(ROOM_VERSIONS, key=int))
+    return f"not a room version: {quote(value)}; known are {known}"

@@ -4,15 +4,22 @@ Rules of the room: a transaction, its verdicts and its reply are one commit. The
 (origin, transaction ID) is recorded once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from typing import Any
 
-from homeserver.protocol.assumptions import Basis
 from homeserver.protocol.canonical import Json, encode, parse
-from homeserver.protocol.names import EventId, RoomId, ServerName
+from homeserver.protocol.names import RoomId, ServerName
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Cursor, Database, Short
+from homeserver.storage.judged_pdus import (
+    EventOfVersion,
+    JudgedPdu,
+    load_pdus,
+    load_room_versions,
+    load_signers,
+    record_pdus,
+)
 
 # Characters of a page of transactions: a single one may have thirteen million, and a
 # hundred of those would not fit into the memory of many machines.
@@ -20,40 +27,6 @@ MAX_PAGE_LENGTH = 8_000_000
 
 # Up to here, a transaction is recorded within a millisecond.
 _MAX_SHORT_BYTES = 65536
-
-OUTCOMES = ("accepted", "redacted", "rejected")
-"""What a verdict begins with."""
-
-REJECTED = "rejected"
-"""What the verdict of a refused PDU begins with."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedPdu:
-    """One PDU of a transaction, and what we made of it."""
-
-    event_id: EventId | None
-    """None where its form lets none be computed."""
-
-    room_version: str | None
-    """The version it was judged by; None where it names an unknown one."""
-
-    verdict: str
-    """`accepted`, `redacted: REASON` or `rejected: REASON`."""
-
-    event: bytes = field(repr=False)
-    """In canonical JSON: as received, or as redacted if the verdict says so."""
-
-    basis: Basis | None = None
-    """What the room version rests on."""
-
-    founds: RoomId | None = None
-    """The room that an accepted create event founds."""
-
-    @property
-    def outcome(self) -> str:
-        """The verdict without its reason: one of `OUTCOMES`."""
-        return self.verdict.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,32 +86,17 @@ class ReceivedStore:
             return {}
 
         def job(cursor: Cursor) -> dict[RoomId, str]:
-            found = {}
-            for room_id in room_ids:
-                row = cursor.execute(
-                    "SELECT room_version FROM rooms WHERE room_id = ?", (room_id,)
-                ).fetchone()
-                if row is not None:
-                    found[room_id] = row[0]
-            return found
+            return load_room_versions(cursor, room_ids)
 
         return await self._database.read(Short(job))
 
-    async def accepted_events(
-        self, events: Sequence[tuple[EventId, str]]
-    ) -> set[tuple[EventId, str]]:
-        """Those of (event ID, room version) that were found to be signed before."""
+    async def signers(
+        self, events: Sequence[EventOfVersion]
+    ) -> Mapping[EventOfVersion, frozenset[ServerName]]:
+        """The servers whose signatures of these events were verified before."""
 
-        def job(cursor: Cursor) -> set[tuple[EventId, str]]:
-            # One statement: fifty take three times as long.
-            asked = ", ".join(["(?, ?)"] * len(events))
-            rows = cursor.execute(
-                f"SELECT column1, column2 FROM (VALUES {asked}) AS asked"  # noqa: S608
-                " WHERE EXISTS (SELECT 1 FROM received_pdus WHERE event_id = column1"
-                " AND room_version = column2 AND verdict NOT LIKE ?)",
-                (*chain.from_iterable(events), f"{REJECTED}%"),
-            ).fetchall()
-            return {(event_id, version) for event_id, version in rows}
+        def job(cursor: Cursor) -> Mapping[EventOfVersion, frozenset[ServerName]]:
+            return load_signers(cursor, events)
 
         return await self._database.read(Short(job))
 
@@ -180,7 +138,7 @@ class ReceivedStore:
                     (received.origin.name, received.txn_id),
                 ).fetchone()
                 return bytes(earlier)
-            _record_pdus(cursor, own_id, received.pdus)
+            record_pdus(cursor, own_id, received.pdus)
             return received.reply
 
         length = (
@@ -238,56 +196,15 @@ def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:
     return last
 
 
-def _record_pdus(
-    cursor: Cursor, transaction_id: int, pdus: Sequence[JudgedPdu]
-) -> None:
-    cursor.executemany(
-        "INSERT INTO received_pdus (transaction_id, position, event_id,"
-        " room_version, room_version_basis, verdict, event)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                transaction_id,
-                position,
-                pdu.event_id,
-                pdu.room_version,
-                None if pdu.basis is None else pdu.basis.value,
-                pdu.verdict,
-                pdu.event.decode("utf-8"),
-            )
-            for position, pdu in enumerate(pdus)
-        ],
-    )
-    cursor.executemany(
-        "INSERT INTO rooms (room_id, room_version) VALUES (?, ?)"
-        " ON CONFLICT (room_id) DO NOTHING",
-        [(pdu.founds, pdu.room_version) for pdu in pdus if pdu.founds is not None],
-    )
-
-
-def _as_json(cursor: Cursor, row: Sequence[object]) -> Json:
+def _as_json(cursor: Cursor, row: Sequence[Any]) -> Json:
     own_id, origin, txn_id, received_ts, key_id, certificate, edus, problems = row
-    pdus = cursor.execute(
-        "SELECT event_id, room_version, room_version_basis, verdict, event"
-        " FROM received_pdus WHERE transaction_id = ? ORDER BY position",
-        (own_id,),
-    ).fetchall()
     return {
         "id": own_id,
         "origin": origin,
         "txn_id": txn_id,
         "received_ts": received_ts,
         "verified_by": {"key_id": key_id, "client_certificate": certificate},
-        "pdus": [
-            {
-                "event_id": event_id,
-                "room_version": room_version,
-                "room_version_basis": basis,
-                "verdict": verdict,
-                "event": parse(event.encode("utf-8")),
-            }
-            for event_id, room_version, basis, verdict, event in pdus
-        ],
+        "pdus": load_pdus(cursor, own_id),
         "edus": parse(str(edus).encode("utf-8")),
         "problems": parse(str(problems).encode("utf-8")),
     }

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.cause import OURSELVES
+from homeserver.config import Events
 from homeserver.control.api import MAX_LIMIT
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
@@ -17,7 +18,6 @@ from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.discovery import Resolution
 from homeserver.protocol.names import ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
 from tests.control.panel import AUTHORIZATION, HOST, NOW, Panel
 from tests.inbound.coroutines import result_of
 from tests.inbound.endpoint import at_once
@@ -44,7 +44,7 @@ def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
             KnownKeys(THEM, OTHERS),
             panel.clock,
             at_once,
-            ROOM_VERSIONS["11"],
+            Events(),
         ),
         nobody_asks,
         panel.clock,

@@ -6,7 +6,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 
-from homeserver.config import Profile
+from homeserver.config import Events, Profile
 from homeserver.inbound.authentication import Authenticator, Body
 from homeserver.inbound.federation import Gate, build_tree
 from homeserver.inbound.judge import Judge
@@ -16,7 +16,6 @@ from homeserver.inbound.refusals import Refusals
 from homeserver.keyring import Keyring
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Database
 from homeserver.storage.received import ReceivedStore
@@ -80,9 +79,7 @@ class Endpoint:
             ),
             Receiver(
                 self._received,
-                Judge(
-                    self._received, keyring, self.clock, at_once, ROOM_VERSIONS["11"]
-                ),
+                Judge(self._received, keyring, self.clock, at_once, Events()),
                 self._answer_poll,
                 self.clock,
             ),

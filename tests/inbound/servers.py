@@ -84,13 +84,21 @@ class KnownKeys(Keyring):
     def __init__(self, *peers: Peer) -> None:
         self._known: dict[ServerName, dict[KeyId, VerifyKey]] = {}
         for peer in peers:
-            keys = self._known.setdefault(peer.server_name, {})
-            keys[peer.key.key_id] = peer.key.verify_key
+            self.learn(peer)
         self.asked: list[tuple[ServerName, int, str]] = []
         """For each question about an event: whose keys, of when, for which version."""
 
         self.causes: list[Cause] = []
         """For whom each question was asked."""
+
+    def learn(self, peer: Peer) -> None:
+        """Add a key of a server."""
+        keys = self._known.setdefault(peer.server_name, {})
+        keys[peer.key.key_id] = peer.key.verify_key
+
+    def forget(self, peer: Peer) -> None:
+        """Have no key of a server any more."""
+        del self._known[peer.server_name]
 
     async def request_key(
         self, server_name: ServerName, key_id: KeyId, cause: Cause

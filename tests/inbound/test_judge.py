@@ -8,19 +8,19 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.cause import OURSELVES
+from homeserver.config import Events
 from homeserver.inbound.judge import Judge
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical import Json, as_object
 from homeserver.protocol.names import ServerName
-from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.storage.changes import Changes
+from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import (
-    JudgedPdu,
     ReceivedStore,
     ReceivedTransaction,
 )
 from tests.inbound.endpoint import at_once
 from tests.inbound.pdus import create, message, sign
-from tests.inbound.servers import OTHERS, THEM, KnownKeys
+from tests.inbound.servers import OTHERS, THEM, KnownKeys, Peer, SlowKeys, signing_key
 from tests.memory import MemoryDatabase
 
 _T = TypeVar("_T")
@@ -35,26 +35,28 @@ class JudgeTests(SynchronousTestCase):
         self.store = ReceivedStore(MemoryDatabase(), Changes(self.clock))
         self.keys = KnownKeys(THEM, OTHERS)
         self.in_thread = 0
+        self.recorded = 0
 
         def in_thread(work: Callable[[], _T]) -> Deferred[_T]:
             self.in_thread += 1
             return execute(work)
 
-        self.judge = Judge(
-            self.store, self.keys, self.clock, in_thread, ROOM_VERSIONS["11"]
-        )
+        self.judge = Judge(self.store, self.keys, self.clock, in_thread, Events())
 
     def verdicts(self, *pdus: Json) -> Sequence[JudgedPdu]:
         """The verdicts on PDUs."""
-        judging = Deferred.fromCoroutine(self.judge.judge(pdus, OURSELVES))
+        judging = Deferred.fromCoroutine(
+            self.judge.judge(pdus, THEM.server_name, OURSELVES)
+        )
         return self.successResultOf(judging)
 
     def record(self, *pdus: Json) -> None:
         """Judge PDUs, and record them as one transaction."""
         judged = self.verdicts(*pdus)
+        self.recorded += 1
         received = ReceivedTransaction(
             ServerName.parse("x.example"),
-            "1",
+            str(self.recorded),
             0,
             "ed25519:x",
             None,
@@ -66,13 +68,53 @@ class JudgeTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(self.store.record(received)))
         self.keys.asked.clear()
 
-    def test_known_event_is_not_verified_again(self) -> None:
+    def test_known_event_without_signatures(self) -> None:
         """An event that was accepted is accepted again, without anybody's keys."""
         pdu = message()
         self.record(pdu)
         [judged] = self.verdicts(pdu | {"signatures": {}})
         self.assertEqual(judged.verdict, "accepted")
         self.assertEqual(self.keys.asked, [])
+
+    def test_known_event_with_its_signatures(self) -> None:
+        """Signatures that come with a copy of it are verified."""
+        pdu = message()
+        self.record(pdu)
+        [judged] = self.verdicts(pdu)
+        self.assertEqual(judged.verdict, "accepted")
+        forged = {"them.example": {THEM.key.key_id: "A" * 86}}
+        [judged] = self.verdicts(pdu | {"signatures": forged})
+        self.assertIn("rejected: signature does not verify", judged.verdict)
+
+    def test_known_event_whose_keys_are_gone(self) -> None:
+        """Signatures on a copy that no key verifies are said to be not verified."""
+        pdu = message()
+        self.record(pdu)
+        self.keys.forget(THEM)
+        note = (
+            "known by its ID; without keys, the signatures of them.example on this "
+            "copy were not verified"
+        )
+        changed = pdu | {"content": {"body": "changed"}}
+        first, second, third = self.verdicts(pdu, changed, message(depth=9))
+        self.assertEqual(first.verdict, f"accepted: {note}")
+        self.assertEqual(first.outcome, "accepted")
+        self.assertEqual(second.verdict, f"redacted: content hash; {note}")
+        self.assertIn("is not signed by a known key", third.verdict)
+
+    def test_known_event_whose_keys_come_too_late(self) -> None:
+        """An event is known all the same where its keys do not come in time."""
+        pdu = message()
+        self.record(pdu)
+        keys = SlowKeys(THEM)
+        judge = Judge(self.store, keys, self.clock, at_once, Events())
+        judging = Deferred.fromCoroutine(
+            judge.judge([pdu], THEM.server_name, OURSELVES)
+        )
+        self.assertNoResult(judging)
+        self.clock.advance(20)
+        [judged] = self.successResultOf(judging)
+        self.assertIn("accepted: known by its ID; ", judged.verdict)
 
     def test_known_event_with_another_content(self) -> None:
         """What its ID does not cover is checked of a known event, too."""
@@ -89,6 +131,55 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(judged.verdict, "accepted")
         self.assertNotEqual(self.keys.asked, [])
 
+    def test_id_that_does_not_cover_the_authorising_server(self) -> None:
+        """A stripped copy makes nobody a signer who has to sign the whole event.
+
+        Redaction of version 8 takes `join_authorised_via_users_server` away: both have
+        one ID.
+        """
+        via: Json = {"join_authorised_via_users_server": f"@b:{OTHERS.server_name}"}
+        whole = message(
+            "8",
+            type="m.room.member",
+            state_key="@a:them.example",
+            content={"membership": "join"} | via,
+        )
+        stripped = whole | {"content": {"membership": "join"}}
+        self.record(create("8"), stripped)
+        [known] = self.verdicts(stripped | {"signatures": {}})
+        self.assertEqual(known.verdict, "redacted: content hash")
+        for signatures in ({}, whole["signatures"]):
+            [judged] = self.verdicts(whole | {"signatures": signatures})
+            self.assertIn(f"by {OTHERS.server_name} is not signed by", judged.verdict)
+            self.assertEqual(judged.event_id, known.event_id)
+        signed = sign(whole, "8", OTHERS)
+        self.record(signed)
+        [judged] = self.verdicts(signed | {"signatures": {}})
+        self.assertEqual(judged.verdict, "accepted")
+
+    def test_id_of_a_third_party_invite_proves_no_other_invite(self) -> None:
+        """An unsigned third-party invite makes no signed invite of the same ID."""
+        invite = message(
+            "10",
+            type="m.room.member",
+            state_key="@b:x.example",
+            content={"membership": "invite"},
+        ) | {"signatures": {}}
+        third_party: Json = {"membership": "invite", "third_party_invite": {}}
+        self.record(create("10"), invite | {"content": third_party})
+        [judged] = self.verdicts(invite)
+        self.assertIn("rejected: ", judged.verdict)
+        self.assertIn("by them.example is not signed by a known key", judged.verdict)
+
+    def test_signers_are_recorded_once(self) -> None:
+        """A known copy adds nothing to what is known of its event."""
+        pdu = message()
+        [first] = self.verdicts(pdu)
+        self.assertEqual(first.signers, {THEM.server_name})
+        self.record(pdu)
+        [again] = self.verdicts(pdu)
+        self.assertEqual(again.signers, frozenset())
+
     def test_event_of_another_version_is_verified(self) -> None:
         """The same ID is of the same event only where it is of the same version."""
         self.record(create("6"), message("6"))
@@ -102,8 +193,34 @@ class JudgeTests(SynchronousTestCase):
         """An event of version 1 is verified each time: its sender chose its ID."""
         pdu = message("1")
         self.record(pdu)
+        [judged] = self.verdicts(pdu)
+        self.assertEqual((judged.verdict, judged.signers), ("accepted", frozenset()))
         [judged] = self.verdicts(pdu | {"signatures": {}})
         self.assertTrue(judged.verdict.startswith("rejected: "))
+
+    def test_every_signature_of_a_known_key_counts(self) -> None:
+        """One bad signature by a key of the sender's server is one too many.
+
+        One by a key that is not known is passed over.
+        """
+        other = Peer(THEM.server_name, signing_key("t_2", b"4"))
+        pdu = sign(message(), "11", other)
+        forged = sign(message(depth=9), "11", other)["signatures"]
+        bad = message()
+        bad["signatures"] = {
+            "them.example": {
+                **as_object(as_object(bad["signatures"], "")["them.example"], ""),
+                "ed25519:t_2": as_object(as_object(forged, "")["them.example"], "")[
+                    "ed25519:t_2"
+                ],
+            }
+        }
+        [judged] = self.verdicts(bad)
+        self.assertEqual(judged.verdict, "accepted")
+        self.keys.learn(other)
+        good, again = self.verdicts(pdu, bad)
+        self.assertEqual(good.verdict, "accepted")
+        self.assertIn("signature does not verify: ed25519:t_2", again.verdict)
 
     def test_eight_signatures_are_verified_here(self) -> None:
         """Few signatures are not worth a thread, and one more is."""
@@ -136,9 +253,9 @@ class JudgeTests(SynchronousTestCase):
                 return super().seconds()
 
         clock = Busy()
-        judge = Judge(self.store, self.keys, clock, at_once, ROOM_VERSIONS["11"])
+        judge = Judge(self.store, self.keys, clock, at_once, Events())
         judging = Deferred.fromCoroutine(
-            judge.judge([message(), message(depth=9)], OURSELVES)
+            judge.judge([message(), message(depth=9)], THEM.server_name, OURSELVES)
         )
         pauses = 0
         while not judging.called:

@@ -10,7 +10,8 @@ from homeserver.inbound.account import Account
 from homeserver.metrics.endpoint import Metrics
 from homeserver.outbound.courier import Attempt
 from homeserver.storage.cutting import OwedTransaction
-from homeserver.storage.received import JudgedPdu, ReceivedTransaction
+from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.received import ReceivedTransaction
 from tests.inbound.servers import THEM
 from tests.metrics.series import families, series
 

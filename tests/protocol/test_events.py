@@ -477,6 +477,7 @@ def test_parse_reads_a_pdu(version: str) -> None:
 
 ALLOWED: list[tuple[str, list[str], Json]] = [
     ("no state key", VERSIONS, {"state_key": ABSENT}),
+    ("no unsigned data", VERSIONS, {"unsigned": {}}),
     ("empty texts", VERSIONS, {"state_key": "", "type": ""}),
     ("no references", VERSIONS, {"prev_events": [], "auth_events": []}),
     ("20 previous events", versions(3, 12), {"prev_events": ["$"] * 20}),
@@ -582,6 +583,22 @@ MALFORMED: list[Malformed] = [
     ("integer of 54 bits", STRICT, {"content": {"a": 2**53}}, BadJson),
     ("negative integer of 54 bits", STRICT, {"content": {"a": -(2**53)}}, BadJson),
     ("depth of 54 bits", STRICT, {"depth": 2**53}, BadJson),
+    ("unsigned null", VERSIONS, {"unsigned": None}, BadJson),
+    ("unsigned a list", VERSIONS, {"unsigned": []}, BadJson),
+    ("unsigned a text", VERSIONS, {"unsigned": "{}"}, BadJson),
+    (
+        "room ID without a server",
+        versions(1, 11),
+        {"room_id": "!" + "x" * 43},
+        InvalidParam,
+    ),
+    (
+        "create event whose room ID has no server",
+        versions(1, 11),
+        {"type": "m.room.create", "state_key": "", "room_id": "!" + "x" * 43},
+        InvalidParam,
+    ),
+    ("room ID of other letters", VERSIONS, {"room_id": "!" + "x" * 42}, InvalidParam),
 ]
 
 
@@ -704,12 +721,12 @@ SIGNERS: list[tuple[str, list[str], Json, str]] = [
     ("port", versions(3, 12), {"sender": "@u:b.example:1"}, "b.example:1"),
     ("foreign ID", versions(1, 2), {"event_id": FOREIGN_ID}, "a.example id.example"),
     ("foreign ID", versions(3, 12), {"event_id": FOREIGN_ID}, "a.example"),
-    ("third-party invite", versions(1, 2), {"content": INVITE}, ""),
+    ("third-party invite", versions(1, 2), {"content": INVITE}, "a.example"),
     (
         "third-party invite by another server",
         versions(1, 2),
         {"content": INVITE, "event_id": FOREIGN_ID},
-        "",
+        "id.example",
     ),
     ("third-party invite", versions(3, 12), {"content": INVITE}, ""),
     (
@@ -861,13 +878,11 @@ def test_a_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
     assert event.founds == "!" + event.event_id[1:]
 
 
-@pytest.mark.parametrize("version", ["1", "2", "6", "8", "12"])
-def test_nothing_makes_up_for_the_proof_of_an_invitation(version: str) -> None:
-    """An invitation by a third party has no signers, whatever else it names."""
-    content: Json = {
-        "membership": "invite",
-        "third_party_invite": {"signed": {}},
-        "join_authorised_via_users_server": "@x:forger.example",
-    }
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_third_party_invite_is_no_restricted_join(version: str) -> None:
+    """A third-party invite names nobody who authorised it, whatever else it has."""
+    content: Json = INVITE | {"join_authorised_via_users_server": "@x:forger.example"}
     event = Event.parse(pdu_of(version, {"content": content}), ROOM_VERSIONS[version])
-    assert event.required_signers == frozenset()
+    assert event.is_third_party_invite
+    expected = "a.example" if version in versions(1, 2) else ""
+    assert event.required_signers == names(expected.split())

@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.assumptions import Basis
+from homeserver.protocol.assumptions import VersionSource
 from homeserver.protocol.canonical import Json, as_list, as_object, encode
 from homeserver.protocol.names import EventId, RoomId, ServerName
 from homeserver.storage import received
 from homeserver.storage.changes import Changes
+from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import (
-    JudgedPdu,
     ReceivedStore,
     ReceivedTransaction,
 )
@@ -32,7 +32,8 @@ ROOM, OTHER_ROOM = RoomId("!room:a.example"), RoomId("!other:a.example")
 
 def create(room_id: RoomId, room_version: str) -> JudgedPdu:
     """An accepted create event."""
-    return JudgedPdu(None, room_version, "accepted", b"{}", founds=room_id)
+    room = room_id, room_version
+    return JudgedPdu(None, room_version, "accepted", b"{}", created_room=room)
 
 
 def transaction(
@@ -155,7 +156,11 @@ class ReceivedStoreTests(SynchronousTestCase):
                 "0a" * 32,
                 [
                     JudgedPdu(
-                        EventId("$b"), "12", "accepted", encode(event), Basis.SHAPE
+                        EventId("$b"),
+                        "12",
+                        "accepted",
+                        encode(event),
+                        VersionSource.EVENT_FORMAT,
                     ),
                     JudgedPdu(EventId("$a"), "1", "redacted: content hash", b"{}"),
                     JudgedPdu(None, None, "rejected: no", b'{"a":1}'),
@@ -181,21 +186,21 @@ class ReceivedStoreTests(SynchronousTestCase):
                         {
                             "event_id": "$b",
                             "room_version": "12",
-                            "room_version_basis": "shape",
+                            "room_version_source": "event format",
                             "verdict": "accepted",
                             "event": event,
                         },
                         {
                             "event_id": "$a",
                             "room_version": "1",
-                            "room_version_basis": None,
+                            "room_version_source": None,
                             "verdict": "redacted: content hash",
                             "event": {},
                         },
                         {
                             "event_id": None,
                             "room_version": None,
-                            "room_version_basis": None,
+                            "room_version_source": None,
                             "verdict": "rejected: no",
                             "event": {"a": 1},
                         },
@@ -288,24 +293,29 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(waiting), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_accepted_events(self) -> None:
-        """An event is known by its ID and its room version, if it was not refused."""
+    def test_signers(self) -> None:
+        """Of an event of a room version, the servers are known that had signed it."""
+        signed = JudgedPdu(EventId("$a"), "12", "accepted", b"{}", signers=[A])
         pdus = [
-            JudgedPdu(EventId("$a"), "12", "accepted", b"{}"),
-            JudgedPdu(EventId("$b"), "11", "redacted: content hash", b"{}"),
-            JudgedPdu(EventId("$c"), "12", "rejected: no", b"{}"),
+            signed,
+            replace(signed, room_version="11", signers=[A, B]),
+            replace(signed, event_id=EventId("$b"), verdict="redacted: content hash"),
+            replace(signed, event_id=EventId("$c"), signers=[]),
+            replace(signed, event_id=None),
         ]
         self.record(transaction(A, "1", pdus))
         self.record(transaction(B, "1", pdus))
+        self.record(transaction(B, "2", [replace(signed, signers=[B])]))
         asked = [
             (EventId(event_id), version)
             for event_id in ("$a", "$b", "$c", "$d")
             for version in ("11", "12")
         ]
         self.assertEqual(
-            self.done(self.store.accepted_events(asked)), {("$a", "12"), ("$b", "11")}
+            self.done(self.store.signers(asked)),
+            {("$a", "12"): {A, B}, ("$a", "11"): {A, B}, ("$b", "12"): {A}},
         )
-        self.assertEqual(self.done(self.store.accepted_events(asked[4:])), set())
+        self.assertEqual(self.done(self.store.signers(asked[4:])), {})
 
     def test_rooms(self) -> None:
         """A room has the version of the accepted event that founded it."""
@@ -336,7 +346,8 @@ class ReceivedStoreTests(SynchronousTestCase):
     def test_all_or_nothing(self) -> None:
         """A transaction of which one PDU cannot be recorded is not recorded."""
         waiting = self.wait()
-        impossible = JudgedPdu(None, None, "accepted", b"{}", founds=OTHER_ROOM)
+        room: Any = OTHER_ROOM, None
+        impossible = JudgedPdu(None, None, "accepted", b"{}", created_room=room)
         failing = self.store.record(
             transaction(A, "1", [create(ROOM, "11"), impossible])
         )

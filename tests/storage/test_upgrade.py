@@ -131,6 +131,35 @@ def test_who_is_known(store: Store) -> None:
     assert document["server_name"] == "beta.test"
 
 
+def test_sources_of_room_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a room version rests on is called as today; verdicts stay as they were."""
+    connection = SqliteFile(tmp_path / "old.db").connect()
+    load(connection)
+    scripts = schema._scripts()
+    [its_own] = (n for n, text in scripts.items() if "room_version_source" in text)
+    before = {n: text for n, text in scripts.items() if n < its_own}
+    monkeypatch.setattr(schema, "_scripts", lambda: before)
+    schema.migrate(connection)
+    cursor = connection.cursor()
+    for position, source in enumerate(["shape", "default", "create event", None], 10):
+        cursor.execute(
+            "INSERT INTO received_pdus (transaction_id, position, verdict, event,"
+            " room_version_basis) VALUES (1, ?, 'accepted', '{}', ?)",
+            (position, source),
+        )
+    monkeypatch.setattr(schema, "_scripts", lambda: scripts)
+    schema.migrate(connection)
+    rows = cursor.execute(
+        "SELECT room_version_source, verdict, signers FROM received_pdus"
+        " WHERE position >= 10 ORDER BY position"
+    ).fetchall()
+    connection.close()
+    sources = ["event format", "default", "create event", None]
+    assert rows == [(source, "accepted", None) for source in sources]
+
+
 def test_the_schema(tmp_path: Path) -> None:
     """A store that was brought up to date is as one that was made today."""
     statements = []
