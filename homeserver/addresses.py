@@ -19,39 +19,9 @@ from typing import Self
 
 from msgspec import Struct
 
-Address = IPv4Address | IPv6Address
+from homeserver.registries import REFUSED_BY_DEFAULT
 
-# What no server of the public network has: IANA's special-purpose registries.
-# The IPv6 forms that carry an IPv4 address inside are judged by that address.
-REFUSED_BY_DEFAULT = (
-    "0.0.0.0/8",  # "this network"
-    "10.0.0.0/8",  # private
-    "100.64.0.0/10",  # carrier-grade NAT
-    "127.0.0.0/8",  # loopback
-    "169.254.0.0/16",  # link-local
-    "172.16.0.0/12",  # private
-    "192.0.0.0/24",  # protocol assignments
-    "192.0.2.0/24",  # documentation
-    "192.88.99.0/24",  # 6to4 relays
-    "192.168.0.0/16",  # private
-    "198.18.0.0/15",  # benchmarks
-    "198.51.100.0/24",  # documentation
-    "203.0.113.0/24",  # documentation
-    "224.0.0.0/4",  # multicast
-    "240.0.0.0/4",  # reserved, and broadcast
-    "::/128",  # unspecified
-    "::1/128",  # loopback
-    "64:ff9b:1::/48",  # NAT64 of one's own network
-    "100::/64",  # discard
-    "2001:2::/48",  # benchmarking
-    "2001:db8::/32",  # documentation
-    "3fff::/20",  # documentation
-    "5f00::/16",  # segment routing
-    "fc00::/7",  # private
-    "fe80::/10",  # link-local
-    "fec0::/10",  # site-local
-    "ff00::/8",  # multicast
-)
+Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +89,18 @@ def is_within(text: str, ranges: Sequence[AddressRange]) -> bool:
     return any(address in each for each in ranges)
 
 
-REFUSED_RANGES = tuple(map(AddressRange.parse, REFUSED_BY_DEFAULT))
+REFUSED_RANGES = tuple(AddressRange(each) for each in REFUSED_BY_DEFAULT)
 
 # RFC 6052: what NAT64 translates to the IPv4 address in the last 32 bits.
 _NAT64 = IPv6Network("64:ff9b::/96")
-# RFC 4291: the deprecated "IPv4-compatible" form.
-_COMPATIBLE = IPv6Network("::/96")
+
+# The same bits in forms that no server has: IPv4-compatible (RFC 4291), and IPv4-
+# translated (RFC 2765).
+_OLD_FORMS = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
+
+# ISATAP (RFC 5214): bits 32 to 63 from the end, in any network, but for the one bit
+# that says whether the IPv4 address behind them is unique.
+_ISATAP, _ISATAP_MASK = 0x00005EFE, 0xFDFFFFFF
 
 
 class RefusedAddress(Exception):
@@ -142,27 +118,44 @@ class AddressPolicy(Struct, frozen=True):
 
     def check(self, text: str) -> None:
         """Raise `RefusedAddress` if the address in `text` is not to be reached."""
-        address = ip_address(text)
-        for form in _forms(address):
-            if any(form in allowed for allowed in self.allow):
-                continue
-            for refused in self.refuse:
-                if form in refused:
-                    raise RefusedAddress(
-                        f"{text} is in the refused range {refused}; to allow it, "
-                        f'set allow = ["{form}"] in [network]'
-                    )
+        refused = [
+            (form, refused)
+            for form in _forms(ip_address(text))
+            if (refused := self._refusal(form)) is not None
+        ]
+        if refused:
+            forms = ", ".join(f'"{form}"' for form, _ in refused)
+            raise RefusedAddress(
+                f"{text} is in the refused range {refused[-1][1]}; to allow it, "
+                f"set allow = [{forms}] in [network]"
+            )
+
+    def _refusal(self, form: Address) -> AddressRange | None:
+        """The range that one form of an address is refused by; None if by none."""
+        if any(form in allowed for allowed in self.allow):
+            return None
+        return next((refused for refused in self.refuse if form in refused), None)
 
 
 def _forms(address: Address) -> Iterator[Address]:
-    """The address itself, and the IPv4 address that a translator would make of it."""
-    yield address
+    """What an address has to be judged as: itself, and any IPv4 address inside it."""
     if not isinstance(address, IPv6Address):
+        yield address
         return
-    for embedded in (address.ipv4_mapped, address.sixtofour):
-        if embedded is not None:
-            yield embedded
+    last = IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None or address in _NAT64:
+        yield last  # which the system, or the translator, connects to in its place
+        return
+    yield address
+    if address.sixtofour is not None:
+        yield address.sixtofour
     if address.teredo is not None:
         yield address.teredo[1]
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        yield IPv4Address(int(address) & 0xFFFFFFFF)
+    interface = int(address) >> 32 & _ISATAP_MASK
+    if interface == _ISATAP or _is_old_form(address):
+        yield last
+
+
+def _is_old_form(address: IPv6Address) -> bool:
+    """Whether the last 32 bits are an IPv4 address; those of `::` and `::1` are not."""
+    return int(address) > 1 and any(address in each for each in _OLD_FORMS)

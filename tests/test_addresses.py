@@ -2,7 +2,14 @@
 
 import contextlib
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv6Address,
+    IPv6Network,
+    collapse_addresses,
+    ip_address,
+    ip_network,
+)
 
 import pytest
 from hypothesis import given
@@ -193,6 +200,41 @@ REFUSED: list[tuple[str, str]] = [
     ("febf::1", "fe80::/10"),
     ("fec0::1", "fec0::/10"),
     ("ff02::1", "ff00::/8"),
+    ("100:0:0:1::1", "100:0:0:1::/64"),
+    ("2001:1::1", "2001::/23"),
+    ("2001:10::1", "2001:10::/28"),
+    ("2001:1f:ffff::1", "2001:10::/28"),
+    ("2001:20::1", "2001::/23"),
+    ("2001:1ff:ffff::1", "2001::/23"),
+    ("2002:808:808::", "2002::/16"),
+    ("2001:0:7f00:1:0:ffff:f7f7:f7f7", "2001::/32"),
+    # What has not been given to a regional registry.
+    ("::1:0:0:0", "::/3"),
+    ("::fffe:7f00:1", "::/3"),
+    ("64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff", "::/3"),
+    ("64:ff9b::1:7f00:1", "::/3"),
+    ("64:ff9b:0:0:0:1:7f00:1", "::/3"),
+    ("200::1", "::/3"),
+    ("1fff:ffff::1", "::/3"),
+    ("2000::1", "2000::/16"),
+    ("2001:1000::1", "2001:1000::/23"),
+    ("2001:4e00::1", "2001:4e00::/23"),
+    ("2001:6000::1", "2001:6000::/19"),
+    ("2001:c000::1", "2001:c000::/18"),
+    ("2003:4000::1", "2003:4000::/18"),
+    ("2100::1", "2100::/8"),
+    ("2420::1", "2420::/11"),
+    ("2610:200::1", "2610:200::/23"),
+    ("2620:200::1", "2620:200::/23"),
+    ("2640::1", "2640::/10"),
+    ("2a20::1", "2a20::/11"),
+    ("2c10::1", "2c10::/12"),
+    ("2d00::1", "2d00::/8"),
+    ("3000::1", "3000::/4"),
+    ("3ffe::1", "3000::/4"),
+    ("4000::1", "4000::/2"),
+    ("bfff::1", "8000::/1"),
+    ("fe00::1", "8000::/1"),
     # IPv4-mapped.
     ("::ffff:127.0.0.1", "127.0.0.0/8"),
     ("::ffff:a9fe:a9fe", "169.254.0.0/16"),
@@ -211,6 +253,15 @@ REFUSED: list[tuple[str, str]] = [
     ("::127.0.0.1", "127.0.0.0/8"),
     ("::a00:1", "10.0.0.0/8"),
     ("::2", "0.0.0.0/8"),
+    ("::8.8.8.8", "::/96"),
+    # IPv4-translated (SIIT), RFC 2765.
+    ("::ffff:0:127.0.0.1", "127.0.0.0/8"),
+    ("::ffff:0:a00:1", "10.0.0.0/8"),
+    ("::ffff:0:8.8.8.8", "::ffff:0:0:0/96"),
+    # ISATAP, RFC 5214, in a network of any provider.
+    ("2a00:1:2:3:0:5efe:127.0.0.1", "127.0.0.0/8"),
+    ("2a00:1:2:3:200:5efe:192.168.0.1", "192.168.0.0/16"),
+    ("fe80::5efe:10.0.0.1", "10.0.0.0/8"),
 ]
 
 
@@ -241,14 +292,27 @@ ALLOWED: list[str] = [
     "223.255.255.255",
     "2606:4700::1111",
     "2001:4860:4860::8888",
-    "2001:20::1",  # ORCHIDv2, which the registry calls globally reachable
+    "2001:200::1",
+    "2001:5fff::1",
+    "2001:bfff::1",
+    "2003::1",
+    "2003:3fff::1",
+    "2400::1",
+    "240f:ffff::1",
+    "2410::1",
+    "2600::1",
+    "2610::1",
+    "2620:1ff::1",
+    "2630::1",
+    "2800::1",
     "2a00::1",
+    "2a1f:ffff::1",
+    "2c0f::1",
     "::ffff:8.8.8.8",
-    "2002:808:808::",
-    "2001:0:7f00:1:0:ffff:f7f7:f7f7",  # Teredo: the server's address is not reached
     "64:ff9b::8.8.8.8",
-    "64:ff9b:0:0:0:1:7f00:1",  # not NAT64: only the /96 is
-    "::8.8.8.8",
+    "2a00:1:2:3:0:5efe:8.8.8.8",
+    "2a00:1:2:3:100:5efe:127.0.0.1",  # not ISATAP: another bit
+    "2a00:1:2:3:0:5eff:127.0.0.1",
 ]
 
 
@@ -263,8 +327,27 @@ def test_each_refused_range_is_refused_whole(refused: str) -> None:
     """The first and the last address of each refused range are refused by it."""
     network = ip_network(refused)
     for address in network[0], network[-1]:
-        with pytest.raises(RefusedAddress, match=re.escape(f" range {refused};")):
+        with pytest.raises(
+            RefusedAddress, match=r" in the refused range [0-9a-f:./]+;"
+        ):
             DEFAULT.check(str(address))
+
+
+def test_refused_or_given_out() -> None:
+    """Of IPv6, a range is refused or given out: the gaps leave out nothing else."""
+    ranges = [ip_network(str(each)) for each in REFUSED_RANGES]
+    refused = sum(
+        each.num_addresses
+        for each in collapse_addresses(
+            each for each in ranges if isinstance(each, IPv6Network)
+        )
+    )
+    documentation = ip_network("2001:db8::/32").num_addresses
+    given_out = sum(
+        2 ** (128 - length)
+        for length in [*[23] * 17, *[22] * 3, *[20] * 3, *[19] * 2, 18, *[12] * 8]
+    )
+    assert refused + given_out - documentation == 2**128
 
 
 @given(st.ip_addresses(v=4))
@@ -281,12 +364,21 @@ def test_an_embedded_address_is_judged_as_itself(address: IPv4Address) -> None:
     high, low = int(address) >> 16, int(address) & 0xFFFF
     forms = [
         f"::ffff:{address}",
-        f"2002:{high:x}:{low:x}::1",
-        f"2001:0:5db8:d822::{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}",
         f"64:ff9b::{address}",
-        f"::{address}",
+        f"2a00::5efe:{address}",
+        f"2a00::200:5efe:{address}",
     ]
     assert {is_refused(form) for form in forms} == {is_refused(str(address))}
+    only_inside = AddressPolicy([AddressRange.parse(f"{address}/32")], ())
+    for form in [
+        *forms,
+        f"2002:{high:x}:{low:x}::1",
+        f"2001:0:5db8:d822::{high ^ 0xFFFF:x}:{low ^ 0xFFFF:x}",
+        f"::ffff:0:{address}",
+        *([] if int(address) < 2 else [f"::{address}"]),
+    ]:
+        with pytest.raises(RefusedAddress):
+            only_inside.check(form)
 
 
 # (allow, address, whether it may be connected to)
@@ -296,7 +388,9 @@ EXCEPTIONS: list[tuple[str, str, bool]] = [
     ("127.0.0.0/8", "127.1.2.3", True),
     ("127.0.0.0/8", "10.0.0.1", False),
     ("127.0.0.1", "::ffff:127.0.0.1", True),
-    ("127.0.0.1", "2002:7f00:1::", True),
+    ("127.0.0.1", "2002:7f00:1::", False),
+    ("127.0.0.1", "64:ff9b::7f00:1", True),
+    ("2a30::/16", "2a30::1", True),
     ("127.0.0.1", "::1", False),
     ("::1", "::1", True),
     ("fc00::/7", "fd00::1", True),
@@ -343,6 +437,7 @@ MESSAGES: list[tuple[str, str, str]] = [
     ("::1", "::1/128", "::1"),
     ("::ffff:10.0.0.1", "10.0.0.0/8", "10.0.0.1"),
     ("64:ff9b::a00:1", "10.0.0.0/8", "10.0.0.1"),
+    ("2002:a00:1::", "10.0.0.0/8", '2002:a00:1::", "10.0.0.1'),
 ]
 
 
@@ -362,6 +457,6 @@ def test_the_message_is_right(address: str) -> None:
     """What the message says to set lets the address through."""
     with pytest.raises(RefusedAddress) as caught:
         DEFAULT.check(address)
-    said = re.search(r'allow = \["(.*)"\]', str(caught.value))
-    assert said is not None
-    AddressPolicy(REFUSED_RANGES, [AddressRange.parse(said[1])]).check(address)
+    _, _, said = str(caught.value).partition("set allow = ")
+    allow = [AddressRange.parse(each) for each in re.findall(r'"([^"]+)"', said)]
+    AddressPolicy(REFUSED_RANGES, allow).check(address)
