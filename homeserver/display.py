@@ -108,20 +108,60 @@ def peer(known: dict[str, Any]) -> str:
     return "\n".join(map(printable, lines))
 
 
+def back_off(known: dict[str, Any]) -> str:
+    """That nothing is sent to a peer for a while, and why."""
+    name, failures, why = (known[k] for k in ("server_name", "failures", "last_error"))
+    when = _time(known["next_attempt_ts"])
+    return printable(
+        f"{name} is in back-off until {when} after {failures} failures: {why}"
+    )
+
+
+def delivered(state: dict[str, Any]) -> str:
+    """The reply to a transaction, and what is wrong with it."""
+    lines = [f"delivered: {state['txn_id']}", json.dumps(state["reply"])]
+    lines += [f"remark: {remark}" for remark in state["remarks"]]
+    return "\n".join(map(printable, lines))
+
+
+def not_delivered(state: dict[str, Any]) -> str:
+    """Why a transaction was not delivered, and what becomes of it."""
+    why = state["error"] or "no attempt has ended yet"
+    match state["state"]:
+        case "rejected":
+            text = f"rejected, it is not sent again: {why}"
+        case "dropped":
+            text = _dropped(state)
+        case _:
+            text = f"not delivered yet, it stays queued under ID {state['id']}: {why}"
+    return printable(text)
+
+
+def _dropped(state: dict[str, Any]) -> str:
+    when = _time(state["dropped_ts"])
+    if state["dropped_by"] == "age":
+        return f"dropped at {when}: what it says was stale before it could be delivered"
+    return f"dropped at {when} by `homeserver {state['dropped_by']}`"
+
+
+def _time(ts: int) -> str:
+    return f"{datetime.fromtimestamp(ts / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def _sending(known: dict[str, Any]) -> list[str]:
     """What becomes of that which is sent to a peer."""
     lines = []
     if known["queued"]:
-        lines.append(f"  {known['queued']} entries queued")
+        oldest = known["oldest_id"]
+        lines.append(f"  {known['queued']} entries queued, the oldest has ID {oldest}")
     if known["rejected"]:
         lines.append(f"  {known['rejected']} transactions rejected")
     if known["dropped"]:
-        lines.append(f"  {known['dropped']} stale EDUs dropped")
+        lines.append(f"  {known['dropped']} entries dropped")
     if known["failures"]:
         when = "under way"
         if known["next_attempt_ts"] is not None:
-            due = datetime.fromtimestamp(known["next_attempt_ts"] / 1000, UTC)
-            when = f"{due:%Y-%m-%d %H:%M:%S}"
+            when = _time(known["next_attempt_ts"])
         lines.append(f"  {known['failures']} failures, next attempt {when}")
     if known["last_error"] is not None:
         lines.append(f"  last error: {known['last_error']}")

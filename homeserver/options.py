@@ -15,6 +15,7 @@ from homeserver import config_file
 from homeserver.addresses import AddressRange, SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.names import ServerName
 
 config_option = click.option(
     "-c",
@@ -55,6 +56,21 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
             fail(2, f"{where}{problem}")
 
     return callback
+
+
+def parsed_entry(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, str] | None
+) -> object:
+    """A click callback that reads a server's name and the ID of what is queued for it.
+
+    The ID is that which `send` printed.
+    """
+    if value is None or context.resilient_parsing:
+        return None
+    name, own_id = value
+    if not (own_id.isascii() and own_id.isdigit()):
+        fail(2, f"{parameter.opts[0]}: {own_id!r} is no ID of a queued entry")
+    return parsed(ServerName.parse)(context, parameter, name), own_id
 
 
 def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -40,6 +40,7 @@ from homeserver.keyring import Keyring
 from homeserver.metrics.endpoint import Metrics
 from homeserver.metrics.scrape import Scrape
 from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.attempts import Attempts
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.courier import Courier
@@ -112,15 +113,15 @@ class Parts:
             config.sending.max_retry_seconds,
             is_shared=engine.is_shared,
         )
-        courier = Courier(
+        attempts = Attempts(self.client, reactor, metrics.count_attempt)
+        self.sender = Sender(
+            queue,
             turns,
-            self.client,
-            config.sending,
+            Courier(turns, attempts, config.sending, reactor, random),
+            attempts,
             reactor,
             random,
-            metrics.count_attempt,
         )
-        self.sender = Sender(queue, turns, courier, reactor, random)
         keyring = Keyring(current, peers, self.client, reactor, metrics.count_key_fetch)
 
         trusts_authorities = "certificate" in methods

@@ -11,7 +11,14 @@ import click
 
 from homeserver import display
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
-from homeserver.options import config_option, fail, json_option, load, parsed
+from homeserver.options import (
+    config_option,
+    fail,
+    json_option,
+    load,
+    parsed,
+    parsed_entry,
+)
 from homeserver.protocol.canonical import as_list, as_object
 from homeserver.protocol.names import ServerName
 
@@ -83,17 +90,37 @@ def received(
     callback=parsed(ServerName.parse),
     help="End the back-off of this peer, and forget what was looked up to reach it.",
 )
+@click.option(
+    "--drop",
+    nargs=2,
+    metavar="NAME ID",
+    callback=parsed_entry,
+    help="Give up the transaction to this peer that has this ID, which `send` printed.",
+)
+@click.option(
+    "--drop-all",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Give up all that is queued for this peer.",
+)
 def peers(
-    *, path: Path, as_json: bool, forget: ServerName | None, retry: ServerName | None
+    *,
+    path: Path,
+    as_json: bool,
+    forget: ServerName | None,
+    retry: ServerName | None,
+    drop: tuple[ServerName, str] | None,
+    drop_all: ServerName | None,
 ) -> None:
     """Show the peers that are known: how verified, pinned keys, back-off.
 
-    The running daemon is asked. With --forget or --retry, nothing is shown.
+    The running daemon is asked. With another option, nothing is shown.
 
     \b
     Example:
       homeserver peers -c homeserver.toml
       homeserver peers -c homeserver.toml --forget beta.test
+      homeserver peers -c homeserver.toml --drop beta.test 12
     """
     client = control_client(path)
     try:
@@ -101,13 +128,30 @@ def peers(
             client.delete("v1", "peers", forget.name, "pin")
         if retry is not None:
             client.post("v1", "peers", retry.name, "retry", content={})
-        if forget is not None or retry is not None:
+        if drop is not None or drop_all is not None:
+            _drop(client, drop, drop_all)
+        if any(each is not None for each in (forget, retry, drop, drop_all)):
             return
         for peer in as_list(client.get("v1", "peers")["peers"], "`peers`"):
             known = as_object(peer, "a peer")
             print(json.dumps(known) if as_json else display.peer(known))
     except ControlError as problem:
         fail(1, str(problem))
+
+
+def _drop(
+    client: ControlClient,
+    entry: tuple[ServerName, str] | None,
+    everything: ServerName | None,
+) -> None:
+    """Give up what is queued, and say how much that was; raises `ControlError`."""
+    if entry is not None:
+        name, own_id = entry
+        count = client.delete("v1", "send", name.name, own_id)["dropped"]
+        print(f"dropped: {count} entries for {name}")
+    if everything is not None:
+        count = client.delete("v1", "send", everything.name)["dropped"]
+        print(f"dropped: {count} entries for {everything}")
 
 
 @click.command(short_help="Ask whether the daemon is well.")

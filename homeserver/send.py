@@ -5,18 +5,22 @@ says why where it was not.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from homeserver import display
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
 from homeserver.options import config_option, fail, json_option, parsed
 from homeserver.protocol.canonical import Json, as_list, parse, parse_object
-from homeserver.protocol.errors import ProtocolError, printable
+from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.names import ServerName
 from homeserver.questions import control_client
+
+_OPEN_STATES = frozenset({"queued", "sending"})
 
 
 def _parse_seconds(text: str) -> float:
@@ -69,6 +73,13 @@ def _parse_seconds(text: str) -> float:
     callback=parsed(_parse_seconds),
     help="How long to wait; what is not delivered then stays queued.",
 )
+@click.option("--now", is_flag=True, help="End the back-off of DEST, if it is in one.")
+@click.option(
+    "--wait",
+    "entry",
+    metavar="ID",
+    help="Send nothing, but wait for the delivery of what was queued under this ID.",
+)
 @click.option(
     "--strict", is_flag=True, help="End with 1 where something is wrong with the reply."
 )
@@ -82,6 +93,8 @@ def send(  # noqa: PLR0913 - its options are its arguments
     file: BinaryIO | None,
     room_version: str,
     timeout: float,
+    now: bool,
+    entry: str | None,
     strict: bool,
 ) -> None:
     """Hand a transaction to the running daemon and wait for its delivery to DEST.
@@ -100,26 +113,52 @@ def send(  # noqa: PLR0913 - its options are its arguments
         content = _content(file, pdus, edus)
     except ProtocolError as problem:
         fail(2, str(problem))
+    if entry is not None and (content["pdus"] or content["edus"]):
+        fail(2, "--wait sends nothing; leave out what is to be sent")
     try:
-        entry = client.post(
-            *("v1", "send", destination.name),
-            content=content | {"room_version": room_version},
-        )
-        state = _wait_for_delivery(client, destination, str(entry["id"]), timeout)
+        if entry is None:
+            content["room_version"] = room_version
+            queued = client.post("v1", "send", destination.name, content=content)
+            entry = str(queued["id"])
+        _tell_back_off(client, destination, entry, now=now)
+        state = _wait_for_delivery(client, destination, entry, timeout)
     except ControlError as problem:
         fail(2 if problem.status == 400 else 1, str(problem))
-    remarks = [str(each) for each in as_list(state["remarks"], "`remarks`")]
     if as_json:
         print(json.dumps(state))
     elif state["state"] == "delivered":
-        print(f"delivered: {state['txn_id']}")
-        print(json.dumps(state["reply"]))
-        for remark in remarks:
-            print(f"remark: {printable(remark)}")
+        print(display.delivered(state))
+    complaint = _complaint(state, strict=strict)
+    if complaint is not None:
+        fail(1, complaint)
+
+
+def _complaint(state: Json, *, strict: bool) -> str | None:
+    """Why the command fails; None where it does not."""
     if state["state"] != "delivered":
-        fail(1, _why_not(state))
+        return display.not_delivered(state)
+    remarks = as_list(state["remarks"], "`remarks`")
     if strict and remarks:
-        fail(1, f"delivered, but the reply is not as it should be: {remarks[0]}")
+        return f"delivered, but the reply is not as it should be: {remarks[0]}"
+    return None
+
+
+def _tell_back_off(
+    client: ControlClient, destination: ServerName, entry: str, *, now: bool
+) -> None:
+    """Say that a destination is in back-off, if it is; or end that, for `now`."""
+    name = destination.name
+    if client.get("v1", "send", name, entry)["state"] not in _OPEN_STATES:
+        return
+    if now:
+        client.post("v1", "peers", name, "retry", content={})
+        return
+    peer = client.get("v1", "peers", name)
+    if peer["failures"] and peer["next_attempt_ts"] is not None:
+        print(
+            f"{display.back_off(peer)}; queued under ID {entry}; --now ends the wait",
+            file=sys.stderr,
+        )
 
 
 def _content(
@@ -139,18 +178,6 @@ def _content(
     }
 
 
-def _why_not(state: Json) -> str:
-    """Why a transaction was not delivered, and what becomes of it."""
-    why = state["error"] or "no attempt has ended yet"
-    match state["state"]:
-        case "rejected":
-            return f"rejected, it is not sent again: {why}"
-        case "dropped":
-            return "dropped: what it says was stale before it could be delivered"
-        case _:
-            return f"not delivered yet, it stays queued: {why}"
-
-
 def _wait_for_delivery(
     client: ControlClient, destination: ServerName, entry: str, seconds: float
 ) -> Json:
@@ -161,6 +188,6 @@ def _wait_for_delivery(
         state = client.get(
             "v1", "send", destination.name, entry, timeout=left + 10, wait=left
         )
-        is_open = state["state"] in {"queued", "sending"}
+        is_open = state["state"] in _OPEN_STATES
         if not is_open or time.monotonic() >= deadline:
             return state

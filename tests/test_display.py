@@ -216,6 +216,7 @@ UNKNOWN: dict[str, Any] = {
     "first_verified_ts": None,
     "last_verified_ts": None,
     "queued": 0,
+    "oldest_id": None,
     "failures": 0,
     "next_attempt_ts": None,
     "last_error": None,
@@ -251,28 +252,33 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
             "  pinned ed25519:b BBBB",
         ],
     ),
-    ("queued", {"queued": 2}, ["a.example: never verified", "  2 entries queued"]),
+    (
+        "queued",
+        {"queued": 2, "oldest_id": 7},
+        ["a.example: never verified", "  2 entries queued, the oldest has ID 7"],
+    ),
     (
         "failing",
         {
             "queued": 1,
+            "oldest_id": 7,
             "failures": 3,
             "next_attempt_ts": 1_600_000_000_000,
             "last_error": "answers \x1b[31m",
         },
         [
             "a.example: never verified",
-            "  1 entries queued",
+            "  1 entries queued, the oldest has ID 7",
             "  3 failures, next attempt 2020-09-13 12:26:40",
             r"  last error: answers \x1b[31m",
         ],
     ),
     (
         "being tried again",
-        {"queued": 1, "failures": 1, "last_error": "no"},
+        {"queued": 1, "oldest_id": 7, "failures": 1, "last_error": "no"},
         [
             "a.example: never verified",
-            "  1 entries queued",
+            "  1 entries queued, the oldest has ID 7",
             "  1 failures, next attempt under way",
             "  last error: no",
         ],
@@ -283,7 +289,7 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
         [
             "a.example: never verified",
             "  2 transactions rejected",
-            "  3 stale EDUs dropped",
+            "  3 entries dropped",
             "  last error: answers 400",
         ],
     ),
@@ -304,4 +310,62 @@ def test_health() -> None:
     bound = {"name": "b", "what": "doors", "use": 1, "limit": 5, "refusals": 2}
     assert display.health({"status": "ok", "bounds": [bound]}) == (
         "ok\nb: 1 of 5 doors, 2 refused"
+    )
+
+
+DELIVERED = {"state": "delivered", "txn_id": "1-2", "reply": {"pdus": {}}}
+
+
+def test_delivered() -> None:
+    """A delivery is shown with its reply and what is wrong with it."""
+    remarks = ["the reply has no `pdus`", "it says \x1b[31m"]
+    assert display.delivered(DELIVERED | {"remarks": remarks}).split("\n") == [
+        "delivered: 1-2",
+        '{"pdus": {}}',
+        "remark: the reply has no `pdus`",
+        r"remark: it says \x1b[31m",
+    ]
+
+
+STALE = "what it says was stale before it could be delivered"
+
+# (members of the state, the line)
+NOT_DELIVERED: list[tuple[dict[str, Any], str]] = [
+    (
+        {"state": "queued", "error": None},
+        "not delivered yet, it stays queued under ID 7: no attempt has ended yet",
+    ),
+    (
+        {"state": "sending", "error": "answers \x1b[31m"},
+        r"not delivered yet, it stays queued under ID 7: answers \x1b[31m",
+    ),
+    ({"state": "rejected", "error": "no"}, "rejected, it is not sent again: no"),
+    (
+        {"state": "dropped", "error": "no", "dropped_by": "age"},
+        f"dropped at 2020-09-13 12:26:40: {STALE}",
+    ),
+    (
+        {"state": "dropped", "error": None, "dropped_by": "peers --drop"},
+        "dropped at 2020-09-13 12:26:40 by `homeserver peers --drop`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("members", "line"), NOT_DELIVERED)
+def test_not_delivered(members: dict[str, Any], line: str) -> None:
+    """What was not delivered is shown with why, and whether it still may be."""
+    state = {"id": 7, "dropped_ts": 1_600_000_000_000} | members
+    assert display.not_delivered(state) == line
+
+
+def test_back_off() -> None:
+    """A back-off is shown with its reason and its end."""
+    known = UNKNOWN | {
+        "failures": 3,
+        "next_attempt_ts": 1_600_000_000_000,
+        "last_error": "answers \x1b[31m",
+    }
+    assert display.back_off(known) == (
+        "a.example is in back-off until 2020-09-13 12:26:40 after 3 failures: "
+        r"answers \x1b[31m"
     )

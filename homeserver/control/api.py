@@ -26,6 +26,7 @@ from homeserver.protocol.errors import (
     quote,
 )
 from homeserver.protocol.names import ServerName
+from homeserver.storage.drops import AlreadyOver
 from homeserver.storage.received import ReceivedStore
 
 # Prometheus' text format.
@@ -50,7 +51,9 @@ class _Destination(JsonResource):
     """`/v1/send/{destination}`, and below it the entries by ID."""
 
     def __init__(self, destination: str, submitter: Submitter, sender: Sender) -> None:
-        super().__init__({b"POST": self._post}, "/v1/send/{destination}")
+        super().__init__(
+            {b"POST": self._post, b"DELETE": self._drop_all}, "/v1/send/{destination}"
+        )
         self._destination = destination
         self._submitter = submitter
         self._sender = sender
@@ -67,13 +70,30 @@ class _Destination(JsonResource):
                 raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
             return json_reply(found)
 
-        return JsonResource({b"GET": state}, "/v1/send/{destination}/{id}")
+        async def drop(_: Request) -> Reply:
+            destination = ServerName.parse(self._destination)
+            entry_id = _integer("the ID", path)
+            try:
+                entries = await self._sender.drop(destination, entry_id)
+            except AlreadyOver as problem:
+                raise NotFound(f"{problem}; there is nothing to drop") from None
+            if entries is None:
+                raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
+            return json_reply({"dropped": entries})
+
+        return JsonResource(
+            {b"GET": state, b"DELETE": drop}, "/v1/send/{destination}/{id}"
+        )
 
     async def _post(self, request: Request) -> Reply:
         destination = ServerName.parse(self._destination)
         body = b"" if request.content is None else request.content.read()
         own_id = await self._submitter.submit(destination, parse_object(body))
         return json_reply({"id": own_id}, status=202)
+
+    async def _drop_all(self, _: Request) -> Reply:
+        destination = ServerName.parse(self._destination)
+        return json_reply({"dropped": await self._sender.drop_all(destination)})
 
 
 def build_tree(

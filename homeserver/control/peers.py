@@ -13,6 +13,7 @@ from homeserver.storage.peers import Peer, PeerStore
 
 _NOTHING_OWED: Json = {
     "queued": 0,
+    "oldest_id": None,
     "failures": 0,
     "next_attempt_ts": None,
     "last_error": None,
@@ -58,7 +59,8 @@ class PeerBook:
 
         `{"server_name", "verified_by", "pinned_keys": {key ID: base64},
         "certificate_sha256", "first_verified_ts", "last_verified_ts", "queued",
-        "failures", "next_attempt_ts", "last_error", "rejected", "dropped"}`.
+        "oldest_id", "failures", "next_attempt_ts", "last_error", "rejected",
+        "dropped"}`.
         """
         peer = await self._peers.peer(name)
         if peer is None and await self._queue.summary(name) is None:

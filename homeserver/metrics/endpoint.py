@@ -22,11 +22,11 @@ from homeserver.inbound.authentication import FAILURES
 from homeserver.inbound.listener import HandshakeResult
 from homeserver.keyring import FetchResult
 from homeserver.metrics.registry import Registry
-from homeserver.outbound.courier import Attempt, Result
+from homeserver.outbound.attempts import Attempt, Result
 from homeserver.outbound.verification import VerificationResult
 from homeserver.protocol import edus
 from homeserver.storage.judged_pdus import OUTCOMES
-from homeserver.storage.outbound import Owed
+from homeserver.storage.progress import Owed
 from homeserver.storage.received import ReceivedTransaction
 
 _OTHER = "other"

@@ -9,7 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.metrics.endpoint import Metrics
 from homeserver.storage.database import StoreUnavailable
-from homeserver.storage.outbound import OutboundQueue, Owed
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.progress import Owed
 
 _STORE_SECONDS = 3.0  # a monitor gives us ten for all
 

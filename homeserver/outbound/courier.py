@@ -7,20 +7,17 @@ attempt is one line of the log, and is counted.
 Specification: Server-server API, "Transactions".
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Literal
 
-from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from homeserver.config import Sending
-from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.connector import Unreachable
+from homeserver.outbound.attempts import Attempt, Attempts, Ended
+from homeserver.outbound.client import Delivery
 from homeserver.outbound.refusal import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical import Json
@@ -38,22 +35,6 @@ from homeserver.storage.turns import Turns
 # For which nothing else is heard: the event IDs of fifty large PDUs take longer.
 _TURN_SECONDS = 0.003
 
-Result = Literal["delivered", "failed", "rejected", "unreachable", "error"]
-"""What came of an attempt.
-
-`rejected`: the destination will never take the transaction. Tried again are `failed`
-(the answer was a no, or could not be read), `unreachable` and `error` (internal).
-"""
-
-
-class Attempt(Struct, frozen=True):
-    """An attempt that is over."""
-
-    owed: OwedTransaction
-    result: Result
-    seconds: float
-    """Until the answer was read, or there was none."""
-
 
 class Courier:
     """Delivers transactions, each once at a time."""
@@ -63,19 +44,16 @@ class Courier:
     def __init__(
         self,
         turns: Turns,
-        client: FederationClient,
+        attempts: Attempts,
         config: Sending,
         clock: IReactorTime,
         random: Random,
-        observe: Callable[[Attempt], object] = lambda _: None,
     ) -> None:
-        """`observe` takes each attempt."""
         self._turns = turns
-        self._client = client
+        self._attempts = attempts
         self._config = config
         self._clock = clock
         self._random = random
-        self._observe = observe
 
     async def deliver(self, owed: OwedTransaction) -> OwedTransaction | None:
         """Try to deliver one transaction, and record what comes of it.
@@ -86,14 +64,14 @@ class Courier:
         the lease ends and the same bytes are sent again.
         """
         try:
-            ended = await self._attempt(owed)
+            ended = await self._attempts.make(owed)
             doubt = ended.doubt_about_path
             if doubt is not None:
                 other = replace(owed, slash=not owed.slash, attempts=2)
                 where = transaction_target(other.txn_id, slash=other.slash)
                 why = f"again at {where}: {doubt}"
                 self._tell(ended.attempt, LogLevel.info, doubt.status, why)
-                ended = await self._attempt(other)
+                ended = await self._attempts.make(other)
             return await self._record(ended, doubt)
         except StoreUnavailable as problem:  # which the store itself tells, once
             self._log.debug(
@@ -103,32 +81,8 @@ class Courier:
             )
             return None
 
-    async def _attempt(self, owed: OwedTransaction) -> "_Ended":
-        began = self._clock.seconds()
-        outcome: Delivery | Exception
-        try:
-            outcome = await self._client.send_transaction(
-                owed.destination, owed.txn_id, owed.body, slash=owed.slash
-            )
-            result: Result = "delivered"
-        except StoreUnavailable:
-            raise
-        except Unreachable as problem:
-            result, outcome = "unreachable", problem
-        except Refused as problem:
-            result, outcome = "rejected" if problem.is_final else "failed", problem
-        except Exception:  # noqa: BLE001 - ours to mend; a queue never stops
-            self._log.failure("an error of ours, sending to {to}", to=owed.destination)
-            result = "error"
-            outcome = Exception("an error of this server; its log has more")
-        # Not below nothing, should the clock have been set back.
-        seconds = max(0.0, self._clock.seconds() - began)
-        attempt = Attempt(owed, result, seconds)
-        self._observe(attempt)
-        return _Ended(attempt, outcome)
-
     async def _record(
-        self, ended: "_Ended", doubt: Refused | None
+        self, ended: Ended, doubt: Refused | None
     ) -> OwedTransaction | None:
         """Record what came of it; `doubt` is what was said to the path's first form."""
         attempt, outcome = ended.attempt, ended.outcome
@@ -162,8 +116,8 @@ class Courier:
             partial(_pause, self._config, jitter, retry_after),
             _pause(self._config, jitter, retry_after, 1),
         )
-        # Whose turn it is not any more does not know when the next attempt is.
-        again = "again" if pause is None else f"again in {pause:.1f} s"
+        # Without the lease it is not known whether there is a next attempt.
+        again = "not held any more" if pause is None else f"again in {pause:.1f} s"
         self._tell(attempt, LogLevel.warn, status, f"{again}: {why}")
 
     async def _record_rejection(
@@ -226,24 +180,6 @@ class Courier:
             seconds=round(attempt.seconds, 4),
             verdict=verdict,
         )
-
-
-class _Ended(Struct, frozen=True):
-    """An attempt with its answer, or with the reason why there is none."""
-
-    attempt: Attempt
-    outcome: Delivery | Exception
-
-    @property
-    def doubt_about_path(self) -> Refused | None:
-        """The answer, if the path may have been taken in its other form.
-
-        404 is what newer servers say to a slash.
-        """
-        if not isinstance(self.outcome, Refused):
-            return None
-        is_gone = self.attempt.owed.slash and self.outcome.status == 404
-        return self.outcome if self.outcome.is_about_path or is_gone else None
 
 
 def _pause(config: Sending, jitter: float, retry_after: float, failures: int) -> float:

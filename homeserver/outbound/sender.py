@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.cache import Cache
+from homeserver.outbound.attempts import Attempts
 from homeserver.outbound.courier import Courier
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.edus import EPHEMERAL
@@ -28,6 +29,7 @@ from homeserver.protocol.transactions import check_fits
 from homeserver.storage.changes import Changes
 from homeserver.storage.cutting import OwedTransaction
 from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.drops import Dropped
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.turns import RENEWAL_SECONDS, Turns
 
@@ -54,12 +56,14 @@ class Sender:
         queue: OutboundQueue,
         turns: Turns,
         courier: Courier,
+        attempts: Attempts,
         clock: IReactorTime,
         random: Random,
     ) -> None:
         self._queue = queue
         self._turns = turns
         self._courier = courier
+        self._attempts = attempts
         self._clock = clock
         self._random = random
         self._changes = Changes(clock)
@@ -122,6 +126,44 @@ class Sender:
     async def retry(self, destination: ServerName) -> None:
         """End a back-off: try again now; raises `StoreUnavailable`."""
         await self._queue.end_back_off(destination)
+        self._wake()
+
+    async def drop(self, destination: ServerName, entry_id: int) -> int | None:
+        """Give up an entry, with the transaction that it is part of.
+
+        How many entries that were; None if there is none of that ID. What is under way
+        is cut off. Raises `AlreadyOver` and `StoreUnavailable`.
+        """
+        dropped = await self._queue.drop(destination, entry_id)
+        if dropped is None:
+            return None
+        self._end_dropped(destination, dropped)
+        return dropped.entries
+
+    async def drop_all(self, destination: ServerName) -> int:
+        """Give up all that is queued for a destination; how many entries that were.
+
+        Raises `StoreUnavailable`.
+        """
+        dropped = await self._queue.drop_transaction(destination)
+        self._end_dropped(destination, dropped)
+        waiting = await self._queue.drop_waiting(destination)
+        # What was next may have begun meanwhile, and is cut off as well.
+        following = await self._queue.drop_transaction(destination)
+        self._end_dropped(destination, following)
+        return dropped.entries + waiting + following.entries
+
+    def _end_dropped(self, destination: ServerName, dropped: Dropped) -> None:
+        """Cut off what was dropped, and let the destination have what is left."""
+        if dropped.txn_id is not None:
+            self._attempts.abort(destination, "it was dropped", dropped.txn_id)
+        if dropped.entries:
+            self._log.warn(
+                "{entries} entries for {destination} were dropped by an operator",
+                entries=dropped.entries,
+                destination=destination,
+            )
+        self._changes.announce()
         self._wake()
 
     def hear(self, server_name: ServerName) -> None:

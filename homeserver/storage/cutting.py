@@ -64,7 +64,8 @@ def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction
         " WHERE e.destination = t.destination AND e.txn_id = t.txn_id),"
         " (SELECT slash FROM destinations WHERE server_name = t.destination)"
         " FROM outbound_transactions t"
-        " WHERE destination = ? AND delivered_ts IS NULL AND rejected_ts IS NULL",
+        " WHERE destination = ? AND delivered_ts IS NULL AND rejected_ts IS NULL"
+        " AND dropped_ts IS NULL",
         (destination.name,),
     ).fetchone()
     if row is None:
@@ -182,14 +183,14 @@ def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
         " SELECT id FROM outbound_entries"
         " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
         " AND ephemeral > 0 AND queued_ts <= ? ORDER BY queued_ts LIMIT ?"
-        ") RETURNING ephemeral",
+        ") RETURNING id",
         (now_ts, destination.name, now_ts - _STALE_MILLISECONDS, _MAX_DROPPED),
     ).fetchall()
     if dropped:
         cursor.execute(
             "UPDATE destinations SET queued = queued - ?, dropped = dropped + ?"
             " WHERE server_name = ?",
-            (len(dropped), sum(count for [count] in dropped), destination.name),
+            (len(dropped), len(dropped), destination.name),
         )
     return len(dropped) < _MAX_DROPPED
 

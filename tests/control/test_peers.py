@@ -29,6 +29,7 @@ def verified(panel: Panel) -> Json:
         "first_verified_ts": NOW_TS,
         "last_verified_ts": NOW_TS,
         "queued": 0,
+        "oldest_id": None,
         "failures": 0,
         "next_attempt_ts": None,
         "last_error": None,

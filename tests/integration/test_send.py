@@ -2,6 +2,7 @@
 
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -92,7 +93,7 @@ def test_not_now(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     answers.append(503)
     done = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "2")
     assert done.returncode == 1
-    assert done.stderr.startswith("not delivered yet, it stays queued: ")
+    assert done.stderr.startswith("not delivered yet, it stays queued under ID 1: ")
     assert "answers 503" in done.stderr
     assert alpha.call("peers", "--retry", receiver.name).returncode == 0
     [state] = alpha.ask("send", receiver.name, "--edu", EDU)
@@ -115,11 +116,104 @@ def test_dropped(pair: tuple[Endpoint, Receiver]) -> None:
     alpha.call("peers", "--retry", receiver.name)
     _, said = waiting.communicate(timeout=LIMIT_SECONDS)
     assert waiting.returncode == 1
-    assert said == "dropped: what it says was stale before it could be delivered\n"
+    *_, line = said.splitlines()
+    assert line.startswith("dropped at 20")
+    assert line.endswith("what it says was stale before it could be delivered")
     [peer] = alpha.ask("peers")
     assert (peer["queued"], peer["dropped"]) == (0, 1)
-    assert "1 stale EDUs dropped" in alpha.call("peers").stdout
+    assert "1 entries dropped" in alpha.call("peers").stdout
     assert len(receiver.arrivals) == 1
+
+
+def test_back_off(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
+    """A back-off is told by who meets it, and --now ends it."""
+    alpha, receiver = pair
+    answers += [503, 503]
+    first = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "1")
+    assert " is in back-off" not in first.stderr
+    second = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
+    told, _ = second.stderr.splitlines()
+    assert told.startswith(f"{receiver.name} is in back-off until 20")
+    assert "after 1 failures: " in told
+    assert told.endswith(
+        "answers 503 M_UNKNOWN:; queued under ID 2; --now ends the wait"
+    )
+    third = alpha.call("send", receiver.name, "--wait", "2", "--now", "--timeout", "1")
+    assert third.returncode == 1
+    assert third.stderr.startswith("not delivered yet, it stays queued under ID 2: ")
+    assert "back-off" not in third.stderr
+    [state] = alpha.ask("send", receiver.name, "--wait", "1", "--now")
+    assert (state["id"], state["state"]) == (1, "delivered")
+    done = alpha.call("send", receiver.name, "--wait", "1")
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "delivered")
+
+
+def test_wait_that_cannot_be(pair: tuple[Endpoint, Receiver]) -> None:
+    """Who waits for what was never queued, or sends as well, is told so."""
+    alpha, receiver = pair
+    done = alpha.call("send", receiver.name, "--wait", "77")
+    assert done.returncode == 1
+    assert done.stderr == f"nothing of ID 77 was queued for {receiver.name}\n"
+    done = alpha.call("send", receiver.name, "--wait", "1", "--edu", EDU)
+    assert done.returncode == 2
+    assert alpha.call("send", receiver.name, "--wait", "x").returncode == 2
+
+
+def test_wedge(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
+    """What is never taken is dropped by its ID, and what is behind it goes."""
+    alpha, receiver = pair
+    answers += [500] * 5
+    alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "1")
+    alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
+    [peer] = alpha.ask("peers")
+    assert (peer["queued"], peer["oldest_id"]) == (2, 1)
+    answers.clear()
+    done = alpha.call("peers", "--drop", receiver.name, "1")
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"dropped: 1 entries for {receiver.name}\n",
+    )
+    [state] = alpha.ask("send", receiver.name, "--wait", "2")
+    assert state["state"] == "delivered"
+    waited = alpha.call("send", receiver.name, "--wait", "1")
+    assert waited.returncode == 1
+    assert waited.stderr.endswith(" by `homeserver peers --drop`\n")
+    again = alpha.call("peers", "--drop", receiver.name, "1")
+    assert again.returncode == 1
+    assert again.stderr == (
+        f"entry 1 for {receiver.name} was dropped; there is nothing to drop\n"
+    )
+    assert alpha.call("peers", "--drop", receiver.name, "x").returncode == 2
+    assert alpha.call("peers", "--drop", "no_name", "1").returncode == 2
+    assert len(receiver.arrivals) == 1
+
+
+def test_transaction_under_way_is_cut_off(tmp_path: Path) -> None:
+    """A transaction that hangs is cut off when it is dropped, by its connection."""
+    hanging, is_over = threading.Event(), threading.Event()
+
+    def behave() -> int:
+        if not hanging.is_set():
+            hanging.set()
+            is_over.wait(LIMIT_SECONDS)
+        return 200
+
+    with receiving(tmp_path, free_ports(1), behave) as ([receiver], configuration):
+        alpha = make_endpoint(
+            tmp_path / "alpha", "alpha.test", configuration + PATIENCE
+        )
+        with alpha.running() as process:
+            first_line(process)
+            alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
+            assert hanging.wait(LIMIT_SECONDS)
+            alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
+            began = time.monotonic()
+            done = alpha.call("peers", "--drop-all", receiver.name)
+            assert done.stdout == f"dropped: 2 entries for {receiver.name}\n"
+            [state] = alpha.ask("send", receiver.name, "--edu", EDU)
+            assert state["state"] == "delivered"
+            assert time.monotonic() - began < LIMIT_SECONDS / 2
+        is_over.set()
 
 
 def make_old(store: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from homeserver.bounds import Bound
 from homeserver.inbound.account import Account
 from homeserver.metrics.endpoint import Metrics
-from homeserver.outbound.courier import Attempt
+from homeserver.outbound.attempts import Attempt
 from homeserver.storage.cutting import OwedTransaction
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import ReceivedTransaction

@@ -11,7 +11,8 @@ from homeserver.bounds import Bound
 from homeserver.metrics.endpoint import Metrics
 from homeserver.metrics.scrape import Scrape
 from homeserver.storage.database import StoreUnavailable
-from homeserver.storage.outbound import OutboundQueue, Owed
+from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.progress import Owed
 from tests.metrics.series import series
 
 

@@ -12,9 +12,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config import Sending
+from homeserver.outbound.attempts import Attempt, Attempts
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Link, Unreachable
-from homeserver.outbound.courier import Attempt, Courier
+from homeserver.outbound.courier import Courier
 from homeserver.outbound.refusal import Refused
 from homeserver.outbound.sender import Sender
 from homeserver.outbound.verification import VerifiedPeer
@@ -182,9 +183,10 @@ def build_sender(
         config.max_retry_seconds,
         is_shared=is_shared,
     )
-    courier = Courier(turns, client, config, clock, random, observe)
+    attempts = Attempts(client, clock, observe)
+    courier = Courier(turns, attempts, config, clock, random)
     queue = OutboundQueue(database, store_clock)
-    return Sender(queue, turns, courier, clock, random)
+    return Sender(queue, turns, courier, attempts, clock, random)
 
 
 class SenderTestCase(SynchronousTestCase):

@@ -219,6 +219,8 @@ class RefusalTests(SenderTestCase):
                         "error": f"alpha.test answers {status} M_X: no",
                         "reply": {"errcode": "M_X", "error": "no"},
                         "remarks": [],
+                        "dropped_ts": None,
+                        "dropped_by": None,
                         "connection": None,
                     },
                 )

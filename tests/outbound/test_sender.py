@@ -16,6 +16,7 @@ from tests.outbound.sending import (
     BETA,
     EDU,
     FIRST_RETRY,
+    MAX_RETRY,
     NOW,
     REFUSED,
     US,
@@ -595,6 +596,8 @@ class StateTests(SenderTestCase):
                 "error": None,
                 "reply": None,
                 "remarks": [],
+                "dropped_ts": None,
+                "dropped_by": None,
                 "connection": None,
             },
         )
@@ -623,6 +626,8 @@ class StateTests(SenderTestCase):
                 "error": "alpha.test answers 403 M_FORBIDDEN: no",
                 "reply": None,
                 "remarks": [],
+                "dropped_ts": None,
+                "dropped_by": None,
                 "connection": None,
             },
         )
@@ -660,6 +665,8 @@ class StateTests(SenderTestCase):
                 "error": None,
                 "reply": {"pdus": {}},
                 "remarks": ["the reply does not name PDU 0"],
+                "dropped_ts": None,
+                "dropped_by": None,
                 "connection": {
                     "route": "s.test:8448",
                     "address": "192.0.2.1",
@@ -715,3 +722,93 @@ class StateTests(SenderTestCase):
         state = self.successResultOf(waiting)
         assert state is not None
         self.assertEqual(state["state"], "sending")
+
+
+class DropTests(SenderTestCase):
+    """What an operator gives up."""
+
+    def drop(self, entry: int, destination: ServerName = ALPHA) -> int | None:
+        """Give up an entry; how many went with it."""
+        return self.successResultOf(start(self.sender.drop(destination, entry)))
+
+    def test_under_way(self) -> None:
+        """What is under way is cut off before the answer, and the next one goes."""
+        entry = self.enqueue(pdus=1)
+        [first] = self.calls
+        self.enqueue(pdus=2)
+        self.assertEqual(self.drop(entry), 1)
+        self.assertTrue(first.result.called)
+        self.assertEqual(self.state(entry)["state"], "dropped")
+        second = self.calls[1]
+        self.assertEqual(len(second.pdus), 2)
+        self.assertEqual([each.result for each in self.attempts], ["aborted"])
+        second.acknowledge()
+        self.assertEqual(self.state(entry)["attempts"], 0)
+
+    def test_between_two_forms_of_the_path(self) -> None:
+        """A dropped transaction is not tried in the other form of the path."""
+        entry = self.enqueue()
+        self.calls[0].fail(Refused(ALPHA, 400, None, ""))
+        self.assertEqual(self.calls[1].slash, True)
+        self.drop(entry)
+        self.clock.advance(3600)
+        self.assertEqual(len(self.calls), 2)
+
+    def test_another_transaction_goes_on(self) -> None:
+        """To drop what waits does not touch what is under way."""
+        first = self.enqueue(pdus=1)
+        self.assertEqual(len(self.calls), 1)
+        second = self.enqueue(pdus=2)
+        self.assertEqual(self.drop(second), 1)
+        self.calls[0].acknowledge()
+        self.assertEqual(self.state(first)["state"], "delivered")
+        self.assertEqual(len(self.calls), 1)
+
+    def test_wedge(self) -> None:
+        """What is behind a wedged transaction goes when that is dropped."""
+        wedge = self.enqueue(pdus=1)
+        behind = self.enqueue(pdus=2)
+        for _ in range(5):
+            self.calls[-1].fail(Refused(ALPHA, 500, None, "cannot"))
+            self.clock.advance(MAX_RETRY)
+        self.calls[-1].fail(Refused(ALPHA, 500, None, "cannot"))
+        self.drop(wedge)
+        call = self.calls[-1]
+        self.assertEqual(len(call.pdus), 2)
+        call.acknowledge()
+        self.assertEqual(self.state(behind)["state"], "delivered")
+
+    def test_who_waits_is_told(self) -> None:
+        """Who waits for a delivery is told when it is given up."""
+        entry = self.enqueue()
+        waiting = start(self.sender.state(ALPHA, entry, 60))
+        self.drop(entry)
+        state = self.successResultOf(waiting)
+        assert state is not None
+        self.assertEqual(state["state"], "dropped")
+
+    def test_all(self) -> None:
+        """All that is queued for a destination is given up, and nothing of another."""
+        entries = [self.enqueue() for _ in range(3)]
+        other = self.enqueue(BETA)
+        dropped = self.successResultOf(start(self.sender.drop_all(ALPHA)))
+        self.assertEqual(dropped, 3)
+        self.assertEqual([self.state(e)["state"] for e in entries], ["dropped"] * 3)
+        self.assertEqual(self.state(other, BETA)["state"], "sending")
+        self.assertEqual(self.successResultOf(start(self.sender.drop_all(ALPHA))), 0)
+        self.enqueue(pdus=4)
+        self.assertEqual(len(self.calls[-1].pdus), 4)
+
+    def test_unknown(self) -> None:
+        """Nothing is given up where there is nothing."""
+        self.assertIsNone(self.drop(1))
+        self.assertEqual(self.successResultOf(start(self.sender.drop_all(ALPHA))), 0)
+
+    def test_store_that_fails(self) -> None:
+        """Where the store fails, nothing is given up and nothing cut off."""
+        entry = self.enqueue()
+        [call] = self.calls
+        self.store.is_available = False
+        self.failureResultOf(start(self.sender.drop(ALPHA, entry)), StoreUnavailable)
+        self.store.is_available = True
+        self.assertFalse(call.result.called)

@@ -94,6 +94,8 @@ def test_state_of_what_waits(own: Endpoint) -> None:
         "error": None,
         "reply": None,
         "remarks": [],
+        "dropped_ts": None,
+        "dropped_by": None,
         "connection": None,
     }
 
@@ -125,6 +127,8 @@ def test_state_after_failures(own: Endpoint, time: StoreTime) -> None:
         "error": "second",
         "reply": None,
         "remarks": [],
+        "dropped_ts": None,
+        "dropped_by": None,
         "connection": None,
     }
 
@@ -148,6 +152,8 @@ def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
             "error": None,
             "reply": reply,
             "remarks": [],
+            "dropped_ts": None,
+            "dropped_by": None,
             "connection": {"address": "::1"},
         }
 
@@ -166,6 +172,8 @@ def test_state_after_refusal(own: Endpoint) -> None:
         "error": "never",
         "reply": {"error": "never"},
         "remarks": [],
+        "dropped_ts": None,
+        "dropped_by": None,
         "connection": None,
     }
 
@@ -208,6 +216,7 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
     own.add(A, 2)
     expected: Json = {
         "queued": 2,
+        "oldest_id": 2,
         "failures": 0,
         "next_attempt_ts": None,
         "last_error": None,
@@ -228,7 +237,7 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
     [owed] = own.claim(serving=[B])
     assert own.summary(A) == {**expected, **failing}
     own.deliver(owed)
-    assert own.summary(A) == {**expected, "queued": 1}
+    assert own.summary(A) == {**expected, "queued": 1, "oldest_id": 4}
     [owed] = own.claim(serving=[B])
     own.deliver(owed)
     assert result_of(own.queue.summary(A)) is None
@@ -273,9 +282,9 @@ def test_stale_edus_are_dropped(own: Endpoint, time: StoreTime) -> None:
     assert [own.state(A, each)["state"] for each in stale] == ["dropped"] * 2
     states = [own.state(A, each)["state"] for each in (blocking, kept, fresh)]
     assert states == ["delivered", "sending", "sending"]
-    assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (2, 5)
+    assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (2, 2)
     own.deliver(owed)
-    assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (0, 5)
+    assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (0, 2)
 
 
 def test_nothing_but_stale_edus(own: Endpoint, time: StoreTime) -> None:
@@ -412,6 +421,7 @@ def test_queue_of_before() -> None:
     own = Endpoint(MemoryDatabase(connection), time)
     assert own.summary(A) == {
         "queued": 2,
+        "oldest_id": 2,
         "failures": 3,
         "next_attempt_ts": NOW + 1000,
         "last_error": "why",

@@ -3,7 +3,7 @@
 import pytest
 
 from homeserver.protocol.canonical import Json
-from homeserver.storage.outbound import Owed
+from homeserver.storage.progress import Owed
 from tests.inbound.coroutines import result_of
 from tests.memory import ImmediateDatabase
 from tests.storage.endpoints import A, B, C, Endpoint, StoreTime
