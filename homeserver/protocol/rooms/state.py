@@ -6,9 +6,11 @@ accepted before; a member of another shape than it should have reads as absent.
 Specification: Server-server API, "Room State Resolution"; Room Versions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
+from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.events import Event
+from homeserver.protocol.names import ServerName, UserId
 from homeserver.protocol.rooms.versions import VersionRules
 
 StateKey = tuple[str, str]
@@ -62,3 +64,25 @@ def creators(create: Event, rules: VersionRules) -> frozenset[str | None]:
     if not rules.has_privileged_creators or not isinstance(more, list):
         more = []
     return frozenset([creator(create, rules), *(x for x in more if isinstance(x, str))])
+
+
+def users_with(state: StateMap, memberships: Container[str]) -> list[UserId]:
+    """The users that have one of these memberships; what is no user ID has none."""
+    found: list[UserId] = []
+    for (kind, user_id), event in state.items():
+        if kind == "m.room.member" and membership_of(event) in memberships:
+            try:
+                found.append(UserId.parse(user_id))
+            except InvalidParam:
+                continue
+    return found
+
+
+def servers_with(state: StateMap, memberships: Container[str]) -> frozenset[ServerName]:
+    """The servers of which a user has one of these memberships."""
+    return frozenset(user.server_name for user in users_with(state, memberships))
+
+
+def residents(state: StateMap) -> frozenset[ServerName]:
+    """The servers that are in a room: those of its joined users."""
+    return servers_with(state, {"join"})
