@@ -38,6 +38,10 @@ class Switches:
     """`join_authorised_via_users_server` says something in joins only; otherwise in
     each member event that has it, as the text says."""
 
+    redacted_events_keep_their_say: bool = True
+    """A redacted event of the state goes on to authorise by the content that it had;
+    otherwise by what redaction left of it."""
+
     other_power_levels_are_free: bool = True
     """Power levels with another state key than the empty one are allowed like the first
     ones of a room; otherwise they are compared with the power levels of the room."""

@@ -1,0 +1,70 @@
+"""History visibility: which events of a room another server may read.
+
+Rules: a server may read what one of its users may. It is asked by the state at the
+event, not by today's. What a server may not read it gets redacted, or not at all; the
+events of states and auth chains it gets as they are.
+
+Specification: Client-server API, "Room History Visibility".
+"""
+
+from homeserver.protocol.errors import InvalidParam
+from homeserver.protocol.events import Event
+from homeserver.protocol.names import ServerName, UserId
+from homeserver.protocol.rooms.receipt import Outcome, state_after
+from homeserver.protocol.rooms.state import StateKey, StateMap, servers_with
+
+HISTORY_VISIBILITY: StateKey = ("m.room.history_visibility", "")
+
+_DEFAULT = "shared"  # where there is none, or one that is not understood
+_KNOWN = frozenset({"world_readable", "shared", "invited", "joined"})
+
+
+def visibility(state: StateMap) -> str:
+    """The history visibility of a state."""
+    event = state.get(HISTORY_VISIBILITY)
+    value = None if event is None else event.content.get("history_visibility")
+    return value if isinstance(value, str) and value in _KNOWN else _DEFAULT
+
+
+def may_read(
+    event: Event, before: StateMap, server_name: ServerName, *, is_resident: bool
+) -> bool:
+    """Whether a server may read an event of a room.
+
+    `before` is the state before the event; `is_resident` says whether a user of the
+    server is in the room now, or was at some time after the event. A visibility that
+    is set, and a user's own membership, may be read by the state before or after.
+    """
+    after = state_after(event, Outcome.ACCEPTED, before)
+    if _may_read_by(after, server_name, is_resident=is_resident):
+        return True
+    return _counts_before(event, server_name) and _may_read_by(
+        before, server_name, is_resident=is_resident
+    )
+
+
+def _may_read_by(
+    state: StateMap, server_name: ServerName, *, is_resident: bool
+) -> bool:
+    allowed = visibility(state)
+    if allowed == "world_readable":
+        return True
+    if allowed == "shared" and is_resident:
+        return True
+    memberships = {"join", "invite"} if allowed == "invited" else {"join"}
+    return server_name in servers_with(state, memberships)
+
+
+def _counts_before(event: Event, server_name: ServerName) -> bool:
+    if event.state_key is None:
+        return False
+    if (event.type, event.state_key) == HISTORY_VISIBILITY:
+        return True
+    return event.type == "m.room.member" and _is_of(event.state_key, server_name)
+
+
+def _is_of(user_id: str, server_name: ServerName) -> bool:
+    try:
+        return UserId.parse(user_id).server_name == server_name
+    except InvalidParam:
+        return False

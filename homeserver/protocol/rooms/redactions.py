@@ -1,0 +1,71 @@
+"""Redactions: which ones a room applies, and what is left of the event.
+
+Rules: a redaction that is allowed is an event like any other; whether it takes away
+what it names is asked once both events are known and were accepted. It never reaches
+into another room.
+
+Specification: Room Versions, "Handling redactions" (3 and later), "Redactions".
+"""
+
+from enum import Enum
+
+from homeserver.protocol.events import Event, redact
+from homeserver.protocol.rooms.power_levels import PowerLevels, UnreadableLevel
+from homeserver.protocol.rooms.state import CREATE, POWER_LEVELS, StateMap
+from homeserver.protocol.rooms.switches import SWITCHES, Switches
+from homeserver.protocol.rooms.versions import rules_of
+
+
+class Ground(Enum):
+    """Why a redaction is applied."""
+
+    POWER = "its sender has the power to redact"
+    SAME_SERVER = "both events are of one server"
+    ALLOWED = "the authorization rules of versions 1 and 2 allowed it"
+
+
+def ground_of(redaction: Event, target: Event, state: StateMap) -> Ground | None:
+    """Why a redaction takes away what an event says; None if it does not.
+
+    `state` is the one before the redaction, which was accepted, as the target was.
+    """
+    if not _names(redaction, target):
+        return None
+    rules = rules_of(redaction.room_version)
+    if rules.has_redaction_rule:
+        return Ground.ALLOWED
+    levels = PowerLevels(state.get(POWER_LEVELS), state.get(CREATE), rules)
+    if _has_power(levels, redaction.sender.user_id):
+        return Ground.POWER
+    if redaction.sender.server_name == target.sender.server_name:
+        return Ground.SAME_SERVER
+    return None
+
+
+def redacted(target: Event) -> Event:
+    """What is left of an event: the same one, by its ID and its signatures."""
+    return Event.parse(redact(target.pdu, target.room_version), target.room_version)
+
+
+def as_authorising(
+    event: Event, *, is_redacted: bool, switches: Switches = SWITCHES
+) -> Event:
+    """An event of a state as the authorization rules are to read it."""
+    if is_redacted and not switches.redacted_events_keep_their_say:
+        return redacted(event)
+    return event
+
+
+def _names(redaction: Event, target: Event) -> bool:
+    return (
+        redaction.type == "m.room.redaction"
+        and redaction.redacts == target.event_id
+        and redaction.room_id == target.room_id
+    )
+
+
+def _has_power(levels: PowerLevels, user_id: str) -> bool:
+    try:
+        return levels.of(user_id) >= levels.to("redact")
+    except UnreadableLevel:
+        return False
