@@ -8,7 +8,7 @@ from typing import Self
 
 from homeserver.protocol.canonical import Json, encode_base64
 from homeserver.protocol.events import Event, content_hash
-from homeserver.protocol.names import EventId
+from homeserver.protocol.names import EventId, RoomId
 from homeserver.protocol.room_versions import ROOM_VERSIONS, IdFormat
 from homeserver.protocol.rooms.auth_events import auth_keys, select_auth_events
 from homeserver.protocol.rooms.authorization import Allowed, check_by_auth_events
@@ -31,7 +31,7 @@ class Room:
 
     def __init__(self, version: str = "12", **create: object) -> None:
         self.version = ROOM_VERSIONS[version]
-        self.room_id = "!room:a.example"
+        self.room_id = RoomId("!room:a.example")
         self.state: dict[StateKey, Event] = {}
         self.known: dict[EventId, Event] = {}
         self.rejected: set[EventId] = set()

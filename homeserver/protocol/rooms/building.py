@@ -1,0 +1,158 @@
+"""Making an event of a room: what it cites, how deep it is, hashes and signatures.
+
+Rules: the time, the IDs of versions 1 and 2 and the keys are arguments. An event is
+checked by the rules that others will check it by before it is signed, and none leaves
+here that they would refuse.
+
+1. `choose_prev_events` takes the forward extremities that the event continues;
+2. the caller resolves the state before the event over them: a `Place`;
+3. `build_pdu` makes the event, `check_own` asks the rules;
+4. `sign_event` hashes and signs it.
+
+Specification: Server-server API, "PDUs", "Auth events selection", "Signing Events".
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from homeserver.protocol.canonical import Json, encode_base64
+from homeserver.protocol.events import MAX_PREV_EVENTS, Event, hash_and_sign
+from homeserver.protocol.names import EventId, RoomId, ServerName, UserId
+from homeserver.protocol.room_versions import IdFormat, RoomVersion
+from homeserver.protocol.rooms.auth_events import auth_keys, select_auth_events
+from homeserver.protocol.rooms.authorization import (
+    Allowed,
+    check_by_auth_events,
+    check_state_dependent,
+)
+from homeserver.protocol.rooms.rules import CitedEvents
+from homeserver.protocol.rooms.state import CREATE, StateMap
+from homeserver.protocol.rooms.switches import SWITCHES, Switches
+from homeserver.protocol.rooms.versions import rules_of
+from homeserver.protocol.signing import SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """What an event shall say."""
+
+    type: str
+    sender: UserId
+    content: Json
+    state_key: str | None = None
+    redacts: EventId | None = None
+    """Of a redaction: what it redacts. It goes where the room version has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a room an event shall stand."""
+
+    room_version: RoomVersion
+    room_id: RoomId
+    prev_events: Sequence[Event]
+    """What it continues: at most 20."""
+
+    state: StateMap = field(repr=False)
+    """The state before the event: the resolution of those after `prev_events`."""
+
+
+def choose_prev_events(extremities: Iterable[Event]) -> list[Event]:
+    """The forward extremities that an event continues: the 20 deepest of them.
+
+    The others are left for events to come.
+    """
+    newest_first = sorted(
+        extremities, key=lambda x: (x.depth, x.origin_server_ts), reverse=True
+    )
+    return newest_first[:MAX_PREV_EVENTS]
+
+
+def build_pdu(
+    new: NewEvent,
+    place: Place,
+    origin_server_ts: int,
+    event_id: EventId | None = None,
+) -> Json:
+    """An event without hashes and signatures, as `make_join` gives it.
+
+    `event_id` is for room versions 1 and 2, where its sender makes it up.
+    """
+    version = place.room_version
+    content = dict(new.content)
+    if new.redacts is not None and version.redacts_in_content:
+        content["redacts"] = new.redacts
+    keys = auth_keys(new.type, new.sender.user_id, new.state_key, content, version)
+    depth = 1 + max((event.depth for event in place.prev_events), default=0)
+    pdu: Json = {
+        "type": new.type,
+        "room_id": place.room_id,
+        "sender": new.sender.user_id,
+        "content": content,
+        "prev_events": [reference(event) for event in place.prev_events],
+        "auth_events": [reference(x) for x in select_auth_events(keys, place.state)],
+        "depth": min(depth, rules_of(version).max_depth),
+        "origin_server_ts": origin_server_ts,
+    }
+    if new.state_key is not None:
+        pdu["state_key"] = new.state_key
+    if new.redacts is not None and not version.redacts_in_content:
+        pdu["redacts"] = new.redacts
+    if event_id is not None:
+        pdu["event_id"] = event_id
+    return pdu
+
+
+def reference(event: Event) -> object:
+    """An event as `prev_events` and `auth_events` name it.
+
+    The reference hash goes with the ID where the ID is not made of it.
+    """
+    if event.room_version.id_format is not IdFormat.SENT:
+        return event.event_id
+    digest = hashlib.sha256(event.signed).digest()
+    return [event.event_id, {"sha256": encode_base64(digest)}]
+
+
+def unsigned_event(pdu: Json, room_version: RoomVersion) -> Event:
+    """An event before it is hashed and signed, its form checked.
+
+    From room version 3 on its ID is not the one that it will have. Raises
+    `ProtocolError` for a wrong form.
+    """
+    filled: Json = {**pdu, "hashes": {"sha256": ""}, "signatures": {}}
+    if room_version.id_format is IdFormat.SENT:
+        filled.setdefault(
+            "event_id", "$unsigned:" + str(pdu["sender"]).split(":", 1)[1]
+        )
+    return Event.parse(filled, room_version)
+
+
+def check_own(pdu: Json, place: Place, switches: Switches = SWITCHES) -> Allowed:
+    """Whether the other servers of a room will allow an event that `build_pdu` made.
+
+    Raises `NotAllowed`, or another `ProtocolError` for a wrong form.
+    """
+    event = unsigned_event(pdu, place.room_version)
+    by_id = {each.event_id: each for each in place.state.values()}
+    cited = CitedEvents(
+        [by_id[each] for each in event.auth_event_ids], place.state.get(CREATE)
+    )
+    check_by_auth_events(event, cited, switches)
+    return check_state_dependent(event, place.state, switches)
+
+
+def sign_event(
+    pdu: Json,
+    room_version: RoomVersion,
+    server_name: ServerName,
+    keys: Iterable[SigningKey],
+) -> Event:
+    """An event that `build_pdu` made, with its hash and our signatures.
+
+    Raises `ProtocolError` for a wrong form, sizes included.
+    """
+    return Event.parse(
+        hash_and_sign(pdu, room_version, server_name, keys), room_version
+    )

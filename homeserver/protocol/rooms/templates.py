@@ -1,0 +1,167 @@
+"""Membership events across servers: templates, and what comes back signed.
+
+Rules: what another server proposes for a signature is taken apart, compared with what
+was asked for, and put together again from the members that are known to be harmless;
+nothing else of it is signed. What comes back signed is compared with what was sent.
+
+Specification: Server-server API, "Joining Rooms", "Knocking upon a room", "Leaving
+Rooms (Rejecting Invites)", "Inviting to a room".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from homeserver.protocol.canonical import Json, as_object
+from homeserver.protocol.errors import BadJson, InvalidParam, quote
+from homeserver.protocol.events import Event
+from homeserver.protocol.names import EventId, RoomId, ServerName, UserId
+from homeserver.protocol.room_versions import RoomVersion, parse_room_version
+from homeserver.protocol.rooms.building import unsigned_event
+from homeserver.protocol.rooms.state import membership_of
+from homeserver.protocol.rooms.versions import rules_of
+
+_VIA = "join_authorised_via_users_server"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The membership that a user of ours asks another server for."""
+
+    membership: str
+    """`join`, `knock` or `leave`."""
+
+    room_id: RoomId
+    user: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A membership event that another server proposed, and that is as asked for."""
+
+    room_version: RoomVersion
+    pdu: Json
+    """Without time, hashes and signatures."""
+
+    def complete(
+        self,
+        profile: Mapping[str, str],
+        origin_server_ts: int,
+        event_id: EventId | None = None,
+    ) -> Json:
+        """The event that is to be signed.
+
+        `profile` has what the user says of itself: `displayname`, `avatar_url`,
+        `reason`. `event_id` is for room versions 1 and 2.
+        """
+        content = {**profile, **as_object(self.pdu["content"], "`content`")}
+        pdu = {**self.pdu, "content": content, "origin_server_ts": origin_server_ts}
+        return pdu if event_id is None else {**pdu, "event_id": event_id}
+
+
+def read_template(reply: Json, wanted: Wanted) -> Template:
+    """Read the reply to `make_join`, `make_knock` or `make_leave`.
+
+    Raises `BadJson` where it is not what was asked for, or of a wrong form;
+    `InvalidParam` for a room version that is not known. The next server may do better.
+    """
+    # Absent means room version 1 or 2, whose events have the same form: servers of that
+    # time did not send it.
+    room_version = parse_room_version(reply.get("room_version", "1"))
+    event = as_object(reply.get("event"), "`event`")
+    content = as_object(event.get("content"), "`content`")
+    user = wanted.user.user_id
+    expected = [
+        ("`type`", event.get("type"), "m.room.member"),
+        ("`room_id`", event.get("room_id"), wanted.room_id),
+        ("`sender`", event.get("sender"), user),
+        ("`state_key`", event.get("state_key"), user),
+        ("`membership`", content.get("membership"), wanted.membership),
+    ]
+    for what, found, asked in expected:
+        if found != asked:
+            raise BadJson(f"{what} of the template is {quote(found)}, not {asked}")
+    kept = {"membership": wanted.membership}
+    if wanted.membership == "join" and rules_of(room_version).has_signed_joins:
+        kept |= _authorised_by(content)
+    pdu: Json = {
+        "type": "m.room.member",
+        "room_id": wanted.room_id,
+        "sender": user,
+        "state_key": user,
+        "content": kept,
+        "depth": event.get("depth"),
+        "prev_events": event.get("prev_events"),
+        "auth_events": event.get("auth_events"),
+    }
+    unsigned_event({**pdu, "origin_server_ts": 0}, room_version)
+    return Template(room_version, pdu)
+
+
+def _authorised_by(content: Json) -> dict[str, str]:
+    if _VIA not in content:
+        return {}
+    via = content[_VIA]
+    if not isinstance(via, str):
+        raise BadJson(f"`{_VIA}` of the template is not a string")
+    UserId.parse(via)
+    return {_VIA: via}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a signed membership event must be for the route that it came by."""
+
+    membership: str
+    room_id: RoomId
+    event_id: EventId
+    """The one in the path."""
+
+    origin: ServerName
+    """The server that made the request."""
+
+    target: ServerName | None = None
+    """Of an invite: the server of the invited user, which is ours."""
+
+
+def check_sent(event: Event, sent: Sent) -> None:
+    """Check the event of `send_join`, `send_knock`, `send_leave` and `invite`.
+
+    Raises `InvalidParam`. Signatures and rules are checked apart.
+    """
+    expected = [
+        ("`type`", event.type, "m.room.member"),
+        ("`membership`", membership_of(event), sent.membership),
+        ("`room_id`", event.room_id, sent.room_id),
+        ("the event's ID", event.event_id, sent.event_id),
+        ("the sender's server", event.sender.server_name.name, sent.origin.name),
+    ]
+    for what, found, asked in expected:
+        if found != asked:
+            raise InvalidParam(f"{what} is {quote(found)}, not {asked}")
+    if event.state_key is None:
+        raise InvalidParam("a member event has a state key")
+    if sent.target is None:
+        if event.state_key != event.sender.user_id:
+            raise InvalidParam("the state key is another user than the sender")
+    elif UserId.parse(event.state_key).server_name != sent.target:
+        raise InvalidParam(f"{quote(event.state_key)} is not a user of {sent.target}")
+
+
+def add_countersignature(ours: Event, reply: Event, server_name: ServerName) -> Event:
+    """Our event with the signatures that another server added in its reply.
+
+    So an invited user's server agrees, and so a server of a restricted room authorises
+    a join. Nothing else of the reply is taken. Raises `BadJson` where it is another
+    event, or not signed by that server; whether the signatures are its own is to be
+    verified.
+    """
+    if reply.signed != ours.signed:
+        raise BadJson(f"{server_name} answered with another event: {reply.event_id}")
+    theirs = as_object(reply.pdu["signatures"], "`signatures`").get(server_name.name)
+    added = as_object(theirs, f"`signatures` of {server_name}")
+    if not added:
+        raise BadJson(f"{server_name} did not sign the event {ours.event_id}")
+    own = as_object(ours.pdu["signatures"], "`signatures`")
+    old = as_object(own.get(server_name.name, {}), "`signatures` of one server")
+    merged = {**own, server_name.name: {**added, **old}}
+    return Event.parse({**ours.pdu, "signatures": merged}, ours.room_version)
