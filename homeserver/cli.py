@@ -36,9 +36,13 @@ class _InOrderOfUse(click.Group):
     """Commands that are listed in this order, not by the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["init", "run", *_QUESTIONS, "resolve", "keys"]
+        return ["init", "run", *_QUESTIONS, "resolve", "keys", "explain"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "explain":
+            from homeserver.explain import explain  # noqa: PLC0415 - see above
+
+            return explain
         if cmd_name not in _QUESTIONS:
             return super().get_command(ctx, cmd_name)
         if cmd_name == "send":

@@ -12,6 +12,7 @@ from homeserver.cli import main
 from scripts.processes import PROGRAM, homeserver
 
 COMMANDS = ["init", "run", "send", "received", "peers", "health", "resolve", "keys"]
+COMMANDS += ["explain"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
