@@ -109,6 +109,12 @@ class Cache(Generic[_K, _V]):
         self._entries.pop(key, None)
         self._waiting.pop(key, None)
 
+    def forget_where(self, is_meant: Callable[[_K], bool]) -> None:
+        """As `forget`, of each key that is meant."""
+        for key in [*self._entries, *self._waiting]:
+            if is_meant(key):
+                self.forget(key)
+
     def _find(self, key: _K) -> _Entry[_V] | None:
         entry = self._entries.get(key)
         return (

@@ -1,83 +1,43 @@
 """Other servers' keys: stored, else fetched and checked.
 
-Rules of the room: a key is asked for by a server name that was parsed; that name
-alone decides whom it is fetched from. One fetch serves all who wait for it, and one
-that failed is not repeated at once: whoever sends forged requests must not make us
-knock at somebody else's door for each of them.
+Rules: a key is asked for by a server name that was parsed. Keys that are fetched are
+held in memory. They are stored once they have proven a request, or for the notary, or
+for an event of a proven transaction: who forges requests fills no disk.
 
 Specification: Server-server API, "Retrieving server keys"; Room Versions 1 to 5 on
 which keys verify an event.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from contextlib import suppress
 
-from msgspec import Struct
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.cache import BackOff, Cache, Kept
+from homeserver.cache import Cache
 from homeserver.cause import Cause
+from homeserver.held_keys import HeldKeys
 from homeserver.identity import Identity
+from homeserver.key_fetches import Came, Failed, Fetched, FetchResult, KeyFetches
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.connector import Unreachable
-from homeserver.outbound.refusal import Refused
-from homeserver.protocol.errors import ProtocolError, Unauthorized, quote
-from homeserver.protocol.keys import MAX_VALIDITY_MS
+from homeserver.outbound.verification import NotVerified, VerifiedPeer, record_peer
+from homeserver.protocol.errors import Unauthorized, quote
+from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import RoomVersion
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.peers import PeerStore
-from homeserver.storage.server_keys import StoredKey
+from homeserver.storage.server_keys import KeyConflict, StoredKey
 
-# How long after a fetch there is no other one. A key that is new since then is refused
-# until it is over; its owner's retries come seconds apart.
-_FRESH_SECONDS = 10.0
-
-# How long after a fetch that failed there is no other one: twice as long after each
-# that fails again, up to what a server that is back should have to wait at most.
-_FAILURE_SECONDS = 30.0
-_MAX_FAILURE_SECONDS = 300.0
+# For how long it is remembered whether a server serves other keys than the stored ones,
+# and for how long a request that such a key may have signed waits for that.
+_CONFLICT_SECONDS = 300.0
+_CONFLICT_PATIENCE_SECONDS = 3.0
 
 # How long somebody waits for keys, and for the turn to fetch them; who sent us the
 # request gives up after a minute.
 _PATIENCE_SECONDS = 30.0
-
-# Whoever sends requests in many forged names makes us ask many servers.
-_MAX_FETCHES = 100  # at once; each may cost a connection
-_MAX_WAITING = 1000  # for one of those; each is an inbound request that waits too
-
-
-FetchResult = Literal["fetched", "failed"]
-
-
-class _Fetched(Struct, frozen=True):
-    """The keys of a server came, and are stored."""
-
-    passed_over: Mapping[str, str] = {}
-    """As `KeyDocument` has it."""
-
-
-class _Failed(Struct, frozen=True):
-    """The keys of a server did not come."""
-
-    why: str
-    """As peers may know it."""
-
-    is_silence: bool
-    """Whether the server gave no answer, which may last; or else a bad one."""
-
-
-class Pause(Struct, frozen=True):
-    """The time after a fetch of a server's keys in which there is no other one."""
-
-    server_name: ServerName
-    problem: str | None
-    """Why the fetch failed, as peers may know it; None where the keys came."""
-
-    left: float
-    """How many seconds are left of it."""
 
 
 class Keyring:
@@ -94,14 +54,10 @@ class Keyring:
         """`observe` takes what came of each fetch."""
         self._identity = identity
         self._peers = peers
-        self._client = client
         self._clock = clock
-        self._observe = observe
-        self._fetches: Cache[ServerName, _Fetched | _Failed] = Cache(clock)
-        self._back_off: BackOff[ServerName] = BackOff(
-            _FAILURE_SECONDS, _MAX_FAILURE_SECONDS
-        )
-        self._turns = DeferredSemaphore(_MAX_FETCHES)
+        self._held = HeldKeys(clock)
+        self.fetches = KeyFetches(client, self._take, clock, observe)
+        self._conflicts: Cache[ServerName, str | None] = Cache(clock)
 
     async def request_key(
         self, server_name: ServerName, key_id: KeyId, cause: Cause
@@ -120,7 +76,7 @@ class Keyring:
         if key is not None and is_usable(key):
             return key.verify_key
         known = f"known keys of {server_name}: {quote(sorted(keys))}"
-        if isinstance(came, _Failed):
+        if isinstance(came, Failed):
             known += f"; fetching them failed: {came.why}"
         elif key_id in came.passed_over:
             known += f"; {key_id} is passed over: {came.passed_over[key_id]}"
@@ -152,6 +108,8 @@ class Keyring:
         if not key_ids:
             return {}  # nobody is asked for keys that could verify nothing
         keys, _ = await self._keys(server_name, set(key_ids), is_usable, cause)
+        if await self._store(server_name) is not None:
+            keys = await self._peers.keys(server_name)
         return {
             key_id: key.verify_key
             for key_id, key in keys.items()
@@ -159,35 +117,50 @@ class Keyring:
         }
 
     async def refresh(self, server_name: ServerName, cause: Cause) -> bool:
-        """Fetch the keys of another server now; whether they came.
+        """Fetch the keys of another server now, and store them; whether they came.
 
         A server that did not answer a moment ago is not asked.
         """
-        came = await self._fetches.fetch(
-            server_name,
-            lambda: self._fetch_in_turn(server_name, cause),
-            is_wanted=lambda came: isinstance(came, _Failed) and came.is_silence,
+        came = await self.fetches.refresh(server_name, cause)
+        return isinstance(came, Fetched) and await self._store(server_name) is None
+
+    async def prove(self, server_name: ServerName) -> None:
+        """Store the keys of a server whose request was proven by one of them.
+
+        Raises `Unauthorized` if what is stored contradicts them by now.
+        """
+        problem = await self._store(server_name)
+        if problem is not None:
+            raise Unauthorized(problem)
+
+    async def conflict(self, server_name: ServerName, cause: Cause) -> str | None:
+        """How what a server serves now contradicts its stored keys, if it does.
+
+        It is asked for what it serves, but rarely; this waits for it three seconds.
+        """
+        looking = self._conflicts.fetch(
+            server_name, lambda: self._look_for_conflict(server_name, cause)
         )
-        return isinstance(came, _Fetched)
+        with suppress(defer.TimeoutError):
+            return await Deferred.fromCoroutine(looking).addTimeout(
+                _CONFLICT_PATIENCE_SECONDS, self._clock
+            )
+        return None
 
-    def pauses(self) -> list[Pause]:
-        """The servers whose keys are not fetched now, as that was tried just before."""
-        return [_pause(kept) for kept in self._fetches.kept()]
+    def forget(self, server_name: ServerName) -> None:
+        """Forget what is known of the keys of a server but for what is stored."""
+        self._held.take(server_name)
+        self._conflicts.forget(server_name)
+        self.fetches.forget(server_name)
 
-    def pause(self, server_name: ServerName) -> Pause | None:
-        """As `pauses`, of one server; None where its keys may be fetched."""
-        kept = self._fetches.find(server_name)
-        return None if kept is None else _pause(kept)
-
-    def end_pause(self, server_name: ServerName) -> None:
-        """Fetch the keys of a server when they are asked for, whatever has failed."""
-        self._fetches.forget(server_name)
-        self._back_off.succeed(server_name)
-
-    def end_pauses(self) -> None:
-        """As `end_pause`, of every server."""
-        self._fetches.forget_all()
-        self._back_off.forget_all()
+    async def _look_for_conflict(
+        self, server_name: ServerName, cause: Cause
+    ) -> tuple[str | None, float]:
+        # Not what came a moment ago: it may have been rebuilt since.
+        came = await self.fetches.refresh(server_name, cause)
+        if isinstance(came, Failed) and came.is_conflict:
+            return came.why, _CONFLICT_SECONDS
+        return None, _CONFLICT_SECONDS
 
     async def _keys(
         self,
@@ -195,91 +168,55 @@ class Keyring:
         wanted: set[KeyId],
         is_usable: Callable[[StoredKey], bool],
         cause: Cause,
-    ) -> tuple[Mapping[KeyId, StoredKey], _Fetched | _Failed]:
-        """The keys of a server, and what came of fetching them if they were fetched.
+    ) -> tuple[Mapping[KeyId, StoredKey], Came]:
+        """The keys of a server, and how fetching them ended if they were fetched.
 
         They are fetched if none of those that are wanted is usable.
         """
         identity = self._identity()
         if server_name == identity.server_name:
-            return _own_keys(identity, self._now_ts()), _Fetched()
-        keys = await self._peers.keys(server_name)
+            return _own_keys(identity, self._now_ts()), Fetched()
+        keys = await self._known_keys(server_name)
         if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
-            return keys, _Fetched()
-        fetching = self._fetches.fetch(
-            server_name, lambda: self._fetch_in_turn(server_name, cause)
-        )
-        came: _Fetched | _Failed
+            return keys, Fetched()
+        fetching = self.fetches.fetch(server_name, cause)
+        came: Came
         try:
             came = await Deferred.fromCoroutine(fetching).addTimeout(
                 _PATIENCE_SECONDS, self._clock
             )
         except defer.TimeoutError:
-            why = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
-            came = _Failed(why, is_silence=True)
-        return await self._peers.keys(server_name), came
+            came = Failed(f"they did not come within {_PATIENCE_SECONDS:g} seconds")
+        return await self._known_keys(server_name), came
 
-    async def _fetch_in_turn(
-        self, server_name: ServerName, cause: Cause
-    ) -> tuple[_Fetched | _Failed, float]:
-        """Fetch the keys of a server, with few others at the same time.
+    async def _known_keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
+        """What is stored of a server's keys, and what is held of them beside."""
+        stored = await self._peers.keys(server_name)
+        held = self._held.find(server_name)
+        return stored if held is None else {**stored, **held.keys()}
 
-        Returns what came of it, and for how long there is no other try.
-        """
-        if len(self._turns.waiting) >= _MAX_WAITING:
-            return _Failed("too many keys are being fetched", is_silence=True), 0.0
-        async with self._turns:
-            came = await self._fetch(server_name, cause)
-        if isinstance(came, _Failed):
-            self._observe("failed")
-            return came, self._back_off.fail(server_name)
-        self._observe("fetched")
-        self._back_off.succeed(server_name)
-        return came, _FRESH_SECONDS
+    async def _take(self, document: KeyDocument, peer: VerifiedPeer) -> Came:
+        """Hold what was fetched, unless it contradicts what is stored."""
+        conflict = await self._peers.conflict(document)
+        if conflict is not None:
+            return Failed(conflict, is_conflict=True)
+        self._held.hold(document, peer)
+        return Fetched(document.passed_over)
 
-    async def _fetch(self, server_name: ServerName, cause: Cause) -> _Fetched | _Failed:
-        """Fetch and record the keys of a server."""
-        begun_ts = self._now_ts()
+    async def _store(self, server_name: ServerName) -> str | None:
+        """Store what is held of a server, if anything; returns why not, if not."""
+        held = self._held.take(server_name)
+        if held is None:
+            return None
         try:
-            document = await self._client.fetch_keys_v2(server_name, cause)
-        except Unreachable as problem:
-            return _Failed(problem.told, is_silence=True)
-        except ProtocolError as problem:
-            return _Failed(str(problem), is_silence=False)
-        except Refused as problem:
-            if not problem.is_unrecognized:
-                return _Failed(str(problem), is_silence=False)
-            return await self._fetch_v1(server_name, cause, begun_ts, str(problem))
-        await self._peers.record_keys(document, self._now_ts())
-        return _Fetched(document.passed_over)
-
-    async def _fetch_v1(
-        self, server_name: ServerName, cause: Cause, begun_ts: int, no_v2: str
-    ) -> _Fetched | _Failed:
-        """The same of a server that has no version 2 document, as `no_v2` tells."""
-        peer = await self._peers.peer(server_name)
-        if (
-            peer is not None
-            and peer.verified_by == "key-document"
-            and peer.last_verified_ts >= begun_ts
-        ):
-            return _Fetched()  # its document was read to verify the connection
-        try:
-            document = await self._client.fetch_keys_v1(server_name, cause)
-        except Unreachable as problem:
-            return _Failed(f"{no_v2}; {problem.told}", is_silence=True)
-        except (Refused, ProtocolError) as problem:
-            return _Failed(f"{no_v2}; {problem}", is_silence=False)
-        await self._peers.record_keys(document, self._now_ts())
-        return _Fetched(document.passed_over)
+            await record_peer(self._peers, held.peer)
+            await self._peers.record_keys(held.document, held.fetched_ts)
+        except (NotVerified, KeyConflict) as problem:
+            return str(problem)
+        return None
 
     def _now_ts(self) -> int:
         return int(self._clock.seconds() * 1000)
-
-
-def _pause(kept: Kept[ServerName, _Fetched | _Failed]) -> Pause:
-    problem = kept.value.why if isinstance(kept.value, _Failed) else None
-    return Pause(kept.key, problem, kept.left)
 
 
 def _own_keys(identity: Identity, now_ts: int) -> dict[KeyId, StoredKey]:

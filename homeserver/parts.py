@@ -87,7 +87,7 @@ class Parts:
             path, config, reactor, metrics.observe_commit
         )
         received = self.received = ReceivedStore(self.database, Changes(reactor))
-        peers = PeerStore(self.database, reactor)
+        peers = self.peers = PeerStore(self.database, reactor)
         documents = DocumentStore(self.database)
         queue = OutboundQueue(self.database, engine.clock)
 
@@ -176,13 +176,21 @@ class Parts:
 
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
-            caches = CacheBook(resolver.kept, keyring, reactor)
+            caches = CacheBook(resolver.kept, keyring.fetches, reactor)
             routes = {
                 "send": api.send_tree(Submitter(current, self.sender), self.sender),
                 "received": api.received_resource(received),
                 "refused": api.refused_resource(refusals),
                 "bounds": api.bounds_resource(self.bounds),
-                "peers": api.peer_tree(PeerBook(peers, queue, self.sender, caches)),
+                "peers": api.peer_tree(
+                    PeerBook(
+                        peers,
+                        queue,
+                        self.sender,
+                        caches,
+                        (keyring, self.agent, certificates),
+                    )
+                ),
                 "caches": api.caches_resource(caches),
                 "resolve": api.named_tree(
                     "/v1/resolve/{name}",
@@ -190,7 +198,9 @@ class Parts:
                 ),
                 "keys": api.named_tree(
                     "/v1/keys/{name}",
-                    partial(caches.show_beside, partial(describe_keys, self.client)),
+                    partial(
+                        caches.show_beside, partial(describe_keys, self.client, peers)
+                    ),
                 ),
             }
             guard = Guard(_load_token(path, config))

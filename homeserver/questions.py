@@ -82,7 +82,7 @@ def received(
     "--forget",
     metavar="NAME",
     callback=parsed(ServerName.parse),
-    help="Clear the pin of this peer, and how it was verified.",
+    help="Forget how this peer was verified, its pins and keys, and its failures.",
 )
 @click.option(
     "--retry",

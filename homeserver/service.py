@@ -101,7 +101,9 @@ class Endpoint:
         """What `inspection.describe_keys` says, of an endpoint that was not started."""
         self._parts.database.start()
         try:
-            return await describe_keys(self._parts.client, server_name)
+            return await describe_keys(
+                self._parts.client, self._parts.peers, server_name
+            )
         finally:
             await self._parts.agent.close()
             await self._parts.database.close()

@@ -1,6 +1,7 @@
 """A keyring over a store in memory, whose fetches end when the test says so."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -9,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.cause import OURSELVES, Cause
 from homeserver.identity import Identity
 from homeserver.keyring import Keyring
-from homeserver.outbound.client import FederationClient
+from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.connector import Unreachable
 from homeserver.outbound.refusal import Refused
+from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.keys import KeyDocument, OldVerifyKey
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
@@ -61,13 +63,15 @@ class Client(FederationClient):
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self._waiting: list[Deferred[KeyDocument]] = []
+        self._waiting: list[Deferred[KeysAnswer]] = []
+        self.peer = VerifiedPeer(A, "certificate", b"DER")
+        """Who answers."""
 
-    async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeyDocument:
+    async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """As `FederationClient`."""
         return await self._fetch(f"v1 of {server_name}")
 
-    async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeyDocument:
+    async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """As `FederationClient`."""
         return await self._fetch(f"v2 of {server_name}")
 
@@ -75,11 +79,14 @@ class Client(FederationClient):
         """End the oldest fetch that has not ended."""
         waiting = self._waiting.pop(0)
         if isinstance(result, KeyDocument):
-            waiting.callback(result)
+            peer = replace(self.peer, server_name=result.server_name)
+            waiting.callback(KeysAnswer(result, "", peer))
+        elif isinstance(result, Refused) and result.is_unrecognized:
+            waiting.callback(KeysAnswer(None, str(result), self.peer))
         else:
             waiting.errback(result)
 
-    async def _fetch(self, asked: str) -> KeyDocument:
+    async def _fetch(self, asked: str) -> KeysAnswer:
         self.asked.append(asked)
         self._waiting.append(Deferred())
         return await self._waiting[-1]
@@ -120,6 +127,11 @@ class KeyringCase(SynchronousTestCase):
         return Deferred.fromCoroutine(
             self.keyring.request_key(server_name, key_id, OURSELVES)
         )
+
+    def prove(self, server_name: ServerName = A) -> None:
+        """Let a request of a server be proven."""
+        proving = Deferred.fromCoroutine(self.keyring.prove(server_name))
+        self.successResultOf(proving)
 
     def refusal(self, asked: Deferred[VerifyKey]) -> str:
         """Why there is no key."""

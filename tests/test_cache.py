@@ -239,6 +239,25 @@ class CacheTests(SynchronousTestCase):
         self.ask("a")
         self.assertEqual([key for key, _ in self.looking], ["a"])
 
+    def test_what_is_meant_is_forgotten(self) -> None:
+        """Keys that are meant are forgotten, also those that are being looked up."""
+        self.cache.keep("a1", "1", 5)
+        self.cache.keep("b1", "1", 5)
+        asked = self.ask("a2")
+        self.cache.forget_where(lambda key: key.startswith("a"))
+        self.find("2", 5)
+        self.assertEqual(self.successResultOf(asked), "2")
+        self.assertEqual([kept.key for kept in self.cache.kept()], ["b1"])
+
+    def test_a_value_of_another_place_is_kept(self) -> None:
+        """What was found elsewhere is kept for its time, within the number."""
+        for key in "a", "b", "c":
+            self.cache.keep(key, key, 5)
+        self.cache.keep("d", "d", 0)
+        self.assertEqual([kept.key for kept in self.cache.kept()], ["b", "c"])
+        self.clock.advance(5)
+        self.assertEqual(self.cache.kept(), [])
+
 
 class BackOffTests(SynchronousTestCase):
     """For how long failures are remembered."""

@@ -4,9 +4,10 @@ import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
-from homeserver import keyring
+from homeserver import key_fetches
 from homeserver.cause import OURSELVES
 from homeserver.outbound.refusal import Refused
+from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import encode, encode_base64
 from homeserver.protocol.errors import BadJson, Unauthorized
 from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, parse_v2
@@ -14,7 +15,6 @@ from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import VerifyKey, sign
 from homeserver.storage.database import StoreUnavailable
-from homeserver.storage.peers import Peer
 from tests.documents import signing_key
 from tests.keyrings import (
     HOUR,
@@ -41,15 +41,11 @@ BAD = BadJson("`verify_keys` is not a JSON object")
 class KeyringTests(KeyringCase):
     """The keys of all servers."""
 
-    def verify(self, verified_by: str) -> None:
-        """Let A be verified now."""
+    def show(self, shown: KeyDocument) -> None:
+        """Let who answers have been verified now by a document."""
         now_ts = int(self.clock.seconds() * 1000)
-        self.successResultOf(
-            Deferred.fromCoroutine(
-                self.peers.record_verified(
-                    Peer(A, verified_by, "0a" * 32, {}, now_ts, now_ts), None, None
-                )
-            )
+        self.client.peer = VerifiedPeer(
+            A, "key-document", b"DER", shown, verified_ts=now_ts
         )
 
     def ask_for_event(
@@ -108,6 +104,7 @@ class KeyringTests(KeyringCase):
         self.clock.advance(5)
         self.client.answer(document(K1, until=2**53 - 1))
         self.successResultOf(asked)
+        self.prove()
         self.clock.advance(MAX_VALIDITY_MS / 1000)
         self.successResultOf(self.ask())
         self.clock.advance(1)
@@ -220,7 +217,7 @@ class KeyringTests(KeyringCase):
 
     def test_few_wait_to_ask(self) -> None:
         """Where a thousand wait already, the next one is told so at once."""
-        self.patch(keyring, "_MAX_WAITING", 1)
+        self.patch(key_fetches, "_MAX_WAITING", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.assertNoResult(asked[100])
@@ -231,7 +228,7 @@ class KeyringTests(KeyringCase):
 
     def test_that_there_were_too_many_is_not_remembered(self) -> None:
         """Who was told that too many wait may ask again as soon as one is done."""
-        self.patch(keyring, "_MAX_WAITING", 1)
+        self.patch(key_fetches, "_MAX_WAITING", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.refusal(asked[101])
@@ -314,8 +311,7 @@ class KeyringTests(KeyringCase):
         """A server whose version 1 document verified the connection has shown it."""
         asked = self.ask()
         self.clock.advance(1)
-        self.store(document(K1, until=None))
-        self.verify("key-document")
+        self.show(document(K1, until=None))
         self.client.answer(REFUSED)
         self.assertEqual(self.successResultOf(asked), key(K1))
         self.assertEqual(self.client.asked, ["v2 of a.example"])
@@ -324,14 +320,14 @@ class KeyringTests(KeyringCase):
     def test_version_1_was_read_at_the_same_time(self) -> None:
         """That is so within the same millisecond, too."""
         asked = self.ask()
-        self.verify("key-document")
+        self.show(document(K1, until=None))
         self.client.answer(REFUSED)
-        self.refusal(asked)
+        self.successResultOf(asked)
         self.assertEqual(self.client.asked, ["v2 of a.example"])
 
     def test_version_1_was_read_before(self) -> None:
         """A document that was read for an earlier connection may be another one now."""
-        self.verify("key-document")
+        self.show(document(K1, until=None))
         self.clock.advance(1)
         self.ask()
         self.client.answer(REFUSED)
@@ -340,7 +336,6 @@ class KeyringTests(KeyringCase):
     def test_verified_by_certificate_meanwhile(self) -> None:
         """A server that was verified by its certificate has shown no document."""
         self.ask()
-        self.verify("certificate")
         self.client.answer(REFUSED)
         self.assertEqual(self.client.asked, ["v2 of a.example", "v1 of a.example"])
 

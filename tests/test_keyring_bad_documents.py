@@ -143,6 +143,7 @@ def test_what_was_known_stays(bad: BadDocument, asking: Asking) -> None:
     asking.serve({PATHS[bad.version]: signed(document(bad.version))})
     found = asking.successResultOf(asking.ask(KEY.key_id, DOMAIN))
     assert found == KEY.verify_key
+    asking.prove(DOMAIN)
     before = list(asking.database.connection.iterdump())
     asking.serve({PATHS[bad.version]: bad.data})
     asking.clock.advance(3600)
@@ -157,4 +158,7 @@ def test_a_good_document_is_stored(version: int, asking: Asking) -> None:
     asking.serve({PATHS[version]: signed(document(version))})
     found = asking.successResultOf(asking.ask(KEY.key_id, DOMAIN))
     assert found == KEY.verify_key
-    assert asking.stored() == version
+    assert asking.stored() == 0  # until it has proven something
+    asking.prove(DOMAIN)
+    # The peer, its key, and the document of version 2.
+    assert asking.stored() == version + 1

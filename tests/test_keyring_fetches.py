@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from homeserver import keyring
+from homeserver import key_fetches
 from homeserver.cause import OURSELVES
 from homeserver.keyring import Keyring
 from homeserver.outbound.refusal import Refused
@@ -103,7 +103,7 @@ class BackOffTests(KeyringCase):
 
     def test_that_there_are_too_many_is_no_failure(self) -> None:
         """A server that nobody had the time to ask has not failed."""
-        self.patch(keyring, "_MAX_WAITING", 1)
+        self.patch(key_fetches, "_MAX_WAITING", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(101)]
         others = [self.ask(server_name=name) for name in names]
         for _ in range(5):

@@ -27,6 +27,7 @@ def named() -> list[tuple[str, str]]:
                 "inbound",
                 "storage",
                 "keyring",
+                "key_fetches",
             }
             path = name if is_whole else f"{module}.{name}"
             found.append((cells[0], path))
@@ -37,8 +38,8 @@ def named() -> list[tuple[str, str]]:
 
 def _module(path: str) -> str:
     parts = path.split(".")
-    if parts[0] == "keyring":
-        return "keyring"
+    if parts[0] in {"keyring", "key_fetches"}:
+        return parts[0]
     return ".".join(parts[: 3 if parts[:2] == ["protocol", "rooms"] else 2])
 
 

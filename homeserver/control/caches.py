@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.keyring import Keyring, Pause
+from homeserver.key_fetches import KeyFetches, Pause
 from homeserver.outbound.kept_answers import KeptAnswer, KeptAnswers
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.discovery import Step
@@ -19,10 +19,10 @@ class CacheBook:
     """The answers and the pauses that are kept."""
 
     def __init__(
-        self, answers: KeptAnswers, keyring: Keyring, clock: IReactorTime
+        self, answers: KeptAnswers, fetches: KeyFetches, clock: IReactorTime
     ) -> None:
         self._answers = answers
-        self._keyring = keyring
+        self._fetches = fetches
         self._clock = clock
 
     def all(self) -> list[Json]:
@@ -33,24 +33,24 @@ class CacheBook:
         less: so long is every answer kept.
         """
         answers = [self._show_answer(each) for each in self._answers.all()]
-        return [*answers, *map(self._show_pause, self._keyring.pauses())]
+        return [*answers, *map(self._show_pause, self._fetches.pauses())]
 
     def about(self, name: ServerName) -> list[Json]:
         """As `all`, of what concerns one server."""
         answers = [self._show_answer(each) for each in self._answers.about(name)]
-        pause = self._keyring.pause(name)
+        pause = self._fetches.pause(name)
         return [*answers, *([] if pause is None else [self._show_pause(pause)])]
 
     def forget(self, name: ServerName) -> bool:
         """Forget what concerns one server; whether anything was remembered."""
-        has_pause = self._keyring.pause(name) is not None
-        self._keyring.end_pause(name)
+        has_pause = self._fetches.pause(name) is not None
+        self._fetches.end_pause(name)
         return self._answers.forget(name) or has_pause
 
     def forget_all(self) -> None:
         """Forget everything."""
         self._answers.forget_all()
-        self._keyring.end_pauses()
+        self._fetches.end_pauses()
 
     async def show_beside(
         self, describe: Callable[[ServerName], Awaitable[Json]], name: ServerName

@@ -19,6 +19,10 @@ from homeserver.protocol.discovery import NotResolvable, Route, Step
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.keys import KeyDocument, parse_v1, parse_v2
 from homeserver.protocol.names import ServerName
+from homeserver.storage.peers import PeerStore
+
+_V1 = KEY_DOCUMENT_PATH, parse_v1
+_V2 = KEYS_V2_PATH, parse_v2
 
 
 async def describe_resolution(
@@ -45,14 +49,16 @@ async def describe_resolution(
     }
 
 
-async def describe_keys(client: FederationClient, name: ServerName) -> Json:
+async def describe_keys(
+    client: FederationClient, peers: PeerStore, name: ServerName
+) -> Json:
     """Both key documents of `name`, what is wrong with each, and who served them.
 
     Or why there is nobody to ask: `{"server_name", "error"}`.
     """
     try:
-        first, link = await _document(client, name, KEY_DOCUMENT_PATH, parse_v1)
-        second, _ = await _document(client, name, KEYS_V2_PATH, parse_v2)
+        first, link = await _document(client, peers, name, _V1)
+        second, _ = await _document(client, peers, name, _V2)
     except Unreachable as problem:
         return {"server_name": name.name, "error": str(problem)}
     return {
@@ -67,11 +73,12 @@ async def describe_keys(client: FederationClient, name: ServerName) -> Json:
 
 async def _document(
     client: FederationClient,
+    peers: PeerStore,
     name: ServerName,
-    path: str,
-    parse: Callable[[bytes, ServerName], KeyDocument],
+    version: tuple[str, Callable[[bytes, ServerName], KeyDocument]],
 ) -> tuple[Json | None, Link]:
     """One document with its problems; None if the server has none."""
+    path, parse = version
     status, data, link = await client.ask(name, path, OURSELVES)
     if status == 404:
         return None, link
@@ -86,6 +93,8 @@ async def _document(
             f"{quote(key_id)} is passed over: {rule}"
             for key_id, rule in document.passed_over.items()
         ]
+        conflict = await peers.conflict(document)
+        problems += [] if conflict is None else [conflict]
         check_names_connection(document, link)
     except ProtocolError as problem:
         problems.append(str(problem))

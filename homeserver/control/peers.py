@@ -4,6 +4,9 @@ Rules of the room: a peer is whoever was verified once, is owed something, or di
 get what it was owed.
 """
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from homeserver.control.caches import CacheBook
 from homeserver.outbound.sender import Sender
 from homeserver.protocol.canonical import Json, encode_base64
@@ -30,6 +33,14 @@ _NEVER_VERIFIED: Json = {
 }
 
 
+class Memory(Protocol):
+    """A part that remembers something of a server."""
+
+    def forget(self, name: ServerName, /) -> object:
+        """Forget it."""
+        ...
+
+
 class PeerBook:
     """Answers for peers, and changes what a person may change of them."""
 
@@ -39,11 +50,14 @@ class PeerBook:
         queue: OutboundQueue,
         sender: Sender,
         caches: CacheBook,
+        memories: Sequence[Memory] = (),
     ) -> None:
+        """`memories` are what else remembers something of peers."""
         self._peers = peers
         self._queue = queue
         self._sender = sender
         self._caches = caches
+        self._memories = memories
 
     async def all(self) -> list[Json]:
         """Every peer, by name, as `describe` has it."""
@@ -68,8 +82,15 @@ class PeerBook:
         return await self._describe(name, peer)
 
     async def forget(self, name: ServerName) -> bool:
-        """Clear the pin of a peer; whether there was one."""
-        return await self._peers.forget(name)
+        """Forget a peer: how it was verified, its pins, its keys, and its failures.
+
+        Whether anything was known of it.
+        """
+        was_known = await self._peers.forget(name)
+        for memory in self._memories:
+            memory.forget(name)
+        was_owed = await self.retry(name)
+        return was_known or was_owed
 
     async def retry(self, name: ServerName) -> bool:
         """End the back-off of a peer, and forget what was looked up to reach it.

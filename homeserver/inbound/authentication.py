@@ -148,8 +148,11 @@ class Authenticator:
             # must not fill our memory with what is sent meanwhile.
             key_id, content = await self._on(body, prove)
         except Unauthorized as problem:
-            why = "; ".join([*problems, str(problem)])
+            problems.append(str(problem))
+            conflict = await self._keyring.conflict(origin, cause) if keys else None
+            why = "; ".join([*problems, *([] if conflict is None else [conflict])])
             raise type(problem)(why) from None
+        await self._keyring.prove(origin)
         # Only now: a stranger would have us ask whomever he names.
         certificate = await self._certificates.check(origin, shown, cause)
         return ProvenOrigin(origin, key_id, certificate), content

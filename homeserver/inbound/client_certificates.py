@@ -129,6 +129,11 @@ class ClientCertificates:
             )
         return sha256
 
+    def forget(self, origin: ServerName) -> None:
+        """Judge the certificates of an origin anew."""
+        self._proofs.forget_where(lambda key: key[0] == origin)
+        self._links.forget(origin)
+
     async def _judge(
         self, origin: ServerName, shown: ShownCertificate, cause: Cause
     ) -> tuple[str | None, float]:

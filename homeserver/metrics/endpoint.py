@@ -20,7 +20,7 @@ from homeserver.config import VerificationMethod
 from homeserver.inbound.account import Account
 from homeserver.inbound.authentication import FAILURES
 from homeserver.inbound.listener import HandshakeResult
-from homeserver.keyring import FetchResult
+from homeserver.key_fetches import FetchResult
 from homeserver.metrics.registry import Registry
 from homeserver.outbound.attempts import Attempt, Result
 from homeserver.outbound.verification import VerificationResult

@@ -8,6 +8,7 @@ verified connections only, each under the name that it was verified for.
 Specification: Server-server API, "Resolving server names" and "Authentication".
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import cast
 from weakref import WeakKeyDictionary
@@ -32,6 +33,7 @@ from homeserver.cause import OURSELVES, Cause
 from homeserver.outbound.connection import USER_AGENT, PeerConnection
 from homeserver.outbound.connector import Connector, Link, Unreachable
 from homeserver.outbound.resolver import Resolver
+from homeserver.outbound.verification import NotVerified
 from homeserver.protocol.discovery import NotResolvable, Resolution
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.names import ServerName
@@ -72,6 +74,7 @@ class FederationAgent:
         self._resolver = resolver
         self._connector = connector
         self._links: WeakKeyDictionary[IProtocol, Link] = WeakKeyDictionary()
+        self._forgotten: Counter[ServerName] = Counter()
         self._pool = HTTPConnectionPool(clock)
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
         # Whether to send something again is decided by the sender alone.
@@ -129,7 +132,7 @@ class FederationAgent:
         )
         protocol: HTTP11ClientProtocol = await self._pool.getConnection(
             # The name, not the address: what a connection was verified for.
-            (name, host_header),
+            (name, host_header, self._forgotten[name]),
             endpoint,
         )
         method, target = outgoing.method, outgoing.target
@@ -137,6 +140,8 @@ class FederationAgent:
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
         link = self._links[protocol]
+        if cause == OURSELVES and not link.is_recorded:
+            link = await self._record(protocol, link)
         connected(link)
         request = (
             _WholeRequest(method, target, headers, body)
@@ -149,12 +154,34 @@ class FederationAgent:
     async def reach(self, name: ServerName, cause: Cause) -> Link:
         """Make and end a connection to `name`, that no other is in place of.
 
-        Raises `Unreachable`.
+        Its peer is recorded: `name` has proven a request, or we want to know. Raises
+        `Unreachable`.
         """
         resolution = await self._resolve(name, cause)
         connection, link = await self._connector.connect(resolution, cause)
         connection.abort()
-        return link
+        try:
+            return await self._connector.record(link)
+        except NotVerified as problem:
+            raise Unreachable(name, [f"{link.route}: {problem}"]) from None
+
+    def forget(self, name: ServerName) -> None:
+        """Use no connection any more that was verified for `name` until now."""
+        self._forgotten[name] += 1
+        self._connector.forget(name)
+
+    async def _record(self, protocol: HTTP11ClientProtocol, link: Link) -> Link:
+        """Record the peer of a connection that was made for a client's sake."""
+        try:
+            recorded = await self._connector.record(link)
+        except BaseException as problem:
+            protocol.abort()
+            if isinstance(problem, NotVerified):
+                why = f"{link.route}: {problem}"
+                raise Unreachable(link.peer.server_name, [why]) from None
+            raise
+        self._links[protocol] = recorded
+        return recorded
 
     async def _resolve(self, name: ServerName, cause: Cause) -> Resolution:
         try:

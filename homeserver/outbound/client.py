@@ -34,6 +34,7 @@ from homeserver.outbound.connection import (
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.refusal import Refused, read_refusal, retry_after
 from homeserver.outbound.targets import transaction_target
+from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import Encoded, Json
 from homeserver.protocol.errors import BadJson, ProtocolError, quote
 from homeserver.protocol.keys import (
@@ -76,6 +77,18 @@ class _Answer(Struct, frozen=True):
     headers: Headers
     body: bytes
     link: Link
+
+
+class KeysAnswer(Struct, frozen=True):
+    """What a server answered that was asked for a key document."""
+
+    document: KeyDocument | None
+    """The document, checked; None where the server has none of this version."""
+
+    why: str
+    """How it said so."""
+
+    peer: VerifiedPeer
 
 
 class Delivery(Struct, frozen=True):
@@ -135,24 +148,33 @@ class FederationClient:
             raise Refused(destination, answer.status, None, why) from None
         return Delivery(reply, answer.link, problems)
 
-    async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeyDocument:
+    async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """The version 1 key document of a server, checked.
 
         Raises `Unreachable`, `Refused` and `ProtocolError`.
         """
-        status, data, link = await self.ask(server_name, KEY_DOCUMENT_PATH, cause)
-        if status != 200:
-            raise read_refusal(server_name, status, data)
-        document = parse_v1(data, server_name)
-        check_names_connection(document, link)
-        return document
+        return await self._fetch_keys(server_name, KEY_DOCUMENT_PATH, parse_v1, cause)
 
-    async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeyDocument:
+    async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """The version 2 key document of a server, checked; raises as version 1."""
-        status, data, _ = await self.ask(server_name, KEYS_V2_PATH, cause)
+        return await self._fetch_keys(server_name, KEYS_V2_PATH, parse_v2, cause)
+
+    async def _fetch_keys(
+        self,
+        server_name: ServerName,
+        path: str,
+        parse: Callable[[bytes, ServerName], KeyDocument],
+        cause: Cause,
+    ) -> KeysAnswer:
+        status, data, link = await self.ask(server_name, path, cause)
         if status != 200:
-            raise read_refusal(server_name, status, data)
-        return parse_v2(data, server_name)
+            refusal = read_refusal(server_name, status, data)
+            if not refusal.is_unrecognized:
+                raise refusal
+            return KeysAnswer(None, str(refusal), link.peer)
+        document = parse(data, server_name)
+        check_names_connection(document, link)
+        return KeysAnswer(document, "", link.peer)
 
     async def ask(
         self, server_name: ServerName, target: str, cause: Cause

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.addresses import RefusedAddress
-from homeserver.cause import Cause
+from homeserver.cause import OURSELVES, Cause
 from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.dialer import Dialer, NotDialled
 from homeserver.outbound.verification import NotVerified, VerifiedPeer, Verifier
@@ -42,12 +43,17 @@ class Unreachable(Exception):
         destination: ServerName,
         attempts: Sequence[str],
         told: Sequence[str] | None = None,
+        conflict: str | None = None,
     ) -> None:
-        """`told` is what strangers may know of it; None for all."""
+        """`told` is what strangers may know of it; None for all.
+
+        `conflict` says how the server contradicts what is stored of it, if so.
+        """
         super().__init__(_tell(destination, attempts))
         self.destination = destination
         self.attempts = attempts
         self.told = _tell(destination, attempts if told is None else told)
+        self.conflict = conflict
 
 
 class Link(Struct, frozen=True):
@@ -58,6 +64,8 @@ class Link(Struct, frozen=True):
     """The IP address that was connected to."""
 
     peer: VerifiedPeer
+    is_recorded: bool = False
+    """Whether the store knows of the peer; what strangers cause is not recorded."""
 
 
 class Connector:
@@ -84,7 +92,7 @@ class Connector:
                 self._avoided.pop((name, route.host, route.port), None)
                 return made
             self._avoid(name, route)
-        raise Unreachable(name, tried.attempts, tried.told)
+        raise Unreachable(name, tried.attempts, tried.told, tried.conflict)
 
     async def _follow(
         self, name: ServerName, route: Route, cause: Cause, tried: "_Tried"
@@ -103,10 +111,11 @@ class Connector:
         has_failed = False
         while addresses:
             try:
-                return await self._try(name, route, addresses)
+                return await self._try(name, route, addresses, cause)
             except NotDialled as failed:
                 has_failed = True
                 tried.add(route, str(failed))
+                tried.conflict = tried.conflict or failed.conflict
                 left = [each for each in addresses if each != failed.address]
                 # It gets fewer each time: one that was not reached at all, or that
                 # the system calls otherwise, speaks for all of them.
@@ -117,6 +126,17 @@ class Connector:
                     self._avoid(name, route)
                 raise
         return None
+
+    async def record(self, link: Link) -> Link:
+        """Record the peer of a connection, if it is not; raises `NotVerified`."""
+        if not link.is_recorded:
+            await self._verifier.record(link.peer)
+        return replace(link, is_recorded=True)
+
+    def forget(self, name: ServerName) -> None:
+        """Forget which routes to a server failed."""
+        for key in [key for key in self._avoided if key[0] == name]:
+            del self._avoided[key]
 
     def _is_avoided(self, name: ServerName, route: Route) -> bool:
         until = self._avoided.get((name, route.host, route.port), 0.0)
@@ -130,7 +150,11 @@ class Connector:
             self._avoided.popitem(last=False)
 
     async def _try(
-        self, name: ServerName, route: Route, addresses: Sequence[str]
+        self,
+        name: ServerName,
+        route: Route,
+        addresses: Sequence[str],
+        cause: Cause,
     ) -> tuple[PeerConnection, Link]:
         dialled = await self._dialer.dial(
             addresses,
@@ -143,10 +167,13 @@ class Connector:
             peer = await self._verifier.verify(
                 name, route, dialled.handshake, connection
             )
+            link = Link(route, where, peer)
+            if cause == OURSELVES:
+                link = await self.record(link)
         except NotVerified as problem:
             connection.abort()
             why = f"{where} is not verified: {problem}"
-            raise NotDialled(why, where) from None
+            raise NotDialled(why, where, problem.conflict) from None
         except BaseException:
             connection.abort()
             raise
@@ -154,7 +181,7 @@ class Connector:
             connection.abort()
             why = f"{where} ended the connection while it was verified"
             raise NotDialled(why, where)
-        return connection, Link(route, where, peer)
+        return connection, link
 
 
 @dataclass
@@ -164,6 +191,9 @@ class _Tried:
     attempts: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """The same, as strangers may know it."""
+
+    conflict: str | None = None
+    """How a peer contradicted what is stored of the server, if one did."""
 
     def add(self, route: Route, why: str, told: str | None = None) -> None:
         """Add one thing, and `told` in place of what is news of our own network."""

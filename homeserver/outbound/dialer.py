@@ -49,10 +49,15 @@ _HANDSHAKE_SECONDS = 10.0  # a round trip or two, and a signature on a slow mach
 class NotDialled(Exception):
     """There is no connection; `str()` says why."""
 
-    def __init__(self, why: str, address: str | None = None) -> None:
+    def __init__(
+        self, why: str, address: str | None = None, conflict: str | None = None
+    ) -> None:
         super().__init__(why)
         self.address = address
         """The address that was connected to; None if none was."""
+
+        self.conflict = conflict
+        """How the peer contradicts what is stored of it, if that is why."""
 
 
 class Dialled(Struct, frozen=True):

@@ -33,6 +33,7 @@ from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.keys import MAX_DOCUMENT_BYTES, KeyDocument, parse_v1, parse_v2
 from homeserver.protocol.names import ServerName
 from homeserver.storage.peers import Peer, PeerStore
+from homeserver.storage.server_keys import KeyConflict
 
 # For a document of a few hundred bytes over a connection that is already there.
 _KEY_DOCUMENT_SECONDS = 10.0
@@ -44,6 +45,11 @@ VerificationResult = Literal["verified", "refused"]
 class NotVerified(Exception):
     """The peer may be anybody; `str()` says which check failed, by each method."""
 
+    def __init__(self, why: str, conflict: str | None = None) -> None:
+        """`conflict` says how its key document contradicts what is stored, if so."""
+        super().__init__(why)
+        self.conflict = conflict
+
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPeer:
@@ -53,6 +59,15 @@ class VerifiedPeer:
     verified_by: VerificationMethod
     certificate: bytes = field(repr=False)
     """The DER of the leaf that was shown in this handshake."""
+
+    document: KeyDocument | None = field(default=None, repr=False)
+    """The key document that proved it; None where the certificate did."""
+
+    known: Peer | None = field(default=None, repr=False)
+    """What was known of it when it was judged."""
+
+    verified_ts: int = 0
+    """When that was, in milliseconds since 1970."""
 
     @property
     def certificate_sha256(self) -> str:
@@ -92,8 +107,8 @@ class Verifier:
     ) -> VerifiedPeer:
         """Prove that the peer on `connection` is `server_name`.
 
-        The handshake is over. Raises `NotVerified`; then the connection is of no
-        more use.
+        The handshake is over. Nothing is recorded. Raises `NotVerified`; then the
+        connection is of no more use.
         """
         leaf = connection.tls.getPeerCertificate()
         if leaf is None:
@@ -102,6 +117,7 @@ class Verifier:
         certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
         known = await self._peers.peer(server_name)
         problems = []
+        conflict: str | None = None
         for method in self._methods:
             document: KeyDocument | None = None
             try:
@@ -112,16 +128,17 @@ class Verifier:
                     document = await self._check_key_document(
                         known, server_name, route, certificate, connection
                     )
-                peer = await self._record(
-                    VerifiedPeer(server_name, method, certificate), known, document
-                )
             except NotVerified as problem:
                 self._observe(method, "refused")
                 problems.append(f"by {method}: {problem}")
+                conflict = conflict or problem.conflict
             else:
                 self._observe(method, "verified")
-                return peer
-        raise NotVerified("; ".join(problems))
+                now_ts = int(self._clock.seconds() * 1000)
+                return VerifiedPeer(
+                    server_name, method, certificate, document, known, now_ts
+                )
+        raise NotVerified("; ".join(problems), conflict)
 
     async def _check_key_document(
         self,
@@ -155,30 +172,9 @@ class Verifier:
             )
         return document
 
-    async def _record(
-        self, peer: VerifiedPeer, known: Peer | None, document: KeyDocument | None
-    ) -> VerifiedPeer:
-        """Record a peer that was verified, its pin, and the keys of its document.
-
-        The keys are for the keyring too: nobody has to fetch them again. The peer
-        had the time of a request to be verified in: meanwhile it may have become
-        known as somebody else.
-        """
-        now_ts = int(self._clock.seconds() * 1000)
-        pins = {} if known is None else known.pinned_keys
-        verified = Peer(
-            peer.server_name,
-            peer.verified_by,
-            peer.certificate_sha256,
-            pins if document is None else document.verify_keys,
-            first_verified_ts=now_ts,
-            last_verified_ts=now_ts,
-        )
-        if not await self._peers.record_verified(verified, known, document):
-            raise NotVerified(
-                f"{peer.server_name} was verified in another way at the same moment"
-            )
-        return peer
+    async def record(self, peer: VerifiedPeer) -> None:
+        """As `record_peer`."""
+        await record_peer(self._peers, peer)
 
     async def _fetch_document(
         self, server_name: ServerName, route: Route, connection: PeerConnection
@@ -218,12 +214,45 @@ class Verifier:
             raise NotVerified(f"{path} gets no answer: {quote(str(problem))}") from None
 
 
+async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
+    """Record a peer that was verified, its pin, and the keys of its document.
+
+    Raises `NotVerified` if it has become known as another server meanwhile.
+    """
+    pins = {} if peer.known is None else peer.known.pinned_keys
+    verified = Peer(
+        peer.server_name,
+        peer.verified_by,
+        peer.certificate_sha256,
+        pins if peer.document is None else peer.document.verify_keys,
+        first_verified_ts=peer.verified_ts,
+        last_verified_ts=peer.verified_ts,
+    )
+    try:
+        holds = await peers.record_verified(verified, peer.known, peer.document)
+    except KeyConflict as conflict:
+        raise NotVerified(str(conflict), str(conflict)) from None
+    if not holds:
+        raise NotVerified(
+            f"{peer.server_name} was verified in another way at the same moment, or "
+            "forgotten"
+        )
+
+
 def _check_pins(known: Peer, document: KeyDocument) -> None:
     """Hold a peer to the keys that it showed at first, as ssh does with hosts."""
     pinned = known.pinned_keys
+    for key_id, served in document.verify_keys.items():
+        if pinned.get(key_id, served) != served:
+            conflict = KeyConflict(
+                known.server_name, pinned[key_id], known.first_verified_ts, served
+            )
+            raise NotVerified(str(conflict), str(conflict))
     if pinned and not any(document.is_signed_by(key) for key in pinned.values()):
-        raise NotVerified(
+        why = (
             f"the key document is not signed by a key that is pinned to "
             f"{known.server_name} ({', '.join(sorted(pinned))}): it is another server, "
-            "or it lost its keys"
+            f"or it lost its keys; `homeserver peers --forget {known.server_name}` "
+            "forgets the pinned keys"
         )
+        raise NotVerified(why, why)

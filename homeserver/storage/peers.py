@@ -25,9 +25,12 @@ from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.database import Cursor, Database, Short
 from homeserver.storage.documents import record_document
 from homeserver.storage.server_keys import (
+    KeyConflict,
     StoredKey,
-    expire_keys,
+    check_keys,
+    forget_keys,
     load_keys,
+    load_since,
     record_keys,
 )
 
@@ -92,18 +95,14 @@ class PeerStore:
         return await self._database.read(job)
 
     async def forget(self, server_name: ServerName) -> bool:
-        """Forget how a peer was verified, and its pin; whether it was known.
+        """Forget how a peer was verified, its pin and its keys; whether any was known.
 
-        Its signing keys verify no more requests until they are fetched again.
+        Its keys verify nothing any more, unless they are fetched again.
         """
 
         def job(cursor: Cursor) -> bool:
-            expire_keys(cursor, server_name)
-            row = cursor.execute(
-                "DELETE FROM peers WHERE server_name = ? RETURNING server_name",
-                (server_name.name,),
-            ).fetchone()
-            return row is not None
+            had_keys = forget_keys(cursor, server_name)
+            return _delete_peer(cursor, server_name) or had_keys
 
         try:
             return await self._database.write(job)
@@ -118,21 +117,23 @@ class PeerStore:
         `known` is what was known of it when it was judged, `document` is what it was
         judged by, None if it was by its certificate. It does not hold, and nothing is
         recorded, if another connection has made it a peer by certificate meanwhile,
-        or pinned other keys to it. The keys of `document` are recorded with it.
+        or pinned other keys to it, or if it was forgotten. The keys of `document` are
+        recorded with it. Raises `KeyConflict`.
         """
         name = verified.server_name
 
         def job(cursor: Cursor) -> bool:
             row = _hold_peer(cursor, verified)
-            if document is not None and row is not None:
-                pins = _pins(row[1])
+            if row is None and known is not None:
+                _delete_peer(cursor, name)
+                return False
+            if row is not None and document is not None:
                 expected = {} if known is None else known.pinned_keys
-                if row[0] == "certificate":
-                    return False
-                if pins not in (expected, verified.pinned_keys):
+                pins_hold = _pins(row[1]) in (expected, verified.pinned_keys)
+                if row[0] == "certificate" or not pins_hold:
                     return False
             if document is None and row is not None and row[0] != "certificate":
-                expire_keys(cursor, name)
+                forget_keys(cursor, name)
             if row is not None:
                 _update_peer(cursor, verified)
             if document is not None:
@@ -155,10 +156,26 @@ class PeerStore:
 
         return await self._keys.fetch(server_name, look_up)
 
+    async def keys_since(self, server_name: ServerName) -> Mapping[KeyId, int]:
+        """When each key of a server was stored, in milliseconds; 0 where not known."""
+        return await self._database.read(partial(load_since, server_name=server_name))
+
+    async def conflict(self, document: KeyDocument) -> str | None:
+        """How a document contradicts what is stored of its server, if it does."""
+
+        def job(cursor: Cursor) -> str | None:
+            try:
+                check_keys(cursor, document)
+            except KeyConflict as conflict:
+                return str(conflict)
+            return None
+
+        return await self._database.read(job)
+
     async def record_keys(self, document: KeyDocument, now_ts: int) -> None:
         """Record the keys of a document that its server was proven to publish.
 
-        One of version 2 is recorded itself, too.
+        One of version 2 is recorded itself, too. Raises `KeyConflict`.
         """
 
         def job(cursor: Cursor) -> None:
@@ -203,6 +220,14 @@ def _hold_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
             (peer.server_name.name,),
         ).fetchone()
     return row[0], row[1]
+
+
+def _delete_peer(cursor: Cursor, server_name: ServerName) -> bool:
+    row = cursor.execute(
+        "DELETE FROM peers WHERE server_name = ? RETURNING server_name",
+        (server_name.name,),
+    ).fetchone()
+    return row is not None
 
 
 def _update_peer(cursor: Cursor, peer: Peer) -> None:

@@ -1,12 +1,16 @@
 """Other servers' signing keys, current and old ones.
 
-Rules of the room: of one key ID, the key that was published last counts; of the same
-key, a shorter validity never replaces a longer one: a document that is fetched later
-may have been made earlier.
+Rules: a key is never replaced by another one of the same ID. A server that was rebuilt
+with a new key under the old ID is another server for all that can be proven, until an
+operator forgets the stored key. A shorter validity never replaces a longer one: a
+document that is fetched later may have been made earlier.
 """
+
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from homeserver.protocol.canonical import encode_base64
 from homeserver.protocol.keys import KeyDocument, valid_until
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
@@ -26,6 +30,32 @@ class StoredKey(Struct, frozen=True):
     """When an old key stopped being used; None for a current one."""
 
 
+class KeyConflict(Exception):
+    """A document lists another key under the ID of a stored one.
+
+    `str()` names both, and the command that forgets the stored one.
+    """
+
+    def __init__(
+        self,
+        server_name: ServerName,
+        stored: VerifyKey,
+        since_ts: int,
+        served: VerifyKey,
+    ) -> None:
+        """`since_ts` is when the key was stored, in milliseconds; 0 if not known."""
+        since = ""
+        if since_ts:
+            since = f" since {datetime.fromtimestamp(since_ts / 1000, UTC):%F %T} UTC"
+        super().__init__(
+            f"{stored.key_id} of {server_name} is {encode_base64(served.key)} now, and "
+            f"was stored as {encode_base64(stored.key)}{since}: the server was rebuilt "
+            "with a new key under the old ID, or it is another server; `homeserver "
+            f"peers --forget {server_name}` forgets the stored key"
+        )
+        self.key_id = stored.key_id
+
+
 def load_keys(cursor: Cursor, server_name: ServerName) -> dict[KeyId, StoredKey]:
     """All keys that are known of a server."""
     rows = cursor.execute(
@@ -39,33 +69,57 @@ def load_keys(cursor: Cursor, server_name: ServerName) -> dict[KeyId, StoredKey]
     }
 
 
+def load_since(cursor: Cursor, server_name: ServerName) -> dict[KeyId, int]:
+    """When each key of a server was stored, in milliseconds; 0 where not known."""
+    rows = cursor.execute(
+        "SELECT key_id, since_ts FROM server_keys WHERE server_name = ?",
+        (server_name.name,),
+    ).fetchall()
+    return dict(rows)
+
+
 def record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
-    """Record the keys of a document that its server was proven to publish."""
+    """Record the keys of a document that its server was proven to publish.
+
+    Raises `KeyConflict`; then nothing is to be recorded. An old key that conflicts
+    is passed over: what is stored of it stays.
+    """
+    check_keys(cursor, document)
     name = document.server_name.name
     until = valid_until(document, now_ts)
     rows = [
-        (name, key_id, key.key, until, None)
+        (name, key_id, key.key, until, None, now_ts)
         for key_id, key in document.verify_keys.items()
     ] + [
-        (name, key_id, old.verify_key.key, None, old.expired_ts)
+        (name, key_id, old.verify_key.key, None, old.expired_ts, now_ts)
         for key_id, old in document.old_verify_keys.items()
     ]
     # In one order, so that nobody who does the same has what this waits for.
     for row in sorted(rows, key=lambda row: row[1]):
         cursor.execute(
             "INSERT INTO server_keys (server_name, key_id, key,"
-            " valid_until_ts, expired_ts) VALUES (?, ?, ?, ?, ?)"
+            " valid_until_ts, expired_ts, since_ts) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (server_name, key_id) DO UPDATE SET"
-            " key = excluded.key, expired_ts = excluded.expired_ts,"
+            " expired_ts = excluded.expired_ts,"
             " valid_until_ts = CASE"
             " WHEN excluded.valid_until_ts IS NULL THEN NULL"
             " WHEN server_keys.valid_until_ts > excluded.valid_until_ts"
-            " AND server_keys.key = excluded.key"
             " THEN server_keys.valid_until_ts"
-            " ELSE excluded.valid_until_ts END",
+            " ELSE excluded.valid_until_ts END"
+            " WHERE server_keys.key = excluded.key",
             row,
         )
     _prune_keys(cursor, document.server_name)
+
+
+def check_keys(cursor: Cursor, document: KeyDocument) -> None:
+    """Raise `KeyConflict` if a document contradicts what is stored of its server."""
+    stored = load_keys(cursor, document.server_name)
+    for key_id, served in document.verify_keys.items():
+        if key_id in stored and stored[key_id].verify_key != served:
+            since_ts = load_since(cursor, document.server_name)[key_id]
+            key = stored[key_id].verify_key
+            raise KeyConflict(document.server_name, key, since_ts, served)
 
 
 def _prune_keys(cursor: Cursor, server_name: ServerName) -> None:
@@ -78,13 +132,20 @@ def _prune_keys(cursor: Cursor, server_name: ServerName) -> None:
     )
 
 
-def expire_keys(cursor: Cursor, server_name: ServerName) -> None:
-    """Let no stored key of a server verify requests any more; they are fetched anew.
+def forget_keys(cursor: Cursor, server_name: ServerName) -> bool:
+    """Forget the keys of a server, and its key documents; whether there were any.
 
-    They may have been somebody else's, who was believed too early.
+    They may be another server's, which was believed too early.
     """
-    cursor.execute(
-        "UPDATE server_keys SET valid_until_ts = 0"
-        " WHERE server_name = ? AND expired_ts IS NULL",
-        (server_name.name,),
+    has_documents = (
+        cursor.execute(
+            "DELETE FROM key_documents WHERE server_name = ? RETURNING id",
+            (server_name.name,),
+        ).fetchall()
+        != []
     )
+    keys = cursor.execute(
+        "DELETE FROM server_keys WHERE server_name = ? RETURNING key_id",
+        (server_name.name,),
+    ).fetchall()
+    return has_documents or keys != []

@@ -160,8 +160,11 @@ class Panel:
         self.bound = Bound("doors", "open doors", 5, lambda: 3)
         guard = Guard(TOKEN)
         submitter = Submitter(lambda: self.identity, self.sender)
-        caches = CacheBook(self.routes.kept, self.keyring, self.clock)
-        book = PeerBook(self.peers, queue, self.sender, caches)
+        caches = CacheBook(self.routes.kept, self.keyring.fetches, self.clock)
+        self.forgotten: list[ServerName] = []
+        """What the other memories were told to forget."""
+
+        book = PeerBook(self.peers, queue, self.sender, caches, [self.keyring, self])
         self.site = site(
             api.build_tree(
                 guard,
@@ -180,7 +183,8 @@ class Panel:
                     "keys": api.named_tree(
                         "/v1/keys/{name}",
                         partial(
-                            caches.show_beside, partial(describe_keys, self.carrier)
+                            caches.show_beside,
+                            partial(describe_keys, self.carrier, self.peers),
                         ),
                     ),
                 },
@@ -208,6 +212,10 @@ class Panel:
 
     async def _read_metrics(self) -> bytes:
         return METRICS
+
+    def forget(self, name: ServerName) -> None:
+        """As any part that remembers something of a server."""
+        self.forgotten.append(name)
 
     async def _is_healthy(self) -> bool:
         return self.is_healthy

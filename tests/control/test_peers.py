@@ -4,6 +4,7 @@ from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json, encode_base64
 from homeserver.storage.peers import Peer
 from tests.control.panel import NOW, Panel
+from tests.documents import key_document
 from tests.inbound.coroutines import result_of
 from tests.inbound.servers import OTHERS, THEM
 
@@ -104,6 +105,28 @@ def test_forget() -> None:
     answer = panel.ask("DELETE", f"{THEIRS}/pin")
     assert (answer.status, answer.json) == (200, {})
     assert panel.ask("GET", THEIRS).status == 404
+    assert panel.ask("DELETE", f"{THEIRS}/pin").status == 404
+
+
+def test_forget_ends_what_hinders_a_peer() -> None:
+    """What is remembered of a forgotten peer's failures is forgotten everywhere."""
+    panel = Panel()
+    verified(panel)
+    failed(panel)
+    assert len(panel.carrier.sent) == 1
+    assert panel.ask("DELETE", f"{THEIRS}/pin").status == 200
+    panel.clock.advance(0)
+    assert len(panel.carrier.sent) == 2
+    assert panel.forgotten == [THEM.server_name]
+
+
+def test_forget_stored_keys() -> None:
+    """A server that was never verified may have keys, which are forgotten."""
+    panel = Panel()
+    stored = key_document(THEM.server_name, [THEM.key], NOW_TS)
+    result_of(panel.peers.record_keys(stored, NOW_TS))
+    assert panel.ask("DELETE", f"{THEIRS}/pin").status == 200
+    assert result_of(panel.peers.keys(THEM.server_name)) == {}
     assert panel.ask("DELETE", f"{THEIRS}/pin").status == 404
 
 

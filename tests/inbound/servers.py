@@ -88,6 +88,12 @@ class KnownKeys(Keyring):
         self.asked: list[tuple[ServerName, int, str]] = []
         """For each question about an event: whose keys, of when, for which version."""
 
+        self.proven: list[ServerName] = []
+        """Whose requests were proven."""
+
+        self.conflicts: dict[ServerName, str] = {}
+        """How servers contradict what is known of them."""
+
         self.causes: list[Cause] = []
         """For whom each question was asked."""
 
@@ -96,7 +102,7 @@ class KnownKeys(Keyring):
         keys = self._known.setdefault(peer.server_name, {})
         keys[peer.key.key_id] = peer.key.verify_key
 
-    def forget(self, peer: Peer) -> None:
+    def lose(self, peer: Peer) -> None:
         """Have no key of a server any more."""
         del self._known[peer.server_name]
 
@@ -123,6 +129,14 @@ class KnownKeys(Keyring):
         self.asked.append((server_name, origin_server_ts, room_version.version))
         known = self._known.get(server_name, {})
         return {key_id: known[key_id] for key_id in key_ids & known.keys()}
+
+    async def prove(self, server_name: ServerName) -> None:
+        """Nothing: they are known."""
+        self.proven.append(server_name)
+
+    async def conflict(self, server_name: ServerName, cause: Cause) -> str | None:
+        """What the test says."""
+        return self.conflicts.get(server_name)
 
 
 class SlowKeys(KnownKeys):

@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.cause import OURSELVES, Cause
@@ -72,6 +73,49 @@ def authenticate(
 def sign(peer: Peer = THEM, **changes: object) -> str:
     """A header for the request, or one that differs in `key` or `destination`."""
     return peer.authorize("PUT", URI, BODY, **changes)  # type: ignore[arg-type]
+
+
+def test_proof_is_told_to_the_keyring() -> None:
+    """Keys are known to be their server's once they have proven a request."""
+    keyring = KnownKeys(THEM, OTHERS)
+    for headers, proven in [
+        ([sign(STRANGER)], []),
+        ([sign().replace('sig="', 'sig="A')], []),
+        ([sign()], [THEM.server_name]),
+    ]:
+        failures: list[Failure] = []
+        Deferred.fromCoroutine(
+            Authenticator(identity, keyring, ANY_CERTIFICATE, at_once).authenticate(
+                "PUT", URI, headers, body_of(encode(BODY)), None, OURSELVES
+            )
+        ).addErrback(failures.append)
+        assert keyring.proven == proven
+        assert bool(failures) == (not proven)
+
+
+def test_rebuilt_server_is_told() -> None:
+    """Who signs with another key than the stored one is told what contradicts it."""
+    keyring = KnownKeys(THEM, OTHERS)
+    keyring.conflicts = {THEM.server_name: "it was rebuilt"}
+    rebuilt = Peer(THEM.server_name, signing_key("t_1", b"8"))
+
+    def refusal(peer: Peer, key: str = "ed25519:t_1") -> str:
+        header = sign(peer).replace(peer.key.key_id, key)
+        authenticating = Deferred.fromCoroutine(
+            Authenticator(identity, keyring, ANY_CERTIFICATE, at_once).authenticate(
+                "PUT", URI, [header], body_of(encode(BODY)), None, OURSELVES
+            )
+        )
+        failure = SynchronousTestCase().failureResultOf(authenticating, Unauthorized)
+        return str(failure.value)
+
+    said = refusal(rebuilt)
+    assert said.startswith("signature does not verify: ed25519:t_1")
+    assert said.endswith("; it was rebuilt")
+    # Who has no usable key was told by the fetch, where there was one.
+    assert "rebuilt" not in refusal(rebuilt, "ed25519:t_2")
+    impostor = Peer(OTHERS.server_name, signing_key("o_1", b"9"))
+    assert refusal(impostor, "ed25519:o_1").startswith("signature does not verify")
 
 
 SIGNATURE = sign().split('sig="')[1].rstrip('"')

@@ -854,3 +854,16 @@ def test_no_session_is_kept() -> None:
 def test_no_tls() -> None:
     """A connection without TLS shows no certificate."""
     assert ShownCertificate.on(StringTransport()) is None
+
+
+def test_what_was_proven_of_who_is_forgotten_is_judged_anew() -> None:
+    """After an origin was forgotten, its certificate has to be proven again."""
+    inspection = Inspection()
+    inspection.know(OWN)
+    assert inspection.is_taken(shown(OWN))
+    assert result_of(inspection.peers.forget(ORIGIN))
+    assert inspection.is_taken(shown(OWN))  # for an hour, as nobody forgot it here
+    inspection.certificates.forget(ServerName.parse("other.example"))
+    assert inspection.is_taken(shown(OWN))
+    inspection.certificates.forget(ORIGIN)
+    assert not inspection.is_taken(shown(OWN))

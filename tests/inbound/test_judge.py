@@ -90,7 +90,7 @@ class JudgeTests(SynchronousTestCase):
         """Signatures on a copy that no key verifies are said to be not verified."""
         pdu = message()
         self.record(pdu)
-        self.keys.forget(THEM)
+        self.keys.lose(THEM)
         note = (
             "known by its ID; without keys, the signatures of them.example on this "
             "copy were not verified"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from nacl.signing import SigningKey as NaclSigningKey
 from OpenSSL import SSL
@@ -84,6 +85,14 @@ class RecordingPeer:
 
     host: str = "127.0.0.1"
     port: int = 0
+    connections: list[Protocol] = field(default_factory=list)
+
+    def hang_up(self) -> None:
+        """End all connections, as a server that is stopped."""
+        for each in self.connections:
+            tls = cast("TLSMemoryBIOProtocol", each.transport)
+            if tls.connected:
+                tls.abortConnection()
 
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """As Twisted asks for it."""
@@ -105,6 +114,7 @@ class _Recorder(Protocol):
         self._index = len(peer.received)
         self._unread = b""
         peer.received.append(b"")
+        peer.connections.append(self)
 
     def dataReceived(self, data: bytes) -> None:
         self._peer.received[self._index] += data

@@ -21,9 +21,12 @@ from homeserver.outbound.connector import Link, Unreachable
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.names import ServerName
+from homeserver.storage.peers import Peer
 from tests.certificates import issue_for
 from tests.outbound.stack import CA, GOOD, PEER, SELF_SIGNED, Stack, key_document, route
 from tests.outbound.wire import Wire, ok, start
+
+STRANGER = Cause("192.0.2.9")
 
 URL = b"matrix-federation://peer.test/_matrix/federation/v1/version"
 
@@ -669,3 +672,85 @@ class ClientReachTests(AgentTestCase):
         self.net.accept(GOOD).flush()
         self.successResultOf(self.reached)
         self.assertEqual(self.net.clock.getDelayedCalls(), [])
+
+
+class StrangersTests(AgentTestCase):
+    """Connections that are made for a client's sake."""
+
+    def ask_for(self, cause: Cause) -> Deferred[Exchange]:
+        """Send a request for whom it is."""
+        outgoing = OutgoingRequest(b"GET", b"/1", Headers())
+        return start(self.agent.exchange(PEER, outgoing, cause))
+
+    def known(self) -> Peer | None:
+        """What is stored of the peer."""
+        return self.successResultOf(start(self.stack.peers.peer(PEER)))
+
+    def test_nothing_is_recorded_for_a_client(self) -> None:
+        """A peer that was verified for a client's sake is not stored."""
+        asked = self.ask_for(STRANGER)
+        self.net.accept(GOOD).say(ok(b"{}"))
+        exchange = self.successResultOf(asked)
+        self.assertEqual(exchange.link.peer.verified_by, "certificate")
+        self.assertFalse(exchange.link.is_recorded)
+        self.assertIsNone(self.known())
+
+    def test_it_is_recorded_before_we_use_it(self) -> None:
+        """A connection of a client's sake is recorded when we use it ourselves."""
+        asked = self.ask_for(STRANGER)
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(key_document(SELF_SIGNED)))
+        wire.say(ok(b"{}"))
+        self.read(asked)
+        wire.flush()
+        self.assertIsNone(self.known())
+        for _ in range(2):
+            asked = self.ask_for(OURSELVES)
+            wire.say(ok(b"{}"))
+            exchange = self.successResultOf(asked)
+            self.assertTrue(exchange.link.is_recorded)
+            self.successResultOf(read_body(exchange.response, 1000))
+            wire.flush()
+        known = self.known()
+        assert known is not None
+        self.assertEqual(known.verified_by, "key-document")
+        self.assertEqual(len(known.pinned_keys), 1)
+        self.assertEqual(wire.peer.received.count(b"GET /1 "), 3)
+
+    def test_who_became_another_meanwhile_gets_nothing(self) -> None:
+        """A connection whose peer is known as another by then carries no request."""
+        asked = self.ask_for(STRANGER)
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(key_document(SELF_SIGNED)))
+        wire.say(ok(b"{}"))
+        self.read(asked)
+        wire.flush()
+        other = Peer(PEER, "certificate", "ab" * 32, {}, 1, 1)
+        recording = self.stack.peers.record_verified(other, None, None)
+        self.assertTrue(self.successResultOf(start(recording)))
+        asked = self.ask_for(OURSELVES)
+        failure = self.failureResultOf(asked, Unreachable)
+        self.assertIn("verified in another way", str(failure.value))
+        wire.flush()
+        self.assertEqual(wire.peer.received.count(b"GET /1 "), 1)
+        self.assertTrue(wire.tcp.disconnecting)
+        self.assertEqual(self.known(), other)
+
+    def test_who_is_reached_is_recorded(self) -> None:
+        """A server that is reached as it has proven a request is stored."""
+        reaching = start(self.agent.reach(PEER, STRANGER))
+        self.net.accept(GOOD)
+        self.assertTrue(self.successResultOf(reaching).is_recorded)
+        self.assertIsNotNone(self.known())
+
+    def test_who_is_forgotten_is_connected_to_anew(self) -> None:
+        """A connection of before is not used for a name that was forgotten."""
+        wire = self.answered()
+        self.agent.forget(ServerName.parse("other.test"))
+        self.ask()
+        self.assertIn(b"GET /1 HTTP/1.1", wire.peer.received)
+        before = len(self.net.dialled)
+        wire.say(ok(b"{}"))
+        self.agent.forget(PEER)
+        self.ask()
+        self.assertEqual(len(self.net.dialled), before + 1)

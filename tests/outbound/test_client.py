@@ -25,7 +25,7 @@ from twisted.web.http_headers import Headers
 from homeserver.cause import OURSELVES, Cause
 from homeserver.identity import Certificate, Identity
 from homeserver.outbound.agent import Exchange, FederationAgent, OutgoingRequest
-from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.client import Delivery, FederationClient, KeysAnswer
 from homeserver.outbound.connection import ResponseTooLarge
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.refusal import Refused
@@ -33,7 +33,7 @@ from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import encode, parse_object
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, Unauthorized
-from homeserver.protocol.keys import KeyDocument, build_v1, build_v2
+from homeserver.protocol.keys import build_v1, build_v2
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
@@ -419,13 +419,13 @@ class TransportTests(ClientTestCase):
 class KeyDocumentTests(ClientTestCase):
     """What is accepted as a key document."""
 
-    def fetch_v1(self, document: bytes, code: int = 200) -> Deferred[KeyDocument]:
+    def fetch_v1(self, document: bytes, code: int = 200) -> Deferred[KeysAnswer]:
         """Fetch a version 1 document that is answered so."""
         response = Response(code, [document])
         self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
         return start(self.client.fetch_keys_v1(PEER, OURSELVES))
 
-    def fetch_v2(self, document: bytes, code: int = 200) -> Deferred[KeyDocument]:
+    def fetch_v2(self, document: bytes, code: int = 200) -> Deferred[KeysAnswer]:
         """Fetch a version 2 document that is answered so."""
         response = Response(code, [document])
         self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
@@ -435,7 +435,10 @@ class KeyDocumentTests(ClientTestCase):
         """A version 1 document names the certificate of its connection."""
         document = encode(build_v1(PEER, CERTIFICATE, KEYS))
         fetched = self.successResultOf(self.fetch_v1(document))
-        self.assertEqual(set(fetched.verify_keys), {key.key_id for key in KEYS})
+        assert fetched.document is not None
+        listed = set(fetched.document.verify_keys)
+        self.assertEqual(listed, {key.key_id for key in KEYS})
+        self.assertEqual(fetched.peer, LINK.peer)
 
     def test_version_1_of_another_certificate(self) -> None:
         """A version 1 document that names another certificate is refused."""
@@ -447,7 +450,10 @@ class KeyDocumentTests(ClientTestCase):
         """A version 2 document names no certificate."""
         document = encode(build_v2(PEER, KEYS, [], 1))
         fetched = self.successResultOf(self.fetch_v2(document))
-        self.assertEqual(set(fetched.verify_keys), {key.key_id for key in KEYS})
+        assert fetched.document is not None
+        listed = set(fetched.document.verify_keys)
+        self.assertEqual(listed, {key.key_id for key in KEYS})
+        self.assertEqual(fetched.peer, LINK.peer)
 
     def test_no_documents(self) -> None:
         """What is no document of the server that was asked is refused."""
@@ -468,12 +474,25 @@ class KeyDocumentTests(ClientTestCase):
             self.failureResultOf(self.fetch_v2(document), kind)
 
     def test_refusal(self) -> None:
-        """A server that has no document says so by its status."""
+        """A server that has a problem with its document says so by its status."""
+        error = b'{"errcode":"M_UNKNOWN","error":"no"}'
+        for fetch in (self.fetch_v1, self.fetch_v2):
+            for status in 400, 403, 500:
+                refused = self.failureResultOf(fetch(error, status), Refused).value
+                assert isinstance(refused, Refused)
+                self.assertEqual(
+                    (refused.status, refused.errcode), (status, "M_UNKNOWN")
+                )
+
+    def test_no_such_document(self) -> None:
+        """A server that has no such document has answered, and is known by that."""
         error = b'{"errcode":"M_UNRECOGNIZED","error":"no"}'
         for fetch in (self.fetch_v1, self.fetch_v2):
-            refused = self.failureResultOf(fetch(error, 404), Refused).value
-            assert isinstance(refused, Refused)
-            self.assertEqual((refused.status, refused.errcode), (404, "M_UNRECOGNIZED"))
+            for status, body in [(404, error), (404, b"<html>"), (400, error)]:
+                answer = self.successResultOf(fetch(body, status))
+                self.assertIsNone(answer.document)
+                self.assertIn(f"peer.test:8448 answers {status}", answer.why)
+                self.assertEqual(answer.peer, LINK.peer)
 
     def test_too_large(self) -> None:
         """A document of more than 64 KiB is not read."""

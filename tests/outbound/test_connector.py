@@ -152,6 +152,7 @@ class RouteTests(ConnectorTestCase):
                 route("a.test", 8448),
                 "192.0.2.1",
                 VerifiedPeer(PEER, "certificate", GOOD.value.leaf),
+                is_recorded=True,
             ),
         )
 

@@ -1,5 +1,6 @@
 """What is asked of a peer beyond what real servers can show; see the integration."""
 
+from nacl.signing import SigningKey as NaclSigningKey
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -10,7 +11,11 @@ from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.tls import Handshake
 from homeserver.outbound.verification import NotVerified, Verifier
+from homeserver.protocol.canonical import encode, encode_base64
 from homeserver.protocol.discovery import Resolution
+from homeserver.protocol.keys import build_v1
+from homeserver.protocol.names import KeyId
+from homeserver.protocol.signing import SigningKey
 from homeserver.storage.peers import Peer, PeerStore
 from tests.certificates import Issued
 from tests.memory import MemoryDatabase
@@ -149,3 +154,54 @@ class RaceTests(SynchronousTestCase):
         for connecting in (self.slow, self.fast):
             _, link = self.successResultOf(connecting)
             self.assertEqual(link.peer.verified_by, "key-document")
+
+
+class RebuiltTests(SynchronousTestCase):
+    """A peer that is known, and shows other keys than it did."""
+
+    def setUp(self) -> None:
+        """Verify it once by its key document."""
+        self.stack = Stack(["key-document"])
+        connecting = self.connect()
+        wire = self.stack.net.accept(SELF_SIGNED)
+        wire.say(ok(key_document(SELF_SIGNED)))
+        self.successResultOf(connecting)
+
+    def connect(self) -> Deferred[tuple[PeerConnection, Link]]:
+        """Connect to it."""
+        resolution = Resolution(PEER, [], [route("192.0.2.1")])
+        return start(self.stack.connector.connect(resolution, OURSELVES))
+
+    def refused(self, seed: bytes, key_id: str) -> Unreachable:
+        """What is said of a peer that shows a key under an ID."""
+        key = SigningKey(KeyId(key_id), NaclSigningKey(seed))
+        connecting = self.connect()
+        document = build_v1(PEER, SELF_SIGNED.value.leaf, [key])
+        self.stack.net.accept(SELF_SIGNED).say(ok(encode(document)))
+        failure: Unreachable = self.failureResultOf(connecting, Unreachable).value
+        return failure
+
+    def test_another_key_under_the_same_id(self) -> None:
+        """Both keys are named, and the command that forgets the one of before."""
+        failure = self.refused(b"2" * 32, "ed25519:k_3131")
+        keys = [
+            encode_base64(bytes(NaclSigningKey(seed * 32).verify_key))
+            for seed in (b"2", b"1")
+        ]
+        said = f"ed25519:k_3131 of peer.test is {keys[0]} now, and was stored as "
+        self.assertIn(said + keys[1], str(failure))
+        self.assertIn("`homeserver peers --forget peer.test`", str(failure))
+        self.assertIn(str(failure.conflict), str(failure))
+
+    def test_another_key_under_another_id(self) -> None:
+        """The pins are named, and the command that forgets them."""
+        failure = self.refused(b"2" * 32, "ed25519:new")
+        self.assertIn("pinned to peer.test (ed25519:k_3131)", str(failure.conflict))
+        self.assertIn("`homeserver peers --forget peer.test`", str(failure))
+
+    def test_another_failure_is_no_conflict(self) -> None:
+        """A peer that is not verified for another reason contradicts nothing."""
+        connecting = self.connect()
+        self.stack.net.accept(SELF_SIGNED).say(ok(b"{}"))
+        failure: Unreachable = self.failureResultOf(connecting, Unreachable).value
+        self.assertIsNone(failure.conflict)

@@ -10,13 +10,14 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.protocol.canonical import encode_base64
 from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import SigningKey, VerifyKey
 from homeserver.storage.database import Job
 from homeserver.storage.documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
-from homeserver.storage.server_keys import StoredKey
+from homeserver.storage.server_keys import KeyConflict, StoredKey
 from tests.documents import key_document, signing_key
 from tests.memory import ImmediateDatabase, MemoryDatabase
 
@@ -25,7 +26,7 @@ _T = TypeVar("_T")
 A, B = map(ServerName.parse, ["a.example", "b.example"])
 NOW = 1_600_000_000_000
 HOUR = 3600 * 1000
-K1, K2 = parse_key_id("ed25519:1"), parse_key_id("ed25519:2")
+K1, K2, K3 = (parse_key_id(f"ed25519:{number}") for number in "123")
 
 
 SIGNER = signing_key(parse_key_id("ed25519:signer"))
@@ -149,7 +150,7 @@ def test_forget(store: PeerStore) -> None:
     assert not result_of(store.forget(A))
     assert result_of(store.peer(A)) is None
     assert result_of(store.peer(B)) is not None
-    assert keys_of(store)[K1] == StoredKey(key(K1), 0, None)
+    assert keys_of(store) == {}
     verified(store, "key-document", "0c" * 32, {}, NOW + 1)
     assert result_of(store.peer(A)) == Peer(
         A, "key-document", "0c" * 32, {}, NOW + 1, NOW + 1
@@ -190,8 +191,12 @@ SEQUENCES: list[tuple[str, list[KeyDocument], StoredKey]] = [
     ("longer", [AT_ONCE, LATER], StoredKey(key(K1), NOW + HOUR, None)),
     ("shorter", [LATER, AT_ONCE], StoredKey(key(K1), NOW + HOUR, None)),
     ("the same", [LATER, LATER], StoredKey(key(K1), NOW + HOUR, None)),
-    # Another key's validity says nothing about this one.
-    ("another key", [LATER, ANOTHER], StoredKey(key(K1, b"x"), NOW, None)),
+    # What is stored stays.
+    (
+        "another old key",
+        [LATER, retired(OldVerifyKey(key(K1, b"x"), NOW))],
+        StoredKey(key(K1), NOW + HOUR, None),
+    ),
     ("retired", [LATER, retired(OLD)], StoredKey(key(K1), None, NOW - HOUR)),
     ("in use again", [retired(OLD), AT_ONCE], StoredKey(key(K1), NOW, None)),
     (
@@ -230,6 +235,72 @@ def test_sequence(
     for document in documents:
         result_of(store.record_keys(document, NOW))
     assert keys_of(store)[K1] == expected
+
+
+def test_another_key_under_a_stored_id_is_refused(store: PeerStore) -> None:
+    """A document that contradicts a stored key changes nothing, and both are named."""
+    result_of(store.record_keys(LATER, NOW))
+    result_of(store.record_keys(retired(OldVerifyKey(key(K2), NOW)), NOW + 1000))
+    stored = keys_of(store)
+    for contradiction, key_id, since in [
+        (current(K1, K3, until=NOW + HOUR, content=b"x"), K1, "2020-09-13 12:26:40"),
+        (current(K2, until=NOW + HOUR, content=b"x"), K2, "2020-09-13 12:26:41"),
+    ]:
+        expected = (
+            f"{key_id} of a.example is {encode_base64(key(key_id, b'x').key)} now, and "
+            f"was stored as {encode_base64(key(key_id).key)} since {since} UTC: the "
+            "server was rebuilt with a new key under the old ID, or it is another "
+            "server; `homeserver peers --forget a.example` forgets the stored key"
+        )
+        assert result_of(store.conflict(contradiction)) == expected
+        recording = store.record_keys(contradiction, NOW + HOUR)
+        failure = SynchronousTestCase().failureResultOf(
+            Deferred.fromCoroutine(recording), KeyConflict
+        )
+        assert str(failure.value) == expected
+        assert keys_of(store) == stored
+    assert result_of(store.conflict(LATER)) is None
+    assert result_of(store.conflict(current(K1, until=NOW, server_name=B))) is None
+
+
+def test_a_forgotten_key_contradicts_nothing(store: PeerStore) -> None:
+    """After its server was forgotten, another key may have the same ID."""
+    result_of(store.record_keys(LATER, NOW))
+    assert result_of(store.forget(A))
+    assert not result_of(store.forget(A))
+    result_of(store.record_keys(ANOTHER, NOW))
+    assert keys_of(store)[K1].verify_key == key(K1, b"x")
+
+
+def test_forgetting_forgets_the_documents(
+    store: PeerStore, database: ImmediateDatabase
+) -> None:
+    """The documents of a server that is forgotten are handed to no one any more."""
+    result_of(store.record_keys(LATER, NOW))
+    result_of(store.record_keys(current(K1, until=NOW, server_name=B), NOW))
+    assert result_of(store.forget(A))
+    documents = DocumentStore(database)
+    assert result_of(documents.documents(A)) == []
+    assert len(result_of(documents.documents(B))) == 1
+
+
+def test_since_when_a_key_is_stored(store: PeerStore) -> None:
+    """A key that comes again is known since it came first."""
+    result_of(store.record_keys(current(K1, until=NOW + HOUR), NOW))
+    result_of(store.record_keys(current(K1, K2, until=NOW + HOUR), NOW + 5))
+    assert result_of(store.keys_since(A)) == {K1: NOW, K2: NOW + 5}
+    assert result_of(store.keys_since(B)) == {}
+
+
+def test_who_was_forgotten_meanwhile_is_not_verified(store: PeerStore) -> None:
+    """A connection of before does not bring back a peer that was forgotten."""
+    verified(store, "key-document", "0a" * 32, {K1: key(K1)}, NOW)
+    known = result_of(store.peer(A))
+    assert known is not None
+    assert result_of(store.forget(A))
+    assert not result_of(store.record_verified(known, known, current(K1, until=None)))
+    assert result_of(store.peer(A)) is None
+    assert keys_of(store) == {}
 
 
 def test_validity_is_counted_from_each_fetch(store: PeerStore) -> None:
@@ -324,7 +395,9 @@ def test_a_rotation_moves_the_pin(store: PeerStore) -> None:
 
 
 @pytest.mark.parametrize("how", ["forgotten", "certified"])
-def test_keys_of_who_was_believed_too_early_expire(how: str, store: PeerStore) -> None:
+def test_keys_of_who_was_believed_too_early_are_forgotten(
+    how: str, store: PeerStore
+) -> None:
     """Forgetting a pin, or a certificate in its place, ends the keys that came so."""
     result_of(store.record_verified(by_document(FIRST), None, document_of(FIRST)))
     if how == "forgotten":
@@ -332,7 +405,7 @@ def test_keys_of_who_was_believed_too_early_expire(how: str, store: PeerStore) -
     else:
         certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
         assert result_of(store.record_verified(certified, None, None))
-    assert keys_of(store)[FIRST.key_id].valid_until_ts == 0
+    assert keys_of(store) == {}
 
 
 def test_keys_of_who_is_verified_again_stay(store: PeerStore) -> None:
@@ -496,8 +569,9 @@ def test_each_write_makes_the_store_read_anew(write: str, *, is_full: bool) -> N
     Deferred.fromCoroutine(calls[write]()).addErrback(failures.append)
     assert bool(failures) == is_full
     before = database.reads
-    after = {"keys": NOW + HOUR, "verified": NOW, "forget": 0}
-    assert remembering.until() == after[write]
+    after = {"keys": NOW + HOUR, "verified": NOW, "forget": None}
+    known = keys_of(store).get(K1)
+    assert (known and known.valid_until_ts) == after[write]
     assert database.reads == before + 1
     keys_of(store, B)  # which is remembered as before
     assert database.reads == before + 1

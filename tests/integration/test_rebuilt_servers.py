@@ -1,0 +1,142 @@
+"""What a daemon stores of servers that strangers name, or that were rebuilt."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from twisted.web.http_headers import Headers
+
+from homeserver.protocol.canonical import Json, encode, encode_base64
+from homeserver.protocol.keys import build_v2
+from homeserver.protocol.names import ServerName
+from homeserver.protocol.signing import SigningKey, sign
+from homeserver.protocol.xmatrix import FederationRequest
+from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from tests.certificates import Issued, issue_for
+from tests.integration.peers import (
+    RecordingPeer,
+    http,
+    key_document,
+    listening,
+    signing_key,
+)
+from tests.integration.test_client_certificates import US, Answer, Client
+from tests.integration.waiting import reactor
+
+CONFIGURATION = """
+[network]
+allow = ["127.0.0.0/8"]
+
+[verification]
+system_roots = false
+"""
+
+FIRST, REBUILT = (signing_key("auto", bytes([number]) * 32) for number in (1, 2))
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Endpoint]:
+    """A daemon that knows nobody."""
+    endpoint = make_endpoint(tmp_path / "us", US.name, CONFIGURATION)
+    with endpoint.running() as process:
+        first_line(process)
+        yield endpoint
+
+
+@pytest.fixture
+def origin() -> Iterator[RecordingPeer]:
+    """A server that is called by its address and port."""
+    with listening(RecordingPeer(issue_for(LOOPBACK), http(b"{}"))) as peer:
+        yield peer
+
+
+def build(peer: RecordingPeer, key: SigningKey, issued: Issued, **more: object) -> None:
+    """Let a server have a key and a certificate from now on."""
+    name = name_of(peer)
+    until = int(reactor.seconds() * 1000) + 3_600_000
+    document = build_v2(name, [key], [], until, [issued.value.leaf])
+    document = sign({**document, **more, "signatures": {}}, name, [key])
+    peer.issued = issued
+    peer.respond = http(key_document(name.name, issued, key))
+    peer.respond_v2 = http(encode(document))
+
+
+def name_of(peer: RecordingPeer) -> ServerName:
+    """What a server is called."""
+    return ServerName.parse(f"{LOOPBACK}:{peer.port}")
+
+
+def send(daemon: Endpoint, peer: RecordingPeer, key: SigningKey, txn_id: str) -> Answer:
+    """Send a transaction of a server, signed with a key that may be its own."""
+    target = f"/_matrix/federation/v1/send/{txn_id}"
+    content: Json = {"pdus": [], "edus": []}
+    request = FederationRequest("PUT", target, name_of(peer), US, content)
+    headers = Headers({"Content-Type": ["application/json"]})
+    for authorization in request.sign([key]):
+        headers.addRawHeader("Authorization", str(authorization))
+    return Client(daemon.port).ask("PUT", target, headers, encode(content))
+
+
+def rows(daemon: Endpoint) -> dict[str, int]:
+    """How many rows each table has that names other servers."""
+    with closing(sqlite3.connect(daemon.folder / "homeserver.db")) as connection:
+        return {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("server_keys", "key_documents", "peers", "destinations")
+        }
+
+
+def forget(daemon: Endpoint, name: ServerName) -> int:
+    """The exit status of the command that the daemon names."""
+    return daemon.call("peers", "--forget", name.name).returncode
+
+
+@pytest.mark.parametrize("is_renewed", [True, False], ids=["new certificate", "same"])
+def test_rebuilt_server(
+    daemon: Endpoint, origin: RecordingPeer, *, is_renewed: bool
+) -> None:
+    """A server with a new key under the old ID is told so, until it is forgotten."""
+    first = issue_for(LOOPBACK)
+    build(origin, FIRST, first)
+    assert send(daemon, origin, FIRST, "1").status == 200
+    build(origin, REBUILT, issue_for(LOOPBACK) if is_renewed else first)
+    if is_renewed:  # or else the connection of before is used
+        origin.hang_up()
+    name = name_of(origin)
+    for txn_id in "2", "3":
+        refused = send(daemon, origin, REBUILT, txn_id)
+        assert refused.outcome == (401, "M_UNAUTHORIZED")
+        said = str(refused.json["error"])
+        assert f"ed25519:auto of {name} is {public(REBUILT)} now, and was " in said
+        assert f"stored as {public(FIRST)} since 20" in said
+        assert f"`homeserver peers --forget {name}`" in said
+    assert send(daemon, origin, FIRST, "4").status == 200  # what is stored stays
+    assert forget(daemon, name) == 0
+    assert rows(daemon) == dict.fromkeys(rows(daemon), 0)
+    assert send(daemon, origin, FIRST, "5").status == 401
+    assert send(daemon, origin, REBUILT, "6").status == 200
+
+
+def public(key: SigningKey) -> str:
+    """The public half of a key, in base64."""
+    return encode_base64(key.verify_key.key)
+
+
+def test_forged_requests_store_nothing(daemon: Endpoint, origin: RecordingPeer) -> None:
+    """Forged requests in a name leave nothing of it on the disk, whatever it serves."""
+    padding = {"padding": "x" * 60_000}
+    build(origin, FIRST, issue_for(LOOPBACK), **padding)
+    for number in range(5):
+        assert send(daemon, origin, REBUILT, f"{number}").status == 401
+    assert rows(daemon) == dict.fromkeys(rows(daemon), 0)
+    assert any(b"/_matrix/key/v2/server" in each for each in origin.received)
+    # The first request that is proven is another matter.
+    assert send(daemon, origin, FIRST, "good").status == 200
+    assert rows(daemon) == {
+        "server_keys": 1,
+        "key_documents": 1,
+        "peers": 1,
+        "destinations": 0,
+    }
