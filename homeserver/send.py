@@ -63,7 +63,7 @@ def _parse_seconds(text: str) -> float:
     metavar="VERSION",
     default="12",
     show_default=True,
-    help="Of the PDUs that are to be signed.",
+    help='Of the PDUs that are to be signed; "2014" for servers of that year.',
 )
 @click.option(
     "--timeout",

@@ -1,8 +1,8 @@
 """What a person hands over to be sent: checked, hashed and signed.
 
-Rules of the room: a PDU without signatures is made ours, so it must be ours to make.
-One that has signatures goes as it is: to send what is wrong is what a test peer is
-for.
+Rules: a PDU without signatures is made ours, so it must be ours to make. One that has
+signatures goes as it is: to send what is wrong is what a test peer is for. The room
+version "2014" stands for the events of that time, signed or not.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +15,16 @@ from homeserver.protocol.events import Event, hash_and_sign
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.room_versions import (
     DEFAULT_ROOM_VERSION,
+    EVENTS_OF_2014,
     RoomVersion,
     parse_room_version,
 )
 from homeserver.protocol.transactions import parse_edu
+from homeserver.protocol.unsigned_2014 import check_unsigned_2014, is_unsigned_2014
 
 _MEMBERS = {"pdus", "edus", "room_version"}
+
+_DEFAULT = DEFAULT_ROOM_VERSION.version
 
 
 class Submitter:
@@ -42,9 +46,7 @@ class Submitter:
             )
         if destination == self._identity().server_name:
             raise InvalidParam(f"{destination} is this server itself")
-        room_version = DEFAULT_ROOM_VERSION
-        if "room_version" in content:
-            room_version = parse_room_version(content["room_version"])
+        room_version = _room_version(content.get("room_version", _DEFAULT))
         pdus = as_list(content.get("pdus", []), "`pdus`")
         edus = as_list(content.get("edus", []), "`edus`")
         return await self._sender.enqueue(
@@ -69,6 +71,12 @@ class Submitter:
 
     def _sign(self, pdu: Json, room_version: RoomVersion) -> Json:
         identity = self._identity()
+        if room_version is EVENTS_OF_2014:
+            if is_unsigned_2014(pdu):
+                check_unsigned_2014(pdu, identity.server_name)
+                return pdu
+            # By which its receiver finds the keys.
+            pdu = {"origin": identity.server_name.name, **pdu}
         signed = hash_and_sign(
             pdu, room_version, identity.server_name, identity.signing_keys
         )
@@ -79,3 +87,7 @@ class Submitter:
                 "of another server has to come with its `signatures`"
             )
         return signed
+
+
+def _room_version(value: object) -> RoomVersion:
+    return EVENTS_OF_2014 if value == "2014" else parse_room_version(value)

@@ -86,6 +86,62 @@ def test_unsigned_pdu_is_completed(version: str) -> None:
     assert {k: queued[k] for k in pdu} == pdu
 
 
+OF_2014: Json = {
+    "event_id": "$e:us.example",
+    "type": "m.room.history_visibility",
+    "membership": "join",
+    "content": {"history_visibility": "shared"},
+}
+
+
+@pytest.mark.parametrize("origin", [None, "other.example"])
+def test_pdu_of_2014_is_signed(origin: str | None) -> None:
+    """It is signed by the redaction of that time, and has the origin it needs."""
+    given = {} if origin is None else {"origin": origin}
+    pdu = PDU | OF_2014 | given
+    queued = completed(pdu, "2014")
+    expected = pdu | {"origin": origin or US.name}
+    assert queued["hashes"] == {"sha256": encode_base64(content_hash(expected))}
+    assert {k: queued[k] for k in expected} == expected
+    assert queued.keys() - expected.keys() == {"hashes", "signatures"}
+    kept = {k: v for k, v in queued.items() if k != "membership"} | {"content": {}}
+    for key in (FIRST, SECOND):
+        reference = decode_verify_key_bytes(key.key_id, key.verify_key.key)
+        verify_signed_json(kept, US.name, reference)
+
+
+UNSIGNED_2014: Json = {
+    "pdu_id": "x",
+    "context": "!r:us.example",
+    "pdu_type": "m.room.message",
+    "origin": "us.example",
+    "content": {},
+}
+
+
+def test_unsigned_pdu_of_2014_goes_as_it_is() -> None:
+    """What the servers of that time did not sign is not signed."""
+    assert completed(UNSIGNED_2014, "2014") == UNSIGNED_2014
+
+
+@pytest.mark.parametrize(
+    ("changes", "version", "why"),
+    [
+        (
+            {"origin": "other.example"},
+            "2014",
+            "PDU 0: an unsigned PDU of 2014 is taken",
+        ),
+        ({"content": 5}, "2014", "PDU 0: `content` is not a JSON object"),
+        ({}, "12", "PDU 0: `depth` is not an integer"),
+    ],
+)
+def test_bad_pdu_of_2014(changes: Json, version: str, why: str) -> None:
+    """One of another server, or of another room version, is refused."""
+    with pytest.raises(ProtocolError, match=why):
+        completed(UNSIGNED_2014 | changes, version)
+
+
 def test_default_room_version() -> None:
     """Where no room version is named, it is 12."""
     levels = PDU | {"type": "m.room.power_levels", "content": {"invite": 5}}
