@@ -18,13 +18,15 @@ from homeserver.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
 from homeserver.inbound.pace import InThread
 from homeserver.keyring import Keyring
-from homeserver.protocol.canonical import Json, parse_object
+from homeserver.protocol.bodies import check_body, read_body
+from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import (
     BadAuthorization,
     BadJson,
     Forbidden,
     NotJson,
     ProtocolError,
+    TooLarge,
     Unauthorized,
     quote,
 )
@@ -49,6 +51,7 @@ class NoUsableKey(Unauthorized):
 _FAILURES: Mapping[type[ProtocolError], str] = {
     NotJson: "malformed_body",
     BadJson: "malformed_body",
+    TooLarge: "malformed_body",
     BadAuthorization: "malformed_header",
     MissingAuthorization: "missing_header",
     OtherDestination: "other_destination",
@@ -137,9 +140,10 @@ class Authenticator:
         own_name = self._identity().server_name
 
         def prove(read: bytes) -> tuple[KeyId, Json | None]:
-            content = parse_object(read) if read else None
+            content = read_body(read) if read else None
             request = FederationRequest(method, uri, origin, own_name, content)
-            return request.verify(authorizations, keys), content
+            key_id = request.verify(authorizations, keys)
+            return key_id, content if content is None else check_body(read, content)
 
         try:
             if not keys:

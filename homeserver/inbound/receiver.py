@@ -18,6 +18,7 @@ from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
 from homeserver.inbound.pace import Pace
 from homeserver.protocol import edus
+from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import LimitExceeded, ProtocolError, quote
 from homeserver.protocol.names import EventId, ServerName, UserId
@@ -96,7 +97,7 @@ class Receiver:
                 origin.key_id,
                 origin.client_certificate,
                 pdus,
-                transaction.edus,
+                [e for e in transaction.edus if not isinstance(e, FlawedItem)],
                 problems,
                 build_reply(_errors(pdus)),
             )
@@ -120,6 +121,9 @@ class Receiver:
             )
         for index, edu in enumerate(transaction.edus):
             await self._pace.pause()
+            if isinstance(edu, FlawedItem):
+                problems.append(f"EDU {index}: {edu.problem}; it is {quote(edu.text)}")
+                continue
             try:
                 edus.check(edu, origin)
                 polled += edus.polled_users(edu)

@@ -26,6 +26,7 @@ from homeserver.protocol.assumptions import (
     VersionSource,
     assume_room_versions,
 )
+from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical import Json, as_text, encode
 from homeserver.protocol.errors import InvalidParam, ProtocolError
 from homeserver.protocol.events import Event, event_id, redact
@@ -145,6 +146,9 @@ class Draft:
         self._tried = 0
         self._problems: list[str] = []
         self._waived: Claim | None = None
+        self._is_flawed = isinstance(pdu, FlawedItem)
+        if isinstance(pdu, FlawedItem):
+            self._problems.append(pdu.problem)
 
     @property
     def room_id(self) -> RoomId | None:
@@ -161,6 +165,8 @@ class Draft:
 
     def judge_unsigned(self, origin: ServerName, *, are_taken: bool) -> None:
         """Judge an unsigned PDU of 2014, which came in a transaction of `origin`."""
+        if self._is_flawed:
+            return
         verdict = UNSIGNED
         try:
             if not are_taken:
@@ -182,6 +188,8 @@ class Draft:
 
     def next_claim(self) -> Claim | None:
         """What it claims to be by the next version of which it has the form, if any."""
+        if self._is_flawed:
+            return None
         while self.verdict is None and self._tried < len(self._assumptions):
             assumption = self._assumptions[self._tried]
             self._tried += 1
@@ -219,19 +227,19 @@ class Draft:
         return self._rejected()
 
     def _rejected(self) -> JudgedPdu:
-        event, reason = encode(self.pdu), f"{REJECTED}: {_joined(self._problems)}"
+        event, reason = self._event, f"{REJECTED}: {_joined(self._problems)}"
+        if self._is_flawed:
+            return JudgedPdu(self._likely_id, None, reason, event)
         if not self._assumptions:
             if self._recorded is None or self.is_create:
                 return JudgedPdu(None, None, reason, event)
             # A version that is not known here.
             source = VersionSource.CREATE_EVENT
             return JudgedPdu(None, self._recorded, reason, event, source)
-        first = self._assumptions[0]
+        first, own_id = self._assumptions[0], self._likely_id
         if first.unknown_version is not None:
             reason = f"{REJECTED}: {unknown_room_version(first.unknown_version)}"
             return JudgedPdu(None, None, reason, event)
-        # Its sender finds it in the reply by one of the IDs that it may have.
-        own_id = _event_id_or_none(self.pdu, first.room_version)
         tried = [each.room_version.version for each in self._assumptions]
         if len(set(tried)) == 1:
             return JudgedPdu(own_id, tried[0], reason, event, first.source)
@@ -241,15 +249,23 @@ class Draft:
         )
         return JudgedPdu(own_id, None, reason, event)
 
+    @property
+    def _event(self) -> bytes:
+        """What is recorded of it: itself, or its text where it cannot be read again."""
+        return encode(self.pdu.text if isinstance(self.pdu, FlawedItem) else self.pdu)
+
+    @property
+    def _likely_id(self) -> EventId | None:
+        """Its ID as of the version tried first, by which its sender may know it."""
+        if not self.pdu or not self._assumptions:
+            return None
+        try:
+            return event_id(self.pdu, self._assumptions[0].room_version)
+        except ProtocolError:
+            return None
+
 
 def _joined(problems: Sequence[str]) -> str:
     """The problems, each kind once: the event IDs differ from version to version."""
     kinds = {_EVENT_ID.sub("$", problem): problem for problem in reversed(problems)}
     return "; or: ".join(reversed(kinds.values()))
-
-
-def _event_id_or_none(pdu: Json, room_version: RoomVersion) -> EventId | None:
-    try:
-        return event_id(pdu, room_version)
-    except ProtocolError:
-        return None

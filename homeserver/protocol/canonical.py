@@ -23,7 +23,8 @@ Json = dict[str, object]
 Encoded = msgspec.Raw
 """Canonical JSON that was made before; `encode_integers` takes it as it is."""
 
-MAX_NESTING = 100  # ten times what any event nests; far from the recursion limit
+MAX_NESTING = 100  # ten times what any event nests
+MAX_READ_NESTING = 500  # half of Python's recursion limit, which the decoder has too
 
 MAX_INTEGER = 2**53 - 1  # Canonical JSON: what a double holds exactly
 
@@ -58,14 +59,15 @@ def parse(data: bytes) -> object:
     beyond 64 bits. Floats and other integers that canonical JSON forbids pass.
     """
     check_size_of_json(data, MAX_VALUES)
-    try:
-        value: object = msgspec.json.decode(data)
-    except RecursionError:
-        raise _too_deep() from None
-    except (msgspec.DecodeError, ValueError) as error:
-        raise NotJson(f"not JSON: {error}") from None
+    value = _decode(data, MAX_NESTING)
+    check_read(data, value)
+    return value
+
+
+def check_read(data: bytes, value: object) -> None:
+    """Refuse what `parse` refuses, of a text that `read` has read as `value`."""
     outside = _outside(data)
-    _check_nesting(outside)
+    _check_nesting(outside, MAX_NESTING)
     if b"0" * 20 in outside.translate(_ONE_DIGIT):
         _check_integers(outside)
     # Outside strings a colon stands once for each member, and only there. What was
@@ -76,7 +78,6 @@ def parse(data: bytes) -> object:
         data, written = outside, _outside(written)
     if data.count(b":") != written.count(b":"):
         raise BadJson("a member stands twice in one JSON object")
-    return value
 
 
 def check_size_of_json(data: bytes, most: int = MAX_REQUEST_VALUES) -> None:
@@ -88,6 +89,24 @@ def check_size_of_json(data: bytes, most: int = MAX_REQUEST_VALUES) -> None:
     # Each takes a byte at least, and most texts have fewer bytes.
     if len(data) > most and _count_values(_outside(data)) > most:
         raise TooLarge(f"the JSON has more than {most} values")
+
+
+def read(data: bytes) -> object:
+    """Read one JSON text as most programs do; whoever wants less asks `check_read`.
+
+    Of a member that stands twice the last one is taken. Nesting is bounded by
+    `MAX_READ_NESTING`, integers by what Python converts. Raises `NotJson`, `BadJson`.
+    """
+    value = _decode(data, MAX_READ_NESTING)
+    # Most texts have fewer brackets.
+    if data.count(b"[") + data.count(b"{") > MAX_READ_NESTING:
+        _check_nesting(_outside(data), MAX_READ_NESTING)
+    return value
+
+
+def count_members(data: bytes) -> int:
+    """How many members the objects of a JSON text have, as it is written."""
+    return _outside(data).count(b":")
 
 
 def split(data: bytes) -> list[Encoded]:
@@ -195,8 +214,18 @@ def decode_base64(text: str) -> bytes:
         raise BadJson(f"not base64: {quote(text)}") from None
 
 
-def _too_deep() -> BadJson:
-    return BadJson(f"JSON nested more than {MAX_NESTING} deep")
+def _decode(data: bytes, max_nesting: int) -> object:
+    try:
+        value: object = msgspec.json.decode(data)
+    except RecursionError:
+        raise _too_deep(max_nesting) from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise NotJson(f"not JSON: {error}") from None
+    return value
+
+
+def _too_deep(max_nesting: int) -> BadJson:
+    return BadJson(f"JSON nested more than {max_nesting} deep")
 
 
 # The following look at a text as a whole, without a step of Python for each value:
@@ -230,15 +259,15 @@ def _check_integers(outside: bytes) -> None:
             raise BadJson("an integer beyond 64 bits")
 
 
-def _check_nesting(outside: bytes) -> None:
+def _check_nesting(outside: bytes, most: int) -> None:
     """Refuse what nests too deep, by taking the innermost brackets away in turn."""
     brackets = outside.translate(_SQUARE, delete=_NO_BRACKETS)
-    for _ in range(MAX_NESTING):
+    for _ in range(most):
         if not brackets:
             return
         brackets = brackets.replace(b"[]", b"")
     if brackets:
-        raise _too_deep()
+        raise _too_deep(most)
 
 
 def _has_float(encoded: bytes) -> bool:

@@ -7,10 +7,11 @@ is in a PDU is `events`' business.
 Specification: Server-server API, "Transactions"; the November 2014 text, the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical import (
     Encoded,
     Json,
@@ -39,15 +40,21 @@ class Transaction(Struct, frozen=True):
     """What one server hands another at once."""
 
     pdus: Sequence[Json]
+    """Those that are no event of any version are each a `FlawedItem`."""
+
     edus: Sequence[Json]
-    """Each has the members `edu_type` (a string) and `content` (an object)."""
+    """Each has the members `edu_type` (a string) and `content` (an object), or is a
+    `FlawedItem`."""
 
     origin: object = None
     """Who the body says it is of, which proves nothing; None where it says nothing."""
 
     @classmethod
     def parse(cls, content: Json) -> "Transaction":
-        """Read a transaction's body; `BadJson` for its form, or for too many in it."""
+        """Read a transaction's body; `BadJson` for its form, or for too many in it.
+
+        What is wrong with one PDU or EDU is no fault of the others.
+        """
         if "pdus" not in content:
             raise BadJson("the transaction has no `pdus`; send [] where there are none")
         pdus = as_list(content["pdus"], "`pdus`")
@@ -59,10 +66,21 @@ class Transaction(Struct, frozen=True):
                 f"{MAX_PDUS} and {MAX_EDUS} are allowed"
             )
         return cls(
-            [as_object(p, f"PDU {index}") for index, p in enumerate(pdus)],
-            [parse_edu(e, f"EDU {index}") for index, e in enumerate(edus)],
+            [_read_item(pdu, "the PDU", as_object) for pdu in pdus],
+            [_read_item(edu, "the EDU", parse_edu) for edu in edus],
             content.get("origin"),
         )
+
+
+def _read_item(
+    value: object, what: str, parse_item: Callable[[object, str], Json]
+) -> Json:
+    if isinstance(value, FlawedItem):
+        return value
+    try:
+        return parse_item(value, what)
+    except BadJson as problem:
+        return FlawedItem({}, str(problem), encode(value).decode("utf-8"))
 
 
 def parse_edu(value: object, what: str) -> Json:

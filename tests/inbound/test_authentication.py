@@ -531,6 +531,7 @@ class OtherCertificate(ClientCertificates):
 FAILED: list[tuple[str, bytes, list[str]]] = [
     ("malformed_body", b"{", [sign()]),
     ("malformed_body", b"[]", [sign()]),
+    ("malformed_body", b"[" + b"0," * 200_000 + b"0]", [sign()]),
     ("malformed_header", encode(BODY), ["X-Matrix"]),
     ("malformed_header", encode(BODY), [sign(), sign(OTHERS)]),
     ("missing_header", encode(BODY), []),

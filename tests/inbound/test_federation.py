@@ -1,5 +1,6 @@
 """The routes that other servers ask, and what each of them answers."""
 
+import json
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver import __version__
 from homeserver.cause import Cause
 from homeserver.config import Profile
-from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.canonical import Json, as_list, as_object, encode
 from homeserver.protocol.events import event_id
 from homeserver.protocol.keys import parse_v1, parse_v2
 from homeserver.protocol.names import KeyId, ServerName
@@ -264,8 +265,8 @@ BODIES: list[tuple[str, bytes | None, int, str]] = [
     ("not JSON", b"{", 400, "M_NOT_JSON"),
     ("not UTF-8", b'{"pdus":["\xff"]}', 400, "M_NOT_JSON"),
     ("a list", b"[]", 400, "M_BAD_JSON"),
-    ("a member twice", b'{"pdus":[],"pdus":[]}', 400, "M_BAD_JSON"),
-    ("nested", b"[" * 200 + b"]" * 200, 400, "M_BAD_JSON"),
+    ("a member twice", b'{"pdus":[{"a":1}],"pdus":[]}', 400, "M_BAD_JSON"),
+    ("nested", b"[" * 600 + b"]" * 600, 400, "M_BAD_JSON"),
     ("a number out of range", b'{"pdus":1e999}', 400, "M_NOT_JSON"),
     ("another one", b'{"pdus":[{}]}', 401, "M_UNAUTHORIZED"),
 ]
@@ -285,6 +286,60 @@ def test_body_that_was_not_signed(
     answer = ask(endpoint.site, "PUT", SEND, [header], body)
     assert answer.error == (status, errcode)
     assert endpoint.received == []
+
+
+# What stands in a PDU as it is written, and what its sender reads there.
+FLAWS: list[tuple[bytes, object]] = [
+    (b"18446744073709551616", 2**64),
+    (b'{"a":1,"a":2}', {"a": 2}),
+    (b'{"a":' * 120 + b"5" + b"}" * 120, json.loads('{"a":' * 120 + "5" + "}" * 120)),
+]
+
+
+@pytest.mark.parametrize(("written", "value"), FLAWS)
+def test_one_bad_pdu_costs_that_pdu(written: bytes, value: object) -> None:
+    """The rest of its transaction is processed, and the reply says what is wrong."""
+    endpoint = Endpoint()
+    good, bad = message(), message(depth=9, content={"x": 123456789})
+    content: Json = {
+        "edus": [{"edu_type": "m.x", "content": {"x": value}}],
+        "pdus": [good, bad | {"content": {"x": value}}, 5],
+    }
+    body = b'{"edus":[{"content":{"x":%b},"edu_type":"m.x"}],"pdus":[%b,%b,5]}' % (
+        written,
+        encode(good),
+        encode(bad).replace(b"123456789", written),
+    )
+    header = "Authorization: " + THEM.authorize("PUT", SEND, content)
+    answer = ask(endpoint.site, "PUT", SEND, [header], body)
+    assert answer.status == 200
+    [received] = endpoint.received
+    first, second, third = as_list(received["pdus"], "PDUs")
+    assert isinstance(second, dict)
+    assert second["event_id"] == event_id(bad, ROOM_VERSIONS["11"])
+    assert second["event"] == encode(bad).replace(b"123456789", written).decode()
+    assert answer.json["pdus"] == {
+        event_id(good, ROOM_VERSIONS["11"]): {},
+        second["event_id"]: {"error": second["verdict"]},
+    }
+    assert as_object(first, "a PDU")["verdict"] == "accepted"
+    assert as_object(third, "a PDU")["event"] == "5"
+    assert received["edus"] == []
+    [problem] = as_list(received["problems"], "problems")
+    assert str(problem).startswith("EDU 0: ")
+    unsigned = "Authorization: " + THEM.authorize("PUT", SEND, {"pdus": []})
+    refused = ask(endpoint.site, "PUT", SEND, [unsigned], body)
+    assert refused.error == (401, "M_UNAUTHORIZED")
+
+
+def test_too_many_values() -> None:
+    """A body of more than 200,000 values is refused before it is read."""
+    endpoint = Endpoint(max_body_bytes=1_000_000)
+    header = "Authorization: " + THEM.authorize("PUT", SEND, {"pdus": []})
+    body = b'{"pdus":[' + b"0," * 200_000  # and no JSON
+    answer = ask(endpoint.site, "PUT", SEND, [header], body)
+    assert answer.error == (413, "M_TOO_LARGE")
+    assert answer.json["error"] == "the JSON has more than 200000 values"
 
 
 CONTENTS: list[tuple[str, Json | None, int, str]] = [
