@@ -60,6 +60,7 @@ def received(transaction: dict[str, Any]) -> str:
         lines.append(f"    {json.dumps(pdu['event'])}")
     lines += [f"  EDU {json.dumps(edu)}" for edu in transaction["edus"]]
     lines += [f"  problem: {problem}" for problem in transaction["problems"]]
+    lines += [f"  remark: {remark}" for remark in transaction.get("remarks", [])]
     return "\n".join(map(printable, lines))
 
 

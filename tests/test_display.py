@@ -118,6 +118,16 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
         [HEAD, "  EDU {}", "  problem: EDU 0 is not so", r"  problem: \x1b[31m"],
     ),
     (
+        "remarks",
+        {"problems": ["not so"], "remarks": ["it came before", "\x1b[31m"]},
+        [
+            HEAD,
+            "  problem: not so",
+            "  remark: it came before",
+            r"  remark: \x1b[31m",
+        ],
+    ),
+    (
         "terminal escapes of a peer",
         {
             "txn_id": "\x1b[31m",

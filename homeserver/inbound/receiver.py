@@ -1,15 +1,19 @@
 """One inbound transaction: known already? judge it, store, reply.
 
 Rules of the room: one transaction of an origin at a time. The reply is made of what is
-in the store, after the commit; the same transaction gets the same reply for ever.
+in the store, after the commit; the same transaction gets the same reply for ever. Of a
+transaction ID that comes with other content, what is new is taken in, and all of it is
+answered.
 
 Specification: Server-server API, "Transactions".
 """
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
@@ -19,12 +23,18 @@ from homeserver.inbound.judge import Judge
 from homeserver.inbound.pace import Pace
 from homeserver.protocol import edus
 from homeserver.protocol.bodies import FlawedItem
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.errors import LimitExceeded, ProtocolError, quote
+from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.errors import (
+    InvalidParam,
+    LimitExceeded,
+    ProtocolError,
+    quote,
+)
 from homeserver.protocol.names import EventId, ServerName, UserId
 from homeserver.protocol.transactions import Transaction, build_reply, check_txn_id
 from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
+from homeserver.storage.repeats import MAX_CONTENTS, Known
 
 # How long a transaction waits for the one before it; its sender waits a minute.
 _TURN_SECONDS = 30.0
@@ -48,6 +58,17 @@ class Receipt(Struct, frozen=True):
 
     facts: Mapping[str, object]
     """For the log: `verdict` for people, and the numbers that it says."""
+
+
+class _Arrived(Struct, frozen=True):
+    """A transaction that may be recorded."""
+
+    origin: ProvenOrigin
+    txn_id: str
+    digest: bytes
+    transaction: Transaction
+    pdus: Sequence[JudgedPdu]
+    """All of them, with their verdicts."""
 
 
 class Receiver:
@@ -84,30 +105,101 @@ class Receiver:
         check_txn_id(txn_id)
         lock = await self._take_turn(origin.server_name)
         try:
-            reply = await self._store.reply_to(origin.server_name, txn_id)
+            digest = await self._digest(content)
+            reply = await self._store.reply_to(origin.server_name, txn_id, digest)
             if reply is not None:
                 return Receipt(reply, {"verdict": "known already"})
             transaction = Transaction.parse(content)
             pdus = await self._judge.judge(transaction.pdus, origin.server_name, cause)
-            polled, problems = await self._check(origin.server_name, transaction)
-            received = ReceivedTransaction(
-                origin.server_name,
-                txn_id,
-                int(self._clock.seconds() * 1000),
-                origin.key_id,
-                origin.client_certificate,
-                pdus,
-                [e for e in transaction.edus if not isinstance(e, FlawedItem)],
-                problems,
-                build_reply(_errors(pdus)),
-            )
-            reply = await self._store.record(received)
-            self._observe(received)
+            arrived = _Arrived(origin, txn_id, digest, transaction, pdus)
+            received, reply, polled = await self._record(arrived)
         finally:
             self._end_turn(origin.server_name, lock)
         if polled:
             await self._answer_poll(origin.server_name, polled)
         return Receipt(reply, _facts(received))
+
+    async def _record(
+        self, arrived: "_Arrived"
+    ) -> tuple[ReceivedTransaction, bytes, list[UserId]]:
+        """Record what is new of a transaction.
+
+        Returns what was recorded, the reply, and the users whose presence it asks for.
+        """
+        known = Known()
+        while True:
+            received, polled = await self._assemble(arrived, known)
+            reply = await self._store.record(received)
+            if reply is not None:
+                self._observe(received)
+                return received, reply, polled
+            # The ID came before with other content, maybe a moment ago to another
+            # process that shares the store.
+            known = await self._store.known_under(
+                arrived.origin.server_name, arrived.txn_id
+            )
+            if known.contents >= MAX_CONTENTS:
+                raise InvalidParam(
+                    f"the transaction ID {quote(arrived.txn_id)} came with "
+                    f"{known.contents} other contents; send new ones with new IDs"
+                )
+
+    async def _assemble(
+        self, arrived: "_Arrived", known: Known
+    ) -> tuple[ReceivedTransaction, list[UserId]]:
+        """What is to be recorded of a transaction, and whose presence it asks for."""
+        verdicts = [known.verdict_on(pdu.event_id, pdu.event) for pdu in arrived.pdus]
+        answered = [
+            pdu if verdict is None else replace(pdu, verdict=verdict)
+            for pdu, verdict in zip(arrived.pdus, verdicts, strict=True)
+        ]
+        new_pdus = [
+            pdu
+            for pdu, verdict in zip(arrived.pdus, verdicts, strict=True)
+            if verdict is None
+        ]
+        whole = arrived.transaction
+        new = structs.replace(whole, edus=known.new_edus(whole.edus))
+        polled, problems = await self._check(arrived.origin.server_name, new)
+        new_edus = _without_flaws(new.edus)
+        remarks = []
+        if known.contents:
+            remarks.append(
+                "the transaction ID came before with other content; of this one, "
+                f"{len(new_pdus)} of {len(answered)} PDUs and {len(new_edus)} of "
+                f"{len(_without_flaws(whole.edus))} EDUs are new"
+            )
+        received = ReceivedTransaction(
+            arrived.origin.server_name,
+            arrived.txn_id,
+            int(self._clock.seconds() * 1000),
+            arrived.origin.key_id,
+            arrived.origin.client_certificate,
+            new_pdus,
+            new_edus,
+            problems,
+            build_reply(_errors(answered)),
+            arrived.digest,
+            remarks,
+            known.contents,
+        )
+        return received, polled
+
+    async def _digest(self, content: Json) -> bytes:
+        """SHA-256 of the PDUs and EDUs of a transaction, in their order.
+
+        What else is in it, such as its time, may differ when it is sent again.
+        """
+        digest = sha256()
+        for name in ("pdus", "edus"):
+            items = content.get(name)
+            for item in items if isinstance(items, list) else [items]:
+                await self._pace.pause()
+                text = item.text if isinstance(item, FlawedItem) else None
+                digest.update(encode(item) if text is None else text.encode("utf-8"))
+                digest.update(b",")
+            digest.update(b"]")
+        return digest.digest()
 
     async def _check(
         self, origin: ServerName, transaction: Transaction
@@ -157,6 +249,11 @@ class Receiver:
         lock.release()
 
 
+def _without_flaws(edus_: Sequence[Json]) -> list[Json]:
+    """Those EDUs that can be recorded."""
+    return [edu for edu in edus_ if not isinstance(edu, FlawedItem)]
+
+
 def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:
     """What the reply says of each event; of two with one ID, that one is refused."""
     errors: dict[EventId, str | None] = {}
@@ -181,4 +278,8 @@ def _facts(received: ReceivedTransaction) -> Mapping[str, object]:
         "{pdus} PDUs ({redacted} redacted, {rejected} rejected), {edus} EDUs, "
         "{problems} problems"
     )
-    return {**numbers, "verdict": verdict.format(**numbers)}
+    said = [verdict.format(**numbers), *received.remarks]
+    facts: dict[str, object] = {**numbers, "verdict": "; ".join(said)}
+    if received.remarks:
+        facts["remarks"] = list(received.remarks)
+    return facts

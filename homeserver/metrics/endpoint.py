@@ -99,6 +99,11 @@ class Metrics:
             "homeserver_received_problems_total",
             "What was wrong with recorded transactions beside their PDUs.",
         )
+        self._remarks = new.counter(
+            "homeserver_received_remarks_total",
+            "What was remarkable about recorded transactions: an ID that came before "
+            "with other content.",
+        )
 
         self._verifications = new.counter(
             "homeserver_peer_verifications_total",
@@ -223,6 +228,7 @@ class Metrics:
         """Count a transaction that was recorded, and what is in it."""
         self._transactions.inc()
         self._problems.inc(len(received.problems))
+        self._remarks.inc(len(received.remarks))
         for outcome, number in Tally(pdu.outcome for pdu in received.pdus).items():
             self._pdus.labels(outcome).inc(number)
         types = Tally(

@@ -1,29 +1,25 @@
 """What other servers delivered: transactions, their PDUs and EDUs, our replies.
 
 Rules of the room: a transaction, its verdicts and its reply are one commit. The same
-(origin, transaction ID) is recorded once.
+(origin, transaction ID) is recorded once with each content that it comes with.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from homeserver.protocol.canonical import Json, encode, parse
+from homeserver.protocol.canonical import Json, encode
 from homeserver.protocol.names import RoomId, ServerName
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Cursor, Database, Short
 from homeserver.storage.judged_pdus import (
     EventOfVersion,
     JudgedPdu,
-    load_pdus,
     load_room_versions,
     load_signers,
     record_pdus,
 )
-
-# Characters of a page of transactions: a single one may have thirteen million, and a
-# hundred of those would not fit into the memory of many machines.
-MAX_PAGE_LENGTH = 8_000_000
+from homeserver.storage.pages import load_page
+from homeserver.storage.repeats import Known
 
 # Up to here, a transaction is recorded within a millisecond.
 _MAX_SHORT_BYTES = 65536
@@ -51,6 +47,15 @@ class ReceivedTransaction:
 
     reply: bytes = field(repr=False)
 
+    digest: bytes = b""
+    """SHA-256 of the PDUs and EDUs that came, known or not."""
+
+    remarks: Sequence[str] = ()
+    """What is remarkable about it, though nothing is wrong: a sentence each."""
+
+    earlier_contents: int = 0
+    """How often its ID came before with other content, as far as was looked."""
+
 
 class ReceivedStore:
     """The received transactions of one server."""
@@ -63,22 +68,44 @@ class ReceivedStore:
         """From now on nobody waits for a transaction."""
         self._changes.end_waits()
 
-    async def reply_to(self, origin: ServerName, txn_id: str) -> bytes | None:
-        """The reply that this transaction got, on the disk; None if it is new."""
+    async def reply_to(
+        self, origin: ServerName, txn_id: str, digest: bytes = b""
+    ) -> bytes | None:
+        """The reply that this content of a transaction got; None if it is new."""
 
         def job(cursor: Cursor) -> bytes | None:
-            row = cursor.execute(
-                "SELECT reply FROM received_transactions"
-                " WHERE origin = ? AND txn_id = ?",
-                (origin.name, txn_id),
-            ).fetchone()
-            return None if row is None else bytes(row[0])
+            return _load_reply(cursor, origin, txn_id, digest)
 
         reply = await self._database.read(Short(job))
         if reply is not None:
-            # Who asks may have been told that nobody knows whether it is.
+            # Who asks may have been told that nobody knows whether it is on the disk.
             await self._database.settle()
         return reply
+
+    async def known_under(self, origin: ServerName, txn_id: str) -> Known:
+        """What is recorded under a transaction ID."""
+
+        def job(cursor: Cursor) -> Known:
+            known = Known()
+            contents = cursor.execute(
+                "SELECT id FROM received_transactions WHERE origin = ? AND txn_id = ?"
+                " ORDER BY id",
+                (origin.name, txn_id),
+            ).fetchall()
+            for own_id in contents:  # one is in memory at a time
+                [edus] = cursor.execute(
+                    "SELECT edus FROM received_transactions WHERE id = ?", own_id
+                ).fetchone()
+                known.add_content(edus)
+                for event_id, event, verdict in cursor.execute(
+                    "SELECT event_id, event, verdict FROM received_pdus"
+                    " WHERE transaction_id = ? ORDER BY position",
+                    own_id,
+                ).fetchall():
+                    known.add_pdu(event_id, event.encode("utf-8"), verdict)
+            return known
+
+        return await self._database.read(job)
 
     async def room_versions(self, room_ids: Sequence[RoomId]) -> dict[RoomId, str]:
         """The versions of those rooms whose create event was accepted."""
@@ -100,44 +127,49 @@ class ReceivedStore:
 
         return await self._database.read(Short(job))
 
-    async def record(self, received: ReceivedTransaction) -> bytes:
+    async def record(self, received: ReceivedTransaction) -> bytes | None:
         """Record a transaction; return the reply that is now on the disk.
 
-        That is the earlier one where the transaction was recorded before.
+        That is the earlier one where the same content was recorded before. None if
+        other content is recorded under its ID than was looked at; then nothing is.
         """
-        edus = encode(list(received.edus))
-        problems = encode(list(received.problems))
+        edus, problems, remarks = (
+            encode(list(each)).decode("utf-8")
+            for each in (received.edus, received.problems, received.remarks)
+        )
+        name = (received.origin.name, received.txn_id)
 
-        def job(cursor: Cursor) -> bytes:
+        def job(cursor: Cursor) -> bytes | None:
             # First of all, and held until the commit: whoever records the same
             # transaction elsewhere waits here, and then finds it recorded.
             [own_id] = cursor.execute(
                 "UPDATE last_received SET id = id + 1 RETURNING id"
             ).fetchone()
             row = cursor.execute(
-                "INSERT INTO received_transactions (id, origin, txn_id, received_ts,"
-                " key_id, client_certificate, edus, problems, reply)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (origin, txn_id) DO NOTHING RETURNING id",
+                "INSERT INTO received_transactions (id, origin, txn_id, digest,"
+                " received_ts, key_id, client_certificate, edus, problems, remarks,"
+                " reply) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+                " WHERE (SELECT COUNT(*) FROM received_transactions"
+                " WHERE origin = ? AND txn_id = ?) = ? RETURNING id",
                 (
                     own_id,
-                    received.origin.name,
-                    received.txn_id,
+                    *name,
+                    received.digest,
                     received.received_ts,
                     received.key_id,
                     received.client_certificate,
-                    edus.decode("utf-8"),
-                    problems.decode("utf-8"),
+                    edus,
+                    problems,
+                    remarks,
                     received.reply,
+                    *name,
+                    received.earlier_contents,
                 ),
             ).fetchone()
             if row is None:
-                [earlier] = cursor.execute(
-                    "SELECT reply FROM received_transactions"
-                    " WHERE origin = ? AND txn_id = ?",
-                    (received.origin.name, received.txn_id),
-                ).fetchone()
-                return bytes(earlier)
+                return _load_reply(
+                    cursor, received.origin, received.txn_id, received.digest
+                )
             record_pdus(cursor, own_id, received.pdus)
             return received.reply
 
@@ -154,26 +186,12 @@ class ReceivedStore:
     ) -> list[Json]:
         """Up to `limit` transactions with an ID above `after`, oldest first.
 
-        Fewer where they take more than `MAX_PAGE_LENGTH`. Where there are none, waits
-        up to `wait` seconds for one.
+        Fewer where they are long. Where there are none, waits up to `wait` seconds for
+        one.
         """
-        chosen = (origin and origin.name, origin is None)
 
         def job(cursor: Cursor) -> list[Json]:
-            sizes = cursor.execute(
-                "SELECT id, length(edus) + (SELECT coalesce(sum(length(event)), 0)"
-                " FROM received_pdus WHERE transaction_id = id)"
-                " FROM received_transactions"
-                " WHERE id > ? AND (origin = ? OR ?) ORDER BY id LIMIT ?",
-                (after, *chosen, limit),
-            ).fetchall()
-            rows = cursor.execute(
-                "SELECT id, origin, txn_id, received_ts, key_id, client_certificate,"
-                " edus, problems FROM received_transactions"
-                " WHERE id > ? AND id <= ? AND (origin = ? OR ?) ORDER BY id",
-                (after, _last_of_page(after, sizes), *chosen),
-            ).fetchall()
-            return [_as_json(cursor, row) for row in rows]
+            return load_page(cursor, after, origin, limit)
 
         async def look() -> list[Json]:
             found = await self._database.read(job)
@@ -185,26 +203,13 @@ class ReceivedStore:
         return await self._changes.until(look, bool, wait)
 
 
-def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:
-    """The last of the transactions that fit into a page; one always does."""
-    last, length = after, 0
-    for own_id, size in sizes:
-        length += size
-        if last != after and length > MAX_PAGE_LENGTH:
-            break
-        last = own_id
-    return last
-
-
-def _as_json(cursor: Cursor, row: Sequence[Any]) -> Json:
-    own_id, origin, txn_id, received_ts, key_id, certificate, edus, problems = row
-    return {
-        "id": own_id,
-        "origin": origin,
-        "txn_id": txn_id,
-        "received_ts": received_ts,
-        "verified_by": {"key_id": key_id, "client_certificate": certificate},
-        "pdus": load_pdus(cursor, own_id),
-        "edus": parse(str(edus).encode("utf-8")),
-        "problems": parse(str(problems).encode("utf-8")),
-    }
+def _load_reply(
+    cursor: Cursor, origin: ServerName, txn_id: str, digest: bytes
+) -> bytes | None:
+    # What was recorded without a digest is taken for whatever comes under its ID.
+    row = cursor.execute(
+        "SELECT reply FROM received_transactions"
+        " WHERE origin = ? AND txn_id = ? AND digest IN (?, ?)",
+        (origin.name, txn_id, digest, b""),
+    ).fetchone()
+    return None if row is None else bytes(row[0])

@@ -380,6 +380,7 @@ def test_received() -> None:
         "verified_by": {"key_id": "ed25519:t_1", "client_certificate": None},
         "edus": [EDU],
         "problems": [],
+        "remarks": [],
     }
     assert (recorded["verdict"], recorded["event"]) == ("accepted", pdu)
     assert answer["next"] == 1

@@ -254,7 +254,7 @@ def test_repeated_transaction() -> None:
     """A transaction that is sent again gets its reply again."""
     endpoint = Endpoint()
     first = ask_signed(endpoint, "PUT", SEND, {"pdus": [message()]})
-    again = ask_signed(endpoint, "PUT", SEND, {"pdus": []})
+    again = ask_signed(endpoint, "PUT", SEND, {"pdus": [message()]})
     assert (again.status, again.body) == (200, first.body)
     assert len(endpoint.received) == 1
 

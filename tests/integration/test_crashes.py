@@ -13,13 +13,56 @@ from pathlib import Path
 from random import Random
 from threading import Semaphore
 
+from homeserver.protocol.canonical import Json, as_list, encode
 from homeserver.protocol.names import ServerName
-from scripts.processes import Endpoint, first_line, make_endpoint
+from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from tests.inbound.pdus import message
+from tests.inbound.servers import Peer, signing_key
+from tests.inbound.wire import request
 from tests.integration.senders import PDUS, Sender, make_known
+from tests.integration.talking import talking
 
 KILLS = int(os.environ.get("KILLS", "2"))
 SENDERS = 4
 ALPHA = ServerName.parse("alpha.test")
+
+
+GAMMA = Peer(ServerName.parse("gamma.test"), signing_key("g_1", b"9"))
+
+
+def put(port: int, content: Json) -> bytes:
+    """The reply to the one transaction of gamma, with some content."""
+    target = "/_matrix/federation/v1/send/1"
+    header = GAMMA.authorize("PUT", target, content, destination=ALPHA)
+    with talking(LOOPBACK, port) as talk:
+        lines = [f"Authorization: {header}"]
+        talk.send(request("PUT", target, lines, encode(content)))
+        answer = talk.answer()
+    assert answer.status == 200
+    return answer.body
+
+
+def test_contents_of_one_transaction_id(tmp_path: Path) -> None:
+    """Over kill -9, each content keeps its reply, and nothing is recorded twice."""
+    alpha = make_endpoint(tmp_path / "alpha", ALPHA.name, "")
+    pdus = [message(peer=GAMMA, content={"body": str(number)}) for number in range(3)]
+    contents: list[Json] = [{"pdus": pdus[:number]} for number in (1, 2, 3)]
+    replies: list[bytes] = []
+    received: list[Json] = []
+    for number in range(4):
+        with alpha.running() as process:
+            first_line(process)
+            if not number:
+                make_known(alpha.folder / "homeserver.db", GAMMA)
+            answered = [put(alpha.port, each) for each in contents[: number + 1]]
+            assert answered[: len(replies)] == replies
+            replies = answered
+            received = alpha.ask("received")
+            process.kill()
+            process.wait()
+    assert [len(as_list(each["pdus"], "PDUs")) for each in received] == [1, 1, 1]
+    assert [bool(each["remarks"]) for each in received] == [False, True, True]
+    assert alpha.log.read_text().count("came before with other content") == 2
 
 
 def kill_under_load(

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any, TypeVar
 
 import psycopg
@@ -14,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.protocol.assumptions import VersionSource
 from homeserver.protocol.canonical import Json, as_list, as_object, encode
 from homeserver.protocol.names import EventId, RoomId, ServerName
-from homeserver.storage import received
+from homeserver.protocol.transactions import MAX_TXN_ID_BYTES
+from homeserver.storage import pages
 from homeserver.storage.changes import Changes
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import (
@@ -68,7 +70,7 @@ class ReceivedStoreTests(SynchronousTestCase):
         """What a call that is done at once returns."""
         return self.successResultOf(Deferred.fromCoroutine(call))
 
-    def record(self, *received: ReceivedTransaction) -> list[bytes]:
+    def record(self, *received: ReceivedTransaction) -> list[bytes | None]:
         """Record transactions; the replies to them."""
         return [self.done(self.store.record(each)) for each in received]
 
@@ -116,6 +118,52 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertEqual(self.reply_to(B, "1"), b"reply to 1 of b.example")
         self.assertEqual(self.reply_to(A, "2"), b"reply to 2 of a.example")
 
+    def test_each_content_has_a_reply(self) -> None:
+        """One ID has as many replies as contents, each for its own content alone."""
+        first = replace(transaction(A, "1"), digest=b"1", reply=b"first")
+        second = replace(first, digest=b"2", reply=b"second", earlier_contents=1)
+        self.assertEqual(self.record(first, second), [b"first", b"second"])
+        for digest, reply in [(b"1", b"first"), (b"2", b"second"), (b"3", None)]:
+            self.assertEqual(self.done(self.store.reply_to(A, "1", digest)), reply)
+        self.assertEqual(self.names(), ["1", "1"])
+
+    def test_content_that_came_meanwhile(self) -> None:
+        """Nothing is recorded where more came under an ID than was looked at."""
+        first = replace(transaction(A, "1"), digest=b"1")
+        for earlier in (0, 2):
+            other = replace(first, digest=b"2", earlier_contents=earlier)
+            self.record(first)
+            self.assertEqual(self.record(other), [None])
+        self.assertEqual(self.names(), ["1"])
+
+    def test_known_under_an_id(self) -> None:
+        """The PDUs and EDUs that came under an ID are known, in whichever content."""
+        edus: list[Json] = [{"a": 1}, {"b": 1}, {"a": 1}]
+        pdus = [
+            JudgedPdu(EventId("$a"), "1", "accepted", b'{"a":1}'),
+            JudgedPdu(None, None, "rejected: no", b'{"b":1}'),
+        ]
+        first = replace(transaction(A, "1", pdus[:1], edus[:1]), digest=b"1")
+        second = replace(transaction(A, "1", pdus[1:], edus[1:2]), digest=b"2")
+        self.record(first, replace(second, earlier_contents=1))
+        self.record(transaction(B, "1", [pdus[0]], [{"c": 1}]), transaction(A, "2"))
+        known = self.done(self.store.known_under(A, "1"))
+        self.assertEqual(known.contents, 2)
+        self.assertEqual(known.verdict_on("$a", b'{"a":1}'), "accepted")
+        self.assertEqual(known.verdict_on(None, b'{"b":1}'), "rejected: no")
+        for event_id, event in [("$a", b'{"a":2}'), ("$b", b'{"a":1}'), (None, b"{}")]:
+            self.assertIsNone(known.verdict_on(event_id, event))
+        self.assertEqual(known.new_edus([*edus, {"c": 1}]), [{"a": 1}, {"c": 1}])
+        self.assertEqual(self.done(self.store.known_under(A, "3")).contents, 0)
+
+    def test_longest_id(self) -> None:
+        """An ID of the largest size is indexed beside the longest name."""
+        origin = ServerName.parse("x" * 63 + ("." + "y" * 63) * 2 + "." + "z" * 50)
+        txn_id = Random(1).randbytes(MAX_TXN_ID_BYTES // 2).hex()
+        received = replace(transaction(origin, txn_id), digest=b"d" * 32)
+        self.assertEqual(self.record(received), [received.reply])
+        self.assertEqual(self.names(), [txn_id])
+
     def test_ids_are_compared_byte_for_byte(self) -> None:
         """Names and IDs that differ only in case are different ones."""
         self.record(transaction(A, "a"))
@@ -134,6 +182,7 @@ class ReceivedStoreTests(SynchronousTestCase):
             reply=b"another reply",
         )
         [reply] = self.record(first)
+        assert reply is not None
         before = self.after()
         self.assertEqual(self.record(again), [reply])
         self.assertEqual(self.reply_to(A, "1"), reply)
@@ -168,6 +217,7 @@ class ReceivedStoreTests(SynchronousTestCase):
                 [edu, {}],
                 ["not so"],
                 b"{}",
+                remarks=["how odd"],
             )
         )
         self.assertEqual(
@@ -207,6 +257,7 @@ class ReceivedStoreTests(SynchronousTestCase):
                     ],
                     "edus": [edu, {}],
                     "problems": ["not so"],
+                    "remarks": ["how odd"],
                 }
             ],
         )
@@ -365,7 +416,7 @@ class ReceivedStoreTests(SynchronousTestCase):
 
     def test_a_page_is_bounded(self) -> None:
         """Large transactions come one at a time, and none is left out."""
-        self.patch(received, "MAX_PAGE_LENGTH", 1000)
+        self.patch(pages, "MAX_PAGE_LENGTH", 1000)
         large = JudgedPdu(None, "12", "accepted", encode({"x": "y" * 600}))
         for number in range(3):
             self.record(transaction(A, str(number), [large], [{"x": "y" * 600}]))
