@@ -23,7 +23,7 @@ from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.connector import Unreachable
 from homeserver.outbound.refusal import Refused
 from homeserver.outbound.verification import VerifiedPeer
-from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.errors import Explanation, ProtocolError
 from homeserver.protocol.keys import KeyDocument
 from homeserver.protocol.names import ServerName
 
@@ -54,9 +54,7 @@ class Fetched(Struct, frozen=True):
 class Failed(Struct, frozen=True):
     """The keys of a server did not come, or were not taken."""
 
-    why: str
-    """As peers may know it."""
-
+    why: Explanation
     is_silence: bool = False
     """Whether the server gave no answer, which may last; or else a bad one."""
 
@@ -76,7 +74,7 @@ class Pause(Struct, frozen=True):
 
     server_name: ServerName
     problem: str | None
-    """Why the fetch failed, as peers may know it; None where the keys came."""
+    """Why the fetch failed; None where the keys came."""
 
     left: float
     """How many seconds are left of it."""
@@ -150,7 +148,8 @@ class KeyFetches:
         Returns how it ended, and for how long there is no other try.
         """
         if len(self._turns.waiting) >= _MAX_WAITING:
-            return Failed("too many keys are being fetched", is_silence=True), 0.0
+            why = Explanation.plain("too many keys are being fetched")
+            return Failed(why, is_silence=True), 0.0
         async with self._turns:
             came = await self._fetch(server_name, cause)
         if isinstance(came, Failed):
@@ -166,23 +165,25 @@ class KeyFetches:
         if isinstance(answer, Failed):
             return answer
         if self._forgotten[server_name] != age:
-            return Failed(f"{server_name} was forgotten meanwhile")
+            return Failed(Explanation.plain(f"{server_name} was forgotten meanwhile"))
         if answer.document is None:
-            return Failed(answer.why)
+            return Failed(answer.why or Explanation.plain("no document"))
         return await self._take(answer.document, answer.peer)
 
     async def _ask(self, server_name: ServerName, cause: Cause) -> KeysAnswer | Failed:
         """Ask for the version 2 document, and for version 1 where there is no such."""
         begun_ts = int(self._clock.seconds() * 1000)
         second = await _tried(self._client.fetch_keys_v2(server_name, cause))
-        if isinstance(second, Failed) or second.document is not None:
+        if isinstance(second, Failed) or second.why is None:
             return second
         peer = second.peer
         if peer.document is not None and peer.verified_ts >= begun_ts:
             # Version 1 was read just now, to verify the connection.
-            return KeysAnswer(peer.document, "", peer)
+            return KeysAnswer(peer.document, None, peer)
         first = await _tried(self._client.fetch_keys_v1(server_name, cause))
-        return replace(first, why=f"{second.why}; {first.why}")
+        if first.why is None:
+            return first
+        return replace(first, why=second.why.then(first.why))
 
 
 async def _tried(asking: Coroutine[Any, Any, KeysAnswer]) -> KeysAnswer | Failed:
@@ -190,12 +191,12 @@ async def _tried(asking: Coroutine[Any, Any, KeysAnswer]) -> KeysAnswer | Failed
         return await asking
     except Unreachable as problem:
         if problem.conflict is not None:
-            return Failed(problem.conflict, is_conflict=True)
-        return Failed(problem.told, is_silence=True)
+            return Failed(Explanation.plain(problem.conflict), is_conflict=True)
+        return Failed(problem.explanation, is_silence=True)
     except (Refused, ProtocolError) as problem:
-        return Failed(str(problem))
+        return Failed(problem.explanation)
 
 
 def _pause(kept: Kept[ServerName, Came]) -> Pause:
-    problem = kept.value.why if isinstance(kept.value, Failed) else None
+    problem = kept.value.why.in_full if isinstance(kept.value, Failed) else None
     return Pause(kept.key, problem, kept.left)

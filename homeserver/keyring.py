@@ -22,7 +22,7 @@ from homeserver.identity import Identity
 from homeserver.key_fetches import Came, Failed, Fetched, FetchResult, KeyFetches
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.verification import NotVerified, VerifiedPeer, record_peer
-from homeserver.protocol.errors import Unauthorized, quote
+from homeserver.protocol.errors import Explanation, Unauthorized, quote
 from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import RoomVersion
@@ -75,14 +75,16 @@ class Keyring:
         key = keys.get(key_id)
         if key is not None and is_usable(key):
             return key.verify_key
-        known = f"known keys of {server_name}: {quote(sorted(keys))}"
-        if isinstance(came, Failed):
-            known += f"; fetching them failed: {came.why}"
-        elif key_id in came.passed_over:
-            known += f"; {key_id} is passed over: {came.passed_over[key_id]}"
+        said = f"no usable key {key_id} of {server_name}"
         if key is not None:
-            known = f"it expired at {key.expired_ts or key.valid_until_ts}; {known}"
-        raise Unauthorized(f"no usable key {key_id} of {server_name}; {known}")
+            said += f"; it expired at {key.expired_ts or key.valid_until_ts}"
+        said += f"; known keys of {server_name}: {quote(sorted(keys))}"
+        if isinstance(came, Failed):
+            why = came.why.after(f"{said}; fetching them failed: ")
+            raise Unauthorized(why.public, why.in_full)
+        if key_id in came.passed_over:
+            said += f"; {key_id} is passed over: {came.passed_over[key_id]}"
+        raise Unauthorized(said)
 
     async def event_keys(
         self,
@@ -159,7 +161,7 @@ class Keyring:
         # Not what came a moment ago: it may have been rebuilt since.
         came = await self.fetches.refresh(server_name, cause)
         if isinstance(came, Failed) and came.is_conflict:
-            return came.why, _CONFLICT_SECONDS
+            return came.why.in_full, _CONFLICT_SECONDS
         return None, _CONFLICT_SECONDS
 
     async def _keys(
@@ -186,7 +188,8 @@ class Keyring:
                 _PATIENCE_SECONDS, self._clock
             )
         except defer.TimeoutError:
-            came = Failed(f"they did not come within {_PATIENCE_SECONDS:g} seconds")
+            why = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
+            came = Failed(Explanation.plain(why))
         return await self._known_keys(server_name), came
 
     async def _known_keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
@@ -199,7 +202,7 @@ class Keyring:
         """Hold what was fetched, unless it contradicts what is stored."""
         conflict = await self._peers.conflict(document)
         if conflict is not None:
-            return Failed(conflict, is_conflict=True)
+            return Failed(Explanation.plain(conflict), is_conflict=True)
         self._held.hold(document, peer)
         return Fetched(document.passed_over)
 

@@ -80,9 +80,9 @@ class Client(FederationClient):
         waiting = self._waiting.pop(0)
         if isinstance(result, KeyDocument):
             peer = replace(self.peer, server_name=result.server_name)
-            waiting.callback(KeysAnswer(result, "", peer))
+            waiting.callback(KeysAnswer(result, None, peer))
         elif isinstance(result, Refused) and result.is_unrecognized:
-            waiting.callback(KeysAnswer(None, str(result), self.peer))
+            waiting.callback(KeysAnswer(None, result.explanation, self.peer))
         else:
             waiting.errback(result)
 
@@ -134,5 +134,7 @@ class KeyringCase(SynchronousTestCase):
         self.successResultOf(proving)
 
     def refusal(self, asked: Deferred[VerifyKey]) -> str:
-        """Why there is no key."""
-        return str(self.failureResultOf(asked, Unauthorized).value)
+        """Why there is no key, as the operator learns it."""
+        problem = self.failureResultOf(asked, Unauthorized).value
+        assert isinstance(problem, Unauthorized)
+        return problem.explanation.in_full

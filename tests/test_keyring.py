@@ -133,6 +133,24 @@ class KeyringTests(KeyringCase):
             )
         self.assertEqual(self.client.asked, ["v2 of a.example"])
 
+    def test_what_strangers_are_told(self) -> None:
+        """Strangers learn which check failed, and nothing that an address did."""
+        reached = "no connection to a.example could be verified"
+        answered = "a.example answers 500 M_UNKNOWN"
+        both = f"a.example answers 404 M_UNRECOGNIZED; {reached}"
+        cases: list[tuple[list[Exception], str]] = [
+            ([UNREACHABLE], reached),
+            ([REFUSED, UNREACHABLE], both),
+            ([Refused(A, 500, "M_UNKNOWN", "'secret'")], answered),
+        ]
+        for problems, public in cases:
+            self.clock.advance(300)
+            asked = self.ask()
+            for problem in problems:
+                self.client.answer(problem)
+            told = str(self.failureResultOf(asked, Unauthorized).value)
+            self.assertTrue(told.endswith(f"; fetching them failed: {public}"), told)
+
     def test_servers_do_not_wait_for_each_other(self) -> None:
         """Keys of another server are another fetch."""
         first, second = self.ask(), self.ask(server_name=B)

@@ -184,7 +184,7 @@ class ConflictTests(KeyringCase):
         """A server that is not verified, as its keys are others, is told so too."""
         found = self.conflict()
         why = "it was rebuilt"
-        self.client.answer(Unreachable(A, ["no"], ["told"], conflict=why))
+        self.client.answer(Unreachable(A, ["no"], conflict=why))
         self.assertEqual(self.successResultOf(found), why)
         self.assertIn(f"fetching them failed: {why}", self.refusal(self.ask(K2)))
 

@@ -23,6 +23,7 @@ from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import (
     BadAuthorization,
     BadJson,
+    Explanation,
     Forbidden,
     NotJson,
     ProtocolError,
@@ -147,15 +148,19 @@ class Authenticator:
 
         try:
             if not keys:
-                raise NoUsableKey(problems.pop())
+                why = problems.pop().explanation
+                raise NoUsableKey(why.public, why.in_full)
             # Only now, and once: whoever makes us wait for keys that no server has
             # must not fill our memory with what is sent meanwhile.
             key_id, content = await self._on(body, prove)
         except Unauthorized as problem:
-            problems.append(str(problem))
+            why = problem.explanation
+            for each in reversed(problems):
+                why = each.explanation.then(why)
             conflict = await self._keyring.conflict(origin, cause) if keys else None
-            why = "; ".join([*problems, *([] if conflict is None else [conflict])])
-            raise type(problem)(why) from None
+            if conflict is not None:
+                why = why.then(Explanation.plain(conflict))
+            raise type(problem)(why.public, why.in_full) from None
         await self._keyring.prove(origin)
         # Only now: a stranger would have us ask whomever he names.
         certificate = await self._certificates.check(origin, shown, cause)
@@ -184,17 +189,17 @@ class Authenticator:
 
     async def _find_keys(
         self, origin: ServerName, authorizations: Sequence[Authorization], cause: Cause
-    ) -> tuple[dict[KeyId, VerifyKey], list[str]]:
+    ) -> tuple[dict[KeyId, VerifyKey], list[Unauthorized]]:
         """Those of the origin's keys that are to be had, and why others are not."""
         keys: dict[KeyId, VerifyKey] = {}
-        problems: list[str] = []
+        problems: list[Unauthorized] = []
         for each in authorizations:
             try:
                 keys[each.key_id] = await self._keyring.request_key(
                     origin, each.key_id, cause
                 )
             except Unauthorized as problem:
-                problems.append(str(problem))
+                problems.append(problem)
         return keys, problems
 
 

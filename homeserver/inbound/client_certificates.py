@@ -26,7 +26,7 @@ from homeserver.cause import Cause
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.tls import check_certificate
-from homeserver.protocol.errors import Forbidden
+from homeserver.protocol.errors import Explanation, Forbidden
 from homeserver.protocol.names import ServerName
 from homeserver.storage.peers import PeerStore
 
@@ -86,10 +86,10 @@ class ClientCertificates:
         self._peers = peers
         self._client = client
         self._context = context
-        self._proofs: Cache[tuple[ServerName, str], str | None] = Cache(clock)
+        self._proofs: Cache[tuple[ServerName, str], Explanation | None] = Cache(clock)
         self._chains: OrderedDict[str, Sequence[crypto.X509]] = OrderedDict()
         self._slots = DeferredSemaphore(_MAX_REACHES)
-        self._links: Cache[ServerName, Link | str] = Cache(clock)
+        self._links: Cache[ServerName, Link | Explanation] = Cache(clock)
         self.bound = Bound(
             "client_certificate_checks",
             "servers that are asked, or wait to be asked, about a client certificate",
@@ -123,10 +123,11 @@ class ClientCertificates:
             (origin, sha256), lambda: self._judge(origin, shown, cause)
         )
         if problem is not None:
-            raise Forbidden(
+            why = problem.after(
                 f"the TLS client certificate (SHA-256 {sha256}) is not that of "
-                f"{origin}: {problem}"
+                f"{origin}: "
             )
+            raise Forbidden(why.public, why.in_full)
         return sha256
 
     def forget(self, origin: ServerName) -> None:
@@ -136,7 +137,7 @@ class ClientCertificates:
 
     async def _judge(
         self, origin: ServerName, shown: ShownCertificate, cause: Cause
-    ) -> tuple[str | None, float]:
+    ) -> tuple[Explanation | None, float]:
         """Why the certificate is not the origin's, if so, and how long that holds."""
         known = await self._peers.peer(origin)
         if known is not None and known.certificate_sha256 == shown.sha256:
@@ -147,15 +148,14 @@ class ClientCertificates:
         # It may have been renewed since we were there, or be that of the name which
         # the origin delegates to.
         link = await self._links.fetch(origin, lambda: self._reach(origin, cause))
-        if isinstance(link, str):
-            return f"{problem}; and {link}", _REFUSED_SECONDS
+        if isinstance(link, Explanation):
+            return link.after(f"{problem}; and "), _REFUSED_SECONDS
         ours = link.peer.certificate_sha256
         name = link.route.certificate_name
         if ours == shown.sha256 or self._problem(shown, name) is None:
             return None, PROVEN_SECONDS
-        return f"its server shows another one (SHA-256 {ours}); {problem}", (
-            _REFUSED_SECONDS
-        )
+        why = f"its server shows another one (SHA-256 {ours}); {problem}"
+        return Explanation(why, why), _REFUSED_SECONDS
 
     def _problem(self, shown: ShownCertificate, name: str) -> str | None:
         """Why the certificate does not prove `name` by itself; None if it does."""
@@ -171,13 +171,14 @@ class ClientCertificates:
 
     async def _reach(
         self, origin: ServerName, cause: Cause
-    ) -> tuple[Link | str, float]:
+    ) -> tuple[Link | Explanation, float]:
         """A new connection to the origin, or why there is none."""
         if self.bound.is_reached:
             self.bound.refuse()
-            return "too many servers are being asked", 0.0
+            why = "too many servers are being asked"
+            return Explanation(why, why), 0.0
         try:
             async with self._slots:
                 return await self._client.reach(origin, cause), _REFUSED_SECONDS
         except Unreachable as failure:
-            return failure.told, _REFUSED_SECONDS
+            return failure.explanation, _REFUSED_SECONDS

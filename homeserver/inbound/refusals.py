@@ -40,7 +40,7 @@ class Refusals:
             "request": quote(line.decode("ascii", "backslashreplace")),
             "status": problem.status,
             "errcode": problem.errcode,
-            "error": str(problem),
+            "error": problem.explanation.in_full,
         }
         self._last.append(refusal)
         self._changes.announce()

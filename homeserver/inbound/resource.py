@@ -49,6 +49,9 @@ def json_reply(value: Json, status: int = 200) -> Reply:
     return Reply(encode(value), status)
 
 
+# Not much more than a request that is refused has itself. The log has all of a reason.
+_MAX_ERROR_BYTES = 1024
+
 _NOT_DONE_YET = 1  # what Twisted's web server calls so
 
 Answer = Callable[[Request], Reply | Awaitable[Reply]]
@@ -110,7 +113,8 @@ class JsonResource(Resource):
     def _error(self, account: Account, problem: Exception) -> Reply:
         """What is answered where there should have been a reply."""
         if isinstance(problem, ProtocolError):
-            account.errcode, account.error = problem.errcode, str(problem)
+            account.errcode = problem.errcode
+            account.error = problem.explanation.in_full
             reply = error_reply(problem.status, problem.errcode, str(problem))
             if isinstance(problem, LimitExceeded):
                 headers = {"Retry-After": str(problem.retry_after)}
@@ -154,5 +158,9 @@ class JsonResource(Resource):
 
 
 def error_reply(status: int, errcode: str, why: str) -> Reply:
-    """An error in the form that Matrix gives all errors."""
-    return json_reply({"errcode": errcode, "error": why}, status)
+    """An error in the form that Matrix gives all errors, its reason cut off if long."""
+    reply = json_reply({"errcode": errcode, "error": why}, status)
+    while len(reply.body) > _MAX_ERROR_BYTES:
+        why = why[: len(why) * 3 // 4]
+        reply = json_reply({"errcode": errcode, "error": f"{why}..."}, status)
+    return reply

@@ -187,7 +187,7 @@ class FederationAgent:
         try:
             return await self._resolver.resolve(name, cause)
         except NotResolvable as problem:
-            raise Unreachable(name, [str(problem)]) from None
+            raise Unreachable(name, [str(problem)], "not_resolved") from None
 
     async def close(self) -> None:
         """End the connections that are kept."""

@@ -36,7 +36,7 @@ from homeserver.outbound.refusal import Refused, read_refusal, retry_after
 from homeserver.outbound.targets import transaction_target
 from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.canonical import Encoded, Json
-from homeserver.protocol.errors import BadJson, ProtocolError, quote
+from homeserver.protocol.errors import BadJson, Explanation, ProtocolError, quote
 from homeserver.protocol.keys import (
     MAX_DOCUMENT_BYTES,
     KeyDocument,
@@ -85,8 +85,8 @@ class KeysAnswer(Struct, frozen=True):
     document: KeyDocument | None
     """The document, checked; None where the server has none of this version."""
 
-    why: str
-    """How it said so."""
+    why: Explanation | None
+    """How it said so; None beside a document."""
 
     peer: VerifiedPeer
 
@@ -171,10 +171,10 @@ class FederationClient:
             refusal = read_refusal(server_name, status, data)
             if not refusal.is_unrecognized:
                 raise refusal
-            return KeysAnswer(None, str(refusal), link.peer)
+            return KeysAnswer(None, refusal.explanation, link.peer)
         document = parse(data, server_name)
         check_names_connection(document, link)
-        return KeysAnswer(document, "", link.peer)
+        return KeysAnswer(document, None, link.peer)
 
     async def ask(
         self, server_name: ServerName, target: str, cause: Cause
@@ -229,7 +229,9 @@ class FederationClient:
             way = "".join(f"{link.route}: {link.address}: " for link in links)
             asked = (outgoing.method + b" " + outgoing.target).decode("ascii")
             raise Unreachable(
-                destination, [f"{way}{asked}: {describe(problem)}"]
+                destination,
+                [f"{way}{asked}: {describe(problem)}"],
+                "no_answer" if links else "not_verified",
             ) from None
 
 

@@ -1,15 +1,16 @@
 """From routes to one verified connection.
 
 Rules of the room: the next address and the next route are tried where connecting or
-verifying failed. What was tried, and why it failed, is told: all of it to the operator,
-and to strangers what is no news of our own network.
+verifying failed. Each attempt that failed is reported to the operator in full; peers
+learn which check failed, and nothing of what an address did.
 
 Specification: Server-server API, "Resolving server names".
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.dialer import Dialer, NotDialled
 from homeserver.outbound.verification import NotVerified, VerifiedPeer, Verifier
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
+from homeserver.protocol.errors import Explanation
 from homeserver.protocol.names import ServerName
 
 _MAX_TOLD = (
@@ -35,6 +37,17 @@ _AVOIDED_SECONDS = 60.0
 _MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
 
 
+UnreachableReason = Literal["not_resolved", "not_verified", "no_answer"]
+
+# One text for whatever an address does before it is verified: a port that is closed,
+# silent, without TLS, or of another server.
+_PUBLIC: Mapping[UnreachableReason, str] = {
+    "not_resolved": "{} cannot be resolved",
+    "not_verified": "no connection to {} could be verified",
+    "no_answer": "{} gave no answer on a verified connection",
+}
+
+
 class Unreachable(Exception):
     """We got no answer from a server; `attempts` has a line for each thing tried."""
 
@@ -42,18 +55,20 @@ class Unreachable(Exception):
         self,
         destination: ServerName,
         attempts: Sequence[str],
-        told: Sequence[str] | None = None,
+        reason: UnreachableReason = "not_verified",
         conflict: str | None = None,
     ) -> None:
-        """`told` is what strangers may know of it; None for all.
-
-        `conflict` says how the server contradicts what is stored of it, if so.
-        """
+        """`conflict` says how the server contradicts what is stored of it, if so."""
         super().__init__(_tell(destination, attempts))
         self.destination = destination
         self.attempts = attempts
-        self.told = _tell(destination, attempts if told is None else told)
+        self.reason = reason
         self.conflict = conflict
+
+    @property
+    def explanation(self) -> Explanation:
+        """The same for two readers; a peer does not learn what an address did."""
+        return Explanation(_PUBLIC[self.reason].format(self.destination), str(self))
 
 
 class Link(Struct, frozen=True):
@@ -92,7 +107,7 @@ class Connector:
                 self._avoided.pop((name, route.host, route.port), None)
                 return made
             self._avoid(name, route)
-        raise Unreachable(name, tried.attempts, tried.told, tried.conflict)
+        raise Unreachable(name, tried.attempts, conflict=tried.conflict)
 
     async def _follow(
         self, name: ServerName, route: Route, cause: Cause, tried: "_Tried"
@@ -100,13 +115,8 @@ class Connector:
         """A connection by one route; None if it leads nowhere, which is told."""
         try:
             addresses = await self._dialer.addresses(route.host, cause)
-        except LookupFailed as problem:
-            tried.add(route, str(problem))
-            return None
-        except RefusedAddress as problem:
-            tried.add(
-                route, str(problem), "its address is one that is not connected to"
-            )
+        except (LookupFailed, RefusedAddress) as problem:
+            tried.add(route, problem)
             return None
         has_failed = False
         while addresses:
@@ -114,7 +124,7 @@ class Connector:
                 return await self._try(name, route, addresses, cause)
             except NotDialled as failed:
                 has_failed = True
-                tried.add(route, str(failed))
+                tried.add(route, failed)
                 tried.conflict = tried.conflict or failed.conflict
                 left = [each for each in addresses if each != failed.address]
                 # It gets fewer each time: one that was not reached at all, or that
@@ -189,16 +199,12 @@ class _Tried:
     """What was tried in vain."""
 
     attempts: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
-    """The same, as strangers may know it."""
-
     conflict: str | None = None
     """How a peer contradicted what is stored of the server, if one did."""
 
-    def add(self, route: Route, why: str, told: str | None = None) -> None:
-        """Add one thing, and `told` in place of what is news of our own network."""
-        self.attempts.append(f"{route}: {why}")
-        self.told.append(f"{route}: {why if told is None else told}")
+    def add(self, route: Route, problem: Exception) -> None:
+        """Add one thing."""
+        self.attempts.append(f"{route}: {problem}")
 
 
 def _tell(destination: ServerName, attempts: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from twisted.web.http_headers import Headers
 
 from homeserver.protocol.canonical import Json, parse_object
-from homeserver.protocol.errors import ProtocolError, quote
+from homeserver.protocol.errors import Explanation, ProtocolError, quote
 from homeserver.protocol.names import ServerName
 
 # Longer than any errcode there is; those of proposals have dots.
@@ -49,6 +49,12 @@ class Refused(Exception):
         self.errcode = errcode
         self.reply = reply
         self.retry_after = retry_after
+
+    @property
+    def explanation(self) -> Explanation:
+        """The same for two readers; a peer does not learn what the server wrote."""
+        said = f"{self.destination} answers {self.status} {self.errcode or ''}"
+        return Explanation(said.rstrip(), str(self))
 
     @property
     def is_unrecognized(self) -> bool:

@@ -7,6 +7,8 @@ and errcodes: Server-server API, "Errors" and "Request Authentication".
 
 from typing import ClassVar
 
+from msgspec import Struct
+
 
 def quote(value: object, limit: int = 80) -> str:
     """Peer's text made safe to show: escaped, and at most `limit` characters of it."""
@@ -21,11 +23,41 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+class Explanation(Struct, frozen=True):
+    """Why something failed, for two readers."""
+
+    public: str
+    """For a peer: which check failed, and nothing of what some address did."""
+
+    in_full: str
+    """For the operator."""
+
+    @staticmethod
+    def plain(text: str) -> "Explanation":
+        """One text for both."""
+        return Explanation(text, text)
+
+    def after(self, before: str) -> "Explanation":
+        """The same, told after something that both may read."""
+        return Explanation(before + self.public, before + self.in_full)
+
+    def then(self, other: "Explanation") -> "Explanation":
+        """Both, one after the other."""
+        return Explanation(
+            f"{self.public}; {other.public}", f"{self.in_full}; {other.in_full}"
+        )
+
+
 class ProtocolError(Exception):
     """A peer broke a rule of the protocol; `str()` of it says which and how."""
 
     status: ClassVar[int] = 400
     errcode: ClassVar[str] = "M_UNKNOWN"
+
+    def __init__(self, why: str = "", in_full: str | None = None) -> None:
+        """`why` is for the peer, `in_full` for the operator, where that says more."""
+        super().__init__(why)
+        self.explanation = Explanation(why, why if in_full is None else in_full)
 
 
 class NotJson(ProtocolError):

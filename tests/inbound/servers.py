@@ -139,6 +139,18 @@ class KnownKeys(Keyring):
         return self.conflicts.get(server_name)
 
 
+class UnreachableKeys(KnownKeys):
+    """A keyring that has no key, and explains that to two readers."""
+
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
+        """Fail."""
+        raise Unauthorized(
+            "no connection", "127.0.0.1:22: it is not TLS: " + "x" * 5000
+        )
+
+
 class SlowKeys(KnownKeys):
     """A keyring whose answers about events come when the test says so."""
 

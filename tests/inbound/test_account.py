@@ -15,7 +15,7 @@ from homeserver.storage.database import StoreUnavailable
 from tests.inbound.desk import Desk
 from tests.inbound.endpoint import Endpoint
 from tests.inbound.pdus import message
-from tests.inbound.servers import THEM
+from tests.inbound.servers import THEM, UnreachableKeys
 from tests.inbound.wire import Connection, ask, chunked, request, site
 
 SEND = "/_matrix/federation/v1/send/1"
@@ -102,6 +102,14 @@ def test_refused_request(log: Sequence[LogEvent]) -> None:
         f"federation: PUT {SEND} of them.example (not proven) at 192.0.2.1: 401 in "
         f"0.0 s: M_UNAUTHORIZED: {error}"
     )
+
+
+def test_refusal_in_full(log: Sequence[LogEvent]) -> None:
+    """The log has what the peer does not learn."""
+    lines = [f"Authorization: {THEM.authorize('PUT', SEND, {})}"]
+    answer = ask(Endpoint(keyring=UnreachableKeys()).site, "PUT", SEND, lines, b"{}")
+    assert answer.json["error"] == "no connection"
+    assert str(told(log)["error"]).startswith("127.0.0.1:22: it is not TLS")
 
 
 def test_refused_request_of_a_proven_origin(log: Sequence[LogEvent]) -> None:

@@ -11,12 +11,14 @@ from homeserver import __version__
 from homeserver.cause import Cause
 from homeserver.config import Profile
 from homeserver.protocol.canonical import Json, as_list, as_object, encode
+from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.events import event_id
 from homeserver.protocol.keys import parse_v1, parse_v2
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.database import StoreUnavailable
+from tests.inbound.coroutines import result_of
 from tests.inbound.endpoint import Endpoint
 from tests.inbound.pdus import message
 from tests.inbound.servers import (
@@ -26,6 +28,7 @@ from tests.inbound.servers import (
     KnownKeys,
     Peer,
     SlowKeys,
+    UnreachableKeys,
     signing_key,
 )
 from tests.inbound.wire import Answer, Connection, ask, request
@@ -542,6 +545,32 @@ def test_keys_are_fetched_for_the_client() -> None:
     assert ask_signed(endpoint, "PUT", SEND, content).status == 200
     assert len(keyring.causes) > 1  # of the request, and of its PDU
     assert set(keyring.causes) == {Cause("192.0.2.1")}
+
+
+def test_who_learns_what_of_a_refusal() -> None:
+    """The peer learns which check failed, the operator what happened at the address."""
+    endpoint = Endpoint(keyring=UnreachableKeys())
+    answer = ask_signed(endpoint, "GET", PROFILE)
+    assert answer.json == {"errcode": "M_UNAUTHORIZED", "error": "no connection"}
+    [refusal] = result_of(endpoint.refusals.after(0, 10, 0))
+    assert str(refusal["error"]).startswith("127.0.0.1:22: it is not TLS: ")
+
+
+@pytest.mark.parametrize("filling", ["x", '"', "\\", "\0", "ü", "\U0001f600"])
+def test_length_of_a_refusal(filling: str) -> None:
+    """A refusal has a kilobyte at most, whatever is in the reason."""
+
+    class LongReason(KnownKeys):
+        async def request_key(
+            self, server_name: ServerName, key_id: KeyId, cause: Cause
+        ) -> VerifyKey:
+            raise Unauthorized("why: " + filling * 5000)
+
+    answer = ask_signed(Endpoint(keyring=LongReason()), "GET", PROFILE)
+    assert answer.error == (401, "M_UNAUTHORIZED")
+    assert 600 < len(answer.body) <= 1024
+    assert str(answer.json["error"]).startswith("why: " + filling * 9)
+    assert str(answer.json["error"]).endswith(filling + "...")
 
 
 def test_store_that_fails() -> None:

@@ -189,7 +189,7 @@ def test_refused_address_is_told() -> None:
         "s.test:1: 127.0.0.1 is in the refused range 127.0.0.0/8; to allow it, set "
         'allow = ["127.0.0.1"] in [network]'
     )
-    assert "127.0.0" not in caught.value.told
+    assert "127.0.0" not in caught.value.explanation.public
     assert reach.dialer.dialled == []
 
 

@@ -501,6 +501,15 @@ class ClientTests(AgentTestCase):
         self.assertIn("no answer in time", str(problem))
         self.assertEqual(self.net.dialled, [])
 
+    def test_not_resolved(self) -> None:
+        """Why a name cannot be resolved is for the operator alone."""
+        self.stack.names.routes = NotResolvable("SRV _x.peer.test: SERVFAIL", [])
+        sent = start(self.client.send_transaction(PEER, "1", b"{}"))
+        problem = self.failureResultOf(sent, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(problem.explanation.public, "peer.test cannot be resolved")
+        self.assertIn("SERVFAIL", problem.explanation.in_full)
+
     def test_cause(self) -> None:
         """Transactions are sent for ourselves, the rest for whose request needs it."""
         cause = Cause("198.51.100.1")
@@ -644,7 +653,7 @@ class ClientReachTests(AgentTestCase):
             (problem.destination, problem.attempts),
             (PEER, ["no answer within 25 seconds"]),
         )
-        self.assertIn("no answer within 25 seconds", problem.told)
+        self.assertEqual(problem.reason, "not_verified")
         before = len(self.net.dialled)
         self.net.clock.pump([5.0] * 12)
         self.assertEqual(len(self.net.dialled), before)

@@ -372,6 +372,30 @@ class TransportTests(ClientTestCase):
         [attempt] = problem.attempts
         self.assertTrue(attempt.startswith("peer.test:8448: 192.0.2.1: PUT /_matrix/"))
 
+    def test_reason(self) -> None:
+        """Whether the server had been verified is told apart, for those who ask us."""
+        for is_connected, reason, public in [
+            (
+                True,
+                "no_answer",
+                "peer.test:8448 gave no answer on a verified connection",
+            ),
+            (
+                False,
+                "not_verified",
+                "no connection to peer.test:8448 could be verified",
+            ),
+        ]:
+            self.setUp()
+            self.agent.is_connected = is_connected
+            fetched = start(self.client.fetch_keys_v2(PEER, OURSELVES))
+            self.clock.advance(25)
+            problem = self.failureResultOf(fetched, Unreachable).value
+            assert isinstance(problem, Unreachable)
+            self.assertEqual(problem.reason, reason)
+            self.assertEqual(problem.explanation.public, public)
+            self.assertIn("no answer in time", problem.explanation.in_full)
+
     def test_words_are_bounded(self) -> None:
         """However much nonsense a peer sends, what is told of it is one line."""
         garbage = Failure(ParseError("wrong number of parts", b"\0" * 16000))
@@ -491,7 +515,8 @@ class KeyDocumentTests(ClientTestCase):
             for status, body in [(404, error), (404, b"<html>"), (400, error)]:
                 answer = self.successResultOf(fetch(body, status))
                 self.assertIsNone(answer.document)
-                self.assertIn(f"peer.test:8448 answers {status}", answer.why)
+                assert answer.why is not None
+                self.assertIn(f"peer.test:8448 answers {status}", answer.why.in_full)
                 self.assertEqual(answer.peer, LINK.peer)
 
     def test_too_large(self) -> None:
@@ -556,5 +581,5 @@ class ReachTests(SynchronousTestCase):
         problem = self.failureResultOf(self.reached, Unreachable).value
         assert isinstance(problem, Unreachable)
         self.assertEqual(problem.attempts, ["no answer within 25 seconds"])
-        self.assertEqual(problem.told, str(problem))
+        self.assertEqual(problem.reason, "not_verified")
         self.assertEqual(self.agent.given_up, 1)

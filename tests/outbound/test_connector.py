@@ -1,6 +1,6 @@
 """Routes are tried in order until one leads to the peer; nobody else is spoken to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from twisted.internet import defer, error
@@ -247,17 +247,59 @@ class RouteTests(ConnectorTestCase):
         )
 
     def test_what_strangers_are_told(self) -> None:
-        """Strangers are told nothing of the addresses of our own network."""
+        """Strangers learn which check failed, and nothing of what an address did."""
         self.make_stack(refuse=["10.0.0.0/8"])
         self.hosts["a.test"] = ["10.1.2.3"]
         connecting = self.connect("a.test", "192.0.2.1")
         self.net.refuse()
         problem = self.failureResultOf(connecting, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertIn("10.1.2.3", str(problem))
-        self.assertNotIn("10.", problem.told)
-        self.assertIn("a.test:8448: its address is one that is not", problem.told)
-        self.assertIn("192.0.2.1:8449: cannot connect", problem.told)
+        self.assertIn("10.1.2.3", problem.explanation.in_full)
+        self.assertIn("192.0.2.1:8449: cannot connect", problem.explanation.in_full)
+        self.assertEqual(problem.reason, "not_verified")
+        self.assertEqual(
+            problem.explanation.public, "no connection to peer.test could be verified"
+        )
+
+    def public(self, *steps: Callable[[], object], hosts: Sequence[str]) -> str:
+        """What strangers are told of a connection after all that happens to it."""
+        connecting = self.connect(*hosts)
+        for step in steps:
+            step()
+        problem = self.failureResultOf(connecting, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        return problem.explanation.public
+
+    def test_strangers_learn_nothing_of_a_port(self) -> None:
+        """Closed, silent, without TLS, of another server: the text is the same."""
+
+        def say_what_is_no_tls() -> None:
+            wire = self.net.accept(GOOD, is_silent=True)
+            wire.tcp.bufferReceived(b"220 smtp\r\n")
+            wire.flush()
+
+        def say_nothing() -> None:
+            self.net.accept(GOOD, is_silent=True)
+            self.net.clock.advance(10)
+
+        steps: list[Callable[[], object]] = [
+            lambda: self.net.refuse(None),
+            lambda: self.net.refuse(TimeoutError()),
+            lambda: self.net.refuse(OSError(113, "No route to host")),
+            lambda: self.net.accept(WRONG).hang_up(),
+            lambda: self.net.accept(SELF_SIGNED).hang_up(),
+            say_what_is_no_tls,
+            say_nothing,
+        ]
+        for step in steps:
+            self.make_stack(refuse=["10.0.0.0/8"])
+            said = self.public(step, hosts=["192.0.2.1"])
+            self.assertEqual(said, "no connection to peer.test could be verified")
+        self.make_stack(refuse=["10.0.0.0/8"])
+        self.hosts["lost.test"] = LookupFailed("no answer")
+        for host in ("10.0.0.1", "lost.test"):
+            said = self.public(hosts=[host])
+            self.assertEqual(said, "no connection to peer.test could be verified")
 
     def test_reason_is_bounded(self) -> None:
         """However many routes were tried, what is told of them is not without end."""

@@ -112,3 +112,14 @@ def test_meaning(
     refused = Refused(ALPHA, status, errcode, "")
     assert refused.is_about_path == is_about_path
     assert refused.is_final == is_final
+
+
+def test_what_strangers_learn() -> None:
+    """Strangers learn the status and the errcode, and nothing that the server wrote."""
+    body = b'{"errcode":"M_FORBIDDEN","error":"root:x:0:0"}'
+    explanation = read_refusal(ALPHA, 403, body).explanation
+    assert explanation.public == "alpha.test answers 403 M_FORBIDDEN"
+    assert explanation.in_full == "alpha.test answers 403 M_FORBIDDEN: 'root:x:0:0'"
+    page = read_refusal(ALPHA, 500, b"<html>secret</html>").explanation
+    assert page.public == "alpha.test answers 500"
+    assert "secret" in page.in_full
