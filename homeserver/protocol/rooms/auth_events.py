@@ -57,7 +57,8 @@ def _member_keys(
 ) -> list[StateKey]:
     membership = content.get("membership")
     keys: list[StateKey] = [] if state_key is None else [member_key(state_key)]
-    if membership in {"join", "invite", "knock"}:
+    # Not a set: the value is a peer's, and may be what no set can have.
+    if membership in ("join", "invite", "knock"):
         keys.append(JOIN_RULES)
     if membership == "invite":
         token = invite_token(content)

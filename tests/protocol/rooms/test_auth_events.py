@@ -28,6 +28,8 @@ ROWS: list[tuple[str, str | None, Json, list[str]]] = [
     ("m.room.member", OLIVE, {"membership": "ban"}, [OLIVE]),
     ("m.room.member", OLIVE, {"membership": ""}, [OLIVE]),
     ("m.room.member", OLIVE, {}, [OLIVE]),
+    ("m.room.member", OLIVE, {"membership": ["join"]}, [OLIVE]),
+    ("m.room.member", OLIVE, {"membership": {}}, [OLIVE]),
     ("m.room.member", None, {}, []),
     (
         "m.room.member",

@@ -140,6 +140,12 @@ def citing(*keys: str) -> Make:
     return make
 
 
+def citing_messages(room: Room) -> Event:
+    """A message of which two auth events are not even state events."""
+    auth = [room.make("m.room.message", ALICE, {}) for _ in range(2)]
+    return room.make("m.room.message", DAN, {}, auth=auth)
+
+
 def citing_a_rejected(room: Room) -> Event:
     """A message of which an auth event was rejected."""
     room.rejected.add(room.state[("m.room.power_levels", "")].event_id)
@@ -209,6 +215,7 @@ ROWS: list[tuple[str, bool, Make, Sequence[int]]] = [
         (),
     ),
     ("auth.selection", False, citing("m.room.join_rules"), ()),
+    ("auth.selection", False, citing_messages, ()),
     ("auth.selection", False, citing("m.room.create"), (12,)),
     ("auth.rejected", False, citing_a_rejected, ()),
     ("auth.create", False, citing("m.room.power_levels"), ()),
