@@ -204,8 +204,14 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
 @main.command(short_help="Fetch and check a server's key documents.")
 @config_option
 @json_option
+@click.option(
+    "--v2-only",
+    is_flag=True,
+    help="Ask for version 2 alone. Version 1 is then asked for only to verify a peer "
+    "that its certificate does not prove.",
+)
 @click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
-def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: FBT001
+def keys(*, path: Path, as_json: bool, v2_only: bool, server_name: ServerName) -> None:
     """Fetch the key documents of NAME, and say what was checked and found.
 
     The running daemon fetches them, and shows what it remembered of NAME. Where none
@@ -219,9 +225,11 @@ def keys(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: F
 
     config = load(path)
     try:
-        result = _ask_daemon(path, config, "keys", server_name)
+        result = _ask_daemon(
+            path, config, "keys", server_name, v2_only="true" if v2_only else None
+        )
         if result is None:
-            result = daemon.keys(path, config, server_name)
+            result = daemon.keys(path, config, server_name, v2_only=v2_only)
     except ConfigError as problem:
         fail(2, str(problem))
     if as_json:
@@ -241,7 +249,11 @@ _LOOK_UP_SECONDS = 90.0
 
 
 def _ask_daemon(
-    path: Path, config: Config, route: str, server_name: ServerName
+    path: Path,
+    config: Config,
+    route: str,
+    server_name: ServerName,
+    **arguments: object,
 ) -> Json | None:
     """What the running daemon says of a server; None where none runs, which is said.
 
@@ -254,7 +266,9 @@ def _ask_daemon(
 
     try:
         client = ControlClient(path, config)
-        return client.get("v1", route, server_name.name, timeout=_LOOK_UP_SECONDS)
+        return client.get(
+            "v1", route, server_name.name, timeout=_LOOK_UP_SECONDS, **arguments
+        )
     except ControlError as problem:
         if problem.status not in {None, 401}:
             fail(1, str(problem))

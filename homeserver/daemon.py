@@ -128,12 +128,12 @@ def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
     return _finish(describe_resolution(resolver, reactor, server_name))
 
 
-def keys(path: Path, config: Config, server_name: ServerName) -> Json:
+def keys(path: Path, config: Config, server_name: ServerName, *, v2_only: bool) -> Json:
     """Fetch one server's key documents, and describe them; raises `ConfigError`."""
     endpoint = Endpoint(
         path, config, identity.load(path, config), _reactor(), SystemRandom()
     )
-    return _finish(endpoint.describe_keys(server_name))
+    return _finish(endpoint.describe_keys(server_name, v2_only=v2_only))
 
 
 def _finish(work: Coroutine[Deferred[Any], Any, Json]) -> Json:

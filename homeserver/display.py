@@ -74,7 +74,9 @@ def keys(result: dict[str, Any]) -> str:
     ]
     for version, part in zip(("v1", "v2"), documents(result), strict=True):
         if part is None:
-            lines.append(f"{version}: the server has none")
+            is_asked = version == "v2" or not result.get("v2_only", False)
+            why = "the server has none" if is_asked else "not asked for"
+            lines.append(f"{version}: {why}")
             continue
         lines.append(f"{version}: {json.dumps(part['document'])}")
         lines += [f"{version}: wrong: {problem}" for problem in part["problems"]]
@@ -103,10 +105,22 @@ def peer(known: dict[str, Any]) -> str:
         last = datetime.fromtimestamp(known["last_verified_ts"] / 1000, UTC)
         lines.append(f"  last verified {last:%Y-%m-%d %H:%M:%S}")
         lines.append(f"  certificate SHA-256 {known['certificate_sha256']}")
+    if known["pinned_certificate_sha256"] is not None:
+        pinned = known["pinned_certificate_sha256"]
+        lines.append(f"  trusted by the operator: certificate SHA-256 {pinned}")
+    for key_id, stored in known["keys"].items():
+        lines.append(f"  key {key_id} {stored['key']}{_validity(stored)}")
     for key_id, key in known["pinned_keys"].items():
         lines.append(f"  pinned {key_id} {key}")
     lines += _sending(known)
     return "\n".join(map(printable, lines))
+
+
+def _validity(stored: dict[str, Any]) -> str:
+    """Since and until when a key is good, as far as that is known."""
+    since, until = stored["since_ts"], stored["valid_until_ts"]
+    shown = "" if since is None else f", since {_time(since)}"
+    return shown + (", an old one" if until is None else f", until {_time(until)}")
 
 
 def back_off(known: dict[str, Any]) -> str:

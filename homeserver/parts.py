@@ -22,6 +22,7 @@ from homeserver.control.access import Guard
 from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
 from homeserver.control.inspection import describe_keys, describe_resolution
+from homeserver.control.peer_routes import peer_tree
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.credentials import Credentials
@@ -182,7 +183,7 @@ class Parts:
                 "received": api.received_resource(received),
                 "refused": api.refused_resource(refusals),
                 "bounds": api.bounds_resource(self.bounds),
-                "peers": api.peer_tree(
+                "peers": peer_tree(
                     PeerBook(
                         peers,
                         queue,
@@ -196,11 +197,8 @@ class Parts:
                     "/v1/resolve/{name}",
                     partial(describe_resolution, resolver, reactor),
                 ),
-                "keys": api.named_tree(
-                    "/v1/keys/{name}",
-                    partial(
-                        caches.show_beside, partial(describe_keys, self.client, peers)
-                    ),
+                "keys": api.keys_tree(
+                    caches, partial(describe_keys, self.client, peers)
                 ),
             }
             guard = Guard(_load_token(path, config))

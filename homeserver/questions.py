@@ -19,8 +19,9 @@ from homeserver.options import (
     parsed,
     parsed_entry,
 )
-from homeserver.protocol.canonical import as_list, as_object
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical import Json, as_list, as_object
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.names import ServerName, parse_fingerprint
 
 
 def control_client(path: Path) -> ControlClient:
@@ -75,6 +76,18 @@ def received(
         return
 
 
+def _parsed_pin(
+    context: click.Context, _: click.Parameter, value: tuple[str, str] | None
+) -> object:
+    """A peer's name and a fingerprint."""
+    if value is None or context.resilient_parsing:
+        return None
+    try:
+        return ServerName.parse(value[0]), parse_fingerprint(value[1])
+    except ProtocolError as problem:
+        fail(2, f"--pin: {problem}")
+
+
 @click.command(short_help="Show the peers that are known.")
 @config_option
 @json_option
@@ -91,6 +104,13 @@ def received(
     help="End the back-off of this peer, and forget what was looked up to reach it.",
 )
 @click.option(
+    "--pin",
+    nargs=2,
+    metavar="NAME SHA256",
+    callback=_parsed_pin,
+    help="Trust this peer's certificate by its SHA-256, whatever names are in it.",
+)
+@click.option(
     "--drop",
     nargs=2,
     metavar="NAME ID",
@@ -103,12 +123,13 @@ def received(
     callback=parsed(ServerName.parse),
     help="Give up all that is queued for this peer.",
 )
-def peers(
+def peers(  # noqa: PLR0913 - its options are its arguments
     *,
     path: Path,
     as_json: bool,
     forget: ServerName | None,
     retry: ServerName | None,
+    pin: tuple[ServerName, str] | None,
     drop: tuple[ServerName, str] | None,
     drop_all: ServerName | None,
 ) -> None:
@@ -128,9 +149,13 @@ def peers(
             client.delete("v1", "peers", forget.name, "pin")
         if retry is not None:
             client.post("v1", "peers", retry.name, "retry", content={})
+        if pin is not None:
+            name, sha256 = pin
+            content: Json = {"certificate_sha256": sha256}
+            client.put("v1", "peers", name.name, "pin", content=content)
         if drop is not None or drop_all is not None:
             _drop(client, drop, drop_all)
-        if any(each is not None for each in (forget, retry, drop, drop_all)):
+        if any(each is not None for each in (forget, retry, pin, drop, drop_all)):
             return
         for peer in as_list(client.get("v1", "peers")["peers"], "`peers`"):
             known = as_object(peer, "a peer")

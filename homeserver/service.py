@@ -97,12 +97,12 @@ class Endpoint:
         self._parts.threads.stop()
         await self._parts.database.close()
 
-    async def describe_keys(self, server_name: ServerName) -> Json:
+    async def describe_keys(self, server_name: ServerName, *, v2_only: bool) -> Json:
         """What `inspection.describe_keys` says, of an endpoint that was not started."""
         self._parts.database.start()
         try:
             return await describe_keys(
-                self._parts.client, self._parts.peers, server_name
+                self._parts.client, self._parts.peers, server_name, v2_only=v2_only
             )
         finally:
             await self._parts.agent.close()

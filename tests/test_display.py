@@ -212,6 +212,23 @@ def test_keys(v1: object, v2: object, lines: list[str]) -> None:
     ]
 
 
+def test_keys_of_version_2_alone() -> None:
+    """Version 1 is not said to be missing where it was not asked for."""
+    result = {
+        "server_name": "a.example",
+        "verified_by": "certificate",
+        "route": SRV_ROUTE,
+        "certificate_sha256": "0a" * 32,
+        "v2_only": True,
+        "v1": None,
+        "v2": None,
+    }
+    assert display.keys(result).split("\n")[3:] == [
+        "v1: not asked for",
+        "v2: the server has none",
+    ]
+
+
 def test_documents() -> None:
     """The documents of a result are those of both versions, in this order."""
     result: dict[str, Any] = {"v2": None, "v1": {"document": {}, "problems": []}}
@@ -225,6 +242,8 @@ UNKNOWN: dict[str, Any] = {
     "certificate_sha256": None,
     "first_verified_ts": None,
     "last_verified_ts": None,
+    "pinned_certificate_sha256": None,
+    "keys": {},
     "queued": 0,
     "oldest_id": None,
     "failures": 0,
@@ -242,6 +261,32 @@ VERIFIED = {
 
 PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("never verified", {}, ["a.example: never verified"]),
+    (
+        "trusted by the operator",
+        {"pinned_certificate_sha256": "0b" * 32},
+        [
+            "a.example: never verified",
+            f"  trusted by the operator: certificate SHA-256 {'0b' * 32}",
+        ],
+    ),
+    (
+        "keys",
+        {
+            "keys": {
+                "ed25519:1": {
+                    "key": "AA",
+                    "since_ts": 1_500_000_000_000,
+                    "valid_until_ts": 1_600_000_000_999,
+                },
+                "ed25519:2": {"key": "AB", "since_ts": None, "valid_until_ts": None},
+            }
+        },
+        [
+            "a.example: never verified",
+            "  key ed25519:1 AA, since 2017-07-14 02:40:00, until 2020-09-13 12:26:40",
+            "  key ed25519:2 AB, an old one",
+        ],
+    ),
     (
         "verified",
         VERIFIED,

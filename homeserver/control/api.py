@@ -5,7 +5,7 @@ Nothing is decided here that the command line would have to decide again.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+from functools import partial
 
 from twisted.web.resource import IResource
 
@@ -13,11 +13,10 @@ from homeserver.bounds import Bound
 from homeserver.control.access import Guard, GuardedTree, check_host
 from homeserver.control.caches import CacheBook
 from homeserver.control.client import MAX_WAIT_SECONDS
-from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.request import Request
-from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
+from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.outbound.sender import Sender
 from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.errors import (
@@ -215,57 +214,26 @@ def named_tree(
     return _Below(child)
 
 
-def peer_tree(book: PeerBook) -> JsonResource:
-    """`/v1/peers`."""
+def keys_tree(
+    caches: CacheBook, describe: Callable[..., Awaitable[Json]]
+) -> JsonResource:
+    """`/v1/keys`; `describe` takes `v2_only`, whether version 1 is not asked for."""
 
-    async def list_peers(_: Request) -> Reply:
-        return json_reply({"peers": await book.all()})
+    def child(name: str) -> IResource:
+        async def answer(request: Request) -> Reply:
+            asked = partial(describe, v2_only=_flag(request, "v2_only"))
+            return json_reply(await caches.show_beside(asked, ServerName.parse(name)))
 
-    return _Peers({b"GET": list_peers}, book)
+        return JsonResource({b"GET": answer}, "/v1/keys/{name}")
 
-
-class _Peers(JsonResource):
-    """`/v1/peers`, and below it the peers by name."""
-
-    def __init__(self, answers: Mapping[bytes, Answer], book: PeerBook) -> None:
-        super().__init__(answers, "/v1/peers")
-        self._book = book
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        """The peer called `path`, and below it what can be done to it."""
-        if path == b"":
-            return super().getChild(path, request)
-        name = path.decode("utf-8", "replace")
-
-        async def describe(_: Request) -> Reply:
-            return json_reply(
-                _known(await self._book.describe(ServerName.parse(name)), name)
-            )
-
-        async def retry(_: Request) -> Reply:
-            _known(await self._book.retry(ServerName.parse(name)), name)
-            return json_reply({})
-
-        async def forget(_: Request) -> Reply:
-            _known(await self._book.forget(ServerName.parse(name)), name)
-            return json_reply({})
-
-        peer = JsonResource({b"GET": describe}, "/v1/peers/{name}")
-        peer.putChild(
-            b"retry", JsonResource({b"POST": retry}, "/v1/peers/{name}/retry")
-        )
-        peer.putChild(b"pin", JsonResource({b"DELETE": forget}, "/v1/peers/{name}/pin"))
-        return peer
+    return _Below(child)
 
 
-_T = TypeVar("_T")
-
-
-def _known(found: _T | None, name: str) -> _T:
-    """What was found of a peer; `NotFound` if nothing was."""
-    if not found:
-        raise NotFound(f"nothing is known of a peer {quote(name)}")
-    return found
+def _flag(request: Request, name: str) -> bool:
+    value = _argument(request, name) or b"false"
+    if value not in {b"true", b"false"}:
+        raise InvalidParam(f"`{name}` is neither true nor false: {quote(value)}")
+    return value == b"true"
 
 
 def _argument(request: Request, name: str) -> bytes | None:

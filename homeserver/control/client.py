@@ -51,6 +51,10 @@ class ControlClient:
         """POST a JSON object to a route; raises `ControlError`."""
         return self._call("POST", _target(steps), json.dumps(content).encode(), 10.0)
 
+    def put(self, *steps: str, content: Json) -> Json:
+        """PUT a JSON object to a route; raises `ControlError`."""
+        return self._call("PUT", _target(steps), json.dumps(content).encode(), 10.0)
+
     def delete(self, *steps: str) -> Json:
         """DELETE a route; raises `ControlError`."""
         return self._call("DELETE", _target(steps), None, 10.0)

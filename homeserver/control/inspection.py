@@ -50,15 +50,22 @@ async def describe_resolution(
 
 
 async def describe_keys(
-    client: FederationClient, peers: PeerStore, name: ServerName
+    client: FederationClient,
+    peers: PeerStore,
+    name: ServerName,
+    *,
+    v2_only: bool = False,
 ) -> Json:
     """Both key documents of `name`, what is wrong with each, and who served them.
 
-    Or why there is nobody to ask: `{"server_name", "error"}`.
+    With `v2_only`, version 1 is not asked for and null. Or why there is nobody to ask:
+    `{"server_name", "error"}`.
     """
     try:
-        first, link = await _document(client, peers, name, _V1)
-        second, _ = await _document(client, peers, name, _V2)
+        first = None
+        if not v2_only:
+            first, _ = await _document(client, peers, name, _V1)
+        second, link = await _document(client, peers, name, _V2)
     except Unreachable as problem:
         return {"server_name": name.name, "error": str(problem)}
     return {
@@ -66,6 +73,7 @@ async def describe_keys(
         "verified_by": link.peer.verified_by,
         "route": _route(link.route),
         "certificate_sha256": link.peer.certificate_sha256,
+        **({"v2_only": True} if v2_only else {}),
         "v1": first,
         "v2": second,
     }

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from homeserver.control.caches import CacheBook
 from homeserver.outbound.sender import Sender
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical import Json, as_text, encode_base64
+from homeserver.protocol.names import ServerName, parse_fingerprint
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import Peer, PeerStore
 
@@ -63,6 +63,7 @@ class PeerBook:
         """Every peer, by name, as `describe` has it."""
         known = {peer.server_name: peer for peer in await self._peers.peers()}
         names = known.keys() | set(await self._queue.destinations())
+        names |= set(await self._peers.certificate_pins.names())
         return [
             await self._describe(name, known.get(name))
             for name in sorted(names, key=str)
@@ -72,14 +73,26 @@ class PeerBook:
         """One peer; None if nothing is known of it and nothing owed to it.
 
         `{"server_name", "verified_by", "pinned_keys": {key ID: base64},
-        "certificate_sha256", "first_verified_ts", "last_verified_ts", "queued",
-        "oldest_id", "failures", "next_attempt_ts", "last_error", "rejected",
-        "dropped"}`.
+        "certificate_sha256", "first_verified_ts", "last_verified_ts",
+        "pinned_certificate_sha256", "keys": {key ID: {"key", "since_ts",
+        "valid_until_ts"}}, "queued", "oldest_id", "failures", "next_attempt_ts",
+        "last_error", "rejected", "dropped"}`.
         """
         peer = await self._peers.peer(name)
-        if peer is None and await self._queue.summary(name) is None:
-            return None
-        return await self._describe(name, peer)
+        shown = await self._describe(name, peer)
+        is_known = peer is not None or await self._queue.summary(name) is not None
+        if is_known or shown["keys"] or shown["pinned_certificate_sha256"]:
+            return shown
+        return None
+
+    async def pin(self, name: ServerName, content: Json) -> None:
+        """Trust the certificate in `{"certificate_sha256"}` for a peer.
+
+        It is tried at once. Raises `BadJson` and `InvalidParam`.
+        """
+        text = as_text(content.get("certificate_sha256"), "`certificate_sha256`")
+        await self._peers.pin_certificate(name, parse_fingerprint(text))
+        await self.retry(name)
 
     async def forget(self, name: ServerName) -> bool:
         """Forget a peer: how it was verified, its pins, its keys, and its failures.
@@ -117,4 +130,23 @@ class PeerBook:
                 "first_verified_ts": peer.first_verified_ts,
                 "last_verified_ts": peer.last_verified_ts,
             }
-        return {"server_name": name.name, **verified, **owed}
+        pin = await self._peers.certificate_pins.find(name)
+        return {
+            "server_name": name.name,
+            **verified,
+            "pinned_certificate_sha256": pin,
+            "keys": await self._keys(name),
+            **owed,
+        }
+
+    async def _keys(self, name: ServerName) -> Json:
+        """The stored keys; `since_ts` is null where that was not recorded."""
+        since = await self._peers.keys_since(name)
+        return {
+            key_id: {
+                "key": encode_base64(stored.verify_key.key),
+                "since_ts": since.get(key_id) or None,
+                "valid_until_ts": stored.valid_until_ts,
+            }
+            for key_id, stored in sorted((await self._peers.keys(name)).items())
+        }

@@ -170,7 +170,7 @@ class Connector:
             addresses,
             route.port,
             route.certificate_name,
-            must_be_trusted=self._verifier.needs_certificate,
+            must_be_trusted=await self._verifier.needs_certificate(name),
         )
         connection, where = dialled.connection, dialled.address
         try:

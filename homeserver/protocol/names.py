@@ -31,6 +31,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 _LABEL = re.compile(r"[0-9A-Za-z-]{1,63}")  # 63: a DNS label's limit, RFC 1035
 # The specification has no limit; real ones have ten characters.
 _KEY_ID = re.compile(r"ed25519:[a-zA-Z0-9_]{1,100}")
+_FINGERPRINT = re.compile(r"(?:[0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}|[0-9a-fA-F]{64}")
 _VERSION_12_ROOM_ID = re.compile(r"![A-Za-z0-9_-]{43}")
 
 # "Any valid Unicode scalar" but NUL and the colon: a surrogate alone is no scalar.
@@ -140,6 +141,20 @@ def parse_key_id(text: str) -> KeyId:
             "digits and underscores"
         )
     return KeyId(text)
+
+
+def parse_fingerprint(text: str) -> str:
+    """Read the SHA-256 of a certificate; `InvalidParam` for any other text.
+
+    64 hexadecimal digits, which may be set apart by colons, as OpenSSL does it. They
+    are returned in lower case, without the colons.
+    """
+    if not _FINGERPRINT.fullmatch(text):
+        raise InvalidParam(
+            f"not the SHA-256 of a certificate: {quote(text)} is not 64 hexadecimal "
+            "digits"
+        )
+    return text.replace(":", "").lower()
 
 
 class UserId(Struct, frozen=True):

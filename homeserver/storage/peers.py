@@ -22,6 +22,7 @@ from homeserver.protocol.canonical import (
 from homeserver.protocol.keys import KeyDocument
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.certificate_pins import CertificatePins, forget_pin
 from homeserver.storage.database import Cursor, Database, Short
 from homeserver.storage.documents import record_document
 from homeserver.storage.server_keys import (
@@ -64,6 +65,8 @@ class PeerStore:
 
     def __init__(self, database: Database, clock: IReactorTime) -> None:
         self._database = database
+        self._clock = clock
+        self.certificate_pins = CertificatePins(database)
         self._keys: Cache[ServerName, Mapping[KeyId, StoredKey]] = Cache(
             clock, _MAX_REMEMBERED
         )
@@ -101,8 +104,12 @@ class PeerStore:
         """
 
         def job(cursor: Cursor) -> bool:
-            had_keys = forget_keys(cursor, server_name)
-            return _delete_peer(cursor, server_name) or had_keys
+            forgotten = [
+                forget_keys(cursor, server_name),
+                forget_pin(cursor, server_name),
+                _delete_peer(cursor, server_name),
+            ]
+            return any(forgotten)
 
         try:
             return await self._database.write(job)
@@ -155,6 +162,11 @@ class PeerStore:
             return keys, _REMEMBERED_SECONDS
 
         return await self._keys.fetch(server_name, look_up)
+
+    async def pin_certificate(self, server_name: ServerName, sha256: str) -> None:
+        """Trust a certificate for a server, as an operator wants it."""
+        now_ts = int(self._clock.seconds() * 1000)
+        await self.certificate_pins.pin(server_name, sha256, now_ts)
 
     async def keys_since(self, server_name: ServerName) -> Mapping[KeyId, int]:
         """When each key of a server was stored, in milliseconds; 0 where not known."""

@@ -14,6 +14,7 @@ from homeserver.control import api
 from homeserver.control.access import Guard
 from homeserver.control.caches import CacheBook
 from homeserver.control.inspection import describe_keys, describe_resolution
+from homeserver.control.peer_routes import peer_tree
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.keyring import Keyring
@@ -173,19 +174,15 @@ class Panel:
                 {
                     "send": api.send_tree(submitter, self.sender),
                     "received": api.received_resource(self.received),
-                    "peers": api.peer_tree(book),
+                    "peers": peer_tree(book),
                     "caches": api.caches_resource(caches),
                     "bounds": api.bounds_resource([self.bound]),
                     "resolve": api.named_tree(
                         "/v1/resolve/{name}",
                         partial(describe_resolution, self.routes, self.clock),
                     ),
-                    "keys": api.named_tree(
-                        "/v1/keys/{name}",
-                        partial(
-                            caches.show_beside,
-                            partial(describe_keys, self.carrier, self.peers),
-                        ),
+                    "keys": api.keys_tree(
+                        caches, partial(describe_keys, self.carrier, self.peers)
                     ),
                 },
             ),

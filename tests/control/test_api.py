@@ -74,7 +74,7 @@ METHODS: list[tuple[str, str]] = [
     ("/v1/peers/", "GET"),
     ("/v1/peers/them.example", "GET"),
     ("/v1/peers/them.example/retry", "POST"),
-    ("/v1/peers/them.example/pin", "DELETE"),
+    ("/v1/peers/them.example/pin", "DELETE, PUT"),
 ]
 
 

@@ -4,11 +4,13 @@ import hashlib
 
 import pytest
 
-from homeserver.protocol.canonical import Json, as_object, encode
+from homeserver.protocol.canonical import Json, as_list, as_object, encode
 from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
-from homeserver.protocol.keys import build_v1, build_v2
+from homeserver.protocol.keys import build_v1, build_v2, parse_v2
+from homeserver.protocol.signing import sign
 from tests.control.panel import LEAF, Panel
-from tests.inbound.servers import OTHERS, THEM
+from tests.inbound.coroutines import result_of
+from tests.inbound.servers import OTHERS, THEM, Peer, signing_key
 
 V1, V2 = "/_matrix/key/v1", "/_matrix/key/v2/server"
 
@@ -109,6 +111,47 @@ def test_keys() -> None:
         "v2": {"document": GOOD_V2, "problems": []},
         "kept": [],
     }
+
+
+def test_keys_of_version_2_alone() -> None:
+    """With `v2_only`, version 1 is not asked for."""
+    panel = Panel()
+    panel.carrier.documents = {V2: (200, encode(GOOD_V2))}
+    described = panel.ask("GET", "/v1/keys/them.example?v2_only=true").json
+    assert (described["v2_only"], described["v1"]) == (True, None)
+    assert described["v2"] == {"document": GOOD_V2, "problems": []}
+    assert panel.ask("GET", "/v1/keys/them.example?v2_only=1").error == (
+        400,
+        "M_INVALID_PARAM",
+    )
+
+
+def test_keys_that_contradict_the_stored_ones() -> None:
+    """A document with another key under a stored ID has that as its problem."""
+    panel = Panel()
+    stored = Peer(THEM.server_name, signing_key("t_1", b"8"))
+    document = build_v2(THEM.server_name, [stored.key], [], 1_800_000_000_000)
+    parsed = parse_v2(encode(document), THEM.server_name)
+    result_of(panel.peers.record_keys(parsed, 1))
+    panel.carrier.documents = {V1: (200, encode(GOOD_V1)), V2: (200, encode(GOOD_V2))}
+    described = panel.ask("GET", "/v1/keys/them.example").json
+    for version in "v1", "v2":
+        [problem] = as_list(as_object(described[version], version)["problems"], "?")
+        assert "`homeserver peers --forget them.example`" in str(problem)
+
+
+def test_keys_with_an_entry_that_is_passed_over() -> None:
+    """An entry that breaks a rule is named, and the document is shown."""
+    members: Json = {
+        **GOOD_V2,
+        "old_verify_keys": {"ed25519:a-b": {"expired_ts": 1, "key": "AA"}},
+        "signatures": {},
+    }
+    document = sign(members, THEM.server_name, [THEM.key])
+    described = as_object(shown(None, (200, encode(document)))["v2"], "`v2`")
+    assert described["document"] == document
+    [problem] = as_list(described["problems"], "`problems`")
+    assert str(problem).startswith("'ed25519:a-b' is passed over: not a key ID")
 
 
 def test_keys_that_are_not_there() -> None:

@@ -1,7 +1,12 @@
 """What a person is shown of peers, and may change of them."""
 
+from typing import cast
+
+import pytest
+
 from homeserver.outbound.connector import Unreachable
 from homeserver.protocol.canonical import Json, encode_base64
+from homeserver.protocol.keys import OldVerifyKey
 from homeserver.storage.peers import Peer
 from tests.control.panel import NOW, Panel
 from tests.documents import key_document
@@ -29,6 +34,8 @@ def verified(panel: Panel) -> Json:
         "certificate_sha256": "ab" * 32,
         "first_verified_ts": NOW_TS,
         "last_verified_ts": NOW_TS,
+        "pinned_certificate_sha256": None,
+        "keys": {},
         "queued": 0,
         "oldest_id": None,
         "failures": 0,
@@ -128,6 +135,90 @@ def test_forget_stored_keys() -> None:
     assert panel.ask("DELETE", f"{THEIRS}/pin").status == 200
     assert result_of(panel.peers.keys(THEM.server_name)) == {}
     assert panel.ask("DELETE", f"{THEIRS}/pin").status == 404
+
+
+def test_stored_keys_are_shown() -> None:
+    """A peer is shown with its stored keys, since when and until when they are good."""
+    panel = Panel()
+    later = NOW_TS + 3_600_000
+    old = OldVerifyKey(OTHERS.key.verify_key, NOW_TS - 5)
+    stored = key_document(THEM.server_name, [THEM.key], later, [old])
+    result_of(panel.peers.record_keys(stored, NOW_TS))
+    shown = panel.ask("GET", THEIRS).json
+    assert shown["verified_by"] is None
+    assert shown["keys"] == {
+        "ed25519:o_1": {
+            "key": encode_base64(OTHERS.key.verify_key.key),
+            "since_ts": NOW_TS,
+            "valid_until_ts": None,
+        },
+        "ed25519:t_1": {
+            "key": encode_base64(THEM.key.verify_key.key),
+            "since_ts": NOW_TS,
+            "valid_until_ts": later,
+        },
+    }
+    panel.database.connection.execute("UPDATE server_keys SET since_ts = 0")
+    keys = cast("Json", panel.ask("GET", THEIRS).json["keys"])
+    assert cast("Json", keys["ed25519:t_1"])["since_ts"] is None
+
+
+FINGERPRINT = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FINGERPRINT,
+        FINGERPRINT.upper(),
+        ":".join(FINGERPRINT[n : n + 2] for n in range(0, 64, 2)),
+    ],
+)
+def test_pin_a_certificate(text: str) -> None:
+    """A certificate is trusted as an operator says, until the peer is forgotten."""
+    panel = Panel()
+    failed(panel)
+    answer = panel.ask("PUT", f"{THEIRS}/pin", {"certificate_sha256": text})
+    assert (answer.status, answer.json) == (200, {})
+    shown = panel.ask("GET", THEIRS).json
+    assert shown["pinned_certificate_sha256"] == FINGERPRINT
+    assert panel.ask("GET", "/v1/peers").json == {"peers": [shown]}
+    # Who was not trusted until now is tried at once.
+    panel.clock.advance(0)
+    assert len(panel.carrier.sent) == 2
+    assert panel.ask("DELETE", f"{THEIRS}/pin").status == 200
+    assert panel.ask("GET", THEIRS).json["pinned_certificate_sha256"] is None
+
+
+def test_pin_an_unknown_peer() -> None:
+    """A peer need not be known; it is known by its pin then."""
+    panel = Panel()
+    content: Json = {"certificate_sha256": FINGERPRINT}
+    assert panel.ask("PUT", f"{THEIRS}/pin", content).status == 200
+    [shown] = cast("list[Json]", panel.ask("GET", "/v1/peers").json["peers"])
+    assert shown == panel.ask("GET", THEIRS).json
+    assert shown["verified_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "errcode"),
+    [
+        ({}, "M_BAD_JSON"),
+        ({"certificate_sha256": None}, "M_BAD_JSON"),
+        ({"certificate_sha256": ""}, "M_INVALID_PARAM"),
+        ({"certificate_sha256": FINGERPRINT[:-1]}, "M_INVALID_PARAM"),
+        ({"certificate_sha256": FINGERPRINT + "00"}, "M_INVALID_PARAM"),
+        ({"certificate_sha256": "g" * 64}, "M_INVALID_PARAM"),
+        ({"certificate_sha256": f"{FINGERPRINT}\n"}, "M_INVALID_PARAM"),
+        ({"certificate_sha256": "0:1" + FINGERPRINT[3:]}, "M_INVALID_PARAM"),
+    ],
+)
+def test_pin_what_is_no_fingerprint(content: Json, errcode: str) -> None:
+    """What is no SHA-256 is refused, and nothing is trusted."""
+    panel = Panel()
+    answer = panel.ask("PUT", f"{THEIRS}/pin", content)
+    assert answer.error == (400, errcode)
+    assert panel.ask("GET", THEIRS).status == 404
 
 
 def test_forget_keeps_what_is_owed() -> None:

@@ -80,11 +80,15 @@ class SlowStore(MemoryDatabase):
 
 
 class FailingStore(MemoryDatabase):
-    """A store that cannot be used."""
+    """A store that cannot be used from some moment on."""
+
+    is_damaged = False
 
     async def read(self, job: Job[_T]) -> _T:
         """As `Database.read`."""
-        raise StoreUnavailable("damaged")
+        if self.is_damaged:
+            raise StoreUnavailable("damaged")
+        return await super().read(job)
 
 
 class ConnectorTestCase(SynchronousTestCase):
@@ -487,6 +491,7 @@ class HandshakeTests(ConnectorTestCase):
         store = SlowStore()
         self.make_stack(database=store)
         connecting = self.connect("192.0.2.1", "192.0.2.2")
+        store.go_on()
         self.net.accept(GOOD).hang_up()
         store.go_on()
         self.net.accept(GOOD)
@@ -498,6 +503,7 @@ class HandshakeTests(ConnectorTestCase):
         store = SlowStore()
         self.make_stack(database=store)
         connecting = self.connect("192.0.2.1")
+        store.go_on()
         self.net.accept(GOOD).say(ok(b"{}"))
         store.go_on()
         self.assertEqual(
@@ -507,8 +513,10 @@ class HandshakeTests(ConnectorTestCase):
 
     def test_store_that_fails(self) -> None:
         """Where the store fails nobody is to blame; the connection is ended."""
-        self.make_stack(database=FailingStore())
+        store = FailingStore()
+        self.make_stack(database=store)
         connecting = self.connect("192.0.2.1", "192.0.2.2")
+        store.is_damaged = True
         wire = self.net.accept(GOOD)
         self.failureResultOf(connecting, StoreUnavailable)
         self.assertEqual(self.net.dialled, [])
@@ -674,6 +682,15 @@ class AvoidedTests(ConnectorTestCase):
         self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
         self.net.clock.advance(0.1)
         self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+
+    def test_forgotten(self) -> None:
+        """The routes to a server that is forgotten are tried in their own order."""
+        other = ServerName.parse("other.test")
+        self.tried(FIRST)
+        self.tried(FIRST, name=other)
+        self.stack.connector.forget(PEER)
+        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+        self.assertEqual(self.first(FIRST, SECOND, name=other), "192.0.2.2")
 
     def test_another_minute(self) -> None:
         """A route that fails again is tried last for another minute."""

@@ -1,0 +1,62 @@
+"""Certificates that an operator trusts for a server, whatever names are in them.
+
+Rules: a server has one at most. What is pinned is the leaf itself, by its SHA-256: no
+other certificate of the same key or authority is meant by it.
+"""
+
+from functools import partial
+
+from homeserver.protocol.names import ServerName
+from homeserver.storage.database import Cursor, Database, Short
+
+
+class CertificatePins:
+    """The pins of all servers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, server_name: ServerName) -> str | None:
+        """The SHA-256 of the certificate of a server, in hexadecimal; None if none."""
+        return await self._database.read(Short(partial(_load, server_name=server_name)))
+
+    async def names(self) -> list[ServerName]:
+        """The servers that have one."""
+
+        def job(cursor: Cursor) -> list[ServerName]:
+            rows = cursor.execute("SELECT server_name FROM certificate_pins").fetchall()
+            return [ServerName.parse(name) for (name,) in rows]
+
+        return await self._database.read(job)
+
+    async def pin(self, server_name: ServerName, sha256: str, now_ts: int) -> None:
+        """Trust a certificate for a server, in place of one that was pinned before."""
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "INSERT INTO certificate_pins"
+                " (server_name, certificate_sha256, pinned_ts) VALUES (?, ?, ?)"
+                " ON CONFLICT (server_name) DO UPDATE SET"
+                " certificate_sha256 = excluded.certificate_sha256,"
+                " pinned_ts = excluded.pinned_ts",
+                (server_name.name, sha256, now_ts),
+            )
+
+        await self._database.write(job)
+
+
+def forget_pin(cursor: Cursor, server_name: ServerName) -> bool:
+    """Forget the pin of a server; whether there was one."""
+    row = cursor.execute(
+        "DELETE FROM certificate_pins WHERE server_name = ? RETURNING server_name",
+        (server_name.name,),
+    ).fetchone()
+    return row is not None
+
+
+def _load(cursor: Cursor, server_name: ServerName) -> str | None:
+    row = cursor.execute(
+        "SELECT certificate_sha256 FROM certificate_pins WHERE server_name = ?",
+        (server_name.name,),
+    ).fetchone()
+    return None if row is None else row[0]
