@@ -24,6 +24,14 @@ SENTENCES: list[tuple[str, Make, str]] = [
     ),
     (
         "12",
+        member(DAN, OLIVE, "ban"),
+        (
+            "rule 5.6.3: the power 0 of @dan:d.example is less than the 50 that it "
+            "takes to ban"
+        ),
+    ),
+    (
+        "12",
         member(ALICE, ALICE, "ban"),
         (
             "rule 5.6.3: the sender's power infinite is not more than the infinite of "
