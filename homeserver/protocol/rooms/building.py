@@ -7,7 +7,7 @@ here that they would refuse.
 1. `choose_prev_events` takes the forward extremities that the event continues;
 2. the caller resolves the state before the event over them: a `Place`;
 3. `build_pdu` makes the event, `check_own` asks the rules;
-4. `sign_event` hashes and signs it.
+4. `sign_event` hashes and signs it, and it goes to its `destinations`.
 
 Specification: Server-server API, "PDUs", "Auth events selection", "Signing Events".
 """
@@ -26,8 +26,9 @@ from homeserver.protocol.rooms.authorization import (
     check_by_auth_events,
     check_state_dependent,
 )
+from homeserver.protocol.rooms.receipt import Outcome, state_after
 from homeserver.protocol.rooms.rules import CitedEvents
-from homeserver.protocol.rooms.state import CREATE, StateMap
+from homeserver.protocol.rooms.state import CREATE, StateMap, residents
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.protocol.rooms.versions import rules_of
 from homeserver.protocol.signing import SigningKey
@@ -141,6 +142,18 @@ def check_own(pdu: Json, place: Place, switches: Switches = SWITCHES) -> Allowed
     )
     check_by_auth_events(event, cited, switches)
     return check_state_dependent(event, place.state, switches)
+
+
+def destinations(
+    event: Event, before: StateMap, own: ServerName
+) -> frozenset[ServerName]:
+    """The servers that an event of ours is sent to.
+
+    Those that are in the room after it, and those that were before it: who was kicked
+    or banned gets to know.
+    """
+    after = state_after(event, Outcome.ACCEPTED, before)
+    return (residents(before) | residents(after)) - {own}
 
 
 def sign_event(

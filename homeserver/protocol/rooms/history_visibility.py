@@ -7,11 +7,10 @@ events of states and auth chains it gets as they are.
 Specification: Client-server API, "Room History Visibility".
 """
 
-from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.events import Event
-from homeserver.protocol.names import ServerName, UserId
+from homeserver.protocol.names import ServerName
 from homeserver.protocol.rooms.receipt import Outcome, state_after
-from homeserver.protocol.rooms.state import StateKey, StateMap, servers_with
+from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with, is_of
 
 HISTORY_VISIBILITY: StateKey = ("m.room.history_visibility", "")
 
@@ -52,7 +51,7 @@ def _may_read_by(
     if allowed == "shared" and is_resident:
         return True
     memberships = {"join", "invite"} if allowed == "invited" else {"join"}
-    return server_name in servers_with(state, memberships)
+    return has_user_with(state, server_name, memberships)
 
 
 def _counts_before(event: Event, server_name: ServerName) -> bool:
@@ -60,11 +59,4 @@ def _counts_before(event: Event, server_name: ServerName) -> bool:
         return False
     if (event.type, event.state_key) == HISTORY_VISIBILITY:
         return True
-    return event.type == "m.room.member" and _is_of(event.state_key, server_name)
-
-
-def _is_of(user_id: str, server_name: ServerName) -> bool:
-    try:
-        return UserId.parse(user_id).server_name == server_name
-    except InvalidParam:
-        return False
+    return event.type == "m.room.member" and is_of(event.state_key, server_name)

@@ -14,7 +14,7 @@ from homeserver.protocol.canonical import as_object, decode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.events import Event
 from homeserver.protocol.names import KeyId, ServerName
-from homeserver.protocol.rooms.state import StateKey, StateMap, residents
+from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with
 from homeserver.protocol.signing import VerifyKey
 
 POLICY: StateKey = ("m.room.policy", "")
@@ -47,7 +47,7 @@ class PolicyServer:
             name, key = ServerName.parse(via), VerifyKey.parse(KEY_ID, text)
         except ProtocolError:
             return None
-        return cls(name, key) if name in residents(state) else None
+        return cls(name, key) if has_user_with(state, name, {"join"}) else None
 
     def has_signed(self, event: Event) -> bool:
         """Whether an event has the signature of this policy server."""

@@ -78,11 +78,25 @@ def users_with(state: StateMap, memberships: Container[str]) -> list[UserId]:
     return found
 
 
-def servers_with(state: StateMap, memberships: Container[str]) -> frozenset[ServerName]:
-    """The servers of which a user has one of these memberships."""
-    return frozenset(user.server_name for user in users_with(state, memberships))
-
-
 def residents(state: StateMap) -> frozenset[ServerName]:
     """The servers that are in a room: those of its joined users."""
-    return servers_with(state, {"join"})
+    return frozenset(user.server_name for user in users_with(state, {"join"}))
+
+
+def has_user_with(
+    state: StateMap, server_name: ServerName, memberships: Container[str]
+) -> bool:
+    """Whether a user of a server has one of these memberships."""
+    # Asked for each event of a reply: IDs are compared and not parsed.
+    return any(
+        kind == "m.room.member"
+        and is_of(user_id, server_name)
+        and membership_of(event) in memberships
+        for (kind, user_id), event in state.items()
+    )
+
+
+def is_of(user_id: str, server_name: ServerName) -> bool:
+    """Whether a text is the ID of a user of a server."""
+    local, _, domain = user_id.partition(":")
+    return local.startswith("@") and domain == server_name.name
