@@ -26,6 +26,7 @@ from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.control.inspection import describe_resolution
 from homeserver.outbound.dns import MAX_QUESTIONS
+from homeserver.outbound.slots import MAX_SECOND
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
 from homeserver.reach import build_discovery
@@ -39,9 +40,9 @@ _log = Logger()
 # is five milliseconds otherwise, and each of the reactor's steps may have to wait.
 _SWITCH_SECONDS = 0.001
 
-# Beside inbound connections: those to others, questions to the DNS, bodies on their
-# way in, the store.
-_OTHER_FILES = 1000
+# Beside inbound connections: those to others, most of them to servers that do not
+# answer; questions to the DNS, bodies on their way in, the store.
+_OTHER_FILES = 1000 + MAX_SECOND
 
 
 def run(path: Path, config: Config) -> None:

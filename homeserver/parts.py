@@ -172,7 +172,7 @@ class Parts:
         metrics.watch_connections("federation", lambda: len(self.site.channels))
         # Each part's limits on what others can make us hold or do; in this order they
         # are shown.
-        self.bounds: list[Bound] = [certificates.bound]
+        self.bounds: list[Bound] = [certificates.bound, *self.sender.bounds]
         metrics.watch_bounds(self.bounds)
 
         self.control_site: BoundedSite | None = None

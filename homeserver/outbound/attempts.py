@@ -92,12 +92,21 @@ class Attempts:
             request.why_aborted = why
             request.call.cancel()
 
-    async def make(self, owed: OwedTransaction) -> Ended:
-        """Send a transaction once; raises `StoreUnavailable`."""
+    async def make(
+        self, owed: OwedTransaction, reached: Callable[[str], object]
+    ) -> Ended:
+        """Send a transaction once; raises `StoreUnavailable`.
+
+        `reached` takes the IP address of the connection before anything is sent.
+        """
         began = self._clock.seconds()
         call = Deferred.fromCoroutine(
             self._client.send_transaction(
-                owed.destination, owed.txn_id, owed.body, slash=owed.slash
+                owed.destination,
+                owed.txn_id,
+                owed.body,
+                slash=owed.slash,
+                connected=lambda link: reached(link.address),
             )
         )
         request = self._requests[owed.destination] = _Request(owed.txn_id, call)

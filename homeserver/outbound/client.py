@@ -117,12 +117,19 @@ class FederationClient:
         self._clock = clock
 
     async def send_transaction(
-        self, destination: ServerName, txn_id: str, body: bytes, *, slash: bool = False
+        self,
+        destination: ServerName,
+        txn_id: str,
+        body: bytes,
+        *,
+        slash: bool = False,
+        connected: Callable[[Link], object] = lambda _: None,
     ) -> Delivery:
         """Deliver a transaction whose canonical JSON is `body`.
 
         `slash` ends the path with one, as servers before 2019 demand; only they
-        acknowledge without a JSON object. Raises `Unreachable` and `Refused`.
+        acknowledge without a JSON object. `connected` takes the connection before the
+        request is sent. Raises `Unreachable` and `Refused`.
         """
         target = transaction_target(txn_id, slash=slash)
         identity = self._identity()
@@ -133,7 +140,9 @@ class FederationClient:
         for authorization in request.sign(identity.signing_keys):
             headers.addRawHeader("Authorization", str(authorization))
         outgoing = OutgoingRequest(b"PUT", target.encode("ascii"), headers, body)
-        answer = await self._call(destination, outgoing, _MAX_REPLY_BYTES, OURSELVES)
+        answer = await self._call(
+            destination, outgoing, _MAX_REPLY_BYTES, OURSELVES, connected
+        )
         if answer.status != 200:
             raise read_refusal(
                 destination,
@@ -208,13 +217,16 @@ class FederationClient:
         outgoing: OutgoingRequest,
         limit: int,
         cause: Cause,
+        connected: Callable[[Link], object] = lambda _: None,
     ) -> _Answer:
         links: list[Link] = []
 
+        def note(link: Link) -> None:
+            links.append(link)
+            connected(link)
+
         async def call() -> _Answer:
-            exchange = await self._agent.exchange(
-                destination, outgoing, cause, links.append
-            )
+            exchange = await self._agent.exchange(destination, outgoing, cause, note)
             data = await read_body(exchange.response, limit)
             return _Answer(
                 exchange.response.code, exchange.response.headers, data, exchange.link

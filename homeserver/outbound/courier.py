@@ -7,6 +7,7 @@ attempt is one line of the log, and is counted.
 Specification: Server-server API, "Transactions".
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -55,23 +56,26 @@ class Courier:
         self._clock = clock
         self._random = random
 
-    async def deliver(self, owed: OwedTransaction) -> OwedTransaction | None:
+    async def deliver(
+        self, owed: OwedTransaction, reached: Callable[[str], object]
+    ) -> OwedTransaction | None:
         """Try to deliver one transaction, and record what comes of it.
 
         A path that the destination does not know is tried once in its other form, with
         the same ID and bytes. Returns the next transaction of the destination; None
         where its turn is over. Where the store fails on the way, or under the record,
-        the lease ends and the same bytes are sent again.
+        the lease ends and the same bytes are sent again. `reached` takes the IP address
+        of each connection that a request is sent over.
         """
         try:
-            ended = await self._attempts.make(owed)
+            ended = await self._attempts.make(owed, reached)
             doubt = ended.doubt_about_path
             if doubt is not None:
                 other = replace(owed, slash=not owed.slash, attempts=2)
                 where = transaction_target(other.txn_id, slash=other.slash)
                 why = f"again at {where}: {doubt}"
                 self._tell(ended.attempt, LogLevel.info, doubt.status, why)
-                ended = await self._attempts.make(other)
+                ended = await self._attempts.make(other, reached)
             return await self._record(ended, doubt)
         except StoreUnavailable as problem:  # which the store itself tells, once
             self._log.debug(

@@ -11,6 +11,7 @@ Specification: Server-server API, "Transactions".
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 from twisted.internet.defer import Deferred
@@ -22,6 +23,7 @@ from twisted.python.failure import Failure
 from homeserver.cache import Cache
 from homeserver.outbound.attempts import Attempts
 from homeserver.outbound.courier import Courier
+from homeserver.outbound.slots import Slots
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.edus import EPHEMERAL
 from homeserver.protocol.names import ServerName
@@ -32,8 +34,6 @@ from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.drops import Dropped
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.turns import RENEWAL_SECONDS, Turns
-
-_MAX_IN_FLIGHT = 100  # destinations sent to at once; each may cost a connection
 
 _MAX_CLAIMED = 20  # at once: their transactions are cut in one commit
 
@@ -66,6 +66,8 @@ class Sender:
         self._attempts = attempts
         self._clock = clock
         self._random = random
+        self._slots = Slots(clock, attempts.abort)
+        self.bounds = self._slots.bounds
         self._changes = Changes(clock)
         self._heard: Cache[ServerName, bool] = Cache(clock)
         self._is_running = False
@@ -210,22 +212,26 @@ class Sender:
 
     async def _begin_turns(self) -> float | None:
         """Serve who is due; in how many seconds to look again, None if not before."""
-        free = _MAX_IN_FLIGHT - len(self._serving)
-        if free == 0:
-            return None  # a turn that ends wakes us
+        wait = self._slots.relieve()
+        quota = self._slots.quota().at_most(_MAX_CLAIMED)
+        if quota.total == 0:
+            return wait  # a turn that ends wakes us, too
         try:
-            claim = await self._turns.claim(min(free, _MAX_CLAIMED), self._serving)
+            claim = await self._turns.claim(quota, self._serving)
             for owed in claim.transactions:
+                to = owed.destination
+                self._slots.begin(to, is_failing=to in claim.failing)
                 turn = Deferred.fromCoroutine(self._serve(owed))
-                self._serving[owed.destination] = turn
-                turn.addBoth(self._end_turn, owed.destination)
+                self._serving[to] = turn
+                turn.addBoth(self._end_turn, to)
         except StoreUnavailable as problem:  # which the store itself tells, once
             self._log.debug("nothing can be sent: {problem}", problem=problem)
             return _STORE_RETRY_SECONDS
         except Exception:  # noqa: BLE001 - ours to mend; the queues never stop
             self._log.failure("an error of ours, looking for what is due")
             return _STORE_RETRY_SECONDS
-        return claim.wait
+        waits = (claim.wait, self._slots.relieve())
+        return min((each for each in waits if each is not None), default=None)
 
     async def _serve(self, owed: OwedTransaction | None) -> None:
         """Deliver one transaction after the other, until the turn is over."""
@@ -234,13 +240,17 @@ class Sender:
                 with contextlib.suppress(StoreUnavailable):  # then the lease ends
                     await self._turns.give_back(owed)
                 return
-            owed = await self._courier.deliver(owed)
+            to = owed.destination
+            owed = await self._courier.deliver(owed, partial(self._slots.reach, to))
             self._changes.announce()
+            if owed is not None:
+                self._slots.go_on(to)
 
     def _end_turn(self, result: Failure | None, destination: ServerName) -> None:
         if result is not None:
             self._log.failure("a turn of {to} ended early", result, to=destination)
         del self._serving[destination]
+        self._slots.end(destination)
         self._wake()
 
     async def _renew(self) -> None:

@@ -10,19 +10,10 @@ from homeserver.storage.cutting import OwedTransaction
 from homeserver.storage.database import Cursor
 
 
-def is_anybody_due(cursor: Cursor, now_ts: int) -> bool:
-    """Whether there is a destination that may be served now, and is not."""
-    return bool(
-        cursor.execute(
-            "SELECT 1 FROM destinations WHERE due_ts <= ? LIMIT 1", (now_ts,)
-        ).fetchall()
-    )
-
-
 def hold(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) -> None:
     """Give a destination to a holder; only where its row is held by `FOR UPDATE`."""
     cursor.execute(
-        "UPDATE destinations SET holder = ?, due_ts = ?, at_once = 0"
+        "UPDATE destinations SET holder = ?, due_ts = ?, at_once = 0, fresh = 0"
         " WHERE server_name = ?",
         (holder, until_ts, destination.name),
     )

@@ -48,9 +48,11 @@ class OutboundQueue:
             # First the row that is locked until the commit: of one destination, a
             # smaller ID is never committed after a larger one.
             cursor.execute(
-                "INSERT INTO destinations (server_name, queued, due_ts)"
-                " VALUES (?, 1, ?) ON CONFLICT (server_name) DO UPDATE SET"
+                "INSERT INTO destinations (server_name, queued, due_ts, fresh)"
+                " VALUES (?, 1, ?, 1) ON CONFLICT (server_name) DO UPDATE SET"
                 " queued = destinations.queued + 1,"
+                " fresh = CASE WHEN destinations.due_ts IS NULL THEN 1"
+                " ELSE destinations.fresh END,"
                 " due_ts = COALESCE(destinations.due_ts, excluded.due_ts)",
                 (destination.name, now_ts),
             )

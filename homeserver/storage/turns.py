@@ -30,9 +30,9 @@ from homeserver.storage.destinations import (
     count_damage,
     count_failure,
     hold,
-    is_anybody_due,
     let_go,
 )
+from homeserver.storage.due import Quota, find_due, is_anybody_due, next_due
 
 # A destination whose holder died waits for as long, less what was over when it died.
 LEASE_SECONDS = 20.0
@@ -51,6 +51,9 @@ class Claim(Struct, frozen=True):
     """What its holder is to send now."""
 
     transactions: Sequence[OwedTransaction]
+
+    failing: frozenset[ServerName]
+    """The destinations among them whose last attempt failed."""
 
     wait: float | None
     """In seconds, until there may be more; None where nobody is owed anything."""
@@ -79,6 +82,7 @@ class Turns:
         self._holder = holder
         self._longest_wait = max(longest_wait, LEASE_SECONDS)
         self._is_shared = is_shared
+        self._claims = 0
 
     async def owed(self) -> list[ServerName]:
         """The destinations that something is owed to."""
@@ -113,49 +117,28 @@ class Turns:
 
         await self._database.write(job)
 
-    async def claim(self, at_most: int, serving: Collection[ServerName]) -> Claim:
-        """Hold destinations that are due, who is due for longest first.
+    async def claim(self, quota: Quota, serving: Collection[ServerName]) -> Claim:
+        """Hold destinations that are due, in the order of `find_due`.
 
         `serving` are those that this process serves already.
         """
         busy = frozenset(destination.name for destination in serving)
+        number = self._claims
+        self._claims += 1
 
         def job(cursor: Cursor) -> Claim:
             now_ts = self._clock(cursor)
-            rows = cursor.execute(
-                "SELECT server_name FROM destinations WHERE due_ts <= ?"
-                " ORDER BY due_ts LIMIT ? FOR UPDATE SKIP LOCKED",
-                (now_ts, at_most + len(busy)),
-            ).fetchall()
-            due = [name for [name] in rows if name not in busy][:at_most]
-            found = [self._take(cursor, ServerName.parse(n), now_ts) for n in due]
-            next_ts = self._next_ts(cursor, now_ts)
+            due = find_due(cursor, now_ts, quota, busy, number)
+            found = [self._take(cursor, name, now_ts) for name in due.names]
+            next_ts = next_due(cursor, now_ts, self._longest_wait)
             wait = None if next_ts is None else (next_ts - now_ts) / 1000
             if self._is_shared:
                 wait = _LOOK_SECONDS if wait is None else min(wait, _LOOK_SECONDS)
-            if len(due) == at_most:
+            if not due.is_all:
                 wait = 0.0
-            return Claim([each for each in found if each], wait)
+            return Claim([each for each in found if each], due.failing, wait)
 
         return await self._database.write(job)
-
-    def _next_ts(self, cursor: Cursor, now_ts: int) -> int | None:
-        """When the next destination is due that is not due now; None if none is."""
-        next_ts, last_ts = cursor.execute(
-            "SELECT (SELECT MIN(due_ts) FROM destinations WHERE due_ts > ?),"
-            " (SELECT MAX(due_ts) FROM destinations WHERE due_ts > ?)",
-            (now_ts, now_ts),
-        ).fetchone()
-        if next_ts is None:
-            return None
-        # Nobody waits for longer than ever, should the clock have been set back.
-        latest_ts = now_ts + int(self._longest_wait * 1000)
-        if last_ts > latest_ts:
-            cursor.execute(
-                "UPDATE destinations SET due_ts = ? WHERE due_ts > ?",
-                (latest_ts, latest_ts),
-            )
-        return min(int(next_ts), latest_ts)
 
     def _take(
         self, cursor: Cursor, destination: ServerName, now_ts: int

@@ -1,5 +1,6 @@
 """The control API of one server, put together in memory."""
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import TypeVar, cast
@@ -74,7 +75,13 @@ class Carrier(FederationClient):
         self._arrivals: list[Deferred[Json]] = []
 
     async def send_transaction(
-        self, destination: ServerName, txn_id: str, body: bytes, *, slash: bool = False
+        self,
+        destination: ServerName,
+        txn_id: str,
+        body: bytes,
+        *,
+        slash: bool = False,
+        connected: Callable[[Link], object] = lambda _: None,
     ) -> Delivery:
         """Carry a transaction until it arrives or is lost."""
         self.sent.append((destination, txn_id, parse_object(body)))

@@ -19,7 +19,7 @@ from socket import SHUT_RDWR, socket
 from cryptography import x509
 
 from scripts.processes import LOOPBACK
-from tests.certificates import authority, issue
+from tests.certificates import Issued, authority, issue
 
 CONFIGURATION = """
 [network]
@@ -156,10 +156,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def receiving(
-    folder: Path, ports: list[int], behave: Behave = lambda: 200
+    folder: Path,
+    ports: list[int],
+    behave: Behave = lambda: 200,
+    issuer: Issued | None = None,
 ) -> Iterator[tuple[list[Receiver], str]]:
-    """Receivers that are up, and the configuration of who is to send to them."""
-    root = authority()
+    """Receivers that are up, and the configuration of who is to send to them.
+
+    `issuer` is the authority of their certificate, a new one unless it is given.
+    """
+    root = issuer or authority()
     root_file = folder / "root.crt"
     root_file.write_bytes(root.pem)
     address = x509.IPAddress(IPv4Address(LOOPBACK))

@@ -43,10 +43,10 @@ NOW = 1_700_000_000.0
 EDU: Json = {"edu_type": "m.test", "content": {}}
 
 
-def link(destination: ServerName) -> Link:
+def link(destination: ServerName, address: str = "192.0.2.1") -> Link:
     """A connection as a delivery has it."""
     route = Route("s.test", 8448, destination.name, destination.host)
-    return Link(route, "192.0.2.1", VerifiedPeer(destination, "certificate", b"DER"))
+    return Link(route, address, VerifiedPeer(destination, "certificate", b"DER"))
 
 
 UNREACHABLE = Unreachable(ALPHA, ["s.test:8448: cannot connect"])
@@ -89,11 +89,21 @@ class Client:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.address: str | None = None
+        """Where every destination is reached at once; None if it is not."""
 
     async def send_transaction(
-        self, destination: ServerName, txn_id: str, body: bytes, *, slash: bool = False
+        self,
+        destination: ServerName,
+        txn_id: str,
+        body: bytes,
+        *,
+        slash: bool = False,
+        connected: Callable[[Link], object] = lambda _: None,
     ) -> Delivery:
         """As `FederationClient`."""
+        if self.address is not None:
+            connected(link(destination, self.address))
         call = Call(destination, txn_id, body, Deferred(), slash)
         self.calls.append(call)
         return await call.result

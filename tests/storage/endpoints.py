@@ -6,6 +6,7 @@ from typing import Any
 from homeserver.protocol.canonical import Json, parse_object
 from homeserver.protocol.names import ServerName
 from homeserver.storage.cutting import Acknowledged, OwedTransaction
+from homeserver.storage.due import Quota
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.turns import Turns
 from tests.inbound.coroutines import result_of
@@ -72,11 +73,13 @@ class Endpoint:
         self, at_most: int = 100, serving: Collection[ServerName] = ()
     ) -> list[OwedTransaction]:
         """Take what is due."""
-        return list(result_of(self.turns.claim(at_most, serving)).transactions)
+        return list(
+            result_of(self.turns.claim(Quota(at_most, at_most), serving)).transactions
+        )
 
     def wait(self) -> float | None:
         """In how many seconds there may be more, when nothing is due now."""
-        claim = result_of(self.turns.claim(100, ()))
+        claim = result_of(self.turns.claim(Quota(100, 100), ()))
         assert claim.transactions == []
         return claim.wait
 

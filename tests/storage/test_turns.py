@@ -6,6 +6,7 @@ import pytest
 
 from homeserver.protocol.names import ServerName
 from homeserver.storage.database import Job
+from homeserver.storage.due import Quota
 from homeserver.storage.turns import LEASE_SECONDS
 from tests.inbound.coroutines import result_of
 from tests.memory import ImmediateDatabase, MemoryDatabase
@@ -183,7 +184,7 @@ def test_no_more_are_taken_than_wanted(own: Endpoint) -> None:
     """What is left is taken the next time, which is at once."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    claim = result_of(own.turns.claim(2, ()))
+    claim = result_of(own.turns.claim(Quota(2, 2), ()))
     assert (len(claim.transactions), claim.wait) == (2, 0.0)
     assert len(own.claim(2)) == 1
 

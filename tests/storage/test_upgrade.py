@@ -13,6 +13,7 @@ from homeserver.storage import schema
 from homeserver.storage.changes import Changes
 from homeserver.storage.connection import Connection
 from homeserver.storage.documents import DocumentStore
+from homeserver.storage.due import Quota
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
@@ -112,7 +113,7 @@ def test_what_is_owed(store: Store) -> None:
     turns = Turns(
         store.database, ALPHA, lambda _: 2_000_000_000_000, "x", 60.0, is_shared=False
     )
-    [owed] = done(store, turns.claim(10, ())).transactions
+    [owed] = done(store, turns.claim(Quota(10, 10), ())).transactions
     [line] = [
         line for line in _DUMP.splitlines() if owed.txn_id in line and "X'" in line
     ]

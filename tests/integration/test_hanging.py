@@ -1,0 +1,58 @@
+"""Destinations that never answer keep no other one waiting."""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from scripts.processes import first_line, free_ports, make_endpoint
+from tests.certificates import authority
+from tests.integration.hanging import hanging
+from tests.integration.receivers import receiving
+
+CROWD = 150  # more than all slots
+
+LIMIT_SECONDS = 30.0  # for what takes less than two; each of the crowd hangs for sixty
+
+EDU = '{"edu_type": "m.test", "content": {}}'
+
+
+def queue(store: Path, names: list[str]) -> None:
+    """Owe an EDU to each of many destinations."""
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO destinations (server_name, queued, due_ts) VALUES (?, 1, 0)",
+            [(name,) for name in names],
+        )
+        connection.executemany(
+            "INSERT INTO outbound_entries"
+            " (destination, pdus, edus, length, queued_ts) VALUES (?, '[]', ?, 50, 1)",
+            [(name, f"[{EDU}]") for name in names],
+        )
+
+
+def test_crowd_that_hangs(tmp_path: Path) -> None:
+    """While more destinations hang than there are slots, another one is served."""
+    root = authority()
+    addresses = [f"127.0.{1 + n // 100}.{1 + n % 100}" for n in range(CROWD)]
+    with (
+        hanging(addresses, root, tmp_path / "crowd") as (crowd, names),
+        receiving(tmp_path, free_ports(1), issuer=root) as ([receiver], configuration),
+    ):
+        alpha = make_endpoint(tmp_path / "alpha", "alpha.test", configuration)
+        with alpha.running() as process:
+            first_line(process)
+        queue(alpha.folder / "homeserver.db", names)
+        with alpha.running() as process:
+            first_line(process)
+            deadline = time.monotonic() + LIMIT_SECONDS
+            while crowd.requests < CROWD:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            for _ in range(3):
+                began = time.monotonic()
+                [state] = alpha.ask(
+                    "send", receiver.name, "--edu", EDU, "--timeout", "40"
+                )
+                assert state["state"] == "delivered"
+                assert time.monotonic() - began < LIMIT_SECONDS / 2
