@@ -24,7 +24,9 @@ _INTEROP = Path(__file__).parent / "interop"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what is run only where it is asked for."""
     parser.addoption(
-        "--interop", action="store_true", help="run tests/interop too, against Synapse"
+        "--interop",
+        action="store_true",
+        help="run tests/interop too: other implementations",
     )
 
 
@@ -32,7 +34,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is left out, and how to have it."""
     if _is_interop_wanted(config):
         return []
-    return ["interop: left out; --interop runs tests/interop too, against Synapse"]
+    return ["interop: left out; --interop runs tests/interop too"]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -112,16 +112,10 @@ class Claim(Struct):
             encoded = encode(redact(event.pdu, event.room_version))
         elif event.founds is not None:
             room = (event.founds, version)
-        if self.unverified:
-            names = ", ".join(map(str, self.unverified))
-            verdict += (
-                f"{';' if ':' in verdict else ':'} known by its ID; without keys,"
-            )
-            verdict += f" the signatures of {names} on this copy were not verified"
         return JudgedPdu(
             event.event_id,
             version,
-            verdict,
+            _with_remark(verdict, self._remark),
             encoded,
             self.assumption.source,
             room,
@@ -129,10 +123,29 @@ class Claim(Struct):
         )
 
     @property
+    def _remark(self) -> str | None:
+        """What the verdict has to say of signatures that came and were not needed."""
+        if self.problem is not None and any(self.signatures.values()):
+            return f"a third-party invite needs no signature; {self.problem}"
+        if self.unverified:
+            names = ", ".join(map(str, self.unverified))
+            return (
+                f"known by its ID; without keys, the signatures of {names} on this "
+                "copy were not verified"
+            )
+        return None
+
+    @property
     def _new_signers(self) -> frozenset[ServerName]:
         if self.problem is not None or not self.event.has_hash_id:
             return frozenset()
         return frozenset(self.signatures.keys() - self.known_signers)
+
+
+def _with_remark(verdict: str, remark: str | None) -> str:
+    if remark is None:
+        return verdict
+    return f"{verdict}{';' if ':' in verdict else ':'} {remark}"
 
 
 class Draft:

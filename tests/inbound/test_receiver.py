@@ -353,7 +353,18 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
     ),
     ("an invitation by a third party", member(INVITE, THEM), "accepted", "10"),
     ("one that its sender did not sign", member(INVITE, OTHERS), "accepted", "11"),
-    ("one that its sender signed wrongly", member(INVITE, IMPOSTOR), "accepted", "11"),
+    (
+        "one that its sender signed with another key",
+        member(INVITE, IMPOSTOR),
+        "accepted: a third-party invite needs no signature; event $",
+        "11",
+    ),
+    (
+        "one that was changed where only its sender's signature tells",
+        member(INVITE, THEM) | {"depth": 4},
+        "redacted: content hash; a third-party invite needs no signature; signature ",
+        "11",
+    ),
     (
         "one that was changed",
         member(INVITE, THEM) | {"more": "x"},
@@ -435,6 +446,7 @@ def test_verdict(pdu: Json, verdict: str, version: str | None) -> None:
     [recorded] = inbox.pdus
     given = str(recorded["verdict"])
     assert given.startswith(verdict)
+    assert given == verdict or verdict != "accepted"
     assert recorded["room_version"] == version
     assert (recorded["room_version_source"] is None) == (version is None)
     own_id = event_id(pdu, ROOM_VERSIONS[version or "11"])
