@@ -84,7 +84,7 @@ class AuthGraph:
         The conflicted events themselves belong to it.
         """
         above: dict[EventId, list[EventId]] = {}
-        for event_id in self.auth_chain(conflicted) | conflicted:
+        for event_id in self.auth_chain(conflicted):
             for cited in self._cited_by(event_id):
                 above.setdefault(cited, []).append(event_id)
         return _reached(conflicted, lambda event_id: above.get(event_id, ()))

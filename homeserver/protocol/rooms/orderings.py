@@ -63,9 +63,10 @@ def _rank(graph: AuthGraph, event_id: EventId) -> _ByPower:
 def sender_power(graph: AuthGraph, event: Event) -> Power:
     """The power of an event's sender by the event's own auth events; else 0."""
     auth_state = graph.auth_state(event)
-    create = event if event.type == "m.room.create" else auth_state.get(CREATE)
     levels = PowerLevels(
-        auth_state.get(POWER_LEVELS), create, rules_of(graph.room_version)
+        auth_state.get(POWER_LEVELS),
+        auth_state.get(CREATE),
+        rules_of(graph.room_version),
     )
     try:
         return levels.of(event.sender.user_id)

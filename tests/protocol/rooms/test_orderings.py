@@ -80,14 +80,6 @@ def test_unreadable_power_is_none() -> None:
     assert ordered_by_power(room, events[::-1]) == events
 
 
-def test_create_event_is_its_creators() -> None:
-    """A create event has the power of its creator, though it cites nothing."""
-    room = MadeRoom("10")
-    current = levels(room, [room.join], users={BOB: 99})
-    events = [room.create, ban(room, BOB, [current], ts=1)]
-    assert ordered_by_power(room, events[::-1]) == events
-
-
 def test_earlier_goes_first() -> None:
     """Of equal power, the earlier one; times of the wire may be negative or huge."""
     room = MadeRoom("10")
@@ -127,6 +119,7 @@ def test_mainline_positions() -> None:
         ban(room, ALICE, [], ts=6),
         ban(room, ALICE, [one], ts=4),
         ban(room, ALICE, [side], ts=5),
+        ban(room, ALICE, [side], ts=7),
         ban(room, ALICE, [two], ts=3),
         ban(room, ALICE, [three], ts=1),
         ban(room, ALICE, [three], ts=2),
