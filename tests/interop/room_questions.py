@@ -22,6 +22,9 @@ from tests.protocol.rooms.random_rooms import RandomRoom
 
 Answer = dict[str, Any]
 
+CRASH = "crash: "
+"""What a reason or a state begins with where the other implementation failed."""
+
 CHECKS = ("state-independent rules", "rules by auth events", "rules by state before")
 
 
@@ -36,6 +39,11 @@ class Difference:
 
     ours: str
     theirs: str
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether the other one gave no verdict: it failed on something malformed."""
+        return self.theirs.startswith(CRASH)
 
 
 def question(room: RandomRoom) -> Answer:

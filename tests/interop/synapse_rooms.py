@@ -7,7 +7,7 @@ form of both.
 
 import json
 import sys
-from collections.abc import Awaitable, Collection, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator
 from typing import Any, cast
 
 from synapse.api.errors import AuthError, SynapseError
@@ -108,14 +108,18 @@ class _Room:
         """Why not: independent of state, by its auth events, by the state before it."""
         event = self.events[number]
         own = [self.by_id[each] for each in event.auth_event_ids()]
-        keys = {CREATE_KEY, *auth_types_for_event(self.version, event)}
-        in_state = (self.events[each] for each in self.states[state])
-        before = [each for each in in_state if (each.type, each.state_key) in keys]
         return [
             _why(lambda: _done(check_state_independent_auth_rules(self.store, event))),
             _why(lambda: check_state_dependent_auth_rules(event, own)),
-            _why(lambda: check_state_dependent_auth_rules(event, before)),
+            _why(lambda: self._check(event, self.states[state])),
         ]
+
+    def _check(self, event: EventBase, state: list[int]) -> None:
+        """Of the state, Synapse looks at what the selection of auth events names."""
+        keys = {CREATE_KEY, *auth_types_for_event(self.version, event)}
+        in_state = (self.events[each] for each in state)
+        before = [each for each in in_state if (each.type, each.state_key) in keys]
+        check_state_dependent_auth_rules(event, before)
 
     def resolve(self, numbers: list[int]) -> list[int]:
         """What states resolve to, as the sorted numbers of its events."""
@@ -150,12 +154,19 @@ def _why(check: Any) -> str | None:
     return None
 
 
+def _or_why(resolve: Callable[[list[int]], list[int]], merge: list[int]) -> object:
+    try:
+        return resolve(merge)
+    except Exception as problem:  # noqa: BLE001 - as above
+        return f"crash: {problem!r}"
+
+
 def _answer(room: dict[str, Any]) -> dict[str, Any]:
     known = _Room(room)
     return {
         "ids": [event.event_id for event in known.events],
         "verdicts": [known.verdict(*check) for check in room["checks"]],
-        "merges": [known.resolve(merge) for merge in room["merges"]],
+        "merges": [_or_why(known.resolve, merge) for merge in room["merges"]],
     }
 
 

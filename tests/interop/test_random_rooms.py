@@ -74,16 +74,21 @@ def random_room(number: int) -> RandomRoom:
 def test_same_verdicts_and_states(synapse: Oracle) -> None:
     """Each event has the same ID and verdict, each merge the same state."""
     found: list[tuple[int, Difference]] = []
-    events = merges = 0
+    events = merges = crashes = 0
     for number in range(_FROM, _FROM + _ROOMS):
         room = random_room(number)
         events += len(room.events)
         merges += len(room.merges)
-        answer = synapse.ask(question(room))
-        found += [(number, each) for each in differences(room, answer)]
+        for each in differences(room, synapse.ask(question(room))):
+            if each.is_crash:
+                crashes += 1
+            else:
+                found.append((number, each))
     assert found[:3] == []
     assert events > 30 * _ROOMS
     assert merges > 5 * _ROOMS
+    # Synapse has no verdict on a few events, as where a member event has no state key.
+    assert crashes < events / 200
 
 
 # Each that Synapse allows and we refuse: what the section says, and the power levels.

@@ -22,6 +22,10 @@ _TYPES = ["m.room.name", "m.room.topic", "m.room.message", "m.room.power_levels"
 _TYPES += ["m.room.join_rules", "m.room.third_party_invite", "m.room.redaction"]
 _RULES = ["public", "public", "invite", "knock", "restricted", "knock_restricted"]
 _RULES += ["private", "unheard of"]
+_STATE_KEYS = [None, "", "x", "@x", "@u0:a.example", "a.example"]
+_ODDITIES: list[object] = [None, "", "x", "y", " 50", "+7\t", "-0", "0x1", [], ["x"]]
+_ODDITIES += [{}, {"x": 1}, {"@x:y": "z"}, -5, 2**53 - 1, "join", "@u0:a.example"]
+_FLOATS = [1.5, -0.5, 99.99, 1e15]
 _KEY = SigningKey(b"the identity server's signing key"[:32])
 
 
@@ -72,7 +76,29 @@ class Drafts:
             ],
             [4, 12, 12, 5, 18, 18, 6, 2, 3],
         )[0]
-        return kind(sender, state)
+        draft = kind(sender, state)
+        if self._chance(0.08):
+            self._break(draft)
+        return draft
+
+    def _break(self, draft: Draft) -> None:
+        """Put something else into one place of an event."""
+        if self._chance(0.1):
+            draft.state_key = self.random.choice(_STATE_KEYS)
+            return
+        content = draft.content
+        # Who authorised a join is checked with the signatures, which there are none of.
+        names = sorted(content.keys() - {"join_authorised_via_users_server"})
+        name = self.random.choice(names or ["x"])
+        inner = content.get(name)
+        if isinstance(inner, dict) and inner and self._chance(0.7):
+            content[name] = content = dict(inner)
+            name = self.random.choice(sorted(content))
+        if self._chance(0.2):
+            content.pop(name, None)
+            return
+        oddities = _ODDITIES if self.version.is_strict else [*_ODDITIES, *_FLOATS]
+        content[name] = self.random.choice(oddities)
 
     def _message(self, sender: str, state: StateMap) -> Draft:
         return Draft("m.room.message", sender, {"body": str(len(self._events))})
