@@ -30,6 +30,6 @@ class Bound:
         """Whether there is no room for one more."""
         return self.use() >= self.limit
 
-    def refuse(self) -> None:
-        """Count one that the limit turned away."""
-        self.refusals += 1
+    def refuse(self, count: int = 1) -> None:
+        """Count what the limit turned away, or pushed out."""
+        self.refusals += count

@@ -58,7 +58,9 @@ from homeserver.storage.documents import DocumentStore
 from homeserver.storage.engines import Engine
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
+from homeserver.storage.pruner import Pruner
 from homeserver.storage.received import ReceivedStore
+from homeserver.storage.retention import RetentionStore
 from homeserver.storage.threads import ThreadedDatabase
 from homeserver.storage.turns import Turns
 
@@ -91,6 +93,13 @@ class Parts:
         peers = self.peers = PeerStore(self.database, reactor)
         documents = DocumentStore(self.database)
         queue = OutboundQueue(self.database, engine.clock)
+
+        self.pruner = Pruner(
+            RetentionStore(self.database, engine.clock),
+            config.retention,
+            reactor,
+            metrics.count_pruned,
+        )
 
         lookups, resolver = build_discovery(path, config, reactor, random)
         policy = build_address_policy(config)
@@ -125,12 +134,11 @@ class Parts:
         )
         keyring = Keyring(current, peers, self.client, reactor, metrics.count_key_fetch)
 
-        trusts_authorities = "certificate" in methods
         certificates = ClientCertificates(
             config.tls.client_certificates,
             peers,
             self.client,
-            credentials.client_context if trusts_authorities else None,
+            credentials.client_context if "certificate" in methods else None,
             reactor,
         )
         refusals = self.refusals = Refusals(reactor)
@@ -172,7 +180,11 @@ class Parts:
         metrics.watch_connections("federation", lambda: len(self.site.channels))
         # Each part's limits on what others can make us hold or do; in this order they
         # are shown.
-        self.bounds: list[Bound] = [certificates.bound, *self.sender.bounds]
+        self.bounds: list[Bound] = [
+            certificates.bound,
+            *self.sender.bounds,
+            *self.pruner.bounds,
+        ]
         metrics.watch_bounds(self.bounds)
 
         self.control_site: BoundedSite | None = None
@@ -201,11 +213,14 @@ class Parts:
                     caches, partial(describe_keys, self.client, peers)
                 ),
             }
-            guard = Guard(_load_token(path, config))
-            scrape = Scrape(metrics, queue, reactor)
             control_site = self.control_site = build_site(
                 ledger=build_ledger("control"),
-                root=api.build_tree(guard, self.is_healthy, scrape.read, routes),
+                root=api.build_tree(
+                    Guard(_load_token(path, config)),
+                    self.is_healthy,
+                    Scrape(metrics, queue, reactor).read,
+                    routes,
+                ),
             )
             metrics.watch_connections("control", lambda: len(control_site.channels))
 

@@ -71,6 +71,7 @@ class Endpoint:
             )
         await parts.sender.start()
         parts.pulse.start()
+        parts.pruner.start()
         trusted = self._config.limits.trusted_clients
         if trusted:
             self._log.warn(
@@ -129,6 +130,7 @@ class Endpoint:
         if parts.control_site is not None:
             await parts.control_site.drain()
         await sending
+        await parts.pruner.stop()
         await parts.agent.close()
 
     def _listen(

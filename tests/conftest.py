@@ -59,6 +59,8 @@ def postgres() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def postgres_database(postgres: Server) -> PostgresDatabase:
+def postgres_database(postgres: Server) -> Iterator[PostgresDatabase]:
     """A store in it, which each test that uses it empties first."""
-    return PostgresDatabase(postgres.new_store())
+    database = PostgresDatabase(postgres.new_store())
+    yield database
+    database.connection.close()

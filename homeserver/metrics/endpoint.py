@@ -27,6 +27,7 @@ from homeserver.outbound.verification import VerificationResult
 from homeserver.protocol import edus
 from homeserver.storage.judged_pdus import OUTCOMES
 from homeserver.storage.progress import Owed
+from homeserver.storage.pruner import PRUNED
 from homeserver.storage.received import ReceivedTransaction
 
 _OTHER = "other"
@@ -170,6 +171,11 @@ class Metrics:
             _BLOCKED_BUCKETS,
         )
 
+        self._pruned = new.counter(
+            "homeserver_pruned_transactions_total",
+            "Transactions, or their content, that were removed as too old or too much.",
+            {"of": PRUNED},
+        )
         bound = {"bound": ()}
         self._bound_use = new.gauge(
             "homeserver_bound_use", "How much of a bound is in use.", bound
@@ -261,6 +267,10 @@ class Metrics:
         self._oldest.set(owed.oldest_seconds)
         self._destinations.labels("waiting").set(owed.waiting)
         self._destinations.labels("backing_off").set(owed.backing_off)
+
+    def count_pruned(self, of: str, count: int) -> None:
+        """Count transactions that were removed from the store."""
+        self._pruned.labels(of).inc(count)
 
     def observe_commit(self, jobs: int, seconds: float) -> None:
         """Take in how many jobs were committed together, and how long that took."""

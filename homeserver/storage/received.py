@@ -20,6 +20,7 @@ from homeserver.storage.judged_pdus import (
 )
 from homeserver.storage.pages import load_page
 from homeserver.storage.repeats import Known
+from homeserver.storage.retention import pruned_id
 
 # Up to here, a transaction is recorded within a millisecond.
 _MAX_SHORT_BYTES = 65536
@@ -191,7 +192,9 @@ class ReceivedStore:
         """
 
         def job(cursor: Cursor) -> list[Json]:
-            return load_page(cursor, after, origin, limit)
+            # Those that have lost their content are kept for their replies.
+            first = max(after, pruned_id(cursor))
+            return load_page(cursor, first, origin, limit)
 
         async def look() -> list[Json]:
             found = await self._database.read(job)

@@ -1,0 +1,172 @@
+"""Pruning while the endpoint runs: by age, and by size where there is a limit.
+
+Rules: one short step at a time, and after each a pause of four times as long, so that
+others have the store. Beyond the size, delivered transactions go first, then the
+content of received ones, oldest first; what is queued and the replies that may be asked
+for again stay, whatever the size.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from homeserver.bounds import Bound
+from homeserver.config import Retention
+from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.retention import OUTCOMES, Removed, RetentionStore
+
+PRUNED = ("sent", "received")
+"""Of what something is removed."""
+
+_CHECK_SECONDS = 60.0
+
+_REST = 4.0  # times as long as the step before it
+_LEAST_REST_SECONDS = 0.01
+
+_DAY = 86400.0
+
+# A sender repeats what it has not seen acknowledged, and nothing sets an end to that; a
+# server that was away for longer than a week is rarely back.
+_REPLY_SECONDS = 7 * _DAY
+
+# For so long a delivery can be asked about, whatever the size: `send` waits for it.
+_LEAST_SENT_SECONDS = 600.0
+
+_MEGABYTE = 1_000_000
+
+
+class Pruner:
+    """Removes what is no longer kept, from time to time."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: RetentionStore,
+        retention: Retention,
+        clock: IReactorTime,
+        observe: Callable[[str, int], object] = lambda *_: None,
+    ) -> None:
+        """`observe` takes of what was removed, and how many."""
+        self._store = store
+        self._retention = retention
+        self._clock = clock
+        self._observe = observe
+        self._is_running = False
+        self._work: Deferred[None] | None = None
+        self._resting: Deferred[None] | None = None
+        self._megabytes = 0
+        self._is_too_large = False
+        self.bounds: list[Bound] = []
+        if retention.max_megabytes is not None:
+            bound = Bound(
+                "kept_megabytes",
+                "megabytes of transactions that are kept",
+                retention.max_megabytes,
+                lambda: self._megabytes,
+            )
+            self.bounds.append(bound)
+
+    def start(self) -> None:
+        """Begin."""
+        self._is_running = True
+        self._work = Deferred.fromCoroutine(self._run())
+        self._work.addErrback(lambda failure: self._log.failure("pruning", failure))
+
+    async def stop(self) -> None:
+        """End after the step that is being done."""
+        self._is_running = False
+        if self._resting is not None:
+            self._resting.cancel()
+        if self._work is not None:
+            await self._work
+
+    async def _run(self) -> None:
+        while self._is_running:
+            try:
+                await self._prune_old()
+                for bound in self.bounds:
+                    await self._prune_large(bound)
+            except StoreUnavailable:
+                pass  # which is told elsewhere; what is left is for the next time
+            await self._rest(_CHECK_SECONDS)
+
+    async def _prune_old(self) -> None:
+        """Remove what is older than it is kept."""
+        sent = self._retention.sent_days * _DAY
+        received = self._retention.received_days * _DAY
+        replies = max(received, _REPLY_SECONDS)
+        store = self._store
+        while self._is_running and await store.count_received():
+            await self._rest(_LEAST_REST_SECONDS)
+        for outcome in OUTCOMES:
+            while self._is_running and await store.count_sent(outcome):
+                await self._rest(_LEAST_REST_SECONDS)
+        for of, step, seconds in (
+            ("sent", partial(store.prune_sent, "delivered_ts"), sent),
+            ("sent", partial(store.prune_sent, "rejected_ts"), sent),
+            ("sent", partial(store.prune_sent, "dropped_ts"), sent),
+            ("sent", store.prune_dropped_entries, sent),
+            ("received", store.prune_received, replies),
+            ("received", store.strip_received, received),
+        ):
+            while self._is_running and (await self._do(of, step, seconds)).count:
+                pass
+
+    async def _prune_large(self, bound: Bound) -> None:
+        """Remove what is beyond the size, until it is not or nothing is left."""
+        surplus = await self._surplus(bound)
+        store = self._store
+        for of, step, seconds in (
+            ("sent", partial(store.prune_sent, "delivered_ts"), _LEAST_SENT_SECONDS),
+            ("received", store.prune_received, _REPLY_SECONDS),
+            ("received", store.strip_received, 0.0),
+        ):
+            while self._is_running and surplus > 0:
+                removed = await self._do(of, step, seconds)
+                if not removed.count:
+                    break
+                surplus -= removed.length
+                bound.refuse(removed.count)
+        self._report_surplus(await self._surplus(bound))
+
+    async def _surplus(self, bound: Bound) -> int:
+        """How many bytes more are kept than there should be."""
+        length = await self._store.length()
+        self._megabytes = length // _MEGABYTE
+        return length - bound.limit * _MEGABYTE
+
+    def _report_surplus(self, surplus: int) -> None:
+        """Log once that nothing is left to remove, and once that it is over."""
+        if (surplus > 0) != self._is_too_large:
+            self._is_too_large = surplus > 0
+            if self._is_too_large:
+                self._log.warn(
+                    "retention.max_megabytes: {megabytes} MB are kept, and no more can "
+                    "be removed: they are replies of the last week, or rejected",
+                    megabytes=self._megabytes,
+                )
+
+    async def _do(
+        self, of: str, step: Callable[[float], Awaitable[Removed]], seconds: float
+    ) -> Removed:
+        """Do one step, and rest."""
+        began = self._clock.seconds()
+        removed = await step(seconds)
+        if removed.count:
+            self._observe(of, removed.count)
+            took = self._clock.seconds() - began
+            await self._rest(max(_REST * took, _LEAST_REST_SECONDS))
+        return removed
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, unless it is over."""
+        if self._is_running:
+            self._resting = deferLater(self._clock, seconds)
+            with suppress(CancelledError):
+                await self._resting

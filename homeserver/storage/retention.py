@@ -1,0 +1,262 @@
+"""Removing what is no longer kept: received transactions, and what was sent.
+
+Rules: what is queued is never removed. Each step is one short write. A received
+transaction loses its content first and its row, which has the reply, later: its sender
+may repeat it. Received transactions go in the order of their IDs, so one ID tells which
+have lost their content.
+
+What transactions take on the disk is counted here, once for each, and not where they
+are recorded: characters, and for each row what it costs beside them. Only what was
+counted is removed, and subtracted.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+from msgspec import Struct
+
+from homeserver.storage.database import Cursor, Database, StoreClock
+
+# Transactions in one step. With fifty PDUs each, their rows are deleted in some ten
+# milliseconds.
+STEP = 50
+
+_COUNT_STEP = 500  # transactions that are counted in one step, in as long
+
+# Bytes of a row and of its entries in the indexes, beside its texts, as SQLite has it.
+_TRANSACTION_BYTES = 170
+_PDU_BYTES = 170
+_SENT_BYTES = 230  # with its entry of the queue
+
+# An outcome is committed within seconds of its time; later, no more of it come.
+_SETTLED_SECONDS = 60.0
+
+_RECEIVED_LENGTH = (
+    "SELECT COALESCE(SUM("  # noqa: S608 - ours
+    f"{_TRANSACTION_BYTES} + LENGTH(edus) + LENGTH(problems) + LENGTH(remarks)"
+    " + LENGTH(reply)"
+    f" + (SELECT COALESCE(SUM({_PDU_BYTES} + LENGTH(event) + LENGTH(verdict)), 0)"
+    " FROM received_pdus WHERE transaction_id = received_transactions.id)"
+    "), 0) FROM received_transactions WHERE id > ? AND id <= ?"
+)
+_SENT_LENGTH = (
+    f"COALESCE(SUM({_SENT_BYTES} + LENGTH(body) + COALESCE(LENGTH(reply), 0)"
+    " + COALESCE(LENGTH(connection), 0)), 0)"
+)
+
+Outcome = Literal["delivered_ts", "rejected_ts", "dropped_ts"]
+"""The column with the time of what has come of a transaction that was sent."""
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+class Removed(Struct, frozen=True):
+    """What a step has removed: nothing, where nothing is left for it to remove."""
+
+    count: int
+    length: int
+    """In bytes, about."""
+
+
+_NOTHING = Removed(0, 0)
+
+
+class RetentionStore:
+    """The steps of counting and of pruning."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def length(self) -> int:
+        """What was counted and is kept takes so many bytes, about."""
+
+        def job(cursor: Cursor) -> int:
+            return int(cursor.execute("SELECT length FROM retention").fetchone()[0])
+
+        return await self._database.read(job)
+
+    async def count_received(self) -> bool:
+        """Count some of what was received since then; whether there was any."""
+
+        def job(cursor: Cursor) -> bool:
+            _hold(cursor)
+            [counted_id] = cursor.execute(
+                "SELECT received_id FROM retention"
+            ).fetchone()
+            ids = cursor.execute(
+                "SELECT id FROM received_transactions WHERE id > ? ORDER BY id LIMIT ?",
+                (counted_id, _COUNT_STEP),
+            ).fetchall()
+            if ids:
+                [last_id] = ids[-1]
+                cursor.execute(
+                    "UPDATE retention SET received_id = ?, length = length + ?",
+                    (last_id, _received_length(cursor, counted_id, last_id)),
+                )
+            return bool(ids)
+
+        return await self._database.write(job)
+
+    async def count_sent(self, outcome: Outcome) -> bool:
+        """Count some of what has had an outcome since; whether there was any."""
+
+        def job(cursor: Cursor) -> bool:
+            _hold(cursor)
+            [counted_ts] = cursor.execute(f"SELECT {outcome} FROM retention").fetchone()  # noqa: S608 - ours
+            times = cursor.execute(
+                f"SELECT {outcome} FROM outbound_transactions"  # noqa: S608 - ours
+                f" WHERE {outcome} > ? AND {outcome} <= ? ORDER BY {outcome} LIMIT ?",
+                (counted_ts, self._before(cursor, _SETTLED_SECONDS), _COUNT_STEP),
+            ).fetchall()
+            if times:
+                [last_ts] = times[-1]
+                [length] = cursor.execute(
+                    f"SELECT {_SENT_LENGTH} FROM outbound_transactions"  # noqa: S608 - ours
+                    f" WHERE {outcome} > ? AND {outcome} <= ?",
+                    (counted_ts, last_ts),
+                ).fetchone()
+                cursor.execute(
+                    f"UPDATE retention SET {outcome} = ?, length = length + ?",  # noqa: S608 - ours
+                    (last_ts, int(length)),
+                )
+            return bool(times)
+
+        return await self._database.write(job)
+
+    async def prune_sent(self, outcome: Outcome, seconds: float) -> Removed:
+        """Remove transactions that have had an outcome for at least so long."""
+
+        def job(cursor: Cursor) -> Removed:
+            _hold(cursor)
+            done = cursor.execute(
+                f"SELECT destination, txn_id FROM outbound_transactions WHERE {outcome}"  # noqa: S608 - ours
+                f" <= ? AND {outcome} <= (SELECT {outcome} FROM retention)"
+                f" ORDER BY {outcome} LIMIT ?",
+                (self._before(cursor, seconds), STEP),
+            ).fetchall()
+            length = 0
+            for key in done:
+                where = "WHERE destination = ? AND txn_id = ?"
+                [taken] = cursor.execute(
+                    f"SELECT {_SENT_LENGTH} FROM outbound_transactions {where}",  # noqa: S608 - ours
+                    key,
+                ).fetchone()
+                length += int(taken)
+                cursor.execute(f"DELETE FROM outbound_entries {where}", key)  # noqa: S608 - ours
+                cursor.execute(f"DELETE FROM outbound_transactions {where}", key)  # noqa: S608 - ours
+            return _subtract(cursor, Removed(len(done), length))
+
+        return await self._database.write(job)
+
+    async def prune_dropped_entries(self, seconds: float) -> Removed:
+        """Remove entries that were dropped at least so long ago, in no transaction."""
+
+        def job(cursor: Cursor) -> Removed:
+            dropped = cursor.execute(
+                "DELETE FROM outbound_entries WHERE id IN (SELECT id"
+                " FROM outbound_entries WHERE dropped_ts <= ? AND txn_id IS NULL"
+                " ORDER BY dropped_ts LIMIT ?) RETURNING id",
+                (self._before(cursor, seconds), STEP),
+            ).fetchall()
+            return Removed(len(dropped), 0)  # their content went when they were dropped
+
+        return await self._database.write(job)
+
+    async def prune_received(self, seconds: float) -> Removed:
+        """Remove transactions that came at least so long ago, oldest first."""
+
+        def delete(cursor: Cursor, first_id: int, last_id: int) -> None:
+            cursor.execute(
+                "DELETE FROM received_transactions WHERE id > ? AND id <= ?",
+                (first_id, last_id),
+            )
+
+        return await self._prune_received(seconds, delete, is_stripped=True)
+
+    async def strip_received(self, seconds: float) -> Removed:
+        """Remove the content of transactions that came at least so long ago.
+
+        The oldest first that still have it.
+        """
+
+        def strip(cursor: Cursor, after_id: int, last_id: int) -> None:
+            cursor.execute(
+                "UPDATE received_transactions SET edus = '[]', problems = '[]',"
+                " remarks = '[]' WHERE id > ? AND id <= ?",
+                (after_id, last_id),
+            )
+
+        return await self._prune_received(seconds, strip, is_stripped=False)
+
+    async def _prune_received(
+        self,
+        seconds: float,
+        remove: Callable[[Cursor, int, int], None],
+        *,
+        is_stripped: bool,
+    ) -> Removed:
+        """Take from the oldest their PDUs, and what `remove` takes.
+
+        That may be those that have lost their content already.
+        """
+
+        def job(cursor: Cursor) -> Removed:
+            _hold(cursor)
+            pruned = pruned_id(cursor)
+            after_id = 0 if is_stripped else pruned
+            chosen = self._oldest(cursor, after_id, seconds)
+            if not chosen:
+                return _NOTHING
+            where = (after_id, chosen[-1])
+            before = _received_length(cursor, *where)
+            cursor.execute(
+                "DELETE FROM received_pdus"
+                " WHERE transaction_id > ? AND transaction_id <= ?",
+                where,
+            )
+            remove(cursor, *where)
+            cursor.execute(
+                "UPDATE retention SET pruned_id = ?", (max(pruned, chosen[-1]),)
+            )
+            length = before - _received_length(cursor, *where)
+            return _subtract(cursor, Removed(len(chosen), length))
+
+        return await self._database.write(job)
+
+    def _oldest(self, cursor: Cursor, after_id: int, seconds: float) -> list[int]:
+        """The next IDs, up to the first transaction that is not old enough."""
+        before_ts = self._before(cursor, seconds)
+        chosen: list[int] = []
+        for own_id, received_ts in cursor.execute(
+            "SELECT id, received_ts FROM received_transactions WHERE id > ?"
+            " AND id <= (SELECT received_id FROM retention) ORDER BY id LIMIT ?",
+            (after_id, STEP),
+        ).fetchall():
+            if received_ts > before_ts:
+                break
+            chosen.append(own_id)
+        return chosen
+
+    def _before(self, cursor: Cursor, seconds: float) -> int:
+        return self._clock(cursor) - int(seconds * 1000)
+
+
+def pruned_id(cursor: Cursor) -> int:
+    """The ID up to which received transactions have lost their content."""
+    return int(cursor.execute("SELECT pruned_id FROM retention").fetchone()[0])
+
+
+def _hold(cursor: Cursor) -> None:
+    """Be the only one who counts or removes, until the commit."""
+    cursor.execute("SELECT 1 FROM retention FOR UPDATE").fetchone()
+
+
+def _subtract(cursor: Cursor, removed: Removed) -> Removed:
+    cursor.execute("UPDATE retention SET length = length - ?", (removed.length,))
+    return removed
+
+
+def _received_length(cursor: Cursor, after_id: int, last_id: int) -> int:
+    [length] = cursor.execute(_RECEIVED_LENGTH, (after_id, last_id)).fetchone()
+    return int(length)

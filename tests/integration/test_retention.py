@@ -1,0 +1,61 @@
+"""A real daemon removes what it need not keep, and nothing that it owes."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.processes import Endpoint, first_line
+from tests.integration.test_daemon import EDU, endpoints
+from tests.integration.test_monitoring import metrics
+
+# Two seconds: what a loaded machine has done before the test looks stays until then.
+_TABLES = """
+[retention]
+received_days = 0.00002
+sent_days = 0.00002
+"""
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Look until something is so."""
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def pruned(endpoint: Endpoint, of: str) -> float:
+    """How many transactions were removed."""
+    name = f'homeserver_pruned_transactions_total{{of="{of}"}}'
+    return metrics(endpoint).get(name, 0.0)
+
+
+def test_what_is_too_old_is_removed(tmp_path: Path) -> None:
+    """After a start, old content is gone, what is owed is kept, and is delivered."""
+    with endpoints(tmp_path, "alpha.test", "beta.test") as [alpha, beta]:
+        for each in (alpha, beta):
+            with each.configuration.open("a") as file:
+                file.write(_TABLES)
+        with alpha.running() as first, beta.running() as second:
+            first_line(first)
+            first_line(second)
+            [sent] = alpha.ask("send", beta.name, "--edu", EDU % 1)
+            assert sent["state"] == "delivered"
+        with alpha.running() as process:
+            first_line(process)
+            done = alpha.call("send", "--timeout", "0", beta.name, "--edu", EDU % 2)
+            assert done.returncode == 1
+        time.sleep(2)
+        with alpha.running() as first:
+            first_line(first)
+            with beta.running() as second:
+                first_line(second)
+                wait_until(lambda: pruned(beta, "received") == 1)
+
+                def received() -> list[object]:
+                    return [each["edus"] for each in beta.ask("received")]
+
+                wait_until(lambda: received() != [])
+                assert received() == [
+                    [{"edu_type": "m.test", "content": {"number": 2}}]
+                ]

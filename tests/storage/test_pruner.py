@@ -1,0 +1,282 @@
+"""When what is removed, in what order, and how others have the store meanwhile."""
+
+from collections import Counter
+from typing import cast
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+
+from homeserver.config import Retention
+from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.pruner import Pruner
+from homeserver.storage.retention import Removed, RetentionStore
+
+DAY = 86400.0
+
+
+class Store:
+    """Steps that say what they are asked for, and find what the test has put there."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, float]] = []
+        """Each step that had something to remove, and how old it had to be."""
+
+        self.left: dict[tuple[str, float], list[Removed]] = {}
+        """What each step still has to remove, by how old it is."""
+
+        self.size = 0
+        self.uncounted: Counter[str] = Counter()
+        self.is_unavailable = False
+        self.waiting: Deferred[None] | None = None
+
+    async def count_received(self) -> bool:
+        """Count one of those that are not counted yet."""
+        if self.is_unavailable:
+            raise StoreUnavailable("gone")
+        return self._count("received")
+
+    async def count_sent(self, outcome: str) -> bool:
+        """Count one of those that are not counted yet."""
+        return self._count(outcome)
+
+    def _count(self, kind: str) -> bool:
+        self.uncounted[kind] -= 1
+        return self.uncounted[kind] >= 0
+
+    async def length(self) -> int:
+        """The size that the test says."""
+        return self.size
+
+    async def prune_sent(self, outcome: str, seconds: float) -> Removed:
+        """As `RetentionStore`."""
+        return await self._remove(outcome.removesuffix("_ts"), seconds)
+
+    async def prune_dropped_entries(self, seconds: float) -> Removed:
+        """As `RetentionStore`."""
+        return await self._remove("entries", seconds)
+
+    async def prune_received(self, seconds: float) -> Removed:
+        """As `RetentionStore`."""
+        return await self._remove("received", seconds)
+
+    async def strip_received(self, seconds: float) -> Removed:
+        """As `RetentionStore`."""
+        return await self._remove("content", seconds)
+
+    async def _remove(self, what: str, seconds: float) -> Removed:
+        if self.waiting is not None:
+            await self.waiting
+        for (kind, age), left in self.left.items():
+            if kind == what and age >= seconds and left:
+                self.asked.append((what, seconds))
+                removed = left.pop(0)
+                self.size -= removed.length
+                return removed
+        return Removed(0, 0)
+
+
+class Pruning:
+    """A pruner over such a store."""
+
+    def __init__(self, retention: Retention) -> None:
+        self.clock = Clock()
+        self.store = Store()
+        self.counted: list[tuple[str, int]] = []
+        self.pruner = Pruner(
+            cast("RetentionStore", self.store),
+            retention,
+            self.clock,
+            lambda of, count: self.counted.append((of, count)),
+        )
+
+    def put(self, what: str, days: float, *lengths: int) -> None:
+        """Have something that is so old, a step for each length."""
+        self.store.left[what, days * DAY] = [Removed(50, each) for each in lengths]
+        self.store.size += sum(lengths)
+
+    def run(self, seconds: float = 1.0) -> list[tuple[str, float]]:
+        """Run for a while; what was removed, and how many days old it had to be."""
+        self.pruner.start()
+        for _ in range(int(seconds * 100)):
+            self.clock.advance(0.01)
+        return [(what, round(age / DAY, 3)) for what, age in self.store.asked]
+
+
+def test_by_age() -> None:
+    """Each kind goes after its days, delivered ones first, with nothing left over."""
+    pruning = Pruning(Retention(received_days=20.0, sent_days=10.0))
+    for kind in ("content", "received", "entries", "dropped", "rejected", "delivered"):
+        pruning.put(kind, 40, 1, 1)
+        pruning.put(kind, 5, 1)
+    assert pruning.run() == [
+        *[("delivered", 10)] * 2,
+        *[("rejected", 10)] * 2,
+        *[("dropped", 10)] * 2,
+        *[("entries", 10)] * 2,
+        *[("received", 20)] * 2,
+        *[("content", 20)] * 2,
+    ]
+    assert pruning.counted == [*[("sent", 50)] * 8, *[("received", 50)] * 4]
+
+
+def test_replies_are_kept_for_a_week() -> None:
+    """Content may go sooner than a week; the reply does not."""
+    pruning = Pruning(Retention(received_days=1.0))
+    pruning.put("received", 6, 1)
+    pruning.put("content", 6, 1)
+    assert pruning.run() == [("content", 1)]
+    pruning = Pruning(Retention(received_days=1.0))
+    pruning.put("received", 7, 1)
+    assert pruning.run() == [("received", 7)]
+
+
+MB = 1_000_000
+
+
+def test_without_a_limit() -> None:
+    """Where no size is configured, nothing goes for its size."""
+    pruning = Pruning(Retention())
+    pruning.put("delivered", 1, 10**12)
+    assert pruning.run() == []
+    assert pruning.pruner.bounds == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (60, []),
+        (50, [("delivered", 0.007)]),
+        (40, [("delivered", 0.007)] * 2),
+        (30, [*[("delivered", 0.007)] * 2, ("received", 7)]),
+        (20, [*[("delivered", 0.007)] * 2, ("received", 7), ("content", 0)]),
+        (10, [*[("delivered", 0.007)] * 2, ("received", 7), *[("content", 0)] * 2]),
+    ],
+)
+def test_by_size(limit: int, expected: list[tuple[str, float]]) -> None:
+    """Delivered ones go first, then the oldest received, and no more than must."""
+    pruning = Pruning(Retention(max_megabytes=limit))
+    pruning.put("content", 0, 10 * MB, 10 * MB)
+    pruning.put("received", 8, 10 * MB)
+    pruning.put("rejected", 8, 10 * MB)
+    pruning.put("delivered", 1, 10 * MB, 10 * MB)
+    assert pruning.run() == expected
+    [bound] = pruning.pruner.bounds
+    assert (bound.use(), bound.limit) == (limit, limit)
+    assert bound.refusals == 50 * len(expected)
+
+
+def test_more_than_can_be_removed() -> None:
+    """It is logged once that nothing is left to remove, not each minute."""
+    events: list[LogEvent] = []
+    observe = cast("ILogObserver", events.append)
+    globalLogPublisher.addObserver(observe)
+    try:
+        pruning = Pruning(Retention(max_megabytes=1))
+        pruning.store.size = 5 * MB
+        pruning.run()
+        pruning.clock.pump([60.0] * 3)
+        pruning.store.size = 0
+        pruning.clock.pump([60.0] * 2)
+        pruning.store.size = 6 * MB
+        pruning.clock.pump([60.0] * 2)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    said = [each["megabytes"] for each in events if "megabytes" in each]
+    assert said == [5, 6]
+
+
+def test_everything_is_counted_first() -> None:
+    """What was received is counted before the size is looked at."""
+    pruning = Pruning(Retention())
+    kinds = ("received", "delivered_ts", "rejected_ts", "dropped_ts")
+    pruning.store.uncounted.update(dict.fromkeys(kinds, 4))
+    pruning.put("delivered", 40, 1)
+    pruning.run(0.13)
+    assert pruning.store.uncounted["received"] < 0 < pruning.store.uncounted[kinds[-1]]
+    assert pruning.store.asked == []
+    pruning.clock.pump([0.01] * 10)
+    assert [pruning.store.uncounted[kind] for kind in kinds] == [-1] * 4
+    assert pruning.store.asked != []
+
+
+def test_rests() -> None:
+    """After a step, others have the store for four times as long as it took."""
+    pruning = Pruning(Retention())
+    pruning.put("delivered", 40, 1, 1, 1)
+    store, clock = pruning.store, pruning.clock
+    waiting = store.waiting = Deferred[None]()
+    pruning.pruner.start()
+    clock.advance(0.5)
+    assert store.asked == []
+    store.waiting = None
+    waiting.callback(None)
+    assert len(store.asked) == 1
+    clock.advance(1.99)
+    assert len(store.asked) == 1
+    clock.advance(0.01)
+    assert len(store.asked) == 2, "and this one took no time"
+    clock.advance(0.009)
+    assert len(store.asked) == 2
+    clock.advance(0.001)
+    assert len(store.asked) == 3
+
+
+def test_looks_each_minute() -> None:
+    """What becomes old is removed within a minute."""
+    pruning = Pruning(Retention())
+    pruning.run(0.01)
+    pruning.put("delivered", 30, 1)
+    pruning.clock.advance(59.9)
+    assert pruning.store.asked == []
+    pruning.clock.advance(0.1)
+    assert len(pruning.store.asked) == 1
+
+
+def test_a_store_that_is_not_there() -> None:
+    """While the store fails, nothing happens; it is tried again in a minute."""
+    pruning = Pruning(Retention())
+    pruning.put("delivered", 40, 1)
+    pruning.store.is_unavailable = True
+    assert pruning.run() == []
+    pruning.store.is_unavailable = False
+    pruning.clock.advance(60)
+    assert len(pruning.store.asked) == 1
+
+
+def stop(pruning: Pruning) -> Deferred[None]:
+    """Stop it."""
+    return Deferred.fromCoroutine(pruning.pruner.stop())
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.011, 1.0])
+def test_stop(seconds: float) -> None:
+    """It ends at once while it rests, and removes nothing more."""
+    pruning = Pruning(Retention())
+    pruning.put("delivered", 40, 1, 1, 1)
+    pruning.run(seconds)
+    before = len(pruning.store.asked)
+    assert stop(pruning).called
+    pruning.clock.pump([60.0] * 3)
+    assert len(pruning.store.asked) == before
+
+
+def test_stop_waits_for_a_step() -> None:
+    """A step that is being done is done, and is the last one."""
+    pruning = Pruning(Retention(max_megabytes=1))
+    pruning.put("delivered", 40, 9 * MB, 9 * MB)
+    waiting = pruning.store.waiting = Deferred[None]()
+    pruning.run(0.01)
+    ended: list[None] = []
+    stop(pruning).addCallback(ended.append)
+    assert ended == []
+    waiting.callback(None)
+    assert ended == [None]
+    assert len(pruning.store.asked) == 1
+    assert not pruning.clock.getDelayedCalls()
+
+
+def test_stop_before_the_start() -> None:
+    """What did not begin has nothing to end."""
+    assert stop(Pruning(Retention())).called
