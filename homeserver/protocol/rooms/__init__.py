@@ -1,5 +1,5 @@
-"""What the specification says of a room: who may do what, and which state holds.
+"""The rules of rooms: authorization, state resolution, making and judging events.
 
 Rules: events and states come in as values, verdicts and states go out. No I/O, no
-clock, no randomness; signatures of events are verified before.
+clock, no randomness. The caller has verified the signatures of events.
 """

@@ -1,7 +1,8 @@
-"""The auth events of an event: which ones it should cite, and may.
+"""Auth events selection: the state events that an event may cite.
 
-Rules: the same selection serves who makes an event and who checks one. It is what an
-event may cite at most; what the state lacks is left out.
+Rules: one selection serves for making events and for checking them. A received event
+may cite fewer events than the selection has, never others. An event of ours leaves out
+the keys that the state lacks.
 
 Specification: Server-server API, "Auth events selection".
 """
@@ -57,7 +58,7 @@ def _member_keys(
 ) -> list[StateKey]:
     membership = content.get("membership")
     keys: list[StateKey] = [] if state_key is None else [member_key(state_key)]
-    # Not a set: the value is a peer's, and may be what no set can have.
+    # A tuple, not a set: a peer may send a list or an object, which have no hash.
     if membership in ("join", "invite", "knock"):
         keys.append(JOIN_RULES)
     if membership == "invite":

@@ -1,11 +1,11 @@
-"""Whether an event is allowed: the authorization rules of its room version.
+"""The authorization rules of each room version, assembled and applied.
 
-Rules: the rules stand in the order of the text, and each verdict names the rule that
-gave it by the text's own number. Signatures of events are verified before.
+Rules: the rules stand in the order of the text. Each verdict names the deciding rule by
+the number that the text gives it. The caller has verified the signatures.
 
-Two parts: the state-independent rules look at the event and the auth events that it
-cites, once; the others judge it by a state, which is made of its auth events, or held
-before it, or holds now. Which one is the caller's to say.
+The state-independent rules look at the event and the auth events that it cites. The
+state-dependent rules judge the event by a state. On receipt an event is judged by three
+states: the one that its auth events make, the one before it, and the current one.
 
 Specification: Room Versions, "Authorisation rules"; Server-server API, "Authorization
 rules".
@@ -52,10 +52,10 @@ from homeserver.protocol.rooms.versions import VersionRules, rules_of
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """An event is allowed, and by which rule."""
+    """A verdict: the event is allowed."""
 
     rule: str
-    """Its number in the text of the room version: `4.3.6`."""
+    """The number of the deciding rule in the text of the room version: `4.3.6`."""
 
     why: str
     switch: str = ""
@@ -63,7 +63,7 @@ class Allowed:
 
 
 class NotAllowed(Forbidden):
-    """An event is not allowed; `str()` of it says by which rule, and why."""
+    """An event is not allowed; `str()` of the error names the rule and the reason."""
 
     def __init__(self, rule: str, why: str, switch: str = "") -> None:
         """`rule` is the number in the text of the room version, as in `Allowed`."""
@@ -76,10 +76,10 @@ class NotAllowed(Forbidden):
 def check_state_independent(
     event: Event, cited: CitedEvents, switches: Switches = SWITCHES
 ) -> Allowed | None:
-    """The rules that look at an event and its auth events alone.
+    """Apply the rules that look at an event and its auth events alone.
 
-    Says which one allows a create event; of any other, None: the rules by state are
-    to decide. Raises `NotAllowed`.
+    Returns the rule that allows a create event, and None for any other event: the
+    state-dependent rules decide on it. Raises `NotAllowed`.
     """
     independent, _ = _RULES[event.room_version.version]
     case = Case(event, {}, switches, cited)
@@ -90,10 +90,10 @@ def check_state_independent(
 def check_state_dependent(
     event: Event, state: StateMap, switches: Switches = SWITCHES
 ) -> Allowed:
-    """The rules that judge an event by a state; says which one allows it.
+    """Apply the rules that judge an event by a state, and return the one that allows.
 
-    Rule 1 decides on a create event, whatever the state. The state needs the keys of
-    `auth_keys`, in version 12 the create event as well. Raises `NotAllowed`.
+    Rule 1 alone decides on a create event. The state needs the keys of `auth_keys`, and
+    in version 12 the create event as well. Raises `NotAllowed`.
     """
     independent, dependent = _RULES[event.room_version.version]
     case = Case(event, state, switches)
@@ -108,9 +108,9 @@ def check_state_dependent(
 def check_by_auth_events(
     event: Event, cited: CitedEvents, switches: Switches = SWITCHES
 ) -> Allowed:
-    """All rules, by the state that the event's own auth events make.
+    """Apply all rules, by the state that the event's own auth events make.
 
-    It is the fourth check on receipt. Raises `NotAllowed`.
+    This is the fourth check on receipt. Raises `NotAllowed`.
     """
     allowed = check_state_independent(event, cited, switches)
     return allowed or check_state_dependent(event, cited_state(cited), switches)

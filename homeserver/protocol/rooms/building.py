@@ -1,13 +1,12 @@
-"""Making an event of a room: what it cites, how deep it is, hashes and signatures.
+"""Making an event of a room: references, depth, hashes, signatures, destinations.
 
-Rules: the time, the IDs of versions 1 and 2 and the keys are arguments. An event is
-checked by the rules that others will check it by before it is signed, and none leaves
-here that they would refuse.
+Rules: the time, the event IDs of versions 1 and 2 and the keys are arguments. An event
+passes the authorization rules before it is signed.
 
-1. `choose_prev_events` takes the forward extremities that the event continues;
-2. the caller resolves the state before the event over them: a `Place`;
-3. `build_pdu` makes the event, `check_own` asks the rules;
-4. `sign_event` hashes and signs it, and it goes to its `destinations`.
+1. `choose_prev_events` selects the forward extremities that the event will cite.
+2. The caller resolves the state before the event over them and makes a `Place`.
+3. `build_pdu` makes the event; `check_own` applies the rules.
+4. `sign_event` hashes and signs the event; `destinations` names its receivers.
 
 Specification: Server-server API, "PDUs", "Auth events selection", "Signing Events".
 """
@@ -36,33 +35,33 @@ from homeserver.protocol.signing import SigningKey
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """What an event shall say."""
+    """The members of an event that its author chooses."""
 
     type: str
     sender: UserId
     content: Json
     state_key: str | None = None
     redacts: EventId | None = None
-    """Of a redaction: what it redacts. It goes where the room version has it."""
+    """The event that a redaction redacts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a room an event shall stand."""
+    """The position of a new event in its room."""
 
     room_version: RoomVersion
     room_id: RoomId
     prev_events: Sequence[Event]
-    """What it continues: at most 20."""
+    """The events that it will cite as previous ones, at most 20."""
 
     state: StateMap = field(repr=False)
     """The state before the event: the resolution of those after `prev_events`."""
 
 
 def choose_prev_events(extremities: Iterable[Event]) -> list[Event]:
-    """The forward extremities that an event continues: the 20 deepest of them.
+    """The forward extremities that a new event cites: the 20 deepest of them.
 
-    The others are left for events to come.
+    Later events cite the others.
     """
     newest_first = sorted(
         extremities, key=lambda x: (x.depth, x.origin_server_ts), reverse=True
@@ -76,9 +75,9 @@ def build_pdu(
     origin_server_ts: int,
     event_id: EventId | None = None,
 ) -> Json:
-    """An event without hashes and signatures, as `make_join` gives it.
+    """Build an event without hashes and signatures, as `make_join` returns it.
 
-    `event_id` is for room versions 1 and 2, where its sender makes it up.
+    `event_id` is for room versions 1 and 2, in which the sender chooses it.
     """
     version = place.room_version
     content = dict(new.content)
@@ -106,9 +105,9 @@ def build_pdu(
 
 
 def reference(event: Event) -> object:
-    """An event as `prev_events` and `auth_events` name it.
+    """The entry of an event in the `prev_events` and `auth_events` of other events.
 
-    The reference hash goes with the ID where the ID is not made of it.
+    In room versions 1 and 2 it has the reference hash beside the ID.
     """
     if event.room_version.id_format is not IdFormat.SENT:
         return event.event_id
@@ -117,9 +116,9 @@ def reference(event: Event) -> object:
 
 
 def unsigned_event(pdu: Json, room_version: RoomVersion) -> Event:
-    """An event before it is hashed and signed, its form checked.
+    """Check the form of an event that is not hashed and signed yet.
 
-    From room version 3 on its ID is not the one that it will have. Raises
+    From room version 3 on the ID of the result is not the final one. Raises
     `ProtocolError` for a wrong form.
     """
     filled: Json = {**pdu, "hashes": {"sha256": ""}, "signatures": {}}
@@ -131,7 +130,7 @@ def unsigned_event(pdu: Json, room_version: RoomVersion) -> Event:
 
 
 def check_own(pdu: Json, place: Place, switches: Switches = SWITCHES) -> Allowed:
-    """Whether the other servers of a room will allow an event that `build_pdu` made.
+    """Apply the rules that other servers will apply to an event of `build_pdu`.
 
     Raises `NotAllowed`, or another `ProtocolError` for a wrong form.
     """
@@ -147,10 +146,10 @@ def check_own(pdu: Json, place: Place, switches: Switches = SWITCHES) -> Allowed
 def destinations(
     event: Event, before: StateMap, own: ServerName
 ) -> frozenset[ServerName]:
-    """The servers that an event of ours is sent to.
+    """The servers that receive an event of ours.
 
-    Those that are in the room after it, and those that were before it: who was kicked
-    or banned gets to know.
+    These are the residents before the event and the residents after it, so that the
+    server of a kicked or banned user learns of it.
     """
     after = state_after(event, Outcome.ACCEPTED, before)
     return (residents(before) | residents(after)) - {own}
@@ -162,7 +161,7 @@ def sign_event(
     server_name: ServerName,
     keys: Iterable[SigningKey],
 ) -> Event:
-    """An event that `build_pdu` made, with its hash and our signatures.
+    """Add the content hash and our signatures to an event of `build_pdu`.
 
     Raises `ProtocolError` for a wrong form, sizes included.
     """

@@ -1,7 +1,7 @@
-"""The rules that look at no state: on create events, and on auth events.
+"""The state-independent rules: create events, and the auth events of all others.
 
-Rules: one function for each rule of the text. Whether two events fit together is
-judged here; whether they exist, and what became of them, is known before.
+Rules: one function for each rule of the text. The caller knows the auth events, and
+which of them were rejected.
 
 Specification: Room Versions, "Authorisation rules", the first two (in version 12 the
 first three).

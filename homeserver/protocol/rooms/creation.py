@@ -1,7 +1,7 @@
-"""Beginning a room: its create event, its ID, and the events that come first.
+"""Creating a room: its create event, its ID, and its first events.
 
-Rules: what is made here is allowed by the rules of each room version in the order in
-which it stands. Levels are integers in each of them.
+Rules: the authorization rules of each room version allow these events in their order.
+Power levels are integers in every version.
 
 Specification: Client-server API, "Creation" and `m.room.create`; Room Versions, 11
 and 12.
@@ -13,7 +13,7 @@ from homeserver.protocol.room_versions import RoomVersion
 from homeserver.protocol.rooms.building import NewEvent, Place, build_pdu
 from homeserver.protocol.rooms.versions import rules_of
 
-# What takes more than the default of 50: each could take the room from its owners.
+# Events that need more than the default of 50: each could take control of the room.
 _HIGH = (
     "m.room.encryption",
     "m.room.history_visibility",
@@ -31,10 +31,10 @@ def build_create(
     content: Json | None = None,
     ids: tuple[RoomId, EventId | None] | None = None,
 ) -> Json:
-    """A create event without hashes and signatures.
+    """Build a create event without hashes and signatures.
 
-    `ids` has the room's ID, which room version 12 makes of the event itself, and the
-    event's ID, which versions 1 and 2 need.
+    `ids` has the room ID, which room version 12 derives from the event itself, and the
+    event ID, which versions 1 and 2 need.
     """
     rules = rules_of(room_version)
     whole: Json = {**(content or {}), "room_version": room_version.version}
@@ -59,7 +59,7 @@ def build_create(
 def opening_events(
     creator: UserId, room_version: RoomVersion, join_rule: str = "invite"
 ) -> list[NewEvent]:
-    """The events that follow the create event, each on the one before it."""
+    """The events that follow the create event, in their order."""
 
     def state(kind: str, content: Json, key: str = "") -> NewEvent:
         return NewEvent(kind, creator, content, key)

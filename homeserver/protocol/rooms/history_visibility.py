@@ -1,8 +1,8 @@
-"""History visibility: which events of a room another server may read.
+"""History visibility: the events of a room that another server may read.
 
-Rules: a server may read what one of its users may. It is asked by the state at the
-event, not by today's. What a server may not read it gets redacted, or not at all; the
-events of states and auth chains it gets as they are.
+Rules: a server may read an event if one of its users may. The state at the event
+decides, not the current state. The caller redacts or withholds other events. Events of
+states and auth chains are always served in full.
 
 Specification: Client-server API, "Room History Visibility".
 """
@@ -30,9 +30,10 @@ def may_read(
 ) -> bool:
     """Whether a server may read an event of a room.
 
-    `before` is the state before the event; `is_resident` says whether a user of the
-    server is in the room now, or was at some time after the event. A visibility that
-    is set, and a user's own membership, may be read by the state before or after.
+    `before` is the state before the event. `is_resident` says whether a user of the
+    server is in the room now, or was at some time after the event. For changes of the
+    visibility and for memberships of the server's own users, the state before the event
+    or the state after it may allow reading.
     """
     after = state_after(event, Outcome.ACCEPTED, before)
     if _may_read_by(after, server_name, is_resident=is_resident):

@@ -1,7 +1,7 @@
 """The rules on invites, those by a third party included.
 
-Rules: one function for each rule of the text, in its order. An invite by a third
-party rests on a signature in it, which is verified here: its keys stand in the state.
+Rules: one function for each rule of the text, in its order. The signature in a
+third-party invite is verified here, because the state of the room has its keys.
 
 Specification: Room Versions, "Authorisation rules", "If `membership` is `invite`".
 """
@@ -147,7 +147,7 @@ def _third_party(case: Case) -> Event | None:
 
 
 def _keys(content: Json) -> Iterator[VerifyKey]:
-    """The keys that a third-party invite names; those that are none are left out."""
+    """The keys of a third-party invite, without malformed entries."""
     more = content.get("public_keys")
     entries = [content, *(more if isinstance(more, list) else [])]
     for entry in entries:

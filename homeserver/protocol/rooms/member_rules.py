@@ -1,7 +1,7 @@
 """The rules on memberships: join, invite, leave, ban, knock.
 
-Rules: one function for each rule of the text, in its order. The sender is who sent
-the event, the target is the user whom its state key names.
+Rules: one function for each rule of the text, in its order. The target of a member
+event is the user in its state key.
 
 Specification: Room Versions, "Authorisation rules", "If type is `m.room.member`".
 """
@@ -65,9 +65,9 @@ def names_membership(case: Case) -> Answer:
 
 
 def authorised_by_a_user(case: Case) -> Answer:
-    """Version 8 on: whose server has to sign a restricted join must be said.
+    """Version 8 on: the authorising user of a restricted join is a user ID.
 
-    That it did sign is known: no event without its signatures comes this far.
+    The caller has verified the signature of that user's server.
     """
     is_join = membership_of(case.event) == "join"
     if "join_authorised_via_users_server" not in case.content:
@@ -77,7 +77,7 @@ def authorised_by_a_user(case: Case) -> Answer:
     via = case.content["join_authorised_via_users_server"]
     if not isinstance(via, str) or not is_user_id(via):
         switch = "" if is_join else "only_joins_are_authorised"
-        return Refuse(f"{quote(via)}, who authorised it, is not a user ID", switch)
+        return Refuse(f"the authorising user {quote(via)} is not a user ID", switch)
     return None
 
 
@@ -121,7 +121,7 @@ def is_not_banned(case: Case) -> Answer:
 
 
 def was_invited(case: Case) -> Answer:
-    """If the join rule asks for an invite, allow who is invited or in the room."""
+    """If the join rule asks for an invite, allow invited and joined users."""
     rule, switch = case.join_rule, ""
     if rule is None and case.switches.absent_join_rule_is_invite:
         rule, switch = "invite", "absent_join_rule_is_invite"
@@ -142,12 +142,12 @@ def is_in_or_invited(case: Case) -> Answer:
 
 
 def authorising_user_may_invite(case: Case) -> Answer:
-    """Who authorised the join must be in the room, with the power to invite."""
+    """The authorising user is in the room, with the power to invite, or reject."""
     via = case.content.get("join_authorised_via_users_server")
     if not isinstance(via, str):
         return Refuse("the room is restricted, and no user of it authorised the join")
     if case.membership(via) != "join":
-        return Refuse(f"{named(via)}, who authorised the join, is not in the room")
+        return Refuse(f"the authorising user {named(via)} is not in the room")
     return lacks_power(case, "invite", via)
 
 
@@ -165,13 +165,11 @@ def room_is_public(case: Case) -> Answer:
 
 def join_rule_bars(case: Case) -> Answer:
     """Otherwise, reject."""
-    rule = case.join_rule
-    switch = "absent_join_rule_is_invite" if rule is None else ""
-    what = "there is no join rule" if rule is None else f"the join rule {quote(rule)}"
-    if rule is not None:
-        what += " does not let it in"
-    membership = case.membership(case.sender)
-    return Refuse(f"{what}; {named(case.sender)} has membership {membership}", switch)
+    user = f"{named(case.sender)}, whose membership is {case.membership(case.sender)}"
+    if case.join_rule is not None:
+        return Refuse(f"the join rule {quote(case.join_rule)} does not admit {user}")
+    switch = "absent_join_rule_is_invite" if _is_in_or_invited(case) else ""
+    return Refuse(f"no join rule admits {user}", switch)
 
 
 def _is_in_or_invited(case: Case) -> bool:
@@ -179,14 +177,14 @@ def _is_in_or_invited(case: Case) -> bool:
 
 
 def leaves_itself(case: Case) -> Answer:
-    """If sender and state key match: allow who is in, invited or (7 on) knocking."""
+    """If sender and state key match: allow joined, invited, (7 on) knocking users."""
     if case.sender != case.target:
         return None
     membership = case.membership(case.sender)
     may_knock = membership == "knock" and case.rules.knockable
     if membership in _IN_OR_INVITED or may_knock:
         return Allow(f"{named(case.sender)} leaves")
-    return Refuse(f"{named(case.sender)} has nothing to leave: it is {membership}")
+    return Refuse(f"{named(case.sender)} cannot leave: its membership is {membership}")
 
 
 def may_unban(case: Case) -> Answer:

@@ -1,8 +1,8 @@
-"""Policy servers: whose opinion a room asks of each event, and its signature.
+"""Policy servers: the server that checks each event of a room, and its signature.
 
-Rules: the authorization rules and state resolution know nothing of it. The key stands
-in the state of the room; the keys that the server publishes have no say. An event of
-ours without the signature is not sent, a received one without it is soft-failed.
+Rules: authorization and state resolution do not depend on policy servers. The state of
+the room has the key; the published keys of the server are not used. An event of ours
+without the signature is not sent; a received one is soft-failed.
 
 Specification: Server-server API, "Policy Servers" (1.18).
 """
@@ -24,17 +24,17 @@ KEY_ID = KeyId("ed25519:policy_server")
 
 @dataclass(frozen=True, slots=True)
 class PolicyServer:
-    """The policy server of a room."""
+    """The policy server of a room, by name and key."""
 
     name: ServerName
     key: VerifyKey
 
     @classmethod
     def of(cls, state: StateMap) -> Self | None:
-        """The one that the current state of a room names; None if it uses none.
+        """The policy server in the current state of a room; None if it uses none.
 
-        It counts only if a user of it is in the room: no room makes a server its
-        policy server against that server's will.
+        A user of the server must be in the room: a room cannot make a server its policy
+        server against that server's will.
         """
         event = state.get(POLICY)
         if event is None:
@@ -54,10 +54,10 @@ class PolicyServer:
         return self._verifies(event, event.pdu["signatures"])
 
     def add_signature(self, event: Event, reply: object) -> Event:
-        """An event with the signature that the policy server answered with.
+        """Add the signature in the policy server's reply to an event.
 
-        Raises `BadJson` where the reply has no such signature, `Unauthorized` where it
-        does not verify.
+        Raises `BadJson` if the reply has no such signature, `Unauthorized` if it does
+        not verify.
         """
         signatures = as_object(reply, "the policy server's reply")
         of_server = as_object(
@@ -90,18 +90,18 @@ class PolicyServer:
 
 
 def needs_policy(event: Event) -> bool:
-    """Whether an event needs a policy server's signature, where the room uses one.
+    """Whether an event needs the signature, in a room that uses a policy server.
 
-    All do but the event that names the policy server, so that a room can always part
-    with one that does not answer.
+    All events do except the one that names the policy server, so that a room can
+    always remove a policy server that does not answer.
     """
     return (event.type, event.state_key) != POLICY
 
 
 def is_recommended(event: Event, current: StateMap) -> bool:
-    """The seventh check on receipt: whether an event goes on without a soft failure.
+    """The seventh check on receipt; an event that fails it is soft-failed.
 
-    Where it does not, the policy server is asked for a signature, once.
+    Before that, the caller asks the policy server for a signature once.
     """
     policy = PolicyServer.of(current)
     return policy is None or not needs_policy(event) or policy.has_signed(event)

@@ -1,7 +1,7 @@
-"""The rules on `m.room.power_levels`: what its sender may set, and what change.
+"""The rules on `m.room.power_levels`: its form, and the changes a sender may make.
 
 Rules: one function for each rule of the text, in its order. Levels are compared after
-they were read, so that "60" for 60 is no change. What is absent has no level.
+parsing, so that replacing 60 by "60" is no change. An absent level has no value.
 
 Specification: Room Versions, "Authorisation rules", "If type is
 `m.room.power_levels`".
@@ -40,11 +40,11 @@ _SCALARS = (
     "invite",
 )
 
-# What a level is where it is absent, by the reading that compares it.
+# The values of absent levels, for the reading that compares with them.
 _DEFAULTS = {**DEFAULTS, "users_default": 0, "events_default": 0, "state_default": 50}
 
 Change = tuple[str, int | None, int | None]
-"""What a level is named, its old value and its new one; None where there is none."""
+"""The name of a level, its old value and its new one; None where it is absent."""
 
 
 def power_level_rules(rules: VersionRules) -> tuple[Rule, ...]:
@@ -143,19 +143,19 @@ def may_give_entries(case: Case) -> Answer:
 
 
 def may_take_from_users(case: Case) -> Answer:
-    """Of each other user whose level changes or goes, it is below the sender's."""
+    """The old level of each other user that changes or goes is below the sender's."""
     power = case.levels.of(case.sender)
     for user_id, old, _ in _users(case):
         if user_id != case.sender and old is not None and old >= power:
             return Refuse(
                 f"the sender's power {show(power)} is not more than the {old} of "
-                f"{quote(user_id)}, which it changes"
+                f"{quote(user_id)}"
             )
     return None
 
 
 def may_give_to_users(case: Case) -> Answer:
-    """Of each user whose level changes or comes, the new one is not above."""
+    """The new level of each user that changes or comes is not above the sender's."""
     power = case.levels.of(case.sender)
     for user_id, _, new in _users(case):
         if new is not None and new > power:
@@ -196,7 +196,7 @@ def _users(case: Case) -> Iterator[Change]:
 
 
 def _changes(old: dict[str, int], new: dict[str, int]) -> Iterator[Change]:
-    """What is not the same in both, in an order that does not depend on the peer."""
+    """The differences, sorted, so that a sentence does not depend on the peer."""
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             yield name, old.get(name), new.get(name)

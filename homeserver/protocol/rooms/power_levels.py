@@ -1,8 +1,8 @@
-"""Power: what a user has, and what it takes to do something in a room.
+"""Power levels: the power of users, and the power that actions need.
 
-Rules: a level is read when it is needed, as its room version reads levels; one that
-cannot be read raises `UnreadableLevel`, and what needed it is refused. Creators of
-version 12 have a power of their own, above every number.
+Rules: a level is parsed when it is needed, by the rules of its room version. A level
+that cannot be parsed raises `UnreadableLevel`, and the event that needed it is refused.
+The power of version 12's creators is `INFINITE`, which is above every number.
 
 Specification: Client-server API, `m.room.power_levels`; Room Versions, "Values in
 `m.room.power_levels` events must be integers", and the formats before version 10.
@@ -33,7 +33,7 @@ _STATE_DEFAULT = 50
 # script, and underscores.
 _TEXT_LEVEL = re.compile(r"\s*[+-]?[0-9]+\s*")
 _MAX_DIGITS = 40  # far more than a level's; conversion of very long ones is slow
-_MAX_TEXT_LEVEL = 2**63 - 1  # what other servers hold a level in
+_MAX_TEXT_LEVEL = 2**63 - 1  # other servers hold a level in 64 bits
 
 
 class UnreadableLevel(Exception):
@@ -41,7 +41,7 @@ class UnreadableLevel(Exception):
 
 
 def parse_level(value: object, rules: VersionRules) -> int:
-    """Read a power level; `UnreadableLevel` for what is none in that room version."""
+    """Parse a power level; `UnreadableLevel` if the room version has no such form."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, float) and rules.has_float_levels and math.isfinite(value):

@@ -1,13 +1,12 @@
-"""What becomes of an event that was received: the fourth to the sixth check.
+"""The checks on receipt of an event, the fourth to the sixth, and their outcome.
 
-Rules: the event is well formed, signed and hashed; its auth events and the states are
-known, or what comes of it is not final. What an outcome means for the room stands
-beside it and nowhere else.
+Rules: the event has passed the first three checks. The verdict is final if the auth
+events and the states are complete. This module alone says what an outcome means:
 
 | outcome | stored | cited by us, shown | its state |
 |---|---|---|---|
 | accepted | yes | yes | holds after it |
-| soft-failed | yes | no | holds after it, for who cites it |
+| soft-failed | yes | no | holds after it, for events that cite it |
 | rejected | yes | no | the one before it holds |
 | outlier | yes | no | not known; it may authorise others |
 
@@ -37,7 +36,7 @@ from homeserver.protocol.rooms.switches import SWITCHES, Switches
 
 
 class Outcome(Enum):
-    """What becomes of an event."""
+    """The outcome of the checks."""
 
     ACCEPTED = "accepted"
     SOFT_FAILED = "soft-failed"
@@ -62,14 +61,14 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an event, and which check decided it."""
+    """The outcome, and the check that decided it."""
 
     outcome: Outcome
     check: int
-    """The number of the check that decided, 4 to 6; of what is accepted, the last."""
+    """The number of the check that decided, 4 to 6; for an accepted event, 6."""
 
     verdict: Allowed | NotAllowed
-    """What that check said."""
+    """The verdict of that check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +85,10 @@ class States:
 def judge(
     event: Event, cited: CitedEvents, states: States, switches: Switches = SWITCHES
 ) -> Receipt:
-    """Checks 4, 5 and 6: by the auth events, by the state before, by the current one.
+    """Apply checks 4, 5 and 6: by auth events, by the state before, by the current one.
 
-    Where the state before is not known, an event that passes check 4 is an outlier.
-    Where it is incomplete, so is the verdict, and the event is judged again later.
+    If the state before is not known, an event that passes check 4 is an outlier. If
+    that state is incomplete, the caller judges the event again when it is complete.
     """
     try:
         allowed = check_by_auth_events(event, cited, switches)
@@ -122,10 +121,10 @@ def extremities_after(
     extremities: Collection[EventId],
     passed_over: Mapping[EventId, Collection[EventId]],
 ) -> frozenset[EventId]:
-    """The forward extremities of a room once an event was judged.
+    """The forward extremities of a room after an event was judged.
 
-    `passed_over` has the `prev_events` of each rejected or soft-failed event: what an
-    accepted event reaches through them has been continued as well.
+    `passed_over` has the `prev_events` of each rejected or soft-failed event: an
+    accepted event also replaces the extremities that it reaches through those.
     """
     if not outcome.may_be_cited:
         return frozenset(extremities)
@@ -142,7 +141,7 @@ def extremities_after(
 def required_signers(
     event: Event, switches: Switches = SWITCHES
 ) -> frozenset[ServerName]:
-    """Who must have signed an event of a room, for the second check.
+    """The servers that must have signed an event of a room, for the second check.
 
     Raises `InvalidParam` where a member event names an impossible user.
     """

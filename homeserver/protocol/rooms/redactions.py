@@ -1,8 +1,8 @@
-"""Redactions: which ones a room applies, and what is left of the event.
+"""Redactions: the ones that a room applies, and the redacted event.
 
-Rules: a redaction that is allowed is an event like any other; whether it takes away
-what it names is asked once both events are known and were accepted. It never reaches
-into another room.
+Rules: the authorization rules allow a redaction as any other event. Whether it is
+applied is decided when the redaction and its target are both known and accepted. A
+redaction never applies to an event of another room.
 
 Specification: Room Versions, "Handling redactions" (3 and later), "Redactions".
 """
@@ -25,9 +25,9 @@ class Ground(Enum):
 
 
 def ground_of(redaction: Event, target: Event, state: StateMap) -> Ground | None:
-    """Why a redaction takes away what an event says; None if it does not.
+    """Why a redaction is applied to its target; None if it is not.
 
-    `state` is the one before the redaction, which was accepted, as the target was.
+    `state` is the state before the redaction. Both events were accepted.
     """
     if not _names(redaction, target):
         return None
@@ -43,14 +43,14 @@ def ground_of(redaction: Event, target: Event, state: StateMap) -> Ground | None
 
 
 def redacted(target: Event) -> Event:
-    """What is left of an event: the same one, by its ID and its signatures."""
+    """The redacted event; its ID and its signatures stay valid."""
     return Event.parse(redact(target.pdu, target.room_version), target.room_version)
 
 
 def as_authorising(
     event: Event, *, is_redacted: bool, switches: Switches = SWITCHES
 ) -> Event:
-    """An event of a state as the authorization rules are to read it."""
+    """An event of a state in the form that the authorization rules read."""
     if is_redacted and not switches.redacted_events_keep_their_say:
         return redacted(event)
     return event

@@ -1,8 +1,7 @@
-"""Joins to restricted rooms: which user of ours authorises them, if any does.
+"""Joins to restricted rooms: the local user that authorises them.
 
-Rules: the rules of authorization ask only whether a user authorised the join that may
-invite; whether the conditions of the room are met is asked here, by the server of that
-user, before it signs.
+Rules: the authorization rules require an authorising user with the power to invite.
+The server of that user checks the conditions of the room, here, before it signs.
 
 | is a condition met? | may a local user invite? | answer |
 |---|---|---|
@@ -81,7 +80,7 @@ def authorising_user(
 
 
 def allowed_rooms(state: StateMap) -> list[RoomId]:
-    """The rooms whose members the join rule lets in; what is malformed lets none in."""
+    """The rooms whose members the join rule admits, without malformed entries."""
     event = state.get(JOIN_RULES)
     allow = None if event is None else event.content.get("allow")
     found: list[RoomId] = []

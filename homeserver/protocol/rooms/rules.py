@@ -1,9 +1,8 @@
-"""What an authorization rule is, and how a list of rules comes to a decision.
+"""Authorization rules as lists of functions, and how a list decides.
 
-Rules: a rule is a function of a case. It allows, it refuses, or it has nothing to
-say, and the next one is asked, as in the text: the first answer decides. The number
-of a rule is its place in the list of its room version, so that it is the number that
-the text gives it.
+Rules: a rule is a function of a `Case`. It allows, refuses, or returns None, and then
+the next rule is applied, as in the text. The first answer decides. The number of a rule
+is its position in the list of its room version, which is the text's own number.
 
 Specification: Room Versions, "Authorisation rules".
 """
@@ -29,7 +28,7 @@ from homeserver.protocol.rooms.versions import rules_of
 
 @dataclass(frozen=True, slots=True)
 class CitedEvents:
-    """The auth events of an event, and what is known of them."""
+    """The auth events of an event, and which of them were rejected."""
 
     events: Sequence[Event]
     """One for each entry of `auth_events`."""
@@ -70,12 +69,12 @@ class Case:
 
     @property
     def sender(self) -> str:
-        """The user who sent the event."""
+        """The sender's user ID."""
         return self.event.sender.user_id
 
     @property
     def target(self) -> str:
-        """The user whom a member event is about: its state key."""
+        """The user in the state key of a member event."""
         return self.event.state_key or ""
 
     def membership(self, user_id: str) -> str:
@@ -111,12 +110,12 @@ class Refuse:
 
 
 Answer = Allow | Refuse | None
-"""What a rule says; None where it has nothing to say."""
+"""The answer of a rule; None if the rule does not decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rules that are asked in some cases only: "If type is ...:" and its points."""
+    """Rules that apply to some cases only: "If type is ...:" and its points."""
 
     applies: Callable[[Case], bool]
     rules: "tuple[Rule, ...]"
@@ -126,7 +125,7 @@ Rule = Callable[[Case], Answer] | Group | Allow | Refuse
 """An answer alone is a rule too: "Otherwise, allow"."""
 
 Decision = tuple[tuple[int, ...], Allow | Refuse]
-"""The number of the rule that answered, part by part, and what it said."""
+"""The number of the deciding rule, part by part, and its answer."""
 
 
 def decide(rules: Sequence[Rule], case: Case, first: int = 1) -> Decision | None:

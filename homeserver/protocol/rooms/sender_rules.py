@@ -1,7 +1,7 @@
-"""The rules on a sender: of which server it is, whether it is in, what its power is.
+"""The rules on a sender: its server, its membership, its power.
 
-Rules: one function for each rule of the text. What the rules on memberships and on
-power levels share stands here.
+Rules: one function for each rule of the text. The rules on memberships and on power
+levels use this module.
 
 Specification: Room Versions, "Authorisation rules".
 """

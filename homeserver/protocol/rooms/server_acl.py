@@ -1,8 +1,8 @@
-"""Server ACLs: which servers a room takes requests from.
+"""Server ACLs: the servers whose requests a room accepts.
 
-Rules: an ACL is about the server that makes a request, not about the senders of the
-events in it, and it takes nothing back that is in the room already. A list of another
-shape counts as empty, an entry of another shape is passed over.
+Rules: an ACL applies to the server that makes a request, not to the senders of the
+events in it, and not to events that the room has already. A malformed list counts as
+empty; a malformed entry is skipped.
 
 Specification: Client-server API, "Server Access Control Lists (ACLs) for rooms";
 Appendices, "Glob-style matching".

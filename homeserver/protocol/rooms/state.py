@@ -1,7 +1,7 @@
 """A room's state: the event that holds for each type and state key.
 
-Rules: a state is a mapping that its reader never changes. What stands in it was
-accepted before; a member of another shape than it should have reads as absent.
+Rules: readers never change a state. Its events were accepted before. A malformed
+member reads as absent.
 
 Specification: Server-server API, "Room State Resolution"; Room Versions.
 """
@@ -24,12 +24,12 @@ JOIN_RULES: StateKey = ("m.room.join_rules", "")
 
 
 def member_key(user_id: str) -> StateKey:
-    """Where the membership of a user stands."""
+    """The key of a user's membership in a state."""
     return ("m.room.member", user_id)
 
 
 def key_of(event: Event) -> StateKey | None:
-    """Where an event stands in a state; None for what is not a state event."""
+    """The key of an event in a state; None if it is not a state event."""
     return None if event.state_key is None else (event.type, event.state_key)
 
 
@@ -67,7 +67,7 @@ def creators(create: Event, rules: VersionRules) -> frozenset[str | None]:
 
 
 def users_with(state: StateMap, memberships: Container[str]) -> list[UserId]:
-    """The users that have one of these memberships; what is no user ID has none."""
+    """The users that have one of these memberships, without malformed user IDs."""
     found: list[UserId] = []
     for (kind, user_id), event in state.items():
         if kind == "m.room.member" and membership_of(event) in memberships:

@@ -1,7 +1,7 @@
-"""Where the specification is silent: one named switch for each reading of it.
+"""Switches: one for each point on which the specification is silent or is not followed.
 
-Rules: a verdict that rests on a switch names it. The defaults are what the rooms of
-today run on: Synapse's behaviour, but where the text does speak.
+Rules: a verdict that rests on a switch names it. The defaults are Synapse's behaviour,
+on which most rooms run, unless the text says otherwise.
 """
 
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """How the specification is read where servers read it differently."""
+    """The readings of the specification on which servers differ."""
 
     absent_join_rule_is_invite: bool = True
     """Without an `m.room.join_rules` event, or a `join_rule` in it, invited users may
     join; otherwise nothing lets them in."""
 
     absent_levels_have_defaults: bool = False
-    """Who adds `ban` to the power levels changes it from its default of 50; otherwise
+    """Adding `ban` to the power levels changes it from its default of 50; otherwise
     there is no old value that the sender's power has to reach."""
 
     federation_binds_targets: bool = False
@@ -39,8 +39,8 @@ class Switches:
     each member event that has it, as the text says."""
 
     redacted_events_keep_their_say: bool = True
-    """A redacted event of the state goes on to authorise by the content that it had;
-    otherwise by what redaction left of it."""
+    """A redacted state event authorises by its original content; otherwise by its
+    redacted content."""
 
     other_power_levels_are_free: bool = True
     """Power levels with another state key than the empty one are allowed like the first

@@ -1,8 +1,8 @@
-"""Membership events across servers: templates, and what comes back signed.
+"""Membership events across servers: templates, signed events, countersignatures.
 
-Rules: what another server proposes for a signature is taken apart, compared with what
-was asked for, and put together again from the members that are known to be harmless;
-nothing else of it is signed. What comes back signed is compared with what was sent.
+Rules: a template of another server is compared with the request. We sign an event that
+is built from the template's known members, and no other member of it. An event that
+comes back signed is compared with the event that was sent.
 
 Specification: Server-server API, "Joining Rooms", "Knocking upon a room", "Leaving
 Rooms (Rejecting Invites)", "Inviting to a room".
@@ -50,8 +50,8 @@ class Template:
     ) -> Json:
         """The event that is to be signed.
 
-        `profile` has what the user says of itself: `displayname`, `avatar_url`,
-        `reason`. `event_id` is for room versions 1 and 2.
+        `profile` has the user's own members of the content: `displayname`,
+        `avatar_url`, `reason`. `event_id` is for room versions 1 and 2.
         """
         content = {**profile, **as_object(self.pdu["content"], "`content`")}
         pdu = {**self.pdu, "content": content, "origin_server_ts": origin_server_ts}
@@ -61,8 +61,8 @@ class Template:
 def read_template(reply: Json, wanted: Wanted) -> Template:
     """Read the reply to `make_join`, `make_knock` or `make_leave`.
 
-    Raises `BadJson` where it is not what was asked for, or of a wrong form;
-    `InvalidParam` for a room version that is not known. The next server may do better.
+    Raises `BadJson` for a template of another event or of a wrong form, `InvalidParam`
+    for an unknown room version. The caller then tries the next server.
     """
     # Absent means room version 1 or 2, whose events have the same form: servers of that
     # time did not send it.
@@ -109,7 +109,7 @@ def _authorised_by(content: Json) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a signed membership event must be for the route that it came by."""
+    """The properties that a route requires of a signed membership event."""
 
     membership: str
     room_id: RoomId
@@ -148,12 +148,11 @@ def check_sent(event: Event, sent: Sent) -> None:
 
 
 def add_countersignature(ours: Event, reply: Event, server_name: ServerName) -> Event:
-    """Our event with the signatures that another server added in its reply.
+    """Add the signatures of another server, from its reply, to our event.
 
-    So an invited user's server agrees, and so a server of a restricted room authorises
-    a join. Nothing else of the reply is taken. Raises `BadJson` where it is another
-    event, or not signed by that server; whether the signatures are its own is to be
-    verified.
+    An invited user's server signs an invite; a server of a restricted room signs a
+    join. Nothing else of the reply is used. Raises `BadJson` if the reply is another
+    event or has no signature of that server. The caller verifies the signatures.
     """
     if reply.signed != ours.signed:
         raise BadJson(f"{server_name} answered with another event: {reply.event_id}")

@@ -1,8 +1,7 @@
-"""Room versions: what each decides about who may do what in a room.
+"""Room versions: the differences in authorization and state resolution.
 
-Rules: what differs between room versions stands in this one table and nowhere else.
-What a version decides about the form of an event stands in
-`homeserver.protocol.room_versions`.
+Rules: every difference between room versions is in this table, except the form of
+events, which is in `homeserver.protocol.room_versions`.
 
 Specification: Room Versions, "Authorisation rules" and "State resolution" of each.
 """
@@ -24,7 +23,7 @@ class StateResolution(Enum):
 
 @dataclass(frozen=True, slots=True)
 class VersionRules:
-    """What a room's version decides about who may do what."""
+    """The authorization rules and the state resolution of a room version."""
 
     state_resolution: StateResolution = StateResolution.V2
 
@@ -106,5 +105,5 @@ _RULES: Mapping[str, VersionRules] = {
 
 
 def rules_of(room_version: RoomVersion) -> VersionRules:
-    """What a room version decides; each of ours is in the table."""
+    """The rules of a room version; the table has each known version."""
     return _RULES[room_version.version]

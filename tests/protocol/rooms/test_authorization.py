@@ -50,14 +50,14 @@ SENTENCES: list[tuple[str, Make, str]] = [
         "6",
         join(OLIVE, "invite"),
         (
-            "rule 4.2.6: the join rule 'invite' does not let it in; @olive:o.example "
-            "has membership leave"
+            "rule 4.2.6: the join rule 'invite' does not admit @olive:o.example, whose "
+            "membership is leave"
         ),
     ),
     (
         "6",
         lambda r: r.without("m.room.join_rules").membership(OLIVE, OLIVE, "join"),
-        "rule 4.2.6: there is no join rule; @olive:o.example has membership leave",
+        "rule 4.2.6: no join rule admits @olive:o.example, whose membership is leave",
     ),
     (
         "1",

@@ -106,16 +106,32 @@ def test_the_opening(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_default_levels(version: str) -> None:
     """The creator has 100, or in version 12 no entry; an upgrade needs that much."""
-    levels = default_levels(ALICE, ROOM_VERSIONS[version])
     is_12 = version == "12"
-    assert levels["users"] == ({} if is_12 else {ALICE.user_id: 100})
-    events = levels["events"]
-    assert isinstance(events, dict)
-    assert events["m.room.tombstone"] == (150 if is_12 else 100)
-    assert events["m.room.power_levels"] == 100
+    assert default_levels(ALICE, ROOM_VERSIONS[version]) == {
+        "users": {} if is_12 else {"@alice:a.example": 100},
+        "users_default": 0,
+        "events": {
+            "m.room.encryption": 100,
+            "m.room.history_visibility": 100,
+            "m.room.power_levels": 100,
+            "m.room.server_acl": 100,
+            "m.room.tombstone": 150 if is_12 else 100,
+        },
+        "events_default": 0,
+        "state_default": 50,
+        "ban": 50,
+        "kick": 50,
+        "redact": 50,
+        "invite": 0,
+    }
 
 
-def test_the_usual_join_rule() -> None:
-    """A room is for the invited unless it is said otherwise."""
-    rules = opening_events(ALICE, ROOM_VERSIONS["12"])[2]
-    assert rules.content == {"join_rule": "invite"}
+def test_the_first_events() -> None:
+    """A room is for the invited unless it is said otherwise, and shows its history."""
+    contents = [x.content for x in opening_events(ALICE, ROOM_VERSIONS["12"])]
+    assert contents[0] == {"membership": "join"}
+    assert contents[2:] == [
+        {"join_rule": "invite"},
+        {"history_visibility": "shared"},
+        {"guest_access": "forbidden"},
+    ]

@@ -18,6 +18,11 @@ def room_without_rules(room: Room) -> Event:
     return room.without("m.room.join_rules").membership(INA, INA, "join")
 
 
+def room_without_rules_or_invite(room: Room) -> Event:
+    """A join of a user that is not invited where there is no join rule event."""
+    return room.without("m.room.join_rules").membership(OLIVE, OLIVE, "join")
+
+
 def room_with_empty_rules(room: Room) -> Event:
     """The same, where the event has no join rule."""
     room.set("m.room.join_rules", ALICE, {})
@@ -86,6 +91,13 @@ Make = Callable[[Room], Event]
 ROWS: list[tuple[str, Make, tuple[bool, bool], str, tuple[str, ...]]] = [
     ("absent_join_rule_is_invite", room_without_rules, (True, False), "both", ()),
     ("absent_join_rule_is_invite", room_with_empty_rules, (True, False), "both", ()),
+    (
+        "absent_join_rule_is_invite",
+        room_without_rules_or_invite,
+        (False, False),
+        "",
+        (),
+    ),
     ("absent_levels_have_defaults", first_ban_level, (False, True), "on", ()),
     ("federation_binds_targets", invite_of_a_foreigner, (False, True), "on", ()),
     ("federation_binds_targets", invite_of_a_neighbour, (True, True), "", ()),
