@@ -44,7 +44,6 @@ MAX_AUTH_EVENTS = 10  # Server-server API, "PDUs"
 MAX_PREV_EVENTS = 20  # the same
 MAX_DEPTH = 2**63 - 1  # room versions 1 to 5; canonical JSON limits the later ones
 
-
 _Encode = Callable[[object], bytes]
 """Makes canonical JSON: `encode`, or `encode_integers` where that is enough."""
 

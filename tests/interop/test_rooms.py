@@ -13,6 +13,8 @@ from nacl.signing import SigningKey as NaclSigningKey
 from homeserver.protocol.events import Event
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import SigningKey
+from tests.inbound.servers import KnownKeys, Peer
+from tests.inbound.test_receiver import Inbox
 from tests.interop.conftest import Pair
 from tests.interop.rooms import Membership, join
 from tests.interop.servers import FORGED, eventually
@@ -92,6 +94,15 @@ def test_hashes_agree(membership: Membership) -> None:
     named = {each if isinstance(each, str) else each[0] for each in references}
     assert named
     assert named <= known
+
+
+def test_its_state_without_the_create_event(pair: Pair, membership: Membership) -> None:
+    """Its events are accepted where nothing is known of their room."""
+    synapse = Peer(pair.as_synapse.name, pair.as_synapse.key)
+    for event in membership.state:
+        inbox = Inbox(KnownKeys(synapse))
+        inbox.take("1", event.pdu)
+        assert [each["verdict"] for each in inbox.pdus] == ["accepted"]
 
 
 def test_it_accepts_our_events(pair: Pair, alice: User, membership: Membership) -> None:

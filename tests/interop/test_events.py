@@ -1,12 +1,13 @@
-"""Events of gomatrixserverlib (Dendrite, Complement), and ours in its eyes.
+"""Events of other implementations in our eyes, and ours in theirs.
 
-Its program is `gomatrixserverlib/main.go`, which is built here; without Go there is
-nothing to run.
+Synapse's are made and judged by its own functions, in `synapse_events.py`; those of
+gomatrixserverlib (Dendrite, Complement) by `gomatrixserverlib/main.go`, which is built
+here and left out where Go is not installed.
 """
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen, run
@@ -21,7 +22,7 @@ from homeserver.protocol.room_versions import ROOM_VERSIONS
 from tests.inbound.servers import KnownKeys, Peer, signing_key
 from tests.inbound.test_receiver import Inbox
 
-_FOLDER = Path(__file__).parent / "gomatrixserverlib"
+_FOLDER = Path(__file__).parent
 
 THEM = Peer(ServerName.parse("them.example"), signing_key("g_1", b"7"))
 GUEST = Peer(ServerName.parse("guest.example"), signing_key("h_1", b"8"))
@@ -33,8 +34,9 @@ WITH_IDS = {"1", "2"}
 
 @dataclass
 class Library:
-    """The program, running."""
+    """Another implementation's program, running."""
 
+    name: str
     process: Popen[str]
 
     def ask(self, **asked: object) -> Any:
@@ -58,32 +60,48 @@ class Library:
         assert "error" not in answer, answer
         return answer["event"], answer["event_id"]
 
-    def judge(self, version: str, event: Json) -> Any:
-        """What it says of an event."""
+    def judge(self, version: str, event: Json, *signers: Peer) -> Any:
+        """What it says of an event that these servers have to have signed."""
         keys = {
             str(peer.server_name): {
                 peer.key.key_id: encode_base64(peer.key.verify_key.key)
             }
             for peer in PEERS
         }
-        return self.ask(do="judge", version=version, keys=keys, event=event)
+        names = [str(peer.server_name) for peer in signers]
+        return self.ask(
+            do="judge", version=version, keys=keys, event=event, signers=names
+        )
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    """Build the program and start it."""
+def programs(
+    tmp_path_factory: pytest.TempPathFactory, installed: None
+) -> Mapping[str, list[str]]:
+    """How each is started; those that can not be are not in it."""
+    python = _FOLDER.parent.parent / ".venv-synapse" / "bin" / "python"
+    found = {"Synapse": [str(python), str(_FOLDER / "synapse_events.py")]}
     go = shutil.which("go")
-    if go is None:
-        pytest.skip("Go is not installed")
-    program = tmp_path_factory.mktemp("go") / "program"
-    command = [go, "build", "-trimpath", "-o", str(program), "."]
-    built = run(command, cwd=_FOLDER, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    with Popen([program], stdin=PIPE, stdout=PIPE, text=True) as process:
-        try:
-            yield Library(process)
-        finally:
-            process.kill()
+    if go is not None:
+        program = str(tmp_path_factory.mktemp("go") / "program")
+        command = [go, "build", "-trimpath", "-o", program, "."]
+        folder = _FOLDER / "gomatrixserverlib"
+        built = run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert built.returncode == 0, built.stderr
+        found["gomatrixserverlib"] = [program]
+    return found
+
+
+@pytest.fixture(scope="module", params=["Synapse", "gomatrixserverlib"])
+def library(
+    programs: Mapping[str, list[str]], request: pytest.FixtureRequest
+) -> Iterator[Library]:
+    """Each of them in turn."""
+    if request.param not in programs:
+        pytest.skip("gomatrixserverlib: Go is not installed")
+    with Popen(programs[request.param], stdin=PIPE, stdout=PIPE, text=True) as process:
+        yield Library(request.param, process)
+        process.kill()
 
 
 ALICE = f"@alice:{THEM.server_name}"
@@ -171,7 +189,7 @@ def test_we_accept_its_events(library: Library, version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_we_see_that_its_events_were_changed(library: Library, version: str) -> None:
     """What was changed is redacted or rejected, whatever version it may be of."""
-    room_id = "!" + "a" * 43 if version == "12" else "!r:them.example"
+    room_id = "!" + "b" * 43 if version == "12" else "!r:them.example"
     pdu, _ = library.build(version, event(version, KINDS["message"], room_id))
     changed = inbox()
     changed.take("1", pdu | {"content": {"body": "bye"}}, pdu | {"depth": 8})
@@ -201,12 +219,12 @@ def test_it_accepts_our_events(library: Library, version: str) -> None:
     create = sign(version, create_event(version), THEM)
     room_id = room_of(version, event_id(create, room_version))
     made = [event(version, kind, room_id) for kind in KINDS.values()]
-    signed = [create, *(sign(version, each, THEM) for each in made)]
+    signed = [(create, [THEM]), *((sign(version, each, THEM), [THEM]) for each in made)]
     via: Json = {"membership": "join", "join_authorised_via_users_server": GUEST_ID}
     restricted = event(version, ("m.room.member", ALICE, via), room_id)
-    signed.append(sign(version, restricted, THEM, GUEST))
-    for pdu in signed:
-        answer = library.judge(version, pdu)
+    signed.append((sign(version, restricted, THEM, GUEST), [THEM, GUEST]))
+    for pdu, signers in signed:
+        answer = library.judge(version, pdu, *signers)
         assert "error" not in answer, answer
         assert answer["event_id"] == event_id(pdu, room_version)
         assert not answer["redacted"]
@@ -215,30 +233,34 @@ def test_it_accepts_our_events(library: Library, version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_it_sees_that_our_events_were_changed(library: Library, version: str) -> None:
     """It redacts what was changed after it was hashed, and refuses what was signed."""
-    room_id = "!" + "a" * 43 if version == "12" else "!r:them.example"
+    room_id = "!" + "b" * 43 if version == "12" else "!r:them.example"
     pdu = sign(version, event(version, KINDS["message"], room_id), THEM)
-    answer = library.judge(version, pdu | {"content": {"body": "bye"}})
+    answer = library.judge(version, pdu | {"content": {"body": "bye"}}, THEM)
     assert answer["redacted"]
-    assert "error" in library.judge(version, pdu | {"depth": 8})
+    assert "error" in library.judge(version, pdu | {"depth": 8}, THEM)
 
 
+INVITES: list[object] = [SIGNED_INVITE, {"display_name": "g..."}, {}]
+
+
+@pytest.mark.parametrize("invite", INVITES, ids=["signed", "without signed", "empty"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_third_party_invites(library: Library, version: str) -> None:
-    """Up to version 10 they are the same; then it redacts `signed` away, and we do not.
+def test_third_party_invites(library: Library, version: str, invite: object) -> None:
+    """Synapse's are as ours, and the others' as well up to version 10.
 
-    Its event IDs and signatures are others than Synapse's, and the verdict says why the
-    signature does not count.
+    Then gomatrixserverlib redacts all of `third_party_invite`: its event IDs and its
+    signatures are others, and the verdict says why the signature does not count.
     """
-    content: Json = {"membership": "invite", "third_party_invite": SIGNED_INVITE}
+    content: Json = {"membership": "invite", "third_party_invite": invite}
     create, own_id = library.build(version, create_event(version))
     room_id = room_of(version, own_id)
-    invite = event(version, ("m.room.member", GUEST_ID, content), room_id)
-    its_pdu, its_id = library.build(version, invite)
+    made = event(version, ("m.room.member", GUEST_ID, content), room_id)
+    its_pdu, its_id = library.build(version, made)
     ours = inbox()
     ours.take("1", create, its_pdu)
     judged = ours.pdus[1]
-    answer = library.judge(version, sign(version, invite, THEM, GUEST))
-    if version in {"11", "12"}:
+    answer = library.judge(version, sign(version, made, THEM, GUEST), THEM, GUEST)
+    if library.name == "gomatrixserverlib" and version in {"11", "12"}:
         assert judged["event_id"] != its_id
         assert str(judged["verdict"]).startswith(
             "accepted: a third-party invite needs no signature; signature does not "
