@@ -91,7 +91,7 @@ class PeerBook:
         It is tried at once. Raises `BadJson` and `InvalidParam`.
         """
         text = as_text(content.get("certificate_sha256"), "`certificate_sha256`")
-        await self._peers.pin_certificate(name, parse_fingerprint(text))
+        await self._peers.certificate_pins.pin(name, parse_fingerprint(text))
         await self.retry(name)
 
     async def forget(self, name: ServerName) -> bool:

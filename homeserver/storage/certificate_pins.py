@@ -6,6 +6,8 @@ other certificate of the same key or authority is meant by it.
 
 from functools import partial
 
+from twisted.internet.interfaces import IReactorTime
+
 from homeserver.protocol.names import ServerName
 from homeserver.storage.database import Cursor, Database, Short
 
@@ -13,8 +15,9 @@ from homeserver.storage.database import Cursor, Database, Short
 class CertificatePins:
     """The pins of all servers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: IReactorTime) -> None:
         self._database = database
+        self._clock = clock
 
     async def find(self, server_name: ServerName) -> str | None:
         """The SHA-256 of the certificate of a server, in hexadecimal; None if none."""
@@ -29,8 +32,9 @@ class CertificatePins:
 
         return await self._database.read(job)
 
-    async def pin(self, server_name: ServerName, sha256: str, now_ts: int) -> None:
+    async def pin(self, server_name: ServerName, sha256: str) -> None:
         """Trust a certificate for a server, in place of one that was pinned before."""
+        now_ts = int(self._clock.seconds() * 1000)
 
         def job(cursor: Cursor) -> None:
             cursor.execute(

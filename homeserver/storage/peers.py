@@ -4,11 +4,12 @@ Rules of the room: a peer that was verified by its certificate stays one, whoeve
 verifies it at the same moment. Keys are remembered for a minute.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import Cache
@@ -22,9 +23,11 @@ from homeserver.protocol.canonical import (
 from homeserver.protocol.keys import KeyDocument
 from homeserver.protocol.names import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import VerifyKey
+from homeserver.storage import known_names
 from homeserver.storage.certificate_pins import CertificatePins, forget_pin
-from homeserver.storage.database import Cursor, Database, Short
+from homeserver.storage.database import Cursor, Database, Short, StoreUnavailable
 from homeserver.storage.documents import record_document
+from homeserver.storage.known_names import Known
 from homeserver.storage.server_keys import (
     KeyConflict,
     StoredKey,
@@ -66,7 +69,9 @@ class PeerStore:
     def __init__(self, database: Database, clock: IReactorTime) -> None:
         self._database = database
         self._clock = clock
-        self.certificate_pins = CertificatePins(database)
+        self.certificate_pins = CertificatePins(database, clock)
+        self._known = Known()
+        self.bounds = known_names.build_bounds(lambda: self._known)
         self._keys: Cache[ServerName, Mapping[KeyId, StoredKey]] = Cache(
             clock, _MAX_REMEMBERED
         )
@@ -104,12 +109,8 @@ class PeerStore:
         """
 
         def job(cursor: Cursor) -> bool:
-            forgotten = [
-                forget_keys(cursor, server_name),
-                forget_pin(cursor, server_name),
-                _delete_peer(cursor, server_name),
-            ]
-            return any(forgotten)
+            had_pin = forget_pin(cursor, server_name)
+            return known_names.forget(cursor, server_name) or had_pin
 
         try:
             return await self._database.write(job)
@@ -129,44 +130,41 @@ class PeerStore:
         """
         name = verified.server_name
 
-        def job(cursor: Cursor) -> bool:
+        def job(cursor: Cursor) -> Known | None:
             row = _hold_peer(cursor, verified)
             if row is None and known is not None:
-                _delete_peer(cursor, name)
-                return False
+                known_names.forget(cursor, name)
+                return None
             if row is not None and document is not None:
                 expected = {} if known is None else known.pinned_keys
                 pins_hold = _pins(row[1]) in (expected, verified.pinned_keys)
                 if row[0] == "certificate" or not pins_hold:
-                    return False
+                    return None
             if document is None and row is not None and row[0] != "certificate":
                 forget_keys(cursor, name)
             if row is not None:
                 _update_peer(cursor, verified)
             if document is not None:
                 record_keys(cursor, document, verified.last_verified_ts)
-            return True
+            return known_names.note(cursor, name, self._now_ts())
 
-        try:
-            return await self._database.write(job)
-        finally:
-            self._keys.forget(name)
+        return await self._record(name, job)
 
     async def keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
         """All keys that are known of that server."""
 
-        async def look_up() -> tuple[Mapping[KeyId, StoredKey], float]:
-            keys = await self._database.read(
-                Short(partial(load_keys, server_name=server_name))
+        def job(cursor: Cursor) -> tuple[Mapping[KeyId, StoredKey], int | None]:
+            return (
+                load_keys(cursor, server_name),
+                known_names.last_use(cursor, server_name),
             )
+
+        async def look_up() -> tuple[Mapping[KeyId, StoredKey], float]:
+            keys, used_ts = await self._database.read(Short(job))
+            self._note_use(server_name, used_ts)
             return keys, _REMEMBERED_SECONDS
 
         return await self._keys.fetch(server_name, look_up)
-
-    async def pin_certificate(self, server_name: ServerName, sha256: str) -> None:
-        """Trust a certificate for a server, as an operator wants it."""
-        now_ts = int(self._clock.seconds() * 1000)
-        await self.certificate_pins.pin(server_name, sha256, now_ts)
 
     async def keys_since(self, server_name: ServerName) -> Mapping[KeyId, int]:
         """When each key of a server was stored, in milliseconds; 0 where not known."""
@@ -190,15 +188,43 @@ class PeerStore:
         One of version 2 is recorded itself, too. Raises `KeyConflict`.
         """
 
-        def job(cursor: Cursor) -> None:
+        def job(cursor: Cursor) -> Known:
             record_keys(cursor, document, now_ts)
             if document.valid_until_ts is not None:
                 record_document(cursor, document, now_ts)
+            return known_names.note(cursor, document.server_name, self._now_ts())
 
+        await self._record(document.server_name, job)
+
+    async def _record(
+        self, server_name: ServerName, job: Callable[[Cursor], Known | None]
+    ) -> bool:
+        """Store something of a server, and forget others for it; whether it was."""
         try:
-            await self._database.write(job)
+            known = await self._database.write(job)
         finally:
-            self._keys.forget(document.server_name)
+            self._keys.forget(server_name)
+        if known is None:
+            return False
+        self._known = known
+        for forgotten in known.forgotten:
+            self._keys.forget(forgotten)
+            self.bounds[0].refuse()
+        return True
+
+    def _note_use(self, server_name: ServerName, used_ts: int | None) -> None:
+        """Note that the keys of a server are used, if that was not done lately."""
+        now_ts = self._now_ts()
+        if used_ts is None or now_ts - used_ts < known_names.USE_SECONDS * 1000:
+            return
+        job = Short(partial(known_names.use, server_name=server_name, now_ts=now_ts))
+        # While the store fails, who needs the keys is not to wait for this.
+        Deferred.fromCoroutine(self._database.write(job)).addErrback(
+            lambda failure: failure.trap(StoreUnavailable)
+        )
+
+    def _now_ts(self) -> int:
+        return int(self._clock.seconds() * 1000)
 
 
 def _hold_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
@@ -232,14 +258,6 @@ def _hold_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
             (peer.server_name.name,),
         ).fetchone()
     return row[0], row[1]
-
-
-def _delete_peer(cursor: Cursor, server_name: ServerName) -> bool:
-    row = cursor.execute(
-        "DELETE FROM peers WHERE server_name = ? RETURNING server_name",
-        (server_name.name,),
-    ).fetchone()
-    return row is not None
 
 
 def _update_peer(cursor: Cursor, peer: Peer) -> None:

@@ -47,7 +47,7 @@ def test_a_certificate_that_names_nobody(
             with pytest.raises(Unreachable):
                 send(reach, peer)
             sha256 = pinned.certificate.fingerprint(SHA256()).hex()
-            wait(reach.peers.pin_certificate(name_of(peer), sha256))
+            wait(reach.peers.certificate_pins.pin(name_of(peer), sha256))
             assert send(reach, peer)["verified_by"] == "certificate"
             assert b"".join(peer.received).count(PUT) == 1
             # Another name is not meant, although it is at the same address.
@@ -73,7 +73,7 @@ def test_a_good_certificate_is_good_beside_a_pin(tmp_path: Path) -> None:
     ca_file.write_bytes(CA.pem)
     peer = RecordingPeer(issue_for("peer.test", CA), NOT_FOUND)
     with listening(peer), reaching(("certificate",), ca_file) as reach:
-        wait(reach.peers.pin_certificate(name_of(peer), "00" * 32))
+        wait(reach.peers.certificate_pins.pin(name_of(peer), "00" * 32))
         assert send(reach, peer)["verified_by"] == "certificate"
 
 
@@ -83,7 +83,7 @@ def test_a_pinned_certificate_is_no_way_back() -> None:
     with listening(RecordingPeer(issue("x", None), NOT_FOUND)) as peer:
         with reaching(database=database) as reach:
             sha256 = peer.issued.certificate.fingerprint(SHA256()).hex()
-            wait(reach.peers.pin_certificate(name_of(peer), sha256))
+            wait(reach.peers.certificate_pins.pin(name_of(peer), sha256))
             send(reach, peer)
         peer.issued = issue_for("peer.test")
         peer.respond = http(key_document(name_of(peer).name, peer.issued))
