@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.addresses import AddressPolicy
+from homeserver.certificate import Certificate
 from homeserver.config import Config, ConfigError
-from homeserver.identity import Certificate
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.name_servers import DnsClient

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from homeserver.identity import Certificate
-from homeserver.identity import PrivateKey as Key
+from homeserver.certificate import Certificate
+from homeserver.certificate import PrivateKey as Key
 
 
 @dataclass(frozen=True)

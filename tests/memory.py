@@ -1,12 +1,11 @@
 """A store in memory, whose jobs are done at once."""
 
-import sqlite3
 from typing import TypeVar
 
 from homeserver.storage.connection import Connection
 from homeserver.storage.database import Job
 from homeserver.storage.schema import migrate
-from homeserver.storage.sqlite import SqliteConnection
+from homeserver.storage.sqlite import SqliteConnection, connect_in_memory
 
 _T = TypeVar("_T")
 
@@ -44,10 +43,8 @@ class ImmediateDatabase:
 class MemoryDatabase(ImmediateDatabase):
     """That of SQLite, in memory."""
 
-    def __init__(self, connection: sqlite3.Connection | None = None) -> None:
-        """`connection` is to a store that is there already, in autocommit mode."""
-        # It is closed by the collector of garbage, in whatever thread that is.
-        self.connection = connection or sqlite3.connect(
-            ":memory:", isolation_level=None, check_same_thread=False
-        )
-        super().__init__(SqliteConnection(self.connection, ":memory:"))
+    def __init__(self, own: SqliteConnection | None = None) -> None:
+        """`own` is a connection to a store that is there already."""
+        own = own or connect_in_memory()
+        self.connection = own.connection
+        super().__init__(own)

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 from OpenSSL import SSL
 
 from homeserver import identity
+from homeserver.certificate import PrivateKey
 from homeserver.config import Config, ConfigError, OldKey, Signing, Tls
-from homeserver.identity import Identity, PrivateKey
+from homeserver.identity import Identity
 from homeserver.protocol.canonical import encode_base64
 from homeserver.protocol.keys import OldVerifyKey
 from homeserver.protocol.names import ServerName, parse_key_id

@@ -23,8 +23,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from homeserver.certificate import Certificate
 from homeserver.config import Limits
-from homeserver.identity import Certificate
 from homeserver.outbound.connection import describe
 
 

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from homeserver.identity import Certificate
+from homeserver.certificate import Certificate
 from homeserver.outbound.certificate_names import check_name, is_ip
 
 # OpenSSL's X509_V_ERR_..., those that people meet.

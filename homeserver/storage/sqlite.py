@@ -117,6 +117,14 @@ class SqliteConnection:
         return StoreUnavailable(f"{self._name} cannot be used: {error}")
 
 
+def connect_in_memory() -> SqliteConnection:
+    """An empty database in memory, which goes with its connection."""
+    connection = sqlite3.connect(
+        ":memory:", isolation_level=None, check_same_thread=False
+    )
+    return SqliteConnection(connection, ":memory:")
+
+
 class SqliteFile:
     """The file of a store, and the connections to it."""
 

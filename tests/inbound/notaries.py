@@ -17,6 +17,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.protocol.signing import SigningKey
 from homeserver.storage.database import Job, StoreUnavailable
 from homeserver.storage.documents import DocumentStore
+from homeserver.storage.sqlite import SqliteConnection
 from tests.keyrings import NOW, OWN, OWN_KEY, A, KeyringCase
 from tests.memory import MemoryDatabase
 
@@ -63,7 +64,7 @@ class Unreliable(MemoryDatabase):
     fails = False
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
+        super().__init__(SqliteConnection(connection, ":memory:"))
         self.loses: dict[int, Json] = {}
         """Documents that are gone after so many reads more."""
 

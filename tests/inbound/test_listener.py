@@ -14,8 +14,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.certificate import Certificate
 from homeserver.config import Limits
-from homeserver.identity import Certificate
 from homeserver.inbound.listener import BoundedTls, ServerTls
 from homeserver.inbound.resource import JsonResource, Reply
 from tests.certificates import authority, issue, issue_for

@@ -23,7 +23,8 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from homeserver.cause import OURSELVES, Cause
-from homeserver.identity import Certificate, Identity
+from homeserver.certificate import Certificate
+from homeserver.identity import Identity
 from homeserver.outbound.agent import Exchange, FederationAgent, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient, KeysAnswer
 from homeserver.outbound.connection import ResponseTooLarge

@@ -9,6 +9,7 @@ import pytest
 from homeserver.protocol.canonical import Json, as_list, parse_object
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
+from homeserver.storage.sqlite import SqliteConnection
 from tests.inbound.coroutines import result_of
 from tests.memory import ImmediateDatabase, MemoryDatabase
 from tests.storage.endpoints import NOW, US, A, B, C, Endpoint, StoreTime, numbered
@@ -418,7 +419,7 @@ def test_queue_of_before() -> None:
         """
     )
     time = StoreTime()
-    own = Endpoint(MemoryDatabase(connection), time)
+    own = Endpoint(MemoryDatabase(SqliteConnection(connection, ":memory:")), time)
     assert own.summary(A) == {
         "queued": 2,
         "oldest_id": 2,
