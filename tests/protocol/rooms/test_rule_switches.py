@@ -60,6 +60,12 @@ def neighbour_where_federation_is_odd(room: Room) -> Event:
     return room.make("m.room.message", ALICE, {})
 
 
+def foreigner_where_federation_is_off(room: Room) -> Event:
+    """A message of a foreign user where `m.federate` is false."""
+    room.create.content["m.federate"] = False
+    return room.make("m.room.message", DAN, {})
+
+
 def member_of_no_user(room: Room) -> Event:
     """A member event whose state key is not a user ID."""
     return room.membership(ALICE, "olive", "ban")
@@ -103,6 +109,7 @@ ROWS: list[tuple[str, Make, tuple[bool, bool], str, tuple[str, ...]]] = [
     ("federation_binds_targets", invite_of_a_neighbour, (True, True), "", ()),
     ("only_true_federates", foreigner_where_federation_is_odd, (False, True), "on", ()),
     ("only_true_federates", neighbour_where_federation_is_odd, (True, True), "", ()),
+    ("only_true_federates", foreigner_where_federation_is_off, (False, False), "", ()),
     ("member_keys_are_user_ids", member_of_no_user, (False, True), "on", ()),
     (
         "create_has_any_state_key",

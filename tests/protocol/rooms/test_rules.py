@@ -320,6 +320,12 @@ ROWS: list[tuple[str, bool, Make, Sequence[int]]] = [
     (
         "third.allow",
         True,
+        badly_signed({"id": {"ed25519:0": "%", "ed25519:1": SIGNATURE}}),
+        (),
+    ),
+    (
+        "third.allow",
+        True,
         badly_signed({"a": {"ed25519:0": "%"}, "b": {"ed25519:0": SIGNATURE}}),
         (),
     ),

@@ -23,7 +23,7 @@ from homeserver.protocol.rooms.templates import (
     check_sent,
     read_template,
 )
-from tests.protocol.rooms.room import BOB, DAN, OLIVE, Room
+from tests.protocol.rooms.room import ALICE, BOB, DAN, OLIVE, Room
 
 VERSIONS = list(ROOM_VERSIONS)
 VIA = "join_authorised_via_users_server"
@@ -133,6 +133,29 @@ FORGED: list[tuple[str, Json]] = [
     ("auth events that are none", {"auth_events": [5]}),
     ("65,536 bytes", {"auth_events": ["$" + "x" * 65536]}),
 ]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("type", "x"),
+        ("room_id", "!x:y"),
+        ("sender", ALICE),
+        ("state_key", ALICE),
+    ],
+)
+def test_what_differs_is_named(member: str, value: str) -> None:
+    """The refusal names the member, its value, and what was asked for."""
+    reply = reply_of("12")
+    wanted = wanted_of(reply)
+    event: Any = reply["event"]
+    asked = event[member]
+    event[member] = value
+    with pytest.raises(BadJson) as refused:
+        read_template(reply, wanted)
+    assert str(refused.value) == (
+        f"`{member}` of the template is {value!r}, not {asked}"
+    )
 
 
 @pytest.mark.parametrize("change", [x[1] for x in FORGED], ids=[x[0] for x in FORGED])
