@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from homeserver.protocol.canonical import Json, encode_base64
+from homeserver.protocol.errors import BadJson
 from homeserver.protocol.events import MAX_PREV_EVENTS, Event, hash_and_sign
 from homeserver.protocol.names import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.room_versions import IdFormat, RoomVersion
@@ -25,6 +26,8 @@ from homeserver.protocol.rooms.authorization import (
     check_by_auth_events,
     check_state_dependent,
 )
+from homeserver.protocol.rooms.power_level_rules import check_integers
+from homeserver.protocol.rooms.power_levels import UnreadableLevel
 from homeserver.protocol.rooms.receipt import Outcome, state_after
 from homeserver.protocol.rooms.rules import CitedEvents
 from homeserver.protocol.rooms.state import CREATE, StateMap, residents
@@ -135,6 +138,11 @@ def check_own(pdu: Json, place: Place, switches: Switches = SWITCHES) -> Allowed
     Raises `NotAllowed`, or another `ProtocolError` for a wrong form.
     """
     event = unsigned_event(pdu, place.room_version)
+    if event.type == "m.room.power_levels":
+        try:
+            check_integers(event.content)
+        except UnreadableLevel as problem:
+            raise BadJson(str(problem)) from None
     by_id = {each.event_id: each for each in place.state.values()}
     cited = CitedEvents(
         [by_id[each] for each in event.auth_event_ids], place.state.get(CREATE)

@@ -69,6 +69,20 @@ def power_level_rules(rules: VersionRules) -> tuple[Rule, ...]:
     )
 
 
+def check_integers(content: Json) -> None:
+    """Refuse levels that are not integers, with `UnreadableLevel`.
+
+    Room versions 1 to 9 allow strings, and 1 to 5 floats, in the events of others. The
+    Server-server API, "Authorisation rules", asks servers not to send new ones.
+    """
+    rules = VersionRules(has_text_levels=False)
+    for name in _SCALARS:
+        if name in content:
+            parse_level(content[name], rules)
+    for member in ("users", "events", "notifications"):
+        read_levels(content, member, rules)
+
+
 def levels_are_integers(case: Case) -> Answer:
     """Version 10 on: each level that is there is an integer, or reject."""
     for name in _SCALARS:

@@ -203,6 +203,31 @@ def test_destinations(
     assert sorted(map(str, found)) == servers.split()
 
 
+LEVELS: list[Json] = [
+    {"ban": "50"},
+    {"users_default": True},
+    {"users": {ALICE: "100"}},
+    {"events": {"x": "5"}},
+    {"notifications": {"room": "50"}},
+]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("content", LEVELS)
+def test_levels_of_ours_are_integers(version: str, content: Json) -> None:
+    """Also in versions whose rules take strings from others."""
+    room = Room(version).without("m.room.power_levels")
+    new = NewEvent("m.room.power_levels", UserId.parse(ALICE), content, "")
+    with pytest.raises(BadJson, match="is not a power level"):
+        check_own(build_pdu(new, place_in(room), 77), place_in(room))
+    whole = NewEvent("m.room.power_levels", UserId.parse(ALICE), {"ban": 5}, "")
+    allowed = check_own(build_pdu(whole, place_in(room), 77), place_in(room))
+    assert allowed.why == "these are the first power levels of the room"
+    other = NewEvent("x.levels", UserId.parse(ALICE), content, "")
+    room.levels()
+    check_own(build_pdu(other, place_in(room), 77), place_in(room))
+
+
 def test_what_is_too_large_is_not_made() -> None:
     """An event has its size checked when it is signed, and when it is checked."""
     room = Room("12")
