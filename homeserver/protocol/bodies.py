@@ -1,8 +1,9 @@
 """The body of a request, in which a bad PDU or EDU costs that one alone.
 
 Rules: what costs the reader is refused whole: too many values, integers and nesting
-that it cannot hold. So is what is wrong with the envelope. What is wrong within one
-PDU or EDU is said of that one: who sends it on need not have made it.
+that it cannot hold. So is what has no canonical form over which the request could be
+signed (NaN, lone surrogates), and what is wrong with the envelope. What is wrong
+within one PDU or EDU is said of that one: who sends it on need not have made it.
 
 A body is read once, as its sender has read it, and the signature of the request is
 verified over that; only then is it looked at for flaws.
