@@ -120,11 +120,15 @@ def extremities_after(
     outcome: Outcome,
     extremities: Collection[EventId],
     passed_over: Mapping[EventId, Collection[EventId]],
+    *,
+    is_continued: bool = False,
 ) -> frozenset[EventId]:
     """The forward extremities of a room after an event was judged.
 
     `passed_over` has the `prev_events` of each rejected or soft-failed event: an
     accepted event also replaces the extremities that it reaches through those.
+    `is_continued` says that an accepted event cites this one already, as it does when
+    this one arrives late, by backfill.
     """
     if not outcome.may_be_cited:
         return frozenset(extremities)
@@ -135,7 +139,8 @@ def extremities_after(
         if each not in continued:
             continued.add(each)
             to_visit += passed_over.get(each, ())
-    return frozenset(extremities) - continued | {event.event_id}
+    new = frozenset() if is_continued else frozenset([event.event_id])
+    return (frozenset(extremities) - continued) | new
 
 
 def required_signers(

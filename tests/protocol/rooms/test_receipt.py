@@ -145,6 +145,13 @@ def test_an_accepted_event_reaches_through_what_was_passed_over() -> None:
     assert found == {B, event_id}
 
 
+def test_an_event_that_arrives_late_is_no_extremity() -> None:
+    """What an accepted event cites already is not an end of the room."""
+    event = Room("12").make("m.room.message", DAN, {}, prev_events=[A])
+    found = extremities_after(event, Outcome.ACCEPTED, [A, B], {}, is_continued=True)
+    assert found == {B}
+
+
 @pytest.mark.parametrize(
     "outcome", [Outcome.SOFT_FAILED, Outcome.REJECTED, Outcome.OUTLIER]
 )
