@@ -20,6 +20,7 @@ from homeserver.protocol.rooms.rules import (
     Refuse,
     Rule,
     is_user_id,
+    named,
 )
 from homeserver.protocol.rooms.state import key_of
 from homeserver.protocol.rooms.versions import VersionRules
@@ -105,9 +106,11 @@ def room_id_names_create(case: Case) -> Answer:
     if create is None or create.type != "m.room.create":
         return Refuse("the create event that the room ID names is not known")
     if create.room_id != case.event.room_id:
-        return Refuse(f"the room ID is not that of the create event {create.event_id}")
+        return Refuse(
+            f"the room ID is not that of the create event {named(create.event_id)}"
+        )
     if create.event_id in case.cited.rejected:
-        return Refuse(f"the create event {create.event_id} was rejected")
+        return Refuse(f"the create event {named(create.event_id)} was rejected")
     return None
 
 
@@ -140,7 +143,7 @@ def all_are_selected(case: Case) -> Answer:
         if key_of(event) not in keys:
             return Refuse(
                 f"{_show(event.type, event.state_key)} does not authorise such an "
-                f"event, but stands in its `auth_events`: {event.event_id}"
+                f"event, but stands in its `auth_events`: {named(event.event_id)}"
             )
     return None
 
@@ -149,7 +152,7 @@ def none_was_rejected(case: Case) -> Answer:
     """If there are entries that were rejected themselves, reject."""
     for event in case.cited.events:
         if event.event_id in case.cited.rejected:
-            return Refuse(f"the auth event {event.event_id} was rejected")
+            return Refuse(f"the auth event {named(event.event_id)} was rejected")
     return None
 
 
@@ -164,7 +167,9 @@ def all_are_of_the_room(case: Case) -> Answer:
     """If an entry is of another room, reject."""
     for event in case.cited.events:
         if event.room_id != case.event.room_id:
-            return Refuse(f"the auth event {event.event_id} is of {event.room_id}")
+            return Refuse(
+                f"the auth event {named(event.event_id)} is of {named(event.room_id)}"
+            )
     return None
 
 

@@ -14,6 +14,7 @@ from homeserver.protocol.canonical import as_object, decode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.events import Event
 from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with
 from homeserver.protocol.signing import VerifyKey
 
@@ -68,7 +69,7 @@ class PolicyServer:
         if not self._verifies(event, signatures):
             raise Unauthorized(
                 f"signature does not verify: {KEY_ID} of {self.name} over event "
-                f"{event.event_id}"
+                f"{named(event.event_id)}"
             )
         # The policy server may be the sender's own, which has signed already.
         old = as_object(event.pdu["signatures"], "`signatures`")

@@ -160,9 +160,9 @@ def is_type(kind: str) -> Callable[[Case], bool]:
     return lambda case: case.event.type == kind
 
 
-def named(user_id: str) -> str:
-    """A user, as a sentence names it."""
-    return quote(user_id)[1:-1]
+def named(peers_id: str) -> str:
+    """An ID that a peer made up, safe to show in a sentence."""
+    return quote(peers_id)[1:-1]
 
 
 def is_user_id(text: str) -> bool:

@@ -17,6 +17,7 @@ from homeserver.protocol.events import Event
 from homeserver.protocol.names import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.room_versions import RoomVersion, parse_room_version
 from homeserver.protocol.rooms.building import unsigned_event
+from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.state import membership_of
 from homeserver.protocol.rooms.versions import rules_of
 
@@ -155,11 +156,13 @@ def add_countersignature(ours: Event, reply: Event, server_name: ServerName) -> 
     event or has no signature of that server. The caller verifies the signatures.
     """
     if reply.signed != ours.signed:
-        raise BadJson(f"{server_name} answered with another event: {reply.event_id}")
+        raise BadJson(
+            f"{server_name} answered with another event: {named(reply.event_id)}"
+        )
     theirs = as_object(reply.pdu["signatures"], "`signatures`").get(server_name.name)
     added = as_object(theirs, f"`signatures` of {server_name}")
     if not added:
-        raise BadJson(f"{server_name} did not sign the event {ours.event_id}")
+        raise BadJson(f"{server_name} did not sign the event {named(ours.event_id)}")
     own = as_object(ours.pdu["signatures"], "`signatures`")
     old = as_object(own.get(server_name.name, {}), "`signatures` of one server")
     merged = {**own, server_name.name: {**added, **old}}

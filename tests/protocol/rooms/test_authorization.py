@@ -150,3 +150,25 @@ def test_the_state_decides_not_the_auth_events() -> None:
     room.member(DAN, "ban", by=ALICE)
     with pytest.raises(NotAllowed, match="its membership is ban"):
         check_state_dependent(message, room.state)
+
+
+def test_no_text_of_a_peer_is_shown_as_it_is() -> None:
+    """IDs of versions 1 and 2 may hold anything; a sentence has them escaped."""
+    room = Room("1")
+    odd = room.make("x\n", DAN, {}, "", event_id="$\n\x1b[31m:d.example")
+    foreign = room.make("x", DAN, {}, "", room_id="!\n" + "x" * 200 + ":a.example")
+    for auth in ([room.create, odd], [room.create, foreign]):
+        event = room.make("m.room.message", DAN, {}, auth=auth)
+        with pytest.raises(NotAllowed) as refused:
+            room.check(event)
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 300
+    power = room.make("m.room.power_levels", ALICE, {}, "", room_id="!\n:a.example")
+    event = room.make("m.room.message", DAN, {}, auth=[room.create, power])
+    with pytest.raises(NotAllowed, match=r"is of !\\n:a\.example"):
+        room.check(event)
+    odd = room.make("m.room.power_levels", ALICE, {}, "", event_id="$\n:a.example")
+    room.rejected.add(odd.event_id)
+    event = room.make("m.room.message", DAN, {}, auth=[room.create, odd])
+    with pytest.raises(NotAllowed, match=r"\$\\n:a\.example was rejected"):
+        room.check(event)
