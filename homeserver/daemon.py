@@ -33,6 +33,7 @@ from homeserver.reach import build_discovery
 from homeserver.service import Endpoint
 from homeserver.storage.database import StoreUnavailable
 from homeserver.systemd import ServiceManager, Watchdog
+from homeserver.wall_clock import steady
 
 _log = Logger()
 
@@ -158,4 +159,4 @@ def _finish(work: Coroutine[Deferred[Any], Any, Json]) -> Json:
 def _reactor() -> PosixReactorBase:
     if not isinstance(global_reactor, PosixReactorBase):
         raise TypeError("this program needs a reactor of a POSIX system")
-    return global_reactor
+    return steady(global_reactor)

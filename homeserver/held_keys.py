@@ -14,6 +14,7 @@ from homeserver.protocol.canonical import encode
 from homeserver.protocol.keys import KeyDocument, valid_until
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.storage.server_keys import StoredKey
+from homeserver.wall_clock import wall_seconds
 
 _MAX_SERVERS = 1000
 _MAX_BYTES = 8 * 1024 * 1024  # 120 of the largest documents; honest ones have 1 KB
@@ -81,4 +82,4 @@ class HeldKeys:
         return held
 
     def _now_ts(self) -> int:
-        return int(self._clock.seconds() * 1000)
+        return int(wall_seconds(self._clock) * 1000)

@@ -26,6 +26,7 @@ from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.errors import Explanation, ProtocolError
 from homeserver.protocol.keys import KeyDocument
 from homeserver.protocol.names import ServerName
+from homeserver.wall_clock import wall_seconds
 
 # How long after a fetch there is no other one. A key that is new since then is refused
 # until it is over; its owner's retries come seconds apart.
@@ -172,7 +173,7 @@ class KeyFetches:
 
     async def _ask(self, server_name: ServerName, cause: Cause) -> KeysAnswer | Failed:
         """Ask for the version 2 document, and for version 1 where there is no such."""
-        begun_ts = int(self._clock.seconds() * 1000)
+        begun_ts = int(wall_seconds(self._clock) * 1000)
         second = await _tried(self._client.fetch_keys_v2(server_name, cause))
         if isinstance(second, Failed) or second.why is None:
             return second

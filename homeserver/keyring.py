@@ -29,6 +29,7 @@ from homeserver.protocol.room_versions import RoomVersion
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.server_keys import KeyConflict, StoredKey
+from homeserver.wall_clock import wall_seconds
 
 # For how long it is remembered whether a server serves other keys than the stored ones,
 # and for how long a request that such a key may have signed waits for that.
@@ -219,7 +220,7 @@ class Keyring:
         return None
 
     def _now_ts(self) -> int:
-        return int(self._clock.seconds() * 1000)
+        return int(wall_seconds(self._clock) * 1000)
 
 
 def _own_keys(identity: Identity, now_ts: int) -> dict[KeyId, StoredKey]:

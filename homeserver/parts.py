@@ -82,7 +82,6 @@ class Parts:
         """`path` is that of the configuration. Raises `ConfigError`."""
         current = credentials.identity
         self.metrics = metrics = Metrics()
-        self.pulse = Pulse(reactor, metrics.observe_delay)
         # Not the reactor's threads, which hanging look-ups of names may occupy.
         self.threads = ThreadPool(0, _THREADS, "verify")
 
@@ -132,6 +131,7 @@ class Parts:
             reactor,
             random,
         )
+        self.pulse = Pulse(reactor, metrics.observe_delay, self.sender.adjust)
         keyring = Keyring(current, peers, self.client, reactor, metrics.count_key_fetch)
 
         certificates = ClientCertificates(

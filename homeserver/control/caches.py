@@ -13,6 +13,7 @@ from homeserver.outbound.kept_answers import KeptAnswer, KeptAnswers
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.discovery import Step
 from homeserver.protocol.names import ServerName
+from homeserver.wall_clock import wall_seconds
 
 
 class CacheBook:
@@ -73,7 +74,7 @@ class CacheBook:
             "cache": "keys",
             "asked": pause.server_name.name,
             "found": "fetched" if pause.problem is None else failed,
-            "kept_until_ts": _in_milliseconds(self._clock.seconds() + pause.left),
+            "kept_until_ts": _in_milliseconds(wall_seconds(self._clock) + pause.left),
         }
 
 
@@ -95,7 +96,7 @@ def mark_kept(answers: KeptAnswers, clock: IReactorTime) -> Callable[[Step], Jso
 
 def show_expiry(answer: KeptAnswer, clock: IReactorTime) -> Json:
     """Until when an answer is kept, and whether that is longer than was asked for."""
-    shown: Json = {"kept_until_ts": _in_milliseconds(clock.seconds() + answer.left)}
+    shown: Json = {"kept_until_ts": _in_milliseconds(wall_seconds(clock) + answer.left)}
     return shown if answer.floor is None else {**shown, "floor_seconds": answer.floor}
 
 

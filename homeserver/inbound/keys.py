@@ -22,6 +22,7 @@ from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply
 from homeserver.protocol.canonical import encode
 from homeserver.protocol.keys import build_v1, build_v2
+from homeserver.wall_clock import wall_seconds
 
 # Of other servers' keys, for each client address. Who joins a large room asks for the
 # servers of the room at once, and then now and then for one.
@@ -69,7 +70,7 @@ class KeyPublisher:
         return self._build_v2(self._identity(), [self._leaf, presented])
 
     def _make(self) -> None:
-        identity, now = self._identity(), self._clock.seconds()
+        identity, now = self._identity(), wall_seconds(self._clock)
         if identity is self._made_for and now < self._renew_at:
             return
         self._made_for = identity

@@ -35,6 +35,7 @@ from homeserver.protocol.keys import MAX_VALIDITY_MS
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.signing import sign
 from homeserver.storage.documents import DocumentStore, FetchedDocument
+from homeserver.wall_clock import wall_seconds
 
 MAX_SERVERS = 100  # of one request; each may be a connection
 
@@ -194,7 +195,7 @@ class Notary:
         """
         if minimum is not None:
             return any(each.valid_until_ts >= minimum for each in listing)
-        now_ts = self._clock.seconds() * 1000
+        now_ts = wall_seconds(self._clock) * 1000
         return any(now_ts < _half_life_ts(each) for each in listing)
 
     async def _find(self, query: Query, most: int) -> list[bytes]:

@@ -35,6 +35,7 @@ from homeserver.protocol.transactions import Transaction, build_reply, check_txn
 from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.repeats import MAX_CONTENTS, Known
+from homeserver.wall_clock import wall_seconds
 
 # How long a transaction waits for the one before it; its sender waits a minute.
 _TURN_SECONDS = 30.0
@@ -172,7 +173,7 @@ class Receiver:
         received = ReceivedTransaction(
             arrived.origin.server_name,
             arrived.txn_id,
-            int(self._clock.seconds() * 1000),
+            int(wall_seconds(self._clock) * 1000),
             arrived.origin.key_id,
             arrived.origin.client_certificate,
             new_pdus,

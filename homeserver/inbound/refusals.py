@@ -13,6 +13,7 @@ from homeserver.inbound.request import Request
 from homeserver.protocol.canonical import Json
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.storage.changes import Changes
+from homeserver.wall_clock import wall_seconds
 
 _MAX_REFUSALS = 1000  # a megabyte at most
 
@@ -34,7 +35,7 @@ class Refusals:
         line = request.method + b" " + request.uri
         refusal: Json = {
             "id": self._count,
-            "refused_ts": int(self._clock.seconds() * 1000),
+            "refused_ts": int(wall_seconds(self._clock) * 1000),
             "address": request.getClientAddress().host,
             "origin": origin,
             "request": quote(line.decode("ascii", "backslashreplace")),

@@ -32,6 +32,7 @@ from homeserver.inbound.request import Request
 from homeserver.inbound.resource import SERVER, Reply, error_reply
 from homeserver.inbound.target import read_target
 from homeserver.protocol.errors import ProtocolError
+from homeserver.wall_clock import wall_seconds
 
 # How long a peer may take to close a connection that we have closed; an honest one
 # takes a round trip.
@@ -88,7 +89,7 @@ class BoundedRequest(Request):
         if not self.path.startswith(b"/"):
             # `*` and the form of CONNECT, which lead nowhere.
             self.path = b"/" + self.path
-        self.setHeader(b"Date", _date(int(self.channel.site.reactor.seconds())))
+        self.setHeader(b"Date", _date(int(wall_seconds(self.channel.site.reactor))))
         try:
             self.answer_from(self.channel.site.root)
         except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it

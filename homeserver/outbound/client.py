@@ -46,6 +46,7 @@ from homeserver.protocol.keys import (
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.replies import parse_reply
 from homeserver.protocol.xmatrix import FederationRequest
+from homeserver.wall_clock import wall_seconds
 
 # For finding, reaching and verifying the server, and for its answer: what the most
 # used server gives a request.
@@ -148,7 +149,7 @@ class FederationClient:
                 destination,
                 answer.status,
                 answer.body,
-                retry_after(answer.status, answer.headers, self._clock.seconds()),
+                retry_after(answer.status, answer.headers, wall_seconds(self._clock)),
             )
         try:
             reply, problems = parse_reply(answer.body, is_of_2014=slash)

@@ -130,6 +130,19 @@ class Sender:
         await self._queue.end_back_off(destination)
         self._wake()
 
+    def adjust(self, seconds: float) -> None:
+        """Know that the clock was set by so many seconds.
+
+        What is stored as due is looked at again: nothing waits for longer than ever.
+        """
+        direction = "back" if seconds < 0 else "forward"
+        self._log.warn(
+            "the clock was set {direction} by {seconds} s",
+            direction=direction,
+            seconds=round(abs(seconds), 1),
+        )
+        self._wake()
+
     async def drop(self, destination: ServerName, entry_id: int) -> int | None:
         """Give up an entry, with the transaction that it is part of.
 

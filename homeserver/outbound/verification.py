@@ -34,6 +34,7 @@ from homeserver.protocol.keys import MAX_DOCUMENT_BYTES, KeyDocument, parse_v1, 
 from homeserver.protocol.names import ServerName
 from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.server_keys import KeyConflict
+from homeserver.wall_clock import wall_seconds
 
 # For a document of a few hundred bytes over a connection that is already there.
 _KEY_DOCUMENT_SECONDS = 10.0
@@ -120,7 +121,7 @@ class Verifier:
         # As it came, also where it cannot be read.
         certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
         known = await self._peers.peer(server_name)
-        now_ts = int(self._clock.seconds() * 1000)
+        now_ts = int(wall_seconds(self._clock) * 1000)
         trusted = VerifiedPeer(
             server_name, "certificate", certificate, None, known, now_ts
         )
@@ -147,7 +148,7 @@ class Verifier:
                 conflict = conflict or problem.conflict
             else:
                 self._observe(method, "verified")
-                now_ts = int(self._clock.seconds() * 1000)
+                now_ts = int(wall_seconds(self._clock) * 1000)
                 return VerifiedPeer(
                     server_name, method, certificate, document, known, now_ts
                 )
@@ -207,7 +208,7 @@ class Verifier:
         except ProtocolError as problem:
             raise NotVerified(f"{path}: {problem}") from None
         until = document.valid_until_ts
-        if until is not None and until < self._clock.seconds() * 1000:
+        if until is not None and until < wall_seconds(self._clock) * 1000:
             # It may be an old one, with the certificate of that time.
             raise NotVerified(f"{path}: the key document expired at {until}")
         return document

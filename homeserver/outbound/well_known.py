@@ -31,6 +31,7 @@ from homeserver.protocol.canonical import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.names import ServerName
+from homeserver.wall_clock import wall_seconds
 
 PATH = "/.well-known/matrix/server"
 
@@ -135,7 +136,7 @@ class WellKnown:
             target = _parse(fetched)
         except ProtocolError as problem:
             return LookupFailed(str(problem)), _FAILURE_SECONDS
-        asked = _asked_seconds(fetched.headers, self._clock.seconds())
+        asked = _asked_seconds(fetched.headers, wall_seconds(self._clock))
         return Delegation(target, asked < MIN_SECONDS), _within_bounds(asked)
 
     async def _follow(self, host: str, cause: Cause) -> Fetched:

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.protocol.names import ServerName
 from homeserver.storage.database import Cursor, Database, Short
+from homeserver.wall_clock import wall_seconds
 
 
 class CertificatePins:
@@ -34,7 +35,7 @@ class CertificatePins:
 
     async def pin(self, server_name: ServerName, sha256: str) -> None:
         """Trust a certificate for a server, in place of one that was pinned before."""
-        now_ts = int(self._clock.seconds() * 1000)
+        now_ts = int(wall_seconds(self._clock) * 1000)
 
         def job(cursor: Cursor) -> None:
             cursor.execute(

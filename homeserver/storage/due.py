@@ -152,11 +152,13 @@ _NEXT = (
 )
 
 
-def next_due(cursor: Cursor, now_ts: int, longest_wait: float) -> int | None:
+def next_due(
+    cursor: Cursor, now_ts: int, longest_wait: float, lease: float
+) -> int | None:
     """When the next destination is due that is not due now; None if none is.
 
-    None waits for longer than `longest_wait` seconds, should the clock have been set
-    back.
+    Should the clock have been set back, no destination waits for longer than
+    `longest_wait` seconds from now, and no lease lasts for longer than `lease` seconds.
     """
     found = [
         cursor.execute(sql, (now_ts, now_ts)).fetchone()
@@ -166,9 +168,15 @@ def next_due(cursor: Cursor, now_ts: int, longest_wait: float) -> int | None:
     if not times:
         return None
     latest_ts = now_ts + int(longest_wait * 1000)
+    lease_ts = now_ts + int(lease * 1000)
     if max(last_ts for _, last_ts in times) > latest_ts:
         cursor.execute(
-            "UPDATE destinations SET due_ts = ? WHERE due_ts > ?",
+            "UPDATE destinations SET due_ts = ? WHERE due_ts > ? AND holder IS NULL",
             (latest_ts, latest_ts),
         )
-    return min(latest_ts, *(int(next_ts) for next_ts, _ in times))
+        cursor.execute(
+            "UPDATE destinations SET due_ts = ?"
+            " WHERE due_ts > ? AND holder IS NOT NULL",
+            (lease_ts, lease_ts),
+        )
+    return min(max(latest_ts, lease_ts), *(int(next_ts) for next_ts, _ in times))

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.storage.connection import Connection
 from homeserver.storage.database import Cursor, StoreClock, StoreUnavailable
 from homeserver.storage.sqlite import SqliteFile
+from homeserver.wall_clock import wall_seconds
 
 
 class Engine(Struct, frozen=True):
@@ -56,4 +57,4 @@ def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
 
 
 def _own_time(clock: IReactorTime, _: Cursor) -> int:
-    return int(clock.seconds() * 1000)
+    return int(wall_seconds(clock) * 1000)

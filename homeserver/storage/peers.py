@@ -37,6 +37,7 @@ from homeserver.storage.server_keys import (
     load_since,
     record_keys,
 )
+from homeserver.wall_clock import wall_seconds
 
 
 class Peer(Struct, frozen=True):
@@ -224,7 +225,7 @@ class PeerStore:
         )
 
     def _now_ts(self) -> int:
-        return int(self._clock.seconds() * 1000)
+        return int(wall_seconds(self._clock) * 1000)
 
 
 def _hold_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:

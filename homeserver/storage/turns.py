@@ -80,7 +80,7 @@ class Turns:
         self._origin = origin
         self._clock = clock
         self._holder = holder
-        self._longest_wait = max(longest_wait, LEASE_SECONDS)
+        self._longest_wait = longest_wait
         self._is_shared = is_shared
         self._claims = 0
 
@@ -130,7 +130,7 @@ class Turns:
             now_ts = self._clock(cursor)
             due = find_due(cursor, now_ts, quota, busy, number)
             found = [self._take(cursor, name, now_ts) for name in due.names]
-            next_ts = next_due(cursor, now_ts, self._longest_wait)
+            next_ts = next_due(cursor, now_ts, self._longest_wait, LEASE_SECONDS)
             wait = None if next_ts is None else (next_ts - now_ts) / 1000
             if self._is_shared:
                 wait = _LOOK_SECONDS if wait is None else min(wait, _LOOK_SECONDS)

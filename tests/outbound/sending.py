@@ -25,6 +25,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.storage.database import Cursor, Database, Job, StoreUnavailable
 from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.turns import Turns
+from homeserver.wall_clock import wall_seconds
 from tests.memory import MemoryDatabase
 from tests.outbound.wire import start
 
@@ -183,7 +184,7 @@ def build_sender(
     """A sender with all its parts, whose store goes by the clock."""
 
     def store_clock(_: Cursor) -> int:
-        return int(clock.seconds() * 1000)
+        return int(wall_seconds(clock) * 1000)
 
     turns = Turns(
         database,
@@ -202,9 +203,11 @@ def build_sender(
 class SenderTestCase(SynchronousTestCase):
     """A sender over a store in memory and a client under control."""
 
+    make_clock: Callable[[], Clock] = Clock
+
     def setUp(self) -> None:
         """Start the sender."""
-        self.clock = Clock()
+        self.clock = self.make_clock()
         self.clock.advance(NOW)
         self.store = Store()
         self.client = Client()

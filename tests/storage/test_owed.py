@@ -66,9 +66,9 @@ def test_what_is_not_owed(own: Endpoint, time: StoreTime) -> None:
     """What was delivered or rejected is not owed, nor are EDUs that were dropped."""
     own.add(A, 1)
     own.add(B, 2)
+    transactions = {each.destination: each for each in own.claim(2)}
     typing: Json = {"edu_type": "m.typing", "content": {}}
     own.add_entry(C, [], [typing], is_ephemeral=True)
-    transactions = {each.destination: each for each in own.claim(2)}
     own.deliver(transactions[A])
     own.reject(transactions[B])
     time.advance(100_000)
