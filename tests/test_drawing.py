@@ -53,6 +53,11 @@ LANES = [
         [0, 0, 0, 1, 0, 0],
         id="a late fork",
     ),
+    pytest.param(
+        ["a ", "b a", "x ", "c b", "d a", "e cd"],
+        [0, 0, 1, 0, 2, 0],
+        id="a late fork passes an event",
+    ),
 ]
 
 

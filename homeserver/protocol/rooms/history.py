@@ -50,8 +50,10 @@ class History:
         self._rejected: set[EventId] = set()
         self._graph = AuthGraph(version, self._events, self._rejected, switches)
         self._after: dict[EventId, StateMap] = {}
-        self._extremities: frozenset[EventId] = frozenset()
         self._passed_over: dict[EventId, Sequence[EventId]] = {}
+        self.extremities: frozenset[EventId] = frozenset()
+        """The forward extremities: what the next event comes after."""
+
         self.current: StateMap = {}
         """The current state of the room."""
 
@@ -101,9 +103,9 @@ class History:
         if not outcome.may_be_cited:
             self._passed_over[event.event_id] = event.prev_event_ids
             return
-        self._extremities = extremities_after(
-            event, outcome, self._extremities, self._passed_over
+        self.extremities = extremities_after(
+            event, outcome, self.extremities, self._passed_over
         )
         self.current = resolve(
-            self._graph, [self._after[each] for each in sorted(self._extremities)]
+            self._graph, [self._after[each] for each in sorted(self.extremities)]
         )

@@ -10,6 +10,7 @@ from homeserver.protocol.rooms.history import History
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import StateMap, state_of
 from homeserver.protocol.rooms.state_resolution import resolve
+from homeserver.protocol.rooms.switches import Switches
 from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
 
@@ -42,6 +43,7 @@ def test_accepted(version: str) -> None:
     assert outcomes(history) == [Outcome.ACCEPTED] * 3
     assert history.judged[event.event_id].before == state_of([room.create, room.join])
     assert history.current == state_of([room.create, room.join, event])
+    assert history.extremities == {event.event_id}
 
 
 def test_rejected() -> None:
@@ -67,7 +69,6 @@ def test_soft_failed() -> None:
     content: dict[str, object] = {"join_rule": "public"}
     rules = room.send("m.room.join_rules", ALICE, content, cites=[room.join])
     join = room.member(BOB, "join", cites=[rules])
-    fork = room.send("m.room.message", ALICE, {}, None, cites=[room.join])
     levels: dict[str, object] = {"users": {ALICE: 100}, "events": {"m.room.topic": 0}}
     power = room.send("m.room.power_levels", ALICE, levels, cites=[room.join])
     ban = room.member(BOB, "ban", sender=ALICE, cites=[power, room.join, join])
@@ -76,14 +77,51 @@ def test_soft_failed() -> None:
         "m.room.message", ALICE, {}, None, cites=[power, room.join], after=[late]
     )
     history = received(room)
-    assert fork.event_id in history.judged
     judged = history.judged[late.event_id]
     assert (judged.receipt.outcome, judged.receipt.check) == (Outcome.SOFT_FAILED, 6)
     assert history.judged[after.event_id].before == state_of(
         [room.create, room.join, rules, join, power, late]
     )
+    assert history.extremities == {ban.event_id, after.event_id}
     # Its topic came in by the event that cites it, and the ban stands against it.
     assert history.current == state_of([room.create, room.join, rules, power, ban])
+
+
+def test_passed_over() -> None:
+    """What an event continues through a soft-failed one is no extremity either."""
+    room = MadeRoom("10")
+    content: dict[str, object] = {"join_rule": "public"}
+    rules = room.send("m.room.join_rules", ALICE, content, cites=[room.join])
+    join = room.member(BOB, "join", cites=[rules])
+    end = room.send("m.room.message", ALICE, {}, None, cites=[room.join], after=[join])
+    ban = room.send(
+        "m.room.member",
+        ALICE,
+        {"membership": "ban"},
+        BOB,
+        cites=[room.join, join],
+        after=[join],
+    )
+    late = room.send("m.room.message", BOB, {}, None, cites=[join], after=[end])
+    history = received(room)
+    assert history.judged[late.event_id].receipt.outcome is Outcome.SOFT_FAILED
+    assert history.extremities == {end.event_id, ban.event_id}
+    after = room.send(
+        "m.room.message", ALICE, {}, None, cites=[room.join], after=[late]
+    )
+    history.receive(after)
+    assert history.extremities == {after.event_id, ban.event_id}
+
+
+def test_switches() -> None:
+    """A history goes by the switches that it is given."""
+    room = MadeRoom("10", more={"m.federate": False})
+    invite = room.member(BOB, "invite", sender=ALICE, cites=[room.join])
+    assert outcomes(received(room))[-1] is Outcome.ACCEPTED
+    history = History(room.version, Switches(federation_binds_targets=True))
+    for event in room.events.values():
+        history.receive(event)
+    assert history.judged[invite.event_id].receipt.outcome is Outcome.REJECTED
 
 
 def test_outlier() -> None:

@@ -108,6 +108,14 @@ def test_auth_events_go_first() -> None:
     assert ordered_by_power(room, events[::-1]) == events
 
 
+def test_cited_twice() -> None:
+    """An event that cites another one twice waits for all that it cites."""
+    room = MadeRoom("10")
+    first, second = ban(room, ALICE, [], ts=1), ban(room, ALICE, [], ts=3)
+    last = ban(room, ALICE, [first, first, second], ts=2)
+    assert ordered_by_power(room, [last, second, first]) == [first, second, last]
+
+
 def test_mainline_positions() -> None:
     """What rests on older power levels goes first, and first what rests on none."""
     room = MadeRoom("10")

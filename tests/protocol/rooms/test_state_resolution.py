@@ -88,6 +88,14 @@ def test_nothing_resolves_to_nothing() -> None:
     assert resolve(MadeRoom("10").graph, []) == {}
 
 
+def test_one_state_needs_no_auth_chain() -> None:
+    """States that are the same hold, whatever is known of their events."""
+    room = MadeRoom("10")
+    state = state_of([room.create, room.join])
+    graph = AuthGraph(room.version, {})
+    assert ids(resolve(graph, [state, dict(state)])) == ids(state)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_each_version_has_an_algorithm(version: str) -> None:
     """A topic of one branch alone holds where they meet, in each version."""
@@ -125,6 +133,70 @@ def test_rejected_candidates(*, are_candidates: bool, expected: int) -> None:
     states = [base | state_of([accepted]), base | state_of([rejected])]
     resolved = resolve(graph, states)
     assert resolved["m.room.topic", ""].content == {"n": expected}
+
+
+@pytest.mark.parametrize("version", ["1", "10"])
+def test_switches_of_the_rules(version: str) -> None:
+    """The rules that are applied read the text as the switches say."""
+    room = MadeRoom(version, more={"m.federate": False})
+    kick = room.member(BOB, "leave", sender=ALICE, cites=[room.join])
+    invite = room.member(BOB, "invite", sender=ALICE, cites=[room.join])
+    topics = [
+        room.send("m.room.topic", user, {}, cites=[room.join], depth=depth)
+        for user, depth in ((ALICE, 1), (BOB, 2))
+    ]
+    base = state_of([room.create, room.join])
+    states = [base | state_of([kick, topics[0]]), base | state_of([invite, topics[1]])]
+    graph = replace(room.graph, switches=Switches(federation_binds_targets=True))
+    key = ("m.room.member", BOB)
+    assert resolve(graph, states).get(key) != resolve(room.graph, states)[key]
+
+
+def test_unconflicted_state_stands() -> None:
+    """What is replayed does not replace what both states have."""
+    room = MadeRoom("10")
+    content: dict[str, object] = {"join_rule": "public"}
+    rules = room.send("m.room.join_rules", ALICE, content, cites=[room.join])
+    join = room.member(BOB, "join", cites=[rules])
+    leave = room.member(BOB, "leave", cites=[])
+    topics = [
+        room.send("m.room.topic", ALICE, {"n": 1}, cites=[room.join]),
+        room.send("m.room.topic", BOB, {"n": 2}, cites=[join]),
+    ]
+    base = state_of([room.create, room.join, rules, leave])
+    states = [base | state_of([each]) for each in topics]
+    # The join is in the auth chain of one state, and the rules allow it.
+    assert room.graph.auth_difference(states) >= {join.event_id}
+    assert ids(resolve(room.graph, states)) == ids(states[0])
+
+
+def test_what_power_events_rest_on() -> None:
+    """All that authorises a power event is applied before it, in its order."""
+    room = MadeRoom("10")
+    content: dict[str, object] = {"users": {ALICE: 100, BOB: 50}}
+    power = room.send("m.room.power_levels", ALICE, content, cites=[room.join])
+    public: dict[str, object] = {"join_rule": "public"}
+    rules = room.send("m.room.join_rules", ALICE, public, cites=[room.join, power])
+    joins = [room.member(BOB, "join", cites=[power, rules])]
+    joined: dict[str, object] = {"membership": "join", "displayname": "Bob"}
+    joins.append(
+        room.send("m.room.member", BOB, joined, BOB, cites=[power, rules, joins[0]])
+    )
+    kick = room.member("@c:c", "leave", sender=BOB, cites=[power, joins[1]])
+    base = state_of([room.create, room.join, power, rules])
+    states: list[StateMap] = [base, base | state_of([joins[1], kick])]
+    resolved = resolve(room.graph, states)
+    assert resolved["m.room.member", BOB].event_id == joins[1].event_id
+
+
+def test_messages_are_no_state() -> None:
+    """An event without a state key that is cited is applied to nothing."""
+    room = MadeRoom("10")
+    message = room.send("m.room.message", ALICE, {}, None, cites=[room.join])
+    topic = room.send("m.room.topic", ALICE, {}, cites=[room.join, message])
+    base = state_of([room.create, room.join])
+    states: list[StateMap] = [base, base | state_of([topic])]
+    assert ids(resolve(room.graph, states)) == ids(states[1])
 
 
 def test_rejected_auth_events() -> None:
@@ -180,17 +252,64 @@ def test_version_1_without_an_allowed_event() -> None:
     assert resolved["m.room.topic", ""].event_id == least.event_id
 
 
-def test_version_1_join_rules_of_other_keys() -> None:
-    """They are resolved as join rules, by the least deep one first."""
+def test_version_1_power_levels_come_first() -> None:
+    """The power levels that were resolved decide on all that comes after them."""
     room = MadeRoom("1")
-    shallow, deep = (
-        room.send("m.room.join_rules", user, {}, "x", cites=[], depth=depth)
-        for user, depth in ((BOB, 1), (BOB, 2))
-    )
-    base = state_of([room.create, room.join])
-    states = [base | state_of([each]) for each in (deep, shallow)]
+    join = room.member(BOB, "join", cites=[])
+    levels = [
+        room.send(
+            "m.room.power_levels",
+            ALICE,
+            {"users": {ALICE: 100, BOB: bob}},
+            cites=[room.join],
+            depth=depth,
+        )
+        for bob, depth in ((0, 5), (50, 6))
+    ]
+    topics = [
+        room.send("m.room.topic", user, {}, cites=[], depth=depth)
+        for user, depth in ((ALICE, 7), (BOB, 8))
+    ]
+    base = state_of([room.create, room.join, join])
+    states = [base | state_of(each) for each in zip(levels, topics, strict=True)]
     resolved = resolve(room.graph, states)
-    assert resolved["m.room.join_rules", "x"].event_id == shallow.event_id
+    assert ids(resolved) == ids(states[1])
+
+
+@pytest.mark.parametrize("carol", ["@a:c", "@z:c"])
+def test_version_1_members_do_not_see_each_other(carol: str) -> None:
+    """Until all members are resolved, a member in conflict has not joined."""
+    room = MadeRoom("1")
+    content: dict[str, object] = {"users": {ALICE: 100, carol: 100}}
+    power = room.send("m.room.power_levels", ALICE, content, cites=[room.join])
+    public: dict[str, object] = {"join_rule": "public"}
+    rules = room.send("m.room.join_rules", ALICE, public, cites=[room.join])
+    carols = [room.member(carol, "join", cites=[rules]) for _ in range(2)]
+    bobs = [
+        room.send(
+            "m.room.member", sender, {"membership": what}, BOB, cites=[], depth=depth
+        )
+        for sender, what, depth in ((BOB, "join", 5), (carol, "ban", 6))
+    ]
+    base = state_of([room.create, room.join, power, rules])
+    for first, second in ((carols, bobs), (bobs, carols)):
+        states = [base | state_of(x) for x in zip(first, second, strict=True)]
+        resolved = resolve(room.graph, states)
+        assert resolved["m.room.member", BOB].event_id == bobs[0].event_id
+
+
+@pytest.mark.parametrize("state_key", ["", "x"])
+def test_version_1_join_rules_end_at_the_first_refusal(state_key: str) -> None:
+    """From the least deep one on, the first that is not allowed ends it."""
+    room = MadeRoom("1")
+    events = [
+        room.send("m.room.join_rules", user, {}, state_key, cites=[], depth=depth)
+        for depth, user in enumerate([ALICE, ALICE, BOB, ALICE], 1)
+    ]
+    base = state_of([room.create, room.join])
+    states = [base | state_of([each]) for each in reversed(events)]
+    resolved = resolve(room.graph, states)
+    assert resolved["m.room.join_rules", state_key].event_id == events[1].event_id
 
 
 def _circle(room: MadeRoom) -> list[Event]:
