@@ -1,0 +1,1 @@
+"""Attacks on an endpoint while an honest pair uses it."""

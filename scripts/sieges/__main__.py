@@ -1,0 +1,93 @@
+"""The attackers' process: their servers, and all attacks until it is ended.
+
+Rules: it prints a line when the servers listen, and one of JSON at the end, with what
+came of each attack and what others had to suffer.
+"""
+
+import argparse
+import asyncio
+import json
+import resource
+import signal
+import ssl
+import sys
+from pathlib import Path
+
+from homeserver.config_file import load
+from homeserver.identity import load as load_identity
+from homeserver.protocol.names import ServerName
+from scripts.sieges.attacks import ATTACKS, Attacker
+from scripts.sieges.names import (
+    LOOPBACK,
+    STUCK_NETWORK,
+    NameServer,
+    Ports,
+    Zone,
+    all_victims,
+    network,
+)
+from scripts.sieges.servers import KeyServer, StuckServer
+from scripts.sieges.wire import Wire
+
+
+async def main() -> None:
+    """Serve, attack, and say what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.sieges")
+    parser.add_argument(
+        "folder", type=Path, help="of an endpoint: whose keys they have"
+    )
+    parser.add_argument("ports", type=int, nargs=4, help="names, keys, stuck, victim")
+    parser.add_argument("--honest", action="append", default=[], help="NAME=PORT")
+    parser.add_argument("--target", required=True, help="one of those")
+    parser.add_argument("--intensity", type=float, default=1.0)
+    options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    folder: Path = options.folder
+    ports = Ports(*options.ports)
+    honest = {
+        name: int(port) for name, _, port in (e.partition("=") for e in options.honest)
+    }
+    certificate = ssl.PEM_cert_to_DER_cert((folder / "tls.crt").read_text())
+    path = folder / "homeserver.toml"
+    [key] = load_identity(path, load(path)).signing_keys
+
+    loop = asyncio.get_running_loop()
+    names = NameServer(Zone(ports, honest))
+    await loop.create_datagram_endpoint(lambda: names, (LOOPBACK, ports.names))
+    keys, stuck, victim = KeyServer(key, certificate), StuckServer(), StuckServer()
+    await keys.serve(ports.keys, folder)
+    await stuck.serve(ports.stuck, network(STUCK_NETWORK))
+    await victim.serve(ports.victim, all_victims())
+    print("listening", flush=True)
+
+    # The endpoints start when there is somebody to ask for names.
+    await loop.run_in_executor(None, sys.stdin.readline)
+    target = options.target
+    wire = Wire(ServerName.parse(target), honest[target])
+    attacker = Attacker(wire, key, options.intensity)
+    attacks = [asyncio.create_task(attack(attacker)) for attack in ATTACKS]
+    over = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, over.set)
+    await over.wait()
+    for attack in attacks:
+        attack.cancel()
+    ends = await asyncio.gather(*attacks, return_exceptions=True)
+    outcomes: dict[str, dict[str, int]] = {}
+    for (attack_name, outcome), number in sorted(wire.outcomes.items()):
+        outcomes.setdefault(attack_name, {})[outcome] = number
+    said = {
+        "outcomes": outcomes,
+        "failed": [repr(e) for e in ends if not isinstance(e, asyncio.CancelledError)],
+        "questions": names.asked,
+        "key_requests": keys.requests,
+        "hanging": keys.hanging,
+        "stuck_connections": stuck.connections,
+        "victim_connections": victim.connections,
+        "victim_bytes": victim.received,
+    }
+    print(json.dumps(said), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
