@@ -11,6 +11,7 @@ from homeserver.protocol.names import ServerName
 from homeserver.protocol.room_versions import DEFAULT_ROOM_VERSION
 from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from scripts.benchmarks.alone import resolutions
 from scripts.benchmarks.rooms import branches, state_resolutions
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample, measure, summarise
 from scripts.benchmarks.transactions import KEY_ID, Origin, TransactionMaker
@@ -89,6 +90,14 @@ class TableTests(TestCase):
         self.assertEqual((ours.value, ours.spread, ours.per_second), (5.0, 1.0, 20.0))
         self.assertEqual((theirs.value, theirs.per_second), (2.5, None))
         self.assertEqual(theirs.by_ours, 0.5)
+
+
+class ResolverTests(TestCase):
+    """Names that are resolved without a network."""
+
+    def test_warm_cache(self) -> None:
+        """The row is made: each name is resolved once, before anything is measured."""
+        self.assertEqual(list(resolutions().measures), [OURS])
 
 
 class StateResolutionTests(TestCase):

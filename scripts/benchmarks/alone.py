@@ -62,7 +62,7 @@ class _Zone:
 class _Nowhere:
     """A dialer that finds no address, so that no host has a well-known."""
 
-    async def addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str, cause: object) -> list[str]:
         raise LookupFailed(f"{host} has no address")
 
 
