@@ -121,8 +121,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
     for event_id, why in result["not_judged"].items():
         yield f"not judged: {event_id}: {why}"
     if result["state_before"] is None:
-        unknown = ", ".join(result["unknown_prev_events"])
-        yield f"the state before it is not known, as these events are not: {unknown}"
+        others = ", ".join(result["prev_events_without_state"])
+        yield f"the state before it is not known, as that after these is not: {others}"
     else:
         yield "the state before it:"
         yield from (f"  {_named(x)}: {x['event_id']}" for x in result["state_before"])

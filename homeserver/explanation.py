@@ -60,12 +60,11 @@ def explain(file: RoomFile, chosen: EventId) -> tuple[Json, list[Node]]:
     """
     event = next((each for each in file.events if each.event_id == chosen), None)
     if event is None:
-        return _without_verdict(file, chosen), []
+        return _dropped(file, chosen), _drawn(file, chosen)
     course = judge_all(file, event.room_id)
     if chosen in course.not_judged:
         raise NotExplained(f"{chosen}: {course.not_judged[chosen]}")
     judged = course.history.judged[chosen]
-    missing = [x for x in event.prev_event_ids if x not in course.history.judged]
     result = {
         **_named(event),
         "room_id": event.room_id,
@@ -73,7 +72,7 @@ def explain(file: RoomFile, chosen: EventId) -> tuple[Json, list[Node]]:
         **_verdict(judged),
         "content_hash_matches": chosen not in file.redacted,
         "switches": _switches(file, judged),
-        "unknown_prev_events": missing,
+        "prev_events_without_state": _without_state(judged, course),
         "state_before": None if judged.before is None else _state(judged.before),
         "current_state": _state(course.history.current),
         "events": [
@@ -89,7 +88,25 @@ def explain(file: RoomFile, chosen: EventId) -> tuple[Json, list[Node]]:
     return result, [_node(each, course, chosen) for each in file.events]
 
 
-def _without_verdict(file: RoomFile, chosen: EventId) -> Json:
+def _without_state(judged: Judged, course: Course) -> list[EventId]:
+    """The events before an event after which no state is known."""
+    others = course.history.judged
+    return [
+        each
+        for each in judged.event.prev_event_ids
+        if each not in others or others[each].before is None
+    ]
+
+
+def _drawn(file: RoomFile, chosen: EventId) -> list[Node]:
+    """The room of the file without an event that was dropped."""
+    if not file.events:
+        return []
+    course = judge_all(file, file.events[0].room_id)
+    return [_node(each, course, chosen) for each in file.events]
+
+
+def _dropped(file: RoomFile, chosen: EventId) -> Json:
     """What is said of an event that was dropped."""
     if chosen in file.in_circles:
         raise NotExplained(f"{chosen}: it cites itself through others")

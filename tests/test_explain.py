@@ -117,7 +117,7 @@ def test_outlier(rooms: Rooms) -> None:
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1:] == [
         "outlier, by its auth events: rule 10: no rule refuses it",
-        "the state before it is not known, as these events are not: "
+        "the state before it is not known, as that after these is not: "
         + unknown.event_id,
     ]
     assert last.event_id in result.stdout

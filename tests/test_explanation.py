@@ -49,7 +49,7 @@ def test_accepted() -> None:
         "why": "no rule refuses it",
         "content_hash_matches": True,
         "switches": [],
-        "unknown_prev_events": [],
+        "prev_events_without_state": [],
         "state_before": [named(room.create), named(room.join)],
         "current_state": [
             named(each) for each in (room.create, room.join, name, topic)
@@ -121,8 +121,13 @@ def test_outlier() -> None:
     result, drawn = explained(room, after)
     assert (result["outcome"], result["check"]) == ("outlier", 4)
     assert result["state_before"] is None
-    assert result["unknown_prev_events"] == [unknown.event_id]
+    assert result["prev_events_without_state"] == [unknown.event_id]
     assert drawn[-1].mark == "outlier"
+    last = room.send(
+        "m.room.message", ALICE, {}, None, cites=[room.join], after=[after, room.join]
+    )
+    result, _ = explained(room, last)
+    assert result["prev_events_without_state"] == [after.event_id]
 
 
 def test_not_judged() -> None:
@@ -180,14 +185,18 @@ def test_dropped() -> None:
             "why": "`depth` is not an integer",
         }
     ]
-    assert explain(file, dropped.event_id) == (
-        {
-            "event_id": dropped.event_id,
-            "outcome": "dropped",
-            "why": "`depth` is not an integer",
-        },
-        [],
-    )
+    result, drawn = explain(file, dropped.event_id)
+    assert result == {
+        "event_id": dropped.event_id,
+        "outcome": "dropped",
+        "why": "`depth` is not an integer",
+    }
+    assert [(each.event_id, each.is_chosen) for each in drawn] == [
+        (room.create.event_id, False),
+        (room.join.event_id, False),
+    ]
+    file = read(json.dumps([bad]).encode(), room.version)
+    assert explain(file, dropped.event_id)[1] == []
 
 
 def test_changed_content() -> None:
