@@ -112,15 +112,15 @@ class Judge:
         """Tell each claim whose signatures of its event were verified before.
 
         The ID is a hash of what the servers sign: those that have signed it once have
-        signed this. Others that have to sign it have not.
+        signed this. Others that have to sign it have not. Where the sender chooses the
+        ID, none are recorded.
         """
         named = [
             (claim.event.event_id, claim.event.room_version.version) for claim in claims
         ]
         known = await self._store.signers(named)
         for claim, name in zip(claims, named, strict=True):
-            if claim.event.has_hash_id:
-                claim.known_signers = known.get(name, frozenset())
+            claim.known_signers = known.get(name, frozenset())
 
     async def _find_keys(
         self, claims: Sequence[Claim], late: set[ServerName], cause: Cause

@@ -787,7 +787,8 @@ def test_room_of_an_unknown_version_with_the_hash_as_its_id() -> None:
 def test_create_event_of_no_version_in_a_known_room() -> None:
     """What is wrong with it is said of itself, not of its room."""
     inbox = Inbox()
-    inbox.take("1", create("6"), unknown_create(5, depth=3))
+    inbox.take("1", create("6"))
+    inbox.take("2", unknown_create(5, depth=3))
     assert inbox.pdus[1]["room_version"] is None
     assert str(inbox.pdus[1]["verdict"]).startswith("rejected: not a room version: 5")
 
