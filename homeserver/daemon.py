@@ -25,6 +25,7 @@ from homeserver import identity, signals
 from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.control.inspection import describe_resolution
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.dns import MAX_QUESTIONS
 from homeserver.outbound.slots import MAX_SECOND
 from homeserver.protocol.canonical import Json
@@ -126,7 +127,8 @@ def _raise_file_limit(connections: int) -> None:
 def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
     """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
     reactor = _reactor()
-    _, resolver = build_discovery(path, config, reactor, SystemRandom())
+    budgets = Budgets(reactor, config.limits.trusts)
+    _, resolver = build_discovery(path, config, reactor, SystemRandom(), budgets)
     return _finish(describe_resolution(resolver, reactor, server_name))
 
 

@@ -62,6 +62,9 @@ class Failed(Struct, frozen=True):
     is_conflict: bool = False
     """Whether its keys contradict the stored ones."""
 
+    is_ours: bool = False
+    """Whether it is a bound of ours that was reached: it says nothing of the server."""
+
 
 Came = Fetched | Failed
 """How a fetch ended."""
@@ -155,7 +158,7 @@ class KeyFetches:
             came = await self._fetch(server_name, cause)
         if isinstance(came, Failed):
             self._observe("failed")
-            return came, self._back_off.fail(server_name)
+            return came, 0.0 if came.is_ours else self._back_off.fail(server_name)
         self._observe("fetched")
         self._back_off.succeed(server_name)
         return came, _FRESH_SECONDS
@@ -193,7 +196,8 @@ async def _tried(asking: Coroutine[Any, Any, KeysAnswer]) -> KeysAnswer | Failed
     except Unreachable as problem:
         if problem.conflict is not None:
             return Failed(Explanation.plain(problem.conflict), is_conflict=True)
-        return Failed(problem.explanation, is_silence=True)
+        is_ours = problem.reason == "over_budget"
+        return Failed(problem.explanation, is_silence=True, is_ours=is_ours)
     except (Refused, ProtocolError) as problem:
         return Failed(problem.explanation)
 

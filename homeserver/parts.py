@@ -42,6 +42,7 @@ from homeserver.metrics.endpoint import Metrics
 from homeserver.metrics.scrape import Scrape
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.attempts import Attempts
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.courier import Courier
@@ -100,7 +101,8 @@ class Parts:
             metrics.count_pruned,
         )
 
-        lookups, resolver = build_discovery(path, config, reactor, random)
+        budgets = Budgets(reactor, config.limits.trusts)
+        lookups, resolver = build_discovery(path, config, reactor, random, budgets)
         policy = build_address_policy(config)
         dialer = Dialer(
             reactor,
@@ -111,7 +113,7 @@ class Parts:
         )
         methods = config.verification.methods
         verifier = Verifier(methods, peers, reactor, metrics.count_verification)
-        connector = Connector(dialer, verifier, reactor)
+        connector = Connector(dialer, verifier, budgets, reactor)
         self.agent = FederationAgent(reactor, resolver, connector)
         self.client = FederationClient(self.agent, current, reactor)
         turns = Turns(
@@ -184,6 +186,7 @@ class Parts:
             certificates.bound,
             *self.sender.bounds,
             *self.pruner.bounds,
+            *budgets.bounds,
         ]
         metrics.watch_bounds(self.bounds)
 

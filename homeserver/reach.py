@@ -13,6 +13,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from homeserver.addresses import AddressPolicy
 from homeserver.certificate import Certificate
 from homeserver.config import Config, ConfigError
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.name_servers import DnsClient
@@ -22,7 +23,11 @@ from homeserver.outbound.well_known import WellKnown
 
 
 def build_discovery(
-    path: Path, config: Config, reactor: PosixReactorBase, random: Random
+    path: Path,
+    config: Config,
+    reactor: PosixReactorBase,
+    random: Random,
+    budgets: Budgets,
 ) -> tuple[DnsLookups, Resolver]:
     """Discovery as it is configured at `path`; raises `ConfigError`."""
     servers = [(server.host, server.port) for server in config.dns.servers]
@@ -40,7 +45,7 @@ def build_discovery(
         dialer = Dialer(
             reactor, lookups.addresses, build_address_policy(config), client_tls.context
         )
-        well_known = WellKnown(dialer, reactor)
+        well_known = WellKnown(dialer, budgets, reactor)
     services = config.discovery.srv_services
     return lookups, Resolver(lookups, well_known, services, random)
 

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from homeserver import key_fetches
 from homeserver.cause import OURSELVES
 from homeserver.keyring import Keyring
+from homeserver.outbound.connector import Unreachable
 from homeserver.outbound.refusal import Refused
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
@@ -112,6 +113,16 @@ class BackOffTests(KeyringCase):
             self.client.answer(UNREACHABLE)
             self.refusal(other)
         self.fail(30)
+
+    def test_a_bound_of_ours_is_no_failure(self) -> None:
+        """Where a bound of ours was reached, the next one who asks has it tried."""
+        for _ in range(2):
+            asked = self.ask()
+            self.client.answer(Unreachable(A, ["too many"], "over_budget"))
+            self.assertIn("fetching them failed", self.refusal(asked))
+        asked = self.ask()
+        self.client.answer(document(K1))
+        self.assertEqual(self.successResultOf(asked), key(K1))
 
     def test_an_error_of_ours_is_no_failure(self) -> None:
         """Where the store fails, the server has not."""

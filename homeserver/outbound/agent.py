@@ -30,6 +30,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from homeserver.cause import OURSELVES, Cause
+from homeserver.outbound.budget import OverBudget
 from homeserver.outbound.connection import USER_AGENT, PeerConnection
 from homeserver.outbound.connector import Connector, Link, Unreachable
 from homeserver.outbound.resolver import Resolver
@@ -188,6 +189,8 @@ class FederationAgent:
             return await self._resolver.resolve(name, cause)
         except NotResolvable as problem:
             raise Unreachable(name, [str(problem)], "not_resolved") from None
+        except OverBudget as problem:
+            raise Unreachable(name, [str(problem)], "over_budget") from None
 
     async def close(self) -> None:
         """End the connections that are kept."""

@@ -19,8 +19,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.addresses import RefusedAddress
 from homeserver.cause import OURSELVES, Cause
+from homeserver.outbound.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.connection import PeerConnection
-from homeserver.outbound.dialer import Dialer, NotDialled
+from homeserver.outbound.dialer import Dialer, NotDialled, without
 from homeserver.outbound.verification import NotVerified, VerifiedPeer, Verifier
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.errors import Explanation
@@ -37,13 +38,14 @@ _AVOIDED_SECONDS = 60.0
 _MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
 
 
-UnreachableReason = Literal["not_resolved", "not_verified", "no_answer"]
+UnreachableReason = Literal["not_resolved", "not_verified", "no_answer", "over_budget"]
 
 # One text for whatever an address does before it is verified: a port that is closed,
 # silent, without TLS, or of another server.
 _PUBLIC: Mapping[UnreachableReason, str] = {
     "not_resolved": "{} cannot be resolved",
     "not_verified": "no connection to {} could be verified",
+    "over_budget": "{} is not connected to now: clients cause too many connections",
     "no_answer": "{} gave no answer on a verified connection",
 }
 
@@ -86,10 +88,18 @@ class Link(Struct, frozen=True):
 class Connector:
     """Makes verified connections."""
 
-    def __init__(self, dialer: Dialer, verifier: Verifier, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        verifier: Verifier,
+        budgets: Budgets,
+        clock: IReactorTime,
+    ) -> None:
         self._dialer = dialer
         self._verifier = verifier
+        self._budgets = budgets
         self._clock = clock
+        # By name, host or address, and port.
         self._avoided: OrderedDict[tuple[ServerName, str, int], float] = OrderedDict()
 
     async def connect(
@@ -97,43 +107,60 @@ class Connector:
     ) -> tuple[PeerConnection, Link]:
         """A connection to the first route that leads to who it should lead to.
 
-        Routes that failed a moment ago are tried last. Raises `Unreachable`.
+        Routes that failed a moment ago are tried last. For a client few are tried.
+        Raises `Unreachable`.
         """
         name = resolution.server_name
-        tried = _Tried()
-        for route in sorted(resolution.routes, key=lambda r: self._is_avoided(name, r)):
-            made = await self._follow(name, route, cause, tried)
+        allowance = self._budgets.step(cause, name.host)
+        tried = _Tried(cause, allowance)
+        routes = sorted(
+            resolution.routes,
+            key=lambda route: self._is_avoided(name, route.host, route.port),
+        )
+        for route in routes:
+            if allowance.is_spent:
+                tried.attempts.append(f"{route}: not tried, as a client causes it")
+                continue
+            try:
+                made = await self._follow(name, route, tried)
+            except OverBudget as problem:
+                tried.add(route, problem)
+                raise Unreachable(name, tried.attempts, "over_budget") from None
             if made is not None:
+                allowance.end()
                 self._avoided.pop((name, route.host, route.port), None)
                 return made
-            self._avoid(name, route)
+            self._avoid(name, route.host, route.port)
         raise Unreachable(name, tried.attempts, conflict=tried.conflict)
 
     async def _follow(
-        self, name: ServerName, route: Route, cause: Cause, tried: "_Tried"
+        self, name: ServerName, route: Route, tried: "_Tried"
     ) -> tuple[PeerConnection, Link] | None:
         """A connection by one route; None if it leads nowhere, which is told."""
         try:
-            addresses = await self._dialer.addresses(route.host, cause)
+            found = await self._dialer.addresses(route.host, tried.cause)
         except (LookupFailed, RefusedAddress) as problem:
             tried.add(route, problem)
             return None
         has_failed = False
-        while addresses:
+        addresses = sorted(
+            found, key=lambda each: self._is_avoided(name, each, route.port)
+        )
+        while addresses and not tried.allowance.is_spent:
+            chosen = tried.allowance.choose(addresses)
             try:
-                return await self._try(name, route, addresses, cause)
+                return await self._try(name, route, chosen, tried)
             except NotDialled as failed:
                 has_failed = True
                 tried.add(route, failed)
                 tried.conflict = tried.conflict or failed.conflict
-                left = [each for each in addresses if each != failed.address]
-                # It gets fewer each time: one that was not reached at all, or that
-                # the system calls otherwise, speaks for all of them.
-                addresses = left if len(left) < len(addresses) else []
+                for each in chosen if failed.address is None else [failed.address]:
+                    self._avoid(name, each, route.port)
+                addresses = without(addresses, failed)
             except CancelledError:
                 # Time is up. Who tries again must not spend it all here again.
                 if has_failed:
-                    self._avoid(name, route)
+                    self._avoid(name, route.host, route.port)
                 raise
         return None
 
@@ -148,12 +175,11 @@ class Connector:
         for key in [key for key in self._avoided if key[0] == name]:
             del self._avoided[key]
 
-    def _is_avoided(self, name: ServerName, route: Route) -> bool:
-        until = self._avoided.get((name, route.host, route.port), 0.0)
-        return until > self._clock.seconds()
+    def _is_avoided(self, name: ServerName, host: str, port: int) -> bool:
+        return self._avoided.get((name, host, port), 0.0) > self._clock.seconds()
 
-    def _avoid(self, name: ServerName, route: Route) -> None:
-        key = (name, route.host, route.port)
+    def _avoid(self, name: ServerName, host: str, port: int) -> None:
+        key = (name, host, port)
         self._avoided.pop(key, None)
         self._avoided[key] = self._clock.seconds() + _AVOIDED_SECONDS
         while len(self._avoided) > _MAX_AVOIDED:
@@ -164,12 +190,13 @@ class Connector:
         name: ServerName,
         route: Route,
         addresses: Sequence[str],
-        cause: Cause,
+        tried: "_Tried",
     ) -> tuple[PeerConnection, Link]:
         dialled = await self._dialer.dial(
             addresses,
             route.port,
             route.certificate_name,
+            tried.allowance,
             must_be_trusted=await self._verifier.needs_certificate(name),
         )
         connection, where = dialled.connection, dialled.address
@@ -178,7 +205,7 @@ class Connector:
                 name, route, dialled.handshake, connection
             )
             link = Link(route, where, peer)
-            if cause == OURSELVES:
+            if tried.cause == OURSELVES:
                 link = await self.record(link)
         except NotVerified as problem:
             connection.abort()
@@ -196,8 +223,10 @@ class Connector:
 
 @dataclass
 class _Tried:
-    """What was tried in vain."""
+    """What was tried in vain, for whom, and with what allowance."""
 
+    cause: Cause
+    allowance: Allowance
     attempts: list[str] = field(default_factory=list)
     conflict: str | None = None
     """How a peer contradicted what is stored of the server, if one did."""

@@ -7,22 +7,17 @@ is for others to say: here it is only made.
 Specification: RFC 8305 for trying several addresses.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from itertools import zip_longest
 from typing import Literal, cast
 
 from msgspec import Struct
 from OpenSSL import SSL
-from twisted.internet import address, defer, error
+from twisted.internet import defer, error
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import (
     IDelayedCall,
-    IHostnameResolver,
-    IHostResolution,
-    IReactorPluggableNameResolver,
-    IResolutionReceiver,
 )
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory, connectionDone
@@ -32,11 +27,12 @@ from twisted.protocols.tls import (
     TLSMemoryBIOProtocol,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from homeserver.addresses import AddressPolicy, RefusedAddress
 from homeserver.cause import Cause
+from homeserver.outbound.budget import Allowance
 from homeserver.outbound.connection import PeerConnection, describe
+from homeserver.outbound.known_addresses import KnownAddresses
 from homeserver.outbound.tls import Handshake
 
 _MAX_ADDRESSES = 8  # more than any server has; a DNS answer may have hundreds
@@ -58,6 +54,16 @@ class NotDialled(Exception):
 
         self.conflict = conflict
         """How the peer contradicts what is stored of it, if that is why."""
+
+
+def without(addresses: Sequence[str], failed: NotDialled) -> list[str]:
+    """The addresses that are left to try after one has failed.
+
+    They get fewer each time: one that was not reached at all, or that the system calls
+    otherwise, speaks for all of them.
+    """
+    left = [each for each in addresses if each != failed.address]
+    return left if len(left) < len(addresses) else []
 
 
 class Dialled(Struct, frozen=True):
@@ -121,22 +127,27 @@ class Dialer:
         addresses: Sequence[str],
         port: int,
         certificate_name: str,
+        allowance: Allowance,
         *,
         must_be_trusted: bool,
     ) -> Dialled:
         """Connect to whichever of the `addresses` answers first.
 
         With `must_be_trusted`, only a trusted certificate for `certificate_name`
-        lets the handshake succeed. Raises `NotDialled`.
+        lets the handshake succeed. Raises `NotDialled`, and `OverBudget` where
+        `allowance` allows no connection any more.
         """
         handshake = Handshake(
             self._context(), certificate_name, must_be_trusted=must_be_trusted
         )
         factory = _TlsFactory(handshake, self._reactor)
-        # The name is of no account, as `_Known` ignores it; the endpoint would refuse
-        # some that servers may have.
+        # The name is of no account, as `KnownAddresses` ignores it; the endpoint would
+        # refuse some that servers may have.
         endpoint = HostnameEndpoint(
-            _Known(self._reactor, addresses), "peer.invalid", port, _CONNECT_SECONDS
+            KnownAddresses(self._reactor, allowance.choose(addresses), allowance),
+            "peer.invalid",
+            port,
+            _CONNECT_SECONDS,
         )
         try:
             tls = cast("TLSMemoryBIOProtocol", await endpoint.connect(factory))
@@ -206,56 +217,3 @@ class _PeerFactory(Factory):
 
     noisy = False
     protocol = PeerConnection
-
-
-@implementer(IReactorPluggableNameResolver, IHostnameResolver)
-class _Known:
-    """A reactor for `HostnameEndpoint` that knows which addresses to try.
-
-    The endpoint has the "happy eyeballs" of RFC 8305; the addresses were looked up
-    and checked before.
-    """
-
-    def __init__(self, reactor: PosixReactorBase, addresses: Sequence[str]) -> None:
-        self._reactor = reactor
-        self._addresses = addresses
-        self.nameResolver = self
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reactor, name)
-
-    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        """There is nothing to install: there is nothing to look up."""
-        raise NotImplementedError
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: object = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        """Resolve every name to the known addresses, at once."""
-        resolution = _Resolution(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
-        for each in self._socket_addresses(portNumber):
-            resolutionReceiver.addressResolved(each)
-        resolutionReceiver.resolutionComplete()
-        return resolution
-
-    def _socket_addresses(
-        self, port: int
-    ) -> Iterator[address.IPv4Address | address.IPv6Address]:
-        for host in self._addresses:
-            kind = address.IPv6Address if ":" in host else address.IPv4Address
-            yield kind("TCP", host, port)
-
-
-@implementer(IHostResolution)
-@dataclass
-class _Resolution:
-    name: str
-
-    def cancel(self) -> None:
-        pass

@@ -12,7 +12,8 @@ from twisted.names.dns import AAAA, CNAME, QUERY_TYPES, SRV, A
 
 from homeserver.cache import Kept
 from homeserver.outbound.dns import DnsLookups, describe_records, srv_records
-from homeserver.outbound.well_known import MIN_SECONDS, PATH, Delegation, WellKnown
+from homeserver.outbound.freshness import MIN_SECONDS
+from homeserver.outbound.well_known import PATH, Delegation, WellKnown
 from homeserver.protocol.discovery import MAX_TARGETS, LookupFailed, Step
 from homeserver.protocol.errors import printable
 from homeserver.protocol.names import ServerName

@@ -10,9 +10,7 @@ Specification: Server-server API, "Resolving server names", step 3, and "GET
 """
 
 import re
-from collections.abc import Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
@@ -20,13 +18,19 @@ from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
 
 from homeserver.addresses import RefusedAddress
 from homeserver.cache import BackOff, Cache
-from homeserver.cause import Cause
+from homeserver.cause import OURSELVES, Cause
+from homeserver.outbound.budget import Allowance, Budgets
 from homeserver.outbound.connection import Fetched, NoAnswer
-from homeserver.outbound.dialer import Dialer, NotDialled
+from homeserver.outbound.dialer import Dialer, NotDialled, without
+from homeserver.outbound.freshness import (
+    MIN_SECONDS,
+    asked_seconds,
+    header_values,
+    within_bounds,
+)
 from homeserver.protocol.canonical import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.errors import ProtocolError, quote
@@ -40,16 +44,10 @@ _PORT = 443
 _MAX_BODY_BYTES = 50 * 1024  # what the servers in use take; real ones have a hundred
 _MAX_REDIRECTS = 5  # a website needs one or two, to its own host
 _SECONDS = 10.0  # for all hops together
+_ADDRESS_SECONDS = 4.0  # for one of several addresses, by one hop
 _MAX_FETCHES = 100  # at once: each takes a socket, of a process that may have 1024
 
 _HOUR = 3600.0
-
-# "Servers should respect the cache control headers [...] use a sensible default":
-# the 24 hours and the maximum of 48 are the specification's. A document that says that
-# it must not be kept would be asked for with every request.
-_DEFAULT_SECONDS = 24 * _HOUR
-_MAX_SECONDS = 48 * _HOUR
-MIN_SECONDS = 300.0
 
 # "Errors are recommended to be cached for up to an hour, and servers are encouraged to
 # exponentially back off for repeated failures": an answer that is no delegation will be
@@ -69,8 +67,6 @@ _REDIRECTS = frozenset(
 
 # A path and a query, as they may stand in a request; reasons with it are kept.
 _TARGET = re.compile(r"/[!-~]{0,999}")
-_AGE = re.compile(r"[0-9]+")
-_MAX_AGE = re.compile(r'max-age="?([0-9]+)"?', re.IGNORECASE)
 
 
 class Delegation(Struct, frozen=True):
@@ -81,6 +77,10 @@ class Delegation(Struct, frozen=True):
     """Whether its server asks for less than the time that every answer is kept."""
 
 
+class _TriedInPart(LookupFailed):
+    """What was tried for a client failed; where all is tried it may not."""
+
+
 class _NoDelegation(Exception):
     """There was an answer, and it delegates to nobody; `str()` says why."""
 
@@ -88,8 +88,9 @@ class _NoDelegation(Exception):
 class WellKnown:
     """Asks for delegations, and remembers what came of it."""
 
-    def __init__(self, dialer: Dialer, clock: IReactorTime) -> None:
+    def __init__(self, dialer: Dialer, budgets: Budgets, clock: IReactorTime) -> None:
         self._dialer = dialer
+        self._budgets = budgets
         self._clock = clock
         self._slots = DeferredSemaphore(_MAX_FETCHES)
         self._silences: BackOff[str] = BackOff(_FIRST_SILENCE_SECONDS, _FAILURE_SECONDS)
@@ -98,7 +99,16 @@ class WellKnown:
     async def delegation(self, host: str, cause: Cause) -> ServerName:
         """The server that `host` delegates to; raises `LookupFailed`."""
         key = host.lower()
-        found = await self.answers.fetch(key, lambda: self._look_up(key, cause))
+
+        def is_wanted(found: Delegation | LookupFailed) -> bool:
+            return not (cause == OURSELVES and isinstance(found, _TriedInPart))
+
+        def look_up() -> Awaitable[Delegation | LookupFailed]:
+            return self.answers.fetch(key, lambda: self._look_up(key, cause), is_wanted)
+
+        found = await look_up()
+        if not is_wanted(found):
+            found = await look_up()  # that one was under way, for a client
         if isinstance(found, LookupFailed):
             raise LookupFailed(str(found))
         return found.target
@@ -117,6 +127,7 @@ class WellKnown:
         self, host: str, cause: Cause
     ) -> tuple[Delegation | LookupFailed, float]:
         """The delegation or why there is none, and for how many seconds to keep it."""
+        failed = LookupFailed if cause == OURSELVES else _TriedInPart
         try:
             async with self._slots:
                 fetched = await Deferred.fromCoroutine(
@@ -124,10 +135,10 @@ class WellKnown:
                 ).addTimeout(_SECONDS, self._clock)
         except defer.TimeoutError:
             why = f"no whole answer within {_SECONDS:.0f} seconds"
-            return LookupFailed(why), self._silences.fail(host)
+            return failed(why), self._silences.fail(host)
         except LookupFailed as failure:
             # Another one: this one's frames hold all that was received.
-            return LookupFailed(str(failure)), self._silences.fail(host)
+            return failed(str(failure)), self._silences.fail(host)
         except _NoDelegation as answer:
             self._silences.succeed(host)
             return LookupFailed(str(answer)), _FAILURE_SECONDS
@@ -136,13 +147,14 @@ class WellKnown:
             target = _parse(fetched)
         except ProtocolError as problem:
             return LookupFailed(str(problem)), _FAILURE_SECONDS
-        asked = _asked_seconds(fetched.headers, wall_seconds(self._clock))
-        return Delegation(target, asked < MIN_SECONDS), _within_bounds(asked)
+        asked = asked_seconds(fetched.headers, wall_seconds(self._clock))
+        return Delegation(target, asked < MIN_SECONDS), within_bounds(asked)
 
     async def _follow(self, host: str, cause: Cause) -> Fetched:
         """What the document's URL leads to in the end.
 
-        Raises `_NoDelegation` for another answer, `LookupFailed` for none.
+        Raises `_NoDelegation` for another answer, `LookupFailed` for none, and
+        `OverBudget`.
         """
         hop = _Hop(f"https://{host}{PATH}", host, _PORT, host, PATH)
         seen: list[str] = []
@@ -155,26 +167,51 @@ class WellKnown:
             # The first URL is known to who asked.
             where = f"{hop.url}: " if len(seen) > 1 else ""
             try:
-                fetched = await self._fetch(hop, cause)
-            except (LookupFailed, RefusedAddress, NotDialled, NoAnswer) as problem:
+                fetched = await self._fetch(hop, host, cause)
+            except (LookupFailed, RefusedAddress, NotDialled) as problem:
                 raise LookupFailed(f"{where}{problem}") from None
             if fetched.status not in _REDIRECTS:
                 if fetched.status == HTTPStatus.OK:
                     return fetched
                 raise _NoDelegation(f"{where}status {fetched.status}")
-            hop = hop.follow(_values(fetched.headers, b"Location"))
+            hop = hop.follow(header_values(fetched.headers, b"Location"))
 
-    async def _fetch(self, hop: "_Hop", cause: Cause) -> Fetched:
-        addresses = await self._dialer.addresses(hop.host, cause)
+    async def _fetch(self, hop: "_Hop", host: str, cause: Cause) -> Fetched:
+        """The response to one request, by the first address that gives one."""
+        allowance = self._budgets.step(cause, host)
+        addresses: Sequence[str] = await self._dialer.addresses(hop.host, cause)
+        while True:
+            addresses = allowance.choose(addresses)
+            asking = Deferred.fromCoroutine(self._ask(addresses, hop, allowance))
+            try:
+                # A silent address leaves time for the next one.
+                if len(addresses) > 1:
+                    asking.addTimeout(_ADDRESS_SECONDS, self._clock)
+                return await asking
+            except NotDialled as problem:
+                left = without(addresses, problem)
+                if not left or allowance.is_spent:
+                    raise
+            except defer.TimeoutError:
+                left = list(addresses[1:])
+                if allowance.is_spent:
+                    raise LookupFailed("no answer in time") from None
+            addresses = left
+
+    async def _ask(
+        self, addresses: Sequence[str], hop: "_Hop", allowance: Allowance
+    ) -> Fetched:
         dialled = await self._dialer.dial(
-            addresses, hop.port, hop.host, must_be_trusted=True
+            addresses, hop.port, hop.host, allowance, must_be_trusted=True
         )
         try:
             if dialled.handshake.problem is not None:
-                raise LookupFailed(dialled.handshake.problem)
+                raise NotDialled(dialled.handshake.problem, dialled.address)
             return await dialled.connection.fetch(
                 hop.target, hop.host_header, _SECONDS, _MAX_BODY_BYTES, self._clock
             )
+        except NoAnswer as problem:
+            raise NotDialled(str(problem), dialled.address) from None
         finally:
             dialled.connection.abort()
 
@@ -217,48 +254,3 @@ def _parse(fetched: Fetched) -> ServerName:
     """The name in a document, whatever its `Content-Type`; raises `ProtocolError`."""
     document = parse_object(fetched.body)
     return ServerName.parse(as_text(document.get("m.server"), "`m.server`"))
-
-
-def lifetime(headers: Headers, now: float) -> float:
-    """For how many seconds a document with these headers is kept.
-
-    That is what they ask for, within our bounds, of which the upper one is the
-    specification's.
-    """
-    return _within_bounds(_asked_seconds(headers, now))
-
-
-def _asked_seconds(headers: Headers, now: float) -> float:
-    """For how many seconds these headers ask to keep a document.
-
-    `Cache-Control`, less the `Age`, goes before `Expires`, which goes before the
-    default.
-    """
-    directives = [
-        directive.strip()
-        for line in _values(headers, b"Cache-Control")
-        for directive in line.split(",")
-    ]
-    if any(each.lower() in {"no-store", "no-cache"} for each in directives):
-        return 0.0
-    ages = [match for each in directives if (match := _MAX_AGE.fullmatch(each))]
-    if ages:
-        age = _AGE.fullmatch("".join(_values(headers, b"Age")[:1]))
-        return float(ages[0][1]) - float(age[0] if age else 0)
-    dates = _values(headers, b"Expires")
-    if not dates:
-        return _DEFAULT_SECONDS
-    try:
-        expires = parsedate_to_datetime(dates[0])
-    except (ValueError, OverflowError):
-        return 0.0  # an invalid date stands for one in the past
-    # HTTP's dates are of Greenwich, also where they do not say so.
-    return expires.replace(tzinfo=UTC).timestamp() - now
-
-
-def _values(headers: Headers, name: bytes) -> list[str]:
-    return [each.decode("latin-1") for each in headers.getRawHeaders(name, [])]
-
-
-def _within_bounds(seconds: float) -> float:
-    return min(max(seconds, MIN_SECONDS), _MAX_SECONDS)

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.names import dns
 
 from homeserver.cause import OURSELVES
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.resolver import Resolver
@@ -70,7 +71,9 @@ def resolutions() -> Row:
     """A thousand names whose well-known and SRV records were looked up before."""
     clock = Clock()
     lookups = DnsLookups(cast("IResolver", _Zone()), None, clock)
-    well_known = WellKnown(cast("Dialer", _Nowhere()), clock)
+    well_known = WellKnown(
+        cast("Dialer", _Nowhere()), Budgets(clock, lambda _: False), clock
+    )
     services = ["_matrix-fed._tcp", "_matrix._tcp"]
     resolver = Resolver(lookups, well_known, services, Random(1))  # noqa: S311 - order
     names = [ServerName.parse(f"s{number}.test") for number in range(1000)]

@@ -19,6 +19,7 @@ from homeserver.control.peer_routes import peer_tree
 from homeserver.control.peers import PeerBook
 from homeserver.control.sending import Submitter
 from homeserver.keyring import Keyring
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.connector import Link, Unreachable
 from homeserver.outbound.dialer import Dialer
@@ -114,7 +115,7 @@ class KnownRoutes(Resolver):
         self.outcomes: dict[str, Resolution | Exception] = {}
         self.dns = ScriptedClient()
         self.lookups = DnsLookups(self.dns.resolver, None, clock)
-        self.documents = WellKnown(cast("Dialer", None), clock)
+        self.documents = WellKnown(cast("Dialer", None), cast("Budgets", None), clock)
         self.kept = KeptAnswers(self.lookups, self.documents, ["_matrix._tcp"])
 
     async def resolve(self, name: ServerName, cause: Cause) -> Resolution:

@@ -24,6 +24,7 @@ from homeserver.cause import OURSELVES
 from homeserver.config import Config, Discovery, Dns, VerificationMethod
 from homeserver.identity import Identity
 from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.budget import Allowance, Budgets
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector, Link
 from homeserver.outbound.dialer import Dialer, Dialled
@@ -81,6 +82,7 @@ class MappingDialer(Dialer):
         addresses: Sequence[str],
         port: int,
         certificate_name: str,
+        allowance: Allowance,
         *,
         must_be_trusted: bool,
     ) -> Dialled:
@@ -90,6 +92,7 @@ class MappingDialer(Dialer):
             addresses,
             self._ports.get(port, port),
             certificate_name,
+            allowance,
             must_be_trusted=must_be_trusted,
         )
 
@@ -147,6 +150,7 @@ def discovering(
     `before` are the addresses of name servers that are asked before it; `clock` is
     for the time limits of discovery.
     """
+    budgets = Budgets(reactor, lambda _: False)
     issued = issue_for("origin.test")
     name = ServerName.parse("origin.test")
     identity = Identity(name, [signing_key("origin")], [], issued.value)
@@ -155,16 +159,18 @@ def discovering(
         dns=Dns(servers=(*before, server.address)),
         discovery=Discovery(well_known=False),
     )
-    lookups, _ = build_discovery(Path("unread.toml"), config, clock, Random(1))
+    lookups, _ = build_discovery(Path("unread.toml"), config, clock, Random(1), budgets)
     context = ClientTls(None, system_roots=False).context()
     store = context.get_cert_store()
     assert store is not None
     store.add_cert(X509.from_cryptography(CA.certificate))
     dialer = MappingDialer(lookups.addresses, policy, context, ports or {})
-    documents = WellKnown(dialer, clock) if well_known else None
+    documents = WellKnown(dialer, budgets, clock) if well_known else None
     resolver = Resolver(lookups, documents, services, Random(1))
     verifier = Verifier(methods, PeerStore(MemoryDatabase(), reactor), reactor)
-    agent = FederationAgent(reactor, resolver, Connector(dialer, verifier, reactor))
+    agent = FederationAgent(
+        reactor, resolver, Connector(dialer, verifier, budgets, reactor)
+    )
     client = FederationClient(agent, lambda: identity, reactor)
     try:
         yield Reach(lookups, resolver, agent, client, dialer)

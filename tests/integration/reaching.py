@@ -18,6 +18,7 @@ from homeserver.addresses import AddressPolicy
 from homeserver.config import VerificationMethod
 from homeserver.identity import Identity
 from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
@@ -64,7 +65,8 @@ def reaching(
     )
     resolver = Resolver(lookups, None, ["_matrix._tcp"], Random(1))
     dialer = Dialer(reactor, lookups.addresses, AddressPolicy([], []), lambda: context)
-    connector = Connector(dialer, Verifier(methods, peers, reactor), reactor)
+    budgets = Budgets(reactor, lambda _: False)
+    connector = Connector(dialer, Verifier(methods, peers, reactor), budgets, reactor)
     agent = FederationAgent(reactor, resolver, connector)
     client = FederationClient(agent, lambda: identity, reactor)
     try:

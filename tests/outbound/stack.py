@@ -10,6 +10,7 @@ from homeserver.addresses import AddressPolicy, AddressRange
 from homeserver.cause import Cause
 from homeserver.config import VerificationMethod
 from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.connector import Connector
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.resolver import Resolver
@@ -102,6 +103,9 @@ class Stack:
     ) -> None:
         self.net = Net()
         self.names = Names()
+        self.trusted: set[str] = set()
+        """The addresses of clients that have no budgets."""
+
         self.handshakes: list[str] = []
         """How each of them ended."""
 
@@ -127,5 +131,6 @@ class Stack:
             self.net.clock,
             lambda *tried: self.verifications.append(tried),
         )
-        self.connector = Connector(self.dialer, verifier, self.net.clock)
+        self.budgets = Budgets(self.net.clock, self.trusted.__contains__)
+        self.connector = Connector(self.dialer, verifier, self.budgets, self.net.clock)
         self.agent = FederationAgent(self.net.clock, resolver, self.connector)

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.cause import OURSELVES
+from homeserver.cause import OURSELVES, Cause
 from homeserver.config import VerificationMethod
 from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.connector import Link, Unreachable
@@ -836,3 +836,115 @@ class CancellationTests(ConnectorTestCase):
         wire.say(ok(key_document(SELF_SIGNED))[:-1])
         self.assert_cancelled(connecting)
         self.assertTrue(wire.tcp.disconnecting)
+
+
+CLIENT = Cause("203.0.113.1")
+
+
+class ClientTests(ConnectorTestCase):
+    """What is tried for a client's request, and not for ourselves."""
+
+    def connect_for(self, cause: Cause, routes: Sequence[Route]) -> Connecting:
+        """Connect to the peer for somebody."""
+        return start(self.stack.connector.connect(Resolution(PEER, [], routes), cause))
+
+    def refuse_all(self) -> list[str]:
+        """Let each connection fail; the addresses, in order."""
+        tried = []
+        while self.net.dialled:
+            tried += [host for host, _ in self.net.dialled[:1]]
+            self.net.refuse()
+        return tried
+
+    def many(self) -> list[Route]:
+        """Twenty targets of eight addresses each."""
+        routes = [route(f"s{number}.test", 8448 + number) for number in range(20)]
+        for number, each in enumerate(routes):
+            self.hosts[each.host] = [f"192.0.2.{number * 8 + n}" for n in range(8)]
+        return routes
+
+    def test_two_connections(self) -> None:
+        """For a client two connections are tried, however many there are."""
+        connecting = self.connect_for(CLIENT, self.many())
+        self.assertEqual(self.refuse_all(), ["192.0.2.0", "192.0.2.1"])
+        attempts = self.attempts(connecting)
+        self.assertEqual(len(attempts), 20)
+        self.assertEqual(attempts[1], "s1.test:8449: not tried, as a client causes it")
+        self.assertEqual(self.stack.names.asked, ["s0.test"])
+
+    def test_all_for_ourselves(self) -> None:
+        """For ourselves, and for a trusted client, all are tried."""
+        self.stack.trusted.add("198.51.100.9")
+        for cause in (OURSELVES, Cause("198.51.100.9")):
+            connecting = self.connect_for(cause, self.many())
+            self.assertEqual(len(set(self.refuse_all())), 160)
+            self.attempts(connecting)
+
+    def test_other_targets_the_next_time(self) -> None:
+        """What failed is tried last: so each target has its turn for clients too."""
+        routes = [route(f"192.0.2.{number}") for number in range(1, 6)]
+        tried = []
+        for _ in range(3):
+            self.connect_for(CLIENT, routes).addErrback(lambda _: None)
+            tried += self.refuse_all()
+        self.assertEqual(tried, [f"192.0.2.{number}" for number in (1, 2, 3, 4, 5, 1)])
+
+    def test_other_addresses_the_next_time(self) -> None:
+        """So has each address of one target."""
+        self.hosts["a.test"] = [f"192.0.2.{number}" for number in range(1, 6)]
+        tried = []
+        for _ in range(2):
+            self.connect_for(CLIENT, [route("a.test")]).addErrback(lambda _: None)
+            tried += self.refuse_all()
+        connecting = self.connect_for(CLIENT, [route("a.test")])
+        self.assertEqual(self.net.dialled[0], ("192.0.2.5", 8448))
+        self.net.accept(GOOD)
+        self.assertEqual(self.link(connecting).address, "192.0.2.5")
+        self.assertEqual(tried, [f"192.0.2.{number}" for number in range(1, 5)])
+
+    def test_second_address_after_a_wrong_certificate(self) -> None:
+        """Of the two connections the second is tried where the first proves nothing."""
+        self.hosts["a.test"] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        connecting = self.connect_for(CLIENT, [route("a.test")])
+        self.net.accept(WRONG).hang_up()
+        self.net.accept(WRONG).hang_up()
+        self.attempts(connecting)
+
+    def test_over_budget(self) -> None:
+        """Beyond a budget no connection is made, and no target counts as failed."""
+        for number in range(5):
+            routes = [route(f"192.0.2.{number * 2 + n}") for n in (1, 2)]
+            self.connect_for(CLIENT, routes).addErrback(lambda _: None)
+            self.refuse_all()
+        connecting = self.connect_for(CLIENT, [route("192.0.2.200")])
+        self.net.clock.advance(0.3)  # in which the endpoint looks for another address
+        problem = self.failureResultOf(connecting, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(problem.reason, "over_budget")
+        self.assertEqual(
+            problem.attempts,
+            ["192.0.2.200:8448: too many connections for peer.test in a minute"],
+        )
+        self.assertEqual(
+            problem.explanation.public,
+            "peer.test is not connected to now: clients cause too many connections",
+        )
+        self.connect_for(OURSELVES, [route("192.0.2.200"), route("192.0.2.201")])
+        self.assertEqual(self.net.dialled, [("192.0.2.200", 8448)])
+
+    def test_bytes_until_verified(self) -> None:
+        """A connection is cut off that would send too much, unless it is verified."""
+        budgets = self.stack.budgets
+        self.assertTrue(budgets.may_send("peer.test", 17_000))
+        connecting = self.connect_for(CLIENT, [route("192.0.2.1")])
+        wire = self.net.accept(GOOD)
+        connection, _ = self.successResultOf(connecting)
+        connection.tls.write(b"x" * 100_000)
+        wire.flush()
+        self.assertFalse(wire.tcp.is_aborted)
+        self.assertEqual(wire.peer.received, b"x" * 100_000)
+        again = self.connect_for(CLIENT, [route("192.0.2.1")])
+        self.assertTrue(budgets.may_send("peer.test", 1000))
+        self.net.accept(GOOD)
+        self.net.clock.advance(10)
+        self.assertIn("TLS handshake failed", str(self.attempts(again)))

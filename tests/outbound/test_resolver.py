@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.addresses import AddressPolicy
 from homeserver.cause import OURSELVES
+from homeserver.outbound.budget import Budgets
 from homeserver.outbound.dialer import Dialer
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.resolver import Resolver, _Lookups
@@ -43,7 +44,10 @@ class ResolverTestCase(SynchronousTestCase):
         dialer = Dialer(
             self.net.reactor, lookups.addresses, AddressPolicy([], []), lambda: context
         )
-        well_known = WellKnown(dialer, self.net.clock) if self.has_well_known else None
+        budgets = Budgets(self.net.clock, lambda _: False)
+        well_known = (
+            WellKnown(dialer, budgets, self.net.clock) if self.has_well_known else None
+        )
         services = ["_matrix-fed._tcp", "_matrix._tcp"]
         self.resolver = Resolver(lookups, well_known, services, Random(1))
 

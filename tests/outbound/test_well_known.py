@@ -14,8 +14,10 @@ from twisted.web.http_headers import Headers
 
 from homeserver.addresses import AddressPolicy, AddressRange
 from homeserver.cause import OURSELVES, Cause
+from homeserver.outbound.budget import Budgets, OverBudget
 from homeserver.outbound.dialer import Dialer
-from homeserver.outbound.well_known import PATH, Delegation, WellKnown, lifetime
+from homeserver.outbound.freshness import lifetime
+from homeserver.outbound.well_known import PATH, Delegation, WellKnown
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.names import ServerName
 from tests.certificates import issue, issue_for
@@ -58,6 +60,9 @@ def redirect(location: str | bytes, status: str = "302 Found") -> bytes:
     return ok(b"", status=status)[:-2] + b"Location: " + location + b"\r\n\r\n"
 
 
+CLIENT = Cause("203.0.113.1")
+
+
 class WellKnownTestCase(SynchronousTestCase):
     """What asks for delegations, over a memory reactor."""
 
@@ -85,7 +90,8 @@ class WellKnownTestCase(SynchronousTestCase):
             AddressPolicy([AddressRange.parse(each) for each in refused], []),
             lambda: context,
         )
-        self.well_known = WellKnown(dialer, self.net.clock)
+        self.budgets = Budgets(self.net.clock, lambda _: False)
+        self.well_known = WellKnown(dialer, self.budgets, self.net.clock)
 
     def ask(self, host: str = "peer.test") -> Deferred[ServerName]:
         """Ask whom a host delegates to."""
@@ -946,3 +952,140 @@ def test_lifetime(lines: list[tuple[str, str]], seconds: float) -> None:
     for name, value in lines:
         headers.addRawHeader(name.encode(), value.encode("latin-1", "replace"))
     assert lifetime(headers, NOW) == seconds
+
+
+class AddressTests(WellKnownTestCase):
+    """A host with two addresses."""
+
+    def setUp(self) -> None:
+        """Have them."""
+        super().setUp()
+        self.hosts["peer.test"] = ["192.0.2.1", "192.0.2.2"]
+
+    def ask_for(self, cause: Cause) -> Deferred[ServerName]:
+        """Ask for somebody."""
+        return start(self.well_known.delegation("peer.test", cause))
+
+    def assert_second_answers(self, asked: Deferred[ServerName]) -> None:
+        """See that the second address is asked now, and that its answer counts."""
+        self.assertEqual(self.net.dialled, [("192.0.2.2", 443)])
+        self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
+        self.assertEqual(self.found(asked), "b.test")
+
+    def test_refuses(self) -> None:
+        """Where the first address refuses, the second one is asked."""
+        asked = self.ask()
+        self.net.refuse()
+        self.assert_second_answers(asked)
+
+    def test_wrong_certificate(self) -> None:
+        """Where the first address is another server, the second one is asked."""
+        asked = self.ask()
+        wire = self.net.accept(issue_for("other.test", CA))
+        self.assertEqual(wire.peer.received, b"")
+        self.assert_second_answers(asked)
+
+    def test_hangs_up(self) -> None:
+        """Where the first address ends the connection, the second one is asked."""
+        asked = self.ask()
+        self.net.accept(GOOD).hang_up()
+        self.assert_second_answers(asked)
+
+    def test_is_no_http(self) -> None:
+        """Where the first address speaks no HTTP, the second one is asked."""
+        asked = self.ask()
+        self.net.accept(GOOD).say(b"220 smtp\r\n\r\n")
+        self.assert_second_answers(asked)
+
+    def test_silent_handshake(self) -> None:
+        """Where the first address leaves the handshake undone, the second is asked."""
+        asked = self.ask()
+        self.net.accept(GOOD, is_silent=True)
+        self.net.clock.advance(4)
+        self.assert_second_answers(asked)
+
+    def test_silent(self) -> None:
+        """Where the first address does not answer, the second one is asked."""
+        asked = self.ask()
+        self.net.accept(GOOD)
+        self.net.clock.advance(4)
+        self.assert_second_answers(asked)
+
+    def test_both_fail(self) -> None:
+        """Where both fail, the last reason is told."""
+        asked = self.ask()
+        self.net.accept(GOOD).hang_up()
+        self.net.refuse()
+        self.assertIn("cannot connect", self.reason(asked))
+
+    def test_an_answer_is_an_answer(self) -> None:
+        """Where the first address answers that there is no document, that holds."""
+        asked = self.ask()
+        self.net.accept(GOOD).say(ok(b"{}", status="404 Not Found"))
+        self.assertEqual(self.reason(asked), "status 404")
+
+    def test_two_connections_for_a_client(self) -> None:
+        """For a client two addresses are tried; for ourselves all, at once after it."""
+        self.hosts["peer.test"] = [f"192.0.2.{number}" for number in range(1, 5)]
+        asked = self.ask_for(CLIENT)
+        self.net.accept(GOOD).hang_up()
+        self.net.accept(GOOD).hang_up()
+        self.reason(asked)
+        again = self.ask_for(CLIENT)
+        self.reason(again)  # kept
+        ours = self.ask()
+        for _ in range(3):
+            self.net.accept(GOOD).hang_up()
+        self.assertEqual(self.net.dialled, [("192.0.2.4", 443)])
+        self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
+        self.assertEqual(self.found(ours), "b.test")
+        self.assertEqual(self.found(self.ask_for(CLIENT)), "b.test")
+
+    def test_we_wait_for_what_a_client_causes(self) -> None:
+        """A look-up under way for a client serves us, unless it fails."""
+        for is_good in (True, False):
+            self.setUp()
+            theirs, ours = self.ask_for(CLIENT), self.ask()
+            self.assertEqual(len(self.net.dialled), 1)
+            if not is_good:
+                self.net.accept(GOOD).hang_up()
+                self.net.accept(GOOD).hang_up()
+                self.failureResultOf(theirs, LookupFailed)
+                self.assertNoResult(ours)
+                self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
+            self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
+            self.assertEqual(self.found(ours), "b.test")
+
+    def test_an_answer_to_a_client_is_ours_too(self) -> None:
+        """That there is no document is true for all, whoever caused the look-up."""
+        asked = self.ask_for(CLIENT)
+        self.net.accept(GOOD).say(ok(b"{}", status="404 Not Found"))
+        self.reason(asked)
+        self.assertEqual(self.reason(self.ask()), "status 404")
+
+    def test_over_budget(self) -> None:
+        """What a bound of ours forbids is no answer, and not remembered."""
+        for _ in range(10):
+            self.budgets.step(CLIENT, "peer.test").take("192.0.2.1")
+        for _ in range(2):
+            asked = self.ask_for(CLIENT)
+            self.net.clock.pump([0.3] * 3)  # in which it looks for other addresses
+            self.failureResultOf(asked, OverBudget)
+        self.assertEqual(self.net.dialled, [])
+        self.net.clock.advance(60)
+        asked = self.ask_for(CLIENT)
+        self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
+        self.assertEqual(self.found(asked), "b.test")
+
+    def test_redirects_count(self) -> None:
+        """Where a website redirects, all counts as the name that was asked for."""
+        self.hosts["peer.test"] = self.hosts["www.test"] = ["192.0.2.1"]
+        asked = self.ask_for(CLIENT)
+        self.net.accept(GOOD).say(redirect("https://peer.test/2"))
+        self.net.accept(GOOD).say(redirect("https://peer.test/3"))
+        self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
+        self.found(asked)
+        for _ in range(7):
+            self.budgets.step(CLIENT, "peer.test").take("192.0.2.1")
+        with self.assertRaises(OverBudget):
+            self.budgets.step(CLIENT, "peer.test").take("192.0.2.1")

@@ -1,0 +1,71 @@
+"""For how long a well-known document is kept.
+
+Rules: pure; what a server's headers ask for, within bounds.
+
+Specification: Server-server API, "GET /.well-known/matrix/server"; RFC 9111, section 5.
+"""
+
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from twisted.web.http_headers import Headers
+
+_HOUR = 3600.0
+
+# "Servers should respect the cache control headers [...] use a sensible default":
+# the 24 hours and the maximum of 48 are the specification's. A document that says that
+# it must not be kept would be asked for with every request.
+_DEFAULT_SECONDS = 24 * _HOUR
+_MAX_SECONDS = 48 * _HOUR
+MIN_SECONDS = 300.0
+
+_AGE = re.compile(r"[0-9]+")
+_MAX_AGE = re.compile(r'max-age="?([0-9]+)"?', re.IGNORECASE)
+
+
+def lifetime(headers: Headers, now: float) -> float:
+    """For how many seconds a document with these headers is kept.
+
+    That is what they ask for, within our bounds, of which the upper one is the
+    specification's.
+    """
+    return within_bounds(asked_seconds(headers, now))
+
+
+def asked_seconds(headers: Headers, now: float) -> float:
+    """For how many seconds these headers ask to keep a document.
+
+    `Cache-Control`, less the `Age`, goes before `Expires`, which goes before the
+    default.
+    """
+    directives = [
+        directive.strip()
+        for line in header_values(headers, b"Cache-Control")
+        for directive in line.split(",")
+    ]
+    if any(each.lower() in {"no-store", "no-cache"} for each in directives):
+        return 0.0
+    ages = [match for each in directives if (match := _MAX_AGE.fullmatch(each))]
+    if ages:
+        age = _AGE.fullmatch("".join(header_values(headers, b"Age")[:1]))
+        return float(ages[0][1]) - float(age[0] if age else 0)
+    dates = header_values(headers, b"Expires")
+    if not dates:
+        return _DEFAULT_SECONDS
+    try:
+        expires = parsedate_to_datetime(dates[0])
+    except (ValueError, OverflowError):
+        return 0.0  # an invalid date stands for one in the past
+    # HTTP's dates are of Greenwich, also where they do not say so.
+    return expires.replace(tzinfo=UTC).timestamp() - now
+
+
+def header_values(headers: Headers, name: bytes) -> list[str]:
+    """The values of a header, in their order."""
+    return [each.decode("latin-1") for each in headers.getRawHeaders(name, [])]
+
+
+def within_bounds(seconds: float) -> float:
+    """As long as a document is kept that asks for so many seconds."""
+    return min(max(seconds, MIN_SECONDS), _MAX_SECONDS)
