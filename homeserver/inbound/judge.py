@@ -77,7 +77,11 @@ class Judge:
                 versions.setdefault(room_id, version)
         others = [draft for draft in drafts if not draft.is_create]
         await self._judge(others, versions, late, cause)
-        return [draft.conclude() for draft in drafts]
+        judged: list[JudgedPdu] = []
+        for draft in drafts:
+            await self._pace.pause()
+            judged.append(draft.conclude())
+        return judged
 
     async def _judge(
         self,

@@ -29,7 +29,7 @@ from homeserver.protocol.assumptions import (
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical import Json, as_text, encode
 from homeserver.protocol.errors import InvalidParam, ProtocolError
-from homeserver.protocol.events import Event, event_id, redact
+from homeserver.protocol.events import MAX_EVENT_BYTES, Event, event_id, redact
 from homeserver.protocol.names import (
     EventId,
     KeyId,
@@ -272,6 +272,8 @@ class Draft:
         """Its ID as of the version tried first, by which its sender may know it."""
         if not self.pdu or not self._assumptions:
             return None
+        if isinstance(self.pdu, FlawedItem) and len(self.pdu.text) > MAX_EVENT_BYTES:
+            return None  # long integers take long to write
         try:
             return event_id(self.pdu, self._assumptions[0].room_version)
         except ProtocolError:

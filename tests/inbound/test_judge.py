@@ -1,15 +1,17 @@
 """How PDUs are judged together: in rounds, in a thread, and known ones only once."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, execute
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.cause import OURSELVES
 from homeserver.config import Events
 from homeserver.inbound.judge import Judge
+from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical import Json, as_object
 from homeserver.protocol.names import ServerName
 from homeserver.storage.changes import Changes
@@ -241,26 +243,37 @@ class JudgeTests(SynchronousTestCase):
         expected = ["accepted"] * 4 + ["rejected"] * 2 + ["accepted"] * 5
         self.assertEqual(verdicts, expected)
 
-    def test_others_have_their_turn(self) -> None:
-        """Between two PDUs of a long transaction the judge pauses."""
+    def turns(self, *pdus: Json) -> int:
+        """The turns of the reactor that it takes where time flies."""
 
         class Busy(Clock):
             """A clock that goes on by two milliseconds at each look."""
+
+            turns = 0
 
             def seconds(self) -> float:
                 """As `IReactorTime`."""
                 self.rightNow += 0.002
                 return super().seconds()
 
+            def callLater(self, *arguments: Any, **named: Any) -> IDelayedCall:
+                """As `IReactorTime`."""
+                self.turns += 1
+                return super().callLater(*arguments, **named)
+
         clock = Busy()
         judge = Judge(self.store, self.keys, clock, at_once, Events())
-        judging = Deferred.fromCoroutine(
-            judge.judge([message(), message(depth=9)], THEM.server_name, OURSELVES)
-        )
-        pauses = 0
-        while not judging.called:
-            clock.advance(0)
-            pauses += 1
-            self.assertLess(pauses, 100)
-        self.assertGreater(pauses, 0)
-        self.assertEqual(len(self.successResultOf(judging)), 2)
+        judging = Deferred.fromCoroutine(judge.judge(pdus, THEM.server_name, OURSELVES))
+        self.assertNoResult(judging)
+        clock.pump([0.0] * 100)
+        self.assertEqual(len(self.successResultOf(judging)), len(pdus))
+        return clock.turns
+
+    def test_others_have_their_turn(self) -> None:
+        """Between two PDUs of a long transaction the judge pauses."""
+        self.assertGreater(self.turns(message(), message(depth=9)), 1)
+
+    def test_others_have_their_turn_while_verdicts_are_made(self) -> None:
+        """What is read and what is said of a bad PDU are each a work of their own."""
+        bad: list[Json] = [FlawedItem({}, "bad", "")] * 20
+        self.assertGreater(self.turns(*bad), 2 * 20)

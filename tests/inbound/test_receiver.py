@@ -520,6 +520,8 @@ FLAWED_PDUS: list[tuple[object, str, bool]] = [
     (FlawedItem(message(content={"x": BIG}), "p", "{TEXT}"), "p", True),
     (FlawedItem(message(depth=BIG), "p", "{TEXT}"), "p", True),
     (FlawedItem({"event_id": 5}, "p", "{TEXT}"), "p", False),
+    (FlawedItem(message(depth=11), "p", "T" * 65536), "p", True),
+    (FlawedItem(message(depth=11), "p", "T" * 65537), "p", False),
     (FlawedItem(create(), "p", "{TEXT}"), "p", True),
     (
         FlawedItem({"pdu_id": "", "context": "", "pdu_type": ""}, "p", "{TEXT}"),
