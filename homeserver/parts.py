@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel
@@ -29,6 +30,12 @@ from homeserver.credentials import Credentials
 from homeserver.inbound import federation
 from homeserver.inbound.account import Ledger
 from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.bounded_request import (
+    SiteLimits,
+    connections_to,
+    control_limits,
+    federation_limits,
+)
 from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.federation import Gate
 from homeserver.inbound.judge import Judge
@@ -36,6 +43,7 @@ from homeserver.inbound.keys import KeyPublisher, NotaryQueries, key_tree
 from homeserver.inbound.notary import Notary
 from homeserver.inbound.receiver import Receiver
 from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.resource import JsonResource
 from homeserver.inbound.site import BoundedSite
 from homeserver.keyring import Keyring
 from homeserver.metrics.endpoint import Metrics
@@ -146,7 +154,8 @@ class Parts:
         refusals = self.refusals = Refusals(reactor)
         in_thread = partial(deferToThreadPool, reactor, self.threads)
         authenticator = Authenticator(current, keyring, certificates, in_thread)
-        gate = Gate(authenticator, refusals, self.sender.hear)
+        limits = config.limits
+        gate = Gate(authenticator, refusals, self.sender.hear, reactor, limits.trusts)
         judge = Judge(received, keyring, reactor, in_thread, config.events)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = Receiver(
@@ -154,41 +163,40 @@ class Parts:
         )
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
         notary = Notary(current, publisher.v2, documents, keyring, reactor)
-        queries = NotaryQueries(notary, reactor) if config.notary.enabled else None
-        limits = config.limits
-        build_site = partial(
-            BoundedSite,
-            max_body_bytes=limits.max_body_bytes,
-            request_seconds=limits.request_seconds,
-            reactor=reactor,
-        )
+        queries: NotaryQueries | None = None
+        if config.notary.enabled:
+            queries = NotaryQueries(notary, reactor, limits.trusts)
         build_ledger = partial(
             Ledger,
             clock=reactor,
             observe=metrics.count_request,
             least=LogLevel.lookupByName(config.log.level),
         )
-        self.site = build_site(
-            ledger=build_ledger("federation"),
-            root=federation.build_tree(
+        # Each part's limits on what others can make us hold or do; in this order they
+        # are shown.
+        self.connections = connections_to(limits, reactor)
+        self.bounds: list[Bound] = [
+            self.connections.bound,
+            gate.bound,
+            certificates.bound,
+            *self.sender.bounds,
+            *self.pruner.bounds,
+            *budgets.bounds,
+        ]
+        if queries is not None:
+            self.bounds.append(queries.bound)
+        self.site = self._make_site(
+            federation.build_tree(
                 key_tree(publisher, queries),
                 gate,
                 receiver,
                 config.profiles,
                 config.discovery.delegate_to,
             ),
+            federation_limits(limits),
+            build_ledger("federation"),
+            reactor,
         )
-
-        metrics.watch_connections("federation", lambda: len(self.site.channels))
-        # Each part's limits on what others can make us hold or do; in this order they
-        # are shown.
-        self.bounds: list[Bound] = [
-            certificates.bound,
-            *self.sender.bounds,
-            *self.pruner.bounds,
-            *budgets.bounds,
-        ]
-        metrics.watch_bounds(self.bounds)
 
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
@@ -216,16 +224,30 @@ class Parts:
                     caches, partial(describe_keys, self.client, peers)
                 ),
             }
-            control_site = self.control_site = build_site(
-                ledger=build_ledger("control"),
-                root=api.build_tree(
+            self.control_site = self._make_site(
+                api.build_tree(
                     Guard(_load_token(path, config)),
                     self.is_healthy,
                     Scrape(metrics, queue, reactor).read,
                     routes,
                 ),
+                control_limits(config, reactor),
+                build_ledger("control"),
+                reactor,
             )
-            metrics.watch_connections("control", lambda: len(control_site.channels))
+        metrics.watch_bounds(self.bounds)
+
+    def _make_site(
+        self,
+        root: JsonResource,
+        limits: SiteLimits,
+        ledger: Ledger,
+        clock: IReactorTime,
+    ) -> BoundedSite:
+        site = BoundedSite(root, limits, ledger, clock)
+        self.metrics.watch_connections(ledger.listener, lambda: len(site.channels))
+        self.bounds += limits.bounds
+        return site
 
     async def is_healthy(self) -> bool:
         """Whether the store answers who reads and who writes, and is known to work."""

@@ -60,7 +60,7 @@ class Endpoint:
         tls = BoundedTls(
             self._credentials.server_tls,
             parts.site,
-            self._config.limits,
+            parts.connections,
             self._reactor,
             partial(parts.metrics.count_handshake, "in"),
         )

@@ -98,7 +98,7 @@ class Ledger:
         `observe` takes each account that is closed. What the log would not write,
         as its level is below `least`, is not put together for it.
         """
-        self._listener = listener
+        self.listener = listener
         self._clock = clock
         self._observe = observe
         self._least = least
@@ -108,7 +108,7 @@ class Ledger:
         path = target.partition(b"?")[0]
         return Account(
             self,
-            self._listener,
+            self.listener,
             _shown(method),
             _shown(path),
             address,

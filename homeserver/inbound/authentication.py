@@ -131,7 +131,7 @@ class Authenticator:
         headers are judged first, the body last: what costs a stranger little costs us
         little.
         """
-        authorizations = self._check_head(headers)
+        authorizations = self.check_head(headers)
         origin = authorizations[0].origin
         if body.length == 0 and method in _WITH_BODY:
             raise NotJson(
@@ -166,8 +166,11 @@ class Authenticator:
         certificate = await self._certificates.check(origin, shown, cause)
         return ProvenOrigin(origin, key_id, certificate), content
 
-    def _check_head(self, headers: Sequence[str]) -> list[Authorization]:
-        """The authorizations of a request to us, as `authenticate`."""
+    def check_head(self, headers: Sequence[str]) -> list[Authorization]:
+        """The authorizations of a request to us.
+
+        Raises `BadAuthorization` and `Unauthorized`, as `authenticate`.
+        """
         authorizations = _parse(headers)
         own_name = self._identity().server_name
         for each in authorizations:

@@ -6,13 +6,12 @@ that a client shows is taken as it is: whose it is, is judged beside a request's
 Specification: Server-server API, "TLS".
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Literal, cast
 
 from OpenSSL import SSL
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
-    IAddress,
     IOpenSSLServerConnectionCreator,
     IProtocolFactory,
     IReactorTime,
@@ -24,7 +23,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from homeserver.certificate import Certificate
-from homeserver.config import Limits
+from homeserver.inbound.closing import EndingTls
+from homeserver.inbound.connections import Connections, Waiting
 from homeserver.outbound.connection import describe
 
 
@@ -85,7 +85,7 @@ HandshakeResult = Literal["completed", "failed", "refused"]
 """`refused` is a connection that is one too many."""
 
 
-class _Transport(TLSMemoryBIOProtocol):
+class _Transport(EndingTls):
     """TLS that tells how its handshake went.
 
     What it is given in one turn of the reactor is encrypted as one, after the turn:
@@ -111,6 +111,15 @@ class _Transport(TLSMemoryBIOProtocol):
         if unsent:
             super().write(unsent)
 
+    @property
+    def waiting_since(self) -> float | None:
+        """As the connection inside says."""
+        return cast("Waiting", self.wrappedProtocol).waiting_since
+
+    def give_way(self) -> None:
+        """Close at once: others have no room."""
+        self.abortConnection()
+
     def loseConnection(self) -> None:
         """Close, after what was written before."""
         self.send()
@@ -133,7 +142,7 @@ class _Transport(TLSMemoryBIOProtocol):
 
 
 class BoundedTls(TLSMemoryBIOFactory):
-    """TLS for so many connections, and for so many of one address."""
+    """TLS for so many connections, and for so many of one client."""
 
     noisy = False
     protocol = _Transport
@@ -144,26 +153,24 @@ class BoundedTls(TLSMemoryBIOFactory):
         self,
         tls: ServerTls,
         site: IProtocolFactory,
-        limits: Limits,
+        connections: Connections,
         reactor: IReactorTime,
         observe: Callable[[HandshakeResult], object] = lambda _: None,
     ) -> None:
-        """`site` is what is spoken within TLS; `observe` takes each handshake's end."""
+        """`site` is what is spoken within TLS; `observe` takes each handshake's end.
+
+        `connections` decides which connections there may be.
+        """
         super().__init__(tls, isClient=False, wrappedFactory=site, clock=reactor)
-        self._limits = limits
+        self._connections = connections
         self._observe = observe
-        self._per_address: Counter[str] = Counter()
         self._unsent: list[_Transport] = []
 
     def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
+        self, addr: IPv4Address | IPv6Address
     ) -> TLSMemoryBIOProtocol | None:
         """As Twisted asks for it; None closes the connection at once."""
-        address = getattr(addr, "host", "")
-        if (
-            len(self.protocols) >= self._limits.max_connections
-            or self._per_address[address] >= self._limits.max_connections_per_address
-        ):
+        if not self._connections.admit(addr.host):
             self._observe("refused")
             return None
         return super().buildProtocol(addr)
@@ -201,13 +208,10 @@ class BoundedTls(TLSMemoryBIOFactory):
     def registerProtocol(self, p: TLSMemoryBIOProtocol) -> None:
         """Count a connection that is made; Twisted tells of each one twice."""
         if p not in self.protocols:
-            self._per_address[p.getPeer().host] += 1
+            self._connections.add(cast("Waiting", p), p.getPeer().host)
         super().registerProtocol(p)
 
     def unregisterProtocol(self, p: TLSMemoryBIOProtocol) -> None:
         """Count a connection that is gone no more."""
         super().unregisterProtocol(p)
-        address = p.getPeer().host
-        self._per_address[address] -= 1
-        if self._per_address[address] <= 0:
-            del self._per_address[address]
+        self._connections.remove(cast("Waiting", p))

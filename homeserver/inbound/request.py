@@ -19,8 +19,12 @@ class Request(http.Request):
     postpath: list[bytes]
     """Those that are left."""
 
-    def answer_from(self, root: IResource) -> None:
-        """Have the resource answer that the path leads to."""
+    is_refused = False
+    """Whether it was answered before anything looked at its body."""
+
+    def find_resource(self, root: IResource) -> IResource:
+        """The resource that the path leads to."""
         self.prepath = []
         self.postpath = [unquote_to_bytes(each) for each in self.path[1:].split(b"/")]
-        getChildForRequest(root, self).render(self)
+        found: IResource = getChildForRequest(root, self)
+        return found

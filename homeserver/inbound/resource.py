@@ -58,6 +58,18 @@ Answer = Callable[[Request], Reply | Awaitable[Reply]]
 """What answers a request; what has nothing to wait for is no coroutine function."""
 
 
+class Guarded(Struct, frozen=True):
+    """What answers a request, and what may refuse one before its body is there."""
+
+    answer: Answer
+    admit: Callable[[Request], object]
+    """Raises `ProtocolError` for a request that its head condemns."""
+
+    def __call__(self, request: Request) -> Reply | Awaitable[Reply]:
+        """Answer a request, as an `Answer` does."""
+        return self.answer(request)
+
+
 class JsonResource(Resource):
     """A resource that answers in JSON, by one coroutine function for each method."""
 
@@ -98,6 +110,21 @@ class JsonResource(Resource):
             )
         return _NOT_DONE_YET
 
+    def admit(self, request: Request) -> None:
+        """Raise `ProtocolError` for a request that is refused by its head alone."""
+        answer = self.find_answer(request)
+        if isinstance(answer, Guarded):
+            answer.admit(request)
+
+    def refuse(self, account: Account, problem: ProtocolError) -> Reply:
+        """The answer to a request that is refused."""
+        account.route = self._route
+        reply = refusal(account, problem)
+        if isinstance(problem, MethodNotAllowed):
+            allowed = b", ".join(sorted(self._answers)).decode("ascii")
+            reply = replace(reply, headers={"Allow": allowed})
+        return reply
+
     async def _answer_later(
         self, request: Request, account: Account, answer: Awaitable[Reply]
     ) -> None:
@@ -113,13 +140,7 @@ class JsonResource(Resource):
     def _error(self, account: Account, problem: Exception) -> Reply:
         """What is answered where there should have been a reply."""
         if isinstance(problem, ProtocolError):
-            account.errcode = problem.errcode
-            account.error = problem.explanation.in_full
-            reply = error_reply(problem.status, problem.errcode, str(problem))
-            if isinstance(problem, LimitExceeded):
-                headers = {"Retry-After": str(problem.retry_after)}
-                reply = replace(reply, headers=headers)
-            return reply
+            return self.refuse(account, problem)
         if isinstance(problem, StoreUnavailable):
             account.errcode, account.error = "M_UNKNOWN", str(problem)
             return error_reply(503, "M_UNKNOWN", "the store is not available")
@@ -128,6 +149,8 @@ class JsonResource(Resource):
         return error_reply(500, "M_UNKNOWN", "internal error")
 
     def _end(self, request: Request, account: Account, reply: Reply) -> None:
+        if getattr(request, "is_refused", False):
+            return  # it gave way while it waited for something
         account.close(reply.status)
         if not account.is_gone:
             self._write(request, reply)
@@ -151,10 +174,19 @@ class JsonResource(Resource):
         headers.setRawHeaders(b"Content-Length", [b"%d" % len(reply.body)])
         for name, value in reply.headers.items():
             request.setHeader(name.encode("ascii"), value.encode("ascii"))
-        if reply.status == 405:
-            request.setHeader(b"Allow", b", ".join(sorted(self._answers)))
         request.write(reply.body)
         request.finish()
+
+
+def refusal(account: Account, problem: ProtocolError) -> Reply:
+    """The answer to what a peer did wrong, of which the account takes note."""
+    account.errcode = problem.errcode
+    account.error = problem.explanation.in_full
+    reply = error_reply(problem.status, problem.errcode, str(problem))
+    if isinstance(problem, LimitExceeded):
+        headers = {"Retry-After": str(problem.retry_after)}
+        reply = replace(reply, headers=headers)
+    return reply
 
 
 def error_reply(status: int, errcode: str, why: str) -> Reply:

@@ -132,6 +132,12 @@ class TooLarge(ProtocolError):
     errcode = "M_TOO_LARGE"
 
 
+class RequestTimeout(ProtocolError):
+    """A request that began and did not end in time."""
+
+    status = 408
+
+
 class LimitExceeded(ProtocolError):
     """Too much at once; the same request may succeed later."""
 
@@ -142,3 +148,9 @@ class LimitExceeded(ProtocolError):
         """It may after `retry_after` seconds."""
         super().__init__(why)
         self.retry_after = retry_after
+
+
+class Overloaded(LimitExceeded):
+    """There is no room for it, whoever asks; the same request may succeed later."""
+
+    status = 503

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 
 from homeserver.config import Events, Profile
+from homeserver.inbound.arriving import ArrivingBodies
 from homeserver.inbound.authentication import Authenticator, Body
 from homeserver.inbound.federation import Gate, build_tree
 from homeserver.inbound.judge import Judge
@@ -57,6 +58,7 @@ class Endpoint:
         profiles: Mapping[str, Profile] | None = None,
         delegate_to: ServerName | None = None,
         max_body_bytes: int = 100_000,
+        max_arriving_bytes: int = 2**30,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
@@ -70,13 +72,15 @@ class Endpoint:
         self._received = ReceivedStore(
             database or MemoryDatabase(), Changes(self.clock)
         )
+        self.gate = Gate(
+            Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),
+            self.refusals,
+            self.heard.append,
+            self.clock,
+        )
         tree = build_tree(
             key_tree(KeyPublisher(lambda: self.identity, 86400, self.clock), None),
-            Gate(
-                Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),
-                self.refusals,
-                self.heard.append,
-            ),
+            self.gate,
             Receiver(
                 self._received,
                 Judge(self._received, keyring, self.clock, at_once, Events()),
@@ -86,7 +90,10 @@ class Endpoint:
             profiles or {},
             delegate_to,
         )
-        self.site = site(tree, max_body_bytes=max_body_bytes, clock=self.clock)
+        bodies = ArrivingBodies("federation", max_arriving_bytes)
+        self.site = site(
+            tree, max_body_bytes=max_body_bytes, clock=self.clock, bodies=bodies
+        )
 
     async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
         self.polled.append((asker, [str(user_id) for user_id in polled]))

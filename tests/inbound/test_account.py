@@ -16,7 +16,7 @@ from tests.inbound.desk import Desk
 from tests.inbound.endpoint import Endpoint
 from tests.inbound.pdus import message
 from tests.inbound.servers import THEM, UnreachableKeys
-from tests.inbound.wire import Connection, ask, chunked, request, site
+from tests.inbound.wire import Connection, ask, chunked, limits, request, site
 
 SEND = "/_matrix/federation/v1/send/1"
 ROUTE = "/_matrix/federation/v1/send/{txnId}"
@@ -167,7 +167,8 @@ CUT_OFF: list[tuple[str, bytes, int, str, str]] = [
     ("nonsense", b"nonsense\r\n\r\n", 400, "-", "-"),
     ("header", b"GET /a?b HTTP/1.1\r\nnonsense\r\n\r\n", 400, "GET", "/a"),
     ("length", request("PUT", "/a", ["Content-Length: 99"]), 413, "PUT", "/a"),
-    ("chunks", chunked("/a", b"x" * 99), 413, "PUT", "/a"),
+    ("chunks", chunked("/?a", b"x" * 99), 413, "PUT", "/"),
+    ("no such route", request("PUT", "/a", body=b"x"), 404, "PUT", "/a"),
 ]
 
 
@@ -261,7 +262,7 @@ def test_what_is_observed() -> None:
     clock = Clock()
     root = JsonResource({b"GET": tell}, "/here")
     ledger = Ledger("control", clock, accounts.append)
-    connection = Connection(BoundedSite(root, 10, 60, ledger, clock))
+    connection = Connection(BoundedSite(root, limits(10), ledger, clock))
     connection.send(request("GET", "/"), request("POST", "/", body=b"x" * 99))
     assert [
         (each.listener, each.method, each.route, each.status) for each in accounts
@@ -275,7 +276,7 @@ def test_what_is_not_logged(log: list[LogEvent]) -> None:
     clock = Clock()
     root = JsonResource({b"GET": tell, b"POST": fail}, "/here")
     ledger = Ledger("federation", clock, accounts.append, LogLevel.warn)
-    connection = Connection(BoundedSite(root, 10, 60, ledger, clock))
+    connection = Connection(BoundedSite(root, limits(10), ledger, clock))
     connection.send(request("GET", "/"), request("POST", "/", body=b"x"))
     assert [each.method for each in accounts] == ["GET", "POST"]
     told = [event for event in log if "listener" in event]

@@ -15,7 +15,6 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from homeserver.cause import OURSELVES, Cause
-from homeserver.config import Limits
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
 from homeserver.inbound.client_certificates import (
     PROVEN_SECONDS,
@@ -38,7 +37,7 @@ from tests.certificates import Issued, authority, issue, issue_for
 from tests.inbound.coroutines import result_of
 from tests.inbound.endpoint import at_once, body_of
 from tests.inbound.servers import OTHERS, THEM, KnownKeys, identity, signing_key
-from tests.inbound.wire import TlsConnection, request, site
+from tests.inbound.wire import TlsConnection, connections, request, site
 from tests.memory import MemoryDatabase
 from tests.outbound.stack import CA, trusting
 
@@ -743,7 +742,7 @@ class Listener:
                 asks_for_certificate=asks_for_certificate,
             ),
             site(JsonResource({b"GET": look}), clock=self.clock),
-            Limits(),
+            connections(),
             self.clock,
         )
 

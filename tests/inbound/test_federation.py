@@ -396,6 +396,108 @@ def test_absolute_target_that_was_signed() -> None:
     assert answer.error == (401, "M_UNAUTHORIZED")
 
 
+HEADS: list[tuple[str, str | None, int]] = [
+    ("no header", None, 401),
+    ("another scheme", "Basic YTpi", 400),
+    ("another destination", "ELSEWHERE", 401),
+    ("a malformed header", "X-Matrix origin=", 400),
+]
+
+
+@pytest.mark.parametrize(
+    ("header", "status"), [row[1:] for row in HEADS], ids=[row[0] for row in HEADS]
+)
+@pytest.mark.parametrize(
+    "framing", ["Content-Length: 99999", "Transfer-Encoding: chunked"]
+)
+def test_refused_before_the_body(header: str | None, status: int, framing: str) -> None:
+    """What cannot be proven whatever the body is, is answered before it comes."""
+    endpoint = Endpoint()
+    if header == "ELSEWHERE":
+        header = THEM.authorize("PUT", SEND, {}, destination=OTHERS.server_name)
+    headers = [] if header is None else [f"Authorization: {header}"]
+    connection = Connection(endpoint.site)
+    connection.send(request("PUT", SEND, [*headers, framing]))
+    [answer] = connection.answers()
+    assert answer.error == (status, "M_UNAUTHORIZED")
+    assert connection.is_closed
+    [known] = result_of(endpoint.refusals.after(0, 9, 0))
+    assert (known["status"], known["address"]) == (status, "192.0.2.1")
+    connection.lose()
+
+
+def test_bodies_that_prove_nothing() -> None:
+    """A client that sends too many is refused by its head for a while; others not."""
+    endpoint = Endpoint(max_body_bytes=10**7)
+    header = "Authorization: " + THEM.authorize("PUT", SEND, {"a": "b"})
+    wrong = encode({"a": "x" * (16384 * 500 - 100)})
+    answers = []
+    for _ in range(3):
+        connection = Connection(endpoint.site)
+        connection.send(request("PUT", SEND, [header], wrong))
+        answers += connection.answers()
+        connection.lose()
+    assert [answer.status for answer in answers] == [401, 401, 429]
+    assert answers[-1].error == (429, "M_LIMIT_EXCEEDED")
+    assert answers[-1].headers["retry-after"] == "1"
+    connection = Connection(endpoint.site)
+    connection.send(request("PUT", SEND, [header, "Content-Length: 99999"]))
+    assert [answer.status for answer in connection.answers()] == [429]
+    connection.lose()
+    other = Connection(endpoint.site, "192.0.2.2")
+    good = "Authorization: " + THEM.authorize("PUT", SEND, {"pdus": []})
+    other.send(request("PUT", SEND, [good], encode({"pdus": []})))
+    assert [answer.status for answer in other.answers()] == [200]
+    assert endpoint.gate.bound.refusals == 2
+    endpoint.clock.advance(1)
+    assert ask_signed(endpoint, "PUT", SEND, {"pdus": []}).status == 200
+
+
+def test_bodies_that_prove_something_cost_nothing() -> None:
+    """Whoever is proven may send without end."""
+    endpoint = Endpoint(max_body_bytes=10**7)
+    content: Json = {"pdus": [], "x": "y" * 16384 * 400}
+    for _ in range(4):
+        assert ask_signed(endpoint, "PUT", SEND, content).status == 200
+    assert endpoint.gate.bound.use() == 1
+    assert endpoint.gate.bound.refusals == 0
+
+
+class LateKeys(KnownKeys):
+    """A keyring whose keys come when the test says so."""
+
+    def __init__(self, *peers: Peer) -> None:
+        super().__init__(*peers)
+        self.fetched: Deferred[None] = Deferred()
+
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
+        """A key that is known, later."""
+        await self.fetched
+        return await super().request_key(server_name, key_id, cause)
+
+
+def test_a_body_gives_way_while_its_keys_are_fetched() -> None:
+    """A request that waits for keys is answered with 503 where others need the room."""
+    keys = LateKeys(THEM)
+    endpoint = Endpoint(keyring=keys, max_body_bytes=1000, max_arriving_bytes=1000)
+    header = "Authorization: " + THEM.authorize("PUT", SEND, {"pdus": []})
+    waiting = Connection(endpoint.site)
+    waiting.send(request("PUT", SEND, [header], b"x" * 900))
+    assert waiting.answers() == []
+    other = Connection(endpoint.site, "192.0.2.2")
+    other.send(request("PUT", SEND, [header, "Content-Length: 500"]), b"x" * 400)
+    [answer] = waiting.answers()
+    assert answer.error == (503, "M_LIMIT_EXCEEDED")
+    assert waiting.is_closed
+    keys.fetched.callback(None)
+    assert len(waiting.answers()) == 1
+    assert result_of(endpoint.refusals.after(0, 9, 0)) == []
+    for each in (waiting, other):
+        each.lose()
+
+
 def test_transaction_without_an_id() -> None:
     """A transaction has an ID."""
     target = "/_matrix/federation/v1/send/"

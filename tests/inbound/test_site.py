@@ -1,9 +1,12 @@
 """What may come in, and what becomes of what may not."""
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from email.utils import formatdate
+from functools import partial
 from itertools import permutations
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -14,6 +17,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.inbound.arriving import ArrivingBodies
 from homeserver.inbound.request import Request
 from homeserver.inbound.resource import JsonResource, Reply, json_reply
 from homeserver.inbound.site import BoundedSite
@@ -106,6 +110,120 @@ def test_body_beyond_the_limit(data: bytes, cut: Cut) -> None:
     assert answer.headers["connection"] == "close"
     assert connection.is_closed
     assert desk.taken == []
+    connection.lose()
+
+
+NOT_FOR_A_BODY: list[tuple[str, bytes, int]] = [
+    ("an unknown route", request("PUT", "/nowhere", ["Content-Length: 9"]), 404),
+    ("another method", request("DELETE", "/", ["Content-Length: 9"]), 405),
+    ("chunks to nowhere", chunked("/nowhere"), 404),
+    (
+        "one that asks before it sends",
+        request("PUT", "/nowhere", ["Expect: 100-continue", "Content-Length: 9"]),
+        404,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [row[1:] for row in NOT_FOR_A_BODY],
+    ids=[row[0] for row in NOT_FOR_A_BODY],
+)
+def test_what_the_head_condemns(data: bytes, status: int) -> None:
+    """It is answered before its body has come, and the connection is closed."""
+    desk = Desk()
+    connection = Connection(site(desk))
+    connection.send(data)
+    [answer] = connection.answers()
+    assert answer.error == (status, "M_UNRECOGNIZED")
+    assert answer.headers["connection"] == "close"
+    assert ("allow" in answer.headers) == (status == 405)
+    assert connection.is_closed
+    connection.send(b"x" * 9, request("GET", "/"))
+    assert len(connection.answers()) == 1
+    assert desk.taken == []
+    connection.lose()
+
+
+def test_an_error_of_ours_before_the_body() -> None:
+    """What goes wrong while a head is judged is a 500, and logged."""
+
+    class Broken(Desk):
+        def admit(self, request: Request) -> None:
+            """Fail."""
+            raise KeyError
+
+    connection = Connection(site(Broken()))
+    with capturedLogs() as events:
+        connection.send(request("PUT", "/", ["Content-Length: 9"]))
+    assert [answer.error for answer in connection.answers()] == [(500, "M_UNKNOWN")]
+    assert [event["log_failure"].type for event in events if "log_failure" in event]
+    connection.lose()
+
+
+def test_no_room_for_a_body() -> None:
+    """Where bodies fill what there is, the next is answered with 503, in JSON."""
+    bodies = ArrivingBodies("federation", 100)
+    full = site(Desk(), bodies=bodies)
+    first, second = Connection(full), Connection(full, "192.0.2.2")
+    first.send(request("PUT", "/", ["Content-Length: 99"]), b"x" * 50)
+    second.send(request("PUT", "/", ["Content-Length: 99"]), b"x" * 40)
+    assert second.answers() == []
+    second.send(b"x" * 20)  # it would be the largest by then
+    [answer] = second.answers()
+    assert answer.error == (503, "M_LIMIT_EXCEEDED")
+    assert answer.headers["retry-after"] == "5"
+    assert (second.is_closed, bodies.bound.use()) == (True, 50)
+    first.send(b"x" * 49)
+    assert [answer.status for answer in first.answers()] == [200]
+    assert bodies.bound.use() == 0
+    second.lose()
+
+
+def test_a_body_gives_way_while_it_arrives() -> None:
+    """The newest body of the client with the most is answered with 503 and closed."""
+    bodies = ArrivingBodies("federation", 100)
+    full = site(Desk(), bodies=bodies)
+    large = [Connection(full) for _ in range(3)]
+    for each in large:
+        each.send(request("PUT", "/", ["Content-Length: 99"]), b"x" * 30)
+    other = Connection(full, "192.0.2.2")
+    other.send(request("PUT", "/", body=b"x" * 20))
+    assert [answer.status for answer in other.answers()] == [200]
+    assert [[a.status for a in each.answers()] for each in large] == [[], [], [503]]
+    assert large[2].is_closed
+    for each in large:
+        each.lose()
+    assert bodies.bound.use() == 0
+
+
+def test_a_body_that_cannot_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the temporary folder is full or gone, that is a 503 and no traceback."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    connection = Connection(site(Desk(), max_body_bytes=10**6))
+    with capturedLogs() as events:
+        connection.send(request("PUT", "/", body=b"x" * 70_000))
+    [answer] = connection.answers()
+    assert answer.error == (503, "M_LIMIT_EXCEEDED")
+    assert answer.headers["retry-after"] == "5"
+    assert not [event for event in events if "log_failure" in event]
+    connection.lose()
+
+
+def test_a_body_that_is_lost_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is where the disk is found full only when all has come."""
+    monkeypatch.setattr(
+        tempfile, "TemporaryFile", partial(Path("/dev/full").open, "wb", 10**6)
+    )
+    desk = Desk()
+    connection = Connection(site(desk, max_body_bytes=10**6))
+    connection.send(request("PUT", "/", body=b"x" * 70_000))
+    [answer] = connection.answers()
+    assert answer.error == (503, "M_LIMIT_EXCEEDED")
+    assert (connection.is_closed, desk.taken) == (True, [])
     connection.lose()
 
 
@@ -382,6 +500,12 @@ class TimeTests(SynchronousTestCase):
             self.clock.advance(1)
         self.assertTrue(self.connection.is_closed)
         self.assertEqual(self.desk.taken, [])
+        [answer] = self.connection.answers()
+        self.assertEqual(answer.error, (408, "M_UNKNOWN"))
+        self.clock.advance(1.9)
+        self.assertFalse(self.connection.is_aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(self.connection.is_aborted)
 
     def test_time_runs_from_the_first_byte(self) -> None:
         """A request after a long silence has its whole time."""
@@ -439,22 +563,32 @@ class TimeTests(SynchronousTestCase):
 
     def test_peer_that_does_not_close(self) -> None:
         """A closed connection whose peer does not close is aborted soon."""
-        self.connection.send(b"nonsense\r\n")
+        self.connection.send(request("GET", "/", ["Connection: close"]))
+        self.desk.results[0].callback(None)
         self.assertTrue(self.connection.is_closed)
         self.clock.advance(14)
         self.assertFalse(self.connection.is_aborted)
         self.clock.advance(1)
         self.assertTrue(self.connection.is_aborted)
 
+    def test_refused_peer_that_does_not_close(self) -> None:
+        """One that was refused has two seconds to read the answer."""
+        self.connection.send(b"nonsense\r\n")
+        self.assertTrue(self.connection.is_closed)
+        self.clock.advance(1.9)
+        self.assertFalse(self.connection.is_aborted)
+        self.clock.advance(0.1)
+        self.assertTrue(self.connection.is_aborted)
+
     def test_time_is_over_while_closing(self) -> None:
         """The end of a request's time changes nothing where the end has begun."""
         self.clock.advance(25)
         self.connection.send(b"n")
-        self.clock.advance(25)
+        self.clock.advance(29)
         self.connection.send(b"onsense\r\n")
-        self.clock.advance(14)
+        self.clock.advance(1.9)
         self.assertFalse(self.connection.is_aborted)
-        self.clock.advance(1)
+        self.clock.advance(0.1)
         self.assertTrue(self.connection.is_aborted)
         self.assertEqual([a.status for a in self.connection.answers()], [400])
 

@@ -16,6 +16,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
 from homeserver.inbound.account import Ledger
+from homeserver.inbound.arriving import ArrivingBodies
+from homeserver.inbound.bounded_request import SiteLimits
+from homeserver.inbound.connections import Connections
 from homeserver.inbound.site import BoundedSite
 from homeserver.protocol.canonical import Json, as_text, parse_object
 
@@ -51,6 +54,10 @@ class Answer:
 
 class Transport(StringTransport):
     """A TCP connection, of which the test sees what is written."""
+
+    def loseWriteConnection(self) -> None:
+        """Close one side: nothing more is written, and reads go on."""
+        self.disconnecting = True
 
     def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: FBT001 - as Twisted has it
         """Do nothing: there is no Nagle here."""
@@ -169,17 +176,34 @@ def chunked(target: str, *chunks: bytes) -> bytes:
     return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
 
 
+def connections(limit: int = 10_000, limit_per_client: int = 1000) -> Connections:
+    """So many connections, for a listener whose time stands still."""
+    return Connections("federation", limit, Clock(), limit_per_client)
+
+
+def limits(
+    max_body_bytes: int = 100_000,
+    request_seconds: float = 60.0,
+    bodies: ArrivingBodies | None = None,
+) -> SiteLimits:
+    """What a site takes."""
+    bodies = bodies or ArrivingBodies("federation", 2**30)
+    return SiteLimits(max_body_bytes, request_seconds, bodies)
+
+
 def site(
     root: IResource,
     *,
     max_body_bytes: int = 100_000,
     request_seconds: float = 60.0,
     clock: Clock | None = None,
+    bodies: ArrivingBodies | None = None,
 ) -> BoundedSite:
     """A site whose time stands still unless `clock` is advanced."""
     clock = clock or Clock()
     ledger = Ledger("federation", clock)
-    return BoundedSite(root, max_body_bytes, request_seconds, ledger, clock)
+    own = limits(max_body_bytes, request_seconds, bodies)
+    return BoundedSite(root, own, ledger, clock)
 
 
 def ask(

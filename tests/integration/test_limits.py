@@ -1,0 +1,236 @@
+"""What strangers can make a daemon hold, and what they are told where that ends."""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.names import ServerName
+from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from tests.inbound.servers import Peer, signing_key
+from tests.inbound.wire import request
+from tests.integration.senders import make_known
+from tests.integration.talking import Talk, talking
+
+ALPHA = ServerName.parse("alpha.test")
+BETA = Peer(ServerName.parse("beta.test"), signing_key("b_1", b"5"))
+ELSEWHERE = "127.0.0.2"
+
+SEND = "/_matrix/federation/v1/send/1"
+EMPTY: Json = {"pdus": []}
+MEGABYTE = 2**20
+
+
+def put(content: Json = EMPTY, length: int | None = None) -> bytes:
+    """A transaction of beta; or its head alone, which announces so many bytes."""
+    header = f"Authorization: {BETA.authorize('PUT', SEND, content, destination=ALPHA)}"
+    if length is None:
+        return request("PUT", SEND, [header], encode(content))
+    return request("PUT", SEND, [header, f"Content-Length: {length}"])
+
+
+@contextmanager
+def running(
+    folder: Path, configuration: str = "", within: tuple[str, ...] = ()
+) -> Iterator[tuple[Endpoint, int]]:
+    """An endpoint that knows beta, and the ID of its process."""
+    alpha = make_endpoint(folder / "alpha", ALPHA.name, configuration, within=within)
+    with alpha.running() as process:
+        first_line(process)
+        make_known(alpha.folder / "homeserver.db", BETA)
+        yield alpha, process.pid
+    assert "Traceback" not in alpha.log.read_text()
+
+
+def cpu(process_id: int) -> float:
+    """The seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def control(alpha: Endpoint) -> tuple[int, str]:
+    """The port of the control API, and the header with its token."""
+    [line] = [
+        line
+        for line in alpha.configuration.read_text().split("[control]")[1].splitlines()
+        if line.startswith("listen")
+    ]
+    token = (alpha.folder / "control.token").read_text().strip()
+    return int(line.rpartition(":")[2].strip('"')), f"Authorization: Bearer {token}"
+
+
+@contextmanager
+def plainly(port: int) -> Iterator[Talk]:
+    """A connection without TLS."""
+    with (
+        socket.create_connection((LOOPBACK, port), timeout=30) as connection,
+        connection.makefile("rb") as stream,
+    ):
+        yield Talk(connection, stream)  # type: ignore[arg-type]
+
+
+def test_bodies_that_nobody_waits_for(tmp_path: Path) -> None:
+    """Without a usable header the answer comes at once, and twelve megabytes after it.
+
+    They cost next to nothing: two milliseconds of CPU each, twenty on a bad day.
+    """
+    body = b'{"a":[' + b"1," * (6 * MEGABYTE) + b"1]}"
+    with running(tmp_path) as (alpha, process_id):
+        begun = cpu(process_id)
+        for number in range(20):
+            with talking(LOOPBACK, alpha.port) as talk:
+                data = request("PUT", SEND, body=body)
+                if number % 2:
+                    talk.send(data[:1000])
+                    assert talk.answer().error == (401, "M_UNAUTHORIZED")
+                    assert talk.is_closed
+                else:
+                    try:
+                        talk.send(data)
+                        answer = talk.answer()
+                    except (ssl.SSLError, OSError):
+                        continue  # it was cut off, as it did not stop
+                    assert answer.error == (401, "M_UNAUTHORIZED")
+        assert (cpu(process_id) - begun) / 20 < 0.02
+
+
+def test_room_for_bodies(tmp_path: Path) -> None:
+    """Who fills the room for bodies makes room for others, and is told so."""
+    configuration = "[limits]\nmax_arriving_megabytes = 2\n"
+    with running(tmp_path, configuration) as (alpha, _), ExitStack() as stack:
+        hoards = [stack.enter_context(talking(LOOPBACK, alpha.port)) for _ in range(3)]
+        for number, each in enumerate(hoards, 1):
+            each.send(put(length=MEGABYTE) + b"x" * 600_000)
+            while body_bytes(alpha)["use"] != number * 600_000:
+                time.sleep(0.05)
+        honest = stack.enter_context(talking(LOOPBACK, alpha.port, ELSEWHERE))
+        honest.send(put({"pdus": [], "x": "y" * (MEGABYTE // 2)}))
+        assert honest.answer().status == 200
+        refused = hoards[-1].answer()
+        assert refused.error == (503, "M_LIMIT_EXCEEDED")
+        assert refused.headers["retry-after"] == "5"
+        assert hoards[-1].is_closed
+        bound = body_bytes(alpha)
+        assert bound["limit"] == 2 * MEGABYTE
+        assert bound["refusals"] != 0
+
+
+def body_bytes(alpha: Endpoint) -> Json:
+    """The bound on the bodies of requests to the federation listener."""
+    port, header = control(alpha)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    name, _, value = header.partition(": ")
+    connection.request("GET", "/v1/bounds", headers={name: value})
+    answer: dict[str, list[Json]] = json.loads(connection.getresponse().read())
+    connection.close()
+    [bound] = [b for b in answer["bounds"] if b["name"] == "federation_body_bytes"]
+    return bound
+
+
+def test_full_temporary_folder(tmp_path: Path) -> None:
+    """A body that no file can take is answered with 503, and the next is served."""
+    within = ("bash", "-c", 'ulimit -f 2000; exec "$@"', "limited")
+    with running(tmp_path, within=within) as (alpha, _):
+        with talking(LOOPBACK, alpha.port) as talk:
+            talk.send(put(length=8 * MEGABYTE) + b"x" * (4 * MEGABYTE))
+            answer = talk.answer()
+            assert answer.error == (503, "M_LIMIT_EXCEEDED")
+            assert answer.headers["retry-after"] == "5"
+            assert talk.is_closed
+        with talking(LOOPBACK, alpha.port) as talk:
+            talk.send(put())
+            assert talk.answer().status == 200
+
+
+def test_too_much_for_the_control_api(tmp_path: Path) -> None:
+    """The 413 is read by who has sent part of what is too much, or sends it still."""
+    with running(tmp_path, "[limits]\nmax_body_bytes = 1000\n") as (alpha, _):
+        port, token = control(alpha)
+        target = "/v1/send/beta.test"
+        with plainly(port) as talk:
+            body = encode({"edus": [{"edu_type": "m.x", "content": {"a": "b" * 2000}}]})
+            talk.send(request("POST", target, [token, "Host: localhost"], body))
+            assert talk.answer().status == 202  # its limit is its own
+        with plainly(port) as talk:
+            length = f"Content-Length: {20 * MEGABYTE}"
+            talk.send(request("POST", target, [token, "Host: localhost", length]))
+            talk.send(b"x" * (4 * MEGABYTE))
+            answer = talk.answer()
+            assert answer.error == (413, "M_TOO_LARGE")
+            begun = time.monotonic()
+            assert talk.is_closed
+            assert time.monotonic() - begun < 20
+
+
+def test_no_token_no_body(tmp_path: Path) -> None:
+    """Without the token nothing of a body is read."""
+    with running(tmp_path) as (alpha, _), plainly(control(alpha)[0]) as talk:
+        head = ["Host: localhost", "Content-Length: 1000"]
+        talk.send(request("POST", "/v1/send/beta.test", head))
+        assert talk.answer().error == (401, "M_MISSING_TOKEN")
+        assert talk.is_closed
+
+
+@pytest.mark.parametrize("listener", ["federation", "control"])
+def test_slow_body(tmp_path: Path, listener: str) -> None:
+    """A body that takes too long is answered, and cut off two seconds later."""
+    with (
+        running(tmp_path, "[limits]\nrequest_seconds = 1\n") as (alpha, _),
+        ExitStack() as stack,
+    ):
+        if listener == "federation":
+            talk = stack.enter_context(talking(LOOPBACK, alpha.port))
+            talk.send(put(length=1000))
+        else:
+            port, token = control(alpha)
+            talk = stack.enter_context(plainly(port))
+            head = [token, "Host: localhost", "Content-Length: 1000"]
+            talk.send(request("POST", "/v1/send/beta.test", head))
+        talk.send(b"x")
+        answer = talk.answer()
+        answered = time.monotonic()
+        assert answer.error == (408, "M_UNKNOWN")
+        with pytest.raises(OSError):
+            while time.monotonic() - answered < 20:
+                talk.send(b"x")
+                time.sleep(0.1)
+        assert time.monotonic() - answered >= 1.5
+
+
+def test_connections_to_the_control_api(tmp_path: Path) -> None:
+    """Silent connections give way to commands; their number has a limit."""
+    configuration = ""
+    with running(tmp_path, configuration) as (alpha, _), ExitStack() as stack:
+        port, token = control(alpha)
+        silent = [stack.enter_context(plainly(port)) for _ in range(100)]
+        time.sleep(2.5)  # until they count as silent
+        for number in range(2):
+            talk = stack.enter_context(plainly(port))
+            talk.send(request("GET", "/v1/peers", [token, "Host: localhost"]))
+            assert talk.answer().status == 200
+            with pytest.raises((EOFError, ConnectionError)):
+                silent[number].answer()
+
+
+def test_connections_to_the_federation(tmp_path: Path) -> None:
+    """A crowd of silent connections of one address keeps no other address out."""
+    configuration = "[limits]\nmax_connections = 20\n"
+    with running(tmp_path, configuration) as (alpha, _), ExitStack() as stack:
+        silent = [stack.enter_context(talking(LOOPBACK, alpha.port)) for _ in range(20)]
+        time.sleep(2.5)  # until they count as silent
+        for number in range(3):
+            honest = stack.enter_context(
+                talking(LOOPBACK, alpha.port, f"127.0.0.{number + 2}")
+            )
+            honest.send(put())
+            assert honest.answer().status == 200
+            with pytest.raises((EOFError, OSError)):
+                silent[number].answer()
