@@ -3,10 +3,10 @@
 Rules: the result depends on the states and on what their events cite, never on the
 order of either. States that are all the same are not resolved: they hold.
 
-How v2 works: events that change power, and the events on which they rest, are applied
-first, those of mighty senders before those of others; then all other events that are in
-conflict, along the mainline of the power levels that came of it. An event that the
-rules do not allow at its turn falls. What was never in conflict stands in the end.
+How v2 works: events that change power, and the events that authorise them, are applied
+first, those of senders with more power before others. All other events in conflict
+follow, along the mainline of the resulting power levels. An event that the rules do not
+allow when its turn comes is left out. What was never in conflict stands in the end.
 
 Specification: Room Versions, "State resolution" of versions 1, 2 and 12.
 """
