@@ -127,7 +127,7 @@ MISTAKES: list[tuple[str, tuple[object, ...], tuple[type[Exception], ...]]] = [
         (UnicodeEncodeError,),
     ),
     (
-        "INSERT INTO received_pdus VALUES (1, 0, NULL, NULL, '', '', NULL)",
+        "INSERT INTO received_pdus (transaction_id, verdict, event) VALUES (1, '', '')",
         (),
         (sqlite3.IntegrityError, psycopg.IntegrityError),
     ),
