@@ -123,8 +123,8 @@ class Metrics:
         attempts = new.counter(
             "homeserver_delivery_attempts_total",
             "Attempts to deliver a transaction. Those that failed (the answer was no), "
-            "found the server unreachable, or met an internal error are made again; "
-            "what was rejected is not.",
+            "found the server unreachable, met an internal error or were aborted are "
+            "made again, unless it was dropped; what was rejected is not.",
             {"result": get_args(Result)},
         )
         attempt_seconds = new.histogram(

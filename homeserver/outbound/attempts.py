@@ -83,6 +83,10 @@ class Attempts:
         self._observe = observe
         self._requests: dict[ServerName, _Request] = {}
 
+    def under_way(self) -> dict[ServerName, str]:
+        """The ID of the transaction that is under way to each destination."""
+        return {to: request.txn_id for to, request in self._requests.items()}
+
     def abort(
         self, destination: ServerName, why: str, txn_id: str | None = None
     ) -> None:

@@ -270,7 +270,11 @@ class Sender:
         """Hold on to the destinations that are being sent to."""
         try:
             if self._serving:
-                await self._turns.renew(self._serving)
+                under_way = self._attempts.under_way()
+                for lost in await self._turns.renew(self._serving):
+                    txn_id = under_way.get(lost)
+                    if txn_id is not None:
+                        self._attempts.abort(lost, "its lease was lost", txn_id)
         except StoreUnavailable as problem:
             self._log.debug("no lease is renewed: {problem}", problem=problem)
         except Exception:  # noqa: BLE001 - ours to mend; the next time it may be well

@@ -169,21 +169,28 @@ class Turns:
             let_go(cursor, destination, None)
         return owed
 
-    async def renew(self, destinations: Collection[ServerName]) -> None:
-        """Hold on to destinations whose requests take their time."""
+    async def renew(self, destinations: Collection[ServerName]) -> list[ServerName]:
+        """Hold on to destinations whose requests take their time.
+
+        Returns those that this process does not hold any more: another one has taken
+        them over, or what was sent to them was dropped, or their turn has just ended.
+        """
         # Now: while the job runs, in its thread, turns end and others begin.
-        names = [destination.name for destination in destinations]
+        known = list(destinations)
 
-        def job(cursor: Cursor) -> None:
+        def job(cursor: Cursor) -> list[ServerName]:
             due_ts = self._clock(cursor) + _LEASE_MILLISECONDS
-            for name in names:
-                cursor.execute(
+            return [
+                destination
+                for destination in known
+                if not cursor.execute(
                     "UPDATE destinations SET due_ts = ?"
-                    " WHERE server_name = ? AND holder = ?",
-                    (due_ts, name, self._holder),
-                )
+                    " WHERE server_name = ? AND holder = ? RETURNING 1",
+                    (due_ts, destination.name, self._holder),
+                ).fetchall()
+            ]
 
-        await self._database.write(job)
+        return await self._database.write(job)
 
     async def give_back(self, owed: OwedTransaction) -> None:
         """Let a destination be due now that was claimed and not tried."""

@@ -338,6 +338,16 @@ class PathTests(SenderTestCase):
                 self.enqueue()
                 self.assertTrue(self.calls[-1].slash)
 
+    def test_form_is_remembered_for_what_is_tried_again(self) -> None:
+        """A transaction that failed is tried again in the form that is remembered."""
+        self.enqueue()
+        self.answer(400, None)
+        self.calls[-1].acknowledge()
+        self.enqueue()
+        self.answer(500, None)
+        self.clock.advance(FIRST_RETRY)
+        self.assertTrue(self.calls[-1].slash)
+
     def test_failure_is_not_remembered(self) -> None:
         """Where both forms failed, the next attempt begins as this one did."""
         for status in (400, 404, 500):

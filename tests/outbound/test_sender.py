@@ -14,6 +14,7 @@ from homeserver.protocol.errors import TooLarge
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
 from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.turns import RENEWAL_SECONDS
 from tests.outbound.sending import (
     ALPHA,
     BETA,
@@ -812,6 +813,26 @@ class DropTests(SenderTestCase):
         """Nothing is given up where there is nothing."""
         self.assertIsNone(self.drop(1))
         self.assertEqual(self.successResultOf(start(self.sender.drop_all(ALPHA))), 0)
+
+    def test_drop_by_another_process(self) -> None:
+        """What another process drops is cut off here when leases are renewed."""
+        entry = self.enqueue(pdus=1)
+        [call] = self.calls
+        other = self.make_sender(is_shared=True)
+        self.successResultOf(start(other.drop(ALPHA, entry)))
+        self.assertFalse(call.result.called)
+        self.clock.advance(RENEWAL_SECONDS)
+        self.assertTrue(call.result.called)
+        self.assertEqual(self.state(entry)["state"], "dropped")
+        self.enqueue(pdus=2)
+        self.assertEqual(len(self.calls[-1].pdus), 2)
+
+    def test_what_is_held_is_not_cut_off(self) -> None:
+        """A request that takes its time keeps its lease."""
+        self.enqueue()
+        [call] = self.calls
+        self.clock.pump([RENEWAL_SECONDS] * 8)
+        self.assertFalse(call.result.called)
 
     def test_store_that_fails(self) -> None:
         """Where the store fails, nothing is given up and nothing cut off."""

@@ -551,9 +551,10 @@ def test_holder_that_was_only_slow(
     first.reject(owed)
     assert first.fail(owed) is None
     time.advance(1)
-    result_of(first.turns.renew([A]))
+    assert result_of(first.turns.renew([A])) == [A]
     result_of(first.turns.give_back(owed))
     assert first.rows("SELECT * FROM destinations") == before
+    assert result_of(second.turns.renew([A])) == []
     assert first.state(A, entry)["state"] == "sending"
     assert first.state(A, entry)["attempts"] == 0
     second.deliver(taken)
