@@ -31,9 +31,9 @@ _PDUS = msgspec.json.Decoder(_Sent)
 # Of an error text: those of the most used server have up to 300 characters.
 _MAX_ERROR = 500
 
-# Those whose event IDs differ: 11 redacts as 12, 9 as 10, 8 each type as 10 or as 6, 7 as
-# 6, 4 as 5, and in 2 the sender chooses the ID as in 1. The most used ones come first.
-_ID_VERSIONS = [ROOM_VERSIONS[name] for name in ("10", "12", "1", "6", "5", "3")]
+# Those whose event IDs differ: 11 redacts as 12, 6 to 9 redact each type as 5 or as 10, 4
+# redacts as 5, and in 2 the sender chooses the ID as in 1. The most used ones come first.
+_ID_VERSIONS = [ROOM_VERSIONS[name] for name in ("10", "12", "1", "5", "3")]
 
 
 def parse_reply(body: bytes, *, is_of_2014: bool) -> tuple[Json | None, Sequence[str]]:

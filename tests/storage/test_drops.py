@@ -4,6 +4,7 @@ import pytest
 
 from homeserver.protocol.names import ServerName
 from homeserver.storage import drops
+from homeserver.storage.database import Cursor
 from homeserver.storage.drops import AlreadyOver, Dropped
 from tests.inbound.coroutines import result_of
 from tests.memory import ImmediateDatabase
@@ -110,6 +111,7 @@ def test_last_one(own: Endpoint) -> None:
         if is_cut:
             own.claim()
         drop(own, entry)
+        assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
         assert own.claim() == []
         assert own.wait() is None
     own.add(A, 3)
@@ -173,6 +175,17 @@ def test_all(own: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result_of(own.queue.drop_transaction(A)) == Dropped(0, None)
     assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (0, 8)
     assert own.state(B, other)["state"] == "queued"
+
+
+def test_what_comes_later_stays(own: Endpoint, time: StoreTime) -> None:
+    """What is queued while all of before is given up is not."""
+    entries = [own.add(A, number) for number in range(4)]
+
+    def drop_three(cursor: Cursor) -> int:
+        return drops.drop_waiting(cursor, A, entries[2], time.now_ts)
+
+    assert result_of(own.database.write(drop_three)) == 3
+    assert states(own, *entries) == ["dropped"] * 3 + ["queued"]
 
 
 def test_age(own: Endpoint, time: StoreTime) -> None:
