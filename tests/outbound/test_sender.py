@@ -827,6 +827,16 @@ class DropTests(SenderTestCase):
         self.enqueue(pdus=2)
         self.assertEqual(len(self.calls[-1].pdus), 2)
 
+    def test_another_transaction_is_not_cut_off(self) -> None:
+        """What began after another one was dropped is not taken for that one."""
+        self.enqueue()
+        [call] = self.calls
+        self.sender._attempts.abort(ALPHA, "it was dropped", "another")
+        self.sender._attempts.abort(BETA, "it was dropped", call.txn_id)
+        self.assertFalse(call.result.called)
+        self.sender._attempts.abort(ALPHA, "it was dropped", call.txn_id)
+        self.assertTrue(call.result.called)
+
     def test_what_is_held_is_not_cut_off(self) -> None:
         """A request that takes its time keeps its lease."""
         self.enqueue()
