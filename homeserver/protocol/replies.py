@@ -31,8 +31,8 @@ _PDUS = msgspec.json.Decoder(_Sent)
 # Of an error text: those of the most used server have up to 300 characters.
 _MAX_ERROR = 500
 
-# Those whose event IDs differ: 11 redacts as 12, 6 to 9 redact each type as 5 or as
-# 10, 4 redacts as 5, and in 2 the sender chooses the ID as in 1. The most used come first.
+# Those whose event IDs differ, most used ones first. 11 redacts as 12, 6 to 9 redact
+# each type as 5 or as 10, 4 as 5; in 2 the sender chooses the ID as in 1.
 _ID_VERSIONS = [ROOM_VERSIONS[name] for name in ("10", "12", "1", "5", "3")]
 
 
