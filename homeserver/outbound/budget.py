@@ -91,7 +91,7 @@ class Budgets:
             "connections_by_name",
             "connections in a minute to find and reach one name for clients",
             _NAME_CONNECTIONS,
-            lambda: max((each.connections for each in self._names.values()), default=0),
+            self._most_of_a_name,
         )
         self._by_client = Bound(
             "connections_by_client",
@@ -148,6 +148,11 @@ class Budgets:
                 break
         self._by_target.refuse()
         raise OverBudget(f"too many connections to the network {target} for clients")
+
+    def _most_of_a_name(self) -> int:
+        begun = self._clock.seconds() - _NAME_SECONDS
+        now = (n.connections for n in self._names.values() if n.since > begun)
+        return max(now, default=0)
 
     def _name(self, host: str, now: float) -> "_Name":
         name = self._names.get(host)

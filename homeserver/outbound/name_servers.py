@@ -26,6 +26,16 @@ from twisted.names.error import DNSFormatError, DomainError
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
+# What becomes of a question that does not get as far as a name server: no route, no
+# program that listens, no IPv6 on this machine, no address in resolv.conf.
+_UNREACHABLE = (
+    OSError,
+    ValueError,
+    error.CannotListenError,
+    error.ConnectError,
+    error.ConnectionLost,
+)
+
 Server = tuple[str, int]
 """The IP address and the port of a name server."""
 
@@ -69,7 +79,7 @@ class DnsClient(client.Resolver):
                     problem = failure
                     silent.append(server)
                     self._avoid(server)
-                except (OSError, error.ConnectError, error.ConnectionLost) as failure:
+                except _UNREACHABLE as failure:
                     problem = failure
                     self._avoid(server)
                 except DomainError as failure:

@@ -3,8 +3,13 @@
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import cast
 
 import pytest
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.names import dns
 from zope.interface import provider
@@ -94,14 +99,14 @@ def serving_all(*servers: NameServer) -> Iterator[None]:
 
 
 def outcome(
-    server: NameServer, *before: SocketAddress, is_slow: bool = False
+    server: NameServer, *before: SocketAddress, clock: PosixReactorBase = reactor
 ) -> tuple[list[str], list[str]]:
     """The steps and the routes of `a.test`, by a server and those before it."""
     with discovering(
         server,
         well_known=False,
         services=SERVICES_2014,
-        clock=HURRIED if is_slow else reactor,
+        clock=clock,
         before=before,
     ) as reach:
         return reach.outcome("a.test")
@@ -115,7 +120,7 @@ def test_next_server(answer: Answer, asked: Sequence[str]) -> None:
     """The next server is asked where the first one fails in any way."""
     first, second = answering(answer, ends_tcp=True), answering(GOOD)
     with serving_all(first, second):
-        assert outcome(second, first.address, is_slow=True) == FOUND
+        assert outcome(second, first.address, clock=HURRIED) == FOUND
     assert first.asked == asked
     assert second.asked == [ASKED]
 
@@ -133,8 +138,43 @@ def test_no_way_to_the_first(address: SocketAddress) -> None:
     """The next server is asked where no way leads to the first one."""
     server = answering(GOOD)
     with serving(server):
-        assert outcome(server, address, is_slow=True) == FOUND
+        assert outcome(server, address, clock=HURRIED) == FOUND
     assert server.asked == [ASKED]
+
+
+class WithoutIpv6:
+    """The reactor of a machine that has no IPv6."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(reactor, name)
+
+    def listenUDP(
+        self, port: int, protocol: DatagramProtocol, interface: str = ""
+    ) -> IListeningPort:
+        if interface == "::":
+            raise CannotListenError(interface, port, OSError(97, "no IPv6"))
+        listening: IListeningPort
+        listening = reactor.listenUDP(port, protocol, interface=interface)
+        return listening
+
+
+def test_machine_without_ipv6() -> None:
+    """A name server of IPv6 is passed over where the machine has none."""
+    server = answering(GOOD)
+    with serving(server):
+        found = outcome(
+            server,
+            SocketAddress("2001:db8::53", 53),
+            clock=cast("PosixReactorBase", WithoutIpv6()),
+        )
+    assert found == FOUND
+
+
+def test_no_address() -> None:
+    """A name server that is no IP address is passed over."""
+    server = answering(GOOD)
+    with serving(server):
+        assert outcome(server, SocketAddress("ns.test", 53)) == FOUND
 
 
 def test_nothing_listens() -> None:
@@ -180,7 +220,7 @@ def test_only_the_silent_are_asked_again() -> None:
 
     second = answering(answer_later)
     with serving_all(first, second):
-        assert outcome(second, first.address, is_slow=True) == FOUND
+        assert outcome(second, first.address, clock=HURRIED) == FOUND
     assert first.asked == [ASKED]
     assert second.asked == [ASKED] * 3
 

@@ -93,7 +93,9 @@ def test_name() -> None:
     spending.clock.advance(59.9)
     assert not spending.can_connect()
     spending.clock.advance(0.1)
+    assert spending.bounds()["connections_by_name"] == (0, 3)
     assert spending.can_connect()
+    assert spending.bounds()["connections_by_name"] == (1, 3)
 
 
 def test_bytes_of_a_name() -> None:
