@@ -10,7 +10,7 @@ Specification: Client-server API, "Room History Visibility".
 from homeserver.protocol.events import Event
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.rooms.receipt import Outcome, state_after
-from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with, is_of
+from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with
 
 HISTORY_VISIBILITY: StateKey = ("m.room.history_visibility", "")
 
@@ -31,15 +31,14 @@ def may_read(
     """Whether a server may read an event of a room.
 
     `before` is the state before the event. `is_resident` says whether a user of the
-    server is in the room now, or was at some time after the event. For changes of the
-    visibility and for memberships of the server's own users, the state before the event
-    or the state after it may allow reading.
+    server is in the room now, or was at some time after the event.
     """
+    # The two states differ for a server in changes of the visibility and in memberships
+    # of its own users alone, which may be read if either of them allows it.
     after = state_after(event, Outcome.ACCEPTED, before)
-    if _may_read_by(after, server_name, is_resident=is_resident):
-        return True
-    return _counts_before(event, server_name) and _may_read_by(
-        before, server_name, is_resident=is_resident
+    return any(
+        _may_read_by(state, server_name, is_resident=is_resident)
+        for state in (before, after)
     )
 
 
@@ -53,11 +52,3 @@ def _may_read_by(
         return True
     memberships = {"join", "invite"} if allowed == "invited" else {"join"}
     return has_user_with(state, server_name, memberships)
-
-
-def _counts_before(event: Event, server_name: ServerName) -> bool:
-    if event.state_key is None:
-        return False
-    if (event.type, event.state_key) == HISTORY_VISIBILITY:
-        return True
-    return event.type == "m.room.member" and is_of(event.state_key, server_name)

@@ -150,3 +150,12 @@ def test_who_authorises_lets_the_join_in() -> None:
     via = str(authorise(room, "b.example", {SPACE: True}))
     join = room.membership(OLIVE, OLIVE, "join", join_authorised_via_users_server=via)
     assert room.check(join).rule == "5.3.5.3"
+
+
+def test_a_member_that_is_no_user_hides_no_other() -> None:
+    """A state key that is not a user ID is passed over, and those after it count."""
+    room = restricted([entry(SPACE)])
+    members = {x: room.state.pop(x) for x in list(room.state) if x[1] == BOB}
+    room.set("m.room.member", ALICE, {"membership": "join"}, "bob")
+    room.state.update(members)
+    assert str(authorise(room, "b.example", {SPACE: True})) == BOB
