@@ -4,6 +4,8 @@ Rules: a value, and an argument of each call that may end in a connection. What 
 cause is bounded; what we want for ourselves is not.
 """
 
+from collections.abc import Callable, Sequence
+
 from msgspec import Struct
 
 
@@ -12,6 +14,19 @@ class Cause(Struct, frozen=True):
 
     client: str | None = None
     """The IP address of the client whose request needs it; None for ourselves."""
+
+    aims_at: Callable[[Sequence[str]], object] | None = None
+    """What is told the IP addresses that are about to be connected to."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we want it for ourselves."""
+        return self.client is None
+
+    def aim(self, addresses: Sequence[str]) -> None:
+        """Tell that these addresses are about to be connected to."""
+        if self.aims_at is not None:
+            self.aims_at(addresses)
 
 
 OURSELVES = Cause()

@@ -10,15 +10,16 @@ Specification: Server-server API, "Retrieving server keys".
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import BackOff, Cache, Kept
 from homeserver.cause import Cause
+from homeserver.networks import domain_of
 from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.connector import Unreachable
 from homeserver.outbound.refusal import Refused
@@ -26,6 +27,7 @@ from homeserver.outbound.verification import VerifiedPeer
 from homeserver.protocol.errors import Explanation, ProtocolError
 from homeserver.protocol.keys import KeyDocument
 from homeserver.protocol.names import ServerName
+from homeserver.shares import Claim, GaveWay, Shares
 from homeserver.wall_clock import wall_seconds
 
 # How long after a fetch there is no other one. A key that is new since then is refused
@@ -93,8 +95,9 @@ class KeyFetches:
         take: Take,
         clock: IReactorTime,
         observe: Callable[[FetchResult], object] = lambda _: None,
+        trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`observe` is told how each fetch ended."""
+        """`observe` is told how each fetch ended; `trusts` is as of `Shares`."""
         self._client = client
         self._take = take
         self._clock = clock
@@ -103,20 +106,33 @@ class KeyFetches:
         self._back_off: BackOff[ServerName] = BackOff(
             _FAILURE_SECONDS, _MAX_FAILURE_SECONDS
         )
-        self._turns = DeferredSemaphore(_MAX_FETCHES)
+        self.shares = Shares(
+            ("key_fetches", "fetches of other servers' keys"),
+            _MAX_FETCHES,
+            _MAX_WAITING,
+            clock,
+            trusts,
+        )
         self._forgotten: Counter[ServerName] = Counter()
 
-    async def fetch(self, server_name: ServerName, cause: Cause) -> Came:
-        """Fetch the keys of a server, unless that was tried a moment ago."""
+    async def fetch(
+        self, server_name: ServerName, cause: Cause, *, is_known: bool = False
+    ) -> Came:
+        """Fetch the keys of a server, unless that was tried a moment ago.
+
+        `is_known` is whether it has proven something before.
+        """
+        claim = self._claim(server_name, cause, is_known=is_known)
         return await self._ended.fetch(
-            server_name, lambda: self._fetch_in_turn(server_name, cause)
+            server_name, lambda: self._fetch_in_turn(server_name, cause, claim)
         )
 
     async def refresh(self, server_name: ServerName, cause: Cause) -> Came:
         """As `fetch`, but only a server that was silent a moment ago is left alone."""
+        claim = self._claim(server_name, cause, is_known=False)
         return await self._ended.fetch(
             server_name,
-            lambda: self._fetch_in_turn(server_name, cause),
+            lambda: self._fetch_in_turn(server_name, cause, claim),
             is_wanted=lambda came: isinstance(came, Failed) and came.is_silence,
         )
 
@@ -144,18 +160,27 @@ class KeyFetches:
         self._forgotten[server_name] += 1
         self.end_pause(server_name)
 
+    def _claim(self, name: ServerName, cause: Cause, *, is_known: bool) -> Claim:
+        """The claim of a cause; a fetch that is under way has it as well."""
+        claim = self.shares.claim(cause, domain_of(name), is_known=is_known)
+        self.shares.join(name, claim)
+        return claim
+
     async def _fetch_in_turn(
-        self, server_name: ServerName, cause: Cause
+        self, server_name: ServerName, cause: Cause, claim: Claim
     ) -> tuple[Came, float]:
         """Fetch the keys of a server, with few others at the same time.
 
         Returns how it ended, and for how long there is no other try.
         """
-        if len(self._turns.waiting) >= _MAX_WAITING:
-            why = Explanation.plain("too many keys are being fetched")
+        aimed = replace(cause, aims_at=partial(self.shares.aim, server_name))
+        try:
+            came = await self.shares.run(
+                server_name, claim, lambda: self._fetch(server_name, aimed)
+            )
+        except GaveWay as problem:
+            why = Explanation.plain(f"too many keys are being fetched: {problem}")
             return Failed(why, is_silence=True), 0.0
-        async with self._turns:
-            came = await self._fetch(server_name, cause)
         if isinstance(came, Failed):
             self._observe("failed")
             return came, 0.0 if came.is_ours else self._back_off.fail(server_name)

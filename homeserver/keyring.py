@@ -51,13 +51,14 @@ class Keyring:
         client: FederationClient,
         clock: IReactorTime,
         observe: Callable[[FetchResult], object] = lambda _: None,
+        trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`observe` takes what came of each fetch."""
+        """`observe` takes what came of each fetch; `trusts` is as of `Shares`."""
         self._identity = identity
         self._peers = peers
         self._clock = clock
         self._held = HeldKeys(clock)
-        self.fetches = KeyFetches(client, self._take, clock, observe)
+        self.fetches = KeyFetches(client, self._take, clock, observe, trusts)
         self._conflicts: Cache[ServerName, str | None] = Cache(clock)
 
     async def request_key(
@@ -182,7 +183,7 @@ class Keyring:
         keys = await self._known_keys(server_name)
         if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
             return keys, Fetched()
-        fetching = self.fetches.fetch(server_name, cause)
+        fetching = self.fetches.fetch(server_name, cause, is_known=bool(keys))
         came: Came
         try:
             came = await Deferred.fromCoroutine(fetching).addTimeout(

@@ -19,9 +19,20 @@ def network_of(address: str) -> str:
     return str(ip_network((ip, _PREFIXES[ip.version]), strict=False))
 
 
+def subscriber_of(address: str) -> str:
+    """Who probably has an IP address alone: of IPv6, whoever has its /64."""
+    ip = ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return str(ip) if ip.version == 4 else network_of(address)
+
+
 def domain_of(name: ServerName) -> str:
     """The last two labels of a server's host; of an IP literal, its network."""
-    host = name.host
+    return domain_of_host(name.host)
+
+
+def domain_of_host(host: str) -> str:
+    """The last two labels of a host's name; of an IP literal, its network."""
     try:
         return network_of(host.strip("[]"))
     except ValueError:

@@ -142,7 +142,14 @@ class Parts:
             random,
         )
         self.pulse = Pulse(reactor, metrics.observe_delay, self.sender.adjust)
-        keyring = Keyring(current, peers, self.client, reactor, metrics.count_key_fetch)
+        keyring = Keyring(
+            current,
+            peers,
+            self.client,
+            reactor,
+            metrics.count_key_fetch,
+            config.limits.trusts,
+        )
 
         certificates = ClientCertificates(
             config.tls.client_certificates,
@@ -182,6 +189,9 @@ class Parts:
             *self.sender.bounds,
             *self.pruner.bounds,
             *budgets.bounds,
+            *peers.bounds,
+            keyring.fetches.shares.bound,
+            lookups.shares.bound,
         ]
         if queries is not None:
             self.bounds.append(queries.bound)

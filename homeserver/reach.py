@@ -37,7 +37,7 @@ def build_discovery(
         servers=servers or None,
         reactor=reactor,
     )
-    lookups = DnsLookups(client, hosts, reactor)
+    lookups = DnsLookups(client, hosts, reactor, config.limits.trusts)
     well_known: WellKnown | None = None
     if config.discovery.well_known:
         # Websites are not shown our client certificate.
@@ -45,7 +45,7 @@ def build_discovery(
         dialer = Dialer(
             reactor, lookups.addresses, build_address_policy(config), client_tls.context
         )
-        well_known = WellKnown(dialer, budgets, reactor)
+        well_known = WellKnown(dialer, budgets, reactor, config.limits.trusts)
     services = config.discovery.srv_services
     return lookups, Resolver(lookups, well_known, services, random)
 

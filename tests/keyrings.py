@@ -63,16 +63,19 @@ class Client(FederationClient):
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.causes: list[Cause] = []
         self._waiting: list[Deferred[KeysAnswer]] = []
         self.peer = VerifiedPeer(A, "certificate", b"DER")
         """Who answers."""
 
     async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """As `FederationClient`."""
+        self.causes.append(cause)
         return await self._fetch(f"v1 of {server_name}")
 
     async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """As `FederationClient`."""
+        self.causes.append(cause)
         return await self._fetch(f"v2 of {server_name}")
 
     def answer(self, result: KeyDocument | Exception) -> None:

@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
-from homeserver import key_fetches
 from homeserver.cause import OURSELVES
 from homeserver.outbound.refusal import Refused
 from homeserver.outbound.verification import VerifiedPeer
@@ -235,7 +234,7 @@ class KeyringTests(KeyringCase):
 
     def test_few_wait_to_ask(self) -> None:
         """Where a thousand wait already, the next one is told so at once."""
-        self.patch(key_fetches, "_MAX_WAITING", 1)
+        self.patch(self.keyring.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.assertNoResult(asked[100])
@@ -246,7 +245,7 @@ class KeyringTests(KeyringCase):
 
     def test_that_there_were_too_many_is_not_remembered(self) -> None:
         """Who was told that too many wait may ask again as soon as one is done."""
-        self.patch(key_fetches, "_MAX_WAITING", 1)
+        self.patch(self.keyring.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.refusal(asked[101])

@@ -91,6 +91,11 @@ class Asking(KeyringCase):
         client = FederationClient(agent, lambda: self.identity, self.clock)
         self.keyring = Keyring(lambda: self.identity, self.peers, client, self.clock)
 
+    def dump(self) -> list[str]:
+        """All that is in the store, but for when what was used."""
+        lines = self.database.connection.iterdump()
+        return [line for line in lines if 'INTO "known_names"' not in line]
+
     def stored(self) -> int:
         """How many keys and documents are in the store."""
         connection = self.database.connection
@@ -144,11 +149,11 @@ def test_what_was_known_stays(bad: BadDocument, asking: Asking) -> None:
     found = asking.successResultOf(asking.ask(KEY.key_id, DOMAIN))
     assert found == KEY.verify_key
     asking.prove(DOMAIN)
-    before = list(asking.database.connection.iterdump())
+    before = asking.dump()
     asking.serve({PATHS[bad.version]: bad.data})
     asking.clock.advance(3600)
     asking.refusal(asking.ask(ABSENT, DOMAIN))
-    assert list(asking.database.connection.iterdump()) == before
+    assert asking.dump() == before
     assert asking.successResultOf(asking.ask(KEY.key_id, DOMAIN)) == found
 
 

@@ -4,11 +4,12 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from homeserver import key_fetches
-from homeserver.cause import OURSELVES
+from homeserver.cause import OURSELVES, Cause
 from homeserver.keyring import Keyring
+from homeserver.outbound.client import KeysAnswer
 from homeserver.outbound.connector import Unreachable
 from homeserver.outbound.refusal import Refused
+from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.names import KeyId, ServerName
 from homeserver.protocol.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import VerifyKey
@@ -104,7 +105,7 @@ class BackOffTests(KeyringCase):
 
     def test_that_there_are_too_many_is_no_failure(self) -> None:
         """A server that nobody had the time to ask has not failed."""
-        self.patch(key_fetches, "_MAX_WAITING", 1)
+        self.patch(self.keyring.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(101)]
         others = [self.ask(server_name=name) for name in names]
         for _ in range(5):
@@ -246,6 +247,83 @@ class RefreshTests(KeyringCase):
         refreshed = self.refresh()
         self.client.answer(StoreUnavailable("full"))
         self.failureResultOf(refreshed, StoreUnavailable)
+
+
+class ShareTests(KeyringCase):
+    """Whose fetch goes first where there are more than there may be."""
+
+    def want(self, server_name: ServerName, client: str) -> Deferred[VerifyKey]:
+        """Ask for a key of a request that a client has sent."""
+        cause = Cause(client)
+        asked = Deferred.fromCoroutine(self.keyring.request_key(server_name, K1, cause))
+        asked.addErrback(lambda failure: failure.trap(Unauthorized) and key(K2))
+        return asked
+
+    def crowd(self, count: int = 100) -> None:
+        """Let one client want the keys of many servers, which are silent."""
+        for number in range(count):
+            self.want(ServerName.parse(f"{number}.example"), "192.0.2.1")
+
+    def test_a_new_client_goes_first(self) -> None:
+        """A client that has asked for nothing waits for none of another's fetches."""
+        self.crowd(150)
+        self.assertEqual(len(self.client.asked), 100)
+        asked = self.want(A, "192.0.2.2")
+        self.assertEqual(self.client.asked[-1], "v2 of a.example")
+        self.client._waiting[-1].callback(
+            KeysAnswer(document(K1), None, self.client.peer)
+        )
+        self.assertEqual(self.successResultOf(asked), key(K1))
+
+    def test_who_gave_way_is_fetched_when_it_is_wanted(self) -> None:
+        """That a fetch gave way is no failure of the server that was asked."""
+        self.crowd()
+        self.want(A, "192.0.2.2")
+        first = ServerName.parse("0.example")
+        self.assertIsNone(self.keyring.fetches.pause(first))
+        self.want(first, "192.0.2.3")
+        self.assertEqual(self.client.asked[-1], "v2 of 0.example")
+
+    def test_a_fetch_that_an_honest_client_wants_too_goes_first(self) -> None:
+        """Who forges the name of an honest server does not keep it waiting."""
+        self.crowd()
+        self.want(A, "192.0.2.1")
+        self.assertEqual(len(self.client.asked), 100)
+        self.want(A, "192.0.2.2")
+        self.assertEqual(self.client.asked[-1], "v2 of a.example")
+
+    def test_addresses_count(self) -> None:
+        """The addresses that a fetch goes to are those of its share."""
+        for number in range(100):
+            name = ServerName.parse(f"{number}.example")
+            self.want(name, f"192.0.2.{number}")
+            self.client.causes[-1].aim(["198.51.100.1"])
+        self.want(A, "203.0.113.1")
+        self.assertEqual(self.client.asked[-1], "v2 of a.example")
+
+    def test_who_is_known_goes_first(self) -> None:
+        """Of those that wait, a server that has proven something goes first."""
+        for number in range(100):
+            name = ServerName.parse(f"{number}.example")
+            self.want(name, f"192.0.2.{number}")
+        self.store(document(K2))
+        self.want(B, "203.0.113.1")
+        self.want(A, "203.0.113.2")
+        self.client.answer(UNREACHABLE)
+        self.assertEqual(self.client.asked[-1], "v2 of a.example")
+
+    def test_trusted_clients(self) -> None:
+        """A client that is trusted may have all that there is."""
+        self.keyring = Keyring(
+            lambda: self.identity,
+            self.peers,
+            self.client,
+            self.clock,
+            trusts="192.0.2.1".__eq__,
+        )
+        self.crowd()
+        self.want(A, "192.0.2.2")
+        self.assertNotIn("v2 of a.example", self.client.asked)
 
 
 class CountingDatabase(MemoryDatabase):

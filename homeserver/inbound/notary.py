@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cache import Cache
@@ -48,10 +48,6 @@ _REFRESH_SECONDS = 3.0
 
 # For how long a key that its server does not list is not asked for again.
 _UNLISTED_SECONDS = 60.0
-
-# Half of the key fetches that there are at once: the others are for requests to us.
-_MAX_REFRESHES = 50
-_MAX_WAITING = 1000  # for one of those; beyond it the answer is what is known
 
 
 class Query(Struct, frozen=True):
@@ -131,8 +127,6 @@ class Notary:
         self._documents = documents
         self._keyring = keyring
         self._clock = clock
-        self._slots = DeferredSemaphore(_MAX_REFRESHES)
-        self._refreshes: Cache[ServerName, bool] = Cache(clock)
         self._unlisted: Cache[tuple[ServerName, str], None] = Cache(clock)
 
     async def answer(self, queries: Sequence[Query], cause: Cause) -> bytes:
@@ -157,7 +151,7 @@ class Notary:
             return
         if self._is_enough(await self._documents.documents(name), query):
             return
-        refreshing = self._refreshes.fetch(name, lambda: self._refresh(name, cause))
+        refreshing = self._keyring.refresh(name, cause)
         # When time is up it goes on, for who asks next.
         with suppress(defer.TimeoutError):
             is_fetched = await Deferred.fromCoroutine(refreshing).addTimeout(
@@ -168,13 +162,6 @@ class Notary:
                 for key_id in query.key_ids:
                     if not any(key_id in each.keys for each in known):
                         self._unlisted.keep((name, key_id), None, _UNLISTED_SECONDS)
-
-    async def _refresh(self, name: ServerName, cause: Cause) -> tuple[bool, float]:
-        """Ask a server for its keys, in turn; whether it answered with some."""
-        if len(self._slots.waiting) >= _MAX_WAITING:
-            return False, 0.0
-        async with self._slots:
-            return await self._keyring.refresh(name, cause), 0.0
 
     def _is_enough(self, known: Sequence[FetchedDocument], query: Query) -> bool:
         """Whether its server need not be asked for any of the keys that are wanted."""

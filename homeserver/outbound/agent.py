@@ -141,7 +141,7 @@ class FederationAgent:
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
         link = self._links[protocol]
-        if cause == OURSELVES and not link.is_recorded:
+        if cause.is_ours and not link.is_recorded:
             link = await self._record(protocol, link)
         connected(link)
         request = (

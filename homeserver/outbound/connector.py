@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.addresses import RefusedAddress
-from homeserver.cause import OURSELVES, Cause
+from homeserver.cause import Cause
 from homeserver.outbound.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.connection import PeerConnection
 from homeserver.outbound.dialer import Dialer, NotDialled, without
@@ -205,7 +205,7 @@ class Connector:
                 name, route, dialled.handshake, connection
             )
             link = Link(route, where, peer)
-            if tried.cause == OURSELVES:
+            if tried.cause.is_ours:
                 link = await self.record(link)
         except NotVerified as problem:
             connection.abort()

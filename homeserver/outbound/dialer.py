@@ -120,7 +120,9 @@ class Dialer:
             [each for each in unique if ":" in each],
             [each for each in unique if ":" not in each],
         )
-        return [each for pair in pairs for each in pair if each][:_MAX_ADDRESSES]
+        found = [each for pair in pairs for each in pair if each][:_MAX_ADDRESSES]
+        cause.aim(found)
+        return found
 
     async def dial(
         self,

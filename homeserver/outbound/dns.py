@@ -7,13 +7,13 @@ answer is kept as long as the DNS says and no longer; a failure is not kept.
 Specification: RFC 1034 for aliases, RFC 2308 for how long "no such record" holds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ConnectError, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
@@ -36,7 +36,9 @@ from zope.interface import implementer
 
 from homeserver.cache import Cache
 from homeserver.cause import Cause
+from homeserver.networks import domain_of_host
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
+from homeserver.shares import GaveWay, Shares
 
 # Seconds that each try waits for an answer: three tries, six seconds in all.
 _TIMEOUTS = (1, 2, 3)
@@ -45,6 +47,7 @@ _TIMEOUTS = (1, 2, 3)
 _QUESTION_SECONDS = 10.0
 
 MAX_QUESTIONS = 100  # at once: each takes a socket, of a process that may have 1024
+_MAX_WAITING = 1000  # for one of those
 
 _MAX_ALIASES = 8  # a chain of CNAMEs longer than this is a mistake or an attack
 
@@ -72,12 +75,22 @@ class DnsLookups:
         dns_client: IResolver,
         hosts: IHostnameResolver | None,
         clock: IReactorTime,
+        trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`hosts` looks up addresses; where it is None, `dns_client` does that too."""
+        """`hosts` looks up addresses; where it is None, `dns_client` does that too.
+
+        `trusts` is as of `Shares`.
+        """
         self._client = dns_client
         self._hosts = hosts
         self._clock = clock
-        self._slots = DeferredSemaphore(MAX_QUESTIONS)
+        self.shares = Shares(
+            ("dns_questions", "questions to name servers"),
+            MAX_QUESTIONS,
+            _MAX_WAITING,
+            clock,
+            trusts,
+        )
         self.answers: Cache[tuple[str, int], Sequence[Any]] = Cache(clock)
 
     async def srv(self, name: str, cause: Cause) -> list[SrvRecord]:
@@ -116,17 +129,21 @@ class DnsLookups:
         self, hosts: IHostnameResolver, host: str, cause: Cause
     ) -> list[str]:
         receiver = _Receiver()
-        async with self._slots:
+
+        async def ask() -> list[str]:
             hosts.resolveHostName(receiver, host)
-            try:
-                return await receiver.complete.addTimeout(
-                    _QUESTION_SECONDS, self._clock
-                )
-            except defer.TimeoutError:
-                raise LookupFailed(
-                    f"the system found no address of {host} in {_QUESTION_SECONDS:g} "
-                    "seconds"
-                ) from None
+            return await receiver.complete.addTimeout(_QUESTION_SECONDS, self._clock)
+
+        claim = self.shares.claim(cause, domain_of_host(host))
+        try:
+            return await self.shares.run(receiver, claim, ask)
+        except defer.TimeoutError:
+            raise LookupFailed(
+                f"the system found no address of {host} in {_QUESTION_SECONDS:g} "
+                "seconds"
+            ) from None
+        except GaveWay as problem:
+            raise LookupFailed(str(problem)) from None
 
     async def _ask_dns(self, host: str, cause: Cause) -> list[str]:
         found: list[str] = []
@@ -155,18 +172,31 @@ class DnsLookups:
     ) -> Sequence[Any]:
         """The payloads of the records of one kind at `name`, aliases followed."""
         key = (name.lower(), kind)
-        return await self.answers.fetch(key, lambda: self._ask(ask, name, kind, cause))
+        claim = self.shares.claim(cause, domain_of_host(name))
+        self.shares.join(key, claim)
+
+        async def question() -> tuple[Sequence[Any], Sequence[Any], object]:
+            asked = ask(name, timeout=_TIMEOUTS)
+            answer: tuple[Sequence[Any], Sequence[Any], object]
+            answer = await asked.addTimeout(_QUESTION_SECONDS, self._clock)
+            return answer
+
+        return await self.answers.fetch(
+            key, lambda: self._ask(self.shares.run(key, claim, question), name, kind)
+        )
 
     async def _ask(
-        self, ask: Callable[..., Deferred[Any]], name: str, kind: int, cause: Cause
+        self,
+        question: Coroutine[Deferred[Any], Any, tuple[Any, Any, object]],
+        name: str,
+        kind: int,
     ) -> tuple[Sequence[Any], float]:
         """As `_look_up`, and for how many seconds that holds."""
         answers: Sequence[Any]
         try:
-            async with self._slots:
-                answers, authority, _ = await ask(name, timeout=_TIMEOUTS).addTimeout(
-                    _QUESTION_SECONDS, self._clock
-                )
+            answers, authority, _ = await question
+        except GaveWay as problem:
+            raise LookupFailed(str(problem)) from None
         except DNSNameError as error:
             # Its first argument is the answer.
             authority = [e for each in error.args[:1] for e in each.authority]

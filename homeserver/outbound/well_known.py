@@ -10,18 +10,19 @@ Specification: Server-server API, "Resolving server names", step 3, and "GET
 """
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.addresses import RefusedAddress
 from homeserver.cache import BackOff, Cache
-from homeserver.cause import OURSELVES, Cause
+from homeserver.cause import Cause
+from homeserver.networks import domain_of_host
 from homeserver.outbound.budget import Allowance, Budgets
 from homeserver.outbound.connection import Fetched, NoAnswer
 from homeserver.outbound.dialer import Dialer, NotDialled, without
@@ -35,6 +36,7 @@ from homeserver.protocol.canonical import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.names import ServerName
+from homeserver.shares import Claim, GaveWay, Shares
 from homeserver.wall_clock import wall_seconds
 
 PATH = "/.well-known/matrix/server"
@@ -46,6 +48,7 @@ _MAX_REDIRECTS = 5  # a website needs one or two, to its own host
 _SECONDS = 10.0  # for all hops together
 _ADDRESS_SECONDS = 4.0  # for one of several addresses, by one hop
 _MAX_FETCHES = 100  # at once: each takes a socket, of a process that may have 1024
+_MAX_WAITING = 1000  # for one of those
 
 _HOUR = 3600.0
 
@@ -88,23 +91,40 @@ class _NoDelegation(Exception):
 class WellKnown:
     """Asks for delegations, and remembers what came of it."""
 
-    def __init__(self, dialer: Dialer, budgets: Budgets, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        dialer: Dialer,
+        budgets: Budgets,
+        clock: IReactorTime,
+        trusts: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`trusts` is as of `Shares`."""
         self._dialer = dialer
         self._budgets = budgets
         self._clock = clock
-        self._slots = DeferredSemaphore(_MAX_FETCHES)
+        self.shares = Shares(
+            ("well_known_fetches", "well-known documents being fetched"),
+            _MAX_FETCHES,
+            _MAX_WAITING,
+            clock,
+            trusts,
+        )
         self._silences: BackOff[str] = BackOff(_FIRST_SILENCE_SECONDS, _FAILURE_SECONDS)
         self.answers: Cache[str, Delegation | LookupFailed] = Cache(clock)
 
     async def delegation(self, host: str, cause: Cause) -> ServerName:
         """The server that `host` delegates to; raises `LookupFailed`."""
         key = host.lower()
+        claim = self.shares.claim(cause, domain_of_host(host))
+        self.shares.join(key, claim)
 
         def is_wanted(found: Delegation | LookupFailed) -> bool:
-            return not (cause == OURSELVES and isinstance(found, _TriedInPart))
+            return not (cause.is_ours and isinstance(found, _TriedInPart))
 
         def look_up() -> Awaitable[Delegation | LookupFailed]:
-            return self.answers.fetch(key, lambda: self._look_up(key, cause), is_wanted)
+            return self.answers.fetch(
+                key, lambda: self._look_up(key, cause, claim), is_wanted
+            )
 
         found = await look_up()
         if not is_wanted(found):
@@ -124,15 +144,19 @@ class WellKnown:
         self._silences.forget_all()
 
     async def _look_up(
-        self, host: str, cause: Cause
+        self, host: str, cause: Cause, claim: Claim
     ) -> tuple[Delegation | LookupFailed, float]:
         """The delegation or why there is none, and for how many seconds to keep it."""
-        failed = LookupFailed if cause == OURSELVES else _TriedInPart
+        failed = LookupFailed if cause.is_ours else _TriedInPart
+
+        async def follow() -> Fetched:
+            following = Deferred.fromCoroutine(self._follow(host, cause))
+            return await following.addTimeout(_SECONDS, self._clock)
+
         try:
-            async with self._slots:
-                fetched = await Deferred.fromCoroutine(
-                    self._follow(host, cause)
-                ).addTimeout(_SECONDS, self._clock)
+            fetched = await self.shares.run(host, claim, follow)
+        except GaveWay as problem:
+            return LookupFailed(str(problem)), 0.0
         except defer.TimeoutError:
             why = f"no whole answer within {_SECONDS:.0f} seconds"
             return failed(why), self._silences.fail(host)

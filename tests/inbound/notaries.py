@@ -9,7 +9,7 @@ import signedjson.key
 import signedjson.sign
 from twisted.internet.defer import Deferred
 
-from homeserver.cause import OURSELVES
+from homeserver.cause import OURSELVES, Cause
 from homeserver.inbound.notary import Notary, Query
 from homeserver.protocol.canonical import Json, encode, encode_base64, parse_object
 from homeserver.protocol.keys import KeyDocument, build_v2
@@ -103,14 +103,17 @@ class NotaryCase(KeyringCase):
         )
 
     def query(
-        self, *queries: Query | ServerName, minimum: int | None = None
+        self,
+        *queries: Query | ServerName,
+        minimum: int | None = None,
+        cause: Cause = OURSELVES,
     ) -> Deferred[list[Json]]:
         """Ask for keys, all of them where a name alone is given."""
         asked = [
             Query(each, {}, minimum) if isinstance(each, ServerName) else each
             for each in queries
         ]
-        return Deferred.fromCoroutine(self.notary.answer(asked, OURSELVES)).addCallback(
+        return Deferred.fromCoroutine(self.notary.answer(asked, cause)).addCallback(
             _documents
         )
 

@@ -1,6 +1,8 @@
 """When a notary asks a server, how long it waits, and how many it asks."""
 
-from homeserver.inbound import notary
+from twisted.internet.defer import Deferred
+
+from homeserver.cause import Cause
 from homeserver.inbound.notary import Query
 from homeserver.outbound.refusal import Refused
 from homeserver.protocol.errors import BadJson
@@ -21,6 +23,7 @@ from tests.keyrings import (
 )
 
 DAY = 24 * HOUR
+STRANGER = Cause("192.0.2.1")
 BAD = BadJson("`verify_keys` is not a JSON object")
 
 
@@ -281,34 +284,36 @@ class RefreshTests(NotaryCase):
             self.assert_are(self.successResultOf(each), document(K1))
         self.assertEqual(len(self.client.asked), 1)
 
-    def test_fifty_are_asked_at_once(self) -> None:
-        """However many servers are asked for, half of the fetches are for others."""
-        asked = self.query(*names(100))
-        self.assertEqual(len(self.client.asked), 50)
-        request = self.ask()  # which does not wait for its turn
+    def test_a_hundred_are_asked_at_once(self) -> None:
+        """However many servers one client asks for, another one goes first."""
+        asked = self.query(*names(150), cause=STRANGER)
+        self.assertEqual(len(self.client.asked), 100)
+        request = Deferred.fromCoroutine(
+            self.keyring.request_key(A, K1, Cause("192.0.2.2"))
+        )
         self.assertEqual(self.client.asked[-1], "v2 of a.example")
-        self.client.answer(UNREACHABLE)
-        self.assertEqual(len(self.client.asked), 52)
-        for _ in range(100):
+        self.assertEqual(len(self.client.asked), 101)
+        self.client.answer(UNREACHABLE)  # which gave way
+        for _ in range(150):
             self.client.answer(UNREACHABLE)
         self.refusal(request)
         self.assertEqual(self.successResultOf(asked), [])
 
     def test_many_wait_for_one_turn(self) -> None:
         """Who asks for a server that waits for its turn takes no other turn."""
-        waiting = self.query(*names(51))
-        again = self.query(names(51)[50])
-        for _ in range(51):
+        waiting = self.query(*names(101))
+        again = self.query(names(101)[100])
+        for _ in range(101):
             self.client.answer(UNREACHABLE)
         self.successResultOf(waiting)
         self.successResultOf(again)
-        self.assertEqual(len(self.client.asked), 51)
+        self.assertEqual(len(self.client.asked), 101)
 
     def test_few_wait_for_their_turn(self) -> None:
         """Where too many wait, the next one gets what is known at once."""
-        self.patch(notary, "_MAX_WAITING", 2)
+        self.patch(self.keyring.fetches.shares, "_max_waiting", 2)
         self.store(document(K1, until=NOW + HOUR))
-        waiting = self.query(*names(52))
+        waiting = self.query(*names(102))
         asked = self.successResultOf(self.query(A, minimum=NOW + DAY))
         self.assert_are(asked, document(K1, until=NOW + HOUR))
         self.assertEqual(self.successResultOf(self.query(B)), [])
@@ -318,7 +323,7 @@ class RefreshTests(NotaryCase):
 
     def test_a_thousand_may_wait(self) -> None:
         """A thousand servers wait for their turn, and one more does not."""
-        waiting = self.query(*names(1050))
+        waiting = self.query(*names(1100))
         self.assertEqual(self.successResultOf(self.query(A)), [])
         self.assertNoResult(waiting)
         self.clock.advance(10)

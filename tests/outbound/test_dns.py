@@ -28,7 +28,7 @@ from twisted.names.error import (
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from homeserver.cause import OURSELVES
+from homeserver.cause import OURSELVES, Cause
 from homeserver.outbound.dns import DnsLookups
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 from tests.outbound.records import Answers, ScriptedClient, a, aaaa, cname, soa, srv
@@ -377,6 +377,17 @@ class SystemTests(DnsTestCase):
         self.system.find()
         self.assertEqual([host for host, _ in self.system.asked][-1], "h100.test")
 
+    def test_a_new_client_is_not_kept_waiting(self) -> None:
+        """The system is asked for a newcomer's host before those of a crowd."""
+        asked = [
+            start(self.lookups.addresses(f"h{n}.test", Cause("192.0.2.1")))
+            for n in range(100)
+        ]
+        start(self.lookups.addresses("a.test", Cause("192.0.2.2")))
+        self.assertEqual([host for host, _ in self.system.asked][-1], "a.test")
+        failure = self.failureResultOf(asked[0], LookupFailed)
+        self.assertIn("with smaller shares", str(failure.value))
+
     def test_literals(self) -> None:
         """The system is not asked for what is an address."""
         asked = start(self.lookups.addresses("192.0.2.1", OURSELVES))
@@ -669,6 +680,49 @@ class LimitTests(DnsTestCase):
         self.assert_failed(asked[2], "the name server answers SERVFAIL")
         self.dns.answer("SRV", "102.test", [srv("a.test", "102.test")])
         self.assertEqual(len(self.successResultOf(asked[102])), 1)
+
+    def crowd(self) -> list[Deferred[list[SrvRecord]]]:
+        """Let one client want a hundred questions asked, which none answers."""
+        asked = []
+        for number in range(100):
+            question = self.lookups.srv(f"s.h{number}.test", Cause("192.0.2.1"))
+            asked.append(start(question).addErrback(lambda f: f.trap(LookupFailed)))
+        return asked
+
+    def test_a_new_client_is_not_kept_waiting(self) -> None:
+        """A question of a client that asks for little goes before one of a crowd."""
+        asked = self.crowd()
+        question = start(self.lookups.srv("a.test", Cause("192.0.2.2")))
+        self.dns.answer("SRV", "a.test", [srv("b.test", "a.test")])
+        self.assertEqual(len(self.successResultOf(question)), 1)
+        self.assertEqual(self.dns.given_up, [("SRV", "s.h0.test")])
+        self.assertIs(self.successResultOf(asked[0]), LookupFailed)
+
+    def test_a_question_that_gave_way_is_asked_again(self) -> None:
+        """That a question was cut off is not what its name server says."""
+        self.crowd()
+        start(self.lookups.srv("a.test", Cause("192.0.2.2")))
+        again = start(self.lookups.srv("s.h0.test", Cause("192.0.2.3")))
+        self.dns.answer("SRV", "s.h0.test", [])
+        self.assertEqual(self.successResultOf(again), [])
+
+    def test_who_wants_the_same_brings_its_share(self) -> None:
+        """A question that waits in a crowd goes first when another client has it."""
+        self.crowd()
+        for client in "192.0.2.1", "192.0.2.2":
+            question = self.lookups.srv("a.test", Cause(client))
+            start(question).addErrback(lambda f: f.trap(LookupFailed))
+        self.assertIn(("SRV", "a.test"), self.dns.asked)
+
+    def test_questions_about_one_domain_are_one_share(self) -> None:
+        """Names of one domain are a crowd, whoever wants to know of them."""
+        for number in range(100):
+            cause = Cause(f"192.0.2.{number}")
+            start(self.lookups.srv(f"h{number}.evil.test", cause)).addErrback(
+                lambda f: f.trap(LookupFailed)
+            )
+        start(self.lookups.srv("a.test", Cause("203.0.113.1")))
+        self.assertIn(("SRV", "a.test"), self.dns.asked)
 
     def test_time_begins_with_the_question(self) -> None:
         """A question that had to wait for its turn has its whole time."""

@@ -712,6 +712,24 @@ class SharingTests(WellKnownTestCase):
         self.assertEqual(str(self.successResultOf(asked[1])), "b.test:7")
         self.assertNoResult(asked[102])
 
+    def test_a_new_client_is_not_kept_waiting(self) -> None:
+        """A document that gave way to a newcomer's has not failed."""
+        hosts = [f"h{number}.test" for number in range(100)]
+        self.hosts.update({host: ["192.0.2.1"] for host in [*hosts, "a.test"]})
+        asked = [
+            start(self.well_known.delegation(host, Cause("192.0.2.1")))
+            for host in hosts
+        ]
+        self.assertEqual(len(self.net.dialled), 100)
+        new = start(self.well_known.delegation("a.test", Cause("192.0.2.2")))
+        failure = self.failureResultOf(asked[0], LookupFailed)
+        self.assertIn("with smaller shares", str(failure.value))
+        self.assertFalse(self.well_known.answers.is_kept("h0.test"))
+        self.assertNoResult(new)
+        again = start(self.well_known.delegation("h0.test", Cause("192.0.2.3")))
+        self.assertNoResult(again)
+        self.failureResultOf(asked[1], LookupFailed)
+
     def test_time_begins_with_the_turn(self) -> None:
         """A host that had to wait for its turn has its whole time."""
         asked = self.ask_many(101)

@@ -1,0 +1,105 @@
+"""A process that forges requests: `forging DAEMON-PORT PER-SECOND HOW SILENT-PORT`.
+
+It sends them all the time until it is killed, and waits for no answer.
+"""
+
+import asyncio
+import ssl
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+Forge = Callable[[int, str], tuple[str, str]]
+"""The address that a request comes from, and the origin that it names.
+
+Or the servers whose keys it asks for. Of its number, and the port of a server that is
+silent.
+"""
+
+
+def one_address(number: int, port: str) -> tuple[str, str]:
+    """All from one address, each in the name of another domain."""
+    return "127.0.1.1", f"h.evil{number}.test:{port}"
+
+
+def one_domain(number: int, port: str) -> tuple[str, str]:
+    """Each from another address, in names of one domain."""
+    return _address(number), f"h{number}.evil.test:{port}"
+
+
+def one_target(number: int, port: str) -> tuple[str, str]:
+    """Each from another address, in the name of another domain."""
+    return _address(number), f"h.evil{number}.test:{port}"
+
+
+def ten_addresses(number: int, port: str) -> tuple[str, str]:
+    """From ten addresses, each in the name of another domain."""
+    return f"127.0.1.{1 + number % 10}", f"h.evil{number}.test:{port}"
+
+
+def silent_names(number: int, port: str) -> tuple[str, str]:
+    """From one address, in names that no name server answers about."""
+    return "127.0.1.1", f"h{number}.silent.test:{port}"
+
+
+def notary(number: int, port: str) -> tuple[str, str]:
+    """From ten addresses, each time for the keys of a hundred servers."""
+    names = [f'"h.evil{number}x{each}.test:{port}":{{}}' for each in range(100)]
+    return f"127.0.1.{1 + number % 10}", "{" + ",".join(names) + "}"
+
+
+FORGERIES = [notary, one_address, one_domain, one_target, ten_addresses, silent_names]
+
+
+def _address(number: int) -> str:
+    return f"127.0.{1 + number // 200}.{1 + number % 200}"
+
+
+async def _attack(port: int, per_second: float, forge: Forge, silent: str) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    tasks: set[asyncio.Task[None]] = set()
+    number = 0
+    while True:
+        while number < (loop.time() - begun) * per_second:
+            client, origin = forge(number, silent)
+            tasks.add(loop.create_task(_send(port, context, client, origin)))
+            number += 1
+        await asyncio.sleep(0.01)
+
+
+async def _send(port: int, context: ssl.SSLContext, client: str, origin: str) -> None:
+    """Send one request, and keep the connection; `origin` may be many names."""
+    with suppress(OSError):
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=context, local_addr=(client, 0)
+        )
+        writer.write(_query(origin) if origin.startswith("{") else _put(origin))
+        await asyncio.sleep(3600)
+
+
+def _put(origin: str) -> bytes:
+    body = b'{"pdus":[],"edus":[]}'
+    return (
+        b"PUT /_matrix/federation/v1/send/x HTTP/1.1\r\nHost: us.test\r\n"
+        b"Content-Length: %d\r\n"
+        b'Authorization: X-Matrix origin="%b",destination="us.test",'
+        b'key="ed25519:1",sig="%b"\r\n\r\n%b'
+    ) % (len(body), origin.encode(), b"A" * 86, body)
+
+
+def _query(servers: str) -> bytes:
+    body = b'{"server_keys":%b}' % servers.encode()
+    return (
+        b"POST /_matrix/key/v2/query HTTP/1.1\r\nHost: us.test\r\n"
+        b"Content-Length: %d\r\n\r\n%b"
+    ) % (len(body), body)
+
+
+if __name__ == "__main__":
+    _, daemon_port, rate, how, silent_port = sys.argv
+    [chosen] = [each for each in FORGERIES if each.__name__ == how]
+    asyncio.run(_attack(int(daemon_port), float(rate), chosen, silent_port))
