@@ -107,20 +107,23 @@ class Budgets:
         )
         self.bounds = [self._by_name, self._by_client, self._by_target]
 
-    def step(self, cause: Cause, host: str) -> Allowance:
-        """The allowance of one step on the way to a server called `host`."""
+    def step(self, cause: Cause, name: str) -> Allowance:
+        """The allowance of one step on the way to the server called `name`.
+
+        Servers of one host at several ports, as test set-ups have them, are several.
+        """
         if cause.client is None or self._trusts(cause.client):
             return Allowance()
-        return _Limited(self, cause.client, host.lower())
+        return _Limited(self, cause.client, name.lower())
 
-    def take(self, client: str, host: str, address: str) -> None:
+    def take(self, client: str, server: str, address: str) -> None:
         """Count one connection to `address`; raises `OverBudget`."""
         now = self._clock.seconds()
-        name = self._name(host, now)
+        name = self._name(server, now)
         source, target = _client(client), network_of(address)
         if name.connections >= _NAME_CONNECTIONS:
             self._by_name.refuse()
-            raise OverBudget(f"too many connections for {host} in a minute")
+            raise OverBudget(f"too many connections for {server} in a minute")
         if self._clients.left(source, now) < 1:
             self._by_client.refuse()
             raise OverBudget(f"too many connections for the client {client}")
@@ -129,9 +132,9 @@ class Budgets:
         self._clients.take(source, now)
         name.connections += 1
 
-    def may_send(self, host: str, size: int) -> bool:
+    def may_send(self, server: str, size: int) -> bool:
         """Whether `size` bytes more may be sent for a name; then they are counted."""
-        name = self._name(host, self._clock.seconds())
+        name = self._name(server, self._clock.seconds())
         if name.sent + size > _NAME_BYTES:
             self._by_name.refuse()
             return False
@@ -154,11 +157,11 @@ class Budgets:
         now = (n.connections for n in self._names.values() if n.since > begun)
         return max(now, default=0)
 
-    def _name(self, host: str, now: float) -> "_Name":
-        name = self._names.get(host)
+    def _name(self, server: str, now: float) -> "_Name":
+        name = self._names.get(server)
         if name is None or now - name.since >= _NAME_SECONDS:
-            self._names.pop(host, None)
-            name = self._names[host] = _Name(now)
+            self._names.pop(server, None)
+            name = self._names[server] = _Name(now)
             if len(self._names) > _MAX_REMEMBERED:
                 self._names.popitem(last=False)
         return name
@@ -178,11 +181,11 @@ class _Limited(Allowance):
 
     is_limited = True
 
-    def __init__(self, budgets: Budgets, client: str, host: str) -> None:
+    def __init__(self, budgets: Budgets, client: str, server: str) -> None:
         self._left = STEP_CONNECTIONS
         self._budgets = budgets
         self._client = client
-        self._host = host
+        self._server = server
         self._is_over = False
 
     @property
@@ -193,11 +196,11 @@ class _Limited(Allowance):
         return addresses[: self._left]
 
     def take(self, address: str) -> None:
-        self._budgets.take(self._client, self._host, address)
+        self._budgets.take(self._client, self._server, address)
         self._left -= 1
 
     def may_send(self, size: int) -> bool:
-        return self._is_over or self._budgets.may_send(self._host, size)
+        return self._is_over or self._budgets.may_send(self._server, size)
 
     def end(self) -> None:
         self._is_over = True

@@ -111,7 +111,7 @@ class Connector:
         Raises `Unreachable`.
         """
         name = resolution.server_name
-        allowance = self._budgets.step(cause, name.host)
+        allowance = self._budgets.step(cause, name.name)
         tried = _Tried(cause, allowance)
         routes = sorted(
             resolution.routes,

@@ -932,6 +932,16 @@ class ClientTests(ConnectorTestCase):
         self.connect_for(OURSELVES, [route("192.0.2.200"), route("192.0.2.201")])
         self.assertEqual(self.net.dialled, [("192.0.2.200", 8448)])
 
+    def test_ports_are_names(self) -> None:
+        """Servers of one host at many ports are many names, as test set-ups have."""
+        for port in range(1, 30):
+            name = ServerName.parse(f"peer.test:{port}")
+            resolution = Resolution(name, [], [route("192.0.2.1", port)])
+            connecting = start(self.stack.connector.connect(resolution, CLIENT))
+            self.assertEqual(self.net.dialled, [("192.0.2.1", port)])
+            self.net.accept(GOOD)
+            self.link(connecting)
+
     def test_bytes_until_verified(self) -> None:
         """A connection is cut off that would send too much, unless it is verified."""
         budgets = self.stack.budgets
