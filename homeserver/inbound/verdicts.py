@@ -73,6 +73,8 @@ class Claim(Struct):
     @property
     def unproven(self) -> list[ServerName]:
         """The servers whose keys are needed."""
+        if not self.known_signers:
+            return list(self.signatures)
         return [
             name
             for name, signatures in self.signatures.items()
@@ -154,6 +156,9 @@ class Draft:
     def __init__(self, pdu: Json) -> None:
         self.pdu = pdu
         self.verdict: JudgedPdu | None = None
+        self.room_id = _room_id_or_none(pdu)
+        """The room that it says it belongs to; None where it says nothing usable."""
+
         self._assumptions: Sequence[Assumption] = ()
         self._recorded: str | None = None
         self._tried = 0
@@ -162,14 +167,6 @@ class Draft:
         self._is_flawed = isinstance(pdu, FlawedItem)
         if isinstance(pdu, FlawedItem):
             self._problems.append(pdu.problem)
-
-    @property
-    def room_id(self) -> RoomId | None:
-        """The room that it says it belongs to; None where it says nothing usable."""
-        try:
-            return parse_room_id(as_text(self.pdu.get("room_id"), "`room_id`"))
-        except ProtocolError:
-            return None
 
     @property
     def is_create(self) -> bool:
@@ -191,9 +188,8 @@ class Draft:
 
     def choose(self, versions: Mapping[RoomId, str], default: RoomVersion) -> None:
         """Find the room versions that it may be of; `versions` are those of rooms."""
-        room_id = self.room_id
-        if room_id is not None:
-            self._recorded = versions.get(room_id)
+        if self.room_id is not None:
+            self._recorded = versions.get(self.room_id)
         try:
             self._assumptions = assume_room_versions(self.pdu, self._recorded, default)
         except ProtocolError as problem:
@@ -278,6 +274,13 @@ class Draft:
             return event_id(self.pdu, self._assumptions[0].room_version)
         except ProtocolError:
             return None
+
+
+def _room_id_or_none(pdu: Json) -> RoomId | None:
+    try:
+        return parse_room_id(as_text(pdu.get("room_id"), "`room_id`"))
+    except ProtocolError:
+        return None
 
 
 def _joined(problems: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ Specification: Room Versions; Client-server API, "m.room.create".
 
 from collections.abc import Sequence
 from enum import Enum
+from functools import cache
 
 from msgspec import Struct
 
@@ -63,7 +64,9 @@ class Assumption(Struct, frozen=True):
 
 # Of those that sign the same things, the newest stands for all. Down to 5: what a
 # version of before would allow, a key that was no longer valid, a guess must not.
-_NEWEST = [ROOM_VERSIONS[version] for version in ("11", "10", "8", "7", "5")]
+_NEWEST = ("11", "10", "8", "7", "5")
+
+_VERSIONS = {**ROOM_VERSIONS, "2014": EVENTS_OF_2014}
 
 
 def assume_room_versions(
@@ -87,14 +90,7 @@ def assume_room_versions(
         return _named(pdu, ROOM_VERSIONS[recorded])
     if _has_hash_room_id(pdu):
         return [Assumption(ROOM_VERSIONS["12"], VersionSource.EVENT_FORMAT)]
-    possible = _formats(pdu)
-    others = [each for each in possible if not _look_alike(each, default)]
-    if len(others) == len(possible):
-        return [Assumption(each, VersionSource.EVENT_FORMAT) for each in possible]
-    return [
-        Assumption(default, VersionSource.DEFAULT),
-        *(Assumption(each, VersionSource.EVENT_FORMAT) for each in others),
-    ]
+    return _guesses(_formats(pdu), default.version)
 
 
 def _of_create_event(pdu: Json, named: object) -> Sequence[Assumption]:
@@ -103,11 +99,9 @@ def _of_create_event(pdu: Json, named: object) -> Sequence[Assumption]:
         return _named(pdu, parse_room_version(named))
     possible = _formats(pdu)
     if "room_id" not in pdu or _has_hash_room_id(pdu):
-        possible = [
-            ROOM_VERSIONS["12"]
-        ]  # the room ID is the event's hash, and not sent
+        possible = ("12",)  # the room ID is the event's hash, and not sent
     source = VersionSource.CREATE_EVENT
-    return [Assumption(each, source, str(named)) for each in possible]
+    return [Assumption(_VERSIONS[each], source, str(named)) for each in possible]
 
 
 def _named(pdu: Json, room_version: RoomVersion) -> Sequence[Assumption]:
@@ -117,13 +111,11 @@ def _named(pdu: Json, room_version: RoomVersion) -> Sequence[Assumption]:
     return [Assumption(each, VersionSource.CREATE_EVENT) for each in possible]
 
 
-def _formats(pdu: Json) -> Sequence[RoomVersion]:
+def _formats(pdu: Json) -> tuple[str, ...]:
     """One version of each format that the PDU may have, of 1 to 11."""
     if "event_id" not in pdu or _refers_by_id(pdu):
         return _NEWEST
-    if _is_signed_otherwise_in_2014(pdu):
-        return [ROOM_VERSIONS["2"], EVENTS_OF_2014]
-    return [ROOM_VERSIONS["2"]]
+    return ("2", "2014") if _is_signed_otherwise_in_2014(pdu) else ("2",)
 
 
 def _has_hash_room_id(pdu: Json) -> bool:
@@ -145,6 +137,17 @@ def _refers_by_id(pdu: Json) -> bool:
 def _is_signed_otherwise_in_2014(pdu: Json) -> bool:
     """Whether `EVENTS_OF_2014` redacts it to something else than version 1 does."""
     return pdu.get("type") == "m.room.history_visibility" or "membership" in pdu
+
+
+@cache  # for few formats and one default, and asked of each event
+def _guesses(possible: tuple[str, ...], default: str) -> Sequence[Assumption]:
+    """The possible versions; the default comes first, and stands for its like."""
+    versions = [_VERSIONS[each] for each in possible]
+    others = [each for each in versions if not _look_alike(each, _VERSIONS[default])]
+    guesses = [Assumption(each, VersionSource.EVENT_FORMAT) for each in others]
+    if len(others) < len(versions):
+        guesses.insert(0, Assumption(_VERSIONS[default], VersionSource.DEFAULT))
+    return tuple(guesses)
 
 
 def _look_alike(one: RoomVersion, other: RoomVersion) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from homeserver.protocol.assumptions import VersionSource
-from homeserver.protocol.canonical import Json, parse
+from homeserver.protocol.canonical import Json, encode_integers, parse
 from homeserver.protocol.names import EventId, RoomId, ServerName
 from homeserver.storage.database import Cursor
 
@@ -76,7 +76,7 @@ def record_pdus(cursor: Cursor, transaction_id: int, pdus: Sequence[JudgedPdu]) 
                 None if pdu.source is None else pdu.source.value,
                 pdu.verdict,
                 pdu.event.decode("utf-8"),
-                json.dumps(sorted(map(str, pdu.signers))) if pdu.signers else None,
+                _written(pdu.signers) if pdu.signers else None,
             )
             for position, pdu in enumerate(pdus)
         ],
@@ -86,6 +86,10 @@ def record_pdus(cursor: Cursor, transaction_id: int, pdus: Sequence[JudgedPdu]) 
         " ON CONFLICT (room_id) DO NOTHING",
         [pdu.created_room for pdu in pdus if pdu.created_room is not None],
     )
+
+
+def _written(signers: Collection[ServerName]) -> str:
+    return encode_integers(sorted(map(str, signers))).decode("ascii")
 
 
 def load_pdus(cursor: Cursor, transaction_id: int) -> list[Json]:
