@@ -195,8 +195,10 @@ def test_dropped() -> None:
         (room.create.event_id, False),
         (room.join.event_id, False),
     ]
-    file = read(json.dumps([bad]).encode(), room.version)
-    assert explain(file, dropped.event_id)[1] == []
+    worse = bad | {"origin_server_ts": 5}
+    file = read(json.dumps([worse, bad]).encode(), room.version)
+    result, drawn = explain(file, dropped.event_id)
+    assert (result["event_id"], drawn) == (dropped.event_id, [])
 
 
 def test_changed_content() -> None:
