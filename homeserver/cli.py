@@ -29,7 +29,7 @@ from homeserver.protocol.canonical import Json
 from homeserver.protocol.names import ServerName
 
 # Those that ask the daemon; it does not load them, nor what they need.
-_QUESTIONS = ("send", "received", "peers", "health")
+_QUESTIONS = ("send", "received", "refused", "peers", "health")
 
 
 class _InOrderOfUse(click.Group):

@@ -191,3 +191,14 @@ def health(state: dict[str, Any]) -> str:
         for bound in state.get("bounds", [])
     ]
     return "\n".join(map(printable, [state["status"], *bounds]))
+
+
+def refusal(refused: dict[str, Any]) -> str:
+    """One refused request: a line for itself and one that says why."""
+    when = datetime.fromtimestamp(refused["refused_ts"] / 1000, UTC)
+    who = refused["origin"] or "a server that is not named"
+    proven = "" if refused["proven"] else " (not proven)"
+    head = f"{refused['id']}: {when:%Y-%m-%d %H:%M:%S} {refused['method']} "
+    head += f"{refused['path']} of {who}{proven} at {refused['address']}: "
+    head += f"{refused['status']} {refused['errcode']}, {refused['reason']}"
+    return "\n".join(map(printable, [head, f"  {refused['error']}"]))

@@ -69,6 +69,7 @@ from homeserver.storage.outbound import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.pruner import Pruner
 from homeserver.storage.received import ReceivedStore
+from homeserver.storage.refusals import RefusalStore
 from homeserver.storage.retention import RetentionStore
 from homeserver.storage.threads import ThreadedDatabase
 from homeserver.storage.turns import Turns
@@ -158,7 +159,7 @@ class Parts:
             credentials.client_context if "certificate" in methods else None,
             reactor,
         )
-        refusals = self.refusals = Refusals(reactor)
+        refusals = self.refusals = Refusals(RefusalStore(self.database), reactor)
         in_thread = partial(deferToThreadPool, reactor, self.threads)
         authenticator = Authenticator(current, keyring, certificates, in_thread)
         limits = config.limits
@@ -185,6 +186,7 @@ class Parts:
         self.bounds: list[Bound] = [
             self.connections.bound,
             gate.bound,
+            refusals.bound,
             certificates.bound,
             *self.sender.bounds,
             *self.pruner.bounds,

@@ -5,7 +5,9 @@ is never opened behind its back.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -51,23 +53,61 @@ def received(
     Example:
       homeserver received -c homeserver.toml --origin beta.test --follow
     """
-    client = control_client(path)
     show = json.dumps if as_json else display.received
+    _list(path, "received", "transactions", origin, show, follow=follow)
+
+
+@click.command(short_help="Show the requests that were refused, and why.")
+@config_option
+@json_option
+@click.option(
+    "--origin",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Only those that say that they are of this server.",
+)
+@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+def refused(
+    *, path: Path, as_json: bool, origin: ServerName | None, follow: bool
+) -> None:
+    """Show which requests of other servers the running daemon refused, newest last.
+
+    It remembers the last ten thousand, over restarts.
+
+    \b
+    Example:
+      homeserver refused -c homeserver.toml --origin beta.test --follow
+    """
+    show = json.dumps if as_json else display.refusal
+    _list(path, "refused", "refused", origin, show, follow=follow)
+
+
+def _list(
+    path: Path,
+    route: str,
+    member: str,
+    origin: ServerName | None,
+    show: Callable[[dict[str, Any]], str],
+    *,
+    follow: bool,
+) -> None:
+    """Print what a route lists, a page after the other."""
+    client = control_client(path)
     after: object = 0
     try:
         while True:
             page = client.get(
                 "v1",
-                "received",
+                route,
                 timeout=MAX_WAIT_SECONDS + 10,
                 after=after,
                 origin=origin,
                 wait=MAX_WAIT_SECONDS if follow else 0,
             )
-            transactions = as_list(page["transactions"], "`transactions`")
-            for transaction in transactions:
-                print(show(as_object(transaction, "a transaction")), flush=True)
-            if not transactions and not follow:
+            items = as_list(page[member], f"`{member}`")
+            for item in items:
+                print(show(as_object(item, "an item")), flush=True)
+            if not items and not follow:
                 return
             after = page["next"]
     except ControlError as problem:

@@ -129,6 +129,7 @@ class Endpoint:
         await parts.site.drain()
         if parts.control_site is not None:
             await parts.control_site.drain()
+        await parts.refusals.stop()
         await sending
         await parts.pruner.stop()
         await parts.agent.close()

@@ -11,8 +11,8 @@ from homeserver import __version__
 from homeserver.cli import main
 from scripts.processes import PROGRAM, homeserver
 
-COMMANDS = ["init", "run", "send", "received", "peers", "health", "resolve", "keys"]
-COMMANDS += ["explain"]
+COMMANDS = ["init", "run", "send", "received", "refused", "peers", "health"]
+COMMANDS += ["resolve", "keys", "explain"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
@@ -65,7 +65,7 @@ def test_version() -> None:
 
 
 COMPLETIONS: list[tuple[str, list[str]]] = [
-    ("homeserver re", ["received", "resolve"]),
+    ("homeserver re", ["received", "refused", "resolve"]),
     ("homeserver send --", ["config", "edu", "help", "json", "pdu", "room-version"]),
     ("homeserver init --server-name no,name --c", ["control"]),
 ]
@@ -115,7 +115,7 @@ def test_completion_in_bash() -> None:
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split() == ["received", "resolve"]
+    assert done.stdout.split() == ["received", "refused", "resolve"]
     assert done.stderr == ""
 
 

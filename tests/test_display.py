@@ -424,3 +424,28 @@ def test_back_off() -> None:
         "a.example is in back-off until 2020-09-13 12:26:40 after 3 failures: "
         r"answers \x1b[31m"
     )
+
+
+def test_refusal() -> None:
+    """A refused request is shown with who it says it is of, and why."""
+    refused = {
+        "id": 7,
+        "refused_ts": 0,
+        "address": "192.0.2.1",
+        "origin": "a.example",
+        "proven": False,
+        "method": "PUT",
+        "path": "/x\x1b",
+        "status": 401,
+        "errcode": "M_UNAUTHORIZED",
+        "error": "it does not verify",
+        "reason": "bad_signature",
+    }
+    assert display.refusal(refused) == (
+        "7: 1970-01-01 00:00:00 PUT /x\\x1b of a.example (not proven) at 192.0.2.1: "
+        "401 M_UNAUTHORIZED, bad_signature\n  it does not verify"
+    )
+    assert "of a server that is not named (not" in display.refusal(
+        refused | {"origin": None}
+    )
+    assert "of a.example at 192.0.2.1" in display.refusal(refused | {"proven": True})

@@ -151,7 +151,9 @@ def refused_resource(refusals: Refusals) -> JsonResource:
     async def answer(request: Request) -> Reply:
         after = _integer("`after`", _argument(request, "after") or b"0")
         limit = _integer("`limit`", _argument(request, "limit") or b"100")
-        last = await refusals.after(after, min(limit, MAX_LIMIT), _wait(request))
+        last = await refusals.after(
+            after, _server(request, "origin"), min(limit, MAX_LIMIT), _wait(request)
+        )
         newest = last[-1]["id"] if last else after
         return json_reply({"refused": last, "next": newest})
 

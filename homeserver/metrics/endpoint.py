@@ -172,8 +172,9 @@ class Metrics:
         )
 
         self._pruned = new.counter(
-            "homeserver_pruned_transactions_total",
-            "Transactions, or their content, that were removed as too old or too much.",
+            "homeserver_pruned_total",
+            "Transactions, their content, and refusals that were removed from the "
+            "store as too old or too much.",
             {"of": PRUNED},
         )
         bound = {"bound": ()}
@@ -269,7 +270,7 @@ class Metrics:
         self._destinations.labels("backing_off").set(owed.backing_off)
 
     def count_pruned(self, of: str, count: int) -> None:
-        """Count transactions that were removed from the store."""
+        """Count what was removed from the store."""
         self._pruned.labels(of).inc(count)
 
     def observe_commit(self, jobs: int, seconds: float) -> None:

@@ -20,7 +20,7 @@ from homeserver.config import Retention
 from homeserver.storage.database import StoreUnavailable
 from homeserver.storage.retention import OUTCOMES, Removed, RetentionStore
 
-PRUNED = ("sent", "received")
+PRUNED = ("sent", "received", "refused")
 """Of what something is removed."""
 
 _CHECK_SECONDS = 60.0
@@ -114,6 +114,7 @@ class Pruner:
             ("sent", store.prune_dropped_entries, sent),
             ("received", store.prune_received, replies),
             ("received", store.strip_received, received),
+            ("refused", store.prune_refusals, received),
         ):
             while self._is_running and (await self._do(of, step, seconds)).count:
                 pass

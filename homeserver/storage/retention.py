@@ -163,6 +163,19 @@ class RetentionStore:
 
         return await self._database.write(job)
 
+    async def prune_refusals(self, seconds: float) -> Removed:
+        """Remove refusals of at least so long ago."""
+
+        def job(cursor: Cursor) -> Removed:
+            refused = cursor.execute(
+                "DELETE FROM refusals WHERE id IN (SELECT id FROM refusals"
+                " WHERE refused_ts <= ? ORDER BY id LIMIT ?) RETURNING id",
+                (self._before(cursor, seconds), STEP),
+            ).fetchall()
+            return Removed(len(refused), 0)  # their number is bounded
+
+        return await self._database.write(job)
+
     async def prune_received(self, seconds: float) -> Removed:
         """Remove transactions that came at least so long ago, oldest first."""
 

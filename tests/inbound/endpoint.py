@@ -20,6 +20,7 @@ from homeserver.protocol.names import ServerName, UserId
 from homeserver.storage.changes import Changes
 from homeserver.storage.database import Database
 from homeserver.storage.received import ReceivedStore
+from homeserver.storage.refusals import RefusalStore
 from tests.inbound.coroutines import result_of
 from tests.inbound.servers import (
     ANY_CERTIFICATE,
@@ -59,11 +60,12 @@ class Endpoint:
         delegate_to: ServerName | None = None,
         max_body_bytes: int = 100_000,
         max_arriving_bytes: int = 2**30,
+        refusals: RefusalStore | None = None,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.identity = identity()
-        self.refusals = Refusals(self.clock)
+        self.refusals = Refusals(refusals or RefusalStore(MemoryDatabase()), self.clock)
         self.heard: list[ServerName] = []
         """The origins that were proven, in order."""
 

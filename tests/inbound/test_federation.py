@@ -421,7 +421,8 @@ def test_refused_before_the_body(header: str | None, status: int, framing: str) 
     [answer] = connection.answers()
     assert answer.error == (status, "M_UNAUTHORIZED")
     assert connection.is_closed
-    [known] = result_of(endpoint.refusals.after(0, 9, 0))
+    endpoint.clock.advance(1)
+    [known] = result_of(endpoint.refusals.after(0, None, 9, 0))
     assert (known["status"], known["address"]) == (status, "192.0.2.1")
     connection.lose()
 
@@ -493,7 +494,7 @@ def test_a_body_gives_way_while_its_keys_are_fetched() -> None:
     assert waiting.is_closed
     keys.fetched.callback(None)
     assert len(waiting.answers()) == 1
-    assert result_of(endpoint.refusals.after(0, 9, 0)) == []
+    assert result_of(endpoint.refusals.after(0, None, 9, 0)) == []
     for each in (waiting, other):
         each.lose()
 
@@ -654,7 +655,8 @@ def test_who_learns_what_of_a_refusal() -> None:
     endpoint = Endpoint(keyring=UnreachableKeys())
     answer = ask_signed(endpoint, "GET", PROFILE)
     assert answer.json == {"errcode": "M_UNAUTHORIZED", "error": "no connection"}
-    [refusal] = result_of(endpoint.refusals.after(0, 10, 0))
+    endpoint.clock.advance(1)
+    [refusal] = result_of(endpoint.refusals.after(0, None, 10, 0))
     assert str(refusal["error"]).startswith("127.0.0.1:22: it is not TLS: ")
 
 
@@ -750,8 +752,9 @@ class WaitingTests(SynchronousTestCase):
         connection.lose()
         keyring.waiting[0].callback(None)
         self.assertEqual(endpoint.received, [])
+        endpoint.clock.advance(1)
         [refusal] = self.successResultOf(
-            Deferred.fromCoroutine(endpoint.refusals.after(0, 9, 0))
+            Deferred.fromCoroutine(endpoint.refusals.after(0, None, 9, 0))
         )
         self.assertIn("did not wait", str(refusal["error"]))
         self.assertEqual(self.flushLoggedErrors(), [])

@@ -6,9 +6,13 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.names import ServerName
+from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.refusals import RefusalStore
 from tests.inbound.endpoint import NOW, Endpoint
 from tests.inbound.servers import THEM, US
 from tests.inbound.wire import ask
+from tests.memory import MemoryDatabase
 
 SEND = "/_matrix/federation/v1/send/1"
 EMPTY: Json = {"pdus": []}
@@ -26,9 +30,12 @@ class RefusalTests(SynchronousTestCase):
         lines = [f"Authorization: {each}" for each in headers]
         return ask(self.endpoint.site, "PUT", SEND, lines, body).status
 
-    def known(self, after: int = 0, limit: int = 100) -> Sequence[Json]:
-        """What is remembered."""
-        looking = self.endpoint.refusals.after(after, limit, 0)
+    def known(
+        self, after: int = 0, limit: int = 100, origin: ServerName | None = None
+    ) -> Sequence[Json]:
+        """What is remembered, once it is recorded."""
+        self.endpoint.clock.advance(0.25)
+        looking = self.endpoint.refusals.after(after, origin, limit, 0)
         return self.successResultOf(Deferred.fromCoroutine(looking))
 
     def good(self) -> str:
@@ -51,9 +58,12 @@ class RefusalTests(SynchronousTestCase):
                 "id": 1,
                 "refused_ts": int(NOW * 1000),
                 "origin": "them.example",
-                "request": f"'PUT {SEND}'",
+                "proven": False,
+                "method": "PUT",
+                "path": SEND,
                 "status": 401,
                 "errcode": "M_UNAUTHORIZED",
+                "reason": "bad_signature",
             },
         )
         signature = forged.split('sig="')[1].rstrip('"')
@@ -73,25 +83,51 @@ class RefusalTests(SynchronousTestCase):
         )
         self.assertEqual([each["id"] for each in self.known(after=2)], [3, 4])
         self.assertEqual([each["id"] for each in self.known(limit=1)], [1])
+        named = self.known(origin=THEM.server_name)
+        self.assertEqual([(each["id"], each["proven"]) for each in named], [(4, True)])
+        self.assertEqual(
+            [each["reason"] for each in self.known()],
+            ["missing_header", "missing_header", "malformed_header", "content"],
+        )
 
     def test_good_ones_are_not(self) -> None:
         """A request that is answered is no refusal."""
         self.assertEqual(self.put(encode(EMPTY), self.good()), 200)
         self.assertEqual(self.known(), [])
 
-    def test_thousand(self) -> None:
-        """The last thousand are remembered."""
-        for _ in range(1001):
+    def test_so_many_wait(self) -> None:
+        """So many are recorded four times a second; what is beyond that is counted."""
+        for _ in range(252):
             self.put(b"{")
-        known = self.known(limit=2000)
-        self.assertEqual((known[0]["id"], known[-1]["id"]), (2, 1001))
+        bound = self.endpoint.refusals.bound
+        self.assertEqual((bound.use(), bound.limit, bound.refusals), (250, 250, 2))
+        self.assertEqual(len(self.known(limit=999)), 250)
+        self.assertEqual(bound.use(), 0)
+        self.put(b"{")
+        self.assertEqual(self.known(after=250)[0]["id"], 251)
+
+    def test_a_long_path(self) -> None:
+        """Of a path and a sentence, as much is kept as a person reads."""
+        target = SEND + "x" * 5000 + "\x7f"
+        ask(self.endpoint.site, "PUT", target, [], b"{}")
+        [refusal] = self.known()
+        self.assertEqual(refusal["path"], target[:500])
+        self.assertLessEqual(len(str(refusal["error"])), 1000)
 
     def test_who_waits_is_told(self) -> None:
-        """Whoever waits for a refusal has it when there is one."""
-        looking = Deferred.fromCoroutine(self.endpoint.refusals.after(0, 9, 10))
-        self.assertNoResult(looking)
+        """Whoever waits for a refusal has it when it is recorded."""
+        looking = Deferred.fromCoroutine(self.endpoint.refusals.after(0, None, 9, 10))
         self.put(b"{")
+        self.endpoint.clock.advance(0.24)
+        self.assertNoResult(looking)
+        self.endpoint.clock.advance(0.01)
         self.assertEqual(len(self.successResultOf(looking)), 1)
+
+    def test_end_of_waiting(self) -> None:
+        """At the end, who waits has what there is."""
+        looking = Deferred.fromCoroutine(self.endpoint.refusals.after(0, None, 9, 10))
+        self.endpoint.refusals.end_waits()
+        self.assertEqual(self.successResultOf(looking), [])
 
     def test_encoded_body(self) -> None:
         """A body in an encoding of its own is refused, and the reason names it."""
@@ -119,3 +155,98 @@ class RefusalTests(SynchronousTestCase):
             header = THEM.authorize("PUT", SEND, body)
             self.assertEqual(self.put(encode(body), header), 200)
         self.assertEqual(self.endpoint.polled, [(THEM.server_name, [f"@a:{US}"])])
+
+
+class SlowStore(RefusalStore):
+    """A store of refusals that takes its time, and may fail."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryDatabase())
+        self.recording: list[Deferred[None]] = []
+        """What each write waits for."""
+
+    async def record(self, refusals: Sequence[Json]) -> None:
+        """Record, once the test lets it."""
+        self.recording.append(Deferred())
+        await self.recording[-1]
+        await super().record(refusals)
+
+
+class RecordingTests(SynchronousTestCase):
+    """When refusals are recorded."""
+
+    def setUp(self) -> None:
+        """Make an endpoint whose store is slow."""
+        self.store = SlowStore()
+        self.endpoint = Endpoint(refusals=self.store)
+        self.refusals = self.endpoint.refusals
+
+    def refuse(self) -> None:
+        """Refuse a request."""
+        ask(self.endpoint.site, "PUT", SEND, [], b"{")
+
+    def ids(self) -> list[object]:
+        """The IDs of those that are recorded."""
+        looking = Deferred.fromCoroutine(self.refusals.after(0, None, 99, 0))
+        return [each["id"] for each in self.successResultOf(looking)]
+
+    def advance(self) -> None:
+        """Let the time pass after which they are recorded."""
+        self.endpoint.clock.advance(0.25)
+
+    def test_one_write_at_a_time(self) -> None:
+        """What is refused during a write is in the next one, and nothing twice."""
+        self.refuse()
+        self.advance()
+        self.refuse()
+        self.advance()
+        self.assertEqual(len(self.store.recording), 1)
+        self.store.recording[0].callback(None)
+        self.assertEqual(self.ids(), [1])
+        self.advance()
+        self.store.recording[1].callback(None)
+        self.assertEqual(self.ids(), [1, 2])
+        self.advance()
+        self.assertEqual(len(self.store.recording), 2)
+
+    def test_a_store_that_fails(self) -> None:
+        """What could not be recorded is tried again."""
+        self.refuse()
+        self.advance()
+        self.store.recording[0].errback(StoreUnavailable("gone"))
+        self.assertEqual(self.ids(), [])
+        self.advance()
+        self.store.recording[1].callback(None)
+        self.assertEqual(self.ids(), [1])
+
+    def stop(self) -> Deferred[None]:
+        """Stop it."""
+        return Deferred.fromCoroutine(self.refusals.stop())
+
+    def test_stop_records(self) -> None:
+        """At the end, what waits is recorded at once, after what is under way."""
+        self.refuse()
+        self.advance()
+        self.refuse()
+        stopping = self.stop()
+        self.store.recording[0].callback(None)
+        self.assertNoResult(stopping)
+        self.store.recording[1].callback(None)
+        self.successResultOf(stopping)
+        self.assertEqual(self.ids(), [1, 2])
+        self.advance()
+        self.assertEqual(len(self.store.recording), 2)
+
+    def test_stop_without_a_store(self) -> None:
+        """At the end, nothing is tried again."""
+        self.refuse()
+        stopping = self.stop()
+        self.store.recording[0].errback(StoreUnavailable("gone"))
+        self.successResultOf(stopping)
+        self.advance()
+        self.assertEqual(len(self.store.recording), 1)
+
+    def test_stop_with_nothing(self) -> None:
+        """Where nothing was refused, nothing is recorded."""
+        self.successResultOf(self.stop())
+        self.assertEqual(self.store.recording, [])

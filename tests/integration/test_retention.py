@@ -26,7 +26,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 def pruned(endpoint: Endpoint, of: str) -> float:
     """How many transactions were removed."""
-    name = f'homeserver_pruned_transactions_total{{of="{of}"}}'
+    name = f'homeserver_pruned_total{{of="{of}"}}'
     return metrics(endpoint).get(name, 0.0)
 
 

@@ -65,6 +65,10 @@ class Store:
         """As `RetentionStore`."""
         return await self._remove("content", seconds)
 
+    async def prune_refusals(self, seconds: float) -> Removed:
+        """As `RetentionStore`."""
+        return await self._remove("refusals", seconds)
+
     async def _remove(self, what: str, seconds: float) -> Removed:
         if self.waiting is not None:
             await self.waiting
@@ -107,7 +111,15 @@ class Pruning:
 def test_by_age() -> None:
     """Each kind goes after its days, delivered ones first, with nothing left over."""
     pruning = Pruning(Retention(received_days=20.0, sent_days=10.0))
-    for kind in ("content", "received", "entries", "dropped", "rejected", "delivered"):
+    for kind in (
+        "refusals",
+        "content",
+        "received",
+        "entries",
+        "dropped",
+        "rejected",
+        "delivered",
+    ):
         pruning.put(kind, 40, 1, 1)
         pruning.put(kind, 5, 1)
     assert pruning.run() == [
@@ -117,8 +129,13 @@ def test_by_age() -> None:
         *[("entries", 10)] * 2,
         *[("received", 20)] * 2,
         *[("content", 20)] * 2,
+        *[("refusals", 20)] * 2,
     ]
-    assert pruning.counted == [*[("sent", 50)] * 8, *[("received", 50)] * 4]
+    assert pruning.counted == [
+        *[("sent", 50)] * 8,
+        *[("received", 50)] * 4,
+        *[("refused", 50)] * 2,
+    ]
 
 
 def test_replies_are_kept_for_a_week() -> None:
