@@ -9,9 +9,14 @@ from collections.abc import Callable, Sequence
 
 from homeserver.identity import Identity
 from homeserver.outbound.sender import Sender
-from homeserver.protocol.canonical import Json, as_list, as_object
+from homeserver.protocol.canonical import (
+    Json,
+    as_list,
+    as_object,
+    encode_urlsafe_base64,
+)
 from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError
-from homeserver.protocol.events import Event, hash_and_sign
+from homeserver.protocol.events import Event, content_hash, hash_and_sign
 from homeserver.protocol.names import ServerName
 from homeserver.protocol.room_versions import (
     DEFAULT_ROOM_VERSION,
@@ -75,8 +80,7 @@ class Submitter:
             if is_unsigned_2014(pdu):
                 check_unsigned_2014(pdu, identity.server_name)
                 return pdu
-            # By which its receiver finds the keys.
-            pdu = {"origin": identity.server_name.name, **pdu}
+            pdu = _built_2014(pdu, identity.server_name)
         signed = hash_and_sign(
             pdu, room_version, identity.server_name, identity.signing_keys
         )
@@ -87,6 +91,18 @@ class Submitter:
                 "of another server has to come with its `signatures`"
             )
         return signed
+
+
+def _built_2014(pdu: Json, server_name: ServerName) -> Json:
+    """A PDU with what a server of 2014 would have put into it, where that is missing.
+
+    By `origin` its receiver finds the keys.
+    """
+    built = {"origin": server_name.name, **pdu}
+    if "event_id" not in built:
+        opaque = encode_urlsafe_base64(content_hash(built))
+        built["event_id"] = f"${opaque}:{server_name}"
+    return built
 
 
 def _room_version(value: object) -> RoomVersion:

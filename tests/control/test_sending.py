@@ -110,6 +110,16 @@ def test_pdu_of_2014_is_signed(origin: str | None) -> None:
         verify_signed_json(kept, US.name, reference)
 
 
+def test_pdu_of_2014_gets_an_id() -> None:
+    """One without an event ID gets one of ours, the same for the same event."""
+    queued = completed(PDU, "2014")
+    own_id = str(queued["event_id"])
+    assert own_id.endswith(f":{US.name}")
+    assert Event.parse(queued, ROOM_VERSIONS["1"]).event_id == own_id
+    assert completed(PDU, "2014") == queued
+    assert completed(PDU | {"depth": 9}, "2014")["event_id"] != own_id
+
+
 UNSIGNED_2014: Json = {
     "pdu_id": "x",
     "context": "!r:us.example",
