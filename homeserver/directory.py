@@ -36,7 +36,7 @@ _MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
 
 # Who may read and write them, where the umask takes nothing away.
 _FILES = {
-    "homeserver.toml": 0o644,
+    "homeserver.toml": 0o600,  # a password of a database may be in it
     "signing.key": 0o600,
     "tls.crt": 0o644,
     "tls.key": 0o600,
@@ -71,7 +71,7 @@ def create(directory: Path, settings: Settings) -> list[Path]:
     Returns their paths. Raises `FileExistsError` if one is there already; then
     nothing was written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    _make(directory)
     for name in _FILES:
         if os.path.lexists(directory / name):
             raise FileExistsError(f"{directory / name} is there already")
@@ -91,7 +91,7 @@ def complete(directory: Path, settings: Settings) -> list[Path]:
         "tls.key": private_key,
         "control.token": secrets.token_urlsafe(32).encode() + b"\n",
     }
-    directory.mkdir(parents=True, exist_ok=True)
+    _make(directory)
     missing = [
         directory / name for name in _FILES if not os.path.lexists(directory / name)
     ]
@@ -101,6 +101,11 @@ def complete(directory: Path, settings: Settings) -> list[Path]:
         with os.fdopen(os.open(path, flags, _FILES[path.name]), "wb") as file:
             file.write(contents[path.name])
     return missing
+
+
+def _make(directory: Path) -> None:
+    """Make a directory for its owner alone; one that is there is left as it is."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _build_configuration(settings: Settings) -> bytes:

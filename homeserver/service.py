@@ -19,6 +19,7 @@ from homeserver.addresses import SocketAddress
 from homeserver.config import Config, ConfigError
 from homeserver.control.inspection import describe_keys
 from homeserver.credentials import Credentials
+from homeserver.exposure import find_exposed
 from homeserver.identity import Identity
 from homeserver.inbound.listener import BoundedTls
 from homeserver.inbound.port import PromptPort
@@ -72,6 +73,8 @@ class Endpoint:
         await parts.sender.start()
         parts.pulse.start()
         parts.pruner.start()
+        for exposed in find_exposed(self._secrets()):
+            self._log.warn("{exposed}", exposed=exposed)
         trusted = self._config.limits.trusted_clients
         if trusted:
             self._log.warn(
@@ -80,6 +83,16 @@ class Endpoint:
                 ranges=", ".join(map(str, trusted)),
             )
         return listening
+
+    def _secrets(self) -> list[Path]:
+        """The files that nobody else is to read, as far as they are configured."""
+        files = [self._config.signing.key, self._config.tls.private_key]
+        if self._config.control.listen is not None:
+            files.append(self._config.control.token_file)
+        kind, _, store = self._config.storage.url.partition(":")
+        if kind == "sqlite":
+            files.append(self._path.absolute().parent / store)
+        return files
 
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight within the configured time."""

@@ -23,7 +23,7 @@ CONTROL = SocketAddress("127.0.0.1", 8008)
 
 # (file, who may read and write it where the umask takes nothing away)
 MODES: list[tuple[str, int]] = [
-    ("homeserver.toml", 0o644),
+    ("homeserver.toml", 0o600),
     ("signing.key", 0o600),
     ("tls.crt", 0o644),
     ("tls.key", 0o600),
@@ -66,6 +66,16 @@ def test_the_directory_is_made(tmp_path: Path) -> None:
     """A directory that is missing is made, and so are those above it."""
     create(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b" / "signing.key").is_file()
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_mode_of_the_directory(tmp_path: Path) -> None:
+    """A directory that is made is its owner's alone; one that is there is left."""
+    create(tmp_path / "new")
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    (tmp_path / "old").mkdir(mode=0o755)
+    create(tmp_path / "old")
+    assert stat.S_IMODE((tmp_path / "old").stat().st_mode) == 0o755
 
 
 @pytest.mark.usefixtures("no_umask")

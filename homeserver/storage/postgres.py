@@ -101,7 +101,10 @@ class PostgresConnection:
 
     def cursor(self) -> EngineCursor:
         """As `Connection.cursor`."""
-        cursor = self.connection.cursor(binary=True)
+        try:
+            cursor = self.connection.cursor(binary=True)
+        except psycopg.Error as error:  # it was lost with the job before
+            raise self._explain(error) from None
         return EngineCursor(cursor, for_postgres, psycopg.Error, self._explain)
 
     def begin(self) -> None:

@@ -178,6 +178,8 @@ class SqliteFile:
             self.check()
         with contextlib.ExitStack() as stack:
             try:
+                if self._identity is None:
+                    self._make_private()
                 # Each connection is used by one thread, not by the one that opens it.
                 connection = sqlite3.connect(
                     self._path,
@@ -189,13 +191,22 @@ class SqliteFile:
                 connection.execute("PRAGMA journal_mode = WAL")
                 for setting in ("foreign_keys = ON", *settings):
                     connection.execute(f"PRAGMA {setting}")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 raise StoreUnavailable(
                     f"{self._path} cannot be used: {error}"
                 ) from None
             stack.pop_all()
         self._identity = self._identity or self._identify()
         return SqliteConnection(connection, str(self._path), self)
+
+    def _make_private(self) -> None:
+        """Make the file, if there is none, for its owner alone.
+
+        SQLite gives the files beside it (`-wal`, `-shm`) the same mode.
+        """
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+            os.close(os.open(self._path, flags, 0o600))
 
     def _identify(self) -> tuple[int, int] | None:
         try:

@@ -26,6 +26,7 @@ ELSEWHERE = "127.0.0.2"
 
 SEND = "/_matrix/federation/v1/send/1"
 EMPTY: Json = {"pdus": []}
+EDU = '{"edu_type": "m.x", "content": {}}'
 MEGABYTE = 2**20
 
 
@@ -203,6 +204,59 @@ def test_slow_body(tmp_path: Path, listener: str) -> None:
                 talk.send(b"x")
                 time.sleep(0.1)
         assert time.monotonic() - answered >= 1.5
+
+
+def test_files_that_others_can_read(tmp_path: Path) -> None:
+    """Of what `init` and the daemon make, none; the start says which ones are."""
+    with running(tmp_path) as (alpha, _):
+        private = {"homeserver.toml", "signing.key", "tls.key", "control.token"}
+        private |= {"homeserver.db", "homeserver.db-wal", "homeserver.db-shm"}
+        modes = {
+            each.name: each.stat().st_mode & 0o777 for each in alpha.folder.iterdir()
+        }
+        assert {modes[name] for name in private} == {0o600}
+        assert alpha.folder.stat().st_mode & 0o777 == 0o700
+    assert "for its owner alone" not in alpha.log.read_text()
+    names = ["signing.key", "control.token", "tls.key", "homeserver.db"]
+    for name in names:
+        (alpha.folder / name).chmod(0o644)
+    with alpha.running() as process:
+        first_line(process)
+    said = alpha.log.read_text()
+    for name in names:
+        assert f"{alpha.folder / name} is not for its owner alone (mode 0644)" in said
+
+
+@pytest.mark.parametrize("seconds", [1, 30])
+def test_sigterm_while_questions_are_out(tmp_path: Path, seconds: int) -> None:
+    """A daemon that ends while it asks name servers and peers says nothing of it."""
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        silent.bind((LOOPBACK, 0))
+        peer = stack.enter_context(socket.create_server((LOOPBACK, 0)))
+        configuration = (
+            f'[dns]\nservers = ["{LOOPBACK}:{silent.getsockname()[1]}"]\n'
+            '[network]\nallow = ["127.0.0.0/8"]\n'
+        )
+        alpha = make_endpoint(tmp_path / "alpha", ALPHA.name, configuration)
+        text = alpha.configuration.read_text()
+        alpha.configuration.write_text(f"shutdown_seconds = {seconds}\n{text}")
+        with alpha.running() as process:
+            first_line(process)
+            names = [f"{LOOPBACK}:{peer.getsockname()[1]}", "down.test", "other.test"]
+            for name in names:
+                stranger = Peer(ServerName.parse(name), BETA.key)
+                header = stranger.authorize("PUT", SEND, EMPTY, destination=ALPHA)
+                talk = stack.enter_context(talking(LOOPBACK, alpha.port))
+                lines = [f"Authorization: {header}"]
+                talk.send(request("PUT", SEND, lines, encode(EMPTY)))
+                alpha.call("send", name, "--edu", EDU, "--timeout", "0.1")
+            process.terminate()
+            assert process.wait(timeout=60) == 0
+        assert silent.recv(512)  # it had asked
+    log = alpha.log.read_text()
+    assert "Traceback" not in log
+    assert "Unhandled" not in log
 
 
 def test_connections_to_the_control_api(tmp_path: Path) -> None:

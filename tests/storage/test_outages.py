@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from homeserver.protocol.names import ServerName
 from homeserver.storage import workers
 from homeserver.storage.changes import Changes
-from homeserver.storage.database import StoreUnavailable
+from homeserver.storage.database import Cursor, StoreUnavailable
 from homeserver.storage.postgres import PostgresConnection
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from tests.postgres import Server, fast_server
@@ -87,6 +87,39 @@ def test_a_server_that_was_started_anew(breakable: Server, store: Store) -> None
     breakable.start()
     assert store.write(insert("b")) == "b"
     assert store.read(rooms) == ["a", "b"]
+
+
+def test_a_connection_that_is_lost_among_reads(breakable: Server, store: Store) -> None:
+    """Reads that come with the one that loses it are told so as well."""
+
+    def lose(cursor: Cursor) -> object:
+        return cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    store.write(insert("a"))
+    reads = [store.begin(store.database.read(job)) for job in (rooms, lose, rooms)]
+    assert store.wait(reads[0]) == ["a"]
+    for read in reads[1:]:
+        with pytest.raises(StoreUnavailable):
+            store.wait(read)
+    wait_until_back(store)
+    assert store.read(rooms) == ["a"]
+
+
+def test_a_connection_that_is_lost_in_a_read(breakable: Server, store: Store) -> None:
+    """So is a read of which one statement was answered, and the next was not."""
+
+    def lose(cursor: Cursor) -> object:
+        [own] = cursor.execute("SELECT pg_backend_pid()").fetchone()
+        other = store.other()
+        other.cursor().execute("SELECT pg_terminate_backend(?, 5000)", (own,))
+        other.close()
+        return rooms(cursor)
+
+    store.write(insert("a"))
+    with pytest.raises(StoreUnavailable):
+        store.read(lose)
+    wait_until_back(store)
+    assert store.read(rooms) == ["a"]
 
 
 def test_a_server_that_hangs(breakable: Server, store: Store) -> None:

@@ -1,6 +1,8 @@
 """The store in a file: its settings, and what becomes of it when the file fails."""
 
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +37,34 @@ def execute(store: Store, statement: str) -> None:
     """Change a setting of the writer's connection, before it has started."""
     assert isinstance(store.writer, SqliteConnection)
     store.writer.connection.execute(statement)
+
+
+def test_files_are_their_owners_alone(path: Path) -> None:
+    """The database and what SQLite keeps beside it are, whatever the umask."""
+    before = os.umask(0)
+    try:
+        store = open_store(path)
+        store.write(insert("a"))
+        modes = {
+            each.name: stat.S_IMODE(each.stat().st_mode)
+            for each in path.parent.glob("homeserver.db*")
+        }
+        store.close()
+    finally:
+        os.umask(before)
+    assert modes == {
+        "homeserver.db": 0o600,
+        "homeserver.db-shm": 0o600,
+        "homeserver.db-wal": 0o600,
+    }
+
+
+def test_a_mode_that_was_chosen(path: Path) -> None:
+    """A database that is there keeps its mode."""
+    open_store(path).close()
+    path.chmod(0o640)
+    open_store(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
 SETTINGS: list[tuple[str, object]] = [
