@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.cause import OURSELVES
 from homeserver.control.caches import mark_kept
+from homeserver.outbound.budget import OverBudget
 from homeserver.outbound.client import FederationClient, check_names_connection
 from homeserver.outbound.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.connector import Link, Unreachable
@@ -41,6 +42,8 @@ async def describe_resolution(
             "steps": [{**_step(step), **mark(step)} for step in problem.steps],
             "error": str(problem),
         }
+    except OverBudget as problem:
+        return {"server_name": name.name, "steps": [], "error": str(problem)}
     steps = [*resolution.steps, *await resolver.aliases(resolution)]
     return {
         "server_name": name.name,

@@ -48,7 +48,10 @@ _MAX_REMEMBERED = 10_000  # names, clients and networks each: a megabyte or two
 
 
 class OverBudget(Exception):
-    """Too many connections for the requests of clients; `str()` says which bound."""
+    """A bound on what clients cause was reached; `str()` says which.
+
+    It says nothing of the server that was to be found or reached.
+    """
 
 
 class Allowance:

@@ -37,6 +37,7 @@ from zope.interface import implementer
 from homeserver.cache import Cache
 from homeserver.cause import Cause
 from homeserver.networks import domain_of_host
+from homeserver.outbound.budget import OverBudget
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 from homeserver.shares import GaveWay, Shares
 
@@ -143,16 +144,16 @@ class DnsLookups:
                 "seconds"
             ) from None
         except GaveWay as problem:
-            raise LookupFailed(str(problem)) from None
+            raise OverBudget(str(problem)) from None
 
     async def _ask_dns(self, host: str, cause: Cause) -> list[str]:
         found: list[str] = []
-        failures: list[LookupFailed] = []
+        failures: list[LookupFailed | OverBudget] = []
 
         async def look(ask: Callable[..., Deferred[Any]], kind: int) -> None:
             try:
                 records = await self._look_up(ask, host, kind, cause)
-            except LookupFailed as failure:
+            except (LookupFailed, OverBudget) as failure:
                 failures.append(failure)
             else:
                 found.extend(_address(record) for record in records)
@@ -196,7 +197,8 @@ class DnsLookups:
         try:
             answers, authority, _ = await question
         except GaveWay as problem:
-            raise LookupFailed(str(problem)) from None
+            # Not that the look-up failed: that would be remembered of the server.
+            raise OverBudget(str(problem)) from None
         except DNSNameError as error:
             # Its first argument is the answer.
             authority = [e for each in error.args[:1] for e in each.authority]

@@ -12,6 +12,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from homeserver.cause import OURSELVES, Cause
+from homeserver.outbound.budget import OverBudget
 from homeserver.outbound.dns import DnsLookups
 from homeserver.outbound.kept_answers import KeptAnswers
 from homeserver.outbound.well_known import WellKnown
@@ -45,7 +46,7 @@ class Resolver:
         self.kept = KeptAnswers(dns, well_known, services)
 
     async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
-        """The routes to `name`; raises `discovery.NotResolvable`."""
+        """The routes to `name`; raises `discovery.NotResolvable`, and `OverBudget`."""
         return await discovery.resolve(
             name,
             _Lookups(self._dns, self._well_known, cause),
@@ -63,7 +64,7 @@ class Resolver:
         async def look(host: str) -> Step | None:
             try:
                 alias = await self._dns.alias(host, OURSELVES)
-            except LookupFailed:
+            except (LookupFailed, OverBudget):
                 return None  # who connects will be told
             if alias is None:
                 return None

@@ -23,7 +23,7 @@ from homeserver.addresses import RefusedAddress
 from homeserver.cache import BackOff, Cache
 from homeserver.cause import Cause
 from homeserver.networks import domain_of_host
-from homeserver.outbound.budget import Allowance, Budgets
+from homeserver.outbound.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.connection import Fetched, NoAnswer
 from homeserver.outbound.dialer import Dialer, NotDialled, without
 from homeserver.outbound.freshness import (
@@ -113,7 +113,10 @@ class WellKnown:
         self.answers: Cache[str, Delegation | LookupFailed] = Cache(clock)
 
     async def delegation(self, host: str, cause: Cause) -> ServerName:
-        """The server that `host` delegates to; raises `LookupFailed`."""
+        """The server that `host` delegates to.
+
+        Raises `LookupFailed`, and `OverBudget`.
+        """
         key = host.lower()
         claim = self.shares.claim(cause, domain_of_host(host))
         self.shares.join(key, claim)
@@ -126,9 +129,14 @@ class WellKnown:
                 key, lambda: self._look_up(key, cause, claim), is_wanted
             )
 
-        found = await look_up()
-        if not is_wanted(found):
+        try:
+            found = await look_up()
+        except OverBudget:
+            if not cause.is_ours:
+                raise
             found = await look_up()  # that one was under way, for a client
+        if not is_wanted(found):
+            found = await look_up()  # and so was that one
         if isinstance(found, LookupFailed):
             raise LookupFailed(str(found))
         return found.target
@@ -156,7 +164,8 @@ class WellKnown:
         try:
             fetched = await self.shares.run(host, claim, follow)
         except GaveWay as problem:
-            return LookupFailed(str(problem)), 0.0
+            # Not that there is no delegation: who fills all slots would choose the way.
+            raise OverBudget(str(problem)) from None
         except defer.TimeoutError:
             why = f"no whole answer within {_SECONDS:.0f} seconds"
             return failed(why), self._silences.fail(host)

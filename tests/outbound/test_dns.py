@@ -29,8 +29,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from homeserver.cause import OURSELVES, Cause
+from homeserver.outbound.budget import OverBudget
 from homeserver.outbound.dns import DnsLookups
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
+from homeserver.shares import Claim, GaveWay
 from tests.outbound.records import Answers, ScriptedClient, a, aaaa, cname, soa, srv
 from tests.outbound.wire import start
 
@@ -385,7 +387,7 @@ class SystemTests(DnsTestCase):
         ]
         start(self.lookups.addresses("a.test", Cause("192.0.2.2")))
         self.assertEqual([host for host, _ in self.system.asked][-1], "a.test")
-        failure = self.failureResultOf(asked[0], LookupFailed)
+        failure = self.failureResultOf(asked[0], OverBudget)
         self.assertIn("with smaller shares", str(failure.value))
 
     def test_literals(self) -> None:
@@ -686,7 +688,7 @@ class LimitTests(DnsTestCase):
         asked = []
         for number in range(100):
             question = self.lookups.srv(f"s.h{number}.test", Cause("192.0.2.1"))
-            asked.append(start(question).addErrback(lambda f: f.trap(LookupFailed)))
+            asked.append(start(question).addErrback(lambda f: f.trap(OverBudget)))
         return asked
 
     def test_a_new_client_is_not_kept_waiting(self) -> None:
@@ -696,7 +698,25 @@ class LimitTests(DnsTestCase):
         self.dns.answer("SRV", "a.test", [srv("b.test", "a.test")])
         self.assertEqual(len(self.successResultOf(question)), 1)
         self.assertEqual(self.dns.given_up, [("SRV", "s.h0.test")])
-        self.assertIs(self.successResultOf(asked[0]), LookupFailed)
+        self.assertIs(self.successResultOf(asked[0]), OverBudget)
+
+    def test_one_kind_of_addresses_is_enough(self) -> None:
+        """Where the question for IPv4 gave way, the answer about IPv6 counts."""
+        run = self.lookups.shares.run
+
+        async def give_way(key: object, claim: Claim, work: Any) -> object:
+            if key == ("a.test", dns.A):
+                raise GaveWay("crowd")
+            return await run(cast("Any", key), claim, work)
+
+        self.lookups.shares.run = give_way  # type: ignore[method-assign,assignment]
+        asked = start(self.lookups.addresses("a.test", Cause("192.0.2.2")))
+        self.dns.answer("AAAA", "a.test", [aaaa("2001:db8::1", "a.test")])
+        self.assertEqual(self.successResultOf(asked), ["2001:db8::1"])
+        asked = start(self.lookups.addresses("b.test", Cause("192.0.2.2")))
+        self.dns.answer("AAAA", "b.test", [])
+        self.dns.answer("A", "b.test", [a("192.0.2.9", "b.test")])
+        self.assertEqual(self.successResultOf(asked), ["192.0.2.9"])
 
     def test_a_question_that_gave_way_is_asked_again(self) -> None:
         """That a question was cut off is not what its name server says."""
@@ -711,7 +731,7 @@ class LimitTests(DnsTestCase):
         self.crowd()
         for client in "192.0.2.1", "192.0.2.2":
             question = self.lookups.srv("a.test", Cause(client))
-            start(question).addErrback(lambda f: f.trap(LookupFailed))
+            start(question).addErrback(lambda f: f.trap(OverBudget))
         self.assertIn(("SRV", "a.test"), self.dns.asked)
 
     def test_questions_about_one_domain_are_one_share(self) -> None:
@@ -719,7 +739,7 @@ class LimitTests(DnsTestCase):
         for number in range(100):
             cause = Cause(f"192.0.2.{number}")
             start(self.lookups.srv(f"h{number}.evil.test", cause)).addErrback(
-                lambda f: f.trap(LookupFailed)
+                lambda f: f.trap(OverBudget)
             )
         start(self.lookups.srv("a.test", Cause("203.0.113.1")))
         self.assertIn(("SRV", "a.test"), self.dns.asked)

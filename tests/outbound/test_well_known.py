@@ -722,13 +722,13 @@ class SharingTests(WellKnownTestCase):
         ]
         self.assertEqual(len(self.net.dialled), 100)
         new = start(self.well_known.delegation("a.test", Cause("192.0.2.2")))
-        failure = self.failureResultOf(asked[0], LookupFailed)
+        failure = self.failureResultOf(asked[0], OverBudget)
         self.assertIn("with smaller shares", str(failure.value))
         self.assertFalse(self.well_known.answers.is_kept("h0.test"))
         self.assertNoResult(new)
         again = start(self.well_known.delegation("h0.test", Cause("192.0.2.3")))
         self.assertNoResult(again)
-        self.failureResultOf(asked[1], LookupFailed)
+        self.failureResultOf(asked[1], OverBudget)
 
     def test_time_begins_with_the_turn(self) -> None:
         """A host that had to wait for its turn has its whole time."""
@@ -1073,6 +1073,17 @@ class AddressTests(WellKnownTestCase):
                 self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
             self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
             self.assertEqual(self.found(ours), "b.test")
+
+    def test_a_bound_on_clients_does_not_stop_us(self) -> None:
+        """A look-up under way for a client that a bound ends goes on for us."""
+        theirs, ours = self.ask_for(CLIENT), self.ask()
+        for _ in range(9):
+            self.budgets.step(CLIENT, "peer.test").take("192.0.2.1")
+        self.net.accept(GOOD).hang_up()
+        self.net.clock.pump([0.3] * 3)
+        self.failureResultOf(theirs, OverBudget)
+        self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
+        self.assertEqual(str(self.successResultOf(ours)), "b.test")
 
     def test_an_answer_to_a_client_is_ours_too(self) -> None:
         """That there is no document is true for all, whoever caused the look-up."""
