@@ -15,6 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from homeserver.bounds import Bound
+
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 
@@ -47,6 +49,7 @@ class Cache(Generic[_K, _V]):
         self._max_entries = max_entries
         self._entries: OrderedDict[_K, _Entry[_V]] = OrderedDict()
         self._waiting: dict[_K, list[Deferred[_V]]] = {}
+        self._bound: Bound | None = None
 
     async def fetch(
         self,
@@ -81,6 +84,13 @@ class Cache(Generic[_K, _V]):
             self._entries[key] = _Entry(value, now, now + seconds)
         while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
+            if self._bound is not None:
+                self._bound.refuse()
+
+    def make_bound(self, name: str, what: str) -> Bound:
+        """The bound on the number of values, which counts those that it pushes out."""
+        self._bound = Bound(name, what, self._max_entries, lambda: len(self._entries))
+        return self._bound
 
     def is_kept(self, key: _K) -> bool:
         """Whether nothing has to be looked up for the value of `key`."""

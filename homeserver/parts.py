@@ -193,7 +193,8 @@ class Parts:
             *budgets.bounds,
             *peers.bounds,
             keyring.fetches.shares.bound,
-            lookups.shares.bound,
+            *resolver.kept.bounds,
+            receiver.bound,
         ]
         if queries is not None:
             self.bounds.append(queries.bound)

@@ -210,6 +210,15 @@ class CacheTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(first), "1")
         self.assertEqual(self.successResultOf(second), "1")
 
+    def test_bound(self) -> None:
+        """The bound on the number of values counts those that are pushed out."""
+        bound = self.cache.make_bound("n", "values")
+        self.assertEqual((bound.use(), bound.limit), (0, 2))
+        for key in "abc":
+            self.ask(key)
+            self.find("1", 5)
+        self.assertEqual((bound.use(), bound.refusals), (2, 1))
+
     def test_what_is_kept_is_shown(self) -> None:
         """A value has its age and the seconds that are left, until they are over."""
         self.ask("a")

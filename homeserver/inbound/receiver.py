@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.bounds import Bound
 from homeserver.cause import Cause
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.judge import Judge
@@ -94,6 +95,12 @@ class Receiver:
         self._observe = observe
         self._pace = Pace(clock)
         self._locks: dict[ServerName, defer.DeferredLock] = {}
+        self.bound = Bound(
+            "transactions_waiting",
+            "transactions that wait for others of their origin",
+            _MAX_WAITING,
+            self._most_waiting,
+        )
 
     async def receive(
         self, origin: ProvenOrigin, txn_id: str, content: Json, cause: Cause
@@ -224,6 +231,10 @@ class Receiver:
                 problems.append(f"EDU {index} ({quote(edu['edu_type'])}): {problem}")
         return polled, problems
 
+    def _most_waiting(self) -> int:
+        """Of the origin of which most wait."""
+        return max((len(lock.waiting) for lock in self._locks.values()), default=0)
+
     async def _take_turn(self, origin: ServerName) -> defer.DeferredLock:
         """Have an origin's turn, which is to be ended; raises `LimitExceeded`."""
         lock = self._locks.setdefault(origin, defer.DeferredLock())
@@ -231,6 +242,7 @@ class Receiver:
             await lock.acquire()
             return lock
         if len(lock.waiting) >= _MAX_WAITING:
+            self.bound.refuse()
             raise LimitExceeded(
                 f"transactions of {origin} are waiting already", _RETRY_SECONDS
             )

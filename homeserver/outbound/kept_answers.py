@@ -52,6 +52,17 @@ class KeptAnswers:
         self._dns = dns
         self._well_known = well_known
         self._services = services
+        self.bounds = [
+            dns.shares.bound,
+            dns.answers.make_bound("dns_answers", "answers of name servers"),
+        ]
+        if well_known is not None:
+            self.bounds += [
+                well_known.shares.bound,
+                well_known.answers.make_bound(
+                    "well_known_answers", "hosts whose well-known document is known"
+                ),
+            ]
 
     def all(self) -> list[KeptAnswer]:
         """All of them."""

@@ -1172,8 +1172,11 @@ class TurnTests(SynchronousTestCase):
 
     def test_two_wait(self) -> None:
         """A third transaction that would wait is refused at once."""
+        bound = self.inbox.receiver.bound
+        self.assertEqual((bound.use(), bound.limit), (0, 2))
         begun = [self._begin(txn_id) for txn_id in "1234"]
         self.failureResultOf(begun.pop(), LimitExceeded)
+        self.assertEqual((bound.use(), bound.refusals), (2, 1))
         for number, each in enumerate(begun):
             self.assertNoResult(each)
             self.keys.waiting[number].callback(None)
