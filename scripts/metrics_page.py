@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from homeserver.metrics.endpoint import Metrics
-from homeserver.metrics.registry import Described
+from homeserver.monitoring.metrics import Metrics
+from homeserver.monitoring.registry import Described
 
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 

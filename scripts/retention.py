@@ -15,20 +15,20 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.names import EventId, ServerName
-from homeserver.storage import engines
-from homeserver.storage.changes import Changes
-from homeserver.storage.connection import Connection
-from homeserver.storage.cutting import Acknowledged
-from homeserver.storage.database import Job
-from homeserver.storage.due import Quota
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import EventId, ServerName
+from homeserver.storage.engine import choose
+from homeserver.storage.engine.connection import Connection
+from homeserver.storage.engine.interface import Job
+from homeserver.storage.engine.migrate import migrate
 from homeserver.storage.judged_pdus import JudgedPdu
-from homeserver.storage.outbound import OutboundQueue
+from homeserver.storage.notifier import Changes
+from homeserver.storage.outbox.batching import Acknowledged
+from homeserver.storage.outbox.due import Quota
+from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.retention import Removed, RetentionStore
-from homeserver.storage.schema import migrate
-from homeserver.storage.turns import Turns
 
 _T = TypeVar("_T")
 
@@ -79,7 +79,7 @@ def main() -> None:
         path = Path(folder) / "homeserver.db"
         clock = Clock()
         clock.advance(1_700_000_000)
-        engine = engines.choose(f"sqlite:{path}", Path(folder), clock)
+        engine = choose.choose(f"sqlite:{path}", Path(folder), clock)
         connection = engine.connect()
         migrate(connection)
         database = _Database(connection)

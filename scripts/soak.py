@@ -20,9 +20,9 @@ from itertools import count
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from homeserver.config_file import load
-from homeserver.identity import load as load_identity
-from homeserver.protocol.names import ServerName
+from homeserver.config.reader import load
+from homeserver.identity.identity import load as load_identity
+from homeserver.protocol.identifiers import ServerName
 from scripts.benchmarks.transactions import Origin, TransactionMaker
 from scripts.benchmarks.usage import resident_megabytes
 from scripts.processes import (

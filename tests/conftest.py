@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from tests.postgres import PostgresDatabase, Server, fast_server
+from tests.support.postgres_server import PostgresDatabase, Server, fast_server
 
 # What Hypothesis remembers of a run goes with it: no file is left behind.
 _home = TemporaryDirectory(prefix="hypothesis-")

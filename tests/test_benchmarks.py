@@ -5,10 +5,10 @@ import subprocess
 import sys
 from unittest import TestCase
 
-from homeserver.protocol.canonical import as_list, as_object, parse_object
-from homeserver.protocol.events import Event, redact
-from homeserver.protocol.names import ServerName
-from homeserver.protocol.room_versions import DEFAULT_ROOM_VERSION
+from homeserver.protocol.canonical_json import as_list, as_object, parse_object
+from homeserver.protocol.events.event import Event, redact
+from homeserver.protocol.events.room_versions import DEFAULT_ROOM_VERSION
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 from scripts.benchmarks.alone import resolutions

@@ -6,12 +6,12 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.drawing import MARKS, draw
-from homeserver.explanation import NotExplained, explain
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError
-from homeserver.protocol.names import EventId
-from homeserver.room_file import read
+from homeserver.protocol.identifiers import EventId
+from homeserver.rooms.drawing import MARKS, draw
+from homeserver.rooms.explanation import NotExplained, explain
+from homeserver.rooms.room_file import read
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
 
 _VALUES = st.recursive(

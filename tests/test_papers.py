@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 _DOCS = Path(__file__).parent.parent / "docs"
+_PACKAGE = _DOCS.parent / "homeserver"
 
 # `module.name` or `folder.module.name`, or a name alone, of the module named last.
 _NAME = re.compile(r"`([a-z_]+(?:\.[A-Za-z_0-9]+)+|[A-Z_a-z0-9]+(?:\.[a-z_]+)?)[`(]")
@@ -21,14 +22,7 @@ def named() -> list[tuple[str, str]]:
             continue
         module = ""
         for name in _NAME.findall(cells[1]):
-            is_whole = name.split(".")[0] in {
-                "protocol",
-                "outbound",
-                "inbound",
-                "storage",
-                "keyring",
-                "key_fetches",
-            }
+            is_whole = "." in name and (_PACKAGE / name.split(".")[0]).is_dir()
             path = name if is_whole else f"{module}.{name}"
             found.append((cells[0], path))
             if is_whole:
@@ -37,10 +31,11 @@ def named() -> list[tuple[str, str]]:
 
 
 def _module(path: str) -> str:
+    """The longest start of `path` that is a module."""
     parts = path.split(".")
-    if parts[0] in {"keyring", "key_fetches"}:
-        return parts[0]
-    return ".".join(parts[: 3 if parts[:2] == ["protocol", "rooms"] else 2])
+    while not _PACKAGE.joinpath(*parts).with_suffix(".py").is_file():
+        parts.pop()
+    return ".".join(parts)
 
 
 @pytest.mark.parametrize(("rule", "path"), named())
@@ -59,13 +54,14 @@ def test_the_table_is_read() -> None:
 
 def _modules(name: str) -> list[Path]:
     """The modules of that name, of whatever folder."""
-    return sorted((_DOCS.parent / "homeserver").rglob(f"{name}.py"))
+    return sorted(_PACKAGE.rglob(f"{name.replace('.', '/')}.py"))
 
 
 _THREATS = sorted(
     set(
         re.findall(
-            r"`([a-z_]+)\.([A-Za-z_.]+)`", (_DOCS / "threats.md").read_text("utf-8")
+            r"`([a-z_]+(?:\.[a-z_]+(?=\.))*)\.([A-Za-z_.]+)`",
+            (_DOCS / "threats.md").read_text("utf-8"),
         )
     )
 )

@@ -11,8 +11,8 @@ from typing import cast
 
 from twisted.web.resource import IResource
 
-from homeserver.inbound.request import Request
-from homeserver.inbound.resource import Answer, JsonResource
+from homeserver.http.request import Request
+from homeserver.http.resource import Answer, JsonResource
 from homeserver.protocol.errors import (
     Forbidden,
     InvalidParam,
@@ -20,7 +20,7 @@ from homeserver.protocol.errors import (
     Unauthorized,
     quote,
 )
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 
 
 class MissingToken(Unauthorized):

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.key_fetches import KeyFetches, Pause
-from homeserver.outbound.kept_answers import KeptAnswer, KeptAnswers
-from homeserver.protocol.canonical import Json
+from homeserver.keys.key_fetches import KeyFetches, Pause
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.outbound.discovery.kept_answers import KeptAnswer, KeptAnswers
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.discovery import Step
-from homeserver.protocol.names import ServerName
-from homeserver.wall_clock import wall_seconds
+from homeserver.protocol.identifiers import ServerName
 
 
 class CacheBook:

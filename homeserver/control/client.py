@@ -10,8 +10,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from homeserver.config import Config
-from homeserver.protocol.canonical import Json
+from homeserver.config.values import Config
+from homeserver.protocol.canonical_json import Json
 
 MAX_WAIT_SECONDS = 60.0  # of one request; who wants to wait longer asks again
 

@@ -9,11 +9,11 @@ from typing import TypeVar
 from twisted.web.resource import IResource
 
 from homeserver.control.peers import PeerBook
-from homeserver.inbound.request import Request
-from homeserver.inbound.resource import Answer, JsonResource, Reply, json_reply
-from homeserver.protocol.canonical import parse_object
+from homeserver.http.request import Request
+from homeserver.http.resource import Answer, JsonResource, Reply, json_reply
+from homeserver.protocol.canonical_json import parse_object
 from homeserver.protocol.errors import NotFound, quote
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 
 _T = TypeVar("_T")
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from homeserver.control.caches import CacheBook
-from homeserver.outbound.sender import Sender
-from homeserver.protocol.canonical import Json, as_text, encode_base64
-from homeserver.protocol.names import ServerName, parse_fingerprint
-from homeserver.storage.outbound import OutboundQueue
+from homeserver.outbound.delivery.sender import Sender
+from homeserver.protocol.canonical_json import Json, as_text, encode_base64
+from homeserver.protocol.identifiers import ServerName, parse_fingerprint
+from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import Peer, PeerStore
 
 _NOTHING_OWED: Json = {

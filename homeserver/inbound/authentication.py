@@ -13,13 +13,13 @@ from typing import TypeVar
 from msgspec import Struct
 from twisted.internet.defer import DeferredSemaphore
 
-from homeserver.cause import Cause
-from homeserver.identity import Identity
+from homeserver.identity.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
-from homeserver.inbound.pace import InThread
-from homeserver.keyring import Keyring
+from homeserver.keys.keyring import Keyring
+from homeserver.net.cause import Cause
+from homeserver.net.cooperate import InThread
 from homeserver.protocol.bodies import check_body, read_body
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import (
     BadAuthorization,
     BadJson,
@@ -31,7 +31,7 @@ from homeserver.protocol.errors import (
     Unauthorized,
     quote,
 )
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 

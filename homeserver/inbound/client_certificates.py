@@ -20,14 +20,14 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from homeserver.bounds import Bound
-from homeserver.cache import Cache
-from homeserver.cause import Cause
+from homeserver.net.bounds import Bound
+from homeserver.net.cache import Cache
+from homeserver.net.cause import Cause
+from homeserver.net.tls.client import check_certificate
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.connector import Link, Unreachable
-from homeserver.outbound.tls import check_certificate
+from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.protocol.errors import Explanation, Forbidden
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.peers import PeerStore
 
 Demand = Literal["ignore", "if-presented", "required"]

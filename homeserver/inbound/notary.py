@@ -17,12 +17,13 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.cache import Cache
-from homeserver.cause import Cause
-from homeserver.identity import Identity
-from homeserver.inbound.pace import together
-from homeserver.keyring import Keyring
-from homeserver.protocol.canonical import (
+from homeserver.identity.identity import Identity
+from homeserver.keys.keyring import Keyring
+from homeserver.net.cache import Cache
+from homeserver.net.cause import Cause
+from homeserver.net.cooperate import together
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.protocol.canonical_json import (
     Json,
     as_integer,
     as_object,
@@ -30,12 +31,11 @@ from homeserver.protocol.canonical import (
     parse_object,
 )
 from homeserver.protocol.errors import InvalidParam, TooLarge
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import MAX_VALIDITY_MS
 from homeserver.protocol.key_entries import MAX_KEYS
-from homeserver.protocol.keys import MAX_VALIDITY_MS
-from homeserver.protocol.names import ServerName
 from homeserver.protocol.signing import sign
-from homeserver.storage.documents import DocumentStore, FetchedDocument
-from homeserver.wall_clock import wall_seconds
+from homeserver.storage.key_documents import DocumentStore, FetchedDocument
 
 MAX_SERVERS = 100  # of one request; each may be a connection
 

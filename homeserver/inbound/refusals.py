@@ -10,16 +10,16 @@ from contextlib import suppress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from homeserver.bounds import Bound
-from homeserver.inbound.account import Account
-from homeserver.inbound.request import Request
-from homeserver.protocol.canonical import Json
+from homeserver.http.request import Request
+from homeserver.http.request_log import Account
+from homeserver.net.bounds import Bound
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError, printable
-from homeserver.protocol.names import ServerName
-from homeserver.storage.changes import Changes
-from homeserver.storage.database import StoreUnavailable
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import StoreUnavailable
+from homeserver.storage.notifier import Changes
 from homeserver.storage.refusals import RefusalStore
-from homeserver.wall_clock import wall_seconds
 
 # Soon for a person who waits for one, and four writes a second at most.
 _RECORD_SECONDS = 0.25

@@ -29,15 +29,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from homeserver.cause import OURSELVES, Cause
-from homeserver.outbound.budget import OverBudget
-from homeserver.outbound.connection import USER_AGENT, PeerConnection
-from homeserver.outbound.connector import Connector, Link, Unreachable
-from homeserver.outbound.resolver import Resolver
-from homeserver.outbound.verification import NotVerified
+from homeserver.net.cause import OURSELVES, Cause
+from homeserver.outbound.discovery.resolver import Resolver
+from homeserver.outbound.transport.budget import OverBudget
+from homeserver.outbound.transport.connection import USER_AGENT, PeerConnection
+from homeserver.outbound.transport.connector import Connector, Link, Unreachable
+from homeserver.outbound.transport.verification import NotVerified
 from homeserver.protocol.discovery import NotResolvable, Resolution
 from homeserver.protocol.errors import InvalidParam, quote
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 
 SCHEME = b"matrix-federation"
 

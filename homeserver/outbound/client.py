@@ -21,32 +21,32 @@ from twisted.web.client import (
 )
 from twisted.web.http_headers import Headers
 
-from homeserver.cause import OURSELVES, Cause
-from homeserver.identity import Identity
+from homeserver.identity.identity import Identity
+from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
-from homeserver.outbound.connection import (
+from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
+from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
     KEYS_V2_PATH,
     ResponseTooLarge,
     describe,
     read_body,
 )
-from homeserver.outbound.connector import Link, Unreachable
-from homeserver.outbound.refusal import Refused, read_refusal, retry_after
-from homeserver.outbound.targets import transaction_target
-from homeserver.outbound.verification import VerifiedPeer
-from homeserver.protocol.canonical import Encoded, Json
+from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.targets import transaction_target
+from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.protocol.canonical_json import Encoded, Json
 from homeserver.protocol.errors import BadJson, Explanation, ProtocolError, quote
-from homeserver.protocol.keys import (
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import (
     MAX_DOCUMENT_BYTES,
     KeyDocument,
     parse_v1,
     parse_v2,
 )
-from homeserver.protocol.names import ServerName
 from homeserver.protocol.replies import parse_reply
 from homeserver.protocol.xmatrix import FederationRequest
-from homeserver.wall_clock import wall_seconds
 
 # For finding, reaching and verifying the server, and for its answer: what the most
 # used server gives a request.

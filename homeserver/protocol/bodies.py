@@ -14,7 +14,7 @@ Appendices, "Canonical JSON".
 
 import msgspec
 
-from homeserver.protocol.canonical import (
+from homeserver.protocol.canonical_json import (
     Encoded,
     Json,
     as_object,

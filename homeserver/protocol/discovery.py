@@ -18,7 +18,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from homeserver.protocol.errors import quote
-from homeserver.protocol.names import DEFAULT_PORT, ServerName
+from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
 MAX_TARGETS = 20  # of one name; whoever cannot reach twenty does not reach more
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from homeserver.protocol.canonical import (
+from homeserver.protocol.canonical_json import (
     Json,
     as_object,
     as_text,
@@ -17,7 +17,7 @@ from homeserver.protocol.canonical import (
     encode_base64,
 )
 from homeserver.protocol.errors import BadJson, ProtocolError, quote
-from homeserver.protocol.names import KeyId, parse_key_id
+from homeserver.protocol.identifiers import KeyId, parse_key_id
 
 # Of a document, current and old ones counted apart. Servers have one or two, and an old
 # one for each time that they lost or replaced one.

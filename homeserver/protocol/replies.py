@@ -11,11 +11,11 @@ from itertools import islice
 
 import msgspec
 
-from homeserver.protocol.canonical import Encoded, Json, as_object, parse
+from homeserver.protocol.canonical_json import Encoded, Json, as_object, parse
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, quote
-from homeserver.protocol.events import event_id
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import event_id
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId
 
 _MAX_REMARKS = 60  # one for each PDU, and some for the reply itself
 

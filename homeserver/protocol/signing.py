@@ -16,7 +16,7 @@ import nacl.exceptions
 import nacl.signing
 from msgspec import Struct
 
-from homeserver.protocol.canonical import (
+from homeserver.protocol.canonical_json import (
     Json,
     as_object,
     as_text,
@@ -25,7 +25,7 @@ from homeserver.protocol.canonical import (
     encode_base64,
 )
 from homeserver.protocol.errors import BadJson, InvalidParam, Unauthorized, quote
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 
 KEY_BYTES = 32  # RFC 8032: an ed25519 public key
 SIGNATURE_BYTES = 64  # RFC 8032: an ed25519 signature

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from homeserver.protocol.bodies import FlawedItem
-from homeserver.protocol.canonical import (
+from homeserver.protocol.canonical_json import (
     Encoded,
     Json,
     as_list,
@@ -21,7 +21,7 @@ from homeserver.protocol.canonical import (
     encode,
 )
 from homeserver.protocol.errors import BadJson, InvalidParam, TooLarge, quote
-from homeserver.protocol.names import EventId, ServerName
+from homeserver.protocol.identifiers import EventId, ServerName
 
 MAX_PDUS = 50  # Server-server API, "Transactions"
 MAX_EDUS = 100  # the same

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from homeserver.protocol.canonical import (
+from homeserver.protocol.canonical_json import (
     Encoded,
     Json,
     decode_base64,
@@ -27,7 +27,7 @@ from homeserver.protocol.errors import (
     Unauthorized,
     quote,
 )
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import SIGNATURE_BYTES, SigningKey, VerifyKey
 
 MAX_HEADER_LENGTH = 2048  # two server names, a key ID and a signature take 700

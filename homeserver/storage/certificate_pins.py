@@ -8,9 +8,9 @@ from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.protocol.names import ServerName
-from homeserver.storage.database import Cursor, Database, Short
-from homeserver.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import Cursor, Database, Short
 
 
 class CertificatePins:

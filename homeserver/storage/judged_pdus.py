@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from homeserver.protocol.assumptions import VersionSource
-from homeserver.protocol.canonical import Json, encode_integers, parse
-from homeserver.protocol.names import EventId, RoomId, ServerName
-from homeserver.storage.database import Cursor
+from homeserver.protocol.canonical_json import Json, encode_integers, parse
+from homeserver.protocol.events.version_inference import VersionSource
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.storage.engine.interface import Cursor
 
 OUTCOMES = ("accepted", "redacted", "rejected", "unsigned")
 """What a verdict begins with."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from homeserver.bounds import Bound
-from homeserver.protocol.names import ServerName
-from homeserver.storage.database import Cursor
+from homeserver.net.bounds import Bound
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.server_keys import forget_keys
 
 MAX_NAMES = 10_000  # more servers than most ever talk to

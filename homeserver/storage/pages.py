@@ -6,9 +6,9 @@ Rules: a page ends where it would be too long; one transaction always fits.
 from collections.abc import Sequence
 from typing import Any
 
-from homeserver.protocol.canonical import Json, parse
-from homeserver.protocol.names import ServerName
-from homeserver.storage.database import Cursor
+from homeserver.protocol.canonical_json import Json, parse
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.judged_pdus import load_pdus
 
 # Characters of a page of transactions: a single one may have thirteen million, and a

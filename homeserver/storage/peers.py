@@ -12,21 +12,27 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.cache import Cache
-from homeserver.protocol.canonical import (
+from homeserver.net.cache import Cache
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.protocol.canonical_json import (
     as_object,
     as_text,
     encode,
     encode_base64,
     parse_object,
 )
-from homeserver.protocol.keys import KeyDocument
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
+from homeserver.protocol.key_documents import KeyDocument
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage import known_names
 from homeserver.storage.certificate_pins import CertificatePins, forget_pin
-from homeserver.storage.database import Cursor, Database, Short, StoreUnavailable
-from homeserver.storage.documents import record_document
+from homeserver.storage.engine.interface import (
+    Cursor,
+    Database,
+    Short,
+    StoreUnavailable,
+)
+from homeserver.storage.key_documents import record_document
 from homeserver.storage.known_names import Known
 from homeserver.storage.server_keys import (
     KeyConflict,
@@ -37,7 +43,6 @@ from homeserver.storage.server_keys import (
     load_since,
     record_keys,
 )
-from homeserver.wall_clock import wall_seconds
 
 
 class Peer(Struct, frozen=True):

@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from homeserver.bounds import Bound
-from homeserver.config import Retention
-from homeserver.storage.database import StoreUnavailable
+from homeserver.config.values import Retention
+from homeserver.net.bounds import Bound
+from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.retention import OUTCOMES, Removed, RetentionStore
 
 PRUNED = ("sent", "received", "refused")

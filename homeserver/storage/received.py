@@ -7,10 +7,9 @@ Rules of the room: a transaction, its verdicts and its reply are one commit. The
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.names import RoomId, ServerName
-from homeserver.storage.changes import Changes
-from homeserver.storage.database import Cursor, Database, Short
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import RoomId, ServerName
+from homeserver.storage.engine.interface import Cursor, Database, Short
 from homeserver.storage.judged_pdus import (
     EventOfVersion,
     JudgedPdu,
@@ -18,6 +17,7 @@ from homeserver.storage.judged_pdus import (
     load_signers,
     record_pdus,
 )
+from homeserver.storage.notifier import Changes
 from homeserver.storage.pages import load_page
 from homeserver.storage.repeats import Known
 from homeserver.storage.retention import pruned_id

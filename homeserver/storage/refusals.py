@@ -7,9 +7,9 @@ that is held until the commit.
 
 from collections.abc import Sequence
 
-from homeserver.protocol.canonical import Json, encode, parse_object
-from homeserver.protocol.names import ServerName
-from homeserver.storage.database import Cursor, Database
+from homeserver.protocol.canonical_json import Json, encode, parse_object
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import Cursor, Database
 
 # Each takes up to two kilobytes: a path of 500 characters and a sentence of a thousand.
 MAX_ROWS = 10_000

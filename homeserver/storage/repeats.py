@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from homeserver.protocol.bodies import FlawedItem
-from homeserver.protocol.canonical import Json, encode, split
+from homeserver.protocol.canonical_json import Json, encode, split
 
 # Dendrite was seen to repeat one with up to 23 contents, a PDU more each time.
 MAX_CONTENTS = 100

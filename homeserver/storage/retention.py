@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from homeserver.storage.database import Cursor, Database, StoreClock
+from homeserver.storage.engine.interface import Cursor, Database, StoreClock
 
 # Transactions in one step. With fifty PDUs each, their rows are deleted in some ten
 # milliseconds.

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from homeserver.protocol.canonical import encode_base64
-from homeserver.protocol.keys import KeyDocument, valid_until
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.canonical_json import encode_base64
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import KeyDocument, valid_until
 from homeserver.protocol.signing import VerifyKey
-from homeserver.storage.database import Cursor
+from homeserver.storage.engine.interface import Cursor
 
 _MAX_KEYS = 500  # of one server, of all times; a new one each day is enough for a year
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 from scripts.benchmarks import alone, rooms, rows, servers
 from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.table import OURS, Row, head, measure, render

@@ -12,14 +12,14 @@ from twisted.internet.interfaces import IResolver
 from twisted.internet.task import Clock
 from twisted.names import dns
 
-from homeserver.cause import OURSELVES
-from homeserver.outbound.budget import Budgets
-from homeserver.outbound.dialer import Dialer
-from homeserver.outbound.dns import DnsLookups
-from homeserver.outbound.resolver import Resolver
-from homeserver.outbound.well_known import WellKnown
+from homeserver.net.cause import OURSELVES
+from homeserver.outbound.discovery.dns import DnsLookups
+from homeserver.outbound.discovery.resolver import Resolver
+from homeserver.outbound.discovery.well_known import WellKnown
+from homeserver.outbound.transport.budget import Budgets
+from homeserver.outbound.transport.dialer import Dialer
 from homeserver.protocol.discovery import LookupFailed
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
 
 _ROUND_SECONDS = 0.2  # of CPU time

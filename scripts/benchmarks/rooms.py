@@ -3,10 +3,10 @@
 import time
 from functools import cache, partial
 
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.events import Event, content_hash
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.events.event import Event, content_hash
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_events import auth_keys, select_auth_events
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.state import StateKey, StateMap, state_of

@@ -21,8 +21,8 @@ from http.client import HTTPSConnection
 from pathlib import Path
 
 import homeserver
-from homeserver.protocol.canonical import encode
-from homeserver.protocol.keys import build_v1, build_v2
+from homeserver.protocol.canonical_json import encode
+from homeserver.protocol.key_documents import build_v1, build_v2
 from scripts.benchmarks.load import Server
 from scripts.benchmarks.others import HOST
 from scripts.benchmarks.table import OURS

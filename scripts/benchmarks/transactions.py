@@ -11,10 +11,10 @@ from itertools import count
 
 import nacl.signing
 
-from homeserver.protocol.canonical import Json, encode, encode_urlsafe_base64
-from homeserver.protocol.events import hash_and_sign
-from homeserver.protocol.names import KeyId, ServerName
-from homeserver.protocol.room_versions import DEFAULT_ROOM_VERSION
+from homeserver.protocol.canonical_json import Json, encode, encode_urlsafe_base64
+from homeserver.protocol.events.event import hash_and_sign
+from homeserver.protocol.events.room_versions import DEFAULT_ROOM_VERSION
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
 

@@ -13,9 +13,9 @@ import ssl
 import sys
 from pathlib import Path
 
-from homeserver.config_file import load
-from homeserver.identity import load as load_identity
-from homeserver.protocol.names import ServerName
+from homeserver.config.reader import load
+from homeserver.identity.identity import load as load_identity
+from homeserver.protocol.identifiers import ServerName
 from scripts.sieges.attacks import ATTACKS, Attacker
 from scripts.sieges.names import (
     LOOPBACK,

@@ -13,8 +13,8 @@ from typing import Any
 import nacl.signing
 from msgspec import Struct
 
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.sieges.wire import Wire

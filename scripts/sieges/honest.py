@@ -14,7 +14,7 @@ from itertools import count
 from threading import Event, Lock, Thread
 from typing import Any
 
-from homeserver.config_file import load
+from homeserver.config.reader import load
 from scripts.processes import Endpoint
 
 _CLIENTS = 30  # of each side: what is delivered slowly does not hold up the next

@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.keys import build_v1, build_v2
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import build_v1, build_v2
 from homeserver.protocol.signing import SigningKey, sign
 from scripts.sieges.names import KEYS_NETWORK, network
 

@@ -8,7 +8,7 @@ import contextlib
 import ssl
 from collections import Counter
 
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 from scripts.sieges.names import LOOPBACK
 
 _ANSWER_SECONDS = 60.0

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from homeserver.control.access import Guard, GuardedTree
-from homeserver.inbound.request import Request
-from homeserver.inbound.resource import JsonResource, Reply, json_reply
-from tests.control.panel import AUTHORIZATION, HOST, METRICS, TOKEN, Panel
-from tests.inbound.wire import Answer, Connection, ask, request, site
+from homeserver.http.request import Request
+from homeserver.http.resource import JsonResource, Reply, json_reply
+from tests.support.control_side import AUTHORIZATION, HOST, METRICS, TOKEN, Panel
+from tests.support.http_connection import Answer, Connection, ask, request, site
 
 
 async def tell(_: Request) -> Reply:

@@ -6,9 +6,9 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.names import dns
 
-from homeserver.cause import OURSELVES
-from homeserver.outbound.well_known import Delegation
-from homeserver.protocol.canonical import Json, encode
+from homeserver.net.cause import OURSELVES
+from homeserver.outbound.discovery.well_known import Delegation
+from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.discovery import (
     LookupFailed,
     NotResolvable,
@@ -16,12 +16,12 @@ from homeserver.protocol.discovery import (
     Route,
     Step,
 )
-from homeserver.protocol.keys import build_v2
-from homeserver.protocol.names import ServerName
-from tests.control.panel import NOW, Panel
-from tests.inbound.coroutines import result_of
-from tests.inbound.servers import THEM
-from tests.outbound.records import a, cname, srv
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import build_v2
+from tests.support.control_side import NOW, Panel
+from tests.support.coroutines import result_of
+from tests.support.dns_records import a, cname, srv
+from tests.support.signed_requests import THEM
 
 NOW_TS = int(NOW * 1000)
 HOST = "them.example"

@@ -4,14 +4,14 @@ from typing import cast
 
 import pytest
 
-from homeserver.outbound.connector import Unreachable
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.keys import OldVerifyKey
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.key_documents import OldVerifyKey
 from homeserver.storage.peers import Peer
-from tests.control.panel import NOW, Panel
-from tests.documents import key_document
-from tests.inbound.coroutines import result_of
-from tests.inbound.servers import OTHERS, THEM
+from tests.support.control_side import NOW, Panel
+from tests.support.coroutines import result_of
+from tests.support.key_documents import key_document
+from tests.support.signed_requests import OTHERS, THEM
 
 NOW_TS = int(NOW * 1000)
 THEIRS, SEND = "/v1/peers/them.example", "/v1/send/them.example"

@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.cause import OURSELVES, Cause
 from homeserver.inbound import authentication
 from homeserver.inbound.authentication import (
     MAX_HEADERS,
@@ -19,18 +18,19 @@ from homeserver.inbound.authentication import (
     failure_of,
 )
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
-from homeserver.protocol.canonical import Json, encode
+from homeserver.net.cause import OURSELVES, Cause
+from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import (
     Forbidden,
     LimitExceeded,
     ProtocolError,
     Unauthorized,
 )
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
-from tests.inbound.coroutines import result_of
-from tests.inbound.endpoint import at_once, body_of
-from tests.inbound.servers import (
+from tests.support.coroutines import result_of
+from tests.support.federation_side import at_once, body_of
+from tests.support.signed_requests import (
     ANY_CERTIFICATE,
     OTHERS,
     THEM,

@@ -14,7 +14,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from homeserver.cause import OURSELVES, Cause
+from homeserver.http.request import Request
+from homeserver.http.resource import JsonResource, Reply, json_reply
+from homeserver.http.tls_listener import BoundedTls, ServerTls
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
 from homeserver.inbound.client_certificates import (
     PROVEN_SECONDS,
@@ -22,24 +24,22 @@ from homeserver.inbound.client_certificates import (
     Demand,
     ShownCertificate,
 )
-from homeserver.inbound.listener import BoundedTls, ServerTls
-from homeserver.inbound.request import Request
-from homeserver.inbound.resource import JsonResource, Reply, json_reply
+from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.connector import Link, Unreachable
-from homeserver.outbound.verification import VerifiedPeer
-from homeserver.protocol.canonical import Json, encode
+from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import Forbidden, Unauthorized
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.peers import Peer, PeerStore
-from tests.certificates import Issued, authority, issue, issue_for
-from tests.inbound.coroutines import result_of
-from tests.inbound.endpoint import at_once, body_of
-from tests.inbound.servers import OTHERS, THEM, KnownKeys, identity, signing_key
-from tests.inbound.wire import TlsConnection, connections, request, site
-from tests.memory import MemoryDatabase
-from tests.outbound.stack import CA, trusting
+from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.coroutines import result_of
+from tests.support.federation_side import at_once, body_of
+from tests.support.http_connection import TlsConnection, connections, request, site
+from tests.support.outbound_stack import CA, trusting
+from tests.support.signed_requests import OTHERS, THEM, KnownKeys, identity, signing_key
 
 ORIGIN = THEM.server_name
 DEMANDS: list[Demand] = ["ignore", "if-presented", "required"]

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from homeserver.inbound.keys import KeyPublisher, NotaryQueries, key_tree
-from homeserver.inbound.site import BoundedSite
-from homeserver.protocol.canonical import Json, encode, parse_object
-from tests.inbound.notaries import OWN_DOCUMENT, NotaryCase, signers
-from tests.inbound.wire import Answer, Connection, ask, request, site
-from tests.keyrings import HOUR, K1, K2, NOW, OWN, UNREACHABLE, A, B, document
+from homeserver.http.site import BoundedSite
+from homeserver.inbound.key_publisher import KeyPublisher, NotaryQueries, key_tree
+from homeserver.protocol.canonical_json import Json, encode, parse_object
+from tests.support.http_connection import Answer, Connection, ask, request, site
+from tests.support.keyrings import HOUR, K1, K2, NOW, OWN, UNREACHABLE, A, B, document
+from tests.support.notaries import OWN_DOCUMENT, NotaryCase, signers
 
 QUERY = "/v2/query"
 EMPTY = b'{"server_keys":[]}'

@@ -3,21 +3,13 @@
 from msgspec.structs import replace
 
 from homeserver.inbound import notary
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.keys import OldVerifyKey, build_v2, parse_v2
-from homeserver.protocol.names import KeyId
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import KeyId
+from homeserver.protocol.key_documents import OldVerifyKey, build_v2, parse_v2
 from homeserver.protocol.signing import sign
-from homeserver.storage.database import StoreUnavailable
-from tests.documents import key_document, signing_key
-from tests.inbound.notaries import (
-    OWN_DOCUMENT,
-    NotaryCase,
-    is_signed_by,
-    public,
-    signers,
-    without_signatures,
-)
-from tests.keyrings import (
+from homeserver.storage.engine.interface import StoreUnavailable
+from tests.support.key_documents import key_document, signing_key
+from tests.support.keyrings import (
     HOUR,
     IDENTITY,
     K1,
@@ -31,6 +23,14 @@ from tests.keyrings import (
     B,
     document,
     key,
+)
+from tests.support.notaries import (
+    OWN_DOCUMENT,
+    NotaryCase,
+    is_signed_by,
+    public,
+    signers,
+    without_signatures,
 )
 
 NAME = OWN.name

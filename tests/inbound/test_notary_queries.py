@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from homeserver.inbound.notary import MAX_SERVERS, Query, parse_queries, parse_query
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import (
     BadJson,
     InvalidParam,
@@ -14,7 +14,7 @@ from homeserver.protocol.errors import (
     ProtocolError,
     TooLarge,
 )
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 
 A, B = map(ServerName.parse, ["a.example", "[::1]:8449"])
 

@@ -2,14 +2,13 @@
 
 from twisted.internet.defer import Deferred
 
-from homeserver.cause import Cause
 from homeserver.inbound.notary import Query
-from homeserver.outbound.refusal import Refused
+from homeserver.net.cause import Cause
+from homeserver.outbound.remote_error import Refused
 from homeserver.protocol.errors import BadJson
-from homeserver.protocol.keys import MAX_VALIDITY_MS
-from homeserver.protocol.names import ServerName
-from tests.inbound.notaries import NotaryCase
-from tests.keyrings import (
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import MAX_VALIDITY_MS
+from tests.support.keyrings import (
     HOUR,
     K1,
     K2,
@@ -21,6 +20,7 @@ from tests.keyrings import (
     B,
     document,
 )
+from tests.support.notaries import NotaryCase
 
 DAY = 24 * HOUR
 STRANGER = Cause("192.0.2.1")

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.names import ServerName
-from homeserver.storage.database import StoreUnavailable
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import MemoryDatabase
+from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.refusals import RefusalStore
-from tests.inbound.endpoint import NOW, Endpoint
-from tests.inbound.servers import THEM, US
-from tests.inbound.wire import ask
-from tests.memory import MemoryDatabase
+from tests.support.federation_side import NOW, Endpoint
+from tests.support.http_connection import ask
+from tests.support.signed_requests import THEM, US
 
 SEND = "/_matrix/federation/v1/send/1"
 EMPTY: Json = {"pdus": []}

@@ -19,8 +19,8 @@ from scripts.processes import (
     make_endpoint,
     running_nameserver,
 )
-from tests.inbound.wire import Answer, request
-from tests.integration.talking import talking
+from tests.support.http_connection import Answer, request
+from tests.support.raw_client import talking
 
 TARGETS = 20  # of each name; as many as are looked at
 

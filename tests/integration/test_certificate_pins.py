@@ -5,21 +5,21 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from homeserver.config import VerificationMethod
-from homeserver.outbound.connector import Unreachable
-from homeserver.protocol.names import ServerName
-from tests.certificates import authority, issue, issue_for
-from tests.integration.peers import (
+from homeserver.config.values import VerificationMethod
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import MemoryDatabase
+from tests.integration.test_verification import NAME, PUT, send
+from tests.support.certificates import authority, issue, issue_for
+from tests.support.real_outbound import reaching
+from tests.support.recording_peers import (
     NOT_FOUND,
     RecordingPeer,
     http,
     key_document,
     listening,
 )
-from tests.integration.reaching import reaching
-from tests.integration.test_verification import NAME, PUT, send
-from tests.integration.waiting import wait
-from tests.memory import MemoryDatabase
+from tests.support.waiting import wait
 
 CA = authority()
 

@@ -23,15 +23,16 @@ from twisted.web.client import FileBodyProducer
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from homeserver import config_file, directory, identity
-from homeserver.addresses import SocketAddress
-from homeserver.config import VerificationMethod
+from homeserver.app.endpoint import Endpoint
+from homeserver.config import reader
+from homeserver.config.values import VerificationMethod
+from homeserver.identity import identity, new_endpoint
 from homeserver.inbound.client_certificates import Demand
-from homeserver.outbound.connection import read_body
-from homeserver.protocol.canonical import Json, encode, parse_object
-from homeserver.protocol.names import ServerName
+from homeserver.net.addresses import SocketAddress
+from homeserver.outbound.transport.connection import read_body
+from homeserver.protocol.canonical_json import Json, encode, parse_object
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.xmatrix import FederationRequest
-from homeserver.service import Endpoint
 from scripts.processes import (
     AT_HOME,
     LOOPBACK,
@@ -41,15 +42,15 @@ from scripts.processes import (
     running_nameserver,
 )
 from scripts.processes import Endpoint as Process
-from tests.certificates import Issued, authority, issue, issue_for
-from tests.integration.peers import (
+from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.recording_peers import (
     RecordingPeer,
     http,
     key_document,
     listening,
     signing_key,
 )
-from tests.integration.waiting import reactor, wait
+from tests.support.waiting import reactor, wait
 
 US = ServerName.parse("us.test")
 HOST = "origin.test"
@@ -242,7 +243,7 @@ def receiving(tmp_path: Path, nameserver: str) -> Iterator[Receiving]:
         demand: Demand, methods: tuple[VerificationMethod, ...] = BOTH
     ) -> Receiver:
         anywhere = SocketAddress(LOOPBACK, 0)
-        directory.create(tmp_path, directory.Settings(US, anywhere, anywhere))
+        new_endpoint.create(tmp_path, new_endpoint.Settings(US, anywhere, anywhere))
         (tmp_path / "ca.pem").write_bytes(CA.pem)
         path = tmp_path / "homeserver.toml"
         with path.open("a") as file:
@@ -253,7 +254,7 @@ def receiving(tmp_path: Path, nameserver: str) -> Iterator[Receiving]:
                 f'[dns]\nservers = ["{nameserver}"]\n'
                 '[network]\nallow = ["127.0.0.0/8"]\n'
             )
-        config = config_file.load(path)
+        config = reader.load(path)
         endpoint = Endpoint(
             path, config, identity.load(path, config), reactor, Random(1)
         )

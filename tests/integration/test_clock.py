@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from scripts.processes import first_line, free_ports, make_endpoint
-from tests.integration.receivers import receiving
+from tests.support.receivers import receiving
 
 LIMIT_SECONDS = 30.0  # for what takes five; machines are shared
 
@@ -22,7 +22,7 @@ def test_clock_that_is_set_back(tmp_path: Path) -> None:
     """A back-off lasts as long as before, and the jump is in the log."""
     clock = tmp_path / "clock"
     clock.write_text("0")
-    within = [sys.executable, "-m", "tests.integration.set_clock", str(clock)]
+    within = [sys.executable, "-m", "tests.support.set_clock", str(clock)]
     answers = [503]
     with receiving(
         tmp_path, free_ports(1), lambda: answers.pop() if answers else 200

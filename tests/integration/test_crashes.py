@@ -13,14 +13,14 @@ from pathlib import Path
 from random import Random
 from threading import Semaphore
 
-from homeserver.protocol.canonical import Json, as_list, encode
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical_json import Json, as_list, encode
+from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.inbound.pdus import message
-from tests.inbound.servers import Peer, signing_key
-from tests.inbound.wire import request
-from tests.integration.senders import PDUS, Sender, make_known
-from tests.integration.talking import talking
+from tests.support.http_connection import request
+from tests.support.pdus import message
+from tests.support.raw_client import talking
+from tests.support.senders import PDUS, Sender, make_known
+from tests.support.signed_requests import Peer, signing_key
 
 KILLS = int(os.environ.get("KILLS", "2"))
 SENDERS = 4

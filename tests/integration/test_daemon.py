@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from homeserver import config_file
-from homeserver.protocol.keys import parse_v1, parse_v2
-from homeserver.protocol.names import ServerName
+from homeserver.config import reader
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import parse_v1, parse_v2
 from scripts.processes import (
     AT_HOME,
     LOOPBACK,
@@ -282,7 +282,7 @@ class _Other(BaseHTTPRequestHandler):
 def test_another_program_is_told(tmp_path: Path) -> None:
     """What another program answers is not taken for the daemon's answer."""
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
-    where = config_file.load(endpoint.configuration).control.listen
+    where = reader.load(endpoint.configuration).control.listen
     assert where is not None
     with HTTPServer((where.host, where.port), _Other) as server:
         thread = Thread(target=server.serve_forever)

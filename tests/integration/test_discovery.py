@@ -5,18 +5,18 @@ What name servers, websites and peers can do wrong is in the modules beside this
 
 import pytest
 
-from homeserver.outbound.connector import Unreachable
-from tests.integration.discovering import (
+from homeserver.outbound.transport.connector import Unreachable
+from tests.support.discovery_cases import CASES, FED_A, HOSTS, NOBODY, Case
+from tests.support.name_servers import Answer, NameServer, code, serving, srv
+from tests.support.real_discovery import (
     SERVICES,
     SERVICES_2014,
     certify,
     discovering,
     tell,
 )
-from tests.integration.discovery_cases import CASES, FED_A, HOSTS, NOBODY, Case
-from tests.integration.nameservers import Answer, NameServer, code, serving, srv
-from tests.integration.peers import http
-from tests.integration.tls_servers import (
+from tests.support.recording_peers import http
+from tests.support.tls_servers import (
     WELL_KNOWN,
     TlsServer,
     delegation,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from homeserver.config_file import load
+from homeserver.config.reader import load
 from scripts.processes import PROGRAM, Endpoint, first_line, make_endpoint
-from tests.integration.nameservers import NameServer, code, serving, srv
-from tests.integration.waiting import pause, wait
+from tests.support.name_servers import NameServer, code, serving, srv
+from tests.support.waiting import pause, wait
 
 ADDRESS_REFUSED = (
     "no delegation: 127.0.0.1 is in the refused range 127.0.0.0/8; to allow it, "

@@ -6,12 +6,11 @@ import re
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from homeserver.cause import OURSELVES
+from homeserver.net.cause import OURSELVES
 from homeserver.protocol.discovery import MAX_TARGETS
-from homeserver.protocol.names import ServerName
-from tests.integration.discovering import HURRIED, SERVICES_2014, discovering
-from tests.integration.discovery_cases import OLD_A
-from tests.integration.nameservers import (
+from homeserver.protocol.identifiers import ServerName
+from tests.support.discovery_cases import OLD_A
+from tests.support.name_servers import (
     Answer,
     NameServer,
     Question,
@@ -26,7 +25,8 @@ from tests.integration.nameservers import (
     srv,
     truncated,
 )
-from tests.integration.waiting import reactor, wait
+from tests.support.real_discovery import HURRIED, SERVICES_2014, discovering
+from tests.support.waiting import reactor, wait
 
 SERVICE = "_matrix._tcp.a.test"
 RECORD = f"{SERVICE} SRV 1 2 3 s.test"

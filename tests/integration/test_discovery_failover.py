@@ -7,17 +7,17 @@ from contextlib import ExitStack
 
 import pytest
 
-from homeserver.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
-from homeserver.outbound.connector import Unreachable
-from homeserver.protocol.names import ServerName
+from homeserver.net.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.identifiers import ServerName
 from scripts.processes import free_ports
-from tests.certificates import issue_for
-from tests.integration.discovering import SERVICES_2014, certify, discovering
-from tests.integration.discovery_cases import HOSTS
-from tests.integration.nameservers import NameServer, Question, records, serving
-from tests.integration.peers import http, key_document
-from tests.integration.tls_servers import TlsServer, hang_up, listening
-from tests.integration.waiting import wait
+from tests.support.certificates import issue_for
+from tests.support.discovery_cases import HOSTS
+from tests.support.name_servers import NameServer, Question, records, serving
+from tests.support.real_discovery import SERVICES_2014, certify, discovering
+from tests.support.recording_peers import http, key_document
+from tests.support.tls_servers import TlsServer, hang_up, listening
+from tests.support.waiting import wait
 
 KEYS = "/_matrix/key/v2/server"
 A_TEST = ServerName.parse("a.test")

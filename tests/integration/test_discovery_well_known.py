@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from homeserver.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
-from tests.certificates import Issued, authority, issue_for
-from tests.integration.discovering import HURRIED, certify, discovering
-from tests.integration.discovery_cases import FED_A, A
-from tests.integration.nameservers import NameServer, serving
-from tests.integration.peers import http
-from tests.integration.tls_servers import (
+from homeserver.net.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
+from tests.support.certificates import Issued, authority, issue_for
+from tests.support.discovery_cases import FED_A, A
+from tests.support.name_servers import NameServer, serving
+from tests.support.real_discovery import HURRIED, certify, discovering
+from tests.support.recording_peers import http
+from tests.support.tls_servers import (
     WELL_KNOWN,
     Answer,
     Conversation,
@@ -27,7 +27,7 @@ from tests.integration.tls_servers import (
     redirect,
     silence,
 )
-from tests.integration.waiting import reactor
+from tests.support.waiting import reactor
 
 # The websites and what is inside are told apart by their addresses.
 ZONE = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from homeserver.config_file import load
+from homeserver.config.reader import load
 from scripts.processes import (
     LOOPBACK,
     PROGRAM,

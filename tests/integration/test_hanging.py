@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 from scripts.processes import first_line, free_ports, make_endpoint
-from tests.certificates import authority
-from tests.integration.hanging import hanging
-from tests.integration.receivers import receiving
+from tests.support.certificates import authority
+from tests.support.hanging_servers import hanging
+from tests.support.receivers import receiving
 
 CROWD = 150  # more than all slots
 

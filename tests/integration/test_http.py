@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from homeserver.protocol.canonical import Json, encode, encode_base64
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
+from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.inbound.servers import Peer, signing_key
-from tests.inbound.wire import request
-from tests.integration.talking import talking
+from tests.support.http_connection import request
+from tests.support.raw_client import talking
+from tests.support.signed_requests import Peer, signing_key
 
 ALPHA = Peer(ServerName.parse("alpha.test"), signing_key("a_1", b"1"))
 SIGNING_KEY = f"ed25519 a_1 {encode_base64(b'1' * 32)}\n"

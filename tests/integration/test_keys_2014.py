@@ -17,9 +17,9 @@ from canonicaljson import encode_canonical_json
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
-from homeserver.protocol.canonical import Json, encode_base64
+from homeserver.protocol.canonical_json import Json, encode_base64
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.inbound.notaries import signers, without_signatures
+from tests.support.notaries import signers, without_signatures
 
 NAME = "alpha.test"
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.inbound.servers import Peer, signing_key
-from tests.inbound.wire import request
-from tests.integration.senders import make_known
-from tests.integration.talking import Talk, talking
+from tests.support.http_connection import request
+from tests.support.raw_client import Talk, talking
+from tests.support.senders import make_known
+from tests.support.signed_requests import Peer, signing_key
 
 ALPHA = ServerName.parse("alpha.test")
 BETA = Peer(ServerName.parse("beta.test"), signing_key("b_1", b"5"))

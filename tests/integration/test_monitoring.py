@@ -11,7 +11,7 @@ import pytest
 
 from scripts.processes import LOOPBACK, Endpoint, first_line
 from tests.integration.test_daemon import endpoints
-from tests.metrics.series import series
+from tests.support.metric_series import series
 
 EDU = '{"edu_type": "m.test", "content": {}}'
 PDU = json.dumps(

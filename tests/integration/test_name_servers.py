@@ -14,10 +14,9 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.names import dns
 from zope.interface import provider
 
-from homeserver.addresses import SocketAddress
-from tests.integration.discovering import HURRIED, SERVICES_2014, discovering
-from tests.integration.discovery_cases import OLD_A
-from tests.integration.nameservers import (
+from homeserver.net.addresses import SocketAddress
+from tests.support.discovery_cases import OLD_A
+from tests.support.name_servers import (
     Answer,
     NameServer,
     Question,
@@ -34,7 +33,8 @@ from tests.integration.nameservers import (
     times,
     truncated,
 )
-from tests.integration.waiting import reactor
+from tests.support.real_discovery import HURRIED, SERVICES_2014, discovering
+from tests.support.waiting import reactor
 
 SERVICE = "_matrix._tcp.a.test"
 ASKED, BY_TCP = f"SRV {SERVICE}", f"SRV {SERVICE} by TCP"

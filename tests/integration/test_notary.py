@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from homeserver.inbound import notary as notaries
-from homeserver.protocol.canonical import Json, encode, encode_base64
-from homeserver.protocol.keys import OldVerifyKey
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import OldVerifyKey
 from homeserver.protocol.signing import sign
 from scripts.processes import free_ports
-from tests.certificates import issue_for
-from tests.documents import signing_key
-from tests.inbound.notaries import is_signed_by, signers, without_signatures
-from tests.integration.notaries import HOUR, Notary, Origin, notary
-from tests.integration.peers import http
-from tests.integration.tls_servers import Answer, drip, garbage, hang_up, silence
-from tests.integration.waiting import reactor
+from tests.support.certificates import issue_for
+from tests.support.key_documents import signing_key
+from tests.support.notaries import is_signed_by, signers, without_signatures
+from tests.support.notary_endpoints import HOUR, Notary, Origin, notary
+from tests.support.recording_peers import http
+from tests.support.tls_servers import Answer, drip, garbage, hang_up, silence
+from tests.support.waiting import reactor
 
 FIRST, SECOND = (signing_key(KeyId(f"ed25519:{version}")) for version in ("a_1", "b"))
 

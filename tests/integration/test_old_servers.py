@@ -6,19 +6,19 @@ from random import Random
 
 import pytest
 
-from homeserver.config import Sending
-from homeserver.outbound.sender import Sender
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.names import ServerName
-from tests.integration import old_servers as old
-from tests.integration.discovering import discovering
-from tests.integration.nameservers import NameServer, serving
-from tests.integration.old_servers import OldServer, Routes
-from tests.integration.peers import signing_key
-from tests.integration.tls_servers import listening
-from tests.integration.waiting import reactor, wait
-from tests.memory import MemoryDatabase
-from tests.outbound.sending import US, build_sender
+from homeserver.config.values import Sending
+from homeserver.outbound.delivery.sender import Sender
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import MemoryDatabase
+from tests.support import old_servers as old
+from tests.support.manual_sender import US, build_sender
+from tests.support.name_servers import NameServer, serving
+from tests.support.old_servers import OldServer, Routes
+from tests.support.real_discovery import discovering
+from tests.support.recording_peers import signing_key
+from tests.support.tls_servers import listening
+from tests.support.waiting import reactor, wait
 
 KEY = signing_key("origin")
 

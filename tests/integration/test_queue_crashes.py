@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
-from homeserver.config_file import load
+from homeserver.config.reader import load
 from homeserver.control.client import ControlClient, ControlError
 from scripts.processes import Endpoint, first_line, free_ports, make_endpoint
-from tests.integration.receivers import Receiver, receiving
+from tests.support.receivers import Receiver, receiving
 
 KILLS = int(os.environ.get("KILLS", "3"))
 DESTINATIONS = int(os.environ.get("DESTINATIONS", "4"))

@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 from twisted.web.http_headers import Headers
 
-from homeserver.protocol.canonical import Json, encode, encode_base64
-from homeserver.protocol.keys import build_v2
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import build_v2
 from homeserver.protocol.signing import SigningKey, sign
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.certificates import Issued, issue_for
-from tests.integration.peers import (
+from tests.integration.test_client_certificates import US, Answer, Client
+from tests.support.certificates import Issued, issue_for
+from tests.support.recording_peers import (
     RecordingPeer,
     http,
     key_document,
     listening,
     signing_key,
 )
-from tests.integration.test_client_certificates import US, Answer, Client
-from tests.integration.waiting import reactor
+from tests.support.waiting import reactor
 
 CONFIGURATION = """
 [network]

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.events import hash_and_sign
-from homeserver.protocol.names import ServerName
-from homeserver.protocol.room_versions import EVENTS_OF_2014
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.events.event import hash_and_sign
+from homeserver.protocol.events.room_versions import EVENTS_OF_2014
+from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.inbound.pdus import ROOM, create, message
-from tests.inbound.servers import THEM
-from tests.inbound.wire import request
-from tests.integration.senders import make_known
-from tests.integration.talking import talking
+from tests.support.http_connection import request
+from tests.support.pdus import ROOM, create, message
+from tests.support.raw_client import talking
+from tests.support.senders import make_known
+from tests.support.signed_requests import THEM
 
 _numbers = count()
 

@@ -14,15 +14,15 @@ from threading import Condition, Event, Thread
 import signedjson.key
 from nacl.signing import SigningKey as NaclSigningKey
 
-from homeserver.protocol.canonical import encode, encode_base64
-from homeserver.protocol.keys import KeyDocument, parse_v1, parse_v2
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.canonical_json import encode, encode_base64
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line
-from tests.certificates import issue_for
-from tests.documents import signing_key
 from tests.integration.test_daemon import endpoints
+from tests.support.certificates import issue_for
+from tests.support.key_documents import signing_key
 
 ALPHA, BETA = map(ServerName.parse, ["alpha.test", "beta.test"])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.processes import PROGRAM, Endpoint, first_line, free_ports, make_endpoint
-from tests.integration.receivers import Receiver, receiving
+from tests.support.receivers import Receiver, receiving
 
 EDU = '{"edu_type": "m.test", "content": {}}'
 TYPING = '{"edu_type": "m.typing", "content": {}}'

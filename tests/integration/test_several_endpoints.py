@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import copy
 
-from homeserver.config_file import load
+from homeserver.config.reader import load
 from homeserver.control.client import ControlClient
 from scripts.processes import (
     LOOPBACK,
@@ -19,8 +19,8 @@ from scripts.processes import (
     make_endpoint,
     running_nameserver,
 )
-from tests.integration.receivers import Receiver, receiving
-from tests.postgres import Server
+from tests.support.postgres_server import Server
+from tests.support.receivers import Receiver, receiving
 
 LIMIT_SECONDS = 60.0  # for what takes half of it at most
 

@@ -15,8 +15,8 @@ from threading import Condition, Thread
 
 import pytest
 
-from homeserver.config_file import load
-from homeserver.protocol.canonical import encode
+from homeserver.config.reader import load
+from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import (

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK, first_line, make_endpoint
-from tests.inbound.servers import Peer, signing_key
-from tests.inbound.wire import request
-from tests.integration.senders import make_known
-from tests.integration.talking import Talk, talking
+from tests.support.http_connection import request
+from tests.support.raw_client import Talk, talking
+from tests.support.senders import make_known
+from tests.support.signed_requests import Peer, signing_key
 
 SLOW = int(os.environ.get("SLOW", "50"))
 SECONDS = float(os.environ.get("SECONDS", "0"))

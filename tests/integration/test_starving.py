@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.keys import build_v1
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import build_v1
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.certificates import issue_for
-from tests.integration.peers import signing_key
-from tests.integration.strangers import attack, name_server
+from tests.support.certificates import issue_for
+from tests.support.recording_peers import signing_key
+from tests.support.strangers import attack, name_server
 
 US = ServerName.parse("us.test")
 KEY = signing_key()

@@ -14,7 +14,7 @@ import pytest
 
 from scripts.processes import Endpoint, first_line
 from tests.integration.test_daemon import EDU, endpoints
-from tests.postgres import Server, fast_server
+from tests.support.postgres_server import Server, fast_server
 
 _LIMIT_SECONDS = 60.0  # for what takes seconds; machines are shared
 

@@ -16,18 +16,19 @@ from random import Random
 
 from twisted.internet.task import LoopingCall
 
-from homeserver import config_file, identity
-from homeserver.protocol.canonical import Json, encode
-from homeserver.protocol.names import ServerName
+from homeserver.app.endpoint import Endpoint
+from homeserver.config import reader
+from homeserver.identity import identity
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import MAX_PDUS
-from homeserver.service import Endpoint
 from scripts.processes import LOOPBACK, make_endpoint
-from tests.inbound.pdus import message
-from tests.inbound.servers import Peer, signing_key
-from tests.inbound.wire import request
-from tests.integration.senders import make_known
-from tests.integration.talking import talking
-from tests.integration.waiting import reactor, wait
+from tests.support.http_connection import request
+from tests.support.pdus import message
+from tests.support.raw_client import talking
+from tests.support.senders import make_known
+from tests.support.signed_requests import Peer, signing_key
+from tests.support.waiting import reactor, wait
 
 SIZE = int(os.environ.get("SIZE", "60000"))  # of each PDU; it may have 65536 bytes
 TRANSACTIONS = 5
@@ -83,7 +84,7 @@ def test_large_transaction_lets_others_have_their_turn(tmp_path: Path) -> None:
     """The reactor's longest step is a small part of what a transaction costs."""
     made = make_endpoint(tmp_path / "alpha", ALPHA.name, '[log]\nlevel = "error"\n')
     path = made.configuration
-    config = config_file.load(path)
+    config = reader.load(path)
     alpha = Endpoint(path, config, identity.load(path, config), reactor, Random(1))
     transactions = [put(number) for number in range(TRANSACTIONS)]
     statuses: list[int] = []

@@ -14,13 +14,15 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from homeserver.config import VerificationMethod
-from homeserver.outbound import verification
-from homeserver.outbound.connector import Unreachable
-from homeserver.protocol.canonical import Json, encode, parse_object
-from homeserver.protocol.names import ServerName
-from tests.certificates import Issued, authority, issue, issue_for
-from tests.integration.peers import (
+from homeserver.config.values import VerificationMethod
+from homeserver.outbound.transport import verification
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json, encode, parse_object
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import MemoryDatabase
+from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.real_outbound import Reach, reaching
+from tests.support.recording_peers import (
     KEY_REQUEST,
     RecordingPeer,
     Respond,
@@ -29,9 +31,7 @@ from tests.integration.peers import (
     listening,
     signing_key,
 )
-from tests.integration.reaching import Reach, reaching
-from tests.integration.waiting import wait
-from tests.memory import MemoryDatabase
+from tests.support.waiting import wait
 
 CA = authority()
 OTHER_CA = authority("Another CA")

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from homeserver.outbound.connector import Unreachable
-from homeserver.protocol.canonical import Json, encode, parse_object
-from homeserver.protocol.keys import build_v2
-from homeserver.protocol.names import ServerName
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json, encode, parse_object
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import build_v2
 from homeserver.protocol.signing import SigningKey, sign
-from tests.certificates import Issued, issue_for
-from tests.integration.peers import (
+from homeserver.storage.engine.immediate import MemoryDatabase
+from tests.integration.test_verification import NAME, PUT, send
+from tests.support.certificates import Issued, issue_for
+from tests.support.real_outbound import reaching
+from tests.support.recording_peers import (
     KEY_REQUEST,
     KEY_V2_REQUEST,
     NOT_FOUND,
@@ -21,10 +24,7 @@ from tests.integration.peers import (
     listening,
     signing_key,
 )
-from tests.integration.reaching import reaching
-from tests.integration.test_verification import NAME, PUT, send
-from tests.integration.waiting import reactor, wait
-from tests.memory import MemoryDatabase
+from tests.support.waiting import reactor, wait
 
 HOUR = 3600 * 1000
 FOREIGN = issue_for("peer.test")

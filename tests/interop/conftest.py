@@ -9,8 +9,8 @@ import pytest
 
 from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports
 from scripts.synapse import Synapse
-from tests.interop.servers import Neighbourhood, Signer
-from tests.interop.users import User
+from tests.support.synapse_servers import Neighbourhood, Signer
+from tests.support.synapse_users import User
 
 _TOP = Path(__file__).parent.parent.parent
 

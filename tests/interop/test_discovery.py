@@ -15,9 +15,9 @@ import pytest
 from scripts.processes import LOOPBACK, first_line, free_ports, running_nameserver
 from scripts.synapse import Synapse
 from tests.interop.conftest import Pair
-from tests.interop.namespaces import NAMESERVER, network
-from tests.interop.servers import EDU, Neighbourhood
-from tests.interop.users import User
+from tests.support.network_namespace import NAMESERVER, network
+from tests.support.synapse_servers import EDU, Neighbourhood
+from tests.support.synapse_users import User
 
 SYNAPSE = "synapse.test"
 SYNAPSE_SITE = "127.0.0.2"  # where it listens on 443

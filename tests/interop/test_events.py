@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.events import event_id, hash_and_sign
-from homeserver.protocol.names import ServerName
-from homeserver.protocol.room_versions import ROOM_VERSIONS
-from tests.inbound.servers import KnownKeys, Peer, signing_key
-from tests.inbound.test_receiver import Inbox
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.events.event import event_id, hash_and_sign
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import ServerName
+from tests.inbound.test_transactions import Inbox
+from tests.support.signed_requests import KnownKeys, Peer, signing_key
 
 _FOLDER = Path(__file__).parent
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from homeserver.protocol.canonical import encode_base64
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.canonical_json import encode_base64
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from scripts.processes import Endpoint, first_line
-from tests.documents import signing_key
-from tests.inbound.notaries import is_signed_by, signers, without_signatures
 from tests.interop.conftest import Pair
-from tests.interop.servers import EDU, ask, eventually
+from tests.support.key_documents import signing_key
+from tests.support.notaries import is_signed_by, signers, without_signatures
+from tests.support.synapse_servers import EDU, ask, eventually
 
 
 def document(answer: tuple[int, dict[str, Any]]) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.events import Event
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent
 from homeserver.protocol.rooms.state import state_of
 from homeserver.protocol.rooms.switches import Switches
-from tests.interop.room_questions import Answer, Difference, differences, question
 from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
+from tests.support.room_questions import Answer, Difference, differences, question
 
 _TOP = Path(__file__).parent.parent.parent
 _ROOMS = int(os.environ.get("RANDOM_ROOMS", "300"))

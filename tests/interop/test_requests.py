@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey as NaclSigningKey
 
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from scripts.processes import free_ports
 from tests.interop.conftest import Pair
-from tests.interop.servers import FORGED, Signer, ask
-from tests.interop.users import User
+from tests.support.synapse_servers import FORGED, Signer, ask
+from tests.support.synapse_users import User
 
 FEDERATION = "/_matrix/federation/v1"
 TARGET = f"{FEDERATION}/send/wrong"

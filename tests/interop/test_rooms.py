@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey as NaclSigningKey
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import SigningKey
-from tests.inbound.servers import KnownKeys, Peer
-from tests.inbound.test_receiver import Inbox
+from tests.inbound.test_transactions import Inbox
 from tests.interop.conftest import Pair
-from tests.interop.rooms import Membership, join
-from tests.interop.servers import FORGED, eventually
-from tests.interop.users import User
+from tests.support.signed_requests import KnownKeys, Peer
+from tests.support.synapse_rooms import Membership, join
+from tests.support.synapse_servers import FORGED, eventually
+from tests.support.synapse_users import User
 
 _numbers = count()
 

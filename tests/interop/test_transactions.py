@@ -3,8 +3,8 @@
 import json
 
 from tests.interop.conftest import Pair
-from tests.interop.servers import eventually
-from tests.interop.users import User
+from tests.support.synapse_servers import eventually
+from tests.support.synapse_users import User
 
 
 def test_what_we_send_reaches_its_user(pair: Pair, alice: User) -> None:

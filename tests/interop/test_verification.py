@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from scripts.processes import Endpoint, first_line
-from tests.certificates import authority, issue_for
 from tests.interop.conftest import Pair
-from tests.interop.servers import EDU, Signer
-from tests.interop.users import User
+from tests.support.certificates import authority, issue_for
+from tests.support.synapse_servers import EDU, Signer
+from tests.support.synapse_users import User
 
 
 def test_it_does_not_believe_a_certificate_of_nobody(

@@ -12,19 +12,27 @@ from twisted.web.iweb import IAgent, IResponse
 from zope.interface.verify import verifyObject
 
 from homeserver import __version__
-from homeserver.cause import OURSELVES, Cause
-from homeserver.identity import Identity
+from homeserver.identity.identity import Identity
+from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.agent import Exchange, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.connection import ResponseTooLarge, read_body
-from homeserver.outbound.connector import Link, Unreachable
+from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
+from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.peers import Peer
-from tests.certificates import issue_for
-from tests.outbound.stack import CA, GOOD, PEER, SELF_SIGNED, Stack, key_document, route
-from tests.outbound.wire import Wire, ok, start
+from tests.support.certificates import issue_for
+from tests.support.memory_tls_servers import Wire, ok, start
+from tests.support.outbound_stack import (
+    CA,
+    GOOD,
+    PEER,
+    SELF_SIGNED,
+    Stack,
+    key_document,
+    route,
+)
 
 STRANGER = Cause("192.0.2.9")
 

@@ -22,23 +22,23 @@ from twisted.web.client import (
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
-from homeserver.cause import OURSELVES, Cause
-from homeserver.certificate import Certificate
-from homeserver.identity import Identity
+from homeserver.identity.identity import Identity
+from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.tls.certificate import Certificate
 from homeserver.outbound.agent import Exchange, FederationAgent, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient, KeysAnswer
-from homeserver.outbound.connection import ResponseTooLarge
-from homeserver.outbound.connector import Link, Unreachable
-from homeserver.outbound.refusal import Refused
-from homeserver.outbound.verification import VerifiedPeer
-from homeserver.protocol.canonical import encode, parse_object
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.transport.connection import ResponseTooLarge
+from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.protocol.canonical_json import encode, parse_object
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, Unauthorized
-from homeserver.protocol.keys import build_v1, build_v2
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import build_v1, build_v2
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
-from tests.outbound.wire import start
+from tests.support.memory_tls_servers import start
 
 US = ServerName.parse("origin.test")
 PEER = ServerName.parse("peer.test:8448")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.protocol.bodies import FlawedItem, check_body, read_body
-from homeserver.protocol.canonical import as_list, encode, parse
+from homeserver.protocol.canonical_json import as_list, encode, parse
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, TooLarge
-from tests.protocol.test_canonical import TREES, written
+from tests.protocol.test_canonical_json import TREES, written
 
 GOOD = b'{"depth": 1, "content": {"a": [1.5, -1]}}'
 

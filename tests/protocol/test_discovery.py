@@ -22,7 +22,7 @@ from homeserver.protocol.discovery import (
     order,
     resolve,
 )
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 
 TODAY = Algorithm(well_known=True, services=["_matrix-fed._tcp", "_matrix._tcp"])
 BY_SRV = Algorithm(well_known=False, services=TODAY.services)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.events import Event
-from homeserver.protocol.room_versions import ROOM_VERSIONS
-from tests.protocol.test_events import ABSENT, VERSIONS, pdu_of, versions
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from tests.protocol.events.test_event import ABSENT, VERSIONS, pdu_of, versions
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,24 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol import edus, signing
-from homeserver.protocol.assumptions import assume_room_versions
-from homeserver.protocol.canonical import Json, encode, parse, parse_object
+from homeserver.protocol import signing
+from homeserver.protocol.canonical_json import Json, encode, parse, parse_object
 from homeserver.protocol.errors import ProtocolError
-from homeserver.protocol.events import Event, event_id, redact
-from homeserver.protocol.keys import build_v1, build_v2, parse_v1, parse_v2
-from homeserver.protocol.room_versions import EVENTS_OF_2014, ROOM_VERSIONS, RoomVersion
+from homeserver.protocol.events import edus
+from homeserver.protocol.events.event import Event, event_id, redact
+from homeserver.protocol.events.room_versions import (
+    EVENTS_OF_2014,
+    ROOM_VERSIONS,
+    RoomVersion,
+)
+from homeserver.protocol.events.version_inference import assume_room_versions
+from homeserver.protocol.key_documents import build_v1, build_v2, parse_v1, parse_v2
 from homeserver.protocol.signing import parse_signatures, signed_bytes
 from homeserver.protocol.transactions import Transaction, build_reply
 from homeserver.protocol.xmatrix import Authorization
-from tests.inbound.pdus import create, message
-from tests.inbound.servers import OTHERS, THEM, US
-from tests.mutations import mutated_bytes, mutated_json
+from tests.support.mutations import mutated_bytes, mutated_json
+from tests.support.pdus import create, message
+from tests.support.signed_requests import OTHERS, THEM, US
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
 

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.protocol.canonical import Json, encode
+from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError
-from homeserver.protocol.events import event_id
-from homeserver.protocol.names import EventId
+from homeserver.protocol.events.event import event_id
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.replies import (
     answered_pdus,
     find_event_id,
@@ -15,7 +16,6 @@ from homeserver.protocol.replies import (
     remarks_on,
     sent_pdus,
 )
-from homeserver.protocol.room_versions import ROOM_VERSIONS
 
 A, B = EventId("$a"), EventId("$b")
 

@@ -11,9 +11,9 @@ import signedjson.sign
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.protocol.canonical import Json, decode_base64, encode_base64
+from homeserver.protocol.canonical_json import Json, decode_base64, encode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import (
     SigningKey,
     VerifyKey,

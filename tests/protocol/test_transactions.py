@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from homeserver.protocol.bodies import FlawedItem
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError
-from homeserver.protocol.names import EventId, ServerName
+from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.protocol.transactions import (
     MAX_EDUS,
     MAX_PDUS,

@@ -6,9 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from homeserver.protocol.canonical import Encoded, Json, decode_base64, encode
+from homeserver.protocol.canonical_json import Encoded, Json, decode_base64, encode
 from homeserver.protocol.errors import BadAuthorization, ProtocolError, Unauthorized
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import (
     MAX_HEADER_LENGTH,

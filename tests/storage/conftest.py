@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.memory import ImmediateDatabase, MemoryDatabase
-from tests.postgres import PostgresDatabase
+from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from tests.support.postgres_server import PostgresDatabase
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -8,14 +8,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.canonical import encode
-from homeserver.protocol.keys import KeyDocument
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.canonical_json import encode
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import KeyDocument
 from homeserver.storage import known_names
-from homeserver.storage.documents import DocumentStore
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
-from tests.documents import key_document, signing_key
-from tests.memory import ImmediateDatabase
+from tests.support.key_documents import key_document, signing_key
 
 _T = TypeVar("_T")
 

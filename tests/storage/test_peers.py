@@ -10,16 +10,16 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.canonical import encode_base64
-from homeserver.protocol.keys import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.canonical_json import encode_base64
+from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
+from homeserver.protocol.key_documents import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
 from homeserver.protocol.signing import SigningKey, VerifyKey
-from homeserver.storage.database import Job
-from homeserver.storage.documents import DocumentStore
+from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from homeserver.storage.engine.interface import Job
+from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.server_keys import KeyConflict, StoredKey
-from tests.documents import key_document, signing_key
-from tests.memory import ImmediateDatabase, MemoryDatabase
+from tests.support.key_documents import key_document, signing_key
 
 _T = TypeVar("_T")
 

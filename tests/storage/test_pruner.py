@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
-from homeserver.config import Retention
-from homeserver.storage.database import StoreUnavailable
+from homeserver.config.values import Retention
+from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.pruner import Pruner
 from homeserver.storage.retention import Removed, RetentionStore
 

@@ -12,19 +12,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.assumptions import VersionSource
-from homeserver.protocol.canonical import Json, as_list, as_object, encode
-from homeserver.protocol.names import EventId, RoomId, ServerName
+from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
+from homeserver.protocol.events.version_inference import VersionSource
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.transactions import MAX_TXN_ID_BYTES
 from homeserver.storage import pages
-from homeserver.storage.changes import Changes
+from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
 from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.notifier import Changes
 from homeserver.storage.received import (
     ReceivedStore,
     ReceivedTransaction,
 )
-from tests.memory import ImmediateDatabase, MemoryDatabase
-from tests.postgres import PostgresDatabase
+from tests.support.postgres_server import PostgresDatabase
 
 _T = TypeVar("_T")
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.storage import refusals
+from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.refusals import RefusalStore
 from homeserver.storage.retention import STEP, RetentionStore
-from tests.inbound.coroutines import result_of
-from tests.memory import ImmediateDatabase
-from tests.storage.endpoints import A, B
+from tests.support.coroutines import result_of
+from tests.support.endpoint_store import A, B
 
 
 def refusal(number: int, origin: str | None = "a.example") -> Json:

@@ -8,10 +8,11 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from homeserver.protocol.canonical import Json
-from homeserver.storage.changes import Changes
-from homeserver.storage.database import Cursor
+from homeserver.protocol.canonical_json import Json
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.notifier import Changes
 from homeserver.storage.received import (
     ReceivedStore,
     ReceivedTransaction,
@@ -23,9 +24,8 @@ from homeserver.storage.retention import (
     Removed,
     RetentionStore,
 )
-from tests.inbound.coroutines import result_of
-from tests.memory import ImmediateDatabase
-from tests.storage.endpoints import A, B, Endpoint, StoreTime
+from tests.support.coroutines import result_of
+from tests.support.endpoint_store import A, B, Endpoint, StoreTime
 
 HOUR = 3600.0
 

@@ -7,19 +7,19 @@ from typing import TypeVar
 import pytest
 from twisted.internet.task import Clock
 
-from homeserver.protocol.keys import KeyDocument, OldVerifyKey
-from homeserver.protocol.names import KeyId, ServerName, parse_key_id
+from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
+from homeserver.protocol.key_documents import KeyDocument, OldVerifyKey
 from homeserver.protocol.signing import SigningKey, VerifyKey
-from homeserver.storage.changes import Changes
-from homeserver.storage.database import Cursor, Database, Job, StoreUnavailable
+from homeserver.storage.engine.interface import Cursor, Database, Job, StoreUnavailable
+from homeserver.storage.engine.migrate import _scripts, migrate
+from homeserver.storage.engine.postgres import connect
+from homeserver.storage.notifier import Changes
 from homeserver.storage.peers import Peer, PeerStore, _pins
-from homeserver.storage.postgres import connect
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
-from homeserver.storage.schema import _scripts, migrate
-from tests.documents import key_document, signing_key
-from tests.inbound.coroutines import result_of
-from tests.postgres import Server
-from tests.storage.threaded import LIMIT, Store, insert, rooms
+from tests.support.coroutines import result_of
+from tests.support.key_documents import key_document, signing_key
+from tests.support.postgres_server import Server
+from tests.support.threaded_databases import LIMIT, Store, insert, rooms
 
 _T = TypeVar("_T")
 

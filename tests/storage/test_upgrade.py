@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from homeserver.protocol.canonical import as_list, as_object
-from homeserver.protocol.names import RoomId, ServerName
-from homeserver.storage import schema
-from homeserver.storage.changes import Changes
-from homeserver.storage.connection import Connection
-from homeserver.storage.documents import DocumentStore
-from homeserver.storage.due import Quota
-from homeserver.storage.outbound import OutboundQueue
+from homeserver.protocol.canonical_json import as_list, as_object
+from homeserver.protocol.identifiers import RoomId, ServerName
+from homeserver.storage.engine import migrate
+from homeserver.storage.engine.connection import Connection
+from homeserver.storage.engine.sqlite import SqliteConnection, SqliteFile
+from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.notifier import Changes
+from homeserver.storage.outbox.due import Quota
+from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
-from homeserver.storage.sqlite import SqliteConnection, SqliteFile
-from homeserver.storage.turns import Turns
-from tests.postgres import Server
-from tests.storage.threaded import Call, Store, T
+from tests.support.postgres_server import Server
+from tests.support.threaded_databases import Call, Store, T
 
 ALPHA, BETA, DOWN = map(ServerName.parse, ["alpha.test", "beta.test", "down.test:1"])
 
@@ -38,7 +38,7 @@ def load(connection: Connection) -> None:
     connection.load_version()
     cursor = connection.cursor()
     for number in (1, 2, 3):
-        for statement in schema._statements(schema._scripts()[number]):
+        for statement in migrate._statements(migrate._scripts()[number]):
             cursor.execute(statement)
     cursor.execute("SET session_replication_role = replica")  # in the dump's order
     for line in _DUMP.splitlines():
@@ -144,11 +144,11 @@ def test_sources_of_room_versions(
     """What a room version rests on is called as today; verdicts stay as they were."""
     connection = SqliteFile(tmp_path / "old.db").connect()
     load(connection)
-    scripts = schema._scripts()
+    scripts = migrate._scripts()
     its_own = min(n for n, text in scripts.items() if "room_version_source" in text)
     before = {n: text for n, text in scripts.items() if n < its_own}
-    monkeypatch.setattr(schema, "_scripts", lambda: before)
-    schema.migrate(connection)
+    monkeypatch.setattr(migrate, "_scripts", lambda: before)
+    migrate.migrate(connection)
     cursor = connection.cursor()
     for position, source in enumerate(["shape", "default", "create event", None], 10):
         cursor.execute(
@@ -156,8 +156,8 @@ def test_sources_of_room_versions(
             " room_version_basis) VALUES (1, ?, 'accepted', '{}', ?)",
             (position, source),
         )
-    monkeypatch.setattr(schema, "_scripts", lambda: scripts)
-    schema.migrate(connection)
+    monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
+    migrate.migrate(connection)
     rows = cursor.execute(
         "SELECT room_version_source, verdict, signers FROM received_pdus"
         " WHERE position >= 10 ORDER BY position"
@@ -174,7 +174,7 @@ def test_the_schema(tmp_path: Path) -> None:
         connection = SqliteFile(tmp_path / f"{name}.db").connect()
         if name == "old":
             load(connection)
-        schema.migrate(connection)
+        migrate.migrate(connection)
         rows = connection.cursor().execute(
             "SELECT name, sql FROM sqlite_schema ORDER BY name"
         )
@@ -185,6 +185,6 @@ def test_the_schema(tmp_path: Path) -> None:
 
 def test_each_script_has_a_number_of_its_own() -> None:
     """The scripts are numbered from 1, and none has the number of another."""
-    folder = Path(schema.__file__).parent / "migrations"
+    folder = Path(migrate.__file__).parent / "migrations"
     numbers = sorted(int(path.name[:4]) for path in folder.glob("*.sql"))
     assert numbers == list(range(1, len(numbers) + 1))

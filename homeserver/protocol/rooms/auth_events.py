@@ -7,9 +7,9 @@ the keys that the state lacks.
 Specification: Server-server API, "Auth events selection".
 """
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.events import Event
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.rooms.state import (
     CREATE,
     JOIN_RULES,

@@ -10,9 +10,9 @@ Specification: Room Versions, "State resolution", "Definitions" (2 and 12).
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import cited_state
 from homeserver.protocol.rooms.rules import CitedEvents
 from homeserver.protocol.rooms.state import POWER_LEVELS, StateKey, StateMap, key_of

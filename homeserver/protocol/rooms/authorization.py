@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from homeserver.protocol.errors import Forbidden
-from homeserver.protocol.events import Event
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.rooms.create_rules import (
     auth_event_rules,
     create_rules,

@@ -10,8 +10,8 @@ first three).
 from collections import Counter
 
 from homeserver.protocol.errors import quote
-from homeserver.protocol.events import Event
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.rooms.auth_events import auth_keys_of
 from homeserver.protocol.rooms.rules import (
     Allow,

@@ -7,9 +7,9 @@ Specification: Client-server API, "Creation" and `m.room.create`; Room Versions,
 and 12.
 """
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.names import EventId, RoomId, UserId
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import EventId, RoomId, UserId
 from homeserver.protocol.rooms.building import NewEvent, Place, build_pdu
 from homeserver.protocol.rooms.versions import rules_of
 

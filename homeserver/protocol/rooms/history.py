@@ -11,9 +11,9 @@ Resolution".
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.receipt import (
     Outcome,

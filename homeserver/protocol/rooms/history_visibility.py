@@ -7,8 +7,8 @@ states and auth chains are always served in full.
 Specification: Client-server API, "Room History Visibility".
 """
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.receipt import Outcome, state_after
 from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with
 

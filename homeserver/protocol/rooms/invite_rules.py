@@ -8,10 +8,10 @@ Specification: Room Versions, "Authorisation rules", "If `membership` is `invite
 
 from collections.abc import Iterator
 
-from homeserver.protocol.canonical import Json, decode_base64
+from homeserver.protocol.canonical_json import Json, decode_base64
 from homeserver.protocol.errors import BadJson, quote
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import KeyId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import KeyId
 from homeserver.protocol.rooms.auth_events import invite_token
 from homeserver.protocol.rooms.rules import (
     Allow,

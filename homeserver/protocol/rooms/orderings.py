@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from math import inf
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.power_levels import (
     Power,

@@ -10,10 +10,10 @@ Specification: Server-server API, "Policy Servers" (1.18).
 from dataclasses import dataclass
 from typing import Self
 
-from homeserver.protocol.canonical import as_object, decode_base64
+from homeserver.protocol.canonical_json import as_object, decode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with
 from homeserver.protocol.signing import VerifyKey

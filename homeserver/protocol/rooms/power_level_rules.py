@@ -9,7 +9,7 @@ Specification: Room Versions, "Authorisation rules", "If type is
 
 from collections.abc import Iterator
 
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import quote
 from homeserver.protocol.rooms.power_levels import (
     DEFAULTS,

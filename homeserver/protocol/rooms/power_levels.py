@@ -12,9 +12,9 @@ import math
 import re
 from typing import Final
 
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import quote
-from homeserver.protocol.events import Event
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.state import creators
 from homeserver.protocol.rooms.versions import VersionRules
 

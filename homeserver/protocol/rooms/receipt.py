@@ -22,8 +22,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId, ServerName, UserId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId, ServerName, UserId
 from homeserver.protocol.rooms.authorization import (
     Allowed,
     NotAllowed,

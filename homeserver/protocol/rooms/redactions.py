@@ -9,7 +9,7 @@ Specification: Room Versions, "Handling redactions" (3 and later), "Redactions".
 
 from enum import Enum
 
-from homeserver.protocol.events import Event, redact
+from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.rooms.power_levels import PowerLevels, UnreadableLevel
 from homeserver.protocol.rooms.state import CREATE, POWER_LEVELS, StateMap
 from homeserver.protocol.rooms.switches import SWITCHES, Switches

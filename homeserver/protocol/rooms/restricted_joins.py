@@ -17,8 +17,8 @@ rooms".
 from collections.abc import Callable
 
 from homeserver.protocol.errors import Forbidden, InvalidParam, ProtocolError
-from homeserver.protocol.names import RoomId, ServerName, UserId, parse_room_id
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import RoomId, ServerName, UserId, parse_room_id
 from homeserver.protocol.rooms.power_levels import PowerLevels, UnreadableLevel
 from homeserver.protocol.rooms.state import (
     CREATE,

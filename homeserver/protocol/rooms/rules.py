@@ -10,10 +10,10 @@ Specification: Room Versions, "Authorisation rules".
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, quote
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId, UserId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId, UserId
 from homeserver.protocol.rooms.power_levels import PowerLevels, UnreadableLevel
 from homeserver.protocol.rooms.state import (
     CREATE,

@@ -7,7 +7,7 @@ Specification: Room Versions, "Authorisation rules".
 """
 
 from homeserver.protocol.errors import InvalidParam, quote
-from homeserver.protocol.names import parse_event_domain
+from homeserver.protocol.identifiers import parse_event_domain
 from homeserver.protocol.rooms.power_levels import show
 from homeserver.protocol.rooms.rules import Allow, Answer, Case, Refuse, Rule, named
 

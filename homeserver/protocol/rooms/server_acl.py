@@ -10,8 +10,8 @@ Appendices, "Glob-style matching".
 
 from collections.abc import Iterator
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.state import StateKey, StateMap
 
 SERVER_ACL: StateKey = ("m.room.server_acl", "")

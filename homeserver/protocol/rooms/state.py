@@ -9,8 +9,8 @@ Specification: Server-server API, "Room State Resolution"; Room Versions.
 from collections.abc import Container, Iterable, Mapping
 
 from homeserver.protocol.errors import InvalidParam
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import ServerName, UserId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.protocol.rooms.versions import VersionRules
 
 StateKey = tuple[str, str]

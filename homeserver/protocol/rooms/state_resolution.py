@@ -14,8 +14,8 @@ Specification: Room Versions, "State resolution" of versions 1, 2 and 12.
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_events import auth_keys_of
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent

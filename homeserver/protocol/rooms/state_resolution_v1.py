@@ -10,8 +10,8 @@ from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent
 from homeserver.protocol.rooms.state import POWER_LEVELS, StateKey, StateMap, state_of
 from homeserver.protocol.rooms.switches import Switches

@@ -11,11 +11,11 @@ Rooms (Rejecting Invites)", "Inviting to a room".
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from homeserver.protocol.canonical import Json, as_object
+from homeserver.protocol.canonical_json import Json, as_object
 from homeserver.protocol.errors import BadJson, InvalidParam, quote
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId, RoomId, ServerName, UserId
-from homeserver.protocol.room_versions import RoomVersion, parse_room_version
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import RoomVersion, parse_room_version
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import unsigned_event
 from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.state import membership_of

@@ -1,7 +1,7 @@
 """Room versions: the differences in authorization and state resolution.
 
 Rules: every difference between room versions is in this table, except the form of
-events, which is in `homeserver.protocol.room_versions`.
+events, which is in `homeserver.protocol.events.room_versions`.
 
 Specification: Room Versions, "Authorisation rules" and "State resolution" of each.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.events.room_versions import RoomVersion
 
 
 class StateResolution(Enum):

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.events import Event, content_hash
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import ROOM_VERSIONS, IdFormat
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.events.event import Event, content_hash
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from tests.protocol.rooms.vectors import reference
 

@@ -9,9 +9,9 @@ from random import Random
 
 from nacl.signing import SigningKey
 
-from homeserver.protocol.canonical import Json, encode, encode_base64
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import RoomVersion
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.state import StateMap, membership
 
 _ROOM = "!room:a.example"

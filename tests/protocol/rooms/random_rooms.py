@@ -7,10 +7,10 @@ on; what they decided is noted, so that another implementation can be asked the 
 from dataclasses import dataclass
 from random import Random
 
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.events import Event, content_hash
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import ROOM_VERSIONS, IdFormat
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.events.event import Event, content_hash
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_events import auth_keys, select_auth_events
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.authorization import (

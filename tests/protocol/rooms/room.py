@@ -6,10 +6,10 @@ Its state is what a test makes it: nothing is checked when it is set.
 from collections.abc import Sequence
 from typing import Self
 
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.events import Event, content_hash
-from homeserver.protocol.names import EventId, RoomId
-from homeserver.protocol.room_versions import ROOM_VERSIONS, IdFormat
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.events.event import Event, content_hash
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
+from homeserver.protocol.identifiers import EventId, RoomId
 from homeserver.protocol.rooms.auth_events import auth_keys, select_auth_events
 from homeserver.protocol.rooms.authorization import Allowed, check_by_auth_events
 from homeserver.protocol.rooms.rules import CitedEvents

@@ -2,8 +2,8 @@
 
 import pytest
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.rooms.auth_events import (
     auth_keys,
     auth_keys_of,

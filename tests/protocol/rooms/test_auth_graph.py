@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.state import CREATE, state_of
 from homeserver.protocol.rooms.switches import Switches
 from tests.protocol.rooms.made_rooms import ALICE, MadeRoom

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from homeserver.protocol.errors import ProtocolError
-from homeserver.protocol.events import Event, event_id
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event, event_id
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import (
     check_by_auth_events,
     check_state_dependent,

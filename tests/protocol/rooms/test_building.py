@@ -5,11 +5,11 @@ import hashlib
 import nacl.signing
 import pytest
 
-from homeserver.protocol.canonical import Json, decode_base64, encode_base64
+from homeserver.protocol.canonical_json import Json, decode_base64, encode_base64
 from homeserver.protocol.errors import BadJson, TooLarge
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId, KeyId, ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId, KeyId, ServerName, UserId
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.building import (
     NewEvent,

@@ -3,10 +3,10 @@
 import nacl.signing
 import pytest
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId, KeyId, RoomId, ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId, KeyId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.authorization import check_state_independent
 from homeserver.protocol.rooms.building import Place, build_pdu, check_own, sign_event
 from homeserver.protocol.rooms.creation import (

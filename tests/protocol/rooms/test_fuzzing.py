@@ -11,11 +11,11 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.history_visibility import may_read
 from homeserver.protocol.rooms.policy import PolicyServer, is_recommended
@@ -30,9 +30,9 @@ from homeserver.protocol.rooms.rules import CitedEvents
 from homeserver.protocol.rooms.server_acl import may_take_part
 from homeserver.protocol.rooms.state import residents
 from homeserver.protocol.rooms.templates import Wanted, read_template
-from tests.mutations import mutated_json
 from tests.protocol.rooms.room import ALICE, BOB, DAN, INA, OLIVE, Room
 from tests.protocol.rooms.test_rules import by_mail
+from tests.support.mutations import mutated_json
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 SERVER = ServerName.parse("b.example")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol.events import Event
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.history import History
 from homeserver.protocol.rooms.receipt import Outcome

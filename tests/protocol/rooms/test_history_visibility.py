@@ -2,8 +2,8 @@
 
 import pytest
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.history_visibility import may_read, visibility
 from tests.protocol.rooms.room import ALICE, BART, DAN, INA, OLIVE, Room
 

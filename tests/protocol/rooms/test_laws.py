@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol.canonical import Json
-from homeserver.protocol.events import Event
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.rooms.authorization import (
     Allowed,
     NotAllowed,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from homeserver.protocol.events import Event
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.orderings import order_by_mainline, order_by_power
 from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
 

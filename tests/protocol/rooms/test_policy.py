@@ -3,11 +3,11 @@
 import nacl.signing
 import pytest
 
-from homeserver.protocol.canonical import Json, encode_base64
+from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import ServerName
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.policy import (
     KEY_ID,
     PolicyServer,

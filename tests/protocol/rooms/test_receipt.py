@@ -3,9 +3,9 @@
 import pytest
 
 from homeserver.protocol.errors import InvalidParam
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import Allowed
 from homeserver.protocol.rooms.receipt import (
     Outcome,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.rooms.redactions import (
     Ground,
     as_authorising,

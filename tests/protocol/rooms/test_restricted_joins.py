@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from homeserver.protocol.errors import Forbidden, ProtocolError
-from homeserver.protocol.names import RoomId, ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.rooms.restricted_joins import (
     UnableToAuthoriseJoin,
     UnableToGrantJoin,

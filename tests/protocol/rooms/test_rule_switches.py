@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from homeserver.protocol.events import Event
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.switches import SWITCHES
 from tests.protocol.rooms.room import ALICE, BOB, DAN, INA, OLIVE, Room

@@ -6,9 +6,9 @@ from dataclasses import replace
 import nacl.signing
 import pytest
 
-from homeserver.protocol.canonical import Json, encode_base64
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import KeyId, ServerName
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.signing import SigningKey, sign
 from tests.protocol.rooms.numbers import NUMBERS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.protocol.names import ServerName
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.server_acl import is_allowed, matches, may_take_part
 from tests.protocol.rooms.room import ALICE, Room
 

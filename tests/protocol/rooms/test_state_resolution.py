@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph, UnknownAuthEvent
 from homeserver.protocol.rooms.state import StateMap, state_of
 from homeserver.protocol.rooms.state_resolution import resolve

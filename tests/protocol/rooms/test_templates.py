@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from homeserver.protocol.canonical import Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError
-from homeserver.protocol.events import Event
-from homeserver.protocol.names import EventId, RoomId, ServerName, UserId
-from homeserver.protocol.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import (
     NewEvent,
     Place,

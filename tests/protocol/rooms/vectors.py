@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from homeserver.protocol.canonical import Json, encode, encode_base64
-from homeserver.protocol.events import Event, content_hash, redact
-from homeserver.protocol.room_versions import ROOM_VERSIONS, IdFormat, RoomVersion
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
+from homeserver.protocol.events.event import Event, content_hash, redact
+from homeserver.protocol.events.room_versions import (
+    ROOM_VERSIONS,
+    IdFormat,
+    RoomVersion,
+)
 
 _FOLDER = Path(__file__).parent.parent.parent / "vectors" / "rooms"
 

@@ -1,0 +1,1 @@
+"""Composition, an endpoint's life, the process."""

@@ -1,0 +1,295 @@
+"""The bill of materials: every part of an endpoint, made and put together.
+
+Rules of the room: each part is made here, once, and is given what it needs and no
+more. Nothing starts here. Read `Parts.__init__` and you know the program.
+"""
+
+import secrets
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import LogLevel
+from twisted.python.threadpool import ThreadPool
+
+from homeserver.app.credentials import Credentials
+from homeserver.app.discovery import build_address_policy, build_discovery
+from homeserver.config.values import Config, ConfigError
+from homeserver.control import routes as control_routes
+from homeserver.control.access import Guard
+from homeserver.control.caches import CacheBook
+from homeserver.control.client import load_token
+from homeserver.control.inspect import describe_keys, describe_resolution
+from homeserver.control.peer_routes import peer_tree
+from homeserver.control.peers import PeerBook
+from homeserver.control.submit import Submitter
+from homeserver.http.bounded_request import (
+    SiteLimits,
+    connections_to,
+    control_limits,
+    federation_limits,
+)
+from homeserver.http.request_log import Ledger
+from homeserver.http.resource import JsonResource
+from homeserver.http.site import BoundedSite
+from homeserver.inbound import routes as inbound_routes
+from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.client_certificates import ClientCertificates
+from homeserver.inbound.key_publisher import KeyPublisher, NotaryQueries, key_tree
+from homeserver.inbound.notary import Notary
+from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.routes import Gate
+from homeserver.inbound.transactions import Receiver
+from homeserver.keys.keyring import Keyring
+from homeserver.monitoring.metrics import Metrics
+from homeserver.monitoring.reactor_lag import Pulse
+from homeserver.monitoring.scrape import Scrape
+from homeserver.net.bounds import Bound
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.delivery.attempt import Courier
+from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.presence import PresenceAnswers
+from homeserver.outbound.delivery.sender import Sender
+from homeserver.outbound.transport.budget import Budgets
+from homeserver.outbound.transport.connector import Connector
+from homeserver.outbound.transport.dialer import Dialer
+from homeserver.outbound.transport.verification import Verifier
+from homeserver.storage.engine import choose
+from homeserver.storage.engine.choose import Engine
+from homeserver.storage.engine.interface import StoreUnavailable
+from homeserver.storage.engine.threaded import ThreadedDatabase
+from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.notifier import Changes
+from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.pruner import Pruner
+from homeserver.storage.received import ReceivedStore
+from homeserver.storage.refusals import RefusalStore
+from homeserver.storage.retention import RetentionStore
+
+# That verify signatures, which takes a core: there are requests to be read as well.
+_THREADS = 4
+
+
+class Parts:
+    """What an endpoint is made of."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        credentials: Credentials,
+        reactor: PosixReactorBase,
+        random: Random,
+    ) -> None:
+        """`path` is that of the configuration. Raises `ConfigError`."""
+        current = credentials.identity
+        self.metrics = metrics = Metrics()
+        # Not the reactor's threads, which hanging look-ups of names may occupy.
+        self.threads = ThreadPool(0, _THREADS, "verify")
+
+        engine, self.database = _open_store(
+            path, config, reactor, metrics.observe_commit
+        )
+        received = self.received = ReceivedStore(self.database, Changes(reactor))
+        peers = self.peers = PeerStore(self.database, reactor)
+        documents = DocumentStore(self.database)
+        queue = OutboundQueue(self.database, engine.clock)
+
+        self.pruner = Pruner(
+            RetentionStore(self.database, engine.clock),
+            config.retention,
+            reactor,
+            metrics.count_pruned,
+        )
+
+        budgets = Budgets(reactor, config.limits.trusts)
+        lookups, resolver = build_discovery(path, config, reactor, random, budgets)
+        policy = build_address_policy(config)
+        dialer = Dialer(
+            reactor,
+            lookups.addresses,
+            policy,
+            credentials.client_context,
+            partial(metrics.count_handshake, "out"),
+        )
+        methods = config.verification.methods
+        verifier = Verifier(methods, peers, reactor, metrics.count_verification)
+        connector = Connector(dialer, verifier, budgets, reactor)
+        self.agent = FederationAgent(reactor, resolver, connector)
+        self.client = FederationClient(self.agent, current, reactor)
+        turns = Turns(
+            self.database,
+            config.server_name,
+            engine.clock,
+            secrets.token_hex(16),
+            config.sending.max_retry_seconds,
+            is_shared=engine.is_shared,
+        )
+        attempts = Attempts(self.client, reactor, metrics.count_attempt)
+        self.sender = Sender(
+            queue,
+            turns,
+            Courier(turns, attempts, config.sending, reactor, random),
+            attempts,
+            reactor,
+            random,
+        )
+        self.pulse = Pulse(reactor, metrics.observe_delay, self.sender.adjust)
+        keyring = Keyring(
+            current,
+            peers,
+            self.client,
+            reactor,
+            metrics.count_key_fetch,
+            config.limits.trusts,
+        )
+
+        certificates = ClientCertificates(
+            config.tls.client_certificates,
+            peers,
+            self.client,
+            credentials.client_context if "certificate" in methods else None,
+            reactor,
+        )
+        refusals = self.refusals = Refusals(RefusalStore(self.database), reactor)
+        in_thread = partial(deferToThreadPool, reactor, self.threads)
+        authenticator = Authenticator(current, keyring, certificates, in_thread)
+        limits = config.limits
+        gate = Gate(authenticator, refusals, self.sender.hear, reactor, limits.trusts)
+        judge = Judge(received, keyring, reactor, in_thread, config.events)
+        presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
+        receiver = Receiver(
+            received, judge, presence.answer, reactor, metrics.count_transaction
+        )
+        publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
+        notary = Notary(current, publisher.v2, documents, keyring, reactor)
+        queries: NotaryQueries | None = None
+        if config.notary.enabled:
+            queries = NotaryQueries(notary, reactor, limits.trusts)
+        build_ledger = partial(
+            Ledger,
+            clock=reactor,
+            observe=metrics.count_request,
+            least=LogLevel.lookupByName(config.log.level),
+        )
+        # Each part's limits on what others can make us hold or do; in this order they
+        # are shown.
+        self.connections = connections_to(limits, reactor)
+        self.bounds: list[Bound] = [
+            self.connections.bound,
+            gate.bound,
+            refusals.bound,
+            certificates.bound,
+            *self.sender.bounds,
+            *self.pruner.bounds,
+            *budgets.bounds,
+            *peers.bounds,
+            keyring.fetches.shares.bound,
+            *resolver.kept.bounds,
+            receiver.bound,
+        ]
+        if queries is not None:
+            self.bounds.append(queries.bound)
+        self.site = self._make_site(
+            inbound_routes.build_tree(
+                key_tree(publisher, queries),
+                gate,
+                receiver,
+                config.profiles,
+                config.discovery.delegate_to,
+            ),
+            federation_limits(limits),
+            build_ledger("federation"),
+            reactor,
+        )
+
+        self.control_site: BoundedSite | None = None
+        if config.control.listen is not None:
+            caches = CacheBook(resolver.kept, keyring.fetches, reactor)
+            routes = {
+                "send": control_routes.send_tree(
+                    Submitter(current, self.sender), self.sender
+                ),
+                "received": control_routes.received_resource(received),
+                "refused": control_routes.refused_resource(refusals),
+                "bounds": control_routes.bounds_resource(self.bounds),
+                "peers": peer_tree(
+                    PeerBook(
+                        peers,
+                        queue,
+                        self.sender,
+                        caches,
+                        (keyring, self.agent, certificates),
+                    )
+                ),
+                "caches": control_routes.caches_resource(caches),
+                "resolve": control_routes.named_tree(
+                    "/v1/resolve/{name}",
+                    partial(describe_resolution, resolver, reactor),
+                ),
+                "keys": control_routes.keys_tree(
+                    caches, partial(describe_keys, self.client, peers)
+                ),
+            }
+            self.control_site = self._make_site(
+                control_routes.build_tree(
+                    Guard(_load_token(path, config)),
+                    self.is_healthy,
+                    Scrape(metrics, queue, reactor).read,
+                    routes,
+                ),
+                control_limits(config, reactor),
+                build_ledger("control"),
+                reactor,
+            )
+        metrics.watch_bounds(self.bounds)
+
+    def _make_site(
+        self,
+        root: JsonResource,
+        limits: SiteLimits,
+        ledger: Ledger,
+        clock: IReactorTime,
+    ) -> BoundedSite:
+        site = BoundedSite(root, limits, ledger, clock)
+        self.metrics.watch_connections(ledger.listener, lambda: len(site.channels))
+        self.bounds += limits.bounds
+        return site
+
+    async def is_healthy(self) -> bool:
+        """Whether the store answers who reads and who writes, and is known to work."""
+        try:
+            await self.database.read(lambda cursor: cursor.execute("SELECT 1"))
+            await self.database.write(lambda cursor: cursor.execute("SELECT 1"))
+        except StoreUnavailable:
+            return False
+        return self.database.problem is None
+
+
+def _open_store(
+    path: Path,
+    config: Config,
+    reactor: PosixReactorBase,
+    observe: Callable[[int, float], object],
+) -> tuple[Engine, ThreadedDatabase]:
+    try:
+        engine = choose.choose(config.storage.url, path.absolute().parent, reactor)
+        database = ThreadedDatabase(engine, reactor, reactor, observe)
+    except StoreUnavailable as problem:
+        raise ConfigError(path, [f"storage.url: {problem}"]) from None
+    return engine, database
+
+
+def _load_token(path: Path, config: Config) -> str:
+    try:
+        return load_token(config.control.token_file)
+    except ValueError as problem:
+        raise ConfigError(path, [str(problem)]) from None

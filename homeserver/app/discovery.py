@@ -1,0 +1,74 @@
+"""How other servers are reached, as it is configured: trust, addresses, name look-ups.
+
+Rules of the room: as those of `service`, of whose bill of materials this is a part. It
+stands apart because the question "what does this name resolve to?" needs no more.
+"""
+
+from pathlib import Path
+from random import Random
+
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.posixbase import PosixReactorBase
+
+from homeserver.config.values import Config, ConfigError
+from homeserver.net.addresses import AddressPolicy
+from homeserver.net.tls.certificate import Certificate
+from homeserver.net.tls.client import ClientTls
+from homeserver.outbound.discovery.dns import DnsLookups
+from homeserver.outbound.discovery.name_servers import DnsClient
+from homeserver.outbound.discovery.resolver import Resolver
+from homeserver.outbound.discovery.well_known import WellKnown
+from homeserver.outbound.transport.budget import Budgets
+from homeserver.outbound.transport.dialer import Dialer
+
+
+def build_discovery(
+    path: Path,
+    config: Config,
+    reactor: PosixReactorBase,
+    random: Random,
+    budgets: Budgets,
+) -> tuple[DnsLookups, Resolver]:
+    """Discovery as it is configured at `path`; raises `ConfigError`."""
+    servers = [(server.host, server.port) for server in config.dns.servers]
+    hosts: IHostnameResolver | None = None if servers else reactor.nameResolver
+    client = DnsClient(
+        resolv=None if servers else "/etc/resolv.conf",
+        servers=servers or None,
+        reactor=reactor,
+    )
+    lookups = DnsLookups(client, hosts, reactor, config.limits.trusts)
+    well_known: WellKnown | None = None
+    if config.discovery.well_known:
+        # Websites are not shown our client certificate.
+        client_tls = build_client_tls(path, config, None)
+        dialer = Dialer(
+            reactor, lookups.addresses, build_address_policy(config), client_tls.context
+        )
+        well_known = WellKnown(dialer, budgets, reactor, config.limits.trusts)
+    services = config.discovery.srv_services
+    return lookups, Resolver(lookups, well_known, services, random)
+
+
+def build_address_policy(config: Config) -> AddressPolicy:
+    """Which addresses may be connected to."""
+    return AddressPolicy(config.network.refuse, config.network.allow)
+
+
+def build_client_tls(
+    path: Path, config: Config, certificate: Certificate | None
+) -> ClientTls:
+    """TLS of outbound connections; raises `ConfigError`.
+
+    Who asks for a client certificate is shown `certificate`, if the configuration
+    does not forbid it.
+    """
+    verification = config.verification
+    try:
+        return ClientTls(
+            verification.ca_file,
+            system_roots=verification.system_roots,
+            certificate=certificate if config.tls.present_client_certificate else None,
+        )
+    except ValueError as problem:
+        raise ConfigError(path, [f"verification.ca_file: {problem}"]) from None

@@ -1,0 +1,165 @@
+"""Running the reactor: for the daemon, or for the time of one question.
+
+Rules of the room: the global reactor is named here and nowhere else.
+"""
+
+import gc
+import os
+import resource
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from twisted.internet import reactor as global_reactor  # noqa: TID251 - see above
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from homeserver.app import signals
+from homeserver.app.discovery import build_discovery
+from homeserver.app.endpoint import Endpoint
+from homeserver.app.systemd import ServiceManager, Watchdog
+from homeserver.config.values import Config, ConfigError
+from homeserver.control.inspect import describe_resolution
+from homeserver.identity import identity
+from homeserver.net.addresses import SocketAddress
+from homeserver.net.wall_clock import steady
+from homeserver.outbound.delivery.slots import MAX_SECOND
+from homeserver.outbound.discovery.dns import MAX_QUESTIONS
+from homeserver.outbound.transport.budget import Budgets
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import StoreUnavailable
+
+_log = Logger()
+
+# How long a thread that works on large messages may keep the reactor from going on. It
+# is five milliseconds otherwise, and each of the reactor's steps may have to wait.
+_SWITCH_SECONDS = 0.001
+
+# Beside inbound connections: those to others, most of them to servers that do not
+# answer; questions to the DNS, bodies on their way in, the store.
+_OTHER_FILES = 1000 + MAX_SECOND
+
+
+def run(path: Path, config: Config) -> None:
+    """Run the endpoint configured at `path` until SIGTERM or SIGINT.
+
+    Prints where it listens once it does. Raises `ConfigError` if it cannot start.
+    Garbage is collected from then on, whether or not it was before.
+    """
+    _raise_file_limit(config.limits.max_connections)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    reactor = _reactor()
+    # The system's resolver takes a thread for each name that it looks up.
+    reactor.suggestThreadPoolSize(MAX_QUESTIONS)
+    endpoint = Endpoint(
+        path, config, identity.load(path, config), reactor, SystemRandom()
+    )
+    manager = ServiceManager(os.environ, os.getpid())
+    failures: list[Failure] = []
+
+    def announce(where: SocketAddress) -> None:
+        listening = f"listening: {config.server_name} on {where}"
+        print(listening, flush=True)
+        # A collection of all garbage looks through all that is in memory, which takes
+        # tens of milliseconds. What is there now stays there.
+        gc.freeze()
+        gc.enable()
+        manager.tell("READY=1", f"STATUS={listening}")
+        Watchdog(manager, reactor).start()
+
+    def reload() -> None:
+        # The time lets a manager know which of its requests this answers.
+        now = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
+        manager.tell("RELOADING=1", now)
+        endpoint.reload()
+        manager.tell("READY=1")
+
+    def finish() -> None:
+        manager.tell("STOPPING=1")
+        # It may be ending already: because it cannot start, for example.
+        with suppress(ReactorNotRunning):
+            reactor.stop()
+
+    def give_up(failure: Failure) -> None:
+        failures.append(failure)
+        finish()
+
+    def start() -> None:
+        signals.obey(reactor, finish, reload)
+        starting = Deferred.fromCoroutine(endpoint.start())
+        starting.addCallback(announce).addErrback(give_up)
+
+    reactor.callWhenRunning(start)
+    reactor.addSystemEventTrigger(
+        "before", "shutdown", lambda: Deferred.fromCoroutine(endpoint.stop())
+    )
+    reactor.run()
+    for failure in failures:
+        if failure.check(StoreUnavailable):
+            raise ConfigError(path, [f"storage.url: {failure.value}"])
+        failure.raiseException()
+
+
+def _raise_file_limit(connections: int) -> None:
+    """Let this process have as many connections as it should, if it may."""
+    wanted = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        _log.warn(
+            "limits.max_connections is {connections}, but this process may open only "
+            "{hard} files; let it have {wanted} (`ulimit -Hn`, or LimitNOFILE)",
+            connections=connections,
+            hard=hard,
+            wanted=wanted,
+        )
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
+    """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
+    reactor = _reactor()
+    budgets = Budgets(reactor, config.limits.trusts)
+    _, resolver = build_discovery(path, config, reactor, SystemRandom(), budgets)
+    return _finish(describe_resolution(resolver, reactor, server_name))
+
+
+def keys(path: Path, config: Config, server_name: ServerName, *, v2_only: bool) -> Json:
+    """Fetch one server's key documents, and describe them; raises `ConfigError`."""
+    endpoint = Endpoint(
+        path, config, identity.load(path, config), _reactor(), SystemRandom()
+    )
+    return _finish(endpoint.describe_keys(server_name, v2_only=v2_only))
+
+
+def _finish(work: Coroutine[Deferred[Any], Any, Json]) -> Json:
+    """Run the reactor until `work` is done; its result, or what it raises."""
+    reactor = _reactor()
+    results: list[Json] = []
+    failures: list[Failure] = []
+
+    def start() -> None:
+        done = Deferred.fromCoroutine(work)
+        done.addCallbacks(results.append, failures.append)
+        done.addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(start)
+    reactor.run()
+    for failure in failures:
+        failure.raiseException()
+    return results[0]
+
+
+def _reactor() -> PosixReactorBase:
+    if not isinstance(global_reactor, PosixReactorBase):
+        raise TypeError("this program needs a reactor of a POSIX system")
+    return steady(global_reactor)

@@ -1,0 +1,244 @@
+"""The commands that ask the running daemon.
+
+Rules of the room: as those of `cli`. What the daemon knows, it is asked for; the store
+is never opened behind its back.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from homeserver.cli import render
+from homeserver.cli.options import (
+    config_option,
+    fail,
+    json_option,
+    load,
+    parsed,
+    parsed_entry,
+)
+from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
+from homeserver.protocol.canonical_json import Json, as_list, as_object
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.identifiers import ServerName, parse_fingerprint
+
+
+def control_client(path: Path) -> ControlClient:
+    """What asks the daemon of a configuration; ends the command if it cannot be."""
+    try:
+        return ControlClient(path, load(path))
+    except ControlError as problem:
+        fail(2, str(problem))
+
+
+@click.command(short_help="Show what other servers have sent.")
+@config_option
+@json_option
+@click.option(
+    "--origin",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Only what this server has sent.",
+)
+@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+def received(
+    *, path: Path, as_json: bool, origin: ServerName | None, follow: bool
+) -> None:
+    """Show what the running daemon has received, newest last.
+
+    \b
+    Example:
+      homeserver received -c homeserver.toml --origin beta.test --follow
+    """
+    show = json.dumps if as_json else render.received
+    _list(path, "received", "transactions", origin, show, follow=follow)
+
+
+@click.command(short_help="Show the requests that were refused, and why.")
+@config_option
+@json_option
+@click.option(
+    "--origin",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Only those that say that they are of this server.",
+)
+@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+def refused(
+    *, path: Path, as_json: bool, origin: ServerName | None, follow: bool
+) -> None:
+    """Show which requests of other servers the running daemon refused, newest last.
+
+    It remembers the last ten thousand, over restarts.
+
+    \b
+    Example:
+      homeserver refused -c homeserver.toml --origin beta.test --follow
+    """
+    show = json.dumps if as_json else render.refusal
+    _list(path, "refused", "refused", origin, show, follow=follow)
+
+
+def _list(
+    path: Path,
+    route: str,
+    member: str,
+    origin: ServerName | None,
+    show: Callable[[dict[str, Any]], str],
+    *,
+    follow: bool,
+) -> None:
+    """Print what a route lists, a page after the other."""
+    client = control_client(path)
+    after: object = 0
+    try:
+        while True:
+            page = client.get(
+                "v1",
+                route,
+                timeout=MAX_WAIT_SECONDS + 10,
+                after=after,
+                origin=origin,
+                wait=MAX_WAIT_SECONDS if follow else 0,
+            )
+            items = as_list(page[member], f"`{member}`")
+            for item in items:
+                print(show(as_object(item, "an item")), flush=True)
+            if not items and not follow:
+                return
+            after = page["next"]
+    except ControlError as problem:
+        fail(1, str(problem))
+    except KeyboardInterrupt:
+        return
+
+
+def _parsed_pin(
+    context: click.Context, _: click.Parameter, value: tuple[str, str] | None
+) -> object:
+    """A peer's name and a fingerprint."""
+    if value is None or context.resilient_parsing:
+        return None
+    try:
+        return ServerName.parse(value[0]), parse_fingerprint(value[1])
+    except ProtocolError as problem:
+        fail(2, f"--pin: {problem}")
+
+
+@click.command(short_help="Show the peers that are known.")
+@config_option
+@json_option
+@click.option(
+    "--forget",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Forget how this peer was verified, its pins and keys, and its failures.",
+)
+@click.option(
+    "--retry",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="End the back-off of this peer, and forget what was looked up to reach it.",
+)
+@click.option(
+    "--pin",
+    nargs=2,
+    metavar="NAME SHA256",
+    callback=_parsed_pin,
+    help="Trust this peer's certificate by its SHA-256, whatever names are in it.",
+)
+@click.option(
+    "--drop",
+    nargs=2,
+    metavar="NAME ID",
+    callback=parsed_entry,
+    help="Give up the transaction to this peer that has this ID, which `send` printed.",
+)
+@click.option(
+    "--drop-all",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Give up all that is queued for this peer.",
+)
+def peers(  # noqa: PLR0913 - its options are its arguments
+    *,
+    path: Path,
+    as_json: bool,
+    forget: ServerName | None,
+    retry: ServerName | None,
+    pin: tuple[ServerName, str] | None,
+    drop: tuple[ServerName, str] | None,
+    drop_all: ServerName | None,
+) -> None:
+    """Show the peers that are known: how verified, pinned keys, back-off.
+
+    The running daemon is asked. With another option, nothing is shown.
+
+    \b
+    Example:
+      homeserver peers -c homeserver.toml
+      homeserver peers -c homeserver.toml --forget beta.test
+      homeserver peers -c homeserver.toml --drop beta.test 12
+    """
+    client = control_client(path)
+    try:
+        if forget is not None:
+            client.delete("v1", "peers", forget.name, "pin")
+        if retry is not None:
+            client.post("v1", "peers", retry.name, "retry", content={})
+        if pin is not None:
+            name, sha256 = pin
+            content: Json = {"certificate_sha256": sha256}
+            client.put("v1", "peers", name.name, "pin", content=content)
+        if drop is not None or drop_all is not None:
+            _drop(client, drop, drop_all)
+        if any(each is not None for each in (forget, retry, pin, drop, drop_all)):
+            return
+        for peer in as_list(client.get("v1", "peers")["peers"], "`peers`"):
+            known = as_object(peer, "a peer")
+            print(json.dumps(known) if as_json else render.peer(known))
+    except ControlError as problem:
+        fail(1, str(problem))
+
+
+def _drop(
+    client: ControlClient,
+    entry: tuple[ServerName, str] | None,
+    everything: ServerName | None,
+) -> None:
+    """Give up what is queued, and say how much that was; raises `ControlError`."""
+    if entry is not None:
+        name, own_id = entry
+        count = client.delete("v1", "send", name.name, own_id)["dropped"]
+        print(f"dropped: {count} entries for {name}")
+    if everything is not None:
+        count = client.delete("v1", "send", everything.name)["dropped"]
+        print(f"dropped: {count} entries for {everything}")
+
+
+@click.command(short_help="Ask whether the daemon is well.")
+@config_option
+@json_option
+@click.option(
+    "--verbose", is_flag=True, help="Show every bound: its use and its refusals."
+)
+def health(*, path: Path, as_json: bool, verbose: bool) -> None:
+    """Ask whether the running daemon accepts connections and its store answers.
+
+    It ends with 1 where it does not, as a container's health check has to.
+
+    \b
+    Example:
+      homeserver health -c homeserver.toml
+    """
+    client = control_client(path)
+    try:
+        state = client.get("health", timeout=5.0)
+        if verbose:
+            state |= client.get("v1", "bounds")
+    except ControlError as problem:
+        fail(1, "its store does not answer" if problem.status == 503 else str(problem))
+    print(json.dumps(state) if as_json else render.health(state))

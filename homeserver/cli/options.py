@@ -1,0 +1,126 @@
+"""What the commands share: their options, and how they end.
+
+Rules of the room: a mistake is one line on standard error (a configuration's: one for
+each), and exit status 2; a no of the world is exit status 1.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from homeserver.config import reader
+from homeserver.config.values import Config, ConfigError
+from homeserver.net.addresses import AddressRange, SocketAddress
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.identifiers import ServerName
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("homeserver.toml"),
+    show_default=True,
+    metavar="FILE",
+    help="The configuration of the endpoint.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON instead of text."
+)
+
+
+def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
+    """A click callback that reads an argument, or exits with what is wrong with it.
+
+    Of one that may be given several times, it reads each.
+    """
+
+    def callback(
+        context: click.Context,
+        parameter: click.Parameter,
+        value: str | tuple[str, ...] | None,
+    ) -> object:
+        if value is None or context.resilient_parsing:
+            return None  # the shell asks what may come next, not whether this is right
+        try:
+            if isinstance(value, tuple):
+                return tuple(parse_text(each) for each in value)
+            return parse_text(value)
+        except (ValueError, ProtocolError) as problem:
+            # Options may come from the environment, where nobody sees them.
+            is_option = isinstance(parameter, click.Option)
+            where = f"{parameter.opts[0]}: " if is_option else ""
+            fail(2, f"{where}{problem}")
+
+    return callback
+
+
+def parsed_entry(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, str] | None
+) -> object:
+    """A click callback that reads a server's name and the ID of what is queued for it.
+
+    The ID is that which `send` printed.
+    """
+    if value is None or context.resilient_parsing:
+        return None
+    name, own_id = value
+    if not (own_id.isascii() and own_id.isdigit()):
+        fail(2, f"{parameter.opts[0]}: {own_id!r} is no ID of a queued entry")
+    return parsed(ServerName.parse)(context, parameter, name), own_id
+
+
+def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options with which the files of a new endpoint are made."""
+    options = [
+        click.option(
+            "--listen",
+            envvar="HOMESERVER_LISTEN",
+            show_envvar=True,
+            default="0.0.0.0:8448",
+            show_default=True,
+            callback=parsed(SocketAddress.parse),
+            metavar="HOST:PORT",
+            help="Where other servers connect to.",
+        ),
+        click.option(
+            "--control",
+            envvar="HOMESERVER_CONTROL",
+            show_envvar=True,
+            default="127.0.0.1:8008",
+            show_default=True,
+            callback=parsed(SocketAddress.parse),
+            metavar="HOST:PORT",
+            help="Where the control API listens.",
+        ),
+        click.option(
+            "--allow",
+            envvar="HOMESERVER_ALLOW",
+            show_envvar=True,
+            multiple=True,
+            callback=parsed(AddressRange.parse),
+            metavar="RANGE",
+            help="Addresses to connect to although they are private, for a test "
+            "network: 10.0.0.0/8. More than once: several ranges.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load(path: Path) -> Config:
+    """Read a configuration, or end with its mistakes."""
+    try:
+        return reader.load(path)
+    except ConfigError as problem:
+        fail(2, str(problem))
+
+
+def fail(status: int, why: str) -> NoReturn:
+    """End the command."""
+    print(why, file=sys.stderr)
+    sys.exit(status)

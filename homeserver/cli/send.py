@@ -1,0 +1,193 @@
+"""The command that hands a transaction over and waits for its delivery.
+
+Rules: as those of `questions`. It ends with 0 where the transaction was delivered, and
+says why where it was not.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from homeserver.cli import render
+from homeserver.cli.ask import control_client
+from homeserver.cli.options import config_option, fail, json_option, parsed
+from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
+from homeserver.protocol.canonical_json import Json, as_list, parse, parse_object
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.identifiers import ServerName
+
+_OPEN_STATES = frozenset({"queued", "sending"})
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0.0:  # nor is "nan", for which one would wait for ever
+        raise ValueError(f"{text} is not a number of seconds")
+    return seconds
+
+
+@click.command(short_help="Send a transaction, and wait for its delivery.")
+@config_option
+@json_option
+@click.argument("destination", metavar="DEST", callback=parsed(ServerName.parse))
+@click.option(
+    "--pdu",
+    "pdus",
+    multiple=True,
+    metavar="JSON",
+    help="A PDU to send; may be given again.",
+)
+@click.option(
+    "--edu",
+    "edus",
+    multiple=True,
+    metavar="JSON",
+    help="An EDU to send; may be given again.",
+)
+@click.option(
+    "--transaction",
+    "file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help='A JSON object {"pdus": [...], "edus": [...]} to send ("-": standard input).',
+)
+@click.option(
+    "--room-version",
+    metavar="VERSION",
+    default="12",
+    show_default=True,
+    help='Of the PDUs that are to be signed; "2014" for servers of that year.',
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    default="30",
+    show_default=True,
+    callback=parsed(_parse_seconds),
+    help="How long to wait; what is not delivered then stays queued.",
+)
+@click.option("--now", is_flag=True, help="End the back-off of DEST, if it is in one.")
+@click.option(
+    "--wait",
+    "entry",
+    metavar="ID",
+    help="Send nothing, but wait for the delivery of what was queued under this ID.",
+)
+@click.option(
+    "--strict", is_flag=True, help="End with 1 where something is wrong with the reply."
+)
+def send(  # noqa: PLR0913 - its options are its arguments
+    *,
+    path: Path,
+    as_json: bool,
+    destination: ServerName,
+    pdus: tuple[str, ...],
+    edus: tuple[str, ...],
+    file: BinaryIO | None,
+    room_version: str,
+    timeout: float,
+    now: bool,
+    entry: str | None,
+    strict: bool,
+) -> None:
+    """Hand a transaction to the running daemon and wait for its delivery to DEST.
+
+    A PDU without `signatures` is hashed and signed; one that has some goes as it is. It
+    ends with 1 where DEST has not acknowledged the transaction in time. What is wrong
+    with the reply, such as a PDU that DEST rejects, is printed as a remark.
+
+    \b
+    Example:
+      homeserver send -c homeserver.toml beta.test \\
+        --edu '{"edu_type": "m.test", "content": {}}'
+    """
+    client = control_client(path)
+    try:
+        content = _content(file, pdus, edus)
+    except ProtocolError as problem:
+        fail(2, str(problem))
+    if entry is not None and (content["pdus"] or content["edus"]):
+        fail(2, "--wait sends nothing; leave out what is to be sent")
+    try:
+        if entry is None:
+            content["room_version"] = room_version
+            queued = client.post("v1", "send", destination.name, content=content)
+            entry = str(queued["id"])
+        _tell_back_off(client, destination, entry, now=now)
+        state = _wait_for_delivery(client, destination, entry, timeout)
+    except ControlError as problem:
+        fail(2 if problem.status == 400 else 1, str(problem))
+    if as_json:
+        print(json.dumps(state))
+    elif state["state"] == "delivered":
+        print(render.delivered(state))
+    complaint = _complaint(state, strict=strict)
+    if complaint is not None:
+        fail(1, complaint)
+
+
+def _complaint(state: Json, *, strict: bool) -> str | None:
+    """Why the command fails; None where it does not."""
+    if state["state"] != "delivered":
+        return render.not_delivered(state)
+    remarks = as_list(state["remarks"], "`remarks`")
+    if strict and remarks:
+        return f"delivered, but the reply is not as it should be: {remarks[0]}"
+    return None
+
+
+def _tell_back_off(
+    client: ControlClient, destination: ServerName, entry: str, *, now: bool
+) -> None:
+    """Say that a destination is in back-off, if it is; or end that, for `now`."""
+    name = destination.name
+    if client.get("v1", "send", name, entry)["state"] not in _OPEN_STATES:
+        return
+    if now:
+        client.post("v1", "peers", name, "retry", content={})
+        return
+    peer = client.get("v1", "peers", name)
+    if peer["failures"] and peer["next_attempt_ts"] is not None:
+        print(
+            f"{render.back_off(peer)}; queued under ID {entry}; --now ends the wait",
+            file=sys.stderr,
+        )
+
+
+def _content(
+    file: BinaryIO | None, pdus: tuple[str, ...], edus: tuple[str, ...]
+) -> Json:
+    """What is to be sent; raises `ProtocolError`."""
+    content = {} if file is None else parse_object(file.read())
+    return {
+        "pdus": [
+            *as_list(content.get("pdus", []), "`pdus`"),
+            *(parse(text.encode("utf-8", "surrogateescape")) for text in pdus),
+        ],
+        "edus": [
+            *as_list(content.get("edus", []), "`edus`"),
+            *(parse(text.encode("utf-8", "surrogateescape")) for text in edus),
+        ],
+    }
+
+
+def _wait_for_delivery(
+    client: ControlClient, destination: ServerName, entry: str, seconds: float
+) -> Json:
+    """The entry's state once it is final, or when `seconds` are over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = max(0.0, min(deadline - time.monotonic(), MAX_WAIT_SECONDS))
+        state = client.get(
+            "v1", "send", destination.name, entry, timeout=left + 10, wait=left
+        )
+        is_open = state["state"] in _OPEN_STATES
+        if not is_open or time.monotonic() >= deadline:
+            return state

@@ -1,0 +1,164 @@
+"""`homeserver.toml`: read, with every mistake in it told.
+
+Rules of the room: every mistake is reported at once, before anything starts; an
+unknown key is a mistake. Paths are resolved against the file's folder.
+"""
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar, get_args, get_origin
+
+import msgspec
+
+from homeserver.config.values import Config, ConfigError
+from homeserver.net.addresses import AddressRange, SocketAddress
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.events.room_versions import RoomVersion, parse_room_version
+from homeserver.protocol.identifiers import ServerName, UserId
+
+
+def load(path: Path) -> Config:
+    """Read the configuration at `path`.
+
+    Raises `ConfigError` with every mistake in it: unknown keys, values of another
+    type or out of range, and files that it names and that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except FileNotFoundError as error:
+        why = (
+            f"cannot be read: {error.strerror}; `homeserver init` makes one, and so "
+            "does `homeserver run` where HOMESERVER_SERVER_NAME is set"
+        )
+        raise ConfigError(path, [why]) from None
+    except OSError as error:
+        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
+    except (ValueError, RecursionError) as error:
+        # Not only tomllib's own: an integer of 5000 digits, tables without end.
+        raise ConfigError(path, [f"is not TOML: {error}"]) from None
+    problems: list[str] = []
+    config = _Reader(path.absolute().parent, problems).read(Config, table, "")
+    problems.extend(_unreadable_files(config))
+    # Two values are compared only where each of them is what it must be.
+    problems.extend([] if problems else _contradictions(config))
+    if problems:
+        raise ConfigError(path, problems)
+    return config
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+class _Reader:
+    """Converts tables key by key, so that one mistake does not hide the next."""
+
+    def __init__(self, folder: Path, problems: list[str]) -> None:
+        self._folder = folder
+        self._problems = problems
+
+    def read(self, kind: type[_T], table: Mapping[str, object], where: str) -> _T:
+        """The struct of `kind` in `table`, with defaults in place of mistakes."""
+        values: dict[str, object] = {}
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        for key in sorted(table.keys() - fields.keys()):
+            self._problems.append(
+                f"{where}{key}: there is no such key; known are "
+                f"{', '.join(sorted(fields))}"
+            )
+        for name, field in fields.items():
+            if field.required:
+                values[name] = None
+            elif isinstance(field.default, Path):
+                values[name] = self._folder / field.default
+            if name in table:
+                self._read_key(values, field, table[name], where)
+            elif field.required:
+                self._problems.append(f"{where}{name}: is missing")
+            elif isinstance(field.default, msgspec.Struct):
+                values[name] = self.read(type(field.default), {}, f"{where}{name}.")
+        return kind(**values)
+
+    def _read_key(
+        self,
+        values: dict[str, object],
+        field: msgspec.structs.FieldInfo,
+        value: object,
+        where: str,
+    ) -> None:
+        name = field.name
+        if isinstance(field.default, msgspec.Struct):
+            if not isinstance(value, dict):
+                self._problems.append(f"{where}{name}: is not a table, [{name}]")
+                value = {}
+            values[name] = self.read(type(field.default), value, f"{where}{name}.")
+            return
+        try:
+            values[name] = self._convert(field.type, value)
+        except (ValueError, ProtocolError) as error:
+            self._problems.append(f"{where}{name}: {error}")
+
+    def _convert(self, kind: object, value: object) -> object:
+        """`value` as `kind`, which may be a type that is written as text.
+
+        Raises `ValueError` (msgspec's errors are some) or `ProtocolError`.
+        """
+        members = [member for member in get_args(kind) if member in _WRITTEN_AS_TEXT]
+        if kind in _WRITTEN_AS_TEXT:
+            text = msgspec.convert(value, str)
+            return _WRITTEN_AS_TEXT[kind](text, self._folder)
+        if members and get_origin(kind) is tuple:
+            texts = msgspec.convert(value, list[str])
+            return tuple(self._convert(members[0], text) for text in texts)
+        if members:
+            # An optional one: an empty string is how TOML says "none".
+            return None if value == "" else self._convert(members[0], value)
+        converted: object = msgspec.convert(value, kind)
+        return converted
+
+
+def _parse_path(text: str, folder: Path) -> Path:
+    if "\0" in text:
+        raise ValueError("has a NUL in it, which no file's name has")
+    return folder / text
+
+
+_WRITTEN_AS_TEXT: Mapping[object, Callable[[str, Path], object]] = {
+    ServerName: lambda text, _: ServerName.parse(text),
+    RoomVersion: lambda text, _: parse_room_version(text),
+    SocketAddress: lambda text, _: SocketAddress.parse(text),
+    AddressRange: lambda text, _: AddressRange.parse(text),
+    Path: _parse_path,
+}
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """What is wrong about values that are right one by one."""
+    if config.sending.max_retry_seconds < config.sending.first_retry_seconds:
+        yield "sending.max_retry_seconds: is less than first_retry_seconds"
+    for user_id in config.profiles:
+        try:
+            server_name = UserId.parse(user_id).server_name
+        except ProtocolError as error:
+            yield f"profiles: {error}"
+            continue
+        if server_name != config.server_name:
+            yield f"profiles: {user_id} is not a user of {config.server_name}"
+
+
+def _unreadable_files(config: Config) -> Iterator[str]:
+    files = {
+        "tls.certificate": config.tls.certificate,
+        "tls.private_key": config.tls.private_key,
+        "signing.key": config.signing.key,
+    }
+    if config.verification.ca_file is not None:
+        files["verification.ca_file"] = config.verification.ca_file
+    if config.control.listen is not None:
+        files["control.token_file"] = config.control.token_file
+    for key, path in files.items():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            yield f"{key}: {path} cannot be read: {error.strerror}"

@@ -1,0 +1,127 @@
+"""What a person sees of discovery and of another server's keys.
+
+Rules of the room: nothing is judged here that is not judged on the way of a request,
+and by the same functions.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.control.caches import mark_kept
+from homeserver.net.cause import OURSELVES
+from homeserver.outbound.client import FederationClient, check_names_connection
+from homeserver.outbound.discovery.resolver import Resolver
+from homeserver.outbound.transport.budget import OverBudget
+from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
+from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.protocol.canonical_json import Json, parse_object
+from homeserver.protocol.discovery import NotResolvable, Route, Step
+from homeserver.protocol.errors import ProtocolError, quote
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
+from homeserver.storage.peers import PeerStore
+
+_V1 = KEY_DOCUMENT_PATH, parse_v1
+_V2 = KEYS_V2_PATH, parse_v2
+
+
+async def describe_resolution(
+    resolver: Resolver, clock: IReactorTime, name: ServerName
+) -> Json:
+    """Each step of resolving `name` and the routes, or why there are none.
+
+    A step that rests on a kept answer says until when, by `clock`.
+    """
+    mark = mark_kept(resolver.kept, clock)
+    try:
+        resolution = await resolver.resolve(name, OURSELVES)
+    except NotResolvable as problem:
+        return {
+            "server_name": name.name,
+            "steps": [{**_step(step), **mark(step)} for step in problem.steps],
+            "error": str(problem),
+        }
+    except OverBudget as problem:
+        return {"server_name": name.name, "steps": [], "error": str(problem)}
+    steps = [*resolution.steps, *await resolver.aliases(resolution)]
+    return {
+        "server_name": name.name,
+        "steps": [{**_step(step), **mark(step)} for step in steps],
+        "routes": [_route(route) for route in resolution.routes],
+    }
+
+
+async def describe_keys(
+    client: FederationClient,
+    peers: PeerStore,
+    name: ServerName,
+    *,
+    v2_only: bool = False,
+) -> Json:
+    """Both key documents of `name`, what is wrong with each, and who served them.
+
+    With `v2_only`, version 1 is not asked for and null. Or why there is nobody to ask:
+    `{"server_name", "error"}`.
+    """
+    try:
+        first = None
+        if not v2_only:
+            first, _ = await _document(client, peers, name, _V1)
+        second, link = await _document(client, peers, name, _V2)
+    except Unreachable as problem:
+        return {"server_name": name.name, "error": str(problem)}
+    return {
+        "server_name": name.name,
+        "verified_by": link.peer.verified_by,
+        "route": _route(link.route),
+        "certificate_sha256": link.peer.certificate_sha256,
+        **({"v2_only": True} if v2_only else {}),
+        "v1": first,
+        "v2": second,
+    }
+
+
+async def _document(
+    client: FederationClient,
+    peers: PeerStore,
+    name: ServerName,
+    version: tuple[str, Callable[[bytes, ServerName], KeyDocument]],
+) -> tuple[Json | None, Link]:
+    """One document with its problems; None if the server has none."""
+    path, parse = version
+    status, data, link = await client.ask(name, path, OURSELVES)
+    if status == 404:
+        return None, link
+    shown: Json = {}
+    problems: list[str] = []
+    try:
+        if status != 200:
+            problems.append(f"status {status}: {quote(data)}")
+        shown = parse_object(data)
+        document = parse(data, name)
+        problems += [
+            f"{quote(key_id)} is passed over: {rule}"
+            for key_id, rule in document.passed_over.items()
+        ]
+        conflict = await peers.conflict(document)
+        problems += [] if conflict is None else [conflict]
+        check_names_connection(document, link)
+    except ProtocolError as problem:
+        problems.append(str(problem))
+    return {"document": shown, "problems": problems}, link
+
+
+def _step(step: Step) -> Json:
+    return {"step": step.step, "asked": step.asked, "found": step.found}
+
+
+def _route(route: Route) -> Json:
+    return {
+        "host": route.host,
+        "port": route.port,
+        "host_header": route.host_header,
+        "certificate_name": route.certificate_name,
+        "srv_priority": route.srv_priority,
+        "srv_weight": route.srv_weight,
+    }

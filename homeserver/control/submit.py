@@ -1,0 +1,112 @@
+"""What a person hands over to be sent: checked, hashed and signed.
+
+Rules: a PDU without signatures is made ours, so it must be ours to make. One that has
+signatures goes as it is: to send what is wrong is what a test peer is for. The room
+version "2014" stands for the events of that time, signed or not.
+"""
+
+from collections.abc import Callable, Sequence
+
+from homeserver.identity.identity import Identity
+from homeserver.outbound.delivery.sender import Sender
+from homeserver.protocol.canonical_json import (
+    Json,
+    as_list,
+    as_object,
+    encode_urlsafe_base64,
+)
+from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError
+from homeserver.protocol.events.event import Event, content_hash, hash_and_sign
+from homeserver.protocol.events.room_versions import (
+    DEFAULT_ROOM_VERSION,
+    EVENTS_OF_2014,
+    RoomVersion,
+    parse_room_version,
+)
+from homeserver.protocol.events.unsigned_2014 import (
+    check_unsigned_2014,
+    is_unsigned_2014,
+)
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.transactions import parse_edu
+
+_MEMBERS = {"pdus", "edus", "room_version"}
+
+_DEFAULT = DEFAULT_ROOM_VERSION.version
+
+
+class Submitter:
+    """Queues what is handed over, in the name of one identity."""
+
+    def __init__(self, identity: Callable[[], Identity], sender: Sender) -> None:
+        self._identity = identity
+        self._sender = sender
+
+    async def submit(self, destination: ServerName, content: Json) -> int:
+        """Queue `{"pdus", "edus", "room_version"}`, of which each may be left out.
+
+        Returns the entry's ID. Raises `ProtocolError`, which names the bad item.
+        """
+        unknown = content.keys() - _MEMBERS
+        if unknown:
+            raise BadJson(
+                f"unknown members {sorted(unknown)}; known are {sorted(_MEMBERS)}"
+            )
+        if destination == self._identity().server_name:
+            raise InvalidParam(f"{destination} is this server itself")
+        room_version = _room_version(content.get("room_version", _DEFAULT))
+        pdus = as_list(content.get("pdus", []), "`pdus`")
+        edus = as_list(content.get("edus", []), "`edus`")
+        return await self._sender.enqueue(
+            destination,
+            self._complete(pdus, room_version),
+            [parse_edu(edu, f"EDU {index}") for index, edu in enumerate(edus)],
+        )
+
+    def _complete(
+        self, pdus: Sequence[object], room_version: RoomVersion
+    ) -> list[Json]:
+        completed: list[Json] = []
+        for index, value in enumerate(pdus):
+            pdu = as_object(value, f"PDU {index}")
+            if "signatures" not in pdu:
+                try:
+                    pdu = self._sign(pdu, room_version)
+                except ProtocolError as problem:
+                    raise type(problem)(f"PDU {index}: {problem}") from None
+            completed.append(pdu)
+        return completed
+
+    def _sign(self, pdu: Json, room_version: RoomVersion) -> Json:
+        identity = self._identity()
+        if room_version is EVENTS_OF_2014:
+            if is_unsigned_2014(pdu):
+                check_unsigned_2014(pdu, identity.server_name)
+                return pdu
+            pdu = _built_2014(pdu, identity.server_name)
+        signed = hash_and_sign(
+            pdu, room_version, identity.server_name, identity.signing_keys
+        )
+        sender = Event.parse(signed, room_version).sender
+        if sender.server_name != identity.server_name:
+            raise InvalidParam(
+                f"`sender` is {sender}, who is not of {identity.server_name}; an event "
+                "of another server has to come with its `signatures`"
+            )
+        return signed
+
+
+def _built_2014(pdu: Json, server_name: ServerName) -> Json:
+    """A PDU with what a server of 2014 would have put into it, where that is missing.
+
+    By `origin` its receiver finds the keys.
+    """
+    built = {"origin": server_name.name, **pdu}
+    if "event_id" not in built:
+        opaque = encode_urlsafe_base64(content_hash(built))
+        built["event_id"] = f"${opaque}:{server_name}"
+    return built
+
+
+def _room_version(value: object) -> RoomVersion:
+    return EVENTS_OF_2014 if value == "2014" else parse_room_version(value)

@@ -1,0 +1,1 @@
+"""Our listeners: TLS, HTTP within limits, routes, the request log."""

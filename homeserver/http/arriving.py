@@ -1,0 +1,168 @@
+"""Bodies that arrive: what is kept of them, in memory and on disk, and for whom.
+
+Rules: each byte of a body that is kept counts from its arrival until its request is
+answered. Where there is no room for one more, the client that holds the most gives way:
+its request, or the newest of those whose bodies nothing has read yet, is answered with
+503. So bodies of one client do not keep those of others out.
+"""
+
+import contextlib
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from typing import IO, cast
+
+from homeserver.http.rate_limit import client_of
+from homeserver.net.bounds import Bound
+from homeserver.protocol.errors import Overloaded
+
+# Of one body; more of it goes to a temporary file. Most transactions have less.
+_IN_MEMORY = 65536
+
+_RETRY_SECONDS = 5  # what it takes for bodies to arrive, or to be worked on
+
+
+class ArrivingBodies:
+    """The bodies of the requests to one listener."""
+
+    def __init__(
+        self,
+        listener: str,
+        limit: int,
+        trusts: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`limit` is in bytes; bodies of clients that `trusts` names do not count."""
+        self._trusts = trusts
+        self._held: Counter[str] = Counter()
+        self._waiting: dict[str, list[Body]] = {}  # of each client, oldest first
+        self.bound = Bound(
+            f"{listener}_body_bytes",
+            f"bytes of bodies of requests to the {listener} listener",
+            limit,
+            self._held.total,
+        )
+
+    def open(self, address: str, give_way: Callable[[Overloaded], None]) -> "Body":
+        """A body that begins to arrive.
+
+        `give_way` answers its request before it is read, and closes it.
+        """
+        client = None if self._trusts(address) else client_of(address)
+        body = Body(self, client, give_way)
+        if client is not None:
+            self._waiting.setdefault(client, []).append(body)
+        return body
+
+    def take(self, body: "Body", length: int) -> None:
+        """Count more of a body; raises `Overloaded` if there is no room for it."""
+        client = body.client
+        if client is None:
+            return
+        while self.bound.use() + length > self.bound.limit:
+            self.bound.refuse()
+            largest, held = max(
+                self._held.items(), key=lambda item: item[1], default=(client, 0)
+            )
+            others = self._waiting.get(largest, [])
+            if held <= self._held[client] + length or not others:
+                raise Overloaded(
+                    "there is no room for the bodies of more requests", _RETRY_SECONDS
+                )
+            others[-1].give_way(
+                Overloaded(
+                    "there is no room for the bodies of so many requests of one client",
+                    _RETRY_SECONDS,
+                )
+            )
+        self._held[client] += length
+
+    def end_waiting(self, body: "Body") -> None:
+        """Let a body give way no more: it is worked on, or gone."""
+        if body.client is None:
+            return
+        waiting = self._waiting.get(body.client, [])
+        if body in waiting:
+            waiting.remove(body)
+            if not waiting:
+                del self._waiting[body.client]
+
+    def release(self, body: "Body") -> None:
+        """Count a body no more."""
+        self.end_waiting(body)
+        if body.client is not None:
+            self._held[body.client] -= body.length
+            if self._held[body.client] <= 0:
+                del self._held[body.client]
+
+
+class Body:
+    """The body of one request: a file that is written as it arrives, and then read."""
+
+    def __init__(
+        self,
+        bodies: ArrivingBodies,
+        client: str | None,
+        give_way: Callable[[Overloaded], None],
+    ) -> None:
+        """`client` is None where the body does not count."""
+        self._bodies = bodies
+        self._file: IO[bytes] = BytesIO()
+        self.client = client
+        self.give_way = give_way
+        self.length = 0
+        """In bytes, as far as it arrived."""
+
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        """Keep what arrived; raises `Overloaded` if there is no room for it."""
+        self._bodies.take(self, len(data))
+        self.length += len(data)
+        if self.length > _IN_MEMORY and isinstance(self._file, BytesIO):
+            self._keep(self._move_to_disk)
+        self._keep(lambda: self._file.write(data))
+
+    def flush(self) -> None:
+        """Keep what is still on its way to a file; raises `Overloaded`."""
+        self._keep(self._file.flush)
+
+    def read(self) -> bytes:
+        """What is left of it; from now on it does not give way."""
+        self._bodies.end_waiting(self)
+        return self._file.read()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As a file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As a file."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Forget it."""
+        if not self.closed:
+            self.closed = True
+            self._bodies.release(self)
+            # What could not be written is of no use any more.
+            with contextlib.suppress(OSError):
+                self._file.close()
+
+    def _move_to_disk(self) -> None:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the body
+        try:
+            file.write(cast("BytesIO", self._file).getvalue())
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.close()
+            raise
+        self._file = file
+
+    def _keep(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise Overloaded(
+                f"there is no room for the body: {error.strerror}", _RETRY_SECONDS
+            ) from None

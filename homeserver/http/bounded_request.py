@@ -1,0 +1,228 @@
+"""A request that is refused as soon as it can be, and whose body is bounded.
+
+Rules: what its head condemns is answered before its body comes. A body is counted while
+it arrives; where it is too large, or there is no room for it, the request is answered
+and cut off before the rest of it.
+
+Specification: Server-server API, "API standards".
+"""
+
+from functools import lru_cache
+from io import BytesIO
+from typing import Protocol, cast
+
+from msgspec import Struct
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.resource import IResource
+
+from homeserver.config.values import Config, Limits
+from homeserver.http.arriving import ArrivingBodies, Body
+from homeserver.http.connections import Connections
+from homeserver.http.request import Request
+from homeserver.http.request_log import Account
+from homeserver.http.resource import JsonResource, Reply, error_reply, refusal
+from homeserver.net.bounds import Bound
+from homeserver.protocol.errors import ProtocolError, TooLarge
+from homeserver.protocol.transactions import ENVELOPE_BYTES, MAX_TRANSACTION_BYTES
+
+# Of the control API: a transaction of the largest size, and five of them at a time.
+_MAX_CONTROL_BODY = MAX_TRANSACTION_BYTES + ENVELOPE_BYTES
+_MAX_CONTROL_BODIES = 2**26
+
+
+class SiteLimits(Struct, frozen=True):
+    """What a site takes."""
+
+    max_body_bytes: int
+    """Of one request."""
+
+    request_seconds: float
+    """How long the next request may take to arrive whole."""
+
+    bodies: ArrivingBodies
+    connections: Connections | None = None
+    """None where something else counts them."""
+
+    @property
+    def bounds(self) -> list[Bound]:
+        """The bounds on bodies and connections."""
+        counted = [] if self.connections is None else [self.connections.bound]
+        return [*counted, self.bodies.bound]
+
+
+def connections_to(limits: Limits, clock: IReactorTime) -> Connections:
+    """The connections to the federation listener, counted where TLS begins."""
+    return Connections(
+        "federation",
+        limits.max_connections,
+        clock,
+        limits.max_connections_per_address,
+        limits.trusts,
+    )
+
+
+def federation_limits(limits: Limits) -> SiteLimits:
+    """What the site takes that other servers ask."""
+    bodies = ArrivingBodies(
+        "federation", limits.max_arriving_megabytes * 2**20, limits.trusts
+    )
+    return SiteLimits(limits.max_body_bytes, limits.request_seconds, bodies)
+
+
+def control_limits(config: Config, clock: IReactorTime) -> SiteLimits:
+    """What the site of the control API takes."""
+    return SiteLimits(
+        _MAX_CONTROL_BODY,
+        config.limits.request_seconds,
+        ArrivingBodies("control", _MAX_CONTROL_BODIES),
+        Connections("control", config.control.max_connections, clock),
+    )
+
+
+class RequestChannel(Protocol):
+    """The connection of a request, as far as the request needs it."""
+
+    limits: SiteLimits
+    root: IResource
+    persistent: bool
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the connection ends with the answer to this request."""
+        ...
+
+    @property
+    def first_line(self) -> tuple[bytes, bytes]:
+        """Method and target of the request that arrives, as far as they have come."""
+        ...
+
+    def now(self) -> float:
+        """The time in seconds since 1970."""
+        ...
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """Where the client is."""
+        ...
+
+    def open_account(self, method: bytes, target: bytes) -> Account:
+        """The account of a request on this connection."""
+        ...
+
+    def end_with(self, reply: Reply, account: Account) -> None:
+        """Give a last answer, unless there was one."""
+        ...
+
+
+@lru_cache(maxsize=1)  # many answers are of the same second
+def _date(second: int) -> bytes:
+    """A second since 1970 as HTTP writes it."""
+    date: bytes = datetimeToString(second)
+    return date
+
+
+class BoundedRequest(Request):
+    """A request that is refused as soon as it can be, and whose body is bounded."""
+
+    channel: RequestChannel  # type: ignore[assignment]
+    account: Account | None = None
+    content: BytesIO | Body
+
+    _log = Logger()
+    _resource: JsonResource | None = None
+
+    def __init__(self, channel: HTTPChannel, queued: object) -> None:
+        # A body is JSON, whatever it is called.
+        super().__init__(channel, queued, parsePOSTFormSubmission=False)
+
+    def gotLength(self, length: int | None) -> None:
+        """As Twisted calls it: the head has come; judge it, if a body follows."""
+        self.content = BytesIO()
+        if length == 0:
+            return
+        try:
+            self._check(length or 0)
+            self._admit()
+        except ProtocolError as problem:
+            self.refuse(problem)
+            return
+        except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
+            self._fail()
+            return
+        self.content = self.channel.limits.bodies.open(
+            self.channel.getPeer().host, self.refuse
+        )
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep what came, unless it is too much with what came before."""
+        if self.is_refused:
+            return
+        try:
+            self._check(self.content.tell() + len(data))
+            self.content.write(data)
+        except ProtocolError as problem:
+            self.refuse(problem)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """As Twisted calls it: the request is whole."""
+        try:
+            self.content.flush()
+        except ProtocolError as problem:
+            self.refuse(problem)
+        else:
+            super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        """Have the resource answer."""
+        if self.channel.is_last:
+            self.channel.persistent = False
+            self.setHeader(b"Connection", b"close")
+        self.account = self.channel.open_account(self.method, self.uri)
+        self.setHeader(b"Date", _date(int(self.channel.now())))
+        try:
+            self._find().render(self)
+        except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
+            self._fail()
+
+    def refuse(self, problem: ProtocolError) -> None:
+        """Answer before anything has looked at the body, and end the connection."""
+        self.is_refused = True
+        self.content.close()
+        account = self.account or self._open_account()
+        if self._resource is None:
+            reply = refusal(account, problem)
+        else:
+            reply = self._resource.refuse(account, problem)
+        self.channel.end_with(reply, account)
+
+    def _find(self) -> JsonResource:
+        if self._resource is None:
+            if not self.path.startswith(b"/"):
+                # `*` and the form of CONNECT, which lead nowhere.
+                self.path = b"/" + self.path
+            found = self.find_resource(self.channel.root)
+            self._resource = cast("JsonResource", found)
+        return self._resource
+
+    def _admit(self) -> None:
+        """Raise `ProtocolError` for what is refused without its body."""
+        self.method, self.uri = self.channel.first_line
+        self.path = self.uri.partition(b"?")[0]
+        resource = self._find()
+        self.account = self._open_account()
+        resource.admit(self)
+
+    def _fail(self) -> None:
+        self._log.failure("internal error")
+        reply = error_reply(500, "M_UNKNOWN", "internal error")
+        self.channel.end_with(reply, self.account or self._open_account())
+
+    def _open_account(self) -> Account:
+        return self.channel.open_account(*self.channel.first_line)
+
+    def _check(self, length: int) -> None:
+        limit = self.channel.limits.max_body_bytes
+        if length > limit:
+            raise TooLarge(f"the body is larger than the limit of {limit} bytes")

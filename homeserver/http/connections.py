@@ -1,0 +1,111 @@
+"""Connections to one listener: how many, and of whom.
+
+Rules: where there are too many, the one that has waited longest for a request of its
+client gives way, of the client whose connections are one too many. What is being
+answered never does. A client is an IPv4 address, or a /64 of IPv6.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.http.rate_limit import client_of
+from homeserver.net.bounds import Bound
+
+# An honest client takes a round trip or two until it sends.
+_SILENT_SECONDS = 2.0
+
+
+class Waiting(Protocol):
+    """A connection."""
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when no request came whole; None while one is being answered."""
+        ...
+
+    def give_way(self) -> None:
+        """Close at once."""
+        ...
+
+
+class Connections:
+    """The connections to one listener."""
+
+    def __init__(
+        self,
+        listener: str,
+        limit: int,
+        clock: IReactorTime,
+        limit_per_client: int | None = None,
+        trusts: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """Each client may have `limit_per_client`, but for those that `trusts` names.
+
+        Those count among all, and never give way.
+        """
+        self._limit_per_client = limit if limit_per_client is None else limit_per_client
+        self._trusts = trusts
+        self._clock = clock
+        self._clients: dict[Waiting, str] = {}
+        self._by_client: dict[str, dict[Waiting, None]] = {}
+        self.bound = Bound(
+            f"{listener}_connections",
+            f"connections to the {listener} listener",
+            limit,
+            self._clients.__len__,
+        )
+
+    def admit(self, address: str) -> bool:
+        """Whether a client may connect; another connection may give way to it."""
+        client = self._client(address)
+        own = 0 if client == _TRUSTED else len(self._by_client.get(client, ()))
+        if own >= self._limit_per_client:
+            self.bound.refuse()
+            return self._displace(client)
+        if self.bound.is_reached:
+            self.bound.refuse()
+            largest = max(
+                (each for each in self._by_client if each != _TRUSTED),
+                key=lambda each: len(self._by_client[each]),
+                default=client,
+            )
+            # None gives way to a client that has as many.
+            is_largest = 0 < own >= len(self._by_client[largest])
+            return self._displace(client if is_largest else largest)
+        return True
+
+    def add(self, connection: Waiting, address: str) -> None:
+        """Count a connection that was admitted."""
+        client = self._client(address)
+        self._clients[connection] = client
+        self._by_client.setdefault(client, {})[connection] = None
+
+    def remove(self, connection: Waiting) -> None:
+        """Count a connection no more; it may be gone already."""
+        client = self._clients.pop(connection, None)
+        if client is not None:
+            del self._by_client[client][connection]
+            if not self._by_client[client]:
+                del self._by_client[client]
+
+    def _client(self, address: str) -> str:
+        return _TRUSTED if self._trusts(address) else client_of(address)
+
+    def _displace(self, client: str) -> bool:
+        """Close the connection of a client that has waited longest; whether one was."""
+        waiting = [
+            (since, connection)
+            for connection in self._by_client.get(client, ())
+            if (since := connection.waiting_since) is not None
+        ]
+        since, longest = min(waiting, key=lambda each: each[0], default=(0.0, None))
+        if longest is None or self._clock.seconds() - since < _SILENT_SECONDS:
+            return False
+        self.remove(longest)
+        longest.give_way()
+        return True
+
+
+_TRUSTED = "trusted"  # all of them together

@@ -1,0 +1,99 @@
+"""How much a client may ask for that costs us more than it costs the client.
+
+Rules of the room: a client is known by its address alone. What is left to each is
+bounded in memory; a client that is forgotten starts anew, which takes very many
+addresses to make use of.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.net.bounds import Bound
+from homeserver.protocol.errors import LimitExceeded
+
+_MAX_CLIENTS = 10_000  # that are remembered: a megabyte or two
+
+
+class TokenBuckets:
+    """A bucket for each client, which fills again with time."""
+
+    def __init__(
+        self,
+        size: int,
+        per_second: float,
+        clock: IReactorTime,
+        what: str = "servers",
+        trusts: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """A token is for one of `what`; clients that `trusts` names need none."""
+        self._size = size
+        self._per_second = per_second
+        self._clock = clock
+        self._what = what
+        self._trusts = trusts
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self.bound = Bound(
+            f"clients_by_{what.replace(' ', '_')}",
+            f"clients whose {what} are counted",
+            _MAX_CLIENTS,
+            self._buckets.__len__,
+        )
+
+    def take(self, address: str, tokens: int) -> None:
+        """Take tokens from the bucket of who is at an IP address.
+
+        Raises `LimitExceeded` if they are not there; then none is taken.
+        """
+        if not self._trusts(address):
+            self._put(address, self._demand(address, tokens) - tokens)
+
+    def check(self, address: str) -> None:
+        """Raise `LimitExceeded` where one token could not be taken."""
+        if not self._trusts(address):
+            self._demand(address, 1)
+
+    def charge(self, address: str, tokens: int) -> None:
+        """Take tokens for what was done already, as many as there are."""
+        if not self._trusts(address):
+            self._put(address, max(0.0, self._fill(address) - tokens))
+
+    def _demand(self, address: str, tokens: int) -> float:
+        """The tokens in a bucket; `LimitExceeded` if they are fewer than these."""
+        left = self._fill(address)
+        if left < tokens:
+            self.bound.refuse()
+            raise LimitExceeded(
+                f"{address} asks for more than {self._per_second:g} {self._what} a "
+                "second",
+                retry_after=ceil((tokens - left) / self._per_second),
+            )
+        return left
+
+    def _fill(self, address: str) -> float:
+        """The tokens that are left in a bucket, which is the youngest from now on."""
+        client, now = client_of(address), self._clock.seconds()
+        left, since = self._buckets.pop(client, (float(self._size), now))
+        left = min(left + (now - since) * self._per_second, float(self._size))
+        self._buckets[client] = (left, now)
+        if len(self._buckets) > _MAX_CLIENTS:
+            self._buckets.popitem(last=False)
+        return left
+
+    def _put(self, address: str, left: float) -> None:
+        self._buckets[client_of(address)] = (left, self._clock.seconds())
+
+
+@lru_cache(maxsize=1024)
+def client_of(address: str) -> str:
+    """Who is at an IP address: of IPv6, one subscriber has a whole /64."""
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return str(ip.ipv4_mapped)
+        return str(ip_network((int(ip), 64), strict=False))
+    return str(ip)

@@ -1,0 +1,88 @@
+"""Who we are: server name, signing keys, certificate. A value, passed in.
+
+Rules of the room: an identity that `load` returned can sign and can be presented:
+its keys were read, its certificate is the private key's. Several may live in one
+process, so nothing here is kept beside the value.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import signedjson.key
+from cryptography.exceptions import UnsupportedAlgorithm
+from msgspec import Struct
+from nacl.signing import SigningKey as NaclSigningKey
+
+from homeserver.config.values import Config, ConfigError, OldKey
+from homeserver.net.tls.certificate import Certificate, load_certificate
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.identifiers import ServerName, parse_key_id
+from homeserver.protocol.key_documents import OldVerifyKey
+from homeserver.protocol.signing import SigningKey, VerifyKey
+
+
+class Identity(Struct, frozen=True):
+    """One server: what it is called, and what it proves that with."""
+
+    server_name: ServerName
+    signing_keys: Sequence[SigningKey]
+    """All of them sign."""
+
+    old_verify_keys: Sequence[OldVerifyKey]
+    certificate: Certificate
+
+
+def load(path: Path, config: Config) -> Identity:
+    """Read the files that the configuration at `path` names.
+
+    Raises `ConfigError` with every mistake in them.
+    """
+    problems: list[str] = []
+    signing_keys: list[SigningKey] = []
+    old_keys: list[OldVerifyKey] = []
+    certificate: Certificate | None = None
+    try:
+        signing_keys = _load_signing_keys(config.signing.key)
+    except (OSError, ValueError) as error:
+        problems.append(f"signing.key: {config.signing.key}: {error}")
+    for old in config.signing.old_keys:
+        try:
+            old_keys.append(_parse_old_key(old))
+        except ProtocolError as error:
+            problems.append(f"signing.old_keys: {error}")
+    ids = [k.key_id for k in signing_keys] + [k.verify_key.key_id for k in old_keys]
+    problems += [
+        f"signing.old_keys: {key_id} is there twice, or is a current key too"
+        for key_id in sorted({key_id for key_id in ids if ids.count(key_id) > 1})
+    ]
+    try:
+        certificate = load_certificate(config.tls.certificate, config.tls.private_key)
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        problems.append(f"tls: {error}")
+    if certificate is None or problems:
+        raise ConfigError(path, problems)
+    return Identity(config.server_name, signing_keys, old_keys, certificate)
+
+
+def _load_signing_keys(path: Path) -> list[SigningKey]:
+    """Read a signing key file: a line for each key, `ed25519 VERSION SEED`."""
+    lines = path.read_text("ascii").splitlines()
+    loaded: list[SigningKey] = []
+    for number, line in enumerate(lines, 1):
+        if len(line.split()) != 3:
+            raise ValueError(f"line {number} is not `ed25519 VERSION SEED`")
+        try:
+            [key] = signedjson.key.read_signing_keys([line])
+            key_id = parse_key_id(f"{key.alg}:{key.version}")
+        except (ValueError, ProtocolError) as error:
+            raise ValueError(f"line {number}: {error}") from None
+        loaded.append(SigningKey(key_id, NaclSigningKey(key.encode())))
+    if not loaded:
+        raise ValueError("there is no key in it; a line is `ed25519 VERSION SEED`")
+    if len({key.key_id for key in loaded}) != len(loaded):
+        raise ValueError("two of its keys have the same version")
+    return loaded
+
+
+def _parse_old_key(old: OldKey) -> OldVerifyKey:
+    return OldVerifyKey(VerifyKey.parse(parse_key_id(old.id), old.key), old.expired_ts)

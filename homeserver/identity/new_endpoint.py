@@ -1,0 +1,165 @@
+"""A new endpoint's directory: configuration, signing key, certificate, token.
+
+Rules of the room: nothing that exists is ever overwritten, and secrets are readable
+by their owner alone from the moment that they are there.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from ipaddress import ip_address
+from pathlib import Path
+
+import signedjson.key
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from homeserver.net.addresses import AddressRange, SocketAddress
+from homeserver.protocol.identifiers import ServerName
+
+# A self-signed certificate is trusted by the key that signs our key document, not
+# by its dates; they must only not be in the way.
+_VALIDITY = timedelta(days=3650)
+_CLOCK_SKEW = timedelta(days=1)
+
+_MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
+
+# Who may read and write them, where the umask takes nothing away.
+_FILES = {
+    "homeserver.toml": 0o600,  # a password of a database may be in it
+    "signing.key": 0o600,
+    "tls.crt": 0o644,
+    "tls.key": 0o600,
+    "control.token": 0o600,
+}
+
+_CONFIGURATION = """\
+# A Matrix federation endpoint. Every key that is not here has a default; the
+# commented sample with all of them is conf/homeserver.toml in the source.
+
+server_name = "{server_name}"
+listen = "{listen}"
+
+[control]
+listen = "{control}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration of a new endpoint says."""
+
+    server_name: ServerName
+    listen: SocketAddress
+    control: SocketAddress
+    allow: Sequence[AddressRange] = ()
+
+
+def create(directory: Path, settings: Settings) -> list[Path]:
+    """Write the files of a new endpoint into `directory`, which is made if missing.
+
+    Returns their paths. Raises `FileExistsError` if one is there already; then
+    nothing was written.
+    """
+    _make(directory)
+    for name in _FILES:
+        if os.path.lexists(directory / name):
+            raise FileExistsError(f"{directory / name} is there already")
+    return complete(directory, settings)
+
+
+def complete(directory: Path, settings: Settings) -> list[Path]:
+    """Write those files of an endpoint that `directory` has not; returns their paths.
+
+    Keys, a certificate or a token that somebody has put there are kept.
+    """
+    certificate, private_key = _build_certificate(settings.server_name)
+    contents = {
+        "homeserver.toml": _build_configuration(settings),
+        "signing.key": _build_signing_key(),
+        "tls.crt": certificate,
+        "tls.key": private_key,
+        "control.token": secrets.token_urlsafe(32).encode() + b"\n",
+    }
+    _make(directory)
+    missing = [
+        directory / name for name in _FILES if not os.path.lexists(directory / name)
+    ]
+    # The configuration comes last: what it names is there, whatever ends this.
+    for path in reversed(missing):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(path, flags, _FILES[path.name]), "wb") as file:
+            file.write(contents[path.name])
+    return missing
+
+
+def _make(directory: Path) -> None:
+    """Make a directory for its owner alone; one that is there is left as it is."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _build_configuration(settings: Settings) -> bytes:
+    text = _CONFIGURATION.format(
+        server_name=settings.server_name,
+        listen=settings.listen,
+        control=settings.control,
+    )
+    if settings.allow:
+        ranges = ", ".join(f'"{each}"' for each in settings.allow)
+        text += f"\n[network]\nallow = [{ranges}]\n"
+    return text.encode()
+
+
+def _build_signing_key() -> bytes:
+    # Key IDs are remembered by other servers for ever: a new key needs a new one.
+    version = "a_" + secrets.token_hex(3)
+    text = StringIO()
+    signedjson.key.write_signing_keys(
+        text, [signedjson.key.generate_signing_key(version)]
+    )
+    return text.getvalue().encode("ascii")
+
+
+def _build_certificate(server_name: ServerName) -> tuple[bytes, bytes]:
+    """A self-signed certificate for the host of `server_name`, and its key (PEM)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    host = server_name.host
+    subject = x509.Name(
+        [x509.NameAttribute(NameOID.COMMON_NAME, host[:_MAX_COMMON_NAME])]
+    )
+    alternative: x509.GeneralName = x509.DNSName(host)
+    if server_name.is_ip:
+        alternative = x509.IPAddress(ip_address(host))
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + _VALIDITY)
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage(
+                [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )

@@ -1,0 +1,85 @@
+"""Keys that were fetched and have proven nothing yet, in memory.
+
+Rules: what is held is bounded in servers, in bytes and in time, as strangers choose the
+names. What is pushed out is fetched again when it is asked for.
+"""
+
+from collections import OrderedDict
+
+from msgspec import Struct
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.protocol.canonical_json import encode
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import KeyDocument, valid_until
+from homeserver.storage.server_keys import StoredKey
+
+_MAX_SERVERS = 1000
+_MAX_BYTES = 8 * 1024 * 1024  # 120 of the largest documents; honest ones have 1 KB
+
+# For how long a server is not asked again on behalf of others who forge its name.
+_HELD_SECONDS = 3600.0
+
+
+class Held(Struct, frozen=True):
+    """A key document, and the peer that it came from."""
+
+    document: KeyDocument
+    peer: VerifiedPeer
+    fetched_ts: int
+    """In milliseconds since 1970."""
+
+    size: int
+    """In bytes."""
+
+    def keys(self) -> dict[KeyId, StoredKey]:
+        """As they would be stored."""
+        until = valid_until(self.document, self.fetched_ts)
+        return {
+            key_id: StoredKey(old.verify_key, None, old.expired_ts)
+            for key_id, old in self.document.old_verify_keys.items()
+        } | {
+            key_id: StoredKey(key, until, None)
+            for key_id, key in self.document.verify_keys.items()
+        }
+
+
+class HeldKeys:
+    """What is held, by server; what came first is pushed out first."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._held: OrderedDict[ServerName, Held] = OrderedDict()
+        self._size = 0
+
+    def hold(self, document: KeyDocument, peer: VerifiedPeer) -> None:
+        """Hold a document that came now, in place of what was held of its server."""
+        name = document.server_name
+        self.take(name)
+        size = len(encode(document.document)) + len(peer.certificate)
+        self._held[name] = Held(document, peer, self._now_ts(), size)
+        self._size += size
+        while len(self._held) > _MAX_SERVERS or self._size > _MAX_BYTES:
+            self._size -= self._held.popitem(last=False)[1].size
+
+    def find(self, server_name: ServerName) -> Held | None:
+        """What is held of a server, if anything."""
+        held = self._held.get(server_name)
+        if held is None:
+            return None
+        if held.fetched_ts + _HELD_SECONDS * 1000 <= self._now_ts():
+            self.take(server_name)
+            return None
+        return held
+
+    def take(self, server_name: ServerName) -> Held | None:
+        """What was held of a server, and is held no more."""
+        held = self._held.pop(server_name, None)
+        if held is not None:
+            self._size -= held.size
+        return held
+
+    def _now_ts(self) -> int:
+        return int(wall_seconds(self._clock) * 1000)

@@ -1,0 +1,239 @@
+"""Other servers' keys: stored, else fetched and checked.
+
+Rules: a key is asked for by a server name that was parsed. Keys that are fetched are
+held in memory. They are stored once they have proven a request, or for the notary, or
+for an event of a proven transaction: who forges requests fills no disk.
+
+Specification: Server-server API, "Retrieving server keys"; Room Versions 1 to 5 on
+which keys verify an event.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.identity.identity import Identity
+from homeserver.keys.held_keys import HeldKeys
+from homeserver.keys.key_fetches import Came, Failed, Fetched, FetchResult, KeyFetches
+from homeserver.net.cache import Cache
+from homeserver.net.cause import Cause
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.transport.verification import (
+    NotVerified,
+    VerifiedPeer,
+    record_peer,
+)
+from homeserver.protocol.errors import Explanation, Unauthorized, quote
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import MAX_VALIDITY_MS, KeyDocument
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.server_keys import KeyConflict, StoredKey
+
+# For how long it is remembered whether a server serves other keys than the stored ones,
+# and for how long a request that such a key may have signed waits for that.
+_CONFLICT_SECONDS = 300.0
+_CONFLICT_PATIENCE_SECONDS = 3.0
+
+# How long somebody waits for keys, and for the turn to fetch them; who sent us the
+# request gives up after a minute.
+_PATIENCE_SECONDS = 30.0
+
+
+class Keyring:
+    """The keys of all servers, our own included."""
+
+    def __init__(
+        self,
+        identity: Callable[[], Identity],
+        peers: PeerStore,
+        client: FederationClient,
+        clock: IReactorTime,
+        observe: Callable[[FetchResult], object] = lambda _: None,
+        trusts: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`observe` takes what came of each fetch; `trusts` is as of `Shares`."""
+        self._identity = identity
+        self._peers = peers
+        self._clock = clock
+        self._held = HeldKeys(clock)
+        self.fetches = KeyFetches(client, self._take, clock, observe, trusts)
+        self._conflicts: Cache[ServerName, str | None] = Cache(clock)
+
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
+        """The key that a request of `server_name` made now may be signed with.
+
+        Raises `Unauthorized`, which says why there is none.
+        """
+        now_ts = self._now_ts()
+
+        def is_usable(key: StoredKey) -> bool:
+            return key.valid_until_ts is not None and key.valid_until_ts >= now_ts
+
+        keys, came = await self._keys(server_name, {key_id}, is_usable, cause)
+        key = keys.get(key_id)
+        if key is not None and is_usable(key):
+            return key.verify_key
+        said = f"no usable key {key_id} of {server_name}"
+        if key is not None:
+            said += f"; it expired at {key.expired_ts or key.valid_until_ts}"
+        said += f"; known keys of {server_name}: {quote(sorted(keys))}"
+        if isinstance(came, Failed):
+            why = came.why.after(f"{said}; fetching them failed: ")
+            raise Unauthorized(why.public, why.in_full)
+        if key_id in came.passed_over:
+            said += f"; {key_id} is passed over: {came.passed_over[key_id]}"
+        raise Unauthorized(said)
+
+    async def event_keys(
+        self,
+        server_name: ServerName,
+        key_ids: frozenset[KeyId],
+        origin_server_ts: int,
+        room_version: RoomVersion,
+        cause: Cause,
+    ) -> Mapping[KeyId, VerifyKey]:
+        """Those of the keys that an event of that time may be signed with.
+
+        Times are milliseconds since 1970.
+        """
+
+        def is_usable(key: StoredKey) -> bool:
+            if key.expired_ts is not None:
+                return key.expired_ts >= origin_server_ts
+            if not room_version.enforces_key_validity:
+                return True
+            until = key.valid_until_ts
+            return until is not None and until >= origin_server_ts
+
+        if not key_ids:
+            return {}  # nobody is asked for keys that could verify nothing
+        keys, _ = await self._keys(server_name, set(key_ids), is_usable, cause)
+        if await self._store(server_name) is not None:
+            keys = await self._peers.keys(server_name)
+        return {
+            key_id: key.verify_key
+            for key_id, key in keys.items()
+            if key_id in key_ids and is_usable(key)
+        }
+
+    async def refresh(self, server_name: ServerName, cause: Cause) -> bool:
+        """Fetch the keys of another server now, and store them; whether they came.
+
+        A server that did not answer a moment ago is not asked.
+        """
+        came = await self.fetches.refresh(server_name, cause)
+        return isinstance(came, Fetched) and await self._store(server_name) is None
+
+    async def prove(self, server_name: ServerName) -> None:
+        """Store the keys of a server whose request was proven by one of them.
+
+        Raises `Unauthorized` if what is stored contradicts them by now.
+        """
+        problem = await self._store(server_name)
+        if problem is not None:
+            raise Unauthorized(problem)
+
+    async def conflict(self, server_name: ServerName, cause: Cause) -> str | None:
+        """How what a server serves now contradicts its stored keys, if it does.
+
+        It is asked for what it serves, but rarely; this waits for it three seconds.
+        """
+        looking = self._conflicts.fetch(
+            server_name, lambda: self._look_for_conflict(server_name, cause)
+        )
+        with suppress(defer.TimeoutError):
+            return await Deferred.fromCoroutine(looking).addTimeout(
+                _CONFLICT_PATIENCE_SECONDS, self._clock
+            )
+        return None
+
+    def forget(self, server_name: ServerName) -> None:
+        """Forget what is known of the keys of a server but for what is stored."""
+        self._held.take(server_name)
+        self._conflicts.forget(server_name)
+        self.fetches.forget(server_name)
+
+    async def _look_for_conflict(
+        self, server_name: ServerName, cause: Cause
+    ) -> tuple[str | None, float]:
+        # Not what came a moment ago: it may have been rebuilt since.
+        came = await self.fetches.refresh(server_name, cause)
+        if isinstance(came, Failed) and came.is_conflict:
+            return came.why.in_full, _CONFLICT_SECONDS
+        return None, _CONFLICT_SECONDS
+
+    async def _keys(
+        self,
+        server_name: ServerName,
+        wanted: set[KeyId],
+        is_usable: Callable[[StoredKey], bool],
+        cause: Cause,
+    ) -> tuple[Mapping[KeyId, StoredKey], Came]:
+        """The keys of a server, and how fetching them ended if they were fetched.
+
+        They are fetched if none of those that are wanted is usable.
+        """
+        identity = self._identity()
+        if server_name == identity.server_name:
+            return _own_keys(identity, self._now_ts()), Fetched()
+        keys = await self._known_keys(server_name)
+        if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
+            return keys, Fetched()
+        fetching = self.fetches.fetch(server_name, cause, is_known=bool(keys))
+        came: Came
+        try:
+            came = await Deferred.fromCoroutine(fetching).addTimeout(
+                _PATIENCE_SECONDS, self._clock
+            )
+        except defer.TimeoutError:
+            why = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
+            came = Failed(Explanation.plain(why))
+        return await self._known_keys(server_name), came
+
+    async def _known_keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
+        """What is stored of a server's keys, and what is held of them beside."""
+        stored = await self._peers.keys(server_name)
+        held = self._held.find(server_name)
+        return stored if held is None else {**stored, **held.keys()}
+
+    async def _take(self, document: KeyDocument, peer: VerifiedPeer) -> Came:
+        """Hold what was fetched, unless it contradicts what is stored."""
+        conflict = await self._peers.conflict(document)
+        if conflict is not None:
+            return Failed(Explanation.plain(conflict), is_conflict=True)
+        self._held.hold(document, peer)
+        return Fetched(document.passed_over)
+
+    async def _store(self, server_name: ServerName) -> str | None:
+        """Store what is held of a server, if anything; returns why not, if not."""
+        held = self._held.take(server_name)
+        if held is None:
+            return None
+        try:
+            await record_peer(self._peers, held.peer)
+            await self._peers.record_keys(held.document, held.fetched_ts)
+        except (NotVerified, KeyConflict) as problem:
+            return str(problem)
+        return None
+
+    def _now_ts(self) -> int:
+        return int(wall_seconds(self._clock) * 1000)
+
+
+def _own_keys(identity: Identity, now_ts: int) -> dict[KeyId, StoredKey]:
+    keys = {
+        key.key_id: StoredKey(key.verify_key, now_ts + MAX_VALIDITY_MS, None)
+        for key in identity.signing_keys
+    }
+    for old in identity.old_verify_keys:
+        key = StoredKey(old.verify_key, None, old.expired_ts)
+        keys[old.verify_key.key_id] = key
+    return keys

@@ -1,0 +1,121 @@
+"""What the daemon says of its work: text for people, JSON lines for machines.
+
+Rules of the room: one event is one line, whatever a peer put into it. In JSON, what the
+message is made of stands beside it, each part as a member of its own; of other
+programs' events only the message is told, as nobody here knows what else is in them.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TextIO
+
+import msgspec
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    formatTime,
+    globalLogBeginner,
+)
+from zope.interface import implementer
+
+from homeserver.config.values import Log
+from homeserver.protocol.errors import printable
+
+_OURS = "homeserver."
+
+
+def begin(config: Log, stream: TextIO) -> None:
+    """Log to `stream` from now on, as configured."""
+    level = LogLevel.lookupByName(config.level)
+    predicate = LogLevelFilterPredicate(defaultLogLevel=level)
+    if level is not LogLevel.debug:
+        # Which UDP port was opened for a question, and the like.
+        for namespace in ("twisted", "log_legacy"):
+            predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
+    globalLogBeginner.beginLoggingTo(
+        [FilteringLogObserver(_Lines(stream, _FORMATS[config.format]), [predicate])],
+        # What the process prints is for who started it, not for the log.
+        redirectStandardIO=False,
+    )
+
+
+def _as_text(event: LogEvent) -> str:
+    """One line: time, level, what happened; a traceback follows if there is one."""
+    line = f"{_time(int(event['log_time']))} {event['log_level'].name} "
+    line += printable(_message(event))
+    failure = event.get("log_failure")
+    traceback = [] if failure is None else failure.getTraceback().splitlines()
+    # Indented, so that no line of an error's text passes for an event.
+    return "\n".join([line, *(f"  {printable(below)}" for below in traceback)])
+
+
+def _as_json(event: LogEvent) -> str:
+    """One JSON object."""
+    source = event.get("log_namespace")
+    line: dict[str, object] = {
+        "time": _time(int(event["log_time"])),
+        "level": event["log_level"].name,
+        "message": _without_surrogates(_message(event)),
+        "from": source,
+    }
+    if source is not None and source.startswith(_OURS):
+        line |= {
+            name: _member(value)
+            for name, value in event.items()
+            if name not in line and not name.startswith("log_")
+        }
+    failure = event.get("log_failure")
+    if failure is not None:
+        line["traceback"] = _without_surrogates(failure.getTraceback())
+    return msgspec.json.encode(line).decode("utf-8")
+
+
+_FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": _as_text, "json": _as_json}
+
+
+@lru_cache(maxsize=1)  # many lines are of the same second
+def _time(second: int) -> str:
+    """A second as in ISO 8601, with the offset of the place."""
+    return formatTime(second)
+
+
+def _message(event: LogEvent) -> str:
+    """What an event says, as Twisted's `formatEvent`, which takes far longer.
+
+    That knows of calls, `{name()}`, and has words for a mistake. Here both raise.
+    """
+    try:
+        message: str = event["log_format"].format_map(event)
+    except Exception:  # noqa: BLE001 - whatever it is, Twisted has an answer
+        return formatEvent(event)
+    return message
+
+
+def _member(value: object) -> object:
+    """A part of a message as JSON has it."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _without_surrogates(str(value))
+
+
+def _without_surrogates(text: str) -> str:
+    """`text` as far as JSON has it: lone surrogates are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@implementer(ILogObserver)
+class _Lines:
+    """Writes each event as a line."""
+
+    def __init__(self, stream: TextIO, form: Callable[[LogEvent], str]) -> None:
+        self._stream = stream
+        self._form = form
+
+    def __call__(self, event: LogEvent) -> None:
+        """As `ILogObserver`."""
+        self._stream.write(self._form(event) + "\n")
+        self._stream.flush()

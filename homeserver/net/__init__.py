@@ -1,0 +1,1 @@
+"""Network without Matrix: addresses, caches, limits, TLS contexts."""

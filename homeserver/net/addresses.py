@@ -1,0 +1,161 @@
+"""IP addresses, ranges of them, and which ones are never connected to.
+
+Rules of the room: pure; an address is judged as it is about to be connected to, never
+as a name. An IPv6 address that carries an IPv4 address inside is judged by both.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Self
+
+from msgspec import Struct
+
+from homeserver.net.registries import REFUSED_BY_DEFAULT
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class SocketAddress:
+    """An address and a port, as in `127.0.0.1:8448` or `[::1]:8448`."""
+
+    host: str
+    """An IP address."""
+
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `HOST:PORT`; `ValueError` says what is wrong with it."""
+        host, colon, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ValueError("an IPv6 address needs brackets: [::1]:8448")
+        if not colon or not (port.isascii() and port.isdigit() and len(port) <= 5):
+            raise ValueError("expected HOST:PORT, for example 127.0.0.1:8448")
+        if int(port) > 65535:
+            raise ValueError(f"{port} is not a port; ports go up to 65535")
+        address = ip_address(host)
+        if isinstance(address, IPv6Address) and not _is_zone(address.scope_id):
+            raise ValueError(f"{address.scope_id!r} is not the name of an interface")
+        return cls(str(address), int(port))
+
+
+def _is_zone(scope_id: str | None) -> bool:
+    """Whether what follows the `%` of an address, if anything, may stand in a file."""
+    return scope_id is None or re.fullmatch(r"[A-Za-z0-9._-]+", scope_id) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """A range of IP addresses, as in `127.0.0.0/8`."""
+
+    network: IPv4Network | IPv6Network
+
+    def __contains__(self, address: IPv4Address | IPv6Address) -> bool:
+        return address in self.network
+
+    def __str__(self) -> str:
+        return str(self.network)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a range; `ValueError` says what is wrong with it."""
+        return cls(ip_network(text))
+
+
+def is_within(text: str, ranges: Sequence[AddressRange]) -> bool:
+    """Whether the IP address in `text`, or the IPv4 address that it maps, is in one.
+
+    A listener on `::` sees the IPv4 address of a client as `::ffff:192.0.2.1`.
+    """
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in each for each in ranges)
+
+
+REFUSED_RANGES = tuple(AddressRange(each) for each in REFUSED_BY_DEFAULT)
+
+# RFC 6052: what NAT64 translates to the IPv4 address in the last 32 bits.
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+# The same bits in forms that no server has: IPv4-compatible (RFC 4291), and IPv4-
+# translated (RFC 2765).
+_OLD_FORMS = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
+
+# ISATAP (RFC 5214): bits 32 to 63 from the end, in any network, but for the one bit
+# that says whether the IPv4 address behind them is unique.
+_ISATAP, _ISATAP_MASK = 0x00005EFE, 0xFDFFFFFF
+
+
+class RefusedAddress(Exception):
+    """An address in a refused range; `str()` says which, and how to allow it.
+
+    That is for the operator. A stranger must not learn what a name means in here.
+    """
+
+
+class AddressPolicy(Struct, frozen=True):
+    """Which addresses may be connected to: all but `refuse`, and `allow` again."""
+
+    refuse: Sequence[AddressRange]
+    allow: Sequence[AddressRange]
+
+    def check(self, text: str) -> None:
+        """Raise `RefusedAddress` if the address in `text` is not to be reached."""
+        refused = [
+            (form, refused)
+            for form in _forms(ip_address(text))
+            if (refused := self._refusal(form)) is not None
+        ]
+        if refused:
+            forms = ", ".join(f'"{form}"' for form, _ in refused)
+            raise RefusedAddress(
+                f"{text} is in the refused range {refused[-1][1]}; to allow it, "
+                f"set allow = [{forms}] in [network]"
+            )
+
+    def _refusal(self, form: Address) -> AddressRange | None:
+        """The range that one form of an address is refused by; None if by none."""
+        if any(form in allowed for allowed in self.allow):
+            return None
+        return next((refused for refused in self.refuse if form in refused), None)
+
+
+def _forms(address: Address) -> Iterator[Address]:
+    """What an address has to be judged as: itself, and any IPv4 address inside it."""
+    if not isinstance(address, IPv6Address):
+        yield address
+        return
+    last = IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None or address in _NAT64:
+        yield last  # which the system, or the translator, connects to in its place
+        return
+    yield address
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address.teredo is not None:
+        yield address.teredo[1]
+    interface = int(address) >> 32 & _ISATAP_MASK
+    if interface == _ISATAP or _is_old_form(address):
+        yield last
+
+
+def _is_old_form(address: IPv6Address) -> bool:
+    """Whether the last 32 bits are an IPv4 address; those of `::` and `::1` are not."""
+    return int(address) > 1 and any(address in each for each in _OLD_FORMS)

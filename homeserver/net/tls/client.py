@@ -1,0 +1,166 @@
+"""The client's side of a TLS handshake, and how a peer's certificate is judged.
+
+Rules of the room: our own connection creator, because Twisted's accepts certificates
+without a usable name. Only a certificate that the verify callback saw, without one
+problem, and that names the peer, is good; whatever else happens, an exception or no
+call at all, is a refusal. Contexts are shared, since loading the system's roots costs
+more than a handshake; what one handshake found is kept with that connection.
+
+Specification: Server-server API, "TLS".
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from homeserver.net.tls.certificate import Certificate
+from homeserver.net.tls.certificate_names import check_name, is_ip
+
+# OpenSSL's X509_V_ERR_..., those that people meet.
+_PROBLEMS = {
+    7: "has a signature that does not verify",
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed and not trusted",
+    19: "is a root that is not trusted",
+    20: "was issued by an authority that is not known",
+    21: "was issued by an authority that is not known",
+    26: "is not meant for servers",
+    32: "may not issue certificates",
+    79: "is not an authority's",
+}
+
+
+class ClientTls:
+    """The client's side of each handshake: whom it trusts, and what it shows of us."""
+
+    def __init__(
+        self,
+        ca_file: Path | None,
+        *,
+        system_roots: bool,
+        certificate: Certificate | None = None,
+    ) -> None:
+        """Trust the authorities in `ca_file` (PEM), and those of the system if wanted.
+
+        Who asks for a client certificate is shown `certificate`. Raises `ValueError`
+        if `ca_file` has no authorities in it.
+        """
+        context = self._context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        # What was judged once is not negotiated again.
+        context.set_options(SSL.OP_NO_RENEGOTIATION)
+        # A resumed session is one whose certificate nobody looked at.
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        if ca_file is not None:
+            try:
+                context.load_verify_locations(str(ca_file))
+            except SSL.Error:
+                raise ValueError(f"{ca_file} has no PEM certificates in it") from None
+        if certificate is not None:
+            certificate.present_in(context)
+        self._lacks_system_roots = system_roots
+
+    def context(self) -> SSL.Context:
+        """What all connections share."""
+        if self._lacks_system_roots:
+            # Only for the first connection, as they take a megabyte and as long as
+            # several handshakes: who is being started, or asked, needs none.
+            self._context.set_default_verify_paths()
+            self._lacks_system_roots = False
+        return self._context
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Handshake:
+    """One handshake with a peer that has to be called `name`, and what it showed."""
+
+    def __init__(
+        self, context: SSL.Context, name: str, *, must_be_trusted: bool
+    ) -> None:
+        """With `must_be_trusted`, a certificate with a problem ends the handshake."""
+        self._context = context
+        self._name = name
+        self._must_be_trusted = must_be_trusted
+        self._problems: list[str] = []
+        self._is_named = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why the certificate does not prove that the peer is `name`; None if it does.
+
+        Of a handshake that is over; before it, there is always a problem.
+        """
+        if self.refusal is not None:
+            return self.refusal
+        return None if self._is_named else "no certificate was checked"
+
+    @property
+    def refusal(self) -> str | None:
+        """What was found to be wrong with the certificate; None if nothing was."""
+        return self._problems[0] if self._problems else None
+
+    def clientConnectionForTLS(
+        self, tlsProtocol: TLSMemoryBIOProtocol
+    ) -> SSL.Connection:
+        """As Twisted asks for it: the connection on which the handshake will be."""
+        connection = SSL.Connection(self._context, None)
+        connection.set_verify(
+            SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge
+        )
+        if not is_ip(self._name):
+            connection.set_tlsext_host_name(self._name.encode("ascii"))
+        return connection
+
+    def _judge(
+        self,
+        connection: SSL.Connection,
+        certificate: crypto.X509,
+        error: int,
+        depth: int,
+        is_good: int,
+    ) -> bool:
+        """Judge one certificate of the chain; whether the handshake may go on.
+
+        pyOpenSSL takes an exception in here for a refusal, as it must be.
+        """
+        if not is_good:
+            self._problems.append(_tell(error, depth))
+        elif depth == 0:
+            problem = check_name(certificate, self._name)
+            if problem is not None:
+                self._problems.append(problem)
+            self._is_named = problem is None
+        return not (self._problems and self._must_be_trusted)
+
+
+def check_certificate(
+    context: SSL.Context,
+    leaf: crypto.X509,
+    chain: Sequence[crypto.X509],
+    name: str,
+) -> str | None:
+    """Why a certificate that was shown in another way does not prove `name`.
+
+    None if it does: `chain` leads from it to a root that `context` trusts, and it is
+    for `name`, a host or an IP address.
+    """
+    store = context.get_cert_store()
+    if store is None:
+        return "no authority is trusted"
+    try:
+        crypto.X509StoreContext(store, leaf, chain).verify_certificate()
+    except crypto.X509StoreContextError as error:
+        # Its arguments: OpenSSL's number, the depth, and words.
+        return _tell(error.errors[0], error.errors[1])
+    return check_name(leaf, name)
+
+
+def _tell(error: int, depth: int) -> str:
+    """What OpenSSL found to be wrong with the certificate at `depth` of a chain."""
+    why = _PROBLEMS.get(error, f"fails OpenSSL's check number {error}")
+    return f"{'the certificate' if depth == 0 else 'an issuer certificate'} {why}"

@@ -1,0 +1,1 @@
+"""From the queue on disk to delivered."""

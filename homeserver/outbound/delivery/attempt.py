@@ -1,0 +1,196 @@
+"""One attempt to deliver a transaction, and the record of what came of it.
+
+Rules of the room: nothing is decided here about when to send. Whatever happens to an
+attempt, it ends in the store, or the store cannot be written; it never raises. Each
+attempt is one line of the log, and is counted.
+
+Specification: Server-server API, "Transactions".
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger, LogLevel
+
+from homeserver.config.values import Sending
+from homeserver.outbound.client import Delivery
+from homeserver.outbound.delivery.outcome import Attempt, Attempts, Ended
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.transport.targets import transaction_target
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.replies import (
+    answered_pdus,
+    find_event_id,
+    remarks_on,
+    sent_pdus,
+)
+from homeserver.storage.engine.interface import StoreUnavailable
+from homeserver.storage.outbox.batching import Acknowledged, OwedTransaction
+from homeserver.storage.outbox.leases import Turns
+
+# For which nothing else is heard: the event IDs of fifty large PDUs take longer.
+_TURN_SECONDS = 0.003
+
+
+class Courier:
+    """Delivers transactions, each once at a time."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        turns: Turns,
+        attempts: Attempts,
+        config: Sending,
+        clock: IReactorTime,
+        random: Random,
+    ) -> None:
+        self._turns = turns
+        self._attempts = attempts
+        self._config = config
+        self._clock = clock
+        self._random = random
+
+    async def deliver(
+        self, owed: OwedTransaction, reached: Callable[[str], object]
+    ) -> OwedTransaction | None:
+        """Try to deliver one transaction, and record what comes of it.
+
+        A path that the destination does not know is tried once in its other form, with
+        the same ID and bytes. Returns the next transaction of the destination; None
+        where its turn is over. Where the store fails on the way, or under the record,
+        the lease ends and the same bytes are sent again. `reached` takes the IP address
+        of each connection that a request is sent over.
+        """
+        try:
+            ended = await self._attempts.make(owed, reached)
+            doubt = ended.doubt_about_path
+            if doubt is not None:
+                other = replace(owed, slash=not owed.slash, attempts=2)
+                where = transaction_target(other.txn_id, slash=other.slash)
+                why = f"again at {where}: {doubt}"
+                self._tell(ended.attempt, LogLevel.info, doubt.status, why)
+                ended = await self._attempts.make(other, reached)
+            return await self._record(ended, doubt)
+        except StoreUnavailable as problem:  # which the store itself tells, once
+            self._log.debug(
+                "{destination}: {problem}",
+                destination=owed.destination,
+                problem=problem,
+            )
+            return None
+
+    async def _record(
+        self, ended: Ended, doubt: Refused | None
+    ) -> OwedTransaction | None:
+        """Record what came of it; `doubt` is what was said to the path's first form."""
+        attempt, outcome = ended.attempt, ended.outcome
+        if isinstance(outcome, Delivery):
+            return await self._record_delivery(attempt, outcome)
+        if isinstance(outcome, Refused) and outcome.is_final:
+            return await self._record_rejection(attempt, outcome)
+        why = str(outcome)
+        if doubt is not None:
+            why = f"{doubt}; in the other form of the path: {why}"
+        if isinstance(outcome, Refused):
+            await self._record_failure(
+                attempt, why, outcome.retry_after, outcome.status
+            )
+        else:
+            await self._record_failure(attempt, why)
+        return None
+
+    async def _record_failure(
+        self,
+        attempt: Attempt,
+        why: str,
+        retry_after: float = 0.0,
+        status: int | None = None,
+    ) -> None:
+        # Jitter, so that many who fail together do not return together.
+        jitter = self._random.uniform(0.8, 1.2)
+        pause = await self._turns.record_failure(
+            attempt.owed,
+            why,
+            partial(_pause, self._config, jitter, retry_after),
+            _pause(self._config, jitter, retry_after, 1),
+        )
+        # Without the lease it is not known whether there is a next attempt.
+        again = "not held any more" if pause is None else f"again in {pause:.1f} s"
+        self._tell(attempt, LogLevel.warn, status, f"{again}: {why}")
+
+    async def _record_rejection(
+        self, attempt: Attempt, problem: Refused
+    ) -> OwedTransaction | None:
+        following = await self._turns.record_rejection(
+            attempt.owed, str(problem), problem.reply
+        )
+        self._tell(
+            attempt, LogLevel.error, problem.status, f"it is not sent again: {problem}"
+        )
+        return following
+
+    async def _record_delivery(
+        self, attempt: Attempt, delivery: Delivery
+    ) -> OwedTransaction | None:
+        link = delivery.link
+        connection: Json = {
+            "route": str(link.route),
+            "address": link.address,
+            "verified_by": link.peer.verified_by,
+            "certificate_sha256": link.peer.certificate_sha256,
+        }
+        remarks = await self._remarks(attempt.owed, delivery)
+        following = await self._turns.record_delivery(
+            attempt.owed, Acknowledged(delivery.reply, connection, remarks)
+        )
+        verdict = f"{link.address}, verified by {link.peer.verified_by}"
+        if remarks:
+            verdict += f"; {len(remarks)} remarks, the first: {remarks[0]}"
+        self._tell(attempt, LogLevel.info, 200, verdict)
+        return following
+
+    async def _remarks(self, owed: OwedTransaction, delivery: Delivery) -> list[str]:
+        """What is wrong with the reply to a transaction, a sentence each."""
+        if delivery.reply is None:
+            return list(delivery.problems)
+        answered = answered_pdus(delivery.reply)
+        found: list[EventId | None] = []
+        began = self._clock.seconds()
+        for pdu in sent_pdus(owed.body):
+            found.append(find_event_id(pdu, answered))
+            if self._clock.seconds() - began > _TURN_SECONDS:
+                await deferLater(self._clock, 0)
+                began = self._clock.seconds()
+        return remarks_on(delivery.reply, found)
+
+    def _tell(
+        self, attempt: Attempt, level: LogLevel, status: int | None, verdict: str
+    ) -> None:
+        owed = attempt.owed
+        self._log.emit(
+            level,
+            "PUT {path} to {destination}: {result} in {seconds} s: {verdict}",
+            path=transaction_target(owed.txn_id, slash=owed.slash),
+            destination=owed.destination,
+            txn_id=owed.txn_id,
+            result=attempt.result,
+            status=status,
+            seconds=round(attempt.seconds, 4),
+            verdict=verdict,
+        )
+
+
+def _pause(config: Sending, jitter: float, retry_after: float, failures: int) -> float:
+    """How many seconds to wait after so many failures in a row.
+
+    `retry_after` is what the destination wants, which is not less than it gets.
+    """
+    # The exponent is bounded so that the power stays a number.
+    seconds = config.first_retry_seconds * 2.0 ** min(failures - 1, 60) * jitter
+    return min(max(seconds, retry_after), config.max_retry_seconds)

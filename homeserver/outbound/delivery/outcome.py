@@ -1,0 +1,146 @@
+"""Attempts to deliver a transaction: each one request, and what its end means.
+
+Rules: nothing is recorded here, and nothing is tried twice. Each attempt is counted,
+also one that is cut off.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import StoreUnavailable
+from homeserver.storage.outbox.batching import OwedTransaction
+
+Result = Literal["delivered", "failed", "rejected", "unreachable", "aborted", "error"]
+"""What came of an attempt.
+
+`rejected`: the destination will never take the transaction. Tried again are `failed`
+(the answer was a no, or could not be read), `unreachable`, `error` (internal), and what
+was `aborted` by this server, unless it was dropped.
+"""
+
+
+class Attempt(Struct, frozen=True):
+    """An attempt that is over."""
+
+    owed: OwedTransaction
+    result: Result
+    seconds: float
+    """Until the answer was read, or there was none."""
+
+
+class Ended(Struct, frozen=True):
+    """An attempt with its answer, or with the reason why there is none."""
+
+    attempt: Attempt
+    outcome: Delivery | Exception
+
+    @property
+    def doubt_about_path(self) -> Refused | None:
+        """The answer, if the path may have been taken in its other form.
+
+        404 is what newer servers say to a slash.
+        """
+        if not isinstance(self.outcome, Refused):
+            return None
+        is_gone = self.attempt.owed.slash and self.outcome.status == 404
+        return self.outcome if self.outcome.is_about_path or is_gone else None
+
+
+@dataclass
+class _Request:
+    """A request that is under way."""
+
+    txn_id: str
+    call: Deferred[Delivery]
+    why_aborted: str | None = None
+
+
+class Attempts:
+    """Makes attempts; of a destination there is one at a time."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        client: FederationClient,
+        clock: IReactorTime,
+        observe: Callable[[Attempt], object] = lambda _: None,
+    ) -> None:
+        """`observe` takes each attempt that is over."""
+        self._client = client
+        self._clock = clock
+        self._observe = observe
+        self._requests: dict[ServerName, _Request] = {}
+
+    def under_way(self) -> dict[ServerName, str]:
+        """The ID of the transaction that is under way to each destination."""
+        return {to: request.txn_id for to, request in self._requests.items()}
+
+    def abort(
+        self, destination: ServerName, why: str, txn_id: str | None = None
+    ) -> None:
+        """Cut off what is under way to a destination, or this transaction alone."""
+        request = self._requests.get(destination)
+        if request is not None and txn_id in {None, request.txn_id}:
+            request.why_aborted = why
+            request.call.cancel()
+
+    async def make(
+        self, owed: OwedTransaction, reached: Callable[[str], object]
+    ) -> Ended:
+        """Send a transaction once; raises `StoreUnavailable`.
+
+        `reached` takes the IP address of the connection before anything is sent.
+        """
+        began = self._clock.seconds()
+        call = Deferred.fromCoroutine(
+            self._client.send_transaction(
+                owed.destination,
+                owed.txn_id,
+                owed.body,
+                slash=owed.slash,
+                connected=lambda link: reached(link.address),
+            )
+        )
+        request = self._requests[owed.destination] = _Request(owed.txn_id, call)
+        result: Result = "delivered"
+        outcome: Delivery | Exception
+        try:
+            outcome = await call
+        except StoreUnavailable:
+            raise
+        except Exception as problem:  # noqa: BLE001 - of ours too; a queue never stops
+            result, outcome = self._explain(request, owed.destination, problem)
+        finally:
+            del self._requests[owed.destination]
+        # Not below nothing, should the clock have been set back.
+        seconds = max(0.0, self._clock.seconds() - began)
+        attempt = Attempt(owed, result, seconds)
+        self._observe(attempt)
+        return Ended(attempt, outcome)
+
+    def _explain(
+        self, request: "_Request", destination: ServerName, problem: Exception
+    ) -> tuple[Result, Exception]:
+        """What a failed request means."""
+        if request.why_aborted is not None:
+            return "aborted", Exception(request.why_aborted)
+        if isinstance(problem, Unreachable):
+            return "unreachable", problem
+        if isinstance(problem, Refused):
+            return "rejected" if problem.is_final else "failed", problem
+        self._log.failure(
+            "an error of ours, sending to {to}", Failure(problem), to=destination
+        )
+        return "error", Exception("an error of this server; its log has more")

@@ -1,0 +1,281 @@
+"""One durable queue for each destination: send, wait, try again.
+
+Rules of the room: the only place that retries. One transaction of a destination is in
+flight; the next one waits until something has come of it. What happened is in the
+store before anybody acts on it, so that a process that starts again goes on where the
+last one stopped. Nothing is remembered here of a destination that is not being sent
+to: what waits costs no memory.
+
+Specification: Server-server API, "Transactions".
+"""
+
+import contextlib
+from collections.abc import Sequence
+from functools import partial
+from random import Random
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from homeserver.net.cache import Cache
+from homeserver.outbound.delivery.attempt import Courier
+from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.slots import Slots
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.edus import EPHEMERAL
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.transactions import check_fits
+from homeserver.storage.engine.interface import StoreUnavailable
+from homeserver.storage.notifier import Changes
+from homeserver.storage.outbox.batching import OwedTransaction
+from homeserver.storage.outbox.drops import Dropped
+from homeserver.storage.outbox.leases import RENEWAL_SECONDS, Turns
+from homeserver.storage.outbox.queue import OutboundQueue
+
+_MAX_CLAIMED = 20  # at once: their transactions are cut in one commit
+
+_STARTS_A_SECOND = 50.0  # after a start, when everybody is tried
+
+_STORE_RETRY_SECONDS = 5.0  # until a store that is full or locked is asked again
+
+_HEARD_SECONDS = 1.0  # for which one sign of life of a server is enough
+
+_OPEN_STATES = frozenset({"queued", "sending"})
+
+
+class Sender:
+    """Delivers what is queued, to each destination in order."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        queue: OutboundQueue,
+        turns: Turns,
+        courier: Courier,
+        attempts: Attempts,
+        clock: IReactorTime,
+        random: Random,
+    ) -> None:
+        self._queue = queue
+        self._turns = turns
+        self._courier = courier
+        self._attempts = attempts
+        self._clock = clock
+        self._random = random
+        self._slots = Slots(clock, attempts.abort)
+        self.bounds = self._slots.bounds
+        self._changes = Changes(clock)
+        self._heard: Cache[ServerName, bool] = Cache(clock)
+        self._is_running = False
+        self._serving: dict[ServerName, Deferred[None]] = {}
+        self._scheduling: Deferred[None] | None = None
+        self._sleeping: Deferred[None] | None = None
+        self._is_woken = False
+        self._renewing = LoopingCall(self._renew)
+        self._renewing.clock = clock
+
+    async def start(self) -> None:
+        """Take up what is owed since before; raises `StoreUnavailable`."""
+        destinations = await self._turns.owed()
+        # In no particular order: many servers that start at once share the load.
+        self._random.shuffle(destinations)
+        await self._turns.begin(destinations, _STARTS_A_SECOND)
+        self._is_running = True
+        self._renewing.start(RENEWAL_SECONDS, now=False)
+        self._scheduling = Deferred.fromCoroutine(self._schedule())
+
+    async def stop(self) -> None:
+        """Begin nothing more, and wait for what is in flight; nobody waits for that."""
+        self._is_running = False
+        self._changes.end_waits()
+        self._wake()
+        if self._scheduling is not None:
+            await self._scheduling
+        for turn in list(self._serving.values()):
+            await turn
+        if self._renewing.running:
+            self._renewing.stop()
+
+    async def enqueue(
+        self, destination: ServerName, pdus: Sequence[Json], edus: Sequence[Json]
+    ) -> int:
+        """Owe `destination` what fits into one transaction; returns the entry's ID.
+
+        Raises `TooLarge` for more than that, and `StoreUnavailable`.
+        """
+        check_fits(pdus, edus)
+        is_ephemeral = not pdus and {edu["edu_type"] for edu in edus} <= EPHEMERAL
+        own_id = await self._queue.add(
+            destination, pdus, edus, is_ephemeral=is_ephemeral
+        )
+        self._wake()
+        return own_id
+
+    async def state(
+        self, destination: ServerName, entry_id: int, wait: float
+    ) -> Json | None:
+        """As `OutboundQueue.state`: once it is final, or after `wait` seconds."""
+        return await self._changes.until(
+            lambda: self._queue.state(destination, entry_id),
+            lambda state: state is None or state["state"] not in _OPEN_STATES,
+            wait,
+        )
+
+    async def retry(self, destination: ServerName) -> None:
+        """End a back-off: try again now; raises `StoreUnavailable`."""
+        await self._queue.end_back_off(destination)
+        self._wake()
+
+    def adjust(self, seconds: float) -> None:
+        """Know that the clock was set by so many seconds.
+
+        What is stored as due is looked at again: nothing waits for longer than ever.
+        """
+        direction = "back" if seconds < 0 else "forward"
+        self._log.warn(
+            "the clock was set {direction} by {seconds} s",
+            direction=direction,
+            seconds=round(abs(seconds), 1),
+        )
+        self._wake()
+
+    async def drop(self, destination: ServerName, entry_id: int) -> int | None:
+        """Give up an entry, with the transaction that it is part of.
+
+        How many entries that were; None if there is none of that ID. What is under way
+        is cut off. Raises `AlreadyOver` and `StoreUnavailable`.
+        """
+        dropped = await self._queue.drop(destination, entry_id)
+        if dropped is None:
+            return None
+        self._end_dropped(destination, dropped)
+        return dropped.entries
+
+    async def drop_all(self, destination: ServerName) -> int:
+        """Give up all that is queued for a destination; how many entries that were.
+
+        Raises `StoreUnavailable`.
+        """
+        dropped = await self._queue.drop_transaction(destination)
+        self._end_dropped(destination, dropped)
+        waiting = await self._queue.drop_waiting(destination)
+        # What was next may have begun meanwhile, and is cut off as well.
+        following = await self._queue.drop_transaction(destination)
+        self._end_dropped(destination, following)
+        return dropped.entries + waiting + following.entries
+
+    def _end_dropped(self, destination: ServerName, dropped: Dropped) -> None:
+        """Cut off what was dropped, and let the destination have what is left."""
+        if dropped.txn_id is not None:
+            self._attempts.abort(destination, "it was dropped", dropped.txn_id)
+        if dropped.entries:
+            self._log.warn(
+                "{entries} entries for {destination} were dropped by an operator",
+                entries=dropped.entries,
+                destination=destination,
+            )
+        self._changes.announce()
+        self._wake()
+
+    def hear(self, server_name: ServerName) -> None:
+        """Know that a server is up: it has asked us something. Try it again soon."""
+        if self._heard.is_kept(server_name):
+            return
+
+        async def revive() -> tuple[bool, float]:
+            has_failed = await self._queue.revive(server_name)
+            if has_failed:
+                self._wake()
+            return has_failed, _HEARD_SECONDS
+
+        async def ask() -> None:
+            with contextlib.suppress(StoreUnavailable):  # it will be heard again
+                await self._heard.fetch(server_name, revive)
+
+        Deferred.fromCoroutine(ask()).addErrback(
+            lambda failure: self._log.failure("an error of ours", failure)
+        )
+
+    def _wake(self) -> None:
+        """Look for destinations that are due."""
+        self._is_woken = True
+        sleeping, self._sleeping = self._sleeping, None
+        if sleeping is not None:
+            sleeping.callback(None)
+
+    async def _schedule(self) -> None:
+        """Begin turns as destinations become due, until it is time to stop."""
+        while self._is_running:
+            self._is_woken = False
+            seconds = await self._begin_turns()
+            if not self._is_woken:
+                await self._sleep(seconds)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        """Wait until somebody wakes us, or for so many seconds."""
+        sleeping = self._sleeping = Deferred()
+        alarm = None if seconds is None else self._clock.callLater(seconds, self._wake)
+        await sleeping
+        if alarm is not None and alarm.active():
+            alarm.cancel()
+
+    async def _begin_turns(self) -> float | None:
+        """Serve who is due; in how many seconds to look again, None if not before."""
+        wait = self._slots.relieve()
+        quota = self._slots.quota().at_most(_MAX_CLAIMED)
+        if quota.total == 0:
+            return wait  # a turn that ends wakes us, too
+        try:
+            claim = await self._turns.claim(quota, self._serving)
+            for owed in claim.transactions:
+                to = owed.destination
+                self._slots.begin(to, is_failing=to in claim.failing)
+                turn = Deferred.fromCoroutine(self._serve(owed))
+                self._serving[to] = turn
+                turn.addBoth(self._end_turn, to)
+        except StoreUnavailable as problem:  # which the store itself tells, once
+            self._log.debug("nothing can be sent: {problem}", problem=problem)
+            return _STORE_RETRY_SECONDS
+        except Exception:  # noqa: BLE001 - ours to mend; the queues never stop
+            self._log.failure("an error of ours, looking for what is due")
+            return _STORE_RETRY_SECONDS
+        waits = (claim.wait, self._slots.relieve())
+        return min((each for each in waits if each is not None), default=None)
+
+    async def _serve(self, owed: OwedTransaction | None) -> None:
+        """Deliver one transaction after the other, until the turn is over."""
+        while owed is not None:
+            if not self._is_running:  # taken in the moment of the stop
+                with contextlib.suppress(StoreUnavailable):  # then the lease ends
+                    await self._turns.give_back(owed)
+                return
+            to = owed.destination
+            owed = await self._courier.deliver(owed, partial(self._slots.reach, to))
+            self._changes.announce()
+            if owed is not None:
+                self._slots.go_on(to)
+
+    def _end_turn(self, result: Failure | None, destination: ServerName) -> None:
+        if result is not None:
+            self._log.failure("a turn of {to} ended early", result, to=destination)
+        del self._serving[destination]
+        self._slots.end(destination)
+        self._wake()
+
+    async def _renew(self) -> None:
+        """Hold on to the destinations that are being sent to."""
+        try:
+            if self._serving:
+                under_way = self._attempts.under_way()
+                for lost in await self._turns.renew(self._serving):
+                    txn_id = under_way.get(lost)
+                    if txn_id is not None:
+                        self._attempts.abort(lost, "its lease was lost", txn_id)
+        except StoreUnavailable as problem:
+            self._log.debug("no lease is renewed: {problem}", problem=problem)
+        except Exception:  # noqa: BLE001 - ours to mend; the next time it may be well
+            self._log.failure("an error of ours, renewing leases")

@@ -1,0 +1,151 @@
+"""Slots: how many destinations are sent to at once, and which of them count.
+
+Rules: a destination that does not answer costs the others nothing but its slot, and
+that not for long. Nothing is sent or waited for here.
+
+| class | at most | what is in it | when it is full |
+|---|---|---|---|
+| first | 100 | attempts that began a moment ago | the oldest go to the second class |
+| second | 2000 | attempts that are not answered | the oldest are aborted |
+
+Of those that could be aborted, it is one whose domain or network has most of them.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.net.bounds import Bound
+from homeserver.net.networks import domain_of, network_of
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.outbox.due import Quota
+
+MAX_FIRST = 100  # each may cost a handshake, which is work
+
+MAX_FAILING = 50  # of them, those that failed last time
+
+MAX_SECOND = 2000  # each costs a connection and the bytes of a transaction
+
+# Of the first class, for one domain or network while others wait.
+_SHARE = 20
+
+# A delivery to a server that is well takes a few round trips. A server that is slower
+# is served in the second class, and loses nothing by it.
+_PATIENCE_SECONDS = 1.0
+
+_ABORTED = "it was not answered, and too many others are not"
+
+
+@dataclass
+class _Slot:
+    """A destination that is being sent to."""
+
+    name: ServerName
+    is_failing: bool
+    since: float
+    """When its present attempt began."""
+
+    groups: tuple[str, ...]
+    """Its domain, and the network that it was reached in, once it was."""
+
+
+class Slots:
+    """The destinations that are being sent to, in two classes."""
+
+    def __init__(
+        self, clock: IReactorTime, abort: Callable[[ServerName, str], object]
+    ) -> None:
+        """`abort` cuts off what is under way to a destination."""
+        self._clock = clock
+        self._abort = abort
+        self._first: OrderedDict[ServerName, _Slot] = OrderedDict()
+        self._second: OrderedDict[ServerName, _Slot] = OrderedDict()
+        first = "destinations being sent to"
+        second = "destinations that do not answer"
+        self.bounds = [
+            Bound("sending_slots", first, MAX_FIRST, lambda: len(self._first)),
+            Bound("hanging_deliveries", second, MAX_SECOND, lambda: len(self._second)),
+        ]
+
+    def quota(self) -> Quota:
+        """How many destinations may be served beside those that are."""
+        total = max(0, MAX_FIRST - len(self._first))
+        failing = sum(slot.is_failing for slot in self._first.values())
+        groups = _sizes(self._first.values())
+        crowded = frozenset(name for name, size in groups.items() if size >= _SHARE)
+        return Quota(total, min(total, max(0, MAX_FAILING - failing)), crowded)
+
+    def begin(self, name: ServerName, *, is_failing: bool) -> None:
+        """Give a destination a slot for its first attempt."""
+        slot = _Slot(name, is_failing, self._clock.seconds(), (domain_of(name),))
+        self._first[name] = slot
+
+    def reach(self, name: ServerName, address: str) -> None:
+        """Know the IP address at which a destination was reached."""
+        slot = self._first.get(name)
+        if slot is None:
+            return
+        network = network_of(address)
+        slot.groups = (domain_of(name), network)
+        if _sizes(self._first.values())[network] > _SHARE:
+            self._demote(next(s for s in self._first.values() if network in s.groups))
+
+    def go_on(self, name: ServerName) -> None:
+        """Let the next attempt of a destination begin: the last one was answered."""
+        slot = self._first.pop(name, None) or self._second.pop(name, None)
+        if slot is None or len(self._first) < MAX_FIRST:
+            self.begin(name, is_failing=False)
+        else:
+            self._second[name] = slot
+            slot.since = self._clock.seconds()
+
+    def end(self, name: ServerName) -> None:
+        """Take the slot of a destination back."""
+        self._first.pop(name, None)
+        self._second.pop(name, None)
+
+    def relieve(self) -> float | None:
+        """Make room in the first class.
+
+        In how many seconds there may be more to make; None where none is needed.
+        """
+        waits = [self._relieve(len(self._first) - MAX_FIRST, self._first.values())]
+        failing = [slot for slot in self._first.values() if slot.is_failing]
+        waits.append(self._relieve(len(failing) - MAX_FAILING, failing))
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def _relieve(self, excess: int, slots: Iterable[_Slot]) -> float | None:
+        if excess < 0:
+            return None
+        oldest = list(slots)
+        now = self._clock.seconds()
+        late = [s for s in oldest if now - s.since >= _PATIENCE_SECONDS]
+        if not late:
+            return max(0.0, oldest[0].since + _PATIENCE_SECONDS - now)
+        for slot in late:
+            self._demote(slot)
+        return None
+
+    def _demote(self, slot: _Slot) -> None:
+        """Move a slot to the second class."""
+        del self._first[slot.name]
+        self._second[slot.name] = slot
+        if len(self._second) > MAX_SECOND:
+            victim = _most_crowded(self._second.values())
+            del self._second[victim.name]
+            self.bounds[1].refuse()
+            self._abort(victim.name, _ABORTED)
+
+
+def _sizes(slots: Iterable[_Slot]) -> Counter[str]:
+    """How many slots each domain and network has."""
+    return Counter(group for slot in slots for group in slot.groups)
+
+
+def _most_crowded(slots: Iterable[_Slot]) -> _Slot:
+    """The slot with the most others of its kind; the oldest of them."""
+    found = list(slots)
+    sizes = _sizes(found)
+    return max(found, key=lambda slot: max(sizes[group] for group in slot.groups))

@@ -1,0 +1,1 @@
+"""Discovery: from a server name to routes."""

@@ -1,0 +1,153 @@
+"""The answers of discovery that are kept, for a person who sees or forgets them.
+
+Rules: nothing is looked up here. What is forgotten is looked up when it is asked for;
+what is being looked up at that moment is told to those who wait, and not kept.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from twisted.names.dns import AAAA, CNAME, QUERY_TYPES, SRV, A
+
+from homeserver.net.cache import Kept
+from homeserver.outbound.discovery.dns import DnsLookups, describe_records, srv_records
+from homeserver.outbound.discovery.freshness import MIN_SECONDS
+from homeserver.outbound.discovery.well_known import PATH, Delegation, WellKnown
+from homeserver.protocol.discovery import MAX_TARGETS, LookupFailed, Step
+from homeserver.protocol.errors import printable
+from homeserver.protocol.identifiers import ServerName
+
+_Document = Kept[str, Delegation | LookupFailed]
+_Records = Kept[tuple[str, int], Sequence[Any]]
+
+
+class KeptAnswer(Struct, frozen=True):
+    """One answer."""
+
+    kind: str
+    """`well-known`, or the type of DNS records."""
+
+    asked: str
+    """As in `Step`."""
+
+    found: str
+    age: float
+    """For how many seconds it has been kept."""
+
+    left: float
+    """For how many seconds it is still kept."""
+
+    floor: float | None = None
+    """The seconds that every answer is kept, where its server asks for less."""
+
+
+class KeptAnswers:
+    """The answers of well-known documents and of the DNS."""
+
+    def __init__(
+        self, dns: DnsLookups, well_known: WellKnown | None, services: Sequence[str]
+    ) -> None:
+        """`services` are those whose SRV records are asked for."""
+        self._dns = dns
+        self._well_known = well_known
+        self._services = services
+        self.bounds = [
+            dns.shares.bound,
+            dns.answers.make_bound("dns_answers", "answers of name servers"),
+        ]
+        if well_known is not None:
+            self.bounds += [
+                well_known.shares.bound,
+                well_known.answers.make_bound(
+                    "well_known_answers", "hosts whose well-known document is known"
+                ),
+            ]
+
+    def all(self) -> list[KeptAnswer]:
+        """All of them."""
+        documents = [] if self._well_known is None else self._well_known.answers.kept()
+        return [
+            *map(_show_document, documents),
+            *map(_show_records, self._dns.answers.kept()),
+        ]
+
+    def about(self, name: ServerName) -> list[KeptAnswer]:
+        """Those that the routes to `name` rest on."""
+        document = self._document_of(name)
+        shown = [] if document is None else [_show_document(document)]
+        return [*shown, *map(_show_records, self._records(name))]
+
+    def behind(self, step: Step) -> KeptAnswer | None:
+        """The one that a step of a resolution rests on, if it is kept."""
+        if step.step == "well-known":
+            document = self._document(step.asked[len("https://") : -len(PATH)])
+            return None if document is None else _show_document(document)
+        if step.step != "srv":
+            return None
+        # The step of a target that is an alias asks for another type.
+        for kind in (SRV, CNAME):
+            records = self._dns.answers.find((step.asked.lower(), kind))
+            if records is not None:
+                return _show_records(records)
+        return None
+
+    def forget(self, name: ServerName) -> bool:
+        """Forget those that the routes to `name` rest on; whether there were any."""
+        document, records = self._document_of(name), self._records(name)
+        if self._well_known is not None:
+            self._well_known.forget(name.host)
+        for each in records:
+            self._dns.answers.forget(each.key)
+        return document is not None or bool(records)
+
+    def forget_all(self) -> None:
+        """Forget all of them."""
+        if self._well_known is not None:
+            self._well_known.forget_all()
+        self._dns.answers.forget_all()
+
+    def _document_of(self, name: ServerName) -> _Document | None:
+        """Only a name without a port may delegate to another one."""
+        return self._document(name.host) if name.port is None else None
+
+    def _document(self, host: str) -> _Document | None:
+        if self._well_known is None:
+            return None
+        return self._well_known.answers.find(host.lower())
+
+    def _records(self, name: ServerName) -> list[_Records]:
+        """The records of a name, of what it delegates to, and of their SRV targets."""
+        hosts = [name.host]
+        document = self._document_of(name)
+        if document is not None and isinstance(document.value, Delegation):
+            hosts.append(document.value.target.host)
+        services = [f"{service}.{host}" for host in hosts for service in self._services]
+        found = self._find(services, [SRV])
+        targets = [each.target for kept in found for each in srv_records(kept.value)]
+        return [*found, *self._find([*hosts, *targets], [A, AAAA, CNAME])]
+
+    def _find(self, names: Sequence[str], kinds: Sequence[int]) -> list[_Records]:
+        keys = [(name.lower(), kind) for name in names for kind in kinds]
+        found = map(self._dns.answers.find, dict.fromkeys(keys))
+        return [kept for kept in found if kept is not None]
+
+
+def _show_document(kept: _Document) -> KeptAnswer:
+    asked = f"https://{kept.key}{PATH}"
+    if isinstance(kept.value, LookupFailed):
+        found = f"no delegation: {kept.value}"
+        return KeptAnswer("well-known", asked, found, kept.age, kept.left)
+    floor = MIN_SECONDS if kept.value.is_kept_longer else None
+    found = f"delegates to {kept.value.target}"
+    return KeptAnswer("well-known", asked, found, kept.age, kept.left, floor)
+
+
+def _show_records(kept: _Records) -> KeptAnswer:
+    asked, kind = kept.key
+    records = describe_records(kind, kept.value)
+    shown = [printable(record) for record in records[:MAX_TARGETS]]
+    if len(records) > MAX_TARGETS:
+        shown.append(f"{len(records) - MAX_TARGETS} more")
+    found = ", ".join(shown) or "no such record"
+    return KeptAnswer(QUERY_TYPES[kind], asked, found, kept.age, kept.left)

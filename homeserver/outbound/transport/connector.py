@@ -1,0 +1,245 @@
+"""From routes to one verified connection.
+
+Rules of the room: the next address and the next route are tried where connecting or
+verifying failed. Each attempt that failed is reported to the operator in full; peers
+learn which check failed, and nothing of what an address did.
+
+Specification: Server-server API, "Resolving server names".
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.net.addresses import RefusedAddress
+from homeserver.net.cause import Cause
+from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
+from homeserver.outbound.transport.connection import PeerConnection
+from homeserver.outbound.transport.dialer import Dialer, NotDialled, without
+from homeserver.outbound.transport.verification import (
+    NotVerified,
+    VerifiedPeer,
+    Verifier,
+)
+from homeserver.protocol.discovery import LookupFailed, Resolution, Route
+from homeserver.protocol.errors import Explanation
+from homeserver.protocol.identifiers import ServerName
+
+_MAX_TOLD = (
+    4000  # characters: twenty routes; with eight addresses each it would be more
+)
+
+# For how long a route that failed is tried last: a server that starts again is back in
+# this time, and whoever waits for it does not wait for it each time.
+_AVOIDED_SECONDS = 60.0
+
+_MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
+
+
+UnreachableReason = Literal["not_resolved", "not_verified", "no_answer", "over_budget"]
+
+# One text for whatever an address does before it is verified: a port that is closed,
+# silent, without TLS, or of another server.
+_PUBLIC: Mapping[UnreachableReason, str] = {
+    "not_resolved": "{} cannot be resolved",
+    "not_verified": "no connection to {} could be verified",
+    "over_budget": "{} is not connected to now: clients cause too many connections",
+    "no_answer": "{} gave no answer on a verified connection",
+}
+
+
+class Unreachable(Exception):
+    """We got no answer from a server; `attempts` has a line for each thing tried."""
+
+    def __init__(
+        self,
+        destination: ServerName,
+        attempts: Sequence[str],
+        reason: UnreachableReason = "not_verified",
+        conflict: str | None = None,
+    ) -> None:
+        """`conflict` says how the server contradicts what is stored of it, if so."""
+        super().__init__(_tell(destination, attempts))
+        self.destination = destination
+        self.attempts = attempts
+        self.reason = reason
+        self.conflict = conflict
+
+    @property
+    def explanation(self) -> Explanation:
+        """The same for two readers; a peer does not learn what an address did."""
+        return Explanation(_PUBLIC[self.reason].format(self.destination), str(self))
+
+
+class Link(Struct, frozen=True):
+    """A verified connection: where it leads, and how that is known."""
+
+    route: Route
+    address: str
+    """The IP address that was connected to."""
+
+    peer: VerifiedPeer
+    is_recorded: bool = False
+    """Whether the store knows of the peer; what strangers cause is not recorded."""
+
+
+class Connector:
+    """Makes verified connections."""
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        verifier: Verifier,
+        budgets: Budgets,
+        clock: IReactorTime,
+    ) -> None:
+        self._dialer = dialer
+        self._verifier = verifier
+        self._budgets = budgets
+        self._clock = clock
+        # By name, host or address, and port.
+        self._avoided: OrderedDict[tuple[ServerName, str, int], float] = OrderedDict()
+
+    async def connect(
+        self, resolution: Resolution, cause: Cause
+    ) -> tuple[PeerConnection, Link]:
+        """A connection to the first route that leads to who it should lead to.
+
+        Routes that failed a moment ago are tried last. For a client few are tried.
+        Raises `Unreachable`.
+        """
+        name = resolution.server_name
+        allowance = self._budgets.step(cause, name.name)
+        tried = _Tried(cause, allowance)
+        routes = sorted(
+            resolution.routes,
+            key=lambda route: self._is_avoided(name, route.host, route.port),
+        )
+        for route in routes:
+            if allowance.is_spent:
+                tried.attempts.append(f"{route}: not tried, as a client causes it")
+                continue
+            try:
+                made = await self._follow(name, route, tried)
+            except OverBudget as problem:
+                tried.add(route, problem)
+                raise Unreachable(name, tried.attempts, "over_budget") from None
+            if made is not None:
+                allowance.end()
+                self._avoided.pop((name, route.host, route.port), None)
+                return made
+            self._avoid(name, route.host, route.port)
+        raise Unreachable(name, tried.attempts, conflict=tried.conflict)
+
+    async def _follow(
+        self, name: ServerName, route: Route, tried: "_Tried"
+    ) -> tuple[PeerConnection, Link] | None:
+        """A connection by one route; None if it leads nowhere, which is told."""
+        try:
+            found = await self._dialer.addresses(route.host, tried.cause)
+        except (LookupFailed, RefusedAddress) as problem:
+            tried.add(route, problem)
+            return None
+        has_failed = False
+        addresses = sorted(
+            found, key=lambda each: self._is_avoided(name, each, route.port)
+        )
+        while addresses and not tried.allowance.is_spent:
+            chosen = tried.allowance.choose(addresses)
+            try:
+                return await self._try(name, route, chosen, tried)
+            except NotDialled as failed:
+                has_failed = True
+                tried.add(route, failed)
+                tried.conflict = tried.conflict or failed.conflict
+                for each in chosen if failed.address is None else [failed.address]:
+                    self._avoid(name, each, route.port)
+                addresses = without(addresses, failed)
+            except CancelledError:
+                # Time is up. Who tries again must not spend it all here again.
+                if has_failed:
+                    self._avoid(name, route.host, route.port)
+                raise
+        return None
+
+    async def record(self, link: Link) -> Link:
+        """Record the peer of a connection, if it is not; raises `NotVerified`."""
+        if not link.is_recorded:
+            await self._verifier.record(link.peer)
+        return replace(link, is_recorded=True)
+
+    def forget(self, name: ServerName) -> None:
+        """Forget which routes to a server failed."""
+        for key in [key for key in self._avoided if key[0] == name]:
+            del self._avoided[key]
+
+    def _is_avoided(self, name: ServerName, host: str, port: int) -> bool:
+        return self._avoided.get((name, host, port), 0.0) > self._clock.seconds()
+
+    def _avoid(self, name: ServerName, host: str, port: int) -> None:
+        key = (name, host, port)
+        self._avoided.pop(key, None)
+        self._avoided[key] = self._clock.seconds() + _AVOIDED_SECONDS
+        while len(self._avoided) > _MAX_AVOIDED:
+            self._avoided.popitem(last=False)
+
+    async def _try(
+        self,
+        name: ServerName,
+        route: Route,
+        addresses: Sequence[str],
+        tried: "_Tried",
+    ) -> tuple[PeerConnection, Link]:
+        dialled = await self._dialer.dial(
+            addresses,
+            route.port,
+            route.certificate_name,
+            tried.allowance,
+            must_be_trusted=await self._verifier.needs_certificate(name),
+        )
+        connection, where = dialled.connection, dialled.address
+        try:
+            peer = await self._verifier.verify(
+                name, route, dialled.handshake, connection
+            )
+            link = Link(route, where, peer)
+            if tried.cause.is_ours:
+                link = await self.record(link)
+        except NotVerified as problem:
+            connection.abort()
+            why = f"{where} is not verified: {problem}"
+            raise NotDialled(why, where, problem.conflict) from None
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.is_closing:
+            connection.abort()
+            why = f"{where} ended the connection while it was verified"
+            raise NotDialled(why, where)
+        return connection, link
+
+
+@dataclass
+class _Tried:
+    """What was tried in vain, for whom, and with what allowance."""
+
+    cause: Cause
+    allowance: Allowance
+    attempts: list[str] = field(default_factory=list)
+    conflict: str | None = None
+    """How a peer contradicted what is stored of the server, if one did."""
+
+    def add(self, route: Route, problem: Exception) -> None:
+        """Add one thing."""
+        self.attempts.append(f"{route}: {problem}")
+
+
+def _tell(destination: ServerName, attempts: Sequence[str]) -> str:
+    text = f"{destination} cannot be reached: " + "; ".join(attempts)
+    return text if len(text) <= _MAX_TOLD else text[: _MAX_TOLD - 3] + "..."

@@ -1,0 +1,221 @@
+"""From a host to a TLS connection, at an address that may be connected to.
+
+Rules of the room: the addresses that were checked are the addresses that are
+connected to; a name is not looked up again in between. What a connection is good for
+is for others to say: here it is only made.
+
+Specification: RFC 8305 for trying several addresses.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from itertools import zip_longest
+from typing import Literal, cast
+
+from msgspec import Struct
+from OpenSSL import SSL
+from twisted.internet import defer, error
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import (
+    IDelayedCall,
+)
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.protocols.tls import (
+    BufferingTLSTransport,
+    TLSMemoryBIOFactory,
+    TLSMemoryBIOProtocol,
+)
+from twisted.python.failure import Failure
+
+from homeserver.net.addresses import AddressPolicy, RefusedAddress
+from homeserver.net.cause import Cause
+from homeserver.net.tls.client import Handshake
+from homeserver.outbound.transport.budget import Allowance
+from homeserver.outbound.transport.connection import PeerConnection, describe
+from homeserver.outbound.transport.known_addresses import KnownAddresses
+
+_MAX_ADDRESSES = 8  # more than any server has; a DNS answer may have hundreds
+
+_CONNECT_SECONDS = 10.0  # what Matrix servers have given each other since 2014
+_CLOSING_SECONDS = 5.0  # for a peer to end a connection that we have ended
+_HANDSHAKE_SECONDS = 10.0  # a round trip or two, and a signature on a slow machine
+
+
+class NotDialled(Exception):
+    """There is no connection; `str()` says why."""
+
+    def __init__(
+        self, why: str, address: str | None = None, conflict: str | None = None
+    ) -> None:
+        super().__init__(why)
+        self.address = address
+        """The address that was connected to; None if none was."""
+
+        self.conflict = conflict
+        """How the peer contradicts what is stored of it, if that is why."""
+
+
+def without(addresses: Sequence[str], failed: NotDialled) -> list[str]:
+    """The addresses that are left to try after one has failed.
+
+    They get fewer each time: one that was not reached at all, or that the system calls
+    otherwise, speaks for all of them.
+    """
+    left = [each for each in addresses if each != failed.address]
+    return left if len(left) < len(addresses) else []
+
+
+class Dialled(Struct, frozen=True):
+    """A TLS connection after its handshake."""
+
+    connection: PeerConnection
+    handshake: Handshake
+    address: str
+    """The IP address that it leads to."""
+
+
+class Dialer:
+    """Connects to hosts."""
+
+    def __init__(
+        self,
+        reactor: PosixReactorBase,
+        look_up: Callable[[str, Cause], Awaitable[Sequence[str]]],
+        policy: AddressPolicy,
+        context: Callable[[], SSL.Context],
+        observe: Callable[[Literal["completed", "failed"]], object] = lambda _: None,
+    ) -> None:
+        """`look_up` finds the IP addresses of a host, or raises `LookupFailed`.
+
+        `context` is asked anew for each connection: our certificate may change.
+        `observe` takes the end of each handshake.
+        """
+        self._reactor = reactor
+        self._look_up = look_up
+        self._policy = policy
+        self._context = context
+        self._observe = observe
+
+    async def addresses(self, host: str, cause: Cause) -> list[str]:
+        """The addresses of `host` that may be connected to; at least one, each once.
+
+        Raises `LookupFailed`, and `RefusedAddress` if it has none but refused ones.
+        """
+        allowed: list[str] = []
+        refusal: RefusedAddress | None = None
+        for each in await self._look_up(host, cause):
+            try:
+                self._policy.check(each)
+            except RefusedAddress as problem:
+                refusal = problem
+            else:
+                allowed.append(str(ip_address(each)))
+        if refusal is not None and not allowed:
+            raise refusal
+        unique = list(dict.fromkeys(allowed))
+        # Both families by turns (RFC 8305, section 4): many of one hide none of the
+        # other.
+        pairs = zip_longest(
+            [each for each in unique if ":" in each],
+            [each for each in unique if ":" not in each],
+        )
+        found = [each for pair in pairs for each in pair if each][:_MAX_ADDRESSES]
+        cause.aim(found)
+        return found
+
+    async def dial(
+        self,
+        addresses: Sequence[str],
+        port: int,
+        certificate_name: str,
+        allowance: Allowance,
+        *,
+        must_be_trusted: bool,
+    ) -> Dialled:
+        """Connect to whichever of the `addresses` answers first.
+
+        With `must_be_trusted`, only a trusted certificate for `certificate_name`
+        lets the handshake succeed. Raises `NotDialled`, and `OverBudget` where
+        `allowance` allows no connection any more.
+        """
+        handshake = Handshake(
+            self._context(), certificate_name, must_be_trusted=must_be_trusted
+        )
+        factory = _TlsFactory(handshake, self._reactor)
+        # The name is of no account, as `KnownAddresses` ignores it; the endpoint would
+        # refuse some that servers may have.
+        endpoint = HostnameEndpoint(
+            KnownAddresses(self._reactor, allowance.choose(addresses), allowance),
+            "peer.invalid",
+            port,
+            _CONNECT_SECONDS,
+        )
+        try:
+            tls = cast("TLSMemoryBIOProtocol", await endpoint.connect(factory))
+        except error.ConnectingCancelledError:
+            # The endpoint's word for it, which no time limit would understand.
+            raise defer.CancelledError from None
+        except (error.ConnectError, defer.TimeoutError, OSError) as problem:
+            raise NotDialled(f"cannot connect: {describe(problem)}") from None
+        where = str(ip_address(tls.getPeer().host))
+        connection = cast("PeerConnection", tls.wrappedProtocol)
+        try:
+            await connection.handshake.addTimeout(_HANDSHAKE_SECONDS, self._reactor)
+        except (SSL.Error, error.ConnectionClosed, defer.TimeoutError) as problem:
+            self._observe("failed")
+            connection.abort()
+            why = handshake.refusal or describe(problem)
+            raise NotDialled(f"{where}: TLS handshake failed: {why}", where) from None
+        except BaseException:
+            connection.abort()
+            raise
+        self._observe("completed")
+        return Dialled(connection, handshake, where)
+
+
+class _Tls(BufferingTLSTransport):
+    """TLS that does not wait for long until the peer ends the connection too."""
+
+    factory: "_TlsFactory"
+    _aborting: IDelayedCall | None = None
+
+    def loseConnection(self) -> None:
+        """End the connection; cut it off if the peer has not done so in time."""
+        super().loseConnection()
+        # A pool ends what is lost already, too.
+        if self.connected and self._aborting is None:
+            self._aborting = self.factory.reactor.callLater(
+                _CLOSING_SECONDS, self.abortConnection
+            )
+
+    def stopProducing(self) -> None:
+        """Cut the connection off: who read a response has had enough of it.
+
+        The TCP connection's own `stopProducing` waits until the peer has read all.
+        """
+        TLSMemoryBIOProtocol.abortConnection(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """As Twisted tells it: the connection is gone."""
+        if self._aborting is not None and self._aborting.active():
+            self._aborting.cancel()
+        super().connectionLost(reason)
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    """Makes one TLS connection with `PeerConnection` inside."""
+
+    noisy = False
+    protocol = _Tls
+
+    def __init__(self, handshake: Handshake, reactor: PosixReactorBase) -> None:
+        super().__init__(handshake, True, _PeerFactory(), reactor)  # noqa: FBT003
+        self.reactor = reactor
+
+
+class _PeerFactory(Factory):
+    """Makes the protocol that runs inside TLS."""
+
+    noisy = False
+    protocol = PeerConnection

@@ -1,0 +1,277 @@
+"""Whom we believe we reached: by certificate or by key document; the pins.
+
+Rules of the room: a peer is verified on the connection that will carry the request,
+before one byte of a request leaves. Each method either proves the peer or says why it
+does not; there is no third outcome. Who was once verified by certificate is never
+again accepted by key document alone: otherwise whoever breaks the certificate chooses
+the weaker method.
+
+Specification: Server-server API, "TLS" and "Response Authentication"; the November
+2014 text, "Retrieving Server Keys".
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from OpenSSL import crypto
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.config.values import VerificationMethod
+from homeserver.net.tls.client import Handshake
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.outbound.remote_error import read_refusal
+from homeserver.outbound.transport.connection import (
+    KEY_DOCUMENT_PATH,
+    KEYS_V2_PATH,
+    Fetched,
+    NoAnswer,
+    PeerConnection,
+)
+from homeserver.protocol.discovery import Route
+from homeserver.protocol.errors import ProtocolError, quote
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import (
+    MAX_DOCUMENT_BYTES,
+    KeyDocument,
+    parse_v1,
+    parse_v2,
+)
+from homeserver.storage.peers import Peer, PeerStore
+from homeserver.storage.server_keys import KeyConflict
+
+# For a document of a few hundred bytes over a connection that is already there.
+_KEY_DOCUMENT_SECONDS = 10.0
+
+
+VerificationResult = Literal["verified", "refused"]
+
+
+class NotVerified(Exception):
+    """The peer may be anybody; `str()` says which check failed, by each method."""
+
+    def __init__(self, why: str, conflict: str | None = None) -> None:
+        """`conflict` says how its key document contradicts what is stored, if so."""
+        super().__init__(why)
+        self.conflict = conflict
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPeer:
+    """Who is at the other end of a connection."""
+
+    server_name: ServerName
+    verified_by: VerificationMethod
+    certificate: bytes = field(repr=False)
+    """The DER of the leaf that was shown in this handshake."""
+
+    document: KeyDocument | None = field(default=None, repr=False)
+    """The key document that proved it; None where the certificate did."""
+
+    known: Peer | None = field(default=None, repr=False)
+    """What was known of it when it was judged."""
+
+    verified_ts: int = 0
+    """When that was, in milliseconds since 1970."""
+
+    @property
+    def certificate_sha256(self) -> str:
+        """The fingerprint of the leaf, in hexadecimal."""
+        return hashlib.sha256(self.certificate).hexdigest()
+
+
+class Verifier:
+    """Verifies peers by the methods that it is given, in their order."""
+
+    def __init__(
+        self,
+        methods: Sequence[VerificationMethod],
+        peers: PeerStore,
+        clock: IReactorTime,
+        observe: Callable[[VerificationMethod, VerificationResult], object] = (
+            lambda *_: None
+        ),
+    ) -> None:
+        """`observe` takes what came of each method that was tried."""
+        self._methods = methods
+        self._peers = peers
+        self._clock = clock
+        self._observe = observe
+
+    async def needs_certificate(self, server_name: ServerName) -> bool:
+        """Whether a certificate that proves nothing should end the handshake.
+
+        One that an operator has pinned need not prove anything by itself.
+        """
+        if "key-document" in self._methods:
+            return False
+        return await self._peers.certificate_pins.find(server_name) is None
+
+    async def verify(
+        self,
+        server_name: ServerName,
+        route: Route,
+        handshake: Handshake,
+        connection: PeerConnection,
+    ) -> VerifiedPeer:
+        """Prove that the peer on `connection` is `server_name`.
+
+        The handshake is over. Nothing is recorded. Raises `NotVerified`; then the
+        connection is of no more use.
+        """
+        leaf = connection.tls.getPeerCertificate()
+        if leaf is None:
+            raise NotVerified("the peer showed no certificate")
+        # As it came, also where it cannot be read.
+        certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
+        known = await self._peers.peer(server_name)
+        now_ts = int(wall_seconds(self._clock) * 1000)
+        trusted = VerifiedPeer(
+            server_name, "certificate", certificate, None, known, now_ts
+        )
+        pin = await self._peers.certificate_pins.find(server_name)
+        if pin == trusted.certificate_sha256:
+            # An operator says whose it is; its names and its issuer do not matter.
+            self._observe("certificate", "verified")
+            return trusted
+        problems = []
+        conflict: str | None = None
+        for method in self._methods:
+            document: KeyDocument | None = None
+            try:
+                if method == "certificate":
+                    if handshake.problem is not None:
+                        raise NotVerified(handshake.problem)  # noqa: TRY301
+                else:
+                    document = await self._check_key_document(
+                        known, server_name, route, certificate, connection
+                    )
+            except NotVerified as problem:
+                self._observe(method, "refused")
+                problems.append(f"by {method}: {problem}")
+                conflict = conflict or problem.conflict
+            else:
+                self._observe(method, "verified")
+                now_ts = int(wall_seconds(self._clock) * 1000)
+                return VerifiedPeer(
+                    server_name, method, certificate, document, known, now_ts
+                )
+        raise NotVerified("; ".join(problems), conflict)
+
+    async def _check_key_document(
+        self,
+        known: Peer | None,
+        server_name: ServerName,
+        route: Route,
+        certificate: bytes,
+        connection: PeerConnection,
+    ) -> KeyDocument:
+        """Check the document that the peer serves on this connection."""
+        if known is not None and known.verified_by == "certificate":
+            raise NotVerified(
+                f"{server_name} was verified by its certificate before, so its key "
+                "document alone is not enough any more"
+            )
+        document = await self._fetch_document(server_name, route, connection)
+        if not document.names_certificate(certificate):
+            raise NotVerified(
+                "the key document names another TLS certificate than the one of this "
+                "connection"
+                if document.valid_until_ts is None or document.tls_fingerprints
+                else f"{KEYS_V2_PATH} names no TLS certificate: there is no "
+                f"`tls_fingerprints` in it, and no {KEY_DOCUMENT_PATH}"
+            )
+        if known is not None:
+            _check_pins(known, document)
+        if connection.is_closing:
+            raise NotVerified(
+                "the peer ended the connection after its key document, so nothing "
+                "can be sent on the connection that was verified"
+            )
+        return document
+
+    async def record(self, peer: VerifiedPeer) -> None:
+        """As `record_peer`."""
+        await record_peer(self._peers, peer)
+
+    async def _fetch_document(
+        self, server_name: ServerName, route: Route, connection: PeerConnection
+    ) -> KeyDocument:
+        """The version 1 document, or that of version 2 where there is no version 1."""
+        path = KEY_DOCUMENT_PATH
+        fetched = await self._fetch(path, route, connection)
+        refusal = read_refusal(server_name, fetched.status, fetched.body)
+        if fetched.status != 200 and refusal.is_unrecognized:
+            path = KEYS_V2_PATH
+            fetched = await self._fetch(path, route, connection)
+        if fetched.status != 200:
+            raise NotVerified(f"{path} answers with status {fetched.status}")
+        parse = parse_v1 if path == KEY_DOCUMENT_PATH else parse_v2
+        try:
+            document = parse(fetched.body, server_name)
+        except ProtocolError as problem:
+            raise NotVerified(f"{path}: {problem}") from None
+        until = document.valid_until_ts
+        if until is not None and until < wall_seconds(self._clock) * 1000:
+            # It may be an old one, with the certificate of that time.
+            raise NotVerified(f"{path}: the key document expired at {until}")
+        return document
+
+    async def _fetch(
+        self, path: str, route: Route, connection: PeerConnection
+    ) -> Fetched:
+        try:
+            return await connection.fetch(
+                path,
+                route.host_header,
+                _KEY_DOCUMENT_SECONDS,
+                MAX_DOCUMENT_BYTES,
+                self._clock,
+            )
+        except NoAnswer as problem:
+            raise NotVerified(f"{path} gets no answer: {quote(str(problem))}") from None
+
+
+async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
+    """Record a peer that was verified, its pin, and the keys of its document.
+
+    Raises `NotVerified` if it has become known as another server meanwhile.
+    """
+    pins = {} if peer.known is None else peer.known.pinned_keys
+    verified = Peer(
+        peer.server_name,
+        peer.verified_by,
+        peer.certificate_sha256,
+        pins if peer.document is None else peer.document.verify_keys,
+        first_verified_ts=peer.verified_ts,
+        last_verified_ts=peer.verified_ts,
+    )
+    try:
+        holds = await peers.record_verified(verified, peer.known, peer.document)
+    except KeyConflict as conflict:
+        raise NotVerified(str(conflict), str(conflict)) from None
+    if not holds:
+        raise NotVerified(
+            f"{peer.server_name} was verified in another way at the same moment, or "
+            "forgotten"
+        )
+
+
+def _check_pins(known: Peer, document: KeyDocument) -> None:
+    """Hold a peer to the keys that it showed at first, as ssh does with hosts."""
+    pinned = known.pinned_keys
+    for key_id, served in document.verify_keys.items():
+        if pinned.get(key_id, served) != served:
+            conflict = KeyConflict(
+                known.server_name, pinned[key_id], known.first_verified_ts, served
+            )
+            raise NotVerified(str(conflict), str(conflict))
+    if pinned and not any(document.is_signed_by(key) for key in pinned.values()):
+        why = (
+            f"the key document is not signed by a key that is pinned to "
+            f"{known.server_name} ({', '.join(sorted(pinned))}): it is another server, "
+            f"or it lost its keys; `homeserver peers --forget {known.server_name}` "
+            "forgets the pinned keys"
+        )
+        raise NotVerified(why, why)

@@ -1,0 +1,300 @@
+"""A PDU by its room version: format, hashes, redaction, event ID, who must sign it.
+
+Rules of the room: a PDU that `Event.parse` returned has the members and sizes that
+its room version demands; whether it is signed and unchanged is asked of it
+separately. What differs between room versions comes from `room_versions`.
+
+Specification: Room Versions; Server-server API, "PDUs" and "Signing Events".
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Self
+
+from homeserver.protocol.canonical_json import (
+    Json,
+    as_integer,
+    as_list,
+    as_object,
+    as_text,
+    check_numbers,
+    decode_base64,
+    encode,
+    encode_base64,
+    encode_integers,
+    encode_urlsafe_base64,
+)
+from homeserver.protocol.errors import BadJson, TooLarge
+from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
+from homeserver.protocol.identifiers import (
+    MAX_ID_BYTES,
+    EventId,
+    RoomId,
+    ServerName,
+    UserId,
+    parse_event_domain,
+    parse_named_room_id,
+    parse_room_id,
+)
+from homeserver.protocol.signing import SigningKey, sign
+
+MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits", signatures included
+MAX_AUTH_EVENTS = 10  # Server-server API, "PDUs"
+MAX_PREV_EVENTS = 20  # the same
+MAX_DEPTH = 2**63 - 1  # room versions 1 to 5; canonical JSON limits the later ones
+
+_Encode = Callable[[object], bytes]
+"""Makes canonical JSON: `encode`, or `encode_integers` where that is enough."""
+
+
+def content_hash(pdu: Json, encode_json: _Encode = encode) -> bytes:
+    """SHA-256 over all that is not `unsigned`, `signatures` or `hashes`."""
+    left_out = {"unsigned", "signatures", "hashes"}
+    return hashlib.sha256(
+        encode_json({k: v for k, v in pdu.items() if k not in left_out})
+    ).digest()
+
+
+def redact(pdu: Json, room_version: RoomVersion) -> Json:
+    """The part of a PDU that its signatures and its reference hash cover."""
+    redacted = {k: v for k, v in pdu.items() if k in room_version.kept_members}
+    kind, content = pdu.get("type"), pdu.get("content")
+    if not isinstance(kind, str) or not isinstance(content, dict):
+        return redacted
+    kept = room_version.kept_content.get(kind, frozenset())
+    remains = {k: v for k, v in content.items() if kept is None or k in kept}
+    if kind == "m.room.member" and room_version.keeps_signed_invite:
+        invite = content.get("third_party_invite")
+        if isinstance(invite, dict):
+            # Empty without `signed`, as elsewhere: the event ID depends on it.
+            signed = {k: v for k, v in invite.items() if k == "signed"}
+            remains["third_party_invite"] = signed
+    return {**redacted, "content": remains}
+
+
+def event_id(pdu: Json, room_version: RoomVersion) -> EventId:
+    """The event's ID: its hash, or in room versions 1 and 2 what it says.
+
+    Raises `BadJson` or `InvalidParam` where it has to say one and does not.
+    """
+    return _event_id(pdu, room_version, _signed(pdu, room_version, encode))
+
+
+def _signed(pdu: Json, room_version: RoomVersion, encode_json: _Encode) -> bytes:
+    """What the servers of an event sign: the redacted event without signatures."""
+    redacted = redact(pdu, room_version)
+    redacted.pop("signatures", None)
+    return encode_json(redacted)
+
+
+def _event_id(pdu: Json, room_version: RoomVersion, signed: bytes) -> EventId:
+    if room_version.id_format is IdFormat.SENT:
+        text = as_text(pdu.get("event_id"), "`event_id`")
+        parse_event_domain(text)
+        return EventId(text)
+    # The reference hash.
+    digest = hashlib.sha256(signed).digest()
+    if room_version.id_format is IdFormat.BASE64:
+        return EventId("$" + encode_base64(digest))
+    return EventId("$" + encode_urlsafe_base64(digest))
+
+
+def hash_and_sign(
+    pdu: Json,
+    room_version: RoomVersion,
+    server_name: ServerName,
+    keys: Iterable[SigningKey],
+) -> Json:
+    """A copy of a PDU with its content hash and our signatures."""
+    hashed = {**pdu, "hashes": {"sha256": encode_base64(content_hash(pdu))}}
+    signed = sign(redact(hashed, room_version), server_name, keys)
+    return {**hashed, "signatures": signed["signatures"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A PDU of the form that its room version demands."""
+
+    pdu: Json = field(repr=False)
+    room_version: RoomVersion
+    event_id: EventId
+    type: str
+    sender: UserId
+    room_id: RoomId
+    """For a create event of room version 12, which has none: the one it founds."""
+
+    origin_server_ts: int
+    """When its sender says it was sent, in milliseconds since 1970."""
+
+    encoded: bytes = field(repr=False)
+    """The PDU in canonical JSON."""
+
+    signed: bytes = field(repr=False)
+    """What its servers have signed."""
+
+    content: Json = field(repr=False)
+    state_key: str | None
+    """None in what is not a state event."""
+
+    depth: int
+    prev_event_ids: tuple[EventId, ...]
+    auth_event_ids: tuple[EventId, ...]
+
+    @classmethod
+    def parse(cls, pdu: Json, room_version: RoomVersion) -> Self:
+        """Check a PDU's form against its room version.
+
+        Raises `BadJson` or `InvalidParam` for its members, `TooLarge` for its size.
+        """
+        encode_json = _encoder(room_version)
+        encoded = encode_json(pdu)
+        if len(encoded) > MAX_EVENT_BYTES:
+            raise TooLarge(
+                f"the PDU has {len(encoded)} bytes; the limit is {MAX_EVENT_BYTES}"
+            )
+        if room_version.is_strict:
+            check_numbers(pdu)
+        _check_texts(pdu)
+        content = as_object(pdu.get("content"), "`content`")
+        as_object(pdu.get("signatures"), "`signatures`")
+        as_object(pdu.get("unsigned", {}), "`unsigned`")
+        as_text(as_object(pdu.get("hashes"), "`hashes`").get("sha256"), "its sha256")
+        depth = as_integer(pdu.get("depth"), "`depth`")
+        if not 0 <= depth <= MAX_DEPTH:
+            raise BadJson(f"`depth` is not between 0 and 2^63-1: {depth}")
+        prev = _parse_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
+        auth = _parse_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
+        signed = _signed(pdu, room_version, encode_json)
+        own_id = _event_id(pdu, room_version, signed)
+        return cls(
+            pdu,
+            room_version,
+            own_id,
+            as_text(pdu.get("type"), "`type`"),
+            UserId.parse(as_text(pdu.get("sender"), "`sender`")),
+            _parse_room_id(pdu, room_version, own_id),
+            as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
+            encoded,
+            signed,
+            content,
+            as_text(pdu["state_key"], "`state_key`") if "state_key" in pdu else None,
+            depth,
+            prev,
+            auth,
+        )
+
+    @property
+    def redacts(self) -> object:
+        """What it names as the event to redact; None where it names none."""
+        where = self.content if self.room_version.redacts_in_content else self.pdu
+        return where.get("redacts")
+
+    @property
+    def has_hash_id(self) -> bool:
+        """Whether its ID says all that its servers have signed."""
+        return self.room_version.id_format is not IdFormat.SENT
+
+    @property
+    def is_third_party_invite(self) -> bool:
+        """Whether it invites somebody who was known by a third-party address."""
+        return (
+            self.type == "m.room.member"
+            and self.content.get("membership") == "invite"
+            and "third_party_invite" in self.content
+        )
+
+    @property
+    def required_signers(self) -> frozenset[ServerName]:
+        """The servers of which each must have signed the event.
+
+        The sender's need not have signed a third-party invite, which another server
+        may have made: that the sender invited, the state of the room proves. Raises
+        `InvalidParam` where a restricted join names an impossible user.
+        """
+        signers: set[ServerName] = set()
+        if not self.is_third_party_invite:
+            signers.add(self.sender.server_name)
+        if self.room_version.id_format is IdFormat.SENT:
+            signers.add(parse_event_domain(self.event_id))
+        via = self.content.get("join_authorised_via_users_server")
+        if (
+            self.type == "m.room.member"
+            and self.content.get("membership") == "join"
+            and self.room_version.has_restricted_joins
+            and isinstance(via, str)
+        ):
+            signers.add(UserId.parse(via).server_name)
+        return frozenset(signers)
+
+    @property
+    def founds(self) -> RoomId | None:
+        """The room that this event founds; None if it founds none.
+
+        Room Versions, "Authorization rules", 1: of other servers' rooms, nobody can
+        make the create event.
+        """
+        is_create = self.type == "m.room.create" and self.state_key == ""
+        if not is_create or self.prev_event_ids:
+            return None
+        _, _, domain = self.room_id.partition(":")
+        if self.room_version.has_hash_room_id or domain == self.sender.server_name.name:
+            return self.room_id
+        return None
+
+    @property
+    def has_its_content_hash(self) -> bool:
+        """Whether nothing was changed that redaction would take away."""
+        hashes = as_object(self.pdu["hashes"], "`hashes`")
+        try:
+            # Bytes are compared, as some peers write padding and some do not.
+            claimed = decode_base64(as_text(hashes["sha256"], "its sha256"))
+        except BadJson:
+            return False
+        return claimed == content_hash(self.pdu, _encoder(self.room_version))
+
+
+def _encoder(room_version: RoomVersion) -> _Encode:
+    """How the events of a room version are encoded, once their numbers are checked."""
+    return encode_integers if room_version.is_strict else encode
+
+
+def _check_texts(pdu: Json) -> None:
+    for member in ("type", "sender", "room_id", "state_key", "event_id"):
+        if member not in pdu:
+            continue
+        text = as_text(pdu[member], f"`{member}`")
+        if len(text.encode("utf-8")) > MAX_ID_BYTES:
+            raise BadJson(f"`{member}` has more than {MAX_ID_BYTES} bytes")
+
+
+def _parse_references(
+    pdu: Json, member: str, room_version: RoomVersion, most: int
+) -> tuple[EventId, ...]:
+    """The IDs of the events that a PDU cites."""
+    references = as_list(pdu.get(member), f"`{member}`")
+    if len(references) > most:
+        raise BadJson(f"`{member}` has {len(references)} entries; {most} are allowed")
+    if room_version.id_format is not IdFormat.SENT:
+        return tuple(EventId(as_text(x, f"an entry of `{member}`")) for x in references)
+    return tuple(_parse_pair(reference, member) for reference in references)
+
+
+def _parse_pair(reference: object, member: str) -> EventId:
+    pair = as_list(reference, f"an entry of `{member}`")
+    if len(pair) != 2:
+        raise BadJson(f"an entry of `{member}` is not [event ID, hashes]")
+    cited = as_text(pair[0], f"an event ID of `{member}`")
+    as_object(pair[1], f"the hashes of an entry of `{member}`")
+    return EventId(cited)
+
+
+def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> RoomId:
+    if room_version.has_hash_room_id and pdu["type"] == "m.room.create":
+        if "room_id" in pdu:
+            raise BadJson(
+                "a create event of room version 12 has no `room_id`: it founds one"
+            )
+        return RoomId("!" + own_id[1:])
+    parse = parse_room_id if room_version.has_hash_room_id else parse_named_room_id
+    return parse(as_text(pdu.get("room_id"), "`room_id`"))

@@ -1,0 +1,264 @@
+"""Key documents: how a server says which keys are its own, in 2014 and today.
+
+Rules of the room: a document that `parse_v1` or `parse_v2` returned is signed by the
+keys that it lists and speaks for the server that was asked. It proves no more than
+that its author holds the keys: that the author *is* the server is proven by the
+connection (`outbound.verification`).
+
+Specification: Server-server API, "Retrieving server keys"; the November 2014 text,
+"Retrieving Server Keys", for version 1.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from homeserver.protocol.canonical_json import (
+    Json,
+    as_integer,
+    as_object,
+    as_text,
+    check_numbers,
+    decode_base64,
+    encode_base64,
+    parse_object,
+)
+from homeserver.protocol.errors import BadJson, Unauthorized, quote
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_entries import (
+    build_fingerprints,
+    parse_fingerprints,
+    read_entries,
+    tell_passed_over,
+)
+from homeserver.protocol.signing import (
+    SigningKey,
+    VerifyKey,
+    parse_signatures,
+    sign,
+    signed_bytes,
+    verify,
+)
+
+MAX_DOCUMENT_BYTES = 64 * 1024  # a certificate and a hundred keys take a tenth of it
+
+# "Servers MUST use the lesser of this field and 7 days into the future".
+MAX_VALIDITY_MS = 7 * 24 * 3600 * 1000
+
+
+class OldVerifyKey(Struct, frozen=True):
+    """A key that a server no longer signs with; it still verifies old events."""
+
+    verify_key: VerifyKey
+    expired_ts: int
+    """When it stopped being used, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDocument:
+    """A key document that is what it must be, and signed by the keys it lists."""
+
+    server_name: ServerName
+    verify_keys: Mapping[KeyId, VerifyKey]
+    signatures: Mapping[KeyId, bytes]
+    """All ed25519 signatures of the server itself, by listed and unlisted keys."""
+
+    document: Json = field(repr=False)
+    """The JSON as it came."""
+
+    old_verify_keys: Mapping[KeyId, OldVerifyKey] = field(default_factory=dict)
+    """Empty in version 1, which has none."""
+
+    valid_until_ts: int | None = None
+    """In milliseconds since 1970; None in version 1, which has no expiry."""
+
+    tls_certificate: bytes | None = None
+    """The DER of the server's leaf certificate; None in version 2."""
+
+    tls_fingerprints: frozenset[bytes] = frozenset()
+    """SHA-256 of the leaf certificates that a version 2 document names, if it does.
+
+    The field was in the specification from 2015 to 2019.
+    """
+
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """The entries for keys that break a rule: {key ID: the rule}.
+
+    Algorithms that are not known here break none.
+    """
+
+    def is_signed_by(self, key: VerifyKey) -> bool:
+        """Whether `key`, which need not be listed, signed this document."""
+        signature = self.signatures.get(key.key_id)
+        return signature is not None and key.verify(
+            signed_bytes(self.document), signature
+        )
+
+    def names_certificate(self, certificate: bytes) -> bool:
+        """Whether the document names this leaf (DER) as its server's."""
+        if self.tls_certificate is not None:
+            return self.tls_certificate == certificate
+        return hashlib.sha256(certificate).digest() in self.tls_fingerprints
+
+
+def build_v1(
+    server_name: ServerName, certificate: bytes, keys: Iterable[SigningKey]
+) -> Json:
+    """The version 1 document of a server whose leaf certificate (DER) is given."""
+    keys = list(keys)
+    document: Json = {
+        "server_name": server_name.name,
+        "tls_certificate": encode_base64(certificate),
+        "verify_keys": {k.key_id: encode_base64(k.verify_key.key) for k in keys},
+    }
+    return sign(document, server_name, keys)
+
+
+def build_v2(
+    server_name: ServerName,
+    keys: Iterable[SigningKey],
+    old_keys: Iterable[OldVerifyKey],
+    valid_until_ts: int,
+    certificates: Sequence[bytes] = (),
+) -> Json:
+    """The version 2 document. `old_verify_keys` is there even when it is empty.
+
+    `certificates` are the leaves (DER) that the server presents. Key clients of 2015
+    to 2018 refuse a document without `tls_fingerprints`.
+    """
+    keys = list(keys)
+    document: Json = {
+        "server_name": server_name.name,
+        "verify_keys": {
+            k.key_id: {"key": encode_base64(k.verify_key.key)} for k in keys
+        },
+        "old_verify_keys": {
+            old.verify_key.key_id: {
+                "expired_ts": old.expired_ts,
+                "key": encode_base64(old.verify_key.key),
+            }
+            for old in old_keys
+        },
+        "valid_until_ts": valid_until_ts,
+    }
+    if certificates:
+        document["tls_fingerprints"] = build_fingerprints(certificates)
+    return sign(document, server_name, keys)
+
+
+def parse_v1(data: bytes, server_name: ServerName) -> KeyDocument:
+    """Read and check the version 1 document that was asked of `server_name`.
+
+    Raises `NotJson` or `BadJson` for its form, `Unauthorized` for its signatures.
+    The certificate is returned, not judged: only who holds the connection can.
+    """
+    document = _parse(data, server_name)
+    certificate = decode_base64(
+        as_text(document.get("tls_certificate"), "`tls_certificate`")
+    )
+    listed = as_object(document.get("verify_keys"), "`verify_keys`")
+    passed_over: dict[str, str] = {}
+
+    def read(key_id: KeyId, entry: object) -> VerifyKey:
+        return VerifyKey.parse(key_id, as_text(entry, f"key {key_id} of `verify_keys`"))
+
+    verify_keys = read_entries(listed, read, passed_over)
+    return KeyDocument(
+        server_name,
+        verify_keys,
+        _check_signatures(document, server_name, verify_keys, passed_over),
+        document,
+        tls_certificate=certificate,
+        passed_over=passed_over,
+    )
+
+
+def parse_v2(data: bytes, server_name: ServerName) -> KeyDocument:
+    """Read and check the version 2 document that was asked of `server_name`.
+
+    Raises `NotJson` or `BadJson` for its form, `Unauthorized` for its signatures.
+    """
+    document = _parse(data, server_name)
+    listed = as_object(document.get("verify_keys"), "`verify_keys`")
+    retired = as_object(document.get("old_verify_keys", {}), "`old_verify_keys`")
+    passed_over: dict[str, str] = {}
+    verify_keys = read_entries(listed, _parse_entry, passed_over)
+    # What is in use is not old, whatever was meant.
+    retired = {k: v for k, v in retired.items() if k not in verify_keys}
+    old_verify_keys = read_entries(retired, _parse_old_entry, passed_over)
+    valid_until_ts = _parse_time(document.get("valid_until_ts"), "`valid_until_ts`")
+    return KeyDocument(
+        server_name,
+        verify_keys,
+        _check_signatures(document, server_name, verify_keys, passed_over),
+        document,
+        old_verify_keys=old_verify_keys,
+        valid_until_ts=valid_until_ts,
+        tls_fingerprints=parse_fingerprints(document.get("tls_fingerprints")),
+        passed_over=passed_over,
+    )
+
+
+def valid_until(document: KeyDocument, now_ts: int) -> int:
+    """Until when the document's keys verify requests, in milliseconds since 1970.
+
+    At most seven days from `now_ts`, whatever the document says; version 1 says
+    nothing, and gets those seven days.
+    """
+    latest = now_ts + MAX_VALIDITY_MS
+    if document.valid_until_ts is None:
+        return latest
+    return min(document.valid_until_ts, latest)
+
+
+def _parse(data: bytes, server_name: ServerName) -> Json:
+    document = parse_object(data)
+    check_numbers(document)
+    claimed = document.get("server_name")
+    if claimed != server_name.name:
+        raise BadJson(
+            f"the key document is of server_name {quote(claimed)}, "
+            f"{server_name} was asked for"
+        )
+    return document
+
+
+def _parse_time(value: object, what: str) -> int:
+    """Milliseconds since 1970; `BadJson` for what is no such time."""
+    milliseconds = as_integer(value, what)
+    if milliseconds < 0:
+        raise BadJson(f"{what} is before 1970")
+    return milliseconds
+
+
+def _parse_entry(key_id: KeyId, entry: object) -> VerifyKey:
+    members = as_object(entry, f"key {key_id}")
+    return VerifyKey.parse(key_id, as_text(members.get("key"), f"`key` of {key_id}"))
+
+
+def _parse_old_entry(key_id: KeyId, entry: object) -> OldVerifyKey:
+    members = as_object(entry, f"old key {key_id}")
+    expired_ts = _parse_time(members.get("expired_ts"), f"`expired_ts` of {key_id}")
+    return OldVerifyKey(_parse_entry(key_id, members), expired_ts)
+
+
+def _check_signatures(
+    document: Json,
+    server_name: ServerName,
+    verify_keys: Mapping[KeyId, VerifyKey],
+    passed_over: Mapping[str, str],
+) -> Mapping[KeyId, bytes]:
+    """All signatures of the server; raises `Unauthorized` if none is a listed key's."""
+    signatures = parse_signatures(document, server_name)
+    try:
+        verify(
+            signed_bytes(document),
+            signatures,
+            verify_keys,
+            f"the key document of {server_name}",
+        )
+    except Unauthorized as problem:
+        raise Unauthorized(f"{problem}{tell_passed_over(passed_over)}") from None
+    return signatures

@@ -1,0 +1,1 @@
+"""Rooms: their history in a file, explained and drawn."""

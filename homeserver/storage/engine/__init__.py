@@ -1,0 +1,1 @@
+"""The database: engines, threads, group commit, migrations."""

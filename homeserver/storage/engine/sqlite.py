@@ -1,0 +1,216 @@
+"""SQLite: the store in one file, which needs no set-up.
+
+In WAL mode a commit appends to the log (`-wal`), and a reader does not wait for a
+writer. A commit over a connection of `connect` syncs the log (`synchronous = FULL`), so
+it is on the disk when it returns, even after a power cut. A commit over a connection of
+`connect_for_shortcut` only writes to the log. The log is one sequence of commits, and
+a sync covers the whole file: the next full commit syncs the earlier ones too.
+
+Rules: a file that is not the one that was opened first is not touched. A log whose sync
+failed is not trusted again by this process.
+
+Reference: SQLite, "Write-Ahead Logging" and "PRAGMA synchronous".
+"""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from homeserver.storage.engine.connection import EngineCursor
+from homeserver.storage.engine.dialect import for_sqlite
+from homeserver.storage.engine.interface import StoreUnavailable
+
+# How long a connection waits for another process's lock; a commit takes milliseconds.
+_LOCK_SECONDS = 5
+
+# The length to which SQLite cuts a log that it begins again: as long as it gets before
+# SQLite brings it into the file, a thousand pages.
+_LOG_BYTES = 4_096_000
+
+# After these errors, another connection may find the file as it should be.
+_LOSSES = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_READONLY,
+}
+
+
+class SqliteConnection:
+    """A `Connection` to a file."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        file: "SqliteFile | None" = None,
+    ) -> None:
+        """`connection` is in autocommit mode; `name` is what errors call the file.
+
+        `file` is that of the store; None if it is in memory.
+        """
+        self.connection = connection
+        self._name = name
+        self._file = file
+        self.is_lost = False
+
+    def check(self) -> None:
+        """As `Connection.check`."""
+        try:
+            if self._file is not None:
+                self._file.check()
+        except StoreUnavailable:
+            self.is_lost = True
+            raise
+
+    def abort(self) -> None:
+        """As `Connection.abort`."""
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.interrupt()
+
+    def cursor(self) -> EngineCursor:
+        """As `Connection.cursor`."""
+        cursor = self.connection.cursor()
+        return EngineCursor(cursor, for_sqlite, sqlite3.Error, self._explain)
+
+    def begin(self) -> None:
+        """As `Connection.begin`."""
+        # Not at the first write: other writers could change what was read before it.
+        self.cursor().execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """As `Connection.commit`."""
+        self.cursor().execute("COMMIT")
+        # A commit into a file that was removed is not on the disk.
+        self.check()
+
+    def rollback(self) -> None:
+        """As `Connection.rollback`."""
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have undone it already
+            self.connection.execute("ROLLBACK")
+
+    def load_version(self) -> int:
+        """As `Connection.load_version`."""
+        [version] = self.cursor().execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    def record_version(self, version: int) -> None:
+        """As `Connection.record_version`."""
+        self.cursor().execute(f"PRAGMA user_version = {version}")
+
+    def close(self) -> None:
+        """As `Connection.close`."""
+        self.connection.close()
+
+    def _explain(self, error: sqlite3.Error) -> Exception:
+        if isinstance(
+            error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+        ):
+            return error
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_IOERR_FSYNC and self._file is not None:
+            self._file.distrust()
+        if code & 0xFF in _LOSSES:  # the low byte is the kind of error
+            self.is_lost = True
+        return StoreUnavailable(f"{self._name} cannot be used: {error}")
+
+
+def connect_in_memory() -> SqliteConnection:
+    """An empty database in memory, which goes with its connection."""
+    connection = sqlite3.connect(
+        ":memory:", isolation_level=None, check_same_thread=False
+    )
+    return SqliteConnection(connection, ":memory:")
+
+
+class SqliteFile:
+    """The file of a store, and the connections to it."""
+
+    def __init__(self, path: Path) -> None:
+        """There is a file at `path` after the first connection."""
+        self._path = path
+        self._identity: tuple[int, int] | None = None
+        self._is_trusted = True
+
+    def connect(self) -> SqliteConnection:
+        """Open the file; raises `StoreUnavailable`."""
+        return self._connect(
+            _LOCK_SECONDS, "synchronous = FULL", f"journal_size_limit = {_LOG_BYTES}"
+        )
+
+    def connect_for_shortcut(self) -> SqliteConnection:
+        """Open the file for commits without a sync; it waits for no lock.
+
+        Only full commits bring the log into the file, as that waits for the disk.
+        """
+        return self._connect(0, "synchronous = NORMAL", "wal_autocheckpoint = 0")
+
+    def distrust(self) -> None:
+        """From now on, nothing is available: a sync of the log has failed.
+
+        The system may take for written what is not on the disk, and would report
+        success for the next sync.
+        """
+        self._is_trusted = False
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` unless the file is the one that was opened first.
+
+        A copy is no better: what SQLite keeps beside the first file (`-wal`) would be
+        written into it.
+        """
+        if self._identify() != self._identity:
+            raise StoreUnavailable(
+                f"{self._path} is not the file any more that was opened; put that one "
+                "back, or stop this server, take away the files whose names go on with "
+                "-wal and -shm, and start it again"
+            )
+        if not self._is_trusted:
+            raise StoreUnavailable(
+                f"the disk failed to sync {self._path}-wal; look at the disk, and "
+                "start this server again"
+            )
+
+    def _connect(self, lock_seconds: float, *settings: str) -> SqliteConnection:
+        if self._identity is not None:
+            self.check()
+        with contextlib.ExitStack() as stack:
+            try:
+                if self._identity is None:
+                    self._make_private()
+                # Each connection is used by one thread, not by the one that opens it.
+                connection = sqlite3.connect(
+                    self._path,
+                    isolation_level=None,
+                    check_same_thread=False,
+                    timeout=lock_seconds,
+                )
+                stack.callback(connection.close)
+                connection.execute("PRAGMA journal_mode = WAL")
+                for setting in ("foreign_keys = ON", *settings):
+                    connection.execute(f"PRAGMA {setting}")
+            except (sqlite3.Error, OSError) as error:
+                raise StoreUnavailable(
+                    f"{self._path} cannot be used: {error}"
+                ) from None
+            stack.pop_all()
+        self._identity = self._identity or self._identify()
+        return SqliteConnection(connection, str(self._path), self)
+
+    def _make_private(self) -> None:
+        """Make the file, if there is none, for its owner alone.
+
+        SQLite gives the files beside it (`-wal`, `-shm`) the same mode.
+        """
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+            os.close(os.open(self._path, flags, 0o600))
+
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - half as long
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino

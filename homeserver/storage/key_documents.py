@@ -1,0 +1,101 @@
+"""Other servers' key documents, as they came.
+
+Rules of the room: a document that says less than an earlier one does not push it out:
+old events need the keys that their servers no longer list. What was checked before it
+was recorded is not checked again; which document is wanted can be told without reading
+any of them.
+
+Specification: Server-server API, "Querying keys through another server".
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from homeserver.protocol.canonical_json import Json, encode, encode_base64, parse_object
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import KeyDocument
+from homeserver.storage.engine.interface import Cursor, Database
+
+# Of one server. An honest one has one, and two after it has lost a key.
+_MAX_DOCUMENTS = 10
+
+
+class FetchedDocument(Struct, frozen=True):
+    """What is known of a version 2 key document that was fetched, but its text."""
+
+    id: int
+    keys: Mapping[str, object]
+    """All keys that it lists, old ones too: {key ID: base64}."""
+
+    valid_until_ts: int
+    """As it says; in milliseconds since 1970, as the next."""
+
+    fetched_ts: int
+    length: int
+    """Of its text, in bytes."""
+
+
+class DocumentStore:
+    """The key documents that were fetched."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def documents(self, server_name: ServerName) -> list[FetchedDocument]:
+        """The documents of a server, those that came last first; maybe none."""
+        return await self._database.read(lambda cursor: _documents(cursor, server_name))
+
+    async def read(self, document: FetchedDocument) -> Json | None:
+        """A document itself; None if another one has replaced it meanwhile."""
+
+        def job(cursor: Cursor) -> str | None:
+            row = cursor.execute(
+                "SELECT document FROM key_documents WHERE id = ?", (document.id,)
+            ).fetchone()
+            return None if row is None else row[0]
+
+        text = await self._database.read(job)
+        return None if text is None else parse_object(text.encode("utf-8"))
+
+
+def record_document(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
+    """Record a document that came now, in place of those that it makes useless."""
+    keys = {
+        key_id: encode_base64(old.verify_key.key)
+        for key_id, old in document.old_verify_keys.items()
+    } | {key_id: encode_base64(key.key) for key_id, key in document.verify_keys.items()}
+    until = document.valid_until_ts or 0
+    kept = 1
+    for earlier in _documents(cursor, document.server_name):
+        is_told = earlier.keys.items() <= keys.items()
+        if kept == _MAX_DOCUMENTS or (is_told and earlier.valid_until_ts <= until):
+            cursor.execute("DELETE FROM key_documents WHERE id = ?", (earlier.id,))
+        else:
+            kept += 1
+    text = encode(document.document)
+    cursor.execute(
+        "INSERT INTO key_documents"
+        " (server_name, keys, valid_until_ts, fetched_ts, length, document)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            document.server_name.name,
+            encode(keys).decode("utf-8"),
+            until,
+            now_ts,
+            len(text),
+            text.decode("utf-8"),
+        ),
+    )
+
+
+def _documents(cursor: Cursor, server_name: ServerName) -> list[FetchedDocument]:
+    rows = cursor.execute(
+        "SELECT id, keys, valid_until_ts, fetched_ts, length"
+        " FROM key_documents WHERE server_name = ? ORDER BY id DESC",
+        (server_name.name,),
+    ).fetchall()
+    return [
+        FetchedDocument(own_id, parse_object(keys.encode("utf-8")), *others)
+        for own_id, keys, *others in rows
+    ]

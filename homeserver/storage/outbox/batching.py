@@ -1,0 +1,259 @@
+"""Transactions of what is owed: cut once, the same until something comes of them.
+
+Rules of the room: an entry is never split. A transaction that was cut keeps its ID
+and its bytes until it is delivered or rejected; only then is the next one of its
+destination cut. Who calls these functions holds the destination, in the same commit.
+
+Specification: Server-server API, "Transactions".
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from homeserver.protocol.canonical_json import (
+    Encoded,
+    Json,
+    encode,
+    encode_integers,
+    split,
+)
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.transactions import (
+    ENVELOPE_BYTES,
+    MAX_EDUS,
+    MAX_PDUS,
+    MAX_TRANSACTION_BYTES,
+    Size,
+    build,
+    cut,
+)
+from homeserver.storage.engine.interface import Cursor
+
+# For how long typing and presence mean something: the most used server, too, leaves
+# them out for a destination that was away for an hour.
+_STALE_MILLISECONDS = 3_600_000
+
+_MAX_DROPPED = 5000  # entries at once; others want to write as well
+
+
+class Acknowledged(NamedTuple):
+    """What a destination said to a transaction that it took, and where it said so."""
+
+    reply: Json | None
+    connection: Json
+    remarks: Sequence[str] = ()
+    """What is wrong with the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwedTransaction:
+    """A transaction that its destination has not acknowledged."""
+
+    destination: ServerName
+    txn_id: str
+    body: bytes = field(repr=False)
+    entries: int
+    """How many of the queue are in it."""
+
+    slash: bool = False
+    """Whether its path ends with one: what the destination took last, or a try."""
+
+    attempts: int = 1
+    """That were made under its lease when an outcome is recorded."""
+
+
+def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction | None:
+    """The transaction that was cut for `destination` and nothing has come of yet."""
+    row = cursor.execute(
+        "SELECT txn_id, body, (SELECT COUNT(*) FROM outbound_entries e"
+        " WHERE e.destination = t.destination AND e.txn_id = t.txn_id),"
+        " (SELECT slash FROM destinations WHERE server_name = t.destination)"
+        " FROM outbound_transactions t"
+        " WHERE destination = ? AND delivered_ts IS NULL AND rejected_ts IS NULL"
+        " AND dropped_ts IS NULL",
+        (destination.name,),
+    ).fetchone()
+    if row is None:
+        return None
+    txn_id, body, entries, slash = row
+    return OwedTransaction(destination, txn_id, bytes(body), entries, bool(slash))
+
+
+def cut_transaction(
+    cursor: Cursor, origin: ServerName, destination: ServerName, now_ts: int
+) -> OwedTransaction | None:
+    """Cut the next transaction of what is queued; None if nothing is.
+
+    Only where no other one is owed. Raises `ProtocolError` for entries that cannot be
+    read, which the store has damaged.
+    """
+    entries: list[_Entry] = []
+
+    def sizes() -> Iterator[Size]:
+        for entry in _first_entries(cursor, destination):
+            entries.append(entry)
+            yield Size(len(entry.pdus), len(entry.edus), entry.length)
+
+    taken = entries[: cut(sizes())]
+    if not taken:
+        return None
+    # The time keeps an ID new even after the store was made anew, which would begin
+    # to count entries at 1 again: a receiver never looks at a used ID's content.
+    txn_id = f"{now_ts}-{taken[0].own_id}"
+    body = encode_integers(
+        build(
+            origin,
+            now_ts,
+            [pdu for entry in taken for pdu in entry.pdus],
+            [edu for entry in taken for edu in entry.edus],
+        )
+    )
+    [slash] = cursor.execute(
+        "INSERT INTO outbound_transactions (destination, txn_id, body, attempts)"
+        " VALUES (?, ?, ?, 0) RETURNING"
+        " (SELECT slash FROM destinations WHERE server_name = destination)",
+        (destination.name, txn_id, body),
+    ).fetchone()
+    # Exactly those whose content is in the body, and never a range of IDs. From now on
+    # it is there alone.
+    cursor.execute(
+        "UPDATE outbound_entries"  # noqa: S608 - question marks
+        " SET txn_id = ?, pdus = '', edus = ''"
+        f" WHERE destination = ? AND id IN ({_marks(taken)})",
+        (txn_id, destination.name, *(entry.own_id for entry in taken)),
+    )
+    return OwedTransaction(destination, txn_id, body, len(taken), bool(slash))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What was queued at once."""
+
+    own_id: int
+    pdus: Sequence[Encoded]
+    edus: Sequence[Encoded]
+    length: int
+    """In bytes."""
+
+
+def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
+    """As many entries as may fit into one transaction, at least one if there is any.
+
+    Each is read when it is asked for: the first ones may have the fill of PDUs or EDUs.
+    """
+    last_id = _last_that_fits(cursor, destination)
+    if last_id is None:
+        return
+    found = cursor.execute(
+        "SELECT id, pdus, edus FROM outbound_entries"
+        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
+        " AND id <= ? ORDER BY id",
+        (destination.name, last_id),
+    )
+    while row := found.fetchone():
+        own_id, *texts = row
+        pdus, edus = [text.encode("utf-8") for text in texts]
+        yield _Entry(own_id, split(pdus), split(edus), len(pdus) + len(edus))
+
+
+def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
+    """The ID of the last entry that may be in the next transaction, by their lengths.
+
+    Not more of their content is read than is sent: each may be a transaction's fill.
+    """
+    firsts = (
+        "SELECT id, length FROM outbound_entries"
+        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
+        " ORDER BY id LIMIT ?"
+    )
+    parameters = (destination.name, MAX_PDUS + MAX_EDUS)
+    # Most often all of them fit, which is one row to fetch, not a hundred and fifty.
+    last_id, length = cursor.execute(
+        f"SELECT MAX(id), SUM(length) FROM ({firsts}) AS firsts",  # noqa: S608 - ours
+        parameters,
+    ).fetchone()
+    if last_id is not None and length + ENVELOPE_BYTES > MAX_TRANSACTION_BYTES:
+        rows = cursor.execute(firsts, parameters).fetchall()
+        last_id, _ = rows[cut(Size(0, 0, length) for _, length in rows) - 1]
+    return None if last_id is None else int(last_id)
+
+
+def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
+    """Drop ephemeral entries that mean nothing any more; whether that was all of them.
+
+    What was dropped is counted, and still told of.
+    """
+    dropped = cursor.execute(
+        "UPDATE outbound_entries SET dropped_ts = ?, edus = '' WHERE id IN ("
+        " SELECT id FROM outbound_entries"
+        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
+        " AND ephemeral > 0 AND queued_ts <= ? ORDER BY queued_ts LIMIT ?"
+        ") RETURNING id",
+        (now_ts, destination.name, now_ts - _STALE_MILLISECONDS, _MAX_DROPPED),
+    ).fetchall()
+    if dropped:
+        cursor.execute(
+            "UPDATE destinations SET queued = queued - ?, dropped = dropped + ?"
+            " WHERE server_name = ?",
+            (len(dropped), len(dropped), destination.name),
+        )
+    return len(dropped) < _MAX_DROPPED
+
+
+def mark_delivered(
+    cursor: Cursor,
+    owed: OwedTransaction,
+    now_ts: int,
+    acknowledged: Acknowledged,
+) -> None:
+    """Owe a transaction no more, because it was acknowledged."""
+    reply, connection, remarks = acknowledged
+    cursor.execute(
+        "UPDATE outbound_transactions SET attempts = attempts + ?, delivered_ts = ?,"
+        " reply = ?, connection = ?, remarks = ?, body = ''"
+        " WHERE destination = ? AND txn_id = ?",
+        (
+            owed.attempts,
+            now_ts,
+            *map(_as_text, (reply, connection, list(remarks))),
+            *_key(owed),
+        ),
+    )
+
+
+def mark_rejected(
+    cursor: Cursor, owed: OwedTransaction, now_ts: int, error: str, reply: Json | None
+) -> None:
+    """Owe a transaction no more, because it will never be taken; its body is kept."""
+    cursor.execute(
+        "UPDATE outbound_transactions SET attempts = attempts + ?, rejected_ts = ?,"
+        " last_error = ?, reply = ? WHERE destination = ? AND txn_id = ?",
+        (owed.attempts, now_ts, error, _as_text(reply), *_key(owed)),
+    )
+    cursor.execute(
+        "UPDATE destinations SET rejected = rejected + 1 WHERE server_name = ?",
+        (owed.destination.name,),
+    )
+
+
+def mark_failed(cursor: Cursor, owed: OwedTransaction, error: str) -> None:
+    """Keep why an attempt was in vain; the transaction is owed as before."""
+    cursor.execute(
+        "UPDATE outbound_transactions SET attempts = attempts + ?, last_error = ?"
+        " WHERE destination = ? AND txn_id = ?",
+        (owed.attempts, error, *_key(owed)),
+    )
+
+
+def _key(owed: OwedTransaction) -> tuple[str, str]:
+    return owed.destination.name, owed.txn_id
+
+
+def _as_text(value: Json | Sequence[str] | None) -> str:
+    return encode(value).decode("utf-8")
+
+
+def _marks(values: Sequence[object]) -> str:
+    """A placeholder for each value."""
+    return ", ".join("?" * len(values))

@@ -1,0 +1,288 @@
+"""Whose turn it is: which destinations are due, who serves each, and what came of it.
+
+Rules of the room: a destination is served by one process at a time, its holder, until
+the lease ends that its holder renews. Who cuts, or records an outcome, holds the
+destination in that very commit. A turn goes on, with another transaction in the commit
+that records the last one, while nobody else waits for one. Times are those of the
+store: several processes that share it need not agree on the time.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+from msgspec import Struct
+
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import Cursor, Database, StoreClock
+from homeserver.storage.outbox.batching import (
+    Acknowledged,
+    OwedTransaction,
+    cut_transaction,
+    drop_stale,
+    mark_delivered,
+    mark_failed,
+    mark_rejected,
+    owed_transaction,
+)
+from homeserver.storage.outbox.destinations import (
+    count_answer,
+    count_damage,
+    count_failure,
+    hold,
+    let_go,
+)
+from homeserver.storage.outbox.due import Quota, find_due, is_anybody_due, next_due
+
+# A destination whose holder died waits for as long, less what was over when it died.
+LEASE_SECONDS = 20.0
+_LEASE_MILLISECONDS = int(LEASE_SECONDS * 1000)
+
+RENEWAL_SECONDS = 5.0  # a holder may miss two of them
+
+# Who shares the store is told nothing of what others put into it, and looks.
+_LOOK_SECONDS = 1.0
+
+# Until what the store has damaged is read again, in case that somebody mended it.
+_DAMAGED_MILLISECONDS = 3_600_000
+
+
+class Claim(Struct, frozen=True):
+    """What its holder is to send now."""
+
+    transactions: Sequence[OwedTransaction]
+
+    failing: frozenset[ServerName]
+    """The destinations among them whose last attempt failed."""
+
+    wait: float | None
+    """In seconds, until there may be more; None where nobody is owed anything."""
+
+
+class Turns:
+    """The destinations, as one process shares them with others or has them alone."""
+
+    def __init__(
+        self,
+        database: Database,
+        origin: ServerName,
+        clock: StoreClock,
+        holder: str,
+        longest_wait: float,
+        *,
+        is_shared: bool,
+    ) -> None:
+        """`holder` is a name of this process that no other one ever has.
+
+        `longest_wait` is that of any back-off, in seconds.
+        """
+        self._database = database
+        self._origin = origin
+        self._clock = clock
+        self._holder = holder
+        self._longest_wait = longest_wait
+        self._is_shared = is_shared
+        self._claims = 0
+
+    async def owed(self) -> list[ServerName]:
+        """The destinations that something is owed to."""
+
+        def job(cursor: Cursor) -> list[ServerName]:
+            rows = cursor.execute(
+                "SELECT server_name FROM destinations WHERE due_ts IS NOT NULL"
+            ).fetchall()
+            return [ServerName.parse(name) for [name] in rows]
+
+        return await self._database.read(job)
+
+    async def begin(self, destinations: Sequence[ServerName], a_second: float) -> None:
+        """Let destinations be due one after the other, so many a second.
+
+        Those that another process holds are left to it. Where there can be no other
+        one, who holds something is one that has died.
+        """
+
+        def job(cursor: Cursor) -> None:
+            if not self._is_shared:
+                cursor.execute(
+                    "UPDATE destinations SET holder = NULL WHERE holder IS NOT NULL"
+                )
+            now_ts = self._clock(cursor)
+            for index, destination in enumerate(destinations):
+                cursor.execute(
+                    "UPDATE destinations SET due_ts = ? WHERE server_name = ?"
+                    " AND due_ts IS NOT NULL AND holder IS NULL",
+                    (now_ts + int(index * 1000 / a_second), destination.name),
+                )
+
+        await self._database.write(job)
+
+    async def claim(self, quota: Quota, serving: Collection[ServerName]) -> Claim:
+        """Hold destinations that are due, in the order of `find_due`.
+
+        `serving` are those that this process serves already.
+        """
+        busy = frozenset(destination.name for destination in serving)
+        number = self._claims
+        self._claims += 1
+
+        def job(cursor: Cursor) -> Claim:
+            now_ts = self._clock(cursor)
+            due = find_due(cursor, now_ts, quota, busy, number)
+            found = [self._take(cursor, name, now_ts) for name in due.names]
+            next_ts = next_due(cursor, now_ts, self._longest_wait, LEASE_SECONDS)
+            wait = None if next_ts is None else (next_ts - now_ts) / 1000
+            if self._is_shared:
+                wait = _LOOK_SECONDS if wait is None else min(wait, _LOOK_SECONDS)
+            if not due.is_all:
+                wait = 0.0
+            return Claim([each for each in found if each], due.failing, wait)
+
+        return await self._database.write(job)
+
+    def _take(
+        self, cursor: Cursor, destination: ServerName, now_ts: int
+    ) -> OwedTransaction | None:
+        """Hold a destination that is owed something, and cut if nothing is cut."""
+        owed = owed_transaction(cursor, destination)
+        if owed is None:
+            owed = self._cut(cursor, destination, now_ts)
+        if owed is not None:
+            hold(cursor, destination, self._holder, now_ts + _LEASE_MILLISECONDS)
+        return owed
+
+    def _cut(
+        self, cursor: Cursor, destination: ServerName, now_ts: int
+    ) -> OwedTransaction | None:
+        """Cut what is queued; where nothing comes of it, nobody holds it any more."""
+        if not drop_stale(cursor, destination, now_ts):
+            # The rest after everybody who is due now.
+            let_go(cursor, destination, now_ts + 1)
+            return None
+        try:
+            owed = cut_transaction(cursor, self._origin, destination, now_ts)
+        except ProtocolError as problem:
+            why = f"what is queued cannot be read: {problem}"
+            count_damage(cursor, destination, why, now_ts + _DAMAGED_MILLISECONDS)
+            return None
+        if owed is None:
+            let_go(cursor, destination, None)
+        return owed
+
+    async def renew(self, destinations: Collection[ServerName]) -> list[ServerName]:
+        """Hold on to destinations whose requests take their time.
+
+        Returns those that this process does not hold any more: another one has taken
+        them over, or what was sent to them was dropped, or their turn has just ended.
+        """
+        # Now: while the job runs, in its thread, turns end and others begin.
+        known = list(destinations)
+
+        def job(cursor: Cursor) -> list[ServerName]:
+            due_ts = self._clock(cursor) + _LEASE_MILLISECONDS
+            return [
+                destination
+                for destination in known
+                if not cursor.execute(
+                    "UPDATE destinations SET due_ts = ?"
+                    " WHERE server_name = ? AND holder = ? RETURNING 1",
+                    (due_ts, destination.name, self._holder),
+                ).fetchall()
+            ]
+
+        return await self._database.write(job)
+
+    async def give_back(self, owed: OwedTransaction) -> None:
+        """Let a destination be due now that was claimed and not tried."""
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "UPDATE destinations SET holder = NULL, due_ts = ?"
+                " WHERE server_name = ? AND holder = ?",
+                (self._clock(cursor), owed.destination.name, self._holder),
+            )
+
+        await self._database.write(job)
+
+    async def record_delivery(
+        self, owed: OwedTransaction, acknowledged: Acknowledged
+    ) -> OwedTransaction | None:
+        """Record that the destination has acknowledged a transaction.
+
+        Returns the next one: the turn goes on, unless somebody else waits for one.
+        """
+
+        def mark(cursor: Cursor, now_ts: int) -> None:
+            mark_delivered(cursor, owed, now_ts, acknowledged)
+
+        return await self._record_answer(owed, None, mark)
+
+    async def record_rejection(
+        self, owed: OwedTransaction, error: str, reply: Json | None
+    ) -> OwedTransaction | None:
+        """Record that the destination will never have a transaction; it is rejected.
+
+        Returns the next one, as `record_delivery`.
+        """
+
+        def mark(cursor: Cursor, now_ts: int) -> None:
+            mark_rejected(cursor, owed, now_ts, error, reply)
+
+        return await self._record_answer(owed, error, mark)
+
+    async def record_failure(
+        self,
+        owed: OwedTransaction,
+        error: str,
+        pause: Callable[[int], float],
+        shortest_pause: float,
+    ) -> float | None:
+        """Record an attempt that was in vain; in how many seconds the next one is due.
+
+        `pause` says that of so many failures in a row; `shortest_pause` is what is left
+        of it if the destination shows life. None if it was not ours any more: then
+        another process has the same bytes under way, and will record its own.
+        """
+
+        def job(cursor: Cursor) -> float | None:
+            now_ts = self._clock(cursor)
+            earliest_ts = now_ts + int(shortest_pause * 1000)
+            counted = count_failure(cursor, owed, self._holder, error, earliest_ts)
+            if counted is None:
+                return None
+            failures, at_once = counted
+            mark_failed(cursor, owed, error)
+            seconds = 0.0 if at_once else pause(failures)
+            let_go(cursor, owed.destination, now_ts + int(seconds * 1000))
+            return seconds
+
+        return await self._database.write(job)
+
+    async def _record_answer(
+        self,
+        owed: OwedTransaction,
+        error: str | None,
+        mark: Callable[[Cursor, int], None],
+    ) -> OwedTransaction | None:
+        """Record what a destination that answers has said, if it is still ours.
+
+        In the same commit, go on with what else it is owed; or let that be due now.
+        """
+
+        def job(cursor: Cursor) -> OwedTransaction | None:
+            now_ts = self._clock(cursor)
+            keeps = not is_anybody_due(cursor, now_ts)
+            is_kept = count_answer(
+                cursor,
+                owed,
+                self._holder,
+                error,
+                now_ts + _LEASE_MILLISECONDS if keeps else now_ts,
+                keeps=keeps,
+            )
+            if is_kept is None:
+                return None  # another process will record its own
+            mark(cursor, now_ts)
+            return self._cut(cursor, owed.destination, now_ts) if is_kept else None
+
+        return await self._database.write(job)

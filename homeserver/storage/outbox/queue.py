@@ -1,0 +1,182 @@
+"""What is owed to other servers: what goes in, and how far it has come.
+
+Rules of the room: entries of a destination are in the order of their IDs, which is
+that of their commits.
+"""
+
+from collections.abc import Sequence
+
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.interface import Cursor, Database, StoreClock
+from homeserver.storage.outbox.drops import (
+    ALL,
+    MAX_AT_ONCE,
+    Dropped,
+    drop_entry,
+    drop_transaction,
+    drop_waiting,
+    last_entry,
+)
+from homeserver.storage.outbox.progress import Owed, load_owed, load_state, load_summary
+
+
+class OutboundQueue:
+    """The queues of all destinations: what goes in, and what became of it."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def add(
+        self,
+        destination: ServerName,
+        pdus: Sequence[Json],
+        edus: Sequence[Json],
+        *,
+        is_ephemeral: bool,
+    ) -> int:
+        """Queue what fits into one transaction; return the entry's ID.
+
+        An ephemeral entry, which has no PDUs, may be dropped when it is stale.
+        """
+        entry = (destination.name, *map(_as_text, (pdus, edus)))
+        length = sum(len(text.encode("utf-8")) for text in entry[1:])
+
+        def job(cursor: Cursor) -> int:
+            now_ts = self._clock(cursor)
+            # First the row that is locked until the commit: of one destination, a
+            # smaller ID is never committed after a larger one.
+            cursor.execute(
+                "INSERT INTO destinations (server_name, queued, due_ts, fresh)"
+                " VALUES (?, 1, ?, 1) ON CONFLICT (server_name) DO UPDATE SET"
+                " queued = destinations.queued + 1,"
+                " fresh = CASE WHEN destinations.due_ts IS NULL THEN 1"
+                " ELSE destinations.fresh END,"
+                " due_ts = COALESCE(destinations.due_ts, excluded.due_ts)",
+                (destination.name, now_ts),
+            )
+            [own_id] = cursor.execute(
+                "INSERT INTO outbound_entries"
+                " (destination, pdus, edus, length, queued_ts, ephemeral)"
+                " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (*entry, length, now_ts, len(edus) if is_ephemeral else 0),
+            ).fetchone()
+            return int(own_id)
+
+        return await self._database.write(job)
+
+    async def state(self, destination: ServerName, entry_id: int) -> Json | None:
+        """How far an entry has come, as `load_state`; None if there is none."""
+        return await self._database.read(
+            lambda cursor: load_state(cursor, destination, entry_id)
+        )
+
+    async def destinations(self) -> list[ServerName]:
+        """The destinations that there is something to tell of."""
+
+        def job(cursor: Cursor) -> list[ServerName]:
+            rows = cursor.execute(
+                "SELECT server_name FROM destinations"
+                " WHERE queued > 0 OR rejected > 0 OR dropped > 0"
+            ).fetchall()
+            return [ServerName.parse(name) for [name] in rows]
+
+        return await self._database.read(job)
+
+    async def summary(self, destination: ServerName) -> Json | None:
+        """What a destination is owed, as `load_summary`; None if that is nothing."""
+        return await self._database.read(
+            lambda cursor: load_summary(cursor, destination)
+        )
+
+    async def owed(self) -> Owed:
+        """What is owed to all destinations together."""
+        return await self._database.read(
+            lambda cursor: load_owed(cursor, self._clock(cursor))
+        )
+
+    async def end_back_off(self, destination: ServerName) -> None:
+        """Let the next attempt be due now, or as soon as the present one has failed."""
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "UPDATE destinations SET failures = 0, at_once ="
+                " CASE WHEN holder IS NULL THEN 0 ELSE 1 END, due_ts ="
+                " CASE WHEN holder IS NULL THEN ? ELSE due_ts END"
+                " WHERE server_name = ? AND due_ts IS NOT NULL",
+                (self._clock(cursor), destination.name),
+            )
+
+        await self._database.write(job)
+
+    async def drop(self, destination: ServerName, entry_id: int) -> Dropped | None:
+        """Give up an entry, with the transaction that it is part of.
+
+        None if there is none of that ID; raises `AlreadyOver`.
+        """
+        return await self._database.write(
+            lambda cursor: drop_entry(
+                cursor, destination, entry_id, self._clock(cursor)
+            )
+        )
+
+    async def drop_transaction(self, destination: ServerName) -> Dropped:
+        """Give up the transaction that a destination is owed, if there is one."""
+        return await self._database.write(
+            lambda cursor: drop_transaction(
+                cursor, destination, ALL, self._clock(cursor)
+            )
+        )
+
+    async def drop_waiting(self, destination: ServerName) -> int:
+        """Give up all that is in no transaction yet; how many entries."""
+        last_id = await self._database.read(
+            lambda cursor: last_entry(cursor, destination)
+        )
+        total = 0
+        while last_id is not None:
+            count = await self._drop_some(destination, last_id)
+            total += count
+            if count < MAX_AT_ONCE:
+                break
+        return total
+
+    async def _drop_some(self, destination: ServerName, last_id: int) -> int:
+        return await self._database.write(
+            lambda cursor: drop_waiting(
+                cursor, destination, last_id, self._clock(cursor)
+            )
+        )
+
+    async def revive(self, destination: ServerName) -> bool:
+        """Begin the back-off of a destination that shows life anew; whether it had one.
+
+        The next attempt is not due before `earliest_ts`: who is too busy, or is heard
+        and cannot be reached, is not tried all the time.
+        """
+
+        def look(cursor: Cursor) -> bool:
+            return bool(
+                cursor.execute(
+                    "SELECT 1 FROM destinations WHERE server_name = ? AND failures > 0",
+                    (destination.name,),
+                ).fetchall()
+            )
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "UPDATE destinations SET failures = 0, due_ts ="
+                " CASE WHEN holder IS NULL AND due_ts > earliest_ts THEN earliest_ts"
+                " ELSE due_ts END WHERE server_name = ? AND failures > 0",
+                (destination.name,),
+            )
+
+        fails = await self._database.read(look)
+        if fails:
+            await self._database.write(job)
+        return fails
+
+
+def _as_text(items: Sequence[Json]) -> str:
+    return encode(list(items)).decode("utf-8")

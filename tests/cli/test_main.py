@@ -1,0 +1,133 @@
+"""What the commands say of themselves, to a person and to a shell."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from homeserver import __version__
+from homeserver.cli.main import main
+from scripts.processes import PROGRAM, homeserver
+
+COMMANDS = ["init", "run", "send", "received", "refused", "peers", "health"]
+COMMANDS += ["resolve", "keys", "explain"]
+
+
+def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """What a command that ends well prints."""
+    runner = CliRunner(env=environment)
+    result = runner.invoke(main, arguments, prog_name="homeserver")
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_list_of_commands() -> None:
+    """Commands stand in the order of use, each with a line that is whole."""
+    *_, listed = run("--help").partition("Commands:\n")
+    lines = listed.splitlines()
+    assert [line.split()[0] for line in lines] == COMMANDS
+    assert all(line.endswith(".") and not line.endswith("..") for line in lines)
+
+
+def options() -> Iterator[tuple[str, click.Option]]:
+    """Each option of each command."""
+    for name, command in main.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                yield name, parameter
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_has_an_example(command: list[str], option: str) -> None:
+    """Each help text has an example of its command, on lines of its own."""
+    *_, example = run(*command, option).partition("\n  Example:\n")
+    assert example.startswith("    homeserver " + " ".join(command))
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), list(options()), ids=lambda value: getattr(value, "name", "")
+)
+def test_each_option_is_explained(command: str, option: click.Option) -> None:
+    """Each option says what it is for, and in what form it takes its value."""
+    assert option.help
+    record = option.get_help_record(click.Context(main.commands[command]))
+    assert record is not None
+    assert "TEXT" not in record[0]
+    assert "FLOAT" not in record[0]
+
+
+def test_version() -> None:
+    """`--version` says which one this is."""
+    assert run("--version") == f"homeserver, version {__version__}\n"
+
+
+COMPLETIONS: list[tuple[str, list[str]]] = [
+    ("homeserver re", ["received", "refused", "resolve"]),
+    ("homeserver send --", ["config", "edu", "help", "json", "pdu", "room-version"]),
+    ("homeserver init --server-name no,name --c", ["control"]),
+]
+
+
+def completed(line: str) -> list[str]:
+    """What the words of `line` may go on as."""
+    words = line.split()
+    environment = {
+        "_HOMESERVER_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    return run(environment=environment).splitlines()
+
+
+@pytest.mark.parametrize(("line", "expected"), COMPLETIONS)
+def test_completion(line: str, expected: list[str]) -> None:
+    """Commands and options are completed, also after a value that is none yet."""
+    found = [each.removeprefix("plain,").lstrip("-") for each in completed(line)]
+    assert [each for each in sorted(found) if each in expected] == expected
+    assert all(each.startswith("plain,") for each in completed(line))
+
+
+FILES: list[tuple[str, str]] = [
+    ("homeserver run -c home", "file,home"),
+    ("homeserver send alpha.test --transaction tr", "file,tr"),
+    ("homeserver init --server-name alpha.test /var", "dir,/var"),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), FILES)
+def test_completion_of_paths(line: str, expected: str) -> None:
+    """The shell completes paths itself, and is told whether of files or folders."""
+    assert completed(line) == [expected]
+
+
+def test_completion_in_bash() -> None:
+    """Bash, told by the line of the README, completes what a person has begun."""
+    script = f"""
+        PATH={PROGRAM.parent}:$PATH
+        eval "$(_HOMESERVER_COMPLETE=bash_source homeserver)"
+        COMP_WORDS=(homeserver re) COMP_CWORD=1
+        _homeserver_completion homeserver
+        echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["received", "refused", "resolve"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(shell: str) -> None:
+    """There is a script for each shell that the README names."""
+    script = run(environment={"_HOMESERVER_COMPLETE": f"{shell}_source"})
+    assert f"_HOMESERVER_COMPLETE={shell}_complete" in script
+
+
+def test_a_bad_name_is_one_line() -> None:
+    """A value that is not good is told in one line, with exit status 2."""
+    done = homeserver("resolve", "no,name")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,605 @@
+"""What may stand in `homeserver.toml`, and every mistake in it, all at once."""
+
+import re
+from functools import reduce
+from itertools import zip_longest
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from homeserver.config import reader
+from homeserver.config.values import Config, ConfigError, Limits, OldKey, Profile
+from homeserver.net.addresses import REFUSED_RANGES, AddressRange, SocketAddress
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import ServerName
+
+NAMED_FILES = ("tls.crt", "tls.key", "signing.key", "control.token")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that a configuration names by default."""
+    for name in NAMED_FILES:
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> Path:
+    """Write a configuration of `own.example`, and return its path."""
+    path = folder / "homeserver.toml"
+    path.write_text(f'server_name = "own.example"\n{text}', "utf-8")
+    return path
+
+
+def load(folder: Path, text: str) -> Config:
+    """The configuration of `own.example` with `text` in it."""
+    return reader.load(write(folder, text))
+
+
+def problems(path: Path) -> list[str]:
+    """What is wrong with the configuration at `path`."""
+    with pytest.raises(ConfigError) as caught:
+        reader.load(path)
+    assert caught.value.path == path
+    assert str(caught.value) == "\n".join(f"{path}: {p}" for p in caught.value.problems)
+    return caught.value.problems
+
+
+def setting(loaded: Config, key: str) -> object:
+    """The value of a key, given as in `tls.certificate`."""
+    return reduce(getattr, key.split("."), loaded)
+
+
+DEFAULTS: dict[str, object] = {
+    "listen": SocketAddress("0.0.0.0", 8448),
+    "shutdown_seconds": 10.0,
+    "tls.certificate": Path("tls.crt"),
+    "tls.private_key": Path("tls.key"),
+    "tls.present_client_certificate": True,
+    "tls.client_certificates": "if-presented",
+    "signing.key": Path("signing.key"),
+    "signing.old_keys": (),
+    "signing.key_validity_seconds": 86400,
+    "verification.methods": ("certificate", "key-document"),
+    "verification.ca_file": None,
+    "verification.system_roots": True,
+    "discovery.well_known": True,
+    "discovery.srv_services": ("_matrix-fed._tcp", "_matrix._tcp"),
+    "discovery.delegate_to": None,
+    "dns.servers": (),
+    "network.refuse": REFUSED_RANGES,
+    "network.allow": (),
+    "storage.url": "sqlite:homeserver.db",
+    "sending.first_retry_seconds": 2.0,
+    "sending.max_retry_seconds": 3600.0,
+    "limits.max_body_bytes": 13107200,
+    "limits.max_connections": 10000,
+    "limits.max_connections_per_address": 1000,
+    "limits.request_seconds": 60.0,
+    "limits.max_arriving_megabytes": 256,
+    "limits.trusted_clients": (),
+    "events.default_room_version": ROOM_VERSIONS["11"],
+    "events.unsigned_2014": True,
+    "notary.enabled": True,
+    "control.listen": SocketAddress("127.0.0.1", 8008),
+    "control.token_file": Path("control.token"),
+    "control.max_connections": 100,
+    "retention.received_days": 30.0,
+    "retention.sent_days": 30.0,
+    "retention.max_megabytes": None,
+    "log.level": "info",
+    "log.format": "text",
+    "profiles": {},
+}
+
+# (key, what is written, what is read; a path is relative to the file's folder)
+VALUES: list[tuple[str, str, object]] = [
+    ("listen", '"[::]:8449"', SocketAddress("::", 8449)),
+    ("shutdown_seconds", "0.5", 0.5),
+    ("shutdown_seconds", "5", 5.0),
+    ("tls.certificate", '"extra/chain.pem"', Path("extra/chain.pem")),
+    ("tls.private_key", '"extra/../tls.key"', Path("extra/../tls.key")),
+    ("tls.present_client_certificate", "false", False),
+    ("tls.client_certificates", '"ignore"', "ignore"),
+    ("tls.client_certificates", '"if-presented"', "if-presented"),
+    ("tls.client_certificates", '"required"', "required"),
+    ("signing.key", '"extra/chain.pem"', Path("extra/chain.pem")),
+    (
+        "signing.old_keys",
+        '[{id = "ed25519:a_0", key = "Zm9v", expired_ts = 1}]',
+        (OldKey("ed25519:a_0", "Zm9v", 1),),
+    ),
+    ("signing.key_validity_seconds", "7200", 7200),
+    ("verification.methods", '["key-document"]', ("key-document",)),
+    (
+        "verification.methods",
+        '["key-document", "certificate"]',
+        ("key-document", "certificate"),
+    ),
+    ("verification.ca_file", '"extra/chain.pem"', Path("extra/chain.pem")),
+    ("verification.ca_file", '""', None),
+    ("verification.system_roots", "false", False),
+    ("discovery.well_known", "false", False),
+    ("discovery.srv_services", '["_matrix._tcp"]', ("_matrix._tcp",)),
+    ("discovery.srv_services", "[]", ()),
+    (
+        "discovery.delegate_to",
+        '"m.own.example:443"',
+        ServerName.parse("m.own.example:443"),
+    ),
+    ("discovery.delegate_to", '""', None),
+    ("dns.servers", "[]", ()),
+    (
+        "dns.servers",
+        '["127.0.0.1:5353", "[::1]:53"]',
+        (SocketAddress("127.0.0.1", 5353), SocketAddress("::1", 53)),
+    ),
+    ("network.refuse", "[]", ()),
+    ("network.refuse", '["10.0.0.0/8"]', (AddressRange.parse("10.0.0.0/8"),)),
+    (
+        "network.allow",
+        '["127.0.0.1", "fc00::/7"]',
+        (AddressRange.parse("127.0.0.1/32"), AddressRange.parse("fc00::/7")),
+    ),
+    ("storage.url", '"sqlite:/var/lib/h.db"', "sqlite:/var/lib/h.db"),
+    ("storage.url", '"postgresql://u@h/d"', "postgresql://u@h/d"),
+    ("sending.first_retry_seconds", "0.1", 0.1),
+    ("sending.max_retry_seconds", "2", 2.0),
+    ("limits.max_body_bytes", "1", 1),
+    ("limits.max_connections", "1", 1),
+    ("limits.max_connections_per_address", "1", 1),
+    ("limits.request_seconds", "0.1", 0.1),
+    ("limits.max_arriving_megabytes", "1", 1),
+    (
+        "limits.trusted_clients",
+        '["127.0.0.0/8", "::1"]',
+        (AddressRange.parse("127.0.0.0/8"), AddressRange.parse("::1/128")),
+    ),
+    ("events.default_room_version", '"3"', ROOM_VERSIONS["3"]),
+    ("events.unsigned_2014", "false", False),
+    ("notary.enabled", "false", False),
+    ("control.listen", '"[::1]:1"', SocketAddress("::1", 1)),
+    ("control.listen", '""', None),
+    ("control.token_file", '"extra/chain.pem"', Path("extra/chain.pem")),
+    ("control.max_connections", "1", 1),
+    ("retention.received_days", "0.5", 0.5),
+    ("retention.sent_days", "365", 365.0),
+    ("retention.max_megabytes", "1", 1),
+    ("log.level", '"debug"', "debug"),
+    ("log.level", '"info"', "info"),
+    ("log.level", '"warn"', "warn"),
+    ("log.level", '"error"', "error"),
+    ("log.format", '"text"', "text"),
+    ("log.format", '"json"', "json"),
+    (
+        "profiles",
+        '{"@a:own.example" = {displayname = "A", avatar_url = "mxc://own.example/a"}}',
+        {"@a:own.example": Profile("A", "mxc://own.example/a")},
+    ),
+    ("profiles", '{"@a:own.example" = {}}', {"@a:own.example": Profile(None, None)}),
+]
+
+
+def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> set[str]:
+    """The keys of a table and of those in it."""
+    found: set[str] = set()
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.default, msgspec.Struct):
+            found |= keys_of(type(field.default), f"{prefix}{field.name}.")
+        else:
+            found.add(prefix + field.name)
+    return found
+
+
+def test_the_tables_are_complete() -> None:
+    """No key is without a line in the tables above."""
+    keys = keys_of(Config) - {"server_name"}
+    assert keys == DEFAULTS.keys()
+    assert keys == {key for key, _, _ in VALUES}
+
+
+SAMPLE = Path(__file__).parent.parent.parent / "conf" / "homeserver.toml"
+
+
+def test_the_sample_has_the_defaults(folder: Path) -> None:
+    """What the sample sets is what holds where it is left out."""
+    path = folder / "homeserver.toml"
+    path.write_text(SAMPLE.read_text("utf-8"), "utf-8")
+    sample = reader.load(path)
+    assert sample == msgspec.structs.replace(
+        load(folder, ""), server_name=sample.server_name
+    )
+
+
+def test_the_sample_has_every_key() -> None:
+    """Each key stands in its table of the sample, set or in a comment."""
+    found, table = set[str](), ""
+    for line in SAMPLE.read_text("utf-8").splitlines():
+        if match := re.match(r"\[(\w+)\]", line):
+            table = f"{match[1]}."
+            found.add(match[1])
+        elif match := re.match(r"(?:# )?(\w+) = ", line):
+            found.add(table + match[1])
+    assert keys_of(Config) <= found
+
+
+def resolved(folder: Path, value: object) -> object:
+    """`value`, relative to the folder where it is a path."""
+    return folder / value if isinstance(value, Path) else value
+
+
+@pytest.mark.parametrize(("key", "expected"), DEFAULTS.items())
+def test_default(folder: Path, key: str, expected: object) -> None:
+    """A key that is left out has its default."""
+    assert setting(load(folder, ""), key) == resolved(folder, expected)
+
+
+TABLES = sorted({key.partition(".")[0] for key in DEFAULTS if "." in key})
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_an_empty_table(folder: Path, table: str) -> None:
+    """A table with nothing in it is as good as none."""
+    assert load(folder, f"[{table}]") == load(folder, "")
+
+
+@pytest.mark.parametrize(("key", "written", "expected"), VALUES)
+def test_value(folder: Path, key: str, written: str, expected: object) -> None:
+    """A key has the value that it is given, and all others keep their default."""
+    (folder / "extra").mkdir()
+    (folder / "extra" / "chain.pem").touch()
+    loaded = load(folder, f"{key} = {written}\n")
+    assert setting(loaded, key) == resolved(folder, expected)
+    assert {k: setting(loaded, k) for k in DEFAULTS if k != key} == {
+        k: resolved(folder, value) for k, value in DEFAULTS.items() if k != key
+    }
+
+
+def test_server_name(folder: Path) -> None:
+    """The server name is the one key that has to be there."""
+    assert load(folder, "").server_name == ServerName.parse("own.example")
+
+
+def test_paths_are_relative_to_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path means the same wherever the command is run."""
+    write(folder, "")
+    monkeypatch.chdir(folder.parent)
+    loaded = reader.load(Path(folder.name) / "homeserver.toml")
+    assert loaded.signing.key == folder / "signing.key"
+    assert loaded.tls.certificate == folder / "tls.crt"
+
+
+def test_an_absolute_path_stays(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A path that is absolute has nothing to do with the file's folder."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "ca.pem"
+    elsewhere.touch()
+    loaded = load(folder, f"verification.ca_file = '{elsewhere}'")
+    assert loaded.verification.ca_file == elsewhere
+
+
+def test_without_control_no_token_is_needed(folder: Path) -> None:
+    """The token file is not looked for where there is no control API."""
+    (folder / "control.token").unlink()
+    assert load(folder, 'control.listen = ""').control.listen is None
+
+
+# (a line, or more, each with one mistake in all; what is said of it)
+MISTAKES: list[tuple[str, str]] = [
+    # Unknown keys.
+    ("sever_name = 1", "sever_name: there is no such key; known are control, disc"),
+    ("[tsl]", "tsl: there is no such key; known are control, discovery, dns, "),
+    (
+        "tls.cert = 'tls.crt'",
+        "tls.cert: there is no such key; known are certificate, client_certificates, ",
+    ),
+    ("notary.on = true", "notary.on: there is no such key; known are enabled"),
+    (
+        'signing.old_keys = [{id = "ed25519:a", key = "", expired_ts = 1, on = 1}]',
+        "signing.old_keys: Object contains unknown field `on` - at `$[0]`",
+    ),
+    (
+        'profiles = {"@a:own.example" = {avatar = ""}}',
+        "profiles: Object contains unknown field `avatar` - at `$[...]`",
+    ),
+    # No tables.
+    ("tls = 1", "tls: is not a table, [tls]"),
+    ("[[tls]]", "tls: is not a table, [tls]"),
+    ("control = '127.0.0.1:8008'", "control: is not a table, [control]"),
+    ("profiles = 1", "profiles: Expected `object`, got `int`"),
+    # Other types.
+    ("listen = 8448", "listen: Expected `str`, got `int`"),
+    ("shutdown_seconds = '1'", "shutdown_seconds: Expected `float`, got `str`"),
+    ("shutdown_seconds = true", "shutdown_seconds: Expected `float`, got `bool`"),
+    ("tls.certificate = 1", "tls.certificate: Expected `str`, got `int`"),
+    (
+        "tls.present_client_certificate = 'yes'",
+        "tls.present_client_certificate: Expected `bool`, got `str`",
+    ),
+    ("signing.old_keys = {}", "signing.old_keys: Expected `array`, got `object`"),
+    (
+        "signing.key_validity_seconds = 86400.5",
+        "signing.key_validity_seconds: Expected `int`, got `float`",
+    ),
+    ("verification.methods = 'certificate'", "verification.methods: Expected `array`"),
+    ("verification.ca_file = false", "verification.ca_file: Expected `str`, got"),
+    ("verification.system_roots = 1", "verification.system_roots: Expected `bool`"),
+    ("discovery.well_known = 0", "discovery.well_known: Expected `bool`"),
+    ("discovery.srv_services = '_matrix._tcp'", "discovery.srv_services: Expected `a"),
+    ("discovery.delegate_to = 1", "discovery.delegate_to: Expected `str`, got `int`"),
+    ("dns.servers = '127.0.0.1:53'", "dns.servers: Expected `array`, got `str`"),
+    ("dns.servers = [53]", "dns.servers: Expected `str`, got `int` - at `$[0]`"),
+    ("network.refuse = '::/0'", "network.refuse: Expected `array`, got `str`"),
+    ("network.allow = [1]", "network.allow: Expected `str`, got `int` - at `$[0]`"),
+    ("storage.url = 1", "storage.url: Expected `str`, got `int`"),
+    ("sending.first_retry_seconds = []", "sending.first_retry_seconds: Expected `fl"),
+    ("sending.max_retry_seconds = ''", "sending.max_retry_seconds: Expected `float`"),
+    ("limits.max_body_bytes = 1.5", "limits.max_body_bytes: Expected `int`, got"),
+    ("limits.max_connections = '9'", "limits.max_connections: Expected `int`, got"),
+    (
+        "limits.max_connections_per_address = true",
+        "limits.max_connections_per_address: Expected `int`, got `bool`",
+    ),
+    ("limits.request_seconds = '60'", "limits.request_seconds: Expected `float`"),
+    (
+        "events.default_room_version = '13'",
+        "default_room_version: not a room",
+    ),
+    ("events.default_room_version = 11", "Expected `str`, got `int`"),
+    ("notary.enabled = 'no'", "notary.enabled: Expected `bool`, got `str`"),
+    ("control.listen = 8008", "control.listen: Expected `str`, got `int`"),
+    ("control.token_file = []", "control.token_file: Expected `str`, got `array`"),
+    ("log.level = 1", "log.level: Expected `str`, got `int`"),
+    (
+        'profiles = {"@a:own.example" = {displayname = 1}}',
+        "profiles: Expected `str | null`, got `int` - at `$[...].displayname`",
+    ),
+    # Other values than there are.
+    ("listen = ''", "listen: expected HOST:PORT, for example 127.0.0.1:8448"),
+    ("listen = '0.0.0.0'", "listen: expected HOST:PORT"),
+    ("listen = '0.0.0.0:65536'", "listen: 65536 is not a port; ports go up to 65535"),
+    ("listen = ':::8448'", "listen: an IPv6 address needs brackets: [::1]:8448"),
+    ("listen = 'localhost:1'", "listen: 'localhost' does not appear to be an IPv4 or"),
+    ("control.listen = '::1'", "control.listen: an IPv6 address needs brackets"),
+    ("dns.servers = ['127.0.0.1:53', '::1']", "dns.servers: an IPv6 address needs"),
+    ("tls.client_certificates = 'no'", "tls.client_certificates: Invalid enum value "),
+    ("verification.methods = []", "verification.methods: Expected `array` of length "),
+    (
+        "verification.methods = ['certificate', 'none']",
+        "verification.methods: Invalid enum value 'none' - at `$[1]`",
+    ),
+    ("discovery.delegate_to = 'a b'", "discovery.delegate_to: not a server name: "),
+    ("discovery.srv_services = ['matrix']", "discovery.srv_services: Expected `str` "),
+    ('discovery.srv_services = ["_a._tcp\\n"]', "discovery.srv_services: Expected `s"),
+    ("discovery.srv_services = ['x_a._tcp']", "discovery.srv_services: Expected `str"),
+    ("network.refuse = ['10.0.0.1/8']", "network.refuse: 10.0.0.1/8 has host bits set"),
+    ("network.allow = ['localhost']", "network.allow: 'localhost' does not appear to"),
+    ("storage.url = 'homeserver.db'", "storage.url: Expected `str` matching regex"),
+    ("storage.url = 'sqlite:'", "storage.url: Expected `str` matching regex"),
+    ("log.level = 'trace'", "log.level: Invalid enum value 'trace'"),
+    ("log.format = 'xml'", "log.format: Invalid enum value 'xml'"),
+    (
+        'signing.old_keys = [{id = "ed25519:a", expired_ts = 1}]',
+        "signing.old_keys: Object missing required field `key` - at `$[0]`",
+    ),
+    (
+        'profiles = {"@a:own.example" = {avatar_url = "https://own.example/a"}}',
+        r"profiles: Expected `str` matching regex '\\Amxc://' - at `$[...].avatar_url`",
+    ),
+    # Out of range.
+    ("shutdown_seconds = 0", "shutdown_seconds: Expected `float` > 0.0"),
+    ("shutdown_seconds = nan", "shutdown_seconds: Expected `float` > 0.0"),
+    (
+        "signing.key_validity_seconds = 7199",
+        "signing.key_validity_seconds: Expected `int` >= 7200",
+    ),
+    (
+        'signing.old_keys = [{id = "ed25519:a", key = "", expired_ts = -1}]',
+        "signing.old_keys: Expected `int` >= 0 - at `$[0].expired_ts`",
+    ),
+    (
+        # More than canonical JSON can carry in our key document.
+        f'signing.old_keys = [{{id = "ed25519:a", key = "", expired_ts = {2**53}}}]',
+        "signing.old_keys: Expected `int` <= 9007199254740991 - at `$[0].expired_ts`",
+    ),
+    (
+        "sending.first_retry_seconds = 0",
+        "sending.first_retry_seconds: Expected `float` > 0.0",
+    ),
+    (
+        "sending.max_retry_seconds = -1",
+        "sending.max_retry_seconds: Expected `float` > 0.0",
+    ),
+    ("limits.max_body_bytes = 0", "limits.max_body_bytes: Expected `int` >= 1"),
+    ("limits.max_connections = 0", "limits.max_connections: Expected `int` >= 1"),
+    (
+        "limits.max_connections_per_address = 0",
+        "limits.max_connections_per_address: Expected `int` >= 1",
+    ),
+    ("limits.request_seconds = 0", "limits.request_seconds: Expected `float` > 0.0"),
+    (
+        "limits.max_arriving_megabytes = 0",
+        "limits.max_arriving_megabytes: Expected `int` >= 1",
+    ),
+    (
+        "limits.trusted_clients = ['10.0.0.1/8']",
+        "limits.trusted_clients: 10.0.0.1/8 has host bits set",
+    ),
+    ("control.max_connections = 0", "control.max_connections: Expected `int` >= 1"),
+    ("retention.received_days = 0", "retention.received_days: Expected `float` > 0.0"),
+    ("retention.sent_days = 0", "retention.sent_days: Expected `float` > 0.0"),
+    ("retention.max_megabytes = 0", "retention.max_megabytes: Expected `int` >= 1"),
+    ("events.unsigned_2014 = 1", "events.unsigned_2014: Expected `bool`, got `int`"),
+    # Right one by one, and wrong together.
+    (
+        "sending.max_retry_seconds = 1",
+        "sending.max_retry_seconds: is less than first_retry_seconds",
+    ),
+    (
+        "sending.first_retry_seconds = 3601",
+        "sending.max_retry_seconds: is less than first_retry_seconds",
+    ),
+    (
+        'profiles = {"@a:other.example" = {}}',
+        "profiles: @a:other.example is not a user of own.example",
+    ),
+    (
+        'profiles = {"@a:own.example:8448" = {}}',
+        "profiles: @a:own.example:8448 is not a user of own.example",
+    ),
+    ("profiles = {a = {}}", "profiles: not a user ID: 'a' is not `@`, a local part"),
+    ('profiles = {"#a:own.example" = {}}', "profiles: not a user ID: '#a:own.exampl"),
+    # Files.
+    ("tls.certificate = 'no'", "no cannot be read: No such file or directory"),
+    ("tls.private_key = 'no'", "no cannot be read: No such file or directory"),
+    ("signing.key = 'no'", "no cannot be read: No such file or directory"),
+    ("verification.ca_file = 'no'", "no cannot be read: No such file or directory"),
+    ("control.token_file = 'no'", "no cannot be read: No such file or directory"),
+    ("signing.key = '.'", "cannot be read: Is a directory"),
+    ('signing.key = "\\u0000"', "signing.key: has a NUL in it"),
+    ('verification.ca_file = "\\u0000"', "verification.ca_file: has a NUL in it"),
+    ('storage.url = "sqlite:\\u0000"', "storage.url: Expected `str` matching regex"),
+    ("tls.certificate = ''", "cannot be read: Is a directory"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES)
+def test_mistake(folder: Path, text: str, message: str) -> None:
+    """A mistake is reported, and it alone, with its key and what is wrong with it."""
+    [problem] = problems(write(folder, text))
+    assert message in problem
+    key, _, _ = text.strip("[]").partition(" ")
+    assert problem.startswith((f"{key}: ", "sending.max_retry_seconds: "))
+
+
+FILE_FULL_OF_MISTAKES = """
+second = 1
+listen = "here"
+first = 1
+notary = 1
+
+[tls]
+client_certificates = "no"
+certificate = "no.crt"
+third = 1
+
+[discovery]
+srv_services = [1]
+delegate_to = ":"
+
+[sending]
+first_retry_seconds = 0
+
+[limits]
+max_body_bytes = 0
+max_connections = 0
+
+[control]
+token_file = "no.token"
+"""
+ITS_MISTAKES = [
+    "first: there is no such key",
+    "second: there is no such key",
+    "server_name: is missing",
+    "listen: expected HOST:PORT",
+    "tls.third: there is no such key",
+    "tls.client_certificates: Invalid enum value",
+    "discovery.srv_services: Expected `str`",
+    "discovery.delegate_to: not a server name",
+    "sending.first_retry_seconds: Expected `float` > 0.0",
+    "limits.max_body_bytes: Expected `int` >= 1",
+    "limits.max_connections: Expected `int` >= 1",
+    "notary: is not a table",
+    "tls.certificate: ",
+    "signing.key: ",
+    "control.token_file: ",
+]
+
+
+def test_all_mistakes_at_once(folder: Path) -> None:
+    """Every mistake is reported, so that none has to be found by another start."""
+    path = folder / "homeserver.toml"
+    path.write_text(FILE_FULL_OF_MISTAKES, "utf-8")
+    (folder / "signing.key").unlink()
+    assert [
+        problem[: len(expected)]
+        for problem, expected in zip_longest(
+            problems(path), ITS_MISTAKES, fillvalue="one too many or too few"
+        )
+    ] == ITS_MISTAKES
+
+
+NAMES: list[tuple[str, str]] = [
+    ("", "server_name: is missing"),
+    ("server_name = 1", "server_name: Expected `str`, got `int`"),
+    ("server_name = ''", "server_name: not a server name: "),
+    ("server_name = 'own.example:0'", "server_name: not a server name: "),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), NAMES)
+def test_no_server_name(folder: Path, text: str, message: str) -> None:
+    """Without a server name there is no server; nothing else is said of its users."""
+    path = folder / "homeserver.toml"
+    path.write_text(f'{text}\n[profiles]\n"@a:own.example" = {{}}\n', "utf-8")
+    [problem] = problems(path)
+    assert problem.startswith(message)
+
+
+FILES: list[tuple[str, bytes, str]] = [
+    ("no TOML", b"server_name = own.example", "is not TOML: "),
+    ("twice", b"listen = ''\nlisten = ''", "is not TOML: "),
+    ("no UTF-8", b"server_name = '\xff'", "is not TOML: "),
+    ("digits without end", b"a = " + b"9" * 5000, "is not TOML: "),
+    ("nesting without end", b"a = " + b"[" * 5000, "is not TOML: "),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [row[1:] for row in FILES],
+    ids=[row[0] for row in FILES],
+)
+def test_no_toml(folder: Path, content: bytes, message: str) -> None:
+    """A file that is not TOML is refused as a whole."""
+    path = folder / "homeserver.toml"
+    path.write_bytes(content)
+    [problem] = problems(path)
+    assert problem.startswith(message)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A file that is not there is refused, and it is told what makes one."""
+    [problem] = problems(tmp_path / "no.toml")
+    assert problem.startswith("cannot be read: No such file or directory; ")
+    assert "homeserver init" in problem
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    """A folder is refused with the system's reason."""
+    assert problems(tmp_path) == ["cannot be read: Is a directory"]
+
+
+# (the configured ranges, the address of a client, whether it is trusted)
+CLIENTS = [
+    ([], "127.0.0.1", False),
+    (["127.0.0.0/8"], "127.0.0.1", True),
+    (["127.0.0.0/8"], "128.0.0.1", False),
+    (["127.0.0.0/8"], "::ffff:127.0.0.1", True),
+    (["127.0.0.0/8"], "::1", False),
+    (["127.0.0.0/8", "::1"], "::1", True),
+    (["fe80::/10"], "fe80::1%eth0", True),
+    (["::/0"], "192.0.2.1", False),
+    (["::/0"], "::ffff:192.0.2.1", False),
+]
+
+
+@pytest.mark.parametrize(("ranges", "address", "expected"), CLIENTS)
+def test_trusted_clients(ranges: list[str], address: str, *, expected: bool) -> None:
+    """A client is trusted by its address, however a listener writes it."""
+    limits = Limits(trusted_clients=tuple(map(AddressRange.parse, ranges)))
+    assert limits.trusts(address) is expected

@@ -1,0 +1,205 @@
+"""What a person is shown of discovery and of another server's keys."""
+
+import hashlib
+
+import pytest
+
+from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
+from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
+from homeserver.protocol.key_documents import build_v1, build_v2, parse_v2
+from homeserver.protocol.signing import sign
+from tests.support.control_side import LEAF, Panel
+from tests.support.coroutines import result_of
+from tests.support.signed_requests import OTHERS, THEM, Peer, signing_key
+
+V1, V2 = "/_matrix/key/v1", "/_matrix/key/v2/server"
+
+STEP = {"step": "srv", "asked": "_matrix._tcp.them.example", "found": "10 5 99 a.org"}
+
+
+def test_resolve() -> None:
+    """Discovery is told with its steps and its routes, in their order."""
+    panel = Panel()
+    name = THEM.server_name
+    panel.routes.outcomes[name.name] = Resolution(
+        name,
+        [Step(**STEP)],
+        [
+            Route("a.org", 99, "them.example", "them.example", 10, 5),
+            Route("192.0.2.1", 8448, "them.example", "them.example"),
+        ],
+    )
+    answer = panel.ask("GET", "/v1/resolve/them.example")
+    assert (answer.status, answer.json) == (
+        200,
+        {
+            "server_name": "them.example",
+            "steps": [STEP],
+            "routes": [
+                {
+                    "host": "a.org",
+                    "port": 99,
+                    "host_header": "them.example",
+                    "certificate_name": "them.example",
+                    "srv_priority": 10,
+                    "srv_weight": 5,
+                },
+                {
+                    "host": "192.0.2.1",
+                    "port": 8448,
+                    "host_header": "them.example",
+                    "certificate_name": "them.example",
+                    "srv_priority": None,
+                    "srv_weight": None,
+                },
+            ],
+        },
+    )
+
+
+def test_aliases() -> None:
+    """SRV targets that are aliases are told after the steps that led to them."""
+    panel = Panel()
+    name = THEM.server_name
+    route = Route("s.a.test", 99, "them.example", "them.example", 10, 5)
+    panel.routes.outcomes[name.name] = Resolution(name, [Step(**STEP)], [route])
+    answer = panel.ask("GET", "/v1/resolve/them.example")
+    alias = {"step": "srv", "asked": "s.a.test", "found": "is an alias"}
+    assert (answer.status, answer.json["steps"]) == (200, [STEP, alias])
+
+
+def test_not_resolvable() -> None:
+    """A name that leads nowhere is told with the steps and the reason."""
+    panel = Panel()
+    panel.routes.outcomes["[::1]:99"] = NotResolvable("no way", [Step(**STEP)])
+    answer = panel.ask("GET", "/v1/resolve/%5B::1%5D:99")
+    assert (answer.status, answer.json) == (
+        200,
+        {"server_name": "[::1]:99", "steps": [STEP], "error": "no way"},
+    )
+
+
+def shown(v1: tuple[int, bytes] | None, v2: tuple[int, bytes] | None) -> Json:
+    """What is shown of a server that answers so; None for nothing there."""
+    panel = Panel()
+    missing = (404, b'{"errcode":"M_UNRECOGNIZED","error":"?"}')
+    panel.carrier.documents = {V1: v1 or missing, V2: v2 or missing}
+    answer = panel.ask("GET", "/v1/keys/them.example")
+    assert answer.status == 200
+    return answer.json
+
+
+GOOD_V1 = build_v1(THEM.server_name, LEAF, [THEM.key])
+GOOD_V2 = build_v2(THEM.server_name, [THEM.key], [], 1_800_000_000_000)
+
+
+def test_keys() -> None:
+    """Both documents are shown, with the connection that they came on."""
+    assert shown((200, encode(GOOD_V1)), (200, encode(GOOD_V2))) == {
+        "server_name": "them.example",
+        "verified_by": "certificate",
+        "route": {
+            "host": "192.0.2.9",
+            "port": 8448,
+            "host_header": "them.example",
+            "certificate_name": "them.example",
+            "srv_priority": None,
+            "srv_weight": None,
+        },
+        "certificate_sha256": hashlib.sha256(LEAF).hexdigest(),
+        "v1": {"document": GOOD_V1, "problems": []},
+        "v2": {"document": GOOD_V2, "problems": []},
+        "kept": [],
+    }
+
+
+def test_keys_of_version_2_alone() -> None:
+    """With `v2_only`, version 1 is not asked for."""
+    panel = Panel()
+    panel.carrier.documents = {V2: (200, encode(GOOD_V2))}
+    described = panel.ask("GET", "/v1/keys/them.example?v2_only=true").json
+    assert (described["v2_only"], described["v1"]) == (True, None)
+    assert described["v2"] == {"document": GOOD_V2, "problems": []}
+    assert panel.ask("GET", "/v1/keys/them.example?v2_only=1").error == (
+        400,
+        "M_INVALID_PARAM",
+    )
+
+
+def test_keys_that_contradict_the_stored_ones() -> None:
+    """A document with another key under a stored ID has that as its problem."""
+    panel = Panel()
+    stored = Peer(THEM.server_name, signing_key("t_1", b"8"))
+    document = build_v2(THEM.server_name, [stored.key], [], 1_800_000_000_000)
+    parsed = parse_v2(encode(document), THEM.server_name)
+    result_of(panel.peers.record_keys(parsed, 1))
+    panel.carrier.documents = {V1: (200, encode(GOOD_V1)), V2: (200, encode(GOOD_V2))}
+    described = panel.ask("GET", "/v1/keys/them.example").json
+    for version in "v1", "v2":
+        [problem] = as_list(as_object(described[version], version)["problems"], "?")
+        assert "`homeserver peers --forget them.example`" in str(problem)
+
+
+def test_keys_with_an_entry_that_is_passed_over() -> None:
+    """An entry that breaks a rule is named, and the document is shown."""
+    members: Json = {
+        **GOOD_V2,
+        "old_verify_keys": {"ed25519:a-b": {"expired_ts": 1, "key": "AA"}},
+        "signatures": {},
+    }
+    document = sign(members, THEM.server_name, [THEM.key])
+    described = as_object(shown(None, (200, encode(document)))["v2"], "`v2`")
+    assert described["document"] == document
+    [problem] = as_list(described["problems"], "`problems`")
+    assert str(problem).startswith("'ed25519:a-b' is passed over: not a key ID")
+
+
+def test_keys_that_are_not_there() -> None:
+    """A document that a server does not have is null."""
+    described = shown(None, None)
+    assert (described["v1"], described["v2"]) == (None, None)
+
+
+def test_keys_of_nobody() -> None:
+    """A server that cannot be reached is told with the reason."""
+    answer = Panel().ask("GET", "/v1/keys/them.example")
+    assert answer.status == 200
+    assert answer.json["server_name"] == "them.example"
+    assert "no route" in str(answer.json["error"])
+
+
+FOREIGN = build_v1(OTHERS.server_name, LEAF, [OTHERS.key])
+
+BAD: list[tuple[str, int, bytes, Json, str]] = [
+    ("nonsense", 200, b"<html>", {}, "not JSON"),
+    ("no object", 200, b"[]", {}, "not a JSON object"),
+    ("an error", 500, b'{"x":1}', {"x": 1}, "status 500: b'{\"x\":1}'"),
+    ("of others", 200, encode(FOREIGN), FOREIGN, "is of server_name 'others"),
+    (
+        "changed",
+        200,
+        encode(GOOD_V1 | {"x": 1}),
+        GOOD_V1 | {"x": 1},
+        "signature does not verify",
+    ),
+    (
+        "of another certificate",
+        200,
+        encode(build_v1(THEM.server_name, b"other", [THEM.key])),
+        build_v1(THEM.server_name, b"other", [THEM.key]),
+        "another TLS certificate",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "document", "problem"),
+    [row[1:] for row in BAD],
+    ids=[row[0] for row in BAD],
+)
+def test_bad_document(status: int, body: bytes, document: Json, problem: str) -> None:
+    """A document with problems is shown as far as it is one, with the problems."""
+    described = as_object(shown((status, body), None)["v1"], "`v1`")
+    assert described["document"] == document
+    assert isinstance(described["problems"], list)
+    assert problem in described["problems"][0]

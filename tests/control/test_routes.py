@@ -1,0 +1,589 @@
+"""The routes of the control API, and what each of them answers."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.config.values import Events
+from homeserver.control.routes import MAX_LIMIT
+from homeserver.inbound.authentication import ProvenOrigin
+from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.transactions import Receiver
+from homeserver.net.cause import OURSELVES
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.discovery import Resolution
+from homeserver.protocol.identifiers import ServerName, UserId
+from tests.support.control_side import AUTHORIZATION, HOST, NOW, Panel
+from tests.support.coroutines import result_of
+from tests.support.federation_side import at_once
+from tests.support.http_connection import Connection, ask, request
+from tests.support.pdus import message
+from tests.support.signed_requests import OTHERS, THEM, KnownKeys, Peer
+
+NOW_TS = int(NOW * 1000)
+EDU: Json = {"edu_type": "x.test", "content": {"typing": True}}
+SEND = "/v1/send/them.example"
+
+
+async def nobody_asks(asker: ServerName, polled: Sequence[UserId]) -> None:
+    """Fail: nobody asks for presence here."""
+    raise AssertionError(asker)
+
+
+def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
+    """Let a peer deliver a transaction."""
+    receiver = Receiver(
+        panel.received,
+        Judge(
+            panel.received,
+            KnownKeys(THEM, OTHERS),
+            panel.clock,
+            at_once,
+            Events(),
+        ),
+        nobody_asks,
+        panel.clock,
+    )
+    origin = ProvenOrigin(peer.server_name, peer.key.key_id)
+    result_of(
+        receiver.receive(origin, txn_id, {"pdus": list(pdus), "edus": [EDU]}, OURSELVES)
+    )
+
+
+def listed(panel: Panel, query: str = "") -> tuple[list[str], object]:
+    """The transaction IDs that `/v1/received` lists, and where to go on."""
+    answer = panel.ask("GET", f"/v1/received{query}").json
+    assert isinstance(answer["transactions"], list)
+    return [each["txn_id"] for each in answer["transactions"]], answer["next"]
+
+
+METHODS: list[tuple[str, str]] = [
+    ("/health", "GET"),
+    (SEND, "DELETE, POST"),
+    (f"{SEND}/1", "DELETE, GET"),
+    ("/v1/received", "GET"),
+    ("/v1/bounds", "GET"),
+    ("/v1/resolve/them.example", "GET"),
+    ("/v1/keys/them.example", "GET"),
+    ("/v1/peers", "GET"),
+    ("/v1/peers/", "GET"),
+    ("/v1/peers/them.example", "GET"),
+    ("/v1/peers/them.example/retry", "POST"),
+    ("/v1/peers/them.example/pin", "DELETE, PUT"),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(("path", "known"), METHODS)
+def test_other_method(path: str, known: str, method: str) -> None:
+    """A known path with another method says which methods it has."""
+    if method in known.split(", "):
+        return
+    answer = Panel().ask(method, path)
+    assert answer.error == (405, "M_UNRECOGNIZED")
+    assert answer.headers["allow"] == known
+
+
+UNKNOWN = [
+    "/",
+    "/healthy",
+    "/health/x",
+    "/v1",
+    "/v1/",
+    "/v1/send",
+    f"{SEND}/1/x",
+    "/v1/received/1",
+    "/v1/resolve",
+    "/v1/resolve/them.example/x",
+    "/v1/keys",
+    "/v1/peers/them.example/x",
+    "/v1/peers/them.example/pin/x",
+    "/v2/received",
+    "/_matrix/key/v1",
+]
+
+
+@pytest.mark.parametrize("path", UNKNOWN)
+def test_unknown_path(path: str) -> None:
+    """A path that is not known is unrecognized."""
+    assert Panel().ask("GET", path).error == (404, "M_UNRECOGNIZED")
+
+
+def test_healthy() -> None:
+    """`/health` says that all is well."""
+    answer = Panel().ask("GET", "/health")
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+def test_unhealthy() -> None:
+    """`/health` is a 503 where something is not well."""
+    panel = Panel()
+    panel.is_healthy = False
+    assert panel.ask("GET", "/health").status == 503
+
+
+def test_send() -> None:
+    """What is handed over is queued, and its number is told."""
+    panel = Panel()
+    for number in (1, 2):
+        answer = panel.ask("POST", SEND, {"edus": [EDU]})
+        assert (answer.status, answer.json) == (202, {"id": number})
+
+
+def test_send_delivers() -> None:
+    """What was queued goes to its destination, PDUs and EDUs together."""
+    panel = Panel()
+    panel.start()
+    pdu = message()
+    panel.ask("POST", "/v1/send/others.example%3A8449", {"pdus": [pdu], "edus": [EDU]})
+    panel.clock.advance(0)
+    [(destination, _, body)] = panel.carrier.sent
+    assert destination == OTHERS.server_name
+    assert (body["pdus"], body["edus"]) == ([pdu], [EDU])
+
+
+BODIES: list[tuple[str, bytes | None, int, str, str]] = [
+    ("none", None, 400, "M_NOT_JSON", "not JSON"),
+    ("not JSON", b"{", 400, "M_NOT_JSON", "not JSON"),
+    ("no object", b"[]", 400, "M_BAD_JSON", "not a JSON object"),
+    ("unknown members", b'{"pdu":[]}', 400, "M_BAD_JSON", "pdu"),
+    ("a bad PDU", b'{"pdus":[{},{}]}', 400, "M_BAD_JSON", "PDU 0"),
+    ("a bad EDU", b'{"edus":[{}]}', 400, "M_BAD_JSON", "EDU 0"),
+    ("a bad version", b'{"room_version":"0"}', 400, "M_INVALID_PARAM", "'0'"),
+    (
+        "101 EDUs",
+        b'{"edus":[' + b",".join([b'{"edu_type":"x","content":{}}'] * 101) + b"]}",
+        413,
+        "M_TOO_LARGE",
+        "101 EDUs",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "errcode", "reason"),
+    [row[1:] for row in BODIES],
+    ids=[row[0] for row in BODIES],
+)
+def test_bad_send(body: bytes | None, status: int, errcode: str, reason: str) -> None:
+    """What cannot be sent is refused with the item that is wrong."""
+    panel = Panel()
+    answer = ask(panel.site, "POST", SEND, [HOST, AUTHORIZATION], body)
+    assert answer.error == (status, errcode)
+    assert reason in str(answer.json["error"])
+    assert panel.ask("GET", f"{SEND}/1").status == 404
+
+
+DESTINATIONS = ["a_b", "them.example:http", "us.example", "%ff", "", "@a:them.example"]
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_bad_destination(destination: str) -> None:
+    """A destination is the name of another server."""
+    answer = Panel().ask("POST", f"/v1/send/{destination}", {})
+    assert answer.error == (400, "M_INVALID_PARAM")
+
+
+def test_full_store() -> None:
+    """What cannot be stored is not said to be queued."""
+    panel = Panel()
+    panel.database.is_full = True
+    assert panel.ask("POST", SEND, {}).error == (503, "M_UNKNOWN")
+
+
+STATE_ERRORS: list[tuple[str, int, str]] = [
+    ("2", 404, "M_NOT_FOUND"),
+    ("0", 404, "M_NOT_FOUND"),
+    ("999999999999999999", 404, "M_NOT_FOUND"),
+    ("9999999999999999999", 400, "M_INVALID_PARAM"),
+    ("-1", 400, "M_INVALID_PARAM"),
+    ("x", 400, "M_INVALID_PARAM"),
+    ("1.0", 400, "M_INVALID_PARAM"),
+    ("%C2%B2", 400, "M_INVALID_PARAM"),
+    ("", 400, "M_INVALID_PARAM"),
+]
+
+
+@pytest.mark.parametrize(("entry", "status", "errcode"), STATE_ERRORS)
+def test_state_of_nothing(entry: str, status: int, errcode: str) -> None:
+    """An ID that was not given is not found, and what is no ID is refused."""
+    panel = Panel()
+    panel.ask("POST", SEND, {})
+    assert panel.ask("GET", f"{SEND}/{entry}").error == (status, errcode)
+    assert panel.ask("DELETE", f"{SEND}/{entry}").error == (status, errcode)
+    assert panel.ask("GET", f"{SEND}/1").json["state"] == "queued"
+
+
+def test_dropping() -> None:
+    """What is given up is counted, says when and by what, and is not given up twice."""
+    panel = Panel()
+    for _ in range(3):
+        panel.ask("POST", SEND, {})
+    assert panel.ask("DELETE", f"{SEND}/2").json == {"dropped": 1}
+    state = panel.ask("GET", f"{SEND}/2").json
+    assert (state["state"], state["dropped_by"]) == ("dropped", "peers --drop")
+    assert state["dropped_ts"] == NOW * 1000
+    answer = panel.ask("DELETE", f"{SEND}/2")
+    assert answer.error == (404, "M_NOT_FOUND")
+    assert answer.json["error"] == (
+        "entry 2 for them.example was dropped; there is nothing to drop"
+    )
+    assert panel.ask("DELETE", "/v1/send/others.example/1").status == 404
+    assert panel.ask("DELETE", SEND).json == {"dropped": 2}
+    assert panel.ask("GET", f"{SEND}/3").json["dropped_by"] == "peers --drop-all"
+    assert panel.ask("DELETE", SEND).json == {"dropped": 0}
+    assert panel.ask("DELETE", "/v1/send/no_name").error == (400, "M_INVALID_PARAM")
+    assert panel.ask("DELETE", "/v1/send/no_name/1").error == (400, "M_INVALID_PARAM")
+    panel.database.is_full = True
+    assert panel.ask("DELETE", SEND).status == 503
+
+
+def test_state_at_another_destination() -> None:
+    """An entry is found at its destination alone."""
+    panel = Panel()
+    panel.ask("POST", SEND, {})
+    answer = panel.ask("GET", "/v1/send/others.example/1")
+    assert answer.error == (404, "M_NOT_FOUND")
+
+
+class StateTests(SynchronousTestCase):
+    """How far an entry has come."""
+
+    def setUp(self) -> None:
+        """Queue one entry, of a sender that has not begun."""
+        self.panel = Panel()
+        self.panel.ask("POST", SEND, {"edus": [EDU]})
+
+    def _send(self) -> None:
+        self.panel.start()
+        self.panel.clock.advance(0)
+
+    def _state(self) -> Json:
+        return self.panel.ask("GET", f"{SEND}/1").json
+
+    def _wait(self, seconds: object) -> Connection:
+        return self.panel.begin("GET", f"{SEND}/1?wait={seconds}")
+
+    def test_queued(self) -> None:
+        """An entry that nobody has touched is queued."""
+        state = self._state()
+        self.assertEqual(state["state"], "queued")
+        self.assertEqual(
+            (state["txn_id"], state["attempts"], state["error"], state["reply"]),
+            (None, 0, None, None),
+        )
+
+    def test_sending(self) -> None:
+        """An entry that is on its way is being sent, in a transaction."""
+        self._send()
+        [(_, txn_id, _)] = self.panel.carrier.sent
+        state = self._state()
+        self.assertEqual((state["state"], state["txn_id"]), ("sending", txn_id))
+
+    def test_failed(self) -> None:
+        """An entry that did not arrive is queued again, and it is said why."""
+        self._send()
+        self.panel.carrier.lose(Unreachable(THEM.server_name, ["no route"]))
+        state = self._state()
+        self.assertEqual((state["state"], state["attempts"]), ("queued", 1))
+        self.assertIn("no route", str(state["error"]))
+        next_attempt_ts = state["next_attempt_ts"]
+        assert isinstance(next_attempt_ts, int)
+        self.assertTrue(0 < next_attempt_ts - NOW_TS < 3000)
+
+    def test_delivered(self) -> None:
+        """An entry that was acknowledged is delivered, with the reply."""
+        self._send()
+        self.panel.carrier.arrive({"pdus": {}})
+        state = self._state()
+        self.assertEqual((state["state"], state["attempts"]), ("delivered", 1))
+        self.assertEqual((state["reply"], state["error"]), ({"pdus": {}}, None))
+
+    def test_waits_until_it_is_delivered(self) -> None:
+        """Who waits is answered as soon as the entry is delivered."""
+        waiting = self._wait(30)
+        self._send()
+        self.panel.clock.advance(10)
+        self.assertEqual(waiting.answers(), [])
+        self.panel.carrier.arrive({"pdus": {}})
+        [answer] = waiting.answers()
+        self.assertEqual(answer.json["state"], "delivered")
+
+    def test_waits_over_a_failure(self) -> None:
+        """An attempt that fails ends no waiting."""
+        waiting = self._wait(30)
+        self._send()
+        self.panel.carrier.lose(Unreachable(THEM.server_name, ["no route"]))
+        self.assertEqual(waiting.answers(), [])
+        self.panel.clock.advance(5)
+        self.panel.carrier.arrive({"pdus": {}})
+        [answer] = waiting.answers()
+        self.assertEqual(answer.json["attempts"], 2)
+
+    def test_waits_no_longer_than_told(self) -> None:
+        """When the time is over, the answer is how far the entry has come."""
+        waiting = self._wait(2.5)
+        self.panel.clock.advance(2.4)
+        self.assertEqual(waiting.answers(), [])
+        self.panel.clock.advance(0.2)
+        [answer] = waiting.answers()
+        self.assertEqual(answer.json["state"], "queued")
+
+    def test_waits_a_minute_at_most(self) -> None:
+        """No request waits for longer than a minute."""
+        for seconds in ("3600", "inf", "1e300"):
+            waiting = self._wait(seconds)
+            self.panel.clock.advance(59.9)
+            self.assertEqual(waiting.answers(), [])
+            self.panel.clock.advance(0.2)
+            self.assertEqual(len(waiting.answers()), 1)
+
+    def test_unknown_entry_is_not_waited_for(self) -> None:
+        """Nobody waits for what was never queued."""
+        answer = self.panel.ask("GET", f"{SEND}/2?wait=30")
+        self.assertEqual(answer.error, (404, "M_NOT_FOUND"))
+
+    def test_client_that_does_not_wait_any_more(self) -> None:
+        """Who has gone away is answered by nobody, and nothing breaks."""
+        waiting = self._wait(30)
+        waiting.lose()
+        self._send()
+        self.panel.carrier.arrive({})
+        self.assertEqual(waiting.answers(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+def test_received_nothing() -> None:
+    """Where nothing was received, there is nothing to go on from."""
+    assert listed(Panel()) == ([], 0)
+
+
+def test_received() -> None:
+    """What was received is listed with its origin, its proof and its verdicts."""
+    panel = Panel()
+    pdu = message()
+    deliver(panel, "a", pdu)
+    answer = panel.ask("GET", "/v1/received").json
+    assert isinstance(answer["transactions"], list)
+    [transaction] = answer["transactions"]
+    [recorded] = transaction.pop("pdus")
+    assert transaction == {
+        "id": 1,
+        "origin": "them.example",
+        "txn_id": "a",
+        "received_ts": NOW_TS,
+        "verified_by": {"key_id": "ed25519:t_1", "client_certificate": None},
+        "edus": [EDU],
+        "problems": [],
+        "remarks": [],
+    }
+    assert (recorded["verdict"], recorded["event"]) == ("accepted", pdu)
+    assert answer["next"] == 1
+
+
+def test_received_page_by_page() -> None:
+    """Who goes on where the last page ended sees everything once, in order."""
+    panel = Panel()
+    for txn_id in "abcde":
+        deliver(panel, txn_id)
+    assert listed(panel) == (list("abcde"), 5)
+    assert listed(panel, "?limit=2") == (["a", "b"], 2)
+    assert listed(panel, "?limit=2&after=2") == (["c", "d"], 4)
+    assert listed(panel, "?limit=2&after=4") == (["e"], 5)
+    assert listed(panel, "?limit=2&after=5") == ([], 5)
+    assert listed(panel, "?after=99") == ([], 99)
+    assert listed(panel, "?after=&limit=") == (list("abcde"), 5)
+
+
+def test_received_of_one_origin() -> None:
+    """The list can be of one origin, by its exact name."""
+    panel = Panel()
+    deliver(panel, "a")
+    deliver(panel, "b", peer=OTHERS)
+    deliver(panel, "c")
+    assert listed(panel, "?origin=them.example") == (["a", "c"], 3)
+    assert listed(panel, "?origin=others.example:8449") == (["b"], 2)
+    assert listed(panel, "?origin=others.example") == ([], 0)
+    assert listed(panel, "?origin=THEM.example") == ([], 0)
+    assert listed(panel, "?origin=them.example&after=1&limit=1") == (["c"], 3)
+
+
+def test_received_has_a_limit() -> None:
+    """However many are asked for, an answer has no more than its limit."""
+    panel = Panel()
+    for number in range(MAX_LIMIT + 1):
+        deliver(panel, str(number))
+    assert len(listed(panel)[0]) == 100
+    assert len(listed(panel, "?limit=999999999")[0]) == MAX_LIMIT
+
+
+class ReceivedTests(SynchronousTestCase):
+    """Waiting for what is to be received."""
+
+    def setUp(self) -> None:
+        """Begin with nothing received."""
+        self.panel = Panel()
+
+    def _wait(self, query: str) -> Connection:
+        return self.panel.begin("GET", f"/v1/received?{query}")
+
+    def test_waits_for_something(self) -> None:
+        """Who waits is answered when something comes."""
+        waiting = self._wait("wait=30")
+        self.panel.clock.advance(10)
+        self.assertEqual(waiting.answers(), [])
+        deliver(self.panel, "a")
+        [answer] = waiting.answers()
+        self.assertEqual(answer.json["next"], 1)
+
+    def test_does_not_wait_for_more(self) -> None:
+        """What is there is told at once."""
+        deliver(self.panel, "a")
+        self.assertEqual(len(self._wait("wait=30").answers()), 1)
+
+    def test_waits_for_what_is_next(self) -> None:
+        """What was told before ends no waiting, nor does another origin's."""
+        deliver(self.panel, "a")
+        waiting = self._wait("wait=30&after=1&origin=them.example")
+        deliver(self.panel, "b", peer=OTHERS)
+        self.assertEqual(waiting.answers(), [])
+        deliver(self.panel, "c")
+        [answer] = waiting.answers()
+        self.assertEqual(answer.json["next"], 3)
+
+    def test_waits_no_longer_than_told(self) -> None:
+        """When the time is over, the answer is that nothing came."""
+        waiting = self._wait("wait=5&after=7")
+        self.panel.clock.advance(5)
+        [answer] = waiting.answers()
+        self.assertEqual(answer.json, {"transactions": [], "next": 7})
+
+
+BAD_ARGUMENTS = [
+    "after=x",
+    "after=-1",
+    "after=1.0",
+    "after=%2B1",
+    "after=9999999999999999999",
+    "after=1&after=2",
+    "limit=x",
+    "limit=-1",
+    "limit=1&limit=1",
+    "limit=%C2%B2",
+    "wait=x",
+    "wait=-1",
+    "wait=nan",
+    "wait=-inf",
+    "wait=%ff",
+    "wait=1&wait=2",
+    "origin=a_b",
+    "origin=%ff",
+    "origin=",
+    "origin=a.org&origin=b.org",
+]
+
+
+@pytest.mark.parametrize("query", BAD_ARGUMENTS)
+def test_bad_arguments(query: str) -> None:
+    """An argument that cannot be read is refused."""
+    answer = Panel().ask("GET", f"/v1/received?{query}")
+    assert answer.error == (400, "M_INVALID_PARAM")
+
+
+@pytest.mark.parametrize("query", [q for q in BAD_ARGUMENTS if q.startswith("wait")])
+def test_bad_wait_for_a_state(query: str) -> None:
+    """So is a time to wait that is none."""
+    panel = Panel()
+    panel.ask("POST", SEND, {})
+    answer = panel.ask("GET", f"{SEND}/1?{query}")
+    assert answer.error == (400, "M_INVALID_PARAM")
+
+
+@pytest.mark.parametrize("route", ["resolve", "keys", "peers"])
+@pytest.mark.parametrize("name", ["a_b", "%ff", "a.org:http", "127.1", "a%2Fb"])
+def test_what_is_no_name(name: str, route: str) -> None:
+    """What is no server name is not looked for."""
+    answer = Panel().ask("GET", f"/v1/{route}/{name}")
+    assert answer.error == (400, "M_INVALID_PARAM")
+
+
+@pytest.mark.parametrize("route", ["resolve", "keys"])
+def test_no_name(route: str) -> None:
+    """Nor is an empty name."""
+    assert Panel().ask("GET", f"/v1/{route}/").error == (400, "M_INVALID_PARAM")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "a_b/retry"), ("DELETE", "a_b/pin")]
+)
+def test_change_of_what_is_no_name(method: str, path: str) -> None:
+    """Of what is no server name, nothing can be changed."""
+    answer = Panel().ask(method, f"/v1/peers/{path}")
+    assert answer.error == (400, "M_INVALID_PARAM")
+
+
+FRAGMENTS = [
+    *[
+        "",
+        "/",
+        "v1",
+        "send",
+        "received",
+        "resolve",
+        "keys",
+        "peers",
+        "pin",
+        "health",
+        "a.org",
+        "1",
+        "%",
+        "%ff",
+    ],
+    *["?", "&", "wait=", "after=", "limit=", "origin=", "=", "nan", "-1", "1e9", "%00"],
+]
+
+
+class GarbageTests(SynchronousTestCase):
+    """Requests of any kind, by who has the token."""
+
+    @settings(max_examples=150)
+    @given(
+        st.sampled_from(["GET", "POST", "HEAD", "DELETE"]),
+        st.lists(st.sampled_from(FRAGMENTS), max_size=8),
+        st.none() | st.binary(max_size=30) | st.just(b'{"pdus":[{}],"edus":5}'),
+    )
+    def test_garbage(self, method: str, steps: list[str], body: bytes | None) -> None:
+        """Whatever is asked, no answer is a 500 and nothing breaks."""
+        panel = Panel()
+        panel.routes.outcomes["a.org"] = Resolution(ServerName.parse("a.org"), [], [])
+        connection = Connection(panel.site)
+        target = "/" + "/".join(steps[:4]) + "".join(steps[4:])
+        connection.send(request(method, target, [HOST, AUTHORIZATION], body))
+        panel.clock.advance(60)
+        said = connection.transport.value()
+        statuses = re.findall(rb"HTTP/1\.[01] ([0-9]{3})", said)
+        self.assertEqual(len(statuses), 1)
+        self.assertNotIn(b"500", statuses)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+def test_bounds() -> None:
+    """Each bound is listed with its use at this moment and what it has refused."""
+    panel = Panel()
+    panel.bound.refuse()
+    assert panel.ask("GET", "/v1/bounds").json == {
+        "bounds": [
+            {
+                "name": "doors",
+                "what": "open doors",
+                "use": 3,
+                "limit": 5,
+                "refusals": 1,
+            }
+        ]
+    }

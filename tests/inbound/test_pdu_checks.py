@@ -1,0 +1,286 @@
+"""How PDUs are judged together: in rounds, in a thread, and known ones only once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.config.values import Events
+from homeserver.inbound.pdu_checks import Judge
+from homeserver.net.cause import OURSELVES
+from homeserver.protocol.bodies import FlawedItem
+from homeserver.protocol.canonical_json import Json, as_object
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import MemoryDatabase
+from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.notifier import Changes
+from homeserver.storage.received import (
+    ReceivedStore,
+    ReceivedTransaction,
+)
+from tests.support.federation_side import at_once
+from tests.support.pdus import create, message, sign
+from tests.support.signed_requests import (
+    OTHERS,
+    THEM,
+    KnownKeys,
+    Peer,
+    SlowKeys,
+    signing_key,
+)
+
+_T = TypeVar("_T")
+
+
+class JudgeTests(SynchronousTestCase):
+    """A judge with a store of its own."""
+
+    def setUp(self) -> None:
+        """Make the judge, who knows the keys of two servers."""
+        self.clock = Clock()
+        self.store = ReceivedStore(MemoryDatabase(), Changes(self.clock))
+        self.keys = KnownKeys(THEM, OTHERS)
+        self.in_thread = 0
+        self.recorded = 0
+
+        def in_thread(work: Callable[[], _T]) -> Deferred[_T]:
+            self.in_thread += 1
+            return execute(work)
+
+        self.judge = Judge(self.store, self.keys, self.clock, in_thread, Events())
+
+    def verdicts(self, *pdus: Json) -> Sequence[JudgedPdu]:
+        """The verdicts on PDUs."""
+        judging = Deferred.fromCoroutine(
+            self.judge.judge(pdus, THEM.server_name, OURSELVES)
+        )
+        return self.successResultOf(judging)
+
+    def record(self, *pdus: Json) -> None:
+        """Judge PDUs, and record them as one transaction."""
+        judged = self.verdicts(*pdus)
+        self.recorded += 1
+        received = ReceivedTransaction(
+            ServerName.parse("x.example"),
+            str(self.recorded),
+            0,
+            "ed25519:x",
+            None,
+            judged,
+            [],
+            [],
+            b"",
+        )
+        self.successResultOf(Deferred.fromCoroutine(self.store.record(received)))
+        self.keys.asked.clear()
+
+    def test_known_event_without_signatures(self) -> None:
+        """An event that was accepted is accepted again, without anybody's keys."""
+        pdu = message()
+        self.record(pdu)
+        [judged] = self.verdicts(pdu | {"signatures": {}})
+        self.assertEqual(judged.verdict, "accepted")
+        self.assertEqual(self.keys.asked, [])
+
+    def test_known_event_with_its_signatures(self) -> None:
+        """Signatures that come with a copy of it are verified."""
+        pdu = message()
+        self.record(pdu)
+        [judged] = self.verdicts(pdu)
+        self.assertEqual(judged.verdict, "accepted")
+        forged = {"them.example": {THEM.key.key_id: "A" * 86}}
+        [judged] = self.verdicts(pdu | {"signatures": forged})
+        self.assertIn("rejected: signature does not verify", judged.verdict)
+
+    def test_known_event_whose_keys_are_gone(self) -> None:
+        """Signatures on a copy that no key verifies are said to be not verified."""
+        pdu = message()
+        self.record(pdu)
+        self.keys.lose(THEM)
+        note = (
+            "known by its ID; without keys, the signatures of them.example on this "
+            "copy were not verified"
+        )
+        changed = pdu | {"content": {"body": "changed"}}
+        first, second, third = self.verdicts(pdu, changed, message(depth=9))
+        self.assertEqual(first.verdict, f"accepted: {note}")
+        self.assertEqual(first.outcome, "accepted")
+        self.assertEqual(second.verdict, f"redacted: content hash; {note}")
+        self.assertIn("is not signed by a known key", third.verdict)
+
+    def test_known_event_whose_keys_come_too_late(self) -> None:
+        """An event is known all the same where its keys do not come in time."""
+        pdu = message()
+        self.record(pdu)
+        keys = SlowKeys(THEM)
+        judge = Judge(self.store, keys, self.clock, at_once, Events())
+        judging = Deferred.fromCoroutine(
+            judge.judge([pdu], THEM.server_name, OURSELVES)
+        )
+        self.assertNoResult(judging)
+        self.clock.advance(20)
+        [judged] = self.successResultOf(judging)
+        self.assertIn("accepted: known by its ID; ", judged.verdict)
+
+    def test_known_event_with_another_content(self) -> None:
+        """What its ID does not cover is checked of a known event, too."""
+        pdu = message()
+        self.record(pdu)
+        [judged] = self.verdicts(pdu | {"content": {"body": "changed"}})
+        self.assertEqual(judged.verdict, "redacted: content hash")
+
+    def test_rejected_event_is_verified_again(self) -> None:
+        """An event that was rejected may come with a good signature."""
+        pdu = message()
+        self.record(pdu | {"signatures": {}})
+        [judged] = self.verdicts(pdu)
+        self.assertEqual(judged.verdict, "accepted")
+        self.assertNotEqual(self.keys.asked, [])
+
+    def test_id_that_does_not_cover_the_authorising_server(self) -> None:
+        """A stripped copy makes nobody a signer who has to sign the whole event.
+
+        Redaction of version 8 takes `join_authorised_via_users_server` away: both have
+        one ID.
+        """
+        via: Json = {"join_authorised_via_users_server": f"@b:{OTHERS.server_name}"}
+        whole = message(
+            "8",
+            type="m.room.member",
+            state_key="@a:them.example",
+            content={"membership": "join"} | via,
+        )
+        stripped = whole | {"content": {"membership": "join"}}
+        self.record(create("8"), stripped)
+        [known] = self.verdicts(stripped | {"signatures": {}})
+        self.assertEqual(known.verdict, "redacted: content hash")
+        for signatures in ({}, whole["signatures"]):
+            [judged] = self.verdicts(whole | {"signatures": signatures})
+            self.assertIn(f"by {OTHERS.server_name} is not signed by", judged.verdict)
+            self.assertEqual(judged.event_id, known.event_id)
+        signed = sign(whole, "8", OTHERS)
+        self.record(signed)
+        [judged] = self.verdicts(signed | {"signatures": {}})
+        self.assertEqual(judged.verdict, "accepted")
+
+    def test_id_of_a_third_party_invite_proves_no_other_invite(self) -> None:
+        """An unsigned third-party invite makes no signed invite of the same ID."""
+        invite = message(
+            "10",
+            type="m.room.member",
+            state_key="@b:x.example",
+            content={"membership": "invite"},
+        ) | {"signatures": {}}
+        third_party: Json = {"membership": "invite", "third_party_invite": {}}
+        self.record(create("10"), invite | {"content": third_party})
+        [judged] = self.verdicts(invite)
+        self.assertIn("rejected: ", judged.verdict)
+        self.assertIn("by them.example is not signed by a known key", judged.verdict)
+
+    def test_signers_are_recorded_once(self) -> None:
+        """A known copy adds nothing to what is known of its event."""
+        pdu = message()
+        [first] = self.verdicts(pdu)
+        self.assertEqual(first.signers, {THEM.server_name})
+        self.record(pdu)
+        [again] = self.verdicts(pdu)
+        self.assertEqual(again.signers, frozenset())
+
+    def test_event_of_another_version_is_verified(self) -> None:
+        """The same ID is of the same event only where it is of the same version."""
+        self.record(create("6"), message("6"))
+        [judged] = self.verdicts(message("6") | {"signatures": {}})
+        self.assertEqual(judged.verdict, "accepted")
+        unknown = message("10", room_id="!other:them.example") | {"signatures": {}}
+        [judged] = self.verdicts(unknown)
+        self.assertTrue(judged.verdict.startswith("rejected: "))
+
+    def test_chosen_ids_prove_nothing(self) -> None:
+        """An event of version 1 is verified each time: its sender chose its ID."""
+        pdu = message("1")
+        self.record(pdu)
+        [judged] = self.verdicts(pdu)
+        self.assertEqual((judged.verdict, judged.signers), ("accepted", frozenset()))
+        [judged] = self.verdicts(pdu | {"signatures": {}})
+        self.assertTrue(judged.verdict.startswith("rejected: "))
+
+    def test_every_signature_of_a_known_key_counts(self) -> None:
+        """One bad signature by a key of the sender's server is one too many.
+
+        One by a key that is not known is passed over.
+        """
+        other = Peer(THEM.server_name, signing_key("t_2", b"4"))
+        pdu = sign(message(), "11", other)
+        forged = sign(message(depth=9), "11", other)["signatures"]
+        bad = message()
+        bad["signatures"] = {
+            "them.example": {
+                **as_object(as_object(bad["signatures"], "")["them.example"], ""),
+                "ed25519:t_2": as_object(as_object(forged, "")["them.example"], "")[
+                    "ed25519:t_2"
+                ],
+            }
+        }
+        [judged] = self.verdicts(bad)
+        self.assertEqual(judged.verdict, "accepted")
+        self.keys.learn(other)
+        good, again = self.verdicts(pdu, bad)
+        self.assertEqual(good.verdict, "accepted")
+        self.assertIn("signature does not verify: ed25519:t_2", again.verdict)
+
+    def test_eight_signatures_are_verified_here(self) -> None:
+        """Few signatures are not worth a thread, and one more is."""
+        pdus = [message(depth=number) for number in range(9)]
+        self.verdicts(*pdus[:8])
+        self.assertEqual(self.in_thread, 0)
+        judged = self.verdicts(*pdus)
+        self.assertEqual(self.in_thread, 1)
+        self.assertEqual({each.verdict for each in judged}, {"accepted"})
+
+    def test_each_has_its_own_verdict(self) -> None:
+        """Of many PDUs in a thread, each gets what it deserves, in its place."""
+        good = [message(depth=number) for number in range(9)]
+        foreign = sign(message(signatures=None), "12", OTHERS)
+        bad: Json = foreign | {"signatures": {"them.example": {}}}
+        pdus: list[Json] = [*good[:4], bad, {"type": 5}, *good[4:]]
+        verdicts = [each.verdict.split(":")[0] for each in self.verdicts(*pdus)]
+        expected = ["accepted"] * 4 + ["rejected"] * 2 + ["accepted"] * 5
+        self.assertEqual(verdicts, expected)
+
+    def turns(self, *pdus: Json) -> int:
+        """The turns of the reactor that it takes where time flies."""
+
+        class Busy(Clock):
+            """A clock that goes on by two milliseconds at each look."""
+
+            turns = 0
+
+            def seconds(self) -> float:
+                """As `IReactorTime`."""
+                self.rightNow += 0.002
+                return super().seconds()
+
+            def callLater(self, *arguments: Any, **named: Any) -> IDelayedCall:
+                """As `IReactorTime`."""
+                self.turns += 1
+                return super().callLater(*arguments, **named)
+
+        clock = Busy()
+        judge = Judge(self.store, self.keys, clock, at_once, Events())
+        judging = Deferred.fromCoroutine(judge.judge(pdus, THEM.server_name, OURSELVES))
+        self.assertNoResult(judging)
+        clock.pump([0.0] * 100)
+        self.assertEqual(len(self.successResultOf(judging)), len(pdus))
+        return clock.turns
+
+    def test_others_have_their_turn(self) -> None:
+        """Between two PDUs of a long transaction the judge pauses."""
+        self.assertGreater(self.turns(message(), message(depth=9)), 1)
+
+    def test_others_have_their_turn_while_verdicts_are_made(self) -> None:
+        """What is read and what is said of a bad PDU are each a work of their own."""
+        bad: list[Json] = [FlawedItem({}, "bad", "")] * 20
+        self.assertGreater(self.turns(*bad), 2 * 20)

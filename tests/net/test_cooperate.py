@@ -1,0 +1,97 @@
+"""When others have their turn, and works that are done at the same time."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.net.cooperate import Pace, together
+
+
+class TurningClock(Clock):
+    """A clock whose calls are made as the reactor makes them."""
+
+    def turn(self) -> None:
+        """Make the calls that are due; what they call for later is of the next turn."""
+        due, self.calls = self.calls, []
+        for call in due:
+            call.func(*call.args, **call.kw)
+
+
+class PaceTests(SynchronousTestCase):
+    """Long work that pauses."""
+
+    def setUp(self) -> None:
+        """Nobody works."""
+        self.clock = TurningClock()
+        self.pace = Pace(self.clock)
+        self.steps: list[str] = []
+
+    def work(self, name: str, seconds: float, times: int) -> Deferred[None]:
+        """Work so many times for so long, and pause before each time."""
+
+        async def work() -> None:
+            for _ in range(times):
+                await self.pace.pause()
+                self.steps.append(name)
+                self.clock.rightNow += seconds
+
+        return Deferred.fromCoroutine(work())
+
+    def test_short_work_does_not_pause(self) -> None:
+        """Who works for less than three milliseconds in a turn goes on at once."""
+        self.successResultOf(self.work("a", 0.0007, 4))
+        self.clock.turn()
+        self.successResultOf(self.work("b", 0.0007, 4))
+
+    def test_long_work_pauses(self) -> None:
+        """Who has worked for longer lets others go first, and then begins anew."""
+        pausing = self.work("a", 0.001, 7)
+        self.assertEqual(len(self.steps), 3)
+        self.clock.turn()
+        self.assertEqual(len(self.steps), 6)
+        self.clock.turn()
+        self.successResultOf(pausing)
+
+    def test_many_works_share_a_turn(self) -> None:
+        """However many work, a turn is as long, and all go on in their order."""
+        works = [self.work(name, 0.002, 2) for name in "abc"]
+        turns = ["".join(self.steps)]
+        while not all(work.called for work in works):
+            self.steps.clear()
+            self.clock.turn()
+            turns.append("".join(self.steps))
+        self.assertEqual(turns, ["aa", "bb", "cc"])
+
+    def test_nothing_is_left_when_all_is_done(self) -> None:
+        """Who does not work is not called."""
+        self.work("a", 0.001, 7)
+        for _ in range(3):
+            self.clock.turn()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class TogetherTests(SynchronousTestCase):
+    """Works at the same time."""
+
+    def setUp(self) -> None:
+        """Begin two works."""
+        self.waiting: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        async def work(waiting: Deferred[None]) -> None:
+            await waiting
+
+        self.done = Deferred.fromCoroutine(together(map(work, self.waiting)))
+
+    def test_all_are_waited_for(self) -> None:
+        """It is over when all works are, in whatever order they end."""
+        self.waiting[1].callback(None)
+        self.assertNoResult(self.done)
+        self.waiting[0].callback(None)
+        self.successResultOf(self.done)
+
+    def test_first_failure_counts(self) -> None:
+        """What the first work raises that fails is raised; later ones are not told."""
+        self.waiting[1].errback(ValueError("first"))
+        failure = self.failureResultOf(self.done, ValueError)
+        self.assertEqual(str(failure.value), "first")
+        self.waiting[0].errback(ValueError("second"))

@@ -1,0 +1,40 @@
+"""Which names and addresses are taken to belong together."""
+
+import pytest
+
+from homeserver.net.networks import domain_of, network_of
+from homeserver.protocol.identifiers import ServerName
+
+# (server name, what it belongs to)
+DOMAINS = [
+    ("example.org", "example.org"),
+    ("a.b.example.org", "example.org"),
+    ("a.example.org:8448", "example.org"),
+    ("A.EXAMPLE.org", "example.org"),
+    ("localhost", "localhost"),
+    ("192.0.2.77", "192.0.2.0/24"),
+    ("192.0.2.78:1", "192.0.2.0/24"),
+    ("[2001:db8::1]:8448", "2001:db8::/64"),
+    ("[2001:db8:0:1::1]", "2001:db8:0:1::/64"),
+    ("[::ffff:192.0.2.1]", "192.0.2.0/24"),
+]
+
+
+@pytest.mark.parametrize(("name", "domain"), DOMAINS)
+def test_domains(name: str, domain: str) -> None:
+    """Names of one domain belong together, and literals of one network."""
+    assert domain_of(ServerName.parse(name)) == domain
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.255", "192.0.2.0/24"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.0/24"),
+        ("::1", "::/64"),
+    ],
+)
+def test_networks(address: str, network: str) -> None:
+    """Addresses of one network belong together."""
+    assert network_of(address) == network

@@ -1,0 +1,351 @@
+"""Who goes first where there is not enough for all, and who gives way."""
+
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.shares import GaveWay, Shares
+
+Work = Callable[[], Coroutine[Deferred[Any], Any, str]]
+
+
+TRUSTED = "192.0.2.99"
+
+
+class SharesCase(SynchronousTestCase):
+    """Four slots, and five places to wait for one."""
+
+    def setUp(self) -> None:
+        """Begin with nothing under way."""
+        self.clock = Clock()
+        self.shares = Shares(
+            ("things", "things being done"), 4, 5, self.clock, TRUSTED.__eq__
+        )
+        self.asked: list[Deferred[str]] = []
+        self.running: dict[str, Deferred[str]] = {}
+        """What is being done, by its key, in the order in which it began."""
+
+        self.cut_off: list[str] = []
+
+    def work(self, key: str) -> Work:
+        """Something that is done until the test says so."""
+
+        async def work() -> str:
+            doing: Deferred[str] = Deferred(lambda _: self.cut_off.append(key))
+            self.running[key] = doing
+            try:
+                return await doing
+            finally:
+                self.running.pop(key, None)
+
+        return work
+
+    def ask(
+        self,
+        key: str,
+        client: str | None = "192.0.2.1",
+        domain: str = "",
+        *,
+        is_known: bool = False,
+    ) -> Deferred[str]:
+        """Want something, of a domain of its own where none is given."""
+        cause = OURSELVES if client is None else Cause(client)
+        claim = self.shares.claim(cause, domain or f"of {key}", is_known=is_known)
+        running = self.shares.run(key, claim, self.work(key))
+        self.asked.append(Deferred.fromCoroutine(running))
+        return self.asked[-1]
+
+    def tearDown(self) -> None:
+        """Let what gave way unseen be no error."""
+        for each in self.asked:
+            each.addErrback(lambda _: None)
+
+    def fill(self, client: str = "192.0.2.1", domain: str = "") -> list[Deferred[str]]:
+        """Let all slots be taken, for one client."""
+        return [self.ask(f"{n}", client, domain) for n in range(4)]
+
+    def end(self, key: str) -> None:
+        """Let something be done."""
+        self.running[key].callback(key)
+
+    def others(self) -> list[str]:
+        """What is under way but what filled the slots."""
+        return [key for key in self.running if not key.isdigit()]
+
+
+class SlotTests(SharesCase):
+    """What has a slot and what waits."""
+
+    def test_free_slots_are_for_all(self) -> None:
+        """While there are free slots, one client may have all of them."""
+        filled = self.fill()
+        self.assertEqual(len(self.running), 4)
+        self.end("0")
+        self.assertEqual(self.successResultOf(filled[0]), "0")
+        self.assertEqual(self.shares.bound.use(), 3)
+
+    def test_who_has_as_much_waits(self) -> None:
+        """Without a free slot the next one waits, and begins when one is free."""
+        self.fill()
+        waiting = self.ask("a")
+        self.assertNoResult(waiting)
+        self.assertEqual(self.others(), [])
+        self.end("2")
+        self.assertEqual(self.others(), ["a"])
+        self.end("a")
+        self.assertEqual(self.successResultOf(waiting), "a")
+
+    def test_an_error_frees_the_slot(self) -> None:
+        """What fails fails as it does, and its slot is free."""
+        filled = self.fill()
+        self.ask("a")
+        self.running["0"].errback(ValueError("x"))
+        self.failureResultOf(filled[0], ValueError)
+        self.assertEqual(self.others(), ["a"])
+
+    def test_who_gives_up_waits_no_more(self) -> None:
+        """Who is cancelled leaves its place, and takes no slot."""
+        self.fill()
+        waiting = self.ask("a")
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.end("0")
+        self.assertEqual(self.others(), [])
+        self.assertEqual(self.shares.bound.use(), 3)
+
+    def test_works_that_are_done_at_once_are_not_nested(self) -> None:
+        """A thousand works that wait and are done at once need no deep stack."""
+        self.shares = Shares(("things", "things"), 1, 10_000, self.clock)
+        claim = self.shares.claim(OURSELVES, "a.test")
+        done: list[str] = []
+
+        async def at_once() -> None:
+            done.append("x")
+
+        first = Deferred.fromCoroutine(self.shares.run("0", claim, self.work("0")))
+        for number in range(2000):
+            Deferred.fromCoroutine(self.shares.run(f"w{number}", claim, at_once))
+        self.end("0")
+        self.successResultOf(first)
+        self.assertEqual(len(done), 2000)
+
+
+class GivingWayTests(SharesCase):
+    """Work that is cut off for others."""
+
+    def test_the_oldest_of_the_largest_gives_way(self) -> None:
+        """A client that has nothing goes before one that has all, and at once."""
+        filled = self.fill()
+        self.ask("a", "192.0.2.2")
+        self.assertEqual(self.others(), ["a"])
+        self.assertEqual(self.cut_off, ["0"])
+        self.failureResultOf(filled[0], GaveWay)
+        self.assertEqual((self.shares.bound.use(), self.shares.bound.refusals), (4, 1))
+        # Until the shares are equal: two and two.
+        self.ask("b", "192.0.2.2")
+        self.ask("c", "192.0.2.2")
+        self.assertEqual(self.others(), ["a", "b"])
+        self.assertEqual(self.cut_off, ["0", "1"])
+
+    def test_who_has_one_slot_keeps_it(self) -> None:
+        """Where each has one slot, none is cut off for a newcomer."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        waiting = self.ask("a", "192.0.2.50")
+        self.assertNoResult(waiting)
+        self.assertEqual(self.cut_off, [])
+
+    def test_domains(self) -> None:
+        """A hundred clients that ask about one domain have one share."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}", "evil.test")
+        self.ask("a", "192.0.2.50", "honest.test")
+        self.assertEqual(self.others(), ["a"])
+        self.assertNoResult(self.ask("b", "192.0.2.51", "evil.test"))
+
+    def test_networks(self) -> None:
+        """All addresses of an IPv6 /64 are one client; IPv4 addresses are not."""
+        for number in range(4):
+            self.ask(f"{number}", f"2001:db8::{number}")
+        self.assertNoResult(self.ask("x", "2001:db8::ffff:1"))
+        self.ask("a", "2001:db8:0:1::1")
+        self.assertEqual(self.others(), ["a"])
+
+    def test_targets(self) -> None:
+        """Works that turn out to go to one address have one share."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+            self.shares.aim(f"{number}", ["198.51.100.1", "2001:db8::1"])
+        self.ask("a", "192.0.2.50")
+        self.assertEqual(self.others(), ["a"])
+        self.shares.aim("nothing", ["198.51.100.1"])
+
+    def test_a_work_that_answers_its_cancelling_gives_way_all_the_same(self) -> None:
+        """What is made of being cut off is no result."""
+
+        async def stubborn() -> str:
+            with contextlib.suppress(CancelledError):
+                await Deferred()
+            return "no answer in time"
+
+        claim = self.shares.claim(Cause("192.0.2.1"), "x.test")
+        first = Deferred.fromCoroutine(self.shares.run("s", claim, stubborn))
+        for number in range(3):
+            self.ask(f"{number}")
+        self.ask("a", "192.0.2.2")
+        self.failureResultOf(first, GaveWay)
+        self.assertEqual(self.others(), ["a"])
+
+    def test_the_slot_of_what_gave_way_is_not_freed_twice(self) -> None:
+        """What ends after it gave way lets no further work begin."""
+        self.fill()
+        self.ask("a", "192.0.2.2")
+        self.ask("w")
+        self.assertEqual(len(self.running), 4)
+        self.assertEqual(self.others(), ["a"])
+        self.assertEqual(self.shares.bound.use(), 4)
+
+    def test_who_is_trusted_keeps_to_no_share(self) -> None:
+        """A client that is trusted gives way to none, and goes first."""
+        self.fill("192.0.2.99")
+        self.assertNoResult(self.ask("a", "192.0.2.2"))
+        self.assertEqual(self.cut_off, [])
+        self.end("0")
+        self.ask("t", "192.0.2.99")
+        self.assertEqual(self.others(), ["a"])
+        self.end("a")
+        self.assertEqual(self.others(), ["t"])
+
+    def test_we_ourselves_have_shares_of_domains_alone(self) -> None:
+        """Our own works about many domains do not count together."""
+        for number in range(4):
+            self.ask(f"{number}", None)
+        self.assertNoResult(self.ask("a", "192.0.2.2"))
+        self.assertEqual(self.cut_off, [])
+
+
+class OrderTests(SharesCase):
+    """Which of those that wait goes first."""
+
+    def test_the_smallest_share_goes_first(self) -> None:
+        """Of those that wait, it is one who has the fewest slots."""
+        for number in range(2):
+            self.ask(f"{number}", "192.0.2.1")
+        for number in range(2, 4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        self.ask("two", "192.0.2.1")
+        self.ask("one", "192.0.2.2")
+        self.end("3")
+        self.assertEqual(self.others(), ["one"])
+
+    def test_who_is_known_goes_before_strangers(self) -> None:
+        """Of equal shares, a name that has proven something before goes first."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        self.ask("stranger", "192.0.2.50")
+        self.ask("known", "192.0.2.51", is_known=True)
+        self.end("0")
+        self.assertEqual(self.others(), ["known"])
+
+    def test_who_asks_rarely_goes_first(self) -> None:
+        """Of equal strangers, it is the client that has asked for less."""
+        for _ in range(10):
+            self.shares.claim(Cause("192.0.2.50"), "x.test")
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        self.ask("often", "192.0.2.50")
+        self.ask("rarely", "192.0.2.51")
+        self.ask("late", "192.0.2.52")
+        self.end("0")
+        self.assertEqual(self.others(), ["rarely"])
+        self.end("1")
+        self.assertEqual(self.others(), ["rarely", "late"])
+
+    def test_what_was_asked_is_forgotten(self) -> None:
+        """After some minutes, who asked often is as any other one."""
+        for _ in range(10):
+            self.shares.claim(Cause("192.0.2.50"), "x.test")
+        for _ in range(5):
+            self.clock.advance(60)
+            self.shares.claim(Cause("192.0.2.80"), "x.test")
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        self.ask("often", "192.0.2.50")
+        self.ask("rarely", "192.0.2.51")
+        self.end("0")
+        self.assertEqual(self.others(), ["often"])
+
+    def test_one_who_joins_brings_its_share(self) -> None:
+        """Work that an honest client wants as well goes first, as if it were his."""
+        self.fill()
+        self.ask("shared")
+        self.assertEqual(self.others(), [])
+        self.shares.join("shared", self.shares.claim(Cause("192.0.2.2"), "y.test"))
+        self.assertEqual(self.others(), ["shared"])
+        self.assertEqual(self.cut_off, ["0"])
+        # Nor is it cut off for others, when it is under way.
+        for key in "b", "c":
+            self.ask(key, "192.0.2.3", f"{key}.test")
+        self.assertIn("shared", self.running)
+
+    def test_one_who_joins_a_work_under_way_protects_it(self) -> None:
+        """Work that an honest client wants as well is not the one that gives way."""
+        self.fill()
+        self.shares.join("0", self.shares.claim(Cause("192.0.2.2"), "y.test"))
+        self.ask("a", "192.0.2.3")
+        self.assertEqual(self.cut_off, ["1"])
+
+    def test_who_has_more_does_not_join(self) -> None:
+        """A client that has much takes no share of another one away."""
+        self.fill()
+        self.ask("a", "192.0.2.2")
+        self.shares.join("a", self.shares.claim(Cause("192.0.2.1"), "y.test"))
+        self.ask("b", "192.0.2.3")
+        self.assertEqual(self.cut_off, ["0", "1"])
+        self.shares.join("nothing", self.shares.claim(Cause("192.0.2.1"), "y.test"))
+
+    def test_the_same_key_again(self) -> None:
+        """Work that was forgotten and is wanted anew is done beside the first."""
+        first, second = self.ask("a"), self.ask("a")
+        self.assertEqual(self.shares.bound.use(), 2)
+        self.end("a")
+        self.successResultOf(second)
+        self.assertNoResult(first)
+
+
+class WaitingTests(SharesCase):
+    """Where too many wait."""
+
+    def test_the_largest_group_loses_its_last(self) -> None:
+        """Of the client that has most waiting, the last work is refused."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        crowd = [self.ask(f"c{n}", "192.0.2.50") for n in range(5)]
+        honest = self.ask("honest", "192.0.2.51")
+        self.failureResultOf(crowd[-1], GaveWay)
+        self.assertNoResult(honest)
+        late = self.ask("late", "192.0.2.50")
+        self.failureResultOf(late, GaveWay)
+        self.end("0")
+        self.assertEqual(len(self.others()), 1)
+        self.assertEqual(self.shares.bound.refusals, 2)
+
+    def test_of_equals_the_last_is_refused(self) -> None:
+        """Where no client has more waiting than another, the newcomer is refused."""
+        for number in range(9):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        late = self.ask("late", "192.0.2.50")
+        self.failureResultOf(late, GaveWay)
+
+    def test_trusted_clients_may_fill_the_queue(self) -> None:
+        """Where only trusted clients wait, the last of them is refused."""
+        waiting = [self.ask(f"{n}", "192.0.2.99") for n in range(9)]
+        late = self.ask("late", "192.0.2.99")
+        self.failureResultOf(late, GaveWay)
+        for each in waiting:
+            self.assertNoResult(each)

@@ -1,0 +1,1 @@
+"""Tests of homeserver.net.tls."""

@@ -1,0 +1,541 @@
+"""Which certificates prove a name, and which handshakes go on."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import cast
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import SSL, crypto
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from homeserver.net.tls.client import ClientTls, Handshake, check_certificate
+from tests.support.certificates import Issued, authority, issue, issue_for
+
+CA = authority()
+
+
+def dns(*names: str) -> list[x509.GeneralName]:
+    """A subjectAltName of DNS names."""
+    return [x509.DNSName(name) for name in names]
+
+
+def ip(text: str) -> x509.GeneralName:
+    """An iPAddress name."""
+    return x509.IPAddress(ip_address(text))
+
+
+class Handshakes:
+    """Handshakes with servers, in memory."""
+
+    def __init__(self, ca_file: Path) -> None:
+        ca_file.write_bytes(CA.pem)
+        self.context = ClientTls(ca_file, system_roots=False).context()
+        self.server_name: bytes | None = None
+        """What the client asked for by SNI."""
+
+    def shake_hands(self, handshake: Handshake, server: SSL.Context) -> SSL.Connection:
+        """Take all steps of a handshake; the server's side. Raises `SSL.Error`."""
+        protocol = cast("TLSMemoryBIOProtocol", None)
+        client = handshake.clientConnectionForTLS(protocol)
+        client.set_connect_state()
+        connection = SSL.Connection(server, None)
+        connection.set_accept_state()
+        for _ in range(3):
+            for ours, theirs in [(client, connection), (connection, client)]:
+                _step(ours)
+                _carry(ours, theirs)
+        return connection
+
+    def server(self, issued: Issued) -> SSL.Context:
+        """A server that shows a certificate."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        issued.value.present_in(context)
+        context.set_tlsext_servername_callback(self._ask)
+        return context
+
+    def _ask(self, connection: SSL.Connection) -> None:
+        self.server_name = connection.get_servername()
+
+
+def _step(connection: SSL.Connection) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        connection.do_handshake()
+
+
+def _carry(source: SSL.Connection, to: SSL.Connection) -> None:
+    with contextlib.suppress(SSL.WantReadError):
+        to.bio_write(source.bio_read(65536))
+
+
+@pytest.fixture
+def handshakes(tmp_path: Path) -> Handshakes:
+    """Handshakes of which the test authority is the only one to be trusted."""
+    return Handshakes(tmp_path / "ca.pem")
+
+
+def for_clients_only() -> Issued:
+    """A certificate of the trusted authority that is not for servers."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    assert isinstance(CA.key, ec.EllipticCurvePrivateKey)
+    return Issued(
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(CA.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(dns("peer.test")), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+        )
+        .sign(CA.key, hashes.SHA256()),
+        key,
+        [CA.certificate],
+    )
+
+
+def of_expired_issuer() -> Issued:
+    """A certificate whose issuer's own one has expired."""
+    between = issue("Between", None, issuer=CA, is_authority=True, days=(-9, -2))
+    return issue_for("peer.test", between)
+
+
+UNTRUSTED: list[tuple[str, Callable[[], Issued], str]] = [
+    (
+        "self-signed",
+        lambda: issue_for("peer.test"),
+        "the certificate is self-signed and not trusted",
+    ),
+    (
+        "unknown authority",
+        lambda: issue_for("peer.test", authority("Another CA")),
+        "the certificate was issued by an authority that is not known",
+    ),
+    (
+        "authority of the same name",
+        lambda: issue_for("peer.test", authority()),
+        "the certificate ",
+    ),
+    (
+        "expired",
+        lambda: issue("x", dns("peer.test"), issuer=CA, days=(-9, -2)),
+        "the certificate has expired",
+    ),
+    (
+        "not valid yet",
+        lambda: issue("x", dns("peer.test"), issuer=CA, days=(2, 9)),
+        "the certificate is not valid yet",
+    ),
+    ("expired issuer", of_expired_issuer, "an issuer certificate has expired"),
+    ("for clients", for_clients_only, "the certificate is not meant for servers"),
+    (
+        "wrong name",
+        lambda: issue_for("other.test", CA),
+        "the certificate is not for peer.test but for 'other.test'",
+    ),
+    (
+        "no name",
+        lambda: issue("peer.test", None, issuer=CA),
+        "the certificate has no usable name in it",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("issued", "said"),
+    [row[1:] for row in UNTRUSTED],
+    ids=[row[0] for row in UNTRUSTED],
+)
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+def test_problem(
+    handshakes: Handshakes,
+    issued: Callable[[], Issued],
+    said: str,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """What is wrong with a certificate is known, and ends the handshake if it must."""
+    handshake = Handshake(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    server = handshakes.server(issued())
+    if must_be_trusted:
+        with pytest.raises(SSL.Error):
+            handshakes.shake_hands(handshake, server)
+    else:
+        handshakes.shake_hands(handshake, server)
+    assert handshake.problem is not None
+    assert handshake.problem == handshake.refusal
+    assert handshake.problem.startswith(said)
+
+
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+def test_no_problem(
+    handshakes: Handshakes,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A certificate that is trusted and names the peer has no problem."""
+    handshake = Handshake(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test", CA)))
+    assert handshake.problem is None
+    assert handshake.refusal is None
+
+
+def test_before_the_handshake(handshakes: Handshakes) -> None:
+    """Before a handshake nothing is proven, and nothing is found to be wrong."""
+    handshake = Handshake(handshakes.context, "peer.test", must_be_trusted=False)
+    handshake.clientConnectionForTLS(cast("TLSMemoryBIOProtocol", None))
+    assert handshake.problem == "no certificate was checked"
+    assert handshake.refusal is None
+
+
+class _Failing(Handshake):
+    def _judge(
+        self,
+        connection: SSL.Connection,
+        certificate: crypto.X509,
+        error: int,
+        depth: int,
+        is_good: int,
+    ) -> bool:
+        if depth == 0:
+            raise ZeroDivisionError
+        return True
+
+
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+def test_exception_refuses(
+    handshakes: Handshakes,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """An exception while a certificate is judged ends the handshake."""
+    handshake = _Failing(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    server = handshakes.server(issue_for("peer.test", CA))
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        handshakes.shake_hands(handshake, server)
+    assert handshake.problem is not None
+
+
+def unreadable(name: str, issuer: Issued | None) -> tuple[bytes, Issued]:
+    """A certificate of version 6, which OpenSSL reads and cryptography does not.
+
+    Its DER, and the one that it was made from.
+    """
+    good = issue_for(name, issuer)
+    signer = (issuer or good).key
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    [before, after] = good.certificate.tbs_certificate_bytes.split(
+        b"\xa0\x03\x02\x01\x02"
+    )
+    signed = before + b"\xa0\x03\x02\x01\x05" + after
+    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
+    signature = b"\0" + signer.sign(signed, ec.ECDSA(hashes.SHA256()))
+    der = signed + ecdsa_with_sha256 + bytes([3, len(signature)]) + signature
+    return b"\x30\x82" + len(der).to_bytes(2, "big") + der, good
+
+
+@pytest.mark.parametrize("must_be_trusted", [True, False])
+@pytest.mark.parametrize("issuer", [CA, None], ids=["issued", "self-signed"])
+def test_unreadable_certificate_proves_nothing(
+    tmp_path: Path,
+    handshakes: Handshakes,
+    issuer: Issued | None,
+    must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """A certificate that cannot be read is one with a problem, whoever issued it."""
+    der, good = unreadable("peer.test", issuer)
+    (tmp_path / "shown.der").write_bytes(der)
+    server = handshakes.server(good)
+    server.use_certificate_file(tmp_path / "shown.der", crypto.FILETYPE_ASN1)
+    server.use_privatekey(good.key)
+    handshake = Handshake(
+        handshakes.context, "peer.test", must_be_trusted=must_be_trusted
+    )
+    if must_be_trusted:
+        with pytest.raises(SSL.Error, match="certificate verify failed"):
+            handshakes.shake_hands(handshake, server)
+    else:
+        handshakes.shake_hands(handshake, server)
+    assert handshake.problem is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [("peer.test", b"peer.test"), ("192.0.2.1", None), ("2001:db8::1", None)],
+)
+def test_server_name_indication(
+    handshakes: Handshakes, name: str, asked: bytes | None
+) -> None:
+    """A server is asked for by its DNS name, and by no name if it is an address."""
+    handshake = Handshake(handshakes.context, name, must_be_trusted=False)
+    handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test")))
+    assert handshakes.server_name == asked
+
+
+def test_no_session_is_kept(handshakes: Handshakes) -> None:
+    """No handshake is shortened to one in which no certificate is shown."""
+    assert handshakes.context.get_session_cache_mode() == SSL.SESS_CACHE_OFF
+
+
+def test_old_tls(handshakes: Handshakes) -> None:
+    """Nothing older than TLS 1.2 is spoken, whatever OpenSSL would allow."""
+    handshakes.context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    server = handshakes.server(issue_for("peer.test", CA))
+    server.set_cipher_list(b"ALL:@SECLEVEL=0")
+    server.set_max_proto_version(SSL.TLS1_1_VERSION)
+    server.set_min_proto_version(SSL.TLS1_VERSION)
+    handshake = Handshake(handshakes.context, "peer.test", must_be_trusted=False)
+    with pytest.raises(SSL.Error, match="unsupported protocol"):
+        handshakes.shake_hands(handshake, server)
+
+
+def test_contexts_are_shared(handshakes: Handshakes) -> None:
+    """What one handshake finds is not known to another one over the same context."""
+    bad = Handshake(handshakes.context, "peer.test", must_be_trusted=False)
+    good = Handshake(handshakes.context, "peer.test", must_be_trusted=True)
+    handshakes.shake_hands(bad, handshakes.server(issue_for("peer.test")))
+    handshakes.shake_hands(good, handshakes.server(issue_for("peer.test", CA)))
+    assert bad.problem is not None
+    assert good.problem is None
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_client_certificate(
+    tmp_path: Path,
+    handshakes: Handshakes,
+    is_shown: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Our certificate is shown to who asks for it, if there is one to show."""
+    ours = issue_for("origin.test")
+    context = ClientTls(
+        tmp_path / "ca.pem",
+        system_roots=False,
+        certificate=ours.value if is_shown else None,
+    ).context()
+    server = handshakes.server(issue_for("peer.test", CA))
+    server.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    connection = handshakes.shake_hands(
+        Handshake(context, "peer.test", must_be_trusted=True), server
+    )
+    shown = connection.get_peer_certificate()
+    assert (None if shown is None else shown.to_cryptography()) == (
+        ours.certificate if is_shown else None
+    )
+
+
+@pytest.mark.parametrize("are_trusted", [True, False])
+def test_system_roots(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    handshakes: Handshakes,
+    are_trusted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The system's authorities are trusted if they are to be, and not otherwise."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    context = ClientTls(None, system_roots=are_trusted).context()
+    handshake = Handshake(context, "peer.test", must_be_trusted=False)
+    handshakes.shake_hands(handshake, handshakes.server(issue_for("peer.test", CA)))
+    assert (handshake.problem is None) == are_trusted
+
+
+def test_system_roots_are_loaded_once_for_the_first_connection(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, handshakes: Handshakes
+) -> None:
+    """The system's authorities are looked for when somebody is connected to."""
+    client_tls = ClientTls(None, system_roots=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    server = handshakes.server(issue_for("peer.test", CA))
+    for _ in range(2):
+        handshake = Handshake(client_tls.context(), "peer.test", must_be_trusted=True)
+        handshakes.shake_hands(handshake, server)
+        assert handshake.problem is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "has no PEM"), ("no certificate", "has no PEM"), (None, "has no PEM")],
+    ids=["empty", "something else", "missing"],
+)
+def test_roots_that_cannot_be_loaded(
+    tmp_path: Path, text: str | None, said: str
+) -> None:
+    """A file of authorities without any in it is a mistake that is said."""
+    path = tmp_path / "roots.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        ClientTls(path, system_roots=False)
+
+
+def shown(certificate: x509.Certificate) -> crypto.X509:
+    """A certificate as OpenSSL has it."""
+    return crypto.X509.from_cryptography(certificate)
+
+
+class ShownCertificates:
+    """What is thought of certificates that are shown outside of our handshakes."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self.context = context
+
+    def problem(
+        self,
+        issued: Issued,
+        name: str = "peer.test",
+        chain: Sequence[x509.Certificate] | None = None,
+    ) -> str | None:
+        """What is wrong with one, shown with what it is issued with or a `chain`."""
+        leaf, *others = issued.value.chain
+        chain = others if chain is None else chain
+        return check_certificate(
+            self.context, shown(leaf), [shown(each) for each in chain], name
+        )
+
+
+@pytest.fixture
+def certificates(handshakes: Handshakes) -> ShownCertificates:
+    """Certificates among which the test authority is the only one to be trusted."""
+    return ShownCertificates(handshakes.context)
+
+
+def between(issuer: Issued = CA, name: str = "Between") -> Issued:
+    """An authority below another one."""
+    return issue(name, None, issuer=issuer, is_authority=True)
+
+
+SHOWN_GOOD: list[tuple[str, str, Issued]] = [
+    ("DNS", "peer.test", issue_for("peer.test", CA)),
+    ("wildcard", "a.peer.test", issue_for("*.peer.test", CA)),
+    ("IPv4", "192.0.2.1", issue("x", [ip("192.0.2.1")], issuer=CA)),
+    ("IPv6", "2001:db8::1", issue("x", [ip("2001:db8::1")], issuer=CA)),
+    ("intermediate", "peer.test", issue_for("peer.test", between())),
+    (
+        "two intermediates",
+        "peer.test",
+        issue_for("peer.test", between(between(), "Below")),
+    ),
+    ("for clients", "peer.test", for_clients_only()),
+    (
+        "for servers",
+        "peer.test",
+        issue(
+            "x",
+            dns("peer.test"),
+            issuer=CA,
+            purposes=[ExtendedKeyUsageOID.SERVER_AUTH],
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "issued"),
+    [row[1:] for row in SHOWN_GOOD],
+    ids=[row[0] for row in SHOWN_GOOD],
+)
+def test_shown_certificate_is_good(
+    certificates: ShownCertificates, name: str, issued: Issued
+) -> None:
+    """A certificate that leads to a trusted root proves its names, for any purpose."""
+    assert certificates.problem(issued, name) is None
+
+
+@pytest.mark.parametrize(
+    ("issued", "said"),
+    [row[1:] for row in UNTRUSTED if row[0] != "for clients"],
+    ids=[row[0] for row in UNTRUSTED if row[0] != "for clients"],
+)
+def test_shown_certificate_is_bad(
+    certificates: ShownCertificates, issued: Callable[[], Issued], said: str
+) -> None:
+    """What is wrong with a certificate is the same as in a handshake."""
+    problem = certificates.problem(issued())
+    assert problem is not None
+    assert problem.startswith(said)
+
+
+def test_shown_certificate_is_of_another_name(certificates: ShownCertificates) -> None:
+    """A certificate that is trusted proves no names but its own."""
+    problem = certificates.problem(issue("x", dns("peer.test"), issuer=CA), "a.test")
+    assert problem == "the certificate is not for a.test but for 'peer.test'"
+
+
+def test_shown_chain_is_needed(certificates: ShownCertificates) -> None:
+    """What is between a certificate and its root has to be shown each time."""
+    issued = issue_for("peer.test", between())
+    assert certificates.problem(issued) is None
+    problem = certificates.problem(issued, chain=[])
+    assert problem == "the certificate was issued by an authority that is not known"
+
+
+def test_shown_chain_is_in_any_order(certificates: ShownCertificates) -> None:
+    """What else is shown, and in which order, is of no account."""
+    issued = issue_for("peer.test", between(between(), "Below"))
+    others = [FOREIGN.certificate, *reversed(issued.issuers), issued.certificate]
+    assert certificates.problem(issued, chain=others) is None
+
+
+FOREIGN = issue_for("peer.test")
+
+NOT_AN_AUTHORITY = issue("Nobody", dns("nobody.test"), issuer=CA)
+
+
+@pytest.mark.parametrize(
+    "issued",
+    [
+        FOREIGN,
+        issue_for("peer.test", authority("Another CA")),
+        issue_for("peer.test", between(authority())),
+        issue_for("peer.test", NOT_AN_AUTHORITY),
+        issue_for("peer.test", issue_for("peer.test", between())),
+    ],
+    ids=["self-signed", "own root", "root of the same name", "leaf", "deeper leaf"],
+)
+def test_shown_chain_is_not_trusted(
+    certificates: ShownCertificates, issued: Issued
+) -> None:
+    """Nothing is trusted because it is shown, neither a root nor another's leaf."""
+    chain = [issued.certificate, *issued.issuers]
+    assert certificates.problem(issued, chain=chain) is not None
+
+
+def test_shown_certificate_without_roots() -> None:
+    """Where no authority is trusted, no certificate proves anything."""
+    certificates = ShownCertificates(ClientTls(None, system_roots=False).context())
+    for issued in (issue_for("peer.test", CA), FOREIGN):
+        assert certificates.problem(issued) is not None
+
+
+def test_shown_certificate_without_a_store() -> None:
+    """A context without any place for roots trusts nobody."""
+
+    class Storeless:
+        """As `SSL.Context` may be."""
+
+        def get_cert_store(self) -> None:
+            """There is none."""
+
+    certificates = ShownCertificates(cast("SSL.Context", Storeless()))
+    problem = certificates.problem(issue_for("peer.test", CA))
+    assert problem == "no authority is trusted"
+
+
+def test_shown_certificate_is_unreadable(
+    tmp_path: Path, certificates: ShownCertificates
+) -> None:
+    """A certificate that cannot be read proves nothing, whoever has issued it."""
+    der, _ = unreadable("peer.test", CA)
+    leaf = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
+    assert check_certificate(certificates.context, leaf, [], "peer.test") is not None

@@ -1,0 +1,76 @@
+"""PostgreSQL: who is connected to, and what is said of mistakes."""
+
+import sys
+
+import pytest
+
+import homeserver.storage.engine
+from homeserver.storage.engine import migrate
+from homeserver.storage.engine.interface import StoreTooNew, StoreUnavailable
+from homeserver.storage.engine.postgres import connect
+from tests.support.postgres_server import Server
+from tests.support.threaded_databases import Store
+
+# (URL, what is said of it)
+MISTAKES = [
+    ("postgresql://u:s3cret%zz@h/d", "invalid percent-encoded token"),
+    ("postgresql://u:s3cret@h/d?colour=red", "invalid URI query parameter"),
+    ("postgresql://u:s3cret@127.0.0.1:abc/d", 'invalid integer value "abc" for'),
+    ("postgresql://u:s3cret@127.0.0.1:1/d", "Connection refused"),
+    ("postgresql://u:s3cret@127.0.0.1:{port}/none", 'role "u" does not exist'),
+    ("postgresql://tests:s3cret@127.0.0.1:{port}/none", '"none" does not exist'),
+]
+
+
+@pytest.mark.parametrize(("url", "said"), MISTAKES)
+def test_a_mistake_is_told(postgres: Server, url: str, said: str) -> None:
+    """It is one line, which says what is wrong and not the password."""
+    with pytest.raises(StoreUnavailable) as caught:
+        connect(url.format(port=postgres.port))
+    told = str(caught.value)
+    assert said in told
+    assert "\n" not in told
+    assert "s3cret" not in told
+
+
+def test_another_encoding(postgres: Server) -> None:
+    """A database that cannot hold all text is refused, with how to make one."""
+    postgres.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+    url = postgres.url().replace("/postgres?", "/latin?")
+    with pytest.raises(StoreUnavailable, match="encoding LATIN1; make one with CREATE"):
+        connect(url)
+
+
+def test_a_store_that_is_too_new(postgres: Server) -> None:
+    """A store of a later version is refused, and left as it is."""
+    url = postgres.new_store()
+    Store(url).close()
+    connection = connect(url)
+    connection.record_version(1000)
+    newest = max(migrate._scripts())
+    with pytest.raises(StoreTooNew, match=f"1000, this program knows up to {newest};"):
+        Store(url)
+    assert connection.load_version() == 1000
+    connection.close()
+
+
+def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without psycopg, it is said how to install it; SQLite needs none."""
+    monkeypatch.delattr(homeserver.storage.engine, "postgres")
+    monkeypatch.delitem(sys.modules, "homeserver.storage.engine.postgres")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreUnavailable, match="pip install 'matrix-federation-endp"):
+        Store.engine_of("postgresql://h/d")
+    assert not Store.engine_of("sqlite:x").is_shared
+
+
+def test_the_time_is_the_server_s(postgres: Server) -> None:
+    """All who share a store have one time, within a transaction too."""
+    engine = Store.engine_of(postgres.url())
+    connection = engine.connect()
+    connection.begin()
+    first = engine.clock(connection.cursor())
+    connection.cursor().execute("SELECT pg_sleep(0.01)")
+    assert engine.clock(connection.cursor()) - first >= 10
+    assert first > 1_700_000_000_000
+    connection.close()

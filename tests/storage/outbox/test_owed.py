@@ -1,0 +1,90 @@
+"""What is owed to all destinations together, as a monitor sees it."""
+
+import pytest
+
+from homeserver.protocol.canonical_json import Json
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.outbox.progress import Owed
+from tests.support.coroutines import result_of
+from tests.support.endpoint_store import A, B, C, Endpoint, StoreTime
+
+
+@pytest.fixture
+def time() -> StoreTime:
+    """The time of the store."""
+    return StoreTime()
+
+
+@pytest.fixture
+def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
+    """An endpoint with an empty store."""
+    return Endpoint(database, time)
+
+
+def owed(own: Endpoint) -> Owed:
+    """What is owed now."""
+    return result_of(own.queue.owed())
+
+
+def test_nothing(own: Endpoint) -> None:
+    """Where nothing was ever queued, nothing is owed."""
+    assert owed(own) == Owed(0, 0.0, 0, 0)
+
+
+def test_entries(own: Endpoint, time: StoreTime) -> None:
+    """Entries and their destinations are counted; the oldest has the age."""
+    own.add(A, 1)
+    time.advance(5)
+    own.add(A, 2)
+    own.add(B, 3)
+    time.advance(2.5)
+    assert owed(own) == Owed(3, 7.5, 2, 0)
+
+
+def test_what_is_cut_is_owed(own: Endpoint, time: StoreTime) -> None:
+    """An entry has its age also while it is on its way."""
+    own.add(A, 1)
+    [transaction] = own.claim()
+    time.advance(5)
+    own.add(A, 2)
+    time.advance(1)
+    assert owed(own) == Owed(2, 6.0, 1, 0)
+    own.deliver(transaction)
+    assert owed(own) == Owed(1, 1.0, 1, 0)
+
+
+def test_back_off(own: Endpoint) -> None:
+    """A destination that failed last time is backing off, until it answers."""
+    own.add(A, 1)
+    own.add(B, 2)
+    [first, _] = own.claim()
+    own.fail(first)
+    assert owed(own) == Owed(2, 0.0, 1, 1)
+
+
+def test_what_is_not_owed(own: Endpoint, time: StoreTime) -> None:
+    """What was delivered or rejected is not owed, nor are EDUs that were dropped."""
+    own.add(A, 1)
+    own.add(B, 2)
+    transactions = {each.destination: each for each in own.claim(2)}
+    typing: Json = {"edu_type": "m.typing", "content": {}}
+    own.add_entry(C, [], [typing], is_ephemeral=True)
+    own.deliver(transactions[A])
+    own.reject(transactions[B])
+    time.advance(100_000)
+    assert own.claim() == []
+    assert owed(own) == Owed(0, 0.0, 0, 0)
+
+
+def test_entries_of_an_older_store(own: Endpoint) -> None:
+    """An entry of which no time is known has no age."""
+    own.add(A, 1)
+    own.rows("UPDATE outbound_entries SET queued_ts = 0 RETURNING id")
+    assert owed(own) == Owed(1, 0.0, 1, 0)
+
+
+def test_clock_that_was_set_back(own: Endpoint, time: StoreTime) -> None:
+    """Nothing is younger than now."""
+    own.add(A, 1)
+    time.advance(-60)
+    assert owed(own).oldest_seconds == 0.0

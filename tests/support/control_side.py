@@ -1,0 +1,226 @@
+"""The control API of one server, put together in memory."""
+
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from homeserver.config.values import Sending
+from homeserver.control import routes
+from homeserver.control.access import Guard
+from homeserver.control.caches import CacheBook
+from homeserver.control.inspect import describe_keys, describe_resolution
+from homeserver.control.peer_routes import peer_tree
+from homeserver.control.peers import PeerBook
+from homeserver.control.submit import Submitter
+from homeserver.keys.keyring import Keyring
+from homeserver.net.bounds import Bound
+from homeserver.net.cause import Cause
+from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.discovery.dns import DnsLookups
+from homeserver.outbound.discovery.kept_answers import KeptAnswers
+from homeserver.outbound.discovery.resolver import Resolver
+from homeserver.outbound.discovery.well_known import WellKnown
+from homeserver.outbound.transport.budget import Budgets
+from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.dialer import Dialer
+from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.protocol.canonical_json import Json, encode, parse_object
+from homeserver.protocol.discovery import Resolution, Route, Step
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import MemoryDatabase
+from homeserver.storage.engine.interface import Job, StoreUnavailable
+from homeserver.storage.notifier import Changes
+from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.received import ReceivedStore
+from tests.support.coroutines import result_of
+from tests.support.dns_records import ScriptedClient
+from tests.support.http_connection import Answer, Connection, request, site
+from tests.support.manual_sender import build_sender
+from tests.support.signed_requests import identity
+
+_T = TypeVar("_T")
+
+NOW = 1_800_000_000.0  # seconds since 1970
+
+TOKEN = "s3cret-token"
+HOST = "Host: 127.0.0.1:8008"
+AUTHORIZATION = f"Authorization: Bearer {TOKEN}"
+
+
+METRICS = b"a_metric 1.0\n"
+
+LEAF = b"leaf"  # stands for the certificate of every other server
+
+
+def link(server_name: ServerName) -> Link:
+    """A connection to another server."""
+    route = Route("192.0.2.9", 8448, server_name.name, server_name.host)
+    return Link(route, "192.0.2.9", VerifiedPeer(server_name, "certificate", LEAF))
+
+
+class Carrier(FederationClient):
+    """The way to other servers, which is as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[ServerName, str, Json]] = []
+        """Where, under which ID, and what."""
+
+        self.documents: dict[str, tuple[int, bytes]] = {}
+        """What GET of a target is answered with: status and body."""
+
+        self._arrivals: list[Deferred[Json]] = []
+
+    async def send_transaction(
+        self,
+        destination: ServerName,
+        txn_id: str,
+        body: bytes,
+        *,
+        slash: bool = False,
+        connected: Callable[[Link], object] = lambda _: None,
+    ) -> Delivery:
+        """Carry a transaction until it arrives or is lost."""
+        self.sent.append((destination, txn_id, parse_object(body)))
+        arrival: Deferred[Json] = Deferred()
+        self._arrivals.append(arrival)
+        return Delivery(await arrival, link(destination))
+
+    async def ask(
+        self, server_name: ServerName, target: str, cause: Cause
+    ) -> tuple[int, bytes, Link]:
+        """Answer with what the test has put there."""
+        if target not in self.documents:
+            raise Unreachable(server_name, ["no route"])
+        status, body = self.documents[target]
+        return status, body, link(server_name)
+
+    def arrive(self, reply: Json) -> None:
+        """Let the first transaction on its way be answered with 200."""
+        self._arrivals.pop(0).callback(reply)
+
+    def lose(self, error: Exception) -> None:
+        """Let the first transaction on its way not arrive."""
+        self._arrivals.pop(0).errback(error)
+
+
+class KnownRoutes(Resolver):
+    """Discovery whose outcome the test knows."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.outcomes: dict[str, Resolution | Exception] = {}
+        self.dns = ScriptedClient()
+        self.lookups = DnsLookups(self.dns.resolver, None, clock)
+        self.documents = WellKnown(cast("Dialer", None), cast("Budgets", None), clock)
+        self.kept = KeptAnswers(self.lookups, self.documents, ["_matrix._tcp"])
+
+    async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
+        """The outcome for `name`."""
+        outcome = self.outcomes[name.name]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def aliases(self, resolution: Resolution) -> list[Step]:
+        """Of the targets in `a.test`, that they are aliases."""
+        return [
+            Step("srv", route.host, "is an alias")
+            for route in resolution.routes
+            if route.host.endswith(".a.test")
+        ]
+
+
+class FailingDatabase(MemoryDatabase):
+    """A store that can be full."""
+
+    is_full = False
+
+    async def write(self, job: Job[_T]) -> _T:
+        """Write, unless the store is full."""
+        if self.is_full:
+            raise StoreUnavailable("full")
+        return await super().write(job)
+
+
+class Panel:
+    """A site that is the control API, and what is behind it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.identity = identity()
+        self.database = FailingDatabase()
+        self.carrier = Carrier()
+        queue = OutboundQueue(self.database, lambda _: int(self.clock.seconds() * 1000))
+        self.sender = build_sender(
+            self.database, self.carrier, Sending(), self.clock, Random(1)
+        )
+        self.peers = PeerStore(self.database, self.clock)
+        self.received = ReceivedStore(self.database, Changes(self.clock))
+        self.routes = KnownRoutes(self.clock)
+        self.keyring = Keyring(
+            lambda: self.identity, self.peers, self.carrier, self.clock
+        )
+        self.is_healthy = True
+        self.bound = Bound("doors", "open doors", 5, lambda: 3)
+        guard = Guard(TOKEN)
+        submitter = Submitter(lambda: self.identity, self.sender)
+        caches = CacheBook(self.routes.kept, self.keyring.fetches, self.clock)
+        self.forgotten: list[ServerName] = []
+        """What the other memories were told to forget."""
+
+        book = PeerBook(self.peers, queue, self.sender, caches, [self.keyring, self])
+        self.site = site(
+            routes.build_tree(
+                guard,
+                self._is_healthy,
+                self._read_metrics,
+                {
+                    "send": routes.send_tree(submitter, self.sender),
+                    "received": routes.received_resource(self.received),
+                    "peers": peer_tree(book),
+                    "caches": routes.caches_resource(caches),
+                    "bounds": routes.bounds_resource([self.bound]),
+                    "resolve": routes.named_tree(
+                        "/v1/resolve/{name}",
+                        partial(describe_resolution, self.routes, self.clock),
+                    ),
+                    "keys": routes.keys_tree(
+                        caches, partial(describe_keys, self.carrier, self.peers)
+                    ),
+                },
+            ),
+            clock=self.clock,
+        )
+
+    def start(self) -> None:
+        """Begin to send what is queued."""
+        result_of(self.sender.start())
+
+    def begin(
+        self, method: str, target: str, content: Json | None = None
+    ) -> Connection:
+        """Ask with the token; the connection on which the answer will come."""
+        connection = Connection(self.site)
+        body = None if content is None else encode(content)
+        connection.send(request(method, target, [HOST, AUTHORIZATION], body))
+        return connection
+
+    def ask(self, method: str, target: str, content: Json | None = None) -> Answer:
+        """Ask with the token; the answer, which is there at once."""
+        [answer] = self.begin(method, target, content).answers()
+        return answer
+
+    async def _read_metrics(self) -> bytes:
+        return METRICS
+
+    def forget(self, name: ServerName) -> None:
+        """As any part that remembers something of a server."""
+        self.forgotten.append(name)
+
+    async def _is_healthy(self) -> bool:
+        return self.is_healthy

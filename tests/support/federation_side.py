@@ -1,0 +1,106 @@
+"""The federation side of one server, put together in memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
+
+from homeserver.config.values import Events, Profile
+from homeserver.http.arriving import ArrivingBodies
+from homeserver.inbound.authentication import Authenticator, Body
+from homeserver.inbound.key_publisher import KeyPublisher, key_tree
+from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.routes import Gate, build_tree
+from homeserver.inbound.transactions import Receiver
+from homeserver.keys.keyring import Keyring
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.storage.engine.immediate import MemoryDatabase
+from homeserver.storage.engine.interface import Database
+from homeserver.storage.notifier import Changes
+from homeserver.storage.received import ReceivedStore
+from homeserver.storage.refusals import RefusalStore
+from tests.support.coroutines import result_of
+from tests.support.http_connection import site
+from tests.support.signed_requests import (
+    ANY_CERTIFICATE,
+    OTHERS,
+    THEM,
+    KnownKeys,
+    identity,
+)
+
+NOW = 1_800_000_000.0  # seconds since 1970
+
+
+_T = TypeVar("_T")
+
+
+def at_once(work: Callable[[], _T]) -> Deferred[_T]:
+    """Call what is called in a thread elsewhere."""
+    return execute(work)
+
+
+def body_of(data: bytes) -> Body:
+    """The body of a request."""
+    return Body(len(data), lambda: data)
+
+
+class Endpoint:
+    """A site that answers as this server does, and what it received."""
+
+    def __init__(
+        self,
+        *,
+        keyring: Keyring | None = None,
+        database: Database | None = None,
+        profiles: Mapping[str, Profile] | None = None,
+        delegate_to: ServerName | None = None,
+        max_body_bytes: int = 100_000,
+        max_arriving_bytes: int = 2**30,
+        refusals: RefusalStore | None = None,
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW)
+        self.identity = identity()
+        self.refusals = Refusals(refusals or RefusalStore(MemoryDatabase()), self.clock)
+        self.heard: list[ServerName] = []
+        """The origins that were proven, in order."""
+
+        self.polled: list[tuple[ServerName, list[str]]] = []
+        keyring = keyring or KnownKeys(THEM, OTHERS)
+        self._received = ReceivedStore(
+            database or MemoryDatabase(), Changes(self.clock)
+        )
+        self.gate = Gate(
+            Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),
+            self.refusals,
+            self.heard.append,
+            self.clock,
+        )
+        tree = build_tree(
+            key_tree(KeyPublisher(lambda: self.identity, 86400, self.clock), None),
+            self.gate,
+            Receiver(
+                self._received,
+                Judge(self._received, keyring, self.clock, at_once, Events()),
+                self._answer_poll,
+                self.clock,
+            ),
+            profiles or {},
+            delegate_to,
+        )
+        bodies = ArrivingBodies("federation", max_arriving_bytes)
+        self.site = site(
+            tree, max_body_bytes=max_body_bytes, clock=self.clock, bodies=bodies
+        )
+
+    async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
+        self.polled.append((asker, [str(user_id) for user_id in polled]))
+
+    @property
+    def received(self) -> list[Json]:
+        """The recorded transactions, oldest first."""
+        return result_of(self._received.after(0, None, 1000, 0))
