@@ -116,6 +116,21 @@ def test_levels_that_synapse_alone_reads(
     assert _verdicts(synapse, room, event) == (False, True)
 
 
+@pytest.mark.parametrize("empty", ["", []])
+def test_levels_that_are_empty(synapse: Oracle, empty: object) -> None:
+    """Synapse takes an empty string or list for levels, which have to be an object.
+
+    Room Versions, "Authorisation rules" up to version 9, on `events`; Client-server
+    API, `m.room.power_levels`.
+    """
+    room = MadeRoom("9")
+    content: Json = {"users": {ALICE: 100}}
+    first = room.send("m.room.power_levels", ALICE, content, cites=[room.join])
+    content = {**content, "events": empty}
+    event = room.send("m.room.power_levels", ALICE, content, cites=[room.join, first])
+    assert _verdicts(synapse, room, event) == (False, True)
+
+
 def test_invites_into_a_room_without_federation(synapse: Oracle) -> None:
     """Synapse refuses a target of another server, not a sender of another one alone.
 
@@ -127,22 +142,22 @@ def test_invites_into_a_room_without_federation(synapse: Oracle) -> None:
 
 
 def _verdicts(synapse: Oracle, room: MadeRoom, event: Event) -> tuple[bool, bool]:
-    """Whether we allow an event after a room's first two, and whether Synapse does."""
-    state = state_of([room.create, room.join])
+    """Whether we allow the last event of a room, and whether Synapse does."""
+    events = list(room.events.values())
+    assert events.pop() is event
     try:
-        check_state_dependent(event, state)
+        check_state_dependent(event, state_of(events))
     except NotAllowed:
         ours = False
     else:
         ours = True
-    events = [room.create, room.join, event]
     answer = synapse.ask(
         {
             "room_version": room.version.version,
-            "pdus": [each.pdu for each in events],
+            "pdus": [each.pdu for each in room.events.values()],
             "rejected": [],
-            "states": [[0, 1]],
-            "checks": [[2, 0]],
+            "states": [list(range(len(events)))],
+            "checks": [[len(events), 0]],
             "merges": [],
         }
     )
