@@ -51,7 +51,7 @@ class Oracle:
 def running() -> Iterator[Oracle]:
     """Start it, and end it."""
     python = _TOP / ".venv-synapse" / "bin" / "python"
-    program = Path(__file__).parent / "synapse_rooms.py"
+    program = Path(__file__).parent / "synapse_oracle.py"
     with Popen([python, program], stdin=PIPE, stdout=PIPE, text=True) as process:
         yield Oracle(process)
         assert process.stdin is not None
