@@ -9,6 +9,8 @@ COPY constraints.txt .
 ENV PIP_CONSTRAINT=/source/constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY setup.cfg setup.py pyproject.toml README.md LICENSE ./
 COPY homeserver homeserver
+# The sample of the configuration, to which a link in there leads.
+COPY conf/homeserver.toml conf/
 # What installs is of no use to what runs. twistd, which is the name server of the pair,
 # looks for its plugins now: later it may not write down what it has found.
 RUN /opt/homeserver/bin/pip install --no-cache-dir ".[postgres]" \

@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -36,7 +37,7 @@ class _InOrderOfUse(click.Group):
     """Commands that are listed in this order, not by the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["init", "run", *_QUESTIONS, "resolve", "keys", "explain"]
+        return ["init", "run", *_QUESTIONS, "resolve", "keys", "explain", "config"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "explain":
@@ -173,6 +174,18 @@ def run(
         run.run(path, config)
     except ConfigError as problem:
         fail(2, str(problem))
+
+
+@main.command(short_help="Print a configuration with every key explained.")
+def config() -> None:
+    """Print a configuration with every key, its default and what it means.
+
+    \b
+    Example:
+      homeserver config > homeserver.toml
+    """
+    sample = files("homeserver.config") / "sample.toml"
+    print(sample.read_text("utf-8"), end="")
 
 
 @main.command(short_help="Show how a server name is resolved.")

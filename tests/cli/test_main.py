@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import click
 import pytest
@@ -12,7 +13,7 @@ from homeserver.cli.main import main
 from scripts.processes import PROGRAM, homeserver
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "health"]
-COMMANDS += ["resolve", "keys", "explain"]
+COMMANDS += ["resolve", "keys", "explain", "config"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
@@ -62,6 +63,12 @@ def test_each_option_is_explained(command: str, option: click.Option) -> None:
 def test_version() -> None:
     """`--version` says which one this is."""
     assert run("--version") == f"homeserver, version {__version__}\n"
+
+
+def test_sample() -> None:
+    """`config` prints the sample that lies beside the program."""
+    sample = Path(__file__).parent.parent.parent / "conf" / "homeserver.toml"
+    assert run("config") == sample.read_text("utf-8")
 
 
 COMPLETIONS: list[tuple[str, list[str]]] = [
