@@ -37,13 +37,13 @@ _PRESENCES = frozenset({"offline", "unavailable", "online", "free_for_chat"})
 def check(edu: Json, origin: ServerName) -> None:
     """Check an EDU of `origin`: its type's form, and that its users are of `origin`.
 
-    `edu` is one that `transactions.parse_edu` returned. Raises `ProtocolError`.
+    Raises `ProtocolError`.
     """
     size = len(encode(edu))
     if size > MAX_EDU_BYTES:
         raise TooLarge(f"it has {size} bytes; up to {MAX_EDU_BYTES} are looked at")
-    kind = as_text(edu["edu_type"], "`edu_type`")
-    content = as_object(edu["content"], "`content`")
+    kind = as_text(edu.get("edu_type"), "`edu_type`")
+    content = as_object(edu.get("content"), "`content`")
     rule = _CHECKS.get(kind)
     if rule is not None:
         rule(content, origin)

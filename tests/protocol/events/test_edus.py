@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import ProtocolError, TooLarge
+from homeserver.protocol.errors import BadJson, ProtocolError, TooLarge
 from homeserver.protocol.events import edus
 from homeserver.protocol.identifiers import ServerName, UserId
 
@@ -237,3 +237,12 @@ def test_answer_to_a_poll() -> None:
         ]
     }
     assert edus.polled_users(answer) == []
+
+
+@pytest.mark.parametrize(
+    "malformed", [{}, {"edu_type": "m.x"}, {"edu_type": 5, "content": {}}]
+)
+def test_what_is_no_edu(malformed: Json) -> None:
+    """What has not the form of every EDU is refused as such."""
+    with pytest.raises(BadJson, match=r"^`(edu_type|content)` is not a "):
+        edus.check(malformed, ServerName.parse("a.example"))
