@@ -65,7 +65,7 @@ FAILURES: dict[str, tuple[Answer, Sequence[str]]] = {
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """No failure is left behind that nobody takes."""
+    """No failure is left unhandled."""
     failures: list[object] = []
 
     @provider(ILogObserver)
@@ -128,7 +128,7 @@ def test_next_server(answer: Answer, asked: Sequence[str]) -> None:
 NOWHERE = {
     # The system refuses to send there, as to any address that no route leads to.
     "no route": SocketAddress("255.255.255.255", 53),
-    # Documentation: no route, or one on which nobody answers.
+    # Documentation: no route, or a silent one.
     "IPv6 without a network": SocketAddress("2001:db8::53", 53),
 }
 
@@ -202,7 +202,7 @@ def test_certain_answer(answer: Answer) -> None:
 
 
 def test_none_answers() -> None:
-    """Where each server fails, there is no fallback, and the last failure is told."""
+    """Where each server fails, there is no fallback; the last failure is reported."""
     first, second = answering(code(dns.ESERVER)), answering(code(dns.EREFUSED))
     with serving_all(first, second):
         steps, _ = outcome(second, first.address)

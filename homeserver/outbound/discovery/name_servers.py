@@ -108,7 +108,7 @@ class DnsClient(client.Resolver):
     ) -> dns.Message:
         protocol = _Datagrams(question)
         interface = "::" if ":" in server[0] else ""
-        # The system draws a port for each question, so that nobody can guess it.
+        # The system draws a port for each question: a forged answer has to guess it.
         port = self._reactor.listenUDP(0, protocol, interface=interface)
         try:
             protocol.ask(server)

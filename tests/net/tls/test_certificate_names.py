@@ -137,7 +137,7 @@ BAD_NAMES: list[tuple[str, str, Sequence[x509.GeneralName] | None, str]] = [
 ]
 
 
-# What is no name, or the name of something else, and hurts nobody.
+# What is no name, or the name of something else, and does no harm.
 ODD: dict[str, x509.GeneralName] = {
     **{repr(each): x509.DNSName(each) for each in ["", "*", "*.*", " ", " a.test"]},
     **{
@@ -194,7 +194,7 @@ def test_odd_entry_beside_a_good_one(odd: x509.GeneralName, is_first: bool) -> N
 
 
 def test_unreadable_names() -> None:
-    """A certificate whose subjectAltName is no such thing is for nobody."""
+    """A certificate whose subjectAltName is no such thing names no server."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer.test")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What clients may have us spend, and what nobody counts."""
+"""What clients may have us spend, and what is not counted."""
 
 from collections.abc import Iterable
 
@@ -82,7 +82,7 @@ def test_step() -> None:
 
 
 def test_name() -> None:
-    """A name takes ten connections in a minute, whoever asks, in whatever letters."""
+    """A name takes ten connections in a minute, for all clients, in any letters."""
     spending = Spending()
     for number in range(10):
         assert spending.can_connect(f"192.0.2.{number}")
@@ -174,7 +174,7 @@ def test_target_of_those_who_ask_rarely() -> None:
 
 
 def test_own_network_of_a_client() -> None:
-    """Whoever has us connect to its own network bothers no third party."""
+    """Connections to the own network of a client are no third party's."""
     spending = Spending()
     assert spending.connect(400, "198.51.100.7", "198.51.100.1") == 400
     assert spending.bounds()["connections_by_target"] == (0, 0)
