@@ -15,7 +15,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 from msgspec import Struct
 
@@ -108,6 +108,8 @@ class RefusedAddress(Exception):
 
     That is for the operator. A stranger must not learn what a name means in here.
     """
+
+    reason: ClassVar[Literal["refused_address"]] = "refused_address"
 
 
 class AddressPolicy(Struct, frozen=True):

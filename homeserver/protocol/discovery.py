@@ -13,7 +13,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -98,8 +98,18 @@ class NotResolvable(Exception):
         self.steps = steps
 
 
+LookupReason = Literal[
+    "no_answer", "no_address", "too_many_aliases", "no_delegation", "not_asked"
+]
+"""Why a look-up failed, for programs: these words stay as they are."""
+
+
 class LookupFailed(Exception):
     """A look-up got no certain answer; `str()` says what happened."""
+
+    def __init__(self, why: str, reason: LookupReason = "no_answer") -> None:
+        super().__init__(why)
+        self.reason = reason
 
 
 class Algorithm(Struct, frozen=True):

@@ -123,7 +123,8 @@ class DnsLookups:
         else:
             found = await self._ask_dns(host, cause)
         if not found:
-            raise LookupFailed(f"{host} has no address (A or AAAA record)")
+            why = f"{host} has no address (A or AAAA record)"
+            raise LookupFailed(why, "no_address")
         return found
 
     async def _ask_system(
@@ -229,7 +230,8 @@ class DnsLookups:
             if not aliases:
                 return [], min(seconds, _negative_seconds(authority))
             owner = _text(aliases[0].payload.name).lower()
-        raise LookupFailed(f"more than {_MAX_ALIASES} aliases lead away from {name}")
+        why = f"more than {_MAX_ALIASES} aliases lead away from {name}"
+        raise LookupFailed(why, "too_many_aliases")
 
 
 def srv_records(payloads: Sequence[Any]) -> list[SrvRecord]:

@@ -87,7 +87,7 @@ class _Lookups(Struct, frozen=True):
     async def well_known(self, host: str) -> ServerName:
         """As `discovery.Lookups`."""
         if self.documents is None:
-            raise LookupFailed("well-known documents are not asked for")
+            raise LookupFailed("well-known documents are not asked for", "not_asked")
         return await self.documents.delegation(host, self.cause)
 
     async def srv(self, name: str) -> Sequence[SrvRecord]:

@@ -138,7 +138,7 @@ class WellKnown:
         if not is_wanted(found):
             found = await look_up()  # and so was that one
         if isinstance(found, LookupFailed):
-            raise LookupFailed(str(found))
+            raise LookupFailed(str(found), found.reason)
         return found.target
 
     def forget(self, host: str) -> None:
@@ -171,15 +171,15 @@ class WellKnown:
             return failed(why), self._silences.fail(host)
         except LookupFailed as failure:
             # Another one: this one's frames hold all that was received.
-            return failed(str(failure)), self._silences.fail(host)
+            return failed(str(failure), failure.reason), self._silences.fail(host)
         except _NoDelegation as answer:
             self._silences.succeed(host)
-            return LookupFailed(str(answer)), _FAILURE_SECONDS
+            return LookupFailed(str(answer), "no_delegation"), _FAILURE_SECONDS
         self._silences.succeed(host)
         try:
             target = _parse(fetched)
         except ProtocolError as problem:
-            return LookupFailed(str(problem)), _FAILURE_SECONDS
+            return LookupFailed(str(problem), "no_delegation"), _FAILURE_SECONDS
         asked = asked_seconds(fetched.headers, wall_seconds(self._clock))
         return Delegation(target, asked < MIN_SECONDS), within_bounds(asked)
 
@@ -201,7 +201,9 @@ class WellKnown:
             where = f"{hop.url}: " if len(seen) > 1 else ""
             try:
                 fetched = await self._fetch(hop, host, cause)
-            except (LookupFailed, RefusedAddress, NotDialled) as problem:
+            except LookupFailed as problem:
+                raise LookupFailed(f"{where}{problem}", problem.reason) from None
+            except (RefusedAddress, NotDialled) as problem:
                 raise LookupFailed(f"{where}{problem}") from None
             if fetched.status not in _REDIRECTS:
                 if fetched.status == HTTPStatus.OK:
@@ -239,12 +241,13 @@ class WellKnown:
         )
         try:
             if dialled.handshake.problem is not None:
-                raise NotDialled(dialled.handshake.problem, dialled.address)
+                why = dialled.handshake.problem
+                raise NotDialled("not_verified", why, dialled.address)
             return await dialled.connection.fetch(
                 hop.target, hop.host_header, _SECONDS, _MAX_BODY_BYTES, self._clock
             )
         except NoAnswer as problem:
-            raise NotDialled(str(problem), dialled.address) from None
+            raise NotDialled("no_answer", str(problem), dialled.address) from None
         finally:
             dialled.connection.abort()
 

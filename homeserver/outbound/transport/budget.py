@@ -15,6 +15,7 @@ caused few connections lately. A client's own network is no third party.
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, ip_address
+from typing import ClassVar, Literal
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -52,6 +53,8 @@ class OverBudget(Exception):
 
     It says nothing of the server that was to be found or reached.
     """
+
+    reason: ClassVar[Literal["over_budget"]] = "over_budget"
 
 
 class Allowance:

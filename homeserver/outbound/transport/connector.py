@@ -63,13 +63,18 @@ class Unreachable(Exception):
         attempts: Sequence[str],
         reason: UnreachableReason = "not_verified",
         conflict: str | None = None,
+        reasons: Sequence[str] = (),
     ) -> None:
-        """`conflict` says how the server contradicts what is stored of it, if so."""
+        """`conflict` says how the server contradicts what is stored of it, if so.
+
+        `reasons` has a word for each of the attempts to connect that stays as it is.
+        """
         super().__init__(_tell(destination, attempts))
         self.destination = destination
         self.attempts = attempts
         self.reason = reason
         self.conflict = conflict
+        self.reasons = reasons
 
     @property
     def explanation(self) -> Explanation:
@@ -123,19 +128,19 @@ class Connector:
         )
         for route in routes:
             if allowance.is_spent:
-                tried.attempts.append(f"{route}: not tried, as a client causes it")
+                tried.add(route, "not tried, as a client causes it", "not_tried")
                 continue
             try:
                 made = await self._follow(name, route, tried)
             except OverBudget as problem:
-                tried.add(route, problem)
-                raise Unreachable(name, tried.attempts, "over_budget") from None
+                tried.add(route, problem, problem.reason)
+                raise tried.failure(name, "over_budget") from None
             if made is not None:
                 allowance.end()
                 self._avoided.pop((name, route.host, route.port), None)
                 return made
             self._avoid(name, route.host, route.port)
-        raise Unreachable(name, tried.attempts, conflict=tried.conflict)
+        raise tried.failure(name, "not_verified")
 
     async def _follow(
         self, name: ServerName, route: Route, tried: "_Tried"
@@ -144,7 +149,7 @@ class Connector:
         try:
             found = await self._dialer.addresses(route.host, tried.cause)
         except (LookupFailed, RefusedAddress) as problem:
-            tried.add(route, problem)
+            tried.add(route, problem, problem.reason)
             return None
         has_failed = False
         addresses = sorted(
@@ -156,7 +161,7 @@ class Connector:
                 return await self._try(name, route, chosen, tried)
             except NotDialled as failed:
                 has_failed = True
-                tried.add(route, failed)
+                tried.add(route, failed, failed.reason)
                 tried.conflict = tried.conflict or failed.conflict
                 for each in chosen if failed.address is None else [failed.address]:
                     self._avoid(name, each, route.port)
@@ -214,14 +219,14 @@ class Connector:
         except NotVerified as problem:
             connection.abort()
             why = f"{where} is not verified: {problem}"
-            raise NotDialled(why, where, problem.conflict) from None
+            raise NotDialled("not_verified", why, where, problem.conflict) from None
         except BaseException:
             connection.abort()
             raise
         if connection.is_closing:
             connection.abort()
             why = f"{where} ended the connection while it was verified"
-            raise NotDialled(why, where)
+            raise NotDialled("ended", why, where)
         return connection, link
 
 
@@ -232,12 +237,18 @@ class _Tried:
     cause: Cause
     allowance: Allowance
     attempts: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     conflict: str | None = None
     """How a peer contradicted what is stored of the server, if one did."""
 
-    def add(self, route: Route, problem: Exception) -> None:
+    def add(self, route: Route, problem: object, reason: str) -> None:
         """Add one thing."""
         self.attempts.append(f"{route}: {problem}")
+        self.reasons.append(reason)
+
+    def failure(self, name: ServerName, reason: UnreachableReason) -> Unreachable:
+        """That all of it was in vain."""
+        return Unreachable(name, self.attempts, reason, self.conflict, self.reasons)
 
 
 def _tell(destination: ServerName, attempts: Sequence[str]) -> str:

@@ -42,13 +42,24 @@ _CLOSING_SECONDS = 5.0  # for a peer to end a connection that we have ended
 _HANDSHAKE_SECONDS = 10.0  # a round trip or two, and a signature on a slow machine
 
 
+DialReason = Literal[
+    "not_connected", "handshake_failed", "not_verified", "no_answer", "ended"
+]
+"""How far a connection came, for programs: these words stay as they are."""
+
+
 class NotDialled(Exception):
-    """There is no connection; `str()` says why."""
+    """There is no connection that can be used; `str()` says why."""
 
     def __init__(
-        self, why: str, address: str | None = None, conflict: str | None = None
+        self,
+        reason: DialReason,
+        why: str,
+        address: str | None = None,
+        conflict: str | None = None,
     ) -> None:
         super().__init__(why)
+        self.reason = reason
         self.address = address
         """The address that was connected to; None if none was."""
 
@@ -157,7 +168,8 @@ class Dialer:
             # The endpoint's word for it, which no time limit would understand.
             raise defer.CancelledError from None
         except (error.ConnectError, defer.TimeoutError, OSError) as problem:
-            raise NotDialled(f"cannot connect: {describe(problem)}") from None
+            why = f"cannot connect: {describe(problem)}"
+            raise NotDialled("not_connected", why) from None
         where = str(ip_address(tls.getPeer().host))
         connection = cast("PeerConnection", tls.wrappedProtocol)
         try:
@@ -166,7 +178,8 @@ class Dialer:
             self._observe("failed")
             connection.abort()
             why = handshake.refusal or describe(problem)
-            raise NotDialled(f"{where}: TLS handshake failed: {why}", where) from None
+            why = f"{where}: TLS handshake failed: {why}"
+            raise NotDialled("handshake_failed", why, where) from None
         except BaseException:
             connection.abort()
             raise

@@ -117,9 +117,13 @@ class DnsTestCase(SynchronousTestCase):
         self.dns = ScriptedClient()
         self.lookups = DnsLookups(self.dns.resolver, hosts, self.clock)
 
-    def assert_failed(self, asked: Deferred[Any], said: str) -> None:
+    def assert_failed(
+        self, asked: Deferred[Any], said: str, reason: str = "no_answer"
+    ) -> None:
         """See that a look-up failed, and what is said of it."""
-        self.assertEqual(str(self.failureResultOf(asked, LookupFailed).value), said)
+        problem = self.failureResultOf(asked, LookupFailed).value
+        assert isinstance(problem, LookupFailed)
+        self.assertEqual((str(problem), problem.reason), (said, reason))
 
 
 class SrvTests(DnsTestCase):
@@ -278,7 +282,9 @@ class AddressTests(DnsTestCase):
         """A host without an address cannot be reached."""
         for nothing in ((), no_such_name()):
             asked = self.answer(nothing, nothing)
-            self.assert_failed(asked, "peer.test has no address (A or AAAA record)")
+            self.assert_failed(
+                asked, "peer.test has no address (A or AAAA record)", "no_address"
+            )
 
     def test_aliases_are_followed(self) -> None:
         """Eight aliases are followed, in whatever order they are told."""
@@ -292,7 +298,9 @@ class AddressTests(DnsTestCase):
     def test_alias_to_nothing(self) -> None:
         """An alias for a name without an address gives none."""
         asked = self.answer(v4=chain(2), v6=chain(2))
-        self.assert_failed(asked, "peer.test has no address (A or AAAA record)")
+        self.assert_failed(
+            asked, "peer.test has no address (A or AAAA record)", "no_address"
+        )
 
     def test_too_many_aliases(self) -> None:
         """Chains that are too long, and loops, fail."""
@@ -303,7 +311,8 @@ class AddressTests(DnsTestCase):
         ]
         for answer in chains:
             asked = self.answer(v4=answer, v6=answer)
-            self.assert_failed(asked, "more than 8 aliases lead away from peer.test")
+            said = "more than 8 aliases lead away from peer.test"
+            self.assert_failed(asked, said, "too_many_aliases")
 
     def test_addresses_of_other_names(self) -> None:
         """An address of a name that no alias leads to is ignored."""
@@ -356,7 +365,9 @@ class SystemTests(DnsTestCase):
         """A host that the system does not find cannot be reached."""
         asked = start(self.lookups.addresses("peer.test", OURSELVES))
         self.system.find()
-        self.assert_failed(asked, "peer.test has no address (A or AAAA record)")
+        self.assert_failed(
+            asked, "peer.test has no address (A or AAAA record)", "no_address"
+        )
 
     def test_no_answer_in_time(self) -> None:
         """The system is not waited for without end, and its answer may come late."""

@@ -228,6 +228,27 @@ class DocumentTests(WellKnownTestCase):
         """What is not HTTP is no delegation."""
         self.assertIn("ESMTP", self.reason(self.answer(b"220 ESMTP \x1b[31m\r\n")))
 
+    def test_reasons(self) -> None:
+        """An answer that is no delegation and no answer have words of their own."""
+        cases: list[tuple[Callable[[], object], str]] = [
+            (lambda: self.net.refuse(None), "no_answer"),
+            (lambda: self.net.accept(GOOD).hang_up(), "no_answer"),
+            (lambda: self.net.accept(SELF_SIGNED), "no_answer"),
+            (lambda: self.net.clock.advance(10), "no_answer"),
+            (
+                lambda: self.net.accept(GOOD).say(ok(b"", status="404 No")),
+                "no_delegation",
+            ),
+            (lambda: self.net.accept(GOOD).say(ok(b"{}")), "no_delegation"),
+        ]
+        for happen, reason in cases:
+            self.setUp()
+            asked = self.ask()
+            happen()
+            problem = self.failureResultOf(asked, LookupFailed).value
+            assert isinstance(problem, LookupFailed)
+            self.assertEqual(problem.reason, reason)
+
     def test_no_answer(self) -> None:
         """A peer that hangs up says nothing."""
         asked = self.ask()

@@ -250,6 +250,28 @@ class RouteTests(ConnectorTestCase):
             ],
         )
 
+    def test_reasons(self) -> None:
+        """Each attempt has a word beside its line that programs can rely on."""
+        self.methods = ("key-document",)
+        self.make_stack(refuse=["10.0.0.0/8"])
+        self.hosts["a.test"] = LookupFailed("it has no address", "no_address")
+        connecting = self.connect(
+            "a.test", "10.1.2.3", *(f"192.0.2.{number}" for number in range(1, 5))
+        )
+        self.net.refuse()
+        self.net.accept(WRONG).hang_up()
+        self.net.accept(SELF_SIGNED).say(ok(b"{}"))
+        self.net.accept(GOOD, is_silent=True).hang_up()
+        problem = self.failureResultOf(connecting, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(
+            problem.reasons,
+            [
+                *["no_address", "refused_address", "not_connected", "not_verified"],
+                *["not_verified", "handshake_failed"],
+            ],
+        )
+
     def test_what_strangers_are_told(self) -> None:
         """Strangers learn which check failed, and nothing of what an address did."""
         self.make_stack(refuse=["10.0.0.0/8"])
@@ -867,9 +889,12 @@ class ClientTests(ConnectorTestCase):
         """For a client two connections are tried, however many there are."""
         connecting = self.connect_for(CLIENT, self.many())
         self.assertEqual(self.refuse_all(), ["192.0.2.0", "192.0.2.1"])
-        attempts = self.attempts(connecting)
-        self.assertEqual(len(attempts), 20)
-        self.assertEqual(attempts[1], "s1.test:8449: not tried, as a client causes it")
+        problem = self.failureResultOf(connecting, Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(problem.reasons, ["not_connected"] + ["not_tried"] * 19)
+        self.assertEqual(
+            problem.attempts[1], "s1.test:8449: not tried, as a client causes it"
+        )
         self.assertEqual(self.stack.names.asked, ["s0.test"])
 
     def test_all_for_ourselves(self) -> None:
@@ -921,6 +946,7 @@ class ClientTests(ConnectorTestCase):
         problem = self.failureResultOf(connecting, Unreachable).value
         assert isinstance(problem, Unreachable)
         self.assertEqual(problem.reason, "over_budget")
+        self.assertEqual(problem.reasons, ["over_budget"])
         self.assertEqual(
             problem.attempts,
             ["192.0.2.200:8448: too many connections for peer.test in a minute"],
