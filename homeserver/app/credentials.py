@@ -12,9 +12,9 @@ from OpenSSL import SSL
 from homeserver.app.discovery import build_client_tls
 from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError
-from homeserver.http.tls_listener import ServerTls
 from homeserver.identity import identity as identities
 from homeserver.identity.identity import Identity
+from homeserver.net.tls.server import ServerTls
 
 
 class Credentials:

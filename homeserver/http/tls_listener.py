@@ -1,7 +1,6 @@
-"""The TLS listener: the server's side of each handshake, for so many connections.
+"""The TLS listener, for a limited number of connections.
 
-Rules of the room: of a connection that is one too many, nothing is read. A certificate
-that a client shows is taken as it is: whose it is, is judged beside a request's origin.
+Rules: nothing is read from a connection that is one too many.
 
 Specification: Server-server API, "TLS".
 """
@@ -9,10 +8,8 @@ Specification: Server-server API, "TLS".
 from collections.abc import Callable
 from typing import Literal, cast
 
-from OpenSSL import SSL
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
-    IOpenSSLServerConnectionCreator,
     IProtocolFactory,
     IReactorTime,
 )
@@ -20,64 +17,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from homeserver.http.closing import EndingTls
 from homeserver.http.connections import Connections, Waiting
-from homeserver.net.tls.certificate import Certificate
+from homeserver.net.tls.server import ServerTls
 from homeserver.outbound.transport.connection import describe
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class ServerTls:
-    """The server's side of each handshake; its certificate can be replaced."""
-
-    def __init__(self, certificate: Certificate, *, asks_for_certificate: bool) -> None:
-        self._asks_for_certificate = asks_for_certificate
-        self.renew(certificate)
-
-    def renew(self, certificate: Certificate) -> None:
-        """Present `certificate` from the next handshake on."""
-        context = SSL.Context(SSL.TLS_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_options(SSL.OP_NO_RENEGOTIATION)
-        # Session tickets are on; OpenSSL wants a name for what they belong to. The
-        # client keeps them: kept here, they would be memory that strangers fill.
-        context.set_session_id(b"homeserver")
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        if self._asks_for_certificate:
-            # Whatever is shown is taken: it is judged beside a request's origin, and
-            # most requests need none.
-            context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
-        certificate.present_in(context)
-        self._context = context
-        self._leaf = certificate.leaf
-
-    def serverConnectionForTLS(
-        self, tlsProtocol: TLSMemoryBIOProtocol
-    ) -> SSL.Connection:
-        """As Twisted asks for it: the connection on which the handshake will be."""
-        return _Connection(self._context, self._leaf)
-
-
-class _Connection(SSL.Connection):
-    """The server's side of one handshake, which knows what it shows.
-
-    To ask OpenSSL would be to have it write the certificate anew for each request.
-    """
-
-    def __init__(self, context: SSL.Context, leaf: bytes) -> None:
-        super().__init__(context, None)
-        self.leaf = leaf
-
-
-def presented_on(transport: object) -> bytes | None:
-    """The DER of the certificate that we show on a connection; None without TLS."""
-    if not isinstance(transport, TLSMemoryBIOProtocol):
-        return None
-    handle: _Connection = transport.getHandle()
-    return handle.leaf
-
 
 _RECORD_BYTES = 2**14  # RFC 8446, section 5.1
 

@@ -16,10 +16,10 @@ from twisted.web.resource import IResource
 from homeserver.http.rate_limit import TokenBuckets
 from homeserver.http.request import Request
 from homeserver.http.resource import Guarded, JsonResource, Reply
-from homeserver.http.tls_listener import presented_on
 from homeserver.identity.identity import Identity
 from homeserver.inbound.notary import Notary, Query, parse_queries, parse_query
 from homeserver.net.cause import Cause
+from homeserver.net.tls.server import presented_on
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.key_documents import build_v1, build_v2

@@ -26,6 +26,7 @@ from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
+from homeserver.outbound.targets import transaction_target
 from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
     KEYS_V2_PATH,
@@ -34,7 +35,6 @@ from homeserver.outbound.transport.connection import (
     read_body,
 )
 from homeserver.outbound.transport.connector import Link, Unreachable
-from homeserver.outbound.transport.targets import transaction_target
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import Encoded, Json
 from homeserver.protocol.errors import BadJson, Explanation, ProtocolError, quote

@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.http.resource import JsonResource, Reply
-from homeserver.http.tls_listener import BoundedTls, ServerTls
+from homeserver.http.tls_listener import BoundedTls
 from homeserver.net.tls.certificate import Certificate
+from homeserver.net.tls.server import ServerTls
 from tests.support.certificates import authority, issue, issue_for
 from tests.support.http_connection import (
     Connection,

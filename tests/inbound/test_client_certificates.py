@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from homeserver.http.request import Request
 from homeserver.http.resource import JsonResource, Reply, json_reply
-from homeserver.http.tls_listener import BoundedTls, ServerTls
+from homeserver.http.tls_listener import BoundedTls
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
 from homeserver.inbound.client_certificates import (
     PROVEN_SECONDS,
@@ -25,6 +25,7 @@ from homeserver.inbound.client_certificates import (
     ShownCertificate,
 )
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.tls.server import ServerTls
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.verification import VerifiedPeer

@@ -15,9 +15,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.http.site import BoundedSite
-from homeserver.http.tls_listener import ServerTls
 from homeserver.identity.identity import Identity
 from homeserver.inbound.key_publisher import KeyPublisher, key_tree
+from homeserver.net.tls.server import ServerTls
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.key_documents import (
     KeyDocument,

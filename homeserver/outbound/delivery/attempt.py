@@ -20,7 +20,7 @@ from homeserver.config.values import Sending
 from homeserver.outbound.client import Delivery
 from homeserver.outbound.delivery.outcome import Attempt, Attempts, Ended
 from homeserver.outbound.remote_error import Refused
-from homeserver.outbound.transport.targets import transaction_target
+from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.replies import (

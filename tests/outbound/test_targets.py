@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.outbound.transport.targets import federation_target, transaction_target
+from homeserver.outbound.targets import federation_target, transaction_target
 
 # (steps of the path, what is sent)
 TARGETS: list[tuple[tuple[str, ...], str]] = [
