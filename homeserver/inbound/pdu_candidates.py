@@ -162,6 +162,7 @@ class Draft:
         self._assumptions: Sequence[Assumption] = ()
         self._recorded: str | None = None
         self._tried = 0
+        self._has_some_form = False
         self._problems: list[str] = []
         self._waived: Claim | None = None
         self._is_flawed = isinstance(pdu, FlawedItem)
@@ -210,6 +211,7 @@ class Draft:
 
     def _claim(self, assumption: Assumption) -> Claim:
         event = Event.parse(self.pdu, assumption.room_version)
+        self._has_some_form = True
         signers = event.required_signers
         is_waived = not signers
         signatures = {
@@ -252,10 +254,11 @@ class Draft:
         tried = [each.room_version.version for each in self._assumptions]
         if len(set(tried)) == 1:
             return JudgedPdu(own_id, tried[0], reason, event, first.source)
-        reason += (
-            f" (it was judged as of room versions {', '.join(tried)}, and fits none; "
-            "the create event of its room is not known here)"
-        )
+        if self._has_some_form or len(set(self._problems)) > 1:
+            reason += (
+                f" (it was judged as of room versions {', '.join(tried)}, and fits "
+                "none; the create event of its room is not known here)"
+            )
         return JudgedPdu(own_id, None, reason, event)
 
     @property

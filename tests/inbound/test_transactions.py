@@ -735,6 +735,29 @@ def test_an_event_that_fits_no_version() -> None:
     )
 
 
+# A PDU, and why it is rejected; whether the versions that were tried are told.
+TRIED: list[tuple[Json, str, bool]] = [
+    (message(depth=None), "`depth` is not an integer", False),
+    (message(unsigned=[]), "`unsigned` is not a JSON object", False),
+    (message(content={"x": 1.5}, depth=-1), "canonical JSON has no floats: 1.5", True),
+    (message() | {"signatures": {}}, "is not signed by a known key", True),
+]
+
+
+@pytest.mark.parametrize(("pdu", "why", "are_told"), TRIED)
+def test_versions_are_told_where_they_matter(
+    pdu: Json,
+    why: str,
+    are_told: bool,  # noqa: FBT001 - a row
+) -> None:
+    """What is wrong in every version alike has nothing to do with them."""
+    inbox = Inbox()
+    inbox.take("1", pdu)
+    verdict = str(inbox.pdus[0]["verdict"])
+    assert why in verdict
+    assert ("room versions 11, 10, 8, 7, 5" in verdict) == are_told
+
+
 def unknown_create(
     version: object = "99", form: str = "11", peer: Peer = THEM, **changes: object
 ) -> Json:
