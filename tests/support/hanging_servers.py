@@ -25,18 +25,18 @@ class Crowd(threading.Thread):
 
     def __init__(self, addresses: list[str], authority: Issued, folder: Path) -> None:
         super().__init__(name="crowd")
-        names = [x509.IPAddress(IPv4Address(address)) for address in addresses]
-        issue("crowd", names, issuer=authority).write(folder)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
         self._selector = selectors.DefaultSelector()
         self._connections: dict[socket, bool] = {}
         self._ends = threading.Event()
         [self.port] = free_ports(1)
         for address in addresses:
+            name = x509.IPAddress(IPv4Address(address))
+            issue("crowd", [name], issuer=authority).write(folder)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
             listener = create_server((address, self.port))
             listener.settimeout(0)
-            self._selector.register(listener, selectors.EVENT_READ, None)
+            self._selector.register(listener, selectors.EVENT_READ, context)
         self.requests = 0
         """How many connections have got a request."""
 
@@ -44,8 +44,8 @@ class Crowd(threading.Thread):
         """Accept, and hang."""
         while not self._ends.is_set():
             for key, _ in self._selector.select(0.1):
-                if key.data is None:
-                    self._accept(key.fileobj)  # type: ignore[arg-type]
+                if isinstance(key.data, ssl.SSLContext):
+                    self._accept(key.fileobj, key.data)  # type: ignore[arg-type]
                 else:
                     with contextlib.suppress(OSError):
                         self._read(key.data)
@@ -60,11 +60,11 @@ class Crowd(threading.Thread):
         self._ends.set()
         self.join()
 
-    def _accept(self, listener: socket) -> None:
+    def _accept(self, listener: socket, context: ssl.SSLContext) -> None:
         with contextlib.suppress(BlockingIOError):
             connection, _ = listener.accept()
             connection.settimeout(0)
-            tls = self._context.wrap_socket(
+            tls = context.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
             self._connections[tls] = False
