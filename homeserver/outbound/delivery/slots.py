@@ -73,8 +73,10 @@ class Slots:
         """How many destinations may be served beside those that are."""
         total = max(0, MAX_FIRST - len(self._first))
         failing = sum(slot.is_failing for slot in self._first.values())
-        groups = _sizes(self._first.values())
-        crowded = frozenset(name for name, size in groups.items() if size >= _SHARE)
+        crowded: frozenset[str] = frozenset()
+        if len(self._first) >= _SHARE:
+            groups = _sizes(self._first.values())
+            crowded = frozenset(name for name, size in groups.items() if size >= _SHARE)
         return Quota(total, min(total, max(0, MAX_FAILING - failing)), crowded)
 
     def begin(self, name: ServerName, *, is_failing: bool) -> None:
@@ -111,6 +113,8 @@ class Slots:
 
         In how many seconds there may be more to make; None where none is needed.
         """
+        if len(self._first) < min(MAX_FIRST, MAX_FAILING):
+            return None
         waits = [self._relieve(len(self._first) - MAX_FIRST, self._first.values())]
         failing = [slot for slot in self._first.values() if slot.is_failing]
         waits.append(self._relieve(len(failing) - MAX_FAILING, failing))

@@ -8,5 +8,3 @@ CREATE INDEX destinations_due ON destinations (due_ts)
     WHERE due_ts IS NOT NULL AND failures = 0;
 CREATE INDEX destinations_due_failing ON destinations (due_ts)
     WHERE due_ts IS NOT NULL AND failures > 0;
-CREATE INDEX destinations_due_fresh ON destinations (due_ts)
-    WHERE due_ts IS NOT NULL AND failures = 0 AND fresh = 1;

@@ -6,7 +6,7 @@ before it nor what comes after it. Destinations that failed last time have slots
 their own, and go first every fourth time. Where domains are crowded, others go first.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import chain, islice, zip_longest
 
 from msgspec import Struct
@@ -50,89 +50,97 @@ class Due(Struct, frozen=True):
 def find_due(
     cursor: Cursor, now_ts: int, quota: Quota, busy: Collection[str], number: int
 ) -> Due:
-    """Destinations that may be served now; their rows are held until the commit.
+    """Destinations that may be served now.
 
     `busy` are left out; `number` counts the times that this was asked.
     """
-    healthy = _order(_healthy(cursor, now_ts, quota, busy, number), quota)
-    failing = _order(_failing(cursor, now_ts, quota, busy), quota)
+    found = _oldest(cursor, now_ts, quota, len(busy))
+    healthy, failing = ([n for n, bad in found if bad == which] for which in (0, 1))
+    if len(healthy) > quota.total:
+        healthy = _with_newest(cursor, now_ts, quota, healthy, number)
+    return _choose(
+        _order(healthy, busy, quota), _order(failing, busy, quota), quota, number
+    )
+
+
+def _choose(
+    healthy: list[ServerName], failing: list[ServerName], quota: Quota, number: int
+) -> Due:
+    """As many of both as the quota allows."""
     if number % 4 == 3:
         failing = failing[: quota.failing]
         healthy = healthy[: quota.total - len(failing)]
     else:
         healthy = healthy[: quota.total]
         failing = failing[: min(quota.failing, quota.total - len(healthy))]
-    held = _hold(cursor, [*healthy, *failing], now_ts)
-    names = [name for name in (*healthy, *failing) if name.name in held]
-    failed = frozenset(failing).intersection(names)
-    is_all = len(names) < quota.total and not 0 < quota.failing <= len(failed)
-    return Due(names, failed, is_all)
+    names = [*healthy, *failing]
+    is_all = len(names) < quota.total and not 0 < quota.failing <= len(failing)
+    return Due(names, frozenset(failing), is_all)
 
 
-def _healthy(
-    cursor: Cursor, now_ts: int, quota: Quota, busy: Collection[str], number: int
-) -> Iterator[str]:
-    limit = quota.total * _CHOICE + len(busy)
-    oldest = _names(
-        cursor,
-        "SELECT server_name FROM destinations WHERE due_ts <= ? AND failures = 0"
-        " ORDER BY due_ts LIMIT ?",
-        now_ts,
-        limit,
-    )
-    if len(oldest) < limit and quota.total >= len(oldest):
-        return (name for name in oldest if name not in busy)
-    newest = _names(
-        cursor,
+_OLDEST = (
+    "SELECT server_name, {1} FROM (SELECT server_name FROM destinations"
+    " WHERE due_ts <= ? AND {0} ORDER BY due_ts LIMIT ?) AS {2}"
+)
+_BOTH = " UNION ALL ".join(
+    [
+        _OLDEST.format("failures = 0", 0, "healthy"),
+        _OLDEST.format("failures > 0", 1, "failing"),
+    ]
+)
+
+
+def _oldest(
+    cursor: Cursor, now_ts: int, quota: Quota, busy: int
+) -> list[tuple[str, int]]:
+    """Those that are due for longest, and whether each failed last time: 0 or 1."""
+    failing = quota.failing * _CHOICE + busy if quota.failing else 0
+    parameters = (now_ts, quota.total * _CHOICE + busy, now_ts, failing)
+    rows: list[tuple[str, int]] = cursor.execute(_BOTH, parameters).fetchall()
+    return rows
+
+
+def _with_newest(
+    cursor: Cursor, now_ts: int, quota: Quota, oldest: list[str], number: int
+) -> list[str]:
+    """By turns the one that is due for longest, and the last one to come."""
+    rows = cursor.execute(
         "SELECT server_name FROM destinations WHERE due_ts <= ? AND failures = 0"
         " AND fresh = 1 ORDER BY due_ts DESC LIMIT ?",
-        now_ts,
-        limit,
-    )
+        (now_ts, quota.total * _CHOICE),
+    ).fetchall()
+    newest = [name for [name] in rows]
     pair = (newest, oldest) if number % 2 else (oldest, newest)
     both = chain.from_iterable(zip_longest(*pair))
-    unique = dict.fromkeys(name for name in both if name is not None)
-    return (name for name in unique if name not in busy)
+    return list(dict.fromkeys(name for name in both if name is not None))
 
 
-def _failing(
-    cursor: Cursor, now_ts: int, quota: Quota, busy: Collection[str]
-) -> Iterator[str]:
-    if quota.failing == 0:
-        return iter(())
-    found = _names(
-        cursor,
-        "SELECT server_name FROM destinations WHERE due_ts <= ? AND failures > 0"
-        " ORDER BY due_ts LIMIT ?",
-        now_ts,
-        quota.failing * _CHOICE + len(busy),
-    )
-    return (name for name in found if name not in busy)
-
-
-def _names(cursor: Cursor, sql: str, now_ts: int, limit: int) -> list[str]:
-    return [name for [name] in cursor.execute(sql, (now_ts, limit)).fetchall()]
-
-
-def _order(found: Iterator[str], quota: Quota) -> list[ServerName]:
+def _order(found: list[str], busy: Collection[str], quota: Quota) -> list[ServerName]:
     """Those of crowded domains last, and otherwise as they are."""
-    names = [ServerName.parse(name) for name in islice(found, quota.total * _CHOICE)]
+    free = (name for name in found if name not in busy)
+    names = [ServerName.parse(name) for name in islice(free, quota.total * _CHOICE)]
     if not quota.crowded:
         return names
     return sorted(names, key=lambda name: domain_of(name) in quota.crowded)
 
 
-def _hold(cursor: Cursor, names: Collection[ServerName], now_ts: int) -> set[str]:
-    """The names whose rows could be held, and are still due."""
-    if not names:
-        return set()
-    marks = ", ".join("?" * len(names))
+def lock(cursor: Cursor, due: Due, now_ts: int) -> Due:
+    """Those whose rows could be held until the commit, and are still due.
+
+    Where several processes share the store; one that has it alone holds every row.
+    """
+    if not due.names:
+        return due
+    marks = ", ".join("?" * len(due.names))
     rows = cursor.execute(
         "SELECT server_name FROM destinations"  # noqa: S608 - question marks
         f" WHERE server_name IN ({marks}) AND due_ts <= ? FOR UPDATE SKIP LOCKED",
-        (*(name.name for name in names), now_ts),
+        (*(name.name for name in due.names), now_ts),
     ).fetchall()
-    return {name for [name] in rows}
+    held = {name for [name] in rows}
+    names = [name for name in due.names if name.name in held]
+    is_all = due.is_all or len(names) < len(due.names)
+    return Due(names, due.failing.intersection(names), is_all)
 
 
 def is_anybody_due(cursor: Cursor, now_ts: int) -> bool:
@@ -145,10 +153,12 @@ def is_anybody_due(cursor: Cursor, now_ts: int) -> bool:
     )
 
 
-# Each of the two is one step in an index.
+# Each of the four is one step in an index.
 _NEXT = (
-    "SELECT (SELECT MIN(due_ts) FROM destinations WHERE due_ts > ? AND {0}),"
-    " (SELECT MAX(due_ts) FROM destinations WHERE due_ts > ? AND {0})"
+    "SELECT (SELECT MIN(due_ts) FROM destinations WHERE due_ts > ? AND failures = 0),"
+    " (SELECT MIN(due_ts) FROM destinations WHERE due_ts > ? AND failures > 0),"
+    " (SELECT MAX(due_ts) FROM destinations WHERE due_ts > ? AND failures = 0),"
+    " (SELECT MAX(due_ts) FROM destinations WHERE due_ts > ? AND failures > 0)"
 )
 
 
@@ -160,16 +170,13 @@ def next_due(
     Should the clock have been set back, no destination waits for longer than
     `longest_wait` seconds from now, and no lease lasts for longer than `lease` seconds.
     """
-    found = [
-        cursor.execute(sql, (now_ts, now_ts)).fetchone()
-        for sql in (_NEXT.format("failures = 0"), _NEXT.format("failures > 0"))
-    ]
-    times = [row for row in found if row[0] is not None]
-    if not times:
+    row = cursor.execute(_NEXT, (now_ts,) * 4).fetchone()
+    first, last = ([ts for ts in half if ts is not None] for half in (row[:2], row[2:]))
+    if not first:
         return None
     latest_ts = now_ts + int(longest_wait * 1000)
     lease_ts = now_ts + int(lease * 1000)
-    if max(last_ts for _, last_ts in times) > latest_ts:
+    if max(last) > latest_ts:
         cursor.execute(
             "UPDATE destinations SET due_ts = ? WHERE due_ts > ? AND holder IS NULL",
             (latest_ts, latest_ts),
@@ -179,4 +186,4 @@ def next_due(
             " WHERE due_ts > ? AND holder IS NOT NULL",
             (lease_ts, lease_ts),
         )
-    return min(max(latest_ts, lease_ts), *(int(next_ts) for next_ts, _ in times))
+    return min(max(latest_ts, lease_ts), *map(int, first))

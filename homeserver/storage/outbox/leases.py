@@ -32,7 +32,13 @@ from homeserver.storage.outbox.destinations import (
     hold,
     let_go,
 )
-from homeserver.storage.outbox.due import Quota, find_due, is_anybody_due, next_due
+from homeserver.storage.outbox.due import (
+    Quota,
+    find_due,
+    is_anybody_due,
+    lock,
+    next_due,
+)
 
 # A destination whose holder died waits for as long, less what was over when it died.
 LEASE_SECONDS = 20.0
@@ -129,6 +135,8 @@ class Turns:
         def job(cursor: Cursor) -> Claim:
             now_ts = self._clock(cursor)
             due = find_due(cursor, now_ts, quota, busy, number)
+            if self._is_shared:
+                due = lock(cursor, due, now_ts)
             found = [self._take(cursor, name, now_ts) for name in due.names]
             next_ts = next_due(cursor, now_ts, self._longest_wait, LEASE_SECONDS)
             wait = None if next_ts is None else (next_ts - now_ts) / 1000
