@@ -2,7 +2,7 @@
 
 Rules: once it closes, nothing more is heard. A client that is refused while it sends
 gets the answer before the connection is closed under it: only our side is closed at
-first, and what comes is dropped, undecrypted, for two seconds.
+first, and what comes is dropped, undecrypted, for two seconds and up to a size.
 
 Specification: RFC 9112, section 9.6.
 """
@@ -25,10 +25,16 @@ _CLOSING_SECONDS = 15.0
 _LINGERING_SECONDS = 2.0
 
 
+# What one may send meanwhile: a body of the largest size that is usual, which some
+# clients send to its end before they read. To drop it costs five milliseconds.
+_MAX_DROPPED = 2**24
+
+
 class EndingTls(TLSMemoryBIOProtocol):
     """TLS that can end while the other side goes on sending."""
 
     _has_ended = False
+    _dropped = 0
 
     def end(self) -> None:
         """Send what was written and the end of TLS; take nothing more in."""
@@ -40,6 +46,10 @@ class EndingTls(TLSMemoryBIOProtocol):
         """As Twisted tells it: what came, unless it came after the end."""
         if not self._has_ended:
             super().dataReceived(data)
+            return
+        self._dropped += len(data)
+        if self._dropped > _MAX_DROPPED:
+            cast("ITCPTransport", self.transport).abortConnection()
 
 
 class ClosingChannel(SteadyChannel):
@@ -48,11 +58,16 @@ class ClosingChannel(SteadyChannel):
     is_closing = False
 
     _aborting: IDelayedCall | None = None
+    _dropped = 0
 
     def dataReceived(self, data: bytes) -> None:
         """Read what came, unless it came after the end."""
         if not self.is_closing:
             super().dataReceived(data)
+            return
+        self._dropped += len(data)
+        if self._dropped > _MAX_DROPPED:
+            self.transport.abortConnection()
 
     def allContentReceived(self) -> None:
         """As Twisted calls it: a request is whole, unless it was answered before."""

@@ -58,9 +58,13 @@ class TokenBuckets:
             self._demand(address, 1)
 
     def charge(self, address: str, tokens: int) -> None:
-        """Take tokens for what was done already, as many as there are."""
+        """Take tokens for what was done already; those that are not there are owed.
+
+        No more is owed than a full bucket has.
+        """
         if not self._trusts(address):
-            self._put(address, max(0.0, self._fill(address) - tokens))
+            left = self._fill(address) - tokens
+            self._put(address, max(float(-self._size), left))
 
     def _demand(self, address: str, tokens: int) -> float:
         """The tokens in a bucket; `LimitExceeded` if they are fewer than these."""

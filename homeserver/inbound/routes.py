@@ -51,9 +51,9 @@ SignedAnswer = Callable[[Request, ProvenOrigin, Json | None], Awaitable[Reply]]
 """What answers a request of a proven origin, with its body."""
 
 
-# A body that proves nothing costs its client a token for each 16 KiB, as to read and to
-# verify one takes a millisecond for each 40 KiB. So a client costs up to 400 ms of CPU
-# at once, and a fortieth of a core in the long run; a server whose signatures are wrong
+# A body that proves nothing costs its client a token for each 16 KiB, as to read and
+# to verify ten megabytes takes 150 ms of CPU. So a client costs up to half a second at
+# once and a hundredth of a core in the long run; a server whose signatures are wrong
 # hears so fifty times a second.
 _TOKEN_BYTES = 16384
 _UNPROVEN = 1000

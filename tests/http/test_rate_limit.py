@@ -51,6 +51,36 @@ def test_nothing_costs_nothing(buckets: Buckets) -> None:
     assert buckets.wait_for(0) == 0
 
 
+def test_what_is_charged_is_owed(buckets: Buckets) -> None:
+    """What was done already is owed, up to a whole bucket."""
+    buckets.wait_for(5)
+    buckets._buckets.charge(US, 7)
+    assert buckets.wait_for(1) == 2  # two are owed, one is wanted
+    buckets._buckets.charge(US, 1000)
+    assert buckets.wait_for(1) == 6
+    assert buckets.wait_for(10, THEM) == 0
+
+
+def test_check_takes_nothing(buckets: Buckets) -> None:
+    """Whether there is a token is seen without taking one."""
+    buckets.wait_for(9)
+    for _ in range(3):
+        buckets._buckets.check(US)
+    buckets.wait_for(1)
+    with pytest.raises(LimitExceeded):
+        buckets._buckets.check(US)
+    assert buckets._buckets.bound.refusals == 1
+
+
+def test_trusted_clients() -> None:
+    """They have no buckets."""
+    trusting = TokenBuckets(1, 1.0, Clock(), "servers", lambda each: each == US)
+    trusting.charge(US, 100)
+    trusting.check(US)
+    trusting.take(US, 100)
+    assert trusting.bound.use() == 0
+
+
 # (tokens wanted of an empty bucket, seconds until they are there)
 WAITS = [(1, 1), (2, 1), (3, 2), (4, 2), (9, 5), (10, 5)]
 

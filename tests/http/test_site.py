@@ -580,6 +580,14 @@ class TimeTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertTrue(self.connection.is_aborted)
 
+    def test_refused_peer_that_sends_on(self) -> None:
+        """Nor may it send without an end meanwhile."""
+        self.connection.send(b"nonsense\r\n")
+        self.connection.send(b"x" * 2**24)
+        self.assertFalse(self.connection.is_aborted)
+        self.connection.send(b"x")
+        self.assertTrue(self.connection.is_aborted)
+
     def test_time_is_over_while_closing(self) -> None:
         """The end of a request's time changes nothing where the end has begun."""
         self.clock.advance(25)

@@ -307,6 +307,19 @@ class SendingTests(SynchronousTestCase):
             for connection in connections:
                 self.assertEqual(self.records(connection), 1)
 
+    def test_refused_body_without_an_end(self) -> None:
+        """What is sent after a refusal is not even decrypted, and there is an end."""
+        connection = TlsConnection(self.factory, SSL.Context(SSL.TLS_METHOD))
+        connection.shake_hands()
+        connection.send(request("PUT", "/", ["Content-Length: 99999999"]))
+        self.clock.advance(0)
+        for _ in range(2**24 // 2**20):
+            Connection.send(connection, b"no TLS" + b"x" * (2**20 - 6))
+        self.assertFalse(connection.is_aborted)
+        Connection.send(connection, b"x")
+        self.assertTrue(connection.is_aborted)
+        self.assertEqual([a.status for a in connection.answers()], [413])
+
     def test_a_record_does_not_wait(self) -> None:
         """What fills a record is sent at once: kept are never more than 16 kB."""
         self.length = 100_000

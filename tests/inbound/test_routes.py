@@ -450,6 +450,32 @@ def test_bodies_that_prove_nothing() -> None:
     other.send(request("PUT", SEND, [good], encode({"pdus": []})))
     assert [answer.status for answer in other.answers()] == [200]
     assert endpoint.gate.bound.refusals == 2
+
+
+def test_a_body_may_cost_more_than_is_left() -> None:
+    """What a body costs beyond the tokens that are there has to be waited for."""
+    endpoint = Endpoint(max_body_bytes=10**7)
+    header = "Authorization: " + THEM.authorize("PUT", SEND, {"a": "b"})
+    wrong = encode({"a": "x" * (16384 * 600 - 100)})
+    statuses = []
+    for seconds in (0, 0, 3, 0.98, 0.05):  # 1000, 400, -50, -1, 1 tokens
+        endpoint.clock.advance(seconds)
+        connection = Connection(endpoint.site)
+        connection.send(request("PUT", SEND, [header], wrong))
+        statuses += [answer.status for answer in connection.answers()]
+        connection.lose()
+    assert statuses == [401, 401, 429, 429, 401]
+
+
+def test_tokens_come_back() -> None:
+    """A client that was refused is heard again when it has a token."""
+    endpoint = Endpoint(max_body_bytes=10**7)
+    header = "Authorization: " + THEM.authorize("PUT", SEND, {"a": "b"})
+    wrong = encode({"a": "x" * (16384 * 500 - 100)})
+    for _ in range(2):
+        connection = Connection(endpoint.site)
+        connection.send(request("PUT", SEND, [header], wrong))
+        connection.lose()
     endpoint.clock.advance(1)
     assert ask_signed(endpoint, "PUT", SEND, {"pdus": []}).status == 200
 
