@@ -25,11 +25,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.names import dns
 from twisted.names.error import (
-    DNSFormatError,
     DNSNameError,
-    DNSNotImplementedError,
-    DNSQueryRefusedError,
-    DNSServerError,
     DomainError,
 )
 from zope.interface import implementer
@@ -38,6 +34,7 @@ from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import GaveWay, Shares
+from homeserver.outbound.discovery.name_servers import describe
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 
@@ -58,14 +55,6 @@ _MAX_SECONDS = 86400.0  # that an answer is kept, whatever it says itself
 
 # That "no such record" is kept: whoever publishes a record wants it to be found.
 _MAX_NEGATIVE_SECONDS = 300.0
-
-# What RFC 1035 calls the errors that twisted.names knows.
-_RESPONSE_CODES: dict[type[DomainError], str] = {
-    DNSFormatError: "FORMERR",
-    DNSServerError: "SERVFAIL",
-    DNSNotImplementedError: "NOTIMP",
-    DNSQueryRefusedError: "REFUSED",
-}
 
 
 class DnsLookups:
@@ -214,7 +203,7 @@ class DnsLookups:
             ValueError,
             EOFError,
         ) as error:
-            raise LookupFailed(_describe(error)) from None
+            raise LookupFailed(describe(error)) from None
         owner = name.lower()
         seconds = _MAX_SECONDS
         for _ in range(_MAX_ALIASES + 1):
@@ -266,15 +255,6 @@ def _negative_seconds(authority: Sequence[Any]) -> float:
         ),
         default=0.0,
     )
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, defer.TimeoutError):
-        return "the name server did not answer in time"
-    if isinstance(error, DomainError):
-        code = _RESPONSE_CODES.get(type(error), type(error).__name__)
-        return f"the name server answers {code}"
-    return f"the name server cannot be asked: {error}"
 
 
 def _text(name: dns.Name) -> str:

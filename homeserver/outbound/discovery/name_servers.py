@@ -22,7 +22,13 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import ITCPTransport, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol, Factory, connectionDone
 from twisted.names import client, dns
-from twisted.names.error import DNSFormatError, DomainError
+from twisted.names.error import (
+    DNSFormatError,
+    DNSNotImplementedError,
+    DNSQueryRefusedError,
+    DNSServerError,
+    DomainError,
+)
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
@@ -35,6 +41,14 @@ _UNREACHABLE = (
     error.ConnectError,
     error.ConnectionLost,
 )
+
+# What RFC 1035 calls the errors that twisted.names knows.
+_RESPONSE_CODES: dict[type[DomainError], str] = {
+    DNSFormatError: "FORMERR",
+    DNSServerError: "SERVFAIL",
+    DNSNotImplementedError: "NOTIMP",
+    DNSQueryRefusedError: "REFUSED",
+}
 
 Server = tuple[str, int]
 """The IP address and the port of a name server."""
@@ -235,3 +249,13 @@ class _Stream(_Asking, Int16StringReceiver):
         self.fail(
             Failure(error.ConnectionLost("it ended the connection without an answer"))
         )
+
+
+def describe(problem: Exception) -> str:
+    """What name servers did in place of an answer, in words."""
+    if isinstance(problem, defer.TimeoutError):
+        return "the name server did not answer in time"
+    if isinstance(problem, DomainError):
+        code = _RESPONSE_CODES.get(type(problem), type(problem).__name__)
+        return f"the name server answers {code}"
+    return f"the name server cannot be asked: {problem}"
