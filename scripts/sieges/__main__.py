@@ -40,6 +40,7 @@ async def main() -> None:
     parser.add_argument("--honest", action="append", default=[], help="NAME=PORT")
     parser.add_argument("--target", required=True, help="one of those")
     parser.add_argument("--intensity", type=float, default=1.0)
+    parser.add_argument("--without", action="append", default=[], help="an attack")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -66,7 +67,8 @@ async def main() -> None:
     target = options.target
     wire = Wire(ServerName.parse(target), honest[target])
     attacker = Attacker(wire, key, options.intensity)
-    attacks = [asyncio.create_task(attack(attacker)) for attack in ATTACKS]
+    chosen = [each for each in ATTACKS if each.__name__ not in options.without]
+    attacks = [asyncio.create_task(attack(attacker)) for attack in chosen]
     over = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, over.set)
     await over.wait()
