@@ -49,7 +49,7 @@ class TransactionMakerTests(TestCase):
             content = parse_object(request.partition(b"\r\n\r\n")[2])
             for pdu in as_list(content["pdus"], "pdus"):
                 event = Event.parse(as_object(pdu, "a PDU"), DEFAULT_ROOM_VERSION)
-                self.assertTrue(event.has_its_content_hash)
+                self.assertTrue(event.content_hash_matches)
                 self.assertEqual(event.required_signers, {origin.name})
                 verify(
                     signed_bytes(redact(event.pdu, event.room_version)),

@@ -104,16 +104,17 @@ class Claim(Struct):
         """The verdict on an event that is signed as it has to be."""
         event, named = self.event, self.assumption.unknown_version
         if named is not None:
-            room = None if event.founds is None else (event.founds, named)
+            room_id = event.created_room_id
+            room = None if room_id is None else (room_id, named)
             reason = f"{REJECTED}: {unknown_room_version(named)}"
             return JudgedPdu(None, None, reason, encode(event.pdu), created_room=room)
         version, verdict, room = event.room_version.version, "accepted", None
         encoded = event.encoded
-        if not event.has_its_content_hash:
+        if not event.content_hash_matches:
             verdict = "redacted: content hash"
             encoded = encode(redact(event.pdu, event.room_version))
-        elif event.founds is not None:
-            room = (event.founds, version)
+        elif (room_id := event.created_room_id) is not None:
+            room = (room_id, version)
         return JudgedPdu(
             event.event_id,
             version,
@@ -139,7 +140,7 @@ class Claim(Struct):
 
     @property
     def _new_signers(self) -> frozenset[ServerName]:
-        if self.problem is not None or not self.event.has_hash_id:
+        if self.problem is not None or not self.event.id_is_hash:
             return frozenset()
         return frozenset(self.signatures.keys() - self.known_signers)
 

@@ -88,7 +88,7 @@ def read(data: bytes, named: RoomVersion | None) -> RoomFile:
 def _parse(pdu: Json, room_version: RoomVersion) -> Event:
     """A PDU as a server takes it in: redacted where its content was changed."""
     event = Event.parse(pdu, room_version)
-    if event.has_its_content_hash:
+    if event.content_hash_matches:
         return event
     return Event.parse(redact(pdu, room_version), room_version)
 

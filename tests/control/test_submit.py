@@ -79,7 +79,7 @@ def test_unsigned_pdu_is_completed(version: str) -> None:
     queued = completed(pdu, version)
     room_version = ROOM_VERSIONS[version]
     assert queued["hashes"] == {"sha256": encode_base64(content_hash(pdu))}
-    assert Event.parse(queued, room_version).has_its_content_hash
+    assert Event.parse(queued, room_version).content_hash_matches
     for key in (FIRST, SECOND):
         reference = decode_verify_key_bytes(key.key_id, key.verify_key.key)
         verify_signed_json(redact(queued, room_version), US.name, reference)

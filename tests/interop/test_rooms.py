@@ -88,7 +88,7 @@ def test_hashes_agree(membership: Membership) -> None:
 
     And the IDs by which Synapse names its events are those that we give them.
     """
-    assert all(each.has_its_content_hash for each in membership.state)
+    assert all(each.content_hash_matches for each in membership.state)
     known = {each.event_id for each in membership.state}
     references: Any = membership.join.pdu["auth_events"]
     named = {each if isinstance(each, str) else each[0] for each in references}

@@ -184,8 +184,8 @@ def check_pdu(pdu: Json, room_versions: Sequence[RoomVersion]) -> None:
             assert len(str(problem)) < 1000
             continue
         assert build_reply({event.event_id: None})
-        assert event.has_its_content_hash in {True, False}
-        assert event.founds is None or event.type == "m.room.create"
+        assert event.content_hash_matches in {True, False}
+        assert event.created_room_id is None or event.type == "m.room.create"
         assert signed_bytes(redact(pdu, room_version))
         for server_name in servers:
             with contextlib.suppress(ProtocolError):

@@ -387,7 +387,7 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertEqual(self.room_versions(ROOM), {ROOM: "11"})
 
     def test_other_events_found_no_room(self) -> None:
-        """An event that founds no room leaves none."""
+        """An event that creates no room leaves none."""
         event: Json = {"room_id": ROOM}
         self.record(
             transaction(A, "1", [JudgedPdu(None, "12", "accepted", encode(event))])

@@ -122,7 +122,8 @@ class Event:
     type: str
     sender: UserId
     room_id: RoomId
-    """For a create event of room version 12, which has none: the one it founds."""
+    """The ID that the event names; a create event of room version 12 names none, and
+    this is the ID of the room it creates."""
 
     origin_server_ts: int
     """When its sender says it was sent, in milliseconds since 1970."""
@@ -191,8 +192,8 @@ class Event:
         return where.get("redacts")
 
     @property
-    def has_hash_id(self) -> bool:
-        """Whether its ID says all that its servers have signed."""
+    def id_is_hash(self) -> bool:
+        """Whether the event ID is a hash of everything that the servers sign."""
         return self.room_version.id_format is not IdFormat.SENT
 
     @property
@@ -228,11 +229,11 @@ class Event:
         return frozenset(signers)
 
     @property
-    def founds(self) -> RoomId | None:
-        """The room that this event founds; None if it founds none.
+    def created_room_id(self) -> RoomId | None:
+        """The ID of the room that this event creates; None if it creates none.
 
-        Room Versions, "Authorization rules", 1: of other servers' rooms, nobody can
-        make the create event.
+        Room Versions, "Authorization rules", 1: the room ID of a create event must
+        have the sender's server as its domain.
         """
         is_create = self.type == "m.room.create" and self.state_key == ""
         if not is_create or self.prev_event_ids:
@@ -243,8 +244,8 @@ class Event:
         return None
 
     @property
-    def has_its_content_hash(self) -> bool:
-        """Whether nothing was changed that redaction would take away."""
+    def content_hash_matches(self) -> bool:
+        """Whether the event has the content that `hashes` was computed over."""
         hashes = as_object(self.pdu["hashes"], "`hashes`")
         try:
             # Bytes are compared, as some peers write padding and some do not.
@@ -293,7 +294,8 @@ def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> Roo
     if room_version.has_hash_room_id and pdu["type"] == "m.room.create":
         if "room_id" in pdu:
             raise BadJson(
-                "a create event of room version 12 has no `room_id`: it founds one"
+                "a create event of room version 12 must not have a `room_id`: its own "
+                "hash is the room's ID"
             )
         return RoomId("!" + own_id[1:])
     parse = parse_room_id if room_version.has_hash_room_id else parse_named_room_id

@@ -520,7 +520,7 @@ def test_floats_are_hashed_and_signed_as_they_are_written(version: str) -> None:
     pdu["hashes"] = {"sha256": encode_base64(digest)}
     event = Event.parse(pdu, ROOM_VERSIONS[version])
     signed = {k: v for k, v in pdu.items() if k != "signatures"}
-    assert event.has_its_content_hash
+    assert event.content_hash_matches
     assert event.encoded == canonicaljson.encode_canonical_json(pdu)
     assert event.signed == canonicaljson.encode_canonical_json(signed)
 
@@ -617,8 +617,8 @@ def test_parse_refuses(version: str, changes: Json, error: type[ProtocolError]) 
 
 
 def test_parse_refuses_a_create_event_with_a_room_id_in_version_12() -> None:
-    """A create event of room version 12 must not say which room it founds."""
-    with pytest.raises(BadJson, match="has no `room_id`"):
+    """A create event of room version 12 must not name the room it creates."""
+    with pytest.raises(BadJson, match="must not have a `room_id`"):
         Event.parse(
             pdu_of("12", {"type": "m.room.create"}),
             ROOM_VERSIONS["12"],
@@ -627,7 +627,7 @@ def test_parse_refuses_a_create_event_with_a_room_id_in_version_12() -> None:
 
 @pytest.mark.parametrize("version", versions(1, 11))
 def test_parse_demands_the_room_id_of_a_create_event(version: str) -> None:
-    """A create event of an earlier room version says which room it founds."""
+    """A create event of an earlier room version names the room it creates."""
     changes: Json = {"type": "m.room.create", "room_id": ABSENT}
     with pytest.raises(BadJson, match="`room_id` is not a string"):
         Event.parse(pdu_of(version, changes), ROOM_VERSIONS[version])
@@ -704,7 +704,7 @@ def test_parse_raises_nothing_but_protocol_errors(drawn: tuple[str, Json]) -> No
     version, pdu = drawn
     try:
         event = Event.parse(pdu, ROOM_VERSIONS[version])
-        assert isinstance(event.has_its_content_hash, bool)
+        assert isinstance(event.content_hash_matches, bool)
         assert isinstance(event.required_signers, frozenset)
     except ProtocolError as error:
         assert error.status in {400, 413}
@@ -800,7 +800,7 @@ CHANGES: list[tuple[str, Json]] = [
 )
 def test_an_unchanged_event_has_its_content_hash(changes: Json) -> None:
     """An event keeps its content hash when what the hash leaves out changes."""
-    assert Event.parse(SIGNED | changes, ROOM_VERSIONS["12"]).has_its_content_hash
+    assert Event.parse(SIGNED | changes, ROOM_VERSIONS["12"]).content_hash_matches
 
 
 FALSE_CHANGES: list[tuple[str, Json]] = [
@@ -821,7 +821,7 @@ FALSE_CHANGES: list[tuple[str, Json]] = [
 def test_a_changed_event_has_not_its_content_hash(changes: Json) -> None:
     """An event does not have its content hash when anything else is changed."""
     event = Event.parse(SIGNED | changes, ROOM_VERSIONS["12"])
-    assert not event.has_its_content_hash
+    assert not event.content_hash_matches
 
 
 FOUNDING: list[tuple[str, str, Json, str | None]] = [
@@ -842,7 +842,7 @@ FOUNDING: list[tuple[str, str, Json, str | None]] = [
 def test_a_create_event_founds_its_own_room(
     version: str, changes: Json, founded: str | None
 ) -> None:
-    """Only a first create event of a server's own room founds it."""
+    """Only a first create event of a server's own room creates it."""
     pdu: Json = {
         "type": "m.room.create",
         "content": {"room_version": "6"},
@@ -857,7 +857,7 @@ def test_a_create_event_founds_its_own_room(
         "signatures": {},
     }
     pdu = {k: v for k, v in (pdu | changes).items() if v is not None}
-    assert Event.parse(pdu, ROOM_VERSIONS[version]).founds == founded
+    assert Event.parse(pdu, ROOM_VERSIONS[version]).created_room_id == founded
 
 
 def test_a_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
@@ -875,7 +875,7 @@ def test_a_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
         "signatures": {},
     }
     event = Event.parse(pdu, ROOM_VERSIONS["12"])
-    assert event.founds == "!" + event.event_id[1:]
+    assert event.created_room_id == "!" + event.event_id[1:]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

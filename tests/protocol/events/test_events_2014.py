@@ -31,8 +31,8 @@ def test_it_is_read() -> None:
     signed = hash_and_sign(EVENT, EVENTS_OF_2014, THEM.server_name, [THEM.key])
     event = Event.parse(signed, EVENTS_OF_2014)
     assert event.room_version.version == "1"
-    assert event.has_its_content_hash
-    assert not event.has_hash_id
+    assert event.content_hash_matches
+    assert not event.id_is_hash
     kept = EVENT | {"content": {}, "hashes": signed["hashes"]}
     del kept["membership"]
     assert event.signed == canonicaljson.encode_canonical_json(kept)

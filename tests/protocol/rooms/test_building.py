@@ -71,7 +71,7 @@ def test_it_is_hashed_and_signed(version: str) -> None:
     room = Room(version)
     pdu = build_pdu(message(), place_in(room), 77, own_id(version))
     event = sign_event(pdu, room.version, D, [KEY])
-    assert event.has_its_content_hash
+    assert event.content_hash_matches
     keys = {KEY.key_id: KEY.verify_key}
     assert verify(event.signed, parse_signatures(event.pdu, D), keys, "it")
     assert event.required_signers == {D}
