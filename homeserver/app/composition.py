@@ -192,7 +192,7 @@ class Parts:
             *self.pruner.bounds,
             *budgets.bounds,
             *peers.bounds,
-            keyring.fetches.shares.bound,
+            *keyring.bounds,
             *resolver.kept.bounds,
             receiver.bound,
         ]

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import encode
@@ -53,6 +54,12 @@ class HeldKeys:
         self._clock = clock
         self._held: OrderedDict[ServerName, Held] = OrderedDict()
         self._size = 0
+        self.bound = Bound(
+            "held_keys",
+            "servers whose keys have proven nothing yet",
+            _MAX_SERVERS,
+            lambda: len(self._held),
+        )
 
     def hold(self, document: KeyDocument, peer: VerifiedPeer) -> None:
         """Hold a document that came now, in place of what was held of its server."""
@@ -63,6 +70,7 @@ class HeldKeys:
         self._size += size
         while len(self._held) > _MAX_SERVERS or self._size > _MAX_BYTES:
             self._size -= self._held.popitem(last=False)[1].size
+            self.bound.refuse()
 
     def find(self, server_name: ServerName) -> Held | None:
         """What is held of a server, if anything."""

@@ -63,6 +63,7 @@ class Keyring:
         self._clock = clock
         self._held = HeldKeys(clock)
         self.fetches = KeyFetches(client, self._take, clock, observe, trusts)
+        self.bounds = [self.fetches.shares.bound, self._held.bound]
         self._conflicts: Cache[ServerName, str | None] = Cache(clock)
 
     async def request_key(

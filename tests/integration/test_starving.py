@@ -5,9 +5,11 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,10 @@ from homeserver.protocol.key_documents import build_v1
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
 from tests.support.certificates import issue_for
+from tests.support.pdus import message
 from tests.support.recording_peers import signing_key
-from tests.support.strangers import attack, name_server
+from tests.support.signed_requests import Peer
+from tests.support.strangers import attack, name_server, silent_server
 
 US = ServerName.parse("us.test")
 KEY = signing_key()
@@ -95,25 +99,53 @@ def honest_server(host: str, folder: Path) -> Iterator[ServerName]:
         thread.join()
 
 
-def send(daemon: Endpoint, origin: ServerName) -> tuple[int, Json, float]:
-    """Send an honest transaction; status and body of the answer, and its seconds."""
-    target = "/_matrix/federation/v1/send/1"
-    content: Json = {"pdus": [], "edus": []}
+@dataclass
+class Transaction:
+    """What a server sends, and how long it waits for the answer."""
+
+    txn_id: str = "1"
+    pdus: Sequence[Json] = ()
+    seconds: float = 60.0
+    client: str = LOOPBACK
+    """The address that it comes from."""
+
+
+def send(
+    daemon: Endpoint, origin: ServerName, transaction: Transaction
+) -> tuple[int, Json, float]:
+    """Send a signed transaction; status and body of the answer, and its seconds."""
+    target = f"/_matrix/federation/v1/send/{transaction.txn_id}"
+    content: Json = {"pdus": list(transaction.pdus), "edus": []}
     request = FederationRequest("PUT", target, origin, US, content)
     headers = {"Authorization": str(request.sign([KEY])[0])}
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     connection = http.client.HTTPSConnection(
-        LOOPBACK, daemon.port, context=context, timeout=60
+        LOOPBACK,
+        daemon.port,
+        context=context,
+        timeout=transaction.seconds,
+        source_address=(transaction.client, 0),
     )
     begun = time.monotonic()
-    connection.request("PUT", target, encode(content), headers)
-    response = connection.getresponse()
-    body = json.loads(response.read())
-    seconds = time.monotonic() - begun
-    connection.close()
-    return response.status, body, seconds
+    with closing(connection):
+        connection.request("PUT", target, encode(content), headers)
+        response = connection.getresponse()
+        body = json.loads(response.read())
+    return response.status, body, time.monotonic() - begun
+
+
+def assert_answered(daemon: Endpoint, folder: Path, most: float) -> None:
+    """See that servers that are new are answered in so many seconds."""
+    seconds = []
+    for number in range(5):
+        with honest_server(f"honest{number}.test", folder) as name:
+            status, body, taken = send(daemon, name, Transaction())
+            assert (status, body) == (200, {"pdus": {}})
+            seconds.append(taken)
+    # On a machine that is busy with other things, two may be late.
+    assert sorted(seconds)[2] < most, seconds
 
 
 @pytest.mark.parametrize(
@@ -133,11 +165,46 @@ def test_honest_servers_are_answered(
     """While strangers take all that there is, new servers are answered in time."""
     with attack(daemon.port, _PER_SECOND, how):
         time.sleep(_SECONDS_BEFORE)
-        seconds = []
-        for number in range(5):
-            with honest_server(f"honest{number}.test", tmp_path) as name:
-                status, body, taken = send(daemon, name)
-                assert (status, body) == (200, {"pdus": {}})
-                seconds.append(taken)
-    # On a machine that is busy with other things, one may be late.
-    assert sorted(seconds)[-2] < most
+        assert_answered(daemon, tmp_path, most)
+
+
+def test_events_of_silent_servers(daemon: Endpoint, tmp_path: Path) -> None:
+    """Transactions that name fifty silent servers each keep no new server waiting."""
+    is_over = threading.Event()
+
+    def crowd(origin: ServerName, client: str, port: int) -> None:
+        for number in count():
+            if is_over.is_set():
+                return
+            pdus = [
+                message(
+                    peer=_silent(f"{port}c{client[-1]}n{number}x{n}", port), depth=n
+                )
+                for n in range(50)
+            ]
+            # Who is left alone by its client goes on working all the same.
+            with suppress(OSError):
+                transaction = Transaction(f"{number}", pdus, 1.0, client)
+                send(daemon, origin, transaction)
+
+    with ExitStack() as stack:
+        port = stack.enter_context(silent_server())
+        threads = []
+        for number in range(4):
+            server = honest_server(f"crowd{number}.test", tmp_path)
+            arguments = (stack.enter_context(server), f"127.0.1.{number + 1}", port)
+            threads.append(threading.Thread(target=crowd, args=arguments, daemon=True))
+        for thread in threads:
+            thread.start()
+        try:
+            time.sleep(_SECONDS_BEFORE)
+            assert_answered(daemon, tmp_path, 2.0)
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join()
+
+
+def _silent(label: str, port: int) -> Peer:
+    """A server that has signed an event, and never answers."""
+    return Peer(ServerName.parse(f"h.evil{label}.test:{port}"), signing_key())

@@ -73,6 +73,7 @@ def test_servers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in A, B, A, C:
         holding.hold(document(K1, server_name=name))
     assert holding.names() == [A, C]
+    assert (holding.keys.bound.use(), holding.keys.bound.refusals) == (2, 1)
 
 
 def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

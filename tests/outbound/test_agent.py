@@ -1,5 +1,6 @@
 """Requests go to names, over connections that were verified for those names."""
 
+from collections.abc import Sequence
 from io import BytesIO
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -771,3 +772,25 @@ class StrangersTests(AgentTestCase):
         self.agent.forget(PEER)
         self.ask()
         self.assertEqual(len(self.net.dialled), before + 1)
+
+    def test_routes_of_who_is_forgotten_are_tried_anew(self) -> None:
+        """Which routes to a name failed is forgotten with it."""
+        first, second = route("192.0.2.1"), route("192.0.2.2")
+        self.stack.names.routes = [first]
+        self.failureResultOf(self.refused(), Unreachable)
+        self.stack.names.routes = [first, second]
+        self.agent.forget(PEER)
+        self.ask()
+        self.assertEqual(self.net.dialled[-1][0], "192.0.2.1")
+
+    def refused(self) -> Deferred[Exchange]:
+        """A request by the only route, which leads to another server."""
+        asked = self.ask()
+        self.net.accept(SELF_SIGNED).say(ok(b"{}"))
+        return asked
+
+    def test_addresses_are_told(self) -> None:
+        """Who causes a connection has the addresses counted that it leads to."""
+        aims: list[Sequence[str]] = []
+        self.ask_for(Cause("192.0.2.9", aims.append))
+        self.assertEqual(aims, [["192.0.2.1"]])

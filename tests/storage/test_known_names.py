@@ -90,14 +90,15 @@ def test_names_are_bounded(store: Store) -> None:
         store.verify(number)
         store.record(number)
     assert store.known(range(4)) == [0, 1, 2]
-    store.record(3)
+    assert result_of(store.peers.keys(name_of(0)))
+    result_of(store.peers.record_keys(store.document(3), store.now_ts))
+    # What was remembered of it a moment ago is forgotten, too.
+    assert result_of(store.peers.keys(name_of(0))) == {}
     assert store.known(range(4)) == [1, 2, 3]
     assert result_of(store.peers.peer(name_of(0))) is None
     documents = DocumentStore(store.database)
     assert result_of(documents.documents(name_of(0))) == []
     assert result_of(store.peers.peer(name_of(1))) is not None
-    # What was remembered of it is forgotten, too.
-    assert result_of(store.peers.keys(name_of(0))) == {}
     names, size = store.peers.bounds
     assert (names.use(), names.refusals) == (3, 1)
     assert size.use() > 3 * len(encode(store.document(1).document))

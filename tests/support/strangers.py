@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from twisted.names import dns
@@ -38,7 +38,10 @@ def name_server() -> Iterator[str]:
 
 def _answer(udp: socket.socket) -> None:
     while True:
-        data, asker = udp.recvfrom(4096)
+        try:
+            data, asker = udp.recvfrom(4096)
+        except OSError:
+            continue
         if not data:
             return
         message = dns.Message()
@@ -51,7 +54,8 @@ def _answer(udp: socket.socket) -> None:
         if query.type == dns.A:
             record = dns.Record_A(SILENT if "evil" in name else LOOPBACK)
             message.answers = [dns.RRHeader(name, dns.A, ttl=0, payload=record)]
-        udp.sendto(message.toStr(), asker)
+        with suppress(OSError):  # of an asker that is gone
+            udp.sendto(message.toStr(), asker)
 
 
 @contextmanager
