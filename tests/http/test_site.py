@@ -85,6 +85,7 @@ BEYOND: list[tuple[str, bytes]] = [
     ("of HTTP/1.0", request("PUT", "/", body=b"x" * 11, version="HTTP/1.0")),
     ("one chunk", chunked("/", b"x" * 11)),
     ("several chunks", chunked("/", b"x" * 4, b"x" * 4, b"x" * 3)),
+    ("more chunks after it", chunked("/", b"x" * 6, b"y" * 6, b"z" * 6, b"")),
     ("a chunk that is on its way", chunked("/") + b"ffffffff\r\n" + b"x" * 11),
     ("all chunks", chunked("/", b"x" * 11, b"")),
     (

@@ -427,6 +427,17 @@ def test_refused_before_the_body(header: str | None, status: int, framing: str) 
     connection.lose()
 
 
+def test_nothing_is_judged_after_a_refusal() -> None:
+    """Of requests that come with one that is refused, nothing is looked at."""
+    endpoint = Endpoint()
+    connection = Connection(endpoint.site)
+    connection.send(request("PUT", SEND, body=b"{}") * 3)
+    assert [answer.status for answer in connection.answers()] == [401]
+    endpoint.clock.advance(1)
+    assert len(result_of(endpoint.refusals.after(0, None, 9, 0))) == 1
+    connection.lose()
+
+
 def test_bodies_that_prove_nothing() -> None:
     """A client that sends too many is refused by its head for a while; others not."""
     endpoint = Endpoint(max_body_bytes=10**7)
@@ -519,6 +530,7 @@ def test_a_body_gives_way_while_its_keys_are_fetched() -> None:
     assert answer.error == (503, "M_LIMIT_EXCEEDED")
     assert waiting.is_closed
     keys.fetched.callback(None)
+    endpoint.clock.advance(1)
     assert len(waiting.answers()) == 1
     assert result_of(endpoint.refusals.after(0, None, 9, 0)) == []
     for each in (waiting, other):

@@ -55,9 +55,11 @@ class Answer:
 class Transport(StringTransport):
     """A TCP connection, of which the test sees what is written."""
 
+    is_half_closed = False
+
     def loseWriteConnection(self) -> None:
         """Close one side: nothing more is written, and reads go on."""
-        self.disconnecting = True
+        self.is_half_closed = True
 
     def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: FBT001 - as Twisted has it
         """Do nothing: there is no Nagle here."""
@@ -90,7 +92,7 @@ class Connection:
     @property
     def is_closed(self) -> bool:
         """Whether the site wants nothing more of this connection."""
-        return bool(self.transport.disconnecting)
+        return bool(self.transport.disconnecting or self.transport.is_half_closed)
 
     @property
     def is_aborted(self) -> bool:
