@@ -22,11 +22,8 @@ from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.transport.verification import (
-    NotVerified,
-    VerifiedPeer,
-    record_peer,
-)
+from homeserver.outbound.transport.failures import NotVerified
+from homeserver.outbound.transport.verification import VerifiedPeer, record_peer
 from homeserver.protocol.errors import Explanation, Unauthorized, quote
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName

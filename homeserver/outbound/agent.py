@@ -34,7 +34,7 @@ from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import USER_AGENT, PeerConnection
 from homeserver.outbound.transport.connector import Connector, Link, Unreachable
-from homeserver.outbound.transport.verification import NotVerified
+from homeserver.outbound.transport.failures import NotVerified
 from homeserver.protocol.discovery import NotResolvable, Resolution
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.identifiers import ServerName
@@ -164,7 +164,7 @@ class FederationAgent:
         try:
             return await self._connector.record(link)
         except NotVerified as problem:
-            raise Unreachable(name, [f"{link.route}: {problem}"]) from None
+            raise _unverified(link, problem) from None
 
     def forget(self, name: ServerName) -> None:
         """Use no connection any more that was verified for `name` until now."""
@@ -178,8 +178,7 @@ class FederationAgent:
         except BaseException as problem:
             protocol.abort()
             if isinstance(problem, NotVerified):
-                why = f"{link.route}: {problem}"
-                raise Unreachable(link.peer.server_name, [why]) from None
+                raise _unverified(link, problem) from None
             raise
         self._links[protocol] = recorded
         return recorded
@@ -188,13 +187,27 @@ class FederationAgent:
         try:
             return await self._resolver.resolve(name, cause)
         except NotResolvable as problem:
-            raise Unreachable(name, [str(problem)], "not_resolved") from None
+            raise Unreachable(
+                name, [str(problem)], "not_resolved", reasons=[problem.reason]
+            ) from None
         except OverBudget as problem:
-            raise Unreachable(name, [str(problem)], "over_budget") from None
+            raise Unreachable(
+                name, [str(problem)], "over_budget", reasons=[problem.reason]
+            ) from None
 
     async def close(self) -> None:
         """End the connections that are kept."""
         await self._pool.closeCachedConnections()
+
+
+def _unverified(link: Link, problem: NotVerified) -> Unreachable:
+    """A connection whose peer could not be recorded as the server."""
+    return Unreachable(
+        link.peer.server_name,
+        [f"{link.route}: {problem}"],
+        conflict=problem.conflict,
+        reasons=problem.reasons,
+    )
 
 
 class _WholeRequest(Request):

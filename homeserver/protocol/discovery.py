@@ -90,14 +90,6 @@ class Resolution(Struct, frozen=True):
     routes: Sequence[Route]
 
 
-class NotResolvable(Exception):
-    """There is no way to a server, or none that can be known; `str()` says why."""
-
-    def __init__(self, why: str, steps: Sequence[Step]) -> None:
-        super().__init__(why)
-        self.steps = steps
-
-
 LookupReason = Literal[
     "no_answer", "no_address", "too_many_aliases", "no_delegation", "not_asked"
 ]
@@ -109,6 +101,21 @@ class LookupFailed(Exception):
 
     def __init__(self, why: str, reason: LookupReason = "no_answer") -> None:
         super().__init__(why)
+        self.reason = reason
+
+
+NotResolvableReason = LookupReason | Literal["no_service", "no_usable_record"]
+"""Why there is no route to a server, for programs: these words stay as they are."""
+
+
+class NotResolvable(Exception):
+    """There is no route to a server, or none that is certain; `str()` says why."""
+
+    def __init__(
+        self, why: str, steps: Sequence[Step], reason: NotResolvableReason = "no_answer"
+    ) -> None:
+        super().__init__(why)
+        self.steps = steps
         self.reason = reason
 
 
@@ -200,17 +207,19 @@ async def _look_up(
         records = await lookups.srv(asked)
     except LookupFailed as error:
         steps.append(Step("srv", asked, f"no answer: {error}"))
-        raise NotResolvable(f"SRV {asked}: {error}", steps) from None
+        raise NotResolvable(f"SRV {asked}: {error}", steps, error.reason) from None
     steps.append(Step("srv", asked, _tell(records)))
     if [record.target for record in records] == ["."]:
         raise NotResolvable(
             f"SRV {asked} has the target `.`: the server says that it has no such "
             "service",
             steps,
+            "no_service",
         )
     usable = [record for record in records if record.problem is None]
     if records and not usable:
-        raise NotResolvable(f"SRV {asked}: {_tell(records)}", steps)
+        why = f"SRV {asked}: {_tell(records)}"
+        raise NotResolvable(why, steps, "no_usable_record")
     return usable
 
 

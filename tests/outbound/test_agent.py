@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from io import BytesIO
 
+from nacl.signing import SigningKey as NaclSigningKey
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Cooperator
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,9 +20,12 @@ from homeserver.outbound.agent import Exchange, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
 from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import build_v1, parse_v1
+from homeserver.protocol.signing import SigningKey
 from homeserver.storage.peers import Peer
 from tests.support.certificates import issue_for
 from tests.support.memory_tls_servers import Wire, ok, start
@@ -210,12 +214,12 @@ class RequestTests(AgentTestCase):
 
     def test_no_route(self) -> None:
         """A name that leads nowhere cannot be reached."""
-        self.stack.names.routes = NotResolvable("SRV: no answer", [])
+        self.stack.names.routes = NotResolvable("SRV: `.`", [], "no_service")
         problem = self.failureResultOf(self.request(URL), Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(
-            (problem.destination, problem.attempts), (PEER, ["SRV: no answer"])
-        )
+        self.assertEqual((problem.destination, problem.attempts), (PEER, ["SRV: `.`"]))
+        self.assertEqual(problem.reason, "not_resolved")
+        self.assertEqual(problem.reasons, ["no_service"])
 
     def test_no_connection(self) -> None:
         """A name whose routes all fail cannot be reached."""
@@ -749,10 +753,31 @@ class StrangersTests(AgentTestCase):
         asked = self.ask_for(OURSELVES)
         failure = self.failureResultOf(asked, Unreachable)
         self.assertIn("verified in another way", str(failure.value))
+        self.assertEqual(failure.value.reasons, ("changed_meanwhile",))
         wire.flush()
         self.assertEqual(wire.peer.received.count(b"GET /1 "), 1)
         self.assertTrue(wire.tcp.disconnecting)
         self.assertEqual(self.known(), other)
+
+    def test_stored_keys_that_contradict_meanwhile_are_a_conflict(self) -> None:
+        """A peer whose keys contradict those that were stored by then is reported so.
+
+        It was verified for a client, so nothing was recorded of it.
+        """
+        asked = self.ask_for(STRANGER)
+        wire = self.net.accept(SELF_SIGNED)
+        wire.say(ok(key_document(SELF_SIGNED)))
+        wire.say(ok(b"{}"))
+        self.read(asked)
+        wire.flush()
+        key = SigningKey(KeyId("ed25519:k_3131"), NaclSigningKey(b"2" * 32))
+        other = parse_v1(encode(build_v1(PEER, SELF_SIGNED.value.leaf, [key])), PEER)
+        recording = self.stack.peers.record_keys(other, 0)
+        self.successResultOf(start(recording))
+        problem = self.failureResultOf(self.ask_for(OURSELVES), Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(problem.reasons, ("key_conflict",))
+        self.assertIn("ed25519:k_3131 of peer.test is ", problem.conflict or "")
 
     def test_who_is_reached_is_recorded(self) -> None:
         """A server that is reached as it has proven a request is stored."""

@@ -65,7 +65,7 @@ class Zone:
         """The records at `name`, which is noted in `asked`."""
         self.asked.append(name)
         if name in self.failing:
-            raise LookupFailed("SERVFAIL")
+            raise LookupFailed("SERVFAIL", "too_many_aliases")
         return self.records.get(name, [])
 
 
@@ -193,27 +193,31 @@ def test_names_are_asked_for_as_they_are_written() -> None:
     assert route == Route("A.org", 8448, "A.org", "A.org")
 
 
-# What stops it, SRV records, failing look-ups, what is asked for, why.
-STOPPED: list[tuple[str, Records, list[str], list[str], str]] = [
-    ("`.`", {FED: [NOT_HERE], OLD: [S_NET]}, [], [FED], f"^SRV {FED} has .* `.`"),
-    ("`.` of the second", {OLD: [NOT_HERE]}, [], [FED, OLD], f"^SRV {OLD} has .* `.`"),
-    ("failure", {OLD: [S_NET]}, [FED], [FED], f"^SRV {FED}: SERVFAIL$"),
-    ("failure of the second", {}, [OLD], [FED, OLD], f"^SRV {OLD}: SERVFAIL$"),
+NO_FED, NO_OLD = (f"^SRV {service} has .* `.`" for service in (FED, OLD))
+FED_FAILS, OLD_FAILS = (f"^SRV {service}: SERVFAIL$" for service in (FED, OLD))
+
+# What stops it, SRV records, failing look-ups, what is asked for, why, and its code.
+STOPPED: list[tuple[str, Records, list[str], list[str], str, str]] = [
+    ("`.`", {FED: [NOT_HERE], OLD: [S_NET]}, [], [FED], NO_FED, "no_service"),
+    ("second `.`", {OLD: [NOT_HERE]}, [], [FED, OLD], NO_OLD, "no_service"),
+    ("failure", {OLD: [S_NET]}, [FED], [FED], FED_FAILS, "too_many_aliases"),
+    ("second failure", {}, [OLD], [FED, OLD], OLD_FAILS, "too_many_aliases"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("records", "failing", "asked", "why"),
+    ("records", "failing", "asked", "why", "reason"),
     [row[1:] for row in STOPPED],
     ids=[row[0] for row in STOPPED],
 )
 def test_no_way_leads_on_after(
-    records: Records, failing: list[str], asked: list[str], why: str
+    records: Records, failing: list[str], asked: list[str], why: str, reason: str
 ) -> None:
     """Neither the next service nor port 8448 is tried after a refusal or a failure."""
     zone = Zone(records, failing)
-    with pytest.raises(NotResolvable, match=why):
+    with pytest.raises(NotResolvable, match=why) as caught:
         resolved("a.org", zone)
+    assert caught.value.reason == reason
     assert zone.asked == asked
 
 
@@ -319,6 +323,7 @@ def test_no_record_can_be_used(records: list[SrvRecord], found: str) -> None:
     with pytest.raises(NotResolvable) as caught:
         resolved("a.org", zone)
     assert str(caught.value) == f"SRV {FED}: {found}"
+    assert caught.value.reason == "no_usable_record"
     assert caught.value.steps == [Step("srv", FED, found)]
     assert zone.asked == [FED]
 

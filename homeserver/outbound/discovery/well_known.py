@@ -33,7 +33,8 @@ from homeserver.outbound.discovery.freshness import (
 )
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import Fetched, NoAnswer
-from homeserver.outbound.transport.dialer import Dialer, NotDialled, without
+from homeserver.outbound.transport.dialer import Dialer, without
+from homeserver.outbound.transport.failures import NotDialled
 from homeserver.protocol.canonical_json import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.errors import ProtocolError, quote

@@ -10,7 +10,6 @@ Specification: Server-server API, "Resolving server names".
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,12 +20,14 @@ from homeserver.net.addresses import RefusedAddress
 from homeserver.net.cause import Cause
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import PeerConnection
-from homeserver.outbound.transport.dialer import Dialer, NotDialled, without
-from homeserver.outbound.transport.verification import (
+from homeserver.outbound.transport.dialer import Dialer, without
+from homeserver.outbound.transport.failures import (
+    AttemptReason,
+    NotDialled,
     NotVerified,
-    VerifiedPeer,
-    Verifier,
+    UnreachableReason,
 )
+from homeserver.outbound.transport.verification import VerifiedPeer, Verifier
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.errors import Explanation
 from homeserver.protocol.identifiers import ServerName
@@ -41,8 +42,6 @@ _AVOIDED_SECONDS = 60.0
 
 _MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
 
-
-UnreachableReason = Literal["not_resolved", "not_verified", "no_answer", "over_budget"]
 
 # One text for whatever an address does before it is verified: a port that is closed,
 # silent, without TLS, or of another server.
@@ -63,11 +62,12 @@ class Unreachable(Exception):
         attempts: Sequence[str],
         reason: UnreachableReason = "not_verified",
         conflict: str | None = None,
-        reasons: Sequence[str] = (),
+        reasons: Sequence[AttemptReason] = (),
     ) -> None:
         """`conflict` says how the server contradicts what is stored of it, if so.
 
-        `reasons` has a word for each of the attempts to connect that stays as it is.
+        `reasons` has a code for each attempt, and for a peer that was not verified,
+        one for each check that failed.
         """
         super().__init__(_tell(destination, attempts))
         self.destination = destination
@@ -161,7 +161,7 @@ class Connector:
                 return await self._try(name, route, chosen, tried)
             except NotDialled as failed:
                 has_failed = True
-                tried.add(route, failed, failed.reason)
+                tried.add(route, failed, *failed.reasons)
                 tried.conflict = tried.conflict or failed.conflict
                 for each in chosen if failed.address is None else [failed.address]:
                     self._avoid(name, each, route.port)
@@ -219,7 +219,7 @@ class Connector:
         except NotVerified as problem:
             connection.abort()
             why = f"{where} is not verified: {problem}"
-            raise NotDialled("not_verified", why, where, problem.conflict) from None
+            raise NotDialled("not_verified", why, where, problem) from None
         except BaseException:
             connection.abort()
             raise
@@ -237,14 +237,14 @@ class _Tried:
     cause: Cause
     allowance: Allowance
     attempts: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[AttemptReason] = field(default_factory=list)
     conflict: str | None = None
     """How a peer contradicted what is stored of the server, if one did."""
 
-    def add(self, route: Route, problem: object, reason: str) -> None:
-        """Add one thing."""
+    def add(self, route: Route, problem: object, *reasons: AttemptReason) -> None:
+        """Add one attempt and its reason codes."""
         self.attempts.append(f"{route}: {problem}")
-        self.reasons.append(reason)
+        self.reasons += reasons
 
     def failure(self, name: ServerName, reason: UnreachableReason) -> Unreachable:
         """That all of it was in vain."""

@@ -33,6 +33,7 @@ from homeserver.net.cause import Cause
 from homeserver.net.tls.client import Handshake
 from homeserver.outbound.transport.budget import Allowance
 from homeserver.outbound.transport.connection import PeerConnection, describe
+from homeserver.outbound.transport.failures import NotDialled
 from homeserver.outbound.transport.known_addresses import KnownAddresses
 
 _MAX_ADDRESSES = 8  # more than any server has; a DNS answer may have hundreds
@@ -40,31 +41,6 @@ _MAX_ADDRESSES = 8  # more than any server has; a DNS answer may have hundreds
 _CONNECT_SECONDS = 10.0  # what Matrix servers have given each other since 2014
 _CLOSING_SECONDS = 5.0  # for a peer to end a connection that we have ended
 _HANDSHAKE_SECONDS = 10.0  # a round trip or two, and a signature on a slow machine
-
-
-DialReason = Literal[
-    "not_connected", "handshake_failed", "not_verified", "no_answer", "ended"
-]
-"""How far a connection came, for programs: these words stay as they are."""
-
-
-class NotDialled(Exception):
-    """There is no connection that can be used; `str()` says why."""
-
-    def __init__(
-        self,
-        reason: DialReason,
-        why: str,
-        address: str | None = None,
-        conflict: str | None = None,
-    ) -> None:
-        super().__init__(why)
-        self.reason = reason
-        self.address = address
-        """The address that was connected to; None if none was."""
-
-        self.conflict = conflict
-        """How the peer contradicts what is stored of it, if that is why."""
 
 
 def without(addresses: Sequence[str], failed: NotDialled) -> list[str]:

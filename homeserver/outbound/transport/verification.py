@@ -29,6 +29,7 @@ from homeserver.outbound.transport.connection import (
     NoAnswer,
     PeerConnection,
 )
+from homeserver.outbound.transport.failures import NotVerified, VerificationReason
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
@@ -46,15 +47,6 @@ _KEY_DOCUMENT_SECONDS = 10.0
 
 
 VerificationResult = Literal["verified", "refused"]
-
-
-class NotVerified(Exception):
-    """The peer may be anybody; `str()` says which check failed, by each method."""
-
-    def __init__(self, why: str, conflict: str | None = None) -> None:
-        """`conflict` says how its key document contradicts what is stored, if so."""
-        super().__init__(why)
-        self.conflict = conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ class Verifier:
         """
         leaf = connection.tls.getPeerCertificate()
         if leaf is None:
-            raise NotVerified("the peer showed no certificate")
+            raise NotVerified("the peer showed no certificate", "no_certificate")
         # As it came, also where it cannot be read.
         certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
         known = await self._peers.peer(server_name)
@@ -136,13 +128,16 @@ class Verifier:
             self._observe("certificate", "verified")
             return trusted
         problems = []
+        reasons: list[VerificationReason] = []
         conflict: str | None = None
         for method in self._methods:
             document: KeyDocument | None = None
             try:
                 if method == "certificate":
                     if handshake.problem is not None:
-                        raise NotVerified(handshake.problem)  # noqa: TRY301
+                        raise NotVerified(  # noqa: TRY301
+                            handshake.problem, "certificate_rejected"
+                        )
                 else:
                     document = await self._check_key_document(
                         known, server_name, route, certificate, connection
@@ -150,6 +145,7 @@ class Verifier:
             except NotVerified as problem:
                 self._observe(method, "refused")
                 problems.append(f"by {method}: {problem}")
+                reasons += problem.reasons
                 conflict = conflict or problem.conflict
             else:
                 self._observe(method, "verified")
@@ -157,7 +153,7 @@ class Verifier:
                 return VerifiedPeer(
                     server_name, method, certificate, document, known, now_ts
                 )
-        raise NotVerified("; ".join(problems), conflict)
+        raise NotVerified("; ".join(problems), *reasons, conflict=conflict)
 
     async def _check_key_document(
         self,
@@ -171,23 +167,29 @@ class Verifier:
         if known is not None and known.verified_by == "certificate":
             raise NotVerified(
                 f"{server_name} was verified by its certificate before, so its key "
-                "document alone is not enough any more"
+                "document alone is not enough any more",
+                "certificate_required",
             )
         document = await self._fetch_document(server_name, route, connection)
         if not document.names_certificate(certificate):
+            if document.valid_until_ts is None or document.tls_fingerprints:
+                raise NotVerified(
+                    "the key document names another TLS certificate than the one of "
+                    "this connection",
+                    "document_of_other_certificate",
+                )
             raise NotVerified(
-                "the key document names another TLS certificate than the one of this "
-                "connection"
-                if document.valid_until_ts is None or document.tls_fingerprints
-                else f"{KEYS_V2_PATH} names no TLS certificate: there is no "
-                f"`tls_fingerprints` in it, and no {KEY_DOCUMENT_PATH}"
+                f"{KEYS_V2_PATH} names no TLS certificate: there is no "
+                f"`tls_fingerprints` in it, and no {KEY_DOCUMENT_PATH}",
+                "document_without_certificate",
             )
         if known is not None:
             _check_pins(known, document)
         if connection.is_closing:
             raise NotVerified(
                 "the peer ended the connection after its key document, so nothing "
-                "can be sent on the connection that was verified"
+                "can be sent on the connection that was verified",
+                "closed_after_document",
             )
         return document
 
@@ -206,16 +208,18 @@ class Verifier:
             path = KEYS_V2_PATH
             fetched = await self._fetch(path, route, connection)
         if fetched.status != 200:
-            raise NotVerified(f"{path} answers with status {fetched.status}")
+            why = f"{path} answers with status {fetched.status}"
+            raise NotVerified(why, "document_not_served")
         parse = parse_v1 if path == KEY_DOCUMENT_PATH else parse_v2
         try:
             document = parse(fetched.body, server_name)
         except ProtocolError as problem:
-            raise NotVerified(f"{path}: {problem}") from None
+            raise NotVerified(f"{path}: {problem}", "document_invalid") from None
         until = document.valid_until_ts
         if until is not None and until < wall_seconds(self._clock) * 1000:
             # It may be an old one, with the certificate of that time.
-            raise NotVerified(f"{path}: the key document expired at {until}")
+            why = f"{path}: the key document expired at {until}"
+            raise NotVerified(why, "document_expired")
         return document
 
     async def _fetch(
@@ -230,7 +234,8 @@ class Verifier:
                 self._clock,
             )
         except NoAnswer as problem:
-            raise NotVerified(f"{path} gets no answer: {quote(str(problem))}") from None
+            why = f"{path} gets no answer: {quote(str(problem))}"
+            raise NotVerified(why, "document_no_answer") from None
 
 
 async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
@@ -250,11 +255,13 @@ async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
     try:
         holds = await peers.record_verified(verified, peer.known, peer.document)
     except KeyConflict as conflict:
-        raise NotVerified(str(conflict), str(conflict)) from None
+        why = str(conflict)
+        raise NotVerified(why, "key_conflict", conflict=why) from None
     if not holds:
         raise NotVerified(
             f"{peer.server_name} was verified in another way at the same moment, or "
-            "forgotten"
+            "forgotten",
+            "changed_meanwhile",
         )
 
 
@@ -266,7 +273,8 @@ def _check_pins(known: Peer, document: KeyDocument) -> None:
             conflict = KeyConflict(
                 known.server_name, pinned[key_id], known.first_verified_ts, served
             )
-            raise NotVerified(str(conflict), str(conflict))
+            why = str(conflict)
+            raise NotVerified(why, "key_conflict", conflict=why)
     if pinned and not any(document.is_signed_by(key) for key in pinned.values()):
         why = (
             f"the key document is not signed by a key that is pinned to "
@@ -274,4 +282,4 @@ def _check_pins(known: Peer, document: KeyDocument) -> None:
             f"or it lost its keys; `homeserver peers --forget {known.server_name}` "
             "forgets the pinned keys"
         )
-        raise NotVerified(why, why)
+        raise NotVerified(why, "pinned_key_missing", conflict=why)

@@ -267,8 +267,8 @@ class RouteTests(ConnectorTestCase):
         self.assertEqual(
             problem.reasons,
             [
-                *["no_address", "refused_address", "not_connected", "not_verified"],
-                *["not_verified", "handshake_failed"],
+                *["no_address", "refused_address", "not_connected"],
+                *["document_no_answer", "document_invalid", "handshake_failed"],
             ],
         )
 

@@ -10,7 +10,8 @@ from homeserver.net.cause import OURSELVES
 from homeserver.net.tls.client import Handshake
 from homeserver.outbound.transport.connection import PeerConnection
 from homeserver.outbound.transport.connector import Link, Unreachable
-from homeserver.outbound.transport.verification import NotVerified, Verifier
+from homeserver.outbound.transport.failures import NotVerified
+from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.canonical_json import encode, encode_base64
 from homeserver.protocol.discovery import Resolution
 from homeserver.protocol.identifiers import KeyId
@@ -54,6 +55,7 @@ class VerifierTests(SynchronousTestCase):
             NotVerified,
         )
         self.assertEqual(str(failure.value), "the peer showed no certificate")
+        self.assertEqual(failure.value.reasons, ("no_certificate",))
         self.assertIsNone(self.successResultOf(start(peers.peer(PEER))))
 
 
@@ -120,6 +122,7 @@ class RaceTests(SynchronousTestCase):
         """See that a connection is not used."""
         failure = self.failureResultOf(connecting, Unreachable)
         self.assertIn("verified in another way", str(failure.value))
+        self.assertEqual(failure.value.reasons, ["changed_meanwhile"])
 
     def known(self) -> Peer:
         """What is known of the peer."""
