@@ -41,7 +41,7 @@ from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.key_publisher import KeyPublisher, NotaryQueries, key_tree
 from homeserver.inbound.notary import Notary
-from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.routes import Gate
 from homeserver.inbound.transactions import Receiver
@@ -164,10 +164,10 @@ class Parts:
         authenticator = Authenticator(current, keyring, certificates, in_thread)
         limits = config.limits
         gate = Gate(authenticator, refusals, self.sender.hear, reactor, limits.trusts)
-        judge = Judge(received, keyring, reactor, in_thread, config.events)
+        checker = PduChecker(received, keyring, reactor, in_thread, config.events)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = Receiver(
-            received, judge, presence.answer, reactor, metrics.count_transaction
+            received, checker, presence.answer, reactor, metrics.count_transaction
         )
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
         notary = Notary(current, publisher.v2, documents, keyring, reactor)

@@ -1,16 +1,23 @@
-"""A PDU on its way to its verdict: what it may be, what it claims, what is proven.
+"""A received PDU on its way to a verdict: possible versions, signatures, content hash.
 
-Rules: no network, no clock, no store. A PDU does not say of which room version it is;
-it is judged by the first one that its servers prove to have signed.
+Rules: no network, no clock, no store. A PDU does not name its room version; the verdict
+is that of the first possible version for which all required signatures verify.
 
-Each version that a PDU may be of makes a claim, one after the other:
+Theory of operation. A `PduCandidate` tries the possible versions in order. Each try is
+a `VersionAttempt`: the caller sets its keys, calls `verify` and hands it to `record`.
 
-- its form is not that version's: there is no claim, and the next version is tried;
-- a signature is missing or bad: the claim is rejected, and the next version is tried;
-- a third-party invite needs no signature in most versions. Its sender's, where it has
-  one, tells the version; if it fits none, the first claim stands all the same;
-- an event that was verified before is known by its ID, which covers what was signed.
-  Signatures that come with a copy are verified again, if there are keys for them.
+| finding                                | effect                                     |
+|----------------------------------------|--------------------------------------------|
+| the format is not that version's       | no attempt; next version                   |
+| a required signature is missing or bad | the problem is kept; next version          |
+| all required signatures verify         | the verdict of this version; done          |
+| an optional signature does not verify  | the attempt is the fallback; next version  |
+
+With no version left, the first fallback gives the verdict, or else the PDU is rejected
+with all problems. Only a third-party invite has optional signatures.
+
+An event that was verified before is recognised by its ID, a hash of what its servers
+sign. Signatures on a copy are verified again; a missing key does not reject the copy.
 
 Specification: Server-server API, "Checks performed on receipt of a PDU", the first
 three.
@@ -28,9 +35,9 @@ from homeserver.protocol.events.event import MAX_EVENT_BYTES, Event, event_id, r
 from homeserver.protocol.events.room_versions import RoomVersion, unknown_room_version
 from homeserver.protocol.events.unsigned_2014 import check_unsigned_2014
 from homeserver.protocol.events.version_inference import (
-    Assumption,
+    PossibleVersion,
     VersionSource,
-    assume_room_versions,
+    infer_room_versions,
 )
 from homeserver.protocol.identifiers import (
     EventId,
@@ -39,36 +46,35 @@ from homeserver.protocol.identifiers import (
     ServerName,
     parse_room_id,
 )
-from homeserver.protocol.signing import (
-    Signatures,
-    VerifyKey,
-    parse_signatures,
-    verify,
-)
+from homeserver.protocol.signing import Signatures, VerifyKey, parse_signatures, verify
 from homeserver.storage.judged_pdus import REJECTED, UNSIGNED, JudgedPdu
 
 _EVENT_ID = re.compile(r"\$[A-Za-z0-9_+/-]+")
 
 
-class Claim(Struct):
-    """That a PDU is a certain event, of a certain room version."""
+class VersionAttempt(Struct):
+    """A PDU parsed as an event of one possible room version."""
 
-    draft: "Draft"
+    candidate: "PduCandidate"
     event: Event
-    assumption: Assumption
+    possible: PossibleVersion
     signatures: Mapping[ServerName, Signatures]
-    """Of the servers whose signatures are looked at."""
+    """The signatures to verify, by server; empty for a server that has not signed."""
 
-    is_waived: bool = False
-    """Whether these need not have signed."""
+    are_optional: bool = False
+    """Whether the event is accepted without these signatures."""
 
     known_signers: frozenset[ServerName] = frozenset()
-    """The servers whose signatures of this very event were verified before."""
+    """The servers whose signatures over this event were verified before."""
 
     keys: dict[ServerName, Mapping[KeyId, VerifyKey]] = field(default_factory=dict)
+    """The keys of each server; a server is missing if its fetch timed out."""
+
     problem: str | None = None
+    """Why `verify` failed; None if it did not."""
+
     unverified: list[ServerName] = field(default_factory=list)
-    """Known signers whose signatures on this copy could not be verified."""
+    """Known signers for whose signatures on this copy no key was found."""
 
     @property
     def unproven(self) -> list[ServerName]:
@@ -82,7 +88,7 @@ class Claim(Struct):
         ]
 
     def verify(self) -> None:
-        """Look at the signatures, and set what is wrong with them, if anything is."""
+        """Verify the signatures; set `problem` to the first failure."""
         for name in self.unproven:
             keys = self.keys.get(name)
             is_verifiable = keys is not None and self.signatures[name].keys() & keys
@@ -101,8 +107,8 @@ class Claim(Struct):
 
     @property
     def verdict(self) -> JudgedPdu:
-        """The verdict on an event that is signed as it has to be."""
-        event, named = self.event, self.assumption.unknown_version
+        """The verdict if the signatures are accepted."""
+        event, named = self.event, self.possible.unknown_version
         if named is not None:
             room_id = event.created_room_id
             room = None if room_id is None else (room_id, named)
@@ -120,21 +126,21 @@ class Claim(Struct):
             version,
             _with_remark(verdict, self._remark),
             encoded,
-            self.assumption.source,
+            self.possible.source,
             room,
             self._new_signers,
         )
 
     @property
     def _remark(self) -> str | None:
-        """What the verdict has to say of signatures that came and were not needed."""
+        """A note on signatures that did not verify and are not needed."""
         if self.problem is not None and any(self.signatures.values()):
             return f"a third-party invite needs no signature; {self.problem}"
         if self.unverified:
             names = ", ".join(map(str, self.unverified))
             return (
-                f"known by its ID; without keys, the signatures of {names} on this "
-                "copy were not verified"
+                f"known by its ID; the signatures of {names} on this copy were not "
+                "verified, as their keys are missing"
             )
         return None
 
@@ -151,131 +157,132 @@ def _with_remark(verdict: str, remark: str | None) -> str:
     return f"{verdict}{';' if ':' in verdict else ':'} {remark}"
 
 
-class Draft:
-    """A PDU on its way to its verdict."""
+class PduCandidate:
+    """A received PDU without a verdict yet."""
 
     def __init__(self, pdu: Json) -> None:
         self.pdu = pdu
         self.verdict: JudgedPdu | None = None
-        self.room_id = _room_id_or_none(pdu)
-        """The room that it says it belongs to; None where it says nothing usable."""
+        """Set once a check or an attempt has succeeded."""
 
-        self._assumptions: Sequence[Assumption] = ()
+        self.room_id = _room_id_or_none(pdu)
+        """The room ID in the PDU; None if it has none that is valid."""
+
+        self._possible: Sequence[PossibleVersion] = ()
         self._recorded: str | None = None
         self._tried = 0
-        self._has_some_form = False
+        self._has_valid_format = False
         self._problems: list[str] = []
-        self._waived: Claim | None = None
+        self._fallback: VersionAttempt | None = None
         self._is_flawed = isinstance(pdu, FlawedItem)
         if isinstance(pdu, FlawedItem):
             self._problems.append(pdu.problem)
 
     @property
     def is_create(self) -> bool:
-        """Whether it may be the create event of a room."""
+        """Whether the PDU has the type of a create event."""
         return self.pdu.get("type") == "m.room.create"
 
-    def judge_unsigned(self, origin: ServerName, *, are_taken: bool) -> None:
-        """Judge an unsigned PDU of 2014, which came in a transaction of `origin`."""
+    def check_unsigned(self, origin: ServerName, *, are_accepted: bool) -> None:
+        """Set the verdict on an unsigned PDU of 2014 in a transaction of `origin`."""
         if self._is_flawed:
             return
         verdict = UNSIGNED
         try:
-            if not are_taken:
-                raise InvalidParam("unsigned PDUs of 2014 are not taken here")
+            if not are_accepted:
+                raise InvalidParam("unsigned PDUs of 2014 are not accepted here")
             check_unsigned_2014(self.pdu, origin)
         except ProtocolError as problem:
             verdict = f"{REJECTED}: {problem}"
         self.verdict = JudgedPdu(None, None, verdict, encode(self.pdu))
 
-    def choose(self, versions: Mapping[RoomId, str], default: RoomVersion) -> None:
-        """Find the room versions that it may be of; `versions` are those of rooms."""
+    def infer_versions(self, rooms: Mapping[RoomId, str], default: RoomVersion) -> None:
+        """List the possible room versions; `rooms` has the version of known rooms."""
         if self.room_id is not None:
-            self._recorded = versions.get(self.room_id)
+            self._recorded = rooms.get(self.room_id)
         try:
-            self._assumptions = assume_room_versions(self.pdu, self._recorded, default)
+            self._possible = infer_room_versions(self.pdu, self._recorded, default)
         except ProtocolError as problem:
             self._problems.append(str(problem))
 
-    def next_claim(self) -> Claim | None:
-        """What it claims to be by the next version of which it has the form, if any."""
+    def next_attempt(self) -> VersionAttempt | None:
+        """An attempt for the next version whose format the PDU has, if any."""
         if self._is_flawed:
             return None
-        while self.verdict is None and self._tried < len(self._assumptions):
-            assumption = self._assumptions[self._tried]
+        while self.verdict is None and self._tried < len(self._possible):
+            possible = self._possible[self._tried]
             self._tried += 1
             try:
-                return self._claim(assumption)
+                return self._attempt(possible)
             except ProtocolError as problem:
                 self._problems.append(str(problem))
         return None
 
-    def _claim(self, assumption: Assumption) -> Claim:
-        event = Event.parse(self.pdu, assumption.room_version)
-        self._has_some_form = True
+    def _attempt(self, possible: PossibleVersion) -> VersionAttempt:
+        event = Event.parse(self.pdu, possible.room_version)
+        self._has_valid_format = True
         signers = event.required_signers
-        is_waived = not signers
         signatures = {
             name: parse_signatures(event.pdu, name)
             for name in sorted(signers or {event.sender.server_name}, key=str)
         }
-        return Claim(self, event, assumption, signatures, is_waived)
+        return VersionAttempt(self, event, possible, signatures, not signers)
 
-    def settle(self, claim: Claim) -> None:
-        """Take what came of a claim."""
-        if claim.problem is None:
-            self.verdict = claim.verdict
-        elif claim.is_waived:
-            self._waived = self._waived or claim
+    def record(self, attempt: VersionAttempt) -> None:
+        """Take in the result of an attempt whose `verify` was called."""
+        if attempt.problem is None:
+            self.verdict = attempt.verdict
+        elif attempt.are_optional:
+            self._fallback = self._fallback or attempt
         else:
-            self._problems.append(claim.problem)
+            self._problems.append(attempt.problem)
 
-    def conclude(self) -> JudgedPdu:
-        """The verdict; that of a PDU that proved nothing says why."""
+    def final_verdict(self) -> JudgedPdu:
+        """The verdict once no attempt is left."""
         if self.verdict is not None:
             return self.verdict
-        if self._waived is not None:
-            return self._waived.verdict
+        if self._fallback is not None:
+            return self._fallback.verdict
         return self._rejected()
 
     def _rejected(self) -> JudgedPdu:
         event, reason = self._event, f"{REJECTED}: {_joined(self._problems)}"
         if self._is_flawed:
             return JudgedPdu(self._likely_id, None, reason, event)
-        if not self._assumptions:
+        if not self._possible:
             if self._recorded is None or self.is_create:
                 return JudgedPdu(None, None, reason, event)
-            # A version that is not known here.
+            # The create event of the room names a version that is not known here.
             source = VersionSource.CREATE_EVENT
             return JudgedPdu(None, self._recorded, reason, event, source)
-        first, own_id = self._assumptions[0], self._likely_id
+        first, own_id = self._possible[0], self._likely_id
         if first.unknown_version is not None:
             reason = f"{REJECTED}: {unknown_room_version(first.unknown_version)}"
             return JudgedPdu(None, None, reason, event)
-        tried = [each.room_version.version for each in self._assumptions]
+        tried = [each.room_version.version for each in self._possible]
         if len(set(tried)) == 1:
             return JudgedPdu(own_id, tried[0], reason, event, first.source)
-        if self._has_some_form or len(set(self._problems)) > 1:
+        if self._has_valid_format or len(set(self._problems)) > 1:
             reason += (
-                f" (it was judged as of room versions {', '.join(tried)}, and fits "
-                "none; the create event of its room is not known here)"
+                f" (checked as of room versions {', '.join(tried)}; valid in none; "
+                "the create event of its room is not known here)"
             )
         return JudgedPdu(own_id, None, reason, event)
 
     @property
     def _event(self) -> bytes:
-        """What is recorded of it: itself, or its text where it cannot be read again."""
+        """What is recorded: the PDU, or its text where that is not canonical JSON."""
         return encode(self.pdu.text if isinstance(self.pdu, FlawedItem) else self.pdu)
 
     @property
     def _likely_id(self) -> EventId | None:
-        """Its ID as of the version tried first, by which its sender may know it."""
-        if not self.pdu or not self._assumptions:
+        """The event ID as of the first possible version, likely the sender's own."""
+        if not self.pdu or not self._possible:
             return None
         if isinstance(self.pdu, FlawedItem) and len(self.pdu.text) > MAX_EVENT_BYTES:
-            return None  # long integers take long to write
+            return None  # Python writes very long integers slowly
         try:
-            return event_id(self.pdu, self._assumptions[0].room_version)
+            return event_id(self.pdu, self._possible[0].room_version)
         except ProtocolError:
             return None
 
@@ -288,6 +295,6 @@ def _room_id_or_none(pdu: Json) -> RoomId | None:
 
 
 def _joined(problems: Sequence[str]) -> str:
-    """The problems, each kind once: the event IDs differ from version to version."""
+    """Distinct problems; those that differ in the event ID alone count as one."""
     kinds = {_EVENT_ID.sub("$", problem): problem for problem in reversed(problems)}
     return "; or: ".join(reversed(kinds.values()))

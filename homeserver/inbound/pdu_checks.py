@@ -1,9 +1,8 @@
-"""What we make of a PDU: its form, its signatures, its content hash.
+"""The checks on the PDUs of a transaction: format, signatures, content hash.
 
-Rules of the room: what is wrong with one PDU is that PDU's verdict and nobody else's
-error. Keys that are missing are fetched from all servers at once, and not waited for
-longer than the sender waits for us. The signatures of many PDUs are verified together,
-in a thread: others have their turn meanwhile.
+Rules: a bad PDU affects its own verdict alone. Missing keys are fetched from all
+servers at once, within a limit that leaves time to answer the sender. Many signatures
+are verified together in a thread, so that the reactor serves other requests meanwhile.
 
 Specification: Server-server API, "Checks performed on receipt of a PDU", the first
 three.
@@ -16,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.config.values import Events
-from homeserver.inbound.pdu_candidates import Claim, Draft
+from homeserver.inbound.pdu_candidates import PduCandidate, VersionAttempt
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import InThread, Pace, together
@@ -26,16 +25,16 @@ from homeserver.protocol.identifiers import RoomId, ServerName
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import ReceivedStore
 
-# For the keys of all servers in a transaction; its sender gives us a minute in all.
+# For the keys of all servers in a transaction; the sender waits a minute for the reply.
 _KEYS_SECONDS = 20.0
 
-# Signatures that are verified where the others are; more go to a thread, which costs
-# as much as verifying one.
+# Up to this many signatures are verified in the reactor's thread. Handing work to
+# another thread costs as much as verifying one.
 _MAX_INLINE = 8
 
 
-class Judge:
-    """Judges the PDUs of transactions."""
+class PduChecker:
+    """Gives each PDU of a transaction its verdict."""
 
     def __init__(
         self,
@@ -53,99 +52,105 @@ class Judge:
         self._events = events
         self._pace = Pace(clock)
 
-    async def judge(
+    async def check(
         self, pdus: Sequence[Json], origin: ServerName, cause: Cause
     ) -> list[JudgedPdu]:
         """The verdicts on the PDUs of one transaction of `origin`, in their order."""
         if not pdus:
             return []
-        drafts = [Draft(pdu) for pdu in pdus]
-        for draft in drafts:
-            if is_unsigned_2014(draft.pdu):
-                draft.judge_unsigned(origin, are_taken=self._events.unsigned_2014)
-        rooms = {draft.room_id for draft in drafts if draft.room_id is not None}
+        candidates = [PduCandidate(pdu) for pdu in pdus]
+        for candidate in candidates:
+            if is_unsigned_2014(candidate.pdu):
+                candidate.check_unsigned(
+                    origin, are_accepted=self._events.unsigned_2014
+                )
+        rooms = {each.room_id for each in candidates if each.room_id is not None}
         versions = await self._store.room_versions(sorted(rooms))
-        late: set[ServerName] = set()
-        # Create events first, wherever they stand: they tell of what version the
-        # other events of their rooms are.
-        creates = [draft for draft in drafts if draft.is_create]
-        await self._judge(creates, versions, late, cause)
-        for draft in creates:
-            created = draft.conclude().created_room
+        timed_out: set[ServerName] = set()
+        # Create events first, wherever they are in the transaction: they name the
+        # version of the other events of their rooms.
+        creates = [each for each in candidates if each.is_create]
+        await self._try_versions(creates, versions, timed_out, cause)
+        for candidate in creates:
+            created = candidate.final_verdict().created_room
             if created is not None:
                 room_id, version = created
                 versions.setdefault(room_id, version)
-        others = [draft for draft in drafts if not draft.is_create]
-        await self._judge(others, versions, late, cause)
+        others = [each for each in candidates if not each.is_create]
+        await self._try_versions(others, versions, timed_out, cause)
         judged: list[JudgedPdu] = []
-        for draft in drafts:
+        for candidate in candidates:
             await self._pace.pause()
-            judged.append(draft.conclude())
+            judged.append(candidate.final_verdict())
         return judged
 
-    async def _judge(
+    async def _try_versions(
         self,
-        drafts: Sequence[Draft],
+        candidates: Sequence[PduCandidate],
         versions: Mapping[RoomId, str],
-        late: set[ServerName],
+        timed_out: set[ServerName],
         cause: Cause,
     ) -> None:
-        """Judge each PDU, by the first room version that it proves to be of.
+        """Try the possible room versions of each PDU until a verdict is reached.
 
-        The servers whose keys do not come in time are added to `late`.
+        Servers whose keys cannot be fetched in time are added to `timed_out`.
         """
-        for draft in drafts:
-            draft.choose(versions, self._events.default_room_version)
+        for candidate in candidates:
+            candidate.infer_versions(versions, self._events.default_room_version)
         while True:
-            claims: list[Claim] = []
-            for draft in drafts:
+            attempts: list[VersionAttempt] = []
+            for candidate in candidates:
                 await self._pace.pause()
-                claim = draft.next_claim()
-                if claim is not None:
-                    claims.append(claim)
-            if not claims:
+                attempt = candidate.next_attempt()
+                if attempt is not None:
+                    attempts.append(attempt)
+            if not attempts:
                 return
-            await self._find_known_signers(claims)
-            await self._find_keys(claims, late, cause)
-            await self._verify(claims)
-            for claim in claims:
+            await self._find_known_signers(attempts)
+            await self._find_keys(attempts, timed_out, cause)
+            await self._verify(attempts)
+            for attempt in attempts:
                 await self._pace.pause()
-                claim.draft.settle(claim)
+                attempt.candidate.record(attempt)
 
-    async def _find_known_signers(self, claims: Sequence[Claim]) -> None:
-        """Tell each claim whose signatures of its event were verified before.
+    async def _find_known_signers(self, attempts: Sequence[VersionAttempt]) -> None:
+        """Set the `known_signers` of each attempt.
 
-        The ID is a hash of what the servers sign: those that have signed it once have
-        signed this. Others that have to sign it have not. Where the sender chooses the
-        ID, none are recorded.
+        Where the event ID is a hash of what the servers sign, a signature that was
+        verified once covers each copy of the event. It does not stand for other
+        required signers. Room versions in which the sender chooses the ID have none.
         """
         named = [
-            (claim.event.event_id, claim.event.room_version.version) for claim in claims
+            (attempt.event.event_id, attempt.event.room_version.version)
+            for attempt in attempts
         ]
         known = await self._store.signers(named)
-        for claim, name in zip(claims, named, strict=True):
-            claim.known_signers = known.get(name, frozenset())
+        for attempt, name in zip(attempts, named, strict=True):
+            attempt.known_signers = known.get(name, frozenset())
 
     async def _find_keys(
-        self, claims: Sequence[Claim], late: set[ServerName], cause: Cause
+        self,
+        attempts: Sequence[VersionAttempt],
+        timed_out: set[ServerName],
+        cause: Cause,
     ) -> None:
-        """Give each claim the keys that may have signed it.
+        """Set the `keys` of each attempt.
 
-        What the keyring lacks is fetched from all servers at the same time.
+        Keys that the keyring lacks are fetched from all servers at the same time.
         """
-        by_server: dict[ServerName, list[Claim]] = {}
-        for claim in claims:
-            for name in claim.unproven:
-                if name not in late:
-                    by_server.setdefault(name, []).append(claim)
+        by_server: dict[ServerName, list[VersionAttempt]] = {}
+        for attempt in attempts:
+            for name in attempt.unproven:
+                if name not in timed_out:
+                    by_server.setdefault(name, []).append(attempt)
 
         async def find(name: ServerName) -> None:
-            for claim in by_server[name]:
-                claim.keys[name] = await self._keyring.event_keys(
+            for attempt in by_server[name]:
+                attempt.keys[name] = await self._keyring.event_keys(
                     name,
-                    frozenset(claim.signatures[name]),
-                    claim.event.origin_server_ts,
-                    claim.event.room_version,
+                    frozenset(attempt.signatures[name]),
+                    attempt.event.origin_server_ts,
+                    attempt.event.room_version,
                     cause,
                 )
 
@@ -155,18 +160,18 @@ class Judge:
                     _KEYS_SECONDS, self._clock
                 )
             except defer.TimeoutError:
-                late.add(name)
+                timed_out.add(name)
 
         await together(find_in_time(name) for name in by_server)
 
-    async def _verify(self, claims: Sequence[Claim]) -> None:
-        """Have each claim look at its signatures."""
+    async def _verify(self, attempts: Sequence[VersionAttempt]) -> None:
+        """Verify the signatures of each attempt, in a thread if they are many."""
 
         def work() -> None:
-            for claim in claims:
-                claim.verify()
+            for attempt in attempts:
+                attempt.verify()
 
-        if sum(len(claim.unproven) for claim in claims) <= _MAX_INLINE:
+        if sum(len(attempt.unproven) for attempt in attempts) <= _MAX_INLINE:
             work()
         else:
             await self._in_thread(work)

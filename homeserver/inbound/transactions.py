@@ -18,7 +18,7 @@ from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
@@ -79,7 +79,7 @@ class Receiver:
     def __init__(
         self,
         store: ReceivedStore,
-        judge: Judge,
+        checker: PduChecker,
         answer_poll: AnswerPoll,
         clock: IReactorTime,
         observe: Callable[[ReceivedTransaction], object] = lambda _: None,
@@ -89,7 +89,7 @@ class Receiver:
         `observe` takes each transaction that was recorded.
         """
         self._store = store
-        self._judge = judge
+        self._checker = checker
         self._answer_poll = answer_poll
         self._clock = clock
         self._observe = observe
@@ -118,7 +118,9 @@ class Receiver:
             if reply is not None:
                 return Receipt(reply, {"verdict": "known already"})
             transaction = Transaction.parse(content)
-            pdus = await self._judge.judge(transaction.pdus, origin.server_name, cause)
+            pdus = await self._checker.check(
+                transaction.pdus, origin.server_name, cause
+            )
             arrived = _Arrived(origin, txn_id, digest, transaction, pdus)
             received, reply, polled = await self._record(arrived)
         finally:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.config.values import Events
 from homeserver.control.routes import MAX_LIMIT
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import Receiver
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.transport.connector import Unreachable
@@ -39,7 +39,7 @@ def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
     """Let a peer deliver a transaction."""
     receiver = Receiver(
         panel.received,
-        Judge(
+        PduChecker(
             panel.received,
             KnownKeys(THEM, OTHERS),
             panel.clock,

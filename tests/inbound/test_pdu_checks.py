@@ -1,4 +1,4 @@
-"""How PDUs are judged together: in rounds, in a thread, and known ones only once."""
+"""How PDUs are checked together: in rounds, in a thread, and known ones only once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config.values import Events
-from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import OURSELVES
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, as_object
@@ -35,11 +35,11 @@ from tests.support.signed_requests import (
 _T = TypeVar("_T")
 
 
-class JudgeTests(SynchronousTestCase):
-    """A judge with a store of its own."""
+class PduCheckerTests(SynchronousTestCase):
+    """A checker with a store of its own."""
 
     def setUp(self) -> None:
-        """Make the judge, who knows the keys of two servers."""
+        """Make the checker, which knows the keys of two servers."""
         self.clock = Clock()
         self.store = ReceivedStore(MemoryDatabase(), Changes(self.clock))
         self.keys = KnownKeys(THEM, OTHERS)
@@ -50,17 +50,19 @@ class JudgeTests(SynchronousTestCase):
             self.in_thread += 1
             return execute(work)
 
-        self.judge = Judge(self.store, self.keys, self.clock, in_thread, Events())
+        self.checker = PduChecker(
+            self.store, self.keys, self.clock, in_thread, Events()
+        )
 
     def verdicts(self, *pdus: Json) -> Sequence[JudgedPdu]:
         """The verdicts on PDUs."""
-        judging = Deferred.fromCoroutine(
-            self.judge.judge(pdus, THEM.server_name, OURSELVES)
+        checking = Deferred.fromCoroutine(
+            self.checker.check(pdus, THEM.server_name, OURSELVES)
         )
-        return self.successResultOf(judging)
+        return self.successResultOf(checking)
 
     def record(self, *pdus: Json) -> None:
-        """Judge PDUs, and record them as one transaction."""
+        """PduChecker PDUs, and record them as one transaction."""
         judged = self.verdicts(*pdus)
         self.recorded += 1
         received = ReceivedTransaction(
@@ -101,8 +103,8 @@ class JudgeTests(SynchronousTestCase):
         self.record(pdu)
         self.keys.lose(THEM)
         note = (
-            "known by its ID; without keys, the signatures of them.example on this "
-            "copy were not verified"
+            "known by its ID; the signatures of them.example on this copy were not "
+            "verified, as their keys are missing"
         )
         changed = pdu | {"content": {"body": "changed"}}
         first, second, third = self.verdicts(pdu, changed, message(depth=9))
@@ -116,13 +118,13 @@ class JudgeTests(SynchronousTestCase):
         pdu = message()
         self.record(pdu)
         keys = SlowKeys(THEM)
-        judge = Judge(self.store, keys, self.clock, at_once, Events())
-        judging = Deferred.fromCoroutine(
-            judge.judge([pdu], THEM.server_name, OURSELVES)
+        checker = PduChecker(self.store, keys, self.clock, at_once, Events())
+        checking = Deferred.fromCoroutine(
+            checker.check([pdu], THEM.server_name, OURSELVES)
         )
-        self.assertNoResult(judging)
+        self.assertNoResult(checking)
         self.clock.advance(20)
-        [judged] = self.successResultOf(judging)
+        [judged] = self.successResultOf(checking)
         self.assertIn("accepted: known by its ID; ", judged.verdict)
 
     def test_known_event_with_another_content(self) -> None:
@@ -269,15 +271,17 @@ class JudgeTests(SynchronousTestCase):
                 return super().callLater(*arguments, **named)
 
         clock = Busy()
-        judge = Judge(self.store, self.keys, clock, at_once, Events())
-        judging = Deferred.fromCoroutine(judge.judge(pdus, THEM.server_name, OURSELVES))
-        self.assertNoResult(judging)
+        checker = PduChecker(self.store, self.keys, clock, at_once, Events())
+        checking = Deferred.fromCoroutine(
+            checker.check(pdus, THEM.server_name, OURSELVES)
+        )
+        self.assertNoResult(checking)
         clock.pump([0.0] * 100)
-        self.assertEqual(len(self.successResultOf(judging)), len(pdus))
+        self.assertEqual(len(self.successResultOf(checking)), len(pdus))
         return clock.turns
 
     def test_others_have_their_turn(self) -> None:
-        """Between two PDUs of a long transaction the judge pauses."""
+        """Between two PDUs of a long transaction the checker pauses."""
         self.assertGreater(self.turns(message(), message(depth=9)), 1)
 
     def test_others_have_their_turn_while_verdicts_are_made(self) -> None:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.config.values import Events
 from homeserver.inbound import transactions
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import Receiver
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import OURSELVES
@@ -101,7 +101,7 @@ class Inbox:
         events = Events(ROOM_VERSIONS[default_room_version], unsigned_2014)
         self.receiver = Receiver(
             self.store,
-            Judge(self.store, self.keyring, self.clock, at_once, events),
+            PduChecker(self.store, self.keyring, self.clock, at_once, events),
             self._answer_poll,
             self.clock,
         )
@@ -433,7 +433,7 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
     (
         "a create event that names its room",
         create(room_id=ROOM),
-        "rejected: a create event of room version 12 has no `room_id`",
+        "rejected: a create event of room version 12 must not have a `room_id`",
         "12",
     ),
 ]
@@ -729,9 +729,9 @@ def test_an_event_that_fits_no_version() -> None:
     assert recorded["event_id"] == own_ids[0]
     assert recorded["verdict"] == (
         "rejected: canonical JSON has no floats: 1.5; or: signature does not verify: "
-        f"ed25519:t_1 over event {own_ids[1]} by them.example (it was judged as of "
-        "room versions 11, 10, 8, 7, 5, and fits none; the create event of its room "
-        "is not known here)"
+        f"ed25519:t_1 over event {own_ids[1]} by them.example (checked as of room "
+        "versions 11, 10, 8, 7, 5; valid in none; the create event of its room is not "
+        "known here)"
     )
 
 
@@ -841,7 +841,7 @@ UNSIGNED_PDUS: list[tuple[Json, Peer, bool, str]] = [
     (OF_2014 | {"type": "m.room.create", "content": {}}, THEM, True, UNSIGNED),
     (OF_2014, OTHERS, True, "rejected: an unsigned PDU of 2014 is taken from its own"),
     (OF_2014 | {"content": []}, THEM, True, "rejected: `content` is not a JSON object"),
-    (OF_2014, THEM, False, "rejected: unsigned PDUs of 2014 are not taken here"),
+    (OF_2014, THEM, False, "rejected: unsigned PDUs of 2014 are not accepted here"),
     (
         OF_2014 | {"event_id": "$e:them.example"},
         THEM,
@@ -942,7 +942,7 @@ class RepeatedTests(SynchronousTestCase):
         first = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
         inbox.receiver = Receiver(
             inbox.store,
-            Judge(inbox.store, KnownKeys(), inbox.clock, at_once, Events()),
+            PduChecker(inbox.store, KnownKeys(), inbox.clock, at_once, Events()),
             inbox._answer_poll,
             inbox.clock,
         )

@@ -131,7 +131,7 @@ def test_unsigned_events_that_are_not_wanted(alpha: Endpoint) -> None:
         first_line(process)
         deliver(alpha, {"pdus": [OF_0_4, OF_0_5]})
         assert verdicts(alpha) == [
-            "rejected: unsigned PDUs of 2014 are not taken here",
+            "rejected: unsigned PDUs of 2014 are not accepted here",
             "accepted",
         ]
 

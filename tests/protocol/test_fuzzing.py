@@ -24,7 +24,7 @@ from homeserver.protocol.events.room_versions import (
     ROOM_VERSIONS,
     RoomVersion,
 )
-from homeserver.protocol.events.version_inference import assume_room_versions
+from homeserver.protocol.events.version_inference import infer_room_versions
 from homeserver.protocol.key_documents import build_v1, build_v2, parse_v1, parse_v2
 from homeserver.protocol.signing import parse_signatures, signed_bytes
 from homeserver.protocol.transactions import Transaction, build_reply
@@ -172,7 +172,7 @@ def check_pdu(pdu: Json, room_versions: Sequence[RoomVersion]) -> None:
     """Let a PDU be judged by some room versions."""
     for default in ("3", "11"):
         with contextlib.suppress(ProtocolError):
-            assert assume_room_versions(pdu, None, ROOM_VERSIONS[default])
+            assert infer_room_versions(pdu, None, ROOM_VERSIONS[default])
     for room_version in room_versions:
         with contextlib.suppress(ProtocolError):
             event_id(pdu, room_version)

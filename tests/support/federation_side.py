@@ -10,7 +10,7 @@ from homeserver.config.values import Events, Profile
 from homeserver.http.arriving import ArrivingBodies
 from homeserver.inbound.authentication import Authenticator, Body
 from homeserver.inbound.key_publisher import KeyPublisher, key_tree
-from homeserver.inbound.pdu_checks import Judge
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.routes import Gate, build_tree
 from homeserver.inbound.transactions import Receiver
@@ -85,7 +85,7 @@ class Endpoint:
             self.gate,
             Receiver(
                 self._received,
-                Judge(self._received, keyring, self.clock, at_once, Events()),
+                PduChecker(self._received, keyring, self.clock, at_once, Events()),
                 self._answer_poll,
                 self.clock,
             ),

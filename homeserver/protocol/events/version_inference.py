@@ -1,20 +1,28 @@
-"""Of which room version a PDU may be, and what that rests on.
+"""The room versions that a PDU may have, and how each was inferred.
 
-Rules: a PDU does not say its version itself, so each answer names its source. That a
-PDU is of an assumed version, its servers' signatures have to prove: versions differ in
-what is signed. Members that a version does not mention tell nothing, as any event may
-have more of them: `origin`, `prev_state` and `membership` are sent to this day.
+Rules: a PDU does not name its version, so each answer carries its source. A version
+that is only inferred must be confirmed by the signatures of the event's servers, as
+versions differ in what is signed. Unknown members are no evidence: any event may have
+more members than its version defines, and `origin`, `prev_state` and `membership` are
+still sent today.
 
-What is looked at, in this order:
+Theory of operation. The first row that applies decides:
 
-1. a create event names its own version, "1" where it has no `room_version`;
-2. the create event of the room, where it is known;
-3. a room ID that is a hash: version 12;
-4. an `event_id`, and references that are pairs: version 1 or 2, or the servers of 2014;
-5. nothing: one of 3 to 11, each tried by what its servers would have signed.
+| evidence                                  | possible versions, in the order tried   |
+|-------------------------------------------|-----------------------------------------|
+| 1. a create event with a known version    | that one; "1" without a `room_version`  |
+| 2. a create event with an unknown version | each that fits the format, to find the  |
+|                                           | signers; the PDU is rejected            |
+| 3. the room's create event was received   | the version that it names               |
+| 4. the room ID is a hash                  | 12                                      |
+| 5. an `event_id`, and no reference to     | 2, and the servers of 2014 where they   |
+|    another event that is an ID alone      | sign something else                     |
+| 6. none of these                          | 11, 10, 8, 7, 5                         |
 
-Versions of one format cannot be told apart. Of these, the configured default stands
-for the others, or else the newest.
+In rows 5 and 6 each version stands for those that sign the same members; no evidence in
+an event tells these apart. The configured default version replaces the one that signs
+the same as it, and is tried first. A room of version 1 (rows 1 and 3) is also tried as
+one of the servers of 2014 where these sign something else.
 
 Specification: Room Versions; Client-server API, "m.room.create".
 """
@@ -39,47 +47,48 @@ from homeserver.protocol.identifiers import is_hash_room_id
 
 
 class VersionSource(Enum):
-    """What the room version of a PDU rests on."""
+    """How the room version of a PDU was determined."""
 
     CREATE_EVENT = "create event"
-    """Its room's create event, or itself if it is that."""
+    """Named by the create event of the room, or by the PDU if it is one."""
 
     EVENT_FORMAT = "event format"
     """Inferred from the event's format and confirmed by its signatures; versions with
     the same format cannot be told apart."""
 
     DEFAULT = "default"
-    """Its format fits several, of which one is what the configuration says."""
+    """The event's format fits several versions; the configured default is one."""
 
 
-class Assumption(Struct, frozen=True):
-    """A room version that a PDU may be of."""
+class PossibleVersion(Struct, frozen=True):
+    """A room version that a PDU may have."""
 
     room_version: RoomVersion
     source: VersionSource
     unknown_version: str | None = None
-    """What a create event names, where that is no version known here. Then it is read
-    as of `room_version` to see who signed it, and for nothing else."""
+    """The version that a create event names, if it is not known here. The event is then
+    parsed as of `room_version` only to verify its signatures."""
 
 
-# Of those that sign the same things, the newest stands for all. Down to 5: what a
-# version of before would allow, a key that was no longer valid, a guess must not.
+# The newest of those that sign the same members stands for all of them. Versions below
+# 5 are left out: they accept keys that had expired, which an inference must not.
 _NEWEST = ("11", "10", "8", "7", "5")
 
 _VERSIONS = {**ROOM_VERSIONS, "2014": EVENTS_OF_2014}
 
 
-def assume_room_versions(
+def infer_room_versions(
     pdu: Json, recorded: str | None, default: RoomVersion
-) -> Sequence[Assumption]:
-    """The room versions that a PDU may be of, the one to try first at the front.
+) -> Sequence[PossibleVersion]:
+    """The room versions that a PDU may have, in the order in which to try them.
 
     `recorded` is the version that the create event of its room names. Raises
-    `InvalidParam` where that is an unknown one, or a create event names what can be
-    none.
+    `InvalidParam` if that version is not known here, or if a create event names
+    something that cannot be a room version.
     """
     content = pdu.get("content")
     if pdu.get("type") == "m.room.create" and isinstance(content, dict):
+        # Client-server API, "m.room.create": the default of `room_version` is "1".
         return _of_create_event(pdu, content.get("room_version", "1"))
     if recorded is not None:
         if recorded not in ROOM_VERSIONS:
@@ -89,30 +98,30 @@ def assume_room_versions(
             )
         return _named(pdu, ROOM_VERSIONS[recorded])
     if _has_hash_room_id(pdu):
-        return [Assumption(ROOM_VERSIONS["12"], VersionSource.EVENT_FORMAT)]
-    return _guesses(_formats(pdu), default.version)
+        return [PossibleVersion(ROOM_VERSIONS["12"], VersionSource.EVENT_FORMAT)]
+    return _inferred(_formats(pdu), default.version)
 
 
-def _of_create_event(pdu: Json, named: object) -> Sequence[Assumption]:
-    """Client-server API, "m.room.create": a room that names no version has "1"."""
+def _of_create_event(pdu: Json, named: object) -> Sequence[PossibleVersion]:
+    """The possible versions of a create event that names the version `named`."""
     if not is_room_version(named) or named in ROOM_VERSIONS:
         return _named(pdu, parse_room_version(named))
     possible = _formats(pdu)
     if "room_id" not in pdu or _has_hash_room_id(pdu):
-        possible = ("12",)  # the room ID is the event's hash, and not sent
+        possible = ("12",)  # its room ID is the event's hash, and is not sent
     source = VersionSource.CREATE_EVENT
-    return [Assumption(_VERSIONS[each], source, str(named)) for each in possible]
+    return [PossibleVersion(_VERSIONS[each], source, str(named)) for each in possible]
 
 
-def _named(pdu: Json, room_version: RoomVersion) -> Sequence[Assumption]:
+def _named(pdu: Json, room_version: RoomVersion) -> Sequence[PossibleVersion]:
     possible = [room_version]
     if room_version.version == "1" and _is_signed_otherwise_in_2014(pdu):
         possible.append(EVENTS_OF_2014)
-    return [Assumption(each, VersionSource.CREATE_EVENT) for each in possible]
+    return [PossibleVersion(each, VersionSource.CREATE_EVENT) for each in possible]
 
 
 def _formats(pdu: Json) -> tuple[str, ...]:
-    """One version of each format that the PDU may have, of 1 to 11."""
+    """One version for each format, of 1 to 11, that the PDU may have."""
     if "event_id" not in pdu or _refers_by_id(pdu):
         return _NEWEST
     return ("2", "2014") if _is_signed_otherwise_in_2014(pdu) else ("2",)
@@ -124,7 +133,7 @@ def _has_hash_room_id(pdu: Json) -> bool:
 
 
 def _refers_by_id(pdu: Json) -> bool:
-    """Whether it names other events as version 3 and later do, by their IDs alone."""
+    """Whether it refers to other events by ID alone, as version 3 and later do."""
     references = pdu.get("prev_events"), pdu.get("auth_events")
     return any(
         isinstance(each, str)
@@ -135,23 +144,23 @@ def _refers_by_id(pdu: Json) -> bool:
 
 
 def _is_signed_otherwise_in_2014(pdu: Json) -> bool:
-    """Whether `EVENTS_OF_2014` redacts it to something else than version 1 does."""
+    """Whether `EVENTS_OF_2014` and version 1 redact it differently."""
     return pdu.get("type") == "m.room.history_visibility" or "membership" in pdu
 
 
-@cache  # for few formats and one default, and asked of each event
-def _guesses(possible: tuple[str, ...], default: str) -> Sequence[Assumption]:
-    """The possible versions; the default comes first, and stands for its like."""
+@cache  # there are few formats and one default, and each event asks
+def _inferred(possible: tuple[str, ...], default: str) -> Sequence[PossibleVersion]:
+    """The possible versions; `default` replaces its equivalent and comes first."""
     versions = [_VERSIONS[each] for each in possible]
-    others = [each for each in versions if not _look_alike(each, _VERSIONS[default])]
-    guesses = [Assumption(each, VersionSource.EVENT_FORMAT) for each in others]
+    others = [each for each in versions if not _sign_the_same(each, _VERSIONS[default])]
+    inferred = [PossibleVersion(each, VersionSource.EVENT_FORMAT) for each in others]
     if len(others) < len(versions):
-        guesses.insert(0, Assumption(_VERSIONS[default], VersionSource.DEFAULT))
-    return tuple(guesses)
+        inferred.insert(0, PossibleVersion(_VERSIONS[default], VersionSource.DEFAULT))
+    return tuple(inferred)
 
 
-def _look_alike(one: RoomVersion, other: RoomVersion) -> bool:
-    """Whether nothing that can be seen of an event tells two versions apart."""
+def _sign_the_same(one: RoomVersion, other: RoomVersion) -> bool:
+    """Whether no evidence in an event tells two versions apart."""
     forms = [
         (
             each.kept_members,

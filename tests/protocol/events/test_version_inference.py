@@ -11,9 +11,9 @@ from homeserver.protocol.events.room_versions import (
     RoomVersion,
 )
 from homeserver.protocol.events.version_inference import (
-    Assumption,
+    PossibleVersion,
     VersionSource,
-    assume_room_versions,
+    infer_room_versions,
 )
 
 CREATE: Json = {"type": "m.room.create", "content": {"room_version": "6"}}
@@ -35,7 +35,7 @@ EVENT_FORMAT = VersionSource.EVENT_FORMAT
 DEFAULT = VersionSource.DEFAULT
 
 
-def names(assumed: list[Assumption]) -> str:
+def names(assumed: list[PossibleVersion]) -> str:
     """The versions in their order; 2014's events are told from those of version 1."""
     return " ".join(
         "2014" if each.room_version is EVENTS_OF_2014 else each.room_version.version
@@ -98,7 +98,7 @@ def test_versions_of_a_pdu(
     pdu: Json, recorded: str | None, expected: str, source: VersionSource
 ) -> None:
     """A PDU may be of the versions that it, its room or its format allows."""
-    assumed = list(assume_room_versions(pdu, recorded, ROOM_VERSIONS["11"]))
+    assumed = list(infer_room_versions(pdu, recorded, ROOM_VERSIONS["11"]))
     assert names(assumed) == expected
     assert assumed[0].source is source
     later = CREATE_EVENT if source is CREATE_EVENT else EVENT_FORMAT
@@ -130,7 +130,7 @@ DEFAULTS: list[tuple[str, Json, str, VersionSource]] = [
 @pytest.mark.parametrize(("default", "pdu", "expected", "source"), DEFAULTS)
 def test_default(default: str, pdu: Json, expected: str, source: VersionSource) -> None:
     """The default comes first where the format allows it, and stands for its like."""
-    assumed = list(assume_room_versions(pdu, None, ROOM_VERSIONS[default]))
+    assumed = list(infer_room_versions(pdu, None, ROOM_VERSIONS[default]))
     assert names(assumed) == expected
     assert assumed[0].source is source
     assert {each.source for each in assumed[1:]} <= {EVENT_FORMAT}
@@ -143,7 +143,7 @@ def test_what_is_no_version_is_refused(named: object) -> None:
     """A create event that names what can be no version is refused for that."""
     pdu = CREATE | {"content": {"room_version": named}}
     with pytest.raises(InvalidParam, match="not a room version: "):
-        assume_room_versions(pdu, None, ROOM_VERSIONS["11"])
+        infer_room_versions(pdu, None, ROOM_VERSIONS["11"])
 
 
 # A create event, and the versions whose format it may have.
@@ -161,7 +161,7 @@ UNKNOWN: list[tuple[Json, str]] = [
 def test_unknown_version(members: Json, expected: str, version: str) -> None:
     """A create event of an unknown version is read in each format it may have."""
     pdu = CREATE | {"content": {"room_version": version}} | members
-    assumed = list(assume_room_versions(pdu, "9", ROOM_VERSIONS["11"]))
+    assumed = list(infer_room_versions(pdu, "9", ROOM_VERSIONS["11"]))
     assert names(assumed) == expected
     assert {each.source for each in assumed} == {CREATE_EVENT}
     assert {each.unknown_version for each in assumed} == {version}
@@ -170,7 +170,7 @@ def test_unknown_version(members: Json, expected: str, version: str) -> None:
 def test_room_of_an_unknown_version() -> None:
     """An event of a room whose create event names an unknown version is not guessed."""
     with pytest.raises(InvalidParam, match="names room version '13', which is not kno"):
-        assume_room_versions({}, "13", ROOM_VERSIONS["11"])
+        infer_room_versions({}, "13", ROOM_VERSIONS["11"])
 
 
 def signed_parts(version: RoomVersion) -> object:
@@ -185,7 +185,7 @@ def test_every_version_signs_as_one_of_those(
     pdu: Json, default: str, version: str
 ) -> None:
     """Whatever the default, for each version there is one that signs as it does."""
-    assumed = assume_room_versions(pdu, None, ROOM_VERSIONS[default])
+    assumed = infer_room_versions(pdu, None, ROOM_VERSIONS[default])
     assert signed_parts(ROOM_VERSIONS[version]) in [
         signed_parts(each.room_version)
         for each in assumed
