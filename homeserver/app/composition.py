@@ -44,7 +44,7 @@ from homeserver.inbound.notary import Notary
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.routes import Gate
-from homeserver.inbound.transactions import Receiver
+from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.monitoring.metrics import Metrics
 from homeserver.monitoring.reactor_lag import Pulse
@@ -166,7 +166,7 @@ class Parts:
         gate = Gate(authenticator, refusals, self.sender.hear, reactor, limits.trusts)
         checker = PduChecker(received, keyring, reactor, in_thread, config.events)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
-        receiver = Receiver(
+        receiver = TransactionReceiver(
             received, checker, presence.answer, reactor, metrics.count_transaction
         )
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)

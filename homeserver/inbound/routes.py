@@ -34,7 +34,7 @@ from homeserver.inbound.authentication import (
 )
 from homeserver.inbound.client_certificates import ShownCertificate
 from homeserver.inbound.refusals import Refusals
-from homeserver.inbound.transactions import Receiver
+from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import (
@@ -171,7 +171,7 @@ def _body(request: Request) -> Body:
 class SendTree(JsonResource):
     """`/_matrix/federation/v1/send`; a transaction's ID is the step below."""
 
-    def __init__(self, gate: Gate, receiver: Receiver) -> None:
+    def __init__(self, gate: Gate, receiver: TransactionReceiver) -> None:
         super().__init__()
         self._gate = gate
         self._receiver = receiver
@@ -241,7 +241,7 @@ class QueryTree(JsonResource):
 def build_tree(
     keys: JsonResource,
     gate: Gate,
-    receiver: Receiver,
+    receiver: TransactionReceiver,
     profiles: Mapping[str, Profile],
     delegate_to: ServerName | None,
 ) -> JsonResource:

@@ -1,9 +1,9 @@
-"""One inbound transaction: known already? judge it, store, reply.
+"""One inbound transaction: look it up, check its PDUs and EDUs, record it, reply.
 
-Rules of the room: one transaction of an origin at a time. The reply is made of what is
-in the store, after the commit; the same transaction gets the same reply for ever. Of a
-transaction ID that comes with other content, what is new is taken in, and all of it is
-answered.
+Rules: one transaction of an origin at a time. The reply is made from what the store
+holds after the commit; the same transaction always gets the same reply. If a
+transaction ID comes again with other content, the new PDUs and EDUs are recorded, and
+the reply covers all PDUs of the request.
 
 Specification: Server-server API, "Transactions".
 """
@@ -38,43 +38,43 @@ from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.repeats import MAX_CONTENTS, Known
 
-# How long a transaction waits for the one before it; its sender waits a minute.
+# How long a transaction waits for the one before it; the sender waits a minute.
 _TURN_SECONDS = 30.0
 
-_RETRY_SECONDS = 5  # what it takes to work on a large transaction
+_RETRY_SECONDS = 5  # about what a large transaction takes
 
-# Transactions of one origin that wait with all that is in them. An honest origin sends
-# one at a time, and the same one again when it has given up.
+# Transactions of one origin that wait, each with its content in memory. A correct
+# origin sends one at a time, and repeats it after its own timeout.
 _MAX_WAITING = 2
 
 
 AnswerPoll = Callable[[ServerName, Sequence[UserId]], Awaitable[None]]
-"""Tells a server of the presence of users of ours that it asked for."""
+"""Sends a server the presence of the local users that it asked for."""
 
 
-class Receipt(Struct, frozen=True):
-    """What the origin of a transaction gets, and what was made of it."""
+class TransactionResult(Struct, frozen=True):
+    """The reply to a transaction, and a summary of it."""
 
     reply: bytes
-    """The body of the 200."""
+    """The body of the 200 response."""
 
     facts: Mapping[str, object]
-    """For the log: `verdict` for people, and the numbers that it says."""
+    """For the log: `verdict`, a sentence, and the numbers in it as members."""
 
 
-class _Arrived(Struct, frozen=True):
-    """A transaction that may be recorded."""
+class _CheckedTransaction(Struct, frozen=True):
+    """A transaction whose PDUs have their verdicts."""
 
     origin: ProvenOrigin
     txn_id: str
     digest: bytes
     transaction: Transaction
     pdus: Sequence[JudgedPdu]
-    """All of them, with their verdicts."""
+    """All PDUs of the transaction, in their order."""
 
 
-class Receiver:
-    """Takes transactions in."""
+class TransactionReceiver:
+    """Checks, records and answers the transactions of other servers."""
 
     def __init__(
         self,
@@ -84,9 +84,9 @@ class Receiver:
         clock: IReactorTime,
         observe: Callable[[ReceivedTransaction], object] = lambda _: None,
     ) -> None:
-        """`answer_poll` is called after the commit, with the users asked about.
+        """`answer_poll` is called after the commit if presence was asked for.
 
-        `observe` takes each transaction that was recorded.
+        `observe` is called with each transaction that was recorded.
         """
         self._store = store
         self._checker = checker
@@ -97,18 +97,18 @@ class Receiver:
         self._locks: dict[ServerName, defer.DeferredLock] = {}
         self.bound = Bound(
             "transactions_waiting",
-            "transactions that wait for others of their origin",
+            "transactions that wait for another one of their origin",
             _MAX_WAITING,
             self._most_waiting,
         )
 
     async def receive(
         self, origin: ProvenOrigin, txn_id: str, content: Json, cause: Cause
-    ) -> Receipt:
-        """Take in one transaction; its keys are fetched for `cause`.
+    ) -> TransactionResult:
+        """Check and record one transaction; key fetches are charged to `cause`.
 
-        Raises `BadJson`, `InvalidParam`, `TooLarge` and `LimitExceeded`, and
-        `StoreUnavailable`; then nothing of it is recorded.
+        Raises `BadJson`, `InvalidParam`, `TooLarge`, `LimitExceeded` and
+        `StoreUnavailable`; nothing is recorded then.
         """
         check_txn_id(txn_id)
         lock = await self._take_turn(origin.server_name)
@@ -116,80 +116,80 @@ class Receiver:
             digest = await self._digest(content)
             reply = await self._store.reply_to(origin.server_name, txn_id, digest)
             if reply is not None:
-                return Receipt(reply, {"verdict": "known already"})
+                return TransactionResult(reply, {"verdict": "known already"})
             transaction = Transaction.parse(content)
             pdus = await self._checker.check(
                 transaction.pdus, origin.server_name, cause
             )
-            arrived = _Arrived(origin, txn_id, digest, transaction, pdus)
-            received, reply, polled = await self._record(arrived)
+            checked = _CheckedTransaction(origin, txn_id, digest, transaction, pdus)
+            received, reply, polled = await self._record(checked)
         finally:
             self._end_turn(origin.server_name, lock)
         if polled:
             await self._answer_poll(origin.server_name, polled)
-        return Receipt(reply, _facts(received))
+        return TransactionResult(reply, _facts(received))
 
     async def _record(
-        self, arrived: "_Arrived"
+        self, checked: "_CheckedTransaction"
     ) -> tuple[ReceivedTransaction, bytes, list[UserId]]:
-        """Record what is new of a transaction.
+        """Record the new PDUs and EDUs of a transaction.
 
         Returns what was recorded, the reply, and the users whose presence it asks for.
         """
         known = Known()
         while True:
-            received, polled = await self._assemble(arrived, known)
+            received, polled = await self._assemble(checked, known)
             reply = await self._store.record(received)
             if reply is not None:
                 self._observe(received)
                 return received, reply, polled
-            # The ID came before with other content, maybe a moment ago to another
-            # process that shares the store.
+            # The ID was used before with other content, perhaps a moment ago in
+            # another process that shares the store.
             known = await self._store.known_under(
-                arrived.origin.server_name, arrived.txn_id
+                checked.origin.server_name, checked.txn_id
             )
             if known.contents >= MAX_CONTENTS:
                 raise InvalidParam(
-                    f"the transaction ID {quote(arrived.txn_id)} came with "
-                    f"{known.contents} other contents; send new ones with new IDs"
+                    f"the transaction ID {quote(checked.txn_id)} was used with "
+                    f"{known.contents} other contents; use a new ID for new content"
                 )
 
     async def _assemble(
-        self, arrived: "_Arrived", known: Known
+        self, checked: "_CheckedTransaction", known: Known
     ) -> tuple[ReceivedTransaction, list[UserId]]:
-        """What is to be recorded of a transaction, and whose presence it asks for."""
-        verdicts = [known.verdict_on(pdu.event_id, pdu.event) for pdu in arrived.pdus]
+        """What to record of a transaction, and the users whose presence it asks for."""
+        verdicts = [known.verdict_on(pdu.event_id, pdu.event) for pdu in checked.pdus]
         answered = [
             pdu if verdict is None else replace(pdu, verdict=verdict)
-            for pdu, verdict in zip(arrived.pdus, verdicts, strict=True)
+            for pdu, verdict in zip(checked.pdus, verdicts, strict=True)
         ]
         new_pdus = [
             pdu
-            for pdu, verdict in zip(arrived.pdus, verdicts, strict=True)
+            for pdu, verdict in zip(checked.pdus, verdicts, strict=True)
             if verdict is None
         ]
-        whole = arrived.transaction
+        whole = checked.transaction
         new = structs.replace(whole, edus=known.new_edus(whole.edus))
-        polled, problems = await self._check(arrived.origin.server_name, new)
+        polled, problems = await self._check(checked.origin.server_name, new)
         new_edus = _without_flaws(new.edus)
         remarks = []
         if known.contents:
             remarks.append(
-                "the transaction ID came before with other content; of this one, "
+                "the transaction ID was used before with other content; "
                 f"{len(new_pdus)} of {len(answered)} PDUs and {len(new_edus)} of "
                 f"{len(_without_flaws(whole.edus))} EDUs are new"
             )
         received = ReceivedTransaction(
-            arrived.origin.server_name,
-            arrived.txn_id,
+            checked.origin.server_name,
+            checked.txn_id,
             int(wall_seconds(self._clock) * 1000),
-            arrived.origin.key_id,
-            arrived.origin.client_certificate,
+            checked.origin.key_id,
+            checked.origin.client_certificate,
             new_pdus,
             new_edus,
             problems,
             build_reply(_errors(answered)),
-            arrived.digest,
+            checked.digest,
             remarks,
             known.contents,
         )
@@ -198,7 +198,7 @@ class Receiver:
     async def _digest(self, content: Json) -> bytes:
         """SHA-256 of the PDUs and EDUs of a transaction, in their order.
 
-        What else is in it, such as its time, may differ when it is sent again.
+        The other members, such as its time, may differ when it is repeated.
         """
         digest = sha256()
         for name in ("pdus", "edus"):
@@ -214,17 +214,16 @@ class Receiver:
     async def _check(
         self, origin: ServerName, transaction: Transaction
     ) -> tuple[list[UserId], list[str]]:
-        """Whose presence a transaction asks for, and what is wrong beside its PDUs."""
+        """The users whose presence is asked for, and problems outside the PDUs."""
         polled: list[UserId] = []
         problems: list[str] = []
         if transaction.origin not in (None, origin.name):
-            problems.append(
-                f"`origin` is {quote(transaction.origin)}, the request proves {origin}"
-            )
+            claimed = quote(transaction.origin)
+            problems.append(f"`origin` is {claimed}, but {origin} signed the request")
         for index, edu in enumerate(transaction.edus):
             await self._pace.pause()
             if isinstance(edu, FlawedItem):
-                problems.append(f"EDU {index}: {edu.problem}; it is {quote(edu.text)}")
+                problems.append(f"EDU {index}: {edu.problem}: {quote(edu.text)}")
                 continue
             try:
                 edus.check(edu, origin)
@@ -234,11 +233,11 @@ class Receiver:
         return polled, problems
 
     def _most_waiting(self) -> int:
-        """Of the origin of which most wait."""
+        """The longest of the origins' waiting lists."""
         return max((len(lock.waiting) for lock in self._locks.values()), default=0)
 
     async def _take_turn(self, origin: ServerName) -> defer.DeferredLock:
-        """Have an origin's turn, which is to be ended; raises `LimitExceeded`."""
+        """Lock an origin until `_end_turn`; `LimitExceeded` if that takes too long."""
         lock = self._locks.setdefault(origin, defer.DeferredLock())
         if not lock.locked:
             await lock.acquire()
@@ -246,37 +245,37 @@ class Receiver:
         if len(lock.waiting) >= _MAX_WAITING:
             self.bound.refuse()
             raise LimitExceeded(
-                f"transactions of {origin} are waiting already", _RETRY_SECONDS
+                f"other transactions of {origin} are waiting", _RETRY_SECONDS
             )
         try:
             await lock.acquire().addTimeout(_TURN_SECONDS, self._clock)
         except defer.TimeoutError:
             raise LimitExceeded(
-                f"an earlier transaction of {origin} is still being worked on",
+                f"an earlier transaction of {origin} is still being processed",
                 _RETRY_SECONDS,
             ) from None
         return lock
 
     def _end_turn(self, origin: ServerName, lock: defer.DeferredLock) -> None:
-        # Before the release, within which the next one may begin and end.
+        # Before the release, as the next transaction may run to its end within it.
         if not lock.waiting:
             del self._locks[origin]
         lock.release()
 
 
 def _without_flaws(edus_: Sequence[Json]) -> list[Json]:
-    """Those EDUs that can be recorded."""
+    """The EDUs that can be recorded."""
     return [edu for edu in edus_ if not isinstance(edu, FlawedItem)]
 
 
 def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:
-    """What the reply says of each event; of two with one ID, that one is refused."""
+    """The error of each event in the reply; with two of one ID, any rejection."""
     errors: dict[EventId, str | None] = {}
     for pdu in pdus:
         if pdu.event_id is not None:
-            is_refused = pdu.verdict.startswith(REJECTED)
+            is_rejected = pdu.verdict.startswith(REJECTED)
             earlier = errors.get(pdu.event_id)
-            errors[pdu.event_id] = earlier or (pdu.verdict if is_refused else None)
+            errors[pdu.event_id] = earlier or (pdu.verdict if is_rejected else None)
     return errors
 
 

@@ -12,7 +12,7 @@ from homeserver.config.values import Events
 from homeserver.control.routes import MAX_LIMIT
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
-from homeserver.inbound.transactions import Receiver
+from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json
@@ -37,7 +37,7 @@ async def nobody_asks(asker: ServerName, polled: Sequence[UserId]) -> None:
 
 def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
     """Let a peer deliver a transaction."""
-    receiver = Receiver(
+    receiver = TransactionReceiver(
         panel.received,
         PduChecker(
             panel.received,

@@ -15,7 +15,7 @@ from homeserver.config.values import Events
 from homeserver.inbound import transactions
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
-from homeserver.inbound.transactions import Receiver
+from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import OURSELVES
 from homeserver.protocol import signing
@@ -99,7 +99,7 @@ class Inbox:
         self.keyring = keyring or KnownKeys(THEM, OTHERS)
         self.store = ReceivedStore(database or MemoryDatabase(), Changes(self.clock))
         events = Events(ROOM_VERSIONS[default_room_version], unsigned_2014)
-        self.receiver = Receiver(
+        self.receiver = TransactionReceiver(
             self.store,
             PduChecker(self.store, self.keyring, self.clock, at_once, events),
             self._answer_poll,
@@ -187,7 +187,7 @@ def test_what_the_body_says_of_itself() -> None:
     assert (recorded["origin"], recorded["txn_id"]) == ("them.example", "1")
     assert recorded["received_ts"] == 1_800_000_000_000
     assert recorded["problems"] == [
-        "`origin` is 'others.example:8449', the request proves them.example"
+        "`origin` is 'others.example:8449', but them.example signed the request"
     ]
 
 
@@ -570,10 +570,10 @@ def test_flawed_edus() -> None:
     [recorded] = inbox.transactions
     assert recorded["edus"] == [EDU, EDU]
     assert recorded["problems"] == [
-        "EDU 1: the EDU is not a JSON object; it is '5'",
-        "EDU 2: `edu_type` of the EDU is not a string; it is '{\"content\":{}}'",
-        'EDU 3: `content` of the EDU is not a JSON object; it is \'{"edu_type":"m"}\'',
-        'EDU 4: twice; it is \'{"a":1,"a":2}\'',
+        "EDU 1: the EDU is not a JSON object: '5'",
+        "EDU 2: `edu_type` of the EDU is not a string: '{\"content\":{}}'",
+        'EDU 3: `content` of the EDU is not a JSON object: \'{"edu_type":"m"}\'',
+        'EDU 4: twice: \'{"a":1,"a":2}\'',
     ]
     assert inbox.pdus[0]["verdict"] == "accepted"
 
@@ -940,7 +940,7 @@ class RepeatedTests(SynchronousTestCase):
         """What was replied is known to the next process too."""
         inbox = Inbox()
         first = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
-        inbox.receiver = Receiver(
+        inbox.receiver = TransactionReceiver(
             inbox.store,
             PduChecker(inbox.store, KnownKeys(), inbox.clock, at_once, Events()),
             inbox._answer_poll,
@@ -1012,7 +1012,7 @@ class OtherContentTests(SynchronousTestCase):
         listed = self.inbox.transactions
         assert [each["txn_id"] for each in listed] == ["1"] * 3
         remark = (
-            "the transaction ID came before with other content; of this one, 1 of 3 "
+            "the transaction ID was used before with other content; 1 of 3 "
             "PDUs and 0 of 1 EDUs are new"
         )
         assert listed[1]["remarks"] == [remark]

@@ -62,7 +62,7 @@ def test_contents_of_one_transaction_id(tmp_path: Path) -> None:
             process.wait()
     assert [len(as_list(each["pdus"], "PDUs")) for each in received] == [1, 1, 1]
     assert [bool(each["remarks"]) for each in received] == [False, True, True]
-    assert alpha.log.read_text().count("came before with other content") == 2
+    assert alpha.log.read_text().count("was used before with other content") == 2
 
 
 def kill_under_load(

@@ -13,7 +13,7 @@ from homeserver.inbound.key_publisher import KeyPublisher, key_tree
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.routes import Gate, build_tree
-from homeserver.inbound.transactions import Receiver
+from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName, UserId
@@ -83,7 +83,7 @@ class Endpoint:
         tree = build_tree(
             key_tree(KeyPublisher(lambda: self.identity, 86400, self.clock), None),
             self.gate,
-            Receiver(
+            TransactionReceiver(
                 self._received,
                 PduChecker(self._received, keyring, self.clock, at_once, Events()),
                 self._answer_poll,
