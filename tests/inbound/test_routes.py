@@ -436,6 +436,12 @@ def test_nothing_is_judged_after_a_refusal() -> None:
     endpoint.clock.advance(1)
     assert len(result_of(endpoint.refusals.after(0, None, 9, 0))) == 1
     connection.lose()
+    malformed = Connection(endpoint.site)
+    malformed.send(b"nonsense\r\n" + request("PUT", SEND, body=b"{}"))
+    assert [answer.status for answer in malformed.answers()] == [400]
+    endpoint.clock.advance(1)
+    assert len(result_of(endpoint.refusals.after(0, None, 9, 0))) == 1
+    malformed.lose()
 
 
 def test_bodies_that_prove_nothing() -> None:
