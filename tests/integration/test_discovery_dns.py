@@ -2,11 +2,15 @@
 
 import gc
 import re
+from typing import cast
 
 import pytest
+from twisted.internet import udp
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.epollreactor import EPollReactor
 
 from homeserver.net.cause import OURSELVES
+from homeserver.outbound.discovery import name_servers
 from homeserver.protocol.discovery import MAX_TARGETS
 from homeserver.protocol.identifiers import ServerName
 from tests.support.discovery_cases import OLD_A
@@ -200,6 +204,25 @@ def test_truncated_by_tcp_too() -> None:
     steps, _, asked = outcome(answer, hurry=True)
     assert steps[0].startswith(OLD_A + "no answer: the name server ")
     assert asked == [f"SRV {SERVICE}", f"SRV {SERVICE} by TCP"]
+
+
+def test_event_of_a_connection_that_ended() -> None:
+    """An event of the connection that had the descriptor before harms no question."""
+    events: list[udp.Port] = []
+    epoll = cast("EPollReactor", reactor)
+
+    def answer(question: Question) -> bytes | None:
+        for port in list(epoll.getReaders()):
+            if not isinstance(port, udp.Port):
+                continue
+            if type(port.protocol).__module__ == name_servers.__name__:
+                epoll._doReadOrWrite(port, port.fileno(), epoll._POLL_OUT)
+                events.append(port)
+        return records(RECORD)(question)
+
+    steps, routes, _ = outcome(answer, hurry=True)
+    assert (steps, routes) == (FOUND, ["s.test:3"])
+    assert len(events) == 1
 
 
 # Where Twisted meets a port that is taken, it leaves the socket to the collector.

@@ -124,6 +124,10 @@ class DnsClient(client.Resolver):
         interface = "::" if ":" in server[0] else ""
         # The system draws a port for each question: a forged answer has to guess it.
         port = self._reactor.listenUDP(0, protocol, interface=interface)
+        # In one round of epoll, it may have the descriptor of a connection that ended
+        # in that round, and be given an event of it: Twisted's port raises an error
+        # then, which closes it.
+        port.doWrite = lambda: None
         try:
             protocol.ask(server)
             return await protocol.answer.addTimeout(seconds, self._reactor)
