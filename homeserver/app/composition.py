@@ -47,7 +47,7 @@ from homeserver.inbound.routes import Gate
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.monitoring.metrics import Metrics
-from homeserver.monitoring.reactor_lag import Pulse
+from homeserver.monitoring.reactor_lag import ReactorLag
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
 from homeserver.outbound.agent import FederationAgent
@@ -142,7 +142,7 @@ class Parts:
             reactor,
             random,
         )
-        self.pulse = Pulse(reactor, metrics.observe_delay, self.sender.adjust)
+        self.reactor_lag = ReactorLag(reactor, metrics.observe_lag, self.sender.adjust)
         keyring = Keyring(
             current,
             peers,

@@ -71,7 +71,7 @@ class Endpoint:
                 "control.listen", self._config.control.listen, parts.control_site
             )
         await parts.sender.start()
-        parts.pulse.start()
+        parts.reactor_lag.start()
         parts.pruner.start()
         for exposed in find_exposed(self._secrets()):
             self._log.warn("{exposed}", exposed=exposed)
@@ -96,7 +96,7 @@ class Endpoint:
 
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight within the configured time."""
-        self._parts.pulse.stop()
+        self._parts.reactor_lag.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         # Not cancelled when time is up: what is in flight may still be lucky while

@@ -1,8 +1,8 @@
-"""What the daemon says of its work: text for people, JSON lines for machines.
+"""The log: text lines for people, or JSON lines for programs.
 
-Rules of the room: one event is one line, whatever a peer put into it. In JSON, what the
-message is made of stands beside it, each part as a member of its own; of other
-programs' events only the message is told, as nobody here knows what else is in them.
+Rules: one event is one line, whatever text of a peer is in it. A JSON line has the
+message and each value in it as a member of its own. Events of other packages have the
+message only, as their other values may hold anything.
 """
 
 from collections.abc import Callable
@@ -29,27 +29,27 @@ _OURS = "homeserver."
 
 
 def begin(config: Log, stream: TextIO) -> None:
-    """Log to `stream` from now on, as configured."""
+    """Start logging to `stream`, as configured."""
     level = LogLevel.lookupByName(config.level)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     if level is not LogLevel.debug:
-        # Which UDP port was opened for a question, and the like.
+        # Below warnings, Twisted logs each UDP port that is opened, and the like.
         for namespace in ("twisted", "log_legacy"):
             predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
     globalLogBeginner.beginLoggingTo(
         [FilteringLogObserver(_Lines(stream, _FORMATS[config.format]), [predicate])],
-        # What the process prints is for who started it, not for the log.
+        # What the process prints is for the user who started it, not for the log.
         redirectStandardIO=False,
     )
 
 
 def _as_text(event: LogEvent) -> str:
-    """One line: time, level, what happened; a traceback follows if there is one."""
+    """One line of time, level and message; a traceback follows, if any."""
     line = f"{_time(int(event['log_time']))} {event['log_level'].name} "
     line += printable(_message(event))
     failure = event.get("log_failure")
     traceback = [] if failure is None else failure.getTraceback().splitlines()
-    # Indented, so that no line of an error's text passes for an event.
+    # Indented, so that no line of an error's text can look like an event.
     return "\n".join([line, *(f"  {printable(below)}" for below in traceback)])
 
 
@@ -77,33 +77,33 @@ def _as_json(event: LogEvent) -> str:
 _FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": _as_text, "json": _as_json}
 
 
-@lru_cache(maxsize=1)  # many lines are of the same second
+@lru_cache(maxsize=1)  # many lines have the same second
 def _time(second: int) -> str:
-    """A second as in ISO 8601, with the offset of the place."""
+    """A time in ISO 8601, with the local offset from UTC."""
     return formatTime(second)
 
 
 def _message(event: LogEvent) -> str:
-    """What an event says, as Twisted's `formatEvent`, which takes far longer.
+    """The formatted message: `formatEvent` of Twisted, with a faster common case.
 
-    That knows of calls, `{name()}`, and has words for a mistake. Here both raise.
+    Only `formatEvent` supports calls, `{name()}`, and describes a bad format.
     """
     try:
         message: str = event["log_format"].format_map(event)
-    except Exception:  # noqa: BLE001 - whatever it is, Twisted has an answer
+    except Exception:  # noqa: BLE001 - `formatEvent` describes any error
         return formatEvent(event)
     return message
 
 
 def _member(value: object) -> object:
-    """A part of a message as JSON has it."""
+    """A value of a message as JSON."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
     return _without_surrogates(str(value))
 
 
 def _without_surrogates(text: str) -> str:
-    """`text` as far as JSON has it: lone surrogates are escaped."""
+    """`text` with lone surrogates escaped, which JSON in UTF-8 does not have."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -1,8 +1,8 @@
-"""What is measured of one endpoint.
+"""The metrics of one endpoint.
 
-Rules of the room: a part that has something to tell is given the one method that takes
-it, and knows nothing of metrics. Nothing that a peer chooses is a label: no server's
-name, no path, no method or type that is not known here.
+Rules: a component that reports something is given the one method that takes it, and
+does not depend on this module. No label value is chosen by a peer: no server name, no
+path, no unknown method or type.
 
 Names: Prometheus documentation, "Metric and label naming".
 """
@@ -32,11 +32,11 @@ from homeserver.storage.received import ReceivedTransaction
 
 _OTHER = "other"
 
-# The word that stands where a request has its method is the client's.
+# Any other method in a request is text that the client chose.
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
 
-# In seconds. A request whose origin's keys have to be fetched waits for them, and one
-# of the control API may wait half a minute for something to happen.
+# In seconds. A request waits while the keys of its origin are fetched, and a request
+# of the control API may wait half a minute for an event.
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10, 30)
 _BLOCKED_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10)
 
@@ -44,7 +44,7 @@ _GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # jobs
 
 
 class Metrics:
-    """All that is measured of one endpoint."""
+    """All metrics of one endpoint."""
 
     def __init__(self) -> None:
         new = self.registry = Registry()
@@ -57,58 +57,58 @@ class Metrics:
         by_route = {**listener, "method": (), "route": ()}
         self._requests = new.counter(
             "homeserver_http_requests_total",
-            "Requests that were answered.",
+            "Requests answered.",
             {**by_route, "status": ()},
         )
         self._request_seconds = new.histogram(
             "homeserver_http_request_duration_seconds",
-            "From when a request had arrived until its answer was there.",
+            "Time from the arrival of a whole request until its response was ready.",
             _REQUEST_BUCKETS,
             by_route,
         )
         self._known_requests: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
         self._connections = new.gauge(
-            "homeserver_connections", "Connections that are open.", listener
+            "homeserver_connections", "Open connections.", listener
         )
         self._handshakes = new.counter(
             "homeserver_tls_handshakes_total",
-            "TLS handshakes of others with us (in) and of us with others (out). Those "
-            "that the limits on connections forbid are refused.",
+            "Inbound (in) and outbound (out) TLS handshakes; refused are connections "
+            "over the limit.",
             {"direction": ["in", "out"], "result": get_args(HandshakeResult)},
         )
 
         self._authentication_failures = new.counter(
             "homeserver_authentication_failures_total",
-            "Requests of other servers whose origin was not proven, by the reason.",
+            "Requests of other servers that failed authentication, by reason.",
             {"reason": FAILURES},
         )
         self._transactions = new.counter(
             "homeserver_received_transactions_total",
-            "Transactions that were recorded; one that comes again counts once.",
+            "Transactions recorded; a repeated transaction counts once.",
         )
         self._pdus = new.counter(
             "homeserver_received_pdus_total",
-            "PDUs that were recorded, by the verdict on them.",
+            "PDUs recorded, by verdict.",
             {"verdict": OUTCOMES},
         )
         self._edus = new.counter(
             "homeserver_received_edus_total",
-            "EDUs that were recorded, by their type.",
+            "EDUs recorded, by type.",
             {"edu_type": [*sorted(edus.TYPES), _OTHER]},
         )
         self._problems = new.counter(
             "homeserver_received_problems_total",
-            "What was wrong with recorded transactions beside their PDUs.",
+            "Problems found in recorded transactions outside their PDUs.",
         )
         self._remarks = new.counter(
             "homeserver_received_remarks_total",
-            "What was remarkable about recorded transactions: an ID that came before "
+            "Remarks on recorded transactions, such as an ID that was used before "
             "with other content.",
         )
 
         self._verifications = new.counter(
             "homeserver_peer_verifications_total",
-            "Attempts to verify a peer that we connected to, by each method tried.",
+            "Attempts to verify the server of an outbound connection, by method.",
             {
                 "method": get_args(VerificationMethod),
                 "result": get_args(VerificationResult),
@@ -116,21 +116,21 @@ class Metrics:
         )
         self._key_fetches = new.counter(
             "homeserver_key_fetches_total",
-            "Fetches of another server's keys; one serves all who wait for it.",
+            "Fetches of other servers' keys; requests that wait for the same keys "
+            "share a fetch.",
             {"result": get_args(FetchResult)},
         )
 
         attempts = new.counter(
             "homeserver_delivery_attempts_total",
-            "Attempts to deliver a transaction. Those that failed (the answer was no), "
-            "found the server unreachable, met an internal error or were aborted are "
-            "made again, unless it was dropped; what was rejected is not.",
+            "Attempts to deliver a transaction. After failed (an error response), "
+            "unreachable, error (internal) and aborted it is tried again unless it was "
+            "dropped; after rejected it is not.",
             {"result": get_args(Result)},
         )
         attempt_seconds = new.histogram(
             "homeserver_delivery_attempt_duration_seconds",
-            "From the beginning of an attempt, connecting included, until its answer "
-            "was read.",
+            "Time of a delivery attempt, from connecting until the response was read.",
             _REQUEST_BUCKETS,
             {"result": get_args(Result)},
         )
@@ -138,61 +138,61 @@ class Metrics:
             result: (attempts.labels(result), attempt_seconds.labels(result))
             for result in get_args(Result)
         }
-        owed = "; endpoints that share a store say the same."
+        shared = "; the same for all processes that share a store."
         self._entries = new.gauge(
             "homeserver_outbound_entries",
-            f"Entries of the queues that nothing has come of yet{owed}",
+            f"Entries of the outbound queues that are not finished{shared}",
         )
         self._oldest = new.gauge(
             "homeserver_outbound_oldest_entry_age_seconds",
-            f"For how long the oldest of them has been queued{owed}",
+            f"Age of the oldest of these entries{shared}",
         )
         self._destinations = new.gauge(
             "homeserver_outbound_destinations",
-            "Servers that are owed something: waiting for their turn, or backing_off "
-            f"because the last attempt failed{owed}",
+            "Servers with queued entries: waiting for an attempt, or backing_off after "
+            f"a failed one{shared}",
             {"state": ["waiting", "backing_off"]},
         )
 
         self._commits = new.histogram(
             "homeserver_store_commit_duration_seconds",
-            "How long the store takes to write a group of jobs and commit it.",
+            "Time in which the store writes and commits a group of jobs.",
             _BLOCKED_BUCKETS,
         )
         self._commit_jobs = new.histogram(
             "homeserver_store_commit_jobs",
-            "How many jobs were committed together.",
+            "Jobs committed together.",
             _GROUP_BUCKETS,
         )
-        self._reactor_delay = new.histogram(
+        self._reactor_lag = new.histogram(
             "homeserver_reactor_delay_seconds",
-            "How late a call comes that is due each second: for as long, nobody is "
-            "heard.",
+            "Reactor lag: how late a timer due every second fires. All I/O waits that "
+            "long.",
             _BLOCKED_BUCKETS,
         )
 
         self._pruned = new.counter(
             "homeserver_pruned_total",
-            "Transactions, their content, and refusals that were removed from the "
-            "store as too old or too much.",
+            "Sent and received transactions, or their content, and refused requests "
+            "that were removed from the store because of their age or its size.",
             {"of": PRUNED},
         )
         bound = {"bound": ()}
         self._bound_use = new.gauge(
-            "homeserver_bound_use", "How much of a bound is in use.", bound
+            "homeserver_bound_use", "Current use of a bound.", bound
         )
         self._bound_limit = new.gauge(
-            "homeserver_bound_limit", "The most that a bound allows.", bound
+            "homeserver_bound_limit", "Limit of a bound.", bound
         )
         self._bound_refusals = new.counter(
             "homeserver_bound_refusals_total",
-            "How often a bound turned something away, or pushed something out.",
+            "How often a bound refused or evicted something.",
             bound,
         )
         self._bounds: dict[Bound, int] = {}
 
     def count_request(self, account: Account) -> None:
-        """Count a request that was answered."""
+        """Count an answered request."""
         method = account.method if account.method in _METHODS else _OTHER
         key = (account.listener, method, account.route, str(account.status))
         if key not in self._known_requests:
@@ -207,11 +207,11 @@ class Metrics:
             self._authentication_failures.labels(account.failure).inc()
 
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
-        """Have `count` tell how many connections to a listener are open."""
+        """Expose `count`, the number of open connections to a listener."""
         self._connections.labels(listener).set_function(count)
 
     def watch_bounds(self, bounds: Iterable[Bound]) -> None:
-        """Have these bounds exposed."""
+        """Expose these bounds."""
         for bound in bounds:
             self._bounds[bound] = 0
             self._bound_use.labels(bound.name).set_function(bound.use)
@@ -219,7 +219,7 @@ class Metrics:
             self._bound_refusals.labels(bound.name)
 
     def collect_bounds(self) -> None:
-        """Take in what the bounds have refused since the last time."""
+        """Add what the bounds have refused since the last call."""
         for bound, counted in self._bounds.items():
             refusals = bound.refusals
             self._bound_refusals.labels(bound.name).inc(refusals - counted)
@@ -228,11 +228,11 @@ class Metrics:
     def count_handshake(
         self, direction: Literal["in", "out"], result: HandshakeResult
     ) -> None:
-        """Count a TLS handshake that is over."""
+        """Count a finished TLS handshake."""
         self._handshakes.labels(direction, result).inc()
 
     def count_transaction(self, received: ReceivedTransaction) -> None:
-        """Count a transaction that was recorded, and what is in it."""
+        """Count a recorded transaction, its PDUs and EDUs."""
         self._transactions.inc()
         self._problems.inc(len(received.problems))
         self._remarks.inc(len(received.remarks))
@@ -262,7 +262,7 @@ class Metrics:
         seconds.observe(attempt.seconds)
 
     def set_owed(self, owed: Owed | None) -> None:
-        """Take in what is owed to other servers; None where the store does not say."""
+        """Set the size of the outbound queues; None if the store did not answer."""
         owed = owed or Owed(nan, nan, nan, nan)
         self._entries.set(owed.entries)
         self._oldest.set(owed.oldest_seconds)
@@ -270,14 +270,14 @@ class Metrics:
         self._destinations.labels("backing_off").set(owed.backing_off)
 
     def count_pruned(self, of: str, count: int) -> None:
-        """Count what was removed from the store."""
+        """Count rows that were removed from the store."""
         self._pruned.labels(of).inc(count)
 
     def observe_commit(self, jobs: int, seconds: float) -> None:
-        """Take in how many jobs were committed together, and how long that took."""
+        """Count a commit of several jobs, and the time it took."""
         self._commit_jobs.observe(jobs)
         self._commits.observe(seconds)
 
-    def observe_delay(self, seconds: float) -> None:
-        """Take in how late the reactor was."""
-        self._reactor_delay.observe(seconds)
+    def observe_lag(self, seconds: float) -> None:
+        """Count one measurement of the reactor lag."""
+        self._reactor_lag.observe(seconds)

@@ -1,8 +1,9 @@
 """Metrics of one endpoint: made, described and exposed.
 
-Rules of the room: nothing is registered for the whole process. A label has few values,
-all of them ours, because each is kept for ever. Those that are known are there from the
-beginning: what is not there cannot be told from what did not happen.
+Rules: no metric is registered for the whole process. A label has few values, none of
+them chosen by a peer, because each value is kept for the life of the process. Series
+whose label values are known are exposed from the start with 0: a missing series cannot
+be told from one without events.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,13 +22,13 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 Labels = Mapping[str, Sequence[str]]
-"""The values of each label; none where they are only known when they occur."""
+"""The values of each label; empty if they are not known in advance."""
 
 _NONE: Labels = {}
 
 
 class Described(Struct, frozen=True):
-    """A metric, for who reads about it."""
+    """A metric as the documentation lists it."""
 
     name: str
     kind: str
@@ -44,16 +45,16 @@ class Registry:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self.described: list[Described] = []
-        """Those that were made here, in that order."""
+        """The metrics that were created here, in that order."""
 
     def counter(self, name: str, what: str, labels: Labels = _NONE) -> Counter:
-        """What only grows; its name ends with `_total`."""
+        """A value that only grows; its name must end with `_total`."""
         counter = Counter(name, what, labels, registry=self._registry)
         self._describe(counter, Described(name, "counter", what, labels))
         return counter
 
     def gauge(self, name: str, what: str, labels: Labels = _NONE) -> Gauge:
-        """What grows and shrinks."""
+        """A value that grows and shrinks."""
         gauge = Gauge(name, what, labels, registry=self._registry)
         self._describe(gauge, Described(name, "gauge", what, labels))
         return gauge
@@ -65,7 +66,7 @@ class Registry:
         buckets: Sequence[float],
         labels: Labels = _NONE,
     ) -> Histogram:
-        """How often something was up to each of some sizes, the `buckets`."""
+        """A distribution, counted by the upper bounds in `buckets`."""
         histogram = Histogram(
             name, what, labels, registry=self._registry, buckets=buckets
         )
@@ -73,8 +74,8 @@ class Registry:
         return histogram
 
     def expose(self) -> bytes:
-        """All of them, in Prometheus' text format, version 0.0.4."""
-        return generate_latest(_WithoutBirthdays(self._registry))
+        """All metrics in the Prometheus text format, version 0.0.4."""
+        return generate_latest(_WithoutCreated(self._registry))
 
     def _describe(
         self, metric: Counter | Gauge | Histogram, described: Described
@@ -85,10 +86,10 @@ class Registry:
                 metric.labels(*values)
 
 
-class _WithoutBirthdays(Collector):
-    """A registry without the time at which each series began.
+class _WithoutCreated(Collector):
+    """A registry without the creation time of each series.
 
-    That would be one series more for each series of a counter or a histogram.
+    Those times would add one series to each series of a counter or histogram.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -1,6 +1,6 @@
-"""One reading of the metrics: what was counted, and what the store says now.
+"""One scrape: the metrics of the process, and the outbound queue from the store.
 
-Rules of the room: a monitor is answered also where the store is not.
+Rules: a scrape is answered even if the store does not answer.
 """
 
 from twisted.internet import defer
@@ -12,7 +12,7 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.progress import Owed
 from homeserver.storage.outbox.queue import OutboundQueue
 
-_STORE_SECONDS = 3.0  # a monitor gives us ten for all
+_STORE_SECONDS = 3.0  # Prometheus waits ten seconds for the whole scrape
 
 
 class Scrape:
@@ -26,7 +26,7 @@ class Scrape:
         self._clock = clock
 
     async def read(self) -> bytes:
-        """All metrics, as `Registry.expose`; what the store does not say is NaN."""
+        """All metrics, as `Registry.expose`; NaN for what the store did not answer."""
         self._metrics.set_owed(await self._load_owed())
         self._metrics.collect_bounds()
         return self._metrics.registry.expose()

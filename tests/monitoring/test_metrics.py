@@ -157,7 +157,7 @@ def test_commits() -> None:
 def test_delay() -> None:
     """How late the reactor was is a distribution."""
     metrics = Metrics()
-    metrics.observe_delay(0.004)
+    metrics.observe_lag(0.004)
     assert (
         values(metrics, "homeserver_reactor_delay_seconds_bucket")['le="0.005"'] == 1.0
     )

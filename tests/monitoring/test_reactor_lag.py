@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from homeserver.monitoring.reactor_lag import Pulse
+from homeserver.monitoring.reactor_lag import ReactorLag
 
 
 class Late(Clock):
@@ -18,7 +18,7 @@ class Late(Clock):
 def test_on_time() -> None:
     """A call that comes when it is due is not late."""
     clock, delays = Clock(), list[float]()
-    Pulse(clock, delays.append, print).start()
+    ReactorLag(clock, delays.append, print).start()
     clock.pump([1.0, 1.0, 0.5])
     assert delays == [0.0, 0.0]
 
@@ -26,7 +26,7 @@ def test_on_time() -> None:
 def test_late() -> None:
     """A call that comes later is late by that, and the next one by its own delay."""
     clock, delays = Late(), list[float]()
-    Pulse(clock, delays.append, print).start()
+    ReactorLag(clock, delays.append, print).start()
     clock.oversleep(1.25)
     clock.oversleep(3.0)
     clock.oversleep(1.0)
@@ -48,7 +48,7 @@ class Machine(Clock):
 def test_clock_that_is_set() -> None:
     """By how much the clock was set is told once; no call was late because of it."""
     clock, delays, jumps = Machine(), list[float](), list[float]()
-    Pulse(clock, delays.append, jumps.append).start()
+    ReactorLag(clock, delays.append, jumps.append).start()
     for seconds in (0.0, -86_400.0, 0.0, 3600.0, 0.0, 1.0, -1.0):
         clock.ahead += seconds
         clock.advance(1)
@@ -59,7 +59,7 @@ def test_clock_that_is_set() -> None:
 def test_clock_that_is_adjusted() -> None:
     """A clock that is led to the right time slowly is not said to be set."""
     clock, jumps = Machine(), list[float]()
-    Pulse(clock, print, jumps.append).start()
+    ReactorLag(clock, print, jumps.append).start()
     for _ in range(100):
         clock.ahead += 0.9
         clock.advance(1)
@@ -69,11 +69,11 @@ def test_clock_that_is_adjusted() -> None:
 def test_stopped() -> None:
     """What was stopped leaves no call behind; it may never have been started."""
     clock, delays = Clock(), list[float]()
-    pulse = Pulse(clock, delays.append, print)
-    pulse.stop()
-    pulse.start()
+    lag = ReactorLag(clock, delays.append, print)
+    lag.stop()
+    lag.start()
     clock.advance(1)
-    pulse.stop()
-    pulse.stop()
+    lag.stop()
+    lag.stop()
     assert clock.getDelayedCalls() == []
     assert delays == [0.0]
