@@ -1,7 +1,7 @@
-"""IP addresses, ranges of them, and which ones are never connected to.
+"""IP addresses, ranges of addresses, and the ranges that are never connected to.
 
-Rules of the room: pure; an address is judged as it is about to be connected to, never
-as a name. An IPv6 address that carries an IPv4 address inside is judged by both.
+Rules: pure. The address that will be connected to is checked, never a name. An IPv6
+address with an IPv4 address inside is checked as both.
 """
 
 import re
@@ -56,7 +56,7 @@ class SocketAddress:
 
 
 def _is_zone(scope_id: str | None) -> bool:
-    """Whether what follows the `%` of an address, if anything, may stand in a file."""
+    """Whether a zone, the text after the `%` of an address, is safe to write."""
     return scope_id is None or re.fullmatch(r"[A-Za-z0-9._-]+", scope_id) is not None
 
 
@@ -79,7 +79,7 @@ class AddressRange:
 
 
 def is_within(text: str, ranges: Sequence[AddressRange]) -> bool:
-    """Whether the IP address in `text`, or the IPv4 address that it maps, is in one.
+    """Whether the IP address in `text`, or the IPv4 address it maps, is in a range.
 
     A listener on `::` sees the IPv4 address of a client as `::ffff:192.0.2.1`.
     """
@@ -94,32 +94,32 @@ REFUSED_RANGES = tuple(AddressRange(each) for each in REFUSED_BY_DEFAULT)
 # RFC 6052: what NAT64 translates to the IPv4 address in the last 32 bits.
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-# The same bits in forms that no server has: IPv4-compatible (RFC 4291), and IPv4-
-# translated (RFC 2765).
+# The same bits in obsolete forms: IPv4-compatible (RFC 4291) and IPv4-translated
+# (RFC 2765).
 _OLD_FORMS = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
 
-# ISATAP (RFC 5214): bits 32 to 63 from the end, in any network, but for the one bit
-# that says whether the IPv4 address behind them is unique.
+# ISATAP (RFC 5214): bits 32 to 63 from the end, in any network. The mask leaves out
+# the bit that marks the IPv4 address as globally unique.
 _ISATAP, _ISATAP_MASK = 0x00005EFE, 0xFDFFFFFF
 
 
 class RefusedAddress(Exception):
-    """An address in a refused range; `str()` says which, and how to allow it.
+    """An address in a refused range; `str()` names the range and how to allow it.
 
-    That is for the operator. A stranger must not learn what a name means in here.
+    The text is for the operator: a peer must not learn how a name resolves here.
     """
 
     reason: ClassVar[Literal["refused_address"]] = "refused_address"
 
 
 class AddressPolicy(Struct, frozen=True):
-    """Which addresses may be connected to: all but `refuse`, and `allow` again."""
+    """Which addresses may be connected to: `allow`, and all outside of `refuse`."""
 
     refuse: Sequence[AddressRange]
     allow: Sequence[AddressRange]
 
     def check(self, text: str) -> None:
-        """Raise `RefusedAddress` if the address in `text` is not to be reached."""
+        """Raise `RefusedAddress` if the address in `text` may not be connected to."""
         refused = [
             (form, refused)
             for form in _forms(ip_address(text))
@@ -133,20 +133,20 @@ class AddressPolicy(Struct, frozen=True):
             )
 
     def _refusal(self, form: Address) -> AddressRange | None:
-        """The range that one form of an address is refused by; None if by none."""
+        """The range that refuses one form of an address; None if no range does."""
         if any(form in allowed for allowed in self.allow):
             return None
         return next((refused for refused in self.refuse if form in refused), None)
 
 
 def _forms(address: Address) -> Iterator[Address]:
-    """What an address has to be judged as: itself, and any IPv4 address inside it."""
+    """The addresses to check for one: itself, and any IPv4 address inside it."""
     if not isinstance(address, IPv6Address):
         yield address
         return
     last = IPv4Address(int(address) & 0xFFFFFFFF)
     if address.ipv4_mapped is not None or address in _NAT64:
-        yield last  # which the system, or the translator, connects to in its place
+        yield last  # the system, or the translator, connects to this one instead
         return
     yield address
     if address.sixtofour is not None:
@@ -159,5 +159,5 @@ def _forms(address: Address) -> Iterator[Address]:
 
 
 def _is_old_form(address: IPv6Address) -> bool:
-    """Whether the last 32 bits are an IPv4 address; those of `::` and `::1` are not."""
+    """Whether the last 32 bits are an IPv4 address; in `::` and `::1` they are not."""
     return int(address) > 1 and any(address in each for each in _OLD_FORMS)

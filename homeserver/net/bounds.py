@@ -1,8 +1,8 @@
 """Bounds: limits on what others can make this process hold or do.
 
-Rules: a part makes one `Bound` for each of its limits and counts there what the limit
-turns away; it knows neither metrics nor the control API. `Parts` collects the bounds of
-all parts, and from that list the metrics and `/v1/bounds` are made.
+Rules: a component makes one `Bound` for each of its limits and counts what the limit
+turns away. It knows neither the metrics nor the control API: both read the list of all
+bounds.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""What was looked up a moment ago, and what is being looked up now.
+"""A cache of look-ups, in which callers for the same key share one look-up.
 
-Rules of the room: ten who ask at once cost one look-up. A look-up belongs to nobody:
-who asked for it may give up, it goes on for the others. What it raises is told to all
-who wait and is not kept; who wants a failure to be remembered makes it a value. The
+Rules: ten callers at once cost one look-up. A look-up goes on when the caller that
+began it is cancelled, because others may wait for it. An exception is raised in all
+waiting callers and is not kept; a failure to be remembered is returned as a value. The
 number of entries is bounded, because peers choose the names.
 """
 
@@ -24,7 +24,7 @@ MAX_ENTRIES = 10_000  # more servers than most ever talk to
 
 
 class Kept(Struct, Generic[_K, _V], frozen=True):
-    """A value that is kept, for a person."""
+    """A value in the cache, to be shown."""
 
     key: _K
     value: _V
@@ -32,7 +32,7 @@ class Kept(Struct, Generic[_K, _V], frozen=True):
     """For how many seconds it has been kept."""
 
     left: float
-    """For how many seconds it is still kept."""
+    """For how many more seconds it is kept."""
 
 
 class _Entry(Struct, Generic[_V], frozen=True):
@@ -42,7 +42,7 @@ class _Entry(Struct, Generic[_V], frozen=True):
 
 
 class Cache(Generic[_K, _V]):
-    """Values by key, each until its time is over."""
+    """Values by key, each with a time to live."""
 
     def __init__(self, clock: IReactorTime, max_entries: int = MAX_ENTRIES) -> None:
         self._clock = clock
@@ -57,10 +57,10 @@ class Cache(Generic[_K, _V]):
         look_up: Callable[[], Coroutine[Deferred[Any], Any, tuple[_V, float]]],
         is_wanted: Callable[[_V], bool] = lambda _: True,
     ) -> _V:
-        """The value of `key`; if there is none, that which `look_up` finds.
+        """The value of `key`, from the cache or from `look_up`.
 
-        `look_up` returns it with the number of seconds that it may be kept. A kept
-        value that is not wanted is looked up anew. Raises what `look_up` raises.
+        `look_up` returns a value and for how many seconds to keep it. A kept value
+        that is not wanted is looked up again. Raises what `look_up` raises.
         """
         kept = self._find(key)
         if kept is not None and is_wanted(kept.value):
@@ -73,11 +73,11 @@ class Cache(Generic[_K, _V]):
         waiting = self._waiting[key] = [waiter]
         Deferred.fromCoroutine(look_up()).addCallback(
             lambda found: self._keep(key, waiting, *found)
-        ).addBoth(lambda result: self._tell(key, waiting, result))
+        ).addBoth(lambda result: self._finish(key, waiting, result))
         return await waiter
 
     def keep(self, key: _K, value: _V, seconds: float) -> None:
-        """Keep a value that was not looked up here, for so many seconds."""
+        """Keep a value for so many seconds, without a look-up."""
         self._entries.pop(key, None)
         if seconds > 0:
             now = self._clock.seconds()
@@ -88,39 +88,40 @@ class Cache(Generic[_K, _V]):
                 self._bound.refuse()
 
     def make_bound(self, name: str, what: str) -> Bound:
-        """The bound on the number of values, which counts those that it pushes out."""
+        """The bound on the number of values; it counts evictions."""
         self._bound = Bound(name, what, self._max_entries, lambda: len(self._entries))
         return self._bound
 
     def is_kept(self, key: _K) -> bool:
-        """Whether nothing has to be looked up for the value of `key`."""
+        """Whether the value of `key` is in the cache."""
         return self._find(key) is not None
 
     def find(self, key: _K) -> Kept[_K, _V] | None:
-        """The value that is kept of `key`; None if it would be looked up."""
+        """The kept value of `key`; None if there is none."""
         entry = self._find(key)
         return None if entry is None else self._show(key, entry)
 
     def kept(self) -> list[Kept[_K, _V]]:
-        """All values that are kept, the latest last."""
+        """All values in the cache, the latest last."""
         now = self._clock.seconds()
         return [self._show(k, e) for k, e in self._entries.items() if e.until > now]
 
     def forget_all(self) -> None:
-        """As `forget`, of every key."""
+        """As `forget`, for every key."""
         self._entries.clear()
         self._waiting.clear()
 
     def forget(self, key: _K) -> None:
-        """Let who asks from now on have `key` looked up anew.
+        """Look `key` up again for the next caller.
 
-        What is being looked up now is told to who waits for it already, and not kept.
+        The result of a look-up that is under way goes to its waiting callers and is
+        not kept.
         """
         self._entries.pop(key, None)
         self._waiting.pop(key, None)
 
     def forget_where(self, is_meant: Callable[[_K], bool]) -> None:
-        """As `forget`, of each key that is meant."""
+        """As `forget`, for each key that is meant."""
         for key in [*self._entries, *self._waiting]:
             if is_meant(key):
                 self.forget(key)
@@ -143,27 +144,29 @@ class Cache(Generic[_K, _V]):
         self.keep(key, value, seconds)
         return value
 
-    def _tell(self, key: _K, waiting: list[Deferred[_V]], result: _V | Failure) -> None:
+    def _finish(
+        self, key: _K, waiting: list[Deferred[_V]], result: _V | Failure
+    ) -> None:
         if self._waiting.get(key) is waiting:
             del self._waiting[key]
         for waiter in waiting:
-            if not waiter.called:  # who was cancelled waits no more
+            if not waiter.called:  # it was not cancelled
                 waiter.callback(result)
 
 
 class BackOff(Generic[_K]):
-    """For how long a failure is remembered: twice as long as the one before it."""
+    """How long to remember a failure: each time twice as long as before."""
 
     def __init__(self, first: float, most: float) -> None:
-        """In seconds, of the first failure and of any."""
+        """In seconds: for the first failure, and at most."""
         self._first = first
         self._most = most
         self._failures: Counter[_K] = Counter()
 
     def fail(self, key: _K) -> float:
-        """For how many seconds one more failure is to be remembered."""
+        """Count one more failure; for how many seconds to remember it."""
         if len(self._failures) >= MAX_ENTRIES:
-            self._failures.clear()  # strangers' names; those that matter fail again
+            self._failures.clear()  # mostly invented names; real ones fail again
         seconds = self._first * 2.0 ** self._failures[key]
         if seconds < self._most:
             self._failures[key] += 1

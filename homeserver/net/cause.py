@@ -1,7 +1,7 @@
-"""For whom another server is looked up and connected to: a client, or we ourselves.
+"""The cause of an outbound request: the request of a client, or this server itself.
 
-Rules: a value, and an argument of each call that may end in a connection. What clients
-cause is bounded; what we want for ourselves is not.
+Rules: a value, and an argument of each call that may end in a connection. Connections
+for clients are bounded; connections for this server itself are not.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,24 +10,24 @@ from msgspec import Struct
 
 
 class Cause(Struct, frozen=True):
-    """Why something is asked of another server."""
+    """Why another server is looked up or connected to."""
 
     client: str | None = None
     """The IP address of the client whose request needs it; None for ourselves."""
 
     aims_at: Callable[[Sequence[str]], object] | None = None
-    """What is told the IP addresses that are about to be connected to."""
+    """Called with the IP addresses that are about to be connected to."""
 
     @property
     def is_ours(self) -> bool:
-        """Whether we want it for ourselves."""
+        """Whether no client caused it."""
         return self.client is None
 
     def aim(self, addresses: Sequence[str]) -> None:
-        """Tell that these addresses are about to be connected to."""
+        """Report the addresses that are about to be connected to."""
         if self.aims_at is not None:
             self.aims_at(addresses)
 
 
 OURSELVES = Cause()
-"""Our own queue, and what an operator asks for."""
+"""The outbound queue, and requests of the operator."""

@@ -1,7 +1,7 @@
-"""Work that lets others have their turn, and work that is done at the same time.
+"""Cooperative work: pauses between slices of long work, and concurrent work.
 
-Rules of the room: who works on what a peer has sent asks now and then whether it is
-time to pause; what is worked on is small enough in between.
+Rules: long work on data of a peer awaits `Pace.pause` between slices, and each slice is
+short.
 """
 
 from collections import deque
@@ -13,13 +13,13 @@ from twisted.internet.interfaces import IReactorTime
 
 _T = TypeVar("_T")
 
-# For which nobody else is heard, however many works there are. A request that waits
-# behind one of these does not notice; a pause itself costs a hundredth of it.
+# For how long the reactor serves no I/O, however many works there are. It is too short
+# for a waiting request to notice; a pause itself costs a hundredth of it.
 _TURN_SECONDS = 0.003
 
 
 class Pace:
-    """How long works have kept the reactor in this turn of it, all of them together."""
+    """How long all works together have used the present turn of the reactor."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class Pace:
         self._waiting: deque[Deferred[None]] = deque()
 
     async def pause(self) -> None:
-        """Let others have their turn, if it is time; they go on in their order."""
+        """Yield to the reactor if the turn is used up; works resume in order."""
         if self._began is None:
             self._begin_turn()
         if self._is_time():
@@ -44,7 +44,7 @@ class Pace:
         return began is not None and self._clock.seconds() - began >= _TURN_SECONDS
 
     def _end_turn(self) -> None:
-        """The turn is over, and it is the next one: go on, if somebody waits."""
+        """Begin the next turn and resume waiting works."""
         self._began = None
         if self._waiting:
             self._begin_turn()
@@ -58,12 +58,12 @@ class InThread(Protocol):
     """Calls a function in a thread."""
 
     def __call__(self, work: Callable[[], _T]) -> Deferred[_T]:
-        """What `work` returns or raises, once it has."""
+        """Fire with what `work` returns, or fail with what it raises."""
         ...
 
 
 async def together(works: Iterable[Coroutine[Deferred[Any], Any, None]]) -> None:
-    """Do all of `works` at the same time; raises what the first that fails raises."""
+    """Run `works` concurrently; raises the first failure."""
     begun = [Deferred.fromCoroutine(work) for work in works]
     try:
         await gatherResults(begun, consumeErrors=True)

@@ -1,14 +1,14 @@
-"""Who probably belongs together: names of one domain, addresses of one network.
+"""Names and addresses that probably belong to one party: a domain, a network.
 
-Rules: a guess, because whoever has one of them can have many. It only orders who goes
-first where there is not enough for all.
+Rules: an estimate. One party can have many names in a domain and many addresses in a
+network, so these are counted together; nothing is authenticated by them.
 """
 
 from ipaddress import ip_address, ip_network
 
 from homeserver.protocol.identifiers import ServerName
 
-# What one customer of a network gets at the least: 256 addresses, and of IPv6 a link.
+# The smallest common allocation to one customer: 256 addresses of IPv4, a link of IPv6.
 _PREFIXES = {4: 24, 6: 64}
 
 
@@ -20,7 +20,7 @@ def network_of(address: str) -> str:
 
 
 def subscriber_of(address: str) -> str:
-    """Who probably has an IP address alone: of IPv6, whoever has its /64."""
+    """The subscriber at an IP address: one IPv4 address, or the /64 of an IPv6 one."""
     ip = ip_address(address)
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return str(ip) if ip.version == 4 else network_of(address)
@@ -28,7 +28,7 @@ def subscriber_of(address: str) -> str:
 
 def domain_of(name: ServerName) -> str:
     """The last two labels of a server's host; of an IP literal, its network."""
-    # To find out what is no IP literal takes longer than anything else here.
+    # Parsing a host name as an IP address would be the slowest step.
     return domain_of_host(name.host) if name.is_ip else _last_labels(name.host)
 
 

@@ -1,8 +1,8 @@
-"""IANA's registries of IP addresses: which ones no server of the public network has.
+"""IANA's registries of IP addresses: ranges that no public server has.
 
-Rules: tables and what follows from them, of the date that they name. Refused is what is
-not globally reachable unicast: what the special-purpose registries keep for something
-else, and of IPv6 whatever has not been given to a regional registry.
+Rules: tables of one date, and what follows from them. Refused is what is not globally
+reachable unicast: the ranges of the special-purpose registries, and the ranges of IPv6
+that are not allocated to a regional registry.
 
 Specification: IANA, "IPv4 Special-Purpose Address Space", "IPv6 Special-Purpose Address
 Space" and "IPv6 Global Unicast Address Assignments", as of October 2025; RFC 6890.
@@ -48,8 +48,8 @@ SPECIAL = (
     "ff00::/8",  # multicast
 )
 
-# What IANA has given to the regional registries.
-_GIVEN_OUT = (
+# The allocations of IANA to the regional registries.
+_ALLOCATED = (
     *("2001:200::/23", "2001:400::/23", "2001:600::/23", "2001:800::/22"),
     *("2001:c00::/23", "2001:e00::/23", "2001:1200::/23", "2001:1400::/22"),
     *("2001:1800::/23", "2001:1a00::/23", "2001:1c00::/22", "2001:2000::/19"),
@@ -71,5 +71,5 @@ def _gaps(networks: Sequence[str]) -> list[str]:
     return [str(each) for each in collapse_addresses(left)]
 
 
-REFUSED_BY_DEFAULT = tuple(ip_network(each) for each in (*SPECIAL, *_gaps(_GIVEN_OUT)))
-"""Those with a purpose of their own first, as they say more to who is refused."""
+REFUSED_BY_DEFAULT = tuple(ip_network(each) for each in (*SPECIAL, *_gaps(_ALLOCATED)))
+"""Ranges with a purpose first, because an error message names the first match."""

@@ -1,19 +1,19 @@
-"""Fair shares of something of which there is not enough for all who want it.
+"""Fair shares of the slots of a scarce resource.
 
-Rules: shares only order who goes first; while there are free slots, whoever asks has
-one at once. Work belongs to groups: the client that causes it, the domain of the name
-that it is about, the addresses that it connects to. Its share is the largest number of
-slots that one of its groups has.
+Rules: while a slot is free, work begins at once; shares only decide who is first when
+all slots are taken. Work belongs to groups: the client that causes it, the domain of
+the name that it is about, the addresses that it connects to. Its share is the number of
+slots of its largest group.
 
-| there is | then |
+| state | new work |
 |---|---|
-| a free slot | the work begins |
-| no free slot, and a share that is larger by two | its oldest work is cut off, and |
-| | the new one begins in its place |
-| neither | the work waits: small shares first, then the known, then who asks rarely |
-| no room to wait | of the largest group that waits, the last work is refused |
+| a slot is free | begins |
+| no slot is free, and another share is larger by two | begins in the place of the |
+| | oldest work with the largest share, which is cancelled |
+| neither | waits: small shares first, then known servers, then rare clients |
+| the queue is full | waits, and the last work of the largest waiting group is refused |
 
-Several who want the same are one work; it has the smallest of their shares.
+Equal work (with one key) runs once, with the smallest share of its claims.
 """
 
 from collections import Counter, OrderedDict
@@ -31,42 +31,42 @@ from homeserver.net.networks import subscriber_of
 
 _T = TypeVar("_T")
 
-# By how much a share has to be larger than another one to give way to it: two who have
-# one slot each are equals, and cutting one off for the other would help neither.
+# By how much a share must be larger than another one to lose a slot to it. With less,
+# two groups would cancel each other's work for the same slot.
 _MARGIN = 2
 
-# After so long, half of what a client asked for is forgotten.
+# After this time, the count of a client's claims is halved.
 _HALF_LIFE_SECONDS = 60.0
 
-_MAX_CLIENTS = 10_000  # that are counted; beyond them all counts begin anew
+_MAX_CLIENTS = 10_000  # that are counted; with more, all counts begin at zero
 
 
 class GaveWay(Exception):
-    """Others with smaller shares needed the slot; the same may succeed later."""
+    """Others with smaller shares took the slot; the same work may succeed later."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Who wants something, and for what."""
+    """The groups that one request for a slot belongs to."""
 
     groups: frozenset[str]
-    """None for who has no shares to keep to."""
+    """Empty for a client without limits."""
 
     client: str = ""
-    """Who causes it; empty for ourselves."""
+    """The client that causes it; empty for this server itself."""
 
     is_known: bool = True
 
 
 @dataclass(eq=False)
 class _Work:
-    """Something that is done, or waits for its slot."""
+    """Work that runs, or waits for a slot."""
 
     key: Hashable
     claim: Claim
     number: int
     more: set[str] = field(default_factory=set)
-    """Groups that it was found to belong to while it was done."""
+    """Groups that became known while it ran."""
 
     begin: Deferred[None] = field(default_factory=Deferred)
     running: Deferred[Any] | None = None
@@ -78,7 +78,7 @@ class _Work:
 
 
 class Shares:
-    """The slots of one resource, and who waits for one."""
+    """The slots of one resource, and the work that waits for one."""
 
     def __init__(
         self,
@@ -88,9 +88,9 @@ class Shares:
         clock: IReactorTime,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`bound` is the name and the meaning of the bound that this is.
+        """`bound` is the name of the bound on the slots, and what it counts.
 
-        `trusts` tells of an IP address whether its client has no shares to keep to.
+        `trusts(address)` is whether the client at an IP address has no limits.
         """
         self._slots = slots
         self._max_waiting = max_waiting
@@ -107,7 +107,7 @@ class Shares:
         self.bound = Bound(*bound, slots, lambda: len(self._held))
 
     def claim(self, cause: Cause, domain: str, *, is_known: bool = False) -> Claim:
-        """The claim of a cause on something about a name of a domain."""
+        """The claim of a cause on a slot for a name in `domain`."""
         if cause.client is None:
             return Claim(frozenset({f"name {domain}"}))
         if self._trusts(cause.client):
@@ -118,7 +118,7 @@ class Shares:
         return Claim(groups, client, is_known)
 
     def join(self, key: Hashable, claim: Claim) -> None:
-        """Let work that is under way, if it is, have the share of one more claim."""
+        """Give running or waiting work the share of `claim`, if that is smaller."""
         work = self._waiting.get(key)
         if work is not None and self._size(claim.groups) < self._size(work.groups):
             self._queued.subtract(work.groups)
@@ -132,7 +132,7 @@ class Shares:
             self._sizes.update(work.groups)
 
     def aim(self, key: Hashable, addresses: Iterable[str]) -> None:
-        """Count work that is done to the addresses that it goes to."""
+        """Count running work to the addresses that it connects to."""
         work = self._held.get(key)
         if work is not None:
             self._sizes.subtract(work.groups)
@@ -145,12 +145,12 @@ class Shares:
         claim: Claim,
         work: Callable[[], Coroutine[Deferred[Any], Any, _T]],
     ) -> _T:
-        """Do some work in a slot; raises `GaveWay`, and what the work raises.
+        """Run `work` in a slot; raises `GaveWay`, and what `work` raises.
 
-        While it is under way, `join` and `aim` know it by its `key`.
+        While it runs or waits, `join` and `aim` know it by its `key`.
         """
         if key in self._held or key in self._waiting:
-            key = object()  # it was forgotten, and is wanted anew
+            key = object()  # a cache has forgotten the other one, which still runs
         own = _Work(key, claim, next(self._numbers))
         self._enter(own)
         try:
@@ -168,7 +168,7 @@ class Shares:
         return result
 
     def _enter(self, work: _Work) -> None:
-        """Let work begin, or wait."""
+        """Begin work, or let it wait."""
         if len(self._held) < self._slots:
             self._begin(work)
             return
@@ -182,7 +182,7 @@ class Shares:
             worst.begin.errback(GaveWay(_WHY))
 
     def _largest_waiting(self) -> _Work:
-        """What waits in the largest group of those that wait; the last of it."""
+        """The last work of the largest waiting group."""
         most = max(self._queued.values(), default=0)
         return next(
             work
@@ -193,10 +193,10 @@ class Shares:
     def _stop_waiting(self, work: _Work) -> None:
         del self._waiting[work.key]
         self._queued.subtract(work.groups)
-        self._queued += Counter()  # without those of none
+        self._queued += Counter()  # drops zero counts
 
     def _displace(self, work: _Work) -> None:
-        """Let waiting work begin in place of another one, if its share is smaller."""
+        """Let waiting work take the slot of work with a larger share."""
         largest = max(self._held.values(), key=lambda held: self._size(held.groups))
         if self._size(largest.groups) < self._size(work.groups) + _MARGIN:
             return
@@ -213,14 +213,14 @@ class Shares:
         work.begin.callback(None)
 
     def _leave(self, work: _Work) -> None:
-        """Give the slot of work that is done to who goes first."""
+        """Release the slot of finished work and begin the first that waits."""
         if self._waiting.get(work.key) is work:
-            self._stop_waiting(work)  # who wanted it gave up
+            self._stop_waiting(work)  # its caller was cancelled
         if self._held.get(work.key) is not work:
-            return  # it gave way
+            return  # it lost its slot
         self._release(work)
         if self._is_filling:
-            return  # or else works that are done at once would be nested
+            return  # otherwise work that ends at once would recurse
         self._is_filling = True
         while self._waiting and len(self._held) < self._slots:
             first = min(self._waiting.values(), key=self._rank)
@@ -231,14 +231,14 @@ class Shares:
     def _release(self, work: _Work) -> None:
         del self._held[work.key]
         self._sizes.subtract(work.groups)
-        self._sizes += Counter()  # without those of none
+        self._sizes += Counter()  # drops zero counts
 
     def _refuse(self, work: _Work) -> None:
         work.gave_way = True
         self.bound.refuse()
 
     def _size(self, groups: Iterable[str]) -> int:
-        """How many slots the largest of some groups has."""
+        """The number of slots of the largest of some groups."""
         return max((self._sizes[group] for group in groups), default=0)
 
     def _rank(self, work: _Work) -> tuple[int, bool, int, int]:
@@ -247,7 +247,7 @@ class Shares:
         return self._size(work.groups), not claim.is_known, asked, work.number
 
     def _count(self, client: str) -> None:
-        """Count that a client asks."""
+        """Count a claim of a client."""
         if self._clock.seconds() - self._halved >= _HALF_LIFE_SECONDS:
             self._halved = self._clock.seconds()
             halves = {name: n // 2 for name, n in self._asked.items() if n > 1}

@@ -1,8 +1,8 @@
-"""Two times: one to wait by, which only goes forward, and one that others have as well.
+"""Two clocks: a monotonic one for timers, and the wall clock for times of the world.
 
-Rules: `seconds()` of the reactor is for waiting, and means nothing outside of this
-process. What is compared with times of others, stored or shown is `wall_seconds`, which
-is as right as the machine's clock, and jumps when that is set.
+Rules: `seconds()` of the reactor is monotonic, for timers, and means nothing outside of
+this process. Times that are stored, shown or compared with times of others come from
+`wall_seconds`, which jumps when the clock of the machine is set.
 """
 
 import time
@@ -12,18 +12,18 @@ from twisted.internet.posixbase import PosixReactorBase
 
 
 def steady(reactor: PosixReactorBase) -> PosixReactorBase:
-    """The reactor, whose timers do not go by the machine's clock any more.
+    """The reactor, with timers that run by the monotonic clock.
 
-    By Twisted's default they do: after the clock is set back for a day, they stand
-    still for a day.
+    By Twisted's default they run by the wall clock: after it is set back by a day, no
+    timer fires for a day.
     """
     reactor.seconds = time.monotonic
-    # For `wall_seconds`: who is given the reactor has both times.
+    # For `wall_seconds`: both clocks come with the reactor.
     reactor.wall_seconds = time.time  # type: ignore[attr-defined]  # noqa: TID251
     return reactor
 
 
 def wall_seconds(clock: IReactorTime) -> float:
-    """The time in seconds since 1970; that of a test's clock is its only one."""
+    """The time in seconds since 1970; a test's clock has one time for both."""
     wall = getattr(clock, "wall_seconds", clock.seconds)
     return float(wall())

@@ -1,7 +1,7 @@
 """A certificate with its chain and private key, as a TLS handshake presents it.
 
-Rules: a certificate that `load_certificate` returned can be presented: its private key
-is that of the leaf, OpenSSL takes both, and a client completes a handshake with them.
+Rules: a certificate from `load_certificate` works: its private key is the leaf's,
+OpenSSL accepts both, and a client completes a handshake with them.
 """
 
 import warnings
@@ -24,20 +24,20 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What we show in a TLS handshake."""
+    """A chain and its private key, to be presented in TLS handshakes."""
 
     chain: Sequence[x509.Certificate]
-    """Our own certificate first, then those that lead to a root."""
+    """The leaf first, then the intermediate certificates."""
 
     private_key: PrivateKey = field(repr=False)
 
     @property
     def leaf(self) -> bytes:
-        """The DER of our own certificate."""
+        """The DER of the leaf."""
         return self.chain[0].public_bytes(Encoding.DER)
 
     def present_in(self, context: SSL.Context) -> None:
-        """Make every handshake of `context` show this certificate and its chain."""
+        """Present this certificate and its chain in every handshake of `context`."""
         leaf, *others = self.chain
         context.use_certificate(leaf)
         for other in others:
@@ -52,8 +52,8 @@ def load_certificate(certificate: Path, private_key: Path) -> Certificate:
     """
     try:
         with warnings.catch_warnings():
-            # The library warns of what other servers' tools have put in
-            # certificates; whether ours is accepted is for the others to say.
+            # The library warns of oddities that the tools of other vendors put into
+            # certificates; peers decide whether they accept this one.
             warnings.simplefilter("ignore")
             chain = x509.load_pem_x509_certificates(certificate.read_bytes())
     except ValueError:
@@ -81,23 +81,23 @@ def load_certificate(certificate: Path, private_key: Path) -> Certificate:
     try:
         loaded.present_in(context)
     except (SSL.Error, ValueError) as error:
-        # A key that is too short for today, for example.
-        raise ValueError(f"OpenSSL does not take {certificate}: {error}") from None
+        # For example a key that is too short.
+        raise ValueError(f"OpenSSL does not accept {certificate}: {error}") from None
     try:
         _shake_hands(context)
     except SSL.Error as error:
-        # A key on a curve that clients do not offer, for example.
+        # For example a key on a curve that clients do not offer.
         raise ValueError(
             f"no client could connect to a server with {certificate}: {error}; "
-            "an EC key on the curve P-256 is understood everywhere"
+            "an EC key on the curve P-256 works everywhere"
         ) from None
     return loaded
 
 
 def _shake_hands(context: SSL.Context) -> None:
-    """Let a client that takes every certificate meet a server with `context`.
+    """Complete a handshake of a server with `context` and an unverifying client.
 
-    Raises `SSL.Error` where they do not come to terms.
+    Raises `SSL.Error` if they have no common parameters.
     """
     server = SSL.Connection(context, None)
     server.set_accept_state()

@@ -1,11 +1,11 @@
-"""The names in a certificate, and whether one of them is the peer's.
+"""The names in a certificate, and whether one of them is the expected one.
 
-Rules: an entry of the subjectAltName that is no valid name is dropped, and never
-matches; the entries beside it count. Names are compared as they are, but for the case
-of letters: nothing is trimmed. A wildcard is the whole left-most label, above two
-labels at least, and covers any one label, A-labels (`xn--`) included. A DNS name proves
-no address and an address no name; URIs, SRV names and the subject prove nothing.
-service-identity compares what is left. Any exception here is a reason to refuse.
+Rules: an invalid entry of the subjectAltName is dropped and never matches; the other
+entries count. Names are compared without regard to case and are not trimmed. A wildcard
+is the whole left-most label, above at least two labels, and covers any one label,
+A-labels (`xn--`) included. A DNS name proves no address and an address no name; URIs,
+SRV names and the subject prove nothing. service-identity compares the valid entries.
+Any exception rejects the certificate.
 
 Specification: RFC 9525, section 6.
 """
@@ -31,7 +31,7 @@ from homeserver.protocol.errors import quote
 _DNS_NAME = re.compile(
     r"(?=.{1,253}\Z)"
     r"(?: [0-9a-z_-]{1,63} (?: \.[0-9a-z_-]{1,63} )*"
-    # Under a wildcard, only what OpenSSL takes for the labels of a host.
+    # Under a wildcard, only labels that OpenSSL accepts as those of a host.
     r"| \* (?: \.[0-9a-z] (?: [0-9a-z-]{0,61}[0-9a-z] )? ){2,} )",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
@@ -40,14 +40,14 @@ Pattern = DNSPattern | IPAddressPattern
 
 
 def check_name(certificate: crypto.X509, name: str) -> str | None:
-    """Why `certificate` is not one for `name`, a host or an IP address; None if it is.
+    """Why `certificate` is not for `name`, a host or an IP address; None if it is.
 
-    Whatever goes wrong in reading the certificate is a reason.
+    A certificate that cannot be read is for no name.
     """
     try:
         entries = _Entries.read(certificate.to_cryptography())
         return entries.problem(name)
-    except Exception as error:  # noqa: BLE001 - any exception is a refusal
+    except Exception as error:  # noqa: BLE001 - any exception rejects it
         return f"the certificate's names cannot be read: {quote(str(error))}"
 
 
@@ -61,16 +61,16 @@ def is_ip(name: str) -> bool:
 
 
 class _Entries(Struct, frozen=True):
-    """The entries of a subjectAltName that can name a server."""
+    """The DNS names and IP addresses of a subjectAltName."""
 
     names: Sequence[str]
-    """DNS names, as they are."""
+    """DNS names, valid or not."""
 
     addresses: Sequence[IPv4Address | IPv6Address]
 
     @classmethod
     def read(cls, certificate: x509.Certificate) -> "_Entries":
-        """Those of a certificate; raises what `cryptography` does."""
+        """Read a certificate; raises what `cryptography` raises."""
         try:
             names = certificate.extensions.get_extension_for_class(
                 x509.SubjectAlternativeName
@@ -87,7 +87,7 @@ class _Entries(Struct, frozen=True):
         )
 
     def problem(self, name: str) -> str | None:
-        """Why none of the entries is `name`; None if one is."""
+        """Why no entry matches `name`; None if one does."""
         patterns: list[Pattern] = [IPAddressPattern(each) for each in self.addresses]
         patterns += [p for each in self.names if (p := _pattern(each, name))]
         if not patterns:
@@ -104,16 +104,16 @@ class _Entries(Struct, frozen=True):
 
 
 def _pattern(entry: str, name: str) -> DNSPattern | None:
-    """What is compared with `name`; None for an entry that is no valid DNS name."""
+    """The pattern to compare with `name`; None for an invalid DNS name."""
     if not _DNS_NAME.fullmatch(entry):
         return None
     if entry.startswith("*."):
         label, _, rest = name.lower().partition(".")
-        # service-identity's wildcards cover no A-labels, which is right for a part of
-        # a label; ours are whole ones (RFC 9525, section 6.3).
+        # Wildcards of service-identity cover no A-labels. That is right for a part of
+        # a label; here a wildcard is a whole label (RFC 9525, section 6.3).
         if label.startswith("xn--") and entry[2:].lower() == rest:
             entry = name
     try:
         return DNSPattern.from_bytes(entry.encode("ascii"))
     except CertificateError:
-        return None  # an address in place of a name
+        return None  # an IP address as a DNS name

@@ -1,10 +1,10 @@
-"""The client's side of a TLS handshake, and how a peer's certificate is judged.
+"""The client's side of a TLS handshake, and the verification of the certificate.
 
-Rules of the room: our own connection creator, because Twisted's accepts certificates
-without a usable name. Only a certificate that the verify callback saw, without one
-problem, and that names the peer, is good; whatever else happens, an exception or no
-call at all, is a refusal. Contexts are shared, since loading the system's roots costs
-more than a handshake; what one handshake found is kept with that connection.
+Rules: Twisted's connection creator is not used, because it accepts certificates without
+a usable name. A certificate is accepted only if the verify callback saw it, found no
+problem, and the name matches; an exception, or no call at all, rejects it. Connections
+share a context, because loading the system's roots costs more than a handshake; the
+result of a handshake belongs to its connection.
 
 Specification: Server-server API, "TLS".
 """
@@ -20,7 +20,7 @@ from zope.interface import implementer
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.certificate_names import check_name, is_ip
 
-# OpenSSL's X509_V_ERR_..., those that people meet.
+# The common codes of OpenSSL's X509_V_ERR_...
 _PROBLEMS = {
     7: "has a signature that does not verify",
     9: "is not valid yet",
@@ -36,7 +36,7 @@ _PROBLEMS = {
 
 
 class ClientTls:
-    """The client's side of each handshake: whom it trusts, and what it shows of us."""
+    """The trusted authorities and the client certificate of all handshakes."""
 
     def __init__(
         self,
@@ -45,16 +45,16 @@ class ClientTls:
         system_roots: bool,
         certificate: Certificate | None = None,
     ) -> None:
-        """Trust the authorities in `ca_file` (PEM), and those of the system if wanted.
+        """Trust the authorities in `ca_file` (PEM) and, if wanted, the system's.
 
-        Who asks for a client certificate is shown `certificate`. Raises `ValueError`
-        if `ca_file` has no authorities in it.
+        A server that asks for a client certificate gets `certificate`. Raises
+        `ValueError` if `ca_file` contains no certificate.
         """
         context = self._context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        # What was judged once is not negotiated again.
+        # A renegotiation could replace the certificate that was verified.
         context.set_options(SSL.OP_NO_RENEGOTIATION)
-        # A resumed session is one whose certificate nobody looked at.
+        # A resumed session skips the verification of the certificate.
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         if ca_file is not None:
             try:
@@ -66,10 +66,10 @@ class ClientTls:
         self._lacks_system_roots = system_roots
 
     def context(self) -> SSL.Context:
-        """What all connections share."""
+        """The context that all connections share."""
         if self._lacks_system_roots:
-            # Only for the first connection, as they take a megabyte and as long as
-            # several handshakes: who is being started, or asked, needs none.
+            # Loaded for the first connection: they take a megabyte and the time of
+            # several handshakes, which start-up and the commands can do without.
             self._context.set_default_verify_paths()
             self._lacks_system_roots = False
         return self._context
@@ -77,7 +77,7 @@ class ClientTls:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class Handshake:
-    """One handshake with a peer that has to be called `name`, and what it showed."""
+    """One handshake with a peer that must prove `name`, and its result."""
 
     def __init__(
         self, context: SSL.Context, name: str, *, must_be_trusted: bool
@@ -91,9 +91,9 @@ class Handshake:
 
     @property
     def problem(self) -> str | None:
-        """Why the certificate does not prove that the peer is `name`; None if it does.
+        """Why the certificate does not prove `name`; None if it does.
 
-        Of a handshake that is over; before it, there is always a problem.
+        Before the handshake is over, it is never None.
         """
         if self.refusal is not None:
             return self.refusal
@@ -101,22 +101,22 @@ class Handshake:
 
     @property
     def refusal(self) -> str | None:
-        """What was found to be wrong with the certificate; None if nothing was."""
+        """The problem found with the certificate; None if there is none."""
         return self._problems[0] if self._problems else None
 
     def clientConnectionForTLS(
         self, tlsProtocol: TLSMemoryBIOProtocol
     ) -> SSL.Connection:
-        """As Twisted asks for it: the connection on which the handshake will be."""
+        """As `IOpenSSLClientConnectionCreator`: the connection to shake hands on."""
         connection = SSL.Connection(self._context, None)
         connection.set_verify(
-            SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge
+            SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify
         )
         if not is_ip(self._name):
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         return connection
 
-    def _judge(
+    def _verify(
         self,
         connection: SSL.Connection,
         certificate: crypto.X509,
@@ -124,12 +124,12 @@ class Handshake:
         depth: int,
         is_good: int,
     ) -> bool:
-        """Judge one certificate of the chain; whether the handshake may go on.
+        """Verify one certificate of the chain; whether the handshake may go on.
 
-        pyOpenSSL takes an exception in here for a refusal, as it must be.
+        pyOpenSSL ends the handshake on an exception, as it must.
         """
         if not is_good:
-            self._problems.append(_tell(error, depth))
+            self._problems.append(_describe(error, depth))
         elif depth == 0:
             problem = check_name(certificate, self._name)
             if problem is not None:
@@ -144,7 +144,7 @@ def check_certificate(
     chain: Sequence[crypto.X509],
     name: str,
 ) -> str | None:
-    """Why a certificate that was shown in another way does not prove `name`.
+    """Why a certificate that was presented elsewhere does not prove `name`.
 
     None if it does: `chain` leads from it to a root that `context` trusts, and it is
     for `name`, a host or an IP address.
@@ -155,12 +155,12 @@ def check_certificate(
     try:
         crypto.X509StoreContext(store, leaf, chain).verify_certificate()
     except crypto.X509StoreContextError as error:
-        # Its arguments: OpenSSL's number, the depth, and words.
-        return _tell(error.errors[0], error.errors[1])
+        # Its arguments: OpenSSL's code, the depth, and a text.
+        return _describe(error.errors[0], error.errors[1])
     return check_name(leaf, name)
 
 
-def _tell(error: int, depth: int) -> str:
-    """What OpenSSL found to be wrong with the certificate at `depth` of a chain."""
+def _describe(error: int, depth: int) -> str:
+    """The problem that OpenSSL found with the certificate at `depth` of a chain."""
     why = _PROBLEMS.get(error, f"fails OpenSSL's check number {error}")
     return f"{'the certificate' if depth == 0 else 'an issuer certificate'} {why}"

@@ -1,7 +1,7 @@
 """The server's side of each handshake, and the certificate that it presented.
 
-Rules: any certificate of a client completes the handshake. Whose it is, is judged
-later, beside the origin of a request.
+Rules: any client certificate completes the handshake. It is checked later, against the
+origin of a request.
 
 Specification: Server-server API, "TLS".
 """
@@ -27,13 +27,13 @@ class ServerTls:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(SSL.OP_NO_RENEGOTIATION)
-        # Session tickets are on; OpenSSL wants a name for what they belong to. The
-        # client keeps them: kept here, they would be memory that strangers fill.
+        # Session tickets are on; OpenSSL needs an ID for them. Clients keep them: a
+        # cache here would be memory that anyone can fill.
         context.set_session_id(b"homeserver")
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         if self._asks_for_certificate:
-            # Whatever is shown is taken: it is judged beside a request's origin, and
-            # most requests need none.
+            # Any certificate is accepted here; it is checked against the origin of a
+            # request, and most requests need none.
             context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
         certificate.present_in(context)
         self._context = context
@@ -42,14 +42,14 @@ class ServerTls:
     def serverConnectionForTLS(
         self, tlsProtocol: TLSMemoryBIOProtocol
     ) -> SSL.Connection:
-        """As Twisted asks for it: the connection on which the handshake will be."""
+        """As `IOpenSSLServerConnectionCreator`: the connection to shake hands on."""
         return _Connection(self._context, self._leaf)
 
 
 class _Connection(SSL.Connection):
-    """The server's side of one handshake, which knows what it shows.
+    """The server's side of one handshake, with the certificate that it presents.
 
-    To ask OpenSSL would be to have it write the certificate anew for each request.
+    Asking OpenSSL for the certificate would encode it again for each request.
     """
 
     def __init__(self, context: SSL.Context, leaf: bytes) -> None:
@@ -58,7 +58,7 @@ class _Connection(SSL.Connection):
 
 
 def presented_on(transport: object) -> bytes | None:
-    """The DER of the certificate that we show on a connection; None without TLS."""
+    """The DER of the certificate presented on a connection; None without TLS."""
     if not isinstance(transport, TLSMemoryBIOProtocol):
         return None
     handle: _Connection = transport.getHandle()

@@ -200,7 +200,7 @@ def test_before_the_handshake(handshakes: Handshakes) -> None:
 
 
 class _Failing(Handshake):
-    def _judge(
+    def _verify(
         self,
         connection: SSL.Connection,
         certificate: crypto.X509,
