@@ -34,6 +34,7 @@ from homeserver.protocol.key_entries import (
     tell_passed_over,
 )
 from homeserver.protocol.signing import (
+    Signatures,
     SigningKey,
     VerifyKey,
     parse_signatures,
@@ -62,7 +63,7 @@ class KeyDocument:
 
     server_name: ServerName
     verify_keys: Mapping[KeyId, VerifyKey]
-    signatures: Mapping[KeyId, bytes]
+    signatures: Signatures
     """All ed25519 signatures of the server itself, by listed and unlisted keys."""
 
     document: Json = field(repr=False)
@@ -92,7 +93,7 @@ class KeyDocument:
     def is_signed_by(self, key: VerifyKey) -> bool:
         """Whether `key`, which need not be listed, signed this document."""
         signature = self.signatures.get(key.key_id)
-        return signature is not None and key.verify(
+        return isinstance(signature, bytes) and key.verify(
             signed_bytes(self.document), signature
         )
 
@@ -249,7 +250,7 @@ def _check_signatures(
     server_name: ServerName,
     verify_keys: Mapping[KeyId, VerifyKey],
     passed_over: Mapping[str, str],
-) -> Mapping[KeyId, bytes]:
+) -> Signatures:
     """All signatures of the server; raises `Unauthorized` if none is a listed key's."""
     signatures = parse_signatures(document, server_name)
     try:

@@ -30,8 +30,16 @@ from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 KEY_BYTES = 32  # RFC 8032: an ed25519 public key
 SIGNATURE_BYTES = 64  # RFC 8032: an ed25519 signature
 
-Signatures = Mapping[KeyId, bytes]
-"""One server's signatures of one object: {key ID: 64 bytes}."""
+# Server-server API, "Validating hashes and signatures on received events": the state of
+# the room says which key has this ID, and no key document does.
+POLICY_KEY_ID = KeyId("ed25519:policy_server")
+
+Signatures = Mapping[KeyId, bytes | BadJson]
+"""One server's signatures of one object: {key ID: 64 bytes}.
+
+In place of a signature that cannot be read there is the reason. It matters only where
+the key is known.
+"""
 
 
 class VerifyKey(Struct, frozen=True):
@@ -104,26 +112,42 @@ def sign(value: Json, server_name: ServerName, keys: Iterable[SigningKey]) -> Js
 def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
     """The ed25519 signatures that `value` has of `server_name`; empty if none.
 
-    Raises `BadJson` where `signatures` has another shape than the specification's.
+    Raises `BadJson` where `signatures` or the server's part of it is no object.
     """
     signatures = as_object(value.get("signatures", {}), "`signatures`")
     own = as_object(
         signatures.get(server_name.name, {}), f"`signatures` of {server_name}"
     )
-    found: dict[KeyId, bytes] = {}
+    found: dict[KeyId, bytes | BadJson] = {}
     for text, encoded in own.items():
         try:
             key_id = parse_key_id(text)
         except InvalidParam:
             continue  # another algorithm, or an ID that no key can have
-        signature = decode_base64(as_text(encoded, f"the signature by {key_id}"))
-        if len(signature) != SIGNATURE_BYTES:
-            raise BadJson(
-                f"the signature by {key_id} of {server_name} has {len(signature)} "
-                f"bytes; ed25519 signatures have {SIGNATURE_BYTES}"
-            )
-        found[key_id] = signature
+        try:
+            found[key_id] = _parse_signature(encoded, f"{key_id} of {server_name}")
+        except BadJson as problem:
+            found[key_id] = problem
     return found
+
+
+def parse_event_signatures(pdu: Json, server_name: ServerName) -> Signatures:
+    """The signatures that an event has of a server, without a policy server's.
+
+    Raises as `parse_signatures` does.
+    """
+    found = parse_signatures(pdu, server_name)
+    return {k: each for k, each in found.items() if k != POLICY_KEY_ID}
+
+
+def _parse_signature(encoded: object, key: str) -> bytes:
+    signature = decode_base64(as_text(encoded, f"the signature by {key}"))
+    if len(signature) != SIGNATURE_BYTES:
+        raise BadJson(
+            f"the signature by {key} has {len(signature)} bytes; "
+            f"ed25519 signatures have {SIGNATURE_BYTES}"
+        )
+    return signature
 
 
 def verify(
@@ -131,8 +155,10 @@ def verify(
 ) -> frozenset[KeyId]:
     """Verify every signature by a key in `keys`, and say which keys those were.
 
-    Signatures by other keys are passed over. `what` names the message in errors.
-    Raises `Unauthorized` if a signature does not verify, or if none is left.
+    Signatures by other keys are passed over, whatever they are: the specification has
+    a signature decoded after its key was found. `what` names the message in errors.
+    Raises `Unauthorized` if a signature does not verify, or if none is left, and
+    `BadJson` if one of a known key cannot be read.
     """
     known = frozenset(signatures.keys() & keys.keys())
     if not known:
@@ -141,6 +167,9 @@ def verify(
             f"{quote(sorted(signatures))}, known are {quote(sorted(keys))}"
         )
     for key_id in sorted(known):
-        if not keys[key_id].verify(message, signatures[key_id]):
+        signature = signatures[key_id]
+        if isinstance(signature, BadJson):
+            raise signature
+        if not keys[key_id].verify(message, signature):
             raise Unauthorized(f"signature does not verify: {key_id} over {what}")
     return known

@@ -233,6 +233,40 @@ class PduCheckerTests(SynchronousTestCase):
         self.assertEqual(good.verdict, "accepted")
         self.assertIn("signature does not verify: ed25519:t_2", again.verdict)
 
+    def test_signature_that_cannot_be_read(self) -> None:
+        """It rejects an event where its key is known, and is passed over elsewhere."""
+        pdu = message()
+        of_them = as_object(as_object(pdu["signatures"], "")["them.example"], "")
+        for text in ("AAAA", "*", 5):
+            bad = pdu | {
+                "signatures": {"them.example": of_them | {"ed25519:x": text}},
+            }
+            [judged] = self.verdicts(bad)
+            self.assertEqual(judged.verdict, "accepted")
+        bad = pdu | {"signatures": {"them.example": {"ed25519:t_1": "AAAA"}}}
+        [judged] = self.verdicts(bad)
+        self.assertIn(
+            "the signature by ed25519:t_1 of them.example has 3 bytes", judged.verdict
+        )
+
+    def test_signature_of_a_policy_server(self) -> None:
+        """It is passed over, even where its server publishes a key of that ID."""
+        policy = Peer(THEM.server_name, signing_key("policy_server", b"4"))
+        self.keys.learn(policy)
+        good = sign(message(), "11", policy)
+        of_them = as_object(as_object(good["signatures"], "")["them.example"], "")
+        own = {"ed25519:t_1": of_them["ed25519:t_1"]}
+        of_policy = {"ed25519:policy_server": of_them["ed25519:policy_server"]}
+        unreadable = {"ed25519:policy_server": "AAAA"}
+        first, second, third = self.verdicts(
+            *(
+                good | {"signatures": {"them.example": those}}
+                for those in (own | of_policy, own | unreadable, of_policy)
+            )
+        )
+        self.assertEqual((first.verdict, second.verdict), ("accepted", "accepted"))
+        self.assertIn("is not signed by a known key", third.verdict)
+
     def test_eight_signatures_are_verified_here(self) -> None:
         """Few signatures are not worth a thread, and one more is."""
         pdus = [message(depth=number) for number in range(9)]

@@ -15,8 +15,10 @@ from homeserver.protocol.canonical_json import Json, decode_base64, encode_base6
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import (
+    POLICY_KEY_ID,
     SigningKey,
     VerifyKey,
+    parse_event_signatures,
     parse_signatures,
     sign,
     signed_bytes,
@@ -193,9 +195,9 @@ def test_signatures_of_another_shape(signatures: object) -> None:
 
 
 BAD_SIGNATURES: list[tuple[str, object, str]] = [
-    ("null", None, "the signature by ed25519:1 is not a string"),
-    ("number", 5, "the signature by ed25519:1 is not a string"),
-    ("object", {}, "the signature by ed25519:1 is not a string"),
+    ("null", None, "the signature by ed25519:1 of domain is not a string"),
+    ("number", 5, "the signature by ed25519:1 of domain is not a string"),
+    ("object", {}, "the signature by ed25519:1 of domain is not a string"),
     ("not base64", "*" * 86, "not base64: "),
     ("empty", "", "the signature by ed25519:1 of domain has 0 bytes"),
     (
@@ -217,10 +219,23 @@ BAD_SIGNATURES: list[tuple[str, object, str]] = [
     ids=[row[0] for row in BAD_SIGNATURES],
 )
 def test_bad_signature(signature: object, message: str) -> None:
-    """A signature that is not 64 bytes in base64 is refused, and says by which key."""
-    value: Json = {"signatures": {"domain": {"ed25519:1": signature}}}
+    """A signature by a known key that is not 64 bytes in base64 is refused.
+
+    One by another key is passed over, whatever it is.
+    """
+    value = sign({}, DOMAIN, [OTHER_KEY])
+    signature_texts(value)["ed25519:1"] = cast("str", signature)
+    found = parse_signatures(value, DOMAIN)
+    assert verify(b"{}", found, keys(OTHER_KEY), "it") == {"ed25519:2"}
     with pytest.raises(BadJson, match=f"^{re.escape(message)}"):
-        parse_signatures(value, DOMAIN)
+        verify(b"{}", found, keys(KEY, OTHER_KEY), "it")
+
+
+def test_signatures_of_an_event() -> None:
+    """A policy server's signature of an event is not one of its sender's server."""
+    both = sign({}, DOMAIN, [KEY, signing_key(bytes(32), "ed25519:policy_server")])
+    assert parse_signatures(both, DOMAIN).keys() == {KEY.key_id, POLICY_KEY_ID}
+    assert parse_event_signatures(both, DOMAIN).keys() == {KEY.key_id}
 
 
 NO_SIGNATURES: list[tuple[str, Json]] = [
@@ -449,4 +464,5 @@ def test_nothing_but_a_protocol_error_is_raised(signatures: object) -> None:
     except ProtocolError:
         return
     assert set(found) <= {"ed25519:1", "ed25519:2"}
-    assert set(found.values()) <= {decode_base64(SIGNATURE_OF_EMPTY)}
+    read = {each for each in found.values() if not isinstance(each, BadJson)}
+    assert read <= {decode_base64(SIGNATURE_OF_EMPTY)}

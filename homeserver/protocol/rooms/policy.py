@@ -13,14 +13,12 @@ from typing import Self
 from homeserver.protocol.canonical_json import as_object, decode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with
-from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.signing import POLICY_KEY_ID, VerifyKey
 
 POLICY: StateKey = ("m.room.policy", "")
-
-KEY_ID = KeyId("ed25519:policy_server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class PolicyServer:
         if not isinstance(via, str) or not isinstance(text, str):
             return None
         try:
-            name, key = ServerName.parse(via), VerifyKey.parse(KEY_ID, text)
+            name, key = ServerName.parse(via), VerifyKey.parse(POLICY_KEY_ID, text)
         except ProtocolError:
             return None
         return cls(name, key) if has_user_with(state, name, {"join"}) else None
@@ -64,24 +62,27 @@ class PolicyServer:
         of_server = as_object(
             signatures.get(self.name.name), f"the part of {self.name}"
         )
-        if KEY_ID not in of_server:
-            raise BadJson(f"{self.name} did not sign as {KEY_ID}")
+        if POLICY_KEY_ID not in of_server:
+            raise BadJson(f"{self.name} did not sign as {POLICY_KEY_ID}")
         if not self._verifies(event, signatures):
             raise Unauthorized(
-                f"signature does not verify: {KEY_ID} of {self.name} over event "
+                f"signature does not verify: {POLICY_KEY_ID} of {self.name} over event "
                 f"{named(event.event_id)}"
             )
         # The policy server may be the sender's own, which has signed already.
         old = as_object(event.pdu["signatures"], "`signatures`")
         own = as_object(old.get(self.name.name, {}), "`signatures` of one server")
-        merged = {**old, self.name.name: {**own, KEY_ID: of_server[KEY_ID]}}
+        merged = {
+            **old,
+            self.name.name: {**own, POLICY_KEY_ID: of_server[POLICY_KEY_ID]},
+        }
         return Event.parse({**event.pdu, "signatures": merged}, event.room_version)
 
     def _verifies(self, event: Event, signatures: object) -> bool:
         of_server = (
             signatures.get(self.name.name) if isinstance(signatures, dict) else None
         )
-        text = of_server.get(KEY_ID) if isinstance(of_server, dict) else None
+        text = of_server.get(POLICY_KEY_ID) if isinstance(of_server, dict) else None
         if not isinstance(text, str):
             return False
         try:

@@ -9,16 +9,15 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.policy import (
-    KEY_ID,
     PolicyServer,
     is_recommended,
     needs_policy,
 )
-from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.signing import POLICY_KEY_ID, SigningKey
 from tests.protocol.rooms.room import ALICE, DAN, Room
 
-KEY = SigningKey(KEY_ID, nacl.signing.SigningKey(b"p" * 32))
-OTHER = SigningKey(KEY_ID, nacl.signing.SigningKey(b"q" * 32))
+KEY = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"p" * 32))
+OTHER = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"q" * 32))
 PUBLIC = encode_base64(KEY.verify_key.key)
 D = "d.example"  # whose user is in the room
 
@@ -35,7 +34,7 @@ def policy_of(via: object = D, key: object = PUBLIC) -> Json:
 
 def signed_by(event: Event, key: SigningKey, server: str = D) -> Json:
     """A policy server's reply."""
-    return {server: {KEY_ID: encode_base64(key.sign(event.signed))}}
+    return {server: {POLICY_KEY_ID: encode_base64(key.sign(event.signed))}}
 
 
 def policy_server(room: Room) -> PolicyServer:
@@ -95,11 +94,11 @@ def test_a_signed_event_is_recommended(version: str) -> None:
 
 
 UNSIGNED: list[tuple[str, object]] = [
-    ("by another key", {D: {KEY_ID: "other"}}),
-    ("by another server", {"i.example": {KEY_ID: "right"}}),
+    ("by another key", {D: {POLICY_KEY_ID: "other"}}),
+    ("by another server", {"i.example": {POLICY_KEY_ID: "right"}}),
     ("under another key ID", {D: {"ed25519:1": "right"}}),
-    ("no base64", {D: {KEY_ID: "%"}}),
-    ("no text", {D: {KEY_ID: 5}}),
+    ("no base64", {D: {POLICY_KEY_ID: "%"}}),
+    ("no text", {D: {POLICY_KEY_ID: 5}}),
     ("no object", {D: "right"}),
 ]
 
@@ -137,10 +136,10 @@ REPLIES: list[tuple[object, type[ProtocolError]]] = [
     ({}, BadJson),
     ({D: []}, BadJson),
     ({D: {}}, BadJson),
-    ({D: {KEY_ID: 5}}, Unauthorized),
-    ({D: {KEY_ID: "%"}}, Unauthorized),
-    ({D: {KEY_ID: "AAAA"}}, Unauthorized),
-    ({"o.example": {KEY_ID: "AAAA"}}, BadJson),
+    ({D: {POLICY_KEY_ID: 5}}, Unauthorized),
+    ({D: {POLICY_KEY_ID: "%"}}, Unauthorized),
+    ({D: {POLICY_KEY_ID: "AAAA"}}, Unauthorized),
+    ({"o.example": {POLICY_KEY_ID: "AAAA"}}, BadJson),
 ]
 
 
@@ -159,10 +158,10 @@ def test_other_signatures_stay() -> None:
     own = {"a.example": {"ed25519:1": "own"}, "b.example": {"ed25519:2": "b"}}
     event = room.make("m.room.message", ALICE, {}, signatures=own)
     text = encode_base64(KEY.sign(event.signed))
-    reply = {"a.example": {KEY_ID: text, "ed25519:x": "more"}, "c.example": {}}
+    reply = {"a.example": {POLICY_KEY_ID: text, "ed25519:x": "more"}, "c.example": {}}
     signed = policy_server(room).add_signature(event, reply)
     assert signed.pdu["signatures"] == {
-        "a.example": {"ed25519:1": "own", KEY_ID: text},
+        "a.example": {"ed25519:1": "own", POLICY_KEY_ID: text},
         "b.example": {"ed25519:2": "b"},
     }
 
