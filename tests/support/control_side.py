@@ -29,7 +29,7 @@ from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.dialer import Dialer
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
-from homeserver.protocol.discovery import Resolution, Route, Step
+from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Job, StoreUnavailable
@@ -120,7 +120,8 @@ class KnownRoutes(Resolver):
 
     async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
         """The outcome for `name`."""
-        outcome = self.outcomes[name.name]
+        unknown = NotResolvable("there is no such server here", [])
+        outcome = self.outcomes.get(name.name, unknown)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
