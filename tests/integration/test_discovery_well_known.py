@@ -83,7 +83,7 @@ WRONG: dict[str, tuple[Answer, str]] = {
     "a circle": (redirect(LOCATION), f"redirects in a circle, to {LOCATION}"),
     "to nowhere": (
         http(b"", "302 Found"),
-        "redirects to nowhere: there is no Location",
+        "redirects without a Location header",
     ),
     "to no URL": (redirect("https://[/"), "redirects to 'https://[/'"),
     "to http": (
@@ -189,7 +189,7 @@ def test_slowness_ends(answer: Answer) -> None:
     before = HURRIED.seconds()
     told, _ = find_fault(website, hurry=True)
     assert 10 <= HURRIED.seconds() - before < 60
-    assert told == "no whole answer within 10 seconds"
+    assert told == "no complete answer within 10 seconds"
     [conversation] = website.conversations
     assert conversation.is_over
 

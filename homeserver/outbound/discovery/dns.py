@@ -1,8 +1,8 @@
-"""The records of the DNS, and the addresses of hosts.
+"""DNS records, and the addresses of hosts.
 
-Rules of the room: an answer is "no such record" only if a name server says so
-(NXDOMAIN, or an empty answer). Silence, SERVFAIL and nonsense are failed look-ups. An
-answer is kept as long as the DNS says and no longer; a failure is not kept.
+Rules: "no such record" is only what a name server answers (NXDOMAIN, or an empty
+answer). A time-out, SERVFAIL and a malformed answer are failed look-ups. An answer is
+kept for its time to live and no longer; a failure is not kept.
 
 Specification: RFC 1034 for aliases, RFC 2308 for how long "no such record" holds.
 """
@@ -38,10 +38,10 @@ from homeserver.outbound.discovery.name_servers import describe
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 
-# Seconds that each try waits for an answer: three tries, six seconds in all.
+# The seconds of each round: three rounds, six seconds in all.
 _TIMEOUTS = (1, 2, 3)
 
-# For all tries, all servers, and TCP where an answer is too long for UDP.
+# For all rounds, all servers, and TCP where an answer is too long for UDP.
 _QUESTION_SECONDS = 10.0
 
 MAX_QUESTIONS = 100  # at once: each takes a socket, of a process that may have 1024
@@ -49,16 +49,16 @@ _MAX_WAITING = 1000  # for one of those
 
 _MAX_ALIASES = 8  # a chain of CNAMEs longer than this is a mistake or an attack
 
-_MAX_RECORDS = 100  # of one answer; by TCP it may have thousands, to be kept for a day
+_MAX_RECORDS = 100  # of one answer; over TCP it may have thousands
 
-_MAX_SECONDS = 86400.0  # that an answer is kept, whatever it says itself
+_MAX_SECONDS = 86400.0  # that an answer is kept, whatever its time to live
 
-# That "no such record" is kept: whoever publishes a record wants it to be found.
+# That "no such record" is kept: a record that is new must be found soon.
 _MAX_NEGATIVE_SECONDS = 300.0
 
 
 class DnsLookups:
-    """Asks the DNS, and remembers what it said."""
+    """Look-ups in the DNS, with a cache."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class DnsLookups:
         clock: IReactorTime,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`hosts` looks up addresses; where it is None, `dns_client` does that too.
+        """`hosts` looks up addresses; if it is None, `dns_client` does that too.
 
-        `trusts` is as of `Shares`.
+        `trusts` is as in `Shares`.
         """
         self._client = dns_client
         self._hosts = hosts
@@ -84,13 +84,13 @@ class DnsLookups:
         self.answers: Cache[tuple[str, int], Sequence[Any]] = Cache(clock)
 
     async def srv(self, name: str, cause: Cause) -> list[SrvRecord]:
-        """The SRV records at `name`, as `discovery.Lookups.srv`."""
+        """As `discovery.Lookups.srv`; also raises `OverBudget`."""
         return srv_records(
             await self._look_up(self._client.lookupService, name, dns.SRV, cause)
         )
 
     async def alias(self, host: str, cause: Cause) -> str | None:
-        """The name that `host` is an alias of; None if it is none.
+        """The name that `host` is an alias of; None if it is no alias.
 
         Raises `LookupFailed`.
         """
@@ -99,7 +99,7 @@ class DnsLookups:
         return _text(records[0].name) if records else None
 
     async def addresses(self, host: str, cause: Cause) -> list[str]:
-        """The IP addresses of `host`, which may be one already; at least one.
+        """The IP addresses of `host`, a name or an IP address; at least one.
 
         Raises `LookupFailed`.
         """
@@ -152,7 +152,7 @@ class DnsLookups:
             Deferred.fromCoroutine(look(self._client.lookupIPV6Address, dns.AAAA)),
             Deferred.fromCoroutine(look(self._client.lookupAddress, dns.A)),
         ]
-        for each in looks:  # both are under way
+        for each in looks:  # both run already
             await each
         if failures and not found:
             raise failures[0]
@@ -161,7 +161,7 @@ class DnsLookups:
     async def _look_up(
         self, ask: Callable[..., Deferred[Any]], name: str, kind: int, cause: Cause
     ) -> Sequence[Any]:
-        """The payloads of the records of one kind at `name`, aliases followed."""
+        """The payloads of the records of one type at `name`, with aliases followed."""
         key = (name.lower(), kind)
         claim = self.shares.claim(cause, domain_of_host(name))
         self.shares.join(key, claim)
@@ -182,12 +182,12 @@ class DnsLookups:
         name: str,
         kind: int,
     ) -> tuple[Sequence[Any], float]:
-        """As `_look_up`, and for how many seconds that holds."""
+        """The payloads for `_look_up`, and for how many seconds to keep them."""
         answers: Sequence[Any]
         try:
             answers, authority, _ = await question
         except GaveWay as problem:
-            # Not that the look-up failed: that would be remembered of the server.
+            # Not `LookupFailed`, which would be remembered about the server.
             raise OverBudget(str(problem)) from None
         except DNSNameError as error:
             # Its first argument is the answer.
@@ -196,31 +196,42 @@ class DnsLookups:
         except (
             DomainError,
             defer.TimeoutError,
-            CannotListenError,  # no descriptor is left for the question
+            CannotListenError,  # no descriptor is free
             ConnectError,
-            ConnectionLost,  # by TCP, where an answer is too long for UDP
+            ConnectionLost,  # over TCP, where an answer is too long for UDP
             OSError,
             ValueError,
             EOFError,
         ) as error:
             raise LookupFailed(describe(error)) from None
-        owner = name.lower()
-        seconds = _MAX_SECONDS
-        for _ in range(_MAX_ALIASES + 1):
-            here = [a for a in answers if _text(a.name).lower() == owner]
-            found = [a for a in here if a.type == kind]
-            aliases = [a for a in here if a.type == dns.CNAME]
-            seconds = min([seconds, *(float(a.ttl) for a in found or aliases)])
-            if found:
-                records = [a.payload for a in found]
-                if kind == dns.SRV:  # the first ones are those that count
-                    records.sort(key=lambda record: record.priority)
-                return records[:_MAX_RECORDS], seconds
-            if not aliases:
-                return [], min(seconds, _negative_seconds(authority))
-            owner = _text(aliases[0].payload.name).lower()
-        why = f"more than {_MAX_ALIASES} aliases lead away from {name}"
-        raise LookupFailed(why, "too_many_aliases")
+        return _records(name, kind, answers, authority)
+
+
+def _records(
+    name: str, kind: int, answers: Sequence[Any], authority: Sequence[Any]
+) -> tuple[Sequence[Any], float]:
+    """The payloads of the records of one type in an answer, with aliases followed.
+
+    The second value is for how many seconds they hold. Raises `LookupFailed` for a
+    long chain of aliases.
+    """
+    owner = name.lower()
+    seconds = _MAX_SECONDS
+    for _ in range(_MAX_ALIASES + 1):
+        here = [a for a in answers if _text(a.name).lower() == owner]
+        found = [a for a in here if a.type == kind]
+        aliases = [a for a in here if a.type == dns.CNAME]
+        seconds = min([seconds, *(float(a.ttl) for a in found or aliases)])
+        if found:
+            records = [a.payload for a in found]
+            if kind == dns.SRV:  # the first ones are tried first
+                records.sort(key=lambda record: record.priority)
+            return records[:_MAX_RECORDS], seconds
+        if not aliases:
+            return [], min(seconds, _negative_seconds(authority))
+        owner = _text(aliases[0].payload.name).lower()
+    why = f"more than {_MAX_ALIASES} aliases lead away from {name}"
+    raise LookupFailed(why, "too_many_aliases")
 
 
 def srv_records(payloads: Sequence[Any]) -> list[SrvRecord]:
@@ -237,7 +248,7 @@ def srv_records(payloads: Sequence[Any]) -> list[SrvRecord]:
 
 
 def describe_records(kind: int, payloads: Sequence[Any]) -> list[str]:
-    """The records of an answer of one kind, each as it stands in a zone."""
+    """The records of an answer, each as it is written in a zone file."""
     if kind == dns.SRV:
         return [str(record) for record in srv_records(payloads)]
     if kind == dns.CNAME:
@@ -246,7 +257,7 @@ def describe_records(kind: int, payloads: Sequence[Any]) -> list[str]:
 
 
 def _negative_seconds(authority: Sequence[Any]) -> float:
-    """For how long it holds that there is no such record (RFC 2308, section 5)."""
+    """For how many seconds to keep "no such record" (RFC 2308, section 5)."""
     return min(
         (
             min(float(each.ttl), float(each.payload.minimum), _MAX_NEGATIVE_SECONDS)
@@ -270,7 +281,7 @@ def _address(record: dns.Record_A | dns.Record_AAAA) -> str:
 
 @implementer(IResolutionReceiver)
 class _Receiver:
-    """Collects the addresses that the system's resolver finds."""
+    """Collects the addresses from the system's resolver."""
 
     def __init__(self) -> None:
         self._found: list[str] = []

@@ -1,6 +1,6 @@
 """For how long a well-known document is kept.
 
-Rules: pure; what a server's headers ask for, within bounds.
+Rules: pure. The headers of the response decide, within bounds.
 
 Specification: Server-server API, "GET /.well-known/matrix/server"; RFC 9111, section 5.
 """
@@ -14,8 +14,8 @@ from twisted.web.http_headers import Headers
 _HOUR = 3600.0
 
 # "Servers should respect the cache control headers [...] use a sensible default":
-# the 24 hours and the maximum of 48 are the specification's. A document that says that
-# it must not be kept would be asked for with every request.
+# the 24 hours and the maximum of 48 are the specification's. Without a minimum, a
+# document that forbids caching would be fetched for every request.
 _DEFAULT_SECONDS = 24 * _HOUR
 _MAX_SECONDS = 48 * _HOUR
 MIN_SECONDS = 300.0
@@ -25,19 +25,18 @@ _MAX_AGE = re.compile(r'max-age="?([0-9]+)"?', re.IGNORECASE)
 
 
 def lifetime(headers: Headers, now: float) -> float:
-    """For how many seconds a document with these headers is kept.
+    """For how many seconds to keep a document with these headers.
 
-    That is what they ask for, within our bounds, of which the upper one is the
-    specification's.
+    The upper bound is the specification's.
     """
     return within_bounds(asked_seconds(headers, now))
 
 
 def asked_seconds(headers: Headers, now: float) -> float:
-    """For how many seconds these headers ask to keep a document.
+    """The number of seconds that the headers ask for.
 
-    `Cache-Control`, less the `Age`, goes before `Expires`, which goes before the
-    default.
+    `Cache-Control`, less the `Age`, takes precedence over `Expires`; without both, the
+    default applies.
     """
     directives = [
         directive.strip()
@@ -56,16 +55,16 @@ def asked_seconds(headers: Headers, now: float) -> float:
     try:
         expires = parsedate_to_datetime(dates[0])
     except (ValueError, OverflowError):
-        return 0.0  # an invalid date stands for one in the past
-    # HTTP's dates are of Greenwich, also where they do not say so.
+        return 0.0  # RFC 9111: an invalid date means a time in the past
+    # HTTP dates are in UTC, with or without a time zone.
     return expires.replace(tzinfo=UTC).timestamp() - now
 
 
 def header_values(headers: Headers, name: bytes) -> list[str]:
-    """The values of a header, in their order."""
+    """The values of a header, in order."""
     return [each.decode("latin-1") for each in headers.getRawHeaders(name, [])]
 
 
 def within_bounds(seconds: float) -> float:
-    """As long as a document is kept that asks for so many seconds."""
+    """The seconds to keep a document that asks for so many."""
     return min(max(seconds, MIN_SECONDS), _MAX_SECONDS)

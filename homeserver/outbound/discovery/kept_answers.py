@@ -1,7 +1,7 @@
-"""The answers of discovery that are kept, for a person who sees or forgets them.
+"""The cached answers of discovery, to be shown and forgotten by an operator.
 
-Rules: nothing is looked up here. What is forgotten is looked up when it is asked for;
-what is being looked up at that moment is told to those who wait, and not kept.
+Rules: nothing is looked up here. A forgotten answer is looked up again when it is
+needed. The result of a look-up that is under way is not kept.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _Records = Kept[tuple[str, int], Sequence[Any]]
 
 
 class KeptAnswer(Struct, frozen=True):
-    """One answer."""
+    """One answer in the cache."""
 
     kind: str
     """`well-known`, or the type of DNS records."""
@@ -36,19 +36,19 @@ class KeptAnswer(Struct, frozen=True):
     """For how many seconds it has been kept."""
 
     left: float
-    """For how many seconds it is still kept."""
+    """For how many more seconds it is kept."""
 
     floor: float | None = None
-    """The seconds that every answer is kept, where its server asks for less."""
+    """The minimum of seconds, where the server asks for less."""
 
 
 class KeptAnswers:
-    """The answers of well-known documents and of the DNS."""
+    """The cached well-known documents and DNS answers."""
 
     def __init__(
         self, dns: DnsLookups, well_known: WellKnown | None, services: Sequence[str]
     ) -> None:
-        """`services` are those whose SRV records are asked for."""
+        """`services` are the SRV services that discovery asks for."""
         self._dns = dns
         self._well_known = well_known
         self._services = services
@@ -65,7 +65,7 @@ class KeptAnswers:
             ]
 
     def all(self) -> list[KeptAnswer]:
-        """All of them."""
+        """All answers in the cache."""
         documents = [] if self._well_known is None else self._well_known.answers.kept()
         return [
             *map(_show_document, documents),
@@ -73,19 +73,19 @@ class KeptAnswers:
         ]
 
     def about(self, name: ServerName) -> list[KeptAnswer]:
-        """Those that the routes to `name` rest on."""
+        """The answers that the routes to `name` depend on."""
         document = self._document_of(name)
         shown = [] if document is None else [_show_document(document)]
         return [*shown, *map(_show_records, self._records(name))]
 
     def behind(self, step: Step) -> KeptAnswer | None:
-        """The one that a step of a resolution rests on, if it is kept."""
+        """The answer that a step of a resolution depends on, if it is kept."""
         if step.step == "well-known":
             document = self._document(step.asked[len("https://") : -len(PATH)])
             return None if document is None else _show_document(document)
         if step.step != "srv":
             return None
-        # The step of a target that is an alias asks for another type.
+        # The step of a target that is an alias asks for a CNAME record.
         for kind in (SRV, CNAME):
             records = self._dns.answers.find((step.asked.lower(), kind))
             if records is not None:
@@ -93,7 +93,7 @@ class KeptAnswers:
         return None
 
     def forget(self, name: ServerName) -> bool:
-        """Forget those that the routes to `name` rest on; whether there were any."""
+        """Forget what the routes to `name` depend on; whether there was any."""
         document, records = self._document_of(name), self._records(name)
         if self._well_known is not None:
             self._well_known.forget(name.host)
@@ -102,13 +102,13 @@ class KeptAnswers:
         return document is not None or bool(records)
 
     def forget_all(self) -> None:
-        """Forget all of them."""
+        """Forget all answers."""
         if self._well_known is not None:
             self._well_known.forget_all()
         self._dns.answers.forget_all()
 
     def _document_of(self, name: ServerName) -> _Document | None:
-        """Only a name without a port may delegate to another one."""
+        """The well-known document of a name; one with a port has none."""
         return self._document(name.host) if name.port is None else None
 
     def _document(self, host: str) -> _Document | None:
@@ -117,7 +117,7 @@ class KeptAnswers:
         return self._well_known.answers.find(host.lower())
 
     def _records(self, name: ServerName) -> list[_Records]:
-        """The records of a name, of what it delegates to, and of their SRV targets."""
+        """The records of a name, of its delegation, and of their SRV targets."""
         hosts = [name.host]
         document = self._document_of(name)
         if document is not None and isinstance(document.value, Delegation):

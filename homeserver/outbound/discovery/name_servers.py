@@ -1,14 +1,14 @@
-"""The name servers, asked one after the other until one of them answers.
+"""DNS queries to the configured name servers, with failover.
 
-Rules: an answer is of the server that was asked, about the question that was asked, and
-whole. A server that cannot be reached, is silent, or answers with an error of its own
-(SERVFAIL, REFUSED, ...) is passed over for the next one; only NOERROR and NXDOMAIN are
-answers. An answer that UDP cuts off is asked for by TCP, of the same server, on a
-connection of its own: many servers end it after each answer.
+Rules: an answer comes from the server that was queried, repeats the question, and is
+complete. Only NOERROR and NXDOMAIN are answers. After a time-out, a network error or an
+error response (SERVFAIL, REFUSED, ...) the next server is queried. A truncated answer
+is queried again over TCP, from the same server, on a new connection, because many
+servers close it after each answer.
 
-A question has rounds, each longer than the one before. In a round each server that was
-silent so far is asked once. One that failed in another way is not asked again; one that
-could not be reached goes last in the questions of the next half minute.
+A query has rounds with growing time-outs. A round queries each server that has only
+timed out so far. A server that failed in another way is not queried again. A server
+that could not be reached or timed out is queried last for the next half minute.
 
 Specification: RFC 1035, sections 4.2 and 7; RFC 7766, section 6.2.
 """
@@ -32,8 +32,8 @@ from twisted.names.error import (
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
-# What becomes of a question that does not get as far as a name server: no route, no
-# program that listens, no IPv6 on this machine, no address in resolv.conf.
+# The query did not reach a name server: no route, a closed port, no IPv6 on this
+# machine, no address in resolv.conf.
 _UNREACHABLE = (
     OSError,
     ValueError,
@@ -53,15 +53,15 @@ _RESPONSE_CODES: dict[type[DomainError], str] = {
 Server = tuple[str, int]
 """The IP address and the port of a name server."""
 
-# To connect and to answer: a round trip each, and one more where a packet is lost.
+# To connect and to answer: a round trip each, and one more if a packet is lost.
 _TCP_SECONDS = 3.0
 
-# For how long a server that could not be reached is asked last.
+# For how long a server that could not be reached is queried last.
 _AVOIDED_SECONDS = 30.0
 
 
 class DnsClient(client.Resolver):
-    """Twisted's client, but that it goes from server to server."""
+    """Twisted's client, with failover between servers."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -70,10 +70,9 @@ class DnsClient(client.Resolver):
     def queryUDP(
         self, queries: Sequence[dns.Query], timeout: Sequence[float] | None = None
     ) -> Deferred[dns.Message]:
-        """The whole answer to one question, which may have come by TCP.
+        """The complete answer to one query, over UDP or TCP.
 
-        `timeout` has the seconds of each round. Fails with what the last server did
-        in place of an answer.
+        `timeout` has the seconds of each round. Fails with the last failure.
         """
         [query] = queries
         rounds = cast("Sequence[float]", self.timeout) if timeout is None else timeout
@@ -104,7 +103,7 @@ class DnsClient(client.Resolver):
     async def _ask(
         self, server: Server, query: dns.Query, seconds: float
     ) -> dns.Message:
-        """The answer of one server to one question."""
+        """The answer of one server to one query."""
         question = dns.Message(dns.randomSource(), recDes=1)
         question.queries = [query]
         message = await self._ask_by_udp(server, question, seconds)
@@ -122,7 +121,7 @@ class DnsClient(client.Resolver):
     ) -> dns.Message:
         protocol = _Datagrams(question)
         interface = "::" if ":" in server[0] else ""
-        # The system draws a port for each question: a forged answer has to guess it.
+        # A random port for each query, which a forged answer would have to guess.
         port = self._reactor.listenUDP(0, protocol, interface=interface)
         # In one round of epoll, it may have the descriptor of a connection that ended
         # in that round, and be given an event of it: Twisted's port raises an error
@@ -151,7 +150,7 @@ class DnsClient(client.Resolver):
                 cast("ITCPTransport", protocol.transport).abortConnection()
 
     def _in_order(self) -> list[Server]:
-        """The servers in the order of the configuration, those that failed last."""
+        """The servers as configured, with those that failed lately at the end."""
         now = self._reactor.seconds()
         return sorted(
             [*self.servers, *self.dynServers],
@@ -163,11 +162,11 @@ class DnsClient(client.Resolver):
 
 
 def _read(data: bytes, question: dns.Message) -> dns.Message | None:
-    """The answer to a question; None for what is none: another may still come."""
+    """The answer to a question; None if it is not, and another may still come."""
     message = dns.Message()
     try:
         message.fromStr(data)
-    except Exception:  # noqa: BLE001 - whatever the bytes make of the parser
+    except Exception:  # noqa: BLE001 - the parser raises anything on bad bytes
         return None
     return message if message.answer and message.id == question.id else None
 
@@ -175,7 +174,7 @@ def _read(data: bytes, question: dns.Message) -> dns.Message | None:
 def _check(message: dns.Message, question: dns.Message) -> None:
     """Raise `DNSFormatError` for an answer to another question.
 
-    An error need not repeat what was asked; what is said of records has to.
+    An error response need not repeat the question; an answer must.
     """
     asked = [(str(q.name).lower(), q.type) for q in question.queries]
     answered = [(str(q.name).lower(), q.type) for q in message.queries]
@@ -190,8 +189,8 @@ class _Asking:
         self.question = question
         self.answer: Deferred[dns.Message] = Deferred()
 
-    def hear(self, data: bytes) -> None:
-        """Take what came for the answer, if it is one."""
+    def receive(self, data: bytes) -> None:
+        """Take a message as the answer, if it is one."""
         message = _read(data, self.question)
         if message is None or self.answer.called:
             return
@@ -203,7 +202,7 @@ class _Asking:
             self.answer.callback(message)
 
     def fail(self, reason: Failure) -> None:
-        """Nothing comes any more."""
+        """Fail the question, if it has no answer yet."""
         if not self.answer.called:
             self.answer.errback(reason)
 
@@ -215,21 +214,21 @@ class _Datagrams(_Asking, DatagramProtocol):
     _is_asked = False
 
     def ask(self, server: Server) -> None:
-        """Send it; raises `OSError` where no way leads to the server."""
+        """Send the question; raises `OSError` if there is no route to the server."""
         transport = cast("IUDPTransport", self.transport)
-        # From now on the system passes on what this server sends and nothing else.
+        # From now on the system drops datagrams from anyone else.
         transport.connect(*server)
         transport.write(self.question.toStr(), None)
         self._is_asked = True
 
     def datagramReceived(self, datagram: bytes, addr: object) -> None:
-        """As Twisted tells it."""
-        self.hear(datagram)
+        """As `DatagramProtocol`."""
+        self.receive(datagram)
 
     def stopProtocol(self) -> None:
-        """As Twisted tells it: the socket failed, unless it was we who closed it.
+        """As `DatagramProtocol`: the socket failed, or was closed after the answer.
 
-        It does so where nothing listens at the server's port.
+        It fails if the port of the server is closed.
         """
         if self._is_asked:
             self.fail(Failure(error.ConnectionRefusedError()))
@@ -241,22 +240,22 @@ class _Stream(_Asking, Int16StringReceiver):
     noisy = False
 
     def connectionMade(self) -> None:
-        """As Twisted tells it."""
+        """As `Protocol`."""
         self.sendString(self.question.toStr())
 
     def stringReceived(self, string: bytes) -> None:
-        """As Twisted tells it."""
-        self.hear(string)
+        """As `Int16StringReceiver`."""
+        self.receive(string)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it."""
+        """As `Protocol`."""
         self.fail(
             Failure(error.ConnectionLost("it ended the connection without an answer"))
         )
 
 
 def describe(problem: Exception) -> str:
-    """What name servers did in place of an answer, in words."""
+    """A failure of name servers in words."""
     if isinstance(problem, defer.TimeoutError):
         return "the name server did not answer in time"
     if isinstance(problem, DomainError):

@@ -1,8 +1,8 @@
-"""The network side of discovery: its steps, over the DNS and well-known documents.
+"""Server discovery: the steps of `protocol.discovery` over the network.
 
-Rules of the room: which step follows which is the core's; what is looked up for it is
-of the rooms beside this one. Chance is drawn anew for each resolution, whatever of it
-was known already.
+Rules: `protocol.discovery` decides on the steps; `dns` and `well_known` look up what
+they need. The random order of SRV targets is drawn for each resolution, also when the
+records come from the cache.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Resolver:
         services: Sequence[str],
         random: Random,
     ) -> None:
-        """Without `well_known`, that step is left out, as in 2014."""
+        """Without `well_known`, its step is skipped, as in 2014."""
         self._dns = dns
         self._well_known = well_known
         self._algorithm = Algorithm(well_known is not None, services)
@@ -55,17 +55,17 @@ class Resolver:
         )
 
     async def aliases(self, resolution: Resolution) -> list[Step]:
-        """The SRV targets among the routes that are aliases, which none may be.
+        """The SRV targets that are aliases, which RFC 2782 forbids.
 
-        "The domain name of the target host [...] MUST NOT be an alias" (RFC 2782). It
-        is followed all the same: this is for whoever has to mend it.
+        "The domain name of the target host [...] MUST NOT be an alias". Connecting
+        follows them all the same; this tells the operator of the server.
         """
 
         async def look(host: str) -> Step | None:
             try:
                 alias = await self._dns.alias(host, OURSELVES)
             except (LookupFailed, OverBudget):
-                return None  # who connects will be told
+                return None  # connecting reports it
             if alias is None:
                 return None
             found = f"is an alias of {printable(alias)}, which RFC 2782 forbids"
@@ -73,12 +73,12 @@ class Resolver:
 
         by_srv = [r.host for r in resolution.routes if r.srv_priority is not None]
         looks = [Deferred.fromCoroutine(look(host)) for host in by_srv]
-        steps = [await each for each in looks]  # all are under way
+        steps = [await each for each in looks]  # all run already
         return [step for step in steps if step is not None]
 
 
 class _Lookups(Struct, frozen=True):
-    """The look-ups of one resolution; as `discovery.Lookups`."""
+    """`discovery.Lookups` for one resolution."""
 
     dns: DnsLookups
     documents: WellKnown | None

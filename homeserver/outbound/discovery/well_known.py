@@ -1,9 +1,8 @@
 """The server that a host delegates to, by `https://HOST/.well-known/matrix/server`.
 
-Rules of the room: every hop is https, to a host whose trusted certificate names it and
-whose address may be connected to. A body, a chain of redirects and the time for all of
-it are bounded. Whatever is wrong is a reason, and is remembered: a host without the
-document is not asked again with each request.
+Rules: every hop is https, with a trusted certificate for the host, to an address that
+may be connected to. The body, the number of redirects and the total time are bounded.
+Failures are cached as well: a host without a document is not asked for every request.
 
 Specification: Server-server API, "Resolving server names", step 3, and "GET
 /.well-known/matrix/server" for how long its answers are kept; RFC 9111, section 5.
@@ -44,18 +43,18 @@ PATH = "/.well-known/matrix/server"
 
 _PORT = 443
 
-_MAX_BODY_BYTES = 50 * 1024  # what the servers in use take; real ones have a hundred
-_MAX_REDIRECTS = 5  # a website needs one or two, to its own host
+_MAX_BODY_BYTES = 50 * 1024  # as other homeservers; real documents have 100 bytes
+_MAX_REDIRECTS = 5  # a website needs one or two
 _SECONDS = 10.0  # for all hops together
-_ADDRESS_SECONDS = 4.0  # for one of several addresses, by one hop
+_ADDRESS_SECONDS = 4.0  # for one of several addresses of a hop
 _MAX_FETCHES = 100  # at once: each takes a socket, of a process that may have 1024
 _MAX_WAITING = 1000  # for one of those
 
 _HOUR = 3600.0
 
 # "Errors are recommended to be cached for up to an hour, and servers are encouraged to
-# exponentially back off for repeated failures": an answer that is no delegation will be
-# the same in a minute, no answer at all may be our own network's fault.
+# exponentially back off for repeated failures". An answer without a delegation will
+# be the same in a minute; a missing answer may be the fault of our own network.
 _FAILURE_SECONDS = _HOUR
 _FIRST_SILENCE_SECONDS = 60.0
 
@@ -69,28 +68,28 @@ _REDIRECTS = frozenset(
     }
 )
 
-# A path and a query, as they may stand in a request; reasons with it are kept.
+# A path and a query as a request may have them, bounded because failures are cached.
 _TARGET = re.compile(r"/[!-~]{0,999}")
 
 
 class Delegation(Struct, frozen=True):
-    """What a well-known document says."""
+    """The content of a well-known document."""
 
     target: ServerName
     is_kept_longer: bool
-    """Whether its server asks for less than the time that every answer is kept."""
+    """Whether the server asks for less than the minimum time in the cache."""
 
 
 class _TriedInPart(LookupFailed):
-    """What was tried for a client failed; where all is tried it may not."""
+    """Failed with the few attempts of a client; with all attempts it may succeed."""
 
 
 class _NoDelegation(Exception):
-    """There was an answer, and it delegates to nobody; `str()` says why."""
+    """The answer delegates to no server; `str()` says why."""
 
 
 class WellKnown:
-    """Asks for delegations, and remembers what came of it."""
+    """Fetches delegations, with a cache."""
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class WellKnown:
         clock: IReactorTime,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`trusts` is as of `Shares`."""
+        """`trusts` is as in `Shares`."""
         self._dialer = dialer
         self._budgets = budgets
         self._clock = clock
@@ -135,27 +134,27 @@ class WellKnown:
         except OverBudget:
             if not cause.is_ours:
                 raise
-            found = await look_up()  # that one was under way, for a client
+            found = await look_up()  # the first one was a client's
         if not is_wanted(found):
-            found = await look_up()  # and so was that one
+            found = await look_up()  # and so was this one
         if isinstance(found, LookupFailed):
             raise LookupFailed(str(found), found.reason)
         return found.target
 
     def forget(self, host: str) -> None:
-        """Ask `host` again when it is asked about, however often that has failed."""
+        """Forget the answer of `host`, and its failures."""
         self.answers.forget(host.lower())
         self._silences.succeed(host.lower())
 
     def forget_all(self) -> None:
-        """As `forget`, of every host."""
+        """As `forget`, for every host."""
         self.answers.forget_all()
         self._silences.forget_all()
 
     async def _look_up(
         self, host: str, cause: Cause, claim: Claim
     ) -> tuple[Delegation | LookupFailed, float]:
-        """The delegation or why there is none, and for how many seconds to keep it."""
+        """The delegation, or why there is none; and for how many seconds to keep it."""
         failed = LookupFailed if cause.is_ours else _TriedInPart
 
         async def follow() -> Fetched:
@@ -165,13 +164,14 @@ class WellKnown:
         try:
             fetched = await self.shares.run(host, claim, follow)
         except GaveWay as problem:
-            # Not that there is no delegation: who fills all slots would choose the way.
+            # Not `LookupFailed`, after which discovery goes on without the delegation:
+            # a client that fills all slots would choose the route.
             raise OverBudget(str(problem)) from None
         except defer.TimeoutError:
-            why = f"no whole answer within {_SECONDS:.0f} seconds"
+            why = f"no complete answer within {_SECONDS:.0f} seconds"
             return failed(why), self._silences.fail(host)
         except LookupFailed as failure:
-            # Another one: this one's frames hold all that was received.
+            # A new exception: the frames of this one hold the received data.
             return failed(str(failure), failure.reason), self._silences.fail(host)
         except _NoDelegation as answer:
             self._silences.succeed(host)
@@ -185,9 +185,9 @@ class WellKnown:
         return Delegation(target, asked < MIN_SECONDS), within_bounds(asked)
 
     async def _follow(self, host: str, cause: Cause) -> Fetched:
-        """What the document's URL leads to in the end.
+        """The response with status 200 that the redirects lead to.
 
-        Raises `_NoDelegation` for another answer, `LookupFailed` for none, and
+        Raises `_NoDelegation` for another response, `LookupFailed` for none, and
         `OverBudget`.
         """
         hop = _Hop(f"https://{host}{PATH}", host, _PORT, host, PATH)
@@ -198,7 +198,7 @@ class WellKnown:
             if len(seen) > _MAX_REDIRECTS:
                 raise _NoDelegation(f"redirects more than {_MAX_REDIRECTS} times")
             seen.append(hop.url)
-            # The first URL is known to who asked.
+            # Readers know the first URL.
             where = f"{hop.url}: " if len(seen) > 1 else ""
             try:
                 fetched = await self._fetch(hop, host, cause)
@@ -213,14 +213,14 @@ class WellKnown:
             hop = hop.follow(header_values(fetched.headers, b"Location"))
 
     async def _fetch(self, hop: "_Hop", host: str, cause: Cause) -> Fetched:
-        """The response to one request, by the first address that gives one."""
+        """The response of the first address that sends one."""
         allowance = self._budgets.step(cause, host)
         addresses: Sequence[str] = await self._dialer.addresses(hop.host, cause)
         while True:
             addresses = allowance.choose(addresses)
             asking = Deferred.fromCoroutine(self._ask(addresses, hop, allowance))
             try:
-                # A silent address leaves time for the next one.
+                # Leave time for the next address.
                 if len(addresses) > 1:
                     asking.addTimeout(_ADDRESS_SECONDS, self._clock)
                 return await asking
@@ -263,16 +263,16 @@ class _Hop(Struct, frozen=True):
     target: str
 
     def follow(self, locations: Sequence[str]) -> "_Hop":
-        """The request that the `Location` headers of the response lead to.
+        """The next request, to the `Location` of the response.
 
-        Raises `_NoDelegation` for what is not followed.
+        Raises `_NoDelegation` for a redirect that is not followed.
         """
         if not locations:
-            raise _NoDelegation("redirects to nowhere: there is no Location")
+            raise _NoDelegation("redirects without a Location header")
         location = locations[0]
         try:
             parts = urlsplit(urljoin(self.url, location))
-            # A URL's authority is what a server name is, but for a user's name.
+            # The authority of a URL without user information has this form.
             name = ServerName.parse(parts.netloc)
         except (ValueError, ProtocolError):
             raise _NoDelegation(f"redirects to {quote(location)}") from None
@@ -288,6 +288,6 @@ class _Hop(Struct, frozen=True):
 
 
 def _parse(fetched: Fetched) -> ServerName:
-    """The name in a document, whatever its `Content-Type`; raises `ProtocolError`."""
+    """The name in a document of any `Content-Type`; raises `ProtocolError`."""
     document = parse_object(fetched.body)
     return ServerName.parse(as_text(document.get("m.server"), "`m.server`"))

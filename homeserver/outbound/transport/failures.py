@@ -65,7 +65,7 @@ REASONS: Mapping[AttemptReason | UnreachableReason, str] = {
     "certificate_rejected": "the certificate does not prove the server's name",
     "certificate_required": "the server was verified by certificate before, so its key "
     "document alone is not enough",
-    "document_no_answer": "the request for the key document got no whole answer",
+    "document_no_answer": "the request for the key document got no complete answer",
     "document_not_served": "the key document was answered with an error status",
     "document_invalid": "the key document breaks a rule or is not signed by its keys",
     "document_expired": "the key document is no longer valid",

@@ -36,7 +36,7 @@ NUMBERS = issue(
 
 DOCUMENT = ok(b'{"m.server":"b.test:7"}')
 
-NOT_IN_TIME = "no whole answer within 10 seconds"
+NOT_IN_TIME = "no complete answer within 10 seconds"
 
 MAX_BODY_BYTES = 50 * 1024
 
