@@ -25,7 +25,7 @@ from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.batching import Acknowledged
 from homeserver.storage.outbox.due import Quota
-from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.retention import Removed, RetentionStore
@@ -91,8 +91,10 @@ def main() -> None:
         database.commit()
         received = _used_bytes(connection)
         queue = OutboundQueue(database, engine.clock)
-        turns = Turns(database, ALPHA, engine.clock, "x", 60.0, is_shared=False)
-        _fill_sent(queue, turns, count)
+        leases = DestinationLeases(
+            database, ALPHA, engine.clock, "x", 60.0, is_shared=False
+        )
+        _fill_sent(queue, leases, count)
         database.commit()
         sent = _used_bytes(connection)
         database.group = 1
@@ -149,13 +151,13 @@ def _fill_received(store: ReceivedStore, clock: Clock, count: int) -> None:
         _result(store.record(received))
 
 
-def _fill_sent(queue: OutboundQueue, turns: Turns, count: int) -> None:
+def _fill_sent(queue: OutboundQueue, leases: DestinationLeases, count: int) -> None:
     event: Json = {"x": "x" * _EVENT_BYTES}
     connection: Json = {"verified_by": "key-document", "address": "192.0.2.1"}
     for _ in range(count):
         _result(queue.add(BETA, [event], [], is_ephemeral=False))
-        [owed] = _result(turns.claim(Quota(1, 1), ())).transactions
-        _result(turns.record_delivery(owed, Acknowledged({"pdus": {}}, connection)))
+        [owed] = _result(leases.lease(Quota(1, 1), ())).transactions
+        _result(leases.record_delivery(owed, Acknowledged({"pdus": {}}, connection)))
 
 
 def _remove(step: Callable[[float], Awaitable[Removed]]) -> tuple[float, float]:

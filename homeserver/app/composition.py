@@ -66,7 +66,7 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.engine.threaded import ThreadedDatabase
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.notifier import Changes
-from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.pruner import Pruner
@@ -125,7 +125,7 @@ class Parts:
         connector = Connector(dialer, verifier, budgets, reactor)
         self.agent = FederationAgent(reactor, resolver, connector)
         self.client = FederationClient(self.agent, current, reactor)
-        turns = Turns(
+        leases = DestinationLeases(
             self.database,
             config.server_name,
             engine.clock,
@@ -136,8 +136,8 @@ class Parts:
         attempts = Attempts(self.client, reactor, metrics.count_attempt)
         self.sender = Sender(
             queue,
-            turns,
-            Courier(turns, attempts, config.sending, reactor, random),
+            leases,
+            Courier(leases, attempts, config.sending, reactor, random),
             attempts,
             reactor,
             random,

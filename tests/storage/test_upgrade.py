@@ -15,7 +15,7 @@ from homeserver.storage.engine.sqlite import SqliteConnection, SqliteFile
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.due import Quota
-from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
@@ -110,10 +110,10 @@ def test_what_is_owed(store: Store) -> None:
     assert summary is not None
     assert summary["queued"] == 2
     assert summary["failures"] != 0
-    turns = Turns(
+    leases = DestinationLeases(
         store.database, ALPHA, lambda _: 2_000_000_000_000, "x", 60.0, is_shared=False
     )
-    [owed] = done(store, turns.claim(Quota(10, 10), ())).transactions
+    [owed] = done(store, leases.lease(Quota(10, 10), ())).transactions
     [line] = [
         line for line in _DUMP.splitlines() if owed.txn_id in line and "X'" in line
     ]

@@ -8,7 +8,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.outbox.batching import Acknowledged, OwedTransaction
 from homeserver.storage.outbox.due import Quota
-from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 from tests.support.coroutines import result_of
 
@@ -50,7 +50,9 @@ class Endpoint:
             return time.now_ts
 
         self.queue = OutboundQueue(database, clock)
-        self.turns = Turns(database, US, clock, holder, MAX_RETRY, is_shared=is_shared)
+        self.leases = DestinationLeases(
+            database, US, clock, holder, MAX_RETRY, is_shared=is_shared
+        )
 
     def add(self, destination: ServerName, *numbers: int) -> int:
         """Queue an entry of PDUs."""
@@ -69,19 +71,19 @@ class Endpoint:
             self.queue.add(destination, pdus, edus, is_ephemeral=is_ephemeral)
         )
 
-    def claim(
+    def lease(
         self, at_most: int = 100, serving: Collection[ServerName] = ()
     ) -> list[OwedTransaction]:
         """Take what is due."""
         return list(
-            result_of(self.turns.claim(Quota(at_most, at_most), serving)).transactions
+            result_of(self.leases.lease(Quota(at_most, at_most), serving)).transactions
         )
 
     def wait(self) -> float | None:
         """In how many seconds there may be more, when nothing is due now."""
-        claim = result_of(self.turns.claim(Quota(100, 100), ()))
-        assert claim.transactions == []
-        return claim.wait
+        leased = result_of(self.leases.lease(Quota(100, 100), ()))
+        assert leased.transactions == []
+        return leased.wait
 
     def deliver(self, owed: OwedTransaction, reply: Json | None = None) -> None:
         """Record that a transaction was delivered, and end the turn."""
@@ -96,12 +98,12 @@ class Endpoint:
     ) -> OwedTransaction | None:
         connection: Json = {"address": "::1"}
         return result_of(
-            self.turns.record_delivery(owed, Acknowledged(reply, connection))
+            self.leases.record_delivery(owed, Acknowledged(reply, connection))
         )
 
     def _end_turn(self, following: OwedTransaction | None) -> None:
         if following is not None:
-            result_of(self.turns.give_back(following))
+            result_of(self.leases.release(following))
 
     def fail(
         self,
@@ -111,7 +113,7 @@ class Endpoint:
         why: str = "no",
     ) -> float | None:
         """Record that it was not; the pause that is made, in seconds."""
-        return result_of(self.turns.record_failure(owed, why, pause, shortest))
+        return result_of(self.leases.record_failure(owed, why, pause, shortest))
 
     def reject(self, owed: OwedTransaction) -> None:
         """Record that it never will be, and end the turn."""
@@ -120,7 +122,7 @@ class Endpoint:
     def reject_and_go_on(self, owed: OwedTransaction) -> OwedTransaction | None:
         """Record that it never will be; the next one of the same turn."""
         reply: Json = {"error": "never"}
-        return result_of(self.turns.record_rejection(owed, "never", reply))
+        return result_of(self.leases.record_rejection(owed, "never", reply))
 
     def state(self, destination: ServerName, entry_id: int) -> Json:
         """How far an entry has come."""

@@ -25,7 +25,7 @@ from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Cursor, Database, Job, StoreUnavailable
-from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 from tests.support.memory_tls_servers import start
 
@@ -186,7 +186,7 @@ def build_sender(
     def store_clock(_: Cursor) -> int:
         return int(wall_seconds(clock) * 1000)
 
-    turns = Turns(
+    leases = DestinationLeases(
         database,
         US,
         store_clock,
@@ -195,9 +195,9 @@ def build_sender(
         is_shared=is_shared,
     )
     attempts = Attempts(client, clock, observe)
-    courier = Courier(turns, attempts, config, clock, random)
+    courier = Courier(leases, attempts, config, clock, random)
     queue = OutboundQueue(database, store_clock)
-    return Sender(queue, turns, courier, attempts, clock, random)
+    return Sender(queue, leases, courier, attempts, clock, random)
 
 
 class SenderTestCase(SynchronousTestCase):

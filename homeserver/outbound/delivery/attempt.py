@@ -31,7 +31,7 @@ from homeserver.protocol.replies import (
 )
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import Acknowledged, OwedTransaction
-from homeserver.storage.outbox.leases import Turns
+from homeserver.storage.outbox.leases import DestinationLeases
 
 # For which nothing else is heard: the event IDs of fifty large PDUs take longer.
 _TURN_SECONDS = 0.003
@@ -44,13 +44,13 @@ class Courier:
 
     def __init__(
         self,
-        turns: Turns,
+        leases: DestinationLeases,
         attempts: Attempts,
         config: Sending,
         clock: IReactorTime,
         random: Random,
     ) -> None:
-        self._turns = turns
+        self._leases = leases
         self._attempts = attempts
         self._config = config
         self._clock = clock
@@ -114,7 +114,7 @@ class Courier:
     ) -> None:
         # Jitter, so that many who fail together do not return together.
         jitter = self._random.uniform(0.8, 1.2)
-        pause = await self._turns.record_failure(
+        pause = await self._leases.record_failure(
             attempt.owed,
             why,
             partial(_pause, self._config, jitter, retry_after),
@@ -127,7 +127,7 @@ class Courier:
     async def _record_rejection(
         self, attempt: Attempt, problem: Refused
     ) -> OwedTransaction | None:
-        following = await self._turns.record_rejection(
+        following = await self._leases.record_rejection(
             attempt.owed, str(problem), problem.reply
         )
         self._tell(
@@ -146,7 +146,7 @@ class Courier:
             "certificate_sha256": link.peer.certificate_sha256,
         }
         remarks = await self._remarks(attempt.owed, delivery)
-        following = await self._turns.record_delivery(
+        following = await self._leases.record_delivery(
             attempt.owed, Acknowledged(delivery.reply, connection, remarks)
         )
         verdict = f"{link.address}, verified by {link.peer.verified_by}"

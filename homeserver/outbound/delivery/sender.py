@@ -32,10 +32,10 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.batching import OwedTransaction
 from homeserver.storage.outbox.drops import Dropped
-from homeserver.storage.outbox.leases import RENEWAL_SECONDS, Turns
+from homeserver.storage.outbox.leases import RENEWAL_SECONDS, DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 
-_MAX_CLAIMED = 20  # at once: their transactions are cut in one commit
+_MAX_LEASED = 20  # at once: their transactions are cut in one commit
 
 _STARTS_A_SECOND = 50.0  # after a start, when everybody is tried
 
@@ -54,14 +54,14 @@ class Sender:
     def __init__(
         self,
         queue: OutboundQueue,
-        turns: Turns,
+        leases: DestinationLeases,
         courier: Courier,
         attempts: Attempts,
         clock: IReactorTime,
         random: Random,
     ) -> None:
         self._queue = queue
-        self._turns = turns
+        self._leases = leases
         self._courier = courier
         self._attempts = attempts
         self._clock = clock
@@ -80,10 +80,10 @@ class Sender:
 
     async def start(self) -> None:
         """Take up what is owed since before; raises `StoreUnavailable`."""
-        destinations = await self._turns.owed()
+        destinations = await self._leases.pending()
         # In no particular order: many servers that start at once share the load.
         self._random.shuffle(destinations)
-        await self._turns.begin(destinations, _STARTS_A_SECOND)
+        await self._leases.begin(destinations, _STARTS_A_SECOND)
         self._is_running = True
         self._renewing.start(RENEWAL_SECONDS, now=False)
         self._scheduling = Deferred.fromCoroutine(self._schedule())
@@ -226,14 +226,14 @@ class Sender:
     async def _begin_turns(self) -> float | None:
         """Serve who is due; in how many seconds to look again, None if not before."""
         wait = self._slots.relieve()
-        quota = self._slots.quota().at_most(_MAX_CLAIMED)
+        quota = self._slots.quota().at_most(_MAX_LEASED)
         if quota.total == 0:
             return wait  # a turn that ends wakes us, too
         try:
-            claim = await self._turns.claim(quota, self._serving)
-            for owed in claim.transactions:
+            leased = await self._leases.lease(quota, self._serving)
+            for owed in leased.transactions:
                 to = owed.destination
-                self._slots.begin(to, is_failing=to in claim.failing)
+                self._slots.begin(to, is_failing=to in leased.failing)
                 turn = Deferred.fromCoroutine(self._serve(owed))
                 self._serving[to] = turn
                 turn.addBoth(self._end_turn, to)
@@ -243,7 +243,7 @@ class Sender:
         except Exception:  # noqa: BLE001 - ours to mend; the queues never stop
             self._log.failure("an error of ours, looking for what is due")
             return _STORE_RETRY_SECONDS
-        waits = (claim.wait, self._slots.relieve())
+        waits = (leased.wait, self._slots.relieve())
         return min((each for each in waits if each is not None), default=None)
 
     async def _serve(self, owed: OwedTransaction | None) -> None:
@@ -251,7 +251,7 @@ class Sender:
         while owed is not None:
             if not self._is_running:  # taken in the moment of the stop
                 with contextlib.suppress(StoreUnavailable):  # then the lease ends
-                    await self._turns.give_back(owed)
+                    await self._leases.release(owed)
                 return
             to = owed.destination
             owed = await self._courier.deliver(owed, partial(self._slots.reach, to))
@@ -271,7 +271,7 @@ class Sender:
         try:
             if self._serving:
                 under_way = self._attempts.under_way()
-                for lost in await self._turns.renew(self._serving):
+                for lost in await self._leases.renew(self._serving):
                     txn_id = under_way.get(lost)
                     if txn_id is not None:
                         self._attempts.abort(lost, "its lease was lost", txn_id)

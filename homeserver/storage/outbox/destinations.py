@@ -10,7 +10,7 @@ from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.outbox.batching import OwedTransaction
 
 
-def hold(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) -> None:
+def lease(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) -> None:
     """Give a destination to a holder; only where its row is held by `FOR UPDATE`."""
     cursor.execute(
         "UPDATE destinations SET holder = ?, due_ts = ?, at_once = 0, fresh = 0"
@@ -19,7 +19,7 @@ def hold(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) ->
     )
 
 
-def let_go(cursor: Cursor, destination: ServerName, due_ts: int | None) -> None:
+def release(cursor: Cursor, destination: ServerName, due_ts: int | None) -> None:
     """Let whoever comes serve a destination from then on, if it is owed something."""
     cursor.execute(
         "UPDATE destinations SET holder = NULL, due_ts = ? WHERE server_name = ?",
@@ -30,7 +30,7 @@ def let_go(cursor: Cursor, destination: ServerName, due_ts: int | None) -> None:
 def count_damage(
     cursor: Cursor, destination: ServerName, error: str, due_ts: int
 ) -> None:
-    """As `let_go`, of one whose queue cannot be read."""
+    """As `release`, of one whose queue cannot be read."""
     cursor.execute(
         "UPDATE destinations SET failures = failures + 1, holder = NULL,"
         " last_error = ?, due_ts = ? WHERE server_name = ?",

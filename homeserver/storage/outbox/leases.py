@@ -29,8 +29,8 @@ from homeserver.storage.outbox.destinations import (
     count_answer,
     count_damage,
     count_failure,
-    hold,
-    let_go,
+    lease,
+    release,
 )
 from homeserver.storage.outbox.due import (
     Quota,
@@ -53,7 +53,7 @@ _LOOK_SECONDS = 1.0
 _DAMAGED_MILLISECONDS = 3_600_000
 
 
-class Claim(Struct, frozen=True):
+class Leased(Struct, frozen=True):
     """What its holder is to send now."""
 
     transactions: Sequence[OwedTransaction]
@@ -65,7 +65,7 @@ class Claim(Struct, frozen=True):
     """In seconds, until there may be more; None where nobody is owed anything."""
 
 
-class Turns:
+class DestinationLeases:
     """The destinations, as one process shares them with others or has them alone."""
 
     def __init__(
@@ -88,9 +88,9 @@ class Turns:
         self._holder = holder
         self._longest_wait = longest_wait
         self._is_shared = is_shared
-        self._claims = 0
+        self._calls = 0
 
-    async def owed(self) -> list[ServerName]:
+    async def pending(self) -> list[ServerName]:
         """The destinations that something is owed to."""
 
         def job(cursor: Cursor) -> list[ServerName]:
@@ -123,16 +123,16 @@ class Turns:
 
         await self._database.write(job)
 
-    async def claim(self, quota: Quota, serving: Collection[ServerName]) -> Claim:
+    async def lease(self, quota: Quota, serving: Collection[ServerName]) -> Leased:
         """Hold destinations that are due, in the order of `find_due`.
 
         `serving` are those that this process serves already.
         """
         busy = frozenset(destination.name for destination in serving)
-        number = self._claims
-        self._claims += 1
+        number = self._calls
+        self._calls += 1
 
-        def job(cursor: Cursor) -> Claim:
+        def job(cursor: Cursor) -> Leased:
             now_ts = self._clock(cursor)
             due = find_due(cursor, now_ts, quota, busy, number)
             if self._is_shared:
@@ -144,7 +144,7 @@ class Turns:
                 wait = _LOOK_SECONDS if wait is None else min(wait, _LOOK_SECONDS)
             if not due.is_all:
                 wait = 0.0
-            return Claim([each for each in found if each], due.failing, wait)
+            return Leased([each for each in found if each], due.failing, wait)
 
         return await self._database.write(job)
 
@@ -156,7 +156,7 @@ class Turns:
         if owed is None:
             owed = self._cut(cursor, destination, now_ts)
         if owed is not None:
-            hold(cursor, destination, self._holder, now_ts + _LEASE_MILLISECONDS)
+            lease(cursor, destination, self._holder, now_ts + _LEASE_MILLISECONDS)
         return owed
 
     def _cut(
@@ -165,7 +165,7 @@ class Turns:
         """Cut what is queued; where nothing comes of it, nobody holds it any more."""
         if not drop_stale(cursor, destination, now_ts):
             # The rest after everybody who is due now.
-            let_go(cursor, destination, now_ts + 1)
+            release(cursor, destination, now_ts + 1)
             return None
         try:
             owed = cut_transaction(cursor, self._origin, destination, now_ts)
@@ -174,7 +174,7 @@ class Turns:
             count_damage(cursor, destination, why, now_ts + _DAMAGED_MILLISECONDS)
             return None
         if owed is None:
-            let_go(cursor, destination, None)
+            release(cursor, destination, None)
         return owed
 
     async def renew(self, destinations: Collection[ServerName]) -> list[ServerName]:
@@ -200,7 +200,7 @@ class Turns:
 
         return await self._database.write(job)
 
-    async def give_back(self, owed: OwedTransaction) -> None:
+    async def release(self, owed: OwedTransaction) -> None:
         """Let a destination be due now that was claimed and not tried."""
 
         def job(cursor: Cursor) -> None:
@@ -261,7 +261,7 @@ class Turns:
             failures, at_once = counted
             mark_failed(cursor, owed, error)
             seconds = 0.0 if at_once else pause(failures)
-            let_go(cursor, owed.destination, now_ts + int(seconds * 1000))
+            release(cursor, owed.destination, now_ts + int(seconds * 1000))
             return seconds
 
         return await self._database.write(job)

@@ -42,7 +42,7 @@ def states(own: Endpoint, *entries: int) -> list[object]:
 def test_entry_that_waits(own: Endpoint, time: StoreTime) -> None:
     """An entry in no transaction is dropped alone; what is under way goes on."""
     first = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     second, third = own.add(A, 2), own.add(A, 3)
     assert drop(own, second) == Dropped(1, None)
     assert states(own, first, second, third) == ["sending", "dropped", "queued"]
@@ -58,10 +58,10 @@ def test_entry_that_waits(own: Endpoint, time: StoreTime) -> None:
 def test_transaction(own: Endpoint, time: StoreTime) -> None:
     """A transaction is dropped with all its entries; the next one is due at once."""
     first, second = own.add(A, 1), own.add(A, 2)
-    [owed] = own.claim()
+    [owed] = own.lease()
     third = own.add(A, 3)
     own.fail(owed, lambda _: 1000.0)
-    assert own.claim() == []
+    assert own.lease() == []
     assert drop(own, second) == Dropped(2, owed.txn_id)
     assert states(own, first, second, third) == ["dropped", "dropped", "queued"]
     for entry in (first, second):
@@ -71,7 +71,7 @@ def test_transaction(own: Endpoint, time: StoreTime) -> None:
     assert own.summary(A)["dropped"] == 2
     assert own.summary(A)["failures"] == 0
     assert own.summary(A)["oldest_id"] == third
-    [following] = own.claim()
+    [following] = own.lease()
     assert numbers(following) == [3]
     own.deliver(following)
     assert own.summary(A)["queued"] == 0
@@ -81,7 +81,7 @@ def test_transaction(own: Endpoint, time: StoreTime) -> None:
 def test_transaction_under_way(own: Endpoint) -> None:
     """Whatever comes of a dropped transaction afterwards is not recorded."""
     first = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     second = own.add(A, 2)
     drop(own, first)
     own.deliver(owed)
@@ -95,7 +95,7 @@ def test_transaction_under_way(own: Endpoint) -> None:
 def test_body_is_gone(own: Endpoint) -> None:
     """Of what was dropped, nothing is kept but that it was."""
     entries = [own.add(A, 1)]
-    own.claim()
+    own.lease()
     entries.append(own.add(A, 2))
     for entry in entries:
         drop(own, entry)
@@ -109,32 +109,32 @@ def test_last_one(own: Endpoint) -> None:
     for is_cut in (True, False):
         entry = own.add(A, 1)
         if is_cut:
-            own.claim()
+            own.lease()
         drop(own, entry)
         assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
-        assert own.claim() == []
+        assert own.lease() == []
         assert own.wait() is None
     own.add(A, 3)
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert numbers(owed) == [3]
 
 
 def test_back_off_of_what_waits(own: Endpoint, time: StoreTime) -> None:
     """To drop what waits behind a back-off does not end that."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed, lambda _: 1000.0)
     drop(own, own.add(A, 2))
-    assert own.claim() == []
+    assert own.lease() == []
     assert own.summary(A)["failures"] == 1
     time.advance(1000)
-    assert own.claim() == [owed]
+    assert own.lease() == [owed]
 
 
 def test_what_is_over(own: Endpoint) -> None:
     """What was delivered, rejected or dropped already cannot be dropped."""
     delivered, rejected = own.add(A, 1), own.add(B, 2)
-    of_a, of_b = own.claim()
+    of_a, of_b = own.lease()
     own.deliver(of_a)
     own.reject(of_b)
     dropped = own.add(A, 3)
@@ -163,7 +163,7 @@ def test_all(own: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drops, "MAX_AT_ONCE", 3)
     monkeypatch.setattr("homeserver.storage.outbox.queue.MAX_AT_ONCE", 3)
     own.add(A, 0)
-    [owed] = own.claim()
+    [owed] = own.lease()
     entries = [own.add(A, number) for number in range(7)]
     other = own.add(B, 1)
     assert result_of(own.queue.drop_waiting(A)) == 7
@@ -192,7 +192,7 @@ def test_age(own: Endpoint, time: StoreTime) -> None:
     """What was dropped because it was stale says so."""
     entry = own.add_entry(A, [], [{}], is_ephemeral=True)
     time.advance(3600)
-    assert own.claim() == []
+    assert own.lease() == []
     state = own.state(A, entry)
     assert (state["state"], state["dropped_by"]) == ("dropped", "age")
     assert state["dropped_ts"] == time.now_ts
@@ -201,10 +201,10 @@ def test_age(own: Endpoint, time: StoreTime) -> None:
 def test_another_process(own: Endpoint, other: Endpoint) -> None:
     """What another process is sending is dropped, and the next one may go from here."""
     first = own.add(A, 1)
-    [theirs] = other.claim()
+    [theirs] = other.lease()
     own.add(A, 2)
     assert drop(own, first) == Dropped(1, theirs.txn_id)
-    [ours] = own.claim()
+    [ours] = own.lease()
     assert numbers(ours) == [2]
     other.deliver(theirs)
     assert own.state(A, first)["state"] == "dropped"

@@ -5,7 +5,7 @@ import pytest
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.outbox.due import Quota
-from homeserver.storage.outbox.leases import Claim
+from homeserver.storage.outbox.leases import Leased
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, Endpoint, StoreTime
 
@@ -36,21 +36,21 @@ def queue(own: Endpoint, *names: ServerName) -> None:
         own.time.advance(0.001)
 
 
-def claim(own: Endpoint, quota: Quota) -> Claim:
+def lease(own: Endpoint, quota: Quota) -> Leased:
     """Hold what is due."""
-    return result_of(own.turns.claim(quota, ()))
+    return result_of(own.leases.lease(quota, ()))
 
 
 def claimed(own: Endpoint, total: int, failing: int | None = None) -> list[ServerName]:
     """The destinations that are held now, in their order."""
-    found = claim(own, Quota(total, total if failing is None else failing))
+    found = lease(own, Quota(total, total if failing is None else failing))
     return [owed.destination for owed in found.transactions]
 
 
 def fail_all(own: Endpoint, *names: ServerName) -> None:
     """Let an attempt to each destination fail; the next one is due at once."""
     queue(own, *names)
-    for owed in own.claim(len(names)):
+    for owed in own.lease(len(names)):
         own.fail(owed, lambda _: 0.0)
     own.time.advance(0.001)
 
@@ -78,7 +78,7 @@ def test_who_was_served_is_no_newcomer(own: Endpoint) -> None:
     queue(own, *waiting)
     own.add_entry(waiting[0], [{}] * 50, [])
     own.time.advance(0.001)
-    [first] = own.claim(1)
+    [first] = own.lease(1)
     own.deliver(first)
     own.time.advance(0.001)
     order = [claimed(own, 1)[0] for _ in range(6)]
@@ -89,7 +89,7 @@ def test_who_was_served_is_no_newcomer(own: Endpoint) -> None:
 def test_who_has_nothing_queued_is_a_newcomer_again(own: Endpoint) -> None:
     """A destination that was served to the end is as new as any other."""
     queue(own, A)
-    [owed] = own.claim(1)
+    [owed] = own.lease(1)
     own.deliver(owed)
     queue(own, *(server(number) for number in range(MANY)), A)
     assert claimed(own, 1) == [A]
@@ -100,7 +100,7 @@ def test_failing_ones_have_slots_of_their_own(own: Endpoint) -> None:
     failing = [server(number) for number in range(MANY)]
     fail_all(own, *failing)
     queue(own, A)
-    found = claim(own, Quota(10, 2))
+    found = lease(own, Quota(10, 2))
     assert [owed.destination for owed in found.transactions] == [A, *failing[:2]]
     assert found.failing == set(failing[:2])
     assert claimed(own, 10, 0) == []
@@ -122,21 +122,21 @@ def test_crowded_domains_go_last(own: Endpoint) -> None:
     crowded = [ServerName.parse(f"a{number}.crowd.test") for number in range(6)]
     queue(own, *crowded, *map(ServerName.parse, crowd[:2]))
     quota = Quota(3, 3, frozenset({"crowd.test"}))
-    found = [owed.destination for owed in claim(own, quota).transactions]
+    found = [owed.destination for owed in lease(own, quota).transactions]
     assert sorted(name.name for name in found[:2]) == sorted(crowd[:2])
     assert found[2] in crowded
-    assert len(claim(own, quota).transactions) == 3
+    assert len(lease(own, quota).transactions) == 3
 
 
 def test_wait(own: Endpoint, time: StoreTime) -> None:
     """It is said whether more are due now, and when the next one is."""
-    assert claim(own, Quota(5, 5)).wait is None
+    assert lease(own, Quota(5, 5)).wait is None
     fail_all(own, A, B)
-    own.claim(1)
+    own.lease(1)
     time.advance(0.001)
-    assert claim(own, Quota(5, 0)).wait == pytest.approx(20, abs=0.1)
-    assert claim(own, Quota(1, 1)).wait == 0.0
-    assert claim(own, Quota(5, 5)).wait == pytest.approx(20, abs=0.1)
+    assert lease(own, Quota(5, 0)).wait == pytest.approx(20, abs=0.1)
+    assert lease(own, Quota(1, 1)).wait == 0.0
+    assert lease(own, Quota(5, 5)).wait == pytest.approx(20, abs=0.1)
 
 
 def test_quota() -> None:

@@ -47,7 +47,7 @@ def pair(database: ImmediateDatabase, time: StoreTime) -> tuple[Endpoint, Endpoi
 
 def test_nothing_is_owed(own: Endpoint) -> None:
     """Where nothing is owed, nothing is due, and nothing will be by itself."""
-    assert result_of(own.turns.owed()) == []
+    assert result_of(own.leases.pending()) == []
     assert own.wait() is None
 
 
@@ -56,17 +56,17 @@ def test_who_waits_longest_is_first(own: Endpoint, time: StoreTime) -> None:
     for destination in (B, A, C):
         own.add(destination, 1)
         time.advance(1)
-    assert [owed.destination for owed in own.claim()] == [B, A, C]
+    assert [owed.destination for owed in own.lease()] == [B, A, C]
 
 
 def test_who_was_due_first_is_first(own: Endpoint, time: StoreTime) -> None:
     """Whose pause was over first is served first, whoever was known first."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    for owed, pause in zip(own.claim(), (3.0, 1.0, 2.0), strict=True):
+    for owed, pause in zip(own.lease(), (3.0, 1.0, 2.0), strict=True):
         own.fail(owed, {1: pause}.__getitem__)
     time.advance(5)
-    assert [owed.destination for owed in own.claim(2)] == [B, C]
+    assert [owed.destination for owed in own.lease(2)] == [B, C]
 
 
 def test_who_was_served_goes_to_the_end(own: Endpoint, time: StoreTime) -> None:
@@ -76,7 +76,7 @@ def test_who_was_served_goes_to_the_end(own: Endpoint, time: StoreTime) -> None:
     time.advance(1)
     own.add(B, 1)
     served = []
-    while claimed := own.claim(at_most=1):
+    while claimed := own.lease(at_most=1):
         time.advance(1)
         served.append(claimed[0].destination)
         own.deliver(claimed[0])
@@ -87,13 +87,13 @@ def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> No
     """Who has more in its queue keeps its turn, and the lease that goes with it."""
     for number in range(3):
         own.add_entry(A, [numbered(number)] * 30, [])
-    [owed] = own.claim()
+    [owed] = own.lease()
     time.advance(LEASE_SECONDS - 1)
     following = own.go_on(owed)
     assert following is not None
     assert numbers(following) == [1] * 30
     time.advance(LEASE_SECONDS - 0.001)
-    assert own.claim() == []
+    assert own.lease() == []
     last = own.go_on(following)
     assert last is not None
     assert numbers(last) == [2] * 30
@@ -104,32 +104,32 @@ def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> No
 def test_a_turn_goes_on_after_a_refusal(own: Endpoint) -> None:
     """What was rejected is followed by the next one in the same turn."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.add(A, 2)
     following = own.reject_and_go_on(owed)
     assert following is not None
     assert numbers(following) == [2]
-    assert own.claim() == []
+    assert own.lease() == []
     assert own.summary(A)["rejected"] == 1
 
 
 def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None:
     """However much it has in its queue, it is behind who is due already."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.add(A, 2)
     own.add(B, 3)
     time.advance(1)
     assert own.go_on(owed) is None
-    assert [each.destination for each in own.claim(1)] == [B]
-    assert [each.destination for each in own.claim(1)] == [A]
+    assert [each.destination for each in own.lease(1)] == [B]
+    assert [each.destination for each in own.lease(1)] == [A]
 
 
 def test_a_turn_goes_on_beside_who_is_served(own: Endpoint, time: StoreTime) -> None:
     """Who is held by somebody, or in a back-off, waits for nobody's turn to end."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    owed_to = {owed.destination: owed for owed in own.claim()}
+    owed_to = {owed.destination: owed for owed in own.lease()}
     own.fail(owed_to[C], lambda _: 1.0)
     own.add(A, 2)
     assert own.go_on(owed_to[A]) is not None
@@ -140,10 +140,10 @@ def test_a_turn_that_goes_on_drops_what_is_stale(
 ) -> None:
     """Where nothing is left but what is dropped, the turn is over."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.add_entry(A, [], [numbered(2)], is_ephemeral=True)
     time.advance(3600)
-    result_of(own.turns.renew([A]))
+    result_of(own.leases.renew([A]))
     assert own.go_on(owed) is None
     assert own.rows("SELECT queued, due_ts, holder FROM destinations") == [
         (0, None, None)
@@ -153,7 +153,7 @@ def test_a_turn_that_goes_on_drops_what_is_stale(
 def test_a_turn_that_goes_on_meets_damage(own: Endpoint) -> None:
     """What was delivered before it is recorded, and nobody holds the rest."""
     entry = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     damaged = own.add(A, 2)
     own.rows(
         f"UPDATE outbound_entries SET pdus = '[{{' WHERE id = {damaged} RETURNING id"
@@ -170,10 +170,10 @@ def test_a_turn_that_was_lost_does_not_go_on(
     """Who has lost the lease is given nothing more of that destination."""
     first, second = pair
     first.add(A, 1)
-    [owed] = first.claim()
+    [owed] = first.lease()
     first.add(A, 2)
     time.advance(LEASE_SECONDS)
-    [taken] = second.claim()
+    [taken] = second.lease()
     assert first.go_on(owed) is None
     following = second.go_on(taken)
     assert following is not None
@@ -184,37 +184,37 @@ def test_no_more_are_taken_than_wanted(own: Endpoint) -> None:
     """What is left is taken the next time, which is at once."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    claim = result_of(own.turns.claim(Quota(2, 2), ()))
-    assert (len(claim.transactions), claim.wait) == (2, 0.0)
-    assert len(own.claim(2)) == 1
+    leased = result_of(own.leases.lease(Quota(2, 2), ()))
+    assert (len(leased.transactions), leased.wait) == (2, 0.0)
+    assert len(own.lease(2)) == 1
 
 
 def test_who_is_served_is_not_taken_again(own: Endpoint, time: StoreTime) -> None:
     """However long an attempt takes, there is no second one beside it."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.add(A, 2)
-    assert own.claim(serving=[A]) == []
+    assert own.lease(serving=[A]) == []
     time.advance(10 * LEASE_SECONDS)
-    assert own.claim(serving=[A]) == []
+    assert own.lease(serving=[A]) == []
     own.deliver(owed)
-    assert [numbers(each) for each in own.claim()] == [[2]]
+    assert [numbers(each) for each in own.lease()] == [[2]]
 
 
 def test_others_are_taken_meanwhile(own: Endpoint, time: StoreTime) -> None:
     """Those that are being served keep nobody else from being found."""
     own.add(A, 1)
-    own.claim()
+    own.lease()
     time.advance(2 * LEASE_SECONDS)
     own.add(B, 1)
-    assert [each.destination for each in own.claim(1, serving=[A])] == [B]
+    assert [each.destination for each in own.lease(1, serving=[A])] == [B]
 
 
 def test_next_look(own: Endpoint, time: StoreTime) -> None:
     """It is told when the next destination is due."""
     own.add(A, 1)
     own.add(B, 1)
-    first, second = own.claim()
+    first, second = own.lease()
     own.fail(first, lambda _: 7.0)
     own.fail(second, lambda _: 5.0)
     assert own.wait() == 5.0
@@ -225,13 +225,13 @@ def test_next_look(own: Endpoint, time: StoreTime) -> None:
 def test_failure(own: Endpoint, time: StoreTime) -> None:
     """After a failure the same bytes are due, when the pause is over."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.add(A, 2)
     assert own.fail(owed, lambda failures: 3.0 * failures) == 3.0
     time.advance(2.999)
-    assert own.claim() == []
+    assert own.lease() == []
     time.advance(0.001)
-    assert own.claim() == [owed]
+    assert own.lease() == [owed]
     assert own.fail(owed, lambda failures: 3.0 * failures) == 6.0
 
 
@@ -240,14 +240,14 @@ def test_delivery_ends_the_failures(own: Endpoint, time: StoreTime) -> None:
     for destination in (A, B):
         own.add(destination, 1)
     for _ in range(3):
-        for owed in own.claim():
+        for owed in own.lease():
             own.fail(owed, lambda _: 1.0)
         time.advance(1)
-    owed_to = {owed.destination: owed for owed in own.claim()}
+    owed_to = {owed.destination: owed for owed in own.lease()}
     own.deliver(owed_to[A])
     own.fail(owed_to[B])
     own.add(A, 2)
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert own.fail(owed) == 1.0
     assert own.summary(B)["failures"] == 4
 
@@ -255,10 +255,10 @@ def test_delivery_ends_the_failures(own: Endpoint, time: StoreTime) -> None:
 def test_refusal(own: Endpoint) -> None:
     """A rejected transaction is followed by the next one, and counted."""
     entry = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.add(A, 2)
     own.reject(owed)
-    [following] = own.claim()
+    [following] = own.lease()
     assert numbers(following) == [2]
     own.reject(following)
     assert own.wait() is None
@@ -271,22 +271,22 @@ def test_refusal(own: Endpoint) -> None:
 def test_given_back(own: Endpoint) -> None:
     """What was claimed and not tried is due as before, and was no attempt."""
     entry = own.add(A, 1)
-    [owed] = own.claim()
-    result_of(own.turns.give_back(owed))
+    [owed] = own.lease()
+    result_of(own.leases.release(owed))
     assert own.state(A, entry)["state"] == "queued"
-    assert own.claim() == [owed]
+    assert own.lease() == [owed]
     assert own.state(A, entry)["attempts"] == 0
 
 
 def test_clock_that_was_set_back(own: Endpoint, time: StoreTime) -> None:
     """No back-off lasts longer than the longest one, whatever the clock does."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed, lambda _: MAX_RETRY)
     time.advance(-1_000_000)
     assert own.wait() == MAX_RETRY
     time.advance(MAX_RETRY)
-    assert own.claim() == [owed]
+    assert own.lease() == [owed]
 
 
 def test_clock_that_was_set_back_while_others_wait(
@@ -295,13 +295,13 @@ def test_clock_that_was_set_back_while_others_wait(
     """It is so too where somebody else is due before."""
     for destination in (A, B):
         own.add(destination, 1)
-    owed_to = {owed.destination: owed for owed in own.claim()}
+    owed_to = {owed.destination: owed for owed in own.lease()}
     own.fail(owed_to[A], lambda _: MAX_RETRY)
     time.advance(-1_000_000)
     own.fail(owed_to[B], lambda _: 1.0)
     assert own.wait() == 1.0
     time.advance(MAX_RETRY)
-    assert {owed.destination for owed in own.claim()} == {A, B}
+    assert {owed.destination for owed in own.lease()} == {A, B}
 
 
 def test_damage_hurts_nobody_else(own: Endpoint, time: StoreTime) -> None:
@@ -310,23 +310,23 @@ def test_damage_hurts_nobody_else(own: Endpoint, time: StoreTime) -> None:
     own.rows("UPDATE outbound_entries SET pdus = '[{' RETURNING id")
     time.advance(1)
     own.add(B, 2)
-    assert [owed.destination for owed in own.claim()] == [B]
+    assert [owed.destination for owed in own.lease()] == [B]
     summary = own.summary(A)
     assert (summary["queued"], summary["failures"]) == (1, 1)
     assert "what is queued cannot be read" in str(summary["last_error"])
     own.rows("UPDATE outbound_entries SET pdus = '[]' RETURNING id")
     time.advance(3600)
-    assert [owed.destination for owed in own.claim(serving=[B])] == [A]
+    assert [owed.destination for owed in own.lease(serving=[B])] == [A]
 
 
 def test_end_of_a_back_off(own: Endpoint) -> None:
     """A back-off that a person ends is over at once, and so are its failures."""
     for destination in (A, B):
         own.add(destination, 1)
-    for owed in own.claim():
+    for owed in own.lease():
         own.fail(owed, lambda _: 100.0, 50.0)
     result_of(own.queue.end_back_off(A))
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert owed.destination == A
     assert own.fail(owed) == 1.0
 
@@ -337,18 +337,18 @@ def test_end_of_a_back_off_during_an_attempt(
     """If the attempt that runs fails, another one follows at once, and only one."""
     own, other = pair
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     result_of(own.queue.end_back_off(A))
-    assert other.claim() == []
+    assert other.lease() == []
     assert own.fail(owed, lambda _: 100.0) == 0.0
-    assert own.claim() == [owed]
+    assert own.lease() == [owed]
     assert own.fail(owed, lambda _: 100.0) == 100.0
 
 
 def test_end_of_a_back_off_during_an_attempt_that_succeeds(own: Endpoint) -> None:
     """What follows it is no attempt that somebody has asked for."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.add(A, 2)
     result_of(own.queue.end_back_off(A))
     following = own.go_on(owed)
@@ -359,7 +359,7 @@ def test_end_of_a_back_off_during_an_attempt_that_succeeds(own: Endpoint) -> Non
 def test_end_of_a_back_off_where_nothing_is_owed(own: Endpoint) -> None:
     """Nothing becomes due that is not owed."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.deliver(owed)
     for destination in (A, B):
         result_of(own.queue.end_back_off(destination))
@@ -370,24 +370,24 @@ def test_sign_of_life(own: Endpoint, time: StoreTime) -> None:
     """Whoever is heard is tried soon, but not all the time; the others wait."""
     for destination in (A, B):
         own.add(destination, 1)
-    for owed in own.claim():
+    for owed in own.lease():
         own.fail(owed, lambda _: 100.0, 2.0)
     time.advance(0.5)
     assert result_of(own.queue.revive(A))
     assert own.wait() == 1.5
     time.advance(1.5)
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert owed.destination == A
     assert own.fail(owed, lambda failures: 10.0 * failures, 2.0) == 10.0
     time.advance(5)
     result_of(own.queue.revive(A))
-    assert [each.destination for each in own.claim()] == [A]
+    assert [each.destination for each in own.lease()] == [A]
 
 
 def test_sign_of_life_makes_no_pause_longer(own: Endpoint) -> None:
     """An attempt that is due sooner stays so."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed, lambda _: 1.0, 2.0)
     result_of(own.queue.revive(A))
     assert own.wait() == 1.0
@@ -397,12 +397,12 @@ def test_sign_of_life_during_an_attempt(pair: tuple[Endpoint, Endpoint]) -> None
     """The attempt goes on alone; if it fails, it is a first failure."""
     own, other = pair
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed, lambda _: 0.0)
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert result_of(own.queue.revive(A))
     own.time.advance(2)
-    assert other.claim() == []
+    assert other.lease() == []
     assert own.fail(owed) == 1.0
 
 
@@ -419,33 +419,33 @@ def test_start(own: Endpoint, time: StoreTime) -> None:
     """Everybody is due after a start, so many a second, in the order that is given."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    for owed in own.claim():
+    for owed in own.lease():
         own.fail(owed, lambda _: 1000.0)
-    result_of(own.turns.begin([C, A, B], 50))
-    assert [owed.destination for owed in own.claim()] == [C]
+    result_of(own.leases.begin([C, A, B], 50))
+    assert [owed.destination for owed in own.lease()] == [C]
     for destination in (A, B):
         time.advance(0.019)
-        assert own.claim(serving=[A, B, C]) == []
+        assert own.lease(serving=[A, B, C]) == []
         time.advance(0.001)
-        assert [owed.destination for owed in own.claim()] == [destination]
+        assert [owed.destination for owed in own.lease()] == [destination]
 
 
 def test_start_keeps_the_failures(own: Endpoint) -> None:
     """How often a destination failed is known after a start."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed)
-    result_of(own.turns.begin([A], 50))
-    [owed] = own.claim()
+    result_of(own.leases.begin([A], 50))
+    [owed] = own.lease()
     assert own.fail(owed) == 2.0
 
 
 def test_start_makes_nothing_due_that_is_not_owed(own: Endpoint) -> None:
     """What was delivered meanwhile is left alone."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.deliver(owed)
-    result_of(own.turns.begin([A], 50))
+    result_of(own.leases.begin([A], 50))
     assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
 
 
@@ -453,22 +453,22 @@ def test_start_after_a_crash(database: ImmediateDatabase, time: StoreTime) -> No
     """Who has the store for itself takes over at once what a dead process held."""
     before = Endpoint(database, time, "before")
     before.add(A, 1)
-    [owed] = before.claim()
+    [owed] = before.lease()
     after = Endpoint(database, time, "after")
-    result_of(after.turns.begin(result_of(after.turns.owed()), 50))
-    assert after.claim() == [owed]
+    result_of(after.leases.begin(result_of(after.leases.pending()), 50))
+    assert after.lease() == [owed]
 
 
 def test_one_of_two_endpoints_serves(pair: tuple[Endpoint, Endpoint]) -> None:
     """What one holds the other does not get, and sees nothing to do with it."""
     first, second = pair
     entry = first.add(A, 1)
-    [owed] = first.claim()
+    [owed] = first.lease()
     first.add(A, 2)
-    assert second.claim() == []
+    assert second.lease() == []
     assert second.state(A, entry)["state"] == "sending"
     first.deliver(owed)
-    assert [numbers(each) for each in second.claim()] == [[2]]
+    assert [numbers(each) for each in second.lease()] == [[2]]
 
 
 def test_who_shares_a_store_looks_each_second(
@@ -478,7 +478,7 @@ def test_who_shares_a_store_looks_each_second(
     first, second = pair
     assert second.wait() == 1.0
     first.add(A, 1)
-    [owed] = first.claim()
+    [owed] = first.lease()
     first.fail(owed, lambda _: 0.25)
     assert second.wait() == 0.25
 
@@ -488,11 +488,11 @@ def test_renewed_lease(pair: tuple[Endpoint, Endpoint], time: StoreTime) -> None
     first, second = pair
     first.add(A, 1)
     first.add(B, 1)
-    first.claim()
+    first.lease()
     for _ in range(5):
         time.advance(LEASE_SECONDS - 1)
-        result_of(first.turns.renew([A, B]))
-        assert second.claim() == []
+        result_of(first.leases.renew([A, B]))
+        assert second.lease() == []
 
 
 class BusyDatabase(MemoryDatabase):
@@ -515,12 +515,12 @@ def test_turns_that_end_during_a_renewal(time: StoreTime) -> None:
         Endpoint(database, time, holder, is_shared=True) for holder in ("1", "2")
     )
     first.add(A, 1)
-    first.claim()
+    first.lease()
     time.advance(LEASE_SECONDS - 1)
     database.serving = {A: 1}
-    result_of(first.turns.renew(database.serving))
+    result_of(first.leases.renew(database.serving))
     time.advance(LEASE_SECONDS - 1)
-    assert second.claim() == []
+    assert second.lease() == []
 
 
 def test_lease_of_a_dead_holder(
@@ -529,11 +529,11 @@ def test_lease_of_a_dead_holder(
     """A lease that nobody renews ends, and the same bytes are another's to send."""
     first, second = pair
     first.add(A, 1)
-    [owed] = first.claim()
+    [owed] = first.lease()
     time.advance(LEASE_SECONDS - 0.001)
-    assert second.claim() == []
+    assert second.lease() == []
     time.advance(0.001)
-    assert second.claim() == [owed]
+    assert second.lease() == [owed]
 
 
 def test_holder_that_was_only_slow(
@@ -543,18 +543,18 @@ def test_holder_that_was_only_slow(
     first, second = pair
     entry = first.add(A, 1)
     first.add(A, 2)
-    [owed] = first.claim()
+    [owed] = first.lease()
     time.advance(LEASE_SECONDS)
-    [taken] = second.claim()
+    [taken] = second.lease()
     before = first.rows("SELECT * FROM destinations")
     first.deliver(owed)
     first.reject(owed)
     assert first.fail(owed) is None
     time.advance(1)
-    assert result_of(first.turns.renew([A])) == [A]
-    result_of(first.turns.give_back(owed))
+    assert result_of(first.leases.renew([A])) == [A]
+    result_of(first.leases.release(owed))
     assert first.rows("SELECT * FROM destinations") == before
-    assert result_of(second.turns.renew([A])) == []
+    assert result_of(second.leases.renew([A])) == []
     assert first.state(A, entry)["state"] == "sending"
     assert first.state(A, entry)["attempts"] == 0
     second.deliver(taken)
@@ -565,21 +565,21 @@ def test_start_beside_another(pair: tuple[Endpoint, Endpoint]) -> None:
     """Who starts beside another endpoint leaves to it what it holds."""
     first, second = pair
     first.add(A, 1)
-    first.claim()
-    result_of(second.turns.begin([A], 50))
-    assert second.claim() == []
+    first.lease()
+    result_of(second.leases.begin([A], 50))
+    assert second.lease() == []
 
 
 def test_owed(own: Endpoint) -> None:
     """A destination is owed something until something has come of all of it."""
     own.add(A, 1)
     own.add(B, 1)
-    assert set(result_of(own.turns.owed())) == {A, B}
-    first, second = own.claim()
+    assert set(result_of(own.leases.pending())) == {A, B}
+    first, second = own.lease()
     own.add(A, 2)
     own.deliver(first)
     own.reject(second)
-    assert result_of(own.turns.owed()) == [A]
+    assert result_of(own.leases.pending()) == [A]
 
 
 def test_many_destinations(own: Endpoint) -> None:
@@ -587,7 +587,7 @@ def test_many_destinations(own: Endpoint) -> None:
     for number in range(100):
         own.add(ServerName.parse(f"s{number}.example"), number)
     served = []
-    while claimed := own.claim(20):
+    while claimed := own.lease(20):
         for owed in claimed:
             served += numbers(owed)
             own.deliver(owed)

@@ -60,11 +60,11 @@ def test_claims_in_the_same_moment(slow: Processes) -> None:
     first.time.advance(1)
     first.add(B, 2)
     database.is_hesitant = True
-    [held] = first.claim(1)
+    [held] = first.lease(1)
     assert held.destination == A
-    assert [each.destination for each in second.claim()] == [B]
+    assert [each.destination for each in second.lease()] == [B]
     database.commit()
-    assert second.claim() == []
+    assert second.lease() == []
 
 
 def test_entry_that_is_not_committed_yet(slow: Processes) -> None:
@@ -73,9 +73,9 @@ def test_entry_that_is_not_committed_yet(slow: Processes) -> None:
     second.add(A, 1)
     database.is_hesitant = True
     first.add(A, 2)
-    assert second.claim() == []
+    assert second.lease() == []
     database.commit()
-    [owed] = second.claim()
+    [owed] = second.lease()
     assert numbers(owed) == [1, 2]
 
 
@@ -93,7 +93,7 @@ def test_order_of_entries(slow: Processes) -> None:
     database.commit()
     queueing.join(30)
     assert entries == [before + 1]
-    [owed] = second.claim()
+    [owed] = second.lease()
     assert numbers(owed) == [0, 1, 2]
 
 
@@ -102,7 +102,7 @@ def test_queueing_during_a_cut(slow: Processes) -> None:
     database, first, second = slow
     first.add(A, 1)
     database.is_hesitant = True
-    [owed] = first.claim()
+    [owed] = first.lease()
     queueing = Thread(target=second.add, args=(A, 2))
     queueing.start()
     queueing.join(0.3)
@@ -110,7 +110,7 @@ def test_queueing_during_a_cut(slow: Processes) -> None:
     database.commit()
     queueing.join(30)
     first.deliver(owed)
-    [following] = second.claim()
+    [following] = second.lease()
     assert (numbers(owed), numbers(following)) == ([1], [2])
     assert second.summary(A)["queued"] == 1
 
@@ -119,10 +119,10 @@ def test_record_of_who_has_just_lost_its_lease(slow: Processes) -> None:
     """Who records while another takes over waits for that, and records nothing."""
     database, first, second = slow
     entry = second.add(A, 1)
-    [owed] = second.claim()
+    [owed] = second.lease()
     first.time.advance(60)
     database.is_hesitant = True
-    [taken] = first.claim()
+    [taken] = first.lease()
     recording = Thread(target=second.deliver, args=(owed,))
     recording.start()
     recording.join(0.3)

@@ -44,7 +44,7 @@ def test_entries(own: Endpoint, time: StoreTime) -> None:
 def test_what_is_cut_is_owed(own: Endpoint, time: StoreTime) -> None:
     """An entry has its age also while it is on its way."""
     own.add(A, 1)
-    [transaction] = own.claim()
+    [transaction] = own.lease()
     time.advance(5)
     own.add(A, 2)
     time.advance(1)
@@ -57,7 +57,7 @@ def test_back_off(own: Endpoint) -> None:
     """A destination that failed last time is backing off, until it answers."""
     own.add(A, 1)
     own.add(B, 2)
-    [first, _] = own.claim()
+    [first, _] = own.lease()
     own.fail(first)
     assert owed(own) == Owed(2, 0.0, 1, 1)
 
@@ -66,13 +66,13 @@ def test_what_is_not_owed(own: Endpoint, time: StoreTime) -> None:
     """What was delivered or rejected is not owed, nor are EDUs that were dropped."""
     own.add(A, 1)
     own.add(B, 2)
-    transactions = {each.destination: each for each in own.claim(2)}
+    transactions = {each.destination: each for each in own.lease(2)}
     typing: Json = {"edu_type": "m.typing", "content": {}}
     own.add_entry(C, [], [typing], is_ephemeral=True)
     own.deliver(transactions[A])
     own.reject(transactions[B])
     time.advance(100_000)
-    assert own.claim() == []
+    assert own.lease() == []
     assert owed(own) == Owed(0, 0.0, 0, 0)
 
 

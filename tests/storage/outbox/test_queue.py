@@ -33,7 +33,7 @@ def test_transaction(own: Endpoint) -> None:
     """What is owed is a transaction of all entries, in order, as canonical JSON."""
     first = own.add_entry(A, [numbered(2), numbered(1)], [{"z": "ä", "a": 1.5}])
     own.add_entry(A, [numbered(3)], [numbered(4)])
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert (owed.destination, owed.txn_id) == (A, f"{NOW}-{first}")
     assert owed.body == (
         b'{"edus":[{"a":1.5,"z":"\xc3\xa4"},{"number":4}],'
@@ -46,12 +46,12 @@ def test_transaction(own: Endpoint) -> None:
 def test_a_transaction_stays_the_same(own: Endpoint, time: StoreTime) -> None:
     """Whatever is queued meanwhile, ID and bytes are those that were cut first."""
     own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     for number in range(3):
         own.add(A, number)
         own.fail(owed, lambda _: 1.0)
         time.advance(1)
-        assert own.claim() == [owed]
+        assert own.lease() == [owed]
 
 
 def test_ids_differ_within_a_millisecond(own: Endpoint) -> None:
@@ -59,7 +59,7 @@ def test_ids_differ_within_a_millisecond(own: Endpoint) -> None:
     ids = set()
     for number in range(3):
         own.add(A, number)
-        [owed] = own.claim()
+        [owed] = own.lease()
         own.deliver(owed)
         ids.add(owed.txn_id)
     assert len(ids) == 3
@@ -69,14 +69,14 @@ def test_names_are_compared_byte_for_byte(own: Endpoint) -> None:
     """What is owed to one name is not owed to another way of writing it."""
     own.add(A, 1)
     own.add(ServerName.parse("A.example"), 2)
-    assert len(own.claim()) == 2
+    assert len(own.lease()) == 2
 
 
 def test_destinations(own: Endpoint) -> None:
     """A destination is told of while it is owed something, or did not get something."""
     for destination in (A, B):
         own.add(destination, 1)
-    first, second = own.claim()
+    first, second = own.lease()
     assert set(result_of(own.queue.destinations())) == {A, B}
     own.deliver(first)
     own.reject(second)
@@ -104,7 +104,7 @@ def test_state_of_what_waits(own: Endpoint) -> None:
 def test_state_of_what_is_sent(own: Endpoint) -> None:
     """The entries of the transaction that is in flight are being sent, no others."""
     entry = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     following = own.add(A, 2)
     state = own.state(A, entry)
     assert (state["state"], state["txn_id"]) == ("sending", owed.txn_id)
@@ -114,10 +114,10 @@ def test_state_of_what_is_sent(own: Endpoint) -> None:
 def test_state_after_failures(own: Endpoint, time: StoreTime) -> None:
     """An entry is queued until delivered, and tells of the last attempt."""
     entry = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed, lambda _: 1.0, why="first")
     time.advance(1)
-    own.claim()
+    own.lease()
     own.fail(owed, lambda _: 1.0, why="second")
     assert own.state(A, entry) == {
         "id": entry,
@@ -137,10 +137,10 @@ def test_state_after_failures(own: Endpoint, time: StoreTime) -> None:
 def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
     """All entries of a transaction are delivered with it."""
     entries = [own.add(A, 1), own.add(A, 2)]
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed, lambda _: 1.0)
     time.advance(1)
-    own.claim()
+    own.lease()
     reply: Json = {"pdus": {"$a": {"error": "ä"}}}
     own.deliver(owed, reply)
     for entry in entries:
@@ -162,7 +162,7 @@ def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
 def test_state_after_refusal(own: Endpoint) -> None:
     """An entry that was rejected tells why, and what the answer was."""
     entry = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.reject(owed)
     assert own.state(A, entry) == {
         "id": entry,
@@ -182,11 +182,11 @@ def test_state_after_refusal(own: Endpoint) -> None:
 def test_state_is_still_told(own: Endpoint) -> None:
     """What was delivered is so for ever, whatever becomes of what comes later."""
     delivered = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.deliver(owed)
     before = own.state(A, delivered)
     waiting = own.add(A, 2)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed)
     assert own.state(A, delivered) == before
     assert own.state(A, waiting)["state"] == "queued"
@@ -195,7 +195,7 @@ def test_state_is_still_told(own: Endpoint) -> None:
 def test_a_reply_that_is_none(own: Endpoint) -> None:
     """What was answered with something else than an object is delivered too."""
     entry = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.deliver(owed, None)
     state = own.state(A, entry)
     assert (state["state"], state["reply"]) == ("delivered", None)
@@ -225,7 +225,7 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
         "dropped": 0,
     }
     assert own.summary(A) == expected
-    _, owed = own.claim()
+    _, owed = own.lease()
     own.add(A, 3)
     own.fail(owed, lambda _: 2.0)
     failing: Json = {"queued": 3, "failures": 1, "last_error": "no"}
@@ -235,11 +235,11 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
         "next_attempt_ts": NOW + 2000,
     }
     time.advance(2)
-    [owed] = own.claim(serving=[B])
+    [owed] = own.lease(serving=[B])
     assert own.summary(A) == {**expected, **failing}
     own.deliver(owed)
     assert own.summary(A) == {**expected, "queued": 1, "oldest_id": 4}
-    [owed] = own.claim(serving=[B])
+    [owed] = own.lease(serving=[B])
     own.deliver(owed)
     assert result_of(own.queue.summary(A)) is None
 
@@ -248,7 +248,7 @@ def test_what_was_delivered_takes_no_room(own: Endpoint) -> None:
     """PDUs and EDUs are kept once until their delivery, and not after it."""
     own.add(A, 1)
     own.add(B, 2)
-    first, second = own.claim()
+    first, second = own.lease()
     own.add(C, 3)
     own.deliver(first)
     assert own.rows("SELECT pdus, edus FROM outbound_entries ORDER BY id") == [
@@ -269,16 +269,16 @@ def add_ephemeral(own: Endpoint, count: int) -> int:
 def test_stale_edus_are_dropped(own: Endpoint, time: StoreTime) -> None:
     """What was ephemeral is dropped after an hour, told of and counted."""
     blocking = own.add(A, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     stale = [add_ephemeral(own, 2), add_ephemeral(own, 3)]
     kept = own.add_entry(A, [], [numbered(1)])
     time.advance(1)
     fresh = add_ephemeral(own, 1)
     own.fail(owed, lambda _: 0.0)
     time.advance(HOUR - 1)
-    assert own.claim() == [owed]
+    assert own.lease() == [owed]
     own.deliver(owed)
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert len(as_list(parse_object(owed.body)["edus"], "EDUs")) == 2
     assert [own.state(A, each)["state"] for each in stale] == ["dropped"] * 2
     states = [own.state(A, each)["state"] for each in (blocking, kept, fresh)]
@@ -292,20 +292,20 @@ def test_nothing_but_stale_edus(own: Endpoint, time: StoreTime) -> None:
     """Where all of a queue is stale, nothing is sent, and nothing is owed."""
     entry = add_ephemeral(own, 1)
     time.advance(HOUR)
-    assert own.claim() == []
+    assert own.lease() == []
     assert own.wait() is None
     assert own.state(A, entry)["state"] == "dropped"
     own.add(A, 1)
-    assert len(own.claim()) == 1
+    assert len(own.lease()) == 1
 
 
 def test_stale_edus_that_were_cut(own: Endpoint, time: StoreTime) -> None:
     """A transaction that was tried keeps its bytes, whatever they mean by now."""
     entry = add_ephemeral(own, 1)
-    [owed] = own.claim()
+    [owed] = own.lease()
     own.fail(owed, lambda _: 0.0)
     time.advance(2 * HOUR)
-    assert own.claim() == [owed]
+    assert own.lease() == [owed]
     own.deliver(owed)
     assert own.state(A, entry)["state"] == "delivered"
 
@@ -322,7 +322,7 @@ def test_many_stale_edus(
     assert own.wait() == 0.001
     assert own.summary(A)["dropped"] == 50
     time.advance(0.001)
-    [owed] = own.claim()
+    [owed] = own.lease()
     assert parse_object(owed.body)["pdus"] == [numbered(1)]
     assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (1, 60)
 
@@ -348,7 +348,7 @@ CUTS: list[tuple[str, Sequence[tuple[int, int]], list[int]]] = [
 def drain(own: Endpoint) -> list[Json]:
     """The bodies of all transactions that are owed, each delivered."""
     bodies = []
-    while claimed := own.claim():
+    while claimed := own.lease():
         for owed in claimed:
             bodies.append(parse_object(owed.body))
             own.deliver(owed)
@@ -391,7 +391,7 @@ def test_what_does_not_fit_is_not_read(own: Endpoint) -> None:
     own.rows(
         f"UPDATE outbound_entries SET edus = '{{' WHERE id = {second} RETURNING id"
     )
-    assert len(own.claim()) == 1
+    assert len(own.lease()) == 1
 
 
 def test_queue_of_before() -> None:
@@ -434,13 +434,13 @@ def test_queue_of_before() -> None:
     contents = own.rows("SELECT pdus FROM outbound_entries ORDER BY id")
     kept = [("",), ("",), ('[{"number":3}]',), ("",), ('[{"number":5}]',)]
     assert contents == kept
-    [of_c] = own.claim()
+    [of_c] = own.lease()
     assert parse_object(of_c.body)["pdus"] == [numbered(5)]
     time.advance(1)
-    [of_a] = own.claim(serving=[of_c.destination])
+    [of_a] = own.lease(serving=[of_c.destination])
     assert (of_a.txn_id, of_a.body) == ("1-2", b'{"pdus":[]}')
     assert own.fail(of_a) == 4.0
     time.advance(4)
-    [of_a] = own.claim(serving=[of_c.destination])
+    [of_a] = own.lease(serving=[of_c.destination])
     own.deliver(of_a)
     assert own.summary(A)["queued"] == 1
