@@ -156,8 +156,8 @@ def _fill_sent(queue: OutboundQueue, leases: DestinationLeases, count: int) -> N
     connection: Json = {"verified_by": "key-document", "address": "192.0.2.1"}
     for _ in range(count):
         _result(queue.add(BETA, [event], [], is_ephemeral=False))
-        [owed] = _result(leases.lease(Quota(1, 1), ())).transactions
-        _result(leases.record_delivery(owed, Acknowledged({"pdus": {}}, connection)))
+        [pending] = _result(leases.lease(Quota(1, 1), ())).transactions
+        _result(leases.record_delivery(pending, Acknowledged({"pdus": {}}, connection)))
 
 
 def _remove(step: Callable[[float], Awaitable[Removed]]) -> tuple[float, float]:

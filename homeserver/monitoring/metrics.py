@@ -26,7 +26,7 @@ from homeserver.outbound.delivery.outcome import Attempt, Result
 from homeserver.outbound.transport.verification import VerificationResult
 from homeserver.protocol.events import edus
 from homeserver.storage.judged_pdus import OUTCOMES
-from homeserver.storage.outbox.progress import Owed
+from homeserver.storage.outbox.progress import PendingTotals
 from homeserver.storage.pruner import PRUNED
 from homeserver.storage.received import ReceivedTransaction
 
@@ -261,13 +261,13 @@ class Metrics:
         count.inc()
         seconds.observe(attempt.seconds)
 
-    def set_owed(self, owed: Owed | None) -> None:
+    def set_pending(self, totals: PendingTotals | None) -> None:
         """Set the size of the outbound queues; None if the store did not answer."""
-        owed = owed or Owed(nan, nan, nan, nan)
-        self._entries.set(owed.entries)
-        self._oldest.set(owed.oldest_seconds)
-        self._destinations.labels("waiting").set(owed.waiting)
-        self._destinations.labels("backing_off").set(owed.backing_off)
+        totals = totals or PendingTotals(nan, nan, nan, nan)
+        self._entries.set(totals.entries)
+        self._oldest.set(totals.oldest_seconds)
+        self._destinations.labels("waiting").set(totals.waiting)
+        self._destinations.labels("backing_off").set(totals.backing_off)
 
     def count_pruned(self, of: str, count: int) -> None:
         """Count rows that were removed from the store."""

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.monitoring.metrics import Metrics
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.outbox.progress import Owed
+from homeserver.storage.outbox.progress import PendingTotals
 from homeserver.storage.outbox.queue import OutboundQueue
 
 _STORE_SECONDS = 3.0  # Prometheus waits ten seconds for the whole scrape
@@ -27,13 +27,13 @@ class Scrape:
 
     async def read(self) -> bytes:
         """All metrics, as `Registry.expose`; NaN for what the store did not answer."""
-        self._metrics.set_owed(await self._load_owed())
+        self._metrics.set_pending(await self._load_totals())
         self._metrics.collect_bounds()
         return self._metrics.registry.expose()
 
-    async def _load_owed(self) -> Owed | None:
+    async def _load_totals(self) -> PendingTotals | None:
         try:
-            return await Deferred.fromCoroutine(self._queue.owed()).addTimeout(
+            return await Deferred.fromCoroutine(self._queue.totals()).addTimeout(
                 _STORE_SECONDS, self._clock
             )
         except (StoreUnavailable, defer.TimeoutError):

@@ -10,7 +10,7 @@ from homeserver.monitoring.metrics import Metrics
 from homeserver.net.bounds import Bound
 from homeserver.outbound.delivery.outcome import Attempt
 from homeserver.storage.judged_pdus import JudgedPdu
-from homeserver.storage.outbox.batching import OwedTransaction
+from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.received import ReceivedTransaction
 from tests.support.metric_series import families, series
 from tests.support.signed_requests import THEM
@@ -133,9 +133,9 @@ def test_peers() -> None:
 def test_attempts() -> None:
     """Attempts to deliver are counted by what came of them, and timed."""
     metrics = Metrics()
-    owed = OwedTransaction(THEM.server_name, "1", b"{}", 1)
-    metrics.count_attempt(Attempt(owed, "delivered", 0.25))
-    metrics.count_attempt(Attempt(owed, "unreachable", 10.0))
+    pending = PendingTransaction(THEM.server_name, "1", b"{}", 1)
+    metrics.count_attempt(Attempt(pending, "delivered", 0.25))
+    metrics.count_attempt(Attempt(pending, "unreachable", 10.0))
     assert values(metrics, "homeserver_delivery_attempts_total") == {
         'result="delivered"': 1.0,
         'result="unreachable"': 1.0,

@@ -11,7 +11,7 @@ from homeserver.monitoring.metrics import Metrics
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.outbox.progress import Owed
+from homeserver.storage.outbox.progress import PendingTotals
 from homeserver.storage.outbox.queue import OutboundQueue
 from tests.support.metric_series import series
 
@@ -20,10 +20,10 @@ class Queue:
     """A queue that says what it is told to."""
 
     def __init__(self) -> None:
-        self.answer: Deferred[Owed] = Deferred()
+        self.answer: Deferred[PendingTotals] = Deferred()
 
-    async def owed(self) -> Owed:
-        """As `OutboundQueue.owed`."""
+    async def totals(self) -> PendingTotals:
+        """As `OutboundQueue.totals`."""
         return await self.answer
 
 
@@ -48,7 +48,7 @@ class ScrapeTests(SynchronousTestCase):
     def test_what_is_owed(self) -> None:
         """What the store says is exposed."""
         self.assertNoResult(self.reading)
-        self.queue.answer.callback(Owed(5, 1.5, 3, 2))
+        self.queue.answer.callback(PendingTotals(5, 1.5, 3, 2))
         self.assertEqual(
             self.values(),
             {
@@ -76,6 +76,6 @@ class ScrapeTests(SynchronousTestCase):
         bound = Bound("doors", "open doors", 5, lambda: 3)
         self.metrics.watch_bounds([bound])
         bound.refuse()
-        self.queue.answer.callback(Owed(0, 0.0, 0, 0))
+        self.queue.answer.callback(PendingTotals(0, 0.0, 0, 0))
         found = series(self.successResultOf(self.reading))
         self.assertEqual(found['homeserver_bound_refusals_total{bound="doors"}'], 1)

@@ -113,12 +113,12 @@ def test_what_is_owed(store: Store) -> None:
     leases = DestinationLeases(
         store.database, ALPHA, lambda _: 2_000_000_000_000, "x", 60.0, is_shared=False
     )
-    [owed] = done(store, leases.lease(Quota(10, 10), ())).transactions
+    [pending] = done(store, leases.lease(Quota(10, 10), ())).transactions
     [line] = [
-        line for line in _DUMP.splitlines() if owed.txn_id in line and "X'" in line
+        line for line in _DUMP.splitlines() if pending.txn_id in line and "X'" in line
     ]
-    assert owed.body.hex().upper() in line
-    assert b'"number":7' in owed.body
+    assert pending.body.hex().upper() in line
+    assert b'"number":7' in pending.body
     new = done(store, queue.add(DOWN, [], [], is_ephemeral=False))
     assert new == 5
 

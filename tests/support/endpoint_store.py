@@ -6,7 +6,7 @@ from typing import Any
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.immediate import ImmediateDatabase
-from homeserver.storage.outbox.batching import Acknowledged, OwedTransaction
+from homeserver.storage.outbox.batching import Acknowledged, PendingTransaction
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
@@ -73,7 +73,7 @@ class Endpoint:
 
     def lease(
         self, at_most: int = 100, serving: Collection[ServerName] = ()
-    ) -> list[OwedTransaction]:
+    ) -> list[PendingTransaction]:
         """Take what is due."""
         return list(
             result_of(self.leases.lease(Quota(at_most, at_most), serving)).transactions
@@ -85,44 +85,46 @@ class Endpoint:
         assert leased.transactions == []
         return leased.wait
 
-    def deliver(self, owed: OwedTransaction, reply: Json | None = None) -> None:
+    def deliver(self, pending: PendingTransaction, reply: Json | None = None) -> None:
         """Record that a transaction was delivered, and end the turn."""
-        self._end_turn(self._deliver(owed, reply))
+        self._end_turn(self._deliver(pending, reply))
 
-    def go_on(self, owed: OwedTransaction) -> OwedTransaction | None:
+    def go_on(self, pending: PendingTransaction) -> PendingTransaction | None:
         """Record that a transaction was delivered; the next one of the same turn."""
-        return self._deliver(owed, None)
+        return self._deliver(pending, None)
 
     def _deliver(
-        self, owed: OwedTransaction, reply: Json | None
-    ) -> OwedTransaction | None:
+        self, pending: PendingTransaction, reply: Json | None
+    ) -> PendingTransaction | None:
         connection: Json = {"address": "::1"}
         return result_of(
-            self.leases.record_delivery(owed, Acknowledged(reply, connection))
+            self.leases.record_delivery(pending, Acknowledged(reply, connection))
         )
 
-    def _end_turn(self, following: OwedTransaction | None) -> None:
+    def _end_turn(self, following: PendingTransaction | None) -> None:
         if following is not None:
             result_of(self.leases.release(following))
 
     def fail(
         self,
-        owed: OwedTransaction,
+        pending: PendingTransaction,
         pause: Callable[[int], float] = float,
         shortest: float = 1.0,
         why: str = "no",
     ) -> float | None:
         """Record that it was not; the pause that is made, in seconds."""
-        return result_of(self.leases.record_failure(owed, why, pause, shortest))
+        return result_of(self.leases.record_failure(pending, why, pause, shortest))
 
-    def reject(self, owed: OwedTransaction) -> None:
+    def reject(self, pending: PendingTransaction) -> None:
         """Record that it never will be, and end the turn."""
-        self._end_turn(self.reject_and_go_on(owed))
+        self._end_turn(self.reject_and_go_on(pending))
 
-    def reject_and_go_on(self, owed: OwedTransaction) -> OwedTransaction | None:
+    def reject_and_go_on(
+        self, pending: PendingTransaction
+    ) -> PendingTransaction | None:
         """Record that it never will be; the next one of the same turn."""
         reply: Json = {"error": "never"}
-        return result_of(self.leases.record_rejection(owed, "never", reply))
+        return result_of(self.leases.record_rejection(pending, "never", reply))
 
     def state(self, destination: ServerName, entry_id: int) -> Json:
         """How far an entry has come."""
@@ -148,8 +150,8 @@ def numbered(number: int) -> Json:
     return {"number": number}
 
 
-def numbers(owed: OwedTransaction) -> list[object]:
+def numbers(pending: PendingTransaction) -> list[object]:
     """The numbers of the PDUs in a transaction."""
-    pdus = parse_object(owed.body)["pdus"]
+    pdus = parse_object(pending.body)["pdus"]
     assert isinstance(pdus, list)
     return [pdu["number"] for pdu in pdus]

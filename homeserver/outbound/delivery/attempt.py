@@ -30,7 +30,7 @@ from homeserver.protocol.replies import (
     sent_pdus,
 )
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.outbox.batching import Acknowledged, OwedTransaction
+from homeserver.storage.outbox.batching import Acknowledged, PendingTransaction
 from homeserver.storage.outbox.leases import DestinationLeases
 
 # For which nothing else is heard: the event IDs of fifty large PDUs take longer.
@@ -57,8 +57,8 @@ class Courier:
         self._random = random
 
     async def deliver(
-        self, owed: OwedTransaction, reached: Callable[[str], object]
-    ) -> OwedTransaction | None:
+        self, pending: PendingTransaction, reached: Callable[[str], object]
+    ) -> PendingTransaction | None:
         """Try to deliver one transaction, and record what comes of it.
 
         A path that the destination does not know is tried once in its other form, with
@@ -68,10 +68,10 @@ class Courier:
         of each connection that a request is sent over.
         """
         try:
-            ended = await self._attempts.make(owed, reached)
+            ended = await self._attempts.make(pending, reached)
             doubt = ended.doubt_about_path
             if doubt is not None:
-                other = replace(owed, slash=not owed.slash, attempts=2)
+                other = replace(pending, slash=not pending.slash, attempts=2)
                 where = transaction_target(other.txn_id, slash=other.slash)
                 why = f"again at {where}: {doubt}"
                 self._tell(ended.attempt, LogLevel.info, doubt.status, why)
@@ -80,14 +80,14 @@ class Courier:
         except StoreUnavailable as problem:  # which the store itself tells, once
             self._log.debug(
                 "{destination}: {problem}",
-                destination=owed.destination,
+                destination=pending.destination,
                 problem=problem,
             )
             return None
 
     async def _record(
         self, ended: Ended, doubt: Refused | None
-    ) -> OwedTransaction | None:
+    ) -> PendingTransaction | None:
         """Record what came of it; `doubt` is what was said to the path's first form."""
         attempt, outcome = ended.attempt, ended.outcome
         if isinstance(outcome, Delivery):
@@ -115,7 +115,7 @@ class Courier:
         # Jitter, so that many who fail together do not return together.
         jitter = self._random.uniform(0.8, 1.2)
         pause = await self._leases.record_failure(
-            attempt.owed,
+            attempt.pending,
             why,
             partial(_pause, self._config, jitter, retry_after),
             _pause(self._config, jitter, retry_after, 1),
@@ -126,9 +126,9 @@ class Courier:
 
     async def _record_rejection(
         self, attempt: Attempt, problem: Refused
-    ) -> OwedTransaction | None:
+    ) -> PendingTransaction | None:
         following = await self._leases.record_rejection(
-            attempt.owed, str(problem), problem.reply
+            attempt.pending, str(problem), problem.reply
         )
         self._tell(
             attempt, LogLevel.error, problem.status, f"it is not sent again: {problem}"
@@ -137,7 +137,7 @@ class Courier:
 
     async def _record_delivery(
         self, attempt: Attempt, delivery: Delivery
-    ) -> OwedTransaction | None:
+    ) -> PendingTransaction | None:
         link = delivery.link
         connection: Json = {
             "route": str(link.route),
@@ -145,9 +145,9 @@ class Courier:
             "verified_by": link.peer.verified_by,
             "certificate_sha256": link.peer.certificate_sha256,
         }
-        remarks = await self._remarks(attempt.owed, delivery)
+        remarks = await self._remarks(attempt.pending, delivery)
         following = await self._leases.record_delivery(
-            attempt.owed, Acknowledged(delivery.reply, connection, remarks)
+            attempt.pending, Acknowledged(delivery.reply, connection, remarks)
         )
         verdict = f"{link.address}, verified by {link.peer.verified_by}"
         if remarks:
@@ -155,14 +155,16 @@ class Courier:
         self._tell(attempt, LogLevel.info, 200, verdict)
         return following
 
-    async def _remarks(self, owed: OwedTransaction, delivery: Delivery) -> list[str]:
+    async def _remarks(
+        self, pending: PendingTransaction, delivery: Delivery
+    ) -> list[str]:
         """What is wrong with the reply to a transaction, a sentence each."""
         if delivery.reply is None:
             return list(delivery.problems)
         answered = answered_pdus(delivery.reply)
         found: list[EventId | None] = []
         began = self._clock.seconds()
-        for pdu in sent_pdus(owed.body):
+        for pdu in sent_pdus(pending.body):
             found.append(find_event_id(pdu, answered))
             if self._clock.seconds() - began > _TURN_SECONDS:
                 await deferLater(self._clock, 0)
@@ -172,13 +174,13 @@ class Courier:
     def _tell(
         self, attempt: Attempt, level: LogLevel, status: int | None, verdict: str
     ) -> None:
-        owed = attempt.owed
+        pending = attempt.pending
         self._log.emit(
             level,
             "PUT {path} to {destination}: {result} in {seconds} s: {verdict}",
-            path=transaction_target(owed.txn_id, slash=owed.slash),
-            destination=owed.destination,
-            txn_id=owed.txn_id,
+            path=transaction_target(pending.txn_id, slash=pending.slash),
+            destination=pending.destination,
+            txn_id=pending.txn_id,
             result=attempt.result,
             status=status,
             seconds=round(attempt.seconds, 4),

@@ -19,7 +19,7 @@ from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.outbox.batching import OwedTransaction
+from homeserver.storage.outbox.batching import PendingTransaction
 
 Result = Literal["delivered", "failed", "rejected", "unreachable", "aborted", "error"]
 """What came of an attempt.
@@ -33,7 +33,7 @@ was `aborted` by this server, unless it was dropped.
 class Attempt(Struct, frozen=True):
     """An attempt that is over."""
 
-    owed: OwedTransaction
+    pending: PendingTransaction
     result: Result
     seconds: float
     """Until the answer was read, or there was none."""
@@ -53,7 +53,7 @@ class Ended(Struct, frozen=True):
         """
         if not isinstance(self.outcome, Refused):
             return None
-        is_gone = self.attempt.owed.slash and self.outcome.status == 404
+        is_gone = self.attempt.pending.slash and self.outcome.status == 404
         return self.outcome if self.outcome.is_about_path or is_gone else None
 
 
@@ -97,7 +97,7 @@ class Attempts:
             request.call.cancel()
 
     async def make(
-        self, owed: OwedTransaction, reached: Callable[[str], object]
+        self, pending: PendingTransaction, reached: Callable[[str], object]
     ) -> Ended:
         """Send a transaction once; raises `StoreUnavailable`.
 
@@ -106,14 +106,14 @@ class Attempts:
         began = self._clock.seconds()
         call = Deferred.fromCoroutine(
             self._client.send_transaction(
-                owed.destination,
-                owed.txn_id,
-                owed.body,
-                slash=owed.slash,
+                pending.destination,
+                pending.txn_id,
+                pending.body,
+                slash=pending.slash,
                 connected=lambda link: reached(link.address),
             )
         )
-        request = self._requests[owed.destination] = _Request(owed.txn_id, call)
+        request = self._requests[pending.destination] = _Request(pending.txn_id, call)
         result: Result = "delivered"
         outcome: Delivery | Exception
         try:
@@ -121,12 +121,12 @@ class Attempts:
         except StoreUnavailable:
             raise
         except Exception as problem:  # noqa: BLE001 - of ours too; a queue never stops
-            result, outcome = self._explain(request, owed.destination, problem)
+            result, outcome = self._explain(request, pending.destination, problem)
         finally:
-            del self._requests[owed.destination]
+            del self._requests[pending.destination]
         # Not below nothing, should the clock have been set back.
         seconds = max(0.0, self._clock.seconds() - began)
-        attempt = Attempt(owed, result, seconds)
+        attempt = Attempt(pending, result, seconds)
         self._observe(attempt)
         return Ended(attempt, outcome)
 

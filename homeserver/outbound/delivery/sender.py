@@ -30,7 +30,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import check_fits
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.notifier import Changes
-from homeserver.storage.outbox.batching import OwedTransaction
+from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.outbox.drops import Dropped
 from homeserver.storage.outbox.leases import RENEWAL_SECONDS, DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
@@ -231,10 +231,10 @@ class Sender:
             return wait  # a turn that ends wakes us, too
         try:
             leased = await self._leases.lease(quota, self._serving)
-            for owed in leased.transactions:
-                to = owed.destination
+            for pending in leased.transactions:
+                to = pending.destination
                 self._slots.begin(to, is_failing=to in leased.failing)
-                turn = Deferred.fromCoroutine(self._serve(owed))
+                turn = Deferred.fromCoroutine(self._serve(pending))
                 self._serving[to] = turn
                 turn.addBoth(self._end_turn, to)
         except StoreUnavailable as problem:  # which the store itself tells, once
@@ -246,17 +246,19 @@ class Sender:
         waits = (leased.wait, self._slots.relieve())
         return min((each for each in waits if each is not None), default=None)
 
-    async def _serve(self, owed: OwedTransaction | None) -> None:
+    async def _serve(self, pending: PendingTransaction | None) -> None:
         """Deliver one transaction after the other, until the turn is over."""
-        while owed is not None:
+        while pending is not None:
             if not self._is_running:  # taken in the moment of the stop
                 with contextlib.suppress(StoreUnavailable):  # then the lease ends
-                    await self._leases.release(owed)
+                    await self._leases.release(pending)
                 return
-            to = owed.destination
-            owed = await self._courier.deliver(owed, partial(self._slots.reach, to))
+            to = pending.destination
+            pending = await self._courier.deliver(
+                pending, partial(self._slots.reach, to)
+            )
             self._changes.announce()
-            if owed is not None:
+            if pending is not None:
                 self._slots.go_on(to)
 
     def _end_turn(self, result: Failure | None, destination: ServerName) -> None:

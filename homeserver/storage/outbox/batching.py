@@ -47,7 +47,7 @@ class Acknowledged(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class OwedTransaction:
+class PendingTransaction:
     """A transaction that its destination has not acknowledged."""
 
     destination: ServerName
@@ -63,7 +63,9 @@ class OwedTransaction:
     """That were made under its lease when an outcome is recorded."""
 
 
-def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction | None:
+def pending_transaction(
+    cursor: Cursor, destination: ServerName
+) -> PendingTransaction | None:
     """The transaction that was cut for `destination` and nothing has come of yet."""
     row = cursor.execute(
         "SELECT txn_id, body, (SELECT COUNT(*) FROM outbound_entries e"
@@ -77,12 +79,12 @@ def owed_transaction(cursor: Cursor, destination: ServerName) -> OwedTransaction
     if row is None:
         return None
     txn_id, body, entries, slash = row
-    return OwedTransaction(destination, txn_id, bytes(body), entries, bool(slash))
+    return PendingTransaction(destination, txn_id, bytes(body), entries, bool(slash))
 
 
-def cut_transaction(
+def build_transaction(
     cursor: Cursor, origin: ServerName, destination: ServerName, now_ts: int
-) -> OwedTransaction | None:
+) -> PendingTransaction | None:
     """Cut the next transaction of what is queued; None if nothing is.
 
     Only where no other one is owed. Raises `ProtocolError` for entries that cannot be
@@ -123,7 +125,7 @@ def cut_transaction(
         f" WHERE destination = ? AND id IN ({_marks(taken)})",
         (txn_id, destination.name, *(entry.own_id for entry in taken)),
     )
-    return OwedTransaction(destination, txn_id, body, len(taken), bool(slash))
+    return PendingTransaction(destination, txn_id, body, len(taken), bool(slash))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
 
 def mark_delivered(
     cursor: Cursor,
-    owed: OwedTransaction,
+    pending: PendingTransaction,
     now_ts: int,
     acknowledged: Acknowledged,
 ) -> None:
@@ -214,40 +216,44 @@ def mark_delivered(
         " reply = ?, connection = ?, remarks = ?, body = ''"
         " WHERE destination = ? AND txn_id = ?",
         (
-            owed.attempts,
+            pending.attempts,
             now_ts,
             *map(_as_text, (reply, connection, list(remarks))),
-            *_key(owed),
+            *_key(pending),
         ),
     )
 
 
 def mark_rejected(
-    cursor: Cursor, owed: OwedTransaction, now_ts: int, error: str, reply: Json | None
+    cursor: Cursor,
+    pending: PendingTransaction,
+    now_ts: int,
+    error: str,
+    reply: Json | None,
 ) -> None:
     """Owe a transaction no more, because it will never be taken; its body is kept."""
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, rejected_ts = ?,"
         " last_error = ?, reply = ? WHERE destination = ? AND txn_id = ?",
-        (owed.attempts, now_ts, error, _as_text(reply), *_key(owed)),
+        (pending.attempts, now_ts, error, _as_text(reply), *_key(pending)),
     )
     cursor.execute(
         "UPDATE destinations SET rejected = rejected + 1 WHERE server_name = ?",
-        (owed.destination.name,),
+        (pending.destination.name,),
     )
 
 
-def mark_failed(cursor: Cursor, owed: OwedTransaction, error: str) -> None:
+def mark_failed(cursor: Cursor, pending: PendingTransaction, error: str) -> None:
     """Keep why an attempt was in vain; the transaction is owed as before."""
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, last_error = ?"
         " WHERE destination = ? AND txn_id = ?",
-        (owed.attempts, error, *_key(owed)),
+        (pending.attempts, error, *_key(pending)),
     )
 
 
-def _key(owed: OwedTransaction) -> tuple[str, str]:
-    return owed.destination.name, owed.txn_id
+def _key(pending: PendingTransaction) -> tuple[str, str]:
+    return pending.destination.name, pending.txn_id
 
 
 def _as_text(value: Json | Sequence[str] | None) -> str:

@@ -7,7 +7,7 @@ told whether it was.
 
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor
-from homeserver.storage.outbox.batching import OwedTransaction
+from homeserver.storage.outbox.batching import PendingTransaction
 
 
 def lease(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) -> None:
@@ -40,7 +40,7 @@ def count_damage(
 
 def count_answer(
     cursor: Cursor,
-    owed: OwedTransaction,
+    pending: PendingTransaction,
     holder: str,
     error: str | None,
     due_ts: int,
@@ -52,22 +52,26 @@ def count_answer(
     What is left is due at `due_ts`, and stays the holder's if it `keeps` it; whether
     it does. The form of the path that was answered is remembered.
     """
-    count = owed.entries
+    count = pending.entries
     found = cursor.execute(
         "UPDATE destinations SET queued = queued - ?, failures = 0, last_error = ?,"
         " at_once = 0, slash = ?, holder = CASE WHEN ? AND queued > ? THEN holder END,"
         " due_ts = CASE WHEN queued > ? THEN ? END"
         " WHERE server_name = ? AND holder = ? RETURNING holder IS NOT NULL",
         (
-            *(count, error, int(owed.slash), keeps, count, count, due_ts),
-            *(owed.destination.name, holder),
+            *(count, error, int(pending.slash), keeps, count, count, due_ts),
+            *(pending.destination.name, holder),
         ),
     ).fetchall()
     return bool(found[0][0]) if found else None
 
 
 def count_failure(
-    cursor: Cursor, owed: OwedTransaction, holder: str, error: str, earliest_ts: int
+    cursor: Cursor,
+    pending: PendingTransaction,
+    holder: str,
+    error: str,
+    earliest_ts: int,
 ) -> tuple[int, bool] | None:
     """An attempt to deliver it was in vain; None if the holder is another one.
 
@@ -77,6 +81,6 @@ def count_failure(
         "UPDATE destinations SET failures = failures + 1, last_error = ?,"
         " earliest_ts = ? WHERE server_name = ? AND holder = ?"
         " RETURNING failures, at_once",
-        (error, earliest_ts, owed.destination.name, holder),
+        (error, earliest_ts, pending.destination.name, holder),
     ).fetchall()
     return (int(found[0][0]), bool(found[0][1])) if found else None

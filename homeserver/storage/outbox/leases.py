@@ -17,13 +17,13 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor, Database, StoreClock
 from homeserver.storage.outbox.batching import (
     Acknowledged,
-    OwedTransaction,
-    cut_transaction,
+    PendingTransaction,
+    build_transaction,
     drop_stale,
     mark_delivered,
     mark_failed,
     mark_rejected,
-    owed_transaction,
+    pending_transaction,
 )
 from homeserver.storage.outbox.destinations import (
     count_answer,
@@ -56,7 +56,7 @@ _DAMAGED_MILLISECONDS = 3_600_000
 class Leased(Struct, frozen=True):
     """What its holder is to send now."""
 
-    transactions: Sequence[OwedTransaction]
+    transactions: Sequence[PendingTransaction]
 
     failing: frozenset[ServerName]
     """The destinations among them whose last attempt failed."""
@@ -137,7 +137,7 @@ class DestinationLeases:
             due = find_due(cursor, now_ts, quota, busy, number)
             if self._is_shared:
                 due = lock(cursor, due, now_ts)
-            found = [self._take(cursor, name, now_ts) for name in due.names]
+            found = [self._lease_one(cursor, name, now_ts) for name in due.names]
             next_ts = next_due(cursor, now_ts, self._longest_wait, LEASE_SECONDS)
             wait = None if next_ts is None else (next_ts - now_ts) / 1000
             if self._is_shared:
@@ -148,34 +148,34 @@ class DestinationLeases:
 
         return await self._database.write(job)
 
-    def _take(
+    def _lease_one(
         self, cursor: Cursor, destination: ServerName, now_ts: int
-    ) -> OwedTransaction | None:
+    ) -> PendingTransaction | None:
         """Hold a destination that is owed something, and cut if nothing is cut."""
-        owed = owed_transaction(cursor, destination)
-        if owed is None:
-            owed = self._cut(cursor, destination, now_ts)
-        if owed is not None:
+        pending = pending_transaction(cursor, destination)
+        if pending is None:
+            pending = self._build_next(cursor, destination, now_ts)
+        if pending is not None:
             lease(cursor, destination, self._holder, now_ts + _LEASE_MILLISECONDS)
-        return owed
+        return pending
 
-    def _cut(
+    def _build_next(
         self, cursor: Cursor, destination: ServerName, now_ts: int
-    ) -> OwedTransaction | None:
+    ) -> PendingTransaction | None:
         """Cut what is queued; where nothing comes of it, nobody holds it any more."""
         if not drop_stale(cursor, destination, now_ts):
             # The rest after everybody who is due now.
             release(cursor, destination, now_ts + 1)
             return None
         try:
-            owed = cut_transaction(cursor, self._origin, destination, now_ts)
+            pending = build_transaction(cursor, self._origin, destination, now_ts)
         except ProtocolError as problem:
             why = f"what is queued cannot be read: {problem}"
             count_damage(cursor, destination, why, now_ts + _DAMAGED_MILLISECONDS)
             return None
-        if owed is None:
+        if pending is None:
             release(cursor, destination, None)
-        return owed
+        return pending
 
     async def renew(self, destinations: Collection[ServerName]) -> list[ServerName]:
         """Hold on to destinations whose requests take their time.
@@ -200,47 +200,47 @@ class DestinationLeases:
 
         return await self._database.write(job)
 
-    async def release(self, owed: OwedTransaction) -> None:
+    async def release(self, pending: PendingTransaction) -> None:
         """Let a destination be due now that was claimed and not tried."""
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
                 "UPDATE destinations SET holder = NULL, due_ts = ?"
                 " WHERE server_name = ? AND holder = ?",
-                (self._clock(cursor), owed.destination.name, self._holder),
+                (self._clock(cursor), pending.destination.name, self._holder),
             )
 
         await self._database.write(job)
 
     async def record_delivery(
-        self, owed: OwedTransaction, acknowledged: Acknowledged
-    ) -> OwedTransaction | None:
+        self, pending: PendingTransaction, acknowledged: Acknowledged
+    ) -> PendingTransaction | None:
         """Record that the destination has acknowledged a transaction.
 
         Returns the next one: the turn goes on, unless somebody else waits for one.
         """
 
         def mark(cursor: Cursor, now_ts: int) -> None:
-            mark_delivered(cursor, owed, now_ts, acknowledged)
+            mark_delivered(cursor, pending, now_ts, acknowledged)
 
-        return await self._record_answer(owed, None, mark)
+        return await self._record_answer(pending, None, mark)
 
     async def record_rejection(
-        self, owed: OwedTransaction, error: str, reply: Json | None
-    ) -> OwedTransaction | None:
+        self, pending: PendingTransaction, error: str, reply: Json | None
+    ) -> PendingTransaction | None:
         """Record that the destination will never have a transaction; it is rejected.
 
         Returns the next one, as `record_delivery`.
         """
 
         def mark(cursor: Cursor, now_ts: int) -> None:
-            mark_rejected(cursor, owed, now_ts, error, reply)
+            mark_rejected(cursor, pending, now_ts, error, reply)
 
-        return await self._record_answer(owed, error, mark)
+        return await self._record_answer(pending, error, mark)
 
     async def record_failure(
         self,
-        owed: OwedTransaction,
+        pending: PendingTransaction,
         error: str,
         pause: Callable[[int], float],
         shortest_pause: float,
@@ -255,34 +255,34 @@ class DestinationLeases:
         def job(cursor: Cursor) -> float | None:
             now_ts = self._clock(cursor)
             earliest_ts = now_ts + int(shortest_pause * 1000)
-            counted = count_failure(cursor, owed, self._holder, error, earliest_ts)
+            counted = count_failure(cursor, pending, self._holder, error, earliest_ts)
             if counted is None:
                 return None
             failures, at_once = counted
-            mark_failed(cursor, owed, error)
+            mark_failed(cursor, pending, error)
             seconds = 0.0 if at_once else pause(failures)
-            release(cursor, owed.destination, now_ts + int(seconds * 1000))
+            release(cursor, pending.destination, now_ts + int(seconds * 1000))
             return seconds
 
         return await self._database.write(job)
 
     async def _record_answer(
         self,
-        owed: OwedTransaction,
+        pending: PendingTransaction,
         error: str | None,
         mark: Callable[[Cursor, int], None],
-    ) -> OwedTransaction | None:
+    ) -> PendingTransaction | None:
         """Record what a destination that answers has said, if it is still ours.
 
         In the same commit, go on with what else it is owed; or let that be due now.
         """
 
-        def job(cursor: Cursor) -> OwedTransaction | None:
+        def job(cursor: Cursor) -> PendingTransaction | None:
             now_ts = self._clock(cursor)
             keeps = not is_anybody_due(cursor, now_ts)
             is_kept = count_answer(
                 cursor,
-                owed,
+                pending,
                 self._holder,
                 error,
                 now_ts + _LEASE_MILLISECONDS if keeps else now_ts,
@@ -291,6 +291,10 @@ class DestinationLeases:
             if is_kept is None:
                 return None  # another process will record its own
             mark(cursor, now_ts)
-            return self._cut(cursor, owed.destination, now_ts) if is_kept else None
+            return (
+                self._build_next(cursor, pending.destination, now_ts)
+                if is_kept
+                else None
+            )
 
         return await self._database.write(job)

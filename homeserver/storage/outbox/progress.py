@@ -13,7 +13,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor
 
 
-class Owed(Struct, frozen=True):
+class PendingTotals(Struct, frozen=True):
     """What is owed to all destinations together."""
 
     entries: float
@@ -94,7 +94,7 @@ def load_summary(cursor: Cursor, destination: ServerName) -> Json | None:
     }
 
 
-def load_owed(cursor: Cursor, now_ts: int) -> Owed:
+def load_totals(cursor: Cursor, now_ts: int) -> PendingTotals:
     """What is owed to all destinations together."""
     entries, waiting, backing_off = cursor.execute(
         "SELECT COALESCE(SUM(queued), 0),"
@@ -122,7 +122,7 @@ def load_owed(cursor: Cursor, now_ts: int) -> Owed:
     seconds = 0.0
     if oldest_ts is not None:
         seconds = max(0, now_ts - oldest_ts) / 1000
-    return Owed(int(entries), seconds, int(waiting), int(backing_off))
+    return PendingTotals(int(entries), seconds, int(waiting), int(backing_off))
 
 
 def _describe(row: Sequence[Any]) -> Json:

@@ -18,7 +18,12 @@ from homeserver.storage.outbox.drops import (
     drop_waiting,
     last_entry,
 )
-from homeserver.storage.outbox.progress import Owed, load_owed, load_state, load_summary
+from homeserver.storage.outbox.progress import (
+    PendingTotals,
+    load_totals,
+    load_state,
+    load_summary,
+)
 
 
 class OutboundQueue:
@@ -90,10 +95,10 @@ class OutboundQueue:
             lambda cursor: load_summary(cursor, destination)
         )
 
-    async def owed(self) -> Owed:
+    async def totals(self) -> PendingTotals:
         """What is owed to all destinations together."""
         return await self._database.read(
-            lambda cursor: load_owed(cursor, self._clock(cursor))
+            lambda cursor: load_totals(cursor, self._clock(cursor))
         )
 
     async def end_back_off(self, destination: ServerName) -> None:

@@ -42,7 +42,7 @@ def states(own: Endpoint, *entries: int) -> list[object]:
 def test_entry_that_waits(own: Endpoint, time: StoreTime) -> None:
     """An entry in no transaction is dropped alone; what is under way goes on."""
     first = own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     second, third = own.add(A, 2), own.add(A, 3)
     assert drop(own, second) == Dropped(1, None)
     assert states(own, first, second, third) == ["sending", "dropped", "queued"]
@@ -50,7 +50,7 @@ def test_entry_that_waits(own: Endpoint, time: StoreTime) -> None:
     assert own.state(A, second)["dropped_by"] == "peers --drop"
     assert own.summary(A)["queued"] == 2
     assert own.summary(A)["dropped"] == 1
-    following = own.go_on(owed)
+    following = own.go_on(pending)
     assert following is not None
     assert numbers(following) == [3]
 
@@ -58,15 +58,15 @@ def test_entry_that_waits(own: Endpoint, time: StoreTime) -> None:
 def test_transaction(own: Endpoint, time: StoreTime) -> None:
     """A transaction is dropped with all its entries; the next one is due at once."""
     first, second = own.add(A, 1), own.add(A, 2)
-    [owed] = own.lease()
+    [pending] = own.lease()
     third = own.add(A, 3)
-    own.fail(owed, lambda _: 1000.0)
+    own.fail(pending, lambda _: 1000.0)
     assert own.lease() == []
-    assert drop(own, second) == Dropped(2, owed.txn_id)
+    assert drop(own, second) == Dropped(2, pending.txn_id)
     assert states(own, first, second, third) == ["dropped", "dropped", "queued"]
     for entry in (first, second):
         state = own.state(A, entry)
-        assert (state["txn_id"], state["attempts"]) == (owed.txn_id, 1)
+        assert (state["txn_id"], state["attempts"]) == (pending.txn_id, 1)
         assert (state["error"], state["dropped_ts"]) == ("no", time.now_ts)
     assert own.summary(A)["dropped"] == 2
     assert own.summary(A)["failures"] == 0
@@ -81,12 +81,12 @@ def test_transaction(own: Endpoint, time: StoreTime) -> None:
 def test_transaction_under_way(own: Endpoint) -> None:
     """Whatever comes of a dropped transaction afterwards is not recorded."""
     first = own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     second = own.add(A, 2)
     drop(own, first)
-    own.deliver(owed)
-    assert own.fail(owed) is None
-    own.reject(owed)
+    own.deliver(pending)
+    assert own.fail(pending) is None
+    own.reject(pending)
     assert states(own, first, second) == ["dropped", "queued"]
     assert (own.summary(A)["queued"], own.summary(A)["failures"]) == (1, 0)
     assert own.summary(A)["rejected"] == 0
@@ -115,20 +115,20 @@ def test_last_one(own: Endpoint) -> None:
         assert own.lease() == []
         assert own.wait() is None
     own.add(A, 3)
-    [owed] = own.lease()
-    assert numbers(owed) == [3]
+    [pending] = own.lease()
+    assert numbers(pending) == [3]
 
 
 def test_back_off_of_what_waits(own: Endpoint, time: StoreTime) -> None:
     """To drop what waits behind a back-off does not end that."""
     own.add(A, 1)
-    [owed] = own.lease()
-    own.fail(owed, lambda _: 1000.0)
+    [pending] = own.lease()
+    own.fail(pending, lambda _: 1000.0)
     drop(own, own.add(A, 2))
     assert own.lease() == []
     assert own.summary(A)["failures"] == 1
     time.advance(1000)
-    assert own.lease() == [owed]
+    assert own.lease() == [pending]
 
 
 def test_what_is_over(own: Endpoint) -> None:
@@ -163,7 +163,7 @@ def test_all(own: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drops, "MAX_AT_ONCE", 3)
     monkeypatch.setattr("homeserver.storage.outbox.queue.MAX_AT_ONCE", 3)
     own.add(A, 0)
-    [owed] = own.lease()
+    [pending] = own.lease()
     entries = [own.add(A, number) for number in range(7)]
     other = own.add(B, 1)
     assert result_of(own.queue.drop_waiting(A)) == 7
@@ -171,7 +171,7 @@ def test_all(own: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     assert states(own, *entries) == ["dropped"] * 7
     assert own.state(A, entries[0])["dropped_by"] == "peers --drop-all"
     assert own.summary(A)["queued"] == 1
-    assert result_of(own.queue.drop_transaction(A)) == Dropped(1, owed.txn_id)
+    assert result_of(own.queue.drop_transaction(A)) == Dropped(1, pending.txn_id)
     assert result_of(own.queue.drop_transaction(A)) == Dropped(0, None)
     assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (0, 8)
     assert own.state(B, other)["state"] == "queued"

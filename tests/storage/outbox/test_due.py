@@ -44,14 +44,14 @@ def lease(own: Endpoint, quota: Quota) -> Leased:
 def claimed(own: Endpoint, total: int, failing: int | None = None) -> list[ServerName]:
     """The destinations that are held now, in their order."""
     found = lease(own, Quota(total, total if failing is None else failing))
-    return [owed.destination for owed in found.transactions]
+    return [pending.destination for pending in found.transactions]
 
 
 def fail_all(own: Endpoint, *names: ServerName) -> None:
     """Let an attempt to each destination fail; the next one is due at once."""
     queue(own, *names)
-    for owed in own.lease(len(names)):
-        own.fail(owed, lambda _: 0.0)
+    for pending in own.lease(len(names)):
+        own.fail(pending, lambda _: 0.0)
     own.time.advance(0.001)
 
 
@@ -89,8 +89,8 @@ def test_who_was_served_is_no_newcomer(own: Endpoint) -> None:
 def test_who_has_nothing_queued_is_a_newcomer_again(own: Endpoint) -> None:
     """A destination that was served to the end is as new as any other."""
     queue(own, A)
-    [owed] = own.lease(1)
-    own.deliver(owed)
+    [pending] = own.lease(1)
+    own.deliver(pending)
     queue(own, *(server(number) for number in range(MANY)), A)
     assert claimed(own, 1) == [A]
 
@@ -101,7 +101,7 @@ def test_failing_ones_have_slots_of_their_own(own: Endpoint) -> None:
     fail_all(own, *failing)
     queue(own, A)
     found = lease(own, Quota(10, 2))
-    assert [owed.destination for owed in found.transactions] == [A, *failing[:2]]
+    assert [pending.destination for pending in found.transactions] == [A, *failing[:2]]
     assert found.failing == set(failing[:2])
     assert claimed(own, 10, 0) == []
 
@@ -122,7 +122,7 @@ def test_crowded_domains_go_last(own: Endpoint) -> None:
     crowded = [ServerName.parse(f"a{number}.crowd.test") for number in range(6)]
     queue(own, *crowded, *map(ServerName.parse, crowd[:2]))
     quota = Quota(3, 3, frozenset({"crowd.test"}))
-    found = [owed.destination for owed in lease(own, quota).transactions]
+    found = [pending.destination for pending in lease(own, quota).transactions]
     assert sorted(name.name for name in found[:2]) == sorted(crowd[:2])
     assert found[2] in crowded
     assert len(lease(own, quota).transactions) == 3

@@ -56,17 +56,17 @@ def test_who_waits_longest_is_first(own: Endpoint, time: StoreTime) -> None:
     for destination in (B, A, C):
         own.add(destination, 1)
         time.advance(1)
-    assert [owed.destination for owed in own.lease()] == [B, A, C]
+    assert [pending.destination for pending in own.lease()] == [B, A, C]
 
 
 def test_who_was_due_first_is_first(own: Endpoint, time: StoreTime) -> None:
     """Whose pause was over first is served first, whoever was known first."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    for owed, pause in zip(own.lease(), (3.0, 1.0, 2.0), strict=True):
-        own.fail(owed, {1: pause}.__getitem__)
+    for pending, pause in zip(own.lease(), (3.0, 1.0, 2.0), strict=True):
+        own.fail(pending, {1: pause}.__getitem__)
     time.advance(5)
-    assert [owed.destination for owed in own.lease(2)] == [B, C]
+    assert [pending.destination for pending in own.lease(2)] == [B, C]
 
 
 def test_who_was_served_goes_to_the_end(own: Endpoint, time: StoreTime) -> None:
@@ -87,9 +87,9 @@ def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> No
     """Who has more in its queue keeps its turn, and the lease that goes with it."""
     for number in range(3):
         own.add_entry(A, [numbered(number)] * 30, [])
-    [owed] = own.lease()
+    [pending] = own.lease()
     time.advance(LEASE_SECONDS - 1)
-    following = own.go_on(owed)
+    following = own.go_on(pending)
     assert following is not None
     assert numbers(following) == [1] * 30
     time.advance(LEASE_SECONDS - 0.001)
@@ -104,9 +104,9 @@ def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> No
 def test_a_turn_goes_on_after_a_refusal(own: Endpoint) -> None:
     """What was rejected is followed by the next one in the same turn."""
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     own.add(A, 2)
-    following = own.reject_and_go_on(owed)
+    following = own.reject_and_go_on(pending)
     assert following is not None
     assert numbers(following) == [2]
     assert own.lease() == []
@@ -116,11 +116,11 @@ def test_a_turn_goes_on_after_a_refusal(own: Endpoint) -> None:
 def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None:
     """However much it has in its queue, it is behind who is due already."""
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     own.add(A, 2)
     own.add(B, 3)
     time.advance(1)
-    assert own.go_on(owed) is None
+    assert own.go_on(pending) is None
     assert [each.destination for each in own.lease(1)] == [B]
     assert [each.destination for each in own.lease(1)] == [A]
 
@@ -129,10 +129,10 @@ def test_a_turn_goes_on_beside_who_is_served(own: Endpoint, time: StoreTime) -> 
     """Who is held by somebody, or in a back-off, waits for nobody's turn to end."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    owed_to = {owed.destination: owed for owed in own.lease()}
-    own.fail(owed_to[C], lambda _: 1.0)
+    pending_to = {pending.destination: pending for pending in own.lease()}
+    own.fail(pending_to[C], lambda _: 1.0)
     own.add(A, 2)
-    assert own.go_on(owed_to[A]) is not None
+    assert own.go_on(pending_to[A]) is not None
 
 
 def test_a_turn_that_goes_on_drops_what_is_stale(
@@ -140,11 +140,11 @@ def test_a_turn_that_goes_on_drops_what_is_stale(
 ) -> None:
     """Where nothing is left but what is dropped, the turn is over."""
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     own.add_entry(A, [], [numbered(2)], is_ephemeral=True)
     time.advance(3600)
     result_of(own.leases.renew([A]))
-    assert own.go_on(owed) is None
+    assert own.go_on(pending) is None
     assert own.rows("SELECT queued, due_ts, holder FROM destinations") == [
         (0, None, None)
     ]
@@ -153,12 +153,12 @@ def test_a_turn_that_goes_on_drops_what_is_stale(
 def test_a_turn_that_goes_on_meets_damage(own: Endpoint) -> None:
     """What was delivered before it is recorded, and nobody holds the rest."""
     entry = own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     damaged = own.add(A, 2)
     own.rows(
         f"UPDATE outbound_entries SET pdus = '[{{' WHERE id = {damaged} RETURNING id"
     )
-    assert own.go_on(owed) is None
+    assert own.go_on(pending) is None
     assert own.state(A, entry)["state"] == "delivered"
     assert "cannot be read" in str(own.summary(A)["last_error"])
     assert own.rows("SELECT holder FROM destinations") == [(None,)]
@@ -170,11 +170,11 @@ def test_a_turn_that_was_lost_does_not_go_on(
     """Who has lost the lease is given nothing more of that destination."""
     first, second = pair
     first.add(A, 1)
-    [owed] = first.lease()
+    [pending] = first.lease()
     first.add(A, 2)
     time.advance(LEASE_SECONDS)
     [taken] = second.lease()
-    assert first.go_on(owed) is None
+    assert first.go_on(pending) is None
     following = second.go_on(taken)
     assert following is not None
     assert numbers(following) == [2]
@@ -192,12 +192,12 @@ def test_no_more_are_taken_than_wanted(own: Endpoint) -> None:
 def test_who_is_served_is_not_taken_again(own: Endpoint, time: StoreTime) -> None:
     """However long an attempt takes, there is no second one beside it."""
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     own.add(A, 2)
     assert own.lease(serving=[A]) == []
     time.advance(10 * LEASE_SECONDS)
     assert own.lease(serving=[A]) == []
-    own.deliver(owed)
+    own.deliver(pending)
     assert [numbers(each) for each in own.lease()] == [[2]]
 
 
@@ -225,14 +225,14 @@ def test_next_look(own: Endpoint, time: StoreTime) -> None:
 def test_failure(own: Endpoint, time: StoreTime) -> None:
     """After a failure the same bytes are due, when the pause is over."""
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     own.add(A, 2)
-    assert own.fail(owed, lambda failures: 3.0 * failures) == 3.0
+    assert own.fail(pending, lambda failures: 3.0 * failures) == 3.0
     time.advance(2.999)
     assert own.lease() == []
     time.advance(0.001)
-    assert own.lease() == [owed]
-    assert own.fail(owed, lambda failures: 3.0 * failures) == 6.0
+    assert own.lease() == [pending]
+    assert own.fail(pending, lambda failures: 3.0 * failures) == 6.0
 
 
 def test_delivery_ends_the_failures(own: Endpoint, time: StoreTime) -> None:
@@ -240,24 +240,24 @@ def test_delivery_ends_the_failures(own: Endpoint, time: StoreTime) -> None:
     for destination in (A, B):
         own.add(destination, 1)
     for _ in range(3):
-        for owed in own.lease():
-            own.fail(owed, lambda _: 1.0)
+        for pending in own.lease():
+            own.fail(pending, lambda _: 1.0)
         time.advance(1)
-    owed_to = {owed.destination: owed for owed in own.lease()}
-    own.deliver(owed_to[A])
-    own.fail(owed_to[B])
+    pending_to = {pending.destination: pending for pending in own.lease()}
+    own.deliver(pending_to[A])
+    own.fail(pending_to[B])
     own.add(A, 2)
-    [owed] = own.lease()
-    assert own.fail(owed) == 1.0
+    [pending] = own.lease()
+    assert own.fail(pending) == 1.0
     assert own.summary(B)["failures"] == 4
 
 
 def test_refusal(own: Endpoint) -> None:
     """A rejected transaction is followed by the next one, and counted."""
     entry = own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     own.add(A, 2)
-    own.reject(owed)
+    own.reject(pending)
     [following] = own.lease()
     assert numbers(following) == [2]
     own.reject(following)
@@ -271,22 +271,22 @@ def test_refusal(own: Endpoint) -> None:
 def test_given_back(own: Endpoint) -> None:
     """What was claimed and not tried is due as before, and was no attempt."""
     entry = own.add(A, 1)
-    [owed] = own.lease()
-    result_of(own.leases.release(owed))
+    [pending] = own.lease()
+    result_of(own.leases.release(pending))
     assert own.state(A, entry)["state"] == "queued"
-    assert own.lease() == [owed]
+    assert own.lease() == [pending]
     assert own.state(A, entry)["attempts"] == 0
 
 
 def test_clock_that_was_set_back(own: Endpoint, time: StoreTime) -> None:
     """No back-off lasts longer than the longest one, whatever the clock does."""
     own.add(A, 1)
-    [owed] = own.lease()
-    own.fail(owed, lambda _: MAX_RETRY)
+    [pending] = own.lease()
+    own.fail(pending, lambda _: MAX_RETRY)
     time.advance(-1_000_000)
     assert own.wait() == MAX_RETRY
     time.advance(MAX_RETRY)
-    assert own.lease() == [owed]
+    assert own.lease() == [pending]
 
 
 def test_clock_that_was_set_back_while_others_wait(
@@ -295,13 +295,13 @@ def test_clock_that_was_set_back_while_others_wait(
     """It is so too where somebody else is due before."""
     for destination in (A, B):
         own.add(destination, 1)
-    owed_to = {owed.destination: owed for owed in own.lease()}
-    own.fail(owed_to[A], lambda _: MAX_RETRY)
+    pending_to = {pending.destination: pending for pending in own.lease()}
+    own.fail(pending_to[A], lambda _: MAX_RETRY)
     time.advance(-1_000_000)
-    own.fail(owed_to[B], lambda _: 1.0)
+    own.fail(pending_to[B], lambda _: 1.0)
     assert own.wait() == 1.0
     time.advance(MAX_RETRY)
-    assert {owed.destination for owed in own.lease()} == {A, B}
+    assert {pending.destination for pending in own.lease()} == {A, B}
 
 
 def test_damage_hurts_nobody_else(own: Endpoint, time: StoreTime) -> None:
@@ -310,25 +310,25 @@ def test_damage_hurts_nobody_else(own: Endpoint, time: StoreTime) -> None:
     own.rows("UPDATE outbound_entries SET pdus = '[{' RETURNING id")
     time.advance(1)
     own.add(B, 2)
-    assert [owed.destination for owed in own.lease()] == [B]
+    assert [pending.destination for pending in own.lease()] == [B]
     summary = own.summary(A)
     assert (summary["queued"], summary["failures"]) == (1, 1)
     assert "what is queued cannot be read" in str(summary["last_error"])
     own.rows("UPDATE outbound_entries SET pdus = '[]' RETURNING id")
     time.advance(3600)
-    assert [owed.destination for owed in own.lease(serving=[B])] == [A]
+    assert [pending.destination for pending in own.lease(serving=[B])] == [A]
 
 
 def test_end_of_a_back_off(own: Endpoint) -> None:
     """A back-off that a person ends is over at once, and so are its failures."""
     for destination in (A, B):
         own.add(destination, 1)
-    for owed in own.lease():
-        own.fail(owed, lambda _: 100.0, 50.0)
+    for pending in own.lease():
+        own.fail(pending, lambda _: 100.0, 50.0)
     result_of(own.queue.end_back_off(A))
-    [owed] = own.lease()
-    assert owed.destination == A
-    assert own.fail(owed) == 1.0
+    [pending] = own.lease()
+    assert pending.destination == A
+    assert own.fail(pending) == 1.0
 
 
 def test_end_of_a_back_off_during_an_attempt(
@@ -337,21 +337,21 @@ def test_end_of_a_back_off_during_an_attempt(
     """If the attempt that runs fails, another one follows at once, and only one."""
     own, other = pair
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     result_of(own.queue.end_back_off(A))
     assert other.lease() == []
-    assert own.fail(owed, lambda _: 100.0) == 0.0
-    assert own.lease() == [owed]
-    assert own.fail(owed, lambda _: 100.0) == 100.0
+    assert own.fail(pending, lambda _: 100.0) == 0.0
+    assert own.lease() == [pending]
+    assert own.fail(pending, lambda _: 100.0) == 100.0
 
 
 def test_end_of_a_back_off_during_an_attempt_that_succeeds(own: Endpoint) -> None:
     """What follows it is no attempt that somebody has asked for."""
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     own.add(A, 2)
     result_of(own.queue.end_back_off(A))
-    following = own.go_on(owed)
+    following = own.go_on(pending)
     assert following is not None
     assert own.fail(following, lambda _: 100.0) == 100.0
 
@@ -359,8 +359,8 @@ def test_end_of_a_back_off_during_an_attempt_that_succeeds(own: Endpoint) -> Non
 def test_end_of_a_back_off_where_nothing_is_owed(own: Endpoint) -> None:
     """Nothing becomes due that is not owed."""
     own.add(A, 1)
-    [owed] = own.lease()
-    own.deliver(owed)
+    [pending] = own.lease()
+    own.deliver(pending)
     for destination in (A, B):
         result_of(own.queue.end_back_off(destination))
     assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
@@ -370,15 +370,15 @@ def test_sign_of_life(own: Endpoint, time: StoreTime) -> None:
     """Whoever is heard is tried soon, but not all the time; the others wait."""
     for destination in (A, B):
         own.add(destination, 1)
-    for owed in own.lease():
-        own.fail(owed, lambda _: 100.0, 2.0)
+    for pending in own.lease():
+        own.fail(pending, lambda _: 100.0, 2.0)
     time.advance(0.5)
     assert result_of(own.queue.revive(A))
     assert own.wait() == 1.5
     time.advance(1.5)
-    [owed] = own.lease()
-    assert owed.destination == A
-    assert own.fail(owed, lambda failures: 10.0 * failures, 2.0) == 10.0
+    [pending] = own.lease()
+    assert pending.destination == A
+    assert own.fail(pending, lambda failures: 10.0 * failures, 2.0) == 10.0
     time.advance(5)
     result_of(own.queue.revive(A))
     assert [each.destination for each in own.lease()] == [A]
@@ -387,8 +387,8 @@ def test_sign_of_life(own: Endpoint, time: StoreTime) -> None:
 def test_sign_of_life_makes_no_pause_longer(own: Endpoint) -> None:
     """An attempt that is due sooner stays so."""
     own.add(A, 1)
-    [owed] = own.lease()
-    own.fail(owed, lambda _: 1.0, 2.0)
+    [pending] = own.lease()
+    own.fail(pending, lambda _: 1.0, 2.0)
     result_of(own.queue.revive(A))
     assert own.wait() == 1.0
 
@@ -397,13 +397,13 @@ def test_sign_of_life_during_an_attempt(pair: tuple[Endpoint, Endpoint]) -> None
     """The attempt goes on alone; if it fails, it is a first failure."""
     own, other = pair
     own.add(A, 1)
-    [owed] = own.lease()
-    own.fail(owed, lambda _: 0.0)
-    [owed] = own.lease()
+    [pending] = own.lease()
+    own.fail(pending, lambda _: 0.0)
+    [pending] = own.lease()
     assert result_of(own.queue.revive(A))
     own.time.advance(2)
     assert other.lease() == []
-    assert own.fail(owed) == 1.0
+    assert own.fail(pending) == 1.0
 
 
 def test_sign_of_life_of_who_does_not_fail(own: Endpoint) -> None:
@@ -419,32 +419,32 @@ def test_start(own: Endpoint, time: StoreTime) -> None:
     """Everybody is due after a start, so many a second, in the order that is given."""
     for destination in (A, B, C):
         own.add(destination, 1)
-    for owed in own.lease():
-        own.fail(owed, lambda _: 1000.0)
+    for pending in own.lease():
+        own.fail(pending, lambda _: 1000.0)
     result_of(own.leases.begin([C, A, B], 50))
-    assert [owed.destination for owed in own.lease()] == [C]
+    assert [pending.destination for pending in own.lease()] == [C]
     for destination in (A, B):
         time.advance(0.019)
         assert own.lease(serving=[A, B, C]) == []
         time.advance(0.001)
-        assert [owed.destination for owed in own.lease()] == [destination]
+        assert [pending.destination for pending in own.lease()] == [destination]
 
 
 def test_start_keeps_the_failures(own: Endpoint) -> None:
     """How often a destination failed is known after a start."""
     own.add(A, 1)
-    [owed] = own.lease()
-    own.fail(owed)
+    [pending] = own.lease()
+    own.fail(pending)
     result_of(own.leases.begin([A], 50))
-    [owed] = own.lease()
-    assert own.fail(owed) == 2.0
+    [pending] = own.lease()
+    assert own.fail(pending) == 2.0
 
 
 def test_start_makes_nothing_due_that_is_not_owed(own: Endpoint) -> None:
     """What was delivered meanwhile is left alone."""
     own.add(A, 1)
-    [owed] = own.lease()
-    own.deliver(owed)
+    [pending] = own.lease()
+    own.deliver(pending)
     result_of(own.leases.begin([A], 50))
     assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
 
@@ -453,21 +453,21 @@ def test_start_after_a_crash(database: ImmediateDatabase, time: StoreTime) -> No
     """Who has the store for itself takes over at once what a dead process held."""
     before = Endpoint(database, time, "before")
     before.add(A, 1)
-    [owed] = before.lease()
+    [pending] = before.lease()
     after = Endpoint(database, time, "after")
     result_of(after.leases.begin(result_of(after.leases.pending()), 50))
-    assert after.lease() == [owed]
+    assert after.lease() == [pending]
 
 
 def test_one_of_two_endpoints_serves(pair: tuple[Endpoint, Endpoint]) -> None:
     """What one holds the other does not get, and sees nothing to do with it."""
     first, second = pair
     entry = first.add(A, 1)
-    [owed] = first.lease()
+    [pending] = first.lease()
     first.add(A, 2)
     assert second.lease() == []
     assert second.state(A, entry)["state"] == "sending"
-    first.deliver(owed)
+    first.deliver(pending)
     assert [numbers(each) for each in second.lease()] == [[2]]
 
 
@@ -478,8 +478,8 @@ def test_who_shares_a_store_looks_each_second(
     first, second = pair
     assert second.wait() == 1.0
     first.add(A, 1)
-    [owed] = first.lease()
-    first.fail(owed, lambda _: 0.25)
+    [pending] = first.lease()
+    first.fail(pending, lambda _: 0.25)
     assert second.wait() == 0.25
 
 
@@ -529,11 +529,11 @@ def test_lease_of_a_dead_holder(
     """A lease that nobody renews ends, and the same bytes are another's to send."""
     first, second = pair
     first.add(A, 1)
-    [owed] = first.lease()
+    [pending] = first.lease()
     time.advance(LEASE_SECONDS - 0.001)
     assert second.lease() == []
     time.advance(0.001)
-    assert second.lease() == [owed]
+    assert second.lease() == [pending]
 
 
 def test_holder_that_was_only_slow(
@@ -543,16 +543,16 @@ def test_holder_that_was_only_slow(
     first, second = pair
     entry = first.add(A, 1)
     first.add(A, 2)
-    [owed] = first.lease()
+    [pending] = first.lease()
     time.advance(LEASE_SECONDS)
     [taken] = second.lease()
     before = first.rows("SELECT * FROM destinations")
-    first.deliver(owed)
-    first.reject(owed)
-    assert first.fail(owed) is None
+    first.deliver(pending)
+    first.reject(pending)
+    assert first.fail(pending) is None
     time.advance(1)
     assert result_of(first.leases.renew([A])) == [A]
-    result_of(first.leases.release(owed))
+    result_of(first.leases.release(pending))
     assert first.rows("SELECT * FROM destinations") == before
     assert result_of(second.leases.renew([A])) == []
     assert first.state(A, entry)["state"] == "sending"
@@ -588,7 +588,7 @@ def test_many_destinations(own: Endpoint) -> None:
         own.add(ServerName.parse(f"s{number}.example"), number)
     served = []
     while claimed := own.lease(20):
-        for owed in claimed:
-            served += numbers(owed)
-            own.deliver(owed)
+        for pending in claimed:
+            served += numbers(pending)
+            own.deliver(pending)
     assert sorted(map(int, map(str, served))) == list(range(100))

@@ -75,8 +75,8 @@ def test_entry_that_is_not_committed_yet(slow: Processes) -> None:
     first.add(A, 2)
     assert second.lease() == []
     database.commit()
-    [owed] = second.lease()
-    assert numbers(owed) == [1, 2]
+    [pending] = second.lease()
+    assert numbers(pending) == [1, 2]
 
 
 def test_order_of_entries(slow: Processes) -> None:
@@ -93,8 +93,8 @@ def test_order_of_entries(slow: Processes) -> None:
     database.commit()
     queueing.join(30)
     assert entries == [before + 1]
-    [owed] = second.lease()
-    assert numbers(owed) == [0, 1, 2]
+    [pending] = second.lease()
+    assert numbers(pending) == [0, 1, 2]
 
 
 def test_queueing_during_a_cut(slow: Processes) -> None:
@@ -102,16 +102,16 @@ def test_queueing_during_a_cut(slow: Processes) -> None:
     database, first, second = slow
     first.add(A, 1)
     database.is_hesitant = True
-    [owed] = first.lease()
+    [pending] = first.lease()
     queueing = Thread(target=second.add, args=(A, 2))
     queueing.start()
     queueing.join(0.3)
     assert queueing.is_alive()
     database.commit()
     queueing.join(30)
-    first.deliver(owed)
+    first.deliver(pending)
     [following] = second.lease()
-    assert (numbers(owed), numbers(following)) == ([1], [2])
+    assert (numbers(pending), numbers(following)) == ([1], [2])
     assert second.summary(A)["queued"] == 1
 
 
@@ -119,18 +119,18 @@ def test_record_of_who_has_just_lost_its_lease(slow: Processes) -> None:
     """Who records while another takes over waits for that, and records nothing."""
     database, first, second = slow
     entry = second.add(A, 1)
-    [owed] = second.lease()
+    [pending] = second.lease()
     first.time.advance(60)
     database.is_hesitant = True
     [taken] = first.lease()
-    recording = Thread(target=second.deliver, args=(owed,))
+    recording = Thread(target=second.deliver, args=(pending,))
     recording.start()
     recording.join(0.3)
     assert recording.is_alive()
     database.commit()
     recording.join(30)
     assert second.state(A, entry)["state"] == "sending"
-    assert second.fail(owed) is None
+    assert second.fail(pending) is None
     first.deliver(taken)
-    assert parse_object(taken.body) == parse_object(owed.body)
+    assert parse_object(taken.body) == parse_object(pending.body)
     assert result_of(second.queue.summary(A)) is None

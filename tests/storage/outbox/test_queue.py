@@ -33,25 +33,25 @@ def test_transaction(own: Endpoint) -> None:
     """What is owed is a transaction of all entries, in order, as canonical JSON."""
     first = own.add_entry(A, [numbered(2), numbered(1)], [{"z": "ä", "a": 1.5}])
     own.add_entry(A, [numbered(3)], [numbered(4)])
-    [owed] = own.lease()
-    assert (owed.destination, owed.txn_id) == (A, f"{NOW}-{first}")
-    assert owed.body == (
+    [pending] = own.lease()
+    assert (pending.destination, pending.txn_id) == (A, f"{NOW}-{first}")
+    assert pending.body == (
         b'{"edus":[{"a":1.5,"z":"\xc3\xa4"},{"number":4}],'
         b'"origin":"us.example","origin_server_ts":1600000000000,'
         b'"pdus":[{"number":2},{"number":1},{"number":3}]}'
     )
-    assert parse_object(owed.body)["origin"] == US.name
+    assert parse_object(pending.body)["origin"] == US.name
 
 
 def test_a_transaction_stays_the_same(own: Endpoint, time: StoreTime) -> None:
     """Whatever is queued meanwhile, ID and bytes are those that were cut first."""
     own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     for number in range(3):
         own.add(A, number)
-        own.fail(owed, lambda _: 1.0)
+        own.fail(pending, lambda _: 1.0)
         time.advance(1)
-        assert own.lease() == [owed]
+        assert own.lease() == [pending]
 
 
 def test_ids_differ_within_a_millisecond(own: Endpoint) -> None:
@@ -59,9 +59,9 @@ def test_ids_differ_within_a_millisecond(own: Endpoint) -> None:
     ids = set()
     for number in range(3):
         own.add(A, number)
-        [owed] = own.lease()
-        own.deliver(owed)
-        ids.add(owed.txn_id)
+        [pending] = own.lease()
+        own.deliver(pending)
+        ids.add(pending.txn_id)
     assert len(ids) == 3
 
 
@@ -104,25 +104,25 @@ def test_state_of_what_waits(own: Endpoint) -> None:
 def test_state_of_what_is_sent(own: Endpoint) -> None:
     """The entries of the transaction that is in flight are being sent, no others."""
     entry = own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     following = own.add(A, 2)
     state = own.state(A, entry)
-    assert (state["state"], state["txn_id"]) == ("sending", owed.txn_id)
+    assert (state["state"], state["txn_id"]) == ("sending", pending.txn_id)
     assert own.state(A, following)["state"] == "queued"
 
 
 def test_state_after_failures(own: Endpoint, time: StoreTime) -> None:
     """An entry is queued until delivered, and tells of the last attempt."""
     entry = own.add(A, 1)
-    [owed] = own.lease()
-    own.fail(owed, lambda _: 1.0, why="first")
+    [pending] = own.lease()
+    own.fail(pending, lambda _: 1.0, why="first")
     time.advance(1)
     own.lease()
-    own.fail(owed, lambda _: 1.0, why="second")
+    own.fail(pending, lambda _: 1.0, why="second")
     assert own.state(A, entry) == {
         "id": entry,
         "state": "queued",
-        "txn_id": owed.txn_id,
+        "txn_id": pending.txn_id,
         "attempts": 2,
         "next_attempt_ts": NOW + 2000,
         "error": "second",
@@ -137,17 +137,17 @@ def test_state_after_failures(own: Endpoint, time: StoreTime) -> None:
 def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
     """All entries of a transaction are delivered with it."""
     entries = [own.add(A, 1), own.add(A, 2)]
-    [owed] = own.lease()
-    own.fail(owed, lambda _: 1.0)
+    [pending] = own.lease()
+    own.fail(pending, lambda _: 1.0)
     time.advance(1)
     own.lease()
     reply: Json = {"pdus": {"$a": {"error": "ä"}}}
-    own.deliver(owed, reply)
+    own.deliver(pending, reply)
     for entry in entries:
         assert own.state(A, entry) == {
             "id": entry,
             "state": "delivered",
-            "txn_id": owed.txn_id,
+            "txn_id": pending.txn_id,
             "attempts": 2,
             "next_attempt_ts": None,
             "error": None,
@@ -162,12 +162,12 @@ def test_state_after_delivery(own: Endpoint, time: StoreTime) -> None:
 def test_state_after_refusal(own: Endpoint) -> None:
     """An entry that was rejected tells why, and what the answer was."""
     entry = own.add(A, 1)
-    [owed] = own.lease()
-    own.reject(owed)
+    [pending] = own.lease()
+    own.reject(pending)
     assert own.state(A, entry) == {
         "id": entry,
         "state": "rejected",
-        "txn_id": owed.txn_id,
+        "txn_id": pending.txn_id,
         "attempts": 1,
         "next_attempt_ts": None,
         "error": "never",
@@ -182,12 +182,12 @@ def test_state_after_refusal(own: Endpoint) -> None:
 def test_state_is_still_told(own: Endpoint) -> None:
     """What was delivered is so for ever, whatever becomes of what comes later."""
     delivered = own.add(A, 1)
-    [owed] = own.lease()
-    own.deliver(owed)
+    [pending] = own.lease()
+    own.deliver(pending)
     before = own.state(A, delivered)
     waiting = own.add(A, 2)
-    [owed] = own.lease()
-    own.fail(owed)
+    [pending] = own.lease()
+    own.fail(pending)
     assert own.state(A, delivered) == before
     assert own.state(A, waiting)["state"] == "queued"
 
@@ -195,8 +195,8 @@ def test_state_is_still_told(own: Endpoint) -> None:
 def test_a_reply_that_is_none(own: Endpoint) -> None:
     """What was answered with something else than an object is delivered too."""
     entry = own.add(A, 1)
-    [owed] = own.lease()
-    own.deliver(owed, None)
+    [pending] = own.lease()
+    own.deliver(pending, None)
     state = own.state(A, entry)
     assert (state["state"], state["reply"]) == ("delivered", None)
 
@@ -225,9 +225,9 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
         "dropped": 0,
     }
     assert own.summary(A) == expected
-    _, owed = own.lease()
+    _, pending = own.lease()
     own.add(A, 3)
-    own.fail(owed, lambda _: 2.0)
+    own.fail(pending, lambda _: 2.0)
     failing: Json = {"queued": 3, "failures": 1, "last_error": "no"}
     assert own.summary(A) == {
         **expected,
@@ -235,12 +235,12 @@ def test_summary(own: Endpoint, time: StoreTime) -> None:
         "next_attempt_ts": NOW + 2000,
     }
     time.advance(2)
-    [owed] = own.lease(serving=[B])
+    [pending] = own.lease(serving=[B])
     assert own.summary(A) == {**expected, **failing}
-    own.deliver(owed)
+    own.deliver(pending)
     assert own.summary(A) == {**expected, "queued": 1, "oldest_id": 4}
-    [owed] = own.lease(serving=[B])
-    own.deliver(owed)
+    [pending] = own.lease(serving=[B])
+    own.deliver(pending)
     assert result_of(own.queue.summary(A)) is None
 
 
@@ -269,22 +269,22 @@ def add_ephemeral(own: Endpoint, count: int) -> int:
 def test_stale_edus_are_dropped(own: Endpoint, time: StoreTime) -> None:
     """What was ephemeral is dropped after an hour, told of and counted."""
     blocking = own.add(A, 1)
-    [owed] = own.lease()
+    [pending] = own.lease()
     stale = [add_ephemeral(own, 2), add_ephemeral(own, 3)]
     kept = own.add_entry(A, [], [numbered(1)])
     time.advance(1)
     fresh = add_ephemeral(own, 1)
-    own.fail(owed, lambda _: 0.0)
+    own.fail(pending, lambda _: 0.0)
     time.advance(HOUR - 1)
-    assert own.lease() == [owed]
-    own.deliver(owed)
-    [owed] = own.lease()
-    assert len(as_list(parse_object(owed.body)["edus"], "EDUs")) == 2
+    assert own.lease() == [pending]
+    own.deliver(pending)
+    [pending] = own.lease()
+    assert len(as_list(parse_object(pending.body)["edus"], "EDUs")) == 2
     assert [own.state(A, each)["state"] for each in stale] == ["dropped"] * 2
     states = [own.state(A, each)["state"] for each in (blocking, kept, fresh)]
     assert states == ["delivered", "sending", "sending"]
     assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (2, 2)
-    own.deliver(owed)
+    own.deliver(pending)
     assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (0, 2)
 
 
@@ -302,11 +302,11 @@ def test_nothing_but_stale_edus(own: Endpoint, time: StoreTime) -> None:
 def test_stale_edus_that_were_cut(own: Endpoint, time: StoreTime) -> None:
     """A transaction that was tried keeps its bytes, whatever they mean by now."""
     entry = add_ephemeral(own, 1)
-    [owed] = own.lease()
-    own.fail(owed, lambda _: 0.0)
+    [pending] = own.lease()
+    own.fail(pending, lambda _: 0.0)
     time.advance(2 * HOUR)
-    assert own.lease() == [owed]
-    own.deliver(owed)
+    assert own.lease() == [pending]
+    own.deliver(pending)
     assert own.state(A, entry)["state"] == "delivered"
 
 
@@ -322,8 +322,8 @@ def test_many_stale_edus(
     assert own.wait() == 0.001
     assert own.summary(A)["dropped"] == 50
     time.advance(0.001)
-    [owed] = own.lease()
-    assert parse_object(owed.body)["pdus"] == [numbered(1)]
+    [pending] = own.lease()
+    assert parse_object(pending.body)["pdus"] == [numbered(1)]
     assert (own.summary(A)["queued"], own.summary(A)["dropped"]) == (1, 60)
 
 
@@ -349,9 +349,9 @@ def drain(own: Endpoint) -> list[Json]:
     """The bodies of all transactions that are owed, each delivered."""
     bodies = []
     while claimed := own.lease():
-        for owed in claimed:
-            bodies.append(parse_object(owed.body))
-            own.deliver(owed)
+        for pending in claimed:
+            bodies.append(parse_object(pending.body))
+            own.deliver(pending)
     return bodies
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from homeserver.protocol.canonical_json import Json
 from homeserver.storage.engine.immediate import ImmediateDatabase
-from homeserver.storage.outbox.progress import Owed
+from homeserver.storage.outbox.progress import PendingTotals
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, C, Endpoint, StoreTime
 
@@ -21,14 +21,14 @@ def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
     return Endpoint(database, time)
 
 
-def owed(own: Endpoint) -> Owed:
+def totals(own: Endpoint) -> PendingTotals:
     """What is owed now."""
-    return result_of(own.queue.owed())
+    return result_of(own.queue.totals())
 
 
 def test_nothing(own: Endpoint) -> None:
     """Where nothing was ever queued, nothing is owed."""
-    assert owed(own) == Owed(0, 0.0, 0, 0)
+    assert totals(own) == PendingTotals(0, 0.0, 0, 0)
 
 
 def test_entries(own: Endpoint, time: StoreTime) -> None:
@@ -38,7 +38,7 @@ def test_entries(own: Endpoint, time: StoreTime) -> None:
     own.add(A, 2)
     own.add(B, 3)
     time.advance(2.5)
-    assert owed(own) == Owed(3, 7.5, 2, 0)
+    assert totals(own) == PendingTotals(3, 7.5, 2, 0)
 
 
 def test_what_is_cut_is_owed(own: Endpoint, time: StoreTime) -> None:
@@ -48,9 +48,9 @@ def test_what_is_cut_is_owed(own: Endpoint, time: StoreTime) -> None:
     time.advance(5)
     own.add(A, 2)
     time.advance(1)
-    assert owed(own) == Owed(2, 6.0, 1, 0)
+    assert totals(own) == PendingTotals(2, 6.0, 1, 0)
     own.deliver(transaction)
-    assert owed(own) == Owed(1, 1.0, 1, 0)
+    assert totals(own) == PendingTotals(1, 1.0, 1, 0)
 
 
 def test_back_off(own: Endpoint) -> None:
@@ -59,7 +59,7 @@ def test_back_off(own: Endpoint) -> None:
     own.add(B, 2)
     [first, _] = own.lease()
     own.fail(first)
-    assert owed(own) == Owed(2, 0.0, 1, 1)
+    assert totals(own) == PendingTotals(2, 0.0, 1, 1)
 
 
 def test_what_is_not_owed(own: Endpoint, time: StoreTime) -> None:
@@ -73,18 +73,18 @@ def test_what_is_not_owed(own: Endpoint, time: StoreTime) -> None:
     own.reject(transactions[B])
     time.advance(100_000)
     assert own.lease() == []
-    assert owed(own) == Owed(0, 0.0, 0, 0)
+    assert totals(own) == PendingTotals(0, 0.0, 0, 0)
 
 
 def test_entries_of_an_older_store(own: Endpoint) -> None:
     """An entry of which no time is known has no age."""
     own.add(A, 1)
     own.rows("UPDATE outbound_entries SET queued_ts = 0 RETURNING id")
-    assert owed(own) == Owed(1, 0.0, 1, 0)
+    assert totals(own) == PendingTotals(1, 0.0, 1, 0)
 
 
 def test_clock_that_was_set_back(own: Endpoint, time: StoreTime) -> None:
     """Nothing is younger than now."""
     own.add(A, 1)
     time.advance(-60)
-    assert owed(own).oldest_seconds == 0.0
+    assert totals(own).oldest_seconds == 0.0
