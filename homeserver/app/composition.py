@@ -163,7 +163,9 @@ class Parts:
         in_thread = partial(deferToThreadPool, reactor, self.threads)
         authenticator = Authenticator(current, keyring, certificates, in_thread)
         limits = config.limits
-        gate = Gate(authenticator, refusals, self.sender.hear, reactor, limits.trusts)
+        gate = Gate(
+            authenticator, refusals, self.sender.note_alive, reactor, limits.trusts
+        )
         checker = PduChecker(received, keyring, reactor, in_thread, config.events)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = TransactionReceiver(

@@ -111,14 +111,14 @@ class House:
     def deliver(self) -> int:
         """Queue something and deliver it; its ID."""
         own_id = self.endpoint.add(B, 1)
-        [owed] = self.endpoint.claim()
+        [owed] = self.endpoint.lease()
         self.endpoint.deliver(owed)
         return own_id
 
     def reject(self) -> int:
         """Queue something that is rejected; its ID."""
         own_id = self.endpoint.add(B, 2)
-        [owed] = self.endpoint.claim()
+        [owed] = self.endpoint.lease()
         self.endpoint.reject(owed)
         return own_id
 
@@ -128,7 +128,7 @@ class House:
             B, [], [{"edu_type": "m.x"}], is_ephemeral=True
         )
         self.time.advance(HOUR)
-        assert self.endpoint.claim() == []
+        assert self.endpoint.lease() == []
         return own_id
 
     def is_told(self, own_id: int) -> bool:
@@ -287,13 +287,13 @@ def test_length_of_what_was_sent(house: House) -> None:
     house.endpoint.add(B, *range(50))
     house.settle()
     assert house.length() == 0
-    [owed] = house.endpoint.claim()
+    [owed] = house.endpoint.lease()
     house.endpoint.deliver(owed, {"pdus": {}, "x": "y" * 1000})
     house.settle()
     delivered = house.length()
     assert 1200 < delivered < 1500, "the reply is kept, and the body is not"
     house.endpoint.add(B, *range(50))
-    [owed] = house.endpoint.claim()
+    [owed] = house.endpoint.lease()
     house.endpoint.reject(owed)
     house.settle()
     rejected = house.length() - delivered
@@ -342,7 +342,7 @@ def test_dropped_by_age(house: House) -> None:
 def test_given_up_by_age(house: House) -> None:
     """So does a transaction that an operator has given up, with its entries."""
     first, second = house.endpoint.add(B, 1), house.endpoint.add(B, 2)
-    house.endpoint.claim()
+    house.endpoint.lease()
     dropped = result_of(house.endpoint.queue.drop(B, first))
     assert dropped is not None
     assert dropped.txn_id is not None
@@ -359,7 +359,7 @@ def test_given_up_by_age(house: House) -> None:
 def test_what_is_queued_is_never_removed(house: House) -> None:
     """Neither what waits, nor what is being sent, nor what failed, however old."""
     waiting, sent = house.endpoint.add(A, 1), house.endpoint.add(B, 2)
-    [first, second] = house.endpoint.claim()
+    [first, second] = house.endpoint.lease()
     house.endpoint.fail(first)
     later = house.endpoint.add(B, 3)
     house.time.advance(1000 * HOUR)

@@ -41,7 +41,7 @@ _STARTS_A_SECOND = 50.0  # after a start, when everybody is tried
 
 _STORE_RETRY_SECONDS = 5.0  # until a store that is full or locked is asked again
 
-_HEARD_SECONDS = 1.0  # for which one sign of life of a server is enough
+_ALIVE_SECONDS = 1.0  # for which one sign of life of a server is enough
 
 _OPEN_STATES = frozenset({"queued", "sending"})
 
@@ -69,7 +69,7 @@ class Sender:
         self._slots = Slots(clock, attempts.abort)
         self.bounds = self._slots.bounds
         self._changes = Changes(clock)
-        self._heard: Cache[ServerName, bool] = Cache(clock)
+        self._alive: Cache[ServerName, bool] = Cache(clock)
         self._is_running = False
         self._serving: dict[ServerName, Deferred[None]] = {}
         self._scheduling: Deferred[None] | None = None
@@ -127,7 +127,7 @@ class Sender:
 
     async def retry(self, destination: ServerName) -> None:
         """End a back-off: try again now; raises `StoreUnavailable`."""
-        await self._queue.end_back_off(destination)
+        await self._queue.retry_immediately(destination)
         self._wake()
 
     def adjust(self, seconds: float) -> None:
@@ -181,20 +181,20 @@ class Sender:
         self._changes.announce()
         self._wake()
 
-    def hear(self, server_name: ServerName) -> None:
+    def note_alive(self, server_name: ServerName) -> None:
         """Know that a server is up: it has asked us something. Try it again soon."""
-        if self._heard.is_kept(server_name):
+        if self._alive.is_kept(server_name):
             return
 
-        async def revive() -> tuple[bool, float]:
-            has_failed = await self._queue.revive(server_name)
+        async def reset_back_off() -> tuple[bool, float]:
+            has_failed = await self._queue.reset_back_off(server_name)
             if has_failed:
                 self._wake()
-            return has_failed, _HEARD_SECONDS
+            return has_failed, _ALIVE_SECONDS
 
         async def ask() -> None:
             with contextlib.suppress(StoreUnavailable):  # it will be heard again
-                await self._heard.fetch(server_name, revive)
+                await self._alive.fetch(server_name, reset_back_off)
 
         Deferred.fromCoroutine(ask()).addErrback(
             lambda failure: self._log.failure("an error of ours", failure)

@@ -71,7 +71,7 @@ def count_failure(
     pending: PendingTransaction,
     holder: str,
     error: str,
-    earliest_ts: int,
+    not_before_ts: int,
 ) -> tuple[int, bool] | None:
     """An attempt to deliver it was in vain; None if the holder is another one.
 
@@ -81,6 +81,6 @@ def count_failure(
         "UPDATE destinations SET failures = failures + 1, last_error = ?,"
         " earliest_ts = ? WHERE server_name = ? AND holder = ?"
         " RETURNING failures, at_once",
-        (error, earliest_ts, pending.destination.name, holder),
+        (error, not_before_ts, pending.destination.name, holder),
     ).fetchall()
     return (int(found[0][0]), bool(found[0][1])) if found else None

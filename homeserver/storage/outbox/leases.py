@@ -254,13 +254,13 @@ class DestinationLeases:
 
         def job(cursor: Cursor) -> float | None:
             now_ts = self._clock(cursor)
-            earliest_ts = now_ts + int(shortest_pause * 1000)
-            counted = count_failure(cursor, pending, self._holder, error, earliest_ts)
+            not_before_ts = now_ts + int(shortest_pause * 1000)
+            counted = count_failure(cursor, pending, self._holder, error, not_before_ts)
             if counted is None:
                 return None
-            failures, at_once = counted
+            failures, is_immediate = counted
             mark_failed(cursor, pending, error)
-            seconds = 0.0 if at_once else pause(failures)
+            seconds = 0.0 if is_immediate else pause(failures)
             release(cursor, pending.destination, now_ts + int(seconds * 1000))
             return seconds
 

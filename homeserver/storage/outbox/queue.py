@@ -20,9 +20,9 @@ from homeserver.storage.outbox.drops import (
 )
 from homeserver.storage.outbox.progress import (
     PendingTotals,
-    load_totals,
     load_state,
     load_summary,
+    load_totals,
 )
 
 
@@ -101,7 +101,7 @@ class OutboundQueue:
             lambda cursor: load_totals(cursor, self._clock(cursor))
         )
 
-    async def end_back_off(self, destination: ServerName) -> None:
+    async def retry_immediately(self, destination: ServerName) -> None:
         """Let the next attempt be due now, or as soon as the present one has failed."""
 
         def job(cursor: Cursor) -> None:
@@ -154,7 +154,7 @@ class OutboundQueue:
             )
         )
 
-    async def revive(self, destination: ServerName) -> bool:
+    async def reset_back_off(self, destination: ServerName) -> bool:
         """Begin the back-off of a destination that shows life anew; whether it had one.
 
         The next attempt is not due before `earliest_ts`: who is too busy, or is heard

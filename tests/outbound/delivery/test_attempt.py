@@ -543,7 +543,7 @@ class TellingTests(SenderTestCase):
             f"again at {path}/: alpha.test answers 400 M_UNRECOGNIZED: 'no'",
         )
         self.assertEqual(
-            [(each.result, each.owed.slash) for each in self.attempts],
+            [(each.result, each.pending.slash) for each in self.attempts],
             [("failed", False), ("delivered", True)],
         )
 

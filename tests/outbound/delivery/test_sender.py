@@ -494,7 +494,7 @@ class SignOfLifeTests(SenderTestCase):
     def test_it_is_tried_soon(self) -> None:
         """Whoever asks us something is up: it is tried when the first pause is over."""
         self.fail_often()
-        self.sender.hear(ALPHA)
+        self.sender.note_alive(ALPHA)
         self.clock.advance(FIRST_RETRY - 0.01)
         self.assertEqual(len(self.calls), 6)
         self.clock.advance(0.01)
@@ -503,7 +503,7 @@ class SignOfLifeTests(SenderTestCase):
     def test_pauses_begin_anew(self) -> None:
         """If that fails too, the next pause is a first one."""
         self.fail_often()
-        self.sender.hear(ALPHA)
+        self.sender.note_alive(ALPHA)
         self.clock.advance(FIRST_RETRY)
         self.calls[6].fail()
         self.clock.advance(FIRST_RETRY)
@@ -513,7 +513,7 @@ class SignOfLifeTests(SenderTestCase):
         """However often it asks, it is tried once in each first pause."""
         self.fail_often()
         for _ in range(40):
-            self.sender.hear(ALPHA)
+            self.sender.note_alive(ALPHA)
             self.clock.advance(0.5)
             if not self.calls[-1].result.called:
                 self.calls[-1].fail()
@@ -524,7 +524,7 @@ class SignOfLifeTests(SenderTestCase):
         self.enqueue()
         busy = Refused(ALPHA, 429, "M_LIMIT_EXCEEDED", "", retry_after=30)
         self.calls[0].fail(busy)
-        self.sender.hear(ALPHA)
+        self.sender.note_alive(ALPHA)
         self.clock.pump([0.5] * 59)
         self.assertEqual(len(self.calls), 1)
         self.clock.advance(0.5)
@@ -535,19 +535,19 @@ class SignOfLifeTests(SenderTestCase):
         self.store.is_available = True
         before = self.store.jobs
         for _ in range(1000):
-            self.sender.hear(BETA)
+            self.sender.note_alive(BETA)
         self.assertEqual(self.store.jobs, before + 1)
         self.clock.advance(1)
-        self.sender.hear(BETA)
+        self.sender.note_alive(BETA)
         self.assertEqual(self.store.jobs, before + 2)
 
     def test_store_that_is_away(self) -> None:
         """Where the store does not answer, nothing happens, and it is asked again."""
         self.fail_often()
         self.store.is_available = False
-        self.sender.hear(ALPHA)
+        self.sender.note_alive(ALPHA)
         self.store.is_available = True
-        self.sender.hear(ALPHA)
+        self.sender.note_alive(ALPHA)
         self.clock.advance(FIRST_RETRY)
         self.assertEqual(len(self.calls), 7)
 

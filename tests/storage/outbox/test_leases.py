@@ -325,7 +325,7 @@ def test_end_of_a_back_off(own: Endpoint) -> None:
         own.add(destination, 1)
     for pending in own.lease():
         own.fail(pending, lambda _: 100.0, 50.0)
-    result_of(own.queue.end_back_off(A))
+    result_of(own.queue.retry_immediately(A))
     [pending] = own.lease()
     assert pending.destination == A
     assert own.fail(pending) == 1.0
@@ -338,7 +338,7 @@ def test_end_of_a_back_off_during_an_attempt(
     own, other = pair
     own.add(A, 1)
     [pending] = own.lease()
-    result_of(own.queue.end_back_off(A))
+    result_of(own.queue.retry_immediately(A))
     assert other.lease() == []
     assert own.fail(pending, lambda _: 100.0) == 0.0
     assert own.lease() == [pending]
@@ -350,7 +350,7 @@ def test_end_of_a_back_off_during_an_attempt_that_succeeds(own: Endpoint) -> Non
     own.add(A, 1)
     [pending] = own.lease()
     own.add(A, 2)
-    result_of(own.queue.end_back_off(A))
+    result_of(own.queue.retry_immediately(A))
     following = own.go_on(pending)
     assert following is not None
     assert own.fail(following, lambda _: 100.0) == 100.0
@@ -362,7 +362,7 @@ def test_end_of_a_back_off_where_nothing_is_owed(own: Endpoint) -> None:
     [pending] = own.lease()
     own.deliver(pending)
     for destination in (A, B):
-        result_of(own.queue.end_back_off(destination))
+        result_of(own.queue.retry_immediately(destination))
     assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
 
 
@@ -373,14 +373,14 @@ def test_sign_of_life(own: Endpoint, time: StoreTime) -> None:
     for pending in own.lease():
         own.fail(pending, lambda _: 100.0, 2.0)
     time.advance(0.5)
-    assert result_of(own.queue.revive(A))
+    assert result_of(own.queue.reset_back_off(A))
     assert own.wait() == 1.5
     time.advance(1.5)
     [pending] = own.lease()
     assert pending.destination == A
     assert own.fail(pending, lambda failures: 10.0 * failures, 2.0) == 10.0
     time.advance(5)
-    result_of(own.queue.revive(A))
+    result_of(own.queue.reset_back_off(A))
     assert [each.destination for each in own.lease()] == [A]
 
 
@@ -389,7 +389,7 @@ def test_sign_of_life_makes_no_pause_longer(own: Endpoint) -> None:
     own.add(A, 1)
     [pending] = own.lease()
     own.fail(pending, lambda _: 1.0, 2.0)
-    result_of(own.queue.revive(A))
+    result_of(own.queue.reset_back_off(A))
     assert own.wait() == 1.0
 
 
@@ -400,7 +400,7 @@ def test_sign_of_life_during_an_attempt(pair: tuple[Endpoint, Endpoint]) -> None
     [pending] = own.lease()
     own.fail(pending, lambda _: 0.0)
     [pending] = own.lease()
-    assert result_of(own.queue.revive(A))
+    assert result_of(own.queue.reset_back_off(A))
     own.time.advance(2)
     assert other.lease() == []
     assert own.fail(pending) == 1.0
@@ -411,7 +411,7 @@ def test_sign_of_life_of_who_does_not_fail(own: Endpoint) -> None:
     own.add(A, 1)
     before = own.rows("SELECT * FROM destinations")
     for destination in (A, B):
-        assert not result_of(own.queue.revive(destination))
+        assert not result_of(own.queue.reset_back_off(destination))
     assert own.rows("SELECT * FROM destinations") == before
 
 
