@@ -13,7 +13,7 @@ class Cause(Struct, frozen=True):
     """Why another server is looked up or connected to."""
 
     client: str | None = None
-    """The IP address of the client whose request needs it; None for ourselves."""
+    """The IP address of the client; None for this server itself."""
 
     aims_at: Callable[[Sequence[str]], object] | None = None
     """Called with the IP addresses that are about to be connected to."""

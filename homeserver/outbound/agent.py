@@ -1,9 +1,9 @@
 """The Twisted agent of federation: resolve, connect, verify, and only then send.
 
-Rules of the room: a request goes to a server *name*, as in
-`matrix-federation://alpha.test/_matrix/...`. Routes are tried in order while
-connecting or verifying fails; never once bytes of a request were sent. The pool knows
-verified connections only, each under the name that it was verified for.
+Rules: a request goes to a server *name*, as in
+`matrix-federation://alpha.test/_matrix/...`. The next route is tried after a failed
+connection or verification, never after a byte of a request was sent. The pool contains
+only verified connections, each under the name that it was verified for.
 
 Specification: Server-server API, "Resolving server names" and "Authentication".
 """
@@ -41,13 +41,13 @@ from homeserver.protocol.identifiers import ServerName
 
 SCHEME = b"matrix-federation"
 
-# Shorter than servers keep an idle connection, so that it is mostly we who end it: a
-# request on a connection that the peer is just ending fails.
+# Shorter than the idle time-out of servers: a request fails on a connection that the
+# peer is closing at that moment.
 _IDLE_SECONDS = 30
 
 
 class OutgoingRequest(Struct, frozen=True):
-    """One request as it goes out, but for `Host` and `User-Agent`."""
+    """One request as it goes out, without `Host` and `User-Agent`."""
 
     method: bytes
     target: bytes
@@ -56,7 +56,7 @@ class OutgoingRequest(Struct, frozen=True):
 
 
 class Exchange(Struct, frozen=True):
-    """A response, and the connection that it came on."""
+    """A response, and its connection."""
 
     response: IResponse
     link: Link
@@ -78,7 +78,7 @@ class FederationAgent:
         self._forgotten: Counter[ServerName] = Counter()
         self._pool = HTTPConnectionPool(clock)
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
-        # Whether to send something again is decided by the sender alone.
+        # Only the sender decides on retries.
         self._pool.retryAutomatically = False
 
     def request(
@@ -90,8 +90,8 @@ class FederationAgent:
     ) -> Deferred[IResponse]:
         """As `IAgent`: send a request to `matrix-federation://SERVER-NAME/TARGET`.
 
-        `Host` is set as discovery demands. Fails with `SchemeNotSupported`, with
-        `InvalidParam` for what is not a server name, and as `exchange` does.
+        `Host` is set from the route. Fails with `SchemeNotSupported`, with
+        `InvalidParam` for an invalid server name, and as `exchange` does.
         """
 
         async def request() -> IResponse:
@@ -121,10 +121,10 @@ class FederationAgent:
     ) -> Exchange:
         """Send one request to `name` and wait for the head of its response.
 
-        `Host` and `User-Agent` are put into its headers. `connected` is told the
-        connection before the request is sent. Raises `Unreachable` if none was sent,
-        and Twisted's errors (`RequestNotSent`, `RequestTransmissionFailed`,
-        `ResponseFailed`) if the connection failed under it.
+        `Host` and `User-Agent` are added to its headers. `connected` is called with
+        the connection before the request is sent. Raises `Unreachable` if the request
+        was not sent, and Twisted's errors (`RequestNotSent`,
+        `RequestTransmissionFailed`, `ResponseFailed`) if the connection failed.
         """
         resolution = await self._resolve(name, cause)
         host_header = resolution.routes[0].host_header
@@ -132,7 +132,7 @@ class FederationAgent:
             lambda: self._connector.connect(resolution, cause), self._links
         )
         protocol: HTTP11ClientProtocol = await self._pool.getConnection(
-            # The name, not the address: what a connection was verified for.
+            # By name, because a connection is verified for a name.
             (name, host_header, self._forgotten[name]),
             endpoint,
         )
@@ -153,10 +153,9 @@ class FederationAgent:
         return Exchange(response, link)
 
     async def reach(self, name: ServerName, cause: Cause) -> Link:
-        """Make and end a connection to `name`, that no other is in place of.
+        """Make a new connection to `name`, record its peer, and close it.
 
-        Its peer is recorded: `name` has proven a request, or we want to know. Raises
-        `Unreachable`.
+        Raises `Unreachable`.
         """
         resolution = await self._resolve(name, cause)
         connection, link = await self._connector.connect(resolution, cause)
@@ -167,12 +166,12 @@ class FederationAgent:
             raise _unverified(link, problem) from None
 
     def forget(self, name: ServerName) -> None:
-        """Use no connection any more that was verified for `name` until now."""
+        """Use no connection again that was verified for `name` before."""
         self._forgotten[name] += 1
         self._connector.forget(name)
 
     async def _record(self, protocol: HTTP11ClientProtocol, link: Link) -> Link:
-        """Record the peer of a connection that was made for a client's sake."""
+        """Record the peer of a connection that was made for a client."""
         try:
             recorded = await self._connector.record(link)
         except BaseException as problem:
@@ -196,7 +195,7 @@ class FederationAgent:
             ) from None
 
     async def close(self) -> None:
-        """End the connections that are kept."""
+        """Close the idle connections."""
         await self._pool.closeCachedConnections()
 
 
@@ -211,7 +210,7 @@ def _unverified(link: Link, problem: NotVerified) -> Unreachable:
 
 
 class _WholeRequest(Request):
-    """A request whose body is there: it is written at once, without a producer."""
+    """A request with its body in memory: it is written at once, without a producer."""
 
     def __init__(
         self, method: bytes, target: bytes, headers: Headers, body: bytes
@@ -235,7 +234,7 @@ class _WholeRequest(Request):
 
 @implementer(IStreamClientEndpoint)
 class _VerifiedEndpoint:
-    """Where the pool gets its connections: a server's routes, tried in order."""
+    """The endpoint of the pool: connects by the routes of a server, in order."""
 
     def __init__(
         self,
@@ -246,7 +245,7 @@ class _VerifiedEndpoint:
         self._links = links
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """As `IStreamClientEndpoint`, but what it connects is verified."""
+        """As `IStreamClientEndpoint`; the connection is verified."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:

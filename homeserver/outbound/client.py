@@ -1,8 +1,8 @@
 """Signed requests to other servers, and their bounded JSON replies.
 
-Rules of the room: one method for each federation call. A request is sent once; what
-comes of it is a value, or an error that says whose no it was. Everything but a key
-document is asked for with a signature.
+Rules: one method for each federation call. A request is sent once; its result is a
+value, `Unreachable` without an answer, or `Refused` with an error response. Every
+request is signed, except for key documents.
 
 Specification: Server-server API.
 """
@@ -48,15 +48,14 @@ from homeserver.protocol.key_documents import (
 from homeserver.protocol.replies import parse_reply
 from homeserver.protocol.xmatrix import FederationRequest
 
-# For finding, reaching and verifying the server, and for its answer: what the most
-# used server gives a request.
+# For discovery, connecting, verification and the answer: as Synapse has it.
 _REQUEST_SECONDS = 60.0
 
-# For a key document: inbound requests wait for it, and others wait for their turn. A
-# well-known and a name server that do not answer leave time for the server.
+# For a key document: inbound requests wait for it, and other fetches wait for a slot.
+# Time-outs of a well-known document and a name server leave time for the server.
 _DOCUMENT_SECONDS = 25.0
 
-# Of a reply that is not a key document: 50 events' errors are a tenth of it.
+# Of a reply that is not a key document: ten times the size of 50 errors.
 _MAX_REPLY_BYTES = 512 * 1024
 
 _TRANSPORT_ERRORS = (
@@ -72,7 +71,7 @@ _TRANSPORT_ERRORS = (
 
 
 class _Answer(Struct, frozen=True):
-    """A response that has come whole, and the connection that it came on."""
+    """A complete response, and its connection."""
 
     status: int
     headers: Headers
@@ -81,30 +80,30 @@ class _Answer(Struct, frozen=True):
 
 
 class KeysAnswer(Struct, frozen=True):
-    """What a server answered that was asked for a key document."""
+    """The answer of a server to a request for a key document."""
 
     document: KeyDocument | None
-    """The document, checked; None where the server has none of this version."""
+    """The checked document; None if the server has none of this version."""
 
     why: Explanation | None
-    """How it said so; None beside a document."""
+    """The error response; None with a document."""
 
     peer: VerifiedPeer
 
 
 class Delivery(Struct, frozen=True):
-    """A transaction that its destination has acknowledged."""
+    """A transaction that the destination has acknowledged."""
 
     reply: Json | None
-    """None where there was nothing to read in it, as in 2014."""
+    """None for a reply without JSON, as in 2014."""
 
     link: Link
     problems: Sequence[str] = ()
-    """What is wrong with the JSON of the reply."""
+    """The problems of the reply."""
 
 
 class FederationClient:
-    """Calls other servers in the name of one identity."""
+    """Calls other servers as one identity."""
 
     def __init__(
         self,
@@ -112,7 +111,7 @@ class FederationClient:
         identity: Callable[[], Identity],
         clock: IReactorTime,
     ) -> None:
-        """`identity` is asked anew for each request: keys may change."""
+        """`identity` is called for each request, because keys may change."""
         self._agent = agent
         self._identity = identity
         self._clock = clock
@@ -128,9 +127,9 @@ class FederationClient:
     ) -> Delivery:
         """Deliver a transaction whose canonical JSON is `body`.
 
-        `slash` ends the path with one, as servers before 2019 demand; only they
-        acknowledge without a JSON object. `connected` takes the connection before the
-        request is sent. Raises `Unreachable` and `Refused`.
+        `slash` ends the path with a slash, as servers before 2019 demand; only they
+        acknowledge without a JSON object. `connected` is called with the connection
+        before the request is sent. Raises `Unreachable` and `Refused`.
         """
         target = transaction_target(txn_id, slash=slash)
         identity = self._identity()
@@ -159,14 +158,14 @@ class FederationClient:
         return Delivery(reply, answer.link, problems)
 
     async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
-        """The version 1 key document of a server, checked.
+        """The checked version 1 key document of a server.
 
         Raises `Unreachable`, `Refused` and `ProtocolError`.
         """
         return await self._fetch_keys(server_name, KEY_DOCUMENT_PATH, parse_v1, cause)
 
     async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
-        """The version 2 key document of a server, checked; raises as version 1."""
+        """The checked version 2 key document of a server; raises as version 1."""
         return await self._fetch_keys(server_name, KEYS_V2_PATH, parse_v2, cause)
 
     async def _fetch_keys(
@@ -189,7 +188,7 @@ class FederationClient:
     async def ask(
         self, server_name: ServerName, target: str, cause: Cause
     ) -> tuple[int, bytes, Link]:
-        """GET what needs no signature: the status, the body and the connection.
+        """GET `target` without a signature: the status, the body and the connection.
 
         Raises `Unreachable`.
         """
@@ -198,10 +197,9 @@ class FederationClient:
         return answer.status, answer.body, answer.link
 
     async def reach(self, server_name: ServerName, cause: Cause) -> Link:
-        """Make a new connection to a server, verify it, and end it.
+        """Make a new connection to a server, verify it, and close it.
 
-        What is known of the server's certificate afterwards is of now. Raises
-        `Unreachable`.
+        This stores the present certificate of the server. Raises `Unreachable`.
         """
         try:
             return await Deferred.fromCoroutine(
@@ -249,7 +247,7 @@ class FederationClient:
 
 
 def check_names_connection(document: KeyDocument, link: Link) -> None:
-    """Refuse with `BadJson` a version 1 document of another connection's certificate.
+    """Raise `BadJson` for a version 1 document that names another certificate.
 
     A version 2 document names none.
     """

@@ -1,7 +1,7 @@
-"""A server's no, and what can be read of it.
+"""The error response of another server.
 
-Rules of the room: what a peer says is text to be quoted, or it is of a form that
-nothing but itself can have. An answer that cannot be read is a no all the same.
+Rules: text of a peer is quoted, and an errcode is checked for its form. A response that
+cannot be parsed is an error response as well.
 
 Specification: Client-server API, "Standard error response" and "Rate limiting"; RFC
 9110, section 10.2.3.
@@ -17,11 +17,11 @@ from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.errors import Explanation, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 
-# Longer than any errcode there is; those of proposals have dots.
+# Longer than any known errcode; those of proposals have dots.
 _ERRCODE = re.compile(r"[A-Za-z0-9_.]{1,80}")
 
-# Of the reason that a server gives: those of the most used server have up to 300
-# characters, and what they are about stands last.
+# Of the `error` text: those of Synapse have up to 300 characters, and the important
+# part comes last.
 _MAX_REASON = 500
 
 # Too Many Requests, and Service Unavailable.
@@ -29,7 +29,7 @@ _BUSY_STATUSES = frozenset({429, 503})
 
 
 class Refused(Exception):
-    """A server answered, and its answer is no."""
+    """A server answered with an error response."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Refused(Exception):
         reply: Json | None = None,
         retry_after: float = 0.0,
     ) -> None:
-        """`retry_after` is how many seconds it wants to be left alone."""
+        """`retry_after` is the number of seconds that the server asks to wait."""
         said = f"{errcode}: {why}" if errcode else why
         super().__init__(f"{destination} answers {status} {said}".rstrip())
         self.destination = destination
@@ -52,33 +52,33 @@ class Refused(Exception):
 
     @property
     def explanation(self) -> Explanation:
-        """The same for two readers; a peer does not learn what the server wrote."""
+        """For peers without the text of the server, for the operator with it."""
         said = f"{self.destination} answers {self.status} {self.errcode or ''}"
         return Explanation(said.rstrip(), str(self))
 
     @property
     def is_unrecognized(self) -> bool:
-        """Whether the server has no such route, rather than a problem with it."""
+        """Whether the server has no such route."""
         return self.status == 404 or self.errcode == "M_UNRECOGNIZED"
 
     @property
     def is_about_path(self) -> bool:
-        """Whether the server does not know the path; the content was not looked at.
+        """Whether the server does not know the path and did not read the content.
 
-        Servers of 2014 say it without an errcode, and so does what is no homeserver.
+        Servers of 2014, and servers that are no homeservers, send no errcode then.
         """
         return self.status == 400 and self.errcode in {None, "M_UNRECOGNIZED"}
 
     @property
     def is_final(self) -> bool:
-        """Whether the server will never take this content."""
+        """Whether the server rejects this content for ever."""
         return self.status == 413 or (self.status == 400 and not self.is_about_path)
 
 
 def read_refusal(
     destination: ServerName, status: int, body: bytes, retry_after: float = 0.0
 ) -> Refused:
-    """The refusal that an answer is; `retry_after` as of `Refused`."""
+    """Parse an error response; `retry_after` is as in `Refused`."""
     try:
         reply = parse_object(body)
     except ProtocolError:
@@ -90,7 +90,7 @@ def read_refusal(
     return Refused(
         destination,
         status,
-        # An errcode is shown as it is if it can be one.
+        # Only a valid errcode is shown without quotes.
         errcode if isinstance(errcode, str) and _ERRCODE.fullmatch(errcode) else None,
         quote(why, _MAX_REASON) if isinstance(why, str) else "",
         reply=reply,
@@ -99,16 +99,16 @@ def read_refusal(
 
 
 def _milliseconds(value: object) -> float:
-    """What `retry_after_ms` of a body says; 0 for what is no number of milliseconds."""
+    """The value of `retry_after_ms` in a body; 0 if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return 0.0
     return max(0.0, value)
 
 
 def retry_after(status: int, headers: Headers, now: float) -> float:
-    """For how many seconds a busy server wants to be left alone; 0 if it says nothing.
+    """The seconds in `Retry-After` of a busy server; 0 without that header.
 
-    It says it in seconds, or with a date.
+    The header has a number of seconds or a date.
     """
     values = headers.getRawHeaders(b"Retry-After", [])
     if status not in _BUSY_STATUSES or len(values) != 1:
@@ -118,7 +118,7 @@ def retry_after(status: int, headers: Headers, now: float) -> float:
         return float(text)
     try:
         date = parsedate_to_datetime(text)
-        date = date.replace(tzinfo=date.tzinfo or UTC)  # there is no other in HTTP
+        date = date.replace(tzinfo=date.tzinfo or UTC)  # HTTP dates are in UTC
         return max(0.0, date.timestamp() - now)
     except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0  # it is not a date either
+        return 0.0  # not a date

@@ -1,8 +1,7 @@
-"""The paths of requests to other servers, in the forms that servers since 2014 take.
+"""The paths of requests to other servers, in forms that servers since 2014 accept.
 
-Rules: a step is one segment of the path, whatever it consists of. The characters that
-Matrix IDs consist of stay as they are: servers of 2014 compare paths before they are
-decoded.
+Rules: a step is one segment of the path, whatever characters it has. The characters of
+Matrix IDs are not percent-encoded, because servers of 2014 compare encoded paths.
 
 Specification: RFC 3986, section 3.3; Server-server API.
 """
@@ -16,11 +15,11 @@ _LITERAL = "!:@$"
 
 
 def federation_target(*steps: str, slash: bool = False) -> str:
-    """The path of a federation route; `slash` ends it with one, as in 2014."""
+    """The path of a federation route; `slash` ends it with a slash, as in 2014."""
     segments = [percent_encode(step, safe=_LITERAL) for step in steps]
     return "/".join([_FEDERATION, *segments]) + ("/" if slash else "")
 
 
 def transaction_target(txn_id: str, *, slash: bool = False) -> str:
-    """The path that a transaction is put at."""
+    """The path to PUT a transaction to."""
     return federation_target("send", txn_id, slash=slash)

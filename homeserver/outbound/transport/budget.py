@@ -1,64 +1,64 @@
-"""What the requests of clients may make us spend on connections to other servers.
+"""Budgets for the connections to other servers that the requests of clients cause.
 
-Rules: a step of finding or reaching a server is given an allowance; each connection is
-taken from it before it is made, with the address that it leads to. Counted are the
-names that clients have us look for, the clients, and the networks that connections lead
-to; a client is known by its address, of IPv6 by the /64. What we want for ourselves is
-not counted, nor what trusted clients cause. A connection counts until it is verified:
-from then on its server is no stranger's invention.
+Rules: each step of discovery or connecting has an allowance, and each connection is
+taken from it, with its address, before it is made. Connections are counted by the name
+of the server, by client, and by the network that they lead to; a client is an IPv4
+address or the /64 of an IPv6 address. Connections for this server itself and for
+trusted clients are not counted. Bytes are counted until the peer is verified: then the
+name is not an invention of the client.
 
-A target's network has two budgets of one size, so that its servers stay within reach of
-honest clients while others use up the first: one for all, one for clients that have
-caused few connections lately. A client's own network is no third party.
+The network of a target has two budgets of one size: one for all clients, one for
+clients that caused few connections lately, so that these still reach its servers when
+the first budget is used up. Connections into a client's own network are not counted
+there, because they harm no third party.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from ipaddress import IPv6Address, ip_address
 from typing import ClassVar, Literal
 
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
-from homeserver.net.networks import network_of
+from homeserver.net.networks import network_of, subscriber_of
 
-# Of a well-known document, one website, or of the routes to a server: an IPv6 address
-# and an IPv4 address, or two servers. Those that failed are tried last the next time.
+# For a well-known document or for the routes to a server: an IPv6 and an IPv4 address,
+# or two servers. Addresses that failed are tried last the next time.
 STEP_CONNECTIONS = 2
 
-# Of one name in a minute: its website, a redirect, its server, twice over. A handshake
-# takes 1.6 kilobytes of ours.
+# For one name in a minute: its website, a redirect and its server, each twice or more.
+# A handshake takes 1.6 kilobytes that we send.
 _NAME_CONNECTIONS = 10
 _NAME_BYTES = 20_000
 _NAME_SECONDS = 60.0
 
-# Of one client: the servers of a room, of which each takes two or three, and then those
-# of an event now and then.
+# For one client: the servers of a room, each with two or three connections, and later
+# the servers of single events.
 _CLIENT_CONNECTIONS = 600
 _CLIENT_PER_SECOND = 10.0
 
-# To one network, of all clients: hosting providers have hundreds of servers in one.
+# To one network, for all clients: a hosting provider has hundreds of servers in one.
 _TARGET_CONNECTIONS = 300
 _TARGET_PER_SECOND = 5.0
 
-# Of a client that "has caused few lately", in its own budget.
+# The connections of a client that counts as having caused few.
 _FEW_CONNECTIONS = 10
 
 _MAX_REMEMBERED = 10_000  # names, clients and networks each: a megabyte or two
 
 
 class OverBudget(Exception):
-    """A bound on what clients cause was reached; `str()` says which.
+    """A bound on connections for clients was reached; `str()` says which.
 
-    It says nothing of the server that was to be found or reached.
+    It says nothing about the server to connect to.
     """
 
     reason: ClassVar[Literal["over_budget"]] = "over_budget"
 
 
 class Allowance:
-    """What one step may use; this one has no end."""
+    """The connections that one step may make; here without a limit."""
 
     is_limited = False
 
@@ -68,25 +68,25 @@ class Allowance:
         return False
 
     def choose(self, addresses: Sequence[str]) -> Sequence[str]:
-        """As many of the addresses, the first ones, as connections are left."""
+        """The first addresses, as many as connections are left."""
         return addresses
 
     def take(self, address: str) -> None:
-        """Take one connection, to an IP address; raises `OverBudget`."""
+        """Take one connection to an IP address; raises `OverBudget`."""
 
     def may_send(self, size: int) -> bool:
-        """Whether so many bytes more may be sent before the peer is verified."""
+        """Whether `size` more bytes may be sent before the peer is verified."""
         return True
 
     def end(self) -> None:
-        """Count nothing more: the peer is verified."""
+        """Stop counting, because the peer is verified."""
 
 
 class Budgets:
-    """Hands out allowances."""
+    """Makes the allowances."""
 
     def __init__(self, clock: IReactorTime, trusts: Callable[[str], bool]) -> None:
-        """`trusts` tells by its address whether a client has no budget."""
+        """`trusts(address)` is whether the client at an IP address has no budget."""
         self._clock = clock
         self._trusts = trusts
         self._names: OrderedDict[str, _Name] = OrderedDict()
@@ -114,9 +114,9 @@ class Budgets:
         self.bounds = [self._by_name, self._by_client, self._by_target]
 
     def step(self, cause: Cause, name: str) -> Allowance:
-        """The allowance of one step on the way to the server called `name`.
+        """The allowance of one step towards the server called `name`.
 
-        Servers of one host at several ports, as test set-ups have them, are several.
+        Several ports of one host, as in test set-ups, are several servers.
         """
         if cause.client is None or self._trusts(cause.client):
             return Allowance()
@@ -126,7 +126,7 @@ class Budgets:
         """Count one connection to `address`; raises `OverBudget`."""
         now = self._clock.seconds()
         name = self._name(server, now)
-        source, target = _client(client), network_of(address)
+        source, target = subscriber_of(client), network_of(address)
         if name.connections >= _NAME_CONNECTIONS:
             self._by_name.refuse()
             raise OverBudget(f"too many connections for {server} in a minute")
@@ -139,7 +139,7 @@ class Budgets:
         name.connections += 1
 
     def may_send(self, server: str, size: int) -> bool:
-        """Whether `size` bytes more may be sent for a name; then they are counted."""
+        """Whether `size` more bytes may be sent for a name; if so, they are counted."""
         name = self._name(server, self._clock.seconds())
         if name.sent + size > _NAME_BYTES:
             self._by_name.refuse()
@@ -174,7 +174,7 @@ class Budgets:
 
 
 class _Name:
-    """What a name has cost since some time."""
+    """The connections and bytes for a name since some time."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -183,7 +183,7 @@ class _Name:
 
 
 class _Limited(Allowance):
-    """The allowance of a step that a client causes."""
+    """The allowance of a step for a client."""
 
     is_limited = True
 
@@ -213,7 +213,7 @@ class _Limited(Allowance):
 
 
 class _Buckets:
-    """Connections by key, which come back with time."""
+    """A token bucket for each key; a token is a connection."""
 
     def __init__(self, size: int, per_second: float) -> None:
         self._size = size
@@ -221,12 +221,12 @@ class _Buckets:
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def left(self, key: str, now: float) -> float:
-        """What is left for a key."""
+        """The tokens that are left for a key."""
         level, since = self._levels.get(key, (float(self._size), now))
         return min(level + max(0.0, now - since) * self._per_second, self._size)
 
     def take(self, key: str, now: float) -> None:
-        """Take one of what is left for a key."""
+        """Take a token of a key."""
         left = self.left(key, now)
         self._levels.pop(key, None)
         self._levels[key] = (left - 1, now)
@@ -234,13 +234,6 @@ class _Buckets:
             self._levels.popitem(last=False)
 
     def most_used(self, now: float) -> int:
-        """How much of a budget the key with the least left has used."""
+        """The tokens taken from the emptiest bucket."""
         left = (self.left(key, now) for key in self._levels)
         return int(self._size - min(left, default=self._size))
-
-
-def _client(address: str) -> str:
-    """Who is at an address: of IPv6, one subscriber has a whole /64."""
-    ip = ip_address(address)
-    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else ip
-    return network_of(address) if mapped is None else str(mapped)

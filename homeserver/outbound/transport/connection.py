@@ -1,8 +1,8 @@
-"""One TLS connection: its handshake, what is fetched on it, and then requests.
+"""One TLS connection: its handshake, GET requests before verification, then the pool.
 
-Rules of the room: until `hand_over`, nothing but what `fetch` asks for can be sent on
-the connection, because nobody else has it; that is a GET that tells nothing but what is
-asked for. A response never takes more than its limit of memory, headers included.
+Rules: until `hand_over`, only `fetch` can send on the connection: a GET without
+anything but its target. A response never takes more memory than its limit, headers
+included.
 """
 
 from typing import cast
@@ -34,23 +34,23 @@ KEY_DOCUMENT_PATH = "/_matrix/key/v1"
 KEYS_V2_PATH = "/_matrix/key/v2/server"
 
 # A reply to a transaction has 50 errors of a few hundred bytes; a key document is
-# smaller. Twisted bounds a header line, but not how many there are.
+# smaller. Twisted limits the length of a header, but not the number of headers.
 MAX_RESPONSE_BYTES = 1024 * 1024
 
-# The head of a response that is fetched: eight times what servers take from clients.
+# The head of a fetched response: eight times the usual limit for a request's head.
 MAX_HEAD_BYTES = 64 * 1024
 
 
 class ResponseTooLarge(Exception):
-    """A peer sent more than a response may have; the connection was ended."""
+    """The response of a peer exceeds its limit; the connection was closed."""
 
 
 class NoAnswer(Exception):
-    """What was fetched did not come; `str()` says what came instead."""
+    """There is no complete response; `str()` says why."""
 
 
 class Fetched(Struct, frozen=True):
-    """The response to a GET, whole."""
+    """The complete response to a GET."""
 
     status: int
     headers: Headers
@@ -59,27 +59,27 @@ class Fetched(Struct, frozen=True):
 
 @implementer(IHandshakeListener)
 class PeerConnection(Protocol):
-    """A connection that knows how far it has come."""
+    """A connection: first its handshake, then one HTTP protocol after the other."""
 
     def __init__(self) -> None:
         self.handshake: Deferred[None] = Deferred()
-        """Fires when the handshake is over, or fails as it does."""
+        """Fires when the handshake is complete, or fails as the handshake does."""
 
         self._http: IProtocol | None = None
         self._received = 0
         self._limit = 0
 
     def handshakeCompleted(self) -> None:
-        """As Twisted tells it."""
+        """As `IHandshakeListener`."""
         if not self.handshake.called:
             self.handshake.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
-        """Pass what came to the HTTP protocol, within the limit."""
+        """Pass data to the HTTP protocol, within the limit."""
         self._received += len(data)
         if self._http is None or self._is_idle():
-            # It speaks another protocol, or answers what was not asked yet. Told at
-            # once, so that no pool hands the connection out any more.
+            # Data without a request. The HTTP protocol is closed at once, so that no
+            # pool uses the connection again.
             self.abort()
             self._lose(Failure(error.ConnectionAborted()))
         elif self._received > self._limit:
@@ -91,7 +91,7 @@ class PeerConnection(Protocol):
                 self._received = 0
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell who waits."""
+        """Fail the handshake or the HTTP protocol that is under way."""
         if not self.handshake.called:
             self.handshake.errback(reason)
         self._lose(reason)
@@ -104,12 +104,12 @@ class PeerConnection(Protocol):
         limit: int,
         clock: IReactorTime,
     ) -> Fetched:
-        """GET `target`; a body of at most `limit` bytes, within `seconds`.
+        """GET `target`, with a body of at most `limit` bytes, within `seconds`.
 
         Raises `NoAnswer`.
         """
-        # A protocol of its own, without a pool behind it: a pool would hand the
-        # connection out as soon as this response ends, verified or not.
+        # Without a pool, which would use the connection for the next request as soon as
+        # this response ends, verified or not.
         http = HTTP11ClientProtocol()
         headers = Headers({"Host": [host_header], "User-Agent": [USER_AGENT]})
         request = Request(
@@ -120,7 +120,7 @@ class PeerConnection(Protocol):
             response = await _ask(http, request)
             body = await read_body(response, limit)
             if self._received > self._limit:
-                # A body without a length seems to end where it was cut off.
+                # A body without a length seems complete where it was cut off.
                 raise ResponseTooLarge(f"over {self._limit} bytes")
             return Fetched(response.code, response.headers, body)
 
@@ -137,24 +137,24 @@ class PeerConnection(Protocol):
             raise NoAnswer(describe(problem)) from problem
 
     def hand_over(self, protocol: IProtocol) -> None:
-        """Let `protocol` have the connection from now on.
+        """Give the connection to `protocol`.
 
-        Raises `ConnectionLost` if there is none any more.
+        Raises `ConnectionLost` if the connection is closed.
         """
         self._speak(protocol, MAX_RESPONSE_BYTES)
 
     @property
     def tls(self) -> TLSMemoryBIOProtocol:
-        """The transport, which is there from the first byte of the handshake on."""
+        """The transport, which is set when the handshake begins."""
         return cast("TLSMemoryBIOProtocol", self.transport)
 
     @property
     def is_closing(self) -> bool:
-        """Whether the peer, or we, have ended the connection."""
+        """Whether the connection is closed, or one side is closing it."""
         return bool(self.tls.disconnecting) or not self.tls.connected
 
     def abort(self) -> None:
-        """End the connection at once, if it is still there."""
+        """Close the connection at once, if it is open."""
         if self.tls.connected:
             self.tls.abortConnection()
 
@@ -163,7 +163,7 @@ class PeerConnection(Protocol):
 
     def _speak(self, protocol: IProtocol, limit: int) -> None:
         if self.is_closing:
-            # Its end was told already: nobody would ever tell the protocol.
+            # `connectionLost` was called already; the protocol would wait for ever.
             raise error.ConnectionLost
         self._http = protocol
         self._received = 0
@@ -177,7 +177,7 @@ class PeerConnection(Protocol):
 
 
 async def _ask(http: HTTP11ClientProtocol, request: Request) -> IResponse:
-    """The response; who gives up is told so, and not that the response failed."""
+    """The response; a cancellation raises `CancelledError`, not `ResponseFailed`."""
     try:
         return await http.request(request)
     except ResponseFailed as problem:
@@ -187,8 +187,8 @@ async def _ask(http: HTTP11ClientProtocol, request: Request) -> IResponse:
 
 
 def describe(problem: Exception) -> str:
-    """What happened to a connection or a request, in words that a person can use."""
-    reasons = getattr(problem, "reasons", None)  # of Twisted's ResponseFailed and so on
+    """A failure of a connection or a request, as a phrase for the operator."""
+    reasons = getattr(problem, "reasons", None)  # of ResponseFailed and its like
     if reasons:
         return describe(reasons[0].value)
     if isinstance(
@@ -200,7 +200,7 @@ def describe(problem: Exception) -> str:
     if isinstance(problem, ParseError):
         return f"it is not HTTP: {quote(problem.data)}"
     text = str(problem) or type(problem).__name__
-    # Twisted's errors of parsing hold the line that could not be parsed.
+    # Twisted's parse errors contain the bad line.
     return text if len(text) <= 200 and text.isprintable() else quote(text)
 
 
@@ -231,7 +231,7 @@ class _BodyReader(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.body.called:
             return
-        # PotentialDataLoss is a body that is delimited by the end of the connection.
+        # PotentialDataLoss: the body is delimited by the end of the connection.
         if reason.check(ResponseFailed, error.ConnectionDone):
             self.body.errback(reason)
         else:
@@ -240,5 +240,5 @@ class _BodyReader(Protocol):
     def _abort(self) -> None:
         transport: ITransport | None = self.transport
         if transport is not None:
-            # A response's transport can only stop the connection.
+            # The transport of a response has no other method to close the connection.
             getattr(transport, "stopProducing", transport.loseConnection)()

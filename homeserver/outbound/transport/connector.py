@@ -1,8 +1,8 @@
 """From routes to one verified connection.
 
-Rules of the room: the next address and the next route are tried where connecting or
-verifying failed. Each attempt that failed is reported to the operator in full; peers
-learn which check failed, and nothing of what an address did.
+Rules: after a failed connection or verification, the next address and the next route
+are tried. Every failed attempt is reported to the operator in full; peers get a version
+without addresses and their behaviour.
 
 Specification: Server-server API, "Resolving server names".
 """
@@ -32,19 +32,19 @@ from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.errors import Explanation
 from homeserver.protocol.identifiers import ServerName
 
-_MAX_TOLD = (
+_MAX_TEXT = (
     4000  # characters: twenty routes; with eight addresses each it would be more
 )
 
-# For how long a route that failed is tried last: a server that starts again is back in
-# this time, and whoever waits for it does not wait for it each time.
+# For how long a route that failed is tried last: the time in which a server restarts,
+# without a time-out for each request meanwhile.
 _AVOIDED_SECONDS = 60.0
 
 _MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
 
 
-# One text for whatever an address does before it is verified: a port that is closed,
-# silent, without TLS, or of another server.
+# One text for all that an unverified address can do: a port that is closed, silent,
+# without TLS, or of another server.
 _PUBLIC: Mapping[UnreachableReason, str] = {
     "not_resolved": "{} cannot be resolved",
     "not_verified": "no connection to {} could be verified",
@@ -54,7 +54,7 @@ _PUBLIC: Mapping[UnreachableReason, str] = {
 
 
 class Unreachable(Exception):
-    """We got no answer from a server; `attempts` has a line for each thing tried."""
+    """A server gave no answer; `attempts` has a line for each attempt."""
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class Unreachable(Exception):
         conflict: str | None = None,
         reasons: Sequence[AttemptReason] = (),
     ) -> None:
-        """`conflict` says how the server contradicts what is stored of it, if so.
+        """`conflict` says how the server contradicts what is stored of it, if it does.
 
         `reasons` has a code for each attempt, and for a peer that was not verified,
         one for each check that failed.
         """
-        super().__init__(_tell(destination, attempts))
+        super().__init__(_describe(destination, attempts))
         self.destination = destination
         self.attempts = attempts
         self.reason = reason
@@ -78,12 +78,12 @@ class Unreachable(Exception):
 
     @property
     def explanation(self) -> Explanation:
-        """The same for two readers; a peer does not learn what an address did."""
+        """For peers without the attempts, for the operator with them."""
         return Explanation(_PUBLIC[self.reason].format(self.destination), str(self))
 
 
 class Link(Struct, frozen=True):
-    """A verified connection: where it leads, and how that is known."""
+    """A verified connection: its route, its address and its verified peer."""
 
     route: Route
     address: str
@@ -91,7 +91,7 @@ class Link(Struct, frozen=True):
 
     peer: VerifiedPeer
     is_recorded: bool = False
-    """Whether the store knows of the peer; what strangers cause is not recorded."""
+    """Whether the peer is stored; one that was reached for a client is not."""
 
 
 class Connector:
@@ -114,10 +114,10 @@ class Connector:
     async def connect(
         self, resolution: Resolution, cause: Cause
     ) -> tuple[PeerConnection, Link]:
-        """A connection to the first route that leads to who it should lead to.
+        """A connection by the first route that leads to the right server.
 
-        Routes that failed a moment ago are tried last. For a client few are tried.
-        Raises `Unreachable`.
+        Routes that failed lately are tried last. For a client, few are tried. Raises
+        `Unreachable`.
         """
         name = resolution.server_name
         allowance = self._budgets.step(cause, name.name)
@@ -145,7 +145,7 @@ class Connector:
     async def _follow(
         self, name: ServerName, route: Route, tried: "_Tried"
     ) -> tuple[PeerConnection, Link] | None:
-        """A connection by one route; None if it leads nowhere, which is told."""
+        """A connection by one route; None if it failed, after adding to `tried`."""
         try:
             found = await self._dialer.addresses(route.host, tried.cause)
         except (LookupFailed, RefusedAddress) as problem:
@@ -167,14 +167,14 @@ class Connector:
                     self._avoid(name, each, route.port)
                 addresses = without(addresses, failed)
             except CancelledError:
-                # Time is up. Who tries again must not spend it all here again.
+                # Time is up. The next request must not spend its time here again.
                 if has_failed:
                     self._avoid(name, route.host, route.port)
                 raise
         return None
 
     async def record(self, link: Link) -> Link:
-        """Record the peer of a connection, if it is not; raises `NotVerified`."""
+        """Record the peer of a connection, if needed; raises `NotVerified`."""
         if not link.is_recorded:
             await self._verifier.record(link.peer)
         return replace(link, is_recorded=True)
@@ -232,7 +232,7 @@ class Connector:
 
 @dataclass
 class _Tried:
-    """What was tried in vain, for whom, and with what allowance."""
+    """The failed attempts, with their cause and allowance."""
 
     cause: Cause
     allowance: Allowance
@@ -247,10 +247,10 @@ class _Tried:
         self.reasons += reasons
 
     def failure(self, name: ServerName, reason: UnreachableReason) -> Unreachable:
-        """That all of it was in vain."""
+        """The error after the last attempt."""
         return Unreachable(name, self.attempts, reason, self.conflict, self.reasons)
 
 
-def _tell(destination: ServerName, attempts: Sequence[str]) -> str:
+def _describe(destination: ServerName, attempts: Sequence[str]) -> str:
     text = f"{destination} cannot be reached: " + "; ".join(attempts)
-    return text if len(text) <= _MAX_TOLD else text[: _MAX_TOLD - 3] + "..."
+    return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."

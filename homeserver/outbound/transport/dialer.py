@@ -1,8 +1,8 @@
 """From a host to a TLS connection, at an address that may be connected to.
 
-Rules of the room: the addresses that were checked are the addresses that are
-connected to; a name is not looked up again in between. What a connection is good for
-is for others to say: here it is only made.
+Rules: the addresses that were checked are the addresses that are connected to; a name
+is not looked up again in between. The peer is not verified here, unless the handshake
+demands a trusted certificate.
 
 Specification: RFC 8305 for trying several addresses.
 """
@@ -36,18 +36,18 @@ from homeserver.outbound.transport.connection import PeerConnection, describe
 from homeserver.outbound.transport.failures import NotDialled
 from homeserver.outbound.transport.known_addresses import KnownAddresses
 
-_MAX_ADDRESSES = 8  # more than any server has; a DNS answer may have hundreds
+_MAX_ADDRESSES = 8  # more than servers have; a DNS answer may have hundreds
 
-_CONNECT_SECONDS = 10.0  # what Matrix servers have given each other since 2014
-_CLOSING_SECONDS = 5.0  # for a peer to end a connection that we have ended
+_CONNECT_SECONDS = 10.0  # usual between Matrix servers since 2014
+_CLOSING_SECONDS = 5.0  # for a peer to complete the closing of a connection
 _HANDSHAKE_SECONDS = 10.0  # a round trip or two, and a signature on a slow machine
 
 
 def without(addresses: Sequence[str], failed: NotDialled) -> list[str]:
     """The addresses that are left to try after one has failed.
 
-    They get fewer each time: one that was not reached at all, or that the system calls
-    otherwise, speaks for all of them.
+    None are left if there was no connection at all, or if the system reports an
+    address that is not among them: the number must shrink each time.
     """
     left = [each for each in addresses if each != failed.address]
     return left if len(left) < len(addresses) else []
@@ -73,10 +73,10 @@ class Dialer:
         context: Callable[[], SSL.Context],
         observe: Callable[[Literal["completed", "failed"]], object] = lambda _: None,
     ) -> None:
-        """`look_up` finds the IP addresses of a host, or raises `LookupFailed`.
+        """`look_up` returns the IP addresses of a host, or raises `LookupFailed`.
 
-        `context` is asked anew for each connection: our certificate may change.
-        `observe` takes the end of each handshake.
+        `context` is called for each connection, because our certificate may change.
+        `observe` is called with the result of each handshake.
         """
         self._reactor = reactor
         self._look_up = look_up
@@ -87,7 +87,7 @@ class Dialer:
     async def addresses(self, host: str, cause: Cause) -> list[str]:
         """The addresses of `host` that may be connected to; at least one, each once.
 
-        Raises `LookupFailed`, and `RefusedAddress` if it has none but refused ones.
+        Raises `LookupFailed`, and `RefusedAddress` if every address is refused.
         """
         allowed: list[str] = []
         refusal: RefusedAddress | None = None
@@ -101,8 +101,8 @@ class Dialer:
         if refusal is not None and not allowed:
             raise refusal
         unique = list(dict.fromkeys(allowed))
-        # Both families by turns (RFC 8305, section 4): many of one hide none of the
-        # other.
+        # Both families alternate (RFC 8305, section 4), so that many addresses of one
+        # leave room for the other.
         pairs = zip_longest(
             [each for each in unique if ":" in each],
             [each for each in unique if ":" not in each],
@@ -120,18 +120,18 @@ class Dialer:
         *,
         must_be_trusted: bool,
     ) -> Dialled:
-        """Connect to whichever of the `addresses` answers first.
+        """Connect to the first of the `addresses` that answers.
 
-        With `must_be_trusted`, only a trusted certificate for `certificate_name`
-        lets the handshake succeed. Raises `NotDialled`, and `OverBudget` where
-        `allowance` allows no connection any more.
+        With `must_be_trusted`, the handshake succeeds only with a trusted certificate
+        for `certificate_name`. Raises `NotDialled`, and `OverBudget` if `allowance`
+        has no connection left.
         """
         handshake = Handshake(
             self._context(), certificate_name, must_be_trusted=must_be_trusted
         )
         factory = _TlsFactory(handshake, self._reactor)
-        # The name is of no account, as `KnownAddresses` ignores it; the endpoint would
-        # refuse some that servers may have.
+        # `KnownAddresses` ignores the name; the endpoint would reject some names that
+        # servers may have.
         endpoint = HostnameEndpoint(
             KnownAddresses(self._reactor, allowance.choose(addresses), allowance),
             "peer.invalid",
@@ -141,7 +141,7 @@ class Dialer:
         try:
             tls = cast("TLSMemoryBIOProtocol", await endpoint.connect(factory))
         except error.ConnectingCancelledError:
-            # The endpoint's word for it, which no time limit would understand.
+            # `addTimeout` recognizes only `CancelledError`.
             raise defer.CancelledError from None
         except (error.ConnectError, defer.TimeoutError, OSError) as problem:
             why = f"cannot connect: {describe(problem)}"
@@ -164,36 +164,36 @@ class Dialer:
 
 
 class _Tls(BufferingTLSTransport):
-    """TLS that does not wait for long until the peer ends the connection too."""
+    """TLS that waits only a short time for the peer to close the connection."""
 
     factory: "_TlsFactory"
     _aborting: IDelayedCall | None = None
 
     def loseConnection(self) -> None:
-        """End the connection; cut it off if the peer has not done so in time."""
+        """Close the connection; abort it if the peer does not close it in time."""
         super().loseConnection()
-        # A pool ends what is lost already, too.
+        # A pool also closes connections that are closed already.
         if self.connected and self._aborting is None:
             self._aborting = self.factory.reactor.callLater(
                 _CLOSING_SECONDS, self.abortConnection
             )
 
     def stopProducing(self) -> None:
-        """Cut the connection off: who read a response has had enough of it.
+        """Abort the connection: the reader of a response wants no more of it.
 
-        The TCP connection's own `stopProducing` waits until the peer has read all.
+        The `stopProducing` of TCP would wait until the peer has read everything.
         """
         TLSMemoryBIOProtocol.abortConnection(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it: the connection is gone."""
+        """As `Protocol`."""
         if self._aborting is not None and self._aborting.active():
             self._aborting.cancel()
         super().connectionLost(reason)
 
 
 class _TlsFactory(TLSMemoryBIOFactory):
-    """Makes one TLS connection with `PeerConnection` inside."""
+    """Makes one TLS connection around a `PeerConnection`."""
 
     noisy = False
     protocol = _Tls

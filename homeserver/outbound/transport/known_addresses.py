@@ -1,9 +1,9 @@
-"""A reactor for `HostnameEndpoint` that connects to known addresses alone.
+"""A reactor for `HostnameEndpoint` that connects to given addresses only.
 
-Rules: the addresses were looked up and checked before; each connection is taken from an
-allowance before it is made, and what it sends is counted where that is limited.
+Rules: the addresses were looked up and checked before. Each connection is taken from an
+allowance before it is made; if the allowance is limited, the bytes sent are counted.
 
-Specification: RFC 8305, which the endpoint does.
+Specification: RFC 8305, which `HostnameEndpoint` implements.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ from homeserver.outbound.transport.budget import Allowance
 
 @implementer(IReactorPluggableNameResolver, IHostnameResolver)
 class KnownAddresses:
-    """A reactor that knows which addresses to try, whatever name is looked up."""
+    """A reactor that resolves every name to the given addresses."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class KnownAddresses:
     def connectTCP(
         self, host: str, port: int, factory: ClientFactory[Any], *args: Any, **kw: Any
     ) -> IConnector:
-        """As `IReactorTCP`, but that the connection is taken from the allowance."""
+        """As `IReactorTCP`; takes the connection from the allowance."""
         self._allowance.take(host)
         if self._allowance.is_limited:
             counting = _CountingFactory(factory, self._allowance)
@@ -56,7 +56,7 @@ class KnownAddresses:
         return self._reactor.connectTCP(host, port, factory, *args, **kw)
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        """There is nothing to install: there is nothing to look up."""
+        """Not supported: the addresses are given."""
         raise NotImplementedError
 
     def resolveHostName(
@@ -67,7 +67,7 @@ class KnownAddresses:
         addressTypes: object = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        """Resolve every name to the known addresses, at once."""
+        """Resolve every name to the given addresses, at once."""
         resolution = _Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
         for each in self._socket_addresses(portNumber):
@@ -84,7 +84,7 @@ class KnownAddresses:
 
 
 class _Counted(ProtocolWrapper):
-    """A connection that is cut off where it sends more than it may."""
+    """A connection that is closed when it sends more than the allowance."""
 
     factory: "_CountingFactory"
 

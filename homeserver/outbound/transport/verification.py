@@ -1,9 +1,9 @@
-"""Whom we believe we reached: by certificate or by key document; the pins.
+"""Verification of a peer, by certificate or by key document, and its pinned keys.
 
-Rules of the room: a peer is verified on the connection that will carry the request,
-before one byte of a request leaves. Each method either proves the peer or says why it
-does not; there is no third outcome. Who was once verified by certificate is never
-again accepted by key document alone: otherwise whoever breaks the certificate chooses
+Rules: a peer is verified on the connection that will carry the request, before one byte
+of a request leaves. Each method either proves the peer or raises `NotVerified`; there
+is no third outcome. A peer that was once verified by certificate is never again
+accepted by key document alone: otherwise an attacker who breaks the certificate chooses
 the weaker method.
 
 Specification: Server-server API, "TLS" and "Response Authentication"; the November
@@ -51,21 +51,21 @@ VerificationResult = Literal["verified", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPeer:
-    """Who is at the other end of a connection."""
+    """The verified server at the other end of a connection."""
 
     server_name: ServerName
     verified_by: VerificationMethod
     certificate: bytes = field(repr=False)
-    """The DER of the leaf that was shown in this handshake."""
+    """The DER of the leaf in this handshake."""
 
     document: KeyDocument | None = field(default=None, repr=False)
-    """The key document that proved it; None where the certificate did."""
+    """The key document that proved it; None if the certificate did."""
 
     known: Peer | None = field(default=None, repr=False)
-    """What was known of it when it was judged."""
+    """What was stored of it before."""
 
     verified_ts: int = 0
-    """When that was, in milliseconds since 1970."""
+    """When it was verified, in milliseconds since 1970."""
 
     @property
     def certificate_sha256(self) -> str:
@@ -74,7 +74,7 @@ class VerifiedPeer:
 
 
 class Verifier:
-    """Verifies peers by the methods that it is given, in their order."""
+    """Verifies peers by the configured methods, in order."""
 
     def __init__(
         self,
@@ -85,16 +85,16 @@ class Verifier:
             lambda *_: None
         ),
     ) -> None:
-        """`observe` takes what came of each method that was tried."""
+        """`observe` is called with the result of each method that was tried."""
         self._methods = methods
         self._peers = peers
         self._clock = clock
         self._observe = observe
 
     async def needs_certificate(self, server_name: ServerName) -> bool:
-        """Whether a certificate that proves nothing should end the handshake.
+        """Whether the handshake must fail with a certificate that proves nothing.
 
-        One that an operator has pinned need not prove anything by itself.
+        A certificate that the operator has pinned need not prove anything.
         """
         if "key-document" in self._methods:
             return False
@@ -109,13 +109,13 @@ class Verifier:
     ) -> VerifiedPeer:
         """Prove that the peer on `connection` is `server_name`.
 
-        The handshake is over. Nothing is recorded. Raises `NotVerified`; then the
-        connection is of no more use.
+        The handshake is complete. Nothing is recorded. After `NotVerified`, the
+        connection must not be used.
         """
         leaf = connection.tls.getPeerCertificate()
         if leaf is None:
             raise NotVerified("the peer showed no certificate", "no_certificate")
-        # As it came, also where it cannot be read.
+        # The bytes as received, even if they cannot be parsed.
         certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
         known = await self._peers.peer(server_name)
         now_ts = int(wall_seconds(self._clock) * 1000)
@@ -124,7 +124,7 @@ class Verifier:
         )
         pin = await self._peers.certificate_pins.find(server_name)
         if pin == trusted.certificate_sha256:
-            # An operator says whose it is; its names and its issuer do not matter.
+            # The operator vouches for it; its names and its issuer do not matter.
             self._observe("certificate", "verified")
             return trusted
         problems = []
@@ -163,11 +163,11 @@ class Verifier:
         certificate: bytes,
         connection: PeerConnection,
     ) -> KeyDocument:
-        """Check the document that the peer serves on this connection."""
+        """Check the key document that the peer serves on this connection."""
         if known is not None and known.verified_by == "certificate":
             raise NotVerified(
                 f"{server_name} was verified by its certificate before, so its key "
-                "document alone is not enough any more",
+                "document alone is no longer enough",
                 "certificate_required",
             )
         document = await self._fetch_document(server_name, route, connection)
@@ -200,7 +200,7 @@ class Verifier:
     async def _fetch_document(
         self, server_name: ServerName, route: Route, connection: PeerConnection
     ) -> KeyDocument:
-        """The version 1 document, or that of version 2 where there is no version 1."""
+        """The version 1 document; without one, the version 2 document."""
         path = KEY_DOCUMENT_PATH
         fetched = await self._fetch(path, route, connection)
         refusal = read_refusal(server_name, fetched.status, fetched.body)
@@ -217,7 +217,7 @@ class Verifier:
             raise NotVerified(f"{path}: {problem}", "document_invalid") from None
         until = document.valid_until_ts
         if until is not None and until < wall_seconds(self._clock) * 1000:
-            # It may be an old one, with the certificate of that time.
+            # It may be an old document, with an old certificate.
             why = f"{path}: the key document expired at {until}"
             raise NotVerified(why, "document_expired")
         return document
@@ -239,9 +239,10 @@ class Verifier:
 
 
 async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
-    """Record a peer that was verified, its pin, and the keys of its document.
+    """Record a verified peer, its pinned keys, and the keys of its document.
 
-    Raises `NotVerified` if it has become known as another server meanwhile.
+    Raises `NotVerified` if what is stored has changed since the verification and
+    contradicts it.
     """
     pins = {} if peer.known is None else peer.known.pinned_keys
     verified = Peer(
@@ -266,7 +267,7 @@ async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
 
 
 def _check_pins(known: Peer, document: KeyDocument) -> None:
-    """Hold a peer to the keys that it showed at first, as ssh does with hosts."""
+    """Raise `NotVerified` for a document that contradicts the pinned keys."""
     pinned = known.pinned_keys
     for key_id, served in document.verify_keys.items():
         if pinned.get(key_id, served) != served:
