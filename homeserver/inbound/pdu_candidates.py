@@ -46,12 +46,7 @@ from homeserver.protocol.identifiers import (
     ServerName,
     parse_room_id,
 )
-from homeserver.protocol.signing import (
-    Signatures,
-    VerifyKey,
-    parse_event_signatures,
-    verify,
-)
+from homeserver.protocol.signing import Signatures, VerifyKey, event_signatures, verify
 from homeserver.storage.judged_pdus import REJECTED, UNSIGNED, JudgedPdu
 
 _EVENT_ID = re.compile(r"\$[A-Za-z0-9_+/-]+")
@@ -228,7 +223,7 @@ class PduCandidate:
         self._has_valid_format = True
         signers = event.required_signers
         signatures = {
-            name: parse_event_signatures(event.pdu, name)
+            name: event_signatures(event.pdu, name)
             for name in sorted(signers or {event.sender.server_name}, key=str)
         }
         return VersionAttempt(self, event, possible, signatures, not signers)

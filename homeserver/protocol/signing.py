@@ -131,7 +131,7 @@ def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
     return found
 
 
-def parse_event_signatures(pdu: Json, server_name: ServerName) -> Signatures:
+def event_signatures(pdu: Json, server_name: ServerName) -> Signatures:
     """The signatures that an event has of a server, without a policy server's.
 
     Raises as `parse_signatures` does.

@@ -18,7 +18,7 @@ from homeserver.protocol.signing import (
     POLICY_KEY_ID,
     SigningKey,
     VerifyKey,
-    parse_event_signatures,
+    event_signatures,
     parse_signatures,
     sign,
     signed_bytes,
@@ -235,7 +235,7 @@ def test_signatures_of_an_event() -> None:
     """A policy server's signature of an event is not one of its sender's server."""
     both = sign({}, DOMAIN, [KEY, signing_key(bytes(32), "ed25519:policy_server")])
     assert parse_signatures(both, DOMAIN).keys() == {KEY.key_id, POLICY_KEY_ID}
-    assert parse_event_signatures(both, DOMAIN).keys() == {KEY.key_id}
+    assert event_signatures(both, DOMAIN).keys() == {KEY.key_id}
 
 
 NO_SIGNATURES: list[tuple[str, Json]] = [
