@@ -27,10 +27,13 @@ def read_target(
 
     `hosts` are the values of the request's `Host` headers, `version` is that of HTTP.
     The authority is None where the target has none. Raises `ProtocolError` (400) for a
-    `Host` that is missing in HTTP/1.1 or comes twice, and for a URL without a host.
+    `Host` that is missing in HTTP/1.1, comes twice or cannot be one, and for a URL
+    without a host. An empty `Host` is valid.
     """
     if len(hosts) > 1:
         raise ProtocolError(f"the request has {len(hosts)} Host headers")
+    if hosts and hosts[0] and _AUTHORITY.fullmatch(hosts[0]) is None:
+        raise ProtocolError(f"the Host header names no host: {quote(hosts[0])}")
     if not hosts and version == b"HTTP/1.1":
         raise ProtocolError("the request has no Host header, which HTTP/1.1 demands")
     absolute = _ABSOLUTE.fullmatch(target)

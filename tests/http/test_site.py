@@ -288,22 +288,24 @@ def test_content_type_changes_nothing(content_type: str) -> None:
     assert desk.arguments == [{b"a": [b"1"]}]
 
 
-GET = "GET / HTTP/1.1\r\n"
-PUT = "PUT / HTTP/1.1\r\n"
+# Complete but for the end of the head, so that nothing but what follows is wrong.
+HOST = "Host: us.example\r\n"
+GET = f"GET / HTTP/1.1\r\n{HOST}"
+PUT = f"PUT / HTTP/1.1\r\n{HOST}"
 
 MALFORMED: list[tuple[str, str]] = [
     ("no HTTP at all", "nonsense\r\n\r\n"),
     ("of 0.9", "GET /\r\n"),
     ("of 2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-    ("of another version", "GET / HTTP/1.2\r\n\r\n"),
-    ("without a target", "GET  HTTP/1.1\r\n\r\n"),
-    ("a blank in the target", "GET /a b HTTP/1.1\r\n\r\n"),
-    ("a control character in the target", "GET /\x01 HTTP/1.1\r\n\r\n"),
-    ("a method that is no token", "G(T / HTTP/1.1\r\n\r\n"),
+    ("of another version", "GET / HTTP/1.2\r\n" + HOST + "\r\n"),
+    ("without a target", "GET  HTTP/1.1\r\n" + HOST + "\r\n"),
+    ("a blank in the target", "GET /a b HTTP/1.1\r\n" + HOST + "\r\n"),
+    ("a control character in the target", "GET /\x01 HTTP/1.1\r\n" + HOST + "\r\n"),
+    ("a method that is no token", "G(T / HTTP/1.1\r\n" + HOST + "\r\n"),
     ("blank lines", "\r\n\r\n"),
     ("TLS in TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n"),
     ("a header without a colon", GET + "nonsense\r\n\r\n"),
-    ("and more headers after it", GET + "nonsense\r\nHost: us.example\r\n\r\n"),
+    ("and more headers after it", GET + "nonsense\r\na: b\r\n\r\n"),
     ("a header without a name", GET + ": x\r\n\r\n"),
     ("a header of a strange name", GET + "a b: x\r\n\r\n"),
     ("a NUL in a header", GET + "a: \0\r\n\r\n"),
@@ -311,14 +313,22 @@ MALFORMED: list[tuple[str, str]] = [
     ("a header that continues nothing", GET + " nonsense\r\n\r\n"),
     ("501 headers", GET + "a: b\r\n" * 501 + "\r\n"),
     ("20 kB of headers", GET + ("a: " + "b" * 1000 + "\r\n") * 20 + "\r\n"),
-    ("no host", GET + "\r\n"),
-    ("no host, and a body", PUT + "Content-Length: 2\r\n\r\n{}"),
-    ("two hosts", GET + "Host: us.example\r\nHost: us.example\r\n\r\n"),
+    ("no host", "GET / HTTP/1.1\r\n\r\n"),
+    ("no host, and a body", "PUT / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"),
+    ("two hosts", "GET / HTTP/1.1\r\nHost: us.example\r\nHost: us.example\r\n\r\n"),
     (
         "two hosts of HTTP/1.0",
         "GET / HTTP/1.0\r\nHost: us.example\r\nHost: us.example\r\n\r\n",
     ),
     ("a URL and no host beside it", "GET http://us.example/ HTTP/1.1\r\n\r\n"),
+    ("a host with a blank", "GET / HTTP/1.1\r\nHost: us example\r\n\r\n"),
+    ("a host with a path", "GET / HTTP/1.1\r\nHost: us.example/x\r\n\r\n"),
+    ("a host with a user", "GET / HTTP/1.1\r\nHost: a@us.example\r\n\r\n"),
+    (
+        "two hosts in one header",
+        "GET / HTTP/1.1\r\nHost: us.example, us.example\r\n\r\n",
+    ),
+    ("a port that is none", "GET / HTTP/1.1\r\nHost: us.example:a\r\n\r\n"),
     ("a URL without a host", "GET http:///x HTTP/1.1\r\nHost: us.example\r\n\r\n"),
     ("a URL of a user", "GET http://a@b/ HTTP/1.1\r\nHost: us.example\r\n\r\n"),
     ("a length that is none", PUT + "Content-Length: x\r\n\r\n"),
@@ -327,7 +337,7 @@ MALFORMED: list[tuple[str, str]] = [
     ("a length of 5000 digits", PUT + f"Content-Length: {'9' * 5000}\r\n\r\n"),
     (
         "a length of 5000 digits in the middle",
-        PUT + f"Content-Length: {'9' * 5000}\r\nHost: us.example\r\n\r\n",
+        PUT + f"Content-Length: {'9' * 5000}\r\na: b\r\n\r\n",
     ),
     ("two lengths", PUT + "Content-Length: 1\r\nContent-Length: 2\r\n\r\n"),
     ("a length twice", PUT + "Content-Length: 1\r\nContent-Length: 1\r\n\r\n"),
