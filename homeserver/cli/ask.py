@@ -21,7 +21,7 @@ from homeserver.cli.options import (
     parsed_entry,
 )
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
-from homeserver.protocol.canonical_json import Json, as_list, as_object
+from homeserver.protocol.canonical_json import Json, as_integer, as_list, as_object
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName, parse_fingerprint
 
@@ -212,11 +212,14 @@ def _drop(
     """Give up what is queued, and say how much that was; raises `ControlError`."""
     if entry is not None:
         name, own_id = entry
-        count = client.delete("v1", "send", name.name, own_id)["dropped"]
-        print(f"dropped: {count} entries for {name}")
+        _print_dropped(client.delete("v1", "send", name.name, own_id), name)
     if everything is not None:
-        count = client.delete("v1", "send", everything.name)["dropped"]
-        print(f"dropped: {count} entries for {everything}")
+        _print_dropped(client.delete("v1", "send", everything.name), everything)
+
+
+def _print_dropped(reply: Json, name: ServerName) -> None:
+    number = as_integer(reply["dropped"], "`dropped`")
+    print(f"dropped: {render.count(number, 'entry', 'entries')} for {name}")
 
 
 @click.command(short_help="Ask whether the daemon is well.")

@@ -125,11 +125,10 @@ def _validity(stored: dict[str, Any]) -> str:
 
 def back_off(known: dict[str, Any]) -> str:
     """That nothing is sent to a peer for a while, and why."""
-    name, failures, why = (known[k] for k in ("server_name", "failures", "last_error"))
+    name, why = known["server_name"], known["last_error"]
+    failures = count(known["failures"], "failure", "failures")
     when = _time(known["next_attempt_ts"])
-    return printable(
-        f"{name} is in back-off until {when} after {failures} failures: {why}"
-    )
+    return printable(f"{name} is in back-off until {when} after {failures}: {why}")
 
 
 def delivered(state: dict[str, Any]) -> str:
@@ -159,6 +158,11 @@ def _dropped(state: dict[str, Any]) -> str:
     return f"dropped at {when} by `homeserver {state['dropped_by']}`"
 
 
+def count(number: int, one: str, many: str) -> str:
+    """A number and the noun that agrees with it."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def _time(ts: int) -> str:
     return f"{datetime.fromtimestamp(ts / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
@@ -168,16 +172,19 @@ def _sending(known: dict[str, Any]) -> list[str]:
     lines = []
     if known["queued"]:
         oldest = known["oldest_id"]
-        lines.append(f"  {known['queued']} entries queued, the oldest has ID {oldest}")
+        queued = count(known["queued"], "entry", "entries")
+        lines.append(f"  {queued} queued, the oldest has ID {oldest}")
     if known["rejected"]:
-        lines.append(f"  {known['rejected']} transactions rejected")
+        rejected = count(known["rejected"], "transaction", "transactions")
+        lines.append(f"  {rejected} rejected")
     if known["dropped"]:
-        lines.append(f"  {known['dropped']} entries dropped")
+        lines.append(f"  {count(known['dropped'], 'entry', 'entries')} dropped")
     if known["failures"]:
         when = "under way"
         if known["next_attempt_ts"] is not None:
             when = _time(known["next_attempt_ts"])
-        lines.append(f"  {known['failures']} failures, next attempt {when}")
+        failures = count(known["failures"], "failure", "failures")
+        lines.append(f"  {failures}, next attempt {when}")
     if known["last_error"] is not None:
         lines.append(f"  last error: {known['last_error']}")
     return lines

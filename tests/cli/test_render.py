@@ -323,7 +323,7 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
         },
         [
             "a.example: never verified",
-            "  1 entries queued, the oldest has ID 7",
+            "  1 entry queued, the oldest has ID 7",
             "  3 failures, next attempt 2020-09-13 12:26:40",
             r"  last error: answers \x1b[31m",
         ],
@@ -333,8 +333,8 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
         {"queued": 1, "oldest_id": 7, "failures": 1, "last_error": "no"},
         [
             "a.example: never verified",
-            "  1 entries queued, the oldest has ID 7",
-            "  1 failures, next attempt under way",
+            "  1 entry queued, the oldest has ID 7",
+            "  1 failure, next attempt under way",
             "  last error: no",
         ],
     ),

@@ -121,7 +121,7 @@ def test_dropped(pair: tuple[Endpoint, Receiver]) -> None:
     assert line.endswith("what it says was stale before it could be delivered")
     [peer] = alpha.ask("peers")
     assert (peer["queued"], peer["dropped"]) == (0, 1)
-    assert "1 entries dropped" in alpha.call("peers").stdout
+    assert "1 entry dropped" in alpha.call("peers").stdout
     assert len(receiver.arrivals) == 1
 
 
@@ -134,7 +134,7 @@ def test_back_off(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     second = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
     told, _ = second.stderr.splitlines()
     assert told.startswith(f"{receiver.name} is in back-off until 20")
-    assert "after 1 failures: " in told
+    assert "after 1 failure: " in told
     assert told.endswith(
         "answers 503 M_UNKNOWN:; queued under ID 2; --now ends the wait"
     )
@@ -171,7 +171,7 @@ def test_wedge(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     done = alpha.call("peers", "--drop", receiver.name, "1")
     assert (done.returncode, done.stdout) == (
         0,
-        f"dropped: 1 entries for {receiver.name}\n",
+        f"dropped: 1 entry for {receiver.name}\n",
     )
     [state] = alpha.ask("send", receiver.name, "--wait", "2")
     assert state["state"] == "delivered"
