@@ -20,7 +20,7 @@ from homeserver.protocol.rooms.authorization import NotAllowed, check_state_depe
 from homeserver.protocol.rooms.state import state_of
 from homeserver.protocol.rooms.switches import Switches
 from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
-from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
+from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom, RoomBegunAgain
 from tests.support.room_questions import Answer, Difference, differences, question
 
 _TOP = Path(__file__).parent.parent.parent
@@ -69,6 +69,21 @@ def random_room(number: int) -> RandomRoom:
     """The room of that number: of each version in turn, 5 to 200 events, few large."""
     size = int(5 * 40 ** Random(number).random())
     return RandomRoom(number, VERSIONS[number % len(VERSIONS)], size, _SYNAPSE)
+
+
+def test_several_create_events(synapse: Oracle) -> None:
+    """Where create events are in conflict, the states are the same too."""
+    merges = creates = 0
+    for number in range(_FROM, _FROM + _ROOMS // 3):
+        version = VERSIONS[number % (len(VERSIONS) - 1)]
+        size = int(5 * 40 ** Random(number).random())
+        room = RoomBegunAgain(number, version, size, _SYNAPSE)
+        creates += sum(x.type == "m.room.create" for x in room.events.values()) - 1
+        merges += len(room.merges)
+        found = differences(room, synapse.ask(question(room)))
+        assert [(number, each) for each in found if not each.is_crash] == []
+    assert creates > _ROOMS // 6
+    assert merges > _ROOMS
 
 
 def test_same_verdicts_and_states(synapse: Oracle) -> None:

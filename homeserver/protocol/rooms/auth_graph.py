@@ -47,6 +47,18 @@ class AuthGraph:
         except KeyError:
             raise UnknownAuthEvent(event_id) from None
 
+    def cited_by(self, event_id: EventId) -> Sequence[EventId]:
+        """The auth events of an event.
+
+        No rule looks at those of a create event: what is not known of them, or is of
+        another room, counts for nothing.
+        """
+        event = self.event(event_id)
+        if event.type != "m.room.create":
+            return event.auth_event_ids
+        known = [self.events[x] for x in event.auth_event_ids if x in self.events]
+        return [each.event_id for each in known if each.room_id == event.room_id]
+
     def create_of(self, event: Event) -> Event | None:
         """The create event that an event's room ID names, which is not cited.
 
@@ -58,20 +70,19 @@ class AuthGraph:
 
     def auth_state(self, event: Event) -> dict[StateKey, Event]:
         """The state that an event's auth events make, without the rejected ones."""
-        known = [each for each in event.auth_event_ids if each not in self.rejected]
-        return cited_state(
-            CitedEvents([self.event(each) for each in known], self.create_of(event))
-        )
+        cited = self.cited_by(event.event_id)
+        usable = [self.event(each) for each in cited if each not in self.rejected]
+        return cited_state(CitedEvents(usable, self.create_of(event)))
 
     def power_levels_of(self, event: Event) -> Event | None:
         """The power levels among an event's auth events, if it cites some."""
-        cited = map(self.event, event.auth_event_ids)
+        cited = map(self.event, self.cited_by(event.event_id))
         return next((each for each in cited if key_of(each) == POWER_LEVELS), None)
 
     def auth_chain(self, event_ids: Iterable[EventId]) -> set[EventId]:
         """What the auth events of these events reach; themselves where cited alone."""
-        cited = {each for one in event_ids for each in self._cited_by(one)}
-        return _reached(cited, self._cited_by)
+        cited = {each for one in event_ids for each in self.cited_by(one)}
+        return _reached(cited, self.cited_by)
 
     def auth_difference(self, states: Sequence[StateMap]) -> set[EventId]:
         """The events that are in some full auth chain, and not in all of them."""
@@ -85,7 +96,7 @@ class AuthGraph:
         """
         above: dict[EventId, list[EventId]] = {}
         for event_id in self.auth_chain(conflicted):
-            for cited in self._cited_by(event_id):
+            for cited in self.cited_by(event_id):
                 above.setdefault(cited, []).append(event_id)
         return _reached(conflicted, lambda event_id: above.get(event_id, ()))
 
@@ -93,9 +104,6 @@ class AuthGraph:
         own = {event.event_id for event in state.values()}
         chain = self.auth_chain(own)
         return chain | own if self.switches.states_are_in_their_chains else chain
-
-    def _cited_by(self, event_id: EventId) -> Sequence[EventId]:
-        return self.event(event_id).auth_event_ids
 
 
 def _reached(

@@ -19,7 +19,7 @@ from homeserver.protocol.rooms.power_levels import (
     PowerLevels,
     UnreadableLevel,
 )
-from homeserver.protocol.rooms.state import CREATE, POWER_LEVELS
+from homeserver.protocol.rooms.state import CREATE, POWER_LEVELS, state_of
 from homeserver.protocol.rooms.versions import rules_of
 
 _ByPower = tuple[Power, int, bytes]
@@ -34,12 +34,11 @@ def order_by_power(graph: AuthGraph, chosen: set[EventId]) -> list[Event]:
     """
     # Kahn's algorithm: a heap holds the events that wait for no other one.
     waits_for = {
-        each: len(chosen.intersection(graph.event(each).auth_event_ids))
-        for each in chosen
+        each: len(chosen.intersection(graph.cited_by(each))) for each in chosen
     }
     cited_by: dict[EventId, list[EventId]] = {}
     for each in chosen:
-        for cited in set(graph.event(each).auth_event_ids):
+        for cited in set(graph.cited_by(each)):
             cited_by.setdefault(cited, []).append(each)
     ready = [_rank(graph, each) for each, count in waits_for.items() if count == 0]
     heapify(ready)
@@ -62,12 +61,9 @@ def _rank(graph: AuthGraph, event_id: EventId) -> _ByPower:
 
 def sender_power(graph: AuthGraph, event: Event) -> Power:
     """The power of an event's sender by the event's own auth events; else 0."""
-    auth_state = graph.auth_state(event)
-    levels = PowerLevels(
-        auth_state.get(POWER_LEVELS),
-        auth_state.get(CREATE),
-        rules_of(graph.room_version),
-    )
+    cited = state_of(map(graph.event, graph.cited_by(event.event_id)))
+    create = graph.create_of(event) or cited.get(CREATE)
+    levels = PowerLevels(cited.get(POWER_LEVELS), create, rules_of(graph.room_version))
     try:
         return levels.of(event.sender.user_id)
     except UnreadableLevel:

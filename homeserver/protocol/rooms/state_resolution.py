@@ -21,6 +21,7 @@ from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent
 from homeserver.protocol.rooms.orderings import order_by_mainline, order_by_power
 from homeserver.protocol.rooms.state import (
+    CREATE,
     JOIN_RULES,
     POWER_LEVELS,
     StateKey,
@@ -93,19 +94,22 @@ def _separate(
 
 def _power_events(graph: AuthGraph, candidates: set[EventId]) -> set[EventId]:
     """The power events, and those candidates that authorise them."""
-    chosen = {each for each in candidates if _is_power_event(graph.event(each))}
+    chosen = {each for each in candidates if _is_power_event(graph, each)}
     waiting = list(chosen)
     while waiting:
-        cited = candidates.intersection(graph.event(waiting.pop()).auth_event_ids)
+        cited = candidates.intersection(graph.cited_by(waiting.pop()))
         waiting += cited - chosen
         chosen |= cited
     return chosen
 
 
-def _is_power_event(event: Event) -> bool:
+def _is_power_event(graph: AuthGraph, event_id: EventId) -> bool:
     """Whether an event may take away what users can do: levels, rules, kicks, bans."""
+    event = graph.event(event_id)
     if key_of(event) in {POWER_LEVELS, JOIN_RULES}:
         return True
+    if key_of(event) == CREATE:
+        return graph.switches.creates_are_power_events
     return (
         event.type == "m.room.member"
         and membership_of(event) in {"leave", "ban"}

@@ -51,6 +51,10 @@ class Switches:
     that another event of the state cites, as the text says. It matters in version
     12."""
 
+    creates_are_power_events: bool = True
+    """State resolution v2 orders create events among the power events, so that of two
+    in conflict the later one holds; otherwise, as the text says, among the others."""
+
     rejected_are_candidates: bool = False
     """State resolution may admit an event that was rejected on receipt, as the text
     says; otherwise it never does."""

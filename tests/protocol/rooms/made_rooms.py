@@ -17,16 +17,22 @@ class MadeRoom:
     """A room of a version, and the events that were made in it."""
 
     def __init__(
-        self, version: str, creator: str = ALICE, more: Json | None = None
+        self,
+        version: str,
+        creator: str = ALICE,
+        more: Json | None = None,
+        cites: Sequence[object] = (),
     ) -> None:
-        """`more` is what the create event says beside version and creator."""
+        """The content of the create event has `more`; its `auth_events` are `cites`."""
         self.version = ROOM_VERSIONS[version]
         self.events: dict[EventId, Event] = {}
         self._room_id = "!room:" + creator.partition(":")[2]
         content: Json = {"room_version": version, **(more or {})}
         if int(version) < 11:
             content["creator"] = creator
-        self.create = self.send("m.room.create", creator, content, cites=[])
+        self.create = self.send(
+            "m.room.create", creator, content, cites=[], auth_events=list(cites)
+        )
         self._room_id = self.create.room_id
         self.join = self.member(creator, "join", cites=[])
 

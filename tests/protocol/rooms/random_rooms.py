@@ -206,3 +206,17 @@ class RandomRoom:
 
     def _chance(self, probability: float) -> bool:
         return self.random.random() < probability
+
+
+class RoomBegunAgain(RandomRoom):
+    """One of version 1 to 11 whose first server sends more create events."""
+
+    def _grow(self) -> None:
+        if len(self.events) > 4 and self._chance(0.03):
+            content: Json = {
+                "room_version": self.version.version,
+                "creator": self.random.choice(self.users),
+            }
+            self._send(Draft("m.room.create", self.users[0], content, ""), [])
+        else:
+            super()._grow()

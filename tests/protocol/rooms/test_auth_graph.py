@@ -9,6 +9,7 @@ from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.state import CREATE, state_of
 from homeserver.protocol.rooms.switches import Switches
 from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
+from tests.protocol.rooms.vectors import reference
 
 _TEXT = Switches(states_are_in_their_chains=False)
 
@@ -32,6 +33,24 @@ def test_auth_chain() -> None:
     assert room.graph.auth_chain(ids(two, one)) == ids(room.create, room.join, one)
     assert room.graph.auth_chain(ids(room.create)) == set()
     assert aside.event_id not in room.graph.auth_chain(ids(two))
+
+
+@pytest.mark.parametrize("version", ["2", "11"])
+def test_auth_events_of_a_create_event(version: str) -> None:
+    """Those that are unknown, or of another room, count for nothing."""
+    other = MadeRoom(version, "@other:other.example")
+    room = MadeRoom(version)
+    levels = room.send("m.room.power_levels", ALICE, {}, cites=[room.join])
+    unknown = room.send("m.room.join_rules", ALICE, {}, cites=[room.join])
+    cites = [reference(each) for each in (other.create, unknown, levels)]
+    create = room.send("m.room.create", ALICE, {}, cites=[], auth_events=cites)
+    events = other.events | room.events
+    del events[unknown.event_id]
+    graph = replace(room.graph, events=events)
+    assert list(graph.cited_by(create.event_id)) == [levels.event_id]
+    assert graph.auth_chain(ids(create)) == ids(levels, room.join, room.create)
+    assert graph.power_levels_of(create) is levels
+    assert graph.auth_state(create) == state_of([levels])
 
 
 def test_long_auth_chain() -> None:

@@ -46,6 +46,27 @@ def test_accepted(version: str) -> None:
     assert history.extremities == {event.event_id}
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_auth_events_of_the_create_event(version: str) -> None:
+    """They may name anything, and still branches of the room can meet."""
+    unknown: object = "$unknown:a.example"
+    cites = [unknown] if int(version) > 2 else [[unknown, {}]]
+    room = MadeRoom(version, cites=cites)
+    branches = [
+        room.send("m.room.topic", ALICE, {"n": n}, cites=[room.join], after=[room.join])
+        for n in range(2)
+    ]
+    room.send("m.room.name", ALICE, {}, cites=[room.join], after=branches)
+    history = received(room)
+    assert outcomes(history) == [Outcome.ACCEPTED] * 5
+    assert history.current.keys() == {
+        ("m.room.create", ""),
+        ("m.room.member", ALICE),
+        ("m.room.name", ""),
+        ("m.room.topic", ""),
+    }
+
+
 def test_rejected() -> None:
     """What its auth events do not allow changes nothing, and may not be cited."""
     room = MadeRoom("10")

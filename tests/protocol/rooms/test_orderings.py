@@ -1,12 +1,14 @@
 """The orderings of state resolution v2, by events that differ in one thing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.orderings import order_by_mainline, order_by_power
 from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
+from tests.protocol.rooms.vectors import reference
 
 
 def ordered_by_power(room: MadeRoom, events: Sequence[Event]) -> list[Event]:
@@ -44,6 +46,19 @@ def test_power_by_own_auth_events() -> None:
     high = levels(room, [room.join], users={ALICE: 100})
     events = [ban(room, ALICE, [low], ts=1), ban(room, ALICE, [high], ts=2)]
     assert ordered_by_power(room, events) == events[::-1]
+
+
+def test_power_of_create_events() -> None:
+    """It is that of the power levels that they cite, though they were rejected."""
+    room = MadeRoom("10")
+    power = levels(room, [room.join], users={ALICE: 1})
+    first, second = (
+        room.send("m.room.create", ALICE, {}, cites=[], auth_events=cites, ts=ts)
+        for cites, ts in (([], 1), ([reference(power)], 2))
+    )
+    graph = replace(room.graph, rejected={power.event_id})
+    ordered = order_by_power(graph, {first.event_id, second.event_id})
+    assert ordered == [second, first]
 
 
 @pytest.mark.parametrize("version", ["2", "10", "11"])

@@ -164,6 +164,7 @@ def test_each_switch_is_tried() -> None:
     elsewhere = {
         "other_power_levels_are_free",
         "states_are_in_their_chains",
+        "creates_are_power_events",
         "rejected_are_candidates",
         "redacted_events_keep_their_say",
     }

@@ -238,6 +238,40 @@ def test_own_events_in_auth_chains(*, counts: bool, expected: str) -> None:
     assert resolved["m.room.topic", ""].content == {"n": expected}
 
 
+@pytest.mark.parametrize("version", ["2", "6", "10", "11"])
+@pytest.mark.parametrize(
+    ("ts", "are_power_events", "expected"),
+    [
+        (1, True, "first"),
+        (5000, True, "second"),
+        (1, False, "second"),
+        (5000, False, "second"),
+    ],
+)
+def test_two_create_events(
+    version: str, ts: int, expected: str, *, are_power_events: bool
+) -> None:
+    """As power events, the later one holds; else the one that authorises nothing.
+
+    The server in the room ID can make a second one: no rule refuses it before version
+    12, in which each create event has a room of its own.
+    """
+    room = MadeRoom(version)
+    levels: dict[str, object] = {"users": {ALICE: 100}}
+    power = room.send("m.room.power_levels", ALICE, levels, cites=[room.join])
+    name = room.send("m.room.name", ALICE, {}, cites=[room.join, power])
+    content: dict[str, object] = {"room_version": version, "creator": "@eve:a.example"}
+    second = room.send(
+        "m.room.create", "@eve:a.example", content, cites=[], prev_events=[], ts=ts
+    )
+    both = {"first": room.create, "second": second}
+    switches = Switches(creates_are_power_events=are_power_events)
+    graph = replace(room.graph, switches=switches)
+    states = [state_of([room.create, room.join, power, name]), state_of([second])]
+    resolved = resolve(graph, states)
+    assert ids(resolved) == ids(state_of([both[expected], room.join, power, name]))
+
+
 def test_version_1_without_an_allowed_event() -> None:
     """Where the rules allow no event of a key, the least deep one holds."""
     room = MadeRoom("1")
