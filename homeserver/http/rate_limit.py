@@ -5,7 +5,6 @@ bounded in memory; a client that is forgotten starts anew, which takes very many
 addresses to make use of.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -13,6 +12,7 @@ from math import ceil
 
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
 from homeserver.protocol.errors import LimitExceeded
 
@@ -36,7 +36,7 @@ class TokenBuckets:
         self._clock = clock
         self._what = what
         self._trusts = trusts
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: BoundedMap[str, tuple[float, float]] = BoundedMap(_MAX_CLIENTS)
         self.bound = Bound(
             f"clients_by_{what.replace(' ', '_')}",
             f"clients whose {what} are counted",
@@ -81,11 +81,9 @@ class TokenBuckets:
     def _fill(self, address: str) -> float:
         """The tokens that are left in a bucket, which is the youngest from now on."""
         client, now = client_of(address), self._clock.seconds()
-        left, since = self._buckets.pop(client, (float(self._size), now))
+        left, since = self._buckets.get(client, (float(self._size), now))
         left = min(left + (now - since) * self._per_second, float(self._size))
         self._buckets[client] = (left, now)
-        if len(self._buckets) > _MAX_CLIENTS:
-            self._buckets.popitem(last=False)
         return left
 
     def _put(self, address: str, left: float) -> None:

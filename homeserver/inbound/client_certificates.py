@@ -10,7 +10,6 @@ Specification: the November 2014 text, "Server-Server Authentication"; Server-se
 API, "TLS".
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -20,6 +19,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
@@ -87,7 +87,7 @@ class ClientCertificates:
         self._client = client
         self._context = context
         self._proofs: Cache[tuple[ServerName, str], Explanation | None] = Cache(clock)
-        self._chains: OrderedDict[str, Sequence[crypto.X509]] = OrderedDict()
+        self._chains: BoundedMap[str, Sequence[crypto.X509]] = BoundedMap(_MAX_CHAINS)
         self._slots = DeferredSemaphore(_MAX_REACHES)
         self._links: Cache[ServerName, Link | Explanation] = Cache(clock)
         self.bound = Bound(
@@ -165,8 +165,6 @@ class ClientCertificates:
         problem = check_certificate(self._context(), shown.leaf, chain, name)
         if problem is None:
             self._chains[shown.sha256] = chain
-            if len(self._chains) > _MAX_CHAINS:
-                self._chains.popitem(last=False)
         return problem
 
     async def _reach(

@@ -17,7 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.net.cache import BackOff, Cache, Kept
+from homeserver.net.back_off import BackOff
+from homeserver.net.cache import Cache, Kept
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of
 from homeserver.net.shares import Claim, GaveWay, Shares

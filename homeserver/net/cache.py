@@ -6,7 +6,6 @@ waiting callers and is not kept; a failure to be remembered is returned as a val
 number of entries is bounded, because peers choose the names.
 """
 
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
 
 _K = TypeVar("_K", bound=Hashable)
@@ -47,7 +47,9 @@ class Cache(Generic[_K, _V]):
     def __init__(self, clock: IReactorTime, max_entries: int = MAX_ENTRIES) -> None:
         self._clock = clock
         self._max_entries = max_entries
-        self._entries: OrderedDict[_K, _Entry[_V]] = OrderedDict()
+        self._entries: BoundedMap[_K, _Entry[_V]] = BoundedMap(
+            max_entries, lambda _: self._count_eviction()
+        )
         self._waiting: dict[_K, list[Deferred[_V]]] = {}
         self._bound: Bound | None = None
 
@@ -78,19 +80,20 @@ class Cache(Generic[_K, _V]):
 
     def keep(self, key: _K, value: _V, seconds: float) -> None:
         """Keep a value for so many seconds, without a look-up."""
-        self._entries.pop(key, None)
         if seconds > 0:
             now = self._clock.seconds()
             self._entries[key] = _Entry(value, now, now + seconds)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
-            if self._bound is not None:
-                self._bound.refuse()
+        else:
+            self._entries.pop(key, None)
 
     def make_bound(self, name: str, what: str) -> Bound:
         """The bound on the number of values; it counts evictions."""
         self._bound = Bound(name, what, self._max_entries, lambda: len(self._entries))
         return self._bound
+
+    def _count_eviction(self) -> None:
+        if self._bound is not None:
+            self._bound.refuse()
 
     def is_kept(self, key: _K) -> bool:
         """Whether the value of `key` is in the cache."""
@@ -152,30 +155,3 @@ class Cache(Generic[_K, _V]):
         for waiter in waiting:
             if not waiter.called:  # it was not cancelled
                 waiter.callback(result)
-
-
-class BackOff(Generic[_K]):
-    """How long to remember a failure: each time twice as long as before."""
-
-    def __init__(self, first: float, most: float) -> None:
-        """In seconds: for the first failure, and at most."""
-        self._first = first
-        self._most = most
-        self._failures: Counter[_K] = Counter()
-
-    def fail(self, key: _K) -> float:
-        """Count one more failure; for how many seconds to remember it."""
-        if len(self._failures) >= MAX_ENTRIES:
-            self._failures.clear()  # mostly invented names; real ones fail again
-        seconds = self._first * 2.0 ** self._failures[key]
-        if seconds < self._most:
-            self._failures[key] += 1
-        return min(seconds, self._most)
-
-    def succeed(self, key: _K) -> None:
-        """Forget the failures of `key`."""
-        del self._failures[key]
-
-    def forget_all(self) -> None:
-        """Forget the failures of every key."""
-        self._failures.clear()

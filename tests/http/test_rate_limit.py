@@ -163,11 +163,10 @@ def test_clients(first: str, second: str, buckets: Buckets, *, is_one: bool) -> 
     assert (buckets.wait_for(10, second) > 0) == is_one
 
 
-def test_few_clients_are_remembered(
-    buckets: Buckets, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_clients_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are too many clients, who did not come for longest is forgotten."""
     monkeypatch.setattr(rate_limit, "_MAX_CLIENTS", 2)
+    buckets = Buckets()
     assert buckets.wait_for(10, US) == 0
     assert buckets.wait_for(10, THEM) == 0
     assert buckets.wait_for(1, US) > 0  # who is remembered for having come again

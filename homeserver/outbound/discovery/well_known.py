@@ -19,7 +19,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.addresses import RefusedAddress
-from homeserver.net.cache import BackOff, Cache
+from homeserver.net.back_off import BackOff
+from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import Claim, GaveWay, Shares

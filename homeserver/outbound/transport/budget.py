@@ -13,12 +13,12 @@ the first budget is used up. Connections into a client's own network are not cou
 there, because they harm no third party.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.networks import network_of, subscriber_of
@@ -89,7 +89,7 @@ class Budgets:
         """`trusts(address)` is whether the client at an IP address has no budget."""
         self._clock = clock
         self._trusts = trusts
-        self._names: OrderedDict[str, _Name] = OrderedDict()
+        self._names: BoundedMap[str, _Name] = BoundedMap(_MAX_REMEMBERED)
         self._clients = _Buckets(_CLIENT_CONNECTIONS, _CLIENT_PER_SECOND)
         self._targets = _Buckets(_TARGET_CONNECTIONS, _TARGET_PER_SECOND)
         self._reserves = _Buckets(_TARGET_CONNECTIONS, _TARGET_PER_SECOND)
@@ -166,10 +166,7 @@ class Budgets:
     def _name(self, server: str, now: float) -> "_Name":
         name = self._names.get(server)
         if name is None or now - name.since >= _NAME_SECONDS:
-            self._names.pop(server, None)
             name = self._names[server] = _Name(now)
-            if len(self._names) > _MAX_REMEMBERED:
-                self._names.popitem(last=False)
         return name
 
 
@@ -218,7 +215,7 @@ class _Buckets:
     def __init__(self, size: int, per_second: float) -> None:
         self._size = size
         self._per_second = per_second
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._levels: BoundedMap[str, tuple[float, float]] = BoundedMap(_MAX_REMEMBERED)
 
     def left(self, key: str, now: float) -> float:
         """The tokens that are left for a key."""
@@ -227,11 +224,7 @@ class _Buckets:
 
     def take(self, key: str, now: float) -> None:
         """Take a token of a key."""
-        left = self.left(key, now)
-        self._levels.pop(key, None)
-        self._levels[key] = (left - 1, now)
-        if len(self._levels) > _MAX_REMEMBERED:
-            self._levels.popitem(last=False)
+        self._levels[key] = (self.left(key, now) - 1, now)
 
     def most_used(self, now: float) -> int:
         """The tokens taken from the emptiest bucket."""

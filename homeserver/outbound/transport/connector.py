@@ -7,7 +7,6 @@ without addresses and their behaviour.
 Specification: Server-server API, "Resolving server names".
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.addresses import RefusedAddress
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.cause import Cause
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import PeerConnection
@@ -109,7 +109,8 @@ class Connector:
         self._budgets = budgets
         self._clock = clock
         # By name, host or address, and port.
-        self._avoided: OrderedDict[tuple[ServerName, str, int], float] = OrderedDict()
+        self._avoided: BoundedMap[tuple[ServerName, str, int], float]
+        self._avoided = BoundedMap(_MAX_AVOIDED)
 
     async def connect(
         self, resolution: Resolution, cause: Cause
@@ -188,11 +189,7 @@ class Connector:
         return self._avoided.get((name, host, port), 0.0) > self._clock.seconds()
 
     def _avoid(self, name: ServerName, host: str, port: int) -> None:
-        key = (name, host, port)
-        self._avoided.pop(key, None)
-        self._avoided[key] = self._clock.seconds() + _AVOIDED_SECONDS
-        while len(self._avoided) > _MAX_AVOIDED:
-            self._avoided.popitem(last=False)
+        self._avoided[name, host, port] = self._clock.seconds() + _AVOIDED_SECONDS
 
     async def _try(
         self,
