@@ -1,6 +1,5 @@
-"""What the specification says, as pure functions of values.
+"""The rules of the Matrix specification, as pure functions of values.
 
-Rules of the room: no socket, no clock, no randomness, no Twisted. Bytes and JSON
-come in from a peer and become a typed value or a `ProtocolError`; nothing else is
-raised.
+Rules: no socket, no clock, no randomness, no Twisted. Bytes and JSON from a peer are
+parsed into typed values; the only exceptions for bad input are `ProtocolError`s.
 """

@@ -1,12 +1,12 @@
-"""The body of a request, in which a bad PDU or EDU costs that one alone.
+"""The body of a request; a flaw within one PDU or EDU affects that item alone.
 
-Rules: what costs the reader is refused whole: too many values, integers and nesting
-that it cannot hold. So is what has no canonical form over which the request could be
-signed (NaN, lone surrogates), and what is wrong with the envelope. What is wrong
-within one PDU or EDU is said of that one: who sends it on need not have made it.
+Rules: a body is rejected as a whole if it is too expensive to read (too many values,
+integers or nesting beyond what can be held), if it has no canonical form over which the
+request can be signed (NaN, lone surrogates), or if its envelope is invalid. A flaw
+within one PDU or EDU is reported for that item, as its sender need not be its author.
 
-A body is read once, as its sender has read it, and the signature of the request is
-verified over that; only then is it looked at for flaws.
+A body is read once, leniently, as its sender has read it. The signature of the request
+is verified over that reading before the body is checked for flaws.
 
 Specification: Server-server API, "Transactions" and "Request Authentication";
 Appendices, "Canonical JSON".
@@ -32,28 +32,28 @@ _MEMBERS = msgspec.json.Decoder(dict[str, Encoded])
 
 
 class FlawedItem(dict[str, object]):
-    """An object with something in it that canonical JSON does not have."""
+    """An object that contains something that canonical JSON does not allow."""
 
     def __init__(self, value: Json, problem: str, text: str) -> None:
         super().__init__(value)
         self.problem = problem
-        """What that is."""
+        """Why it is not allowed."""
 
         self.text = text
-        """The object as it was written."""
+        """The text of the object as received."""
 
 
 def read_body(data: bytes) -> Json:
-    """Read a request's body; `TooLarge`, `NotJson` or `BadJson` for what is none."""
+    """Read a request body leniently; raises `TooLarge`, `NotJson` or `BadJson`."""
     check_size_of_json(data)
     return as_object(read(data), "the body")
 
 
 def check_body(data: bytes, body: Json) -> Json:
-    """Look for flaws in a body that `read_body` has read.
+    """Check a body that `read_body` returned for flaws.
 
-    Returns it with a `FlawedItem` for each object in `pdus` and `edus` that `parse`
-    would refuse. Raises `BadJson` where anything else of it is so.
+    Returns it with a `FlawedItem` in place of each object in `pdus` and `edus` that
+    `parse` rejects. Raises `BadJson` for a flaw anywhere else.
     """
     try:
         check_read(data, body)
@@ -65,9 +65,9 @@ def check_body(data: bytes, body: Json) -> Json:
 def _find_flaws(data: bytes, body: Json) -> Json:
     members = _MEMBERS.decode(data)
     written = {name: bytes(member) for name, member in members.items()}
-    # Of two members of one name the first is not among them.
+    # A duplicate member of the envelope was overwritten, and its members with it.
     if count_members(data) != sum(1 + count_members(m) for m in written.values()):
-        raise BadJson("a member stands twice in the body")
+        raise BadJson("a member occurs twice in the body")
     for name, member in written.items():
         value = body[name]
         if name in _LISTS and isinstance(value, list):

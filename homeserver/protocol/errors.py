@@ -1,7 +1,7 @@
-"""What a peer can do wrong, each with the HTTP status and errcode it deserves.
+"""Errors that a peer can make, each with its HTTP status and errcode.
 
-Rules of the room: an error says *why*, in one sentence that an implementer can act
-on. It never carries the peer's raw text: `quote` escapes and shortens it. Statuses
+Rules: the message says which rule was broken, in one sentence that an implementer can
+act on. It never contains raw text of a peer: `quote` escapes and shortens it. Statuses
 and errcodes: Server-server API, "Errors" and "Request Authentication".
 """
 
@@ -17,140 +17,140 @@ def quote(value: object, limit: int = 80) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with each character escaped that a terminal would obey."""
+    """`text` with each unprintable character escaped, terminal controls included."""
     if text.isprintable():
-        return text  # nearly always, and sooner seen than done character by character
+        return text  # the usual case, and much faster than the loop
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class Explanation(Struct, frozen=True):
-    """Why something failed, for two readers."""
+    """Why something failed, in a version for peers and one for the operator."""
 
     public: str
-    """For a peer: which check failed, and nothing of what some address did."""
+    """For a peer: which check failed, without results from internal addresses."""
 
     in_full: str
-    """For the operator."""
+    """For the operator: every detail."""
 
     @staticmethod
     def plain(text: str) -> "Explanation":
-        """One text for both."""
+        """The same text for both."""
         return Explanation(text, text)
 
     def after(self, before: str) -> "Explanation":
-        """The same, told after something that both may read."""
+        """The explanation with a prefix that both may read."""
         return Explanation(before + self.public, before + self.in_full)
 
     def then(self, other: "Explanation") -> "Explanation":
-        """Both, one after the other."""
+        """Both explanations, joined by a semicolon."""
         return Explanation(
             f"{self.public}; {other.public}", f"{self.in_full}; {other.in_full}"
         )
 
 
 class ProtocolError(Exception):
-    """A peer broke a rule of the protocol; `str()` of it says which and how."""
+    """A peer broke a rule of the protocol; `str()` says which and how."""
 
     status: ClassVar[int] = 400
     errcode: ClassVar[str] = "M_UNKNOWN"
 
     def __init__(self, why: str = "", in_full: str | None = None) -> None:
-        """`why` is for the peer, `in_full` for the operator, where that says more."""
+        """`why` is for the peer; `in_full` for the operator, if it has more detail."""
         super().__init__(why)
         self.explanation = Explanation(why, why if in_full is None else in_full)
 
 
 class NotJson(ProtocolError):
-    """Text that had to be JSON and is not."""
+    """The text is not JSON."""
 
     errcode = "M_NOT_JSON"
 
 
 class BadJson(ProtocolError):
-    """JSON of another shape, or with other values, than the specification allows."""
+    """JSON whose structure or values the specification does not allow."""
 
     errcode = "M_BAD_JSON"
 
 
 class MissingParam(ProtocolError):
-    """A parameter that has to be there and is not."""
+    """A required parameter is missing."""
 
     errcode = "M_MISSING_PARAM"
 
 
 class InvalidParam(ProtocolError):
-    """A name, an ID or a parameter that breaks its grammar."""
+    """A name, an ID or a parameter does not match its grammar."""
 
     errcode = "M_INVALID_PARAM"
 
 
 class BadAuthorization(ProtocolError):
-    """An X-Matrix header that breaks its grammar, or names an impossible origin."""
+    """An X-Matrix header does not match its grammar, or names an invalid server."""
 
     errcode = "M_UNAUTHORIZED"
 
 
 class Unauthorized(ProtocolError):
-    """Who asks has not been proven."""
+    """The requesting server is not authenticated."""
 
     status = 401
     errcode = "M_UNAUTHORIZED"
 
 
 class Forbidden(ProtocolError):
-    """Who asks is known, and may not."""
+    """The requesting server is authenticated, and not allowed to do this."""
 
     status = 403
     errcode = "M_FORBIDDEN"
 
 
 class NotFound(ProtocolError):
-    """What was asked for is not here."""
+    """The requested object does not exist here."""
 
     status = 404
     errcode = "M_NOT_FOUND"
 
 
 class Unrecognized(ProtocolError):
-    """There is no such route."""
+    """The path is not that of a route."""
 
     status = 404
     errcode = "M_UNRECOGNIZED"
 
 
 class MethodNotAllowed(ProtocolError):
-    """There is such a route, but not with this method."""
+    """The route does not have this method."""
 
     status = 405
     errcode = "M_UNRECOGNIZED"
 
 
 class TooLarge(ProtocolError):
-    """More bytes or more items than the limit."""
+    """More bytes or items than the limit allows."""
 
     status = 413
     errcode = "M_TOO_LARGE"
 
 
 class RequestTimeout(ProtocolError):
-    """A request that began and did not end in time."""
+    """A request did not arrive completely within the time limit."""
 
     status = 408
 
 
 class LimitExceeded(ProtocolError):
-    """Too much at once; the same request may succeed later."""
+    """The client exceeds a limit of its own; a later retry may succeed."""
 
     status = 429
     errcode = "M_LIMIT_EXCEEDED"
 
     def __init__(self, why: str, retry_after: int) -> None:
-        """It may after `retry_after` seconds."""
+        """`retry_after`: seconds after which to retry."""
         super().__init__(why)
         self.retry_after = retry_after
 
 
 class Overloaded(LimitExceeded):
-    """There is no room for it, whoever asks; the same request may succeed later."""
+    """The server as a whole is at a limit; a later retry may succeed."""
 
     status = 503

@@ -1,7 +1,7 @@
-"""The reply to a transaction: whether it is one, and what is wrong with it.
+"""The reply to a transaction: whether it acknowledges, and remarks on its content.
 
-Rules: a reply acknowledges the transaction if it is a JSON object; what is wrong within
-it is remarked and does not undo the delivery. Servers of 2014 send `null` or nothing.
+Rules: a reply that is a JSON object acknowledges the transaction. Errors within it are
+remarks and do not undo the delivery. Servers of 2014 send `null` or an empty body.
 
 Specification: Server-server API, "Transactions"; the November 2014 text, the same.
 """
@@ -17,31 +17,31 @@ from homeserver.protocol.events.event import event_id
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId
 
-_MAX_REMARKS = 60  # one for each PDU, and some for the reply itself
+_MAX_REMARKS = 60  # one for each PDU, and ten for the reply itself
 
 
 class _Sent(msgspec.Struct):
-    """Of a transaction's body what its reply is about."""
+    """The part of a transaction's body that its reply refers to."""
 
     pdus: list[Encoded] = []
 
 
 _PDUS = msgspec.json.Decoder(_Sent)
 
-# Of an error text: those of the most used server have up to 300 characters.
+# Characters of an error text; the longest ones of Synapse have 300.
 _MAX_ERROR = 500
 
-# Those whose event IDs differ, most used ones first. 11 redacts as 12, 6 to 9 redact
-# each type as 5 or as 10, 4 as 5; in 2 the sender chooses the ID as in 1.
+# One version for each way to compute an event ID, the most used first. 11 redacts as
+# 12; 6 to 9 redact each type as 5 or as 10; 4 redacts as 5; 2 has the ID of 1.
 _ID_VERSIONS = [ROOM_VERSIONS[name] for name in ("10", "12", "1", "5", "3")]
 
 
 def parse_reply(body: bytes, *, is_of_2014: bool) -> tuple[Json | None, Sequence[str]]:
-    """The reply of a 200, and what is wrong with its JSON.
+    """The reply in the body of a 200 response, and remarks on its JSON.
 
-    None where there is nothing to read in it: `null` or an empty body from a server of
-    2014, or an object that breaks the rules for JSON in Matrix. Raises `NotJson` and
-    `BadJson` for what acknowledges nothing.
+    The reply is None for `null` or an empty body of a server of 2014, and for an object
+    that `parse` rejects. Raises `NotJson` and `BadJson` for a body that does not
+    acknowledge the transaction.
     """
     if is_of_2014 and body.strip() in {b"", b"null"}:
         return None, ()
@@ -50,23 +50,23 @@ def parse_reply(body: bytes, *, is_of_2014: bool) -> tuple[Json | None, Sequence
     except NotJson:
         raise
     except ProtocolError as problem:
-        # It is JSON, and the peer's own reader had no objection.
+        # It is JSON, though not what `parse` accepts.
         if body.lstrip().startswith(b"{"):
-            return None, [f"the reply is not read: {problem}"]
+            return None, [f"the content of the reply is ignored: {problem}"]
         raise BadJson("the reply is not a JSON object") from None
     return as_object(value, "the reply"), ()
 
 
 def sent_pdus(body: bytes) -> Iterator[Json]:
-    """The PDUs of a transaction that is made of canonical JSON."""
+    """The PDUs of a transaction's body in canonical JSON."""
     for pdu in _PDUS.decode(body).pdus:
         yield msgspec.json.decode(pdu)
 
 
 def find_event_id(pdu: Json, among: Collection[str]) -> EventId | None:
-    """The ID of a PDU in any room version, if it is `among` some IDs.
+    """The event ID of a PDU, in whichever room version gives one of the IDs `among`.
 
-    The room version of a PDU cannot be told from it.
+    A PDU does not name its room version.
     """
     for room_version in _ID_VERSIONS:
         try:
@@ -79,19 +79,19 @@ def find_event_id(pdu: Json, among: Collection[str]) -> EventId | None:
 
 
 def answered_pdus(reply: Json) -> Json:
-    """`{event ID: what the destination says of it}`; empty where it says nothing."""
+    """`{event ID: its result}` as the reply has it; empty if it has no `pdus`."""
     pdus = reply.get("pdus")
     return pdus if isinstance(pdus, dict) else {}
 
 
 def remarks_on(reply: Json, found: list[EventId | None]) -> list[str]:
-    """What is wrong with a reply, a sentence each.
+    """The errors of a reply, a sentence each.
 
-    `found` has the ID that was found in the reply for each PDU of the transaction.
+    `found` has, for each PDU of the transaction, its ID in the reply or None.
     """
     remarks = list(islice(_remarks(reply, found), _MAX_REMARKS + 1))
     if len(remarks) > _MAX_REMARKS:
-        remarks[-1] = "there is more wrong with the reply"
+        remarks[-1] = "the reply has more errors"
     return remarks
 
 

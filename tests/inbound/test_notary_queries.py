@@ -82,7 +82,7 @@ BAD_QUERIES: list[tuple[str, bytes, type[ProtocolError], str]] = [
         "server twice",
         b'{"server_keys":{"a.example":{},"a.example":{}}}',
         BadJson,
-        "a member stands twice",
+        "a member occurs twice",
     ),
     ("keys are null", asking({"a.example": None}), BadJson, "a server's keys is not"),
     ("list of keys", asking({"a.example": ["k"]}), BadJson, "a server's keys is not"),

@@ -144,7 +144,7 @@ def test_one_bad_pdu(running: Endpoint) -> None:
     deliver(running, content, written)
     assert verdicts(running) == [
         "accepted",
-        "rejected: a member stands twice in one JSON object",
+        "rejected: a member occurs twice in one JSON object",
         "rejected: the PDU is not a JSON object",
     ]
 

@@ -24,9 +24,9 @@ FLAWED: list[tuple[bytes, str, object]] = [
     (b'{"a": 18446744073709551616}', "an integer beyond 64 bits", {"a": 2**64}),
     (b'{"a": [-99999999999999999999]}', "an integer beyond 64", {"a": [1 - 10**20]}),
     (b'{"a": ' + b"9" * 4300 + b"}", "an integer beyond 64", {"a": 10**4300 - 1}),
-    (b'{"a": 1, "a": 2}', "a member stands twice", {"a": 2}),
-    (b'{"a": 1, "\\u0061": 2}', "a member stands twice", {"a": 2}),
-    (b'{"a": [{"b": 1, "b": ":"}]}', "a member stands twice", {"a": [{"b": ":"}]}),
+    (b'{"a": 1, "a": 2}', "a member occurs twice", {"a": 2}),
+    (b'{"a": 1, "\\u0061": 2}', "a member occurs twice", {"a": 2}),
+    (b'{"a": [{"b": 1, "b": ":"}]}', "a member occurs twice", {"a": [{"b": ":"}]}),
     (nested(101), "JSON nested more than 100 deep", json.loads(nested(101))),
     (nested(498), "JSON nested more than 100 deep", json.loads(nested(498))),
 ]

@@ -168,7 +168,7 @@ TWICE: list[tuple[str, str]] = [
 )
 def test_member_twice(text: str) -> None:
     """An object that has a member twice, however it is written, is refused."""
-    with pytest.raises(BadJson, match="a member stands twice"):
+    with pytest.raises(BadJson, match="a member occurs twice"):
         parse(text.encode())
 
 
@@ -516,7 +516,7 @@ def has_member_twice(tree: Tree) -> bool:
 
 @given(TREES)
 def test_member_twice_is_found_wherever_it_is(tree: Tree) -> None:
-    """JSON is refused if a member stands twice in it, and only then."""
+    """JSON is refused if a member occurs twice in it, and only then."""
     data = written(tree).encode()
     try:
         value = parse(data)

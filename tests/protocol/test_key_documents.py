@@ -233,7 +233,7 @@ NO_DOCUMENTS: list[tuple[str, bytes, type[ProtocolError], str]] = [
         "member twice",
         b'{"server_name":"a.org","server_name":"domain"}',
         BadJson,
-        "a member stands twice",
+        "a member occurs twice",
     ),
     ("no members", b"{}", BadJson, "is of server_name None, domain was asked for"),
 ]

@@ -45,7 +45,9 @@ def test_reply(
     found, wrong = parse_reply(body, is_of_2014=is_of_2014)
     assert found == reply
     assert len(wrong) == problems
-    assert all(each.startswith("the reply is not read: ") for each in wrong)
+    assert all(
+        each.startswith("the content of the reply is ignored: ") for each in wrong
+    )
 
 
 # (body, whether it is from a server of 2014)
@@ -185,7 +187,7 @@ def test_remarks_are_bounded() -> None:
     """A reply with a hundred thousand lies gets as many remarks as one with sixty."""
     remarks = remarks_on({"pdus": {f"$x{n}": {} for n in range(100_000)}}, [])
     assert len(remarks) == 61
-    assert remarks[-1] == "there is more wrong with the reply"
+    assert remarks[-1] == "the reply has more errors"
 
 
 def test_answered_pdus() -> None:

@@ -104,14 +104,14 @@ def test_parse(content: Json, expected: Transaction) -> None:
     assert Transaction.parse(content) == replace(expected, origin=claimed)
 
 
-FLAWED = FlawedItem({"a": 2}, "a member stands twice", '{"a": 1, "a": 2}')
+FLAWED = FlawedItem({"a": 2}, "a member occurs twice", '{"a": 1, "a": 2}')
 
 # An item, what is said of it among the PDUs and among the EDUs, and its text.
 MALFORMED_ITEMS: list[tuple[object, str, str, str]] = [
     ("x", "the PDU is not a JSON object", "the EDU is not a JSON object", '"x"'),
     (None, "the PDU is not a JSON object", "the EDU is not a JSON object", "null"),
     ([1.5], "the PDU is not a JSON object", "the EDU is not a JSON object", "[1.5]"),
-    (FLAWED, "a member stands twice", "a member stands twice", '{"a": 1, "a": 2}'),
+    (FLAWED, "a member occurs twice", "a member stands twice", '{"a": 1, "a": 2}'),
     (
         {"content": {}},
         "",

@@ -72,7 +72,7 @@ def repeated(data: bytes) -> bytes:
 
 def _of_each_version(version: int) -> Iterator[tuple[str, bytes, str]]:
     good = document(version)
-    yield "key ID twice", repeated(signed(good)), "a member stands twice"
+    yield "key ID twice", repeated(signed(good)), "a member occurs twice"
     for name, count in [
         ("101 keys", MAX_KEYS),
         ("10,000 keys", 9_999),

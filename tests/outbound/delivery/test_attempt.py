@@ -411,8 +411,8 @@ class RemarkTests(SenderTestCase):
     def test_reply_that_is_not_read(self) -> None:
         """What is wrong with the JSON of a reply is a remark as well."""
         entry = self.enqueue()
-        self.calls[-1].acknowledge(None, ["a member stands twice"])
-        self.assertEqual(self.state(entry)["remarks"], ["a member stands twice"])
+        self.calls[-1].acknowledge(None, ["a member occurs twice"])
+        self.assertEqual(self.state(entry)["remarks"], ["a member occurs twice"])
 
     def test_many_pdus_are_looked_at_in_pieces(self) -> None:
         """Others have their turn while the PDUs of a large transaction are hashed."""

@@ -176,7 +176,7 @@ class DocumentTests(WellKnownTestCase):
             (b'{"m.server":null}', "`m.server` is not a string"),
             (b'{"m.server":["b.test"]}', "`m.server` is not a string"),
             (b'{"M.Server":"b.test"}', "`m.server` is not a string"),
-            (b'{"m.server":"b.test","m.server":"c.test"}', "a member stands twice"),
+            (b'{"m.server":"b.test","m.server":"c.test"}', "a member occurs twice"),
             (b'{"m.server":""}', "not a server name"),
             (b'{"m.server":"b_c"}', "not a server name: each label of 'b_c' must be"),
             (b'{"m.server":"b.test:0"}', "not a server name"),
