@@ -101,8 +101,8 @@ async def _document(
         shown = parse_object(data)
         document = parse(data, name)
         problems += [
-            f"{quote(key_id)} is passed over: {rule}"
-            for key_id, rule in document.passed_over.items()
+            f"{quote(key_id)} is ignored: {rule}"
+            for key_id, rule in document.invalid_entries.items()
         ]
         conflict = await peers.conflict(document)
         problems += [] if conflict is None else [conflict]

@@ -15,7 +15,7 @@ from homeserver.protocol.canonical_json import (
     as_object,
     encode_urlsafe_base64,
 )
-from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError
+from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError, listed
 from homeserver.protocol.events.event import Event, content_hash, hash_and_sign
 from homeserver.protocol.events.room_versions import (
     DEFAULT_ROOM_VERSION,
@@ -50,7 +50,7 @@ class Submitter:
         unknown = content.keys() - _MEMBERS
         if unknown:
             raise BadJson(
-                f"unknown members {sorted(unknown)}; known are {sorted(_MEMBERS)}"
+                f"unknown members: {listed(unknown)}; known: {listed(_MEMBERS)}"
             )
         if destination == self._identity().server_name:
             raise InvalidParam(f"{destination} is this server itself")

@@ -51,7 +51,7 @@ FetchResult = Literal["fetched", "failed"]
 class Fetched(Struct, frozen=True):
     """The keys of a server came, and were taken."""
 
-    passed_over: Mapping[str, str] = {}
+    invalid_entries: Mapping[str, str] = {}
     """As `KeyDocument` has it."""
 
 

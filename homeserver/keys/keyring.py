@@ -24,7 +24,7 @@ from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.failures import NotVerified
 from homeserver.outbound.transport.verification import VerifiedPeer, record_peer
-from homeserver.protocol.errors import Explanation, Unauthorized, quote
+from homeserver.protocol.errors import Explanation, Unauthorized, listed
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import MAX_VALIDITY_MS, KeyDocument
@@ -82,12 +82,12 @@ class Keyring:
         said = f"no usable key {key_id} of {server_name}"
         if key is not None:
             said += f"; it expired at {key.expired_ts or key.valid_until_ts}"
-        said += f"; known keys of {server_name}: {quote(sorted(keys))}"
+        said += f"; known keys of {server_name}: {listed(keys)}"
         if isinstance(came, Failed):
             why = came.why.after(f"{said}; fetching them failed: ")
             raise Unauthorized(why.public, why.in_full)
-        if key_id in came.passed_over:
-            said += f"; {key_id} is passed over: {came.passed_over[key_id]}"
+        if key_id in came.invalid_entries:
+            said += f"; {key_id} is ignored: {came.invalid_entries[key_id]}"
         raise Unauthorized(said)
 
     async def event_keys(
@@ -208,7 +208,7 @@ class Keyring:
         if conflict is not None:
             return Failed(Explanation.plain(conflict), is_conflict=True)
         self._held.hold(document, peer)
-        return Fetched(document.passed_over)
+        return Fetched(document.invalid_entries)
 
     async def _store(self, server_name: ServerName) -> str | None:
         """Store what is held of a server, if anything; returns why not, if not."""

@@ -5,15 +5,40 @@ act on. It never contains raw text of a peer: `quote` escapes and shortens it. S
 and errcodes: Server-server API, "Errors" and "Request Authentication".
 """
 
+import json
+from collections.abc import Iterable
 from typing import ClassVar
 
 from msgspec import Struct
 
+_MAX_PLAIN = 108  # a key ID of the longest version that is accepted
+
 
 def quote(value: object, limit: int = 80) -> str:
-    """Peer's text made safe to show: escaped, and at most `limit` characters of it."""
-    text = repr(value[:limit] if isinstance(value, (str, bytes)) else value)
+    """A peer's value, safe to show: escaped, and at most `limit` characters of it.
+
+    Text and bytes are shown in quotes, any other value as JSON.
+    """
+    if isinstance(value, bytes):
+        text = repr(value[:limit])[1:]  # without the `b`
+    elif isinstance(value, str):
+        text = repr(value[:limit])
+    else:
+        text = json.dumps(value, default=repr)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """At most `most` names in order, safe to show; `none` if there are none."""
+    ordered = sorted(names)
+    shown = [name if _is_plain(name) else quote(name) for name in ordered[:most]]
+    if len(ordered) > most:
+        shown.append(f"{len(ordered) - most} more")
+    return ", ".join(shown) or "none"
+
+
+def _is_plain(name: str) -> bool:
+    return len(name) <= _MAX_PLAIN and name.isprintable()
 
 
 def printable(text: str) -> str:

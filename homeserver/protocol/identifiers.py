@@ -1,9 +1,9 @@
 """Names and IDs: strict grammars, parsed into values.
 
-Rules of the room: a name is an identity, kept byte for byte and never normalised;
-only DNS and certificate matching ignore case. A name that passed `parse` needs no
-second look anywhere else. Patterns name their digits, as Python's class for digits
-takes those of every script, and match the whole text.
+Rules: a name is an identity. It is compared byte for byte and never normalised; only
+DNS and certificate matching ignore case. A parsed name is not checked again elsewhere.
+Patterns list their digits, as Python's digit class includes those of all scripts, and
+must match the whole text.
 
 Specification: Appendices, "Server Name" and "Identifier Grammar".
 """
@@ -18,26 +18,26 @@ from msgspec import Struct
 from homeserver.protocol.errors import InvalidParam, quote
 
 KeyId = NewType("KeyId", str)
-"""A signing key's ID: `ed25519:` and a version, for example `ed25519:a_1`."""
+"""The ID of a signing key: `ed25519:` and a version, for example `ed25519:a_1`."""
 
 EventId = NewType("EventId", str)
 RoomId = NewType("RoomId", str)
 
-MAX_ID_BYTES = 255  # user, room and event IDs, sigil and domain included
+MAX_ID_BYTES = 255  # of user, room and event IDs, with sigil and domain
 
 DEFAULT_PORT = 8448  # Server-server API, "Resolving server names"
 
 _PORT = re.compile(r"[0-9]{1,5}")
 _LABEL = re.compile(r"[0-9A-Za-z-]{1,63}")  # 63: a DNS label's limit, RFC 1035
-# The specification has no limit; real ones have ten characters.
+# The specification has no limit; common versions have about ten characters.
 _KEY_ID = re.compile(r"ed25519:[a-zA-Z0-9_]{1,100}")
 _FINGERPRINT = re.compile(r"(?:[0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}|[0-9a-fA-F]{64}")
 _VERSION_12_ROOM_ID = re.compile(r"![A-Za-z0-9_-]{43}")
 
-# "Any valid Unicode scalar" but NUL and the colon: a surrogate alone is no scalar.
+# "Any valid Unicode scalar" but NUL and the colon; a lone surrogate is not a scalar.
 _NOT_IN_ID = re.compile("[\0\ud800-\udfff]")
 
-# What libc's inet_aton reads as a number: a name that ends in such a label would
+# What inet_aton of the C library reads as a number: a name with such a last label would
 # be connected to as an address ("127.1", "0x7f.1").
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
@@ -56,7 +56,7 @@ class ServerName(Struct, frozen=True):
     """The DNS name, or the IP address without brackets."""
 
     port: int | None
-    """The port if the name has one."""
+    """The port in the name, if any."""
 
     is_ip: bool
     """Whether `host` is an IP address."""
@@ -66,11 +66,11 @@ class ServerName(Struct, frozen=True):
 
     @staticmethod
     def parse(text: str) -> "ServerName":
-        """Read a server name, or raise `InvalidParam` with the rule it breaks."""
+        """Parse a server name; raises `InvalidParam` with the rule it breaks."""
         return _parse_server_name(text)
 
 
-# Of those that talk to each other, the same few come in each message.
+# Most messages of a server repeat the same few names.
 @lru_cache(maxsize=4096)
 def _parse_server_name(text: str) -> ServerName:
     if len(text) > MAX_ID_BYTES or not text.isascii():
@@ -114,7 +114,7 @@ def _parse_ipv6(name: str, literal: str) -> str:
 
 
 def _check_host(name: str, host: str) -> bool:
-    """Whether `host` is an IPv4 address; raise if it is no host at all."""
+    """Whether `host` is an IPv4 address; `InvalidParam` if it is not a host."""
     labels = host.split(".")
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         try:
@@ -134,20 +134,20 @@ def _check_host(name: str, host: str) -> bool:
 
 
 def parse_key_id(text: str) -> KeyId:
-    """Read the ID of an ed25519 key; `InvalidParam` for any other text."""
+    """Parse the ID of an ed25519 key; `InvalidParam` for any other text."""
     if not _KEY_ID.fullmatch(text):
         raise InvalidParam(
-            f"not a key ID: {quote(text)} is not `ed25519:` and then letters, "
+            f"not a key ID: {quote(text)} is not `ed25519:` followed by letters, "
             "digits and underscores"
         )
     return KeyId(text)
 
 
 def parse_fingerprint(text: str) -> str:
-    """Read the SHA-256 of a certificate; `InvalidParam` for any other text.
+    """Parse the SHA-256 of a certificate; `InvalidParam` for any other text.
 
-    64 hexadecimal digits, which may be set apart by colons, as OpenSSL does it. They
-    are returned in lower case, without the colons.
+    It has 64 hexadecimal digits, in pairs separated by colons as OpenSSL writes them,
+    or without colons. The result is in lower case without colons.
     """
     if not _FINGERPRINT.fullmatch(text):
         raise InvalidParam(
@@ -168,15 +168,15 @@ class UserId(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a user ID, historical localparts included (any text without a colon).
+        """Parse a user ID; a historical localpart is any text without a colon.
 
         Raises `InvalidParam`.
         """
-        return cls(text, _parse_domain("user ID", "@", text))
+        return cls(text, _parse_domain("a user ID", "@", text))
 
 
 def parse_room_id(text: str) -> RoomId:
-    """Read a room ID: `!opaque:server`, or room version 12's `!` and 43 characters.
+    """Parse a room ID: `!opaque:server`, or `!` and 43 characters (version 12).
 
     Raises `InvalidParam`.
     """
@@ -184,38 +184,38 @@ def parse_room_id(text: str) -> RoomId:
 
 
 def parse_named_room_id(text: str) -> RoomId:
-    """Read a room ID of versions 1 to 11, which names a server.
+    """Parse a room ID of versions 1 to 11, which names a server.
 
     Raises `InvalidParam`.
     """
-    _parse_domain("room ID", "!", text)
+    _parse_domain("a room ID", "!", text)
     return RoomId(text)
 
 
 def is_hash_room_id(text: str) -> bool:
-    """Whether a room ID is of the form of room version 12: `!` and a hash."""
+    """Whether a room ID has the format of room version 12: `!` and a hash."""
     return _VERSION_12_ROOM_ID.fullmatch(text) is not None
 
 
 def parse_event_domain(text: str) -> ServerName:
-    """Read the server that an event ID of room versions 1 and 2 names.
+    """Parse an event ID of room versions 1 and 2; returns the server that it names.
 
     Raises `InvalidParam`.
     """
-    return _parse_domain("event ID", "$", text)
+    return _parse_domain("an event ID", "$", text)
 
 
 def _parse_domain(kind: str, sigil: str, text: str) -> ServerName:
     if _NOT_IN_ID.search(text):
         raise InvalidParam(
-            f"not a {kind}: {quote(text)} has a NUL or a lone surrogate in it"
+            f"not {kind}: {quote(text)} has a NUL or a lone surrogate in it"
         )
-    # The first colon ends the local part: local parts have none, domains may.
+    # The first colon ends the local part; a domain may have more.
     local, colon, domain = text.partition(":")
     length = len(text.encode())
     if not local.startswith(sigil) or not colon or length > MAX_ID_BYTES:
         raise InvalidParam(
-            f"not a {kind}: {quote(text)} is not `{sigil}`, a local part, `:` and a "
+            f"not {kind}: {quote(text)} is not `{sigil}`, a local part, `:` and a "
             f"server name in at most {MAX_ID_BYTES} bytes"
         )
     return ServerName.parse(domain)

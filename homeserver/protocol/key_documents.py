@@ -1,9 +1,8 @@
-"""Key documents: how a server says which keys are its own, in 2014 and today.
+"""Key documents, in which a server publishes its keys: version 1 of 2014, version 2.
 
-Rules of the room: a document that `parse_v1` or `parse_v2` returned is signed by the
-keys that it lists and speaks for the server that was asked. It proves no more than
-that its author holds the keys: that the author *is* the server is proven by the
-connection (`outbound.verification`).
+Rules: a document that `parse_v1` or `parse_v2` returned names the server that was asked
+for, and is signed by a key that it lists. That proves only that its author has the key.
+That the author is the server is proven by the connection (`transport.verification`).
 
 Specification: Server-server API, "Retrieving server keys"; the November 2014 text,
 "Retrieving Server Keys", for version 1.
@@ -29,9 +28,9 @@ from homeserver.protocol.errors import BadJson, Unauthorized, quote
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_entries import (
     build_fingerprints,
+    first_invalid,
     parse_fingerprints,
     read_entries,
-    tell_passed_over,
 )
 from homeserver.protocol.signing import (
     Signatures,
@@ -43,23 +42,23 @@ from homeserver.protocol.signing import (
     verify,
 )
 
-MAX_DOCUMENT_BYTES = 64 * 1024  # a certificate and a hundred keys take a tenth of it
+MAX_DOCUMENT_BYTES = 64 * 1024  # ten times a certificate and a hundred keys
 
 # "Servers MUST use the lesser of this field and 7 days into the future".
 MAX_VALIDITY_MS = 7 * 24 * 3600 * 1000
 
 
 class OldVerifyKey(Struct, frozen=True):
-    """A key that a server no longer signs with; it still verifies old events."""
+    """A key that a server no longer signs with; it verifies older events."""
 
     verify_key: VerifyKey
     expired_ts: int
-    """When it stopped being used, in milliseconds since 1970."""
+    """The end of its use, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyDocument:
-    """A key document that is what it must be, and signed by the keys it lists."""
+    """A valid key document, signed by a key that it lists."""
 
     server_name: ServerName
     verify_keys: Mapping[KeyId, VerifyKey]
@@ -67,10 +66,10 @@ class KeyDocument:
     """All ed25519 signatures of the server itself, by listed and unlisted keys."""
 
     document: Json = field(repr=False)
-    """The JSON as it came."""
+    """The JSON as received."""
 
     old_verify_keys: Mapping[KeyId, OldVerifyKey] = field(default_factory=dict)
-    """Empty in version 1, which has none."""
+    """Always empty in version 1."""
 
     valid_until_ts: int | None = None
     """In milliseconds since 1970; None in version 1, which has no expiry."""
@@ -79,26 +78,26 @@ class KeyDocument:
     """The DER of the server's leaf certificate; None in version 2."""
 
     tls_fingerprints: frozenset[bytes] = frozenset()
-    """SHA-256 of the leaf certificates that a version 2 document names, if it does.
+    """The SHA-256 of the leaf certificates in a version 2 document; may be empty.
 
     The field was in the specification from 2015 to 2019.
     """
 
-    passed_over: Mapping[str, str] = field(default_factory=dict)
-    """The entries for keys that break a rule: {key ID: the rule}.
+    invalid_entries: Mapping[str, str] = field(default_factory=dict)
+    """The key entries that were ignored: {key ID: the rule it breaks}.
 
-    Algorithms that are not known here break none.
+    Keys of unknown algorithms are ignored without an entry here.
     """
 
     def is_signed_by(self, key: VerifyKey) -> bool:
-        """Whether `key`, which need not be listed, signed this document."""
+        """Whether `key`, listed or not, signed this document."""
         signature = self.signatures.get(key.key_id)
         return isinstance(signature, bytes) and key.verify(
             signed_bytes(self.document), signature
         )
 
     def names_certificate(self, certificate: bytes) -> bool:
-        """Whether the document names this leaf (DER) as its server's."""
+        """Whether the document lists this leaf certificate (DER) as its server's."""
         if self.tls_certificate is not None:
             return self.tls_certificate == certificate
         return hashlib.sha256(certificate).digest() in self.tls_fingerprints
@@ -107,7 +106,7 @@ class KeyDocument:
 def build_v1(
     server_name: ServerName, certificate: bytes, keys: Iterable[SigningKey]
 ) -> Json:
-    """The version 1 document of a server whose leaf certificate (DER) is given."""
+    """The version 1 document of a server with this leaf certificate (DER)."""
     keys = list(keys)
     document: Json = {
         "server_name": server_name.name,
@@ -124,10 +123,10 @@ def build_v2(
     valid_until_ts: int,
     certificates: Sequence[bytes] = (),
 ) -> Json:
-    """The version 2 document. `old_verify_keys` is there even when it is empty.
+    """The version 2 document; it always has `old_verify_keys`, even if empty.
 
-    `certificates` are the leaves (DER) that the server presents. Key clients of 2015
-    to 2018 refuse a document without `tls_fingerprints`.
+    `certificates` are the leaf certificates (DER) that the server presents. Clients of
+    2015 to 2018 reject a document without `tls_fingerprints`.
     """
     keys = list(keys)
     document: Json = {
@@ -150,63 +149,62 @@ def build_v2(
 
 
 def parse_v1(data: bytes, server_name: ServerName) -> KeyDocument:
-    """Read and check the version 1 document that was asked of `server_name`.
+    """Parse and verify the version 1 document of `server_name`.
 
     Raises `NotJson` or `BadJson` for its form, `Unauthorized` for its signatures.
-    The certificate is returned, not judged: only who holds the connection can.
+    The certificate is returned unchecked; the caller compares it with the connection's.
     """
     document = _parse(data, server_name)
     certificate = decode_base64(
         as_text(document.get("tls_certificate"), "`tls_certificate`")
     )
     listed = as_object(document.get("verify_keys"), "`verify_keys`")
-    passed_over: dict[str, str] = {}
+    invalid_entries: dict[str, str] = {}
 
     def read(key_id: KeyId, entry: object) -> VerifyKey:
         return VerifyKey.parse(key_id, as_text(entry, f"key {key_id} of `verify_keys`"))
 
-    verify_keys = read_entries(listed, read, passed_over)
+    verify_keys = read_entries(listed, read, invalid_entries)
     return KeyDocument(
         server_name,
         verify_keys,
-        _check_signatures(document, server_name, verify_keys, passed_over),
+        _check_signatures(document, server_name, verify_keys, invalid_entries),
         document,
         tls_certificate=certificate,
-        passed_over=passed_over,
+        invalid_entries=invalid_entries,
     )
 
 
 def parse_v2(data: bytes, server_name: ServerName) -> KeyDocument:
-    """Read and check the version 2 document that was asked of `server_name`.
+    """Parse and verify the version 2 document of `server_name`.
 
     Raises `NotJson` or `BadJson` for its form, `Unauthorized` for its signatures.
     """
     document = _parse(data, server_name)
     listed = as_object(document.get("verify_keys"), "`verify_keys`")
     retired = as_object(document.get("old_verify_keys", {}), "`old_verify_keys`")
-    passed_over: dict[str, str] = {}
-    verify_keys = read_entries(listed, _parse_entry, passed_over)
-    # What is in use is not old, whatever was meant.
+    invalid_entries: dict[str, str] = {}
+    verify_keys = read_entries(listed, _parse_entry, invalid_entries)
+    # A key that is listed as current is not old.
     retired = {k: v for k, v in retired.items() if k not in verify_keys}
-    old_verify_keys = read_entries(retired, _parse_old_entry, passed_over)
+    old_verify_keys = read_entries(retired, _parse_old_entry, invalid_entries)
     valid_until_ts = _parse_time(document.get("valid_until_ts"), "`valid_until_ts`")
     return KeyDocument(
         server_name,
         verify_keys,
-        _check_signatures(document, server_name, verify_keys, passed_over),
+        _check_signatures(document, server_name, verify_keys, invalid_entries),
         document,
         old_verify_keys=old_verify_keys,
         valid_until_ts=valid_until_ts,
         tls_fingerprints=parse_fingerprints(document.get("tls_fingerprints")),
-        passed_over=passed_over,
+        invalid_entries=invalid_entries,
     )
 
 
 def valid_until(document: KeyDocument, now_ts: int) -> int:
-    """Until when the document's keys verify requests, in milliseconds since 1970.
+    """The time until which the document's keys verify requests, in ms since 1970.
 
-    At most seven days from `now_ts`, whatever the document says; version 1 says
-    nothing, and gets those seven days.
+    At most seven days from `now_ts`; exactly that for version 1, which has no expiry.
     """
     latest = now_ts + MAX_VALIDITY_MS
     if document.valid_until_ts is None:
@@ -220,14 +218,13 @@ def _parse(data: bytes, server_name: ServerName) -> Json:
     claimed = document.get("server_name")
     if claimed != server_name.name:
         raise BadJson(
-            f"the key document is of server_name {quote(claimed)}, "
-            f"{server_name} was asked for"
+            f"the key document has the server_name {quote(claimed)}, not {server_name}"
         )
     return document
 
 
 def _parse_time(value: object, what: str) -> int:
-    """Milliseconds since 1970; `BadJson` for what is no such time."""
+    """Milliseconds since 1970; `BadJson` for anything else."""
     milliseconds = as_integer(value, what)
     if milliseconds < 0:
         raise BadJson(f"{what} is before 1970")
@@ -249,9 +246,9 @@ def _check_signatures(
     document: Json,
     server_name: ServerName,
     verify_keys: Mapping[KeyId, VerifyKey],
-    passed_over: Mapping[str, str],
+    invalid_entries: Mapping[str, str],
 ) -> Signatures:
-    """All signatures of the server; raises `Unauthorized` if none is a listed key's."""
+    """All signatures of the server; `Unauthorized` if none is by a listed key."""
     signatures = parse_signatures(document, server_name)
     try:
         verify(
@@ -261,5 +258,5 @@ def _check_signatures(
             f"the key document of {server_name}",
         )
     except Unauthorized as problem:
-        raise Unauthorized(f"{problem}{tell_passed_over(passed_over)}") from None
+        raise Unauthorized(f"{problem}{first_invalid(invalid_entries)}") from None
     return signatures

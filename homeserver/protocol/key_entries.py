@@ -1,7 +1,7 @@
 """The entries of key documents: keys by their IDs, and fingerprints of certificates.
 
-Rules: one entry that breaks a rule does not cost the document. It is passed over, and
-the rule is told by the key ID.
+Rules: an invalid entry does not invalidate the document. It is ignored, and the rule
+that it breaks is reported with its key ID.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from homeserver.protocol.canonical_json import (
 from homeserver.protocol.errors import BadJson, ProtocolError, quote
 from homeserver.protocol.identifiers import KeyId, parse_key_id
 
-# Of a document, current and old ones counted apart. Servers have one or two, and an old
-# one for each time that they lost or replaced one.
+# In a document, separately for current and old keys. A server has one or two current
+# keys, and an old one for each that it lost or replaced.
 MAX_KEYS = 100
 
-# A key ID of an algorithm that is not known here, which is no mistake.
+# A key ID of another algorithm, which is not an error.
 _OTHER_ALGORITHM = re.compile(r"(?!ed25519:)[^:]*:.*", re.DOTALL)
 
 _T = TypeVar("_T")
@@ -32,11 +32,11 @@ _T = TypeVar("_T")
 def read_entries(
     entries: Json,
     read: Callable[[KeyId, object], _T],
-    passed_over: dict[str, str],
+    invalid_entries: dict[str, str],
 ) -> dict[KeyId, _T]:
-    """The entries whose key ID is of the one algorithm there is, each as `read`.
+    """The entries of ed25519 keys, each converted by `read`.
 
-    One that breaks a rule does not cost the document; it is added to `passed_over`.
+    The rule that an invalid entry breaks is added to `invalid_entries`.
     """
     if len(entries) > MAX_KEYS:
         raise BadJson(f"the key document lists more than {MAX_KEYS} keys")
@@ -47,14 +47,14 @@ def read_entries(
             found[key_id] = read(key_id, entry)
         except ProtocolError as problem:
             if not _OTHER_ALGORITHM.fullmatch(text):
-                passed_over[text] = str(problem)
+                invalid_entries[text] = str(problem)
     return found
 
 
 def parse_fingerprints(value: object) -> frozenset[bytes]:
-    """The SHA-256 digests in `tls_fingerprints`; of none that is of another shape.
+    """The SHA-256 digests in `tls_fingerprints`; malformed entries are ignored.
 
-    Today's specification has no such field, so no server is held to its form.
+    The field is not in the specification today, so its format is not enforced.
     """
     found: set[bytes] = set()
     for entry in value if isinstance(value, list) else []:
@@ -67,14 +67,14 @@ def parse_fingerprints(value: object) -> frozenset[bytes]:
 
 
 def build_fingerprints(certificates: Iterable[bytes]) -> list[Json]:
-    """`tls_fingerprints` of these leaves (DER)."""
+    """`tls_fingerprints` of these leaf certificates (DER)."""
     return [
         {"sha256": encode_base64(hashlib.sha256(each).digest())}
         for each in certificates
     ]
 
 
-def tell_passed_over(passed_over: Mapping[str, str]) -> str:
-    """The first of the entries that were passed over, to be added to a sentence."""
-    first = next(iter(passed_over.items()), None)
-    return "" if first is None else f"; {quote(first[0])} is passed over: {first[1]}"
+def first_invalid(invalid_entries: Mapping[str, str]) -> str:
+    """The first invalid entry, as the end of a sentence; empty if there is none."""
+    first = next(iter(invalid_entries.items()), None)
+    return "" if first is None else f"; {quote(first[0])} is ignored: {first[1]}"

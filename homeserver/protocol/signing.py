@@ -1,8 +1,8 @@
-"""Signing JSON objects, and verifying that a server signed one.
+"""Signing JSON objects, and verifying the signatures of a server.
 
-Rules of the room: `verify` is cryptography over values that were parsed; what a peer
-put under `signatures` is read by `parse_signatures`, once. Only ed25519 exists: other
-algorithms are passed over, as the specification says.
+Rules: `verify` takes parsed values only; `parse_signatures` is the one reader of the
+`signatures` of a peer. ed25519 is the only algorithm; signatures of others are ignored,
+as the specification demands.
 
 Specification: Appendices, "Signing JSON".
 """
@@ -24,7 +24,7 @@ from homeserver.protocol.canonical_json import (
     encode,
     encode_base64,
 )
-from homeserver.protocol.errors import BadJson, InvalidParam, Unauthorized, quote
+from homeserver.protocol.errors import BadJson, InvalidParam, Unauthorized, listed
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 
 KEY_BYTES = 32  # RFC 8032: an ed25519 public key
@@ -51,7 +51,7 @@ class VerifyKey(Struct, frozen=True):
 
     @classmethod
     def parse(cls, key_id: KeyId, text: str) -> Self:
-        """Read a key from base64; `BadJson` if it is not one of 32 bytes."""
+        """Decode a key from base64; `BadJson` if it does not have 32 bytes."""
         key = decode_base64(text)
         if len(key) != KEY_BYTES:
             raise BadJson(
@@ -60,8 +60,8 @@ class VerifyKey(Struct, frozen=True):
         return cls(key_id, key)
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        """Whether `signature` over `message` was made by this key."""
-        # The binding looks at no length, and NaCl's class around it costs a twentieth.
+        """Whether `signature` is a signature of this key over `message`."""
+        # The binding checks no length; the class around it would take 5 % longer.
         if len(signature) != SIGNATURE_BYTES or len(self.key) != KEY_BYTES:
             return False
         try:
@@ -80,7 +80,7 @@ class SigningKey:
 
     @property
     def verify_key(self) -> VerifyKey:
-        """What others need to verify this key's signatures."""
+        """The public key that verifies this key's signatures."""
         return VerifyKey(self.key_id, bytes(self.key.verify_key))
 
     def sign(self, message: bytes) -> bytes:
@@ -89,16 +89,16 @@ class SigningKey:
 
 
 def signed_bytes(value: Json) -> bytes:
-    """The bytes that are signed: canonical JSON less `signatures` and `unsigned`."""
+    """The signed bytes: canonical JSON without `signatures` and `unsigned`."""
     return encode(
         {k: v for k, v in value.items() if k not in {"signatures", "unsigned"}}
     )
 
 
 def sign(value: Json, server_name: ServerName, keys: Iterable[SigningKey]) -> Json:
-    """A copy of `value` with the signature of each key added to those it has.
+    """A copy of `value` with the signature of each key added.
 
-    Raises `BadJson` if `value` has a `signatures` member of another shape.
+    Raises `BadJson` if the `signatures` in `value` are malformed.
     """
     message = signed_bytes(value)
     signatures = dict(as_object(value.get("signatures", {}), "`signatures`"))
@@ -110,9 +110,9 @@ def sign(value: Json, server_name: ServerName, keys: Iterable[SigningKey]) -> Js
 
 
 def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
-    """The ed25519 signatures that `value` has of `server_name`; empty if none.
+    """The ed25519 signatures of `server_name` in `value`; empty if there are none.
 
-    Raises `BadJson` where `signatures` or the server's part of it is no object.
+    Raises `BadJson` if `signatures` or the server's part of it is not an object.
     """
     signatures = as_object(value.get("signatures", {}), "`signatures`")
     own = as_object(
@@ -123,7 +123,7 @@ def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
         try:
             key_id = parse_key_id(text)
         except InvalidParam:
-            continue  # another algorithm, or an ID that no key can have
+            continue  # another algorithm, or an invalid key ID
         try:
             found[key_id] = _parse_signature(encoded, f"{key_id} of {server_name}")
         except BadJson as problem:
@@ -153,18 +153,18 @@ def _parse_signature(encoded: object, key: str) -> bytes:
 def verify(
     message: bytes, signatures: Signatures, keys: Mapping[KeyId, VerifyKey], what: str
 ) -> frozenset[KeyId]:
-    """Verify every signature by a key in `keys`, and say which keys those were.
+    """Verify every signature by a key in `keys`; returns the IDs of these keys.
 
-    Signatures by other keys are passed over, whatever they are: the specification has
-    a signature decoded after its key was found. `what` names the message in errors.
-    Raises `Unauthorized` if a signature does not verify, or if none is left, and
-    `BadJson` if one of a known key cannot be read.
+    Signatures by other keys are ignored, even malformed ones: the specification has a
+    signature decoded after its key was found. `what` names the message in errors.
+    Raises `Unauthorized` if a signature does not verify or none is by such a key, and
+    `BadJson` if one by such a key is malformed.
     """
     known = frozenset(signatures.keys() & keys.keys())
     if not known:
         raise Unauthorized(
             f"{what} is not signed by a known key: it has signatures by "
-            f"{quote(sorted(signatures))}, known are {quote(sorted(keys))}"
+            f"{listed(signatures)}; known keys: {listed(keys)}"
         )
     for key_id in sorted(known):
         signature = signatures[key_id]

@@ -151,7 +151,7 @@ def test_keys_with_an_entry_that_is_passed_over() -> None:
     described = as_object(shown(None, (200, encode(document)))["v2"], "`v2`")
     assert described["document"] == document
     [problem] = as_list(described["problems"], "`problems`")
-    assert str(problem).startswith("'ed25519:a-b' is passed over: not a key ID")
+    assert str(problem).startswith("'ed25519:a-b' is ignored: not a key ID")
 
 
 def test_keys_that_are_not_there() -> None:
@@ -173,8 +173,8 @@ FOREIGN = build_v1(OTHERS.server_name, LEAF, [OTHERS.key])
 BAD: list[tuple[str, int, bytes, Json, str]] = [
     ("nonsense", 200, b"<html>", {}, "not JSON"),
     ("no object", 200, b"[]", {}, "not a JSON object"),
-    ("an error", 500, b'{"x":1}', {"x": 1}, "status 500: b'{\"x\":1}'"),
-    ("of others", 200, encode(FOREIGN), FOREIGN, "is of server_name 'others"),
+    ("an error", 500, b'{"x":1}', {"x": 1}, "status 500: '{\"x\":1}'"),
+    ("of others", 200, encode(FOREIGN), FOREIGN, "has the server_name 'others"),
     (
         "changed",
         200,

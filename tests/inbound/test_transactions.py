@@ -479,7 +479,7 @@ NAMELESS: list[tuple[str, Json, str, str | None]] = [
     (
         "an event ID that is none",
         message("2", event_id="nonsense"),
-        "rejected: not a event ID",
+        "rejected: not an event ID",
         "2",
     ),
     (

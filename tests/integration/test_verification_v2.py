@@ -109,7 +109,7 @@ def bad_documents(name: str, issued: Issued) -> dict[str, tuple[Respond, str]]:
         ),
         "another name": (
             http(encode(document("other.test", [issued]))),
-            "is of server_name 'other.test'",
+            "has the server_name 'other.test'",
         ),
         "expired": (
             http(encode(document(name, [issued], until=now_ts() - 1000))),

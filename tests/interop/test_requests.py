@@ -104,7 +104,7 @@ def of_nobody(question: Question) -> list[str]:
 
 NO_KEY = "Failed to find any key to satisfy: _FetchKeyRequest(server_name='"
 NO_KEY_HERE = (
-    "no usable key ed25519:secret of {origin}; known keys of {origin}: ['{key_id}']"
+    "no usable key ed25519:secret of {origin}; known keys of {origin}: {key_id}"
 )
 DOES_NOT_VERIFY = "signature does not verify: {key_id} of {origin} over PUT "
 

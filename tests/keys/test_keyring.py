@@ -314,7 +314,7 @@ class KeyringTests(KeyringCase):
         for problem in [
             UNREACHABLE,
             Refused(A, 500, None, ""),
-            BadJson("the key document is of server_name 'b.example'"),
+            BadJson("the key document has the server_name 'b.example'"),
         ]:
             self.clock.advance(300)
             asked = self.ask()
@@ -365,7 +365,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(
             self.refusal(asked),
             "no usable key ed25519:3 of a.example; "
-            "known keys of a.example: ['ed25519:1', 'ed25519:2']",
+            "known keys of a.example: ed25519:1, ed25519:2",
         )
 
     def test_a_key_that_is_passed_over(self) -> None:
@@ -385,7 +385,7 @@ class KeyringTests(KeyringCase):
             self.assertEqual(
                 self.refusal(each),
                 "no usable key ed25519:2 of a.example; "
-                "known keys of a.example: ['ed25519:1']; ed25519:2 is passed over: "
+                "known keys of a.example: ed25519:1; ed25519:2 is ignored: "
                 "key ed25519:2 has 31 bytes; ed25519 keys have 32",
             )
         self.assertEqual(self.successResultOf(self.ask(K1)), key(K1))
@@ -398,7 +398,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(
             self.refusal(asked),
             f"no usable key ed25519:1 of a.example; it expired at {NOW - 1}; "
-            "known keys of a.example: ['ed25519:1']; "
+            "known keys of a.example: ed25519:1; "
             "fetching them failed: a.example cannot be reached: no route",
         )
 

@@ -42,7 +42,7 @@ def test_bad_entry(bad: BadDocument) -> None:
     """A document with one bad entry is taken without it, and it is said which rule."""
     parsed = PARSE[bad.version](bad.data, DOMAIN)
     assert parsed.verify_keys == {KEY.key_id: KEY.verify_key}
-    [(key_id, said)] = parsed.passed_over.items()
+    [(key_id, said)] = parsed.invalid_entries.items()
     assert key_id == "ed25519:2"
     assert bad.said in said
     assert len(said) < 300

@@ -19,6 +19,7 @@ STATUSES: list[tuple[type[errors.ProtocolError], int, str]] = [
     (errors.NotFound, 404, "M_NOT_FOUND"),
     (errors.Unrecognized, 404, "M_UNRECOGNIZED"),
     (errors.MethodNotAllowed, 405, "M_UNRECOGNIZED"),
+    (errors.RequestTimeout, 408, "M_UNKNOWN"),
     (errors.TooLarge, 413, "M_TOO_LARGE"),
     (errors.LimitExceeded, 429, "M_LIMIT_EXCEEDED"),
 ]
@@ -45,10 +46,14 @@ def test_message_is_the_text_of_the_error() -> None:
 
 QUOTED: list[tuple[str, object, str]] = [
     ("text", "a.org", "'a.org'"),
-    ("bytes", b"a.org", "b'a.org'"),
-    ("nothing", None, "None"),
+    ("bytes", b"a.org", "'a.org'"),
+    ("bytes beyond ASCII", b"\xff\n", r"'\xff\n'"),
+    ("nothing", None, "null"),
     ("number", 5, "5"),
-    ("list", ["ed25519:1"], "['ed25519:1']"),
+    ("list", ["ed25519:1"], '["ed25519:1"]'),
+    ("object", {"a": [True, 1.5]}, '{"a": [true, 1.5]}'),
+    ("control character in a list", ["\x7f\x1b"], r'["\u007f\u001b"]'),
+    ("not JSON", {1}, '"{1}"'),
     ("line break", "a\nb", r"'a\nb'"),
     ("terminal escape", "\x1b[31m", r"'\x1b[31m'"),
     ("lone surrogate", "\ud800", r"'\ud800'"),
@@ -79,3 +84,23 @@ def test_quote_is_short_and_printable(value: object) -> None:
     quoted = errors.quote(value)
     assert len(quoted) <= 80
     assert quoted.isprintable()
+
+
+LISTED: list[tuple[str, list[str], str]] = [
+    ("none", [], "none"),
+    ("one", ["ed25519:1"], "ed25519:1"),
+    ("in order", ["b", "a"], "a, b"),
+    ("as many as are shown", [*"edcba"], "a, b, c, d, e"),
+    ("one more", [*"fedcba"], "a, b, c, d, e, 1 more"),
+    ("a line break", ["a\nb"], r"'a\nb'"),
+    ("the longest key ID", ["ed25519:" + "a" * 100], "ed25519:" + "a" * 100),
+    ("longer than that", ["a" * 109], f"'{'a' * 76}..."),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [row[1:] for row in LISTED], ids=[row[0] for row in LISTED]
+)
+def test_listed(names: list[str], expected: str) -> None:
+    """Names are listed in order, a few of them, each safe to show."""
+    assert errors.listed(names) == expected

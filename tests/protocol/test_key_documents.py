@@ -235,7 +235,7 @@ NO_DOCUMENTS: list[tuple[str, bytes, type[ProtocolError], str]] = [
         BadJson,
         "a member occurs twice",
     ),
-    ("no members", b"{}", BadJson, "is of server_name None, domain was asked for"),
+    ("no members", b"{}", BadJson, "has the server_name null, not domain"),
 ]
 
 
@@ -257,14 +257,14 @@ ABSENT = object()
 """Stands in the tables for a member that is left out."""
 
 SHORT_KEY = encode_base64(bytes(31))
-CALLED = "is of server_name"
+CALLED = "has the server_name"
 
 BAD_DOCUMENTS: list[tuple[str, Json, str]] = [
-    ("another server", {"server_name": "a.org"}, f"{CALLED} 'a.org', domain was asked"),
-    ("upper case", {"server_name": "DOMAIN"}, f"{CALLED} 'DOMAIN', domain was asked"),
-    ("with a port", {"server_name": "domain:1"}, f"{CALLED} 'domain:1', domain was"),
-    ("name is a list", {"server_name": ["domain"]}, f"{CALLED} ['domain'], domain was"),
-    ("name is null", {"server_name": None}, f"{CALLED} None, domain was"),
+    ("another server", {"server_name": "a.org"}, f"{CALLED} 'a.org', not domain"),
+    ("upper case", {"server_name": "DOMAIN"}, f"{CALLED} 'DOMAIN', not domain"),
+    ("with a port", {"server_name": "domain:1"}, f"{CALLED} 'domain:1', not domain"),
+    ("name is a list", {"server_name": ["domain"]}, f'{CALLED} ["domain"], not domain'),
+    ("name is null", {"server_name": None}, f"{CALLED} null, not domain"),
     ("float", {"x": 1.5}, "canonical JSON has no floats: 1.5"),
     ("float in unsigned", {"unsigned": {"x": [1.5]}}, "canonical JSON has no floats"),
     ("integer too large", {"x": 2**53}, "canonical JSON has no integers beyond 2^53-1"),
@@ -429,8 +429,8 @@ def test_a_bad_entry_does_not_cost_the_document(
     parsed = parse(signed(changed, KEY), DOMAIN)
     assert parsed.verify_keys == {KEY.key_id: KEY.verify_key}
     assert parsed.old_verify_keys == {}
-    assert parsed.passed_over.keys() == {"ed25519:3"}
-    assert rule in parsed.passed_over["ed25519:3"]
+    assert parsed.invalid_entries.keys() == {"ed25519:3"}
+    assert rule in parsed.invalid_entries["ed25519:3"]
 
 
 @pytest.mark.parametrize("text", ["ed25519:a-b", "ed25519:", "ed25519:a:b", "auto", ""])
@@ -441,15 +441,15 @@ def test_a_bad_key_id_is_named_with_the_rule(
     """A key whose ID breaks the grammar is passed over, and the grammar is told."""
     entry = cast("Json", document["verify_keys"])["ed25519:1"]
     parsed = parse(signed(listing(document, {text: entry}), KEY), DOMAIN)
-    assert parsed.passed_over == {
-        text: f"not a key ID: {text!r} is not `ed25519:` and then letters, digits and "
-        "underscores"
+    assert parsed.invalid_entries == {
+        text: f"not a key ID: {text!r} is not `ed25519:` followed by letters, digits "
+        "and underscores"
     }
     only: Json = {**document, "verify_keys": {text: entry}}
     with pytest.raises(Unauthorized) as caught:
         parse(signed(only, KEY), DOMAIN)
     assert str(caught.value).endswith(
-        f"known are []; {text!r} is passed over: {parsed.passed_over[text]}"
+        f"known keys: none; {text!r} is ignored: {parsed.invalid_entries[text]}"
     )
 
 
@@ -471,13 +471,13 @@ BAD_SIGNATURES: list[tuple[str, object, type[ProtocolError], str]] = [
         "another algorithm",
         {"domain": {"rsa:1": "AAEC"}},
         Unauthorized,
-        UNSIGNED + ": it has signatures by [], known are ['ed25519:1']",
+        UNSIGNED + ": it has signatures by none; known keys: ed25519:1",
     ),
     (
         "unlisted key",
         {"domain": {"ed25519:2": encode_base64(bytes(64))}},
         Unauthorized,
-        UNSIGNED + ": it has signatures by ['ed25519:2'], known are ['ed25519:1']",
+        UNSIGNED + ": it has signatures by ed25519:2; known keys: ed25519:1",
     ),
     (
         "another server",
@@ -542,7 +542,7 @@ def test_unknown_members_are_kept(parse: Parse, document: Json) -> None:
 
 
 @pytest.mark.parametrize(("parse", "document"), VERSIONS)
-def test_signatures_of_others_are_passed_over(parse: Parse, document: Json) -> None:
+def test_signatures_of_others_are_invalid_entries(parse: Parse, document: Json) -> None:
     """A notary's signature beside the server's own does not count as the server's."""
     changed: Json = {**document, "signatures": {"notary": {"ed25519:n": "AAEC"}}}
     parsed = parse(signed(changed, KEY), DOMAIN)
@@ -561,7 +561,7 @@ def test_unknown_algorithms_are_ignored(parse: Parse, document: Json) -> None:
     changed = listing(document, {"rsa:1": 5, "ed448:a-b": {"key": []}, "x:\n": None})
     parsed = parse(signed(changed, KEY), DOMAIN)
     assert parsed.verify_keys == {KEY.key_id: KEY.verify_key}
-    assert parsed.passed_over == {}
+    assert parsed.invalid_entries == {}
 
 
 @pytest.mark.parametrize(("parse", "document"), VERSIONS)
@@ -571,7 +571,7 @@ def test_document_without_a_known_algorithm(
 ) -> None:
     """A document that lists no ed25519 key is refused: it proves nothing."""
     changed: Json = {**document, "verify_keys": listed}
-    with pytest.raises(Unauthorized, match=re.escape("known are []")):
+    with pytest.raises(Unauthorized, match=re.escape("known keys: none")):
         parse(signed(changed, KEY), DOMAIN)
 
 

@@ -311,7 +311,7 @@ def test_verify_needs_a_known_key() -> None:
         verify(b"a", {KEY.key_id: KEY.sign(b"a")}, keys(OTHER_KEY), "the request")
     assert str(refusal.value) == (
         "the request is not signed by a known key: it has signatures by "
-        "['ed25519:1'], known are ['ed25519:2']"
+        "ed25519:1; known keys: ed25519:2"
     )
 
 

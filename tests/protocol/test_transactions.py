@@ -111,7 +111,7 @@ MALFORMED_ITEMS: list[tuple[object, str, str, str]] = [
     ("x", "the PDU is not a JSON object", "the EDU is not a JSON object", '"x"'),
     (None, "the PDU is not a JSON object", "the EDU is not a JSON object", "null"),
     ([1.5], "the PDU is not a JSON object", "the EDU is not a JSON object", "[1.5]"),
-    (FLAWED, "a member occurs twice", "a member stands twice", '{"a": 1, "a": 2}'),
+    (FLAWED, "a member occurs twice", "a member occurs twice", '{"a": 1, "a": 2}'),
     (
         {"content": {}},
         "",

@@ -89,7 +89,7 @@ def _of_each_version(version: int) -> Iterator[tuple[str, bytes, str]]:
     unsigned = encode({**good, "signatures": []})
     yield "signatures are a list", unsigned, "`signatures` is not a JSON object"
     other = signed({**good, "server_name": "other.domain"})
-    yield "another server", other, "is of server_name 'other.domain', domain was asked"
+    yield "another server", other, "the server_name 'other.domain', not domain"
     yield "not signed", encode(good), "is not signed by a known key"
     forged = signed({**good, "forged": 0}).replace(b'"forged":0', b'"forged":1')
     yield "changed after signing", forged, "signature does not verify: ed25519:1"
