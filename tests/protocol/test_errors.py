@@ -36,7 +36,8 @@ def test_status_and_errcode(
 def test_table_is_complete() -> None:
     """No kind of error is without a line in the table above."""
     kinds = {errors.ProtocolError, *errors.ProtocolError.__subclasses__()}
-    assert kinds == {error for error, _, _ in STATUSES}
+    here = {kind for kind in kinds if kind.__module__ == errors.__name__}
+    assert here == {error for error, _, _ in STATUSES}
 
 
 def test_message_is_the_text_of_the_error() -> None:

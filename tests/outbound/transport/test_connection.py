@@ -552,7 +552,7 @@ DESCRIPTIONS: list[tuple[str, Callable[[], Exception], str]] = [
     (
         "nonsense",
         lambda: GARBAGE,
-        "it is not HTTP: b'220 ESMTP \\x1b[31m'",
+        "it is not HTTP: '220 ESMTP \\x1b[31m'",
     ),
     ("control characters", lambda: ValueError("\x1b[31m\n"), "'\\x1b[31m\\n'"),
 ]
