@@ -14,7 +14,6 @@ from contextlib import suppress
 
 from msgspec import Struct
 from twisted.internet import defer
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.identity.identity import Identity
@@ -22,6 +21,7 @@ from homeserver.keys.keyring import Keyring
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import together
+from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import (
     Json,
@@ -154,9 +154,7 @@ class Notary:
         refreshing = self._keyring.refresh(name, cause)
         # When time is up it goes on, for who asks next.
         with suppress(defer.TimeoutError):
-            is_fetched = await Deferred.fromCoroutine(refreshing).addTimeout(
-                _REFRESH_SECONDS, self._clock
-            )
+            is_fetched = await within(_REFRESH_SECONDS, self._clock, refreshing)
             if is_fetched:
                 known = await self._documents.documents(name)
                 for key_id in query.key_ids:

@@ -11,7 +11,6 @@ three.
 from collections.abc import Mapping, Sequence
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.config.values import Events
@@ -19,6 +18,7 @@ from homeserver.inbound.pdu_candidates import PduCandidate, VersionAttempt
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import InThread, Pace, together
+from homeserver.net.time_limit import within
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.unsigned_2014 import is_unsigned_2014
 from homeserver.protocol.identifiers import RoomId, ServerName
@@ -156,9 +156,7 @@ class PduChecker:
 
         async def find_in_time(name: ServerName) -> None:
             try:
-                await Deferred.fromCoroutine(find(name)).addTimeout(
-                    _KEYS_SECONDS, self._clock
-                )
+                await within(_KEYS_SECONDS, self._clock, find(name))
             except defer.TimeoutError:
                 timed_out.add(name)
 

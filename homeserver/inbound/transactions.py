@@ -22,6 +22,7 @@ from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
+from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, encode
@@ -248,7 +249,7 @@ class TransactionReceiver:
                 f"other transactions of {origin} are waiting", _RETRY_SECONDS
             )
         try:
-            await lock.acquire().addTimeout(_TURN_SECONDS, self._clock)
+            await within(_TURN_SECONDS, self._clock, lock.acquire())
         except defer.TimeoutError:
             raise LimitExceeded(
                 f"an earlier transaction of {origin} is still being processed",

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.identity.identity import Identity
@@ -20,6 +19,7 @@ from homeserver.keys.held_keys import HeldKeys
 from homeserver.keys.key_fetches import Came, Failed, Fetched, FetchResult, KeyFetches
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
+from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.failures import NotVerified
@@ -148,9 +148,7 @@ class Keyring:
             server_name, lambda: self._look_for_conflict(server_name, cause)
         )
         with suppress(defer.TimeoutError):
-            return await Deferred.fromCoroutine(looking).addTimeout(
-                _CONFLICT_PATIENCE_SECONDS, self._clock
-            )
+            return await within(_CONFLICT_PATIENCE_SECONDS, self._clock, looking)
         return None
 
     def forget(self, server_name: ServerName) -> None:
@@ -188,9 +186,7 @@ class Keyring:
         fetching = self.fetches.fetch(server_name, cause, is_known=bool(keys))
         came: Came
         try:
-            came = await Deferred.fromCoroutine(fetching).addTimeout(
-                _PATIENCE_SECONDS, self._clock
-            )
+            came = await within(_PATIENCE_SECONDS, self._clock, fetching)
         except defer.TimeoutError:
             why = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
             came = Failed(Explanation.plain(why))

@@ -4,10 +4,10 @@ Rules: a scrape is answered even if the store does not answer.
 """
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.monitoring.metrics import Metrics
+from homeserver.net.time_limit import within
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.progress import PendingTotals
 from homeserver.storage.outbox.queue import OutboundQueue
@@ -33,8 +33,6 @@ class Scrape:
 
     async def _load_totals(self) -> PendingTotals | None:
         try:
-            return await Deferred.fromCoroutine(self._queue.totals()).addTimeout(
-                _STORE_SECONDS, self._clock
-            )
+            return await within(_STORE_SECONDS, self._clock, self._queue.totals())
         except (StoreUnavailable, defer.TimeoutError):
             return None

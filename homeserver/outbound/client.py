@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from twisted.internet import defer, error
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web._newclient import RequestNotSent
 from twisted.web.client import (
@@ -23,6 +22,7 @@ from twisted.web.http_headers import Headers
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
@@ -202,9 +202,8 @@ class FederationClient:
         This stores the present certificate of the server. Raises `Unreachable`.
         """
         try:
-            return await Deferred.fromCoroutine(
-                self._agent.reach(server_name, cause)
-            ).addTimeout(_DOCUMENT_SECONDS, self._clock)
+            reaching = self._agent.reach(server_name, cause)
+            return await within(_DOCUMENT_SECONDS, self._clock, reaching)
         except defer.TimeoutError:
             raise Unreachable(
                 server_name, [f"no answer within {_DOCUMENT_SECONDS:.0f} seconds"]
@@ -231,11 +230,9 @@ class FederationClient:
                 exchange.response.code, exchange.response.headers, data, exchange.link
             )
 
+        seconds = _DOCUMENT_SECONDS if outgoing.body is None else _REQUEST_SECONDS
         try:
-            return await Deferred.fromCoroutine(call()).addTimeout(
-                _DOCUMENT_SECONDS if outgoing.body is None else _REQUEST_SECONDS,
-                self._clock,
-            )
+            return await within(seconds, self._clock, call())
         except _TRANSPORT_ERRORS as problem:
             way = "".join(f"{link.route}: {link.address}: " for link in links)
             asked = (outgoing.method + b" " + outgoing.target).decode("ascii")

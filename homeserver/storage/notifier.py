@@ -12,6 +12,8 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.net.time_limit import within
+
 _T = TypeVar("_T")
 
 _LOOK_SECONDS = 1.0  # between two looks without news; a look is one short question
@@ -54,7 +56,7 @@ class Changes:
                 left = deadline - self._clock.seconds()
                 if enough(seen) or left <= 0 or self._is_over:
                     return seen
-                await changed.addTimeout(min(left, _LOOK_SECONDS), self._clock)
+                await within(min(left, _LOOK_SECONDS), self._clock, changed)
             except defer.TimeoutError:
                 pass
             finally:

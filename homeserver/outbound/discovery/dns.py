@@ -34,6 +34,7 @@ from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import GaveWay, Shares
+from homeserver.net.time_limit import within
 from homeserver.outbound.discovery.name_servers import describe
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
@@ -123,7 +124,7 @@ class DnsLookups:
 
         async def ask() -> list[str]:
             hosts.resolveHostName(receiver, host)
-            return await receiver.complete.addTimeout(_QUESTION_SECONDS, self._clock)
+            return await within(_QUESTION_SECONDS, self._clock, receiver.complete)
 
         claim = self.shares.claim(cause, domain_of_host(host))
         try:
@@ -167,9 +168,9 @@ class DnsLookups:
         self.shares.join(key, claim)
 
         async def question() -> tuple[Sequence[Any], Sequence[Any], object]:
-            asked = ask(name, timeout=_TIMEOUTS)
             answer: tuple[Sequence[Any], Sequence[Any], object]
-            answer = await asked.addTimeout(_QUESTION_SECONDS, self._clock)
+            asked = ask(name, timeout=_TIMEOUTS)
+            answer = await within(_QUESTION_SECONDS, self._clock, asked)
             return answer
 
         return await self.answers.fetch(

@@ -32,6 +32,8 @@ from twisted.names.error import (
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
+from homeserver.net.time_limit import within
+
 # The query did not reach a name server: no route, a closed port, no IPv6 on this
 # machine, no address in resolv.conf.
 _UNREACHABLE = (
@@ -129,7 +131,7 @@ class DnsClient(client.Resolver):
         port.doWrite = lambda: None
         try:
             protocol.ask(server)
-            return await protocol.answer.addTimeout(seconds, self._reactor)
+            return await within(seconds, self._reactor, protocol.answer)
         finally:
             port.stopListening()
 
@@ -142,9 +144,7 @@ class DnsClient(client.Resolver):
             return await protocol.answer
 
         try:
-            return await Deferred.fromCoroutine(ask()).addTimeout(
-                _TCP_SECONDS, self._reactor
-            )
+            return await within(_TCP_SECONDS, self._reactor, ask())
         finally:
             if protocol.transport is not None:
                 cast("ITCPTransport", protocol.transport).abortConnection()

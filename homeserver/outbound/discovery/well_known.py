@@ -9,8 +9,9 @@ Specification: Server-server API, "Resolving server names", step 3, and "GET
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
@@ -24,6 +25,7 @@ from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import Claim, GaveWay, Shares
+from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.discovery.freshness import (
     MIN_SECONDS,
@@ -158,9 +160,8 @@ class WellKnown:
         """The delegation, or why there is none; and for how many seconds to keep it."""
         failed = LookupFailed if cause.is_ours else _TriedInPart
 
-        async def follow() -> Fetched:
-            following = Deferred.fromCoroutine(self._follow(host, cause))
-            return await following.addTimeout(_SECONDS, self._clock)
+        def follow() -> Coroutine[Deferred[Any], Any, Fetched]:
+            return within(_SECONDS, self._clock, self._follow(host, cause))
 
         try:
             fetched = await self.shares.run(host, claim, follow)
@@ -219,12 +220,12 @@ class WellKnown:
         addresses: Sequence[str] = await self._dialer.addresses(hop.host, cause)
         while True:
             addresses = allowance.choose(addresses)
-            asking = Deferred.fromCoroutine(self._ask(addresses, hop, allowance))
+            asking = self._ask(addresses, hop, allowance)
             try:
+                if len(addresses) == 1:
+                    return await asking
                 # Leave time for the next address.
-                if len(addresses) > 1:
-                    asking.addTimeout(_ADDRESS_SECONDS, self._clock)
-                return await asking
+                return await within(_ADDRESS_SECONDS, self._clock, asking)
             except NotDialled as problem:
                 left = without(addresses, problem)
                 if not left or allowance.is_spent:

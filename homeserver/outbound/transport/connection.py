@@ -26,6 +26,7 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from homeserver import __version__
+from homeserver.net.time_limit import within
 from homeserver.protocol.errors import quote
 
 USER_AGENT = f"homeserver/{__version__}"
@@ -126,7 +127,7 @@ class PeerConnection(Protocol):
 
         try:
             self._speak(http, limit + MAX_HEAD_BYTES)
-            return await Deferred.fromCoroutine(exchange()).addTimeout(seconds, clock)
+            return await within(seconds, clock, exchange())
         except (
             ResponseTooLarge,
             ResponseFailed,

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from homeserver.net.addresses import AddressPolicy, RefusedAddress
 from homeserver.net.cause import Cause
+from homeserver.net.time_limit import within
 from homeserver.net.tls.client import Handshake
 from homeserver.outbound.transport.budget import Allowance
 from homeserver.outbound.transport.connection import PeerConnection, describe
@@ -149,7 +150,7 @@ class Dialer:
         where = str(ip_address(tls.getPeer().host))
         connection = cast("PeerConnection", tls.wrappedProtocol)
         try:
-            await connection.handshake.addTimeout(_HANDSHAKE_SECONDS, self._reactor)
+            await within(_HANDSHAKE_SECONDS, self._reactor, connection.handshake)
         except (SSL.Error, error.ConnectionClosed, defer.TimeoutError) as problem:
             self._observe("failed")
             connection.abort()
