@@ -27,6 +27,9 @@ _MAX_REASON = 500
 # Too Many Requests, and Service Unavailable.
 _BUSY_STATUSES = frozenset({429, 503})
 
+# Synapse of 2014 says this for a path that it does not know, with 400 and no errcode.
+_UNRECOGNIZED_2014 = "Unrecognized request"
+
 
 class Refused(Exception):
     """A server answered with an error response."""
@@ -59,7 +62,10 @@ class Refused(Exception):
     @property
     def is_unrecognized(self) -> bool:
         """Whether the server has no such route."""
-        return self.status == 404 or self.errcode == "M_UNRECOGNIZED"
+        if self.status == 404 or self.errcode == "M_UNRECOGNIZED":
+            return True
+        error = None if self.reply is None else self.reply.get("error")
+        return self.is_about_path and error == _UNRECOGNIZED_2014
 
     @property
     def is_about_path(self) -> bool:

@@ -501,7 +501,11 @@ class KeyDocumentTests(ClientTestCase):
     def test_refusal(self) -> None:
         """A server that has a problem with its document says so by its status."""
         error = b'{"errcode":"M_UNKNOWN","error":"no"}'
+        of_2014 = b'{"error": "Unrecognized request"}'
         for fetch in (self.fetch_v1, self.fetch_v2):
+            for body in b'{"error": "unrecognized"}', b"{}", b"[]":
+                self.failureResultOf(fetch(body, 400), Refused)
+            self.failureResultOf(fetch(of_2014, 500), Refused)
             for status in 400, 403, 500:
                 refused = self.failureResultOf(fetch(error, status), Refused).value
                 assert isinstance(refused, Refused)
@@ -512,8 +516,10 @@ class KeyDocumentTests(ClientTestCase):
     def test_no_such_document(self) -> None:
         """A server that has no such document has answered, and is known by that."""
         error = b'{"errcode":"M_UNRECOGNIZED","error":"no"}'
+        of_2014 = b'{"error": "Unrecognized request"}'
+        told = [(404, error), (404, b"<html>"), (400, error), (400, of_2014)]
         for fetch in (self.fetch_v1, self.fetch_v2):
-            for status, body in [(404, error), (404, b"<html>"), (400, error)]:
+            for status, body in told:
                 answer = self.successResultOf(fetch(body, status))
                 self.assertIsNone(answer.document)
                 assert answer.why is not None

@@ -1,0 +1,84 @@
+"""Where a daemon finds the keys of an origin, by what its server answers for them."""
+
+from collections.abc import Iterator
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from scripts.processes import LOOPBACK, Endpoint
+from tests.integration import test_rebuilt_servers as rebuilt
+from tests.support.certificates import issue_for
+from tests.support.recording_peers import (
+    KEY_REQUEST,
+    KEY_V2_REQUEST,
+    NOT_FOUND,
+    RecordingPeer,
+    Respond,
+    http,
+)
+
+daemon = rebuilt.daemon
+origin = rebuilt.origin
+
+UNRECOGNIZED = b'{"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}'
+UNRECOGNIZED_2014 = b'{"error": "Unrecognized request"}'
+
+
+@pytest.fixture
+def trusted(daemon: Endpoint, origin: RecordingPeer) -> Iterator[RecordingPeer]:
+    """An origin whose certificate the operator has pinned: no document is needed."""
+    rebuilt.build(origin, rebuilt.FIRST, issue_for(LOOPBACK))
+    sha256 = origin.issued.certificate.fingerprint(SHA256()).hex()
+    name = rebuilt.name_of(origin).name
+    assert daemon.call("peers", "--pin", name, sha256).returncode == 0
+    yield origin
+
+
+# Answers to version 2 of servers that have none: of today, of what is no homeserver at
+# that path, of 2018, and of 2014.
+NO_V2 = {
+    "404": NOT_FOUND,
+    "404 of HTML": http(b"<html>Not Found</html>", "404 Not Found"),
+    "400 M_UNRECOGNIZED": http(UNRECOGNIZED, "400 Bad Request"),
+    "400 of 2014": http(UNRECOGNIZED_2014, "400 Bad Request"),
+}
+
+
+@pytest.mark.parametrize("v2", NO_V2.values(), ids=NO_V2)
+def test_version_1_where_there_is_no_version_2(
+    daemon: Endpoint, trusted: RecordingPeer, v2: Respond
+) -> None:
+    """A server without version 2 is asked for version 1, and its key counts."""
+    trusted.respond_v2 = v2
+    assert rebuilt.send(daemon, trusted, rebuilt.FIRST, "1").status == 200
+    assert trusted.requests == [KEY_V2_REQUEST, KEY_REQUEST]
+
+
+# As SyTest's origin fails, and as servers fail that do have version 2.
+BAD_V2 = {
+    "400": (http(b"{}", "400 Bad Request"), "answers 400"),
+    "500": (http(UNRECOGNIZED_2014, "500 Internal Server Error"), "answers 500"),
+    "no document": (http(b"{}"), "the key document is of server_name None"),
+}
+
+
+@pytest.mark.parametrize(("v2", "said"), BAD_V2.values(), ids=BAD_V2)
+def test_no_version_1_where_version_2_fails(
+    daemon: Endpoint, trusted: RecordingPeer, v2: Respond, said: str
+) -> None:
+    """A server whose version 2 fails is answered at once, and version 1 not asked."""
+    trusted.respond_v2 = v2
+    answer = rebuilt.send(daemon, trusted, rebuilt.FIRST, "1")
+    assert answer.outcome == (401, "M_UNAUTHORIZED")
+    assert trusted.requests == [KEY_V2_REQUEST]
+    [refused] = daemon.ask("refused")
+    assert said in refused["error"]
+
+
+def test_a_server_of_2014(daemon: Endpoint, origin: RecordingPeer) -> None:
+    """Its version 1 document proves the connection, and has its key."""
+    rebuilt.build(origin, rebuilt.FIRST, issue_for("whoever.test"))
+    origin.respond_v2 = http(UNRECOGNIZED_2014, "400 Bad Request")
+    answer = rebuilt.send(daemon, origin, rebuilt.FIRST, "1")
+    assert answer.status == 200, answer.json
+    assert origin.requests[0] == KEY_REQUEST
