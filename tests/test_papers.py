@@ -79,3 +79,13 @@ def test_what_stops_an_attack_is_there(module: str, names: str) -> None:
 def test_the_threats_are_read() -> None:
     """As many parts are named as a person sees."""
     assert len(_THREATS) > 30
+
+
+@pytest.mark.parametrize("paper", sorted(_DOCS.glob("*.md")), ids=lambda p: p.name)
+def test_a_row_is_there_once(paper: Path) -> None:
+    """No row of a table is there twice, and no empty line cuts a table in two."""
+    lines = paper.read_text("utf-8").splitlines()
+    rows = [line.split(" | ")[0] for line in lines if line.startswith("| **")]
+    assert len(rows) == len(set(rows))
+    for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+        assert line or not (before.startswith("|") and after.startswith("|"))
