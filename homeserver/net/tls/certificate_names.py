@@ -1,11 +1,12 @@
 """The names in a certificate, and whether one of them is the expected one.
 
-Rules: an invalid entry of the subjectAltName is dropped and never matches; the other
-entries count. Names are compared without regard to case and are not trimmed. A wildcard
-is the whole left-most label, above at least two labels, and covers any one label,
-A-labels (`xn--`) included. A DNS name proves no address and an address no name; URIs,
-SRV names and the subject prove nothing. service-identity compares the valid entries.
-Any exception rejects the certificate.
+Rules: an invalid name in the subjectAltName is dropped and never matches; the other
+entries count. An entry that cannot be read at all, such as an address of five bytes,
+rejects the certificate. Names are compared without regard to case and are not trimmed.
+A wildcard is the whole left-most label, above at least two labels, and covers any one
+label, A-labels (`xn--`) included. A DNS name proves no address and an address no name;
+URIs, SRV names and the subject prove nothing. service-identity compares the valid
+entries. Any exception rejects the certificate.
 
 Specification: RFC 9525, section 6.
 """

@@ -193,24 +193,75 @@ def test_odd_entry_beside_a_good_one(odd: x509.GeneralName, is_first: bool) -> N
     assert problem.startswith(NOT_FOR.format("a.test"))
 
 
-def test_unreadable_names() -> None:
-    """A certificate whose subjectAltName is no such thing names no server."""
+def raw(*entries: bytes) -> crypto.X509:
+    """A certificate whose subjectAltName has these entries, in DER."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer.test")])
     now = datetime.now(UTC)
-    broken = (
+    content = b"".join(entries)
+    made = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, now, now)
         .add_extension(
             x509.UnrecognizedExtension(
-                x509.SubjectAlternativeName.oid, b"\x04\x05peer"
+                x509.SubjectAlternativeName.oid,
+                bytes([0x30, len(content)]) + content,
             ),
             critical=False,
         )
         .sign(key, hashes.SHA256())
     )
-    problem = check_name(crypto.X509.from_cryptography(broken), "peer.test")
-    assert problem is not None
-    assert problem.startswith("the certificate's names cannot be read: ")
+    return crypto.X509.from_cryptography(made)
+
+
+def entry(tag: int, value: bytes) -> bytes:
+    """An entry of a subjectAltName, in DER."""
+    return bytes([tag, len(value)]) + value
+
+
+GOOD_ENTRIES = entry(0x82, b"peer.test") + entry(0x87, bytes([192, 0, 2, 1]))
+
+
+def test_raw_names() -> None:
+    """What the next test puts beside unreadable entries is good by itself."""
+    assert check_name(raw(GOOD_ENTRIES), "peer.test") is None
+    assert check_name(raw(GOOD_ENTRIES), "192.0.2.1") is None
+
+
+def test_name_in_utf_8() -> None:
+    """An entry of other characters than ASCII is dropped, and those beside it count."""
+    odd = entry(0x82, "a.p\u00e9.test".encode())
+    assert check_name(raw(odd, GOOD_ENTRIES), "peer.test") is None
+    assert check_name(raw(odd, GOOD_ENTRIES), "a.p\u00e9.test") is not None
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        *(entry(0x87, bytes([192, 0, 2, 1] * 5)[:n]) for n in (0, 3, 5, 15, 17)),
+        entry(0x82, b"peer.test\xff"),
+        b"\x82\x7fpeer",
+        b"\x04\x05peer",
+    ],
+    ids=repr,
+)
+def test_unreadable_names(unreadable: bytes) -> None:
+    """An entry that cannot be read rejects the certificate, with those beside it."""
+    for shown in (raw(GOOD_ENTRIES, unreadable), raw(unreadable, GOOD_ENTRIES)):
+        for name in ("peer.test", "192.0.2.1"):
+            problem = check_name(shown, name)
+            assert problem is not None
+            assert problem.startswith("the certificate's names cannot be read: ")
+
+
+@pytest.mark.parametrize("mask", [b"\xff" * 4, b"\x00" * 4, bytes([255, 255, 0, 0])])
+def test_network_in_place_of_an_address(mask: bytes) -> None:
+    """An address with a mask, as in name constraints, names no server."""
+    network = bytes(x & y for x, y in zip(bytes([192, 0, 2, 1]), mask, strict=True))
+    shown = raw(entry(0x87, network + mask))
+    for name in ("192.0.2.1", "0.0.0.0"):
+        problem = check_name(shown, name)
+        assert problem is not None
+        assert problem.startswith(NO_NAME)
 
 
 def test_reason_is_bounded() -> None:
