@@ -1,9 +1,9 @@
-"""From a server name to the routes that lead to it: the steps of the specification.
+"""From a server name to its routes: the discovery steps of the specification.
 
-Rules of the room: the steps are one coroutine over look-ups that it is given, and so
-is chance. A look-up that *failed* stops it: only a certain "there is no such record"
-leads to the next step, otherwise whoever breaks the DNS chooses the way. The name to
-put in a certificate is the server's, never an SRV target's.
+Rules: the steps are one coroutine; look-ups and random numbers are passed in. A failed
+look-up ends discovery: only a definite "no such record" leads to the next step, as an
+attacker who breaks DNS answers could choose the step otherwise. The certificate must be
+valid for the server's name, never for an SRV target.
 
 Specification: Server-server API, "Resolving server names"; RFC 2782. The algorithm
 of November 2014 is this one without well-known and with the one service `_matrix._tcp`.
@@ -20,9 +20,9 @@ from msgspec import Struct
 from homeserver.protocol.errors import quote
 from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
-MAX_TARGETS = 20  # of one name; whoever cannot reach twenty does not reach more
+MAX_TARGETS = 20  # of one name; if twenty are unreachable, the rest likely is
 
-# RFC 1035's, and the underscores that many hosts have all the same.
+# RFC 1035, and underscores, which many host names contain all the same.
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[0-9A-Za-z_-]{1,63}(?:\.[0-9A-Za-z_-]{1,63})*")
 
 
@@ -33,18 +33,18 @@ class SrvRecord(Struct, frozen=True):
     weight: int
     port: int
     target: str
-    """A host name, or `.` for "this service is decidedly not here"."""
+    """A host name, or `.`: the service is not available at this domain."""
 
     @property
     def problem(self) -> str | None:
-        """Why nothing can be connected to by this record; None if something can."""
+        """Why the record is unusable; None if it is usable."""
         if not _HOST_NAME.fullmatch(self.target):
-            return "its target is not a host name"
-        return None if self.port else "there is no port 0"
+            return "the target is not a host name"
+        return None if self.port else "port 0 is not a port"
 
     def __str__(self) -> str:
         target = self.target
-        # A DNS label may hold any byte.
+        # A DNS label may contain any byte.
         shown = (
             target if _HOST_NAME.fullmatch(target) or target == "." else quote(target)
         )
@@ -55,14 +55,14 @@ class Route(Struct, frozen=True):
     """One way to a server."""
 
     host: str
-    """The name or the address to connect to."""
+    """The host name or IP address to connect to."""
 
     port: int
     host_header: str
-    """What the requests say in `Host`."""
+    """The `Host` header of requests."""
 
     certificate_name: str
-    """The DNS name or IP address that the certificate must be valid for."""
+    """The DNS name or IP address for which the certificate must be valid."""
 
     srv_priority: int | None = None
     srv_weight: int | None = None
@@ -73,7 +73,7 @@ class Route(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """One thing that was looked up on the way, and what was found."""
+    """One discovery step and its result."""
 
     step: str
     """`literal`, `port`, `well-known`, `srv` or `fallback`."""
@@ -93,11 +93,11 @@ class Resolution(Struct, frozen=True):
 LookupReason = Literal[
     "no_answer", "no_address", "too_many_aliases", "no_delegation", "not_asked"
 ]
-"""Why a look-up failed, for programs: these words stay as they are."""
+"""Why a look-up failed, as a stable code for programs."""
 
 
 class LookupFailed(Exception):
-    """A look-up got no certain answer; `str()` says what happened."""
+    """A look-up got no definite answer; `str()` says why."""
 
     def __init__(self, why: str, reason: LookupReason = "no_answer") -> None:
         super().__init__(why)
@@ -105,11 +105,11 @@ class LookupFailed(Exception):
 
 
 NotResolvableReason = LookupReason | Literal["no_service", "no_usable_record"]
-"""Why there is no route to a server, for programs: these words stay as they are."""
+"""Why there is no route to a server, as a stable code for programs."""
 
 
 class NotResolvable(Exception):
-    """There is no route to a server, or none that is certain; `str()` says why."""
+    """No route to a server could be determined; `str()` says why."""
 
     def __init__(
         self, why: str, steps: Sequence[Step], reason: NotResolvableReason = "no_answer"
@@ -120,27 +120,27 @@ class NotResolvable(Exception):
 
 
 class Algorithm(Struct, frozen=True):
-    """Which of the steps are taken."""
+    """Which steps discovery takes."""
 
     well_known: bool
     services: Sequence[str]
-    """The SRV services to ask for, in this order, for example `_matrix._tcp`."""
+    """The SRV services to look up, in this order, for example `_matrix._tcp`."""
 
 
 class Lookups(Protocol):
-    """What the steps ask of the network."""
+    """The network look-ups that the steps need."""
 
     async def well_known(self, host: str) -> ServerName:
         """The server that `host` delegates to by `/.well-known/matrix/server`.
 
-        Raises `LookupFailed` for whatever else it says, or does not say.
+        Raises `LookupFailed` for any other answer, and for none.
         """
         ...
 
     async def srv(self, name: str) -> Sequence[SrvRecord]:
-        """The SRV records at `name`; empty if it is certain that there are none.
+        """The SRV records at `name`; empty if the DNS says that there are none.
 
-        Raises `LookupFailed` if it is not.
+        Raises `LookupFailed` without a definite answer.
         """
         ...
 
@@ -159,24 +159,24 @@ async def resolve(
     steps: list[Step] = []
     target = name
 
-    # 3. Unless the name says all itself, its well-known may delegate to another name.
-    # That one's own well-known is never asked.
+    # 3. Without a port, the well-known of a host name may delegate to another name. The
+    # well-known of that name is never looked up.
     if algorithm.well_known and not name.is_ip and name.port is None:
         url = f"https://{name.host}/.well-known/matrix/server"
         try:
             target = await lookups.well_known(name.host)
             steps.append(Step("well-known", url, f"delegates to {target}"))
         except LookupFailed as error:
-            # Whatever is wrong with it: "continue to the next step".
+            # After any failure: "continue to the next step".
             steps.append(Step("well-known", url, f"no delegation: {error}"))
 
-    # 1 and 3.1. An IP literal is connected to as it is.
+    # 1 and 3.1. An IP literal is connected to directly.
     if target.is_ip:
         route = _direct(target, target.port or DEFAULT_PORT)
         steps.append(Step("literal", target.name, f"connect to {route}"))
         return Resolution(name, steps, [route])
 
-    # 2 and 3.2. A port that the name gives settles it: no SRV record is looked at.
+    # 2 and 3.2. A port in the name: no SRV record is looked up.
     if target.port is not None:
         route = _direct(target, target.port)
         steps.append(Step("port", target.name, f"connect to {route}"))
@@ -189,7 +189,7 @@ async def resolve(
             routes = [_by_srv(target, record) for record in order(records, draw)]
             return Resolution(name, steps, routes[:MAX_TARGETS])
 
-    # 3.5 and 6. Nobody says otherwise: the name itself, on the default port.
+    # 3.5 and 6. The name itself, on the default port.
     route = _direct(target, DEFAULT_PORT)
     steps.append(Step("fallback", target.name, f"connect to {route}"))
     return Resolution(name, steps, [route])
@@ -198,42 +198,39 @@ async def resolve(
 async def _look_up(
     asked: str, lookups: Lookups, steps: list[Step]
 ) -> Sequence[SrvRecord]:
-    """The SRV records at `asked` that can be used, told in `steps`; maybe none.
+    """The usable SRV records at `asked`, added to `steps`; empty if there are none.
 
-    Raises `NotResolvable` where that is not certain, where the one record says that
-    the service is not to be had, and where there are records but none can be used.
+    Raises `NotResolvable` without a definite answer, if the one record says that the
+    service is not available, and if there are records but none is usable.
     """
     try:
         records = await lookups.srv(asked)
     except LookupFailed as error:
         steps.append(Step("srv", asked, f"no answer: {error}"))
         raise NotResolvable(f"SRV {asked}: {error}", steps, error.reason) from None
-    steps.append(Step("srv", asked, _tell(records)))
+    steps.append(Step("srv", asked, _describe(records)))
     if [record.target for record in records] == ["."]:
         raise NotResolvable(
-            f"SRV {asked} has the target `.`: the server says that it has no such "
-            "service",
+            f"SRV {asked} has the target `.`: the service is not available",
             steps,
             "no_service",
         )
     usable = [record for record in records if record.problem is None]
     if records and not usable:
-        why = f"SRV {asked}: {_tell(records)}"
+        why = f"SRV {asked}: {_describe(records)}"
         raise NotResolvable(why, steps, "no_usable_record")
     return usable
 
 
-def _tell(records: Sequence[SrvRecord]) -> str:
-    """SRV records in words, as many as are tried, and what is wrong with them."""
-    told = [
-        f"{record} (cannot be used: {record.problem})"
-        if record.problem
-        else f"{record}"
+def _describe(records: Sequence[SrvRecord]) -> str:
+    """SRV records in words, at most as many as are tried, with their problems."""
+    shown = [
+        f"{record} (unusable: {record.problem})" if record.problem else f"{record}"
         for record in records[:MAX_TARGETS]
     ]
     if len(records) > MAX_TARGETS:
-        told.append(f"{len(records) - MAX_TARGETS} more")
-    return ", ".join(told) or "no such record"
+        shown.append(f"{len(records) - MAX_TARGETS} more")
+    return ", ".join(shown) or "no such record"
 
 
 def order(
@@ -241,14 +238,14 @@ def order(
 ) -> Sequence[SrvRecord]:
     """The order in which to try SRV targets (RFC 2782).
 
-    The lowest priority number goes first; among equals, chance by weight. `draw` is
-    as in `resolve`.
+    The lowest priority number goes first; records of equal priority are drawn at random
+    by weight. `draw` is as in `resolve`.
     """
     ordered: list[SrvRecord] = []
     for priority in sorted({record.priority for record in records}):
         equals = [r for r in records if r.priority == priority]
-        # "place all those with weight 0 at the beginning of the list": in an order of
-        # chance, as no draw by weight tells them apart.
+        # "place all those with weight 0 at the beginning of the list": in random order,
+        # as a draw by weight always takes the first of them.
         left = _shuffle([r for r in equals if r.weight == 0], draw)
         left += [r for r in equals if r.weight > 0]
         while left:
@@ -259,7 +256,7 @@ def order(
 
 
 def _shuffle(records: list[SrvRecord], draw: Callable[[int], int]) -> list[SrvRecord]:
-    """The records, each order of them as likely as any other."""
+    """The records in random order, each order being equally likely."""
     shuffled: list[SrvRecord] = []
     while len(records) > 1:
         shuffled.append(records.pop(draw(len(records) - 1)))

@@ -37,8 +37,7 @@ POLICY_KEY_ID = KeyId("ed25519:policy_server")
 Signatures = Mapping[KeyId, bytes | BadJson]
 """One server's signatures of one object: {key ID: 64 bytes}.
 
-In place of a signature that cannot be read there is the reason. It matters only where
-the key is known.
+A malformed signature is represented by the error. It is raised if the key is known.
 """
 
 

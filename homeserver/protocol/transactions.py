@@ -1,8 +1,8 @@
-"""A transaction: its limits, its reading, its reply, and cutting a queue into some.
+"""A transaction: its limits, its parsing, its reply, and batches from a queue.
 
-Rules of the room: the envelope is read leniently, as peers of twelve years wrote it;
-its origin and its ID are those that the request proved, not those that it says. What
-is in a PDU is `events`' business.
+Rules: the envelope is parsed leniently, as it has varied since 2014. The origin of a
+transaction is the one that signed the request, its ID the one in the path; members of
+the body prove neither. The content of PDUs is checked in `events`.
 
 Specification: Server-server API, "Transactions"; the November 2014 text, the same.
 """
@@ -26,41 +26,43 @@ from homeserver.protocol.identifiers import EventId, ServerName
 MAX_PDUS = 50  # Server-server API, "Transactions"
 MAX_EDUS = 100  # the same
 
-# What the most used receiver takes: two hundred events of the largest size.
+# What Synapse accepts: two hundred events of the largest size.
 MAX_TRANSACTION_BYTES = 200 * 65536
 
-ENVELOPE_BYTES = 1024  # more than what stands around the PDUs and EDUs
+ENVELOPE_BYTES = 1024  # more than all other members take
 
-# The specification names no limit. A thousand characters were seen; PostgreSQL indexes
-# 2,700 bytes, beside this the origin.
+# The specification has no limit. IDs of a thousand characters have been seen; an index
+# entry of PostgreSQL has up to 2,700 bytes, the origin included.
 MAX_TXN_ID_BYTES = 2000
 
 
 class Transaction(Struct, frozen=True):
-    """What one server hands another at once."""
+    """The parsed body of one transaction."""
 
     pdus: Sequence[Json]
-    """Those that are no event of any version are each a `FlawedItem`."""
+    """A PDU that no room version allows is a `FlawedItem`."""
 
     edus: Sequence[Json]
     """Each has the members `edu_type` (a string) and `content` (an object), or is a
     `FlawedItem`."""
 
     origin: object = None
-    """Who the body says it is of, which proves nothing; None where it says nothing."""
+    """The `origin` in the body, which proves nothing; None if there is none."""
 
     @classmethod
     def parse(cls, content: Json) -> "Transaction":
-        """Read a transaction's body; `BadJson` for its form, or for too many in it.
+        """Parse a body; `BadJson` for a malformed envelope or too many PDUs or EDUs.
 
-        What is wrong with one PDU or EDU is no fault of the others.
+        A malformed PDU or EDU becomes a `FlawedItem` and does not affect the others.
         """
         if "pdus" not in content:
-            raise BadJson("the transaction has no `pdus`; send [] where there are none")
+            raise BadJson(
+                "the transaction has no `pdus`; send an empty list if there are none"
+            )
         pdus = as_list(content["pdus"], "`pdus`")
         edus = as_list(content.get("edus", []), "`edus`")
         if len(pdus) > MAX_PDUS or len(edus) > MAX_EDUS:
-            # Not 413, which is for bytes: peers expect 400 here.
+            # Not 413, which is for the size in bytes: peers expect 400 here.
             raise BadJson(
                 f"the transaction has {len(pdus)} PDUs and {len(edus)} EDUs; "
                 f"{MAX_PDUS} and {MAX_EDUS} are allowed"
@@ -84,7 +86,7 @@ def _read_item(
 
 
 def parse_edu(value: object, what: str) -> Json:
-    """An EDU of whatever type; `BadJson` if it has not the form that all have."""
+    """An EDU of any type; `BadJson` without the members that all EDUs have."""
     edu = as_object(value, what)
     as_text(edu.get("edu_type"), f"`edu_type` of {what}")
     as_object(edu.get("content"), f"`content` of {what}")
@@ -92,7 +94,7 @@ def parse_edu(value: object, what: str) -> Json:
 
 
 def check_fits(pdus: Sequence[Json], edus: Sequence[Json]) -> None:
-    """Refuse with `TooLarge` what does not fit into one transaction."""
+    """Raise `TooLarge` for PDUs and EDUs that do not fit into one transaction."""
     length = len(encode([*pdus, *edus])) + ENVELOPE_BYTES
     if len(pdus) > MAX_PDUS or len(edus) > MAX_EDUS or length > MAX_TRANSACTION_BYTES:
         raise TooLarge(
@@ -103,9 +105,9 @@ def check_fits(pdus: Sequence[Json], edus: Sequence[Json]) -> None:
 
 
 def check_txn_id(txn_id: str) -> None:
-    """Refuse with `InvalidParam` a transaction ID that no one can have."""
-    if "\0" in txn_id:  # as in other IDs: not everywhere that is text
-        raise InvalidParam(f"the transaction ID {quote(txn_id)} has a NUL in it")
+    """Raise `InvalidParam` for a transaction ID that is not accepted."""
+    if "\0" in txn_id:  # PostgreSQL does not store it as text
+        raise InvalidParam(f"the transaction ID {quote(txn_id)} contains a NUL")
     length = len(txn_id.encode("utf-8"))
     if not 0 < length <= MAX_TXN_ID_BYTES:
         raise InvalidParam(
@@ -120,7 +122,7 @@ def build(
     pdus: Iterable[Json | Encoded],
     edus: Iterable[Json | Encoded],
 ) -> Json:
-    """The body of a transaction made at `origin_server_ts` (milliseconds)."""
+    """The body of a transaction created at `origin_server_ts` (milliseconds)."""
     return {
         "origin": origin.name,
         "origin_server_ts": origin_server_ts,
@@ -130,7 +132,7 @@ def build(
 
 
 def build_reply(errors: Mapping[EventId, str | None]) -> bytes:
-    """The reply to a transaction: per event nothing, or why it was refused."""
+    """The reply to a transaction: an empty result or an error for each event."""
     return encode(
         {
             "pdus": {
@@ -142,7 +144,7 @@ def build_reply(errors: Mapping[EventId, str | None]) -> bytes:
 
 
 class Size(Struct, frozen=True):
-    """How much of a transaction's limits something takes."""
+    """What an entry of a queue takes of a transaction's limits."""
 
     pdus: int
     edus: int
@@ -151,10 +153,10 @@ class Size(Struct, frozen=True):
 
 
 def cut(queue: Iterable[Size]) -> int:
-    """How many of the first entries of a queue go into one transaction together.
+    """The number of entries at the head of a queue that fit into one transaction.
 
-    At least one, so that a queue always moves: who queues sees to it that a single
-    entry keeps the limits.
+    At least one, so that the queue always moves; `check_fits` ensures that a single
+    entry fits when it is queued.
     """
     count = pdus = edus = 0
     length = ENVELOPE_BYTES

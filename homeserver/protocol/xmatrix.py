@@ -1,9 +1,9 @@
-"""One federation request as the thing that is signed: build, sign, read, verify.
+"""A federation request as the signed object: build, sign, parse, verify.
 
-Rules of the room: `uri` is the request target exactly as it is on the wire, never
-rebuilt from decoded parts. Origin and destination are server names as they were
-before delegation. The signature covers method, target, both names and the body; it
-does *not* cover the headers, and nothing in it is a nonce or a time.
+Rules: `uri` is the request target exactly as on the wire, never rebuilt from decoded
+parts. Origin and destination are the server names before delegation. The signature
+covers the method, the target, both names and the body; it does *not* cover headers,
+and it contains neither a nonce nor a time.
 
 Specification: Server-server API, "Request Authentication".
 """
@@ -30,14 +30,14 @@ from homeserver.protocol.errors import (
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.signing import SIGNATURE_BYTES, SigningKey, VerifyKey
 
-MAX_HEADER_LENGTH = 2048  # two server names, a key ID and a signature take 700
+MAX_HEADER_LENGTH = 2048  # two server names, a key ID, a signature: up to 700
 
-# ASCII, because Python's folding takes a dotless i (U+0131) for an i.
+# ASCII, as case folding in Python equates the dotless i (U+0131) with i.
 _SCHEME = re.compile(r"X-Matrix +", re.IGNORECASE | re.ASCII)
 
-# RFC 9110, sections 5.6 and 11.2: a token or a quoted-string, with blanks round the
-# equals sign. Unquoted values may hold colons and brackets as well: peers have always
-# sent `origin=host:8448` and `origin=[::1]:8448` so.
+# RFC 9110, sections 5.6 and 11.2: a token or a quoted-string, with optional whitespace
+# around the equals sign. Unquoted values may also contain colons and brackets, as peers
+# send `origin=host:8448` and `origin=[::1]:8448`.
 _PARAMETER = re.compile(
     r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+) [ \t]*=[ \t]*
         (?: "( (?: [^"\\] | \\. )*+ )"
@@ -51,11 +51,11 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Authorization(Struct, frozen=True):
-    """What one X-Matrix header claims; nothing in it is proven yet."""
+    """The parameters of one X-Matrix header, not verified."""
 
     origin: ServerName
     destination: ServerName | None
-    """None where a peer of before v1.3 of the specification left it out."""
+    """None if it is missing, as from peers older than v1.3 of the specification."""
 
     key_id: KeyId
     signature: bytes
@@ -63,10 +63,7 @@ class Authorization(Struct, frozen=True):
 
     @classmethod
     def parse(cls, header: str) -> "Authorization":
-        """Read the value of an `Authorization` header.
-
-        Raises `BadAuthorization`, which says what is wrong with it.
-        """
+        """Parse the value of an `Authorization` header; raises `BadAuthorization`."""
         parameters = _parse_parameters(header)
         missing = [n for n in ("origin", "key", "sig") if n not in parameters]
         if missing:
@@ -88,7 +85,7 @@ class Authorization(Struct, frozen=True):
         return cls(origin, destination, key_id, signature)
 
     def __str__(self) -> str:
-        """The header's value, in the one form that every peer understands."""
+        """The value of the header, in the form that all peers understand."""
         parameters = [("origin", self.origin.name)]
         if self.destination is not None:
             parameters.append(("destination", self.destination.name))
@@ -97,19 +94,19 @@ class Authorization(Struct, frozen=True):
 
 
 class FederationRequest(Struct, frozen=True):
-    """One request, for signing and for checking alike."""
+    """One request, both for signing and for verifying."""
 
     method: str
     uri: str
-    """From `/_matrix` on, with the query and every percent-escape."""
+    """The path and query as sent, with all percent-escapes."""
 
     origin: ServerName
     destination: ServerName
     content: Json | Encoded | None = None
-    """The body; None if there is none, which is not the same as `{}`."""
+    """The body; None without a body, which differs from `{}`."""
 
     def sign(self, keys: Iterable[SigningKey]) -> list[Authorization]:
-        """One authorization for each key; each goes in a header of its own."""
+        """One authorization for each key, each for a header of its own."""
         message = self.signed_bytes()
         return [
             Authorization(self.origin, self.destination, key.key_id, key.sign(message))
@@ -119,9 +116,9 @@ class FederationRequest(Struct, frozen=True):
     def verify(
         self, authorizations: Sequence[Authorization], keys: Mapping[KeyId, VerifyKey]
     ) -> KeyId:
-        """The first key that made the signature that one of `authorizations` has.
+        """The ID of the first key whose signature in `authorizations` verifies.
 
-        Raises `Unauthorized`, if there is none.
+        Raises `Unauthorized` if none does.
         """
         message = self.signed_bytes()
         tried = [each for each in authorizations if each.key_id in keys]
@@ -136,7 +133,7 @@ class FederationRequest(Struct, frozen=True):
         )
 
     def signed_bytes(self) -> bytes:
-        """Canonical JSON of the object that the specification has servers sign."""
+        """The signed bytes: canonical JSON of the object in the specification."""
         signed: Json = {
             "method": self.method,
             "uri": self.uri,
@@ -151,7 +148,7 @@ class FederationRequest(Struct, frozen=True):
 
 
 def _parse_parameters(header: str) -> dict[str, str]:
-    # Nothing of a header that cannot be read is said again: it may be anybody's secret.
+    # A malformed header is not quoted in the error, as it may contain a secret.
     scheme = _SCHEME.match(header)
     if scheme is None or len(header) > MAX_HEADER_LENGTH:
         raise BadAuthorization(
@@ -183,6 +180,6 @@ def _parse_parameters(header: str) -> dict[str, str]:
 
 
 def _skip_separator(header: str, position: int) -> int:
-    """Where the next element of the list begins, past blanks and empty elements."""
+    """The start of the next list element, after whitespace and empty elements."""
     separator = _SEPARATOR.match(header, position)
     return position if separator is None else separator.end()

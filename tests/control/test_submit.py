@@ -140,7 +140,7 @@ def test_unsigned_pdu_of_2014_goes_as_it_is() -> None:
         (
             {"origin": "other.example"},
             "2014",
-            "PDU 0: an unsigned PDU of 2014 is taken",
+            "PDU 0: an unsigned PDU of 2014 is accepted",
         ),
         ({"content": 5}, "2014", "PDU 0: `content` is not a JSON object"),
         ({}, "12", "PDU 0: `depth` is not an integer"),
@@ -294,19 +294,19 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
         "an unknown room version",
         {"pdus": [], "room_version": "99"},
         InvalidParam,
-        "^not a room version: '99'",
+        "^unknown room version '99'",
     ),
     (
         "a room version that is a number",
         {"pdus": [], "room_version": 12},
         InvalidParam,
-        "^not a room version: 12",
+        "^unknown room version 12",
     ),
     (
         "no room version",
         {"pdus": [], "room_version": None},
         InvalidParam,
-        "^not a room version: null",
+        "^unknown room version null",
     ),
 ]
 

@@ -467,13 +467,13 @@ NAMELESS: list[tuple[str, Json, str, str | None]] = [
     (
         "an unknown room version",
         create(content={"room_version": "99"}),
-        "rejected: not a room version: '99'",
+        "rejected: unknown room version '99'",
         None,
     ),
     (
         "a room version that is a number",
         create(content={"room_version": 12}),
-        "rejected: not a room version: 12",
+        "rejected: unknown room version 12",
         None,
     ),
     (
@@ -790,7 +790,7 @@ def test_room_of_an_unknown_version(pdu: Json, version: str | None) -> None:
     inbox.take("2", message("11", depth=9), create("6"))
     first, *later, last = inbox.pdus
     named = as_object(pdu["content"], "`content`")["room_version"]
-    assert str(first["verdict"]).startswith(f"rejected: not a room version: '{named}'")
+    assert str(first["verdict"]).startswith(f"rejected: unknown room version '{named}'")
     assert (first["event_id"], first["room_version"]) == (None, None)
     for each in later:
         if version is None:
@@ -820,7 +820,7 @@ def test_create_event_of_no_version_in_a_known_room() -> None:
     inbox.take("1", create("6"))
     inbox.take("2", unknown_create(5, depth=3))
     assert inbox.pdus[1]["room_version"] is None
-    assert str(inbox.pdus[1]["verdict"]).startswith("rejected: not a room version: 5")
+    assert str(inbox.pdus[1]["verdict"]).startswith("rejected: unknown room version 5")
 
 
 OF_2014: Json = {
@@ -839,7 +839,12 @@ UNSIGNED = "unsigned: of 2014, by its transaction's origin alone"
 UNSIGNED_PDUS: list[tuple[Json, Peer, bool, str]] = [
     (OF_2014, THEM, True, UNSIGNED),
     (OF_2014 | {"type": "m.room.create", "content": {}}, THEM, True, UNSIGNED),
-    (OF_2014, OTHERS, True, "rejected: an unsigned PDU of 2014 is taken from its own"),
+    (
+        OF_2014,
+        OTHERS,
+        True,
+        "rejected: an unsigned PDU of 2014 is accepted from its own",
+    ),
     (OF_2014 | {"content": []}, THEM, True, "rejected: `content` is not a JSON object"),
     (OF_2014, THEM, False, "rejected: unsigned PDUs of 2014 are not accepted here"),
     (

@@ -78,8 +78,8 @@ def test_worked_case(case: Case) -> None:
     [
         (
             srv((0, b"")),
-            "0 0 0 . (cannot be used: its target is not a host name)",
-            "has the target `.`: the server says that it has no such service",
+            "0 0 0 . (unusable: the target is not a host name)",
+            "has the target `.`: the service is not available",
         ),
         (
             code(2),

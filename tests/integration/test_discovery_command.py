@@ -129,7 +129,7 @@ def test_json(command: Command) -> None:
     ("name", "reason"),
     [
         ("down.test", "the name server answers SERVFAIL"),
-        ("none.test", "the server says that it has no such service"),
+        ("none.test", "the service is not available"),
     ],
 )
 def test_no_way(command: Command, name: str, reason: str) -> None:

@@ -37,8 +37,8 @@ RECORD = f"{SERVICE} SRV 1 2 3 s.test"
 
 NO = [OLD_A + "no such record", "fallback: a.test: connect to a.test:8448"]
 FOUND = [OLD_A + "1 2 3 s.test"]
-UNUSABLE = "(cannot be used: its target is not a host name)"
-NO_PORT = "0 0 0 s.test (cannot be used: there is no port 0)"
+UNUSABLE = "(unusable: the target is not a host name)"
+NO_PORT = "0 0 0 s.test (unusable: port 0 is not a port)"
 HOSTILE = f"0 0 1 'a b.test' {UNUSABLE}, 0 0 2 '\\\\xff\\x1b[2J' {UNUSABLE}, {NO_PORT}"
 TOO_MANY = f"more than 8 aliases lead away from {SERVICE}"
 
@@ -116,7 +116,7 @@ UNCERTAIN: dict[str, tuple[Answer, str]] = {
     "no usable target": (srv((1, b"a_/b")), f"0 0 1 'a_/b' {UNUSABLE}"),
     "port 0": (
         srv((0, b"s.test")),
-        "0 0 0 s.test (cannot be used: there is no port 0)",
+        "0 0 0 s.test (unusable: port 0 is not a port)",
     ),
 }
 

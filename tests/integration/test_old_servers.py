@@ -154,7 +154,7 @@ NEITHER: list[tuple[str, Routes, str]] = [
     (
         "400 without an errcode",
         old.always("400 Bad Request", b"<html>Bad Request</html>"),
-        "answers 400 b'<html>",
+        "answers 400 '<html>",
     ),
     (
         "404 for the slash",
@@ -187,12 +187,12 @@ def test_neither_path(routes: Routes, said: str) -> None:
 
 # Answers to the path of today that acknowledge nothing, and what is said of each.
 NO_REPLY: list[tuple[str, bytes, str]] = [
-    ("null", b"null", "answers 200 the reply is not a JSON object: b'null'"),
+    ("null", b"null", "answers 200 the reply is not a JSON object: 'null'"),
     ("nothing", b"", "answers 200 not JSON: "),
-    ("HTML", b"<html>Welcome to nginx!</html>", "b'<html>Welcome to nginx!</html>'"),
-    ("a list", b"[200, {}]", "the reply is not a JSON object: b'[200, {}]'"),
+    ("HTML", b"<html>Welcome to nginx!</html>", "'<html>Welcome to nginx!</html>'"),
+    ("a list", b"[200, {}]", "the reply is not a JSON object: '[200, {}]'"),
     ("text", b"ok", "b'ok'"),
-    ("a string", b'"ok"', "the reply is not a JSON object: b'\"ok\"'"),
+    ("a string", b'"ok"', "the reply is not a JSON object: '\"ok\"'"),
     ("broken JSON", b'{"pdus": {', "b'{\"pdus\": {'"),
     ("no UTF-8", b'{"pdus": "\xff"}', r"\xff"),
     ("a list with a member twice", b'[{"a": 1, "a": 2}]', "is not a JSON object"),

@@ -35,8 +35,8 @@ S_NET = SrvRecord(10, 5, 9, "s.net")
 T_NET = SrvRecord(20, 5, 7, "t.net")
 NOT_HERE = SrvRecord(0, 0, 0, ".")
 
-NO_HOST = "cannot be used: its target is not a host name"
-NO_PORT = "cannot be used: there is no port 0"
+NO_HOST = "unusable: the target is not a host name"
+NO_PORT = "unusable: port 0 is not a port"
 
 
 class Zone:
@@ -257,7 +257,7 @@ TARGETS: list[tuple[str, bool, str]] = [
 def test_targets(target: str, is_host: bool, shown: str) -> None:  # noqa: FBT001
     """Only what may be a host's name is connected to; the rest is shown in quotes."""
     record = SrvRecord(1, 2, 3, target)
-    assert record.problem == (None if is_host else "its target is not a host name")
+    assert record.problem == (None if is_host else "the target is not a host name")
     assert str(record) == f"1 2 3 {shown}"
     resolving = Zone({FED: [record, S_NET]})
     routes = resolved("a.org", resolving).routes

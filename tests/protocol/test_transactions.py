@@ -254,7 +254,7 @@ def test_check_txn_id_refuses(txn_id: str, length: int) -> None:
 
 def test_check_txn_id_refuses_a_nul() -> None:
     """What PostgreSQL cannot keep as text is refused, whatever the store."""
-    with pytest.raises(InvalidParam, match=r"'a\\x00b' has a NUL in it"):
+    with pytest.raises(InvalidParam, match=r"'a\\x00b' contains a NUL"):
         check_txn_id("a\0b")
 
 

@@ -87,7 +87,7 @@ def _create(content: bytes) -> bytes:
         (
             _create(b'{"room_version": "1.5"}'),
             InvalidParam,
-            "not a room version: '1.5'",
+            "unknown room version '1.5'",
         ),
         (
             _create(b"1"),

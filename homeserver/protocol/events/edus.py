@@ -1,8 +1,7 @@
-"""EDUs by their type: what each has to hold, and whose users it may speak for.
+"""EDUs by type: required members, and the server of the users that they speak for.
 
-Rules of the room: an EDU of a type that is not known is nobody's fault. Of those that
-are known, what is wrong is said and nothing is thrown away: the transaction that they
-came in is good all the same.
+Rules: an EDU of an unknown type is not an error. An invalid EDU of a known type is
+reported and recorded; it does not invalidate its transaction.
 
 Specification: Server-server API, "EDUs"; the November 2014 text, "Protocol URLs" and
 "EDUs", for presence with `poll`.
@@ -21,27 +20,27 @@ from homeserver.protocol.canonical_json import (
 from homeserver.protocol.errors import BadJson, TooLarge, quote
 from homeserver.protocol.identifiers import ServerName, UserId
 
-# The specification has no limit; this one is of PDUs, and the most used server keeps
-# its own EDUs below it.
+# The specification has no limit; this is the limit of PDUs, and Synapse keeps its own
+# EDUs below it.
 MAX_EDU_BYTES = 65536
 
-# Those that mean nothing after a while; all others have to arrive.
+# Types that are useless when late; all others must be delivered.
 EPHEMERAL = frozenset({"m.typing", "m.presence"})
 
 _MAX_MESSAGE_ID = 32  # code points; Server-server API, "m.direct_to_device"
 
-# Today's, and "free_for_chat" of 2014.
+# Those of today, and "free_for_chat" of 2014.
 _PRESENCES = frozenset({"offline", "unavailable", "online", "free_for_chat"})
 
 
 def check(edu: Json, origin: ServerName) -> None:
-    """Check an EDU of `origin`: its type's form, and that its users are of `origin`.
+    """Check an EDU of `origin`: its members, and that its users are of `origin`.
 
     Raises `ProtocolError`.
     """
     size = len(encode(edu))
     if size > MAX_EDU_BYTES:
-        raise TooLarge(f"it has {size} bytes; up to {MAX_EDU_BYTES} are looked at")
+        raise TooLarge(f"it has {size} bytes; the limit is {MAX_EDU_BYTES}")
     kind = as_text(edu.get("edu_type"), "`edu_type`")
     content = as_object(edu.get("content"), "`content`")
     rule = _CHECKS.get(kind)
@@ -50,7 +49,7 @@ def check(edu: Json, origin: ServerName) -> None:
 
 
 def polled_users(edu: Json) -> list[UserId]:
-    """The users whose presence an EDU that was checked asks for, as in 2014."""
+    """The users whose presence a checked EDU asks for, as servers of 2014 do."""
     content = as_object(edu["content"], "`content`")
     if edu["edu_type"] != "m.presence":
         return []
@@ -58,7 +57,7 @@ def polled_users(edu: Json) -> list[UserId]:
 
 
 def build_presence(users: Iterable[tuple[UserId, bool]]) -> Json:
-    """The answer to a poll: of each user, whether he or she is online."""
+    """The answer to a poll, from pairs of a user and whether they are online."""
     return {
         "edu_type": "m.presence",
         "content": {
@@ -76,14 +75,16 @@ def build_presence(users: Iterable[tuple[UserId, bool]]) -> Json:
 
 def _check_presence(content: Json, origin: ServerName) -> None:
     if not content.keys() & {"push", "poll", "unpoll"}:
-        raise BadJson("it has neither `push` nor `poll` nor `unpoll`")
+        raise BadJson("it has none of `push`, `poll` and `unpoll`")
     for value in as_list(content.get("push", []), "`push`"):
         entry = as_object(value, "an entry of `push`")
         _check_own(entry.get("user_id"), "`user_id`", origin)
         presence = as_text(entry.get("presence"), "`presence`")
         if presence not in _PRESENCES:
-            raise BadJson(f"there is no `presence` {quote(presence)}")
-        # Demanded by the text; the most used server has none of who was never active.
+            raise BadJson(
+                f"`presence` is {quote(presence)}, which is not a presence state"
+            )
+        # Required by the specification; Synapse omits it for users never active.
         _optional(entry, "last_active_ago", as_integer)
         _optional(entry, "status_msg", as_text)
         _optional(entry, "currently_active", _as_boolean)
@@ -92,7 +93,7 @@ def _check_presence(content: Json, origin: ServerName) -> None:
 
 
 def _check_invite(content: Json, origin: ServerName) -> None:
-    """Who wants to observe is of the origin; who is to be observed is asked."""
+    """The observer asks, so the observer must be of `origin`."""
     _check_own(content.get("observer_user"), "`observer_user`", origin)
     _user(content.get("observed_user"), "`observed_user`")
 
@@ -112,7 +113,7 @@ def _check_receipt(content: Json, origin: ServerName) -> None:
     for room_id, kinds in content.items():
         for kind, users in as_object(kinds, f"the room {quote(room_id)}").items():
             for user_id, value in as_object(users, quote(kind)).items():
-                _check_own(user_id, "who has read", origin)
+                _check_own(user_id, "the reader", origin)
                 receipt = as_object(value, "a receipt")
                 for event_id in as_list(receipt.get("event_ids"), "`event_ids`"):
                     as_text(event_id, "an entry of `event_ids`")
@@ -164,15 +165,15 @@ _CHECKS: Mapping[str, Callable[[Json, ServerName], None]] = {
 }
 
 TYPES = frozenset(_CHECKS)
-"""Those that are known."""
+"""The known types."""
 
 
 def _check_own(value: object, what: str, origin: ServerName) -> None:
-    """Refuse with `BadJson` a user of another server than `origin`."""
+    """Raise `BadJson` for a user of a server other than `origin`."""
     user_id = _user(value, what)
     if user_id.server_name != origin:
         raise BadJson(
-            f"{what} is {quote(str(user_id))}, for whom {origin} does not speak"
+            f"{what} is {quote(str(user_id))}, which is not a user of {origin}"
         )
 
 
@@ -186,14 +187,14 @@ def _users(value: object, what: str) -> list[UserId]:
 
 def _as_boolean(value: object, what: str) -> bool:
     if not isinstance(value, bool):
-        raise BadJson(f"{what} is neither true nor false")
+        raise BadJson(f"{what} is not a boolean")
     return value
 
 
 def _optional(
     content: Json, member: str, check_value: Callable[[object, str], object]
 ) -> None:
-    """Check a member that may be left out, or be null."""
+    """Check a member that may be missing or null."""
     value = content.get(member)
     if value is not None:
         check_value(value, f"`{member}`")

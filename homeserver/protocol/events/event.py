@@ -1,8 +1,8 @@
-"""A PDU by its room version: format, hashes, redaction, event ID, who must sign it.
+"""A PDU as an event: format, hashes, redaction, event ID, required signers.
 
-Rules of the room: a PDU that `Event.parse` returned has the members and sizes that
-its room version demands; whether it is signed and unchanged is asked of it
-separately. What differs between room versions comes from `room_versions`.
+Rules: an `Event` has the members and sizes that its room version demands; its content
+hash and signatures are checked separately. All differences between room versions come
+from `room_versions`.
 
 Specification: Room Versions; Server-server API, "PDUs" and "Signing Events".
 """
@@ -39,17 +39,17 @@ from homeserver.protocol.identifiers import (
 )
 from homeserver.protocol.signing import SigningKey, sign
 
-MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits", signatures included
+MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits"; with signatures
 MAX_AUTH_EVENTS = 10  # Server-server API, "PDUs"
 MAX_PREV_EVENTS = 20  # the same
 MAX_DEPTH = 2**63 - 1  # room versions 1 to 5; canonical JSON limits the later ones
 
 _Encode = Callable[[object], bytes]
-"""Makes canonical JSON: `encode`, or `encode_integers` where that is enough."""
+"""An encoder of canonical JSON: `encode`, or the faster `encode_integers`."""
 
 
 def content_hash(pdu: Json, encode_json: _Encode = encode) -> bytes:
-    """SHA-256 over all that is not `unsigned`, `signatures` or `hashes`."""
+    """SHA-256 of the PDU without `unsigned`, `signatures` and `hashes`."""
     left_out = {"unsigned", "signatures", "hashes"}
     return hashlib.sha256(
         encode_json({k: v for k, v in pdu.items() if k not in left_out})
@@ -67,22 +67,22 @@ def redact(pdu: Json, room_version: RoomVersion) -> Json:
     if kind == "m.room.member" and room_version.keeps_signed_invite:
         invite = content.get("third_party_invite")
         if isinstance(invite, dict):
-            # Empty without `signed`, as elsewhere: the event ID depends on it.
+            # Empty without `signed`, as other servers do: the event ID depends on it.
             signed = {k: v for k, v in invite.items() if k == "signed"}
             remains["third_party_invite"] = signed
     return {**redacted, "content": remains}
 
 
 def event_id(pdu: Json, room_version: RoomVersion) -> EventId:
-    """The event's ID: its hash, or in room versions 1 and 2 what it says.
+    """The event ID: the reference hash, or `event_id` in room versions 1 and 2.
 
-    Raises `BadJson` or `InvalidParam` where it has to say one and does not.
+    Raises `BadJson` or `InvalidParam` if `event_id` is required and invalid.
     """
     return _event_id(pdu, room_version, _signed(pdu, room_version, encode))
 
 
 def _signed(pdu: Json, room_version: RoomVersion, encode_json: _Encode) -> bytes:
-    """What the servers of an event sign: the redacted event without signatures."""
+    """The signed bytes: the redacted event without signatures."""
     redacted = redact(pdu, room_version)
     redacted.pop("signatures", None)
     return encode_json(redacted)
@@ -114,7 +114,7 @@ def hash_and_sign(
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A PDU of the form that its room version demands."""
+    """A PDU in the format that its room version demands."""
 
     pdu: Json = field(repr=False)
     room_version: RoomVersion
@@ -122,21 +122,20 @@ class Event:
     type: str
     sender: UserId
     room_id: RoomId
-    """The ID that the event names; a create event of room version 12 names none, and
-    this is the ID of the room it creates."""
+    """For a create event of room version 12, the ID of the room that it creates."""
 
     origin_server_ts: int
-    """When its sender says it was sent, in milliseconds since 1970."""
+    """The time at which it was sent, by its sender, in milliseconds since 1970."""
 
     encoded: bytes = field(repr=False)
     """The PDU in canonical JSON."""
 
     signed: bytes = field(repr=False)
-    """What its servers have signed."""
+    """The bytes that its servers sign."""
 
     content: Json = field(repr=False)
     state_key: str | None
-    """None in what is not a state event."""
+    """None if it is not a state event."""
 
     depth: int
     prev_event_ids: tuple[EventId, ...]
@@ -144,7 +143,7 @@ class Event:
 
     @classmethod
     def parse(cls, pdu: Json, room_version: RoomVersion) -> Self:
-        """Check a PDU's form against its room version.
+        """Parse a PDU by the format of its room version.
 
         Raises `BadJson` or `InvalidParam` for its members, `TooLarge` for its size.
         """
@@ -187,7 +186,7 @@ class Event:
 
     @property
     def redacts(self) -> object:
-        """What it names as the event to redact; None where it names none."""
+        """The `redacts` member, where its room version has it; None if missing."""
         where = self.content if self.room_version.redacts_in_content else self.pdu
         return where.get("redacts")
 
@@ -198,7 +197,7 @@ class Event:
 
     @property
     def is_third_party_invite(self) -> bool:
-        """Whether it invites somebody who was known by a third-party address."""
+        """Whether it is an invite by a third-party identifier."""
         return (
             self.type == "m.room.member"
             and self.content.get("membership") == "invite"
@@ -207,11 +206,10 @@ class Event:
 
     @property
     def required_signers(self) -> frozenset[ServerName]:
-        """The servers of which each must have signed the event.
+        """The servers that must all have signed the event.
 
-        The sender's need not have signed a third-party invite, which another server
-        may have made: that the sender invited, the state of the room proves. Raises
-        `InvalidParam` where a restricted join names an impossible user.
+        A third-party invite, which another server may create, needs no signature of the
+        sender's. Raises `InvalidParam` if a restricted join names an invalid user ID.
         """
         signers: set[ServerName] = set()
         if not self.is_third_party_invite:
@@ -248,7 +246,7 @@ class Event:
         """Whether the event has the content that `hashes` was computed over."""
         hashes = as_object(self.pdu["hashes"], "`hashes`")
         try:
-            # Bytes are compared, as some peers write padding and some do not.
+            # Decoded bytes are compared, as some peers add padding.
             claimed = decode_base64(as_text(hashes["sha256"], "its sha256"))
         except BadJson:
             return False
@@ -256,7 +254,7 @@ class Event:
 
 
 def _encoder(room_version: RoomVersion) -> _Encode:
-    """How the events of a room version are encoded, once their numbers are checked."""
+    """The encoder for events of a room version whose numbers were checked."""
     return encode_integers if room_version.is_strict else encode
 
 
@@ -272,7 +270,7 @@ def _check_texts(pdu: Json) -> None:
 def _parse_references(
     pdu: Json, member: str, room_version: RoomVersion, most: int
 ) -> tuple[EventId, ...]:
-    """The IDs of the events that a PDU cites."""
+    """The IDs of the events that a PDU refers to."""
     references = as_list(pdu.get(member), f"`{member}`")
     if len(references) > most:
         raise BadJson(f"`{member}` has {len(references)} entries; {most} are allowed")

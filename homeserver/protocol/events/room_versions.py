@@ -1,7 +1,6 @@
-"""Room versions: what each decides about the form of its events.
+"""Room versions: what each decides about the format of its events.
 
-Rules of the room: what differs between room versions stands in this one table and
-nowhere else.
+Rules: all differences in event format between room versions are in this one table.
 
 Specification: Room Versions; "Redactions" of each.
 """
@@ -15,10 +14,10 @@ from homeserver.protocol.errors import InvalidParam, quote
 
 
 class IdFormat(Enum):
-    """Where an event's ID comes from."""
+    """How an event gets its ID."""
 
     SENT = auto()
-    """The sender chose it and sent it along: `$opaque:server`."""
+    """The sender chooses the ID and sends it: `$opaque:server`."""
 
     BASE64 = auto()
     """The reference hash, in standard base64."""
@@ -33,7 +32,7 @@ KeptContent = Mapping[str, frozenset[str] | None]
 
 @dataclass(frozen=True, slots=True)
 class RoomVersion:
-    """What a room's version decides about the form of its events."""
+    """What a room version decides about the format of its events."""
 
     version: str
     id_format: IdFormat
@@ -50,13 +49,13 @@ class RoomVersion:
     """A key verifies an event only if it was valid when it was sent (5 and later)."""
 
     has_restricted_joins: bool = True
-    """Who authorised a join to a restricted room must have signed it (8 and later)."""
+    """The server that authorised a restricted join must sign it (8 and later)."""
 
     has_hash_room_id: bool = False
-    """The room's ID is the hash of its create event, which has none (12)."""
+    """The room ID is the hash of the create event, which does not contain it (12)."""
 
     redacts_in_content: bool = False
-    """`content` of a redaction names what it redacts (11 and later)."""
+    """`redacts` is in the `content` of a redaction (11 and later)."""
 
 
 _KEPT = frozenset(
@@ -154,8 +153,8 @@ ROOM_VERSIONS: Mapping[str, RoomVersion] = {
     )
 }
 
-# The events of the servers of November 2014 that sign them (Synapse 0.5), in rooms that
-# were called version 1 later: redaction keeps less.
+# The signed events of the servers of November 2014 (Synapse 0.5), in rooms that later
+# became version 1: redaction keeps fewer members.
 EVENTS_OF_2014 = RoomVersion(
     "1",
     IdFormat.SENT,
@@ -169,17 +168,17 @@ EVENTS_OF_2014 = RoomVersion(
 DEFAULT_ROOM_VERSION = ROOM_VERSIONS["12"]  # Room Versions, "Feature matrix"
 
 
-# Room Versions, the grammar: more letters than that are for no version.
+# Room Versions, "Grammar".
 _ROOM_VERSION = re.compile(r"[a-z0-9.-]{1,32}")
 
 
 def is_room_version(value: object) -> bool:
-    """Whether it may be the name of a room version, of a known one or not."""
+    """Whether a value matches the grammar of room versions, known or not."""
     return isinstance(value, str) and _ROOM_VERSION.fullmatch(value) is not None
 
 
 def parse_room_version(value: object) -> RoomVersion:
-    """The room version of that name; `InvalidParam` if there is none."""
+    """The room version of that name; `InvalidParam` if it is unknown."""
     room_version = ROOM_VERSIONS.get(value) if isinstance(value, str) else None
     if room_version is None:
         raise InvalidParam(unknown_room_version(value))
@@ -187,6 +186,6 @@ def parse_room_version(value: object) -> RoomVersion:
 
 
 def unknown_room_version(value: object) -> str:
-    """What is wrong with a room version that is not known here."""
+    """The error message for an unknown room version."""
     known = ", ".join(sorted(ROOM_VERSIONS, key=int))
-    return f"not a room version: {quote(value)}; known are {known}"
+    return f"unknown room version {quote(value)}; known: {known}"

@@ -1,7 +1,7 @@
-"""PDUs of the servers of 2014 that did not sign them: `pdu_id`, `context`, `pdu_type`.
+"""Unsigned PDUs of the servers of 2014, with `pdu_id`, `context` and `pdu_type`.
 
-Rules: nothing proves such a PDU but the transaction that it came in. So it may speak
-for that one's origin alone, and it is never an event of a room.
+Rules: only the signed request proves the author of such a PDU. So it is accepted from
+its own server alone, and is never an event of a room.
 
 Specification: the November 2014 text, "PDUs"; Synapse 0.4.
 """
@@ -21,12 +21,12 @@ _LATER_MEMBERS = frozenset({"event_id", "room_id"})
 
 
 def is_unsigned_2014(pdu: Json) -> bool:
-    """Whether a PDU has the members that only those of that time have."""
+    """Whether a PDU has the members that only the unsigned ones of 2014 have."""
     return pdu.keys() >= _OWN_MEMBERS and pdu.keys().isdisjoint(_LATER_MEMBERS)
 
 
 def check_unsigned_2014(pdu: Json, origin: ServerName) -> None:
-    """Check the form of such a PDU, and that it is of `origin`.
+    """Check the members of such a PDU, and that it is of `origin`.
 
     Raises `BadJson` and `InvalidParam` for its members, `TooLarge` for its size.
     """
@@ -38,7 +38,7 @@ def check_unsigned_2014(pdu: Json, origin: ServerName) -> None:
             raise BadJson(f"`{member}` has more than {MAX_ID_BYTES} bytes")
     parse_room_id(as_text(pdu["context"], "`context`"))
     as_object(pdu.get("content"), "`content`")
-    # The server that made it; of a state PDU the user as well.
+    # The server that created it; a state PDU also names the user.
     if as_text(pdu.get("origin"), "`origin`") != origin.name:
         raise _foreign("`origin`", pdu["origin"], origin)
     if "user_id" in pdu:
@@ -49,6 +49,6 @@ def check_unsigned_2014(pdu: Json, origin: ServerName) -> None:
 
 def _foreign(what: str, value: object, origin: ServerName) -> InvalidParam:
     return InvalidParam(
-        f"an unsigned PDU of 2014 is taken from its own server alone; {what} is "
-        f"{quote(value)}, its transaction is of {origin}"
+        f"an unsigned PDU of 2014 is accepted from its own server alone; {what} is "
+        f"{quote(value)}, but the transaction is of {origin}"
     )

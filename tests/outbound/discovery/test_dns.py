@@ -215,7 +215,7 @@ class SrvTests(DnsTestCase):
                 good, odd = self.records([srv("good.test"), srv(target)])
                 self.assertEqual((good.target, odd.target), ("good.test", text))
                 self.assertIsNone(good.problem)
-                self.assertEqual(odd.problem, "its target is not a host name")
+                self.assertEqual(odd.problem, "the target is not a host name")
                 self.assertTrue(str(odd).isprintable())
 
     def test_alias_of_odd_bytes(self) -> None:

@@ -61,21 +61,25 @@ GOOD: Sequence[tuple[str, Json]] = [
 ]
 
 BAD: Sequence[tuple[str, Json, str]] = [
-    ("m.presence", {}, "neither `push` nor `poll` nor `unpoll`"),
+    ("m.presence", {}, "it has none of `push`, `poll` and `unpoll`"),
     ("m.presence", {"push": {}}, "`push` is not a list"),
     ("m.presence", {"push": [5]}, "an entry of `push` is not a JSON object"),
-    ("m.presence", {"push": [PUSH | {"user_id": FOREIGN}]}, "a.example does not speak"),
+    (
+        "m.presence",
+        {"push": [PUSH | {"user_id": FOREIGN}]},
+        "which is not a user of a.example",
+    ),
     ("m.presence", {"push": [PUSH | {"user_id": 5}]}, "`user_id` is not a string"),
-    ("m.presence", {"push": [PUSH | {"presence": "away"}]}, "no `presence` 'away'"),
+    ("m.presence", {"push": [PUSH | {"presence": "away"}]}, "`presence` is 'away'"),
     ("m.presence", {"push": [PUSH | {"last_active_ago": "x"}]}, "is not an integer"),
     ("m.presence", {"push": [PUSH | {"status_msg": 5}]}, "`status_msg` is not a str"),
-    ("m.presence", {"push": [PUSH | {"currently_active": 1}]}, "neither true nor fal"),
+    ("m.presence", {"push": [PUSH | {"currently_active": 1}]}, "is not a boolean"),
     ("m.presence", {"poll": ["u"]}, "not a user ID"),
     ("m.presence", {"unpoll": [5]}, "an entry of `unpoll` is not a string"),
     (
         "m.presence_invite",
         {"observer_user": FOREIGN, "observed_user": OWN},
-        "`observer_user` is '@u:b.example', for whom a.example does not speak",
+        "`observer_user` is '@u:b.example', which is not a user of a.example",
     ),
     ("m.presence_invite", {"observer_user": OWN}, "`observed_user` is not a string"),
     (
@@ -93,11 +97,11 @@ BAD: Sequence[tuple[str, Json, str]] = [
     (
         "m.typing",
         {"room_id": "!r:a.example", "user_id": OWN, "typing": 1},
-        "`typing` is neither true nor false",
+        "`typing` is not a boolean",
     ),
     ("m.receipt", {"!r": 5}, "the room '!r' is not a JSON object"),
     ("m.receipt", {"!r": {"m.read": 5}}, "'m.read' is not a JSON object"),
-    ("m.receipt", {"!r": {"m.read": {FOREIGN: RECEIPT}}}, "who has read is"),
+    ("m.receipt", {"!r": {"m.read": {FOREIGN: RECEIPT}}}, "the reader is"),
     ("m.receipt", {"!r": {"m.read": {OWN: 5}}}, "a receipt is not a JSON object"),
     ("m.receipt", {"!r": {"m.read": {OWN: {"data": {}}}}}, "`event_ids` is not a list"),
     (
@@ -139,7 +143,7 @@ BAD: Sequence[tuple[str, Json, str]] = [
     ("m.device_list_update", DEVICE | {"device_id": 5}, "`device_id` is not a string"),
     ("m.device_list_update", DEVICE | {"stream_id": "1"}, "`stream_id` is not an int"),
     ("m.device_list_update", DEVICE | {"prev_id": ["1"]}, "an entry of `prev_id`"),
-    ("m.device_list_update", DEVICE | {"deleted": 1}, "`deleted` is neither true nor"),
+    ("m.device_list_update", DEVICE | {"deleted": 1}, "`deleted` is not a boolean"),
     ("m.device_list_update", DEVICE | {"keys": []}, "`keys` is not a JSON object"),
     ("m.signing_key_update", {"user_id": FOREIGN}, "`user_id` is '@u:b.example'"),
     ("m.signing_key_update", {"user_id": OWN, "master_key": 5}, "`master_key` is not"),
@@ -162,7 +166,7 @@ def test_bad(kind: str, content: Json, why: str) -> None:
 
 def test_users_of_the_very_server() -> None:
     """A server of another port is another server."""
-    with pytest.raises(ProtocolError, match="does not speak"):
+    with pytest.raises(ProtocolError, match="which is not a user of"):
         edus.check(edu("m.presence", {"push": [PUSH]}), ServerName.parse("a.example:1"))
 
 

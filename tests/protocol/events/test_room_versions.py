@@ -67,7 +67,7 @@ def test_default_is_version_12() -> None:
 )
 def test_unknown_room_version(value: object) -> None:
     """A value that names no room version is refused, with those that there are."""
-    with pytest.raises(InvalidParam, match="known are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,"):
+    with pytest.raises(InvalidParam, match="known: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,"):
         parse_room_version(value)
 
 

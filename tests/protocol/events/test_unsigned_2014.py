@@ -70,8 +70,8 @@ def test_it_is_of_its_origin(changes: Json) -> None:
 
 
 BAD: list[tuple[Json, type[ProtocolError], str]] = [
-    ({"origin": "others.example"}, InvalidParam, "`origin` is 'others.example', its"),
-    ({"origin": "THEM.example"}, InvalidParam, "`origin` is 'THEM.example', its"),
+    ({"origin": "others.example"}, InvalidParam, "`origin` is 'others.example', but"),
+    ({"origin": "THEM.example"}, InvalidParam, "`origin` is 'THEM.example', but"),
     ({"origin": None}, BadJson, "`origin` is not a string"),
     ({"user_id": "@a:others.example"}, InvalidParam, "`user_id` is '@a:others.exampl"),
     ({"user_id": "@a:them.example:1"}, InvalidParam, "`user_id` is '@a:them.example:"),
