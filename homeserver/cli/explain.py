@@ -75,7 +75,7 @@ def explain(
       homeserver explain --room events.json --svg room.svg
     """
     try:
-        room = room_file.read(file.read(), named)
+        room = room_file.read(file.read(room_file.MAX_BYTES + 1), named)
         result, nodes = explanation.explain(room, _chosen(room, chosen))
     except ProtocolError as problem:
         fail(2, f"{printable(file.name)}: {problem}")

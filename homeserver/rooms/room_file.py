@@ -11,8 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
-from homeserver.protocol.canonical_json import Json, as_list, as_object, parse
-from homeserver.protocol.errors import BadJson, ProtocolError
+from homeserver.protocol.canonical_json import (
+    MAX_VALUES,
+    Json,
+    as_list,
+    as_object,
+    check_size_of_json,
+    parse,
+)
+from homeserver.protocol.errors import BadJson, ProtocolError, TooLarge, quote
 from homeserver.protocol.events.event import Event, event_id, redact
 from homeserver.protocol.events.room_versions import RoomVersion, parse_room_version
 from homeserver.protocol.identifiers import EventId
@@ -20,6 +27,9 @@ from homeserver.protocol.identifiers import EventId
 MAX_EVENTS = 5_000
 """Of one file. Each state event has a state of its own while the room is judged: where
 half of them are users who join, that is half a gigabyte of memory."""
+
+MAX_BYTES = 64 * 2**20
+"""Of one file: 13 kilobytes for each of so many events, of which most have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +67,12 @@ class RoomFile:
 def read(data: bytes, named: RoomVersion | None) -> RoomFile:
     """Read a file; `named` is the room version if the create event does not tell it.
 
-    Raises `ProtocolError` for what is no JSON, no PDUs or of no known room version.
+    Raises `ProtocolError` for what is no JSON, no PDUs, too much of them, or of no
+    known room version.
     """
+    if len(data) > MAX_BYTES:
+        raise TooLarge(f"the file has more than {MAX_BYTES} bytes")
+    check_size_of_json(data, MAX_VALUES)  # of all lines, which are parsed one by one
     pdus = list(_pdus(data))
     if len(pdus) > MAX_EVENTS:
         raise BadJson(f"the file has {len(pdus)} events; {MAX_EVENTS} are allowed")
@@ -107,13 +121,23 @@ def _pdus(data: bytes) -> Iterator[Json]:
 
 
 def _room_version(pdus: Sequence[Json]) -> RoomVersion:
-    """What the room's create event says."""
+    """The version that the create event names, or each of several."""
+    found: list[object] = []
     for pdu in pdus:
         content = pdu.get("content")
         is_create = pdu.get("type") == "m.room.create" and pdu.get("state_key") == ""
         if is_create and isinstance(content, dict) and not pdu.get("prev_events"):
-            return parse_room_version(content.get("room_version", "1"))
-    raise BadJson("no event of the file is the create event, which has the version")
+            found.append(content.get("room_version", "1"))
+    if not found:
+        raise BadJson("no event of the file is the create event, which has the version")
+    version, *others = found
+    for other in others:
+        if other != version:
+            raise BadJson(
+                f"create events of the file are of room versions {quote(version)} and "
+                f"{quote(other)}: name the one to go by"
+            )
+    return parse_room_version(version)
 
 
 def _id_of(pdu: Json, room_version: RoomVersion) -> EventId | None:

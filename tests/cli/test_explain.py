@@ -181,6 +181,14 @@ def test_svg_that_cannot_be_written(rooms: Rooms) -> None:
     assert result.stderr == f"{path} cannot be written: No such file or directory\n"
 
 
+def test_file_without_an_end() -> None:
+    """What is too large is not read to its end."""
+    command = ["explain", "--room", "/dev/zero"]
+    result = CliRunner().invoke(main, command, prog_name="homeserver")
+    assert result.exit_code == 2
+    assert result.stderr == f"/dev/zero: the file has more than {64 * 2**20} bytes\n"
+
+
 def test_room_version(rooms: Rooms) -> None:
     """`--room-version` says it where the create event is not there."""
     room = MadeRoom("10")

@@ -5,12 +5,18 @@ import json
 import pytest
 
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import BadJson, InvalidParam, NotJson, ProtocolError
+from homeserver.protocol.errors import (
+    BadJson,
+    InvalidParam,
+    NotJson,
+    ProtocolError,
+    TooLarge,
+)
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.rooms import room_file
 from homeserver.rooms.room_file import RoomFile, read
-from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
+from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
 
 
 def topics(room: MadeRoom, count: int) -> list[Event]:
@@ -110,6 +116,40 @@ def test_bad_files(data: bytes, error: type[ProtocolError], why: str) -> None:
     """What is no room is refused with the reason."""
     with pytest.raises(error, match=why.replace("(", r"\(")):
         read(data, None)
+
+
+def test_create_events_of_several_versions() -> None:
+    """None of them is chosen, as each reads the events in its own way."""
+    rooms = [MadeRoom(version, user) for version, user in (("10", ALICE), ("12", BOB))]
+    data = json.dumps(pdus(rooms[0]) + pdus(rooms[1])).encode()
+    with pytest.raises(BadJson, match="of room versions '10' and '12': name the one"):
+        read(data, None)
+    file = read(data, ROOM_VERSIONS["12"])
+    assert set(rooms[1].events) < {each.event_id for each in file.events}
+    same = listed(pdus(rooms[0]) + pdus(MadeRoom("10", BOB)))
+    assert len(same.events) == 4
+    with pytest.raises(BadJson, match=r"'10' and \['12'\]"):
+        listed([*pdus(rooms[0]), pdus(rooms[0])[0] | {"content": _version(["12"])}])
+
+
+def _version(version: object) -> Json:
+    return {"room_version": version}
+
+
+def test_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file has so many bytes at most."""
+    data = json.dumps(pdus(MadeRoom("10"))).encode()
+    monkeypatch.setattr(room_file, "MAX_BYTES", len(data))
+    assert len(read(data, None).events) == 2
+    with pytest.raises(TooLarge, match=f"the file has more than {len(data)} bytes"):
+        read(data + b" ", None)
+
+
+def test_too_many_values() -> None:
+    """They are counted over all lines."""
+    line = b'{"a":[' + b",".join([b"0"] * 500_000) + b"]}\n"
+    with pytest.raises(TooLarge, match="the JSON has more than 1000000 values"):
+        read(line * 2, None)
 
 
 def test_too_many_events(monkeypatch: pytest.MonkeyPatch) -> None:
