@@ -91,6 +91,25 @@ def badly_signed(signatures: object) -> Make:
     return make
 
 
+def signed_often(keys: int, signatures: int) -> Make:
+    """The same with so many keys and signatures, of which the last ones match."""
+
+    def make(room: Room) -> Event:
+        others = [OTHER_KEY.verify_key.key] * (keys - 1)
+        known = [
+            {"public_key": encode_base64(x)} for x in (*others, KEY.verify_key.key)
+        ]
+        room.set("m.room.third_party_invite", DAN, {"public_keys": known}, "t")
+        names = [f"ed25519:{n}" for n in range(signatures)]
+        by_key = dict.fromkeys(names, encode_base64(bytes(64)))
+        by_key[names[-1]] = SIGNATURE
+        signed = {"mxid": OLIVE, "token": "t", "signatures": {"x": by_key}}
+        invite = {"signed": signed}
+        return room.membership(DAN, OLIVE, "invite", third_party_invite=invite)
+
+    return make
+
+
 def levels(sender: str, old: Json | None = None, **new: object) -> Make:
     """Power levels, over those that held before."""
     return lambda room: room.levels(**old or {}).new_levels(sender, **new)
@@ -329,6 +348,8 @@ ROWS: list[tuple[str, bool, Make, Sequence[int]]] = [
         badly_signed({"a": {"ed25519:0": "%"}, "b": {"ed25519:0": SIGNATURE}}),
         (),
     ),
+    ("third.allow", True, signed_often(40, 25), ()),
+    ("third.allow", False, signed_often(40, 26), ()),
     ("third.otherwise", False, by_mail(keys={}), ()),
     ("third.otherwise", False, by_mail(keys={"public_keys": PUBLIC}), ()),
     ("invite.sender", False, member(INA, OLIVE, "invite"), ()),
