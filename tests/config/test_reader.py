@@ -347,7 +347,7 @@ MISTAKES: list[tuple[str, str]] = [
     ("limits.request_seconds = '60'", "limits.request_seconds: Expected `float`"),
     (
         "events.default_room_version = '13'",
-        "default_room_version: not a room",
+        "default_room_version: unknown room",
     ),
     ("events.default_room_version = 11", "Expected `str`, got `int`"),
     ("notary.enabled = 'no'", "notary.enabled: Expected `bool`, got `str`"),
