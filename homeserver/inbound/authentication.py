@@ -1,8 +1,8 @@
-"""Which server is asking, proven.
+"""Authentication of requests by their X-Matrix signatures.
 
-Rules of the room: nothing that a request says about its origin is believed before a
-signature by that origin's own key over this very request was verified. Who is refused
-is told which check failed.
+Rules: no claim of a request about its origin is trusted before a signature of that
+origin's own key over the request was verified. The error of a refused request says
+which check failed.
 
 Specification: Server-server API, "Request Authentication".
 """
@@ -45,10 +45,10 @@ class OtherDestination(Unauthorized):
 
 
 class NoUsableKey(Unauthorized):
-    """The key that the request is signed with is not to be had."""
+    """The key that signed the request is unknown or not valid."""
 
 
-# By what is raised; the first that fits.
+# By the exception; the first match applies.
 _FAILURES: Mapping[type[ProtocolError], str] = {
     NotJson: "malformed_body",
     BadJson: "malformed_body",
@@ -63,23 +63,23 @@ _FAILURES: Mapping[type[ProtocolError], str] = {
 }
 
 FAILURES = tuple(dict.fromkeys(_FAILURES.values()))
-"""Why an origin is not proven."""
+"""The reasons for which authentication fails."""
 
-MAX_HEADERS = 8  # one for each signing key of the origin; it has one or two
+MAX_HEADERS = 8  # one for each signing key of the origin; most have one or two
 
-# Bodies that are read and verified here, which takes two milliseconds.
+# Larger bodies are parsed and verified in a thread; this size takes two milliseconds.
 _MAX_INLINE_BYTES = 65536
 
-# Server-server API, "API standards": their bodies are JSON objects.
+# Server-server API, "API standards": these have JSON objects as bodies.
 _WITH_BODY = frozenset({"PUT", "POST"})
 
-_MAX_LARGE = 2  # others at the same time; each may take a hundred megabytes
+_MAX_LARGE = 2  # larger bodies at once; each may take a hundred megabytes
 
 _T = TypeVar("_T")
 
 
 class Body(Struct, frozen=True):
-    """The body of a request, which can be read more than once."""
+    """The body of a request."""
 
     length: int
     """In bytes."""
@@ -88,16 +88,16 @@ class Body(Struct, frozen=True):
 
 
 class ProvenOrigin(Struct, frozen=True):
-    """The server that made a request, and what proved it."""
+    """The server that made a request, and the proof."""
 
     server_name: ServerName
     key_id: KeyId
     client_certificate: str | None = None
-    """SHA-256 of its TLS client certificate in hexadecimal, where one was checked."""
+    """SHA-256 of its TLS client certificate in hexadecimal, if it was checked."""
 
 
 class Authenticator:
-    """Proves the origins of requests to one identity."""
+    """Authenticates requests to one identity."""
 
     def __init__(
         self,
@@ -121,21 +121,20 @@ class Authenticator:
         shown: ShownCertificate | None,
         cause: Cause,
     ) -> tuple[ProvenOrigin, Json | None]:
-        """Prove who made a request; its origin, and its body.
+        """Authenticate a request; returns its origin and its parsed body.
 
         `uri` is the request target as received, `headers` are the values of its
-        `Authorization` headers, `shown` is the client's certificate; keys are
-        fetched for `cause`. Raises `NotJson` and `BadJson` (400) for the body,
-        `BadAuthorization` (400) for headers that cannot be read, `Unauthorized`
-        (401), and `Forbidden` (403) for a certificate that is not the origin's. The
-        headers are judged first, the body last: what costs a stranger little costs us
-        little.
+        `Authorization` headers, `shown` is the client's certificate; key fetches are
+        charged to `cause`. Raises `NotJson` and `BadJson` (400) for the body,
+        `BadAuthorization` (400) for malformed headers, `Unauthorized` (401), and
+        `Forbidden` (403) for a certificate that is not the origin's. Cheap checks run
+        first: the headers, then the keys, then the body.
         """
         authorizations = self.check_head(headers)
         origin = authorizations[0].origin
         if body.length == 0 and method in _WITH_BODY:
             raise NotJson(
-                f"a {method} has a JSON object as its body; this one has none"
+                f"a {method} needs a JSON object as its body; this one has no body"
             )
         keys, problems = await self._find_keys(origin, authorizations, cause)
         own_name = self._identity().server_name
@@ -150,8 +149,8 @@ class Authenticator:
             if not keys:
                 why = problems.pop().explanation
                 raise NoUsableKey(why.public, why.in_full)
-            # Only now, and once: whoever makes us wait for keys that no server has
-            # must not fill our memory with what is sent meanwhile.
+            # Parsed only now: while keys are fetched, a client must not fill the memory
+            # with parsed bodies.
             key_id, content = await self._on(body, prove)
         except Unauthorized as problem:
             why = problem.explanation
@@ -162,12 +161,12 @@ class Authenticator:
                 why = why.then(Explanation.plain(conflict))
             raise type(problem)(why.public, why.in_full) from None
         await self._keyring.prove(origin)
-        # Only now: a stranger would have us ask whomever he names.
+        # Only now: before, a client could make us connect to any server.
         certificate = await self._certificates.check(origin, shown, cause)
         return ProvenOrigin(origin, key_id, certificate), content
 
     def check_head(self, headers: Sequence[str]) -> list[Authorization]:
-        """The authorizations of a request to us.
+        """The authorizations in the headers, checked without keys or body.
 
         Raises `BadAuthorization` and `Unauthorized`, as `authenticate`.
         """
@@ -176,24 +175,24 @@ class Authenticator:
         for each in authorizations:
             if each.destination not in {None, own_name}:
                 raise OtherDestination(
-                    f"the request is for {quote(str(each.destination))}; this is "
-                    f"{own_name}"
+                    f"the request is for {quote(str(each.destination))}; this server "
+                    f"is {own_name}"
                 )
         return authorizations
 
     async def _on(self, body: Body, work: Callable[[bytes], _T]) -> _T:
-        """Do some work on a body: here if it is small, else in a thread."""
+        """Run `work` on a body: directly if it is small, else in a thread."""
         if body.length <= _MAX_INLINE_BYTES:
             return work(body.read())
         async with self._slots:
-            # Only now: where many are waiting, none of them is in memory.
+            # Read only now, so that bodies that wait are not in memory.
             read = body.read()
             return await self._in_thread(lambda: work(read))
 
     async def _find_keys(
         self, origin: ServerName, authorizations: Sequence[Authorization], cause: Cause
     ) -> tuple[dict[KeyId, VerifyKey], list[Unauthorized]]:
-        """Those of the origin's keys that are to be had, and why others are not."""
+        """The usable keys of the origin, and the errors for the others."""
         keys: dict[KeyId, VerifyKey] = {}
         problems: list[Unauthorized] = []
         for each in authorizations:
@@ -207,7 +206,7 @@ class Authenticator:
 
 
 def _parse(headers: Sequence[str]) -> list[Authorization]:
-    """The authorizations of one request; at least one, all of one origin."""
+    """The authorizations of one request: at least one, all of one origin."""
     if not headers:
         raise MissingAuthorization("the request has no X-Matrix Authorization header")
     if len(headers) > MAX_HEADERS:
@@ -221,7 +220,9 @@ def _parse(headers: Sequence[str]) -> list[Authorization]:
         try:
             authorizations.append(Authorization.parse(header))
         except BadAuthorization as problem:
-            problems.append(problem)  # by a newer algorithm, maybe; one has to be good
+            problems.append(
+                problem
+            )  # maybe another algorithm; one valid header is enough
     if not authorizations:
         raise problems[0]
     if any(each.origin != authorizations[0].origin for each in authorizations):
@@ -230,12 +231,12 @@ def _parse(headers: Sequence[str]) -> list[Authorization]:
 
 
 def failure_of(problem: ProtocolError) -> str:
-    """Which of `FAILURES` it is that `authenticate` raised."""
+    """The reason, of `FAILURES`, for what `authenticate` raised."""
     return next(what for kind, what in _FAILURES.items() if isinstance(problem, kind))
 
 
 def claimed_origin(headers: Sequence[str]) -> str | None:
-    """Who the first header says it is of, proven or not; None where it says nothing."""
+    """The unverified origin in the first header; None if it is malformed."""
     for header in headers[:1]:
         try:
             return Authorization.parse(header).origin.name

@@ -1,10 +1,10 @@
-"""The TLS client certificates that other servers show, and whose they are.
+"""The TLS client certificates of other servers, checked against the origin.
 
-Rules of the room: the listener takes any certificate, or none; it is judged here,
-beside the origin of each request, once that is proven. It is the origin's if it is the
-one that the origin's own server shows, or if it proves the origin's name as a server's
-certificate does. The purposes that are written in it are of no account: authorities no
-longer write that of clients into servers' certificates.
+Rules: the listener accepts any client certificate, or none; it is checked here once the
+origin of a request is authenticated. It is valid if the origin's own server presents
+the same certificate, or if it proves the origin's name as a server certificate does.
+Its extended key usage is ignored, as authorities no longer issue server certificates
+for client authentication.
 
 Specification: the November 2014 text, "Server-Server Authentication"; Server-server
 API, "TLS".
@@ -31,31 +31,31 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.peers import PeerStore
 
 Demand = Literal["ignore", "if-presented", "required"]
-"""What a request's connection has to show."""
+"""Whether the connection of a request must have a client certificate."""
 
-# For how long a certificate that was found to be its origin's is not looked at again.
+# For so long, a certificate that was found to be its origin's is not checked again.
 PROVEN_SECONDS = 3600.0
 
-# Chains that have led to a root, for the sessions that are resumed: those show none.
-_MAX_CHAINS = 200  # of a hundred kilobytes at most; others are proven anew
+# Verified chains, for resumed TLS sessions, which have none.
+_MAX_CHAINS = 200  # of up to a hundred kilobytes each
 
 _MAX_REACHES = 50  # connections to origins at once
-_MAX_WAITING = 1000  # for one of those; each is an inbound request that waits too
+_MAX_WAITING = 1000  # for a connection; each holds an inbound request
 
-# For how long one that was not is refused without asking its origin again.
+# For so long, a failed certificate is refused without asking its origin again.
 _REFUSED_SECONDS = 10.0
 
 
 class ShownCertificate(Struct, frozen=True):
-    """What the client of a connection has shown, and has the key of."""
+    """The certificate of the client of a connection, which has its private key."""
 
     leaf: crypto.X509
     chain: Sequence[crypto.X509] = ()
-    """The certificates that may lead from it to a root."""
+    """The intermediate certificates that the client sent."""
 
     @classmethod
     def on(cls, transport: object) -> "ShownCertificate | None":
-        """The certificate of the client of a connection; None if it showed none."""
+        """The client certificate of a connection; None if it has none."""
         if not isinstance(transport, TLSMemoryBIOProtocol):
             return None
         leaf = transport.getPeerCertificate()
@@ -71,7 +71,7 @@ class ShownCertificate(Struct, frozen=True):
 
 
 class ClientCertificates:
-    """Judges client certificates."""
+    """Checks client certificates."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class ClientCertificates:
         context: Callable[[], SSL.Context] | None,
         clock: IReactorTime,
     ) -> None:
-        """`context` has the trusted roots; None where no authority is believed."""
+        """`context` has the trusted roots; None if no authority is trusted."""
         self._demand = demand
         self._peers = peers
         self._client = client
@@ -92,35 +92,35 @@ class ClientCertificates:
         self._links: Cache[ServerName, Link | Explanation] = Cache(clock)
         self.bound = Bound(
             "client_certificate_checks",
-            "servers that are asked, or wait to be asked, about a client certificate",
+            "servers that are asked, or will be asked, about a client certificate",
             _MAX_REACHES + _MAX_WAITING,
             self._reaches,
         )
 
     def _reaches(self) -> int:
-        """How many servers are being asked, or wait for their turn."""
+        """The number of servers that are or will be asked."""
         return _MAX_REACHES - self._slots.tokens + len(self._slots.waiting)
 
     async def check(
         self, origin: ServerName, shown: ShownCertificate | None, cause: Cause
     ) -> str | None:
-        """Check what the connection of a request of `origin`, which is proven, showed.
+        """Check the client certificate of a request of `origin`, once authenticated.
 
-        Returns the SHA-256 of the certificate, None if there was none or nobody
-        asks for it. Raises `Forbidden`.
+        Returns the SHA-256 of the certificate; None if there is none, or if
+        certificates are ignored. Raises `Forbidden`.
         """
         if self._demand == "ignore":
             return None
         if shown is None:
             if self._demand == "required":
                 raise Forbidden(
-                    f"this server demands a TLS client certificate beside {origin}'s "
-                    "signature, and the connection showed none"
+                    f"this server requires a TLS client certificate of {origin}, and "
+                    "the connection has none"
                 )
             return None
         sha256 = shown.sha256
         problem = await self._proofs.fetch(
-            (origin, sha256), lambda: self._judge(origin, shown, cause)
+            (origin, sha256), lambda: self._compare(origin, shown, cause)
         )
         if problem is not None:
             why = problem.after(
@@ -131,22 +131,22 @@ class ClientCertificates:
         return sha256
 
     def forget(self, origin: ServerName) -> None:
-        """Judge the certificates of an origin anew."""
+        """Forget the results for an origin."""
         self._proofs.forget_where(lambda key: key[0] == origin)
         self._links.forget(origin)
 
-    async def _judge(
+    async def _compare(
         self, origin: ServerName, shown: ShownCertificate, cause: Cause
     ) -> tuple[Explanation | None, float]:
-        """Why the certificate is not the origin's, if so, and how long that holds."""
+        """Why the certificate is not the origin's, or None, and for how long."""
         known = await self._peers.peer(origin)
         if known is not None and known.certificate_sha256 == shown.sha256:
             return None, PROVEN_SECONDS
         problem = self._problem(shown, origin.host)
         if problem is None:
             return None, PROVEN_SECONDS
-        # It may have been renewed since we were there, or be that of the name which
-        # the origin delegates to.
+        # The certificate may have been renewed since the last connection, or may be
+        # for the name that the origin delegates to.
         link = await self._links.fetch(origin, lambda: self._reach(origin, cause))
         if isinstance(link, Explanation):
             return link.after(f"{problem}; and "), _REFUSED_SECONDS
@@ -154,13 +154,13 @@ class ClientCertificates:
         name = link.route.certificate_name
         if ours == shown.sha256 or self._problem(shown, name) is None:
             return None, PROVEN_SECONDS
-        why = f"its server shows another one (SHA-256 {ours}); {problem}"
+        why = f"its server presents another one (SHA-256 {ours}); {problem}"
         return Explanation(why, why), _REFUSED_SECONDS
 
     def _problem(self, shown: ShownCertificate, name: str) -> str | None:
-        """Why the certificate does not prove `name` by itself; None if it does."""
+        """Why the certificate alone does not prove `name`; None if it does."""
         if self._context is None:
-            return "certificates are not believed by themselves here"
+            return "no certificate authority is trusted here"
         chain = shown.chain or self._chains.get(shown.sha256, ())
         problem = check_certificate(self._context(), shown.leaf, chain, name)
         if problem is None:
@@ -170,7 +170,7 @@ class ClientCertificates:
     async def _reach(
         self, origin: ServerName, cause: Cause
     ) -> tuple[Link | Explanation, float]:
-        """A new connection to the origin, or why there is none."""
+        """A new connection to the origin, or why it failed."""
         if self.bound.is_reached:
             self.bound.refuse()
             why = "too many servers are being asked"

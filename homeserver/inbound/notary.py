@@ -1,10 +1,10 @@
-"""The notary: other servers' key documents, for whoever asks us for them.
+"""The notary: key documents of other servers, with our signature.
 
-Rules of the room: a document is handed out as its server made it, with our signature
-beside the server's own. What was good once is handed out also after its time, where
-nothing better is to be had: old events need it. A server that does not answer is no
-error of who asks. Who asks makes us connect to whom he names, so all of it is bounded:
-servers in a request, requests of an address, look-ups at once, bytes of an answer.
+Rules: a document is returned as its server made it, with our signature beside the
+server's own. An expired document is returned if there is no newer one, as old events
+need it. A server that does not answer is omitted; the query does not fail. A query
+makes us connect to servers that the client names, so it is bounded: servers in a
+query, queries of an address, connections at once, bytes of a response.
 
 Specification: Server-server API, "Querying keys through another server".
 """
@@ -37,28 +37,28 @@ from homeserver.protocol.key_entries import MAX_KEYS
 from homeserver.protocol.signing import sign
 from homeserver.storage.key_documents import DocumentStore, FetchedDocument
 
-MAX_SERVERS = 100  # of one request; each may be a connection
+MAX_SERVERS = 100  # of one query; each may be a connection
 
-_MAX_BODY_BYTES = 256 * 1024  # a hundred servers of a dozen keys take a quarter of it
-_MAX_ANSWER_BYTES = 4 * 1024 * 1024  # a hundred honest documents take a fortieth of it
+_MAX_BODY_BYTES = 256 * 1024  # four times a hundred servers of a dozen keys
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024  # forty times a hundred usual documents
 
-# For a server to answer us. Other servers ask several notaries and give each a few
-# seconds; what is known already must reach them in that time.
+# Time for a server to answer. Clients ask several notaries and wait a few seconds for
+# each; documents that are known already must arrive in that time.
 _REFRESH_SECONDS = 3.0
 
-# For how long a key that its server does not list is not asked for again.
+# For so long, a key that its server does not list is not asked for again.
 _UNLISTED_SECONDS = 60.0
 
 
 class Query(Struct, frozen=True):
-    """What somebody wants to know of one server."""
+    """A query for the keys of one server."""
 
     server_name: ServerName
     key_ids: Mapping[str, int | None]
     """For each key ID, the `minimum_valid_until_ts`; empty for all keys."""
 
     minimum_valid_until_ts: int | None = None
-    """Where all keys are wanted. In milliseconds since 1970; None if it is left out."""
+    """For all keys, in milliseconds since 1970; None if missing."""
 
 
 def parse_queries(body: bytes) -> list[Query]:
@@ -73,7 +73,7 @@ def parse_queries(body: bytes) -> list[Query]:
         try:
             name = ServerName.parse(text)
         except InvalidParam:
-            continue  # as any other server that nothing is known of
+            continue  # omitted, like any unknown server
         criteria_by_key = as_object(wanted, "a server's keys")
         if len(criteria_by_key) > 2 * MAX_KEYS:
             raise TooLarge(f"the query names more than {2 * MAX_KEYS} keys of {name}")
@@ -86,7 +86,7 @@ def parse_queries(body: bytes) -> list[Query]:
 
 
 def parse_query(server_name: bytes, key_id: bytes, minimums: Sequence[bytes]) -> Query:
-    """The query of a GET; an empty `key_id` is for all keys.
+    """The query of a GET; an empty `key_id` means all keys.
 
     `minimums` are the values of `minimum_valid_until_ts`. Raises `InvalidParam`.
     """
@@ -111,7 +111,7 @@ def _parse_minimum(values: Sequence[bytes]) -> int | None:
 
 
 class Notary:
-    """Answers for other servers' keys."""
+    """Answers queries for other servers' keys."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Notary:
         self._unlisted: Cache[tuple[ServerName, str], None] = Cache(clock)
 
     async def answer(self, queries: Sequence[Query], cause: Cause) -> bytes:
-        """The answer to queries, in JSON; servers of whom nothing is known are not in.
+        """The response to queries, in JSON; unknown servers are omitted.
 
         Raises `StoreUnavailable`.
         """
@@ -138,21 +138,21 @@ class Notary:
         parts: list[bytes] = []
         left = _MAX_ANSWER_BYTES
         for query in queries:
-            # What is too large is left out: no honest server's document is.
+            # Documents beyond the limit are omitted; usual ones never reach it.
             found = await self._find(query, left)
             parts += found
             left -= sum(map(len, found))
         return b'{"server_keys":[' + b",".join(parts) + b"]}"
 
     async def _prepare(self, query: Query, cause: Cause) -> None:
-        """Ask a server for its keys, if what is known of them is not enough."""
+        """Fetch the keys of a server if the known documents are not sufficient."""
         name = query.server_name
         if name == self._identity().server_name:
             return
         if self._is_enough(await self._documents.documents(name), query):
             return
         refreshing = self._keyring.refresh(name, cause)
-        # When time is up it goes on, for who asks next.
+        # After the time-out the fetch continues for later queries.
         with suppress(defer.TimeoutError):
             is_fetched = await within(_REFRESH_SECONDS, self._clock, refreshing)
             if is_fetched:
@@ -162,7 +162,7 @@ class Notary:
                         self._unlisted.keep((name, key_id), None, _UNLISTED_SECONDS)
 
     def _is_enough(self, known: Sequence[FetchedDocument], query: Query) -> bool:
-        """Whether its server need not be asked for any of the keys that are wanted."""
+        """Whether the known documents are sufficient for all keys of a query."""
         if not query.key_ids:
             return self._is_of_use(known, query.minimum_valid_until_ts)
         return all(
@@ -174,9 +174,9 @@ class Notary:
     def _is_of_use(
         self, listing: Sequence[FetchedDocument], minimum: int | None
     ) -> bool:
-        """Whether one of the documents is valid for as long as it has to be.
+        """Whether one of the documents is valid for long enough.
 
-        Where nothing is said of that, half of the life of one of them has to be left.
+        Without a minimum, one must not have passed half of its lifetime.
         """
         if minimum is not None:
             return any(each.valid_until_ts >= minimum for each in listing)
@@ -184,9 +184,9 @@ class Notary:
         return any(now_ts < _half_life_ts(each) for each in listing)
 
     async def _find(self, query: Query, most: int) -> list[bytes]:
-        """The best documents that list what is wanted, each signed by us too.
+        """The best documents with the keys of a query, with our signatures.
 
-        Of at most so many bytes, our signatures not counted.
+        They have at most `most` bytes without our signatures.
         """
         identity = self._identity()
         name = query.server_name
@@ -210,14 +210,14 @@ class Notary:
 
 
 def _rank(document: FetchedDocument) -> tuple[int, int]:
-    """The document that is valid for longer is better; of two, the later one."""
+    """Rank by validity, then by the time of the fetch."""
     return document.valid_until_ts, document.fetched_ts
 
 
 def _best(
     known: Sequence[FetchedDocument],
 ) -> dict[tuple[str, object], FetchedDocument]:
-    """For each key, by ID and bytes, the best document that lists it."""
+    """The best document for each key, by its ID and bytes."""
     best: dict[tuple[str, object], FetchedDocument] = {}
     for document in sorted(known, key=_rank):
         best.update(dict.fromkeys(document.keys.items(), document))
@@ -227,7 +227,7 @@ def _best(
 def _countersign(document: Json, name: ServerName, identity: Identity) -> Json:
     """A document of the server `name` with our signatures beside its own.
 
-    Only what we vouch for is handed on: not what it says that others have signed.
+    Unverified parts are removed: `unsigned`, and signatures of other servers.
     """
     signatures = as_object(document["signatures"], "`signatures`")
     signed = {k: v for k, v in document.items() if k != "unsigned"}
@@ -236,7 +236,7 @@ def _countersign(document: Json, name: ServerName, identity: Identity) -> Json:
 
 
 def _half_life_ts(document: FetchedDocument) -> float:
-    """Until when a document is handed out without asking its server again.
+    """The time until which a document is returned without asking its server again.
 
     "The intermediate notary server should cache a response for half of its lifetime".
     """

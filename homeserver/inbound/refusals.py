@@ -1,8 +1,7 @@
-"""The requests of other servers that were refused, and why.
+"""Refused requests of other servers, kept for those who test a server against ours.
 
-Rules: for who tests a server against this one. Whoever is refused chooses how often, so
-they are recorded together, some times a second, and only so many wait for that. What
-was sent is not kept, nor any signature.
+Rules: a client chooses how often it is refused, so refusals are written in groups, a
+few times a second, and a bounded number waits. Neither bodies nor signatures are kept.
 """
 
 from contextlib import suppress
@@ -21,17 +20,17 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.notifier import Changes
 from homeserver.storage.refusals import RefusalStore
 
-# Soon for a person who waits for one, and four writes a second at most.
+# Short for a person who waits, and at most four writes a second.
 _RECORD_SECONDS = 0.25
 
-_MAX_WAITING = 250  # a write of so many takes five milliseconds
+_MAX_WAITING = 250  # writing this many takes five milliseconds
 
-_MAX_PATH = 500  # characters; a path of ours has about sixty
+_MAX_PATH = 500  # characters; our paths have about sixty
 _MAX_ERROR = 1000
 
 
 class Refusals:
-    """Records refusals, and tells them to who asks."""
+    """Records refused requests, and lists them."""
 
     def __init__(self, store: RefusalStore, clock: IReactorTime) -> None:
         self._store = store
@@ -51,7 +50,7 @@ class Refusals:
     def record(
         self, request: Request, origin: str | None, problem: ProtocolError
     ) -> None:
-        """Record that `request`, which says that it is of `origin`, was refused."""
+        """Record the refusal of a request; `origin` is the server that it claims."""
         if self.bound.is_reached:
             self.bound.refuse()
             return
@@ -73,7 +72,7 @@ class Refusals:
         self._record_soon()
 
     async def stop(self) -> None:
-        """Record what waits, if that can be done now."""
+        """Record all that wait, if the store answers."""
         if self._recording is not None:
             await self._recording
         await self._record()
@@ -82,7 +81,7 @@ class Refusals:
             self._next = None
 
     def end_waits(self) -> None:
-        """From now on nobody waits for a refusal."""
+        """End all waits for new refusals, now and later."""
         self._changes.end_waits()
 
     async def after(
@@ -92,15 +91,15 @@ class Refusals:
 
         Each is `{"id", "refused_ts", "address", "origin", "proven", "method", "path",
         "status", "errcode", "error", "reason"}`; `reason` is one of
-        `authentication.FAILURES`, or `content` of a request whose origin is proven.
-        Where there are none, waits up to `wait` seconds for one.
+        `authentication.FAILURES`, or `content` for an authenticated request.
+        Without any, waits up to `wait` seconds for one.
         """
         return await self._changes.until(
             lambda: self._store.after(after, origin, limit), bool, wait
         )
 
     def _record_soon(self) -> None:
-        """Record what waits in a moment, unless that is under way."""
+        """Schedule the next write, unless one is scheduled or running."""
         if self._waiting and self._next is None and not self._is_recording:
             self._next = self._clock.callLater(_RECORD_SECONDS, self._begin)
 
@@ -109,11 +108,11 @@ class Refusals:
         self._recording = Deferred.fromCoroutine(self._record())
 
     async def _record(self) -> None:
-        """Record what waits; what cannot be recorded now is tried again."""
+        """Record all that wait; after a failure they wait for the next write."""
         count = len(self._waiting)
         if count:
             self._is_recording = True
-            with suppress(StoreUnavailable):  # which is told elsewhere
+            with suppress(StoreUnavailable):  # the store logs it
                 await self._store.record(self._waiting[:count])
                 del self._waiting[:count]
                 self._changes.announce()

@@ -196,7 +196,7 @@ FAILURES: list[tuple[str, list[str], int, str]] = [
         "another destination",
         [sign(destination=ServerName.parse("else.example"))],
         401,
-        "for 'else.example'; this is us.example",
+        "for 'else.example'; this server is us.example",
     ),
     (
         "our name in other letters",

@@ -191,7 +191,7 @@ def test_none_is_not_enough() -> None:
     inspection.know(OWN)
     said = inspection.refusal(None)
     assert ORIGIN.name in said
-    assert "demands a TLS client certificate" in said
+    assert "requires a TLS client certificate" in said
     assert inspection.client.asked == []
 
 
@@ -390,7 +390,9 @@ def test_intermediate_is_needed() -> None:
 def test_authorities_are_not_believed() -> None:
     """Where certificates are no way to verify a server, they prove no client either."""
     inspection = Inspection(believes_authorities=False)
-    assert "not believed by themselves here" in inspection.refusal(shown(PROVING))
+    assert "no certificate authority is trusted here" in inspection.refusal(
+        shown(PROVING)
+    )
     inspection.client.found = link(OWN, "host.example")
     assert not inspection.is_taken(shown(issue_for("host.example", CA)))
 
@@ -435,7 +437,7 @@ def test_not_delegated(issued: Issued, said: str) -> None:
     inspection.client.found = link(OWN, "host.example", "srv.example")
     refusal = inspection.refusal(shown(issued))
     assert said in refusal
-    assert f"its server shows another one (SHA-256 {OWN_SHA256})" in refusal
+    assert f"its server presents another one (SHA-256 {OWN_SHA256})" in refusal
 
 
 def test_unreachable() -> None:

@@ -366,7 +366,7 @@ def test_reason(receiving: Receiving, origin: Origin) -> None:
     said = answer.json["error"]
     assert isinstance(said, str)
     assert f"(SHA-256 {sha256(FOREIGN)}) is not that of {origin.name}" in said
-    assert f"its server shows another one (SHA-256 {sha256(OWN)})" in said
+    assert f"its server presents another one (SHA-256 {sha256(OWN)})" in said
     assert "is self-signed and not trusted" in said
 
 
@@ -495,4 +495,4 @@ def test_our_own_is_missing(tmp_path: Path) -> None:
         assert beta.ask("received") == []
     assert done.returncode == 1
     assert "M_FORBIDDEN" in done.stderr
-    assert "demands a TLS client certificate" in done.stderr
+    assert "requires a TLS client certificate" in done.stderr

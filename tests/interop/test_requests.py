@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[Headers, int, str, str]] = {
         lambda q: replace(q, destination=ServerName.parse("other.test")).sign(),
         401,
         "Destination mismatch in auth header, received: 'other.test'",
-        "the request is for 'other.test'; this is {destination}",
+        "the request is for 'other.test'; this server is {destination}",
     ),
     "another target": (
         lambda q: replace(q, target=f"{TARGET}2").sign(),
