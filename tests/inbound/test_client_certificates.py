@@ -33,12 +33,12 @@ from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import Forbidden, Unauthorized
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.peers import Peer, PeerStore
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.coroutines import result_of
 from tests.support.federation_side import at_once, body_of
 from tests.support.http_connection import TlsConnection, connections, request, site
+from tests.support.memory_database import MemoryDatabase
 from tests.support.outbound_stack import CA, trusting
 from tests.support.signed_requests import OTHERS, THEM, KnownKeys, identity, signing_key
 

@@ -14,7 +14,6 @@ from homeserver.net.cause import OURSELVES
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, as_object
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import (
@@ -22,6 +21,7 @@ from homeserver.storage.received import (
     ReceivedTransaction,
 )
 from tests.support.federation_side import at_once
+from tests.support.memory_database import MemoryDatabase
 from tests.support.pdus import create, message, sign
 from tests.support.signed_requests import (
     OTHERS,

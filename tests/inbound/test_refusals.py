@@ -7,11 +7,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.refusals import RefusalStore
 from tests.support.federation_side import NOW, Endpoint
 from tests.support.http_connection import ask
+from tests.support.memory_database import MemoryDatabase
 from tests.support.signed_requests import THEM, US
 
 SEND = "/_matrix/federation/v1/send/1"

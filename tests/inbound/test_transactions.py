@@ -42,12 +42,13 @@ from homeserver.protocol.events.event import (
 )
 from homeserver.protocol.events.room_versions import EVENTS_OF_2014, ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName, UserId
-from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Database, Job, StoreUnavailable
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
 from tests.support.coroutines import result_of
 from tests.support.federation_side import at_once
+from tests.support.memory_database import MemoryDatabase
 from tests.support.pdus import ROOM, create, message, sign
 from tests.support.postgres_server import PostgresDatabase
 from tests.support.signed_requests import (

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from homeserver.config.values import VerificationMethod
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from tests.integration.test_verification import NAME, PUT, send
 from tests.support.certificates import authority, issue, issue_for
+from tests.support.memory_database import MemoryDatabase
 from tests.support.real_outbound import reaching
 from tests.support.recording_peers import (
     NOT_FOUND,

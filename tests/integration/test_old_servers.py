@@ -10,9 +10,9 @@ from homeserver.config.values import Sending
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from tests.support import old_servers as old
 from tests.support.manual_sender import US, build_sender
+from tests.support.memory_database import MemoryDatabase
 from tests.support.name_servers import NameServer, serving
 from tests.support.old_servers import OldServer, Routes
 from tests.support.real_discovery import discovering

@@ -19,8 +19,8 @@ from homeserver.outbound.transport import verification
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.memory_database import MemoryDatabase
 from tests.support.real_outbound import Reach, reaching
 from tests.support.recording_peers import (
     KEY_REQUEST,

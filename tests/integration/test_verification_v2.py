@@ -9,9 +9,9 @@ from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import build_v2
 from homeserver.protocol.signing import SigningKey, sign
-from homeserver.storage.engine.immediate import MemoryDatabase
 from tests.integration.test_verification import NAME, PUT, send
 from tests.support.certificates import Issued, issue_for
+from tests.support.memory_database import MemoryDatabase
 from tests.support.real_outbound import reaching
 from tests.support.recording_peers import (
     KEY_REQUEST,

@@ -13,7 +13,6 @@ from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.peers import PeerStore
 from tests.support.keyrings import (
@@ -29,6 +28,7 @@ from tests.support.keyrings import (
     document,
     key,
 )
+from tests.support.memory_database import MemoryDatabase
 
 _T = TypeVar("_T")
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from tests.support.memory_database import MemoryDatabase
 from tests.support.postgres_server import PostgresDatabase
 
 

@@ -14,12 +14,13 @@ from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.key_documents import MAX_VALIDITY_MS, KeyDocument, OldVerifyKey
 from homeserver.protocol.signing import SigningKey, VerifyKey
-from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Job
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.server_keys import KeyConflict, StoredKey
 from tests.support.key_documents import key_document, signing_key
+from tests.support.memory_database import MemoryDatabase
 
 _T = TypeVar("_T")
 

@@ -17,13 +17,14 @@ from homeserver.protocol.events.version_inference import VersionSource
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.transactions import MAX_TXN_ID_BYTES
 from homeserver.storage import pages
-from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import (
     ReceivedStore,
     ReceivedTransaction,
 )
+from tests.support.memory_database import MemoryDatabase
 from tests.support.postgres_server import PostgresDatabase
 
 _T = TypeVar("_T")

@@ -38,7 +38,7 @@ def load(connection: Connection) -> None:
     connection.load_version()
     cursor = connection.cursor()
     for number in (1, 2, 3):
-        for statement in migrate._statements(migrate._scripts()[number]):
+        for statement in migrate._scripts()[number].split(";\n")[:-1]:
             cursor.execute(statement)
     cursor.execute("SET session_replication_role = replica")  # in the dump's order
     for line in _DUMP.splitlines():

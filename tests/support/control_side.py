@@ -31,7 +31,6 @@ from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.queue import OutboundQueue
@@ -41,6 +40,7 @@ from tests.support.coroutines import result_of
 from tests.support.dns_records import ScriptedClient
 from tests.support.http_connection import Answer, Connection, request, site
 from tests.support.manual_sender import build_sender
+from tests.support.memory_database import MemoryDatabase
 from tests.support.signed_requests import identity
 
 _T = TypeVar("_T")

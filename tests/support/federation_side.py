@@ -17,13 +17,13 @@ from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName, UserId
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Database
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
 from tests.support.coroutines import result_of
 from tests.support.http_connection import site
+from tests.support.memory_database import MemoryDatabase
 from tests.support.signed_requests import (
     ANY_CERTIFICATE,
     OTHERS,

@@ -18,11 +18,11 @@ from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.key_documents import KeyDocument, OldVerifyKey
 from homeserver.protocol.signing import VerifyKey
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.peers import PeerStore
 from tests.support import key_documents
 from tests.support.certificates import issue_for
 from tests.support.key_documents import signing_key
+from tests.support.memory_database import MemoryDatabase
 
 A, B, OWN = map(ServerName.parse, ["a.example", "b.example", "own.example"])
 K1, K2, K3 = (parse_key_id(f"ed25519:{number}") for number in "123")

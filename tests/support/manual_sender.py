@@ -23,10 +23,10 @@ from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, as_list, parse_object
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Cursor, Database, Job, StoreUnavailable
 from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
+from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import start
 
 _T = TypeVar("_T")

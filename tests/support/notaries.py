@@ -15,11 +15,11 @@ from homeserver.protocol.canonical_json import Json, encode, encode_base64, pars
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument, build_v2
 from homeserver.protocol.signing import SigningKey
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.engine.sqlite import SqliteConnection
 from homeserver.storage.key_documents import DocumentStore
 from tests.support.keyrings import NOW, OWN, OWN_KEY, A, KeyringCase
+from tests.support.memory_database import MemoryDatabase
 
 _T = TypeVar("_T")
 

@@ -26,10 +26,10 @@ from homeserver.protocol.discovery import (
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import build_v1
 from homeserver.protocol.signing import SigningKey
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Database
 from homeserver.storage.peers import PeerStore
 from tests.support.certificates import Issued, authority, issue_for
+from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import Net
 
 CA = authority()

@@ -36,9 +36,9 @@ from homeserver.outbound.transport.dialer import Dialer, Dialled
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.discovery import NotResolvable, Resolution, Step
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.peers import PeerStore
 from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.memory_database import MemoryDatabase
 from tests.support.name_servers import NameServer
 from tests.support.recording_peers import signing_key
 from tests.support.waiting import reactor, wait

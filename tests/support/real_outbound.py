@@ -28,9 +28,9 @@ from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.dialer import Dialer
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.peers import PeerStore
 from tests.support.certificates import issue_for
+from tests.support.memory_database import MemoryDatabase
 from tests.support.recording_peers import signing_key
 from tests.support.waiting import reactor, wait
 

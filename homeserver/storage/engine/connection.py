@@ -1,10 +1,13 @@
-"""What the threads need of an engine: a connection, and cursors over it.
+"""A connection to the store, and a cursor that has the same errors for each engine.
 
-Rules of the room: an engine's errors stop here. A mistake of a job's own is left as it
-is, and everything else is `StoreUnavailable` or, if trying again may help, `Conflict`.
+Rules: an engine's own exceptions stop here. A mistake in a job's statement passes
+unchanged. Every other error is `Conflict` where the same jobs may succeed when they run
+again, and `StoreUnavailable` otherwise.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from homeserver.storage.engine.interface import Cursor
@@ -15,91 +18,90 @@ class Conflict(Exception):
 
 
 class Connection(Protocol):
-    """A connection to the store, for one thread."""
+    """A connection to the store, used by one thread at a time."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether only another connection can be of use."""
-        ...
+        """Whether it can never be used again, so that another one is needed."""
 
     def check(self) -> None:
-        """Raise `StoreUnavailable` if it is of no use; costs next to nothing."""
-        ...
+        """Raise `StoreUnavailable` if it cannot be used; costs next to nothing."""
 
     def abort(self) -> None:
-        """Let what hangs fail; called by another thread, and raises nothing."""
-        ...
+        """Make a call that hangs fail; called by another thread, and raises nothing."""
 
     def cursor(self) -> Cursor:
         """A new cursor."""
-        ...
 
     def begin(self) -> None:
         """Begin a transaction that will write."""
-        ...
 
     def commit(self) -> None:
         """Commit; what was written is on the disk when this returns."""
-        ...
+        self.cursor().execute("COMMIT")
 
     def rollback(self) -> None:
-        """Undo the transaction, if there still is one; raises nothing."""
-        ...
+        """Undo the transaction, if one is open; raises nothing."""
+        with suppress(Exception):  # the engine may have undone it already
+            self.cursor().execute("ROLLBACK")
 
     def load_version(self) -> int:
         """The version of the schema, in a transaction; 0 if the store is empty."""
-        ...
 
     def record_version(self, version: int) -> None:
         """Record the version of the schema."""
-        ...
 
     def close(self) -> None:
         """Close it; raises nothing."""
-        ...
 
 
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Cursor]:
+    """Commit what the block has written, or roll it back if anything is raised."""
+    try:
+        connection.begin()
+        yield connection.cursor()
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+@dataclass(slots=True)
 class EngineCursor:
-    """An engine's cursor, which takes our SQL and raises our errors."""
+    """An engine's cursor, with SQL and errors that are the same for each engine."""
 
-    def __init__(
-        self,
-        cursor: Cursor,
-        translate: Callable[[str], str],
-        error: type[Exception],
-        explain: Callable[[Any], Exception],
-    ) -> None:
-        """`error` is the base of the engine's errors, which `explain` converts."""
-        self._cursor = cursor
-        self._translate = translate
-        self._error = error
-        self._explain = explain
+    own: Cursor
+    translate: Callable[[str], str]
+    error: type[Exception]
+    """The base of the engine's errors, which `explain` converts."""
+
+    explain: Callable[[Any], Exception]
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> "EngineCursor":
         """As `Cursor.execute`."""
-        try:
-            self._cursor.execute(self._translate(sql), parameters)
-        except self._error as error:
-            raise self._explain(error) from None
+        self._call(self.own.execute, self.translate(sql), parameters)
         return self
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> None:
         """As `Cursor.executemany`."""
-        try:
-            self._cursor.executemany(self._translate(sql), rows)
-        except self._error as error:
-            raise self._explain(error) from None
+        # Not the driver's own: psycopg's is a pipeline, which disables the server's
+        # time-out for a silent client that has locked rows.
+        translated = self.translate(sql)
+        for row in rows:
+            self._call(self.own.execute, translated, row)
 
     def fetchone(self) -> Any:
         """As `Cursor.fetchone`."""
-        try:
-            return self._cursor.fetchone()
-        except self._error as error:
-            raise self._explain(error) from None
+        return self._call(self.own.fetchone)
 
     def fetchall(self) -> list[Any]:
         """As `Cursor.fetchall`."""
+        rows: list[Any] = self._call(self.own.fetchall)
+        return rows
+
+    def _call(self, method: Callable[..., Any], *arguments: object) -> Any:
         try:
-            return self._cursor.fetchall()
-        except self._error as error:
-            raise self._explain(error) from None
+            return method(*arguments)
+        except self.error as error:
+            raise self.explain(error) from None

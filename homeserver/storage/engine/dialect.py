@@ -1,26 +1,25 @@
-"""One SQL for all engines, and what each of them makes of it.
+"""One SQL for all engines, and its translation for each of them.
 
-Rules of the room: statements are written once, in SQLite's words where engines differ,
-but for one: a row is held until the commit by `FOR UPDATE`, or `FOR UPDATE SKIP
-LOCKED`, at the end of its SELECT. SQLite has a single writer, so there every row is.
+Rules: a statement is written once, in SQLite's dialect where the engines differ, with
+one exception: `FOR UPDATE`, or `FOR UPDATE SKIP LOCKED`, at the end of a SELECT locks
+its rows until the commit. SQLite has a single writer, which has locked every row.
 """
 
 import re
 from functools import lru_cache
 
-# What stands in quotes or in a comment is nobody's to translate.
-_APART = r"'[^']*'|--[^\n]*"
+_VERBATIM = r"'[^']*'|--[^\n]*"  # quoted text and comments are not translated
 
-_HOLDING = re.compile(rf"({_APART})|\s+FOR UPDATE(?: SKIP LOCKED)?\b")
+_LOCKING = re.compile(rf"({_VERBATIM})|\s+FOR UPDATE(?: SKIP LOCKED)?\b")
 
 
 @lru_cache(maxsize=512)
 def for_sqlite(sql: str) -> str:
-    """A statement as SQLite has it."""
-    return _HOLDING.sub(lambda found: found[1] or "", sql)
+    """A statement for SQLite."""
+    return _LOCKING.sub(lambda found: found[1] or "", sql)
 
 
-# {in our words: in PostgreSQL's}
+# {in our SQL: in PostgreSQL's}
 _POSTGRES = {
     "?": "%s",
     "%": "%%",  # psycopg's own sign
@@ -31,13 +30,13 @@ _POSTGRES = {
 }
 
 _TO_POSTGRES = re.compile(
-    rf"({_APART})|\?|%|\b(?:INTEGER PRIMARY KEY AUTOINCREMENT|BLOB)\b"
+    rf"({_VERBATIM})|\?|%|\b(?:INTEGER PRIMARY KEY AUTOINCREMENT|BLOB)\b"
 )
 
 
 @lru_cache(maxsize=512)
 def for_postgres(sql: str) -> str:
-    """A statement as psycopg has it."""
+    """A statement for psycopg."""
     return _TO_POSTGRES.sub(
         lambda found: found[1].replace("%", "%%") if found[1] else _POSTGRES[found[0]],
         sql,

@@ -1,8 +1,16 @@
-"""Jobs in groups: what one transaction is made of, and what fails alone.
+"""Group commit: many jobs in one transaction, and one sync of the disk for all of them.
 
-Rules of the room: a job that fails undoes itself alone. A group is undone as a whole
-and its jobs are run again, from their beginning, each alone: where one of them fails,
-and where another writer stays in the way. Nothing here knows of threads.
+A sync takes milliseconds, a job far less. So jobs that arrive during a commit wait, and
+run as the next group in one transaction. The jobs of a group share its outcome:
+
+| what happens to the group | what follows |
+|---|---|
+| the commit succeeds | each job has its own result |
+| a conflict with another process | the group runs again, three times at most |
+| a job raises, or the conflict stays | rolled back; each job runs again alone |
+| the store is unavailable | each job fails with that error |
+
+Rules: a job that raises does not fail the others. Nothing here knows of threads.
 """
 
 import contextlib
@@ -14,17 +22,16 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from homeserver.storage.engine.connection import Conflict, Connection
+from homeserver.storage.engine.connection import Conflict, Connection, transaction
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 
 _T = TypeVar("_T")
 
-# How often a group that others are in the way of is tried; then each job alone.
-_ATTEMPTS = 3
+_ATTEMPTS = 3  # of a group, and then of each of its jobs
 
 
 class Call(Struct, frozen=True):
-    """A job, and where its result goes."""
+    """A job, and the Deferred that takes its result."""
 
     job: Job[Any]
     result: Deferred[Any]
@@ -35,17 +42,17 @@ Outcome = tuple[Call, Any]
 
 
 def write_group(connection: Connection, group: list[Call]) -> list[Outcome]:
-    """Run jobs, and commit them together; each alone if one of them cannot be done."""
+    """Run jobs and commit them together, or each alone if that fails."""
     try:
-        return _insist(partial(commit, connection, group))
+        return _retry_conflicts(partial(commit, connection, group))
     except StoreUnavailable:
-        return fail(group, Failure())
-    except Exception as problem:  # noqa: BLE001 - it goes to who called
+        return fail_all(group, Failure())
+    except Exception as problem:  # noqa: BLE001 - the caller of the job gets it
         if len(group) > 1:
             return [
                 outcome for call in group for outcome in write_group(connection, [call])
             ]
-        return fail(group, _failure(problem))
+        return fail_all(group, _failure(problem))
 
 
 def commit(
@@ -55,42 +62,47 @@ def commit(
 ) -> list[Outcome]:
     """Run jobs in one transaction: all, or the first ones until `is_over`.
 
-    If anything is raised, by a job or by the engine, nothing was written.
+    If a job or the engine raises an exception, nothing was written.
     """
     outcomes: list[Outcome] = []
-    try:
-        connection.begin()
-        cursor = connection.cursor()
+    with transaction(connection) as cursor:
         for call in group:
             outcomes.append((call, call.job(cursor)))
             if is_over():
                 break
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
     return outcomes
 
 
 def read_group(connection: Connection, group: list[Call]) -> list[Outcome]:
-    """Run jobs one by one; nothing of what they read is held."""
-    return [_look(connection, call) for call in group]
+    """Run jobs one by one, each outside a transaction."""
+    return [_read(connection, call) for call in group]
 
 
-def fail(group: list[Call], failure: Failure) -> list[Outcome]:
-    """All of a group failed for the same reason."""
+def fail_all(group: list[Call], failure: Failure) -> list[Outcome]:
+    """The outcomes of a group whose calls all failed for the same reason."""
     return [(call, failure) for call in group]
 
 
-def _look(connection: Connection, call: Call) -> Outcome:
+def probe_write(connection: Connection) -> None:
+    """Commit without a change; raises `StoreUnavailable` and `Conflict`."""
+    with transaction(connection):
+        connection.record_version(connection.load_version())
+
+
+def probe_read(connection: Connection) -> None:
+    """Read a row; raises as `probe_write`."""
+    connection.cursor().execute("SELECT 1 FROM last_received").fetchall()
+
+
+def _read(connection: Connection, call: Call) -> Outcome:
     try:
-        return call, _insist(lambda: call.job(connection.cursor()))
-    except Exception as problem:  # noqa: BLE001 - it goes to who called
+        return call, _retry_conflicts(lambda: call.job(connection.cursor()))
+    except Exception as problem:  # noqa: BLE001 - the caller of the job gets it
         return call, _failure(problem)
 
 
-def _insist(run: Callable[[], _T]) -> _T:
-    """Run what others may be in the way of; raises `Conflict` if they stay."""
+def _retry_conflicts(run: Callable[[], _T]) -> _T:
+    """Run again after a `Conflict`; raises it if it stays."""
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(Conflict):
             return run()
@@ -98,23 +110,7 @@ def _insist(run: Callable[[], _T]) -> _T:
 
 
 def _failure(problem: Exception) -> Failure:
-    """What is raised where a job was called that raised `problem`."""
+    """The failure for the caller of a job that raised `problem`."""
     if isinstance(problem, Conflict):
-        return Failure(StoreUnavailable(f"others are in the way: {problem}"))
+        return Failure(StoreUnavailable(f"another process is in the way: {problem}"))
     return Failure(problem)
-
-
-def try_write(connection: Connection) -> None:
-    """Write something that changes nothing; raises `StoreUnavailable`, `Conflict`."""
-    try:
-        connection.begin()
-        connection.record_version(connection.load_version())
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
-
-
-def try_read(connection: Connection) -> None:
-    """Read something; raises as `try_write`."""
-    connection.cursor().execute("SELECT 1 FROM last_received").fetchall()

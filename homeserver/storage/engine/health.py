@@ -1,49 +1,45 @@
-"""Whether the store works, told once and not with every request that needs it.
+"""Whether the store works, logged once and not with every request that needs it.
 
-Rules of the room: everything here runs in the reactor's thread.
+Rules: everything here runs in the reactor's thread.
 """
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-# Between two lines of the same store: one that works and fails by turns, as a disk that
-# is almost full does, fills no log.
+# Between two errors in the log: a store that works and fails by turns, as on a disk
+# that is almost full, does not fill it.
 _SILENT_SECONDS = 60.0
 
 
-class Condition:
-    """What is wrong with a store, by who has met it: its writer or its reader."""
+class StoreHealth:
+    """The problems of a store, by the thread that met each: `writer` or `reader`."""
 
     _log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._problems: dict[str, str] = {}
-        self._is_told = False
-        self._told_at = -_SILENT_SECONDS
+        self._is_logged = False
+        self._logged_at = -_SILENT_SECONDS
 
     @property
     def problem(self) -> str | None:
-        """What is wrong now; None if the last that was tried went well."""
+        """What is wrong now; None if each thread's last attempt succeeded."""
         return next(iter(self._problems.values()), None)
 
-    def note(self, who: str, problem: str | None) -> None:
-        """Note that somebody has met a problem, or that all went well again."""
+    def note(self, thread: str, problem: str | None) -> None:
+        """Record the problem that a thread met, or None once it has succeeded."""
         if problem is None:
-            self._problems.pop(who, None)
+            self._problems.pop(thread, None)
         else:
-            self._problems[who] = problem
-        now = self._clock.seconds()
-        if self._is_told and not self._problems:
-            self._is_told = False
-            self._log.info("the store is back")
-        elif (
-            problem is not None
-            and not self._is_told
-            and now - self._told_at >= _SILENT_SECONDS
-        ):
-            self._is_told = True
-            self._told_at = now
+            self._problems[thread] = problem
+        if self._is_logged:
+            if not self._problems:
+                self._is_logged = False
+                self._log.info("the store is back")
+        elif problem and self._clock.seconds() - self._logged_at >= _SILENT_SECONDS:
+            self._is_logged = True
+            self._logged_at = self._clock.seconds()
             self._log.error(
                 "{problem}; until the store is back, requests that need it are "
                 "answered with 503 and nothing is sent",

@@ -1,50 +1,43 @@
-"""A store in memory, whose jobs are done at once."""
+"""The store without a thread and without a file.
+
+Each job runs where it is requested, in a transaction of its own on one connection, so
+that every coroutine has its result without waiting for the reactor. The tables, the
+migrations and the SQL are those of every other store. Nothing survives the process:
+it is for servers that exist as long as their process, of which many may share one.
+
+Rules: nothing here waits. Over a connection to another engine it serves as well, and
+then a job blocks the reactor for as long as that engine takes.
+"""
 
 from typing import TypeVar
 
-from homeserver.storage.engine.connection import Connection
+from homeserver.storage.engine.connection import Connection, transaction
 from homeserver.storage.engine.interface import Job
 from homeserver.storage.engine.migrate import migrate
-from homeserver.storage.engine.sqlite import SqliteConnection, connect_in_memory
+from homeserver.storage.engine.sqlite import connect_in_memory
 
 _T = TypeVar("_T")
 
 
 class ImmediateDatabase:
-    """A `Database` without threads: a job's result is there when it is asked for."""
+    """A `Database` whose jobs run at once, in memory."""
 
-    def __init__(self, own: Connection) -> None:
-        """`own` is closed with it."""
-        self._own = own
-        migrate(own)
+    def __init__(self, connection: Connection | None = None) -> None:
+        """`connection` is closed with it; the default is a new store in memory."""
+        self._connection = connection or connect_in_memory()
+        migrate(self._connection)
 
     def __del__(self) -> None:
-        self._own.close()
+        self._connection.close()
 
     async def write(self, job: Job[_T]) -> _T:
-        """Run a job in a transaction of its own."""
-        self._own.begin()
-        try:
-            result = job(self._own.cursor())
-        except BaseException:
-            self._own.rollback()
-            raise
-        self._own.commit()
-        return result
+        """As `Database.write`."""
+        with transaction(self._connection) as cursor:
+            return job(cursor)
 
     async def read(self, job: Job[_T]) -> _T:
-        """Run a job that writes nothing."""
-        return job(self._own.cursor())
+        """As `Database.read`."""
+        return job(self._connection.cursor())
 
     async def settle(self) -> None:
-        """All is as settled as it will be."""
-
-
-class MemoryDatabase(ImmediateDatabase):
-    """That of SQLite, in memory."""
-
-    def __init__(self, own: SqliteConnection | None = None) -> None:
-        """`own` is a connection to a store that is there already."""
-        own = own or connect_in_memory()
-        self.connection = own.connection
-        super().__init__(own)
+        """As `Database.settle`; there is no disk."""

@@ -1,11 +1,10 @@
-"""The seam between what is stored and the engine that stores it.
+"""The interface between what is stored and the engine that stores it.
 
-Rules of the room: a write is done when its Deferred fires, and then it is on the disk,
-and all that it could have read. A job is plain statements over a cursor. It may run in
-a thread, so it touches nothing but its arguments; it may be run again from its
-beginning, so it changes nothing but the store; other processes may be at work on the
-same store, so what it reads may have changed before it writes, unless it holds the row
-(`FOR UPDATE`).
+Rules: a write is on the disk when its Deferred fires, with everything that it could
+have read. A job is plain statements over a cursor. It may run in another thread, so it
+uses nothing but its arguments. It may run again from its beginning, so it changes
+nothing but the store. Other processes may use the same store, so a row that a job has
+read may change before the job writes it, unless the job locks the row (`FOR UPDATE`).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +16,10 @@ _T = TypeVar("_T")
 
 
 class StoreUnavailable(Exception):
-    """The store could not do it: full disk, lock, damage, no connection.
+    """The store failed: a full disk, a lock, damage, no connection.
 
-    Nothing was written; or nobody knows whether it was, and then it may be done again.
+    Nothing was written, or it is unknown whether the commit succeeded; either way the
+    write may be repeated.
     """
 
 
@@ -32,39 +32,32 @@ class Cursor(Protocol):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> "Cursor":
         """Run one statement."""
-        ...
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> object:
         """Run one statement that returns nothing, once for each of `rows`."""
-        ...
 
     def fetchone(self) -> Any:
         """The next row, or None."""
-        ...
 
     def fetchall(self) -> list[Any]:
-        """All rows that are left."""
-        ...
+        """All remaining rows."""
 
 
 Job = Callable[[Cursor], _T]
 
 
 class Short(Struct, Generic[_T], frozen=True):
-    """A job that touches few rows, which it finds by their keys, and little data.
-
-    It takes about a millisecond at most: it may run in the reactor's thread.
-    """
+    """A job on few rows, which it finds by their keys: it takes about a millisecond."""
 
     job: Job[_T]
 
     def __call__(self, cursor: Cursor) -> _T:
-        """Do the job."""
+        """Run the job."""
         return self.job(cursor)
 
 
 StoreClock = Callable[[Cursor], int]
-"""The time in milliseconds since 1970 that all who use a store agree on."""
+"""The time in milliseconds since 1970, the same for all processes of a store."""
 
 
 class Database(Protocol):
@@ -75,15 +68,12 @@ class Database(Protocol):
 
         Raises `StoreUnavailable`, and whatever `job` raises.
         """
-        ...
 
     async def read(self, job: Job[_T]) -> _T:
-        """Run `job`, which writes nothing, over what is committed; as `write`.
+        """Run `job`, which writes nothing, over committed rows; raises as `write`.
 
-        What it returns may be about to be on the disk: before a write that follows.
+        A row that it sees may not be synced to the disk yet. A later write syncs it.
         """
-        ...
 
     async def settle(self) -> None:
-        """Have on the disk what was read; raises `StoreUnavailable`."""
-        ...
+        """Sync to the disk what was read; raises `StoreUnavailable`."""

@@ -1,45 +1,35 @@
 """The schema, brought up to date by numbered scripts.
 
-Rules of the room: a script that was released is never changed. All that a store lacks
-run in one transaction, so that a store has a version or none, whatever fails. In a
-script only the end of a statement ends a line with a semicolon.
+Rules: a released script is never changed. All scripts that a store lacks run in one
+transaction, so that after a failure it has the version that it had before. In a script,
+a line ends with a semicolon only where a statement ends.
 """
 
 from pathlib import Path
 
-from homeserver.storage.engine.connection import Connection
+from homeserver.storage.engine.connection import Connection, transaction
 from homeserver.storage.engine.interface import StoreTooNew
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the schema up to date; whoever does the same at the same time waits.
+    """Bring the schema up to date, once other processes that do so have finished.
 
     Raises `StoreTooNew`, and `StoreUnavailable`.
     """
     scripts = _scripts()
     newest = max(scripts)
-    try:
-        connection.begin()
+    with transaction(connection) as cursor:
         version = connection.load_version()
-        _check_version(version, newest)
-        cursor = connection.cursor()
+        if version > newest:
+            raise StoreTooNew(
+                f"the store has version {version}, this program knows up to {newest}; "
+                "run the program that wrote it, or a newer one"
+            )
         for number in range(version + 1, newest + 1):
-            for statement in _statements(scripts[number]):
+            for statement in scripts[number].split(";\n")[:-1]:
                 cursor.execute(statement)
         if version < newest:
             connection.record_version(newest)
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
-
-
-def _check_version(version: int, newest: int) -> None:
-    if version > newest:
-        raise StoreTooNew(
-            f"the store has version {version}, this program knows up to {newest}; "
-            "run the program that wrote it, or a newer one"
-        )
 
 
 def _scripts() -> dict[int, str]:
@@ -48,12 +38,3 @@ def _scripts() -> dict[int, str]:
         int(script.name.partition("_")[0]): script.read_text("utf-8")
         for script in folder.glob("*.sql")
     }
-
-
-def _statements(script: str) -> list[str]:
-    statements = [""]
-    for line in script.splitlines(keepends=True):
-        statements[-1] += line
-        if line.endswith(";\n"):
-            statements.append("")
-    return statements[:-1]

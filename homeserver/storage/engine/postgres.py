@@ -1,27 +1,24 @@
 """PostgreSQL: the store that several endpoints of one server name share.
 
-Rules of the room: others write at the same time, and each statement sees what is
-committed when it begins (READ COMMITTED). Nobody is waited for without an end: not for
-a row that is held, not for a server that is gone, and who holds rows and is silent is
-thrown out by the server.
+Rules: other processes write at the same time, and each statement sees what is committed
+when it begins (READ COMMITTED). Every wait has a limit: for a locked row, and for a
+server that is gone. The server disconnects a client that locks rows and stays silent.
 """
 
 import contextlib
 import os
 import select
 import socket
-from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import psycopg
-from psycopg.abc import Params, Query, QueryNoTemplate
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from homeserver.storage.engine.connection import Conflict, EngineCursor
+from homeserver.storage.engine.connection import Conflict, Connection, EngineCursor
 from homeserver.storage.engine.dialect import for_postgres
 from homeserver.storage.engine.interface import Cursor, StoreUnavailable
 
-# What libpq is told where the URL does not say it. A server that is gone is noticed
+# Defaults for libpq, which the URL may override. A server that is gone is detected
 # within about ten seconds.
 _CONNECTING = {
     "application_name": "homeserver",
@@ -32,39 +29,25 @@ _CONNECTING = {
     "tcp_user_timeout": "10000",
 }
 
-# What the server is told, before what the URL says. An endpoint that stands still with
-# rows held loses them before others give up.
+# Settings of the session, which the URL may override. A process that stops while it has
+# locked rows loses them before the others' waits end.
 _SETTINGS = (
     "-c idle_in_transaction_session_timeout=10s"
     " -c lock_timeout=15s"
     " -c synchronous_commit=on"
 )
 
-# Who migrates holds it, so that endpoints that start together do so one by one; it is
-# in nobody else's way in a database of this program.
+# An advisory lock: processes that start together migrate one after the other.
 _MIGRATION_LOCK = int.from_bytes(b"homesrv", "big")
 
 _CONFLICTS = {"40001", "40P01"}  # serialization failure, deadlock
 
-# Errors after which the connection is as good as before: a mistake in a statement, a
-# disk or a memory that is full, a limit.
+# Errors that leave the connection usable: a mistake in a statement, a full disk or
+# memory, a limit.
 _HARMLESS = ("42", "53", "54")
 
 
-class _Cursor(psycopg.Cursor[Any]):
-    """A cursor that runs one statement at a time."""
-
-    def executemany(
-        self, query: Query, params_seq: Iterable[Params], *, returning: bool = False
-    ) -> None:
-        """As `Cursor.executemany`."""
-        # psycopg's own is a pipeline, after which the server no longer throws out who
-        # stands still with rows held.
-        for row in params_seq:
-            self.execute(cast("QueryNoTemplate", query), row)
-
-
-class PostgresConnection:
+class PostgresConnection(Connection):
     """A `Connection` to a server."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
@@ -82,7 +65,7 @@ class PostgresConnection:
     def check(self) -> None:
         """As `Connection.check`."""
         try:
-            # Nobody has asked anything: it may say that it ends, and then it does.
+            # No statement is running: what is there to read is the connection's end.
             poll = select.poll()
             poll.register(self.connection.fileno(), select.POLLIN)
             while poll.poll(0):
@@ -92,7 +75,7 @@ class PostgresConnection:
 
     def abort(self) -> None:
         """As `Connection.abort`."""
-        # Not a cancellation, which is asked of the server that does not answer.
+        # Not a cancellation: the server that hangs would have to carry it out.
         with (
             contextlib.suppress(psycopg.Error, OSError),
             socket.socket(fileno=os.dup(self.connection.fileno())) as same,
@@ -103,7 +86,7 @@ class PostgresConnection:
         """As `Connection.cursor`."""
         try:
             cursor = self.connection.cursor(binary=True)
-        except psycopg.Error as error:  # it was lost with the job before
+        except psycopg.Error as error:  # it was lost during the job before
             raise self._explain(error) from None
         return EngineCursor(cursor, for_postgres, psycopg.Error, self._explain)
 
@@ -111,19 +94,10 @@ class PostgresConnection:
         """As `Connection.begin`."""
         self.cursor().execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
 
-    def commit(self) -> None:
-        """As `Connection.commit`."""
-        self.cursor().execute("COMMIT")
-
-    def rollback(self) -> None:
-        """As `Connection.rollback`."""
-        with contextlib.suppress(psycopg.Error):
-            self.connection.execute("ROLLBACK")
-
     def load_version(self) -> int:
         """As `Connection.load_version`."""
         cursor = self.cursor()
-        # Whoever is migrating may be making an index over millions of rows.
+        # The process that migrates may be building an index over millions of rows.
         cursor.execute("SET LOCAL lock_timeout = '10min'")
         cursor.execute("SELECT pg_advisory_xact_lock(?)", (_MIGRATION_LOCK,))
         [table] = cursor.execute("SELECT to_regclass('schema_version')").fetchone()
@@ -164,31 +138,26 @@ def connect(url: str) -> PostgresConnection:
         options = f"{_SETTINGS} {given.get('options', '')}"
         conninfo = make_conninfo(url, **missing, options=options)
     except psycopg.ProgrammingError as error:
-        # Without what is in quotes there, which may be of the password.
+        # Without the quoted text, which may be a part of the password.
         reason, _, _ = _reason(error).partition(":")
         raise StoreUnavailable(f"is no URL that libpq reads: {reason}") from None
-    with contextlib.ExitStack() as stack:
-        try:
-            connection = psycopg.connect(
-                conninfo, autocommit=True, cursor_factory=_Cursor
-            )
-            stack.callback(connection.close)
-        except psycopg.Error as error:
-            raise StoreUnavailable(
-                f"PostgreSQL cannot be used: {_reason(error)}"
-            ) from None
-        encoding = connection.info.parameter_status("server_encoding")
-        if encoding != "UTF8":
-            raise StoreUnavailable(
-                f"the database {connection.info.dbname} has the encoding {encoding}; "
-                "make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
-            )
-        stack.pop_all()
+    try:
+        connection = psycopg.connect(conninfo, autocommit=True)
+    except psycopg.Error as error:
+        raise StoreUnavailable(f"PostgreSQL cannot be used: {_reason(error)}") from None
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        name = connection.info.dbname
+        connection.close()
+        raise StoreUnavailable(
+            f"the database {name} has the encoding {encoding}; "
+            "make one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
     return PostgresConnection(connection)
 
 
 def now_ts(cursor: Cursor) -> int:
-    """As `StoreClock`: the server's time, which is one for all that share the store."""
+    """As `StoreClock`: the server's time, the same for all that share the store."""
     [now] = cursor.execute(
         "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
     ).fetchone()
@@ -196,5 +165,5 @@ def now_ts(cursor: Cursor) -> int:
 
 
 def _reason(error: psycopg.Error) -> str:
-    """What the server or libpq says, in one line."""
+    """The message of the server or of libpq, in one line."""
     return " ".join((error.diag.message_primary or str(error)).split())

@@ -17,18 +17,21 @@ import os
 import sqlite3
 from pathlib import Path
 
-from homeserver.storage.engine.connection import EngineCursor
+from homeserver.storage.engine.connection import Connection, EngineCursor
 from homeserver.storage.engine.dialect import for_sqlite
 from homeserver.storage.engine.interface import StoreUnavailable
 
 # How long a connection waits for another process's lock; a commit takes milliseconds.
 _LOCK_SECONDS = 5
 
-# The length to which SQLite cuts a log that it begins again: as long as it gets before
-# SQLite brings it into the file, a thousand pages.
+# The length to which SQLite truncates a log that it starts again: a thousand pages, its
+# length when SQLite copies it into the file.
 _LOG_BYTES = 4_096_000
 
-# After these errors, another connection may find the file as it should be.
+# Mistakes in a job's statement.
+_MISTAKES = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+
+# After these errors, a new connection may find a usable file.
 _LOSSES = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_CORRUPT,
@@ -38,8 +41,10 @@ _LOSSES = {
 }
 
 
-class SqliteConnection:
+class SqliteConnection(Connection):
     """A `Connection` to a file."""
+
+    is_lost = False
 
     def __init__(
         self,
@@ -47,14 +52,13 @@ class SqliteConnection:
         name: str,
         file: "SqliteFile | None" = None,
     ) -> None:
-        """`connection` is in autocommit mode; `name` is what errors call the file.
+        """`connection` is in autocommit mode; `name` is the file's name in errors.
 
-        `file` is that of the store; None if it is in memory.
+        `file` is None if the store is in memory.
         """
         self.connection = connection
         self._name = name
         self._file = file
-        self.is_lost = False
 
     def check(self) -> None:
         """As `Connection.check`."""
@@ -77,19 +81,14 @@ class SqliteConnection:
 
     def begin(self) -> None:
         """As `Connection.begin`."""
-        # Not at the first write: other writers could change what was read before it.
+        # Not at the first write: another writer could change what was read before it.
         self.cursor().execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """As `Connection.commit`."""
-        self.cursor().execute("COMMIT")
+        super().commit()
         # A commit into a file that was removed is not on the disk.
         self.check()
-
-    def rollback(self) -> None:
-        """As `Connection.rollback`."""
-        with contextlib.suppress(sqlite3.Error):  # SQLite may have undone it already
-            self.connection.execute("ROLLBACK")
 
     def load_version(self) -> int:
         """As `Connection.load_version`."""
@@ -105,9 +104,7 @@ class SqliteConnection:
         self.connection.close()
 
     def _explain(self, error: sqlite3.Error) -> Exception:
-        if isinstance(
-            error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
-        ):
+        if isinstance(error, _MISTAKES):
             return error
         code = getattr(error, "sqlite_errorcode", 0)
         if code == sqlite3.SQLITE_IOERR_FSYNC and self._file is not None:
@@ -118,18 +115,16 @@ class SqliteConnection:
 
 
 def connect_in_memory() -> SqliteConnection:
-    """An empty database in memory, which goes with its connection."""
-    connection = sqlite3.connect(
-        ":memory:", isolation_level=None, check_same_thread=False
-    )
-    return SqliteConnection(connection, ":memory:")
+    """An empty database in memory, which ends with its connection."""
+    own = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    return SqliteConnection(own, ":memory:")
 
 
 class SqliteFile:
     """The file of a store, and the connections to it."""
 
     def __init__(self, path: Path) -> None:
-        """There is a file at `path` after the first connection."""
+        """The first connection makes the file if it is missing."""
         self._path = path
         self._identity: tuple[int, int] | None = None
         self._is_trusted = True
@@ -148,18 +143,16 @@ class SqliteFile:
         return self._connect(0, "synchronous = NORMAL", "wal_autocheckpoint = 0")
 
     def distrust(self) -> None:
-        """From now on, nothing is available: a sync of the log has failed.
+        """Make the store unavailable from now on, because a sync of the log has failed.
 
-        The system may take for written what is not on the disk, and would report
-        success for the next sync.
+        The system may report success for the next sync, of pages that it has lost.
         """
         self._is_trusted = False
 
     def check(self) -> None:
         """Raise `StoreUnavailable` unless the file is the one that was opened first.
 
-        A copy is no better: what SQLite keeps beside the first file (`-wal`) would be
-        written into it.
+        SQLite would write the log of the first file (`-wal`) into a copy.
         """
         if self._identify() != self._identity:
             raise StoreUnavailable(
@@ -179,7 +172,10 @@ class SqliteFile:
         with contextlib.ExitStack() as stack:
             try:
                 if self._identity is None:
-                    self._make_private()
+                    # For its owner alone; SQLite gives the files beside it (`-wal`,
+                    # `-shm`) the same mode.
+                    with contextlib.suppress(FileExistsError):
+                        self._path.touch(0o600, exist_ok=False)
                 # Each connection is used by one thread, not by the one that opens it.
                 connection = sqlite3.connect(
                     self._path,
@@ -199,18 +195,8 @@ class SqliteFile:
         self._identity = self._identity or self._identify()
         return SqliteConnection(connection, str(self._path), self)
 
-    def _make_private(self) -> None:
-        """Make the file, if there is none, for its owner alone.
-
-        SQLite gives the files beside it (`-wal`, `-shm`) the same mode.
-        """
-        with contextlib.suppress(FileExistsError):
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-            os.close(os.open(self._path, flags, 0o600))
-
     def _identify(self) -> tuple[int, int] | None:
-        try:
+        with contextlib.suppress(OSError):
             status = os.stat(self._path)  # noqa: PTH116 - half as long
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+            return status.st_dev, status.st_ino
+        return None

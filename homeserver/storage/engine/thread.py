@@ -1,9 +1,20 @@
-"""A thread with a connection of its own, which is given one group of calls at a time.
+"""A database thread: it runs one group of calls at a time, over its own connection.
 
-Rules of the room: whatever is asked for while the thread is at work waits, and is the
-next group, so that an answer after the commit costs no commit of its own. While the
-store is not there, nobody waits for it: calls fail at once, and the thread alone tries
-again.
+Calls that arrive while the thread is busy wait, and are its next group. The thread
+learns the state of the store from the groups that it runs:
+
+| the store | connection | a new call | the thread |
+|---|---|---|---|
+| works | open | waits for the next group | waits for a group |
+| fails | open | waits for the next group | also probes the store each second |
+| is gone | none | fails immediately | connects again, after 0.1 to 2 seconds |
+| hangs | aborted | fails immediately | is in a call; its next report ends this state |
+
+A group of short jobs may have been committed already, in the reactor's thread and
+without a sync. The thread then only makes a commit of its own, which syncs theirs.
+
+Rules: the upper half of the methods runs in the reactor's thread, the lower half in the
+database thread. The two meet in the queue of groups and in `callFromThread` alone.
 """
 
 import contextlib
@@ -14,101 +25,96 @@ from typing import TypeVar
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IReactorFromThreads,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.python.failure import Failure
 
 from homeserver.storage.engine.connection import Connection
-from homeserver.storage.engine.group_commit import Call, Outcome, fail, try_write
-from homeserver.storage.engine.health import Condition
+from homeserver.storage.engine.group_commit import Call, Outcome, fail_all, probe_write
+from homeserver.storage.engine.health import StoreHealth
 from homeserver.storage.engine.interface import Job, Short, StoreUnavailable
 
 _T = TypeVar("_T")
 
 MAX_GROUP = 256  # jobs in one commit; bounds how long the first of them waits
 
-# Longer than anybody waits for a lock; then the store is taken for one that hangs.
+# Longer than the wait for any lock; after it, the store counts as one that hangs.
 CALL_SECONDS = 20.0
 
-# Until a store that fails is tried without being asked, if its connection is as good as
-# before; and from which to which a connection is tried to be made again.
-_PROBE_SECONDS = 1.0
-_FIRST_SECONDS, _LAST_SECONDS = 0.1, 2.0
+_PROBE_SECONDS = 1.0  # between probes of a store that fails
+_FIRST_SECONDS, _LAST_SECONDS = 0.1, 2.0  # between attempts to connect again
 
 
-class Duty(Struct, frozen=True):
-    """What a thread is there for."""
+class Role(Struct, frozen=True):
+    """What a thread does with its groups."""
 
     name: str
-    prepare: Callable[[Connection], None]
-    """Makes a new connection to a store that may be another one."""
-
     run: Callable[[Connection, list[Call]], list[Outcome]]
     probe: Callable[[Connection], None]
     """Does the least that shows whether the store works."""
 
+    prepare: Callable[[Connection], None] = lambda _: None
+    """Prepares each new connection; the store may have been replaced."""
+
     observe: Callable[[int, float], object] = lambda *_: None
-    """Takes how many jobs each group had, and how many seconds it took."""
+    """Takes the number of jobs in each group, and its seconds."""
 
-    at_once: Callable[[list[Call]], list[Outcome] | None] = lambda _: None
-    """Runs the first of some short jobs in the reactor's thread, without syncing
-    them; None leaves all of them to the thread."""
+    run_short: Callable[[list[Call]], list[Outcome] | None] = lambda _: None
+    """Commits the first of some short jobs in the reactor's thread, without a sync;
+    None leaves all of them to the thread."""
 
 
-class _Errand(Struct):
-    """A job of the thread: calls to run, or outcomes whose commit it has to sync."""
+class _Group(Struct):
+    """Calls for the thread to run, or whose commit it has to sync."""
 
-    group: list[Call]
+    calls: list[Call]
     outcomes: list[Outcome] | None
+    """Of calls that are committed and not synced."""
+
     began: float
     """In seconds."""
 
     alarm: IDelayedCall
-    """Rings if the thread is not back in time."""
+    """Fires if the thread does not finish in time."""
 
 
-class Worker:
-    """A thread that works on one errand after the other."""
+class DatabaseThread:
+    """A thread, and the calls that wait for it."""
 
     def __init__(
         self,
-        duty: Duty,
+        role: Role,
         connect: Callable[[], Connection],
         reactor: IReactorFromThreads,
         clock: IReactorTime,
-        condition: Condition,
+        health: StoreHealth,
     ) -> None:
-        self._duty = duty
+        self._role = role
         self._connect = connect
         self._reactor = reactor
         self._clock = clock
-        self._condition = condition
-        self._thread = Thread(target=self._work, name=f"store-{duty.name}", daemon=True)
-        self._errands: queue.SimpleQueue[_Errand | None] = queue.SimpleQueue()
+        self._health = health
+        self._thread = Thread(target=self._work, name=f"store-{role.name}", daemon=True)
+        self._groups: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
 
-        # Of the thread, once it has started: its connection, what is wrong, and how
-        # long an errand is waited for before the store is tried.
+        # Used by the thread, once it has started. `_patience` is how long it waits for
+        # a group before it probes the store.
         self.connection: Connection | None = None
         self._problem: str | None = None
         self._patience: float | None = None
 
-        # Of the reactor: who waits for the thread, what the thread is at, and why
-        # nobody is to wait for it.
+        # Used by the reactor. `_refusal` is why new calls fail immediately.
         self._waiting: list[Call] = []
-        self._is_called = False
-        self._errand: _Errand | None = None
+        self._is_scheduled = False
+        self._group: _Group | None = None
         self._refusal: str | None = None
-        self.is_in_debt = False
-        """Whether something may be committed at once that is not on the disk yet."""
+        self.has_unsynced = False
+        """Whether short jobs may be committed that are not on the disk yet."""
 
         self._is_stopping = False
         self._ended: Deferred[None] = Deferred()
 
     def open(self) -> Connection:
-        """The connection, or another one if it is lost; raises `StoreUnavailable`.
+        """The connection, or a new one if it is lost; raises `StoreUnavailable`.
 
         Called by the thread once it has started.
         """
@@ -117,16 +123,16 @@ class Worker:
                 self.connection.check()
             if not self.connection.is_lost:
                 return self.connection
-            self.abandon()
+            self.disconnect()
         self.connection = self._connect()
         try:
-            self._duty.prepare(self.connection)
+            self._role.prepare(self.connection)
         except BaseException:
-            self.abandon()
+            self.disconnect()
             raise
         return self.connection
 
-    def abandon(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection, if there is one; called as `open`."""
         if self.connection is not None:
             self.connection.close()
@@ -142,111 +148,111 @@ class Worker:
             raise StoreUnavailable(self._refusal)
         call = Call(job, Deferred())
         self._waiting.append(call)
-        self._go_on_soon()
+        self._schedule()
         result: _T = await call.result
         return result
 
     async def stop(self) -> None:
-        """Finish what was begun, close the connection and end the thread."""
+        """Finish what has begun, close the connection and end the thread."""
         self._is_stopping = True
-        self._go_on_soon()
+        self._schedule()
         await self._ended
         self._thread.join()
 
     # In the reactor's thread.
 
-    def _go_on_soon(self) -> None:
-        """Go on at the end of this turn of the reactor: others may call in it, too."""
-        if self._errand is None and not self._is_called:
-            self._is_called = True
-            self._clock.callLater(0, self._go_on)
+    def _schedule(self) -> None:
+        """Begin a group at the end of this turn of the reactor, with all its calls."""
+        if self._group is None and not self._is_scheduled:
+            self._is_scheduled = True
+            self._clock.callLater(0, self._begin)
 
-    def _go_on(self) -> None:
-        """Give the thread its next errand, if there is one."""
-        self._is_called = False
+    def _begin(self) -> None:
+        """Give the thread its next group, if there is one."""
+        self._is_scheduled = False
         if not self._waiting:
             if self._is_stopping:
-                self._errands.put(None)
+                self._groups.put(None)
             return
         began = self._clock.seconds()
-        group, outcomes = self._waiting[:MAX_GROUP], None
-        if self._refusal is None and all(isinstance(c.job, Short) for c in group):
-            outcomes = self._duty.at_once(group)
+        calls, outcomes = self._waiting[:MAX_GROUP], None
+        if self._refusal is None and all(isinstance(c.job, Short) for c in calls):
+            outcomes = self._role.run_short(calls)
         if outcomes is not None:
-            group = group[: len(outcomes)]
-            self.is_in_debt = True
-        del self._waiting[: len(group)]
-        alarm = self._clock.callLater(CALL_SECONDS, self._give_up)
-        self._errand = _Errand(group, outcomes, began, alarm)
-        self._errands.put(self._errand)
+            calls = calls[: len(outcomes)]
+            self.has_unsynced = True
+        del self._waiting[: len(calls)]
+        alarm = self._clock.callLater(CALL_SECONDS, self._time_out)
+        self._group = _Group(calls, outcomes, began, alarm)
+        self._groups.put(self._group)
 
-    def _take_back(self, errand: _Errand, outcomes: list[Outcome]) -> None:
-        """Tell the outcomes of an errand to those who called."""
-        self._errand = None
-        if outcomes is errand.outcomes:
-            self.is_in_debt = False
-        if errand.alarm.active():
-            errand.alarm.cancel()
-        self._duty.observe(len(outcomes), self._clock.seconds() - errand.began)
+    def _finish(self, group: _Group, outcomes: list[Outcome]) -> None:
+        """Report the outcomes of a group to its callers."""
+        self._group = None
+        if outcomes is group.outcomes:
+            self.has_unsynced = False
+        if group.alarm.active():
+            group.alarm.cancel()
+        self._role.observe(len(outcomes), self._clock.seconds() - group.began)
         if self._waiting or self._is_stopping:
-            self._go_on_soon()
-        _tell(outcomes)
+            self._schedule()
+        _report(outcomes)
 
-    def _give_up(self) -> None:
-        """Let nobody wait any more, until the thread has something to say again."""
+    def _time_out(self) -> None:
+        """Fail all calls, until the thread reports again."""
         problem = f"the store has not answered for {CALL_SECONDS:g} seconds"
         self._refusal = self._problem = problem
-        self._condition.note(self._duty.name, problem)
+        self._health.note(self._role.name, problem)
         connection = self.connection
         if connection is not None:
             connection.abort()
-        group = [] if self._errand is None else self._errand.group
+        calls = [] if self._group is None else self._group.calls
         waiting, self._waiting = self._waiting, []
-        _tell(fail([*group, *waiting], Failure(StoreUnavailable(problem))))
+        _report(fail_all([*calls, *waiting], Failure(StoreUnavailable(problem))))
 
-    def _report(self, problem: str | None, *, is_gone: bool) -> None:
+    def _take_state(self, problem: str | None, *, is_gone: bool) -> None:
         self._refusal = problem if is_gone else None
-        self._condition.note(self._duty.name, problem)
+        self._health.note(self._role.name, problem)
 
-    # In the thread.
+    # In the database thread.
 
     def _work(self) -> None:
         while True:
             try:
-                errand = self._errands.get(timeout=self._patience)
+                group = self._groups.get(timeout=self._patience)
             except queue.Empty:
-                self._note(self._try())
+                self._note(self._probe())
                 continue
-            if errand is None:
+            if group is None:
                 break
-            outcomes = self._answer(errand)
+            outcomes = self._run(group)
             problem = _problem(outcomes)
             if problem is None and self._problem is not None:
-                problem = self._try()  # who wrote nothing met no full disk
+                problem = self._probe()  # a job that writes nothing meets no full disk
             self._note(problem)
-            self._reactor.callFromThread(self._take_back, errand, outcomes)
-        self.abandon()
+            self._reactor.callFromThread(self._finish, group, outcomes)
+        self.disconnect()
         self._reactor.callFromThread(self._ended.callback, None)
 
-    def _answer(self, errand: _Errand) -> list[Outcome]:
+    def _run(self, group: _Group) -> list[Outcome]:
         if self.connection is None:
-            # It is not for who calls to wait until there is one again.
-            return fail(errand.group, Failure(StoreUnavailable(self._problem)))
+            # A caller does not wait for an attempt to connect; that is the probe's.
+            return fail_all(group.calls, Failure(StoreUnavailable(self._problem)))
         try:
             connection = self.open()
-            if errand.outcomes is not None:
+            if group.outcomes is not None:
                 # A commit syncs the whole log, with the commits before it.
-                try_write(connection)
-                return errand.outcomes
-        except Exception as problem:  # noqa: BLE001 - as in `_try`
-            return fail(errand.group, Failure(StoreUnavailable(str(problem))))
-        return self._duty.run(connection, errand.group)
+                probe_write(connection)
+                return group.outcomes
+        except Exception as problem:  # noqa: BLE001 - as in `_probe`
+            return fail_all(group.calls, Failure(StoreUnavailable(str(problem))))
+        return self._role.run(connection, group.calls)
 
-    def _try(self) -> str | None:
-        """What is wrong with the store, which nobody asks for now."""
+    def _probe(self) -> str | None:
+        """What is wrong with the store, tried without a caller."""
         try:
-            self._duty.probe(self.open())
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the thread lives on
+            self._role.probe(self.open())
+        except Exception as problem:  # noqa: BLE001 - no error may end the thread
             return str(problem)
         return None
 
@@ -262,20 +268,20 @@ class Worker:
             self._patience = min(max(longer, _FIRST_SECONDS), _LAST_SECONDS)
         self._problem = problem
         self._reactor.callFromThread(
-            self._report, problem, is_gone=self.connection is None
+            self._take_state, problem, is_gone=self.connection is None
         )
 
 
 def _problem(outcomes: list[Outcome]) -> str | None:
-    """Why the store was not available to one of those that called."""
+    """Why the store was unavailable to one of the calls; None if it was available."""
     for _, outcome in outcomes:
         if isinstance(outcome, Failure) and outcome.check(StoreUnavailable):
             return str(outcome.value)
     return None
 
 
-def _tell(outcomes: list[Outcome]) -> None:
+def _report(outcomes: list[Outcome]) -> None:
     for call, outcome in outcomes:
-        # Who asked may have given up meanwhile; then nobody wants the result.
+        # A call that timed out or was cancelled has fired already.
         if not call.result.called:
             call.result.callback(outcome)  # a Failure becomes an errback

@@ -15,9 +15,9 @@ from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.engine.interface import Database, Job, StoreUnavailable
 from tests.support.certificates import issue_for
+from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import Wire, ok, start
 from tests.support.outbound_stack import (
     CA,

@@ -17,9 +17,9 @@ from homeserver.protocol.discovery import Resolution
 from homeserver.protocol.identifiers import KeyId
 from homeserver.protocol.key_documents import build_v1
 from homeserver.protocol.signing import SigningKey
-from homeserver.storage.engine.immediate import MemoryDatabase
 from homeserver.storage.peers import Peer, PeerStore
 from tests.support.certificates import Issued
+from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import ok, start
 from tests.support.outbound_stack import (
     CA,

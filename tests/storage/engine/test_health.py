@@ -7,7 +7,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 
-from homeserver.storage.engine.health import Condition
+from homeserver.storage.engine.health import StoreHealth
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def condition(clock: Clock) -> Condition:
+def health(clock: Clock) -> StoreHealth:
     """A store of which nothing is known yet."""
-    return Condition(clock)
+    return StoreHealth(clock)
 
 
 @contextmanager
@@ -31,54 +31,54 @@ def told() -> Iterator[list[LogLevel]]:
     levels.extend(event["log_level"] for event in events)
 
 
-def test_what_is_wrong_is_known_until_all_is_well(condition: Condition) -> None:
+def test_what_is_wrong_is_known_until_all_is_well(health: StoreHealth) -> None:
     """As long as the writer or the reader meets a problem, there is one."""
-    seen = [condition.problem]
+    seen = [health.problem]
     for who, problem in [
         ("writer", "full"),
         ("reader", "gone"),
         ("writer", None),
         ("reader", None),
     ]:
-        condition.note(who, problem)
-        seen.append(condition.problem)
+        health.note(who, problem)
+        seen.append(health.problem)
     assert seen == [None, "full", "full", "gone", None]
 
 
-def test_a_problem_is_told_once(condition: Condition, clock: Clock) -> None:
+def test_a_problem_is_told_once(health: StoreHealth, clock: Clock) -> None:
     """However many meet it for however long, and whatever they call it; and its end."""
     with told() as levels:
         for _ in range(100):
-            condition.note("writer", "connection closed")
-            condition.note("reader", "connection refused")
+            health.note("writer", "connection closed")
+            health.note("reader", "connection refused")
             clock.advance(3)
     assert levels == [LogLevel.error]
     with told() as levels:
-        condition.note("writer", None)
-        condition.note("reader", None)
-        condition.note("reader", None)
+        health.note("writer", None)
+        health.note("reader", None)
+        health.note("reader", None)
     assert levels == [LogLevel.info]
 
 
 def test_what_comes_and_goes_is_told_each_minute(
-    condition: Condition, clock: Clock
+    health: StoreHealth, clock: Clock
 ) -> None:
     """A store that works and fails by turns does not fill the log."""
     with told() as levels:
         for _ in range(119):
-            condition.note("writer", "full")
-            condition.note("writer", None)
+            health.note("writer", "full")
+            health.note("writer", None)
             clock.advance(1)
     assert levels == [LogLevel.error, LogLevel.info] * 2
 
 
 def test_a_problem_that_lasts_is_told_when_it_may_be(
-    condition: Condition, clock: Clock
+    health: StoreHealth, clock: Clock
 ) -> None:
     """What comes back too soon to be told is told later, if it stays."""
     for problem in ("full", None, "full"):
-        condition.note("writer", problem)
+        health.note("writer", problem)
     with told() as levels:
         clock.advance(60)
-        condition.note("writer", "full")
+        health.note("writer", "full")
     assert levels == [LogLevel.error]

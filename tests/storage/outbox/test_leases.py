@@ -5,7 +5,7 @@ from typing import TypeVar
 import pytest
 
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Job
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import LEASE_SECONDS
@@ -20,6 +20,7 @@ from tests.support.endpoint_store import (
     numbered,
     numbers,
 )
+from tests.support.memory_database import MemoryDatabase
 
 _T = TypeVar("_T")
 

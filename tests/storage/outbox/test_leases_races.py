@@ -29,12 +29,12 @@ class HesitantDatabase(ImmediateDatabase):
             return await super().write(job)
         if not self._has_begun:
             self._has_begun = True
-            self._own.begin()
-        return job(self._own.cursor())
+            self._connection.begin()
+        return job(self._connection.cursor())
 
     def commit(self) -> None:
         """Commit what was written."""
-        self._own.commit()
+        self._connection.commit()
         self.is_hesitant = self._has_begun = False
 
 

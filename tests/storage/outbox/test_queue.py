@@ -9,10 +9,11 @@ import pytest
 from homeserver.protocol.canonical_json import Json, as_list, parse_object
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
-from homeserver.storage.engine.immediate import ImmediateDatabase, MemoryDatabase
+from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.sqlite import SqliteConnection
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import NOW, US, A, B, C, Endpoint, StoreTime, numbered
+from tests.support.memory_database import MemoryDatabase
 
 HOUR = 3600.0
 
