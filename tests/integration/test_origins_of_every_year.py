@@ -4,9 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
+from twisted.web.http_headers import Headers
 
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
+from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint
 from tests.integration import test_rebuilt_servers as rebuilt
+from tests.integration.test_client_certificates import US, Answer, Client
 from tests.support.certificates import issue_for
 from tests.support.recording_peers import (
     KEY_REQUEST,
@@ -79,6 +83,47 @@ def test_a_server_of_2014(daemon: Endpoint, origin: RecordingPeer) -> None:
     """Its version 1 document proves the connection, and has its key."""
     rebuilt.build(origin, rebuilt.FIRST, issue_for("whoever.test"))
     origin.respond_v2 = http(UNRECOGNIZED_2014, "400 Bad Request")
-    answer = rebuilt.send(daemon, origin, rebuilt.FIRST, "1")
-    assert answer.status == 200, answer.json
+    answer = as_in_2014(daemon, origin)
+    assert (answer.status, answer.json) == (200, {"pdus": {}})
     assert origin.requests[0] == KEY_REQUEST
+    [transaction] = daemon.ask("received")
+    [pdu] = transaction["pdus"]
+    assert pdu["verdict"] == "unsigned: of 2014, by its transaction's origin alone"
+    assert transaction["problems"] == []
+
+
+def as_in_2014(daemon: Endpoint, origin: RecordingPeer) -> Answer:
+    """The answer to a transaction as Synapse 0.4 sends it.
+
+    Its path ends with a slash, its header quotes the signature and the key alone and
+    names no destination, its PDU is not signed.
+    """
+    name = rebuilt.name_of(origin)
+    target = "/_matrix/federation/v1/send/1417000000000/"
+    pdu: Json = {
+        "pdu_id": "aPRTzEgd",
+        "context": "!r:" + name.name,
+        "pdu_type": "m.room.message",
+        "origin": name.name,
+        "origin_server_ts": 1_415_000_000_000,
+        "content": {"body": "hello", "msgtype": "m.text"},
+        "depth": 2,
+        "prev_pdus": [],
+        "is_state": False,
+        "user_id": f"@a:{name}",
+    }
+    content: Json = {
+        "transaction_id": "1417000000000",
+        "origin": name.name,
+        "destination": US.name,
+        "origin_server_ts": 1_417_000_000_000,
+        "previous_ids": [],
+        "pdus": [pdu],
+        "edus": [],
+    }
+    request = FederationRequest("PUT", target, name, US, content)
+    [signed] = request.sign([rebuilt.FIRST])
+    text = encode_base64(signed.signature)
+    header = f'X-Matrix origin={name},key="{signed.key_id}",sig="{text}"'
+    headers = Headers({"Authorization": [header], "Content-Type": ["application/json"]})
+    return Client(daemon.port).ask("PUT", target, headers, encode(content))

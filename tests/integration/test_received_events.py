@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -33,13 +33,21 @@ def alpha(tmp_path: Path) -> Endpoint:
 
 def deliver(endpoint: Endpoint, content: Json, written: bytes | None = None) -> None:
     """Send a transaction of theirs, in canonical JSON or as it is `written`."""
-    target = f"/_matrix/federation/v1/send/{next(_numbers)}"
+    sent = put(endpoint, str(next(_numbers)), content, written)
+    with talking(LOOPBACK, endpoint.port) as talk:
+        talk.send(sent)
+        assert talk.answer().status == 200
+
+
+def put(
+    endpoint: Endpoint, txn_id: str, content: Json, written: bytes | None = None
+) -> bytes:
+    """The request for a transaction of theirs."""
+    target = f"/_matrix/federation/v1/send/{txn_id}"
     destination = ServerName.parse(endpoint.name)
     header = THEM.authorize("PUT", target, content, destination=destination)
     body = encode(content) if written is None else written
-    with talking(LOOPBACK, endpoint.port) as talk:
-        talk.send(request("PUT", target, [f"Authorization: {header}"], body))
-        assert talk.answer().status == 200
+    return request("PUT", target, [f"Authorization: {header}"], body)
 
 
 def verdicts(endpoint: Endpoint) -> list[str]:
@@ -147,6 +155,48 @@ def test_one_bad_pdu(running: Endpoint) -> None:
         "rejected: a member occurs twice in one JSON object",
         "rejected: the PDU is not a JSON object",
     ]
+
+
+def test_the_same_id_with_more_pdus_each_time(alpha: Endpoint) -> None:
+    """As Dendrite repeats: all are answered, none is recorded twice, over a kill."""
+    pdus = [message(depth=number) for number in range(23)]
+    replies: dict[int, bytes] = {}
+    received: Any = []
+    for counts in ((1, 2, 9), (9, 23, 1)):
+        with alpha.running() as process:
+            first_line(process)
+            for number in counts:
+                with talking(LOOPBACK, alpha.port) as talk:
+                    talk.send(put(alpha, "1", {"pdus": pdus[:number]}))
+                    answer = talk.answer()
+                assert answer.status == 200
+                assert list(cast("Json", answer.json["pdus"]).values()) == [{}] * number
+                assert replies.setdefault(number, answer.body) == answer.body
+            received = alpha.ask("received")
+            process.kill()
+    assert [each["txn_id"] for each in received] == ["1"] * 4
+    assert [len(each["pdus"]) for each in received] == [1, 1, 7, 14]
+    assert [len(each["remarks"]) for each in received] == [0, 1, 1, 1]
+    events = [pdu["event_id"] for each in received for pdu in each["pdus"]]
+    assert len(set(events)) == 23
+
+
+def test_the_same_content_under_another_id(running: Endpoint) -> None:
+    """As Synapse repeats after its connection was cut: the events are the known ones.
+
+    They are not signed the second time, and are accepted by their IDs.
+    """
+    pdus = [message(depth=number) for number in range(2)]
+    with talking(LOOPBACK, running.port) as talk:
+        talk.send(put(running, "a", {"pdus": pdus}))
+    # The answer is lost, the transaction is not.
+    assert any(running.ask("received") for _ in range(60))
+    again: list[object] = [pdu | {"signatures": {}} for pdu in pdus]
+    deliver(running, {"pdus": again})
+    assert verdicts(running) == ["accepted", "accepted"]
+    first, second = cast("list[Any]", running.ask("received"))
+    ids = [[pdu["event_id"] for pdu in each["pdus"]] for each in (first, second)]
+    assert ids[0] == ids[1]
 
 
 def test_over_a_restart(alpha: Endpoint) -> None:
