@@ -189,7 +189,7 @@ def test_an_unknown_room_version(version: object) -> None:
     """A version is never guessed."""
     reply = reply_of("12")
     wanted = wanted_of(reply)
-    with pytest.raises(InvalidParam, match="not a room version"):
+    with pytest.raises(InvalidParam, match="unknown room version"):
         read_template({**reply, "room_version": version}, wanted)
 
 
