@@ -1,14 +1,13 @@
-"""Keys that were fetched and have proven nothing yet, in memory.
+"""Fetched keys that have not verified anything yet, in memory.
 
-Rules: what is held is bounded in servers, in bytes and in time, as strangers choose the
-names. What is pushed out is fetched again when it is asked for.
+Rules: the table is bounded in servers, in bytes and in time, because clients choose the
+names. Evicted keys are fetched again when they are needed.
 """
-
-from collections import OrderedDict
 
 from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.transport.verification import VerifiedPeer
@@ -20,7 +19,7 @@ from homeserver.storage.server_keys import StoredKey
 _MAX_SERVERS = 1000
 _MAX_BYTES = 8 * 1024 * 1024  # 120 of the largest documents; honest ones have 1 KB
 
-# For how long a server is not asked again on behalf of others who forge its name.
+# For how long forged requests in the name of a server cause no other fetch.
 _HELD_SECONDS = 3600.0
 
 
@@ -36,7 +35,7 @@ class Held(Struct, frozen=True):
     """In bytes."""
 
     def keys(self) -> dict[KeyId, StoredKey]:
-        """As they would be stored."""
+        """The keys as they would be stored."""
         until = valid_until(self.document, self.fetched_ts)
         return {
             key_id: StoredKey(old.verify_key, None, old.expired_ts)
@@ -48,11 +47,11 @@ class Held(Struct, frozen=True):
 
 
 class HeldKeys:
-    """What is held, by server; what came first is pushed out first."""
+    """Fetched keys by server; the oldest are evicted first."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._held: OrderedDict[ServerName, Held] = OrderedDict()
+        self._held: BoundedMap[ServerName, Held] = BoundedMap(_MAX_SERVERS, self._evict)
         self._size = 0
         self.bound = Bound(
             "held_keys",
@@ -62,18 +61,17 @@ class HeldKeys:
         )
 
     def hold(self, document: KeyDocument, peer: VerifiedPeer) -> None:
-        """Hold a document that came now, in place of what was held of its server."""
+        """Hold a document, in place of an older one of the same server."""
         name = document.server_name
         self.take(name)
         size = len(encode(document.document)) + len(peer.certificate)
-        self._held[name] = Held(document, peer, self._now_ts(), size)
         self._size += size
-        while len(self._held) > _MAX_SERVERS or self._size > _MAX_BYTES:
-            self._size -= self._held.popitem(last=False)[1].size
-            self.bound.refuse()
+        self._held[name] = Held(document, peer, self._now_ts(), size)
+        while self._size > _MAX_BYTES:
+            self._held.evict_oldest()
 
     def find(self, server_name: ServerName) -> Held | None:
-        """What is held of a server, if anything."""
+        """The held keys of a server, if there are any."""
         held = self._held.get(server_name)
         if held is None:
             return None
@@ -83,11 +81,15 @@ class HeldKeys:
         return held
 
     def take(self, server_name: ServerName) -> Held | None:
-        """What was held of a server, and is held no more."""
+        """Remove and return the held keys of a server, if there are any."""
         held = self._held.pop(server_name, None)
         if held is not None:
             self._size -= held.size
         return held
+
+    def _evict(self, held: Held) -> None:
+        self._size -= held.size
+        self.bound.refuse()
 
     def _now_ts(self) -> int:
         return int(wall_seconds(self._clock) * 1000)

@@ -1,9 +1,9 @@
-"""Fetching other servers' keys: one fetch for all who wait, and a pause after it.
+"""Fetches of other servers' keys: one for all waiting callers, and a pause after it.
 
-Rules: a server's name alone decides where its keys are fetched from. One fetch serves
-all who wait for it. One that failed is not repeated at once: forged requests must not
-become as many requests to the server that they name. What came is handed over and not
-kept here; only how the fetch ended is remembered.
+Rules: only the server name decides where keys are fetched from. One fetch serves all
+callers that wait for it. A failed fetch is not repeated at once: forged requests must
+not cause as many requests to the server that they name. Fetched keys are handed over
+and not kept here; only the result of the fetch is remembered.
 
 Specification: Server-server API, "Retrieving server keys".
 """
@@ -31,64 +31,64 @@ from homeserver.protocol.errors import Explanation, ProtocolError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument
 
-# How long after a fetch there is no other one. A key that is new since then is refused
-# until it is over; its owner's retries come seconds apart.
+# For how long there is no other fetch after a successful one. A newer key is rejected
+# meanwhile, but the retries of its server come seconds later.
 _FRESH_SECONDS = 10.0
 
-# How long after a fetch that failed there is no other one: twice as long after each
-# that fails again, up to what a server that is back should have to wait at most.
+# For how long there is no other fetch after a failed one: doubled with each failure,
+# up to an acceptable wait for a server that works again.
 _FAILURE_SECONDS = 30.0
 _MAX_FAILURE_SECONDS = 300.0
 
-# Whoever sends requests in many forged names makes us ask many servers.
+# Requests in many forged names cause fetches from many servers.
 _MAX_FETCHES = 100  # at once; each may cost a connection
-_MAX_WAITING = 1000  # for one of those; each is an inbound request that waits too
+_MAX_WAITING = 1000  # for a slot; an inbound request waits for each
 
 
 FetchResult = Literal["fetched", "failed"]
 
 
 class Fetched(Struct, frozen=True):
-    """The keys of a server came, and were taken."""
+    """The keys of a server were fetched and accepted."""
 
     invalid_entries: Mapping[str, str] = {}
-    """As `KeyDocument` has it."""
+    """As in `KeyDocument`."""
 
 
 class Failed(Struct, frozen=True):
-    """The keys of a server did not come, or were not taken."""
+    """The keys of a server were not fetched, or not accepted."""
 
     why: Explanation
     is_silence: bool = False
-    """Whether the server gave no answer, which may last; or else a bad one."""
+    """Whether the server gave no answer, rather than a bad one."""
 
     is_conflict: bool = False
     """Whether its keys contradict the stored ones."""
 
     is_ours: bool = False
-    """Whether it is a bound of ours that was reached: it says nothing of the server."""
+    """Whether a bound of this server was reached, which says nothing of the other."""
 
 
 Came = Fetched | Failed
-"""How a fetch ended."""
+"""The result of a fetch."""
 
 Take = Callable[[KeyDocument, VerifiedPeer], Awaitable[Came]]
-"""Takes the keys that came, and the peer that they came from."""
+"""Accepts or rejects fetched keys, given the peer that they came from."""
 
 
 class Pause(Struct, frozen=True):
-    """The time after a fetch of a server's keys in which there is no other one."""
+    """The time after a fetch of a server's keys without another fetch."""
 
     server_name: ServerName
     problem: str | None
-    """Why the fetch failed; None where the keys came."""
+    """Why the fetch failed; None if it succeeded."""
 
     left: float
-    """How many seconds are left of it."""
+    """For how many more seconds it lasts."""
 
 
 class KeyFetches:
-    """Fetches of keys, those under way and how the last ones ended."""
+    """The fetches under way, and the results of the last ones."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class KeyFetches:
         observe: Callable[[FetchResult], object] = lambda _: None,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`observe` is told how each fetch ended; `trusts` is as of `Shares`."""
+        """`observe` is called with each result; `trusts` is as in `Shares`."""
         self._client = client
         self._take = take
         self._clock = clock
@@ -119,9 +119,9 @@ class KeyFetches:
     async def fetch(
         self, server_name: ServerName, cause: Cause, *, is_known: bool = False
     ) -> Came:
-        """Fetch the keys of a server, unless that was tried a moment ago.
+        """Fetch the keys of a server, unless that was done a moment ago.
 
-        `is_known` is whether it has proven something before.
+        `is_known` is whether keys of the server are known already.
         """
         claim = self._claim(server_name, cause, is_known=is_known)
         return await self._ended.fetch(
@@ -129,7 +129,7 @@ class KeyFetches:
         )
 
     async def refresh(self, server_name: ServerName, cause: Cause) -> Came:
-        """As `fetch`, but only a server that was silent a moment ago is left alone."""
+        """As `fetch`, but only a failure without an answer is not repeated."""
         claim = self._claim(server_name, cause, is_known=False)
         return await self._ended.fetch(
             server_name,
@@ -138,31 +138,31 @@ class KeyFetches:
         )
 
     def pauses(self) -> list[Pause]:
-        """The servers whose keys are not fetched now, as that was tried just before."""
+        """The pauses of all servers."""
         return [_pause(kept) for kept in self._ended.kept()]
 
     def pause(self, server_name: ServerName) -> Pause | None:
-        """As `pauses`, of one server; None where its keys may be fetched."""
+        """The pause of one server; None if its keys may be fetched."""
         kept = self._ended.find(server_name)
         return None if kept is None else _pause(kept)
 
     def end_pause(self, server_name: ServerName) -> None:
-        """Fetch the keys of a server when they are asked for, whatever has failed."""
+        """Forget the last fetch of a server, and its failures."""
         self._ended.forget(server_name)
         self._back_off.succeed(server_name)
 
     def end_pauses(self) -> None:
-        """As `end_pause`, of every server."""
+        """As `end_pause`, for every server."""
         self._ended.forget_all()
         self._back_off.forget_all()
 
     def forget(self, server_name: ServerName) -> None:
-        """As `end_pause`; what a fetch that is under way brings is not taken."""
+        """As `end_pause`; the keys of a fetch that is under way are not accepted."""
         self._forgotten[server_name] += 1
         self.end_pause(server_name)
 
     def _claim(self, name: ServerName, cause: Cause, *, is_known: bool) -> Claim:
-        """The claim of a cause; a fetch that is under way has it as well."""
+        """The claim of a cause, which a fetch that is under way gets as well."""
         claim = self.shares.claim(cause, domain_of(name), is_known=is_known)
         self.shares.join(name, claim)
         return claim
@@ -170,9 +170,9 @@ class KeyFetches:
     async def _fetch_in_turn(
         self, server_name: ServerName, cause: Cause, claim: Claim
     ) -> tuple[Came, float]:
-        """Fetch the keys of a server, with few others at the same time.
+        """Fetch the keys of a server in a slot.
 
-        Returns how it ended, and for how long there is no other try.
+        Returns the result, and for how many seconds there is no other fetch.
         """
         aimed = replace(cause, aims_at=partial(self.shares.aim, server_name))
         try:
@@ -201,14 +201,14 @@ class KeyFetches:
         return await self._take(answer.document, answer.peer)
 
     async def _ask(self, server_name: ServerName, cause: Cause) -> KeysAnswer | Failed:
-        """Ask for the version 2 document, and for version 1 where there is no such."""
+        """Ask for the version 2 document; without one, for version 1."""
         begun_ts = int(wall_seconds(self._clock) * 1000)
         second = await _tried(self._client.fetch_keys_v2(server_name, cause))
         if isinstance(second, Failed) or second.why is None:
             return second
         peer = second.peer
         if peer.document is not None and peer.verified_ts >= begun_ts:
-            # Version 1 was read just now, to verify the connection.
+            # The version 1 document has just verified the connection.
             return KeysAnswer(peer.document, None, peer)
         first = await _tried(self._client.fetch_keys_v1(server_name, cause))
         if first.why is None:

@@ -1,8 +1,8 @@
-"""Other servers' keys: stored, else fetched and checked.
+"""Other servers' keys: from the store, else fetched and checked.
 
-Rules: a key is asked for by a server name that was parsed. Keys that are fetched are
-held in memory. They are stored once they have proven a request, or for the notary, or
-for an event of a proven transaction: who forges requests fills no disk.
+Rules: keys are looked up by a parsed server name. Fetched keys are held in memory. They
+are stored when they have verified a request, for the notary, or for an event of an
+authenticated transaction: forged requests fill no disk.
 
 Specification: Server-server API, "Retrieving server keys"; Room Versions 1 to 5 on
 which keys verify an event.
@@ -33,17 +33,17 @@ from homeserver.storage.peers import PeerStore
 from homeserver.storage.server_keys import KeyConflict, StoredKey
 
 # For how long it is remembered whether a server serves other keys than the stored ones,
-# and for how long a request that such a key may have signed waits for that.
+# and for how long a request waits to find out.
 _CONFLICT_SECONDS = 300.0
 _CONFLICT_PATIENCE_SECONDS = 3.0
 
-# How long somebody waits for keys, and for the turn to fetch them; who sent us the
-# request gives up after a minute.
+# How long a request waits for keys, and for a slot to fetch them; its sender times out
+# after a minute.
 _PATIENCE_SECONDS = 30.0
 
 
 class Keyring:
-    """The keys of all servers, our own included."""
+    """The keys of all servers, including our own."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Keyring:
         observe: Callable[[FetchResult], object] = lambda _: None,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`observe` takes what came of each fetch; `trusts` is as of `Shares`."""
+        """`observe` is called with each result; `trusts` is as in `Shares`."""
         self._identity = identity
         self._peers = peers
         self._clock = clock
@@ -66,9 +66,9 @@ class Keyring:
     async def request_key(
         self, server_name: ServerName, key_id: KeyId, cause: Cause
     ) -> VerifyKey:
-        """The key that a request of `server_name` made now may be signed with.
+        """The key that verifies a request of `server_name` made now.
 
-        Raises `Unauthorized`, which says why there is none.
+        Raises `Unauthorized`, which says why there is no such key.
         """
         now_ts = self._now_ts()
 
@@ -98,7 +98,7 @@ class Keyring:
         room_version: RoomVersion,
         cause: Cause,
     ) -> Mapping[KeyId, VerifyKey]:
-        """Those of the keys that an event of that time may be signed with.
+        """Those of the keys that may verify an event of that time.
 
         Times are milliseconds since 1970.
         """
@@ -112,7 +112,7 @@ class Keyring:
             return until is not None and until >= origin_server_ts
 
         if not key_ids:
-            return {}  # nobody is asked for keys that could verify nothing
+            return {}  # without signatures, keys would verify nothing
         keys, _ = await self._keys(server_name, set(key_ids), is_usable, cause)
         if await self._store(server_name) is not None:
             keys = await self._peers.keys(server_name)
@@ -123,26 +123,26 @@ class Keyring:
         }
 
     async def refresh(self, server_name: ServerName, cause: Cause) -> bool:
-        """Fetch the keys of another server now, and store them; whether they came.
+        """Fetch and store the keys of another server now; whether that succeeded.
 
-        A server that did not answer a moment ago is not asked.
+        A server that gave no answer a moment ago is not asked.
         """
         came = await self.fetches.refresh(server_name, cause)
         return isinstance(came, Fetched) and await self._store(server_name) is None
 
     async def prove(self, server_name: ServerName) -> None:
-        """Store the keys of a server whose request was proven by one of them.
+        """Store the keys of a server after one of them has verified a request.
 
-        Raises `Unauthorized` if what is stored contradicts them by now.
+        Raises `Unauthorized` if the stored keys contradict them.
         """
         problem = await self._store(server_name)
         if problem is not None:
             raise Unauthorized(problem)
 
     async def conflict(self, server_name: ServerName, cause: Cause) -> str | None:
-        """How what a server serves now contradicts its stored keys, if it does.
+        """How the present keys of a server contradict its stored ones, if they do.
 
-        It is asked for what it serves, but rarely; this waits for it three seconds.
+        The server is asked, but rarely; the result is None after three seconds.
         """
         looking = self._conflicts.fetch(
             server_name, lambda: self._look_for_conflict(server_name, cause)
@@ -152,7 +152,7 @@ class Keyring:
         return None
 
     def forget(self, server_name: ServerName) -> None:
-        """Forget what is known of the keys of a server but for what is stored."""
+        """Forget the keys of a server, except for those in the store."""
         self._held.take(server_name)
         self._conflicts.forget(server_name)
         self.fetches.forget(server_name)
@@ -160,7 +160,7 @@ class Keyring:
     async def _look_for_conflict(
         self, server_name: ServerName, cause: Cause
     ) -> tuple[str | None, float]:
-        # Not what came a moment ago: it may have been rebuilt since.
+        # Not the last result: the server may have been rebuilt since.
         came = await self.fetches.refresh(server_name, cause)
         if isinstance(came, Failed) and came.is_conflict:
             return came.why.in_full, _CONFLICT_SECONDS
@@ -173,9 +173,9 @@ class Keyring:
         is_usable: Callable[[StoredKey], bool],
         cause: Cause,
     ) -> tuple[Mapping[KeyId, StoredKey], Came]:
-        """The keys of a server, and how fetching them ended if they were fetched.
+        """The keys of a server, and the result if they had to be fetched.
 
-        They are fetched if none of those that are wanted is usable.
+        They are fetched if none of the wanted keys is known and usable.
         """
         identity = self._identity()
         if server_name == identity.server_name:
@@ -188,18 +188,18 @@ class Keyring:
         try:
             came = await within(_PATIENCE_SECONDS, self._clock, fetching)
         except defer.TimeoutError:
-            why = f"they did not come within {_PATIENCE_SECONDS:g} seconds"
+            why = f"no answer within {_PATIENCE_SECONDS:g} seconds"
             came = Failed(Explanation.plain(why))
         return await self._known_keys(server_name), came
 
     async def _known_keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
-        """What is stored of a server's keys, and what is held of them beside."""
+        """The stored keys of a server, updated by the held ones."""
         stored = await self._peers.keys(server_name)
         held = self._held.find(server_name)
         return stored if held is None else {**stored, **held.keys()}
 
     async def _take(self, document: KeyDocument, peer: VerifiedPeer) -> Came:
-        """Hold what was fetched, unless it contradicts what is stored."""
+        """Hold fetched keys, unless they contradict the stored ones."""
         conflict = await self._peers.conflict(document)
         if conflict is not None:
             return Failed(Explanation.plain(conflict), is_conflict=True)
@@ -207,7 +207,7 @@ class Keyring:
         return Fetched(document.invalid_entries)
 
     async def _store(self, server_name: ServerName) -> str | None:
-        """Store what is held of a server, if anything; returns why not, if not."""
+        """Store the held keys of a server, if any; returns why that failed, if so."""
         held = self._held.take(server_name)
         if held is None:
             return None

@@ -142,7 +142,7 @@ class BackOffTests(KeyringCase):
         self.assertNoResult(event)
         self.clock.advance(0.5)
         said = self.refusal(asked)
-        self.assertIn("fetching them failed: they did not come within 30 s", said)
+        self.assertIn("fetching them failed: no answer within 30 s", said)
         self.assertEqual(self.successResultOf(event), {})
         self.client.answer(document(K1))
         self.assertEqual(self.successResultOf(late), key(K1))
