@@ -1,8 +1,7 @@
-"""One attempt to deliver a transaction, and the record of what came of it.
+"""One delivery of a transaction: its attempts, and the record of the result.
 
-Rules of the room: nothing is decided here about when to send. Whatever happens to an
-attempt, it ends in the store, or the store cannot be written; it never raises. Each
-attempt is one line of the log, and is counted.
+Rules: the sender decides when to send. Every result is written to the store, unless the
+store fails; `deliver` never raises. Each attempt is a line of the log, and is counted.
 
 Specification: Server-server API, "Transactions".
 """
@@ -17,6 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from homeserver.config.values import Sending
+from homeserver.net.back_off import doubled
 from homeserver.outbound.client import Delivery
 from homeserver.outbound.delivery.outcome import Attempt, Attempts, Ended
 from homeserver.outbound.remote_error import Refused
@@ -33,12 +33,12 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import Acknowledged, PendingTransaction
 from homeserver.storage.outbox.leases import DestinationLeases
 
-# For which nothing else is heard: the event IDs of fifty large PDUs take longer.
+# For how long the reactor serves no I/O: the event IDs of 50 large PDUs take longer.
 _TURN_SECONDS = 0.003
 
 
 class Courier:
-    """Delivers transactions, each once at a time."""
+    """Delivers transactions and records the results."""
 
     _log = Logger()
 
@@ -59,13 +59,12 @@ class Courier:
     async def deliver(
         self, pending: PendingTransaction, reached: Callable[[str], object]
     ) -> PendingTransaction | None:
-        """Try to deliver one transaction, and record what comes of it.
+        """Try to deliver one transaction, and record the result.
 
-        A path that the destination does not know is tried once in its other form, with
-        the same ID and bytes. Returns the next transaction of the destination; None
-        where its turn is over. Where the store fails on the way, or under the record,
-        the lease ends and the same bytes are sent again. `reached` takes the IP address
-        of each connection that a request is sent over.
+        If the destination does not know the path, its other form is tried once, with
+        the same ID and bytes. Returns the next transaction of the destination; None at
+        the end of its turn. If the store fails, the lease ends and the same bytes are
+        sent again. `reached` is called with the IP address of each connection.
         """
         try:
             ended = await self._attempts.make(pending, reached)
@@ -77,7 +76,7 @@ class Courier:
                 self._tell(ended.attempt, LogLevel.info, doubt.status, why)
                 ended = await self._attempts.make(other, reached)
             return await self._record(ended, doubt)
-        except StoreUnavailable as problem:  # which the store itself tells, once
+        except StoreUnavailable as problem:  # the store has logged it
             self._log.debug(
                 "{destination}: {problem}",
                 destination=pending.destination,
@@ -88,7 +87,7 @@ class Courier:
     async def _record(
         self, ended: Ended, doubt: Refused | None
     ) -> PendingTransaction | None:
-        """Record what came of it; `doubt` is what was said to the path's first form."""
+        """Record the result; `doubt` is the answer to the first form of the path."""
         attempt, outcome = ended.attempt, ended.outcome
         if isinstance(outcome, Delivery):
             return await self._record_delivery(attempt, outcome)
@@ -112,7 +111,7 @@ class Courier:
         retry_after: float = 0.0,
         status: int | None = None,
     ) -> None:
-        # Jitter, so that many who fail together do not return together.
+        # Jitter, so that many failures at one time are not retried at one time.
         jitter = self._random.uniform(0.8, 1.2)
         pause = await self._leases.record_failure(
             attempt.pending,
@@ -158,7 +157,7 @@ class Courier:
     async def _remarks(
         self, pending: PendingTransaction, delivery: Delivery
     ) -> list[str]:
-        """What is wrong with the reply to a transaction, a sentence each."""
+        """The problems of the reply to a transaction, a sentence each."""
         if delivery.reply is None:
             return list(delivery.problems)
         answered = answered_pdus(delivery.reply)
@@ -189,10 +188,9 @@ class Courier:
 
 
 def _pause(config: Sending, jitter: float, retry_after: float, failures: int) -> float:
-    """How many seconds to wait after so many failures in a row.
+    """The seconds to wait after so many failures in a row.
 
-    `retry_after` is what the destination wants, which is not less than it gets.
+    `retry_after` is the minimum that the destination asks for.
     """
-    # The exponent is bounded so that the power stays a number.
-    seconds = config.first_retry_seconds * 2.0 ** min(failures - 1, 60) * jitter
+    seconds = doubled(config.first_retry_seconds, failures) * jitter
     return min(max(seconds, retry_after), config.max_retry_seconds)

@@ -1,7 +1,7 @@
-"""Attempts to deliver a transaction: each one request, and what its end means.
+"""Attempts to deliver a transaction: one request each, and its result.
 
-Rules: nothing is recorded here, and nothing is tried twice. Each attempt is counted,
-also one that is cut off.
+Rules: nothing is stored here, and nothing is retried. Each attempt is counted,
+including aborted ones.
 """
 
 from collections.abc import Callable
@@ -22,34 +22,34 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import PendingTransaction
 
 Result = Literal["delivered", "failed", "rejected", "unreachable", "aborted", "error"]
-"""What came of an attempt.
+"""The result of an attempt.
 
-`rejected`: the destination will never take the transaction. Tried again are `failed`
-(the answer was a no, or could not be read), `unreachable`, `error` (internal), and what
-was `aborted` by this server, unless it was dropped.
+`rejected`: the destination will never accept the transaction. The others are tried
+again: `failed` (an error response, or one that cannot be parsed), `unreachable` (no
+answer), `error` (internal), and `aborted` (by this server), unless it was dropped.
 """
 
 
 class Attempt(Struct, frozen=True):
-    """An attempt that is over."""
+    """A finished attempt."""
 
     pending: PendingTransaction
     result: Result
     seconds: float
-    """Until the answer was read, or there was none."""
+    """The time until the answer was read, or the attempt failed."""
 
 
 class Ended(Struct, frozen=True):
-    """An attempt with its answer, or with the reason why there is none."""
+    """A finished attempt with its answer, or the exception."""
 
     attempt: Attempt
     outcome: Delivery | Exception
 
     @property
     def doubt_about_path(self) -> Refused | None:
-        """The answer, if the path may have been taken in its other form.
+        """The error response, if the other form of the path may work.
 
-        404 is what newer servers say to a slash.
+        Newer servers answer 404 to a path with a slash.
         """
         if not isinstance(self.outcome, Refused):
             return None
@@ -67,7 +67,7 @@ class _Request:
 
 
 class Attempts:
-    """Makes attempts; of a destination there is one at a time."""
+    """Makes attempts, one at a time for each destination."""
 
     _log = Logger()
 
@@ -77,7 +77,7 @@ class Attempts:
         clock: IReactorTime,
         observe: Callable[[Attempt], object] = lambda _: None,
     ) -> None:
-        """`observe` takes each attempt that is over."""
+        """`observe` is called with each finished attempt."""
         self._client = client
         self._clock = clock
         self._observe = observe
@@ -90,7 +90,7 @@ class Attempts:
     def abort(
         self, destination: ServerName, why: str, txn_id: str | None = None
     ) -> None:
-        """Cut off what is under way to a destination, or this transaction alone."""
+        """Abort the attempt to a destination, or only that of one transaction."""
         request = self._requests.get(destination)
         if request is not None and txn_id in {None, request.txn_id}:
             request.why_aborted = why
@@ -101,7 +101,8 @@ class Attempts:
     ) -> Ended:
         """Send a transaction once; raises `StoreUnavailable`.
 
-        `reached` takes the IP address of the connection before anything is sent.
+        `reached` is called with the IP address of the connection before the request is
+        sent.
         """
         began = self._clock.seconds()
         call = Deferred.fromCoroutine(
@@ -120,11 +121,11 @@ class Attempts:
             outcome = await call
         except StoreUnavailable:
             raise
-        except Exception as problem:  # noqa: BLE001 - of ours too; a queue never stops
+        except Exception as problem:  # noqa: BLE001 - also internal errors; a queue never stops
             result, outcome = self._explain(request, pending.destination, problem)
         finally:
             del self._requests[pending.destination]
-        # Not below nothing, should the clock have been set back.
+        # Never negative, even if the clock was set back.
         seconds = max(0.0, self._clock.seconds() - began)
         attempt = Attempt(pending, result, seconds)
         self._observe(attempt)
@@ -133,7 +134,7 @@ class Attempts:
     def _explain(
         self, request: "_Request", destination: ServerName, problem: Exception
     ) -> tuple[Result, Exception]:
-        """What a failed request means."""
+        """The result and the exception to record for a failed request."""
         if request.why_aborted is not None:
             return "aborted", Exception(request.why_aborted)
         if isinstance(problem, Unreachable):
@@ -141,6 +142,6 @@ class Attempts:
         if isinstance(problem, Refused):
             return "rejected" if problem.is_final else "failed", problem
         self._log.failure(
-            "an error of ours, sending to {to}", Failure(problem), to=destination
+            "internal error while sending to {to}", Failure(problem), to=destination
         )
         return "error", Exception("an error of this server; its log has more")

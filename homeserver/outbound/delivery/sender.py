@@ -1,10 +1,9 @@
 """One durable queue for each destination: send, wait, try again.
 
-Rules of the room: the only place that retries. One transaction of a destination is in
-flight; the next one waits until something has come of it. What happened is in the
-store before anybody acts on it, so that a process that starts again goes on where the
-last one stopped. Nothing is remembered here of a destination that is not being sent
-to: what waits costs no memory.
+Rules: only the sender retries. One transaction of a destination is in flight; the next
+one waits for its result. Every result is stored before it has an effect, so that a
+restarted process continues where the last one stopped. Only destinations that are being
+sent to are in memory; the queue itself is in the store.
 
 Specification: Server-server API, "Transactions".
 """
@@ -35,19 +34,19 @@ from homeserver.storage.outbox.drops import Dropped
 from homeserver.storage.outbox.leases import RENEWAL_SECONDS, DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 
-_MAX_LEASED = 20  # at once: their transactions are cut in one commit
+_MAX_LEASED = 20  # at once: their transactions are built in one commit
 
-_STARTS_A_SECOND = 50.0  # after a start, when everybody is tried
+_STARTS_A_SECOND = 50.0  # after a start, when every destination is tried
 
-_STORE_RETRY_SECONDS = 5.0  # until a store that is full or locked is asked again
+_STORE_RETRY_SECONDS = 5.0  # after a failure of the store
 
-_ALIVE_SECONDS = 1.0  # for which one sign of life of a server is enough
+_ALIVE_SECONDS = 1.0  # in which further requests of a server have no effect
 
 _OPEN_STATES = frozenset({"queued", "sending"})
 
 
 class Sender:
-    """Delivers what is queued, to each destination in order."""
+    """Delivers the queues, each in order."""
 
     _log = Logger()
 
@@ -79,9 +78,9 @@ class Sender:
         self._renewing.clock = clock
 
     async def start(self) -> None:
-        """Take up what is owed since before; raises `StoreUnavailable`."""
+        """Resume the stored queues; raises `StoreUnavailable`."""
         destinations = await self._leases.pending()
-        # In no particular order: many servers that start at once share the load.
+        # In random order, so that many servers that start at once spread their load.
         self._random.shuffle(destinations)
         await self._leases.begin(destinations, _STARTS_A_SECOND)
         self._is_running = True
@@ -89,7 +88,7 @@ class Sender:
         self._scheduling = Deferred.fromCoroutine(self._schedule())
 
     async def stop(self) -> None:
-        """Begin nothing more, and wait for what is in flight; nobody waits for that."""
+        """Begin no attempt, and wait for those in flight; ends waits for a state."""
         self._is_running = False
         self._changes.end_waits()
         self._wake()
@@ -103,7 +102,7 @@ class Sender:
     async def enqueue(
         self, destination: ServerName, pdus: Sequence[Json], edus: Sequence[Json]
     ) -> int:
-        """Owe `destination` what fits into one transaction; returns the entry's ID.
+        """Queue what fits into one transaction; returns the ID of the entry.
 
         Raises `TooLarge` for more than that, and `StoreUnavailable`.
         """
@@ -126,14 +125,14 @@ class Sender:
         )
 
     async def retry(self, destination: ServerName) -> None:
-        """End a back-off: try again now; raises `StoreUnavailable`."""
+        """Retry a destination immediately; raises `StoreUnavailable`."""
         await self._queue.retry_immediately(destination)
         self._wake()
 
     def adjust(self, seconds: float) -> None:
-        """Know that the clock was set by so many seconds.
+        """Look again for due destinations, after the clock was set by `seconds`.
 
-        What is stored as due is looked at again: nothing waits for longer than ever.
+        Stored due times are wall-clock times.
         """
         direction = "back" if seconds < 0 else "forward"
         self._log.warn(
@@ -144,10 +143,10 @@ class Sender:
         self._wake()
 
     async def drop(self, destination: ServerName, entry_id: int) -> int | None:
-        """Give up an entry, with the transaction that it is part of.
+        """Drop an entry, with the transaction that it is part of.
 
-        How many entries that were; None if there is none of that ID. What is under way
-        is cut off. Raises `AlreadyOver` and `StoreUnavailable`.
+        Returns the number of dropped entries; None if there is no entry of that ID. An
+        attempt under way is aborted. Raises `AlreadyOver` and `StoreUnavailable`.
         """
         dropped = await self._queue.drop(destination, entry_id)
         if dropped is None:
@@ -156,20 +155,20 @@ class Sender:
         return dropped.entries
 
     async def drop_all(self, destination: ServerName) -> int:
-        """Give up all that is queued for a destination; how many entries that were.
+        """Drop the queue of a destination; returns the number of dropped entries.
 
         Raises `StoreUnavailable`.
         """
         dropped = await self._queue.drop_transaction(destination)
         self._end_dropped(destination, dropped)
         waiting = await self._queue.drop_waiting(destination)
-        # What was next may have begun meanwhile, and is cut off as well.
+        # The next transaction may have begun meanwhile; it is dropped as well.
         following = await self._queue.drop_transaction(destination)
         self._end_dropped(destination, following)
         return dropped.entries + waiting + following.entries
 
     def _end_dropped(self, destination: ServerName, dropped: Dropped) -> None:
-        """Cut off what was dropped, and let the destination have what is left."""
+        """Abort the dropped transaction, and go on with the rest of the queue."""
         if dropped.txn_id is not None:
             self._attempts.abort(destination, "it was dropped", dropped.txn_id)
         if dropped.entries:
@@ -182,7 +181,7 @@ class Sender:
         self._wake()
 
     def note_alive(self, server_name: ServerName) -> None:
-        """Know that a server is up: it has asked us something. Try it again soon."""
+        """Reset the back-off of a server after a request from it."""
         if self._alive.is_kept(server_name):
             return
 
@@ -193,11 +192,11 @@ class Sender:
             return has_failed, _ALIVE_SECONDS
 
         async def ask() -> None:
-            with contextlib.suppress(StoreUnavailable):  # it will be heard again
+            with contextlib.suppress(StoreUnavailable):  # the next request repeats it
                 await self._alive.fetch(server_name, reset_back_off)
 
         Deferred.fromCoroutine(ask()).addErrback(
-            lambda failure: self._log.failure("an error of ours", failure)
+            lambda failure: self._log.failure("internal error", failure)
         )
 
     def _wake(self) -> None:
@@ -208,7 +207,7 @@ class Sender:
             sleeping.callback(None)
 
     async def _schedule(self) -> None:
-        """Begin turns as destinations become due, until it is time to stop."""
+        """Begin turns as destinations become due, until the sender is stopped."""
         while self._is_running:
             self._is_woken = False
             seconds = await self._begin_turns()
@@ -216,7 +215,7 @@ class Sender:
                 await self._sleep(seconds)
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Wait until somebody wakes us, or for so many seconds."""
+        """Wait for `_wake`, or for so many seconds."""
         sleeping = self._sleeping = Deferred()
         alarm = None if seconds is None else self._clock.callLater(seconds, self._wake)
         await sleeping
@@ -224,11 +223,11 @@ class Sender:
             alarm.cancel()
 
     async def _begin_turns(self) -> float | None:
-        """Serve who is due; in how many seconds to look again, None if not before."""
+        """Serve due destinations; in how many seconds to look again, if it is known."""
         wait = self._slots.relieve()
         quota = self._slots.quota().at_most(_MAX_LEASED)
         if quota.total == 0:
-            return wait  # a turn that ends wakes us, too
+            return wait  # the end of a turn calls `_wake`, too
         try:
             leased = await self._leases.lease(quota, self._serving)
             for pending in leased.transactions:
@@ -237,19 +236,19 @@ class Sender:
                 turn = Deferred.fromCoroutine(self._serve(pending))
                 self._serving[to] = turn
                 turn.addBoth(self._end_turn, to)
-        except StoreUnavailable as problem:  # which the store itself tells, once
+        except StoreUnavailable as problem:  # the store has logged it
             self._log.debug("nothing can be sent: {problem}", problem=problem)
             return _STORE_RETRY_SECONDS
-        except Exception:  # noqa: BLE001 - ours to mend; the queues never stop
-            self._log.failure("an error of ours, looking for what is due")
+        except Exception:  # noqa: BLE001 - a bug here must not stop the queues
+            self._log.failure("internal error while looking for due destinations")
             return _STORE_RETRY_SECONDS
         waits = (leased.wait, self._slots.relieve())
         return min((each for each in waits if each is not None), default=None)
 
     async def _serve(self, pending: PendingTransaction | None) -> None:
-        """Deliver one transaction after the other, until the turn is over."""
+        """Deliver one transaction after the other, until the end of the turn."""
         while pending is not None:
-            if not self._is_running:  # taken in the moment of the stop
+            if not self._is_running:  # leased at the moment of the stop
                 with contextlib.suppress(StoreUnavailable):  # then the lease ends
                     await self._leases.release(pending)
                 return
@@ -269,7 +268,7 @@ class Sender:
         self._wake()
 
     async def _renew(self) -> None:
-        """Hold on to the destinations that are being sent to."""
+        """Renew the leases of the destinations that are being sent to."""
         try:
             if self._serving:
                 under_way = self._attempts.under_way()
@@ -279,5 +278,5 @@ class Sender:
                         self._attempts.abort(lost, "its lease was lost", txn_id)
         except StoreUnavailable as problem:
             self._log.debug("no lease is renewed: {problem}", problem=problem)
-        except Exception:  # noqa: BLE001 - ours to mend; the next time it may be well
-            self._log.failure("an error of ours, renewing leases")
+        except Exception:  # noqa: BLE001 - a bug here must not stop the queues
+            self._log.failure("internal error while renewing leases")

@@ -1,14 +1,14 @@
-"""Slots: how many destinations are sent to at once, and which of them count.
+"""Slots: how many destinations are sent to at once.
 
-Rules: a destination that does not answer costs the others nothing but its slot, and
-that not for long. Nothing is sent or waited for here.
+Rules: a destination that does not answer takes a slot from others only for a short
+time. Nothing is sent or waited for here.
 
-| class | at most | what is in it | when it is full |
+| class | at most | contains | when it is full |
 |---|---|---|---|
 | first | 100 | attempts that began a moment ago | the oldest go to the second class |
-| second | 2000 | attempts that are not answered | the oldest are aborted |
+| second | 2000 | attempts without an answer for longer | one is aborted |
 
-Of those that could be aborted, it is one whose domain or network has most of them.
+The aborted attempt is the oldest of the domain or network with the most attempts.
 """
 
 from collections import Counter, OrderedDict
@@ -22,20 +22,20 @@ from homeserver.net.networks import domain_of, network_of
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.due import Quota
 
-MAX_FIRST = 100  # each may cost a handshake, which is work
+MAX_FIRST = 100  # each may cost the CPU time of a handshake
 
-MAX_FAILING = 50  # of them, those that failed last time
+MAX_FAILING = 50  # of these, destinations whose last attempt failed
 
 MAX_SECOND = 2000  # each costs a connection and the bytes of a transaction
 
-# Of the first class, for one domain or network while others wait.
+# Of the first class, for one domain or network.
 _SHARE = 20
 
-# A delivery to a server that is well takes a few round trips. A server that is slower
-# is served in the second class, and loses nothing by it.
+# A delivery to a healthy server takes a few round trips. A slower server is served in
+# the second class, without any disadvantage.
 _PATIENCE_SECONDS = 1.0
 
-_ABORTED = "it was not answered, and too many others are not"
+_ABORTED = "no answer, like too many other attempts"
 
 
 @dataclass
@@ -45,10 +45,10 @@ class _Slot:
     name: ServerName
     is_failing: bool
     since: float
-    """When its present attempt began."""
+    """When the present attempt began."""
 
     groups: tuple[str, ...]
-    """Its domain, and the network that it was reached in, once it was."""
+    """Its domain, and the network of its address once that is known."""
 
 
 class Slots:
@@ -57,7 +57,7 @@ class Slots:
     def __init__(
         self, clock: IReactorTime, abort: Callable[[ServerName, str], object]
     ) -> None:
-        """`abort` cuts off what is under way to a destination."""
+        """`abort` aborts the attempt that is under way to a destination."""
         self._clock = clock
         self._abort = abort
         self._first: OrderedDict[ServerName, _Slot] = OrderedDict()
@@ -70,7 +70,7 @@ class Slots:
         ]
 
     def quota(self) -> Quota:
-        """How many destinations may be served beside those that are."""
+        """How many more destinations may be sent to."""
         total = max(0, MAX_FIRST - len(self._first))
         failing = sum(slot.is_failing for slot in self._first.values())
         crowded: frozenset[str] = frozenset()
@@ -85,7 +85,7 @@ class Slots:
         self._first[name] = slot
 
     def reach(self, name: ServerName, address: str) -> None:
-        """Know the IP address at which a destination was reached."""
+        """Record the IP address of a destination."""
         slot = self._first.get(name)
         if slot is None:
             return
@@ -95,7 +95,7 @@ class Slots:
             self._demote(next(s for s in self._first.values() if network in s.groups))
 
     def go_on(self, name: ServerName) -> None:
-        """Let the next attempt of a destination begin: the last one was answered."""
+        """Begin the next attempt of a destination, after an answer to the last one."""
         slot = self._first.pop(name, None) or self._second.pop(name, None)
         if slot is None or len(self._first) < MAX_FIRST:
             self.begin(name, is_failing=False)
@@ -104,14 +104,14 @@ class Slots:
             slot.since = self._clock.seconds()
 
     def end(self, name: ServerName) -> None:
-        """Take the slot of a destination back."""
+        """Free the slot of a destination."""
         self._first.pop(name, None)
         self._second.pop(name, None)
 
     def relieve(self) -> float | None:
-        """Make room in the first class.
+        """Make room in the first class by demoting slow attempts.
 
-        In how many seconds there may be more to make; None where none is needed.
+        Returns in how many seconds to try again; None if that is not needed.
         """
         if len(self._first) < min(MAX_FIRST, MAX_FAILING):
             return None
@@ -144,12 +144,12 @@ class Slots:
 
 
 def _sizes(slots: Iterable[_Slot]) -> Counter[str]:
-    """How many slots each domain and network has."""
+    """The number of slots of each domain and network."""
     return Counter(group for slot in slots for group in slot.groups)
 
 
 def _most_crowded(slots: Iterable[_Slot]) -> _Slot:
-    """The slot with the most others of its kind; the oldest of them."""
+    """The oldest slot of the largest domain or network."""
     found = list(slots)
     sizes = _sizes(found)
     return max(found, key=lambda slot: max(sizes[group] for group in slot.groups))

@@ -807,9 +807,7 @@ class HangingTests(SenderTestCase):
         self.clock.advance(1)
         state = self.state(entry)
         self.assertEqual((state["state"], state["attempts"]), ("queued", 1))
-        self.assertEqual(
-            state["error"], "it was not answered, and too many others are not"
-        )
+        self.assertEqual(state["error"], "no answer, like too many other attempts")
         self.assertEqual({each.result for each in self.attempts}, {"aborted"})
         self.assertEqual(self.sender.bounds[1].refusals, 100)
 
