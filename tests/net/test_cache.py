@@ -258,10 +258,15 @@ class CacheTests(SynchronousTestCase):
         self.assertEqual([kept.key for kept in self.cache.kept()], ["b1"])
 
     def test_a_value_of_another_place_is_kept(self) -> None:
-        """What was found elsewhere is kept for its time, within the number."""
+        """A value from elsewhere is kept for its time, within the number.
+
+        One without time replaces an older one, and is not kept.
+        """
         for key in "a", "b", "c":
             self.cache.keep(key, key, 5)
         self.cache.keep("d", "d", 0)
-        self.assertEqual([kept.key for kept in self.cache.kept()], ["b", "c"])
+        self.cache.keep("a", "a", 5)
+        self.cache.keep("a", "newer", 0)
+        self.assertEqual([kept.key for kept in self.cache.kept()], ["c"])
         self.clock.advance(5)
         self.assertEqual(self.cache.kept(), [])

@@ -18,6 +18,7 @@ from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.agent import Exchange, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.protocol.canonical_json import encode
@@ -220,6 +221,15 @@ class RequestTests(AgentTestCase):
         self.assertEqual((problem.destination, problem.attempts), (PEER, ["SRV: `.`"]))
         self.assertEqual(problem.reason, "not_resolved")
         self.assertEqual(problem.reasons, ["no_service"])
+
+    def test_a_bound_on_discovery(self) -> None:
+        """A name that a client may not have looked up now cannot be reached now."""
+        self.stack.names.routes = OverBudget("too many others")
+        problem = self.failureResultOf(self.request(URL), Unreachable).value
+        assert isinstance(problem, Unreachable)
+        self.assertEqual(problem.attempts, ["too many others"])
+        self.assertEqual(problem.reason, "over_budget")
+        self.assertEqual(problem.reasons, ["over_budget"])
 
     def test_no_connection(self) -> None:
         """A name whose routes all fail cannot be reached."""

@@ -12,7 +12,7 @@ from homeserver.net.cause import Cause
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.discovery.resolver import Resolver
-from homeserver.outbound.transport.budget import Budgets
+from homeserver.outbound.transport.budget import Budgets, OverBudget
 from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.dialer import Dialer
 from homeserver.outbound.transport.verification import Verifier
@@ -61,14 +61,14 @@ class Names:
         self.hosts: dict[str, list[str] | LookupFailed] = {}
         """Addresses by host; a host that is not in it is its own address."""
 
-        self.routes: list[Route] | NotResolvable = [route("192.0.2.1")]
+        self.routes: list[Route] | NotResolvable | OverBudget = [route("192.0.2.1")]
         self.asked: list[str] = []
         self.causes: list[Cause] = []
 
     async def resolve(self, name: ServerName, cause: Cause) -> Resolution:
         """As `Resolver`."""
         self.causes.append(cause)
-        if isinstance(self.routes, NotResolvable):
+        if isinstance(self.routes, Exception):
             raise self.routes
         return Resolution(name, [], self.routes)
 
