@@ -152,7 +152,7 @@ class Size(Struct, frozen=True):
     """In bytes."""
 
 
-def cut(queue: Iterable[Size]) -> int:
+def batch_size(queue: Iterable[Size]) -> int:
     """The number of entries at the head of a queue that fit into one transaction.
 
     At least one, so that the queue always moves; `check_fits` ensures that a single

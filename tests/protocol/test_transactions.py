@@ -1,4 +1,4 @@
-"""Which transactions are read, what is replied, and how a queue is cut into them."""
+"""Which transactions are read, what is replied, and how a queue is batched."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +14,10 @@ from homeserver.protocol.transactions import (
     MAX_PDUS,
     Size,
     Transaction,
+    batch_size,
     build,
     build_reply,
     check_txn_id,
-    cut,
     parse_edu,
 )
 
@@ -328,7 +328,7 @@ QUEUES: list[tuple[str, list[Size], int]] = [
 )
 def test_cut(queue: list[Size], expected: int) -> None:
     """As many entries as keep the limits go together, and at least one."""
-    assert cut(queue) == expected
+    assert batch_size(queue) == expected
 
 
 sizes = st.builds(
@@ -342,7 +342,7 @@ sizes = st.builds(
 @given(queue=st.lists(sizes, min_size=1))
 @settings(deadline=None)
 def test_cut_keeps_the_limits_and_takes_all_that_it_can(queue: list[Size]) -> None:
-    """A cut queue keeps the limits, and would not with the next entry."""
+    """A batch keeps the limits, and would not with the next entry."""
 
     def fits(count: int) -> bool:
         return (
@@ -351,7 +351,7 @@ def test_cut_keeps_the_limits_and_takes_all_that_it_can(queue: list[Size]) -> No
             and sum(size.length for size in queue[:count]) <= LARGEST
         )
 
-    count = cut(queue)
+    count = batch_size(queue)
     assert count >= 1
     assert fits(count)
     assert count == len(queue) or not fits(count + 1)

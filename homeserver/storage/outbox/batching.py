@@ -25,8 +25,8 @@ from homeserver.protocol.transactions import (
     MAX_PDUS,
     MAX_TRANSACTION_BYTES,
     Size,
+    batch_size,
     build,
-    cut,
 )
 from homeserver.storage.engine.interface import Cursor
 
@@ -97,7 +97,7 @@ def build_transaction(
             entries.append(entry)
             yield Size(len(entry.pdus), len(entry.edus), entry.length)
 
-    taken = entries[: cut(sizes())]
+    taken = entries[: batch_size(sizes())]
     if not taken:
         return None
     # The time keeps an ID new even after the store was made anew, which would begin
@@ -177,7 +177,7 @@ def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
     ).fetchone()
     if last_id is not None and length + ENVELOPE_BYTES > MAX_TRANSACTION_BYTES:
         rows = cursor.execute(firsts, parameters).fetchall()
-        last_id, _ = rows[cut(Size(0, 0, length) for _, length in rows) - 1]
+        last_id, _ = rows[batch_size(Size(0, 0, length) for _, length in rows) - 1]
     return None if last_id is None else int(last_id)
 
 
