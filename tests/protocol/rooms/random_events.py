@@ -175,7 +175,8 @@ class Drafts:
         """An invite, at times by a third party."""
         content: Json = {"membership": "invite", "n": len(self._events)}
         target = self.random.choice(self.users)
-        tokens = [key for kind, key in state if kind == "m.room.third_party_invite"]
+        kind = "m.room.third_party_invite"
+        tokens = sorted(key for each, key in state if each == kind)
         if tokens and self._chance(0.7):
             token = self.random.choice(tokens)
             sender = state["m.room.third_party_invite", token].sender.user_id
