@@ -1,5 +1,6 @@
 """What the tests of this folder share: one Synapse, and one endpoint of ours."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports
 from scripts.synapse import Synapse
+from tests.support.json_lines import JsonLines, running
 from tests.support.synapse_servers import Neighbourhood, Signer
 from tests.support.synapse_users import User
 
@@ -30,6 +32,27 @@ class Pair:
 def installed() -> None:
     """See to it that Synapse is installed."""
     run([_TOP / "scripts" / "synapse-environment"], check=True)
+
+
+@pytest.fixture(scope="session")
+def gomatrixserverlib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that asks gomatrixserverlib, built; skips where Go is missing."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("gomatrixserverlib: Go is not installed")
+    program = tmp_path_factory.mktemp("go") / "program"
+    command = [go, "build", "-trimpath", "-o", str(program), "."]
+    folder = Path(__file__).parent / "gomatrixserverlib"
+    built = run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return program
+
+
+@pytest.fixture(scope="module")
+def dendrite(gomatrixserverlib: Path) -> Iterator[JsonLines]:
+    """gomatrixserverlib, which is Dendrite's rules, to be asked about rooms."""
+    with running([gomatrixserverlib]) as oracle:
+        yield oracle
 
 
 @pytest.fixture(scope="session")

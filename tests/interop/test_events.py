@@ -2,15 +2,12 @@
 
 Synapse's are made and judged by its own functions, in `synapse_events.py`; those of
 gomatrixserverlib (Dendrite, Complement) by `gomatrixserverlib/main.go`, which is built
-here and left out where Go is not installed.
+where Go is installed and left out elsewhere.
 """
 
-import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE, Popen, run
 from typing import Any
 
 import pytest
@@ -20,6 +17,7 @@ from homeserver.protocol.events.event import event_id, hash_and_sign
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from tests.inbound.test_transactions import Inbox
+from tests.support.json_lines import JsonLines, running
 from tests.support.signed_requests import KnownKeys, Peer, signing_key
 
 _FOLDER = Path(__file__).parent
@@ -37,15 +35,11 @@ class Library:
     """Another implementation's program, running."""
 
     name: str
-    process: Popen[str]
+    program: JsonLines
 
     def ask(self, **asked: object) -> Any:
         """The answer to one question."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(asked) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        return self.program.ask(asked)
 
     def build(self, version: str, event: Json) -> tuple[Json, str]:
         """An event with its hash and signature, and its ID."""
@@ -74,34 +68,22 @@ class Library:
         )
 
 
-@pytest.fixture(scope="module")
-def programs(
-    tmp_path_factory: pytest.TempPathFactory, installed: None
-) -> Mapping[str, list[str]]:
-    """How each is started; those that can not be are not in it."""
+@pytest.fixture(scope="session")
+def synapse_events(installed: None) -> list[str]:
+    """How the program is started that asks Synapse."""
     python = _FOLDER.parent.parent / ".venv-synapse" / "bin" / "python"
-    found = {"Synapse": [str(python), str(_FOLDER / "synapse_events.py")]}
-    go = shutil.which("go")
-    if go is not None:
-        program = str(tmp_path_factory.mktemp("go") / "program")
-        command = [go, "build", "-trimpath", "-o", program, "."]
-        folder = _FOLDER / "gomatrixserverlib"
-        built = run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert built.returncode == 0, built.stderr
-        found["gomatrixserverlib"] = [program]
-    return found
+    return [str(python), str(_FOLDER / "synapse_events.py")]
 
 
 @pytest.fixture(scope="module", params=["Synapse", "gomatrixserverlib"])
-def library(
-    programs: Mapping[str, list[str]], request: pytest.FixtureRequest
-) -> Iterator[Library]:
+def library(request: pytest.FixtureRequest) -> Iterator[Library]:
     """Each of them in turn."""
-    if request.param not in programs:
-        pytest.skip("gomatrixserverlib: Go is not installed")
-    with Popen(programs[request.param], stdin=PIPE, stdout=PIPE, text=True) as process:
-        yield Library(request.param, process)
-        process.kill()
+    if request.param == "Synapse":
+        command = request.getfixturevalue("synapse_events")
+    else:
+        command = [request.getfixturevalue("gomatrixserverlib")]
+    with running(command) as program:
+        yield Library(request.param, program)
 
 
 ALICE = f"@alice:{THEM.server_name}"

@@ -4,13 +4,10 @@
 about more rooms than usual, `RANDOM_ROOMS_FROM` about others.
 """
 
-import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from subprocess import PIPE, Popen
 
 import pytest
 
@@ -21,7 +18,8 @@ from homeserver.protocol.rooms.state import state_of
 from homeserver.protocol.rooms.switches import Switches
 from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom, RoomBegunAgain
-from tests.support.room_questions import Answer, Difference, differences, question
+from tests.support.json_lines import JsonLines, running
+from tests.support.room_questions import Difference, differences, question
 
 _TOP = Path(__file__).parent.parent.parent
 _ROOMS = int(os.environ.get("RANDOM_ROOMS", "300"))
@@ -31,37 +29,11 @@ _FROM = int(os.environ.get("RANDOM_ROOMS_FROM", "0"))
 _SYNAPSE = Switches(federation_binds_targets=True)
 
 
-class Oracle:
-    """Synapse, in a process of its own."""
-
-    def __init__(self, process: "Popen[str]") -> None:
-        self._process = process
-
-    def ask(self, asked: Answer) -> Answer:
-        """What it says of a room."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        answer: Answer = json.loads(self._process.stdout.readline())
-        return answer
-
-
-@contextmanager
-def running() -> Iterator[Oracle]:
-    """Start it, and end it."""
-    python = _TOP / ".venv-synapse" / "bin" / "python"
-    program = Path(__file__).parent / "synapse_oracle.py"
-    with Popen([python, program], stdin=PIPE, stdout=PIPE, text=True) as process:
-        yield Oracle(process)
-        assert process.stdin is not None
-        process.stdin.close()
-
-
 @pytest.fixture(scope="module")
-def synapse(installed: None) -> Iterator[Oracle]:
+def synapse(installed: None) -> Iterator[JsonLines]:
     """Synapse, to be asked about rooms."""
-    with running() as oracle:
+    python = _TOP / ".venv-synapse" / "bin" / "python"
+    with running([python, Path(__file__).parent / "synapse_oracle.py"]) as oracle:
         yield oracle
 
 
@@ -71,7 +43,7 @@ def random_room(number: int) -> RandomRoom:
     return RandomRoom(number, VERSIONS[number % len(VERSIONS)], size, _SYNAPSE)
 
 
-def test_several_create_events(synapse: Oracle) -> None:
+def test_several_create_events(synapse: JsonLines) -> None:
     """Where create events are in conflict, the states are the same too."""
     merges = creates = 0
     for number in range(_FROM, _FROM + _ROOMS // 3):
@@ -86,7 +58,7 @@ def test_several_create_events(synapse: Oracle) -> None:
     assert merges > _ROOMS
 
 
-def test_same_verdicts_and_states(synapse: Oracle) -> None:
+def test_same_verdicts_and_states(synapse: JsonLines) -> None:
     """Each event has the same ID and verdict, each merge the same state."""
     found: list[tuple[int, Difference]] = []
     events = merges = crashes = 0
@@ -118,7 +90,7 @@ _LEVELS = [
 
 @pytest.mark.parametrize(("version", "user", "value"), _LEVELS)
 def test_levels_that_synapse_alone_reads(
-    synapse: Oracle, version: str, user: str, value: object
+    synapse: JsonLines, version: str, user: str, value: object
 ) -> None:
     """Synapse takes levels and user IDs that the specification does not have.
 
@@ -132,7 +104,7 @@ def test_levels_that_synapse_alone_reads(
 
 
 @pytest.mark.parametrize("empty", ["", []])
-def test_levels_that_are_empty(synapse: Oracle, empty: object) -> None:
+def test_levels_that_are_empty(synapse: JsonLines, empty: object) -> None:
     """Synapse takes an empty string or list for levels, which have to be an object.
 
     Room Versions, "Authorisation rules" up to version 9, on `events`; Client-server
@@ -146,7 +118,7 @@ def test_levels_that_are_empty(synapse: Oracle, empty: object) -> None:
     assert _verdicts(synapse, room, event) == (False, True)
 
 
-def test_invites_into_a_room_without_federation(synapse: Oracle) -> None:
+def test_invites_into_a_room_without_federation(synapse: JsonLines) -> None:
     """Synapse refuses a target of another server, not a sender of another one alone.
 
     Room Versions, "Authorisation rules", 3.
@@ -156,7 +128,7 @@ def test_invites_into_a_room_without_federation(synapse: Oracle) -> None:
     assert _verdicts(synapse, room, event) == (True, False)
 
 
-def _verdicts(synapse: Oracle, room: MadeRoom, event: Event) -> tuple[bool, bool]:
+def _verdicts(synapse: JsonLines, room: MadeRoom, event: Event) -> tuple[bool, bool]:
     """Whether we allow the last event of a room, and whether Synapse does."""
     events = list(room.events.values())
     assert events.pop() is event
