@@ -3,6 +3,7 @@
 //
 //	{"do": "build", "version", "server", "key_id", "seed", "event"}
 //	{"do": "judge", "version", "keys": {server: {key ID: key}}, "event"}
+//	{"do": "room", ...}: rooms.go has the form, and that of the answer
 //
 // "event" of "build" is an event without hashes and signatures, whose references are
 // event IDs. Keys and seeds are unpadded base64. The answer is
@@ -88,10 +89,17 @@ func judge(version gomatrixserverlib.IRoomVersion, asked request) (gomatrixserve
 	)
 }
 
-func answerTo(line []byte) answer {
+func answerTo(line []byte) any {
 	var asked request
 	if err := json.Unmarshal(line, &asked); err != nil {
 		return answer{Error: err.Error()}
+	}
+	if asked.Do == "room" {
+		judged, err := answerToRoom(line)
+		if err != nil {
+			return answer{Error: err.Error()}
+		}
+		return judged
 	}
 	version, err := gomatrixserverlib.GetRoomVersion(asked.Version)
 	if err != nil {
@@ -109,6 +117,8 @@ func answerTo(line []byte) answer {
 
 func main() {
 	lines := bufio.NewReader(os.Stdin)
+	answers := os.Stdout
+	os.Stdout = nil // the library prints what it resolves
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
@@ -118,6 +128,6 @@ func main() {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println(string(written))
+		fmt.Fprintln(answers, string(written))
 	}
 }

@@ -26,7 +26,15 @@ _STATE_KEYS = [None, "", "x", "@x", "@u0:a.example", "a.example"]
 _ODDITIES: list[object] = [None, "", "x", "y", " 50", "+7\t", "-0", "0x1", [], ["x"]]
 _ODDITIES += [{}, {"x": 1}, {"@x:y": "z"}, -5, 2**53 - 1, "join", "@u0:a.example"]
 _FLOATS = [1.5, -0.5, 99.99, 1e15]
-_KEY = SigningKey(b"the identity server's signing key"[:32])
+IDENTITY_KEY = SigningKey(b"the identity server's signing key"[:32])
+
+
+def signed_invite(target: str, token: str, key: SigningKey = IDENTITY_KEY) -> Json:
+    """What an invite says that rests on an event of `m.room.third_party_invite`."""
+    signed: Json = {"mxid": target, "token": token}
+    signature = encode_base64(key.sign(encode(signed)).signature)
+    signed["signatures"] = {"id.example": {"ed25519:0": signature}}
+    return {"display_name": "x", "signed": signed}
 
 
 @dataclass
@@ -180,15 +188,12 @@ class Drafts:
         if tokens and self._chance(0.7):
             token = self.random.choice(tokens)
             sender = state["m.room.third_party_invite", token].sender.user_id
-            signed: Json = {"mxid": target, "token": token}
-            key = _KEY if self._chance(0.8) else SigningKey(b"x" * 32)
-            signature = encode_base64(key.sign(encode(signed)).signature)
-            signed["signatures"] = {"id.example": {"ed25519:0": signature}}
-            content["third_party_invite"] = {"display_name": "x", "signed": signed}
+            key = IDENTITY_KEY if self._chance(0.8) else SigningKey(b"x" * 32)
+            content["third_party_invite"] = signed_invite(target, token, key)
         return Draft("m.room.member", sender, content, target)
 
     def _third_party_invite(self, sender: str, state: StateMap) -> Draft:
-        key = encode_base64(bytes(_KEY.verify_key))
+        key = encode_base64(bytes(IDENTITY_KEY.verify_key))
         content: Json = {"display_name": "x", "key_validity_url": "https://id.example"}
         content["public_key"] = key
         if self._chance(0.5):
