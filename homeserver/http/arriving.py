@@ -13,8 +13,8 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import IO, cast
 
-from homeserver.http.rate_limit import client_of
 from homeserver.net.bounds import Bound
+from homeserver.net.networks import subscriber_of
 from homeserver.protocol.errors import Overloaded
 
 # Of one body; more of it goes to a temporary file. Most transactions have less.
@@ -48,7 +48,7 @@ class ArrivingBodies:
 
         `give_way` answers its request before it is read, and closes it.
         """
-        client = None if self._trusts(address) else client_of(address)
+        client = None if self._trusts(address) else subscriber_of(address)
         body = Body(self, client, give_way)
         if client is not None:
             self._waiting.setdefault(client, []).append(body)

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.http.rate_limit import client_of
 from homeserver.net.bounds import Bound
+from homeserver.net.networks import subscriber_of
 
 # An honest client takes a round trip or two until it sends.
 _SILENT_SECONDS = 2.0
@@ -91,7 +91,7 @@ class Connections:
                 del self._by_client[client]
 
     def _client(self, address: str) -> str:
-        return _TRUSTED if self._trusts(address) else client_of(address)
+        return _TRUSTED if self._trusts(address) else subscriber_of(address)
 
     def _displace(self, client: str) -> bool:
         """Close the connection of a client that has waited longest; whether one was."""

@@ -6,14 +6,13 @@ addresses to make use of.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
+from homeserver.net.networks import subscriber_of
 from homeserver.protocol.errors import LimitExceeded
 
 _MAX_CLIENTS = 10_000  # that are remembered: a megabyte or two
@@ -80,22 +79,11 @@ class TokenBuckets:
 
     def _fill(self, address: str) -> float:
         """The tokens that are left in a bucket, which is the youngest from now on."""
-        client, now = client_of(address), self._clock.seconds()
+        client, now = subscriber_of(address), self._clock.seconds()
         left, since = self._buckets.get(client, (float(self._size), now))
         left = min(left + (now - since) * self._per_second, float(self._size))
         self._buckets[client] = (left, now)
         return left
 
     def _put(self, address: str, left: float) -> None:
-        self._buckets[client_of(address)] = (left, self._clock.seconds())
-
-
-@lru_cache(maxsize=1024)
-def client_of(address: str) -> str:
-    """Who is at an IP address: of IPv6, one subscriber has a whole /64."""
-    ip = ip_address(address)
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return str(ip.ipv4_mapped)
-        return str(ip_network((int(ip), 64), strict=False))
-    return str(ip)
+        self._buckets[subscriber_of(address)] = (left, self._clock.seconds())

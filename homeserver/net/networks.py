@@ -4,6 +4,7 @@ Rules: an estimate. One party can have many names in a domain and many addresses
 network, so these are counted together; nothing is authenticated by them.
 """
 
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from homeserver.protocol.identifiers import ServerName
@@ -19,6 +20,7 @@ def network_of(address: str) -> str:
     return str(ip_network((ip, _PREFIXES[ip.version]), strict=False))
 
 
+@lru_cache(maxsize=1024)
 def subscriber_of(address: str) -> str:
     """The subscriber at an IP address: one IPv4 address, or the /64 of an IPv6 one."""
     ip = ip_address(address)
