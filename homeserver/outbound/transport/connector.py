@@ -32,9 +32,8 @@ from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.errors import Explanation
 from homeserver.protocol.identifiers import ServerName
 
-_MAX_TEXT = (
-    4000  # characters: twenty routes; with eight addresses each it would be more
-)
+# Characters: enough for twenty routes, but not with eight addresses each.
+_MAX_TEXT = 4000
 
 # For how long a route that failed is tried last: the time in which a server restarts,
 # without a time-out for each request meanwhile.

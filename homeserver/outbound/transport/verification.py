@@ -46,7 +46,7 @@ from homeserver.storage.server_keys import KeyConflict
 _KEY_DOCUMENT_SECONDS = 10.0
 
 
-VerificationResult = Literal["verified", "refused"]
+VerificationResult = Literal["verified", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Verifier:
                         known, server_name, route, certificate, connection
                     )
             except NotVerified as problem:
-                self._observe(method, "refused")
+                self._observe(method, "failed")
                 problems.append(f"by {method}: {problem}")
                 reasons += problem.reasons
                 conflict = conflict or problem.conflict

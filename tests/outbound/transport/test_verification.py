@@ -81,12 +81,12 @@ class RecordTests(SynchronousTestCase):
     def test_what_is_told(self) -> None:
         """Who observes is told what came of each method that was tried."""
         self.connect(SELF_SIGNED, ok(b"{}"))
-        refused = [("certificate", "refused"), ("key-document", "refused")]
-        self.assertEqual(self.stack.verifications, refused)
+        failed = [("certificate", "failed"), ("key-document", "failed")]
+        self.assertEqual(self.stack.verifications, failed)
         self.connect(SELF_SIGNED, ok(key_document(SELF_SIGNED)))
         self.assertEqual(
             self.stack.verifications[2:],
-            [("certificate", "refused"), ("key-document", "verified")],
+            [("certificate", "failed"), ("key-document", "verified")],
         )
         self.assertEqual(self.stack.handshakes, ["completed", "completed"])
 
