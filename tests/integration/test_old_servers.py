@@ -191,9 +191,9 @@ NO_REPLY: list[tuple[str, bytes, str]] = [
     ("nothing", b"", "answers 200 not JSON: "),
     ("HTML", b"<html>Welcome to nginx!</html>", "'<html>Welcome to nginx!</html>'"),
     ("a list", b"[200, {}]", "the reply is not a JSON object: '[200, {}]'"),
-    ("text", b"ok", "b'ok'"),
+    ("text", b"ok", ": 'ok'"),
     ("a string", b'"ok"', "the reply is not a JSON object: '\"ok\"'"),
-    ("broken JSON", b'{"pdus": {', "b'{\"pdus\": {'"),
+    ("broken JSON", b'{"pdus": {', ": '{\"pdus\": {'"),
     ("no UTF-8", b'{"pdus": "\xff"}', r"\xff"),
     ("a list with a member twice", b'[{"a": 1, "a": 2}]', "is not a JSON object"),
 ]
