@@ -89,10 +89,13 @@ def additional_creators_are_users(case: Case) -> Answer:
 
 def begins_a_room(case: Case) -> Answer:
     """Otherwise, allow."""
-    if case.event.state_key == "":
+    key = case.event.state_key
+    if key is None:
+        return Refuse("the create event has no state key")
+    if not key:
         return Allow("it begins a room")
-    what = f"the state key of a create event is empty, not {case.event.state_key!r:.80}"
-    if case.rules.has_privileged_creators or case.event.state_key is None:
+    what = f"the state key of a create event is empty, not {quote(key)}"
+    if case.rules.has_privileged_creators:
         return Refuse(what)
     switch = "create_has_any_state_key"
     if case.switches.create_has_any_state_key:

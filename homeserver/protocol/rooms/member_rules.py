@@ -126,7 +126,7 @@ def was_invited(case: Case) -> Answer:
     if rule is None and case.switches.absent_join_rule_is_invite:
         rule, switch = "invite", "absent_join_rule_is_invite"
     if rule in case.rules.invited_only and _is_in_or_invited(case):
-        return Allow(f"{named(case.sender)} was invited", switch)
+        return Allow(_has_membership(case), switch)
     return None
 
 
@@ -136,9 +136,7 @@ def _is_restricted(case: Case) -> bool:
 
 def is_in_or_invited(case: Case) -> Answer:
     """If membership state is `join` or `invite`, allow."""
-    if _is_in_or_invited(case):
-        return Allow(f"{named(case.sender)} was invited")
-    return None
+    return Allow(_has_membership(case)) if _is_in_or_invited(case) else None
 
 
 def authorising_user_may_invite(case: Case) -> Answer:
@@ -174,6 +172,10 @@ def join_rule_bars(case: Case) -> Answer:
 
 def _is_in_or_invited(case: Case) -> bool:
     return case.membership(case.sender) in _IN_OR_INVITED
+
+
+def _has_membership(case: Case) -> str:
+    return f"the membership of {named(case.sender)} is {case.membership(case.sender)}"
 
 
 def leaves_itself(case: Case) -> Answer:
@@ -237,6 +239,8 @@ def _overpowers(case: Case, action: str) -> Answer:
 
 def room_takes_knocks(case: Case) -> Answer:
     """If the join rule is not one to knock at, reject."""
+    if case.join_rule is None:
+        return Refuse("the state has no join rule that takes knocks")
     if case.join_rule not in case.rules.knockable:
         return Refuse(f"the join rule {quote(case.join_rule)} takes no knocks")
     return None

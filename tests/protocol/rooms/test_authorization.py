@@ -2,6 +2,7 @@
 
 import pytest
 
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.authorization import (
     Allowed,
     NotAllowed,
@@ -151,6 +152,46 @@ def test_the_state_decides_not_the_auth_events() -> None:
     room.member(DAN, "ban", by=ALICE)
     with pytest.raises(NotAllowed, match="its membership is ban"):
         check_state_dependent(message, room.state)
+
+
+@pytest.mark.parametrize(("membership", "by"), [("invite", ALICE), ("join", OLIVE)])
+@pytest.mark.parametrize("rule", ["invite", "restricted"])
+def test_why_a_join_is_allowed(rule: str, membership: str, by: str) -> None:
+    """It says which membership the user has."""
+    room = Room("10").join_rule(rule).member(OLIVE, membership, by=by)
+    allowed = room.check(room.membership(OLIVE, OLIVE, "join"))
+    assert allowed.why == f"the membership of {OLIVE} is {membership}"
+
+
+def without_key(room: Room) -> Event:
+    """A create event that is no state event."""
+    return room.make("m.room.create", ALICE, room.create.content, None)
+
+
+def with_key(room: Room) -> Event:
+    """A create event with a state key."""
+    return room.make("m.room.create", ALICE, room.create.content, "x")
+
+
+def knock(room: Room) -> Event:
+    """A knock where no join rule is."""
+    return room.without("m.room.join_rules").membership(OLIVE, OLIVE, "knock")
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (without_key, "rule 1.5: the create event has no state key"),
+        (with_key, "rule 1.5: the state key of a create event is empty, not 'x'"),
+        (knock, "rule 5.7.1: the state has no join rule that takes knocks"),
+    ],
+)
+def test_why_what_is_absent_is_missed(make: Make, why: str) -> None:
+    """What an event or a state lacks is said to be absent, not shown as a value."""
+    room = Room("12")
+    with pytest.raises(NotAllowed) as refused:
+        room.check(make(room))
+    assert str(refused.value) == why
 
 
 def test_no_text_of_a_peer_is_shown_as_it_is() -> None:
