@@ -20,11 +20,11 @@ from homeserver.app.credentials import Credentials
 from homeserver.app.discovery import build_address_policy, build_discovery
 from homeserver.config.values import Config, ConfigError
 from homeserver.control import routes as control_routes
-from homeserver.control.access import Guard
+from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
 from homeserver.control.inspect import describe_keys, describe_resolution
-from homeserver.control.peer_routes import peer_tree
+from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.submit import Submitter
 from homeserver.http.bounded_request import (
@@ -34,16 +34,17 @@ from homeserver.http.bounded_request import (
     federation_limits,
 )
 from homeserver.http.request_log import Ledger
-from homeserver.http.resource import JsonResource
+from homeserver.http.router import Router
 from homeserver.http.site import BoundedSite
 from homeserver.inbound import routes as inbound_routes
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
-from homeserver.inbound.key_publisher import KeyPublisher, NotaryQueries, key_tree
+from homeserver.inbound.gate import XMatrixGate
+from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.notary import Notary
+from homeserver.inbound.notary_queries import NotaryQueries
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
-from homeserver.inbound.routes import Gate
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.monitoring.metrics import Metrics
@@ -163,7 +164,7 @@ class Parts:
         in_thread = partial(deferToThreadPool, reactor, self.threads)
         authenticator = Authenticator(current, keyring, certificates, in_thread)
         limits = config.limits
-        gate = Gate(
+        gate = XMatrixGate(
             authenticator, refusals, self.sender.note_alive, reactor, limits.trusts
         )
         checker = PduChecker(received, keyring, reactor, in_thread, config.events)
@@ -201,12 +202,13 @@ class Parts:
         if queries is not None:
             self.bounds.append(queries.bound)
         self.site = self._make_site(
-            inbound_routes.build_tree(
-                key_tree(publisher, queries),
-                gate,
-                receiver,
-                config.profiles,
-                config.discovery.delegate_to,
+            Router(
+                [
+                    *inbound_routes.key_routes(publisher, queries),
+                    *inbound_routes.federation_routes(
+                        gate, receiver, config.profiles, config.discovery.delegate_to
+                    ),
+                ]
             ),
             federation_limits(limits),
             build_ledger("federation"),
@@ -216,14 +218,23 @@ class Parts:
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
             caches = CacheBook(resolver.kept, keyring.fetches, reactor)
-            routes = {
-                "send": control_routes.send_tree(
+            routes = [
+                *control_routes.status_routes(
+                    self.is_healthy,
+                    Scrape(metrics, queue, reactor).read,
+                    self.bounds,
+                ),
+                *control_routes.send_routes(
                     Submitter(current, self.sender), self.sender
                 ),
-                "received": control_routes.received_resource(received),
-                "refused": control_routes.refused_resource(refusals),
-                "bounds": control_routes.bounds_resource(self.bounds),
-                "peers": peer_tree(
+                *control_routes.inbound_routes(received, refusals),
+                *control_routes.cache_routes(caches),
+                *control_routes.lookup_routes(
+                    partial(describe_resolution, resolver, reactor),
+                    partial(describe_keys, self.client, peers),
+                    caches,
+                ),
+                *peer_routes(
                     PeerBook(
                         peers,
                         queue,
@@ -232,21 +243,13 @@ class Parts:
                         (keyring, self.agent, certificates),
                     )
                 ),
-                "caches": control_routes.caches_resource(caches),
-                "resolve": control_routes.named_tree(
-                    "/v1/resolve/{name}",
-                    partial(describe_resolution, resolver, reactor),
-                ),
-                "keys": control_routes.keys_tree(
-                    caches, partial(describe_keys, self.client, peers)
-                ),
-            }
+            ]
             self.control_site = self._make_site(
-                control_routes.build_tree(
-                    Guard(_load_token(path, config)),
-                    self.is_healthy,
-                    Scrape(metrics, queue, reactor).read,
+                Router(
                     routes,
+                    TokenGuard(
+                        _load_token(path, config), control_routes.OPEN_TEMPLATES
+                    ).check,
                 ),
                 control_limits(config, reactor),
                 build_ledger("control"),
@@ -256,12 +259,12 @@ class Parts:
 
     def _make_site(
         self,
-        root: JsonResource,
+        router: Router,
         limits: SiteLimits,
         ledger: Ledger,
         clock: IReactorTime,
     ) -> BoundedSite:
-        site = BoundedSite(root, limits, ledger, clock)
+        site = BoundedSite(router, limits, ledger, clock)
         self.metrics.watch_connections(ledger.listener, lambda: len(site.channels))
         self.bounds += limits.bounds
         return site

@@ -1,25 +1,15 @@
-"""Who may use the control API: who has the token, and no web page.
+"""Access to the control API: with the token, and never from a web page.
 
-Rules of the room: every route but `/health` is guarded. A browser that a stranger's
-page drives says where it comes from (`Origin`) or whom it believes to reach (`Host`);
-neither has business here, token or not.
+Rules: every route but `/health` needs the token. A browser that runs a foreign page
+sends that page's `Origin`, or a foreign `Host`; such requests are refused, with and
+without the token.
 """
 
 import hmac
 from collections.abc import Collection
-from typing import cast
-
-from twisted.web.resource import IResource
 
 from homeserver.http.request import Request
-from homeserver.http.resource import Answer, JsonResource
-from homeserver.protocol.errors import (
-    Forbidden,
-    InvalidParam,
-    ProtocolError,
-    Unauthorized,
-    quote,
-)
+from homeserver.protocol.errors import Forbidden, InvalidParam, Unauthorized, quote
 from homeserver.protocol.identifiers import ServerName
 
 
@@ -35,19 +25,29 @@ class UnknownToken(Unauthorized):
     errcode = "M_UNKNOWN_TOKEN"
 
 
-class Guard:
+class TokenGuard:
     """Lets requests with the token through."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, open_templates: Collection[str] = ()) -> None:
+        """`open_templates` are the routes that need no token."""
         self._expected = token.encode()
+        self._open = open_templates
 
-    def check(self, request: Request) -> None:
-        """Raise `MissingToken`, `UnknownToken` or `Forbidden` for all others."""
+    def check(self, request: Request, template: str) -> None:
+        """Raise `MissingToken`, `UnknownToken` or `Forbidden` for all others.
+
+        Paths that lead nowhere need the token too: without it, known and unknown paths
+        look alike.
+        """
         check_host(request)
+        if template not in self._open:
+            self._check_token(request)
+
+    def _check_token(self, request: Request) -> None:
         given = request.requestHeaders.getRawHeaders(b"Authorization", [])
         if not given:
             raise MissingToken(
-                "the control API wants `Authorization: Bearer TOKEN`; TOKEN is in "
+                "the control API needs `Authorization: Bearer TOKEN`; TOKEN is in "
                 "the file that `token_file` in [control] names"
             )
         # RFC 9110, section 11.1: a scheme is written in any case.
@@ -60,41 +60,8 @@ class Guard:
             raise UnknownToken("this is not the token of this server")
 
 
-class GuardedTree(JsonResource):
-    """A tree that says nothing, not even what is there, but to who may know it."""
-
-    def __init__(self, guard: Guard, open_steps: Collection[bytes] = ()) -> None:
-        """`open_steps` are the first steps of the paths that are for everybody."""
-        super().__init__()
-        self._guard = guard
-        self._open_steps = open_steps
-
-    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
-        """What is below, for those who may have it."""
-        if path not in self._open_steps:
-            try:
-                self._guard.check(request)
-            except ProtocolError as problem:
-                return _Refusing(problem)
-        return cast("IResource", super().getChildWithDefault(path, request))
-
-
-class _Refusing(JsonResource):
-    """What a request gets that the guard has stopped."""
-
-    isLeaf = True
-
-    def __init__(self, problem: ProtocolError) -> None:
-        super().__init__()
-        self._problem = problem
-
-    def find_answer(self, request: Request) -> Answer:
-        """Whatever was asked, the same refusal."""
-        raise self._problem
-
-
 def check_host(request: Request) -> None:
-    """Refuse what a browser sends on behalf of somebody else's page."""
+    """Raise `Forbidden` for what a browser sends on behalf of a foreign page."""
     headers = request.requestHeaders
     if headers.hasHeader(b"Origin"):
         raise Forbidden("the control API is not for web pages (Origin)")

@@ -1,29 +1,33 @@
-"""The routes of the control API.
+"""The routes of the control API, one line each.
 
-Rules of the room: a route reads its parameters, asks one part, and answers in JSON.
-Nothing is decided here that the command line would have to decide again.
+Rules: a route reads its parameters, asks one part, and answers in JSON. Nothing is
+decided here that the command line would have to decide again.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
-from twisted.web.resource import IResource
-
-from homeserver.control.access import Guard, GuardedTree, check_host
 from homeserver.control.caches import CacheBook
-from homeserver.control.client import MAX_WAIT_SECONDS
+from homeserver.control.parameters import (
+    flag_argument,
+    integer,
+    json_body,
+    limit_argument,
+    position_argument,
+    server_argument,
+    server_parameter,
+    wait_argument,
+)
 from homeserver.control.submit import Submitter
+from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.resource import JsonResource, Reply, json_reply
+from homeserver.http.router import Answer, Route
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.bounds import Bound
 from homeserver.outbound.delivery.sender import Sender
-from homeserver.protocol.canonical_json import Json, parse_object
-from homeserver.protocol.errors import (
-    InvalidParam,
-    NotFound,
-    quote,
-)
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import InvalidParam, NotFound
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.drops import AlreadyOver
 from homeserver.storage.received import ReceivedStore
@@ -31,80 +35,20 @@ from homeserver.storage.received import ReceivedStore
 # Prometheus' text format.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-MAX_LIMIT = 1000  # transactions in one answer
+_T = TypeVar("_T")
+
+OPEN_TEMPLATES = frozenset({"/health"})
+"""The routes that need no token."""
 
 
-class _Below(JsonResource):
-    """A resource whose next step of the path is a value."""
-
-    def __init__(self, child: Callable[[str], IResource]) -> None:
-        super().__init__()
-        self._child = child
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        """The resource for the value `path`."""
-        return self._child(path.decode("utf-8", "replace"))
-
-
-class _Destination(JsonResource):
-    """`/v1/send/{destination}`, and below it the entries by ID."""
-
-    def __init__(self, destination: str, submitter: Submitter, sender: Sender) -> None:
-        super().__init__(
-            {b"POST": self._post, b"DELETE": self._drop_all}, "/v1/send/{destination}"
-        )
-        self._destination = destination
-        self._submitter = submitter
-        self._sender = sender
-
-    def getChild(self, path: bytes, request: Request) -> IResource:
-        """The state of the entry whose ID is `path`."""
-
-        async def state(request: Request) -> Reply:
-            destination = ServerName.parse(self._destination)
-            entry_id = _integer("the ID", path)
-            wait = _wait(request)
-            found = await self._sender.state(destination, entry_id, wait)
-            if found is None:
-                raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
-            return json_reply(found)
-
-        async def drop(_: Request) -> Reply:
-            destination = ServerName.parse(self._destination)
-            entry_id = _integer("the ID", path)
-            try:
-                entries = await self._sender.drop(destination, entry_id)
-            except AlreadyOver as problem:
-                raise NotFound(f"{problem}; there is nothing to drop") from None
-            if entries is None:
-                raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
-            return json_reply({"dropped": entries})
-
-        return JsonResource(
-            {b"GET": state, b"DELETE": drop}, "/v1/send/{destination}/{id}"
-        )
-
-    async def _post(self, request: Request) -> Reply:
-        destination = ServerName.parse(self._destination)
-        body = b"" if request.content is None else request.content.read()
-        own_id = await self._submitter.submit(destination, parse_object(body))
-        return json_reply({"id": own_id}, status=202)
-
-    async def _drop_all(self, _: Request) -> Reply:
-        destination = ServerName.parse(self._destination)
-        return json_reply({"dropped": await self._sender.drop_all(destination)})
-
-
-def build_tree(
-    guard: Guard,
+def status_routes(
     is_healthy: Callable[[], Awaitable[bool]],
     read_metrics: Callable[[], Awaitable[bytes]],
-    routes: Mapping[str, IResource],
-) -> JsonResource:
-    """`/health`, `/metrics`, and below `/v1` the given routes, by their first step."""
+    bounds: Sequence[Bound],
+) -> list[Route]:
+    """How this server is doing."""
 
-    async def health(request: Request) -> Reply:
-        check_host(request)
+    async def health(_: Request) -> Reply:
         if await is_healthy():
             return json_reply({"status": "ok"})
         return json_reply({"status": "unavailable"}, status=503)
@@ -112,156 +56,145 @@ def build_tree(
     async def metrics(_: Request) -> Reply:
         return Reply(await read_metrics(), headers={"Content-Type": _METRICS_TYPE})
 
-    root = GuardedTree(guard, open_steps={b"health"})
-    first = JsonResource()
-    root.putChild(b"health", JsonResource({b"GET": health}, "/health"))
-    root.putChild(b"metrics", JsonResource({b"GET": metrics}, "/metrics"))
-    root.putChild(b"v1", first)
-    for step, resource in routes.items():
-        first.putChild(step.encode("ascii"), resource)
-    return root
+    def show_bounds(_: Request) -> Reply:
+        return json_reply({"bounds": [_bound(each) for each in bounds]})
+
+    return [
+        Route("GET", "/health", health),
+        Route("GET", "/metrics", metrics),
+        Route("GET", "/v1/bounds", show_bounds),
+    ]
 
 
-def send_tree(submitter: Submitter, sender: Sender) -> JsonResource:
-    """`/v1/send`."""
-    return _Below(lambda name: _Destination(name, submitter, sender))
+def _bound(bound: Bound) -> Json:
+    return {
+        "name": bound.name,
+        "what": bound.what,
+        "use": bound.use(),
+        "limit": bound.limit,
+        "refusals": bound.refusals,
+    }
 
 
-def received_resource(received: ReceivedStore) -> JsonResource:
-    """`/v1/received`."""
+def send_routes(submitter: Submitter, sender: Sender) -> list[Route]:
+    """What is queued for other servers."""
+
+    async def submit(request: Request) -> Reply:
+        destination = server_parameter(request, "destination")
+        own_id = await submitter.submit(destination, json_body(request))
+        return json_reply({"id": own_id}, status=202)
+
+    async def drop_all(request: Request) -> Reply:
+        if request.path.endswith(b"/"):
+            raise InvalidParam(
+                "the ID is empty; without the last slash, all is dropped"
+            )
+        destination = server_parameter(request, "destination")
+        return json_reply({"dropped": await sender.drop_all(destination)})
+
+    async def state(request: Request) -> Reply:
+        destination, entry_id = _entry(request)
+        found = await sender.state(destination, entry_id, wait_argument(request))
+        return json_reply(_queued(found, destination, entry_id))
+
+    async def drop(request: Request) -> Reply:
+        destination, entry_id = _entry(request)
+        try:
+            entries = await sender.drop(destination, entry_id)
+        except AlreadyOver as problem:
+            raise NotFound(f"{problem}; there is nothing to drop") from None
+        return json_reply({"dropped": _queued(entries, destination, entry_id)})
+
+    return [
+        Route("POST", "/v1/send/{destination}", submit),
+        Route("DELETE", "/v1/send/{destination}", drop_all),
+        Route("GET", "/v1/send/{destination}/{id}", state),
+        Route("DELETE", "/v1/send/{destination}/{id}", drop),
+    ]
+
+
+def _entry(request: Request) -> tuple[ServerName, int]:
+    destination = server_parameter(request, "destination")
+    return destination, integer("the ID", request.parameters["id"])
+
+
+def _queued(found: _T | None, destination: ServerName, entry_id: int) -> _T:
+    """What was found of an entry; raises `NotFound` if nothing was."""
+    if found is None:
+        raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
+    return found
+
+
+def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[Route]:
+    """What other servers sent, and what of it was refused."""
+    return [
+        Route("GET", "/v1/received", _listed("transactions", received.after)),
+        Route("GET", "/v1/refused", _listed("refused", refusals.after)),
+    ]
+
+
+def _listed(
+    member: str,
+    load: Callable[[int, ServerName | None, int, float], Awaitable[list[Json]]],
+) -> Answer:
+    """Answers with what `load` finds after a position, and the position after that."""
 
     async def answer(request: Request) -> Reply:
-        after = _integer("`after`", _argument(request, "after") or b"0")
-        limit = _integer("`limit`", _argument(request, "limit") or b"100")
-        transactions = await received.after(
+        after = position_argument(request)
+        found = await load(
             after,
-            _server(request, "origin"),
-            min(limit, MAX_LIMIT),
-            _wait(request),
+            server_argument(request, "origin"),
+            limit_argument(request, default=100),
+            wait_argument(request),
         )
-        last = transactions[-1]["id"] if transactions else after
-        return json_reply({"transactions": transactions, "next": last})
+        last = found[-1]["id"] if found else after
+        return json_reply({member: found, "next": last})
 
-    return JsonResource({b"GET": answer}, "/v1/received")
-
-
-def refused_resource(refusals: Refusals) -> JsonResource:
-    """`/v1/refused`."""
-
-    async def answer(request: Request) -> Reply:
-        after = _integer("`after`", _argument(request, "after") or b"0")
-        limit = _integer("`limit`", _argument(request, "limit") or b"100")
-        last = await refusals.after(
-            after, _server(request, "origin"), min(limit, MAX_LIMIT), _wait(request)
-        )
-        newest = last[-1]["id"] if last else after
-        return json_reply({"refused": last, "next": newest})
-
-    return JsonResource({b"GET": answer}, "/v1/refused")
+    return answer
 
 
-def caches_resource(book: CacheBook) -> JsonResource:
-    """`/v1/caches`."""
+def cache_routes(book: CacheBook) -> list[Route]:
+    """What discovery and the keyring remember."""
 
     def show(request: Request) -> Reply:
-        limit = _integer("`limit`", _argument(request, "limit") or b"1000")
-        name = _server(request, "server")
+        limit = limit_argument(request, default=1000)
+        name = server_argument(request, "server")
         kept = book.all() if name is None else book.about(name)
-        return json_reply({"caches": kept[: min(limit, MAX_LIMIT)], "total": len(kept)})
+        return json_reply({"caches": kept[:limit], "total": len(kept)})
 
     def forget(request: Request) -> Reply:
-        name = _server(request, "server")
+        name = server_argument(request, "server")
         if name is None:
             book.forget_all()
         else:
             book.forget(name)
         return json_reply({})
 
-    return JsonResource({b"GET": show, b"DELETE": forget}, "/v1/caches")
+    return [
+        Route("GET", "/v1/caches", show),
+        Route("DELETE", "/v1/caches", forget),
+    ]
 
 
-def bounds_resource(bounds: Sequence[Bound]) -> JsonResource:
-    """`/v1/bounds`."""
+def lookup_routes(
+    resolve: Callable[[ServerName], Awaitable[Json]],
+    fetch_keys: Callable[..., Awaitable[Json]],
+    caches: CacheBook,
+) -> list[Route]:
+    """What is found out of another server now.
 
-    def answer(_: Request) -> Reply:
-        return json_reply(
-            {
-                "bounds": [
-                    {
-                        "name": bound.name,
-                        "what": bound.what,
-                        "use": bound.use(),
-                        "limit": bound.limit,
-                        "refusals": bound.refusals,
-                    }
-                    for bound in bounds
-                ]
-            }
-        )
+    `fetch_keys` takes `v2_only`: whether the version 1 document is left out.
+    """
 
-    return JsonResource({b"GET": answer}, "/v1/bounds")
+    async def show_resolution(request: Request) -> Reply:
+        return json_reply(await resolve(server_parameter(request, "name")))
 
+    async def show_keys(request: Request) -> Reply:
+        describe = partial(fetch_keys, v2_only=flag_argument(request, "v2_only"))
+        name = server_parameter(request, "name")
+        return json_reply(await caches.show_beside(describe, name))
 
-def named_tree(
-    route: str, describe: Callable[[ServerName], Awaitable[Json]]
-) -> JsonResource:
-    """What is described of the server whose name is the next step of the path."""
-
-    def child(name: str) -> IResource:
-        async def answer(_: Request) -> Reply:
-            return json_reply(await describe(ServerName.parse(name)))
-
-        return JsonResource({b"GET": answer}, route)
-
-    return _Below(child)
-
-
-def keys_tree(
-    caches: CacheBook, describe: Callable[..., Awaitable[Json]]
-) -> JsonResource:
-    """`/v1/keys`; `describe` takes `v2_only`, whether version 1 is not asked for."""
-
-    def child(name: str) -> IResource:
-        async def answer(request: Request) -> Reply:
-            asked = partial(describe, v2_only=_flag(request, "v2_only"))
-            return json_reply(await caches.show_beside(asked, ServerName.parse(name)))
-
-        return JsonResource({b"GET": answer}, "/v1/keys/{name}")
-
-    return _Below(child)
-
-
-def _flag(request: Request, name: str) -> bool:
-    value = _argument(request, name) or b"false"
-    if value not in {b"true", b"false"}:
-        raise InvalidParam(f"`{name}` is neither true nor false: {quote(value)}")
-    return value == b"true"
-
-
-def _argument(request: Request, name: str) -> bytes | None:
-    values = request.args.get(name.encode("ascii"), [])
-    if len(values) > 1:
-        raise InvalidParam(f"`{name}` is given more than once")
-    return values[0] if values else None
-
-
-def _server(request: Request, name: str) -> ServerName | None:
-    value = _argument(request, name)
-    return None if value is None else ServerName.parse(value.decode("latin-1"))
-
-
-def _integer(what: str, text: bytes) -> int:
-    if not (text.isdigit() and len(text) <= 18):  # 18 digits fit into 64 bits
-        raise InvalidParam(f"{what} is not a number: {quote(text)}")
-    return int(text)
-
-
-def _wait(request: Request) -> float:
-    text = _argument(request, "wait") or b"0"
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not seconds >= 0.0:
-        raise InvalidParam(f"`wait` is not a number of seconds: {quote(text)}")
-    return min(seconds, MAX_WAIT_SECONDS)
+    return [
+        Route("GET", "/v1/resolve/{name}", show_resolution),
+        Route("GET", "/v1/keys/{name}", show_keys),
+    ]

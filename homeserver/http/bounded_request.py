@@ -9,21 +9,22 @@ Specification: Server-server API, "API standards".
 
 from functools import lru_cache
 from io import BytesIO
-from typing import Protocol, cast
+from typing import Protocol
 
 from msgspec import Struct
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import HTTPChannel, datetimeToString
-from twisted.web.resource import IResource
 
 from homeserver.config.values import Config, Limits
 from homeserver.http.arriving import ArrivingBodies, Body
 from homeserver.http.connections import Connections
+from homeserver.http.reply import Reply, error_reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.request_log import Account
-from homeserver.http.resource import JsonResource, Reply, error_reply, refusal
+from homeserver.http.responder import respond
+from homeserver.http.router import Match, Route, Router
 from homeserver.net.bounds import Bound
 from homeserver.protocol.errors import ProtocolError, TooLarge
 from homeserver.protocol.transactions import ENVELOPE_BYTES, MAX_TRANSACTION_BYTES
@@ -86,7 +87,7 @@ class RequestChannel(Protocol):
     """The connection of a request, as far as the request needs it."""
 
     limits: SiteLimits
-    root: IResource
+    router: Router
     persistent: bool
 
     @property
@@ -131,7 +132,7 @@ class BoundedRequest(Request):
     content: BytesIO | Body
 
     _log = Logger()
-    _resource: JsonResource | None = None
+    _match: Match | None = None
 
     def __init__(self, channel: HTTPChannel, queued: object) -> None:
         # A body is JSON, whatever it is called.
@@ -175,44 +176,43 @@ class BoundedRequest(Request):
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
-        """Have the resource answer."""
+        """As Twisted calls it: respond to the whole request."""
         if self.channel.is_last:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
-        self.account = self.channel.open_account(self.method, self.uri)
+        account = self.channel.open_account(self.method, self.uri)
+        self.account = account
         self.setHeader(b"Date", _date(int(self.channel.now())))
         try:
-            self._find().render(self)
-        except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
+            respond(self, account, lambda _: self._find(account).answer(self))
+        except Exception:  # noqa: BLE001 - logged; the peer gets no reason
             self._fail()
 
     def refuse(self, problem: ProtocolError) -> None:
-        """Answer before anything has looked at the body, and end the connection."""
+        """Answer before the body is read, and end the connection."""
         self.is_refused = True
         self.content.close()
         account = self.account or self._open_account()
-        if self._resource is None:
-            reply = refusal(account, problem)
-        else:
-            reply = self._resource.refuse(account, problem)
-        self.channel.end_with(reply, account)
+        self.channel.end_with(refusal(account, problem), account)
 
-    def _find(self) -> JsonResource:
-        if self._resource is None:
-            if not self.path.startswith(b"/"):
-                # `*` and the form of CONNECT, which lead nowhere.
-                self.path = b"/" + self.path
-            found = self.find_resource(self.channel.root)
-            self._resource = cast("JsonResource", found)
-        return self._resource
+    def _find(self, account: Account) -> Route:
+        """The route; raises `ProtocolError` where the table or its check refuses."""
+        if self._match is None:
+            router = self.channel.router
+            match = router.find(self.path)
+            router.check(self, match.template)
+            self._match, self.parameters = match, match.parameters
+        account.route = self._match.template
+        return self._match.route(self.method)
 
     def _admit(self) -> None:
-        """Raise `ProtocolError` for what is refused without its body."""
+        """Raise `ProtocolError` for a request that its head condemns."""
         self.method, self.uri = self.channel.first_line
         self.path = self.uri.partition(b"?")[0]
-        resource = self._find()
         self.account = self._open_account()
-        resource.admit(self)
+        route = self._find(self.account)
+        if route.admit is not None:
+            route.admit(self)
 
     def _fail(self) -> None:
         self._log.failure("internal error")

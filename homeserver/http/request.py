@@ -1,30 +1,19 @@
-"""A request to one of our listeners: HTTP's, and the steps of its path.
+"""A request to one of our listeners: HTTP's, and the parameters of its path.
 
-Rules of the room: that of Twisted's web server is not taken. It keeps sessions, shows
-errors as HTML and goes to other processes; to load what that takes is two megabytes.
+Rules: this is not the request of Twisted's web server, which keeps sessions, shows
+errors as HTML, and loads two megabytes of modules for that.
 """
 
-from urllib.parse import unquote_to_bytes
+from collections.abc import Mapping
 
 from twisted.web import http
-from twisted.web.resource import IResource, getChildForRequest
 
 
 class Request(http.Request):
-    """A request that is answered by one of a tree of resources."""
+    """A request that a route answers."""
 
-    prepath: list[bytes]
-    """The steps that led to the resource."""
-
-    postpath: list[bytes]
-    """Those that are left."""
+    parameters: Mapping[str, bytes] = {}
+    """The parameters of the path, by name, percent-decoded."""
 
     is_refused = False
-    """Whether it was answered before anything looked at its body."""
-
-    def find_resource(self, root: IResource) -> IResource:
-        """The resource that the path leads to."""
-        self.prepath = []
-        self.postpath = [unquote_to_bytes(each) for each in self.path[1:].split(b"/")]
-        found: IResource = getChildForRequest(root, self)
-        return found
+    """Whether it was answered before its body was read."""

@@ -19,12 +19,12 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPFactory
 from twisted.web.http import Request as HttpRequest
-from twisted.web.resource import IResource
 
 from homeserver.http.bounded_request import BoundedRequest, SiteLimits
 from homeserver.http.closing import ClosingChannel
+from homeserver.http.reply import SERVER, Reply, refusal
 from homeserver.http.request_log import Account, Ledger
-from homeserver.http.resource import SERVER, Reply, refusal
+from homeserver.http.router import Router
 from homeserver.http.target import read_target
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.errors import ProtocolError, RequestTimeout
@@ -82,9 +82,9 @@ class _Channel(ClosingChannel):
         return self.site.limits
 
     @property
-    def root(self) -> IResource:
-        """What the paths lead to."""
-        return self.site.root
+    def router(self) -> Router:
+        """The routes of the site."""
+        return self.site.router
 
     @property
     def is_last(self) -> bool:
@@ -194,11 +194,15 @@ class BoundedSite(HTTPFactory):
     protocol = _Channel  # type: ignore[assignment]
 
     def __init__(
-        self, root: IResource, limits: SiteLimits, ledger: Ledger, reactor: IReactorTime
+        self,
+        router: Router,
+        limits: SiteLimits,
+        ledger: Ledger,
+        reactor: IReactorTime,
     ) -> None:
         """`ledger` takes the accounts of the requests."""
         super().__init__(reactor=reactor)
-        self.root = root
+        self.router = router
         self.limits = limits
         self.ledger = ledger
         self.channels: set[_Channel] = set()

@@ -6,7 +6,7 @@ and errcodes: Server-server API, "Errors" and "Request Authentication".
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
@@ -144,10 +144,15 @@ class Unrecognized(ProtocolError):
 
 
 class MethodNotAllowed(ProtocolError):
-    """The route does not have this method."""
+    """The path is known, but not with this method."""
 
     status = 405
     errcode = "M_UNRECOGNIZED"
+
+    def __init__(self, why: str, allowed: Sequence[str] = ()) -> None:
+        """`allowed` are the methods of the path."""
+        super().__init__(why)
+        self.allowed = allowed
 
 
 class TooLarge(ProtocolError):

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from homeserver.control.access import Guard, GuardedTree
+from homeserver.control.access import TokenGuard
+from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.resource import JsonResource, Reply, json_reply
+from homeserver.http.router import Route, Router
 from tests.support.control_side import AUTHORIZATION, HOST, METRICS, TOKEN, Panel
 from tests.support.http_connection import Answer, Connection, ask, request, site
 
@@ -16,11 +17,10 @@ async def tell(_: Request) -> Reply:
     return json_reply({"told": True})
 
 
-def tree() -> GuardedTree:
-    """A tree that is guarded."""
-    root = GuardedTree(Guard(TOKEN))
-    root.putChild(b"", JsonResource({b"GET": tell, b"POST": tell}))
-    return root
+def tree() -> Router:
+    """Routes that are guarded."""
+    routes = [Route("GET", "/", tell), Route("POST", "/", tell)]
+    return Router(routes, TokenGuard(TOKEN).check)
 
 
 def guarded(*headers: str, method: str = "GET") -> Answer:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config.values import Events
-from homeserver.control.routes import MAX_LIMIT
+from homeserver.control.parameters import MAX_LIMIT
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import TransactionReceiver
@@ -179,7 +179,7 @@ def test_bad_send(body: bytes | None, status: int, errcode: str, reason: str) ->
     assert panel.ask("GET", f"{SEND}/1").status == 404
 
 
-DESTINATIONS = ["a_b", "them.example:http", "us.example", "%ff", "", "@a:them.example"]
+DESTINATIONS = ["a_b", "them.example:http", "us.example", "%ff", "@a:them.example"]
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
@@ -205,8 +205,17 @@ STATE_ERRORS: list[tuple[str, int, str]] = [
     ("x", 400, "M_INVALID_PARAM"),
     ("1.0", 400, "M_INVALID_PARAM"),
     ("%C2%B2", 400, "M_INVALID_PARAM"),
-    ("", 400, "M_INVALID_PARAM"),
+    ("+1", 400, "M_INVALID_PARAM"),
 ]
+
+
+def test_dropping_with_an_empty_id() -> None:
+    """An ID that is empty by mistake does not drop what else is queued."""
+    panel = Panel()
+    panel.ask("POST", SEND, {})
+    assert panel.ask("DELETE", f"{SEND}/").error == (400, "M_INVALID_PARAM")
+    assert panel.ask("GET", f"{SEND}/").status == 405
+    assert panel.ask("GET", f"{SEND}/1").json["state"] == "queued"
 
 
 @pytest.mark.parametrize(("entry", "status", "errcode"), STATE_ERRORS)
@@ -514,8 +523,10 @@ def test_what_is_no_name(name: str, route: str) -> None:
 
 @pytest.mark.parametrize("route", ["resolve", "keys"])
 def test_no_name(route: str) -> None:
-    """Nor is an empty name."""
-    assert Panel().ask("GET", f"/v1/{route}/").error == (400, "M_INVALID_PARAM")
+    """A path without a name leads nowhere."""
+    for path in (route, f"{route}/", f"{route}//"):
+        answer = Panel().ask("GET", f"/v1/{path}")
+        assert answer.error == (404, "M_UNRECOGNIZED")
 
 
 @pytest.mark.parametrize(

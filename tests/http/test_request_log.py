@@ -6,9 +6,10 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
+from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.request_log import Account, Ledger
-from homeserver.http.resource import JsonResource, Reply, json_reply
+from homeserver.http.router import Answer, Route, Router
 from homeserver.http.site import BoundedSite
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -16,6 +17,7 @@ from tests.support.federation_side import Endpoint
 from tests.support.http_connection import (
     Connection,
     ask,
+    at_root,
     chunked,
     limits,
     request,
@@ -149,7 +151,7 @@ ROUTES: list[tuple[str, str]] = [
     ("/_matrix/key/v1", "/_matrix/key/v1"),
     ("/_matrix/key/v1/", "/_matrix/key/v1"),
     ("/_matrix/key/v2/server", "/_matrix/key/v2/server"),
-    ("/_matrix/key/v2/server/ed25519:a", "/_matrix/key/v2/server"),
+    ("/_matrix/key/v2/server/ed25519:a", "/_matrix/key/v2/server/{keyId}"),
     ("/_matrix/federation/v1/version", "/_matrix/federation/v1/version"),
     ("/_matrix/federation/v1/query/a", "/_matrix/federation/v1/query/{queryType}"),
     (SEND, ROUTE),
@@ -170,29 +172,34 @@ def test_route(method: str, target: str, route: str, log: Sequence[LogEvent]) ->
     assert told(log)["route"] == route
 
 
-CUT_OFF: list[tuple[str, bytes, int, str, str]] = [
-    ("nonsense", b"nonsense\r\n\r\n", 400, "-", "-"),
-    ("header", b"GET /a?b HTTP/1.1\r\nnonsense\r\n\r\n", 400, "GET", "/a"),
-    ("length", request("PUT", "/a", ["Content-Length: 99"]), 413, "PUT", "/a"),
-    ("chunks", chunked("/?a", b"x" * 99), 413, "PUT", "/"),
-    ("no such route", request("PUT", "/a", body=b"x"), 404, "PUT", "/a"),
+CUT_OFF: list[tuple[str, bytes, int, str, str, str]] = [
+    ("nonsense", b"nonsense\r\n\r\n", 400, "-", "-", "other"),
+    ("header", b"GET /a?b HTTP/1.1\r\nnonsense\r\n\r\n", 400, "GET", "/a", "other"),
+    ("length", request("PUT", "/a", ["Content-Length: 99"]), 413, "PUT", "/a", "other"),
+    ("chunks", chunked("/?a", b"x" * 99), 413, "PUT", "/", "/"),
+    ("no such route", request("PUT", "/a", body=b"x"), 404, "PUT", "/a", "other"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("data", "status", "method", "path"),
+    ("data", "status", "method", "path", "route"),
     [row[1:] for row in CUT_OFF],
     ids=[row[0] for row in CUT_OFF],
 )
 def test_request_that_is_cut_off(
-    data: bytes, status: int, method: str, path: str, log: Sequence[LogEvent]
+    data: bytes,
+    status: int,
+    method: str,
+    path: str,
+    route: str,
+    log: Sequence[LogEvent],
 ) -> None:
     """What is answered before it is whole is told once, as far as it came."""
     connection = Connection(site(Desk(), max_body_bytes=10))
     connection.send(data, b"\r\n", request("GET", "/b"))
     event = told(log)
     assert (event["method"], event["path"]) == (method, path)
-    assert (event["status"], event["route"]) == (status, "other")
+    assert (event["status"], event["route"]) == (status, route)
     assert event["error"]
     connection.lose()
 
@@ -215,7 +222,7 @@ SHOWN: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("path", "shown"), SHOWN)
 def test_path_is_shown(path: str, shown: str, log: Sequence[LogEvent]) -> None:
     """A path is told as it came, and cut where it is long."""
-    ask(site(JsonResource()), "GET", path)
+    ask(site(at_root()), "GET", path)
     assert told(log)["path"] == shown
 
 
@@ -267,10 +274,10 @@ def test_what_is_observed() -> None:
     """Who observes is given the account of each request, as it is in the end."""
     accounts: list[Account] = []
     clock = Clock()
-    root = JsonResource({b"GET": tell}, "/here")
+    root = Router([Route("GET", "/here", tell)])
     ledger = Ledger("control", clock, accounts.append)
     connection = Connection(BoundedSite(root, limits(10), ledger, clock))
-    connection.send(request("GET", "/"), request("POST", "/", body=b"x" * 99))
+    connection.send(request("GET", "/here"), request("POST", "/here", body=b"x" * 99))
     assert [
         (each.listener, each.method, each.route, each.status) for each in accounts
     ] == [("control", "GET", "/here", 200), ("control", "POST", "other", 413)]
@@ -281,10 +288,10 @@ def test_what_is_not_logged(log: list[LogEvent]) -> None:
     """What is below the level of the log is observed all the same."""
     accounts: list[Account] = []
     clock = Clock()
-    root = JsonResource({b"GET": tell, b"POST": fail}, "/here")
+    root = Router([Route("GET", "/here", tell), Route("POST", "/here", fail)])
     ledger = Ledger("federation", clock, accounts.append, LogLevel.warn)
     connection = Connection(BoundedSite(root, limits(10), ledger, clock))
-    connection.send(request("GET", "/"), request("POST", "/", body=b"x"))
+    connection.send(request("GET", "/here"), request("POST", "/here", body=b"x"))
     assert [each.method for each in accounts] == ["GET", "POST"]
     told = [event for event in log if "listener" in event]
     assert [(event["method"], event["log_level"]) for event in told] == [
@@ -293,29 +300,30 @@ def test_what_is_not_logged(log: list[LogEvent]) -> None:
     connection.lose()
 
 
-LEVELS: list[tuple[str, JsonResource, LogLevel]] = [
-    ("any", JsonResource({b"GET": tell}, "/_matrix/key/v1"), LogLevel.info),
-    ("health", JsonResource({b"GET": tell}, "/health"), LogLevel.debug),
-    ("metrics", JsonResource({b"GET": tell}, "/metrics"), LogLevel.debug),
-    ("nothing there", JsonResource(), LogLevel.info),
-    ("ours", JsonResource({b"GET": fail}), LogLevel.error),
+LEVELS: list[tuple[str, str, Answer, LogLevel]] = [
+    ("any", "/_matrix/key/v1", tell, LogLevel.info),
+    ("health", "/health", tell, LogLevel.debug),
+    ("metrics", "/metrics", tell, LogLevel.debug),
+    ("internal error", "/health2", fail, LogLevel.error),
 ]
 
 
 @pytest.mark.parametrize(
-    ("resource", "level"), [row[1:] for row in LEVELS], ids=[row[0] for row in LEVELS]
+    ("path", "answer", "level"),
+    [row[1:] for row in LEVELS],
+    ids=[row[0] for row in LEVELS],
 )
 def test_level(
-    resource: JsonResource, level: LogLevel, log: Sequence[LogEvent]
+    path: str, answer: Answer, level: LogLevel, log: Sequence[LogEvent]
 ) -> None:
-    """What is routine is told to who debugs; what we fail in is an error."""
-    ask(site(resource), "GET", "/")
+    """Routine is for debugging; an internal error is an error."""
+    ask(site(Router([Route("GET", path, answer)])), "GET", path)
     [event] = log
     assert event["log_level"] is level
 
 
 def test_store_that_is_not_available(log: Sequence[LogEvent]) -> None:
     """The log says what is wrong with the store, in the line of the request."""
-    ask(site(JsonResource({b"GET": fail})), "GET", "/")
+    ask(site(at_root(GET=fail)), "GET", "/")
     event = told(log)
     assert (event["status"], event["error"]) == (503, "the disk is full")

@@ -18,14 +18,15 @@ from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.http.arriving import ArrivingBodies
+from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.resource import JsonResource, Reply, json_reply
 from homeserver.http.site import BoundedSite
 from homeserver.protocol.canonical_json import encode
 from tests.support.federation_side import Endpoint
 from tests.support.http_connection import (
     Connection,
     ask,
+    at_root,
     chunked,
     request,
     site,
@@ -819,7 +820,7 @@ def test_nothing_is_read_while_nobody_reads() -> None:
     async def take(_: Request) -> Reply:
         return await answer
 
-    connection = Connection(site(JsonResource({b"GET": take})))
+    connection = Connection(site(at_root(GET=take)))
     connection.send(request("GET", "/"))
     producer = connection.transport.producer
     assert producer is not None

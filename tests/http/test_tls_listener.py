@@ -14,7 +14,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.http.resource import JsonResource, Reply
+from homeserver.http.reply import Reply
 from homeserver.http.tls_listener import BoundedTls
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.server import ServerTls
@@ -22,6 +22,7 @@ from tests.support.certificates import authority, issue, issue_for
 from tests.support.http_connection import (
     Connection,
     TlsConnection,
+    at_root,
     connections,
     request,
     site,
@@ -266,7 +267,7 @@ class SendingTests(SynchronousTestCase):
         self.clock = Clock()
         self.length = 2
         tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
-        root = JsonResource({b"GET": lambda _: Reply(b"x" * self.length)})
+        root = at_root(GET=lambda _: Reply(b"x" * self.length))
         self.factory = BoundedTls(
             tls, site(root, clock=self.clock), connections(), self.clock
         )

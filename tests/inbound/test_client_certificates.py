@@ -14,8 +14,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.resource import JsonResource, Reply, json_reply
 from homeserver.http.tls_listener import BoundedTls
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
 from homeserver.inbound.client_certificates import (
@@ -37,7 +37,13 @@ from homeserver.storage.peers import Peer, PeerStore
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.coroutines import result_of
 from tests.support.federation_side import at_once, body_of
-from tests.support.http_connection import TlsConnection, connections, request, site
+from tests.support.http_connection import (
+    TlsConnection,
+    at_root,
+    connections,
+    request,
+    site,
+)
 from tests.support.memory_database import MemoryDatabase
 from tests.support.outbound_stack import CA, trusting
 from tests.support.signed_requests import OTHERS, THEM, KnownKeys, identity, signing_key
@@ -745,7 +751,7 @@ class Listener:
                 issue_for("us.example").value,
                 asks_for_certificate=asks_for_certificate,
             ),
-            site(JsonResource({b"GET": look}), clock=self.clock),
+            site(at_root(GET=look), clock=self.clock),
             connections(),
             self.clock,
         )

@@ -3,20 +3,19 @@
 from hashlib import sha256
 
 import pytest
-import treq
 from canonicaljson import encode_canonical_json
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from signedjson.key import decode_signing_key_base64
 from signedjson.sign import sign_json
-from treq.testing import RequestTraversalAgent
 from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.http.router import Router
 from homeserver.http.site import BoundedSite
 from homeserver.identity.identity import Identity
-from homeserver.inbound.key_publisher import KeyPublisher, key_tree
+from homeserver.inbound.key_publisher import KeyPublisher
+from homeserver.inbound.routes import key_routes
 from homeserver.net.tls.server import ServerTls
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.key_documents import (
@@ -48,7 +47,7 @@ class Server:
         self.publisher = KeyPublisher(
             lambda: self.identity, validity_seconds, self.clock
         )
-        self.tree = key_tree(self.publisher, None)
+        self.router = Router(key_routes(self.publisher, None))
 
     @property
     def leaf(self) -> bytes:
@@ -57,16 +56,16 @@ class Server:
 
     @property
     def site(self) -> BoundedSite:
-        """A site with the tree at its root, as if that were `/_matrix/key`."""
-        return site(self.tree, clock=self.clock)
+        """A site with the routes of keys alone."""
+        return site(self.router, clock=self.clock)
 
     def v1(self) -> KeyDocument:
         """The version 1 document, as a peer reads it."""
-        return parse_v1(ask(self.site, "GET", "/v1").body, US)
+        return parse_v1(ask(self.site, "GET", "/_matrix/key/v1").body, US)
 
     def v2(self) -> KeyDocument:
         """The version 2 document, as a peer reads it."""
-        return parse_v2(ask(self.site, "GET", "/v2/server").body, US)
+        return parse_v2(ask(self.site, "GET", "/_matrix/key/v2/server").body, US)
 
     @property
     def now_ts(self) -> int:
@@ -99,7 +98,7 @@ def fingerprint(leaf: bytes) -> str:
 def test_v1_byte_for_byte() -> None:
     """The version 1 document is canonical JSON, signed by each of our keys."""
     server = Server(identity([FIRST, SECOND]))
-    assert ask(server.site, "GET", "/v1").body == signed(
+    assert ask(server.site, "GET", "/_matrix/key/v1").body == signed(
         {
             "server_name": "us.example",
             "tls_certificate": encode_base64(server.identity.certificate.leaf),
@@ -112,7 +111,7 @@ def test_v2_byte_for_byte() -> None:
     """The version 2 document is canonical JSON, signed by each of our keys."""
     old = OldVerifyKey(OLD.verify_key, 1_600_000_000_000)
     server = Server(identity([FIRST, SECOND], [old]))
-    assert ask(server.site, "GET", "/v2/server").body == signed(
+    assert ask(server.site, "GET", "/_matrix/key/v2/server").body == signed(
         {
             "server_name": "us.example",
             "verify_keys": {
@@ -134,7 +133,7 @@ def test_v1_as_2014_asks_for_it() -> None:
     """A request of HTTP/1.0 without a Host gets the document whole, and then an end."""
     server = Server(identity())
     connection = Connection(server.site)
-    connection.send(b"GET /v1/ HTTP/1.0\r\n\r\n")
+    connection.send(b"GET /_matrix/key/v1/ HTTP/1.0\r\n\r\n")
     [answer] = connection.answers()
     assert (answer.version, answer.status) == ("1.0", 200)
     assert answer.headers["content-type"] == "application/json"
@@ -145,24 +144,24 @@ def test_v1_as_2014_asks_for_it() -> None:
 
 
 ROUTES: list[tuple[str, int | None]] = [
-    ("/v1", 1),
-    ("/v1/", 1),
-    ("/v1?", 1),
-    ("/v1/?x=y&x=z", 1),
-    ("/v1/ed25519:a_1", None),
-    ("/v1//", None),
-    ("/v2/server", 2),
-    ("/v2/server/", 2),
-    ("/v2/server?minimum_valid_until_ts=1", 2),
-    ("/v2/server/ed25519:a_1", 2),
-    ("/v2/server/ed25519%3Aa_1", 2),
-    ("/v2/server/ed25519:unknown", 2),
-    ("/v2/server/a/b", None),
-    ("/v2/server//a", None),
-    ("/v2", None),
-    ("/v2/", None),
-    ("/v2/query", None),
-    ("/v3/server", None),
+    ("/_matrix/key/v1", 1),
+    ("/_matrix/key/v1/", 1),
+    ("/_matrix/key/v1?", 1),
+    ("/_matrix/key/v1/?x=y&x=z", 1),
+    ("/_matrix/key/v1/ed25519:a_1", None),
+    ("/_matrix/key/v1//", None),
+    ("/_matrix/key/v2/server", 2),
+    ("/_matrix/key/v2/server/", 2),
+    ("/_matrix/key/v2/server?minimum_valid_until_ts=1", 2),
+    ("/_matrix/key/v2/server/ed25519:a_1", 2),
+    ("/_matrix/key/v2/server/ed25519%3Aa_1", 2),
+    ("/_matrix/key/v2/server/ed25519:unknown", 2),
+    ("/_matrix/key/v2/server/a/b", None),
+    ("/_matrix/key/v2/server//a", None),
+    ("/_matrix/key/v2", None),
+    ("/_matrix/key/v2/", None),
+    ("/_matrix/key/v2/query", None),
+    ("/_matrix/key/v3/server", None),
     ("/", None),
 ]
 
@@ -179,7 +178,10 @@ def test_routes(path: str, version: int | None) -> None:
     assert (answer.status, answer.body) == (200, documents[version])
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v2/server", "/v2/server/ed25519:a_1"])
+@pytest.mark.parametrize(
+    "path",
+    ["/_matrix/key/v1", "/_matrix/key/v2/server", "/_matrix/key/v2/server/ed25519:a_1"],
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_other_method(method: str, path: str) -> None:
     """A key document is asked for by GET."""
@@ -191,7 +193,7 @@ def test_other_method(method: str, path: str) -> None:
 def test_head() -> None:
     """HEAD says how long the document is."""
     server = Server(identity())
-    answer = ask(server.site, "HEAD", "/v1")
+    answer = ask(server.site, "HEAD", "/_matrix/key/v1")
     assert int(answer.headers["content-length"]) == len(server.publisher.v1())
 
 
@@ -236,10 +238,10 @@ def test_documents_name_the_certificate_that_is_shown() -> None:
         return connection
 
     def check(connection: TlsConnection, key: SigningKey) -> None:
-        connection.send(request("GET", "/v1"))
+        connection.send(request("GET", "/_matrix/key/v1"))
         server.clock.advance(0)
         document = parse_v1(connection.answers()[-1].body, US)
-        connection.send(request("GET", "/v2/server"))
+        connection.send(request("GET", "/_matrix/key/v2/server"))
         server.clock.advance(0)
         second = parse_v2(connection.answers()[-1].body, US)
         shown = connection.client.get_peer_certificate(as_cryptography=True)
@@ -311,17 +313,10 @@ def test_v1_of_a_new_identity() -> None:
     assert server.publisher.v1() != before
 
 
-class AgentTests(SynchronousTestCase):
-    """What Twisted's own client reads."""
-
-    def test_length_is_known(self) -> None:
-        """The length of a document is announced, and is that of its body."""
-        server = Server(identity())
-        for path in (b"v1", b"v2/server"):
-            agent = RequestTraversalAgent(server.tree)
-            asked = agent.request(b"GET", b"https://us.example/" + path)
-            agent.flush()
-            response = self.successResultOf(asked)
-            body = self.successResultOf(treq.content(response))
-            self.assertEqual(response.length, len(body))
-            self.assertIn(body, {server.publisher.v1(), server.publisher.v2()})
+@pytest.mark.parametrize("path", ["/_matrix/key/v1", "/_matrix/key/v2/server"])
+def test_length_is_known(path: str) -> None:
+    """The length of a document is announced, and is that of its body."""
+    server = Server(identity())
+    answer = ask(server.site, "GET", path)
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert answer.body in {server.publisher.v1(), server.publisher.v2()}

@@ -543,11 +543,12 @@ def test_a_body_gives_way_while_its_keys_are_fetched() -> None:
         each.lose()
 
 
-def test_transaction_without_an_id() -> None:
-    """A transaction has an ID."""
-    target = "/_matrix/federation/v1/send/"
-    answer = ask_signed(Endpoint(), "PUT", target, {"pdus": []})
-    assert answer.error == (400, "M_INVALID_PARAM")
+@pytest.mark.parametrize("target", ["send", "send/", "send//"])
+def test_transaction_without_an_id(target: str) -> None:
+    """A path without a transaction ID leads nowhere."""
+    path = f"/_matrix/federation/v1/{target}"
+    answer = ask_signed(Endpoint(), "PUT", path, {"pdus": []})
+    assert answer.error == (404, "M_UNRECOGNIZED")
 
 
 def test_body_with_floats() -> None:
@@ -654,7 +655,7 @@ BAD_QUERIES: list[tuple[str, int, str]] = [
     ("/directory?room_alias=%23a:us.example", 404, "M_NOT_FOUND"),
     ("/other", 404, "M_NOT_FOUND"),
     ("/%ff", 404, "M_NOT_FOUND"),
-    ("/", 404, "M_NOT_FOUND"),
+    ("/", 404, "M_UNRECOGNIZED"),
 ]
 
 

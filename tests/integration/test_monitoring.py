@@ -132,6 +132,7 @@ BOUNDS = {
     "federation_body_bytes",
     "federation_connections",
     "hanging_deliveries",
+    "held_keys",
     "key_fetches",
     "known_names",
     "known_names_bytes",

@@ -10,12 +10,14 @@ from twisted.internet.task import Clock
 
 from homeserver.config.values import Sending
 from homeserver.control import routes
-from homeserver.control.access import Guard
+from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
 from homeserver.control.inspect import describe_keys, describe_resolution
-from homeserver.control.peer_routes import peer_tree
+from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.submit import Submitter
+from homeserver.http.router import Router
+from homeserver.inbound.refusals import Refusals
 from homeserver.keys.keyring import Keyring
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
@@ -36,6 +38,7 @@ from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
+from homeserver.storage.refusals import RefusalStore
 from tests.support.coroutines import result_of
 from tests.support.dns_records import ScriptedClient
 from tests.support.http_connection import Answer, Connection, request, site
@@ -168,32 +171,31 @@ class Panel:
         )
         self.is_healthy = True
         self.bound = Bound("doors", "open doors", 5, lambda: 3)
-        guard = Guard(TOKEN)
+        guard = TokenGuard(TOKEN, routes.OPEN_TEMPLATES)
         submitter = Submitter(lambda: self.identity, self.sender)
         caches = CacheBook(self.routes.kept, self.keyring.fetches, self.clock)
         self.forgotten: list[ServerName] = []
         """What the other memories were told to forget."""
 
         book = PeerBook(self.peers, queue, self.sender, caches, [self.keyring, self])
+        refusals = Refusals(RefusalStore(self.database), self.clock)
         self.site = site(
-            routes.build_tree(
-                guard,
-                self._is_healthy,
-                self._read_metrics,
-                {
-                    "send": routes.send_tree(submitter, self.sender),
-                    "received": routes.received_resource(self.received),
-                    "peers": peer_tree(book),
-                    "caches": routes.caches_resource(caches),
-                    "bounds": routes.bounds_resource([self.bound]),
-                    "resolve": routes.named_tree(
-                        "/v1/resolve/{name}",
+            Router(
+                [
+                    *routes.status_routes(
+                        self._is_healthy, self._read_metrics, [self.bound]
+                    ),
+                    *routes.send_routes(submitter, self.sender),
+                    *routes.inbound_routes(self.received, refusals),
+                    *routes.cache_routes(caches),
+                    *routes.lookup_routes(
                         partial(describe_resolution, self.routes, self.clock),
+                        partial(describe_keys, self.carrier, self.peers),
+                        caches,
                     ),
-                    "keys": routes.keys_tree(
-                        caches, partial(describe_keys, self.carrier, self.peers)
-                    ),
-                },
+                    *peer_routes(book),
+                ],
+                guard.check,
             ),
             clock=self.clock,
         )

@@ -8,11 +8,13 @@ from twisted.internet.task import Clock
 
 from homeserver.config.values import Events, Profile
 from homeserver.http.arriving import ArrivingBodies
+from homeserver.http.router import Router
 from homeserver.inbound.authentication import Authenticator, Body
-from homeserver.inbound.key_publisher import KeyPublisher, key_tree
+from homeserver.inbound.gate import XMatrixGate
+from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
-from homeserver.inbound.routes import Gate, build_tree
+from homeserver.inbound.routes import federation_routes, key_routes
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.protocol.canonical_json import Json
@@ -74,14 +76,14 @@ class Endpoint:
         self._received = ReceivedStore(
             database or MemoryDatabase(), Changes(self.clock)
         )
-        self.gate = Gate(
+        self.gate = XMatrixGate(
             Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),
             self.refusals,
             self.heard.append,
             self.clock,
         )
-        tree = build_tree(
-            key_tree(KeyPublisher(lambda: self.identity, 86400, self.clock), None),
+        publisher = KeyPublisher(lambda: self.identity, 86400, self.clock)
+        routes = federation_routes(
             self.gate,
             TransactionReceiver(
                 self._received,
@@ -94,7 +96,10 @@ class Endpoint:
         )
         bodies = ArrivingBodies("federation", max_arriving_bytes)
         self.site = site(
-            tree, max_body_bytes=max_body_bytes, clock=self.clock, bodies=bodies
+            Router([*key_routes(publisher, None), *routes]),
+            max_body_bytes=max_body_bytes,
+            clock=self.clock,
+            bodies=bodies,
         )
 
     async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:

@@ -13,12 +13,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource
 
 from homeserver.http.arriving import ArrivingBodies
 from homeserver.http.bounded_request import SiteLimits
 from homeserver.http.connections import Connections
 from homeserver.http.request_log import Ledger
+from homeserver.http.router import Answer as RouteAnswer
+from homeserver.http.router import Route, Router
 from homeserver.http.site import BoundedSite
 from homeserver.protocol.canonical_json import Json, as_text, parse_object
 
@@ -193,8 +194,13 @@ def limits(
     return SiteLimits(max_body_bytes, request_seconds, bodies)
 
 
+def at_root(**answers: RouteAnswer) -> Router:
+    """Routes of the path `/`, by method."""
+    return Router(Route(method, "/", answer) for method, answer in answers.items())
+
+
 def site(
-    root: IResource,
+    router: Router,
     *,
     max_body_bytes: int = 100_000,
     request_seconds: float = 60.0,
@@ -205,7 +211,7 @@ def site(
     clock = clock or Clock()
     ledger = Ledger("federation", clock)
     own = limits(max_body_bytes, request_seconds, bodies)
-    return BoundedSite(root, own, ledger, clock)
+    return BoundedSite(router, own, ledger, clock)
 
 
 def ask(

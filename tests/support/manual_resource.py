@@ -1,20 +1,29 @@
-"""A resource that takes what it is given, and answers when the test says so."""
+"""Routes that take what they are given, and answer when the test says so."""
 
 from twisted.internet.defer import Deferred
 
+from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.resource import JsonResource, Reply, json_reply
+from homeserver.http.router import Route, Router
 
 
-class Desk(JsonResource):
+class Desk(Router):
     """Takes bodies, and answers at once or when the test says so."""
 
     def __init__(self, *, waits: bool = False) -> None:
-        super().__init__({b"PUT": self._take, b"POST": self._take, b"GET": self._take})
+        super().__init__(
+            [
+                Route(each, "/", self._take, self.admit)
+                for each in ("PUT", "POST", "GET")
+            ]
+        )
         self._waits = waits
         self.taken: list[bytes] = []
         self.arguments: list[dict[bytes, list[bytes]]] = []
         self.results: list[Deferred[None]] = []
+
+    def admit(self, request: Request) -> None:
+        """Admit every body."""
 
     async def _take(self, request: Request) -> Reply:
         assert request.content is not None

@@ -2,19 +2,23 @@
 
 import pytest
 import treq
-from treq.testing import RequestTraversalAgent
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.resource import IResource
+from twisted.web._newclient import HTTP11ClientProtocol
+from twisted.web._newclient import Request as ClientRequest
+from twisted.web.http_headers import Headers
 
 from homeserver import __version__
+from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.resource import JsonResource, Reply, json_reply
+from homeserver.http.router import Route, Router
 from homeserver.protocol import errors
 from homeserver.protocol.canonical_json import parse_object
 from homeserver.protocol.errors import LimitExceeded, ProtocolError
 from homeserver.storage.engine.interface import StoreUnavailable
-from tests.support.http_connection import Connection, ask, request, site
+from tests.support.http_connection import Connection, ask, at_root, request, site
 
 
 async def greet(_: Request) -> Reply:
@@ -27,20 +31,20 @@ def greet_at_once(_: Request) -> Reply:
     return json_reply({"hello": "wörld"})
 
 
-def raising(error: Exception) -> JsonResource:
-    """A resource whose work fails."""
+def raising(error: Exception) -> Router:
+    """A route whose answer fails."""
 
     async def fail(_: Request) -> Reply:
         raise error
 
-    return JsonResource({b"GET": fail})
+    return at_root(GET=fail)
 
 
-class Waiting(JsonResource):
-    """A resource whose work is done when the test says so."""
+class Waiting(Router):
+    """A route whose answer is there when the test says so."""
 
     def __init__(self) -> None:
-        super().__init__({b"GET": self._wait})
+        super().__init__([Route("GET", "/", self._wait)])
         self.results: list[Deferred[Reply]] = []
 
     async def _wait(self, _: Request) -> Reply:
@@ -51,7 +55,7 @@ class Waiting(JsonResource):
 
 def test_reply_is_json_of_known_length() -> None:
     """A reply goes out as JSON with its length, under our name, and not in chunks."""
-    answer = ask(site(JsonResource({b"GET": greet})), "GET", "/")
+    answer = ask(site(at_root(GET=greet)), "GET", "/")
     del answer.headers["date"]
     assert (answer.version, answer.status) == ("1.1", 200)
     assert answer.body == '{"hello":"wörld"}'.encode()
@@ -68,16 +72,14 @@ def test_reply_has_its_status_and_headers() -> None:
     async def reply(_: Request) -> Reply:
         return Reply(b"{}", 202, {"Cache-Control": "no-store"})
 
-    answer = ask(site(JsonResource({b"GET": reply})), "GET", "/")
+    answer = ask(site(at_root(GET=reply)), "GET", "/")
     assert answer.status == 202
     assert answer.headers["cache-control"] == "no-store"
 
 
 def test_answer_that_is_there_at_once() -> None:
     """What answers with nothing to wait for answers as a coroutine function does."""
-    at_once, later = (
-        site(JsonResource({b"GET": answer})) for answer in (greet_at_once, greet)
-    )
+    at_once, later = (site(at_root(GET=answer)) for answer in (greet_at_once, greet))
     one, other = ask(at_once, "GET", "/"), ask(later, "GET", "/")
     for answer in (one, other):
         del answer.headers["date"]
@@ -86,7 +88,7 @@ def test_answer_that_is_there_at_once() -> None:
 
 def test_head_is_get_without_the_body() -> None:
     """HEAD gets the headers of GET, the length included, and no body."""
-    root = site(JsonResource({b"GET": greet}))
+    root = site(at_root(GET=greet))
     get, head = ask(root, "GET", "/"), ask(root, "HEAD", "/")
     assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
 
@@ -127,7 +129,7 @@ METHODS = ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "BREW"]
 @pytest.mark.parametrize("method", METHODS)
 def test_other_method(method: str) -> None:
     """A known path with another method is answered with the methods it has."""
-    root = site(JsonResource({b"GET": greet}))
+    root = site(at_root(GET=greet))
     answer = ask(root, method, "/")
     assert answer.error == (405, "M_UNRECOGNIZED")
     assert answer.headers["allow"] == "GET"
@@ -135,20 +137,20 @@ def test_other_method(method: str) -> None:
 
 def test_allow_names_all_methods() -> None:
     """`Allow` lists every method of a resource, in a fixed order."""
-    root = site(JsonResource({b"PUT": greet, b"DELETE": greet}))
+    root = site(at_root(PUT=greet, DELETE=greet))
     assert ask(root, "GET", "/").headers["allow"] == "DELETE, PUT"
 
 
 def test_head_of_what_has_no_get() -> None:
     """HEAD of a resource without GET is another method."""
-    answer = ask(site(JsonResource({b"PUT": greet})), "HEAD", "/")
+    answer = ask(site(at_root(PUT=greet)), "HEAD", "/")
     assert (answer.status, answer.headers["allow"]) == (405, "PUT")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", *METHODS])
 def test_resource_that_only_leads_on(method: str) -> None:
     """A resource without answers is an unknown route, whatever the method."""
-    answer = ask(site(JsonResource()), method, "/")
+    answer = ask(site(at_root()), method, "/")
     assert answer.status == 404
     assert "allow" not in answer.headers
 
@@ -180,8 +182,7 @@ PATHS: list[tuple[str, int]] = [
 @pytest.mark.parametrize(("path", "status"), PATHS)
 def test_paths(path: str, status: int) -> None:
     """A resource answers with and without a trailing slash, and nothing below it."""
-    root = JsonResource()
-    root.putChild(b"known", JsonResource({b"GET": greet}))
+    root = Router([Route("GET", "/known", greet)])
     answer = ask(site(root), "GET", path)
     assert answer.status == status
     if status == 404:
@@ -200,13 +201,12 @@ class FaultOfOursTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_unexpected_error_on_the_way(self) -> None:
-        """So it is where the resource is not found because of it."""
+        """So it is where the check of the routes fails."""
 
-        class Astray(JsonResource):
-            def getChild(self, path: bytes, request: Request) -> IResource:
-                raise KeyError("secret")
+        def fail(_: Request, __: str) -> None:
+            raise KeyError("secret")
 
-        answer = ask(site(Astray()), "GET", "/")
+        answer = ask(site(Router([], fail)), "GET", "/")
         self.assertEqual(answer.error, (500, "M_UNKNOWN"))
         self.assertNotIn(b"secret", answer.body)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
@@ -222,7 +222,7 @@ class FaultOfOursTests(SynchronousTestCase):
             def fail(_: Request, error: Exception = error) -> Reply:
                 raise error
 
-            answer = ask(site(JsonResource({b"GET": fail})), "GET", "/")
+            answer = ask(site(at_root(GET=fail)), "GET", "/")
             self.assertEqual(answer.error, expected)
             self.assertNotIn(b"secret", answer.body)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
@@ -240,7 +240,7 @@ class FaultOfOursTests(SynchronousTestCase):
         async def reply(_: Request) -> Reply:
             return Reply(b"{}", headers={"X": "ö"})
 
-        connection = Connection(site(JsonResource({b"GET": reply})))
+        connection = Connection(site(at_root(GET=reply)))
         connection.send(request("GET", "/"))
         self.assertEqual(len(self.flushLoggedErrors(UnicodeEncodeError)), 1)
 
@@ -271,12 +271,21 @@ class AgentTests(SynchronousTestCase):
     def test_answer_comes_when_the_coroutine_is_done(self) -> None:
         """A client waits for the coroutine, and reads all of its answer."""
         root = Waiting()
-        agent = RequestTraversalAgent(root)
-        asked = agent.request(b"GET", b"https://us.example/")
-        agent.flush()
+        client = HTTP11ClientProtocol()
+        address = IPv4Address("TCP", "192.0.2.1", 1)
+        server = site(root).buildProtocol(address)
+        pump = connect(
+            server,
+            FakeTransport(server, isServer=True, peerAddress=address),
+            client,
+            FakeTransport(client, isServer=False),
+        )
+        headers = Headers({b"Host": [b"us.example"]})
+        asked = client.request(ClientRequest(b"GET", b"/", headers, None))
+        pump.flush()
         self.assertNoResult(asked)
         root.results[0].callback(json_reply({"done": True}))
-        agent.flush()
+        pump.flush()
         response = self.successResultOf(asked)
         body = self.successResultOf(treq.content(response))
         self.assertEqual(response.length, len(body))

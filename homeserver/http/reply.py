@@ -1,0 +1,63 @@
+"""Replies in JSON, and errors in the form that Matrix gives all errors.
+
+Rules: every reply has a JSON body. A `ProtocolError` becomes a reply here and nowhere
+else.
+
+Specification: Server-server API, "API standards"; Client-server API, "Standard error
+response".
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from homeserver import __version__
+from homeserver.http.request_log import Account
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.errors import LimitExceeded, MethodNotAllowed, ProtocolError
+
+SERVER = f"homeserver/{__version__}"
+
+# Little more than the refused request itself. The log has the whole reason.
+_MAX_ERROR_BYTES = 1024
+
+
+class Reply(Struct, frozen=True):
+    """The reply to a request."""
+
+    body: bytes
+    """JSON."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_reply(value: Json, status: int = 200) -> Reply:
+    """A JSON object as a reply."""
+    return Reply(encode(value), status)
+
+
+def refusal(account: Account, problem: ProtocolError) -> Reply:
+    """The reply to a request that broke a rule; the reason goes into its record."""
+    account.errcode = problem.errcode
+    account.error = problem.explanation.in_full
+    return error_reply(problem.status, problem.errcode, str(problem), _headers(problem))
+
+
+def _headers(problem: ProtocolError) -> dict[str, str]:
+    if isinstance(problem, LimitExceeded):
+        return {"Retry-After": str(problem.retry_after)}
+    if isinstance(problem, MethodNotAllowed):
+        return {"Allow": ", ".join(problem.allowed)}
+    return {}
+
+
+def error_reply(
+    status: int, errcode: str, why: str, headers: Mapping[str, str] | None = None
+) -> Reply:
+    """An error; its reason is shortened until the body fits into a kilobyte."""
+    body = encode({"errcode": errcode, "error": why})
+    while len(body) > _MAX_ERROR_BYTES:
+        why = why[: len(why) * 3 // 4]
+        body = encode({"errcode": errcode, "error": f"{why}..."})
+    return Reply(body, status, headers or {})

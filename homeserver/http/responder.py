@@ -1,0 +1,84 @@
+"""Answers requests: whatever an answer returns or raises becomes a response.
+
+Rules: what is raised becomes a response here and nowhere else: a peer's fault with its
+reason, an unavailable store as 503, everything else as a 500 without a reason. The
+record of a request is closed here, whether or not the client still waits.
+
+Specification: Server-server API, "API standards".
+"""
+
+from collections.abc import Awaitable
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from homeserver.http.reply import SERVER, Reply, error_reply, refusal
+from homeserver.http.request import Request
+from homeserver.http.request_log import Account
+from homeserver.http.router import Answer
+from homeserver.protocol.errors import ProtocolError
+from homeserver.storage.engine.interface import StoreUnavailable
+
+_SERVER = SERVER.encode()
+
+_log = Logger()
+
+
+def respond(request: Request, account: Account, answer: Answer) -> None:
+    """Respond with what `answer` returns: at once, or when its coroutine is done."""
+    try:
+        reply = answer(request)
+    except Exception as problem:  # noqa: BLE001 - each of them is answered
+        reply = _error(account, problem)
+    if isinstance(reply, Reply):
+        _end(request, account, reply)
+        return
+    Deferred.fromCoroutine(_respond_later(request, account, reply)).addErrback(
+        lambda failure: _log.failure("a response was not sent", failure)
+    )
+
+
+async def _respond_later(
+    request: Request, account: Account, answer: Awaitable[Reply]
+) -> None:
+    gone: list[object] = []
+    request.notifyFinish().addErrback(gone.append)
+    try:
+        reply = await answer
+    except Exception as problem:  # noqa: BLE001 - each of them is answered
+        reply = _error(account, problem)
+    account.is_gone = bool(gone)
+    _end(request, account, reply)
+
+
+def _error(account: Account, problem: Exception) -> Reply:
+    if isinstance(problem, ProtocolError):
+        return refusal(account, problem)
+    if isinstance(problem, StoreUnavailable):
+        account.errcode, account.error = "M_UNKNOWN", str(problem)
+        return error_reply(503, "M_UNKNOWN", "the store is not available")
+    # The log has the reason; the peer gets none.
+    _log.failure("internal error", Failure(problem))
+    return error_reply(500, "M_UNKNOWN", "internal error")
+
+
+def _end(request: Request, account: Account, reply: Reply) -> None:
+    if request.is_refused:
+        return  # it was answered, to make room, while its answer was being made
+    account.close(reply.status)
+    if not account.is_gone:
+        _write(request, reply)
+
+
+def _write(request: Request, reply: Reply) -> None:
+    request.setResponseCode(reply.status)
+    headers = request.responseHeaders
+    headers.setRawHeaders(b"Server", [_SERVER])
+    headers.setRawHeaders(b"Content-Type", [b"application/json"])
+    # With a length, the body is never chunked: servers of 2014 read no chunks.
+    headers.setRawHeaders(b"Content-Length", [b"%d" % len(reply.body)])
+    for name, value in reply.headers.items():
+        request.setHeader(name.encode("ascii"), value.encode("ascii"))
+    request.write(reply.body)
+    request.finish()
