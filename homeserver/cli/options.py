@@ -68,9 +68,17 @@ def parsed_entry(
     if value is None or context.resilient_parsing:
         return None
     name, own_id = value
-    if not (own_id.isascii() and own_id.isdigit()):
-        fail(2, f"{parameter.opts[0]}: {own_id!r} is no ID of a queued entry")
-    return parsed(ServerName.parse)(context, parameter, name), own_id
+    return (
+        parsed(ServerName.parse)(context, parameter, name),
+        parsed(parse_queue_id)(context, parameter, own_id),
+    )
+
+
+def parse_queue_id(text: str) -> str:
+    """The ID of an entry of the queue, as `send` prints it; raises `ValueError`."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is no ID of a queued entry")
+    return text
 
 
 def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -14,7 +14,13 @@ import click
 
 from homeserver.cli import render
 from homeserver.cli.ask import control_client
-from homeserver.cli.options import config_option, fail, json_option, parsed
+from homeserver.cli.options import (
+    config_option,
+    fail,
+    json_option,
+    parse_queue_id,
+    parsed,
+)
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
 from homeserver.protocol.canonical_json import Json, as_list, parse, parse_object
 from homeserver.protocol.errors import ProtocolError
@@ -78,6 +84,7 @@ def _parse_seconds(text: str) -> float:
     "--wait",
     "entry",
     metavar="ID",
+    callback=parsed(parse_queue_id),
     help="Send nothing, but wait for the delivery of what was queued under this ID.",
 )
 @click.option(

@@ -156,7 +156,9 @@ def test_wait_that_cannot_be(pair: tuple[Endpoint, Receiver]) -> None:
     assert done.stderr == f"nothing of ID 77 was queued for {receiver.name}\n"
     done = alpha.call("send", receiver.name, "--wait", "1", "--edu", EDU)
     assert done.returncode == 2
-    assert alpha.call("send", receiver.name, "--wait", "x").returncode == 2
+    done = alpha.call("send", receiver.name, "--wait", "x")
+    assert done.returncode == 2
+    assert done.stderr == "--wait: 'x' is no ID of a queued entry\n"
 
 
 def test_wedge(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
