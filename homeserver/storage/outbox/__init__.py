@@ -1,1 +1,1 @@
-"""The outbound queue."""
+"""The outbound queue: entries, the transactions built of them, and their leases."""

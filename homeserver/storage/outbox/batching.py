@@ -1,8 +1,8 @@
-"""Transactions of what is owed: cut once, the same until something comes of them.
+"""Batching: a transaction is built once of queued entries, and keeps its bytes.
 
-Rules of the room: an entry is never split. A transaction that was cut keeps its ID
-and its bytes until it is delivered or rejected; only then is the next one of its
-destination cut. Who calls these functions holds the destination, in the same commit.
+Rules: an entry is never split. A transaction keeps its ID and its bytes until it is
+delivered, rejected or dropped; only then is the next one of its destination built. The
+caller of these functions has leased the destination, in the same commit.
 
 Specification: Server-server API, "Transactions".
 """
@@ -30,15 +30,15 @@ from homeserver.protocol.transactions import (
 )
 from homeserver.storage.engine.interface import Cursor
 
-# For how long typing and presence mean something: the most used server, too, leaves
-# them out for a destination that was away for an hour.
+# How long typing and presence are useful: Synapse, too, omits them for a destination
+# that was away for an hour.
 _STALE_MILLISECONDS = 3_600_000
 
-_MAX_DROPPED = 5000  # entries at once; others want to write as well
+_MAX_DROPPED = 5000  # entries in one commit, which other writers wait for
 
 
 class Acknowledged(NamedTuple):
-    """What a destination said to a transaction that it took, and where it said so."""
+    """A destination's reply to a transaction that it accepted, and its connection."""
 
     reply: Json | None
     connection: Json
@@ -48,25 +48,26 @@ class Acknowledged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PendingTransaction:
-    """A transaction that its destination has not acknowledged."""
+    """A transaction without an outcome: not delivered, rejected or dropped."""
 
     destination: ServerName
     txn_id: str
     body: bytes = field(repr=False)
     entries: int
-    """How many of the queue are in it."""
+    """The number of queued entries in it."""
 
     slash: bool = False
-    """Whether its path ends with one: what the destination took last, or a try."""
+    """Whether its path ends with a slash: the last form that the destination accepted,
+    or the other form as an attempt."""
 
     attempts: int = 1
-    """That were made under its lease when an outcome is recorded."""
+    """The attempts under its lease, when an outcome is recorded."""
 
 
 def pending_transaction(
     cursor: Cursor, destination: ServerName
 ) -> PendingTransaction | None:
-    """The transaction that was cut for `destination` and nothing has come of yet."""
+    """The transaction of `destination` that has no outcome yet."""
     row = cursor.execute(
         "SELECT txn_id, body, (SELECT COUNT(*) FROM outbound_entries e"
         " WHERE e.destination = t.destination AND e.txn_id = t.txn_id),"
@@ -85,10 +86,10 @@ def pending_transaction(
 def build_transaction(
     cursor: Cursor, origin: ServerName, destination: ServerName, now_ts: int
 ) -> PendingTransaction | None:
-    """Cut the next transaction of what is queued; None if nothing is.
+    """Build the next transaction of the queued entries; None if there are none.
 
-    Only where no other one is owed. Raises `ProtocolError` for entries that cannot be
-    read, which the store has damaged.
+    Only where no other one is pending. Raises `ProtocolError` for entries that are
+    damaged in the store.
     """
     entries: list[_Entry] = []
 
@@ -100,8 +101,8 @@ def build_transaction(
     taken = entries[: batch_size(sizes())]
     if not taken:
         return None
-    # The time keeps an ID new even after the store was made anew, which would begin
-    # to count entries at 1 again: a receiver never looks at a used ID's content.
+    # The time keeps an ID new even after the store was deleted, when entries are
+    # counted from 1 again: a receiver ignores the content of a known ID.
     txn_id = f"{now_ts}-{taken[0].own_id}"
     body = encode_integers(
         build(
@@ -117,8 +118,8 @@ def build_transaction(
         " (SELECT slash FROM destinations WHERE server_name = destination)",
         (destination.name, txn_id, body),
     ).fetchone()
-    # Exactly those whose content is in the body, and never a range of IDs. From now on
-    # it is there alone.
+    # Exactly the entries in the body, and never a range of IDs. From now on their
+    # content is in the body alone.
     cursor.execute(
         "UPDATE outbound_entries"  # noqa: S608 - question marks
         " SET txn_id = ?, pdus = '', edus = ''"
@@ -130,7 +131,7 @@ def build_transaction(
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What was queued at once."""
+    """What was queued with one call."""
 
     own_id: int
     pdus: Sequence[Encoded]
@@ -142,7 +143,7 @@ class _Entry:
 def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
     """As many entries as may fit into one transaction, at least one if there is any.
 
-    Each is read when it is asked for: the first ones may have the fill of PDUs or EDUs.
+    They are read one by one: the first ones may already have the most PDUs or EDUs.
     """
     last_id = _last_that_fits(cursor, destination)
     if last_id is None:
@@ -162,7 +163,7 @@ def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
 def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
     """The ID of the last entry that may be in the next transaction, by their lengths.
 
-    Not more of their content is read than is sent: each may be a transaction's fill.
+    The content of further entries is not read: each may fill a transaction.
     """
     firsts = (
         "SELECT id, length FROM outbound_entries"
@@ -170,7 +171,7 @@ def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
         " ORDER BY id LIMIT ?"
     )
     parameters = (destination.name, MAX_PDUS + MAX_EDUS)
-    # Most often all of them fit, which is one row to fetch, not a hundred and fifty.
+    # Usually all of them fit: then one row is fetched, not a hundred and fifty.
     last_id, length = cursor.execute(
         f"SELECT MAX(id), SUM(length) FROM ({firsts}) AS firsts",  # noqa: S608 - ours
         parameters,
@@ -182,9 +183,9 @@ def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
 
 
 def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
-    """Drop ephemeral entries that mean nothing any more; whether that was all of them.
+    """Drop stale ephemeral entries; whether that was all of them.
 
-    What was dropped is counted, and still told of.
+    Dropped entries are counted, and their state can still be asked for.
     """
     dropped = cursor.execute(
         "UPDATE outbound_entries SET dropped_ts = ?, edus = '' WHERE id IN ("
@@ -209,7 +210,7 @@ def mark_delivered(
     now_ts: int,
     acknowledged: Acknowledged,
 ) -> None:
-    """Owe a transaction no more, because it was acknowledged."""
+    """End a transaction that was acknowledged."""
     reply, connection, remarks = acknowledged
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, delivered_ts = ?,"
@@ -231,7 +232,7 @@ def mark_rejected(
     error: str,
     reply: Json | None,
 ) -> None:
-    """Owe a transaction no more, because it will never be taken; its body is kept."""
+    """End a transaction that its destination will never accept; its body is kept."""
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, rejected_ts = ?,"
         " last_error = ?, reply = ? WHERE destination = ? AND txn_id = ?",
@@ -244,7 +245,7 @@ def mark_rejected(
 
 
 def mark_failed(cursor: Cursor, pending: PendingTransaction, error: str) -> None:
-    """Keep why an attempt was in vain; the transaction is owed as before."""
+    """Record why an attempt failed; the transaction stays pending."""
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, last_error = ?"
         " WHERE destination = ? AND txn_id = ?",

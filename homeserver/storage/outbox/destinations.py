@@ -1,8 +1,8 @@
-"""The row of a destination: who holds it, when it is due, and how it fails.
+"""The row of a destination: its holder, when it is due, and how it fails.
 
-Rules of the room: statements, each about one destination; when to run which is of who
-calls. Whoever changes a row that another process may hold names the holder, and is
-told whether it was.
+Rules: each function is one statement about one destination; the caller decides when it
+runs. A statement about a row that another process may have leased names the holder, and
+returns None if the holder is another one.
 """
 
 from homeserver.protocol.identifiers import ServerName
@@ -11,7 +11,7 @@ from homeserver.storage.outbox.batching import PendingTransaction
 
 
 def lease(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) -> None:
-    """Give a destination to a holder; only where its row is held by `FOR UPDATE`."""
+    """Lease a destination to a holder; the row has to be locked by `FOR UPDATE`."""
     cursor.execute(
         "UPDATE destinations SET holder = ?, due_ts = ?, at_once = 0, fresh = 0"
         " WHERE server_name = ?",
@@ -20,7 +20,7 @@ def lease(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) -
 
 
 def release(cursor: Cursor, destination: ServerName, due_ts: int | None) -> None:
-    """Let whoever comes serve a destination from then on, if it is owed something."""
+    """End the lease of a destination, which is due at `due_ts`; None for idle."""
     cursor.execute(
         "UPDATE destinations SET holder = NULL, due_ts = ? WHERE server_name = ?",
         (due_ts, destination.name),
@@ -30,7 +30,7 @@ def release(cursor: Cursor, destination: ServerName, due_ts: int | None) -> None
 def count_damage(
     cursor: Cursor, destination: ServerName, error: str, due_ts: int
 ) -> None:
-    """As `release`, of one whose queue cannot be read."""
+    """Release a destination whose queue is damaged, and count that as a failure."""
     cursor.execute(
         "UPDATE destinations SET failures = failures + 1, holder = NULL,"
         " last_error = ?, due_ts = ? WHERE server_name = ?",
@@ -47,10 +47,10 @@ def count_answer(
     *,
     keeps: bool,
 ) -> bool | None:
-    """Something has come of a transaction; None if the holder is another one.
+    """Record that a destination has answered; None if the holder is another one.
 
-    What is left is due at `due_ts`, and stays the holder's if it `keeps` it; whether
-    it does. The form of the path that was answered is remembered.
+    Remaining entries are due at `due_ts`, and stay leased if `keeps`; returns whether
+    they do. The form of the path that was answered is kept for the next transaction.
     """
     count = pending.entries
     found = cursor.execute(
@@ -73,9 +73,9 @@ def count_failure(
     error: str,
     not_before_ts: int,
 ) -> tuple[int, bool] | None:
-    """An attempt to deliver it was in vain; None if the holder is another one.
+    """Record that an attempt failed; None if the holder is another one.
 
-    How many were in a row, and whether the next one is wanted at once.
+    Returns the failures in a row, and whether an operator wants an immediate retry.
     """
     found = cursor.execute(
         "UPDATE destinations SET failures = failures + 1, last_error = ?,"

@@ -1,9 +1,9 @@
-"""What an operator gives up: entries in no transaction yet, or a whole transaction.
+"""Drops by an operator: of entries in no transaction yet, or of a whole transaction.
 
 Rules: an entry that is part of a transaction is dropped with it, because the
-transaction keeps its bytes. A destination whose transaction is dropped has no holder
-any more, so that the process that sends it records nothing of it, and is due at once.
-What was dropped keeps its ID, and when and by which command it was dropped.
+transaction keeps its bytes. The lease of a destination whose transaction is dropped
+ends, so that the process that sends it records no outcome, and it is due immediately.
+A dropped entry keeps its ID, and when and by which command it was dropped.
 """
 
 from msgspec import Struct
@@ -15,25 +15,25 @@ from homeserver.storage.engine.interface import Cursor
 ONE = "peers --drop"
 ALL = "peers --drop-all"
 
-MAX_AT_ONCE = 5000  # entries in one commit; others want to write as well
+MAX_AT_ONCE = 5000  # entries in one commit, which other writers wait for
 
 
 class AlreadyOver(Exception):
-    """The entry is not queued any more; `str()` says what became of it."""
+    """The entry is no longer queued; `str()` has its outcome."""
 
 
 class Dropped(Struct, frozen=True):
-    """What was given up."""
+    """What was dropped."""
 
     entries: int
     txn_id: str | None
-    """The transaction that they were part of; it may be under way."""
+    """The transaction that they were part of; its request may be running."""
 
 
 def drop_entry(
     cursor: Cursor, destination: ServerName, entry_id: int, now_ts: int
 ) -> Dropped | None:
-    """Give up an entry, and the transaction that it is part of; None if there is none.
+    """Drop an entry, and the transaction that it is part of; None if there is none.
 
     Raises `AlreadyOver`.
     """
@@ -65,7 +65,7 @@ def drop_entry(
 def drop_transaction(
     cursor: Cursor, destination: ServerName, command: str, now_ts: int
 ) -> Dropped:
-    """Give up the transaction that a destination is owed, if there is one."""
+    """Drop the pending transaction of a destination, if there is one."""
     _lock(cursor, destination)
     row = cursor.execute(
         "UPDATE outbound_transactions SET dropped_ts = ?, body = ''"
@@ -103,7 +103,7 @@ def last_entry(cursor: Cursor, destination: ServerName) -> int | None:
 def drop_waiting(
     cursor: Cursor, destination: ServerName, last_id: int, now_ts: int
 ) -> int:
-    """Give up entries that are in no transaction, up to an ID; how many.
+    """Drop entries that are in no transaction, up to an ID; returns their number.
 
     There may be more of them where it is `MAX_AT_ONCE`.
     """
@@ -120,7 +120,7 @@ def drop_waiting(
 
 
 def _lock(cursor: Cursor, destination: ServerName) -> None:
-    """Hold the row of a destination: who cuts or records an outcome changes it too."""
+    """Lock the row of a destination, which building and outcomes change too."""
     cursor.execute(
         "SELECT 1 FROM destinations WHERE server_name = ? FOR UPDATE",
         (destination.name,),
@@ -128,7 +128,7 @@ def _lock(cursor: Cursor, destination: ServerName) -> None:
 
 
 def _count(cursor: Cursor, destination: ServerName, entries: int) -> None:
-    """Owe a destination so many entries less; it is not due where none is left."""
+    """Count dropped entries; a destination without remaining ones is idle."""
     cursor.execute(
         "UPDATE destinations SET queued = queued - ?, dropped = dropped + ?,"
         " due_ts = CASE WHEN queued > ? THEN due_ts END WHERE server_name = ?",

@@ -1,9 +1,9 @@
 """Which destinations are due, and which of them go first.
 
-Rules: the destination that waits for longest goes first, but every other time it is the
-one that something was queued for last: a crowd that waits delays neither what was there
-before it nor what comes after it. Destinations that failed last time have slots of
-their own, and go first every fourth time. Where domains are crowded, others go first.
+Rules: the longest overdue destination goes first; every other time, the one with the
+newest entry does. So a crowd of destinations delays neither those before it nor those
+after it. Destinations whose last attempt failed have slots of their own, and go first
+every fourth time. Destinations of crowded domains go after all others.
 """
 
 from collections.abc import Collection
@@ -15,44 +15,44 @@ from homeserver.net.networks import domain_of
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor
 
-# Of those that are due, how many more are looked at than can go: among them are some
+# How many due destinations are read for each one that can go, so that some of them are
 # of a domain that is not crowded.
 _CHOICE = 4
 
 
 class Quota(Struct, frozen=True):
-    """How many destinations may be served now beside those that are."""
+    """How many more destinations may be sent to now."""
 
     total: int
     failing: int
-    """Of them, those that failed last time."""
+    """Of them, those whose last attempt failed."""
 
     crowded: Collection[str] = frozenset()
     """Domains that have their share already."""
 
     def at_most(self, number: int) -> "Quota":
-        """The same, but for no more than so many."""
+        """The same, for `number` destinations at most."""
         failing = min(self.failing, number)
         return Quota(min(self.total, number), failing, self.crowded)
 
 
 class Due(Struct, frozen=True):
-    """Destinations that are due, in the order in which they go."""
+    """Due destinations, in the order in which they go."""
 
     names: list[ServerName]
     failing: frozenset[ServerName]
-    """Those that failed last time."""
+    """Those whose last attempt failed."""
 
     is_all: bool
-    """Whether there may be no more of them that the quota would take."""
+    """Whether these are all that the quota allows and that are due."""
 
 
 def find_due(
     cursor: Cursor, now_ts: int, quota: Quota, busy: Collection[str], number: int
 ) -> Due:
-    """Destinations that may be served now.
+    """Destinations that may be sent to now.
 
-    `busy` are left out; `number` counts the times that this was asked.
+    `busy` ones are left out; `number` counts the calls.
     """
     found = _oldest(cursor, now_ts, quota, len(busy))
     healthy, failing = ([n for n, bad in found if bad == which] for which in (0, 1))
@@ -93,7 +93,7 @@ _BOTH = " UNION ALL ".join(
 def _oldest(
     cursor: Cursor, now_ts: int, quota: Quota, busy: int
 ) -> list[tuple[str, int]]:
-    """Those that are due for longest, and whether each failed last time: 0 or 1."""
+    """The longest overdue, and whether each one's last attempt failed: 0 or 1."""
     failing = quota.failing * _CHOICE + busy if quota.failing else 0
     parameters = (now_ts, quota.total * _CHOICE + busy, now_ts, failing)
     rows: list[tuple[str, int]] = cursor.execute(_BOTH, parameters).fetchall()
@@ -103,7 +103,7 @@ def _oldest(
 def _with_newest(
     cursor: Cursor, now_ts: int, quota: Quota, oldest: list[str], number: int
 ) -> list[str]:
-    """By turns the one that is due for longest, and the last one to come."""
+    """Alternately the longest overdue and the newest."""
     rows = cursor.execute(
         "SELECT server_name FROM destinations WHERE due_ts <= ? AND failures = 0"
         " AND fresh = 1 ORDER BY due_ts DESC LIMIT ?",
@@ -116,7 +116,7 @@ def _with_newest(
 
 
 def _order(found: list[str], busy: Collection[str], quota: Quota) -> list[ServerName]:
-    """Those of crowded domains last, and otherwise as they are."""
+    """The same order, with those of crowded domains last."""
     free = (name for name in found if name not in busy)
     names = [ServerName.parse(name) for name in islice(free, quota.total * _CHOICE)]
     if not quota.crowded:
@@ -125,9 +125,9 @@ def _order(found: list[str], busy: Collection[str], quota: Quota) -> list[Server
 
 
 def lock(cursor: Cursor, due: Due, now_ts: int) -> Due:
-    """Those whose rows could be held until the commit, and are still due.
+    """Those whose rows could be locked until the commit, and are still due.
 
-    Where several processes share the store; one that has it alone holds every row.
+    For a store that several processes share; otherwise every row is locked anyway.
     """
     if not due.names:
         return due
@@ -143,8 +143,8 @@ def lock(cursor: Cursor, due: Due, now_ts: int) -> Due:
     return Due(names, due.failing.intersection(names), is_all)
 
 
-def is_anybody_due(cursor: Cursor, now_ts: int) -> bool:
-    """Whether a destination waits for a slot that it has not failed to use."""
+def is_another_due(cursor: Cursor, now_ts: int) -> bool:
+    """Whether a destination waits for a slot whose last attempt did not fail."""
     return bool(
         cursor.execute(
             "SELECT 1 FROM destinations WHERE due_ts <= ? AND failures = 0 LIMIT 1",
@@ -165,10 +165,10 @@ _NEXT = (
 def next_due(
     cursor: Cursor, now_ts: int, longest_wait: float, lease: float
 ) -> int | None:
-    """When the next destination is due that is not due now; None if none is.
+    """When the next destination becomes due; None if none will.
 
-    Should the clock have been set back, no destination waits for longer than
-    `longest_wait` seconds from now, and no lease lasts for longer than `lease` seconds.
+    If the clock was set back, no destination waits for longer than `longest_wait`
+    seconds from now, and no lease lasts for longer than `lease` seconds.
     """
     row = cursor.execute(_NEXT, (now_ts,) * 4).fetchone()
     first, last = ([ts for ts in half if ts is not None] for half in (row[:2], row[2:]))

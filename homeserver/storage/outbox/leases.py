@@ -1,10 +1,21 @@
-"""Whose turn it is: which destinations are due, who serves each, and what came of it.
+"""Leases of destinations: which process sends to each, until when, and the outcome.
 
-Rules of the room: a destination is served by one process at a time, its holder, until
-the lease ends that its holder renews. Who cuts, or records an outcome, holds the
-destination in that very commit. A turn goes on, with another transaction in the commit
-that records the last one, while nobody else waits for one. Times are those of the
-store: several processes that share it need not agree on the time.
+| state | `due_ts` of its row | `holder` | what ends it |
+|---|---|---|---|
+| idle | none | none | an entry is queued |
+| due | a time up to now | any | a process leases it |
+| backing off | a later time | none | the time passes, or a retry |
+| leased | the lease's end | a process | an outcome, a release, a drop, or the time |
+
+The commit that records an outcome also ends or renews the lease. After a delivery or a
+rejection it builds the next transaction, unless another destination is due and waits
+for a slot. After a failure the destination backs off. A lease that ends without an
+outcome belongs to a process that died or lost the store: the destination is due, and
+the next process sends the same bytes.
+
+Rules: only the holder builds a transaction or records an outcome, in a commit that
+checks or sets the lease. Times are those of the store: processes that share it need
+not agree on the time.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -35,26 +46,26 @@ from homeserver.storage.outbox.destinations import (
 from homeserver.storage.outbox.due import (
     Quota,
     find_due,
-    is_anybody_due,
+    is_another_due,
     lock,
     next_due,
 )
 
-# A destination whose holder died waits for as long, less what was over when it died.
+# The longest wait for a destination whose holder has died.
 LEASE_SECONDS = 20.0
 _LEASE_MILLISECONDS = int(LEASE_SECONDS * 1000)
 
-RENEWAL_SECONDS = 5.0  # a holder may miss two of them
+RENEWAL_SECONDS = 5.0  # a holder may miss two renewals
 
-# Who shares the store is told nothing of what others put into it, and looks.
+# Other processes that share the store do not announce what they queue.
 _LOOK_SECONDS = 1.0
 
-# Until what the store has damaged is read again, in case that somebody mended it.
+# Until a damaged queue is read again, in case it was repaired.
 _DAMAGED_MILLISECONDS = 3_600_000
 
 
 class Leased(Struct, frozen=True):
-    """What its holder is to send now."""
+    """The transactions for a holder to send now."""
 
     transactions: Sequence[PendingTransaction]
 
@@ -62,11 +73,11 @@ class Leased(Struct, frozen=True):
     """The destinations among them whose last attempt failed."""
 
     wait: float | None
-    """In seconds, until there may be more; None where nobody is owed anything."""
+    """In seconds, until more may be due; None where nothing is pending."""
 
 
 class DestinationLeases:
-    """The destinations, as one process shares them with others or has them alone."""
+    """The leases of one process, which may share the store with others."""
 
     def __init__(
         self,
@@ -78,9 +89,9 @@ class DestinationLeases:
         *,
         is_shared: bool,
     ) -> None:
-        """`holder` is a name of this process that no other one ever has.
+        """`holder` is a name of this process that no other process ever has.
 
-        `longest_wait` is that of any back-off, in seconds.
+        `longest_wait` is the longest back-off, in seconds.
         """
         self._database = database
         self._origin = origin
@@ -91,7 +102,7 @@ class DestinationLeases:
         self._calls = 0
 
     async def pending(self) -> list[ServerName]:
-        """The destinations that something is owed to."""
+        """The destinations with pending entries."""
 
         def job(cursor: Cursor) -> list[ServerName]:
             rows = cursor.execute(
@@ -102,10 +113,10 @@ class DestinationLeases:
         return await self._database.read(job)
 
     async def begin(self, destinations: Sequence[ServerName], a_second: float) -> None:
-        """Let destinations be due one after the other, so many a second.
+        """Make destinations due one after the other, `a_second` of them each second.
 
-        Those that another process holds are left to it. Where there can be no other
-        one, who holds something is one that has died.
+        Those that another process has leased are left to it. Where the store is not
+        shared, every lease is one of a process that has ended.
         """
 
         def job(cursor: Cursor) -> None:
@@ -124,9 +135,9 @@ class DestinationLeases:
         await self._database.write(job)
 
     async def lease(self, quota: Quota, serving: Collection[ServerName]) -> Leased:
-        """Hold destinations that are due, in the order of `find_due`.
+        """Lease due destinations, in the order of `find_due`.
 
-        `serving` are those that this process serves already.
+        `serving` are those that this process sends to already.
         """
         busy = frozenset(destination.name for destination in serving)
         number = self._calls
@@ -151,7 +162,7 @@ class DestinationLeases:
     def _lease_one(
         self, cursor: Cursor, destination: ServerName, now_ts: int
     ) -> PendingTransaction | None:
-        """Hold a destination that is owed something, and cut if nothing is cut."""
+        """Lease a destination; its pending transaction, which is built if needed."""
         pending = pending_transaction(cursor, destination)
         if pending is None:
             pending = self._build_next(cursor, destination, now_ts)
@@ -162,9 +173,9 @@ class DestinationLeases:
     def _build_next(
         self, cursor: Cursor, destination: ServerName, now_ts: int
     ) -> PendingTransaction | None:
-        """Cut what is queued; where nothing comes of it, nobody holds it any more."""
+        """Build the next transaction; release the destination if there is none."""
         if not drop_stale(cursor, destination, now_ts):
-            # The rest after everybody who is due now.
+            # More is stale: the rest is dropped after all destinations due now.
             release(cursor, destination, now_ts + 1)
             return None
         try:
@@ -178,12 +189,12 @@ class DestinationLeases:
         return pending
 
     async def renew(self, destinations: Collection[ServerName]) -> list[ServerName]:
-        """Hold on to destinations whose requests take their time.
+        """Renew the leases of destinations whose requests are still running.
 
-        Returns those that this process does not hold any more: another one has taken
-        them over, or what was sent to them was dropped, or their turn has just ended.
+        Returns those whose lease this process has lost: another process has leased
+        them, or their transaction was dropped, or the lease has just ended.
         """
-        # Now: while the job runs, in its thread, turns end and others begin.
+        # A copy: while the job runs in its thread, leases end and others begin.
         known = list(destinations)
 
         def job(cursor: Cursor) -> list[ServerName]:
@@ -201,7 +212,7 @@ class DestinationLeases:
         return await self._database.write(job)
 
     async def release(self, pending: PendingTransaction) -> None:
-        """Let a destination be due now that was claimed and not tried."""
+        """Release a destination that was not tried, so that it is due now."""
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
@@ -217,7 +228,7 @@ class DestinationLeases:
     ) -> PendingTransaction | None:
         """Record that the destination has acknowledged a transaction.
 
-        Returns the next one: the turn goes on, unless somebody else waits for one.
+        Returns the next one, unless another destination waits for a slot.
         """
 
         def mark(cursor: Cursor, now_ts: int) -> None:
@@ -228,7 +239,7 @@ class DestinationLeases:
     async def record_rejection(
         self, pending: PendingTransaction, error: str, reply: Json | None
     ) -> PendingTransaction | None:
-        """Record that the destination will never have a transaction; it is rejected.
+        """Record that the destination has rejected a transaction.
 
         Returns the next one, as `record_delivery`.
         """
@@ -245,11 +256,11 @@ class DestinationLeases:
         pause: Callable[[int], float],
         shortest_pause: float,
     ) -> float | None:
-        """Record an attempt that was in vain; in how many seconds the next one is due.
+        """Record an attempt that failed; in how many seconds the next one is due.
 
-        `pause` says that of so many failures in a row; `shortest_pause` is what is left
-        of it if the destination shows life. None if it was not ours any more: then
-        another process has the same bytes under way, and will record its own.
+        `pause` returns the back-off after a number of failures in a row;
+        `shortest_pause` remains of it when the destination is alive. None if the lease
+        was lost: then another process sends the same bytes, and records its outcome.
         """
 
         def job(cursor: Cursor) -> float | None:
@@ -272,14 +283,14 @@ class DestinationLeases:
         error: str | None,
         mark: Callable[[Cursor, int], None],
     ) -> PendingTransaction | None:
-        """Record what a destination that answers has said, if it is still ours.
+        """Record the answer of a destination, if this process still leases it.
 
-        In the same commit, go on with what else it is owed; or let that be due now.
+        In the same commit, build the next transaction, or make the destination due now.
         """
 
         def job(cursor: Cursor) -> PendingTransaction | None:
             now_ts = self._clock(cursor)
-            keeps = not is_anybody_due(cursor, now_ts)
+            keeps = not is_another_due(cursor, now_ts)
             is_kept = count_answer(
                 cursor,
                 pending,
@@ -289,7 +300,7 @@ class DestinationLeases:
                 keeps=keeps,
             )
             if is_kept is None:
-                return None  # another process will record its own
+                return None  # another process will record its outcome
             mark(cursor, now_ts)
             return (
                 self._build_next(cursor, pending.destination, now_ts)

@@ -1,6 +1,6 @@
-"""How far what is owed has come: one entry, one destination, all of them.
+"""The state of the queue: of one entry, of one destination, of all of them.
 
-Rules: nothing is changed here. What became of an entry is told for ever.
+Rules: nothing is changed here.
 """
 
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ from homeserver.storage.engine.interface import Cursor
 
 
 class PendingTotals(Struct, frozen=True):
-    """What is owed to all destinations together."""
+    """The pending entries of all destinations together."""
 
     entries: float
     oldest_seconds: float
-    """For how long the oldest of them has been queued; 0 where there is none."""
+    """The time since the oldest of them was queued; 0 where there is none."""
 
     waiting: float
-    """Destinations that are owed something, and whose last attempt did not fail."""
+    """Destinations with pending entries, whose last attempt did not fail."""
 
     backing_off: float
     """Those whose last attempt failed."""
 
 
 def load_state(cursor: Cursor, destination: ServerName, entry_id: int) -> Json | None:
-    """How far an entry has come; None if there is none of that ID.
+    """The state of an entry; None if there is none of that ID.
 
     `{"id", "state": "queued", "sending", "delivered", "rejected" or "dropped",
     "txn_id", "attempts", "next_attempt_ts", "error", "reply", "connection",
     "remarks": sentences about what is wrong with the reply, "dropped_ts",
-    "dropped_by": a command, or `age` for what was stale}`.
+    "dropped_by": a command, or `age` for a stale entry}`.
     """
     row = cursor.execute(
         "SELECT CASE WHEN e.dropped_ts IS NOT NULL THEN 'dropped'"
@@ -54,7 +54,7 @@ def load_state(cursor: Cursor, destination: ServerName, entry_id: int) -> Json |
     return None if row is None else {"id": entry_id, **_describe(row)}
 
 
-# Of a destination: of those that are cut, and of those that are not, which are younger.
+# Of a destination: of those in a transaction, and of the others, which are younger.
 _OLDEST_ID = (
     "(SELECT MIN(e.id) FROM outbound_transactions t JOIN outbound_entries e"
     " ON e.destination = t.destination AND e.txn_id = t.txn_id"
@@ -66,11 +66,11 @@ _OLDEST_ID = (
 
 
 def load_summary(cursor: Cursor, destination: ServerName) -> Json | None:
-    """What `destination` is owed and how it fails; None if it is neither.
+    """The queue of a destination, and how it fails; None if it is and was empty.
 
-    `{"queued": entries that nothing has come of yet, "oldest_id": of those,
-    "failures": in a row, "next_attempt_ts", "last_error", "rejected": transactions
-    that it would not have, "dropped": entries that were stale or given up}`.
+    `{"queued": entries without an outcome, "oldest_id": of those, "failures": in a row,
+    "next_attempt_ts", "last_error", "rejected": transactions, "dropped": entries that
+    were stale, or dropped by an operator}`.
     """
     row = cursor.execute(
         "SELECT queued, failures,"  # noqa: S608 - ours
@@ -95,15 +95,15 @@ def load_summary(cursor: Cursor, destination: ServerName) -> Json | None:
 
 
 def load_totals(cursor: Cursor, now_ts: int) -> PendingTotals:
-    """What is owed to all destinations together."""
+    """The pending entries of all destinations together."""
     entries, waiting, backing_off = cursor.execute(
         "SELECT COALESCE(SUM(queued), 0),"
         " COALESCE(SUM(CASE WHEN failures = 0 THEN 1 ELSE 0 END), 0),"
         " COALESCE(SUM(CASE WHEN failures > 0 THEN 1 ELSE 0 END), 0)"
         " FROM destinations WHERE queued > 0"
     ).fetchone()
-    # Of each destination the first of those that are cut, and of those that are
-    # not: there may be a million. Entries of an older store have no time.
+    # Of each destination the first of those in a transaction, and of the others: there
+    # may be a million. Entries of an older store have no time.
     [oldest_ts] = cursor.execute(
         "SELECT MIN(first_ts) FROM ("
         "SELECT (SELECT e.queued_ts FROM outbound_entries e"

@@ -1,7 +1,7 @@
-"""What is owed to other servers: what goes in, and how far it has come.
+"""The outbound queue: adding entries, reading their state, retrying and dropping them.
 
-Rules of the room: entries of a destination are in the order of their IDs, which is
-that of their commits.
+Rules: the entries of a destination are in the order of their IDs, which is the order of
+their commits.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from homeserver.storage.outbox.progress import (
 
 
 class OutboundQueue:
-    """The queues of all destinations: what goes in, and what became of it."""
+    """The queues of all destinations."""
 
     def __init__(self, database: Database, clock: StoreClock) -> None:
         self._database = database
@@ -41,7 +41,7 @@ class OutboundQueue:
         *,
         is_ephemeral: bool,
     ) -> int:
-        """Queue what fits into one transaction; return the entry's ID.
+        """Queue an entry that fits into one transaction; return its ID.
 
         An ephemeral entry, which has no PDUs, may be dropped when it is stale.
         """
@@ -72,13 +72,13 @@ class OutboundQueue:
         return await self._database.write(job)
 
     async def state(self, destination: ServerName, entry_id: int) -> Json | None:
-        """How far an entry has come, as `load_state`; None if there is none."""
+        """The state of an entry, as `load_state`; None if there is none."""
         return await self._database.read(
             lambda cursor: load_state(cursor, destination, entry_id)
         )
 
     async def destinations(self) -> list[ServerName]:
-        """The destinations that there is something to tell of."""
+        """The destinations with pending, rejected or dropped entries."""
 
         def job(cursor: Cursor) -> list[ServerName]:
             rows = cursor.execute(
@@ -90,19 +90,19 @@ class OutboundQueue:
         return await self._database.read(job)
 
     async def summary(self, destination: ServerName) -> Json | None:
-        """What a destination is owed, as `load_summary`; None if that is nothing."""
+        """The pending entries of a destination, as `load_summary`."""
         return await self._database.read(
             lambda cursor: load_summary(cursor, destination)
         )
 
     async def totals(self) -> PendingTotals:
-        """What is owed to all destinations together."""
+        """The pending entries of all destinations together."""
         return await self._database.read(
             lambda cursor: load_totals(cursor, self._clock(cursor))
         )
 
     async def retry_immediately(self, destination: ServerName) -> None:
-        """Let the next attempt be due now, or as soon as the present one has failed."""
+        """Make the next attempt due now, or as soon as the running one has failed."""
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
@@ -116,7 +116,7 @@ class OutboundQueue:
         await self._database.write(job)
 
     async def drop(self, destination: ServerName, entry_id: int) -> Dropped | None:
-        """Give up an entry, with the transaction that it is part of.
+        """Drop an entry, with the transaction that it is part of.
 
         None if there is none of that ID; raises `AlreadyOver`.
         """
@@ -127,7 +127,7 @@ class OutboundQueue:
         )
 
     async def drop_transaction(self, destination: ServerName) -> Dropped:
-        """Give up the transaction that a destination is owed, if there is one."""
+        """Drop the pending transaction of a destination, if there is one."""
         return await self._database.write(
             lambda cursor: drop_transaction(
                 cursor, destination, ALL, self._clock(cursor)
@@ -135,7 +135,7 @@ class OutboundQueue:
         )
 
     async def drop_waiting(self, destination: ServerName) -> int:
-        """Give up all that is in no transaction yet; how many entries."""
+        """Drop all entries that are in no transaction yet; returns their number."""
         last_id = await self._database.read(
             lambda cursor: last_entry(cursor, destination)
         )
@@ -155,10 +155,10 @@ class OutboundQueue:
         )
 
     async def reset_back_off(self, destination: ServerName) -> bool:
-        """Begin the back-off of a destination that shows life anew; whether it had one.
+        """Reset the back-off of a destination that is alive; whether it had one.
 
-        The next attempt is not due before `earliest_ts`: who is too busy, or is heard
-        and cannot be reached, is not tried all the time.
+        The next attempt is not due before `earliest_ts`: a server that is overloaded,
+        or sends requests but cannot be reached, is not tried all the time.
         """
 
         def look(cursor: Cursor) -> bool:
