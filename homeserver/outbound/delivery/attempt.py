@@ -119,8 +119,8 @@ class Courier:
             partial(_pause, self._config, jitter, retry_after),
             _pause(self._config, jitter, retry_after, 1),
         )
-        # Without the lease it is not known whether there is a next attempt.
-        again = "not held any more" if pause is None else f"again in {pause:.1f} s"
+        # Without the lease it is unknown whether there is a next attempt.
+        again = "its lease was lost" if pause is None else f"again in {pause:.1f} s"
         self._tell(attempt, LogLevel.warn, status, f"{again}: {why}")
 
     async def _record_rejection(

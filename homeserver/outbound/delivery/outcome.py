@@ -59,7 +59,7 @@ class Ended(Struct, frozen=True):
 
 @dataclass
 class _Request:
-    """A request that is under way."""
+    """A running request."""
 
     txn_id: str
     call: Deferred[Delivery]
@@ -84,7 +84,7 @@ class Attempts:
         self._requests: dict[ServerName, _Request] = {}
 
     def under_way(self) -> dict[ServerName, str]:
-        """The ID of the transaction that is under way to each destination."""
+        """The ID of the transaction in the running request to each destination."""
         return {to: request.txn_id for to, request in self._requests.items()}
 
     def abort(

@@ -262,7 +262,7 @@ class Sender:
 
     def _end_turn(self, result: Failure | None, destination: ServerName) -> None:
         if result is not None:
-            self._log.failure("a turn of {to} ended early", result, to=destination)
+            self._log.failure("sending to {to} ended early", result, to=destination)
         del self._serving[destination]
         self._slots.end(destination)
         self._wake()

@@ -68,7 +68,6 @@ class Leased(Struct, frozen=True):
     """The transactions for a holder to send now."""
 
     transactions: Sequence[PendingTransaction]
-
     failing: frozenset[ServerName]
     """The destinations among them whose last attempt failed."""
 
@@ -115,8 +114,7 @@ class DestinationLeases:
     async def begin(self, destinations: Sequence[ServerName], a_second: float) -> None:
         """Make destinations due one after the other, `a_second` of them each second.
 
-        Those that another process has leased are left to it. Where the store is not
-        shared, every lease is one of a process that has ended.
+        Where the store is not shared, every lease is of a process that has ended.
         """
 
         def job(cursor: Cursor) -> None:
@@ -135,10 +133,7 @@ class DestinationLeases:
         await self._database.write(job)
 
     async def lease(self, quota: Quota, serving: Collection[ServerName]) -> Leased:
-        """Lease due destinations, in the order of `find_due`.
-
-        `serving` are those that this process sends to already.
-        """
+        """Lease due destinations but those in `serving`, in the order of `find_due`."""
         busy = frozenset(destination.name for destination in serving)
         number = self._calls
         self._calls += 1
@@ -239,10 +234,7 @@ class DestinationLeases:
     async def record_rejection(
         self, pending: PendingTransaction, error: str, reply: Json | None
     ) -> PendingTransaction | None:
-        """Record that the destination has rejected a transaction.
-
-        Returns the next one, as `record_delivery`.
-        """
+        """Record a rejection; returns the next transaction, as `record_delivery`."""
 
         def mark(cursor: Cursor, now_ts: int) -> None:
             mark_rejected(cursor, pending, now_ts, error, reply)
@@ -291,13 +283,9 @@ class DestinationLeases:
         def job(cursor: Cursor) -> PendingTransaction | None:
             now_ts = self._clock(cursor)
             keeps = not is_another_due(cursor, now_ts)
+            due_ts = now_ts + (_LEASE_MILLISECONDS if keeps else 0)
             is_kept = count_answer(
-                cursor,
-                pending,
-                self._holder,
-                error,
-                now_ts + _LEASE_MILLISECONDS if keeps else now_ts,
-                keeps=keeps,
+                cursor, pending, self._holder, error, due_ts, keeps=keeps
             )
             if is_kept is None:
                 return None  # another process will record its outcome
