@@ -1,4 +1,4 @@
-"""Events of random content, most of which somebody may send in a room.
+"""Events of random content, most of which some user may send in a room.
 
 What is drawn depends on the room's state, so that much of what is sent is allowed.
 """
