@@ -33,7 +33,7 @@ from homeserver.http.bounded_request import (
     control_limits,
     federation_limits,
 )
-from homeserver.http.request_log import Ledger
+from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Router
 from homeserver.http.site import BoundedSite
 from homeserver.inbound import routes as inbound_routes
@@ -177,8 +177,8 @@ class Parts:
         queries: NotaryQueries | None = None
         if config.notary.enabled:
             queries = NotaryQueries(notary, reactor, limits.trusts)
-        build_ledger = partial(
-            Ledger,
+        build_log = partial(
+            RequestLog,
             clock=reactor,
             observe=metrics.count_request,
             least=LogLevel.lookupByName(config.log.level),
@@ -211,7 +211,7 @@ class Parts:
                 ]
             ),
             federation_limits(limits),
-            build_ledger("federation"),
+            build_log("federation"),
             reactor,
         )
 
@@ -252,7 +252,7 @@ class Parts:
                     ).check,
                 ),
                 control_limits(config, reactor),
-                build_ledger("control"),
+                build_log("control"),
                 reactor,
             )
         metrics.watch_bounds(self.bounds)
@@ -261,11 +261,11 @@ class Parts:
         self,
         router: Router,
         limits: SiteLimits,
-        ledger: Ledger,
+        request_log: RequestLog,
         clock: IReactorTime,
     ) -> BoundedSite:
-        site = BoundedSite(router, limits, ledger, clock)
-        self.metrics.watch_connections(ledger.listener, lambda: len(site.channels))
+        site = BoundedSite(router, limits, request_log, clock)
+        self.metrics.watch_connections(request_log.listener, lambda: len(site.channels))
         self.bounds += limits.bounds
         return site
 

@@ -22,7 +22,7 @@ from homeserver.http.arriving import ArrivingBodies, Body
 from homeserver.http.connections import Connections
 from homeserver.http.reply import Reply, error_reply, refusal
 from homeserver.http.request import Request
-from homeserver.http.request_log import Account
+from homeserver.http.request_log import RequestRecord
 from homeserver.http.responder import respond
 from homeserver.http.router import Match, Route, Router
 from homeserver.net.bounds import Bound
@@ -108,11 +108,11 @@ class RequestChannel(Protocol):
         """Where the client is."""
         ...
 
-    def open_account(self, method: bytes, target: bytes) -> Account:
-        """The account of a request on this connection."""
+    def open_record(self, method: bytes, target: bytes) -> RequestRecord:
+        """The record of a request on this connection."""
         ...
 
-    def end_with(self, reply: Reply, account: Account) -> None:
+    def end_with(self, reply: Reply, record: RequestRecord) -> None:
         """Give a last answer, unless there was one."""
         ...
 
@@ -128,7 +128,7 @@ class BoundedRequest(Request):
     """A request that is refused as soon as it can be, and whose body is bounded."""
 
     channel: RequestChannel  # type: ignore[assignment]
-    account: Account | None = None
+    record: RequestRecord | None = None
     content: BytesIO | Body
 
     _log = Logger()
@@ -180,11 +180,11 @@ class BoundedRequest(Request):
         if self.channel.is_last:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
-        account = self.channel.open_account(self.method, self.uri)
-        self.account = account
+        record = self.channel.open_record(self.method, self.uri)
+        self.record = record
         self.setHeader(b"Date", _date(int(self.channel.now())))
         try:
-            respond(self, account, lambda _: self._find(account).answer(self))
+            respond(self, record, lambda _: self._find(record).answer(self))
         except Exception:  # noqa: BLE001 - logged; the peer gets no reason
             self._fail()
 
@@ -192,35 +192,35 @@ class BoundedRequest(Request):
         """Answer before the body is read, and end the connection."""
         self.is_refused = True
         self.content.close()
-        account = self.account or self._open_account()
-        self.channel.end_with(refusal(account, problem), account)
+        record = self.record or self._open_record()
+        self.channel.end_with(refusal(record, problem), record)
 
-    def _find(self, account: Account) -> Route:
+    def _find(self, record: RequestRecord) -> Route:
         """The route; raises `ProtocolError` where the table or its check refuses."""
         if self._match is None:
             router = self.channel.router
             match = router.find(self.path)
             router.check(self, match.template)
             self._match, self.parameters = match, match.parameters
-        account.route = self._match.template
+        record.route = self._match.template
         return self._match.route(self.method)
 
     def _admit(self) -> None:
         """Raise `ProtocolError` for a request that its head condemns."""
         self.method, self.uri = self.channel.first_line
         self.path = self.uri.partition(b"?")[0]
-        self.account = self._open_account()
-        route = self._find(self.account)
+        self.record = self._open_record()
+        route = self._find(self.record)
         if route.admit is not None:
             route.admit(self)
 
     def _fail(self) -> None:
         self._log.failure("internal error")
         reply = error_reply(500, "M_UNKNOWN", "internal error")
-        self.channel.end_with(reply, self.account or self._open_account())
+        self.channel.end_with(reply, self.record or self._open_record())
 
-    def _open_account(self) -> Account:
-        return self.channel.open_account(*self.channel.first_line)
+    def _open_record(self) -> RequestRecord:
+        return self.channel.open_record(*self.channel.first_line)
 
     def _check(self, length: int) -> None:
         limit = self.channel.limits.max_body_bytes

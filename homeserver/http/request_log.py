@@ -1,6 +1,6 @@
 """What is known of one request, told once: when it is answered.
 
-Rules of the room: who learns something of a request writes it into its account; when
+Rules of the room: who learns something of a request writes it into its record; when
 the request is answered, that becomes one line of the log, and is counted. What the
 client chose is escaped and shortened. Headers, bodies and the query of a target are
 never told: what they hold may be secret.
@@ -25,11 +25,11 @@ _ROUTINE = frozenset({"/health", "/metrics"})
 _MAX_SHOWN = 200  # characters of a method or a path; a path of ours has about sixty
 
 
-class Account(Struct):
+class RequestRecord(Struct):
     """One request, as far as it is known."""
 
-    ledger: "Ledger | None" = None
-    """Where it is told; None where nobody keeps accounts."""
+    request_log: "RequestLog | None" = None
+    """Where it is told; None where nobody keeps records."""
 
     listener: str = ""
     """`federation` or `control`."""
@@ -69,20 +69,20 @@ class Account(Struct):
     """From when the request had arrived until its answer was there."""
 
     @classmethod
-    def of(cls, request: Request) -> "Account":
-        """The account that the site of a request keeps of it."""
-        account = getattr(request, "account", None)
-        return account if isinstance(account, cls) else cls()
+    def of(cls, request: Request) -> "RequestRecord":
+        """The record that the site of a request keeps of it."""
+        record = getattr(request, "record", None)
+        return record if isinstance(record, cls) else cls()
 
     def close(self, status: int) -> None:
         """Tell of the request, which is answered now."""
         self.status = status
-        if self.ledger is not None:
-            self.ledger.enter(self)
+        if self.request_log is not None:
+            self.request_log.enter(self)
 
 
-class Ledger:
-    """The accounts of the requests to one listener."""
+class RequestLog:
+    """The records of the requests to one listener."""
 
     _log = Logger()
 
@@ -90,12 +90,12 @@ class Ledger:
         self,
         listener: str,
         clock: IReactorTime,
-        observe: Callable[[Account], object] = lambda _: None,
+        observe: Callable[[RequestRecord], object] = lambda _: None,
         least: Any = LogLevel.debug,
     ) -> None:
         """`listener` is what it is called: `federation` or `control`.
 
-        `observe` takes each account that is closed. What the log would not write,
+        `observe` takes each record that is closed. What the log would not write,
         as its level is below `least`, is not put together for it.
         """
         self.listener = listener
@@ -103,10 +103,10 @@ class Ledger:
         self._observe = observe
         self._least = least
 
-    def open(self, method: bytes, target: bytes, address: str) -> Account:
-        """The account of a request that has arrived now."""
+    def open(self, method: bytes, target: bytes, address: str) -> RequestRecord:
+        """The record of a request that has arrived now."""
         path = target.partition(b"?")[0]
-        return Account(
+        return RequestRecord(
             self,
             self.listener,
             _shown(method),
@@ -115,52 +115,52 @@ class Ledger:
             self._clock.seconds(),
         )
 
-    def enter(self, account: Account) -> None:
+    def enter(self, record: RequestRecord) -> None:
         """Tell of a request that is answered now."""
         # Not below nothing, should the clock have been set back.
-        account.seconds = max(0.0, self._clock.seconds() - account.began)
+        record.seconds = max(0.0, self._clock.seconds() - record.began)
         level = LogLevel.info
-        if account.route in _ROUTINE:
+        if record.route in _ROUTINE:
             level = LogLevel.debug
-        elif account.status >= 500:
+        elif record.status >= 500:
             level = LogLevel.error
         if level >= self._least:
-            self._log.emit(level, _form(account), **self._members(account))
-        self._observe(account)
+            self._log.emit(level, _form(record), **self._members(record))
+        self._observe(record)
 
-    def _members(self, account: Account) -> dict[str, object]:
+    def _members(self, record: RequestRecord) -> dict[str, object]:
         members = {
-            "listener": account.listener,
-            "method": account.method,
-            "path": account.path,
-            "route": account.route,
-            "address": account.address,
-            "status": account.status,
-            "seconds": round(account.seconds, 4),
-            **account.facts,
+            "listener": record.listener,
+            "method": record.method,
+            "path": record.path,
+            "route": record.route,
+            "address": record.address,
+            "status": record.status,
+            "seconds": round(record.seconds, 4),
+            **record.facts,
         }
-        if account.origin is not None:
-            members |= {"origin": account.origin, "is_proven": account.is_proven}
-        if account.error is not None:
-            members |= {"errcode": account.errcode, "error": account.error}
-        if account.failure is not None:
-            members["failure"] = account.failure
-        if account.is_gone:
+        if record.origin is not None:
+            members |= {"origin": record.origin, "is_proven": record.is_proven}
+        if record.error is not None:
+            members |= {"errcode": record.errcode, "error": record.error}
+        if record.failure is not None:
+            members["failure"] = record.failure
+        if record.is_gone:
             members["is_gone"] = True
         return members
 
 
-def _form(account: Account) -> str:
+def _form(record: RequestRecord) -> str:
     """How a line says it to people, as a format of the members."""
     form = "{listener}: {method} {path}"
-    if account.origin is not None:
-        form += " of {origin}" if account.is_proven else " of {origin} (not proven)"
+    if record.origin is not None:
+        form += " of {origin}" if record.is_proven else " of {origin} (not proven)"
     form += " at {address}: {status} in {seconds} s"
-    if account.is_gone:
+    if record.is_gone:
         form += ", to nobody any more"
-    if "verdict" in account.facts:
+    if "verdict" in record.facts:
         form += ": {verdict}"
-    if account.error is not None:
+    if record.error is not None:
         form += ": {errcode}: {error}"
     return form
 

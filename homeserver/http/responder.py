@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from homeserver.http.reply import SERVER, Reply, error_reply, refusal
 from homeserver.http.request import Request
-from homeserver.http.request_log import Account
+from homeserver.http.request_log import RequestRecord
 from homeserver.http.router import Answer
 from homeserver.protocol.errors import ProtocolError
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -25,49 +25,49 @@ _SERVER = SERVER.encode()
 _log = Logger()
 
 
-def respond(request: Request, account: Account, answer: Answer) -> None:
+def respond(request: Request, record: RequestRecord, answer: Answer) -> None:
     """Respond with what `answer` returns: at once, or when its coroutine is done."""
     try:
         reply = answer(request)
     except Exception as problem:  # noqa: BLE001 - each of them is answered
-        reply = _error(account, problem)
+        reply = _error(record, problem)
     if isinstance(reply, Reply):
-        _end(request, account, reply)
+        _end(request, record, reply)
         return
-    Deferred.fromCoroutine(_respond_later(request, account, reply)).addErrback(
+    Deferred.fromCoroutine(_respond_later(request, record, reply)).addErrback(
         lambda failure: _log.failure("a response was not sent", failure)
     )
 
 
 async def _respond_later(
-    request: Request, account: Account, answer: Awaitable[Reply]
+    request: Request, record: RequestRecord, answer: Awaitable[Reply]
 ) -> None:
     gone: list[object] = []
     request.notifyFinish().addErrback(gone.append)
     try:
         reply = await answer
     except Exception as problem:  # noqa: BLE001 - each of them is answered
-        reply = _error(account, problem)
-    account.is_gone = bool(gone)
-    _end(request, account, reply)
+        reply = _error(record, problem)
+    record.is_gone = bool(gone)
+    _end(request, record, reply)
 
 
-def _error(account: Account, problem: Exception) -> Reply:
+def _error(record: RequestRecord, problem: Exception) -> Reply:
     if isinstance(problem, ProtocolError):
-        return refusal(account, problem)
+        return refusal(record, problem)
     if isinstance(problem, StoreUnavailable):
-        account.errcode, account.error = "M_UNKNOWN", str(problem)
+        record.errcode, record.error = "M_UNKNOWN", str(problem)
         return error_reply(503, "M_UNKNOWN", "the store is not available")
     # The log has the reason; the peer gets none.
     _log.failure("internal error", Failure(problem))
     return error_reply(500, "M_UNKNOWN", "internal error")
 
 
-def _end(request: Request, account: Account, reply: Reply) -> None:
+def _end(request: Request, record: RequestRecord, reply: Reply) -> None:
     if request.is_refused:
         return  # it was answered, to make room, while its answer was being made
-    account.close(reply.status)
-    if not account.is_gone:
+    record.close(reply.status)
+    if not record.is_gone:
         _write(request, reply)
 
 

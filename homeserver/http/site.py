@@ -23,7 +23,7 @@ from twisted.web.http import Request as HttpRequest
 from homeserver.http.bounded_request import BoundedRequest, SiteLimits
 from homeserver.http.closing import ClosingChannel
 from homeserver.http.reply import SERVER, Reply, refusal
-from homeserver.http.request_log import Account, Ledger
+from homeserver.http.request_log import RequestLog, RequestRecord
 from homeserver.http.router import Router
 from homeserver.http.target import read_target
 from homeserver.net.wall_clock import wall_seconds
@@ -95,9 +95,9 @@ class _Channel(ClosingChannel):
         """The time in seconds since 1970."""
         return wall_seconds(self.site.reactor)
 
-    def open_account(self, method: bytes, target: bytes) -> Account:
-        """The account of a request on this connection."""
-        return self.site.ledger.open(method, target, self.getPeer().host)
+    def open_record(self, method: bytes, target: bytes) -> RequestRecord:
+        """The record of a request on this connection."""
+        return self.site.request_log.open(method, target, self.getPeer().host)
 
     @property
     def first_line(self) -> tuple[bytes, bytes]:
@@ -105,11 +105,11 @@ class _Channel(ClosingChannel):
         # Twisted keeps them there until the request is whole.
         return getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
 
-    def end_with(self, reply: Reply, account: Account) -> None:
+    def end_with(self, reply: Reply, record: RequestRecord) -> None:
         """Give the peer a last answer, which is an error, unless it had one already."""
         if not self.is_closing:
             self.end(_raw(reply))
-            account.close(reply.status)
+            record.close(reply.status)
 
     def allHeadersReceived(self) -> None:
         """As Twisted calls it: the head of a request has come."""
@@ -164,8 +164,8 @@ class _Channel(ClosingChannel):
         self.site.forget(self)
 
     def _refuse(self, problem: ProtocolError) -> None:
-        account = self.open_account(*self.first_line)
-        self.end_with(refusal(account, problem), account)
+        record = self.open_record(*self.first_line)
+        self.end_with(refusal(record, problem), record)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self._refuse(ProtocolError("this is not HTTP/1.1 as it should be"))
@@ -197,14 +197,14 @@ class BoundedSite(HTTPFactory):
         self,
         router: Router,
         limits: SiteLimits,
-        ledger: Ledger,
+        request_log: RequestLog,
         reactor: IReactorTime,
     ) -> None:
-        """`ledger` takes the accounts of the requests."""
+        """`request_log` takes the records of the requests."""
         super().__init__(reactor=reactor)
         self.router = router
         self.limits = limits
-        self.ledger = ledger
+        self.request_log = request_log
         self.channels: set[_Channel] = set()
         self.is_closing = False
         self._closed: Deferred[None] = Deferred()
@@ -248,4 +248,4 @@ class BoundedSite(HTTPFactory):
             self._closed.callback(None)
 
     def log(self, request: HttpRequest) -> None:
-        """Format no access log; what is known of a request is in its account."""
+        """Format no access log; what is known of a request is in its record."""

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.http.rate_limit import TokenBuckets
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import Account
+from homeserver.http.request_log import RequestRecord
 from homeserver.http.router import Answer, Route
 from homeserver.inbound.authentication import (
     Authenticator,
@@ -86,7 +86,7 @@ class XMatrixGate:
     def _authenticated(self, answer: SignedAnswer) -> Answer:
 
         async def authenticated(request: Request) -> Reply:
-            account = Account.of(request)
+            record = RequestRecord.of(request)
             headers = _headers(request)
             length = 0
             try:
@@ -100,11 +100,11 @@ class XMatrixGate:
                     ShownCertificate.on(request.channel.transport),
                     cause_of(request),
                 )
-                account.origin, account.is_proven = origin.server_name.name, True
+                record.origin, record.is_proven = origin.server_name.name, True
                 self._heard(origin.server_name)
                 return await answer(request, origin, content)
             except ProtocolError as problem:
-                if length and failure_of(problem) in _READ and not account.is_proven:
+                if length and failure_of(problem) in _READ and not record.is_proven:
                     client = request.getClientAddress().host
                     self._unproven.charge(client, 1 + length // _TOKEN_BYTES)
                 if not request.is_refused:
@@ -117,11 +117,11 @@ class XMatrixGate:
         self, request: Request, headers: Sequence[str], problem: ProtocolError
     ) -> None:
         """Record that a request was refused."""
-        account = Account.of(request)
-        if not account.is_proven:
-            account.origin = claimed_origin(headers)
-            account.failure = failure_of(problem)
-        self._refusals.record(request, account.origin, problem)
+        record = RequestRecord.of(request)
+        if not record.is_proven:
+            record.origin = claimed_origin(headers)
+            record.failure = failure_of(problem)
+        self._refusals.record(request, record.origin, problem)
 
 
 def _headers(request: Request) -> list[str]:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from homeserver.http.request import Request
-from homeserver.http.request_log import Account
+from homeserver.http.request_log import RequestRecord
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import Json
@@ -54,19 +54,19 @@ class Refusals:
         if self.bound.is_reached:
             self.bound.refuse()
             return
-        account = Account.of(request)
+        record = RequestRecord.of(request)
         self._waiting.append(
             {
                 "refused_ts": int(wall_seconds(self._clock) * 1000),
                 "address": request.getClientAddress().host,
                 "origin": origin,
-                "proven": account.is_proven,
+                "proven": record.is_proven,
                 "method": _shown(request.method, _MAX_PATH),
                 "path": _shown(request.uri, _MAX_PATH),
                 "status": problem.status,
                 "errcode": problem.errcode,
                 "error": problem.explanation.in_full[:_MAX_ERROR],
-                "reason": account.failure or "content",
+                "reason": record.failure or "content",
             }
         )
         self._record_soon()

@@ -13,7 +13,7 @@ from homeserver import __version__
 from homeserver.config.values import Profile
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import Account
+from homeserver.http.request_log import RequestRecord
 from homeserver.http.router import Route
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.gate import SignedAnswer, XMatrixGate, cause_of
@@ -86,7 +86,7 @@ def _send(receiver: TransactionReceiver) -> SignedAnswer:
         receipt = await receiver.receive(
             origin, txn_id, content or {}, cause_of(request)
         )
-        Account.of(request).facts = receipt.facts
+        RequestRecord.of(request).facts = receipt.facts
         return Reply(receipt.reply)
 
     return put

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from homeserver import __version__
 from homeserver.config.values import VerificationMethod
-from homeserver.http.request_log import Account
+from homeserver.http.request_log import RequestRecord
 from homeserver.http.tls_listener import HandshakeResult
 from homeserver.inbound.authentication import FAILURES
 from homeserver.keys.key_fetches import FetchResult
@@ -191,10 +191,10 @@ class Metrics:
         )
         self._bounds: dict[Bound, int] = {}
 
-    def count_request(self, account: Account) -> None:
+    def count_request(self, record: RequestRecord) -> None:
         """Count an answered request."""
-        method = account.method if account.method in _METHODS else _OTHER
-        key = (account.listener, method, account.route, str(account.status))
+        method = record.method if record.method in _METHODS else _OTHER
+        key = (record.listener, method, record.route, str(record.status))
         if key not in self._known_requests:
             self._known_requests[key] = (
                 self._requests.labels(*key),
@@ -202,9 +202,9 @@ class Metrics:
             )
         requests, seconds = self._known_requests[key]
         requests.inc()
-        seconds.observe(account.seconds)
-        if account.failure is not None:
-            self._authentication_failures.labels(account.failure).inc()
+        seconds.observe(record.seconds)
+        if record.failure is not None:
+            self._authentication_failures.labels(record.failure).inc()
 
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
         """Expose `count`, the number of open connections to a listener."""

@@ -8,7 +8,7 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import Account, Ledger
+from homeserver.http.request_log import RequestLog, RequestRecord
 from homeserver.http.router import Answer, Route, Router
 from homeserver.http.site import BoundedSite
 from homeserver.protocol.canonical_json import Json, encode
@@ -271,28 +271,28 @@ async def fail(_: Request) -> Reply:
 
 
 def test_what_is_observed() -> None:
-    """Who observes is given the account of each request, as it is in the end."""
-    accounts: list[Account] = []
+    """Who observes is given the record of each request, as it is in the end."""
+    records: list[RequestRecord] = []
     clock = Clock()
     root = Router([Route("GET", "/here", tell)])
-    ledger = Ledger("control", clock, accounts.append)
-    connection = Connection(BoundedSite(root, limits(10), ledger, clock))
+    request_log = RequestLog("control", clock, records.append)
+    connection = Connection(BoundedSite(root, limits(10), request_log, clock))
     connection.send(request("GET", "/here"), request("POST", "/here", body=b"x" * 99))
     assert [
-        (each.listener, each.method, each.route, each.status) for each in accounts
+        (each.listener, each.method, each.route, each.status) for each in records
     ] == [("control", "GET", "/here", 200), ("control", "POST", "other", 413)]
     connection.lose()
 
 
 def test_what_is_not_logged(log: list[LogEvent]) -> None:
     """What is below the level of the log is observed all the same."""
-    accounts: list[Account] = []
+    records: list[RequestRecord] = []
     clock = Clock()
     root = Router([Route("GET", "/here", tell), Route("POST", "/here", fail)])
-    ledger = Ledger("federation", clock, accounts.append, LogLevel.warn)
-    connection = Connection(BoundedSite(root, limits(10), ledger, clock))
+    request_log = RequestLog("federation", clock, records.append, LogLevel.warn)
+    connection = Connection(BoundedSite(root, limits(10), request_log, clock))
     connection.send(request("GET", "/here"), request("POST", "/here", body=b"x"))
-    assert [each.method for each in accounts] == ["GET", "POST"]
+    assert [each.method for each in records] == ["GET", "POST"]
     told = [event for event in log if "listener" in event]
     assert [(event["method"], event["log_level"]) for event in told] == [
         ("POST", LogLevel.error)

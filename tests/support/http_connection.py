@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from homeserver.http.arriving import ArrivingBodies
 from homeserver.http.bounded_request import SiteLimits
 from homeserver.http.connections import Connections
-from homeserver.http.request_log import Ledger
+from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Answer as RouteAnswer
 from homeserver.http.router import Route, Router
 from homeserver.http.site import BoundedSite
@@ -209,9 +209,9 @@ def site(
 ) -> BoundedSite:
     """A site whose time stands still unless `clock` is advanced."""
     clock = clock or Clock()
-    ledger = Ledger("federation", clock)
+    request_log = RequestLog("federation", clock)
     own = limits(max_body_bytes, request_seconds, bodies)
-    return BoundedSite(router, own, ledger, clock)
+    return BoundedSite(router, own, request_log, clock)
 
 
 def ask(
