@@ -1,7 +1,8 @@
-"""The gate of signed routes: an answer is called once the origin is proven.
+"""The gate of signed routes: authentication before a route's answer is called.
 
-Rules: what is verified is the target as it is on the wire. A request is judged by its
-head first, so that most bad ones never send a body. Every refusal is recorded.
+Rules: the signature is verified over the target as it is on the wire. The head of a
+request is checked first, so that most bad requests are refused before their body is
+sent. Every refusal is recorded.
 
 Specification: Server-server API, "Request Authentication".
 """
@@ -31,12 +32,12 @@ from homeserver.protocol.errors import NotJson, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 
 SignedAnswer = Callable[[Request, ProvenOrigin, Json | None], Awaitable[Reply]]
-"""Answers a request of a proven origin, with its body."""
+"""Answers an authenticated request, with its body."""
 
-# An unproven body costs its client a token for each 16 KiB: to read and to verify ten
-# megabytes takes 150 ms of CPU. So one client costs at most half a second at once and a
-# hundredth of a core in the long run, and a server whose signatures are wrong
-# still gets fifty refusals a second.
+# A body that fails authentication costs its client a token for each 16 KiB: reading and
+# verifying ten megabytes takes 150 ms of CPU. So one client costs at most half a second
+# at once and a hundredth of a core in the long run, and a server whose signatures are
+# wrong still gets fifty refusals a second.
 _TOKEN_BYTES = 16384
 _UNPROVEN = 1000
 _UNPROVEN_PER_SECOND = 50
@@ -47,7 +48,7 @@ _READ = frozenset(
 
 
 class XMatrixGate:
-    """Admits requests whose origin is proven, and records those it refuses."""
+    """Admits authenticated requests, and records the refused ones."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class XMatrixGate:
         clock: IReactorTime,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`heard` takes each proven origin: that server is up.
+        """`heard` is called with each authenticated origin, as that server is up.
 
         Unproven bodies of the clients that `trusts` names are not limited.
         """
@@ -70,7 +71,7 @@ class XMatrixGate:
         self.bound = self._unproven.bound
 
     def admit(self, request: Request) -> None:
-        """Raise `ProtocolError` for a request that its head condemns."""
+        """Raise `ProtocolError` for a request whose head is not acceptable."""
         headers = _headers(request)
         try:
             self._authenticator.check_head(headers)
@@ -80,7 +81,7 @@ class XMatrixGate:
             raise
 
     def route(self, method: str, template: str, answer: SignedAnswer) -> Route:
-        """A route that calls `answer` once the origin of the request is proven."""
+        """A route that calls `answer` for authenticated requests."""
         return Route(method, template, self._authenticated(answer), self.admit)
 
     def _authenticated(self, answer: SignedAnswer) -> Answer:
@@ -116,7 +117,7 @@ class XMatrixGate:
     def _note(
         self, request: Request, headers: Sequence[str], problem: ProtocolError
     ) -> None:
-        """Record that a request was refused."""
+        """Record a refused request."""
         record = RequestRecord.of(request)
         if not record.is_proven:
             record.origin = claimed_origin(headers)
@@ -130,7 +131,7 @@ def _headers(request: Request) -> list[str]:
 
 
 def cause_of(request: Request) -> Cause:
-    """The client, as the cause of what is done for its request."""
+    """The client of a request, to which work is charged."""
     return Cause(request.getClientAddress().host)
 
 
@@ -139,8 +140,8 @@ def _body(request: Request) -> Body:
     encoding = request.getHeader(b"Content-Encoding")
     if encoding not in {None, b"identity"}:
         raise NotJson(
-            f"the body has the Content-Encoding {quote(encoding)}; send the JSON as "
-            "it is"
+            f"the body has the Content-Encoding {quote(encoding)}; send the JSON "
+            "without one"
         )
     content = request.content
     if content is None:
@@ -148,7 +149,7 @@ def _body(request: Request) -> Body:
 
     def read() -> bytes:
         if content.closed:
-            raise ProtocolError("the client did not wait until its body was read")
+            raise ProtocolError("the client disconnected before its body was read")
         content.seek(0)
         data: bytes = content.read()
         return data

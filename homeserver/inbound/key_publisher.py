@@ -1,8 +1,8 @@
 """The key documents that this server publishes of itself.
 
-Rules: a document is signed once and served until it is renewed.
-Both documents name the certificate of the very connection. The version 2 document is
-never handed out with under an hour of life left.
+Rules: a document is signed once and served until it is renewed. Both versions list the
+certificate that was presented on the connection. A version 2 document is never served
+with less than an hour of validity left.
 
 Specification: Server-server API, "Publishing Keys"; the November 2014 text, "Retrieving
 Server Keys".
@@ -19,7 +19,7 @@ from homeserver.protocol.key_documents import build_v1, build_v2
 
 
 class KeyPublisher:
-    """Makes our key documents, and renews them in time."""
+    """Builds our key documents, and renews them when due."""
 
     def __init__(
         self,
@@ -38,8 +38,8 @@ class KeyPublisher:
     def v1(self, presented: bytes | None = None) -> bytes:
         """The version 1 document, in canonical JSON.
 
-        It names the certificate (DER) that was `presented` on the connection that it
-        is asked for on, which may be one of before a renewal; None is the present one.
+        It lists the certificate (DER) that was `presented` on the connection, which may
+        be older than the current one; None stands for the current one.
         """
         self._make()
         if presented is None or presented == self._leaf:
@@ -49,8 +49,8 @@ class KeyPublisher:
     def v2(self, presented: bytes | None = None) -> bytes:
         """The version 2 document, in canonical JSON.
 
-        It has the fingerprints of the present certificate and of that which was
-        `presented` on the connection, if that is another one.
+        It has the fingerprints of the current certificate and of the one that was
+        `presented` on the connection, if they differ.
         """
         self._make()
         if presented is None or presented == self._leaf:
@@ -62,8 +62,8 @@ class KeyPublisher:
         if identity is self._made_for and now < self._renew_at:
             return
         self._made_for = identity
-        # Half of its life is left at least; half of the shortest that can be
-        # configured, two hours, is the hour that every document must have left.
+        # At least half of the validity is left. The shortest that can be configured is
+        # two hours, and each document must have an hour left.
         self._renew_at = now + self._validity_seconds / 2
         self._valid_until_ts = int((now + self._validity_seconds) * 1000)
         self._leaf = identity.certificate.leaf

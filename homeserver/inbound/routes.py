@@ -53,7 +53,7 @@ def federation_routes(
 
 
 def key_routes(publisher: KeyPublisher, queries: NotaryQueries | None) -> list[Route]:
-    """The routes of key documents; without `queries`, this server is no notary."""
+    """The routes of key documents; without `queries`, this server is not a notary."""
 
     def v1(request: Request) -> Reply:
         return Reply(publisher.v1(presented_on(request.channel.transport)))
@@ -64,7 +64,7 @@ def key_routes(publisher: KeyPublisher, queries: NotaryQueries | None) -> list[R
     own = [
         Route("GET", "/_matrix/key/v1", v1),
         Route("GET", "/_matrix/key/v2/server", v2),
-        # Of before v1.6: the same document, whichever key is asked for.
+        # Before v1.6 of the specification: the same document for any key ID.
         Route("GET", "/_matrix/key/v2/server/{keyId}", v2),
     ]
     if queries is None:

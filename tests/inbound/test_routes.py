@@ -801,5 +801,5 @@ class WaitingTests(SynchronousTestCase):
         [refusal] = self.successResultOf(
             Deferred.fromCoroutine(endpoint.refusals.after(0, None, 9, 0))
         )
-        self.assertIn("did not wait", str(refusal["error"]))
+        self.assertIn("disconnected before", str(refusal["error"]))
         self.assertEqual(self.flushLoggedErrors(), [])
