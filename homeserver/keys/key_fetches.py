@@ -195,7 +195,9 @@ class KeyFetches:
         if isinstance(answer, Failed):
             return answer
         if self._forgotten[server_name] != age:
-            return Failed(Explanation.plain(f"{server_name} was forgotten meanwhile"))
+            return Failed(
+                Explanation.plain(f"{server_name} was forgotten during the fetch")
+            )
         if answer.document is None:
             return Failed(answer.why or Explanation.plain("no document"))
         return await self._take(answer.document, answer.peer)

@@ -271,7 +271,7 @@ class ConflictTests(KeyringCase):
         asked = self.ask(K2)
         self.forget()
         self.client.answer(document(K1, K2))
-        self.assertIn("was forgotten meanwhile", self.refusal(asked))
+        self.assertIn("was forgotten during the fetch", self.refusal(asked))
         self.prove()
         stored = Deferred.fromCoroutine(self.peers.keys(A))
         self.assertEqual(self.successResultOf(stored), {})

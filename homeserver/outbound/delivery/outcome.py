@@ -144,4 +144,4 @@ class Attempts:
         self._log.failure(
             "internal error while sending to {to}", Failure(problem), to=destination
         )
-        return "error", Exception("an error of this server; its log has more")
+        return "error", Exception("internal error; the log of this server has more")

@@ -27,7 +27,7 @@ from homeserver.net.networks import network_of, subscriber_of
 # or two servers. Addresses that failed are tried last the next time.
 STEP_CONNECTIONS = 2
 
-# For one name in a minute: its website, a redirect and its server, each twice or more.
+# For one name in a minute: its website, a redirect and its server, all of it twice.
 # A handshake takes 1.6 kilobytes that we send.
 _NAME_CONNECTIONS = 10
 _NAME_BYTES = 20_000

@@ -120,7 +120,7 @@ class RetryTests(SenderTestCase):
         self.calls[0].fail(ZeroDivisionError("a mistake"))
         [logged] = self.flushLoggedErrors(ZeroDivisionError)
         self.assertEqual(str(logged.value), "a mistake")
-        self.assertIn("an error of this server", str(self.state(entry, ALPHA)["error"]))
+        self.assertIn("internal error", str(self.state(entry, ALPHA)["error"]))
         self.enqueue(BETA)
         self.assertEqual(self.calls[1].destination, BETA)
         self.clock.advance(FIRST_RETRY)
