@@ -1,7 +1,7 @@
 """Certificates that an operator trusts for a server, whatever names are in them.
 
-Rules: a server has one at most. What is pinned is the leaf itself, by its SHA-256: no
-other certificate of the same key or authority is meant by it.
+Rules: a server has one at most. The pin is the SHA-256 of the leaf itself: it is valid
+for no other certificate of the same key or authority.
 """
 
 from functools import partial

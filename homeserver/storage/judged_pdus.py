@@ -1,8 +1,8 @@
-"""The PDUs of received transactions with their verdicts, and what these say of others.
+"""The PDUs of received transactions, with their verdicts and verified signatures.
 
-Rules: these are parts of jobs, over the cursor of the job. A row says which servers'
-signatures of the event were verified, as an event that comes again is known by its ID
-only to have those. Each is said once, so that a look-up does not grow with the copies.
+Rules: these functions are parts of jobs. A row has the servers whose signatures of its
+event were verified, because an equal event ID proves only those for a further copy. A
+server is in one row of an event alone, so that a look-up does not grow with the copies.
 
 Specification: Server-server API, "Checks performed on receipt of a PDU".
 """
@@ -18,10 +18,10 @@ from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.storage.engine.interface import Cursor
 
 OUTCOMES = ("accepted", "redacted", "rejected", "unsigned")
-"""What a verdict begins with."""
+"""The first word of each verdict."""
 
 REJECTED = "rejected"
-"""What the verdict of a rejected PDU begins with."""
+"""The first word of the verdict on a rejected PDU."""
 
 UNSIGNED = "unsigned: of 2014, by its transaction's origin alone"
 """The verdict on an unsigned PDU of 2014."""
@@ -32,13 +32,13 @@ EventOfVersion = tuple[EventId, str]
 
 @dataclass(frozen=True, slots=True)
 class JudgedPdu:
-    """One PDU of a transaction, and what we made of it."""
+    """One PDU of a transaction, with its verdict."""
 
     event_id: EventId | None
-    """None where its form lets none be computed."""
+    """None if its form does not allow one to be computed."""
 
     room_version: str | None
-    """The version it was judged by; None where that is unknown, or none fits."""
+    """The version of its checks; None if that is unknown, or none fits."""
 
     verdict: str
     """One of `OUTCOMES`, and after `: ` the reason if there is one."""
@@ -47,13 +47,13 @@ class JudgedPdu:
     """In canonical JSON: as received, or as redacted if the verdict says so."""
 
     source: VersionSource | None = None
-    """What the room version rests on."""
+    """Where the room version comes from."""
 
     created_room: tuple[RoomId, str] | None = None
     """The room that a create event makes, and its version, known here or not."""
 
     signers: Collection[ServerName] = ()
-    """The servers whose signatures were verified, if they were not before."""
+    """The servers whose signatures were verified now for the first time."""
 
     @property
     def outcome(self) -> str:
@@ -114,7 +114,7 @@ def load_pdus(cursor: Cursor, transaction_id: int) -> list[Json]:
 def load_room_versions(cursor: Cursor, room_ids: Sequence[RoomId]) -> dict[RoomId, str]:
     """The versions of those rooms whose create event was accepted.
 
-    The version is what the create event names, whether it is known here or not.
+    The version is that of the create event, supported or not.
     """
     found = {}
     for room_id in room_ids:
@@ -130,7 +130,7 @@ def load_signers(
     cursor: Cursor, events: Sequence[EventOfVersion]
 ) -> Mapping[EventOfVersion, frozenset[ServerName]]:
     """The servers whose signatures of these events were verified before."""
-    # One statement: fifty take three times as long.
+    # One statement: fifty of them take three times as long.
     asked = ", ".join(["(?, ?)"] * len(events))
     rows = cursor.execute(
         f"SELECT DISTINCT column1, column2, signers FROM (VALUES {asked}) AS asked"  # noqa: S608

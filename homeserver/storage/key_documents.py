@@ -1,9 +1,8 @@
-"""Other servers' key documents, as they came.
+"""Other servers' key documents, as received.
 
-Rules of the room: a document that says less than an earlier one does not push it out:
-old events need the keys that their servers no longer list. What was checked before it
-was recorded is not checked again; which document is wanted can be told without reading
-any of them.
+Rules: a document does not replace an earlier one with keys that it lacks: old events
+need keys that their servers no longer list. A document was checked before it was
+recorded, and is not checked again. The wanted document is found without reading any.
 
 Specification: Server-server API, "Querying keys through another server".
 """
@@ -22,14 +21,14 @@ _MAX_DOCUMENTS = 10
 
 
 class FetchedDocument(Struct, frozen=True):
-    """What is known of a version 2 key document that was fetched, but its text."""
+    """A fetched version 2 key document without its text."""
 
     id: int
     keys: Mapping[str, object]
-    """All keys that it lists, old ones too: {key ID: base64}."""
+    """All keys in it, with the old ones: {key ID: base64}."""
 
     valid_until_ts: int
-    """As it says; in milliseconds since 1970, as the next."""
+    """From the document; in milliseconds since 1970, as the next."""
 
     fetched_ts: int
     length: int
@@ -43,11 +42,11 @@ class DocumentStore:
         self._database = database
 
     async def documents(self, server_name: ServerName) -> list[FetchedDocument]:
-        """The documents of a server, those that came last first; maybe none."""
+        """The documents of a server, newest first."""
         return await self._database.read(lambda cursor: _documents(cursor, server_name))
 
     async def read(self, document: FetchedDocument) -> Json | None:
-        """A document itself; None if another one has replaced it meanwhile."""
+        """The text of a document; None if another one has replaced it meanwhile."""
 
         def job(cursor: Cursor) -> str | None:
             row = cursor.execute(
@@ -60,7 +59,7 @@ class DocumentStore:
 
 
 def record_document(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
-    """Record a document that came now, in place of those that it makes useless."""
+    """Record a document received now, and delete those that it supersedes."""
     keys = {
         key_id: encode_base64(old.verify_key.key)
         for key_id, old in document.old_verify_keys.items()

@@ -1,10 +1,10 @@
-"""How many servers the store knows keys of, and which it forgets first.
+"""The bound on servers with stored keys, and the order in which they are forgotten.
 
-Rules: whoever owns a domain has as many server names as he likes, each with keys that
-verify. So what is stored of names is bounded, in names and in bytes, and what was not
-used for the longest time goes first: its keys, its documents and how it was verified.
-What goes is fetched again when it is needed. A server for which something is queued
-goes after all others, and one whose certificate an operator has pinned never goes.
+Rules: the owner of a domain can have any number of server names, each with keys that
+verify. So the names and their bytes are bounded. The least recently used name is
+forgotten first: its keys, its documents and how it was verified, all of which can be
+fetched again. A server with queued entries is forgotten after all others, and one whose
+certificate an operator has pinned is never forgotten.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from homeserver.storage.server_keys import forget_keys
 MAX_NAMES = 10_000  # more servers than most ever talk to
 MAX_BYTES = 64 * 1024 * 1024  # six KB for each of them; honest ones have one or two
 
-# How late a use may be noted: to write it with each request would cost more than it.
+# The precision of the last use: writing it with each request would cost more.
 USE_SECONDS = 3600.0
 
 _KEY_BYTES = 100  # of a stored key, with its names
 
-_BATCH = 100  # names that are looked at together
+_BATCH = 100  # names that are read together
 
 
 class Known(Struct, frozen=True):
@@ -35,11 +35,11 @@ class Known(Struct, frozen=True):
     """In bytes."""
 
     forgotten: frozenset[ServerName] = frozenset()
-    """What had to go for it."""
+    """The servers that were forgotten for it."""
 
 
 def build_bounds(known: Callable[[], Known]) -> list[Bound]:
-    """The bounds on what is stored, of which `known` says how much it is."""
+    """The bounds on what is stored; `known` returns the present amount."""
     return [
         Bound(
             "known_names",
@@ -57,7 +57,7 @@ def build_bounds(known: Callable[[], Known]) -> list[Bound]:
 
 
 def note(cursor: Cursor, server_name: ServerName, now_ts: int) -> Known:
-    """Note that something was stored of a server now; what is beyond the bounds goes.
+    """Note that a server was stored, and forget what exceeds the bounds.
 
     `now_ts` is in milliseconds since 1970.
     """
@@ -81,7 +81,7 @@ def note(cursor: Cursor, server_name: ServerName, now_ts: int) -> Known:
 
 
 def last_use(cursor: Cursor, server_name: ServerName) -> int | None:
-    """When what is stored of a server was used last, to the hour; None if none is."""
+    """The last use of a server's keys, to the hour; None if nothing is stored."""
     row = cursor.execute(
         "SELECT used_ts FROM known_names WHERE server_name = ?", (server_name.name,)
     ).fetchone()
@@ -89,7 +89,7 @@ def last_use(cursor: Cursor, server_name: ServerName) -> int | None:
 
 
 def use(cursor: Cursor, server_name: ServerName, now_ts: int) -> None:
-    """Note that what is stored of a server was used."""
+    """Note that the stored keys of a server were used."""
     cursor.execute(
         "UPDATE known_names SET used_ts = ? WHERE server_name = ?",
         (now_ts, server_name.name),
@@ -99,7 +99,7 @@ def use(cursor: Cursor, server_name: ServerName, now_ts: int) -> None:
 def forget(cursor: Cursor, server_name: ServerName) -> bool:
     """Forget how a server was verified, its keys and documents; whether any was known.
 
-    What an operator has pinned stays.
+    A certificate that an operator has pinned stays.
     """
     had_keys = forget_keys(cursor, server_name)
     cursor.execute("DELETE FROM known_names WHERE server_name = ?", (server_name.name,))
@@ -111,7 +111,7 @@ def forget(cursor: Cursor, server_name: ServerName) -> bool:
 
 
 def _prune(cursor: Cursor, keep: ServerName) -> Known:
-    """Forget the names that were not used for the longest time, beyond the bounds."""
+    """Forget the least recently used names, beyond the bounds."""
     names, size = cursor.execute(
         "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM known_names"
     ).fetchone()

@@ -1,8 +1,8 @@
-"""Waiting for what another part of this process, or another process, will commit.
+"""Waiting for a commit of another part of this process, or of another process.
 
-Rules of the room: who changes something announces it after the commit; who waits
-looks at the store again. Nothing is handed over here but the news itself. Another
-process that shares the store announces nothing here: who waits looks from time to time.
+Rules: a writer announces a change after its commit, and waiters read the store again.
+The announcement has no content. Other processes that share the store announce nothing
+here, so waiters also read it from time to time.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,11 +16,13 @@ from homeserver.net.time_limit import within
 
 _T = TypeVar("_T")
 
-_LOOK_SECONDS = 1.0  # between two looks without news; a look is one short question
+_LOOK_SECONDS = (
+    1.0  # between two reads without an announcement; a read is one short query
+)
 
 
 class Changes:
-    """A place to wait at."""
+    """Changes of one kind, and the coroutines that wait for one."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -28,12 +30,12 @@ class Changes:
         self._is_over = False
 
     def end_waits(self) -> None:
-        """From now on nobody waits: what there is, is enough."""
+        """End all waits, now and from now on: what was read is enough."""
         self._is_over = True
         self.announce()
 
     def announce(self) -> None:
-        """Wake everybody who waits."""
+        """Wake all that wait."""
         waiting, self._waiting = self._waiting, set()
         for waiter in waiting:
             if not waiter.called:
@@ -45,7 +47,7 @@ class Changes:
         enough: Callable[[_T], bool],
         seconds: float,
     ) -> _T:
-        """What `look` sees once that is `enough`, or after `seconds` at the latest."""
+        """What `look` returns once it is `enough`, or after `seconds` at the latest."""
         deadline = self._clock.seconds() + seconds
         while True:
             # Wait from before the look: a change during it must not be missed.

@@ -1,6 +1,6 @@
 """A page of received transactions, as the control API lists them.
 
-Rules: a page ends where it would be too long; one transaction always fits.
+Rules: a page ends before it becomes too long; one transaction always fits.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def load_page(
 
 
 def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:
-    """The last of the transactions that fit into a page; one always does."""
+    """The ID of the last transaction that fits into a page; one always does."""
     last, length = after, 0
     for own_id, size in sizes:
         length += size

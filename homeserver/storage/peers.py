@@ -1,7 +1,7 @@
 """Other servers: how each was verified, the keys pinned to it, its signing keys.
 
-Rules of the room: a peer that was verified by its certificate stays one, whoever else
-verifies it at the same moment. Keys are remembered for a minute.
+Rules: a peer that was verified by its certificate stays one, also if another process
+verifies it at the same moment. Keys are cached for a minute.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,14 +46,14 @@ from homeserver.storage.server_keys import (
 
 
 class Peer(Struct, frozen=True):
-    """What is known of a peer that was verified at least once."""
+    """A peer that was verified at least once."""
 
     server_name: ServerName
     verified_by: str
     """`certificate` or `key-document`."""
 
     certificate_sha256: str
-    """Of the leaf that was verified last, in hexadecimal."""
+    """Of the last verified leaf, in hexadecimal."""
 
     pinned_keys: Mapping[KeyId, VerifyKey]
     first_verified_ts: int
@@ -62,15 +62,14 @@ class Peer(Struct, frozen=True):
     last_verified_ts: int
 
 
-# For how long keys are remembered without asking the database: other processes may
-# work on the same one.
+# How long keys are cached: other processes may change the same store.
 _REMEMBERED_SECONDS = 60.0
 
 _MAX_REMEMBERED = 2000  # servers, most of which have one key or two
 
 
 class PeerStore:
-    """What is known of other servers."""
+    """The stored facts about other servers."""
 
     def __init__(self, database: Database, clock: IReactorTime) -> None:
         self._database = database
@@ -111,7 +110,7 @@ class PeerStore:
     async def forget(self, server_name: ServerName) -> bool:
         """Forget how a peer was verified, its pin and its keys; whether any was known.
 
-        Its keys verify nothing any more, unless they are fetched again.
+        Its keys no longer verify anything, unless they are fetched again.
         """
 
         def job(cursor: Cursor) -> bool:
@@ -126,18 +125,18 @@ class PeerStore:
     async def record_verified(
         self, verified: Peer, known: Peer | None, document: KeyDocument | None
     ) -> bool:
-        """Record that a peer was verified; whether that still holds.
+        """Record that a peer was verified; whether the verification is still valid.
 
-        `known` is what was known of it when it was judged, `document` is what it was
-        judged by, None if it was by its certificate. It does not hold, and nothing is
-        recorded, if another connection has made it a peer by certificate meanwhile,
-        or pinned other keys to it, or if it was forgotten. The keys of `document` are
-        recorded with it. Raises `KeyConflict`.
+        `known` is the peer as it was stored when it was verified. `document` verified
+        it, or None for its certificate. The verification is not valid, and nothing is
+        recorded, if meanwhile another connection has verified the peer by certificate
+        or pinned other keys to it, or if the peer was forgotten. The keys of `document`
+        are recorded with it. Raises `KeyConflict`.
         """
         name = verified.server_name
 
         def job(cursor: Cursor) -> Known | None:
-            row = _hold_peer(cursor, verified)
+            row = _lock_peer(cursor, verified)
             if row is None and known is not None:
                 known_names.forget(cursor, name)
                 return None
@@ -157,7 +156,7 @@ class PeerStore:
         return await self._record(name, job)
 
     async def keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
-        """All keys that are known of that server."""
+        """All stored keys of a server."""
 
         def job(cursor: Cursor) -> tuple[Mapping[KeyId, StoredKey], int | None]:
             return (
@@ -173,11 +172,11 @@ class PeerStore:
         return await self._keys.fetch(server_name, look_up)
 
     async def keys_since(self, server_name: ServerName) -> Mapping[KeyId, int]:
-        """When each key of a server was stored, in milliseconds; 0 where not known."""
+        """When each key of a server was stored, in milliseconds; 0 if unknown."""
         return await self._database.read(partial(load_since, server_name=server_name))
 
     async def conflict(self, document: KeyDocument) -> str | None:
-        """How a document contradicts what is stored of its server, if it does."""
+        """How a document contradicts the stored keys of its server, if it does."""
 
         def job(cursor: Cursor) -> str | None:
             try:
@@ -191,7 +190,7 @@ class PeerStore:
     async def record_keys(self, document: KeyDocument, now_ts: int) -> None:
         """Record the keys of a document that its server was proven to publish.
 
-        One of version 2 is recorded itself, too. Raises `KeyConflict`.
+        A document of version 2 is recorded as well. Raises `KeyConflict`.
         """
 
         def job(cursor: Cursor) -> Known:
@@ -205,7 +204,7 @@ class PeerStore:
     async def _record(
         self, server_name: ServerName, job: Callable[[Cursor], Known | None]
     ) -> bool:
-        """Store something of a server, and forget others for it; whether it was."""
+        """Store facts about a server, and forget others for it; whether it did."""
         try:
             known = await self._database.write(job)
         finally:
@@ -219,12 +218,12 @@ class PeerStore:
         return True
 
     def _note_use(self, server_name: ServerName, used_ts: int | None) -> None:
-        """Note that the keys of a server are used, if that was not done lately."""
+        """Note that the keys of a server are used, if the last note is too old."""
         now_ts = self._now_ts()
         if used_ts is None or now_ts - used_ts < known_names.USE_SECONDS * 1000:
             return
         job = Short(partial(known_names.use, server_name=server_name, now_ts=now_ts))
-        # While the store fails, who needs the keys is not to wait for this.
+        # Not awaited: the keys are needed even if this write fails.
         Deferred.fromCoroutine(self._database.write(job)).addErrback(
             lambda failure: failure.trap(StoreUnavailable)
         )
@@ -233,11 +232,11 @@ class PeerStore:
         return int(wall_seconds(self._clock) * 1000)
 
 
-def _hold_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
-    """How a peer is known, and its pins; None if it is recorded only now.
+def _lock_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
+    """How a peer is stored, and its pins; None if it was inserted now.
 
-    In both cases the row is held until the commit: nobody else makes the peer
-    another one meanwhile.
+    In both cases the row is locked until the commit, so that no other process changes
+    the peer meanwhile.
     """
     row = None
     while row is None:

@@ -1,9 +1,9 @@
 """Pruning while the endpoint runs: by age, and by size where there is a limit.
 
-Rules: one short step at a time, and after each a pause of four times as long, so that
-others have the store. Beyond the size, delivered transactions go first, then the
-content of received ones, oldest first; what is queued and the replies that may be asked
-for again stay, whatever the size.
+Rules: each step is short, and is followed by a pause of four times its length, in which
+the store serves others. Beyond the size, delivered transactions are removed first, then
+the content of received ones, oldest first. Queued entries, and replies that may be
+requested again, stay whatever the size.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.retention import OUTCOMES, Removed, RetentionStore
 
 PRUNED = ("sent", "received", "refused")
-"""Of what something is removed."""
+"""The kinds of what is removed."""
 
 _CHECK_SECONDS = 60.0
 
@@ -30,18 +30,18 @@ _LEAST_REST_SECONDS = 0.01
 
 _DAY = 86400.0
 
-# A sender repeats what it has not seen acknowledged, and nothing sets an end to that; a
-# server that was away for longer than a week is rarely back.
+# A sender repeats an unacknowledged transaction without a limit in the specification; a
+# server that was away for longer than a week rarely returns.
 _REPLY_SECONDS = 7 * _DAY
 
-# For so long a delivery can be asked about, whatever the size: `send` waits for it.
+# A delivery can be queried for so long, whatever the size: `send` waits for it.
 _LEAST_SENT_SECONDS = 600.0
 
 _MEGABYTE = 1_000_000
 
 
 class Pruner:
-    """Removes what is no longer kept, from time to time."""
+    """Removes, once a minute, what has exceeded its retention."""
 
     _log = Logger()
 
@@ -52,7 +52,7 @@ class Pruner:
         clock: IReactorTime,
         observe: Callable[[str, int], object] = lambda *_: None,
     ) -> None:
-        """`observe` takes of what was removed, and how many."""
+        """`observe` takes the kind of what was removed, and the number."""
         self._store = store
         self._retention = retention
         self._clock = clock
@@ -79,7 +79,7 @@ class Pruner:
         self._work.addErrback(lambda failure: self._log.failure("pruning", failure))
 
     async def stop(self) -> None:
-        """End after the step that is being done."""
+        """End after the running step."""
         self._is_running = False
         if self._resting is not None:
             self._resting.cancel()
@@ -93,11 +93,11 @@ class Pruner:
                 for bound in self.bounds:
                     await self._prune_large(bound)
             except StoreUnavailable:
-                pass  # which is told elsewhere; what is left is for the next time
+                pass  # logged elsewhere; the next run removes the rest
             await self._rest(_CHECK_SECONDS)
 
     async def _prune_old(self) -> None:
-        """Remove what is older than it is kept."""
+        """Remove what is older than its retention."""
         sent = self._retention.sent_days * _DAY
         received = self._retention.received_days * _DAY
         replies = max(received, _REPLY_SECONDS)
@@ -120,7 +120,7 @@ class Pruner:
                 pass
 
     async def _prune_large(self, bound: Bound) -> None:
-        """Remove what is beyond the size, until it is not or nothing is left."""
+        """Remove transactions until the size is below the limit, or none is left."""
         surplus = await self._surplus(bound)
         store = self._store
         for of, step, seconds in (
@@ -137,13 +137,13 @@ class Pruner:
         self._report_surplus(await self._surplus(bound))
 
     async def _surplus(self, bound: Bound) -> int:
-        """How many bytes more are kept than there should be."""
+        """The bytes beyond the limit."""
         length = await self._store.length()
         self._megabytes = length // _MEGABYTE
         return length - bound.limit * _MEGABYTE
 
     def _report_surplus(self, surplus: int) -> None:
-        """Log once that nothing is left to remove, and once that it is over."""
+        """Log once that the size exceeds the limit with nothing left to remove."""
         if (surplus > 0) != self._is_too_large:
             self._is_too_large = surplus > 0
             if self._is_too_large:
@@ -156,7 +156,7 @@ class Pruner:
     async def _do(
         self, of: str, step: Callable[[float], Awaitable[Removed]], seconds: float
     ) -> Removed:
-        """Do one step, and rest."""
+        """Take one step, and rest."""
         began = self._clock.seconds()
         removed = await step(seconds)
         if removed.count:
@@ -166,7 +166,7 @@ class Pruner:
         return removed
 
     async def _rest(self, seconds: float) -> None:
-        """Wait, unless it is over."""
+        """Wait, unless the pruner stops."""
         if self._is_running:
             self._resting = deferLater(self._clock, seconds)
             with suppress(CancelledError):

@@ -1,7 +1,7 @@
-"""What other servers delivered: transactions, their PDUs and EDUs, our replies.
+"""Received transactions: their PDUs and EDUs, and our replies.
 
-Rules of the room: a transaction, its verdicts and its reply are one commit. The same
-(origin, transaction ID) is recorded once with each content that it comes with.
+Rules: a transaction, its verdicts and its reply are one commit. The same (origin,
+transaction ID) is recorded once for each different content.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from homeserver.storage.pages import load_page
 from homeserver.storage.repeats import Known
 from homeserver.storage.retention import pruned_id
 
-# Up to here, a transaction is recorded within a millisecond.
+# Up to this size, a transaction is recorded within a millisecond.
 _MAX_SHORT_BYTES = 65536
 
 
@@ -44,18 +44,18 @@ class ReceivedTransaction:
     pdus: Sequence[JudgedPdu]
     edus: Sequence[Json]
     problems: Sequence[str]
-    """What is wrong with it, though it was taken: a sentence each."""
+    """What is wrong with it, though it was accepted: a sentence each."""
 
     reply: bytes = field(repr=False)
 
     digest: bytes = b""
-    """SHA-256 of the PDUs and EDUs that came, known or not."""
+    """SHA-256 of all its PDUs and EDUs, known ones too."""
 
     remarks: Sequence[str] = ()
-    """What is remarkable about it, though nothing is wrong: a sentence each."""
+    """What is unusual about it, though nothing is wrong: a sentence each."""
 
     earlier_contents: int = 0
-    """How often its ID came before with other content, as far as was looked."""
+    """How often its ID was received before with other content, when that was read."""
 
 
 class ReceivedStore:
@@ -66,7 +66,7 @@ class ReceivedStore:
         self._changes = changes
 
     def end_waits(self) -> None:
-        """From now on nobody waits for a transaction."""
+        """End all waits for a transaction, now and from now on."""
         self._changes.end_waits()
 
     async def reply_to(
@@ -79,7 +79,7 @@ class ReceivedStore:
 
         reply = await self._database.read(Short(job))
         if reply is not None:
-            # Who asks may have been told that nobody knows whether it is on the disk.
+            # The row may not be synced yet: its first request may have failed for that.
             await self._database.settle()
         return reply
 
@@ -131,8 +131,9 @@ class ReceivedStore:
     async def record(self, received: ReceivedTransaction) -> bytes | None:
         """Record a transaction; return the reply that is now on the disk.
 
-        That is the earlier one where the same content was recorded before. None if
-        other content is recorded under its ID than was looked at; then nothing is.
+        That is the earlier reply if the same content was recorded before. None if the
+        contents under its ID have changed since they were read; then nothing is
+        recorded.
         """
         edus, problems, remarks = (
             encode(list(each)).decode("utf-8")
@@ -141,8 +142,8 @@ class ReceivedStore:
         name = (received.origin.name, received.txn_id)
 
         def job(cursor: Cursor) -> bytes | None:
-            # First of all, and held until the commit: whoever records the same
-            # transaction elsewhere waits here, and then finds it recorded.
+            # First, as it locks the row until the commit: another process that records
+            # the same transaction waits here, and then finds it recorded.
             [own_id] = cursor.execute(
                 "UPDATE last_received SET id = id + 1 RETURNING id"
             ).fetchone()
@@ -187,19 +188,18 @@ class ReceivedStore:
     ) -> list[Json]:
         """Up to `limit` transactions with an ID above `after`, oldest first.
 
-        Fewer where they are long. Where there are none, waits up to `wait` seconds for
-        one.
+        Fewer if they are long. If there are none, waits up to `wait` seconds for one.
         """
 
         def job(cursor: Cursor) -> list[Json]:
-            # Those that have lost their content are kept for their replies.
+            # Transactions without their content are kept for their replies alone.
             first = max(after, pruned_id(cursor))
             return load_page(cursor, first, origin, limit)
 
         async def look() -> list[Json]:
             found = await self._database.read(job)
             if found:
-                # After a power cut, others would have the IDs of what is lost.
+                # Unsynced rows may be lost in a power cut, and their IDs reused.
                 await self._database.settle()
             return found
 
@@ -209,7 +209,7 @@ class ReceivedStore:
 def _load_reply(
     cursor: Cursor, origin: ServerName, txn_id: str, digest: bytes
 ) -> bytes | None:
-    # What was recorded without a digest is taken for whatever comes under its ID.
+    # A transaction that was recorded without a digest matches any content of its ID.
     row = cursor.execute(
         "SELECT reply FROM received_transactions"
         " WHERE origin = ? AND txn_id = ? AND digest IN (?, ?)",

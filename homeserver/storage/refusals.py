@@ -1,8 +1,8 @@
-"""The last requests of other servers that were refused, over restarts.
+"""The last refused requests of other servers, kept over restarts.
 
-Rules: whoever is refused chooses how often, so the number of rows is bounded, and many
-are recorded in one write. IDs are given as those of received transactions: under a row
-that is held until the commit.
+Rules: a client chooses how many of its requests are refused, so the number of rows is
+bounded, and many are recorded in one write. IDs are assigned as those of received
+transactions, under a row that is locked until the commit.
 """
 
 from collections.abc import Sequence

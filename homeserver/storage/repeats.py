@@ -1,11 +1,10 @@
-"""What came before under one transaction ID of one server.
+"""The earlier contents of one transaction ID of one server.
 
-Rules: PDUs are compared by their event IDs and by what is stored of them, EDUs by their
-canonical JSON. Of what is known, digests are kept and no content: the origin chooses
-how much there is.
+Rules: PDUs are compared by their event IDs and their stored form, EDUs by their
+canonical JSON. Digests are in memory and no content, as the origin chooses its size.
 
-Specification: Server-server API, "Transactions", which leaves it open what the same ID
-with other content means. Dendrite sends one again with more PDUs than before.
+Specification: Server-server API, "Transactions", which does not say what the same ID
+with other content means. Dendrite repeats one with more PDUs than before.
 """
 
 from collections import Counter
@@ -15,7 +14,7 @@ from hashlib import sha256
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, encode, split
 
-# Dendrite was seen to repeat one with up to 23 contents, a PDU more each time.
+# Dendrite was observed to repeat one with up to 23 contents, each with a further PDU.
 MAX_CONTENTS = 100
 
 
@@ -24,7 +23,7 @@ class Known:
 
     def __init__(self) -> None:
         self.contents = 0
-        """How often the ID came with other content."""
+        """How often the ID was received with other content."""
 
         self._verdicts: dict[tuple[str | None, bytes], str] = {}
         self._edus: Counter[bytes] = Counter()
@@ -35,7 +34,7 @@ class Known:
         self._edus.update(_digest(bytes(each)) for each in split(edus.encode("utf-8")))
 
     def add_pdu(self, event_id: str | None, event: bytes, verdict: str) -> None:
-        """Add a PDU, by its ID and by what is stored of it, with its verdict."""
+        """Add a PDU, by its ID and its stored form, with its verdict."""
         self._verdicts.setdefault((event_id, _digest(event)), verdict)
 
     def verdict_on(self, event_id: str | None, event: bytes) -> str | None:
@@ -43,7 +42,7 @@ class Known:
         return self._verdicts.get((event_id, _digest(event)))
 
     def new_edus(self, edus: Sequence[Json]) -> list[Json]:
-        """Those of some EDUs that are new; of equal ones, those beyond their number."""
+        """The new ones of some EDUs; of equal ones, those beyond the known number."""
         if not self._edus:
             return list(edus)
         left = self._edus.copy()

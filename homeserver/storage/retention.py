@@ -1,13 +1,13 @@
-"""Removing what is no longer kept: received transactions, and what was sent.
+"""Removing what has exceeded its retention: received transactions, and sent ones.
 
-Rules: what is queued is never removed. Each step is one short write. A received
-transaction loses its content first and its row, which has the reply, later: its sender
-may repeat it. Received transactions go in the order of their IDs, so one ID tells which
-have lost their content.
+Rules: a queued entry is never removed. Each step is one short write. A received
+transaction loses its content first, and later its row with the reply, as its sender may
+repeat it. Received transactions are removed in the order of their IDs, so that one ID
+separates those without content from the others.
 
-What transactions take on the disk is counted here, once for each, and not where they
-are recorded: characters, and for each row what it costs beside them. Only what was
-counted is removed, and subtracted.
+The size of a transaction is counted here, once, and not where it is recorded: its
+characters, and a constant for each row. Only counted transactions are removed, and
+their size is subtracted.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ from homeserver.storage.engine.interface import Cursor, Database, StoreClock
 # milliseconds.
 STEP = 50
 
-_COUNT_STEP = 500  # transactions that are counted in one step, in as long
+_COUNT_STEP = 500  # transactions that are counted in one step, in about the same time
 
 # Bytes of a row and of its entries in the indexes, beside its texts, as SQLite has it.
 _TRANSACTION_BYTES = 170
 _PDU_BYTES = 170
 _SENT_BYTES = 230  # with its entry of the queue
 
-# An outcome is committed within seconds of its time; later, no more of it come.
+# An outcome is committed within seconds of its time: later, none of that time follow.
 _SETTLED_SECONDS = 60.0
 
 _RECEIVED_LENGTH = (
@@ -45,13 +45,13 @@ _SENT_LENGTH = (
 )
 
 Outcome = Literal["delivered_ts", "rejected_ts", "dropped_ts"]
-"""The column with the time of what has come of a transaction that was sent."""
+"""The column with the time of a sent transaction's outcome."""
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class Removed(Struct, frozen=True):
-    """What a step has removed: nothing, where nothing is left for it to remove."""
+    """What a step has removed: nothing, if nothing was left to remove."""
 
     count: int
     length: int
@@ -69,7 +69,7 @@ class RetentionStore:
         self._clock = clock
 
     async def length(self) -> int:
-        """What was counted and is kept takes so many bytes, about."""
+        """The approximate bytes of the counted transactions that are kept."""
 
         def job(cursor: Cursor) -> int:
             return int(cursor.execute("SELECT length FROM retention").fetchone()[0])
@@ -77,10 +77,10 @@ class RetentionStore:
         return await self._database.read(job)
 
     async def count_received(self) -> bool:
-        """Count some of what was received since then; whether there was any."""
+        """Count some of the received transactions; whether any were uncounted."""
 
         def job(cursor: Cursor) -> bool:
-            _hold(cursor)
+            _lock(cursor)
             [counted_id] = cursor.execute(
                 "SELECT received_id FROM retention"
             ).fetchone()
@@ -99,10 +99,10 @@ class RetentionStore:
         return await self._database.write(job)
 
     async def count_sent(self, outcome: Outcome) -> bool:
-        """Count some of what has had an outcome since; whether there was any."""
+        """Count some of the sent transactions; whether any were uncounted."""
 
         def job(cursor: Cursor) -> bool:
-            _hold(cursor)
+            _lock(cursor)
             [counted_ts] = cursor.execute(f"SELECT {outcome} FROM retention").fetchone()  # noqa: S608 - ours
             times = cursor.execute(
                 f"SELECT {outcome} FROM outbound_transactions"  # noqa: S608 - ours
@@ -128,7 +128,7 @@ class RetentionStore:
         """Remove transactions that have had an outcome for at least so long."""
 
         def job(cursor: Cursor) -> Removed:
-            _hold(cursor)
+            _lock(cursor)
             done = cursor.execute(
                 f"SELECT destination, txn_id FROM outbound_transactions WHERE {outcome}"  # noqa: S608 - ours
                 f" <= ? AND {outcome} <= (SELECT {outcome} FROM retention)"
@@ -209,13 +209,13 @@ class RetentionStore:
         *,
         is_stripped: bool,
     ) -> Removed:
-        """Take from the oldest their PDUs, and what `remove` takes.
+        """Remove the PDUs of the oldest transactions, and what `remove` removes.
 
-        That may be those that have lost their content already.
+        With `is_stripped`, also those that have lost their content already.
         """
 
         def job(cursor: Cursor) -> Removed:
-            _hold(cursor)
+            _lock(cursor)
             pruned = pruned_id(cursor)
             after_id = 0 if is_stripped else pruned
             chosen = self._oldest(cursor, after_id, seconds)
@@ -238,7 +238,7 @@ class RetentionStore:
         return await self._database.write(job)
 
     def _oldest(self, cursor: Cursor, after_id: int, seconds: float) -> list[int]:
-        """The next IDs, up to the first transaction that is not old enough."""
+        """The next IDs, up to the first transaction that is too recent."""
         before_ts = self._before(cursor, seconds)
         chosen: list[int] = []
         for own_id, received_ts in cursor.execute(
@@ -260,8 +260,8 @@ def pruned_id(cursor: Cursor) -> int:
     return int(cursor.execute("SELECT pruned_id FROM retention").fetchone()[0])
 
 
-def _hold(cursor: Cursor) -> None:
-    """Be the only one who counts or removes, until the commit."""
+def _lock(cursor: Cursor) -> None:
+    """Lock the row of the counts, so that no other process counts or removes."""
     cursor.execute("SELECT 1 FROM retention FOR UPDATE").fetchone()
 
 

@@ -1,9 +1,9 @@
 """Other servers' signing keys, current and old ones.
 
 Rules: a key is never replaced by another one of the same ID. A server that was rebuilt
-with a new key under the old ID is another server for all that can be proven, until an
+with a new key under the old ID cannot be distinguished from another server, until an
 operator forgets the stored key. A shorter validity never replaces a longer one: a
-document that is fetched later may have been made earlier.
+document that is fetched later may be older.
 """
 
 from datetime import UTC, datetime
@@ -16,18 +16,18 @@ from homeserver.protocol.key_documents import KeyDocument, valid_until
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.engine.interface import Cursor
 
-_MAX_KEYS = 500  # of one server, of all times; a new one each day is enough for a year
+_MAX_KEYS = 500  # of one server, with old ones; enough for a new key each day of a year
 
 
 class StoredKey(Struct, frozen=True):
-    """A signing key of another server, and until when it is good."""
+    """A signing key of another server, and its validity."""
 
     verify_key: VerifyKey
     valid_until_ts: int | None
     """For requests, in milliseconds since 1970; None for an old key."""
 
     expired_ts: int | None
-    """When an old key stopped being used; None for a current one."""
+    """When an old key was last used; None for a current one."""
 
 
 class KeyConflict(Exception):
@@ -57,7 +57,7 @@ class KeyConflict(Exception):
 
 
 def load_keys(cursor: Cursor, server_name: ServerName) -> dict[KeyId, StoredKey]:
-    """All keys that are known of a server."""
+    """All stored keys of a server."""
     rows = cursor.execute(
         "SELECT key_id, key, valid_until_ts, expired_ts FROM server_keys"
         " WHERE server_name = ?",
@@ -70,7 +70,7 @@ def load_keys(cursor: Cursor, server_name: ServerName) -> dict[KeyId, StoredKey]
 
 
 def load_since(cursor: Cursor, server_name: ServerName) -> dict[KeyId, int]:
-    """When each key of a server was stored, in milliseconds; 0 where not known."""
+    """When each key of a server was stored, in milliseconds; 0 if unknown."""
     rows = cursor.execute(
         "SELECT key_id, since_ts FROM server_keys WHERE server_name = ?",
         (server_name.name,),
@@ -81,8 +81,8 @@ def load_since(cursor: Cursor, server_name: ServerName) -> dict[KeyId, int]:
 def record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
     """Record the keys of a document that its server was proven to publish.
 
-    Raises `KeyConflict`; then nothing is to be recorded. An old key that conflicts
-    is passed over: what is stored of it stays.
+    Raises `KeyConflict`; then nothing may be recorded. An old key that conflicts is
+    ignored: the stored one stays.
     """
     check_keys(cursor, document)
     name = document.server_name.name
@@ -94,7 +94,7 @@ def record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
         (name, key_id, old.verify_key.key, None, old.expired_ts, now_ts)
         for key_id, old in document.old_verify_keys.items()
     ]
-    # In one order, so that nobody who does the same has what this waits for.
+    # In one order, so that two processes that do the same do not deadlock.
     for row in sorted(rows, key=lambda row: row[1]):
         cursor.execute(
             "INSERT INTO server_keys (server_name, key_id, key,"
@@ -113,7 +113,7 @@ def record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
 
 
 def check_keys(cursor: Cursor, document: KeyDocument) -> None:
-    """Raise `KeyConflict` if a document contradicts what is stored of its server."""
+    """Raise `KeyConflict` if a document contradicts the stored keys of its server."""
     stored = load_keys(cursor, document.server_name)
     for key_id, served in document.verify_keys.items():
         if key_id in stored and stored[key_id].verify_key != served:
@@ -123,7 +123,7 @@ def check_keys(cursor: Cursor, document: KeyDocument) -> None:
 
 
 def _prune_keys(cursor: Cursor, server_name: ServerName) -> None:
-    """Forget the keys that were good the longest time ago, beyond the limit."""
+    """Forget the keys whose validity ended first, beyond the limit."""
     cursor.execute(
         "DELETE FROM server_keys WHERE server_name = ? AND key_id NOT IN"
         " (SELECT key_id FROM server_keys WHERE server_name = ?"
@@ -135,7 +135,7 @@ def _prune_keys(cursor: Cursor, server_name: ServerName) -> None:
 def forget_keys(cursor: Cursor, server_name: ServerName) -> bool:
     """Forget the keys of a server, and its key documents; whether there were any.
 
-    They may be another server's, which was believed too early.
+    They may be another server's, which was trusted too early.
     """
     has_documents = (
         cursor.execute(
