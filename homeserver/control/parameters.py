@@ -1,6 +1,6 @@
 """What a request to the control API holds, read and checked.
 
-Rules: a query parameter is given at most once. What is not as it should be raises
+Rules: a query parameter is given at most once. An invalid value raises
 `InvalidParam`, which names the parameter.
 """
 

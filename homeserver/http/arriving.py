@@ -1,9 +1,9 @@
-"""Bodies that arrive: what is kept of them, in memory and on disk, and for whom.
+"""Request bodies in memory and on disk, counted by client.
 
-Rules: each byte of a body that is kept counts from its arrival until its request is
-answered. Where there is no room for one more, the client that holds the most gives way:
-its request, or the newest of those whose bodies nothing has read yet, is answered with
-503. So bodies of one client do not keep those of others out.
+Rules: each byte of a body counts from its arrival until its request is answered. When
+there is no room for another byte, a request of the client that holds the most bytes is
+answered with 503: the arriving one, or the newest one whose body has not been read. So
+one client cannot keep out the bodies of others.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from homeserver.protocol.errors import Overloaded
 # Of one body; more of it goes to a temporary file. Most transactions have less.
 _IN_MEMORY = 65536
 
-_RETRY_SECONDS = 5  # what it takes for bodies to arrive, or to be worked on
+_RETRY_SECONDS = 5  # about the time in which bodies arrive, or are processed
 
 
 class ArrivingBodies:
@@ -44,9 +44,9 @@ class ArrivingBodies:
         )
 
     def open(self, address: str, give_way: Callable[[Overloaded], None]) -> "Body":
-        """A body that begins to arrive.
+        """The body of a request that begins to arrive.
 
-        `give_way` answers its request before it is read, and closes it.
+        `give_way` refuses the request before its body is read, and closes the body.
         """
         client = None if self._trusts(address) else subscriber_of(address)
         body = Body(self, client, give_way)
@@ -78,7 +78,7 @@ class ArrivingBodies:
         self._held[client] += length
 
     def end_waiting(self, body: "Body") -> None:
-        """Let a body give way no more: it is worked on, or gone."""
+        """Stop a body from giving way: it is read, or closed."""
         if body.client is None:
             return
         waiting = self._waiting.get(body.client, [])
@@ -88,7 +88,7 @@ class ArrivingBodies:
                 del self._waiting[body.client]
 
     def release(self, body: "Body") -> None:
-        """Count a body no more."""
+        """Stop counting a body."""
         self.end_waiting(body)
         if body.client is not None:
             self._held[body.client] -= body.length
@@ -97,7 +97,7 @@ class ArrivingBodies:
 
 
 class Body:
-    """The body of one request: a file that is written as it arrives, and then read."""
+    """The body of one request: a file that is written on arrival, then read."""
 
     def __init__(
         self,
@@ -105,18 +105,18 @@ class Body:
         client: str | None,
         give_way: Callable[[Overloaded], None],
     ) -> None:
-        """`client` is None where the body does not count."""
+        """`client` is None if the body does not count."""
         self._bodies = bodies
         self._file: IO[bytes] = BytesIO()
         self.client = client
         self.give_way = give_way
         self.length = 0
-        """In bytes, as far as it arrived."""
+        """In bytes, so far."""
 
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        """Keep what arrived; raises `Overloaded` if there is no room for it."""
+        """Keep a piece that arrived; raises `Overloaded` if there is no room."""
         self._bodies.take(self, len(data))
         self.length += len(data)
         if self.length > _IN_MEMORY and isinstance(self._file, BytesIO):
@@ -124,11 +124,11 @@ class Body:
         self._keep(lambda: self._file.write(data))
 
     def flush(self) -> None:
-        """Keep what is still on its way to a file; raises `Overloaded`."""
+        """Flush to the disk what is buffered; raises `Overloaded`."""
         self._keep(self._file.flush)
 
     def read(self) -> bytes:
-        """What is left of it; from now on it does not give way."""
+        """The rest of the body, which no longer gives way."""
         self._bodies.end_waiting(self)
         return self._file.read()
 
@@ -141,11 +141,11 @@ class Body:
         return self._file.tell()
 
     def close(self) -> None:
-        """Forget it."""
+        """Discard the body."""
         if not self.closed:
             self.closed = True
             self._bodies.release(self)
-            # What could not be written is of no use any more.
+            # Unwritten data is discarded anyway.
             with contextlib.suppress(OSError):
                 self._file.close()
 

@@ -1,8 +1,8 @@
-"""A request that is refused as soon as it can be, and whose body is bounded.
+"""A request that is refused as early as possible, and whose body is bounded.
 
-Rules: what its head condemns is answered before its body comes. A body is counted while
-it arrives; where it is too large, or there is no room for it, the request is answered
-and cut off before the rest of it.
+Rules: a request is judged by its head before its body is read. A body is counted while
+it arrives; if it is too large, or there is no room for it, the request is refused and
+the rest of the body is not read.
 
 Specification: Server-server API, "API standards".
 """
@@ -35,17 +35,17 @@ _MAX_CONTROL_BODIES = 2**26
 
 
 class SiteLimits(Struct, frozen=True):
-    """What a site takes."""
+    """The limits of one site."""
 
     max_body_bytes: int
     """Of one request."""
 
     request_seconds: float
-    """How long the next request may take to arrive whole."""
+    """How long the next request may take to arrive completely."""
 
     bodies: ArrivingBodies
     connections: Connections | None = None
-    """None where something else counts them."""
+    """None if they are counted elsewhere."""
 
     @property
     def bounds(self) -> list[Bound]:
@@ -55,7 +55,7 @@ class SiteLimits(Struct, frozen=True):
 
 
 def connections_to(limits: Limits, clock: IReactorTime) -> Connections:
-    """The connections to the federation listener, counted where TLS begins."""
+    """The connections to the federation listener, counted from the TLS handshake."""
     return Connections(
         "federation",
         limits.max_connections,
@@ -66,7 +66,7 @@ def connections_to(limits: Limits, clock: IReactorTime) -> Connections:
 
 
 def federation_limits(limits: Limits) -> SiteLimits:
-    """What the site takes that other servers ask."""
+    """The limits of the federation site."""
     bodies = ArrivingBodies(
         "federation", limits.max_arriving_megabytes * 2**20, limits.trusts
     )
@@ -74,7 +74,7 @@ def federation_limits(limits: Limits) -> SiteLimits:
 
 
 def control_limits(config: Config, clock: IReactorTime) -> SiteLimits:
-    """What the site of the control API takes."""
+    """The limits of the site of the control API."""
     return SiteLimits(
         _MAX_CONTROL_BODY,
         config.limits.request_seconds,
@@ -84,7 +84,7 @@ def control_limits(config: Config, clock: IReactorTime) -> SiteLimits:
 
 
 class RequestChannel(Protocol):
-    """The connection of a request, as far as the request needs it."""
+    """What a request needs of its connection."""
 
     limits: SiteLimits
     router: Router
@@ -92,12 +92,12 @@ class RequestChannel(Protocol):
 
     @property
     def is_last(self) -> bool:
-        """Whether the connection ends with the answer to this request."""
+        """Whether the connection closes after this response."""
         ...
 
     @property
     def first_line(self) -> tuple[bytes, bytes]:
-        """Method and target of the request that arrives, as far as they have come."""
+        """Method and target of the arriving request, `-` before they are complete."""
         ...
 
     def now(self) -> float:
@@ -105,7 +105,7 @@ class RequestChannel(Protocol):
         ...
 
     def getPeer(self) -> IPv4Address | IPv6Address:
-        """Where the client is."""
+        """The address of the client."""
         ...
 
     def open_record(self, method: bytes, target: bytes) -> RequestRecord:
@@ -113,19 +113,19 @@ class RequestChannel(Protocol):
         ...
 
     def end_with(self, reply: Reply, record: RequestRecord) -> None:
-        """Give a last answer, unless there was one."""
+        """Send the last response, unless there was one."""
         ...
 
 
-@lru_cache(maxsize=1)  # many answers are of the same second
+@lru_cache(maxsize=1)  # many responses fall into one second
 def _date(second: int) -> bytes:
-    """A second since 1970 as HTTP writes it."""
+    """A time in seconds since 1970, in the format of HTTP."""
     date: bytes = datetimeToString(second)
     return date
 
 
 class BoundedRequest(Request):
-    """A request that is refused as soon as it can be, and whose body is bounded."""
+    """A request that is refused early, and whose body is bounded."""
 
     channel: RequestChannel  # type: ignore[assignment]
     record: RequestRecord | None = None
@@ -139,7 +139,7 @@ class BoundedRequest(Request):
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
 
     def gotLength(self, length: int | None) -> None:
-        """As Twisted calls it: the head has come; judge it, if a body follows."""
+        """Called by Twisted: the head is complete; judge it if a body follows."""
         self.content = BytesIO()
         if length == 0:
             return
@@ -149,7 +149,7 @@ class BoundedRequest(Request):
         except ProtocolError as problem:
             self.refuse(problem)
             return
-        except Exception:  # noqa: BLE001 - logged; the peer learns nothing of it
+        except Exception:  # noqa: BLE001 - logged; the peer gets no reason
             self._fail()
             return
         self.content = self.channel.limits.bodies.open(
@@ -157,7 +157,7 @@ class BoundedRequest(Request):
         )
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep what came, unless it is too much with what came before."""
+        """Keep a piece of the body, or refuse the request if it is too much."""
         if self.is_refused:
             return
         try:
@@ -167,7 +167,7 @@ class BoundedRequest(Request):
             self.refuse(problem)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """As Twisted calls it: the request is whole."""
+        """Called by Twisted: the request is complete."""
         try:
             self.content.flush()
         except ProtocolError as problem:
@@ -176,7 +176,7 @@ class BoundedRequest(Request):
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
-        """As Twisted calls it: respond to the whole request."""
+        """Called by Twisted: respond to the complete request."""
         if self.channel.is_last:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")

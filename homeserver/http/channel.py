@@ -1,7 +1,7 @@
-"""What a connection knows of itself from one request to the next.
+"""A connection that does once what Twisted does for each request.
 
-Rules of the room: what Twisted does anew for each request, and need not, is done once
-for each connection.
+Rules: the addresses are asked once, and one delayed call watches the time limit for as
+long as the connection is open.
 """
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -12,7 +12,7 @@ from twisted.web.http import HTTPChannel, HTTPFactory
 
 
 class SteadyChannel(HTTPChannel):
-    """Twisted's HTTP/1.x on a connection whose addresses and clock are asked once."""
+    """Twisted's HTTP/1.x with one look-up of addresses and one timer."""
 
     site: HTTPFactory
     transport: ITCPTransport
@@ -22,29 +22,29 @@ class SteadyChannel(HTTPChannel):
     _ends_at: float | None = None
 
     def connectionMade(self) -> None:
-        """As Twisted tells it: there is a connection."""
-        # Twisted asks for both with each request; the system knows the one alone.
+        """Called by Twisted: the connection is open."""
+        # Twisted asks the system for them with each request.
         self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
 
     def getPeer(self) -> IPv4Address | IPv6Address:
-        """Where the client is."""
+        """The address of the client."""
         return self._peer
 
     def getHost(self) -> IPv4Address | IPv6Address:
-        """Where the client has connected to."""
+        """Our address that the client connected to."""
         return self._host
 
     def resetTimeout(self) -> None:
-        """Give a new request its time, and not each piece of it that comes."""
+        """Start the time limit of a new request; later pieces do not extend it."""
         if self.timeOut is not None and not self.requests and not self._buffer:
             self._ends_at = self.site.reactor.seconds() + self.timeOut
 
     def setTimeout(self, period: float | None) -> float | None:
-        """Wait so long for the next request; None while one is being answered.
+        """Set the time limit of the next request; None while one is answered.
 
-        Twisted has a call of the reactor for each of them. Here one goes on for as
-        long as the connection: when it comes, it sees whether it has come too early.
+        Twisted makes a delayed call for each request. Here one call serves the whole
+        connection: it is made again if the limit is not yet reached when it fires.
         """
         before, self.timeOut = self.timeOut, period
         if period is None:
@@ -65,7 +65,7 @@ class SteadyChannel(HTTPChannel):
                 self._timing = self.site.reactor.callLater(left, self._time_out)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it: the connection is gone."""
+        """Called by Twisted: the connection is closed."""
         if self._timing is not None:
             self._timing.cancel()
         super().connectionLost(reason)

@@ -1,8 +1,9 @@
-"""The end of a connection: a last answer, and what still comes after it.
+"""The end of a connection: a last response, then lingering.
 
-Rules: once it closes, nothing more is heard. A client that is refused while it sends
-gets the answer before the connection is closed under it: only our side is closed at
-first, and what comes is dropped, undecrypted, for two seconds and up to a size.
+Rules: nothing that arrives after the last response is processed. A client that is
+refused while it sends receives the response before the connection is closed: at first
+only our side is closed, and received data is discarded, undecrypted, for two seconds
+and up to a limit.
 
 Specification: RFC 9112, section 9.6.
 """
@@ -16,34 +17,34 @@ from twisted.python.failure import Failure
 
 from homeserver.http.channel import SteadyChannel
 
-# How long a peer may take to read the last answer and to close a connection that we
-# have closed; an honest one takes a round trip after its last byte.
+# How long a peer may take to read the last response and to close the connection; an
+# honest one takes a round trip after the last byte.
 _CLOSING_SECONDS = 15.0
 
-# How long one may go on sending what was refused. It has read the answer then, or does
-# not read while it sends.
+# How long a peer may go on sending a refused request. By then it has read the response,
+# or it does not read while it sends.
 _LINGERING_SECONDS = 2.0
 
 
-# What one may send meanwhile: a body of the largest size that is usual, which some
-# clients send to its end before they read. To drop it costs five milliseconds.
+# Bytes that a peer may send meanwhile: a large body, which some clients send completely
+# before they read. To discard it costs five milliseconds.
 _MAX_DROPPED = 2**24
 
 
 class EndingTls(TLSMemoryBIOProtocol):
-    """TLS that can end while the other side goes on sending."""
+    """TLS that can end while the peer goes on sending."""
 
     _has_ended = False
     _dropped = 0
 
     def end(self) -> None:
-        """Send what was written and the end of TLS; take nothing more in."""
+        """Send the written data and the end of TLS; process nothing more."""
         self.loseConnection()
         self._has_ended = True
         cast("ITCPTransport", self.transport).loseWriteConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """As Twisted tells it: what came, unless it came after the end."""
+        """Called by Twisted: decrypt received data, or discard it after the end."""
         if not self._has_ended:
             super().dataReceived(data)
             return
@@ -53,7 +54,7 @@ class EndingTls(TLSMemoryBIOProtocol):
 
 
 class ClosingChannel(SteadyChannel):
-    """HTTP/1.x on a connection that hears nothing more once it closes."""
+    """HTTP/1.x on a connection that discards received data once it closes."""
 
     is_closing = False
 
@@ -61,7 +62,7 @@ class ClosingChannel(SteadyChannel):
     _dropped = 0
 
     def dataReceived(self, data: bytes) -> None:
-        """Read what came, unless it came after the end."""
+        """Called by Twisted: parse received data, or discard it after the end."""
         if not self.is_closing:
             super().dataReceived(data)
             return
@@ -70,19 +71,18 @@ class ClosingChannel(SteadyChannel):
             self.transport.abortConnection()
 
     def allContentReceived(self) -> None:
-        """As Twisted calls it: a request is whole, unless it was answered before."""
+        """Called by Twisted: a request is complete; ignored if it was refused."""
         if not self.is_closing:
             super().allContentReceived()
 
     def end(self, answer: bytes) -> None:
-        """Write a last answer, and read nothing more."""
+        """Write the last response, and process nothing more."""
         self._close_within(_LINGERING_SECONDS)
         self.clearLineBuffer()
-        # Written as it is: to Twisted, a request that is still arriving cannot be
-        # answered yet.
+        # Raw bytes: Twisted cannot respond to a request that is still arriving.
         self.transport.write(answer)
         cast("IConsumer", self.transport).unregisterProducer()
-        # What was paused is read on, so that the client comes to read.
+        # Reading resumes, so that the client finishes sending and reads.
         self._networkProducer.resumeProducing()
         if isinstance(self.transport, EndingTls):
             self.transport.end()
@@ -90,19 +90,19 @@ class ClosingChannel(SteadyChannel):
             self.transport.loseWriteConnection()
 
     def loseConnection(self) -> None:
-        """Close, and do not wait for long until the peer does too."""
+        """Close, and abort if the peer does not close soon."""
         if not self.is_closing:
             self._close_within(_CLOSING_SECONDS)
             super().loseConnection()
 
     def hang_up(self) -> None:
-        """Close as soon as all is written, whatever the peer's end of TLS does."""
+        """Close once all is written, without waiting for the peer's end of TLS."""
         tls = self.transport
         if isinstance(tls, TLSMemoryBIOProtocol) and tls.transport is not None:
             tls.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it: the connection is gone."""
+        """Called by Twisted: the connection is closed."""
         if self._aborting is not None and self._aborting.active():
             self._aborting.cancel()
         super().connectionLost(reason)

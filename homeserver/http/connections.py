@@ -1,8 +1,9 @@
-"""Connections to one listener: how many, and of whom.
+"""The connections to one listener, counted in all and by client.
 
-Rules: where there are too many, the one that has waited longest for a request of its
-client gives way, of the client whose connections are one too many. What is being
-answered never does. A client is an IPv4 address, or a /64 of IPv6.
+Rules: at a limit, the connection that has waited longest for a request is closed: one
+of the client that is at its own limit, or of the client with the most connections. A
+connection whose request is being answered is never closed. A client is an IPv4 address,
+or a /64 of IPv6.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.net.bounds import Bound
 from homeserver.net.networks import subscriber_of
 
-# An honest client takes a round trip or two until it sends.
+# An honest client sends its request after a round trip or two.
 _SILENT_SECONDS = 2.0
 
 
@@ -22,7 +23,7 @@ class Waiting(Protocol):
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when no request came whole; None while one is being answered."""
+        """When the wait for the next request began; None while one is answered."""
         ...
 
     def give_way(self) -> None:
@@ -41,9 +42,9 @@ class Connections:
         limit_per_client: int | None = None,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """Each client may have `limit_per_client`, but for those that `trusts` names.
+        """`limit_per_client` does not hold for the clients that `trusts` names.
 
-        Those count among all, and never give way.
+        Their connections count towards `limit`, and are never closed for others.
         """
         self._limit_per_client = limit if limit_per_client is None else limit_per_client
         self._trusts = trusts
@@ -58,7 +59,7 @@ class Connections:
         )
 
     def admit(self, address: str) -> bool:
-        """Whether a client may connect; another connection may give way to it."""
+        """Whether a client may connect; another connection may be closed for it."""
         client = self._client(address)
         own = 0 if client == _TRUSTED else len(self._by_client.get(client, ()))
         if own >= self._limit_per_client:
@@ -71,7 +72,7 @@ class Connections:
                 key=lambda each: len(self._by_client[each]),
                 default=client,
             )
-            # None gives way to a client that has as many.
+            # A client with as many connections displaces only its own.
             is_largest = 0 < own >= len(self._by_client[largest])
             return self._displace(client if is_largest else largest)
         return True
@@ -83,7 +84,7 @@ class Connections:
         self._by_client.setdefault(client, {})[connection] = None
 
     def remove(self, connection: Waiting) -> None:
-        """Count a connection no more; it may be gone already."""
+        """Stop counting a connection, if it is still counted."""
         client = self._clients.pop(connection, None)
         if client is not None:
             del self._by_client[client][connection]
@@ -94,7 +95,7 @@ class Connections:
         return _TRUSTED if self._trusts(address) else subscriber_of(address)
 
     def _displace(self, client: str) -> bool:
-        """Close the connection of a client that has waited longest; whether one was."""
+        """Close the longest waiting connection of a client; returns whether one was."""
         waiting = [
             (since, connection)
             for connection in self._by_client.get(client, ())
@@ -108,4 +109,4 @@ class Connections:
         return True
 
 
-_TRUSTED = "trusted"  # all of them together
+_TRUSTED = "trusted"  # all trusted clients together

@@ -1,7 +1,7 @@
-"""A port whose connections send at once what they are given.
+"""A listening port whose connections send data at once.
 
-Rules of the room: what waits is sent first. What the system does not take waits until
-the reactor says that it does, as Twisted has it: nothing here knows of buffers.
+Rules: buffered data is sent first. What the system does not accept is buffered by
+Twisted until the socket is writable.
 """
 
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
@@ -9,40 +9,39 @@ from twisted.internet.tcp import Port, Server
 from zope.interface import implementer_only
 
 
-# What HTTP asks for. Twisted has each TLS connection declare anew all that its
-# transport provides, one by one, which would be nine interfaces.
+# The interfaces that HTTP asks for. For each TLS connection, Twisted declares every
+# interface of its transport one by one; without this line there are nine.
 @implementer_only(ITCPTransport, IPushProducer)
 class _Connection(Server):
-    """A TCP connection that does not ask whether it can be written to.
+    """A TCP connection that writes before it waits for the socket.
 
-    Twisted asks the reactor before each write, and no more when all is written: two
-    calls to the system, and an event between them, for an answer that nearly always
-    could have been sent when it was there.
+    Twisted waits for the socket to be writable before each write: two system calls and
+    an event for a response that could nearly always be sent immediately.
     """
 
     _is_waiting = False
 
     def write(self, data: bytes) -> None:
-        """Send as much of `data` as the system takes; the rest waits."""
+        """Send as much of `data` as the system accepts, and buffer the rest."""
         if self.connected and not self._is_waiting:
             sent = self.writeSomeData(data)
-            # Where the connection is found lost, the reactor has to find it, too.
+            # If the connection is lost, the reactor has to detect it, too.
             if isinstance(sent, int):
                 data = data[sent:]
         super().write(data)
 
     def startWriting(self) -> None:
-        """As Twisted calls it: something waits, which may be the end."""
+        """Called by Twisted: data or the end of the stream is buffered."""
         self._is_waiting = True
         super().startWriting()
 
     def stopWriting(self) -> None:
-        """As Twisted calls it: nothing waits any more."""
+        """Called by Twisted: the buffer is empty."""
         self._is_waiting = False
         super().stopWriting()
 
 
 class PromptPort(Port):
-    """A TCP port that others connect to."""
+    """A listening TCP port."""
 
     transport = _Connection

@@ -1,8 +1,8 @@
-"""How much a client may ask for that costs us more than it costs the client.
+"""Rate limits for requests that cost us more than they cost the client.
 
-Rules of the room: a client is known by its address alone. What is left to each is
-bounded in memory; a client that is forgotten starts anew, which takes very many
-addresses to make use of.
+Rules: a client is identified by its address. The number of remembered clients is
+bounded; a forgotten client starts with a full bucket, which only an attacker with very
+many addresses can use.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from homeserver.net.bounds import Bound
 from homeserver.net.networks import subscriber_of
 from homeserver.protocol.errors import LimitExceeded
 
-_MAX_CLIENTS = 10_000  # that are remembered: a megabyte or two
+_MAX_CLIENTS = 10_000  # remembered: a megabyte or two
 
 
 class TokenBuckets:
-    """A bucket for each client, which fills again with time."""
+    """A token bucket for each client."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class TokenBuckets:
         what: str = "servers",
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """A token is for one of `what`; clients that `trusts` names need none."""
+        """A token pays for one of `what`; clients that `trusts` names need none."""
         self._size = size
         self._per_second = per_second
         self._clock = clock
@@ -44,29 +44,29 @@ class TokenBuckets:
         )
 
     def take(self, address: str, tokens: int) -> None:
-        """Take tokens from the bucket of who is at an IP address.
+        """Take tokens from the bucket of a client, by its IP address.
 
-        Raises `LimitExceeded` if they are not there; then none is taken.
+        Raises `LimitExceeded` if there are too few; then none is taken.
         """
         if not self._trusts(address):
             self._put(address, self._demand(address, tokens) - tokens)
 
     def check(self, address: str) -> None:
-        """Raise `LimitExceeded` where one token could not be taken."""
+        """Raise `LimitExceeded` if the bucket has no token."""
         if not self._trusts(address):
             self._demand(address, 1)
 
     def charge(self, address: str, tokens: int) -> None:
-        """Take tokens for what was done already; those that are not there are owed.
+        """Take tokens for work that is done; missing ones become a debt.
 
-        No more is owed than a full bucket has.
+        The debt is at most a full bucket.
         """
         if not self._trusts(address):
             left = self._fill(address) - tokens
             self._put(address, max(float(-self._size), left))
 
     def _demand(self, address: str, tokens: int) -> float:
-        """The tokens in a bucket; `LimitExceeded` if they are fewer than these."""
+        """The tokens in a bucket; raises `LimitExceeded` if there are fewer."""
         left = self._fill(address)
         if left < tokens:
             self.bound.refuse()
@@ -78,7 +78,7 @@ class TokenBuckets:
         return left
 
     def _fill(self, address: str) -> float:
-        """The tokens that are left in a bucket, which is the youngest from now on."""
+        """The tokens in a bucket, which becomes the most recently used one."""
         client, now = subscriber_of(address), self._clock.seconds()
         left, since = self._buckets.get(client, (float(self._size), now))
         left = min(left + (now - since) * self._per_second, float(self._size))

@@ -1,9 +1,9 @@
-"""What is known of one request, told once: when it is answered.
+"""The request log: one line for each request, written when it is answered.
 
-Rules of the room: who learns something of a request writes it into its record; when
-the request is answered, that becomes one line of the log, and is counted. What the
-client chose is escaped and shortened. Headers, bodies and the query of a target are
-never told: what they hold may be secret.
+Rules: each module writes what it finds about a request into the record of the request;
+the record becomes one line of the log and is counted. Text of the client is escaped
+and shortened. Headers, bodies and query strings are never logged: they may contain
+secrets.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,19 +17,19 @@ from homeserver.http.request import Request
 from homeserver.protocol.errors import printable
 
 NO_ROUTE = "other"
-"""The route of a request for what is not there."""
+"""The route of a request whose path is unknown."""
 
-# These come every few seconds, and who asks reads the answer.
+# Monitoring requests them every few seconds; they are logged at level debug.
 _ROUTINE = frozenset({"/health", "/metrics"})
 
 _MAX_SHOWN = 200  # characters of a method or a path; a path of ours has about sixty
 
 
 class RequestRecord(Struct):
-    """One request, as far as it is known."""
+    """What is known of one request."""
 
     request_log: "RequestLog | None" = None
-    """Where it is told; None where nobody keeps records."""
+    """The log that it is written to; None if there is none."""
 
     listener: str = ""
     """`federation` or `control`."""
@@ -40,42 +40,42 @@ class RequestRecord(Struct):
     """The IP address of the client."""
 
     began: float = 0.0
-    """When the request had arrived, in seconds."""
+    """When the request arrived, in seconds."""
 
     route: str = NO_ROUTE
     """The template of the path, as in `/_matrix/federation/v1/send/{txnId}`."""
 
     origin: str | None = None
-    """The server that asks, or that the request says it is."""
+    """The origin, proven or only claimed."""
 
     is_proven: bool = False
-    """Whether the origin is who it says."""
+    """Whether the origin is authenticated."""
 
     failure: str | None = None
-    """Why it is not proven: one of `authentication.FAILURES`."""
+    """Why it is not authenticated: one of `authentication.FAILURES`."""
 
     facts: Mapping[str, object] = field(default_factory=dict)
-    """What was found, by name; `verdict` is that for people."""
+    """Further members of the log line; `verdict` is shown in its text."""
 
     errcode: str | None = None
     error: str | None = None
-    """Why it was refused."""
+    """Why the request was refused."""
 
     is_gone: bool = False
-    """Whether the client did not wait for the answer."""
+    """Whether the client disconnected before the response."""
 
     status: int = 0
     seconds: float = 0.0
-    """From when the request had arrived until its answer was there."""
+    """From the arrival of the request until its response."""
 
     @classmethod
     def of(cls, request: Request) -> "RequestRecord":
-        """The record that the site of a request keeps of it."""
+        """The record of a request."""
         record = getattr(request, "record", None)
         return record if isinstance(record, cls) else cls()
 
     def close(self, status: int) -> None:
-        """Tell of the request, which is answered now."""
+        """Write the record to the log: the request is answered."""
         self.status = status
         if self.request_log is not None:
             self.request_log.enter(self)
@@ -93,10 +93,10 @@ class RequestLog:
         observe: Callable[[RequestRecord], object] = lambda _: None,
         least: Any = LogLevel.debug,
     ) -> None:
-        """`listener` is what it is called: `federation` or `control`.
+        """`listener` is `federation` or `control`.
 
-        `observe` takes each record that is closed. What the log would not write,
-        as its level is below `least`, is not put together for it.
+        `observe` takes each closed record. Lines below the level `least` are not
+        formatted.
         """
         self.listener = listener
         self._clock = clock
@@ -104,7 +104,7 @@ class RequestLog:
         self._least = least
 
     def open(self, method: bytes, target: bytes, address: str) -> RequestRecord:
-        """The record of a request that has arrived now."""
+        """The record of a request that arrives now."""
         path = target.partition(b"?")[0]
         return RequestRecord(
             self,
@@ -116,8 +116,8 @@ class RequestLog:
         )
 
     def enter(self, record: RequestRecord) -> None:
-        """Tell of a request that is answered now."""
-        # Not below nothing, should the clock have been set back.
+        """Write the line of a request that is answered now."""
+        # Never negative, even if the clock was set back.
         record.seconds = max(0.0, self._clock.seconds() - record.began)
         level = LogLevel.info
         if record.route in _ROUTINE:
@@ -151,13 +151,13 @@ class RequestLog:
 
 
 def _form(record: RequestRecord) -> str:
-    """How a line says it to people, as a format of the members."""
+    """The text of a line, as a format of its members."""
     form = "{listener}: {method} {path}"
     if record.origin is not None:
         form += " of {origin}" if record.is_proven else " of {origin} (not proven)"
     form += " at {address}: {status} in {seconds} s"
     if record.is_gone:
-        form += ", to nobody any more"
+        form += " (client disconnected)"
     if "verdict" in record.facts:
         form += ": {verdict}"
     if record.error is not None:
@@ -166,5 +166,5 @@ def _form(record: RequestRecord) -> str:
 
 
 def _shown(text: bytes) -> str:
-    """What a client sent, as a line can show it."""
+    """Text of a client, escaped and shortened."""
     return printable(text[:_MAX_SHOWN].decode("ascii", "backslashreplace"))

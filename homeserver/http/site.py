@@ -1,9 +1,7 @@
-"""HTTP within limits, and answers in JSON whatever comes in.
+"""HTTP/1.x within limits, on one listener.
 
-Rules of the room: a request that its head condemns is answered before its body comes,
-and a body is counted while it is read; what is refused so is cut off before the rest of
-it. Everything that is answered is answered in JSON, also what Twisted would answer
-itself.
+Rules: every response has a JSON body, also those to requests that are not HTTP. A
+request that is refused before it is complete is the last one of its connection.
 
 Specification: Server-server API, "API standards".
 """
@@ -29,16 +27,13 @@ from homeserver.http.target import read_target
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.errors import ProtocolError, RequestTimeout
 
-# Twisted takes this one for none. There is none of that name (RFC 9112, section 7),
-# and where a body ends that is in it, others may see otherwise.
+# Twisted ignores this coding. It does not exist any more (RFC 9112, section 7), and
+# another server may find a different end of a body that is sent with it.
 _IDENTITY = re.compile(rb"transfer-encoding:[ \t]*identity", re.IGNORECASE)
 
 
 class _Channel(ClosingChannel):
-    """HTTP/1.x with errors in the form of all errors.
-
-    TLS goes on delivering until the peer closes as well, which it need not do.
-    """
+    """A connection; its errors have the form of all errors."""
 
     site: "BoundedSite"
     requestFactory = BoundedRequest  # type: ignore[assignment]
@@ -46,27 +41,27 @@ class _Channel(ClosingChannel):
     _waiting_since = 0.0
 
     def connectionMade(self) -> None:
-        """As Twisted tells it: there is a connection."""
+        """Called by Twisted: the connection is open."""
         super().connectionMade()
         self._waiting_since = self.site.reactor.seconds()
         self.site.add(self)
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when no request came whole; None while one is being answered."""
+        """When the wait for the next request began; None while one is answered."""
         return None if self._handlingRequest else self._waiting_since
 
     def give_way(self) -> None:
-        """Close at once: others have no room."""
+        """Close at once, to make room for another connection."""
         self.transport.abortConnection()
 
     def requestDone(self, request: HttpRequest) -> None:
-        """As Twisted calls it: a request was answered."""
+        """Called by Twisted: the response is complete."""
         self._waiting_since = self.site.reactor.seconds()
         super().requestDone(request)
 
     def end_when_answered(self) -> None:
-        """Close, but not before the answer to a request that has begun to arrive."""
+        """Close after the response to a request that has begun to arrive."""
         if self.is_closing:
             self.hang_up()
         elif self.requests:
@@ -78,7 +73,7 @@ class _Channel(ClosingChannel):
 
     @property
     def limits(self) -> SiteLimits:
-        """What the site takes."""
+        """The limits of the site."""
         return self.site.limits
 
     @property
@@ -88,7 +83,7 @@ class _Channel(ClosingChannel):
 
     @property
     def is_last(self) -> bool:
-        """Whether the connection ends with the answer to this request."""
+        """Whether the connection closes after this response."""
         return self.site.is_closing
 
     def now(self) -> float:
@@ -101,18 +96,18 @@ class _Channel(ClosingChannel):
 
     @property
     def first_line(self) -> tuple[bytes, bytes]:
-        """Method and target of the request that arrives, as far as they have come."""
-        # Twisted keeps them there until the request is whole.
+        """Method and target of the arriving request, `-` before they are complete."""
+        # Twisted keeps them there until the request is complete.
         return getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
 
     def end_with(self, reply: Reply, record: RequestRecord) -> None:
-        """Give the peer a last answer, which is an error, unless it had one already."""
+        """Send an error as the last response, unless the connection is closing."""
         if not self.is_closing:
             self.end(_raw(reply))
             record.close(reply.status)
 
     def allHeadersReceived(self) -> None:
-        """As Twisted calls it: the head of a request has come."""
+        """Called by Twisted: the head of a request is complete."""
         headers = self.requests[-1].requestHeaders
         hosts = headers.getRawHeaders(b"Host", [])
         try:
@@ -125,16 +120,16 @@ class _Channel(ClosingChannel):
         super().allHeadersReceived()
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """End a line without an end with the answer that all bad requests get."""
+        """Answer an endless line as every malformed request."""
         self._respondToBadRequestAndDisconnect()
 
     def pauseProducing(self) -> None:
-        """Read nothing more while the peer does not read what it was answered."""
+        """Stop reading while the peer does not read its responses."""
         super().pauseProducing()
         self._networkProducer.pauseProducing()
 
     def headerReceived(self, line: bytes) -> bool:
-        """Take one header; whether it is one."""
+        """Called by Twisted: one header; returns whether it is valid."""
         if _IDENTITY.match(line):
             self._respondToBadRequestAndDisconnect()
             return False
@@ -145,21 +140,21 @@ class _Channel(ClosingChannel):
             return False
 
     def timeoutConnection(self) -> None:
-        """Close: no whole request has come in time. One that has begun is answered."""
+        """Close after the time limit; a request that has begun gets a 408."""
         if self.requests:
             self._refuse(RequestTimeout("the request did not arrive in time"))
         else:
             self.loseConnection()
 
     def loseConnection(self) -> None:
-        """Close, and do not wait for the peer where the site closes too."""
+        """Close; while the site shuts down, do not wait for the peer."""
         if not self.is_closing:
             super().loseConnection()
             if self.site.is_closing:
                 self.hang_up()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it: the connection is gone."""
+        """Called by Twisted: the connection is closed."""
         super().connectionLost(reason)
         self.site.forget(self)
 
@@ -168,7 +163,7 @@ class _Channel(ClosingChannel):
         self.end_with(refusal(record, problem), record)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self._refuse(ProtocolError("this is not HTTP/1.1 as it should be"))
+        self._refuse(ProtocolError("the request is not valid HTTP/1.1"))
 
 
 def _raw(reply: Reply) -> bytes:
@@ -190,7 +185,7 @@ class BoundedSite(HTTPFactory):
 
     noisy = False
 
-    # Without the class that Twisted puts before it, which chooses HTTP/2.
+    # Not wrapped in the class of Twisted that negotiates HTTP/2.
     protocol = _Channel  # type: ignore[assignment]
 
     def __init__(
@@ -213,7 +208,7 @@ class BoundedSite(HTTPFactory):
     def buildProtocol(  # type: ignore[override]
         self, addr: IPv4Address | IPv6Address
     ) -> "_Channel | None":
-        """As Twisted asks for it: what speaks on a new connection; None closes it."""
+        """Called by Twisted: the protocol of a new connection; None closes it."""
         connections = self.limits.connections
         if connections is not None and not connections.admit(addr.host):
             return None
@@ -222,16 +217,16 @@ class BoundedSite(HTTPFactory):
         return channel
 
     def add(self, channel: _Channel) -> None:
-        """Count a connection that is made."""
+        """Count an open connection."""
         self.channels.add(channel)
         if self.limits.connections is not None:
             self.limits.connections.add(channel, channel.getPeer().host)
 
     async def drain(self) -> None:
-        """Answer what has arrived or begun to, and close all connections.
+        """Answer the requests that have begun to arrive, and close all connections.
 
-        From now on each answer is the last one of its connection. Returns when the last
-        byte of the last answer was taken by the system, or its peer is gone.
+        From now on each response is the last one of its connection. Returns when every
+        connection is closed, after its last byte or by its peer.
         """
         self.is_closing = True
         for channel in list(self.channels):
@@ -240,7 +235,7 @@ class BoundedSite(HTTPFactory):
             await self._closed
 
     def forget(self, channel: _Channel) -> None:
-        """Count a connection that is gone no more."""
+        """Stop counting a closed connection."""
         self.channels.discard(channel)
         if self.limits.connections is not None:
             self.limits.connections.remove(channel)
@@ -248,4 +243,4 @@ class BoundedSite(HTTPFactory):
             self._closed.callback(None)
 
     def log(self, request: HttpRequest) -> None:
-        """Format no access log; what is known of a request is in its record."""
+        """Write no access log of Twisted's; `RequestLog` has its own."""

@@ -1,7 +1,7 @@
-"""What a request is for: its target in the one form that is served, and its host.
+"""The target of a request: its path and query, and its authority.
 
-Rules: what is signed is path and query, whichever form the target has. Where the target
-names an authority, that stands in place of `Host`, so the two are never compared.
+Rules: the signature covers path and query, in whichever form the target is sent. An
+authority in the target replaces `Host`, so the two are never compared.
 
 Specification: RFC 9112, section 3.2; RFC 9110, section 7.2; Server-server API,
 "Request Authentication".

@@ -1,6 +1,6 @@
 """The TLS listener, for a limited number of connections.
 
-Rules: nothing is read from a connection that is one too many.
+Rules: nothing is read from a connection beyond the limit.
 
 Specification: Server-server API, "TLS".
 """
@@ -26,15 +26,15 @@ from homeserver.outbound.transport.connection import describe
 _RECORD_BYTES = 2**14  # RFC 8446, section 5.1
 
 HandshakeResult = Literal["completed", "failed", "refused"]
-"""`refused` is a connection that is one too many."""
+"""`refused` is a connection beyond the limit."""
 
 
 class _Transport(EndingTls):
-    """TLS that tells how its handshake went.
+    """TLS that reports the result of its handshake.
 
-    What it is given in one turn of the reactor is encrypted as one, after the turn:
-    head and body of an answer are written apart. Twisted's own class does that too,
-    with a call of the reactor for each connection; here one is for all.
+    Data written in one reactor turn is encrypted together after the turn, as the head
+    and the body of a response are written separately. Twisted's own class makes one
+    delayed call for each connection; here one call serves all connections.
     """
 
     factory: "BoundedTls"
@@ -42,7 +42,7 @@ class _Transport(EndingTls):
     _unsent = b""
 
     def write(self, data: bytes) -> None:
-        """Keep `data` until the turn is over, but no more than fits into a record."""
+        """Buffer `data` until the end of the turn, at most one TLS record."""
         if not self._unsent:
             self.factory.send_after_turn(self)
         self._unsent += data
@@ -50,27 +50,27 @@ class _Transport(EndingTls):
             self.send()
 
     def send(self) -> None:
-        """Send what was kept."""
+        """Send the buffered data."""
         unsent, self._unsent = self._unsent, b""
         if unsent:
             super().write(unsent)
 
     @property
     def waiting_since(self) -> float | None:
-        """As the connection inside says."""
+        """That of the HTTP connection inside."""
         return cast("Waiting", self.wrappedProtocol).waiting_since
 
     def give_way(self) -> None:
-        """Close at once: others have no room."""
+        """Close at once, to make room for another connection."""
         self.abortConnection()
 
     def loseConnection(self) -> None:
-        """Close, after what was written before."""
+        """Close after the buffered data is sent."""
         self.send()
         super().loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """As Twisted tells it: what came, which may be the end of the handshake."""
+        """Called by Twisted: received data, which may complete the handshake."""
         was_done = self._handshakeDone
         self._has_begun = True
         super().dataReceived(data)
@@ -78,15 +78,15 @@ class _Transport(EndingTls):
             self.factory.end_handshake(self, None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it: the connection is gone, maybe before it was one."""
+        """Called by Twisted: the connection is closed, perhaps during the handshake."""
         if self._has_begun and not self._handshakeDone:
-            # Of what TLS found wrong, Twisted tells the protocol inside, no other.
+            # Twisted reports an error of TLS only to the protocol inside.
             self.factory.end_handshake(self, self._reason or reason)
         super().connectionLost(reason)
 
 
 class BoundedTls(TLSMemoryBIOFactory):
-    """TLS for so many connections, and for so many of one client."""
+    """TLS for a limited number of connections, in all and of one client."""
 
     noisy = False
     protocol = _Transport
@@ -101,9 +101,9 @@ class BoundedTls(TLSMemoryBIOFactory):
         reactor: IReactorTime,
         observe: Callable[[HandshakeResult], object] = lambda _: None,
     ) -> None:
-        """`site` is what is spoken within TLS; `observe` takes each handshake's end.
+        """`site` makes the protocol inside TLS; `observe` takes handshake results.
 
-        `connections` decides which connections there may be.
+        `connections` admits connections.
         """
         super().__init__(tls, isClient=False, wrappedFactory=site, clock=reactor)
         self._connections = connections
@@ -113,16 +113,16 @@ class BoundedTls(TLSMemoryBIOFactory):
     def buildProtocol(  # type: ignore[override]
         self, addr: IPv4Address | IPv6Address
     ) -> TLSMemoryBIOProtocol | None:
-        """As Twisted asks for it; None closes the connection at once."""
+        """Called by Twisted: a new connection; None closes it at once."""
         if not self._connections.admit(addr.host):
             self._observe("refused")
             return None
         return super().buildProtocol(addr)
 
     def send_after_turn(self, connection: _Transport) -> None:
-        """Have a connection send what it keeps, when this turn of the reactor is over.
+        """Send the buffered data of a connection after this reactor turn.
 
-        That is one call for all of them.
+        One delayed call serves all connections.
         """
         if not self._unsent:
             self._clock.callLater(0, self._send)
@@ -134,9 +134,9 @@ class BoundedTls(TLSMemoryBIOFactory):
             connection.send()
 
     def end_handshake(self, connection: _Transport, failure: Failure | None) -> None:
-        """Take in how a handshake ended; a failure is told, as its client hears little.
+        """Count the result of a handshake, and log a failure.
 
-        Who connects and says nothing only looks whether somebody listens.
+        A client that connects and sends nothing only probes the port.
         """
         if failure is None:
             self._observe("completed")
@@ -150,12 +150,12 @@ class BoundedTls(TLSMemoryBIOFactory):
         )
 
     def registerProtocol(self, p: TLSMemoryBIOProtocol) -> None:
-        """Count a connection that is made; Twisted tells of each one twice."""
+        """Count an open connection; Twisted calls this twice for each."""
         if p not in self.protocols:
             self._connections.add(cast("Waiting", p), p.getPeer().host)
         super().registerProtocol(p)
 
     def unregisterProtocol(self, p: TLSMemoryBIOProtocol) -> None:
-        """Count a connection that is gone no more."""
+        """Stop counting a closed connection."""
         super().unregisterProtocol(p)
         self._connections.remove(cast("Waiting", p))

@@ -257,7 +257,7 @@ def test_client_that_is_gone(log: Sequence[LogEvent]) -> None:
     assert log == []
     desk.results[0].callback(None)
     assert told(log)["is_gone"]
-    assert "200 in 0.0 s, to nobody any more" in str(formatEvent(log[0]))
+    assert "200 in 0.0 s (client disconnected)" in str(formatEvent(log[0]))
 
 
 async def tell(_: Request) -> Reply:
