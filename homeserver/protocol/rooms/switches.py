@@ -48,8 +48,8 @@ class Switches:
 
     states_are_in_their_chains: bool = True
     """A state's own events count as part of its full auth chain; otherwise only those
-    that another event of the state cites, as the text says. It matters in version
-    12."""
+    that another event of the state cites, as the text says. It matters from
+    version 2 on."""
 
     creates_are_power_events: bool = True
     """State resolution v2 orders create events among the power events, so that of two

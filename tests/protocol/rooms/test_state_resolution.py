@@ -239,6 +239,32 @@ def test_own_events_in_auth_chains(*, counts: bool, expected: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["2", "6", "10", "11"])
+@pytest.mark.parametrize(("counts", "expected"), [(True, "join"), (False, "leave")])
+def test_own_events_in_auth_chains_of_v2(
+    version: str, expected: str, *, counts: bool
+) -> None:
+    """Join rules of both states that one alone cites are a power event by one reading.
+
+    Then the join that authorises them comes first, and the leave after it; else the
+    earlier time of the leave decides, and the join replaces it.
+    """
+    room = MadeRoom(version)
+    public: dict[str, object] = {"join_rule": "public"}
+    rules = room.send("m.room.join_rules", ALICE, public, cites=[room.join])
+    cites = [room.join, rules]
+    invite = room.member(BOB, "invite", sender=ALICE, cites=cites)
+    left: dict[str, object] = {"membership": "leave"}
+    leave = room.send("m.room.member", ALICE, left, ALICE, cites=[room.join], ts=1)
+    states = [
+        state_of([room.create, rules, room.join, invite]),
+        state_of([room.create, rules, leave]),
+    ]
+    graph = replace(room.graph, switches=Switches(states_are_in_their_chains=counts))
+    member = resolve(graph, states)["m.room.member", ALICE]
+    assert member.content["membership"] == expected
+
+
+@pytest.mark.parametrize("version", ["2", "6", "10", "11"])
 @pytest.mark.parametrize(
     ("ts", "are_power_events", "expected"),
     [
