@@ -20,6 +20,10 @@ from homeserver.protocol.errors import Overloaded
 # Of one body; more of it goes to a temporary file. Most transactions have less.
 _IN_MEMORY = 65536
 
+# Of all bodies; beyond it, those that arrive go to files. Thousands of connections may
+# each have the start of a body; an honest crowd has a hundred of them at a time.
+_ALL_IN_MEMORY = 16 * 2**20
+
 _RETRY_SECONDS = 5  # about the time in which bodies arrive, or are processed
 
 
@@ -35,6 +39,9 @@ class ArrivingBodies:
         """`limit` is in bytes; bodies of clients that `trusts` names do not count."""
         self._trusts = trusts
         self._held: Counter[str] = Counter()
+        self.in_memory = 0
+        """How many bytes of bodies are in memory, and not in files."""
+
         self._waiting: dict[str, list[Body]] = {}  # of each client, oldest first
         self.bound = Bound(
             f"{listener}_body_bytes",
@@ -113,14 +120,18 @@ class Body:
         self.length = 0
         """In bytes, so far."""
 
+        self._in_memory = 0
         self.closed = False
 
     def write(self, data: bytes) -> None:
         """Keep a piece that arrived; raises `Overloaded` if there is no room."""
         self._bodies.take(self, len(data))
         self.length += len(data)
-        if self.length > _IN_MEMORY and isinstance(self._file, BytesIO):
-            self._keep(self._move_to_disk)
+        if isinstance(self._file, BytesIO):
+            self._count_in_memory(len(data))
+            if self.length > _IN_MEMORY or self._bodies.in_memory > _ALL_IN_MEMORY:
+                self._keep(self._move_to_disk)
+                self._count_in_memory(-self._in_memory)
         self._keep(lambda: self._file.write(data))
 
     def flush(self) -> None:
@@ -145,9 +156,14 @@ class Body:
         if not self.closed:
             self.closed = True
             self._bodies.release(self)
+            self._count_in_memory(-self._in_memory)
             # Unwritten data is discarded anyway.
             with contextlib.suppress(OSError):
                 self._file.close()
+
+    def _count_in_memory(self, length: int) -> None:
+        self._in_memory += length
+        self._bodies.in_memory += length
 
     def _move_to_disk(self) -> None:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the body

@@ -143,6 +143,34 @@ def test_trusted_clients_do_not_count() -> None:
     assert bodies.gave_way == []
 
 
+def test_so_much_in_memory() -> None:
+    """Small bodies are in memory, all of them up to 16 MiB, and in files beyond it."""
+    bodies = Bodies(2**30)
+    held = [bodies.hold(f"192.0.{n // 200}.{n % 200}", 60_000) for n in range(300)]
+    assert bodies.all.in_memory == 2**24 // 60_000 * 60_000
+    held[-1].seek(0)
+    assert held[-1].read() == b"x" * 60_000
+    assert bodies.used == 300 * 60_000
+    held[0].close()
+    held[0].close()
+    bodies.hold(US, 40_000)  # there is room again
+    assert bodies.all.in_memory == 2**24 // 60_000 * 60_000 - 20_000
+    for body in held[1:]:
+        body.close()
+    assert bodies.all.in_memory == 40_000
+
+
+def test_a_large_body_is_not_in_memory() -> None:
+    """What was moved to a file makes room for others in memory."""
+    bodies = Bodies(2**20)
+    body = bodies.hold(US, 60_000)
+    assert bodies.all.in_memory == 60_000
+    body.write(b"x" * 10_000)
+    assert bodies.all.in_memory == 0
+    body.close()
+    assert bodies.all.in_memory == 0
+
+
 def test_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no file can be made, there is no room for what is large."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
