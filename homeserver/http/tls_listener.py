@@ -73,7 +73,10 @@ class _Transport(EndingTls):
         """Called by Twisted: received data, which may complete the handshake."""
         was_done = self._handshakeDone
         self._has_begun = True
-        super().dataReceived(data)
+        # OpenSSL keeps a buffer of the largest piece for as long as the connection.
+        for start in range(0, len(data), _RECORD_BYTES):
+            if self._tlsConnection is not None:
+                super().dataReceived(data[start : start + _RECORD_BYTES])
         if self._handshakeDone and not was_done:
             self.factory.end_handshake(self, None)
 

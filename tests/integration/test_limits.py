@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -288,3 +289,36 @@ def test_connections_to_the_federation(tmp_path: Path) -> None:
             assert honest.answer().status == 200
             with pytest.raises((EOFError, OSError)):
                 silent[number].answer()
+
+
+def kilobytes(process_id: int) -> int:
+    """The memory that a process occupies."""
+    [line] = re.findall(
+        r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process_id}/status").read_text()
+    )
+    return int(line)
+
+
+def test_memory_of_connections(tmp_path: Path) -> None:
+    """A connection takes little memory, and little more after a body has come on it.
+
+    TLS would keep a buffer for each direction, and one as large as what came at once.
+    """
+    with running(tmp_path) as (alpha, process_id):
+        with talking(LOOPBACK, alpha.port) as talk:  # what is made once
+            talk.send(put())
+            assert talk.answer().status == 200
+        with ExitStack() as stack:
+            before = kilobytes(process_id)
+            talks = [
+                stack.enter_context(talking(LOOPBACK, alpha.port, f"127.0.{n}.1"))
+                for n in range(200)
+            ]
+            idle = (kilobytes(process_id) - before) / 200
+            assert idle < 42  # 28, or 52 with buffers
+            for talk in talks:
+                talk.send(put({"pdus": [], "x": "y" * 60_000}))
+            for talk in talks:
+                assert talk.answer().status in {200, 429}  # so many of one origin
+            with_bodies = (kilobytes(process_id) - before) / 200
+            assert with_bodies < 90  # 54, or 120 with the buffer of the body

@@ -27,6 +27,8 @@ class ServerTls:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(SSL.OP_NO_RENEGOTIATION)
+        # An idle connection has no buffers then: 28 KB of memory instead of 52.
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)
         # Session tickets are on; OpenSSL needs an ID for them. Clients keep them: a
         # cache here would be memory that anyone can fill.
         context.set_session_id(b"homeserver")
