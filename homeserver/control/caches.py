@@ -1,7 +1,7 @@
-"""What discovery and the keyring remember, and until when, for a person.
+"""The caches of discovery and of the keyring, for an operator.
 
-Rules: what is shown is what the next request to a server goes by. Forgetting changes
-nothing but what has to be looked up for it.
+Rules: what is shown is what the next request to a server uses. Forgetting an entry only
+causes a new look-up.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from homeserver.protocol.identifiers import ServerName
 
 
 class CacheBook:
-    """The answers and the pauses that are kept."""
+    """The cached answers and pauses."""
 
     def __init__(
         self, answers: KeptAnswers, fetches: KeyFetches, clock: IReactorTime
@@ -30,20 +30,20 @@ class CacheBook:
         """Each as `{"cache", "asked", "found", "kept_until_ts", "floor_seconds"}`.
 
         `cache` is `well-known`, a type of DNS records, or `keys` for a pause between
-        fetches of a server's keys. `floor_seconds` is there where the server asks for
-        less: so long is every answer kept.
+        fetches of a server's keys. `floor_seconds` is present if the server asks for a
+        shorter time: it is the minimum for every answer.
         """
         answers = [self._show_answer(each) for each in self._answers.all()]
         return [*answers, *map(self._show_pause, self._fetches.pauses())]
 
     def about(self, name: ServerName) -> list[Json]:
-        """As `all`, of what concerns one server."""
+        """As `all`, for one server."""
         answers = [self._show_answer(each) for each in self._answers.about(name)]
         pause = self._fetches.pause(name)
         return [*answers, *([] if pause is None else [self._show_pause(pause)])]
 
     def forget(self, name: ServerName) -> bool:
-        """Forget what concerns one server; whether anything was remembered."""
+        """Forget the entries of one server; returns whether there were any."""
         has_pause = self._fetches.pause(name) is not None
         self._fetches.end_pause(name)
         return self._answers.forget(name) or has_pause
@@ -56,7 +56,7 @@ class CacheBook:
     async def show_beside(
         self, describe: Callable[[ServerName], Awaitable[Json]], name: ServerName
     ) -> Json:
-        """What `describe` says of a server; `kept` is what was remembered before."""
+        """The description of a server; `kept` is what was cached before it."""
         kept = self.about(name)
         return {**await describe(name), "kept": kept}
 
@@ -79,9 +79,9 @@ class CacheBook:
 
 
 def mark_kept(answers: KeptAnswers, clock: IReactorTime) -> Callable[[Step], Json]:
-    """What marks a step that rests on an answer of before this call.
+    """Makes the function that marks steps that use an answer from before this call.
 
-    It returns members for the step, none where the answer is a new one.
+    It returns members for the step, none if the answer is new.
     """
     began = clock.seconds()
 
@@ -95,7 +95,7 @@ def mark_kept(answers: KeptAnswers, clock: IReactorTime) -> Callable[[Step], Jso
 
 
 def show_expiry(answer: KeptAnswer, clock: IReactorTime) -> Json:
-    """Until when an answer is kept, and whether that is longer than was asked for."""
+    """Until when an answer is kept, and the minimum if that was applied."""
     shown: Json = {"kept_until_ts": _in_milliseconds(wall_seconds(clock) + answer.left)}
     return shown if answer.floor is None else {**shown, "floor_seconds": answer.floor}
 

@@ -1,7 +1,7 @@
-"""The control API from the outside, for the commands.
+"""A client of the control API, for the commands.
 
-Rules of the room: blocking, for one command at a time. What fails is said in one line
-that says what to do.
+Rules: calls block, for one command at a time. The message of an error is one line that
+says what to do.
 """
 
 import json
@@ -13,23 +13,23 @@ from urllib.parse import quote, urlencode
 from homeserver.config.values import Config
 from homeserver.protocol.canonical_json import Json
 
-MAX_WAIT_SECONDS = 60.0  # of one request; who wants to wait longer asks again
+MAX_WAIT_SECONDS = 60.0  # of one request; a client that waits longer repeats it
 
 
 class ControlError(Exception):
-    """The daemon could not be asked, or says no; `str()` of it says why."""
+    """The daemon did not answer, or refused the request; `str()` says why."""
 
     def __init__(self, why: str, status: int | None = None) -> None:
         super().__init__(why)
         self.status = status
-        """The HTTP status, where the daemon answered."""
+        """The HTTP status, if the daemon answered."""
 
 
 class ControlClient:
-    """Asks the daemon of one configuration."""
+    """A client of the daemon of one configuration."""
 
     def __init__(self, path: Path, config: Config) -> None:
-        """Raises `ControlError` where the control API is off, or its token is none."""
+        """Raises `ControlError` if the control API is off or its token is invalid."""
         if config.control.listen is None:
             raise ControlError(
                 f"{path} turns the control API off; set `listen` in [control]"
@@ -93,7 +93,7 @@ class ControlClient:
 
 
 def load_token(file: Path) -> str:
-    """The token that a file has; `ValueError` if a header could not carry it."""
+    """The token in a file; raises `ValueError` if it does not fit into a header."""
     found = re.fullmatch(rb"\s*([!-~]+)\s*", file.read_bytes())
     if found is None:
         raise ValueError(

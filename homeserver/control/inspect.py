@@ -1,7 +1,6 @@
-"""What a person sees of discovery and of another server's keys.
+"""Descriptions of discovery and of another server's keys, for an operator.
 
-Rules of the room: nothing is judged here that is not judged on the way of a request,
-and by the same functions.
+Rules: every check here is a check that requests pass too, made by the same function.
 """
 
 from collections.abc import Callable
@@ -31,7 +30,7 @@ async def describe_resolution(
 ) -> Json:
     """Each step of resolving `name` and the routes, or why there are none.
 
-    A step that rests on a kept answer says until when, by `clock`.
+    A step that uses a cached answer says until when it is kept, by `clock`.
     """
     mark = mark_kept(resolver.kept, clock)
     try:
@@ -59,10 +58,10 @@ async def describe_keys(
     *,
     v2_only: bool = False,
 ) -> Json:
-    """Both key documents of `name`, what is wrong with each, and who served them.
+    """Both key documents of `name`, the problems of each, and who served them.
 
-    With `v2_only`, version 1 is not asked for and null. Or why there is nobody to ask:
-    `{"server_name", "error"}`.
+    With `v2_only`, version 1 is not requested and is null. If the server cannot be
+    reached: `{"server_name", "error"}`.
     """
     try:
         first = None

@@ -1,4 +1,4 @@
-"""What a request to the control API holds, read and checked.
+"""Parameters and bodies of requests to the control API, read and checked.
 
 Rules: a query parameter is given at most once. An invalid value raises
 `InvalidParam`, which names the parameter.

@@ -1,7 +1,6 @@
-"""What is known of other servers, for a person.
+"""What is known of other servers, for an operator.
 
-Rules of the room: a peer is whoever was verified once, is owed something, or did not
-get what it was owed.
+Rules: a peer is a server that was verified once, or that has or had a queue.
 """
 
 from collections.abc import Sequence
@@ -34,15 +33,15 @@ _NEVER_VERIFIED: Json = {
 
 
 class Memory(Protocol):
-    """A part that remembers something of a server."""
+    """A part that remembers something about a server."""
 
     def forget(self, name: ServerName, /) -> object:
-        """Forget it."""
+        """Forget all about a server."""
         ...
 
 
 class PeerBook:
-    """Answers for peers, and changes what a person may change of them."""
+    """Describes peers, and changes what an operator may change of them."""
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class PeerBook:
         caches: CacheBook,
         memories: Sequence[Memory] = (),
     ) -> None:
-        """`memories` are what else remembers something of peers."""
+        """`memories` are the other parts that remember something about peers."""
         self._peers = peers
         self._queue = queue
         self._sender = sender
@@ -70,7 +69,7 @@ class PeerBook:
         ]
 
     async def describe(self, name: ServerName) -> Json | None:
-        """One peer; None if nothing is known of it and nothing owed to it.
+        """One peer; None if nothing is known of it and nothing is queued for it.
 
         `{"server_name", "verified_by", "pinned_keys": {key ID: base64},
         "certificate_sha256", "first_verified_ts", "last_verified_ts",
@@ -88,16 +87,16 @@ class PeerBook:
     async def pin(self, name: ServerName, content: Json) -> None:
         """Trust the certificate in `{"certificate_sha256"}` for a peer.
 
-        It is tried at once. Raises `BadJson` and `InvalidParam`.
+        Delivery is retried immediately. Raises `BadJson` and `InvalidParam`.
         """
         text = as_text(content.get("certificate_sha256"), "`certificate_sha256`")
         await self._peers.certificate_pins.pin(name, parse_fingerprint(text))
         await self.retry(name)
 
     async def forget(self, name: ServerName) -> bool:
-        """Forget a peer: how it was verified, its pins, its keys, and its failures.
+        """Forget a peer: its verification, its pins, its keys and its failures.
 
-        Whether anything was known of it.
+        Returns whether anything was known of it.
         """
         was_known = await self._peers.forget(name)
         for memory in self._memories:
@@ -106,9 +105,9 @@ class PeerBook:
         return was_known or was_owed
 
     async def retry(self, name: ServerName) -> bool:
-        """End the back-off of a peer, and forget what was looked up to reach it.
+        """Reset the back-off of a peer, and forget its discovery results.
 
-        Whether it is known at all, or anything was remembered.
+        Returns whether the peer is known or anything was remembered.
         """
         was_remembered = self._caches.forget(name)
         if await self.describe(name) is None:
@@ -140,7 +139,7 @@ class PeerBook:
         }
 
     async def _keys(self, name: ServerName) -> Json:
-        """The stored keys; `since_ts` is null where that was not recorded."""
+        """The stored keys; `since_ts` is null if it was not recorded."""
         since = await self._peers.keys_since(name)
         return {
             key_id: {

@@ -1,7 +1,7 @@
 """The routes of the control API, one line each.
 
-Rules: a route reads its parameters, asks one part, and answers in JSON. Nothing is
-decided here that the command line would have to decide again.
+Rules: a route reads its parameters, calls one part, and answers in JSON. Decisions are
+made in that part, so that the command line does not repeat them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -46,7 +46,7 @@ def status_routes(
     read_metrics: Callable[[], Awaitable[bytes]],
     bounds: Sequence[Bound],
 ) -> list[Route]:
-    """How this server is doing."""
+    """The state of this server."""
 
     async def health(_: Request) -> Reply:
         if await is_healthy():
@@ -77,7 +77,7 @@ def _bound(bound: Bound) -> Json:
 
 
 def send_routes(submitter: Submitter, sender: Sender) -> list[Route]:
-    """What is queued for other servers."""
+    """The outbound queue."""
 
     async def submit(request: Request) -> Reply:
         destination = server_parameter(request, "destination")
@@ -126,7 +126,7 @@ def _queued(found: _T | None, destination: ServerName, entry_id: int) -> _T:
 
 
 def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[Route]:
-    """What other servers sent, and what of it was refused."""
+    """Received transactions and refused requests."""
     return [
         Route("GET", "/v1/received", _listed("transactions", received.after)),
         Route("GET", "/v1/refused", _listed("refused", refusals.after)),
@@ -154,7 +154,7 @@ def _listed(
 
 
 def cache_routes(book: CacheBook) -> list[Route]:
-    """What discovery and the keyring remember."""
+    """The caches of discovery and of the keyring."""
 
     def show(request: Request) -> Reply:
         limit = limit_argument(request, default=1000)
@@ -181,9 +181,9 @@ def lookup_routes(
     fetch_keys: Callable[..., Awaitable[Json]],
     caches: CacheBook,
 ) -> list[Route]:
-    """What is found out of another server now.
+    """Look-ups of another server that are made now.
 
-    `fetch_keys` takes `v2_only`: whether the version 1 document is left out.
+    `fetch_keys` takes `v2_only`: whether to skip the version 1 document.
     """
 
     async def show_resolution(request: Request) -> Reply:

@@ -1,8 +1,8 @@
-"""What a person hands over to be sent: checked, hashed and signed.
+"""Submitted transactions: checked, hashed, signed and queued.
 
-Rules: a PDU without signatures is made ours, so it must be ours to make. One that has
-signatures goes as it is: to send what is wrong is what a test peer is for. The room
-version "2014" stands for the events of that time, signed or not.
+Rules: a PDU without signatures is signed, so its sender must be a user of this server.
+A PDU with signatures is sent unchanged, even if it is invalid: a test peer needs that.
+The room version "2014" stands for the events of that time, signed or not.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,14 +36,14 @@ _DEFAULT = DEFAULT_ROOM_VERSION.version
 
 
 class Submitter:
-    """Queues what is handed over, in the name of one identity."""
+    """Queues what is submitted, in the name of one identity."""
 
     def __init__(self, identity: Callable[[], Identity], sender: Sender) -> None:
         self._identity = identity
         self._sender = sender
 
     async def submit(self, destination: ServerName, content: Json) -> int:
-        """Queue `{"pdus", "edus", "room_version"}`, of which each may be left out.
+        """Queue `{"pdus", "edus", "room_version"}`; each member is optional.
 
         Returns the entry's ID. Raises `ProtocolError`, which names the bad item.
         """
@@ -97,9 +97,9 @@ class Submitter:
 
 
 def _built_2014(pdu: Json, server_name: ServerName) -> Json:
-    """A PDU with what a server of 2014 would have put into it, where that is missing.
+    """A PDU with the members that a server of 2014 adds, if they are missing.
 
-    By `origin` its receiver finds the keys.
+    The receiver finds the keys by `origin`.
     """
     built = {"origin": server_name.name, **pdu}
     if "event_id" not in built:
