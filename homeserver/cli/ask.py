@@ -1,7 +1,6 @@
 """The commands that ask the running daemon.
 
-Rules of the room: as those of `cli`. What the daemon knows, it is asked for; the store
-is never opened behind its back.
+Rules: as in `main`. The commands ask the daemon; they never open its store themselves.
 """
 
 import json
@@ -27,7 +26,7 @@ from homeserver.protocol.identifiers import ServerName, parse_fingerprint
 
 
 def control_client(path: Path) -> ControlClient:
-    """What asks the daemon of a configuration; ends the command if it cannot be."""
+    """A client of the daemon of a configuration, or the end of the command."""
     try:
         return ControlClient(path, load(path))
     except ControlError as problem:
@@ -64,7 +63,7 @@ def received(
     "--origin",
     metavar="NAME",
     callback=parsed(ServerName.parse),
-    help="Only those that say that they are of this server.",
+    help="Only those that claim this server as their origin.",
 )
 @click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
 def refused(
@@ -72,7 +71,7 @@ def refused(
 ) -> None:
     """Show which requests of other servers the running daemon refused, newest last.
 
-    It remembers the last ten thousand, over restarts.
+    The last ten thousand are kept, also over restarts.
 
     \b
     Example:
@@ -91,7 +90,7 @@ def _list(
     *,
     follow: bool,
 ) -> None:
-    """Print what a route lists, a page after the other."""
+    """Print the entries of a route, page by page."""
     client = control_client(path)
     after: object = 0
     try:
@@ -128,7 +127,7 @@ def _parsed_pin(
         fail(2, f"--pin: {problem}")
 
 
-@click.command(short_help="Show the peers that are known.")
+@click.command(short_help="Show the known peers.")
 @config_option
 @json_option
 @click.option(
@@ -141,7 +140,7 @@ def _parsed_pin(
     "--retry",
     metavar="NAME",
     callback=parsed(ServerName.parse),
-    help="End the back-off of this peer, and forget what was looked up to reach it.",
+    help="Reset the back-off of this peer, and forget its discovery results.",
 )
 @click.option(
     "--pin",
@@ -155,13 +154,13 @@ def _parsed_pin(
     nargs=2,
     metavar="NAME ID",
     callback=parsed_entry,
-    help="Give up the transaction to this peer that has this ID, which `send` printed.",
+    help="Drop the queued transaction with this ID, which `send` printed.",
 )
 @click.option(
     "--drop-all",
     metavar="NAME",
     callback=parsed(ServerName.parse),
-    help="Give up all that is queued for this peer.",
+    help="Drop everything that is queued for this peer.",
 )
 def peers(  # noqa: PLR0913 - its options are its arguments
     *,
@@ -173,9 +172,9 @@ def peers(  # noqa: PLR0913 - its options are its arguments
     drop: tuple[ServerName, str] | None,
     drop_all: ServerName | None,
 ) -> None:
-    """Show the peers that are known: how verified, pinned keys, back-off.
+    """Show the known peers: how verified, pinned keys, back-off.
 
-    The running daemon is asked. With another option, nothing is shown.
+    The running daemon is asked. With any other option, nothing is shown.
 
     \b
     Example:
@@ -209,7 +208,7 @@ def _drop(
     entry: tuple[ServerName, str] | None,
     everything: ServerName | None,
 ) -> None:
-    """Give up what is queued, and say how much that was; raises `ControlError`."""
+    """Drop queued entries, and print how many; raises `ControlError`."""
     if entry is not None:
         name, own_id = entry
         _print_dropped(client.delete("v1", "send", name.name, own_id), name)
@@ -231,7 +230,7 @@ def _print_dropped(reply: Json, name: ServerName) -> None:
 def health(*, path: Path, as_json: bool, verbose: bool) -> None:
     """Ask whether the running daemon accepts connections and its store answers.
 
-    It ends with 1 where it does not, as a container's health check has to.
+    The exit status is 1 if not, as for a container's health check.
 
     \b
     Example:

@@ -1,9 +1,9 @@
 """The commands.
 
-Rules of the room: results go to standard output, errors to standard error as one line
-that says what to do. Exit status 1 is a no of the world, 2 a mistake of the caller's.
-With `--json`, one JSON object a line. What a command alone needs, it imports itself: to
-load Twisted takes longer than to ask the daemon something.
+Rules: results go to standard output, errors to standard error as one line that says
+what to do. Exit status 1 is a failure of the operation, 2 a mistake of the caller. With
+`--json`, one JSON object a line. Each command imports what only it needs: loading
+Twisted takes longer than a request to the daemon.
 """
 
 import gc
@@ -34,7 +34,7 @@ _QUESTIONS = ("send", "received", "refused", "peers", "health")
 
 
 class _InOrderOfUse(click.Group):
-    """Commands that are listed in this order, not by the alphabet."""
+    """Commands, listed in the order of their definition."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return ["init", "run", *_QUESTIONS, "resolve", "keys", "explain", "config"]
@@ -108,7 +108,7 @@ def init(
             folder, new_endpoint.Settings(server_name, listen, control, allow)
         )
     except FileExistsError as problem:
-        fail(2, f"{problem}; choose another folder, or take the file away")
+        fail(2, f"{problem}; choose another folder, or remove the file")
     except OSError as problem:
         fail(2, f"{folder} cannot be written: {problem.strerror}")
     for path in paths:
@@ -146,7 +146,7 @@ def run(
     Example:
       homeserver run -c /var/lib/alpha/homeserver.toml
     """
-    # Loading makes no garbage, which would be looked for a hundred times meanwhile.
+    # Loading makes no garbage, but would start the collector a hundred times.
     gc.disable()
     from homeserver.app import run  # noqa: PLC0415 - see above
     from homeserver.identity import new_endpoint  # noqa: PLC0415 - see above
@@ -258,7 +258,7 @@ def keys(*, path: Path, as_json: bool, v2_only: bool, server_name: ServerName) -
     if not as_json:
         print(render.keys(result))
     if any(part is not None and part["problems"] for part in render.documents(result)):
-        fail(1, f"not every key document of {server_name} is as it should be")
+        fail(1, f"{server_name} serves an invalid key document")
 
 
 # For name servers and servers that do not answer; each of them has a limit of its own.
@@ -272,7 +272,7 @@ def _ask_daemon(
     server_name: ServerName,
     **arguments: object,
 ) -> Json | None:
-    """What the running daemon says of a server; None where none runs, which is said.
+    """What the running daemon knows of a server; None, with a note, if none runs.
 
     A daemon at that address that does not know the token is another endpoint's.
     """

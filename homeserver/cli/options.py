@@ -1,7 +1,7 @@
-"""What the commands share: their options, and how they end.
+"""What the commands share: their options and their exit.
 
-Rules of the room: a mistake is one line on standard error (a configuration's: one for
-each), and exit status 2; a no of the world is exit status 1.
+Rules: a mistake of the caller is one line on standard error (one for each mistake of a
+configuration) and exit status 2. A failed operation is exit status 1.
 """
 
 import sys
@@ -33,7 +33,7 @@ json_option = click.option(
 
 
 def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
-    """A click callback that reads an argument, or exits with what is wrong with it.
+    """A click callback that parses an argument, or exits with its mistake.
 
     Of one that may be given several times, it reads each.
     """
@@ -44,13 +44,13 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
         value: str | tuple[str, ...] | None,
     ) -> object:
         if value is None or context.resilient_parsing:
-            return None  # the shell asks what may come next, not whether this is right
+            return None  # the shell completes the line; nothing is checked
         try:
             if isinstance(value, tuple):
                 return tuple(parse_text(each) for each in value)
             return parse_text(value)
         except (ValueError, ProtocolError) as problem:
-            # Options may come from the environment, where nobody sees them.
+            # An option may come from the environment, so its source is named.
             is_option = isinstance(parameter, click.Option)
             where = f"{parameter.opts[0]}: " if is_option else ""
             fail(2, f"{where}{problem}")
@@ -61,7 +61,7 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
 def parsed_entry(
     context: click.Context, parameter: click.Parameter, value: tuple[str, str] | None
 ) -> object:
-    """A click callback that reads a server's name and the ID of what is queued for it.
+    """A click callback that parses a server's name and the ID of a queue entry.
 
     The ID is that which `send` printed.
     """
@@ -75,7 +75,7 @@ def parsed_entry(
 
 
 def parse_queue_id(text: str) -> str:
-    """The ID of an entry of the queue, as `send` prints it; raises `ValueError`."""
+    """The ID of a queue entry, as `send` prints it; raises `ValueError`."""
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{text!r} is no ID of a queued entry")
     return text
@@ -92,7 +92,7 @@ def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             callback=parsed(SocketAddress.parse),
             metavar="HOST:PORT",
-            help="Where other servers connect to.",
+            help="Address and port for other servers.",
         ),
         click.option(
             "--control",
@@ -102,7 +102,7 @@ def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             callback=parsed(SocketAddress.parse),
             metavar="HOST:PORT",
-            help="Where the control API listens.",
+            help="Address and port of the control API.",
         ),
         click.option(
             "--allow",
@@ -121,7 +121,7 @@ def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def load(path: Path) -> Config:
-    """Read a configuration, or end with its mistakes."""
+    """Read a configuration, or exit with its mistakes."""
     try:
         return reader.load(path)
     except ConfigError as problem:

@@ -1,7 +1,7 @@
-"""What the commands print for a person, made of what they print for a program.
+"""The text output of the commands, made from their JSON output.
 
-Rules of the room: what a peer or a name server put into it is shown, never obeyed by
-the terminal.
+Rules: text of peers and name servers is escaped, so that the terminal interprets none
+of it.
 """
 
 import json
@@ -29,7 +29,7 @@ def resolution(result: dict[str, Any]) -> str:
 
 
 def _expiry(answer: dict[str, Any]) -> str:
-    """That an answer is kept, and until when; nothing where it is a new one."""
+    """Until when an answer is cached; empty if the answer is new."""
     if "kept_until_ts" not in answer:
         return ""
     until = datetime.fromtimestamp(answer["kept_until_ts"] / 1000, UTC)
@@ -65,7 +65,7 @@ def received(transaction: dict[str, Any]) -> str:
 
 
 def keys(result: dict[str, Any]) -> str:
-    """The key documents of a server, and what is wrong with each."""
+    """The key documents of a server, with the problems of each."""
     route = result["route"]
     lines = [
         f"{result['server_name']}: reached at {route['host']} port {route['port']}",
@@ -85,7 +85,7 @@ def keys(result: dict[str, Any]) -> str:
 
 
 def kept(result: dict[str, Any]) -> list[str]:
-    """What the daemon remembered of a server; nothing where no daemon was asked."""
+    """What the daemon had cached of a server; empty if no daemon was asked."""
     return [
         printable(f"{each['cache']}: {each['asked']}: {each['found']}{_expiry(each)}")
         for each in result.get("kept", [])
@@ -93,7 +93,7 @@ def kept(result: dict[str, Any]) -> list[str]:
 
 
 def documents(result: dict[str, Any]) -> list[dict[str, Any] | None]:
-    """The documents of both versions; None where there is none."""
+    """The documents of both versions; None for a missing one."""
     return [result["v1"], result["v2"]]
 
 
@@ -117,14 +117,14 @@ def peer(known: dict[str, Any]) -> str:
 
 
 def _validity(stored: dict[str, Any]) -> str:
-    """Since and until when a key is good, as far as that is known."""
+    """The validity of a key, as far as it is known."""
     since, until = stored["since_ts"], stored["valid_until_ts"]
     shown = "" if since is None else f", since {_time(since)}"
     return shown + (", an old one" if until is None else f", until {_time(until)}")
 
 
 def back_off(known: dict[str, Any]) -> str:
-    """That nothing is sent to a peer for a while, and why."""
+    """The back-off of a peer, and its reason."""
     name, why = known["server_name"], known["last_error"]
     failures = count(known["failures"], "failure", "failures")
     when = _time(known["next_attempt_ts"])
@@ -132,14 +132,14 @@ def back_off(known: dict[str, Any]) -> str:
 
 
 def delivered(state: dict[str, Any]) -> str:
-    """The reply to a transaction, and what is wrong with it."""
+    """The reply to a transaction, with its problems."""
     lines = [f"delivered: {state['txn_id']}", json.dumps(state["reply"])]
     lines += [f"remark: {remark}" for remark in state["remarks"]]
     return "\n".join(map(printable, lines))
 
 
 def not_delivered(state: dict[str, Any]) -> str:
-    """Why a transaction was not delivered, and what becomes of it."""
+    """Why a transaction was not delivered, and its state."""
     why = state["error"] or "no attempt has ended yet"
     match state["state"]:
         case "rejected":
@@ -168,7 +168,7 @@ def _time(ts: int) -> str:
 
 
 def _sending(known: dict[str, Any]) -> list[str]:
-    """What becomes of that which is sent to a peer."""
+    """The queue of a peer."""
     lines = []
     if known["queued"]:
         oldest = known["oldest_id"]
@@ -191,7 +191,7 @@ def _sending(known: dict[str, Any]) -> list[str]:
 
 
 def health(state: dict[str, Any]) -> str:
-    """How the daemon is, and a line for each bound where they were asked for."""
+    """The health of the daemon, and a line for each bound if requested."""
     bounds = [
         f"{bound['name']}: {bound['use']} of {bound['limit']} {bound['what']}, "
         f"{bound['refusals']} refused"

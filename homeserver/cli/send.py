@@ -1,7 +1,7 @@
-"""The command that hands a transaction over and waits for its delivery.
+"""The command that submits a transaction and waits for its delivery.
 
-Rules: as those of `questions`. It ends with 0 where the transaction was delivered, and
-says why where it was not.
+Rules: as in `ask`. The exit status is 0 if the transaction was delivered; if not, the
+reason is printed.
 """
 
 import json
@@ -34,7 +34,7 @@ def _parse_seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not seconds >= 0.0:  # nor is "nan", for which one would wait for ever
+    if not seconds >= 0.0:  # not "nan" either, which would wait for ever
         raise ValueError(f"{text} is not a number of seconds")
     return seconds
 
@@ -77,9 +77,9 @@ def _parse_seconds(text: str) -> float:
     default="30",
     show_default=True,
     callback=parsed(_parse_seconds),
-    help="How long to wait; what is not delivered then stays queued.",
+    help="How long to wait; an undelivered transaction stays queued.",
 )
-@click.option("--now", is_flag=True, help="End the back-off of DEST, if it is in one.")
+@click.option("--now", is_flag=True, help="Reset the back-off of DEST.")
 @click.option(
     "--wait",
     "entry",
@@ -87,9 +87,7 @@ def _parse_seconds(text: str) -> float:
     callback=parsed(parse_queue_id),
     help="Send nothing, but wait for the delivery of what was queued under this ID.",
 )
-@click.option(
-    "--strict", is_flag=True, help="End with 1 where something is wrong with the reply."
-)
+@click.option("--strict", is_flag=True, help="Exit with 1 if the reply has a problem.")
 def send(  # noqa: PLR0913 - its options are its arguments
     *,
     path: Path,
@@ -104,7 +102,7 @@ def send(  # noqa: PLR0913 - its options are its arguments
     entry: str | None,
     strict: bool,
 ) -> None:
-    """Hand a transaction to the running daemon and wait for its delivery to DEST.
+    """Submit a transaction to the running daemon and wait for its delivery to DEST.
 
     A PDU without `signatures` is hashed and signed; one that has some goes as it is. It
     ends with 1 where DEST has not acknowledged the transaction in time. What is wrong
@@ -141,7 +139,7 @@ def send(  # noqa: PLR0913 - its options are its arguments
 
 
 def _complaint(state: Json, *, strict: bool) -> str | None:
-    """Why the command fails; None where it does not."""
+    """Why the command fails; None if it succeeds."""
     if state["state"] != "delivered":
         return render.not_delivered(state)
     remarks = as_list(state["remarks"], "`remarks`")
@@ -153,7 +151,7 @@ def _complaint(state: Json, *, strict: bool) -> str | None:
 def _tell_back_off(
     client: ControlClient, destination: ServerName, entry: str, *, now: bool
 ) -> None:
-    """Say that a destination is in back-off, if it is; or end that, for `now`."""
+    """Print that a destination is in back-off; with `now`, reset it instead."""
     name = destination.name
     if client.get("v1", "send", name, entry)["state"] not in _OPEN_STATES:
         return
@@ -171,7 +169,7 @@ def _tell_back_off(
 def _content(
     file: BinaryIO | None, pdus: tuple[str, ...], edus: tuple[str, ...]
 ) -> Json:
-    """What is to be sent; raises `ProtocolError`."""
+    """The content to send; raises `ProtocolError`."""
     content = {} if file is None else parse_object(file.read())
     return {
         "pdus": [
@@ -188,7 +186,7 @@ def _content(
 def _wait_for_delivery(
     client: ControlClient, destination: ServerName, entry: str, seconds: float
 ) -> Json:
-    """The entry's state once it is final, or when `seconds` are over."""
+    """The entry's final state, or its state after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         left = max(0.0, min(deadline - time.monotonic(), MAX_WAIT_SECONDS))
