@@ -8,6 +8,7 @@ Specification: Server-server API, "Request Authentication".
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from msgspec import Struct
@@ -205,6 +206,11 @@ class Authenticator:
         return keys, problems
 
 
+@lru_cache(maxsize=16)  # a head is checked first without the body, then with it
+def _read_header(header: str) -> Authorization:
+    return Authorization.parse(header)
+
+
 def _parse(headers: Sequence[str]) -> list[Authorization]:
     """The authorizations of one request: at least one, all of one origin."""
     if not headers:
@@ -218,7 +224,7 @@ def _parse(headers: Sequence[str]) -> list[Authorization]:
     problems: list[BadAuthorization] = []
     for header in headers:
         try:
-            authorizations.append(Authorization.parse(header))
+            authorizations.append(_read_header(header))
         except BadAuthorization as problem:
             problems.append(
                 problem
@@ -239,7 +245,7 @@ def claimed_origin(headers: Sequence[str]) -> str | None:
     """The unverified origin in the first header; None if it is malformed."""
     for header in headers[:1]:
         try:
-            return Authorization.parse(header).origin.name
+            return _read_header(header).origin.name
         except ProtocolError:
             break
     return None
