@@ -38,6 +38,21 @@ def _has_other_join_rules(trace: Trace) -> bool:
     return _is_by(trace, StateResolution.V1) and is_in_conflict
 
 
+def _has_restricted_joins(trace: Trace) -> bool:
+    """A join by a restricted rule is judged before another join."""
+    joins = [
+        each.state.get(JOIN_RULES)
+        for each in trace.judged
+        if each.event.type == "m.room.member"
+        and each.event.content.get("membership") == "join"
+    ]
+    restricted = ("restricted", "knock_restricted")
+    return _is_by(trace, StateResolution.V2) and any(
+        rules is not None and rules.content.get("join_rule") in restricted
+        for rules in joins[:-1]
+    )
+
+
 def _stands_in_for_itself(trace: Trace) -> bool:
     return _is_by(trace, StateResolution.V2) and any(
         _is_judged_otherwise(trace.graph, each) for each in trace.judged
@@ -251,5 +266,12 @@ RESOLUTIONS: Sequence[Known[Trace]] = (
         '"Mainline ordering": position, then time, then ID; it has the number of steps '
         "before the time, and an event without a position in the oldest one",
         _is_mainline_otherwise,
+    ),
+    Known(
+        "a restricted join changes the join rule for the next one",
+        '"Authorisation rules", 5.3.5: the state has the join rule of a join; '
+        "having judged a restricted one, it judges the next joins as if the rule were "
+        "`public` or `invite`",
+        _has_restricted_joins,
     ),
 )
