@@ -144,7 +144,7 @@ def _complaint(state: Json, *, strict: bool) -> str | None:
         return render.not_delivered(state)
     remarks = as_list(state["remarks"], "`remarks`")
     if strict and remarks:
-        return f"delivered, but the reply is not as it should be: {remarks[0]}"
+        return f"delivered, but the reply has a problem: {remarks[0]}"
     return None
 
 

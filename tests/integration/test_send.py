@@ -81,8 +81,7 @@ def test_remarks(pair: tuple[Endpoint, Receiver]) -> None:
     assert done.returncode == 1
     assert done.stdout.startswith("delivered: ")
     assert done.stderr == (
-        "delivered, but the reply is not as it should be: the reply does not name PDU 0"
-        "\n"
+        "delivered, but the reply has a problem: the reply does not name PDU 0\n"
     )
     assert alpha.call("send", receiver.name, "--edu", EDU, "--strict").returncode == 0
 
