@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.interface import Cursor, Job, Short, StoreUnavailable
+from homeserver.storage.engine.shortcut import Shortcut
 from homeserver.storage.engine.sqlite import SqliteConnection, SqliteFile
 from homeserver.storage.engine.thread import CALL_SECONDS, MAX_GROUP
 from homeserver.storage.notifier import Changes
@@ -359,3 +360,26 @@ def test_what_a_killed_process_left_is_synced(path: Path) -> None:
         [[after]] = other.execute("PRAGMA data_version").fetchall()
     assert after != before  # another process has committed
     store.close()
+
+
+def test_a_lost_connection_is_replaced(path: Path) -> None:
+    """One that an error has made unusable is closed; the next call has a new one."""
+    file = SqliteFile(path)
+    made: list[SqliteConnection] = []
+
+    def connect() -> SqliteConnection:
+        made.append(file.connect_for_shortcut())
+        return made[-1]
+
+    def lose(_: Connection) -> None:
+        made[-1].is_lost = True
+        raise StoreUnavailable
+
+    shortcut = Shortcut(connect)
+    shortcut.run(lose)
+    assert shortcut.run(lambda own: own is made[-1])
+    shortcut.close()
+    assert len(made) == 2
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.connection.execute("SELECT 1")
