@@ -107,6 +107,12 @@ RULES: Sequence[Known[Judgement]] = (
         signs.foreign_invite,
     ),
     Known(
+        "every membership may rest on a token",
+        "5.4.1: `third_party_invite` says something in invites; it looks for the token "
+        "of each member event that has it",
+        signs.other_membership,
+    ),
+    Known(
         "third-party invites reach the banned",
         "5.4.1.1: a banned target is not invited; it does not look at the target",
         signs.banned_invite,

@@ -118,6 +118,15 @@ def banned_invite(each: Judgement) -> bool:
     return _is_looser(each) and _invite(each) and _target(each) == "ban"
 
 
+def other_membership(each: Judgement) -> bool:
+    """Another membership than an invite, with a `third_party_invite`."""
+    return (
+        _is_stricter(each)
+        and _invite(each)
+        and each.event.content.get("membership") != "invite"
+    )
+
+
 def foreign_invite(each: Judgement) -> bool:
     """A third-party invite that rests on another user's token."""
     if not _is_looser(each):

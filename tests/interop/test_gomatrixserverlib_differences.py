@@ -78,6 +78,15 @@ def _third_party(
     return room, event, [room.create, room.join, token, before_it]
 
 
+def _join_with_token() -> Shown:
+    room = MadeRoom("10")
+    rules = _rules(room, "public")
+    content: Json = {"membership": "join"}
+    content["third_party_invite"] = signed_invite(BOB, "token")
+    event = room.send("m.room.member", BOB, content, BOB, cites=[])
+    return room, event, [room.create, room.join, rules]
+
+
 def _token_with_at() -> Shown:
     room = MadeRoom("10")
     event = room.send("m.room.third_party_invite", ALICE, {}, "@token", cites=[])
@@ -127,6 +136,7 @@ _SHOWN: dict[str, Callable[[], Shown]] = {
     "the key beside public_keys is not used": lambda: _third_party(key="public_key"),
     "tokens with @ belong to users": _token_with_at,
     "third-party invites are not the sender's own": lambda: _third_party(sender=BOB),
+    "every membership may rest on a token": _join_with_token,
     "third-party invites reach the banned": lambda: _third_party(before="ban"),
     "a knocking user may not join a public room": lambda: _joins(
         "10", "public", "knock"
