@@ -13,6 +13,7 @@ from math import inf
 
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.rooms.auth_events import invite_token
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent
 from homeserver.protocol.rooms.orderings import sender_power
@@ -50,6 +51,12 @@ def _has_restricted_joins(trace: Trace) -> bool:
     return _is_by(trace, StateResolution.V2) and any(
         rules is not None and rules.content.get("join_rule") in restricted
         for rules in joins[:-1]
+    )
+
+
+def _has_empty_tokens(trace: Trace) -> bool:
+    return _is_by(trace, StateResolution.V2) and any(
+        invite_token(each.event.content) == "" for each in trace.judged
     )
 
 
@@ -273,5 +280,12 @@ RESOLUTIONS: Sequence[Known[Trace]] = (
         "having judged a restricted one, it judges the next joins as if the rule were "
         "`public` or `invite`",
         _has_restricted_joins,
+    ),
+    Known(
+        "an empty token selects no auth events",
+        '"Iterative auth checks", by "Auth events selection" of the Server-server API: '
+        "a token is a string; where it is empty, it judges the invite by the "
+        "part of the state that it had selected until then",
+        _has_empty_tokens,
     ),
 )
