@@ -20,6 +20,7 @@ from homeserver.protocol.rooms.orderings import sender_power
 from homeserver.protocol.rooms.state import JOIN_RULES, POWER_LEVELS, StateMap, key_of
 from homeserver.protocol.rooms.versions import StateResolution, rules_of
 from tests.interop.gomatrixserverlib_differences import Known
+from tests.interop.gomatrixserverlib_signs import has_unread_levels
 from tests.support.resolution_traces import Judged, Trace, agreed
 
 
@@ -155,7 +156,9 @@ def _order_by_power(trace: Trace) -> list[Event]:
     def rank(event_id: EventId) -> tuple[float, int, str]:
         event = graph.event(event_id)
         power, time, _ = _rank(graph, event)
-        return (power if graph.power_levels_of(event) else 0), time, event_id
+        levels = graph.power_levels_of(event)
+        is_read = levels is not None and not has_unread_levels(levels)
+        return (power if is_read else 0), time, event_id
 
     ready = [each for each in counts if waits_for[each] == 0]
     ordered: list[EventId] = []
@@ -265,7 +268,7 @@ RESOLUTIONS: Sequence[Known[Trace]] = (
         "power events are ordered from the last one on",
         '"Reverse topological power ordering": of the events that wait for none, '
         "the smallest goes first; it takes the greatest for the last one, counts "
-        "events several times, and gives a creator without power levels the power 0",
+        "events several times, and gives power 0 without power levels that it can read",
         _is_power_ordered_otherwise,
     ),
     Known(

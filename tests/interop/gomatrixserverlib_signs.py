@@ -4,6 +4,7 @@ Rules: a function for each row of `gomatrixserverlib_differences.RULES`, which s
 whether a judgement of two verdicts may rest on it.
 """
 
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.auth_events import invite_token
 from homeserver.protocol.rooms.power_levels import UnreadableLevel, parse_level
 from homeserver.protocol.rooms.state import JOIN_RULES, POWER_LEVELS, membership
@@ -197,17 +198,20 @@ def unread_levels(each: Judgement) -> bool:
     """Some level is of no form that the room version has."""
     known = [each.state.get(POWER_LEVELS)]
     known += [each.event] if each.event.type == "m.room.power_levels" else []
-    rules = rules_of(each.event.room_version)
-    for event in known:
-        if event is None:
-            continue
-        levels = [event.content[name] for name in _SCALARS if name in event.content]
-        for name in _OBJECTS:
-            entries = event.content.get(name, {})
-            levels += entries.values() if isinstance(entries, dict) else [entries]
-        try:
-            for level in levels:
-                parse_level(level, rules)
-        except UnreadableLevel:
-            return True
+    return any(event is not None and has_unread_levels(event) for event in known)
+
+
+def has_unread_levels(power_levels: Event) -> bool:
+    """Some level of power levels is of no form that the room version has."""
+    content = power_levels.content
+    levels = [content[name] for name in _SCALARS if name in content]
+    for name in _OBJECTS:
+        entries = content.get(name, {})
+        levels += entries.values() if isinstance(entries, dict) else [None]
+    rules = rules_of(power_levels.room_version)
+    try:
+        for level in levels:
+            parse_level(level, rules)
+    except UnreadableLevel:
+        return True
     return False
