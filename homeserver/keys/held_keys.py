@@ -87,6 +87,11 @@ class HeldKeys:
             self._size -= held.size
         return held
 
+    def drop(self, held: Held) -> None:
+        """Remove held keys, unless others of their server were held since."""
+        if self._held.get(held.document.server_name) is held:
+            self.take(held.document.server_name)
+
     def _evict(self, held: Held) -> None:
         self._size -= held.size
         self.bound.refuse()

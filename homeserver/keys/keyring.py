@@ -62,6 +62,7 @@ class Keyring:
         self.fetches = KeyFetches(client, self._take, clock, observe, trusts)
         self.bounds = [self.fetches.shares.bound, self._held.bound]
         self._conflicts: Cache[ServerName, str | None] = Cache(clock)
+        self._storing: Cache[ServerName, str | None] = Cache(clock)
 
     async def request_key(
         self, server_name: ServerName, key_id: KeyId, cause: Cause
@@ -194,8 +195,9 @@ class Keyring:
 
     async def _known_keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
         """The stored keys of a server, updated by the held ones."""
-        stored = await self._peers.keys(server_name)
+        # In this order: held keys may be stored while the store is read.
         held = self._held.find(server_name)
+        stored = await self._peers.keys(server_name)
         return stored if held is None else {**stored, **held.keys()}
 
     async def _take(self, document: KeyDocument, peer: VerifiedPeer) -> Came:
@@ -208,15 +210,23 @@ class Keyring:
 
     async def _store(self, server_name: ServerName) -> str | None:
         """Store the held keys of a server, if any; returns why that failed, if so."""
-        held = self._held.take(server_name)
-        if held is None:
+        if self._held.find(server_name) is None:
             return None
-        try:
-            await record_peer(self._peers, held.peer)
-            await self._peers.record_keys(held.document, held.fetched_ts)
-        except (NotVerified, KeyConflict) as problem:
-            return str(problem)
-        return None
+        return await self._storing.fetch(
+            server_name, lambda: self._store_held(server_name)
+        )
+
+    async def _store_held(self, server_name: ServerName) -> tuple[str | None, float]:
+        held, problem = self._held.find(server_name), None
+        if held is not None:
+            try:
+                await record_peer(self._peers, held.peer)
+                await self._peers.record_keys(held.document, held.fetched_ts)
+            except (NotVerified, KeyConflict) as why:
+                problem = str(why)
+            # Not before: other requests look for these keys meanwhile.
+            self._held.drop(held)
+        return problem, 0.0
 
     def _now_ts(self) -> int:
         return int(wall_seconds(self._clock) * 1000)

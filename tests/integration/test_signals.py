@@ -258,7 +258,10 @@ def test_nobody_who_only_waits_keeps_it(tmp_path: Path) -> None:
             where = (LOOPBACK, control.listen.port)
             client = socket.create_connection(where, timeout=SECONDS)
             waiting.append(stack.enter_context(closing(client)))
-            head = f"GET {target} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n"
+            head = (
+                f"GET {target} HTTP/1.1\r\nHost: localhost\r\n"
+                f"Authorization: Bearer {token}\r\n\r\n"
+            )
             client.sendall(head.encode())
         endpoint.ask("health")  # its answer comes after those requests were read
         process.send_signal(signal.SIGTERM)

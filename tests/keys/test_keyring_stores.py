@@ -1,5 +1,7 @@
 """What of a name is stored, and when: nothing before something was proven."""
 
+from typing import TypeVar
+
 from twisted.internet.defer import Deferred
 
 from homeserver.net.cause import Cause
@@ -11,6 +13,7 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import KeyDocument
 from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.engine.interface import Job
 from tests.support.key_documents import key_document, signing_key
 from tests.support.keyrings import (
     HOUR,
@@ -24,6 +27,8 @@ from tests.support.keyrings import (
     document,
     key,
 )
+
+T = TypeVar("T")
 
 STRANGER = Cause("192.0.2.1")
 
@@ -64,6 +69,29 @@ class StoringTests(KeyringCase):
         self.assertEqual(
             self.rows(), {"server_keys": 1, "key_documents": 1, "peers": 1}
         )
+
+    def test_keys_are_there_while_they_are_stored(self) -> None:
+        """Requests that come while the keys are stored are verified too."""
+        self.fetch_one()
+        write, may_write = self.database.write, Deferred[None]()
+
+        async def write_later(job: Job[T]) -> T:
+            await may_write
+            return await write(job)
+
+        self.database.write = write_later  # type: ignore[method-assign]
+        proving = [
+            Deferred.fromCoroutine(self.keyring.prove(A)),
+            Deferred.fromCoroutine(self.keyring.prove(A)),
+        ]
+        self.assertEqual(self.successResultOf(self.ask()), key(K1))
+        for each in proving:
+            self.assertNoResult(each)
+        may_write.callback(None)
+        for each in proving:
+            self.successResultOf(each)
+        self.assertEqual(self.successResultOf(self.ask()), key(K1))
+        self.assertEqual(len(self.client.asked), 1)
 
     def test_what_is_held_is_not_fetched_again(self) -> None:
         """Keys that have proven nothing yet verify later requests all the same."""
