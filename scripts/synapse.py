@@ -1,6 +1,6 @@
 """Synapse as a real process: somebody else's server, for tests and for comparison.
 
-Rules of the room: it is the version of `constraints-synapse.txt`, as it is installed by
+Rules: it is the version of `constraints-synapse.txt`, as it is installed by
 `scripts/synapse-environment`, with nothing of it replaced. What its configuration
 changes of its defaults is what a private network needs, and what shortens waiting.
 """

@@ -1,6 +1,6 @@
 """The bill of materials: every part of an endpoint, made and put together.
 
-Rules of the room: each part is made here, once, and is given what it needs and no
+Rules: each part is made here, once, and is given what it needs and no
 more. Nothing starts here. Read `Parts.__init__` and you know the program.
 """
 

@@ -1,6 +1,6 @@
 """Who we are at this moment, and the TLS of both directions that shows it.
 
-Rules of the room: signing keys and certificate are taken up together, so that no key
+Rules: signing keys and certificate are taken up together, so that no key
 document names a certificate that is not presented. Who uses them asks for them anew
 each time.
 """

@@ -1,6 +1,6 @@
 """How other servers are reached, as it is configured: trust, addresses, name look-ups.
 
-Rules of the room: as those of `service`, of whose bill of materials this is a part. It
+Rules: as those of `service`, of whose bill of materials this is a part. It
 stands apart because the question "what does this name resolve to?" needs no more.
 """
 

@@ -1,6 +1,6 @@
 """One server name's endpoint: started, reloaded, stopped.
 
-Rules of the room: nothing is decided here but the order. What listens is listened to
+Rules: nothing is decided here but the order. What listens is listened to
 last and closed first; what was begun is finished, within the configured time.
 """
 

@@ -1,6 +1,6 @@
 """Running the reactor: for the daemon, or for the time of one question.
 
-Rules of the room: the global reactor is named here and nowhere else.
+Rules: the global reactor is named here and nowhere else.
 """
 
 import gc

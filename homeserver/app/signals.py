@@ -1,6 +1,6 @@
 """What signals do to the daemon.
 
-Rules of the room: the first SIGTERM or SIGINT lets it finish, the second ends it at
+Rules: the first SIGTERM or SIGINT lets it finish, the second ends it at
 once; SIGHUP reloads. A signal comes between any two steps of the program, so nothing is
 done here but to hand over to the reactor, or to end.
 """

@@ -1,6 +1,6 @@
 """Telling who started the daemon how it is: systemd, where it asks to be told.
 
-Rules of the room: a datagram to the socket that `NOTIFY_SOCKET` names, and none where
+Rules: a datagram to the socket that `NOTIFY_SOCKET` names, and none where
 nobody asked. Nobody is waited for, and nothing fails because of it.
 
 Specification: sd_notify(3), sd_watchdog_enabled(3).

@@ -1,6 +1,6 @@
 """`homeserver.toml`: read, with every mistake in it told.
 
-Rules of the room: every mistake is reported at once, before anything starts; an
+Rules: every mistake is reported at once, before anything starts; an
 unknown key is a mistake. Paths are resolved against the file's folder.
 """
 

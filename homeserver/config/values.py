@@ -1,6 +1,6 @@
 """The configuration as one frozen value: its tables, their defaults and bounds.
 
-Rules of the room: a setting's type says what it may be; `config_file` reads one from
+Rules: a setting's type says what it may be; `config_file` reads one from
 `homeserver.toml`. Nothing here knows what a setting is used for.
 """
 

@@ -1,6 +1,6 @@
 """Who we are: server name, signing keys, certificate. A value, passed in.
 
-Rules of the room: an identity that `load` returned can sign and can be presented:
+Rules: an identity that `load` returned can sign and can be presented:
 its keys were read, its certificate is the private key's. Several may live in one
 process, so nothing here is kept beside the value.
 """

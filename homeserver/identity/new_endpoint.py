@@ -1,6 +1,6 @@
 """A new endpoint's directory: configuration, signing key, certificate, token.
 
-Rules of the room: nothing that exists is ever overwritten, and secrets are readable
+Rules: nothing that exists is ever overwritten, and secrets are readable
 by their owner alone from the moment that they are there.
 """
 

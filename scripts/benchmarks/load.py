@@ -1,6 +1,6 @@
 """Load: requests that wrk sends, as many as there are, over several connections.
 
-Rules of the room: a request is bytes that were made before anything is measured.
+Rules: a request is bytes that were made before anything is measured.
 Every one is answered with 200, or the measurement is none.
 """
 

@@ -1,6 +1,6 @@
 """Other servers, all in one process: they tell their keys, and take what is sent.
 
-Rules of the room: as little as a server that is believed can do. What it costs is not
+Rules: as little as a server that is believed can do. What it costs is not
 what is measured.
 
 Standard input: a line with the paths of certificate and private key, then one for

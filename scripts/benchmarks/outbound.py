@@ -1,6 +1,6 @@
 """Sending: what a transaction costs our server that it owes to others.
 
-Rules of the room: the others stand still until all is queued, so that no transaction
+Rules: the others stand still until all is queued, so that no transaction
 is smaller than another. It is measured while the queues are full, neither when the
 first are on their way already nor when the last are.
 """

@@ -1,6 +1,6 @@
 """What is measured: the rows of the table.
 
-Rules of the room: each round has requests of its own, and all servers get the same
+Rules: each round has requests of its own, and all servers get the same
 ones. A server is in a row if it does there what ours does.
 """
 

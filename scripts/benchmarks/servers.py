@@ -1,6 +1,6 @@
 """The servers that are measured: ours and the yardsticks, as real processes.
 
-Rules of the room: all have one name, one certificate and one key document, so that the
+Rules: all have one name, one certificate and one key document, so that the
 same requests suit each of them. Where a yardstick is not installed, it is left out.
 """
 

@@ -1,6 +1,6 @@
 """Rows, rounds and the table: what is measured, in turns, and how it is told.
 
-Rules of the room: what is compared is measured in turns, so that whatever else the
+Rules: what is compared is measured in turns, so that whatever else the
 machine does meets all alike. Medians are told, and how far the rounds are apart.
 """
 

@@ -1,6 +1,6 @@
 """Transactions that other servers have signed, each of them a new one.
 
-Rules of the room: what is sent once is never sent again: a server that has seen a
+Rules: what is sent once is never sent again: a server that has seen a
 transaction, or an event, has less to do.
 """
 

@@ -1,6 +1,6 @@
 """What processes take: CPU time and memory, as the kernel counts them.
 
-Rules of the room: a server is its process and all that it has started.
+Rules: a server is its process and all that it has started.
 
 Reference: clock_getcpuclockid(3), proc(5); Linux only.
 """

@@ -1,6 +1,6 @@
 """A network of the test's own, in which every port and every name is free.
 
-Rules of the room: nothing is left behind, however a test ends. A namespace without a
+Rules: nothing is left behind, however a test ends. A namespace without a
 name lives as long as a process in it, and the file that names its name server is
 mounted for its processes alone.
 """

@@ -1,6 +1,6 @@
 """Synapse and endpoints of ours beside each other, and requests in their names.
 
-Rules of the room: the servers are real processes that trust one authority, the test's.
+Rules: the servers are real processes that trust one authority, the test's.
 What none of them would ask, the test asks in its name, with that server's own key.
 """
 
