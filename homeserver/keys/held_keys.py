@@ -16,7 +16,7 @@ from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import KeyDocument, valid_until
 from homeserver.storage.server_keys import StoredKey
 
-_MAX_SERVERS = 1000
+_MAX_SERVERS = 1000  # ten times as many as are fetched at once
 _MAX_BYTES = 8 * 1024 * 1024  # 120 of the largest documents; honest ones have 1 KB
 
 # For how long forged requests in the name of a server cause no other fetch.
@@ -53,12 +53,19 @@ class HeldKeys:
         self._clock = clock
         self._held: BoundedMap[ServerName, Held] = BoundedMap(_MAX_SERVERS, self._evict)
         self._size = 0
-        self.bound = Bound(
+        self._by_servers = Bound(
             "held_keys",
             "servers whose keys have proven nothing yet",
             _MAX_SERVERS,
             lambda: len(self._held),
         )
+        self._by_size = Bound(
+            "held_keys_bytes",
+            "bytes of keys that have proven nothing yet",
+            _MAX_BYTES,
+            lambda: self._size,
+        )
+        self.bounds = [self._by_servers, self._by_size]
 
     def hold(self, document: KeyDocument, peer: VerifiedPeer) -> None:
         """Hold a document, in place of an older one of the same server."""
@@ -93,8 +100,9 @@ class HeldKeys:
             self.take(held.document.server_name)
 
     def _evict(self, held: Held) -> None:
+        bound = self._by_size if self._size > _MAX_BYTES else self._by_servers
+        bound.refuse()
         self._size -= held.size
-        self.bound.refuse()
 
     def _now_ts(self) -> int:
         return int(wall_seconds(self._clock) * 1000)

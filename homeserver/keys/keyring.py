@@ -60,7 +60,7 @@ class Keyring:
         self._clock = clock
         self._held = HeldKeys(clock)
         self.fetches = KeyFetches(client, self._take, clock, observe, trusts)
-        self.bounds = [self.fetches.shares.bound, self._held.bound]
+        self.bounds = [self.fetches.shares.bound, *self._held.bounds]
         self._conflicts: Cache[ServerName, str | None] = Cache(clock)
         self._storing: Cache[ServerName, str | None] = Cache(clock)
 

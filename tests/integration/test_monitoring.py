@@ -133,6 +133,7 @@ BOUNDS = {
     "federation_connections",
     "hanging_deliveries",
     "held_keys",
+    "held_keys_bytes",
     "key_fetches",
     "known_names",
     "known_names_bytes",

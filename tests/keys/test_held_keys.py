@@ -73,7 +73,9 @@ def test_servers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in A, B, A, C:
         holding.hold(document(K1, server_name=name))
     assert holding.names() == [A, C]
-    assert (holding.keys.bound.use(), holding.keys.bound.refusals) == (2, 1)
+    servers, size = holding.keys.bounds
+    assert (servers.use(), servers.limit, servers.refusals) == (2, 2, 1)
+    assert size.refusals == 0
 
 
 def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +88,9 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert holding.names() == [A, B]
     holding.hold(document(K1, server_name=C))
     assert holding.names() == [B, C]
+    servers, by_size = holding.keys.bounds
+    assert (by_size.use(), by_size.limit, by_size.refusals) == (2 * size, 2 * size, 1)
+    assert servers.refusals == 0
     holding.keys.take(B)
     holding.hold(document(K1))
     assert holding.names() == [A, C]
