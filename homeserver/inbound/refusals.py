@@ -26,7 +26,7 @@ _RECORD_SECONDS = 0.25
 _MAX_WAITING = 250  # writing this many takes five milliseconds
 
 _MAX_PATH = 500  # characters; our paths have about sixty
-_MAX_ERROR = 1000
+_MAX_ERROR = 1000  # characters; a reply has about as many
 
 
 class Refusals:

@@ -23,7 +23,7 @@ from homeserver.storage.retention import OUTCOMES, Removed, RetentionStore
 PRUNED = ("sent", "received", "refused")
 """The kinds of what is removed."""
 
-_CHECK_SECONDS = 60.0
+_CHECK_SECONDS = 60.0  # ages and sizes are of days and megabytes
 
 _REST = 4.0  # times as long as the step before it
 _LEAST_REST_SECONDS = 0.01
