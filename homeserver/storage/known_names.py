@@ -37,6 +37,13 @@ class Known(Struct, frozen=True):
     forgotten: frozenset[ServerName] = frozenset()
     """The servers that were forgotten for it."""
 
+    @property
+    def forgotten_by_bound(self) -> tuple[int, int]:
+        """How many were forgotten for each bound, in the order of `build_bounds`."""
+        count = len(self.forgotten)
+        for_names = min(count, max(0, self.names + count - MAX_NAMES))
+        return for_names, count - for_names
+
 
 def build_bounds(known: Callable[[], Known]) -> list[Bound]:
     """The bounds on what is stored; `known` returns the present amount."""

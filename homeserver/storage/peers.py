@@ -214,7 +214,8 @@ class PeerStore:
         self._known = known
         for forgotten in known.forgotten:
             self._keys.forget(forgotten)
-            self.bounds[0].refuse()
+        for bound, count in zip(self.bounds, known.forgotten_by_bound, strict=True):
+            bound.refuse(count)
         return True
 
     def _note_use(self, server_name: ServerName, used_ts: int | None) -> None:

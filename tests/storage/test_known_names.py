@@ -100,7 +100,7 @@ def test_names_are_bounded(store: Store) -> None:
     assert result_of(documents.documents(name_of(0))) == []
     assert result_of(store.peers.peer(name_of(1))) is not None
     names, size = store.peers.bounds
-    assert (names.use(), names.refusals) == (3, 1)
+    assert (names.use(), names.refusals, size.refusals) == (3, 1, 0)
     assert size.use() > 3 * len(encode(store.document(1).document))
 
 
@@ -143,7 +143,8 @@ def test_bytes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> Non
         store.record(number)
         store.record(number)
     assert store.known(range(3)) == [1, 2]
-    assert store.peers.bounds[1].use() == 2 * size
+    names, by_size = store.peers.bounds
+    assert (by_size.use(), by_size.refusals, names.refusals) == (2 * size, 1, 0)
 
 
 def test_one_name_alone_is_never_too_much(
