@@ -1,0 +1,1 @@
+"""The lab's certificate authority, and certificates that must be refused."""
