@@ -13,7 +13,6 @@ from random import Random
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import LogLevel
 from twisted.python.threadpool import ThreadPool
 
 from homeserver.app.credentials import Credentials
@@ -51,6 +50,7 @@ from homeserver.monitoring.metrics import Metrics
 from homeserver.monitoring.reactor_lag import ReactorLag
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
+from homeserver.net.exchange import Exchanges
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.delivery.attempt import Courier
@@ -177,12 +177,7 @@ class Parts:
         queries: NotaryQueries | None = None
         if config.notary.enabled:
             queries = NotaryQueries(notary, reactor, limits.trusts)
-        build_log = partial(
-            RequestLog,
-            clock=reactor,
-            observe=metrics.count_request,
-            least=LogLevel.lookupByName(config.log.level),
-        )
+        self.exchanges = Exchanges(reactor, metrics.count_request)
         # Each part's limits on what others can make us hold or do; in this order they
         # are shown.
         self.connections = connections_to(limits, reactor)
@@ -211,7 +206,7 @@ class Parts:
                 ]
             ),
             federation_limits(limits),
-            build_log("federation"),
+            RequestLog("federation", self.exchanges, config.log.level),
             reactor,
         )
 
@@ -252,7 +247,11 @@ class Parts:
                     ).check,
                 ),
                 control_limits(config, reactor),
-                build_log("control"),
+                RequestLog(
+                    "control",
+                    Exchanges(reactor, metrics.count_request),
+                    config.log.level,
+                ),
                 reactor,
             )
         metrics.watch_bounds(self.bounds)

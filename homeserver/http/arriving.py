@@ -143,6 +143,13 @@ class Body:
         self._bodies.end_waiting(self)
         return self._file.read()
 
+    def peek(self) -> bytes:
+        """The whole body, which still gives way; the next `read` begins with it."""
+        self._file.seek(0)
+        body = self._file.read()
+        self._file.seek(0)
+        return body
+
     def seek(self, offset: int, whence: int = 0) -> int:
         """As a file."""
         return self._file.seek(offset, whence)

@@ -20,12 +20,13 @@ from twisted.web.http import HTTPChannel, datetimeToString
 from homeserver.config.values import Config, Limits
 from homeserver.http.arriving import ArrivingBodies, Body
 from homeserver.http.connections import Connections
+from homeserver.http.details import take_request
 from homeserver.http.reply import Reply, error_reply, refusal
 from homeserver.http.request import Request
-from homeserver.http.request_log import RequestRecord
 from homeserver.http.responder import respond
 from homeserver.http.router import Match, Route, Router
 from homeserver.net.bounds import Bound
+from homeserver.net.exchange import Exchange
 from homeserver.protocol.errors import ProtocolError, TooLarge
 from homeserver.protocol.transactions import ENVELOPE_BYTES, MAX_TRANSACTION_BYTES
 
@@ -108,11 +109,11 @@ class RequestChannel(Protocol):
         """The address of the client."""
         ...
 
-    def open_record(self, method: bytes, target: bytes) -> RequestRecord:
-        """The record of a request on this connection."""
+    def open_exchange(self, method: bytes, target: bytes) -> Exchange:
+        """The exchange of a request on this connection."""
         ...
 
-    def end_with(self, reply: Reply, record: RequestRecord) -> None:
+    def end_with(self, reply: Reply, exchange: Exchange) -> None:
         """Send the last response, unless there was one."""
         ...
 
@@ -128,8 +129,9 @@ class BoundedRequest(Request):
     """A request that is refused early, and whose body is bounded."""
 
     channel: RequestChannel  # type: ignore[assignment]
-    record: RequestRecord | None = None
     content: BytesIO | Body
+
+    _is_open = False  # whether it has an exchange
 
     _log = Logger()
     _match: Match | None = None
@@ -180,11 +182,10 @@ class BoundedRequest(Request):
         if self.channel.is_last:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
-        record = self.channel.open_record(self.method, self.uri)
-        self.record = record
+        exchange = self._complete_exchange()
         self.setHeader(b"Date", _date(int(self.channel.now())))
         try:
-            respond(self, record, lambda _: self._find(record).answer(self))
+            respond(self, exchange, lambda _: self._find(exchange).answer(self))
         except Exception:  # noqa: BLE001 - logged; the peer gets no reason
             self._fail()
 
@@ -192,35 +193,52 @@ class BoundedRequest(Request):
         """Answer before the body is read, and end the connection."""
         self.is_refused = True
         self.content.close()
-        record = self.record or self._open_record()
-        self.channel.end_with(refusal(record, problem), record)
+        exchange = self._open_exchange()
+        self.channel.end_with(refusal(exchange, problem), exchange)
 
-    def _find(self, record: RequestRecord) -> Route:
+    def _find(self, exchange: Exchange) -> Route:
         """The route; raises `ProtocolError` where the table or its check refuses."""
         if self._match is None:
             router = self.channel.router
             match = router.find(self.path)
             router.check(self, match.template)
             self._match, self.parameters = match, match.parameters
-        record.route = self._match.template
+        exchange.route = self._match.template
         return self._match.route(self.method)
 
     def _admit(self) -> None:
         """Raise `ProtocolError` for a request that its head condemns."""
         self.method, self.uri = self.channel.first_line
         self.path = self.uri.partition(b"?")[0]
-        self.record = self._open_record()
-        route = self._find(self.record)
+        exchange = self._open_exchange()
+        route = self._find(exchange)
         if route.admit is not None:
             route.admit(self)
 
     def _fail(self) -> None:
         self._log.failure("internal error")
         reply = error_reply(500, "M_UNKNOWN", "internal error")
-        self.channel.end_with(reply, self.record or self._open_record())
+        self.channel.end_with(reply, self._open_exchange())
 
-    def _open_record(self) -> RequestRecord:
-        return self.channel.open_record(*self.channel.first_line)
+    def _open_exchange(self) -> Exchange:
+        """The exchange of a request that is still arriving."""
+        if not self._is_open:
+            self._is_open = True
+            self.exchange = self.channel.open_exchange(*self.channel.first_line)
+            if self.exchange.details is not None:
+                take_request(self.exchange.details, self)
+        return self.exchange
+
+    def _complete_exchange(self) -> Exchange:
+        """The exchange of the whole request, whose time begins now."""
+        exchange = self.channel.open_exchange(self.method, self.uri)
+        if exchange.details is not None:
+            if self._is_open:  # since the head was there
+                exchange.details = self.exchange.details or exchange.details
+            exchange.mark("arrival")
+            take_request(exchange.details, self)
+        self.exchange, self._is_open = exchange, True
+        return exchange
 
     def _check(self, length: int) -> None:
         limit = self.channel.limits.max_body_bytes

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from homeserver import __version__
-from homeserver.http.request_log import RequestRecord
+from homeserver.net.exchange import Exchange
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import LimitExceeded, MethodNotAllowed, ProtocolError
 
@@ -37,10 +37,10 @@ def json_reply(value: Json, status: int = 200) -> Reply:
     return Reply(encode(value), status)
 
 
-def refusal(record: RequestRecord, problem: ProtocolError) -> Reply:
-    """The reply to a request that broke a rule; the reason goes into its record."""
-    record.errcode = problem.errcode
-    record.error = problem.explanation.in_full
+def refusal(exchange: Exchange, problem: ProtocolError) -> Reply:
+    """The reply to a request that broke a rule; the reason goes into its exchange."""
+    exchange.errcode = problem.errcode
+    exchange.error = problem.explanation.in_full
     return error_reply(problem.status, problem.errcode, str(problem), _headers(problem))
 
 

@@ -4,9 +4,11 @@ Rules: this is not the request of Twisted's web server, which keeps sessions, sh
 errors as HTML, and loads two megabytes of modules for that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twisted.web import http
+
+from homeserver.net.exchange import Exchange
 
 
 class Request(http.Request):
@@ -14,6 +16,12 @@ class Request(http.Request):
 
     parameters: Mapping[str, bytes] = {}
     """The parameters of the path, by name, percent-decoded."""
+
+    exchange: Exchange
+    """What is known of the request; set before it is admitted or answered."""
+
+    header_lines: Sequence[bytes] = ()
+    """The headers as they came; empty unless they are recorded."""
 
     is_refused = False
     """Whether it was answered before its body was read."""

@@ -2,7 +2,7 @@
 
 Rules: what is raised becomes a response here and nowhere else: a peer's fault with its
 reason, an unavailable store as 503, everything else as a 500 without a reason. The
-record of a request is closed here, whether or not the client still waits.
+exchange of a request is closed here, whether or not the client still waits.
 
 Specification: Server-server API, "API standards".
 """
@@ -13,10 +13,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from homeserver.http.details import take_response
 from homeserver.http.reply import SERVER, Reply, error_reply, refusal
 from homeserver.http.request import Request
-from homeserver.http.request_log import RequestRecord
 from homeserver.http.router import Answer
+from homeserver.net.exchange import Exchange
 from homeserver.protocol.errors import ProtocolError
 from homeserver.storage.engine.interface import StoreUnavailable
 
@@ -25,49 +26,50 @@ _SERVER = SERVER.encode()
 _log = Logger()
 
 
-def respond(request: Request, record: RequestRecord, answer: Answer) -> None:
+def respond(request: Request, exchange: Exchange, answer: Answer) -> None:
     """Respond with what `answer` returns: at once, or when its coroutine is done."""
     try:
         reply = answer(request)
     except Exception as problem:  # noqa: BLE001 - each of them is answered
-        reply = _error(record, problem)
+        reply = _error(exchange, problem)
     if isinstance(reply, Reply):
-        _end(request, record, reply)
+        _end(request, exchange, reply)
         return
-    Deferred.fromCoroutine(_respond_later(request, record, reply)).addErrback(
+    Deferred.fromCoroutine(_respond_later(request, exchange, reply)).addErrback(
         lambda failure: _log.failure("a response was not sent", failure)
     )
 
 
 async def _respond_later(
-    request: Request, record: RequestRecord, answer: Awaitable[Reply]
+    request: Request, exchange: Exchange, answer: Awaitable[Reply]
 ) -> None:
     gone: list[object] = []
     request.notifyFinish().addErrback(gone.append)
     try:
         reply = await answer
     except Exception as problem:  # noqa: BLE001 - each of them is answered
-        reply = _error(record, problem)
-    record.is_gone = bool(gone)
-    _end(request, record, reply)
+        reply = _error(exchange, problem)
+    exchange.is_gone = bool(gone)
+    _end(request, exchange, reply)
 
 
-def _error(record: RequestRecord, problem: Exception) -> Reply:
+def _error(exchange: Exchange, problem: Exception) -> Reply:
     if isinstance(problem, ProtocolError):
-        return refusal(record, problem)
+        return refusal(exchange, problem)
     if isinstance(problem, StoreUnavailable):
-        record.errcode, record.error = "M_UNKNOWN", str(problem)
+        exchange.errcode, exchange.error = "M_UNKNOWN", str(problem)
         return error_reply(503, "M_UNKNOWN", "the store is not available")
     # The log has the reason; the peer gets none.
     _log.failure("internal error", Failure(problem))
     return error_reply(500, "M_UNKNOWN", "internal error")
 
 
-def _end(request: Request, record: RequestRecord, reply: Reply) -> None:
+def _end(request: Request, exchange: Exchange, reply: Reply) -> None:
     if request.is_refused:
         return  # it was answered, to make room, while its answer was being made
-    record.close(reply.status)
-    if not record.is_gone:
+    take_response(exchange, reply)
+    exchange.close(reply.status)
+    if not exchange.is_gone:
         _write(request, reply)
 
 

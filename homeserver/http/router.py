@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import NO_ROUTE
+from homeserver.net.exchange import NO_ROUTE
 from homeserver.protocol.errors import MethodNotAllowed, Unrecognized
 
 Answer = Callable[[Request], Reply | Awaitable[Reply]]

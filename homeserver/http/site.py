@@ -20,10 +20,12 @@ from twisted.web.http import Request as HttpRequest
 
 from homeserver.http.bounded_request import BoundedRequest, SiteLimits
 from homeserver.http.closing import ClosingChannel
+from homeserver.http.details import take_response
 from homeserver.http.reply import SERVER, Reply, refusal
-from homeserver.http.request_log import RequestLog, RequestRecord
+from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Router
 from homeserver.http.target import read_target
+from homeserver.net.exchange import Exchange
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.errors import ProtocolError, RequestTimeout
 
@@ -90,8 +92,8 @@ class _Channel(ClosingChannel):
         """The time in seconds since 1970."""
         return wall_seconds(self.site.reactor)
 
-    def open_record(self, method: bytes, target: bytes) -> RequestRecord:
-        """The record of a request on this connection."""
+    def open_exchange(self, method: bytes, target: bytes) -> Exchange:
+        """The exchange of a request on this connection."""
         return self.site.request_log.open(method, target, self.getPeer().host)
 
     @property
@@ -100,11 +102,12 @@ class _Channel(ClosingChannel):
         # Twisted keeps them there until the request is complete.
         return getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
 
-    def end_with(self, reply: Reply, record: RequestRecord) -> None:
+    def end_with(self, reply: Reply, exchange: Exchange) -> None:
         """Send an error as the last response, unless the connection is closing."""
         if not self.is_closing:
             self.end(_raw(reply))
-            record.close(reply.status)
+            take_response(exchange, reply)
+            exchange.close(reply.status)
 
     def allHeadersReceived(self) -> None:
         """Called by Twisted: the head of a request is complete."""
@@ -130,6 +133,9 @@ class _Channel(ClosingChannel):
 
     def headerReceived(self, line: bytes) -> bool:
         """Called by Twisted: one header; returns whether it is valid."""
+        if self.site.request_log.is_recorded:
+            request = cast("BoundedRequest", self.requests[-1])
+            request.header_lines = [*request.header_lines, line]
         if _IDENTITY.match(line):
             self._respondToBadRequestAndDisconnect()
             return False
@@ -159,8 +165,8 @@ class _Channel(ClosingChannel):
         self.site.forget(self)
 
     def _refuse(self, problem: ProtocolError) -> None:
-        record = self.open_record(*self.first_line)
-        self.end_with(refusal(record, problem), record)
+        exchange = self.open_exchange(*self.first_line)
+        self.end_with(refusal(exchange, problem), exchange)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self._refuse(ProtocolError("the request is not valid HTTP/1.1"))
@@ -195,7 +201,7 @@ class BoundedSite(HTTPFactory):
         request_log: RequestLog,
         reactor: IReactorTime,
     ) -> None:
-        """`request_log` takes the records of the requests."""
+        """`request_log` takes the exchange of each request."""
         super().__init__(reactor=reactor)
         self.router = router
         self.limits = limits

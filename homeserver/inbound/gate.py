@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.http.rate_limit import TokenBuckets
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import RequestRecord
 from homeserver.http.router import Answer, Route
 from homeserver.inbound.authentication import (
     Authenticator,
@@ -87,7 +86,7 @@ class XMatrixGate:
     def _authenticated(self, answer: SignedAnswer) -> Answer:
 
         async def authenticated(request: Request) -> Reply:
-            record = RequestRecord.of(request)
+            exchange = request.exchange
             headers = _headers(request)
             length = 0
             try:
@@ -101,11 +100,12 @@ class XMatrixGate:
                     ShownCertificate.on(request.channel.transport),
                     cause_of(request),
                 )
-                record.origin, record.is_proven = origin.server_name.name, True
+                exchange.peer, exchange.is_proven = origin.server_name.name, True
+                exchange.mark("authentication")
                 self._heard(origin.server_name)
                 return await answer(request, origin, content)
             except ProtocolError as problem:
-                if length and failure_of(problem) in _READ and not record.is_proven:
+                if length and failure_of(problem) in _READ and not exchange.is_proven:
                     client = request.getClientAddress().host
                     self._unproven.charge(client, 1 + length // _TOKEN_BYTES)
                 if not request.is_refused:
@@ -118,11 +118,13 @@ class XMatrixGate:
         self, request: Request, headers: Sequence[str], problem: ProtocolError
     ) -> None:
         """Record a refused request."""
-        record = RequestRecord.of(request)
-        if not record.is_proven:
-            record.origin = claimed_origin(headers)
-            record.failure = failure_of(problem)
-        self._refusals.record(request, record.origin, problem)
+        exchange = request.exchange
+        if exchange.is_proven:
+            exchange.reason = "content"
+        else:
+            exchange.peer = claimed_origin(headers)
+            exchange.reason = failure_of(problem)
+        self._refusals.record(request, problem)
 
 
 def _headers(request: Request) -> list[str]:

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from homeserver.http.request import Request
-from homeserver.http.request_log import RequestRecord
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import Json
@@ -47,26 +46,24 @@ class Refusals:
             lambda: len(self._waiting),
         )
 
-    def record(
-        self, request: Request, origin: str | None, problem: ProtocolError
-    ) -> None:
-        """Record the refusal of a request; `origin` is the server that it claims."""
+    def record(self, request: Request, problem: ProtocolError) -> None:
+        """Record the refusal of a request, whose exchange has the reason code."""
         if self.bound.is_reached:
             self.bound.refuse()
             return
-        record = RequestRecord.of(request)
+        exchange = request.exchange
         self._waiting.append(
             {
                 "refused_ts": int(wall_seconds(self._clock) * 1000),
-                "address": request.getClientAddress().host,
-                "origin": origin,
-                "proven": record.is_proven,
+                "address": exchange.address,
+                "origin": exchange.peer,
+                "proven": exchange.is_proven,
                 "method": _shown(request.method, _MAX_PATH),
                 "path": _shown(request.uri, _MAX_PATH),
                 "status": problem.status,
                 "errcode": problem.errcode,
                 "error": problem.explanation.in_full[:_MAX_ERROR],
-                "reason": record.failure or "content",
+                "reason": exchange.reason,
             }
         )
         self._record_soon()

@@ -13,7 +13,6 @@ from homeserver import __version__
 from homeserver.config.values import Profile
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import RequestRecord
 from homeserver.http.router import Route
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.gate import SignedAnswer, XMatrixGate, cause_of
@@ -82,11 +81,13 @@ def _send(receiver: TransactionReceiver) -> SignedAnswer:
     async def put(
         request: Request, origin: ProvenOrigin, content: Json | None
     ) -> Reply:
-        txn_id = _text(request.parameters["txnId"])
+        txn_id = request.exchange.txn_id = _text(request.parameters["txnId"])
         receipt = await receiver.receive(
             origin, txn_id, content or {}, cause_of(request)
         )
-        RequestRecord.of(request).facts = receipt.facts
+        exchange = request.exchange
+        exchange.verdict, exchange.facts = receipt.verdict, receipt.facts
+        exchange.remarks = receipt.remarks
         return Reply(receipt.reply)
 
     return put

@@ -59,8 +59,14 @@ class TransactionResult(Struct, frozen=True):
     reply: bytes
     """The body of the 200 response."""
 
-    facts: Mapping[str, object]
-    """For the log: `verdict`, a sentence, and the numbers in it as members."""
+    verdict: str
+    """What was made of the transaction, as a sentence."""
+
+    facts: Mapping[str, int] = {}
+    """The numbers of the verdict."""
+
+    remarks: Sequence[str] = ()
+    """What was accepted and is odd, a sentence each."""
 
 
 class _CheckedTransaction(Struct, frozen=True):
@@ -117,7 +123,7 @@ class TransactionReceiver:
             digest = await self._digest(content)
             reply = await self._store.reply_to(origin.server_name, txn_id, digest)
             if reply is not None:
-                return TransactionResult(reply, {"verdict": "known already"})
+                return TransactionResult(reply, "known already")
             transaction = Transaction.parse(content)
             pdus = await self._checker.check(
                 transaction.pdus, origin.server_name, cause
@@ -128,7 +134,7 @@ class TransactionReceiver:
             self._end_turn(origin.server_name, lock)
         if polled:
             await self._answer_poll(origin.server_name, polled)
-        return TransactionResult(reply, _facts(received))
+        return _result(reply, received)
 
     async def _record(
         self, checked: "_CheckedTransaction"
@@ -280,21 +286,18 @@ def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:
     return errors
 
 
-def _facts(received: ReceivedTransaction) -> Mapping[str, object]:
+def _result(reply: bytes, received: ReceivedTransaction) -> TransactionResult:
     outcomes = Counter(pdu.outcome for pdu in received.pdus)
-    numbers = {
+    facts = {
         "pdus": len(received.pdus),
         "redacted": outcomes["redacted"],
         "rejected": outcomes["rejected"],
         "edus": len(received.edus),
         "problems": len(received.problems),
     }
-    verdict = (
-        "{pdus} PDUs ({redacted} redacted, {rejected} rejected), {edus} EDUs, "
-        "{problems} problems"
+    numbers = (
+        f"{facts['pdus']} PDUs ({facts['redacted']} redacted, {facts['rejected']} "
+        f"rejected), {facts['edus']} EDUs, {facts['problems']} problems"
     )
-    said = [verdict.format(**numbers), *received.remarks]
-    facts: dict[str, object] = {**numbers, "verdict": "; ".join(said)}
-    if received.remarks:
-        facts["remarks"] = list(received.remarks)
-    return facts
+    verdict = "; ".join([numbers, *received.remarks])
+    return TransactionResult(reply, verdict, facts, received.remarks)

@@ -23,6 +23,7 @@ from twisted.logger import (
 from zope.interface import implementer
 
 from homeserver.config.values import Log
+from homeserver.net.exchange import Exchange
 from homeserver.protocol.errors import printable
 
 _OURS = "homeserver."
@@ -63,9 +64,11 @@ def _as_json(event: LogEvent) -> str:
         "from": source,
     }
     if source is not None and source.startswith(_OURS):
+        exchange = event.get("exchange")
+        parts = exchange.members() if isinstance(exchange, Exchange) else event
         line |= {
             name: _member(value)
-            for name, value in event.items()
+            for name, value in parts.items()
             if name not in line and not name.startswith("log_")
         }
     failure = event.get("log_failure")

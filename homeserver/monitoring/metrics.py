@@ -16,12 +16,12 @@ from prometheus_client import Counter, Histogram
 
 from homeserver import __version__
 from homeserver.config.values import VerificationMethod
-from homeserver.http.request_log import RequestRecord
 from homeserver.http.tls_listener import HandshakeResult
 from homeserver.inbound.authentication import FAILURES
 from homeserver.keys.key_fetches import FetchResult
 from homeserver.monitoring.registry import Registry
 from homeserver.net.bounds import Bound
+from homeserver.net.exchange import Exchange
 from homeserver.outbound.delivery.outcome import Attempt, Result
 from homeserver.outbound.transport.verification import VerificationResult
 from homeserver.protocol.events import edus
@@ -66,7 +66,9 @@ class Metrics:
             _REQUEST_BUCKETS,
             by_route,
         )
-        self._known_requests: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
+        self._known_requests: dict[
+            tuple[str, str, str, int | None], tuple[Counter, Histogram]
+        ] = {}
         self._connections = new.gauge(
             "homeserver_connections", "Open connections.", listener
         )
@@ -191,20 +193,21 @@ class Metrics:
         )
         self._bounds: dict[Bound, int] = {}
 
-    def count_request(self, record: RequestRecord) -> None:
+    def count_request(self, exchange: Exchange) -> None:
         """Count an answered request."""
-        method = record.method if record.method in _METHODS else _OTHER
-        key = (record.listener, method, record.route, str(record.status))
-        if key not in self._known_requests:
-            self._known_requests[key] = (
+        method = exchange.method if exchange.method in _METHODS else _OTHER
+        key = (exchange.listener, method, exchange.route, exchange.status)
+        known = self._known_requests.get(key)
+        if known is None:
+            known = self._known_requests[key] = (
                 self._requests.labels(*key),
                 self._request_seconds.labels(*key[:3]),
             )
-        requests, seconds = self._known_requests[key]
+        requests, seconds = known
         requests.inc()
-        seconds.observe(record.seconds)
-        if record.failure is not None:
-            self._authentication_failures.labels(record.failure).inc()
+        seconds.observe(exchange.seconds)
+        if exchange.reason is not None and not exchange.is_proven:
+            self._authentication_failures.labels(exchange.reason).inc()
 
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
         """Expose `count`, the number of open connections to a listener."""

@@ -8,9 +8,10 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import RequestLog, RequestRecord
+from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Answer, Route, Router
 from homeserver.http.site import BoundedSite
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.storage.engine.interface import StoreUnavailable
 from tests.support.federation_side import Endpoint
@@ -38,10 +39,16 @@ def log() -> Iterator[Sequence[LogEvent]]:
         yield events
 
 
-def told(log: Sequence[LogEvent]) -> LogEvent:
-    """The one event that was logged, without what Twisted adds."""
+def told(log: Sequence[LogEvent]) -> dict[str, object]:
+    """The parts of the one line that was logged."""
     [event] = log
-    return {k: v for k, v in event.items() if not k.startswith("log_")}
+    return parts(event)
+
+
+def parts(event: LogEvent) -> dict[str, object]:
+    """The parts of a request's line."""
+    exchange: Exchange = event["exchange"]
+    return exchange.members()
 
 
 def put(body: Json, *headers: str, target: str = SEND) -> int:
@@ -85,14 +92,14 @@ def test_repeated_transaction(log: Sequence[LogEvent]) -> None:
     for _ in range(2):
         lines = [f"Authorization: {THEM.authorize('PUT', SEND, body)}"]
         ask(endpoint.site, "PUT", SEND, lines, encode(body))
-    assert [event["verdict"] for event in log][1:] == ["known already"]
+    assert [parts(event)["verdict"] for event in log][1:] == ["known already"]
 
 
 def test_refused_request(log: Sequence[LogEvent]) -> None:
     """A refusal is told with the reason, and with who the request says it is of."""
     assert put({"pdus": []}, THEM.authorize("PUT", SEND, {})) == 401
     event = told(log)
-    error = event.pop("error")
+    error = str(event.pop("error"))
     assert error.startswith("signature does not verify: ed25519:t_1 of them.example")
     assert event == {
         "listener": "federation",
@@ -105,7 +112,7 @@ def test_refused_request(log: Sequence[LogEvent]) -> None:
         "origin": "them.example",
         "is_proven": False,
         "errcode": "M_UNAUTHORIZED",
-        "failure": "bad_signature",
+        "reason": "bad_signature",
     }
     assert formatEvent(log[0]) == (
         f"federation: PUT {SEND} of them.example (not proven) at 192.0.2.1: 401 in "
@@ -127,7 +134,7 @@ def test_refused_request_of_a_proven_origin(log: Sequence[LogEvent]) -> None:
     assert put(body, THEM.authorize("PUT", SEND, body)) == 400
     event = told(log)
     assert (event["is_proven"], event["errcode"]) == (True, "M_BAD_JSON")
-    assert "failure" not in event
+    assert event["reason"] == "content"
 
 
 HEADERS = [
@@ -208,7 +215,7 @@ def test_first_line_of_the_request_before(log: Sequence[LogEvent]) -> None:
     """What is cut off is not told as the request before it on the connection."""
     connection = Connection(site(Desk()))
     connection.send(request("GET", "/"), b"nonsense\r\n\r\n")
-    assert [event["path"] for event in log] == ["/", "-"]
+    assert [parts(event)["path"] for event in log] == ["/", "-"]
     connection.lose()
 
 
@@ -272,10 +279,10 @@ async def fail(_: Request) -> Reply:
 
 def test_what_is_observed() -> None:
     """Who observes is given the record of each request, as it is in the end."""
-    records: list[RequestRecord] = []
+    records: list[Exchange] = []
     clock = Clock()
     root = Router([Route("GET", "/here", tell)])
-    request_log = RequestLog("control", clock, records.append)
+    request_log = RequestLog("control", Exchanges(clock, records.append))
     connection = Connection(BoundedSite(root, limits(10), request_log, clock))
     connection.send(request("GET", "/here"), request("POST", "/here", body=b"x" * 99))
     assert [
@@ -286,15 +293,15 @@ def test_what_is_observed() -> None:
 
 def test_what_is_not_logged(log: list[LogEvent]) -> None:
     """What is below the level of the log is observed all the same."""
-    records: list[RequestRecord] = []
+    records: list[Exchange] = []
     clock = Clock()
     root = Router([Route("GET", "/here", tell), Route("POST", "/here", fail)])
-    request_log = RequestLog("federation", clock, records.append, LogLevel.warn)
+    request_log = RequestLog("federation", Exchanges(clock, records.append), "warn")
     connection = Connection(BoundedSite(root, limits(10), request_log, clock))
     connection.send(request("GET", "/here"), request("POST", "/here", body=b"x"))
     assert [each.method for each in records] == ["GET", "POST"]
-    told = [event for event in log if "listener" in event]
-    assert [(event["method"], event["log_level"]) for event in told] == [
+    told = [event for event in log if "exchange" in event]
+    assert [(event["exchange"].method, event["log_level"]) for event in told] == [
         ("POST", LogLevel.error)
     ]
     connection.lose()

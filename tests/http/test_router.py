@@ -6,8 +6,8 @@ import pytest
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
-from homeserver.http.request_log import NO_ROUTE
 from homeserver.http.router import Answer, Route, Router
+from homeserver.net.exchange import NO_ROUTE
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.errors import Forbidden, MethodNotAllowed, Unrecognized
 from tests.support.http_connection import Connection, ask, request, site

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from homeserver.http.request_log import RequestRecord
 from homeserver.monitoring.metrics import Metrics
 from homeserver.net.bounds import Bound
+from homeserver.net.exchange import Exchange
 from homeserver.outbound.delivery.outcome import Attempt
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.outbox.batching import PendingTransaction
@@ -31,12 +31,12 @@ def values(metrics: Metrics, name: str) -> Mapping[str, float]:
 def test_requests() -> None:
     """Requests are counted by listener, method, route and status, and timed."""
     metrics = Metrics()
-    request = RequestRecord(
+    request = Exchange(
         listener="federation", method="PUT", route=SEND, status=200, seconds=0.02
     )
     metrics.count_request(request)
     metrics.count_request(request)
-    metrics.count_request(RequestRecord(listener="control", method="GET", status=404))
+    metrics.count_request(Exchange(listener="control", method="GET", status=404))
     where = f'listener="federation",method="PUT",route="{SEND}"'
     assert values(metrics, "homeserver_http_requests_total") == {
         f'{where},status="200"': 2.0,
@@ -51,9 +51,7 @@ def test_a_method_that_a_client_invents() -> None:
     """A word that is no method of HTTP makes no series of its own."""
     metrics = Metrics()
     for word in ("BREW", "get", "x" * 200):
-        metrics.count_request(
-            RequestRecord(listener="federation", method=word, status=405)
-        )
+        metrics.count_request(Exchange(listener="federation", method=word, status=405))
     assert values(metrics, "homeserver_http_requests_total") == {
         'listener="federation",method="other",route="other",status="405"': 3.0
     }
@@ -63,7 +61,7 @@ def test_an_origin_that_is_not_proven() -> None:
     """A request whose origin is not proven counts by the reason as well."""
     metrics = Metrics()
     metrics.count_request(
-        RequestRecord(listener="federation", method="PUT", failure="bad_signature")
+        Exchange(listener="federation", method="PUT", reason="bad_signature")
     )
     assert values(metrics, "homeserver_authentication_failures_total") == {
         'reason="bad_signature"': 1.0

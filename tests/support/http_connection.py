@@ -21,6 +21,7 @@ from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Answer as RouteAnswer
 from homeserver.http.router import Route, Router
 from homeserver.http.site import BoundedSite
+from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import Json, as_text, parse_object
 
 _HEAD = re.compile(
@@ -206,10 +207,11 @@ def site(
     request_seconds: float = 60.0,
     clock: Clock | None = None,
     bodies: ArrivingBodies | None = None,
+    exchanges: Exchanges | None = None,
 ) -> BoundedSite:
     """A site whose time stands still unless `clock` is advanced."""
     clock = clock or Clock()
-    request_log = RequestLog("federation", clock)
+    request_log = RequestLog("federation", exchanges or Exchanges(clock))
     own = limits(max_body_bytes, request_seconds, bodies)
     return BoundedSite(router, own, request_log, clock)
 

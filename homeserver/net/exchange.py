@@ -1,0 +1,263 @@
+"""One exchange with another server: a request, a connection or a DNS question.
+
+Rules: each component writes what it finds about an exchange into this one value. Its
+log line, its metrics, the list of refused requests and a record are made from it when
+it is over. A line of the log has no header, no body and no query string, which may
+contain secrets. What only a record shows is in `details`, and is not taken without one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Literal
+
+from msgspec import Struct, field
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.net.wall_clock import wall_seconds
+
+Kind = Literal["request", "connection", "dns"]
+"""A connection is its TCP connection and its TLS handshake."""
+
+Direction = Literal["in", "out"]
+
+NO_ROUTE = "other"
+"""The route of a request whose path is unknown."""
+
+# Of a body in a record. The largest transaction is larger; its digest is of all of it.
+MAX_RECORDED_BYTES = 2**20
+
+
+class TlsFacts(Struct, frozen=True):
+    """The TLS of one connection."""
+
+    version: str
+    cipher: str | None
+    sni: str | None
+    """The server name that the client asked for."""
+
+    alpn: str | None
+    certificate: bytes | None
+    """The DER of the certificate that the other side presented; None without one."""
+
+
+class Message(Struct, frozen=True):
+    """The headers and the body of a request or a response."""
+
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+    """The first `MAX_RECORDED_BYTES` of it."""
+
+    length: int = 0
+    """Of the whole body, in bytes."""
+
+    sha256: str = ""
+    """Of the whole body, in hexadecimal; empty without a body."""
+
+    @classmethod
+    def of(cls, headers: Sequence[tuple[str, str]], body: bytes = b"") -> "Message":
+        """A message with a whole body."""
+        digest = sha256(body).hexdigest() if body else ""
+        return cls(headers, body[:MAX_RECORDED_BYTES], len(body), digest)
+
+
+class Details(Struct):
+    """What only a record shows."""
+
+    clock: IReactorTime
+    started_ts: int
+    """When the exchange began, in milliseconds since 1970."""
+
+    marked: float
+    """When the last stage ended, in seconds of `clock`."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    """How many seconds each stage took, in order."""
+
+    tls: TlsFacts | None = None
+    request: Message = Message()
+    response: Message = Message()
+
+
+class Exchange(Struct):
+    """What is known of one exchange."""
+
+    kind: Kind = "request"
+    direction: Direction = "in"
+    listener: str = ""
+    """`federation` or `control`, of an inbound exchange."""
+
+    method: str = ""
+    """Of a request; of a DNS question, the type of the records."""
+
+    path: str = ""
+    """Of a request, without its query; of a DNS question, the name."""
+
+    address: str = ""
+    """The IP address of the other side, as far as it is known."""
+
+    began: float = 0.0
+    """When the whole request arrived, or the exchange began, by the reactor's clock."""
+
+    closed: Callable[["Exchange"], object] | None = None
+    """Takes the exchange when it is over."""
+
+    details: Details | None = None
+    """None without a record."""
+
+    server: str = ""
+    """Our name in it; empty until it is known."""
+
+    peer: str | None = None
+    """The name of the other server, proven or only claimed."""
+
+    is_proven: bool = False
+    """Whether the other server has proven its name."""
+
+    verified_by: str | None = None
+    """How the other server of an outbound connection has proven it."""
+
+    route: str = NO_ROUTE
+    """The template of the path, as in `/_matrix/federation/v1/send/{txnId}`."""
+
+    via: str | None = None
+    """The route by which discovery led to the other server."""
+
+    is_reused: bool | None = None
+    """Whether a request went over a connection that was open; None if unknown."""
+
+    txn_id: str | None = None
+    status: int | None = None
+    """Of the response; None without one."""
+
+    result: str | None = None
+    """How an attempt to deliver ended, as a code."""
+
+    reason: str | None = None
+    """Why the exchange failed, as a code; None if it did not."""
+
+    errcode: str | None = None
+    error: str | None = None
+    """Why the exchange failed, as a sentence."""
+
+    verdict: str | None = None
+    """What the exchange came to, as a sentence."""
+
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """The numbers of the verdict."""
+
+    remarks: Sequence[str] = ()
+    """What was accepted and is odd, a sentence each."""
+
+    is_gone: bool = False
+    """Whether the client disconnected before the response."""
+
+    seconds: float = 0.0
+    """From the arrival of a whole request, or the beginning, to the end."""
+
+    def close(self, status: int | None = None) -> None:
+        """Log and count the exchange: it is over."""
+        self.status = status
+        if self.closed is not None:
+            self.closed(self)
+
+    def mark(self, stage: str) -> None:
+        """Note the end of a stage; only a record has stages."""
+        details = self.details
+        if details is not None:
+            now = details.clock.seconds()
+            details.stages[stage] = now - details.marked
+            details.marked = now
+
+    def __str__(self) -> str:
+        """The text of its log line."""
+        seconds = round(self.seconds, 4)
+        verdict = "" if self.verdict is None else f": {self.verdict}"
+        if self.direction == "out":
+            who = f"{self.method} {self.path} to {self.peer}"
+            return f"{who}: {self.result} in {seconds} s{verdict}"
+        who = ""
+        if self.peer is not None:
+            who = f" of {self.peer}" + ("" if self.is_proven else " (not proven)")
+        gone = " (client disconnected)" if self.is_gone else ""
+        why = "" if self.error is None else f": {self.errcode}: {self.error}"
+        return (
+            f"{self.listener}: {self.method} {self.path}{who} at {self.address}: "
+            f"{self.status} in {seconds} s{gone}{verdict}{why}"
+        )
+
+    def members(self) -> dict[str, object]:
+        """The parts of its log line, for a line of JSON."""
+        named: dict[str, object]
+        if self.direction == "out":
+            named = {"destination": self.peer, "txn_id": self.txn_id}
+            named |= {"result": self.result, "status": self.status}
+        else:
+            named = {"listener": self.listener, "method": self.method}
+            named |= {"route": self.route, "address": self.address}
+            named["status"] = self.status
+            if self.peer is not None:
+                named |= {"origin": self.peer, "is_proven": self.is_proven}
+            if self.is_gone:
+                named["is_gone"] = True
+        named |= {"path": self.path, "seconds": round(self.seconds, 4), **self.facts}
+        if self.remarks:
+            named["remarks"] = list(self.remarks)
+        for name in ("server", "reason", "errcode", "error", "verdict"):
+            if value := getattr(self, name):
+                named[name] = value
+        return named
+
+
+class Exchanges:
+    """Opens exchanges, and hands those that are over to the metrics and a record."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        observe: Callable[[Exchange], object] = lambda _: None,
+    ) -> None:
+        """`observe` takes each exchange that is over."""
+        self.clock = clock
+        self._observe = observe
+        self.record: Callable[[Exchange], object] | None = None
+        """Takes each exchange as well, with its details; None without a record."""
+
+    @property
+    def details(self) -> Details | None:
+        """The details of an exchange that begins now; None without a record."""
+        if self.record is None:
+            return None
+        started_ts = int(wall_seconds(self.clock) * 1000)
+        return Details(self.clock, started_ts, self.clock.seconds())
+
+    def open(
+        self,
+        kind: Kind,
+        direction: Direction,
+        method: str = "",
+        path: str = "",
+    ) -> Exchange:
+        """An exchange that begins now and is handed over when it is closed."""
+        return Exchange(
+            kind,
+            direction,
+            "",
+            method,
+            path,
+            "",
+            self.clock.seconds(),
+            self.close,
+            self.details,
+        )
+
+    def close(self, exchange: Exchange) -> None:
+        """Hand over an exchange that is over now."""
+        # Never negative, even if the clock was set back.
+        exchange.seconds = max(0.0, self.clock.seconds() - exchange.began)
+        self.hand_over(exchange)
+
+    def hand_over(self, exchange: Exchange) -> None:
+        """Hand over an exchange whose time is known."""
+        self._observe(exchange)
+        if self.record is not None:
+            self.record(exchange)

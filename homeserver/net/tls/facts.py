@@ -1,0 +1,31 @@
+"""The TLS of one connection, as a record shows it.
+
+Rules: nothing is decided by these facts.
+"""
+
+from OpenSSL import SSL, crypto
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+from homeserver.net.exchange import TlsFacts
+
+
+def facts_of(transport: object) -> TlsFacts | None:
+    """The TLS of a connection after its handshake; None without TLS."""
+    if not isinstance(transport, TLSMemoryBIOProtocol):
+        return None
+    handle: SSL.Connection = transport.getHandle()
+    leaf = transport.getPeerCertificate()
+    certificate = None
+    if leaf is not None:
+        certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
+    return TlsFacts(
+        handle.get_protocol_version_name(),
+        handle.get_cipher_name(),
+        _text(handle.get_servername()),
+        _text(handle.get_alpn_proto_negotiated()),
+        certificate,
+    )
+
+
+def _text(name: bytes | None) -> str | None:
+    return name.decode("ascii", "backslashreplace") if name else None
