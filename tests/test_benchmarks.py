@@ -154,3 +154,15 @@ class UsageTests(TestCase):
             child.stdout.readline()
             after = cpu_seconds(os.getpid())
         self.assertGreaterEqual(after - before, 0.2)
+
+
+def test_unbounded_server() -> None:
+    """Every bound that is taken away exists under the name by which it is replaced."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from scripts.benchmarks.unbounded import remove_bounds; remove_bounds()",
+        ],
+        check=True,
+    )

@@ -30,8 +30,17 @@ _ORIGINS = 32  # of them, that send
 @click.option("--scale", default=1.0, show_default=True, help="Of each round.")
 @click.option("--only", multiple=True, help="Rows whose name has this in it.")
 @click.option("--without", multiple=True, help="A yardstick to leave out.")
+@click.option(
+    "--before",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="Another tree of this server, to measure beside this one.",
+)
 def main(
-    rounds: int, scale: float, only: tuple[str, ...], without: tuple[str, ...]
+    rounds: int,
+    scale: float,
+    only: tuple[str, ...],
+    without: tuple[str, ...],
+    before: Path | None,
 ) -> None:
     """Measure, and print one table.
 
@@ -57,7 +66,7 @@ def main(
             return
         setting = servers.make(folder, _OTHERS)
         others = stack.enter_context(servers.running_others(setting))
-        running = servers.start_all(setting, without, stack)
+        running = servers.start_all(setting, without, before, stack)
         maker = TransactionMaker(
             setting.others[:_ORIGINS],
             ServerName.parse(servers.NAME),

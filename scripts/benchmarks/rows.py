@@ -12,13 +12,23 @@ from scripts.benchmarks import load
 from scripts.benchmarks.alone import verification
 from scripts.benchmarks.load import Load, Server
 from scripts.benchmarks.outbound import Outbound
-from scripts.benchmarks.servers import GO, NGINX, SYNAPSE, running_ours
+from scripts.benchmarks.servers import (
+    BEFORE,
+    GO,
+    NGINX,
+    SYNAPSE,
+    UNBOUNDED,
+    running_ours,
+)
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
 from scripts.benchmarks.transactions import TransactionMaker
 from scripts.benchmarks.usage import resident_megabytes
 from scripts.processes import Endpoint
 
 _US = "us CPU"
+
+AGAIN = (BEFORE, UNBOUNDED)
+"""Others of ours, in each row of requests."""
 
 _CONNECTIONS = 16  # half as many as there are origins: each sends one at a time
 
@@ -38,10 +48,10 @@ def gets(folder: Path, running: Mapping[str, Server], scale: float) -> list[Row]
     v1 = repeated("v1", load.get(_KEY_V1), 5000)
     version = repeated("version", load.get(_VERSION), 5000)
     closing = repeated("closing", load.get(_VERSION, closes=True), 1000)
-    of_key = dict.fromkeys((OURS, GO, NGINX), v1)
+    of_key = dict.fromkeys((OURS, *AGAIN, GO, NGINX), v1)
     # It serves no version 1 any more.
     of_key[SYNAPSE] = repeated("v2", load.get(_KEY_V2), 5000)
-    everybody = (OURS, SYNAPSE, GO, NGINX)
+    everybody = (OURS, *AGAIN, SYNAPSE, GO, NGINX)
     return [
         _row("GET key (v1; synapse: v2)", running, of_key),
         _row("GET version", running, dict.fromkeys(everybody, version)),
@@ -77,7 +87,7 @@ def puts(
         row = _row(
             f"signed PUT, {pdus} PDUs",
             running,
-            dict.fromkeys((OURS, *yardsticks), made),
+            dict.fromkeys((OURS, *AGAIN, *yardsticks), made),
         )
         limit = partial(verification, 1 + pdus)
         return Row(row.what, row.unit, {**row.measures, LIBSODIUM: limit})

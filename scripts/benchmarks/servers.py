@@ -15,7 +15,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -37,6 +37,7 @@ from scripts.processes import (
     make_endpoint,
     running,
 )
+from scripts.processes import PROGRAM as OWN_PROGRAM
 from scripts.synapse import PROGRAM, make_synapse
 
 NAME = "bench.test"
@@ -44,6 +45,12 @@ NAME = "bench.test"
 SYNAPSE = "synapse"
 NGINX = "nginx"
 GO = "go"
+
+BEFORE = "before"
+"""Ours of another tree, such as that of an earlier commit."""
+
+UNBOUNDED = "unbounded"
+"""Ours without its bounds on strangers."""
 
 # What is measured here is not whether a certificate is good.
 UNVERIFIED = ssl.create_default_context()
@@ -163,11 +170,12 @@ def running_ours(endpoint: Endpoint) -> Iterator[Server]:
 
 
 def start_all(
-    setting: Setting, without: Sequence[str], stack: ExitStack
+    setting: Setting, without: Sequence[str], before: Path | None, stack: ExitStack
 ) -> dict[str, Server]:
     """Start ours and every yardstick that is installed: {name: server}.
 
-    But those that are to be left out, `without`.
+    Those named in `without` are left out. `before` is the tree of `BEFORE`; None
+    leaves it out.
     """
     ours = stack.enter_context(running_ours(setting.endpoint))
     servers = {OURS: ours}
@@ -176,7 +184,11 @@ def start_all(
     client.request("GET", "/_matrix/key/v1")
     (folder / "v1.json").write_bytes(client.getresponse().read())
     client.close()
-    for name, run in {SYNAPSE: _synapse, GO: _go, NGINX: _nginx}.items():
+    if before is not None:
+        path = ("env", f"PYTHONPATH={before}")
+        servers[BEFORE] = stack.enter_context(_ours_again(setting, BEFORE, path))
+    yardsticks = {UNBOUNDED: _unbounded, SYNAPSE: _synapse, GO: _go, NGINX: _nginx}
+    for name, run in yardsticks.items():
         if name in without:
             continue
         try:
@@ -184,6 +196,25 @@ def start_all(
         except FileNotFoundError:
             print(f"{name} is not installed and left out")
     return servers
+
+
+@contextmanager
+def _ours_again(
+    setting: Setting, name: str, within: Sequence[str], program: Sequence[str] = ()
+) -> Iterator[Server]:
+    """One more of ours, of the same name and certificate, with a store of its own."""
+    made = make_endpoint(setting.endpoint.folder.with_name(name), NAME, _CONFIGURATION)
+    for each in ("tls.crt", "tls.key", "signing.key"):
+        shutil.copy(setting.endpoint.folder / each, made.folder)
+    command = [*within, *(program or [str(OWN_PROGRAM)]), "run", "-c"]
+    with running([*command, str(made.configuration)], made.log) as process:
+        first_line(process)
+        yield _server(process, made.port)
+
+
+def _unbounded(setting: Setting) -> AbstractContextManager[Server]:
+    program = (sys.executable, "-m", "scripts.benchmarks.unbounded")
+    return _ours_again(setting, UNBOUNDED, (), program)
 
 
 @contextmanager
