@@ -50,6 +50,7 @@ from homeserver.monitoring.metrics import Metrics
 from homeserver.monitoring.reactor_lag import ReactorLag
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
+from homeserver.net.cooperate import Pace
 from homeserver.net.exchange import Exchanges
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
@@ -75,8 +76,8 @@ from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
 from homeserver.storage.retention import RetentionStore
 
-# That verify signatures, which takes a core: there are requests to be read as well.
-_THREADS = 4
+# That read large bodies, of which two are read at once.
+_THREADS = 2
 
 
 class Parts:
@@ -94,7 +95,7 @@ class Parts:
         current = credentials.identity
         self.metrics = metrics = Metrics()
         # Not the reactor's threads, which hanging look-ups of names may occupy.
-        self.threads = ThreadPool(0, _THREADS, "verify")
+        self.threads = ThreadPool(0, _THREADS, "read")
 
         engine, self.database = _open_store(
             path, config, reactor, metrics.observe_commit
@@ -161,16 +162,25 @@ class Parts:
             reactor,
         )
         refusals = self.refusals = Refusals(RefusalStore(self.database), reactor)
-        in_thread = partial(deferToThreadPool, reactor, self.threads)
-        authenticator = Authenticator(current, keyring, certificates, in_thread)
+        authenticator = Authenticator(
+            current,
+            keyring,
+            certificates,
+            partial(deferToThreadPool, reactor, self.threads),
+        )
         limits = config.limits
         gate = XMatrixGate(
             authenticator, refusals, self.sender.note_alive, reactor, limits.trusts
         )
-        checker = PduChecker(received, keyring, reactor, in_thread, config.events)
+        pace = Pace(reactor)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = TransactionReceiver(
-            received, checker, presence.answer, reactor, metrics.count_transaction
+            received,
+            PduChecker(received, keyring, reactor, pace, config.events),
+            presence.answer,
+            reactor,
+            pace,
+            metrics.count_transaction,
         )
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
         notary = Notary(current, publisher.v2, documents, keyring, reactor)

@@ -24,7 +24,7 @@ three.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -46,7 +46,12 @@ from homeserver.protocol.identifiers import (
     ServerName,
     parse_room_id,
 )
-from homeserver.protocol.signing import Signatures, VerifyKey, event_signatures, verify
+from homeserver.protocol.signing import (
+    Signatures,
+    VerifyKey,
+    event_signatures,
+    verifications,
+)
 from homeserver.storage.judged_pdus import REJECTED, UNSIGNED, JudgedPdu
 
 _EVENT_ID = re.compile(r"\$[A-Za-z0-9_+/-]+")
@@ -87,8 +92,11 @@ class VersionAttempt(Struct):
             if signatures or name not in self.known_signers
         ]
 
-    def verify(self) -> None:
-        """Verify the signatures; set `problem` to the first failure."""
+    def verify(self) -> Iterator[None]:
+        """Verify the signatures, one in each step; set `problem` to the first failure.
+
+        An event of the largest size has room for some six hundred.
+        """
         for name in self.unproven:
             keys = self.keys.get(name)
             is_verifiable = keys is not None and self.signatures[name].keys() & keys
@@ -100,7 +108,10 @@ class VersionAttempt(Struct):
                 return
             what = f"event {self.event.event_id} by {name}"
             try:
-                verify(self.event.signed, self.signatures[name], keys, what)
+                for _ in verifications(
+                    self.event.signed, self.signatures[name], keys, what
+                ):
+                    yield
             except ProtocolError as problem:
                 self.problem = str(problem)
                 return

@@ -1,8 +1,9 @@
 """The checks on the PDUs of a transaction: format, signatures, content hash.
 
 Rules: a bad PDU affects its own verdict alone. Missing keys are fetched from all
-servers at once, within a limit that leaves time to answer the sender. Many signatures
-are verified together in a thread, so that the reactor serves other requests meanwhile.
+servers at once, within a limit that leaves time to answer the sender. The work is done
+in slices, so that the reactor serves other requests meanwhile. Signatures are part of
+it: threads that verify them cost a third more, by the interpreter's lock.
 
 Specification: Server-server API, "Checks performed on receipt of a PDU", the first
 three.
@@ -17,7 +18,7 @@ from homeserver.config.values import Events
 from homeserver.inbound.pdu_candidates import PduCandidate, VersionAttempt
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
-from homeserver.net.cooperate import InThread, Pace, together
+from homeserver.net.cooperate import Pace, together
 from homeserver.net.time_limit import within
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.unsigned_2014 import is_unsigned_2014
@@ -28,10 +29,6 @@ from homeserver.storage.received import ReceivedStore
 # For the keys of all servers in a transaction; the sender waits a minute for the reply.
 _KEYS_SECONDS = 20.0
 
-# Up to this many signatures are verified in the reactor's thread. Handing work to
-# another thread costs as much as verifying one.
-_MAX_INLINE = 8
-
 
 class PduChecker:
     """Gives each PDU of a transaction its verdict."""
@@ -41,16 +38,15 @@ class PduChecker:
         store: ReceivedStore,
         keyring: Keyring,
         clock: IReactorTime,
-        in_thread: InThread,
+        pace: Pace,
         events: Events,
     ) -> None:
         """`events` is the configuration's table of that name."""
         self._store = store
         self._keyring = keyring
         self._clock = clock
-        self._in_thread = in_thread
+        self._pace = pace
         self._events = events
-        self._pace = Pace(clock)
 
     async def check(
         self, pdus: Sequence[Json], origin: ServerName, cause: Cause
@@ -163,13 +159,7 @@ class PduChecker:
         await together(find_in_time(name) for name in by_server)
 
     async def _verify(self, attempts: Sequence[VersionAttempt]) -> None:
-        """Verify the signatures of each attempt, in a thread if they are many."""
-
-        def work() -> None:
-            for attempt in attempts:
-                attempt.verify()
-
-        if sum(len(attempt.unproven) for attempt in attempts) <= _MAX_INLINE:
-            work()
-        else:
-            await self._in_thread(work)
+        """Verify the signatures of each attempt."""
+        for attempt in attempts:
+            for _ in attempt.verify():
+                await self._pace.pause()

@@ -89,6 +89,7 @@ class TransactionReceiver:
         checker: PduChecker,
         answer_poll: AnswerPoll,
         clock: IReactorTime,
+        pace: Pace,
         observe: Callable[[ReceivedTransaction], object] = lambda _: None,
     ) -> None:
         """`answer_poll` is called after the commit if presence was asked for.
@@ -100,7 +101,7 @@ class TransactionReceiver:
         self._answer_poll = answer_poll
         self._clock = clock
         self._observe = observe
-        self._pace = Pace(clock)
+        self._pace = pace
         self._locks: dict[ServerName, defer.DeferredLock] = {}
         self.bound = Bound(
             "transactions_waiting",

@@ -7,7 +7,7 @@ as the specification demands.
 Specification: Appendices, "Signing JSON".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -159,7 +159,14 @@ def verify(
     Raises `Unauthorized` if a signature does not verify or none is by such a key, and
     `BadJson` if one by such a key is malformed.
     """
-    known = frozenset(signatures.keys() & keys.keys())
+    return frozenset(verifications(message, signatures, keys, what))
+
+
+def verifications(
+    message: bytes, signatures: Signatures, keys: Mapping[KeyId, VerifyKey], what: str
+) -> Iterator[KeyId]:
+    """As `verify`, in steps of one signature; yields the ID of each key."""
+    known = signatures.keys() & keys.keys()
     if not known:
         raise Unauthorized(
             f"{what} is not signed by a known key: it has signatures by "
@@ -171,4 +178,4 @@ def verify(
             raise signature
         if not keys[key_id].verify(message, signature):
             raise Unauthorized(f"signature does not verify: {key_id} over {what}")
-    return known
+        yield key_id

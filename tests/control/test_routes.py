@@ -14,13 +14,13 @@ from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.net.cause import OURSELVES
+from homeserver.net.cooperate import Pace
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.discovery import Resolution
 from homeserver.protocol.identifiers import ServerName, UserId
 from tests.support.control_side import AUTHORIZATION, HOST, NOW, Panel
 from tests.support.coroutines import result_of
-from tests.support.federation_side import at_once
 from tests.support.http_connection import Connection, ask, request
 from tests.support.pdus import message
 from tests.support.signed_requests import OTHERS, THEM, KnownKeys, Peer
@@ -37,17 +37,19 @@ async def nobody_asks(asker: ServerName, polled: Sequence[UserId]) -> None:
 
 def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
     """Let a peer deliver a transaction."""
+    pace = Pace(panel.clock)
     receiver = TransactionReceiver(
         panel.received,
         PduChecker(
             panel.received,
             KnownKeys(THEM, OTHERS),
             panel.clock,
-            at_once,
+            pace,
             Events(),
         ),
         nobody_asks,
         panel.clock,
+        pace,
     )
     origin = ProvenOrigin(peer.server_name, peer.key.key_id)
     result_of(

@@ -1,9 +1,9 @@
-"""How PDUs are checked together: in rounds, in a thread, and known ones only once."""
+"""How PDUs are checked together: in rounds, in slices, and known ones only once."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.config.values import Events
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import OURSELVES
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, as_object
 from homeserver.protocol.identifiers import ServerName
@@ -20,7 +21,6 @@ from homeserver.storage.received import (
     ReceivedStore,
     ReceivedTransaction,
 )
-from tests.support.federation_side import at_once
 from tests.support.memory_database import MemoryDatabase
 from tests.support.pdus import create, message, sign
 from tests.support.signed_requests import (
@@ -32,8 +32,6 @@ from tests.support.signed_requests import (
     signing_key,
 )
 
-_T = TypeVar("_T")
-
 
 class PduCheckerTests(SynchronousTestCase):
     """A checker with a store of its own."""
@@ -43,15 +41,9 @@ class PduCheckerTests(SynchronousTestCase):
         self.clock = Clock()
         self.store = ReceivedStore(MemoryDatabase(), Changes(self.clock))
         self.keys = KnownKeys(THEM, OTHERS)
-        self.in_thread = 0
         self.recorded = 0
-
-        def in_thread(work: Callable[[], _T]) -> Deferred[_T]:
-            self.in_thread += 1
-            return execute(work)
-
         self.checker = PduChecker(
-            self.store, self.keys, self.clock, in_thread, Events()
+            self.store, self.keys, self.clock, Pace(self.clock), Events()
         )
 
     def verdicts(self, *pdus: Json) -> Sequence[JudgedPdu]:
@@ -118,7 +110,8 @@ class PduCheckerTests(SynchronousTestCase):
         pdu = message()
         self.record(pdu)
         keys = SlowKeys(THEM)
-        checker = PduChecker(self.store, keys, self.clock, at_once, Events())
+        pace = Pace(self.clock)
+        checker = PduChecker(self.store, keys, self.clock, pace, Events())
         checking = Deferred.fromCoroutine(
             checker.check([pdu], THEM.server_name, OURSELVES)
         )
@@ -267,17 +260,8 @@ class PduCheckerTests(SynchronousTestCase):
         self.assertEqual((first.verdict, second.verdict), ("accepted", "accepted"))
         self.assertIn("is not signed by a known key", third.verdict)
 
-    def test_eight_signatures_are_verified_here(self) -> None:
-        """Few signatures are not worth a thread, and one more is."""
-        pdus = [message(depth=number) for number in range(9)]
-        self.verdicts(*pdus[:8])
-        self.assertEqual(self.in_thread, 0)
-        judged = self.verdicts(*pdus)
-        self.assertEqual(self.in_thread, 1)
-        self.assertEqual({each.verdict for each in judged}, {"accepted"})
-
     def test_each_has_its_own_verdict(self) -> None:
-        """Of many PDUs in a thread, each gets what it deserves, in its place."""
+        """Of many PDUs, each gets what it deserves, in its place."""
         good = [message(depth=number) for number in range(9)]
         foreign = sign(message(signatures=None), "12", OTHERS)
         bad: Json = foreign | {"signatures": {"them.example": {}}}
@@ -305,7 +289,7 @@ class PduCheckerTests(SynchronousTestCase):
                 return super().callLater(*arguments, **named)
 
         clock = Busy()
-        checker = PduChecker(self.store, self.keys, clock, at_once, Events())
+        checker = PduChecker(self.store, self.keys, clock, Pace(clock), Events())
         checking = Deferred.fromCoroutine(
             checker.check(pdus, THEM.server_name, OURSELVES)
         )
@@ -317,6 +301,17 @@ class PduCheckerTests(SynchronousTestCase):
     def test_others_have_their_turn(self) -> None:
         """Between two PDUs of a long transaction the checker pauses."""
         self.assertGreater(self.turns(message(), message(depth=9)), 1)
+
+    def test_others_have_their_turn_between_signatures(self) -> None:
+        """The checker pauses between two signatures of one event."""
+        pdu = message()
+        few = self.turns(pdu)
+        for number in range(20):
+            key = signing_key(f"t_{number + 2}")
+            peer = Peer(THEM.server_name, key)
+            self.keys.learn(peer)
+            pdu = sign(pdu, "11", peer)
+        self.assertGreater(self.turns(pdu), few + 19)
 
     def test_others_have_their_turn_while_verdicts_are_made(self) -> None:
         """What is read and what is said of a bad PDU are each a work of their own."""

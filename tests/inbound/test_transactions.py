@@ -18,6 +18,7 @@ from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import OURSELVES
+from homeserver.net.cooperate import Pace
 from homeserver.protocol import signing
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import (
@@ -47,7 +48,6 @@ from homeserver.storage.engine.interface import Database, Job, StoreUnavailable
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
 from tests.support.coroutines import result_of
-from tests.support.federation_side import at_once
 from tests.support.memory_database import MemoryDatabase
 from tests.support.pdus import ROOM, create, message, sign
 from tests.support.postgres_server import PostgresDatabase
@@ -100,11 +100,13 @@ class Inbox:
         self.keyring = keyring or KnownKeys(THEM, OTHERS)
         self.store = ReceivedStore(database or MemoryDatabase(), Changes(self.clock))
         events = Events(ROOM_VERSIONS[default_room_version], unsigned_2014)
+        pace = Pace(self.clock)
         self.receiver = TransactionReceiver(
             self.store,
-            PduChecker(self.store, self.keyring, self.clock, at_once, events),
+            PduChecker(self.store, self.keyring, self.clock, pace, events),
             self._answer_poll,
             self.clock,
+            pace,
         )
 
     async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
@@ -946,11 +948,13 @@ class RepeatedTests(SynchronousTestCase):
         """What was replied is known to the next process too."""
         inbox = Inbox()
         first = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
+        pace = Pace(inbox.clock)
         inbox.receiver = TransactionReceiver(
             inbox.store,
-            PduChecker(inbox.store, KnownKeys(), inbox.clock, at_once, Events()),
+            PduChecker(inbox.store, KnownKeys(), inbox.clock, pace, Events()),
             inbox._answer_poll,
             inbox.clock,
+            pace,
         )
         again = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
         self.assertEqual(again, first)

@@ -17,6 +17,7 @@ from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.routes import federation_routes, key_routes
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.storage.engine.interface import Database
@@ -83,13 +84,15 @@ class Endpoint:
             self.clock,
         )
         publisher = KeyPublisher(lambda: self.identity, 86400, self.clock)
+        pace = Pace(self.clock)
         routes = federation_routes(
             self.gate,
             TransactionReceiver(
                 self._received,
-                PduChecker(self._received, keyring, self.clock, at_once, Events()),
+                PduChecker(self._received, keyring, self.clock, pace, Events()),
                 self._answer_poll,
                 self.clock,
+                pace,
             ),
             profiles or {},
             delegate_to,
