@@ -94,6 +94,7 @@ class Parts:
         """`path` is that of the configuration. Raises `ConfigError`."""
         current = credentials.identity
         self.metrics = metrics = Metrics()
+        exchanges = self.exchanges = Exchanges(reactor, metrics.observe)
         # Not the reactor's threads, which hanging look-ups of names may occupy.
         self.threads = ThreadPool(0, _THREADS, "read")
 
@@ -126,7 +127,7 @@ class Parts:
         verifier = Verifier(methods, peers, reactor, metrics.count_verification)
         connector = Connector(dialer, verifier, budgets, reactor)
         self.agent = FederationAgent(reactor, resolver, connector)
-        self.client = FederationClient(self.agent, current, reactor)
+        self.client = FederationClient(self.agent, current, reactor, exchanges)
         leases = DestinationLeases(
             self.database,
             config.server_name,
@@ -135,11 +136,11 @@ class Parts:
             config.sending.max_retry_seconds,
             is_shared=engine.is_shared,
         )
-        attempts = Attempts(self.client, reactor, metrics.count_attempt)
+        attempts = Attempts(self.client, exchanges)
         self.sender = Sender(
             queue,
             leases,
-            Courier(leases, attempts, config.sending, reactor, random),
+            Courier(leases, attempts, config.sending, exchanges, random),
             attempts,
             reactor,
             random,
@@ -187,7 +188,6 @@ class Parts:
         queries: NotaryQueries | None = None
         if config.notary.enabled:
             queries = NotaryQueries(notary, reactor, limits.trusts)
-        self.exchanges = Exchanges(reactor, metrics.count_request)
         # Each part's limits on what others can make us hold or do; in this order they
         # are shown.
         self.connections = connections_to(limits, reactor)
@@ -216,7 +216,7 @@ class Parts:
                 ]
             ),
             federation_limits(limits),
-            RequestLog("federation", self.exchanges, config.log.level),
+            RequestLog("federation", exchanges, config.log.level),
             reactor,
         )
 
@@ -259,7 +259,7 @@ class Parts:
                 control_limits(config, reactor),
                 RequestLog(
                     "control",
-                    Exchanges(reactor, metrics.count_request),
+                    Exchanges(reactor, metrics.observe),
                     config.log.level,
                 ),
                 reactor,

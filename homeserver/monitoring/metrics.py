@@ -10,7 +10,7 @@ Names: Prometheus documentation, "Metric and label naming".
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from math import nan
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from prometheus_client import Counter, Histogram
 
@@ -22,7 +22,7 @@ from homeserver.keys.key_fetches import FetchResult
 from homeserver.monitoring.registry import Registry
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
-from homeserver.outbound.delivery.outcome import Attempt, Result
+from homeserver.outbound.delivery.outcome import Result
 from homeserver.outbound.transport.verification import VerificationResult
 from homeserver.protocol.events import edus
 from homeserver.storage.judged_pdus import OUTCOMES
@@ -193,8 +193,14 @@ class Metrics:
         )
         self._bounds: dict[Bound, int] = {}
 
-    def count_request(self, exchange: Exchange) -> None:
-        """Count an answered request."""
+    def observe(self, exchange: Exchange) -> None:
+        """Count an exchange that is over."""
+        if exchange.direction == "in":
+            self._count_request(exchange)
+        elif exchange.result is not None:
+            self._count_attempt(exchange)
+
+    def _count_request(self, exchange: Exchange) -> None:
         method = exchange.method if exchange.method in _METHODS else _OTHER
         key = (exchange.listener, method, exchange.route, exchange.status)
         known = self._known_requests.get(key)
@@ -208,6 +214,11 @@ class Metrics:
         seconds.observe(exchange.seconds)
         if exchange.reason is not None and not exchange.is_proven:
             self._authentication_failures.labels(exchange.reason).inc()
+
+    def _count_attempt(self, exchange: Exchange) -> None:
+        count, seconds = self._attempts[cast("Result", exchange.result)]
+        count.inc()
+        seconds.observe(exchange.seconds)
 
     def watch_connections(self, listener: str, count: Callable[[], int]) -> None:
         """Expose `count`, the number of open connections to a listener."""
@@ -257,12 +268,6 @@ class Metrics:
     def count_key_fetch(self, result: FetchResult) -> None:
         """Count a fetch of another server's keys."""
         self._key_fetches.labels(result).inc()
-
-    def count_attempt(self, attempt: Attempt) -> None:
-        """Count an attempt to deliver a transaction."""
-        count, seconds = self._attempts[attempt.result]
-        count.inc()
-        seconds.observe(attempt.seconds)
 
     def set_pending(self, totals: PendingTotals | None) -> None:
         """Set the size of the outbound queues; None if the store did not answer."""

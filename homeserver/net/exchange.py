@@ -187,24 +187,26 @@ class Exchange(Struct):
 
     def members(self) -> dict[str, object]:
         """The parts of its log line, for a line of JSON."""
-        named: dict[str, object]
+        shown: Sequence[str]
+        named: dict[str, object] = {
+            "path": self.path,
+            "status": self.status,
+            "seconds": round(self.seconds, 4),
+        }
         if self.direction == "out":
-            named = {"destination": self.peer, "txn_id": self.txn_id}
-            named |= {"result": self.result, "status": self.status}
+            named["destination"] = self.peer
+            shown = ("server", "txn_id", "result", "verdict", "reason", "errcode")
         else:
-            named = {"listener": self.listener, "method": self.method}
-            named |= {"route": self.route, "address": self.address}
-            named["status"] = self.status
+            named |= {"listener": self.listener, "method": self.method}
+            named |= {"route": self.route, "address": self.address, **self.facts}
             if self.peer is not None:
                 named |= {"origin": self.peer, "is_proven": self.is_proven}
             if self.is_gone:
                 named["is_gone"] = True
-        named |= {"path": self.path, "seconds": round(self.seconds, 4), **self.facts}
+            shown = ("server", "verdict", "reason", "errcode", "error")
+        named |= {name: value for name in shown if (value := getattr(self, name))}
         if self.remarks:
             named["remarks"] = list(self.remarks)
-        for name in ("server", "reason", "errcode", "error", "verdict"):
-            if value := getattr(self, name):
-                named[name] = value
         return named
 
 
@@ -252,12 +254,16 @@ class Exchanges:
 
     def close(self, exchange: Exchange) -> None:
         """Hand over an exchange that is over now."""
-        # Never negative, even if the clock was set back.
-        exchange.seconds = max(0.0, self.clock.seconds() - exchange.began)
+        self.end(exchange)
         self.hand_over(exchange)
 
+    def end(self, exchange: Exchange) -> None:
+        """Stop the time of an exchange, which is handed over later."""
+        # Never negative, even if the clock was set back.
+        exchange.seconds = max(0.0, self.clock.seconds() - exchange.began)
+
     def hand_over(self, exchange: Exchange) -> None:
-        """Hand over an exchange whose time is known."""
+        """Hand over an exchange whose time was stopped."""
         self._observe(exchange)
         if self.record is not None:
             self.record(exchange)

@@ -30,9 +30,11 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.exchange import Exchange, Message
+from homeserver.net.tls.facts import facts_of
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
-from homeserver.outbound.transport.connection import USER_AGENT, PeerConnection
+from homeserver.outbound.transport.connection import USER_AGENT, PeerConnection, text_of
 from homeserver.outbound.transport.connector import Connector, Link, Unreachable
 from homeserver.outbound.transport.failures import NotVerified
 from homeserver.protocol.discovery import NotResolvable, Resolution
@@ -53,13 +55,6 @@ class OutgoingRequest(Struct, frozen=True):
     target: bytes
     headers: Headers
     body: IBodyProducer | bytes | None = None
-
-
-class Exchange(Struct, frozen=True):
-    """A response, and its connection."""
-
-    response: IResponse
-    link: Link
 
 
 @implementer(IAgent)
@@ -91,7 +86,7 @@ class FederationAgent:
         """As `IAgent`: send a request to `matrix-federation://SERVER-NAME/TARGET`.
 
         `Host` is set from the route. Fails with `SchemeNotSupported`, with
-        `InvalidParam` for an invalid server name, and as `exchange` does.
+        `InvalidParam` for an invalid server name, and as `send` does.
         """
 
         async def request() -> IResponse:
@@ -103,34 +98,40 @@ class FederationAgent:
                 raise SchemeNotSupported(f"not {SCHEME.decode()}: {parsed.scheme!r}")
             name = ServerName.parse(parsed.netloc.decode("ascii", "replace"))
             completed = Headers() if headers is None else headers.copy()
-            exchange = await self.exchange(
-                name,
-                OutgoingRequest(method, parsed.originForm, completed, bodyProducer),
-                OURSELVES,
+            outgoing = OutgoingRequest(
+                method, parsed.originForm, completed, bodyProducer
             )
-            return exchange.response
+            response, _ = await self.send(name, outgoing, OURSELVES, Exchange())
+            return response
 
         return Deferred.fromCoroutine(request())
 
-    async def exchange(
+    async def send(
         self,
         name: ServerName,
         outgoing: OutgoingRequest,
         cause: Cause,
+        exchange: Exchange,
         connected: Callable[[Link], object] = lambda _: None,
-    ) -> Exchange:
+    ) -> tuple[IResponse, Link]:
         """Send one request to `name` and wait for the head of its response.
 
-        `Host` and `User-Agent` are added to its headers. `connected` is called with
-        the connection before the request is sent. Raises `Unreachable` if the request
+        `Host` and `User-Agent` are added to its headers. The connection is written
+        into `exchange`. `connected` is called with it before the request is sent.
+        Raises `Unreachable` if the request
         was not sent, and Twisted's errors (`RequestNotSent`,
         `RequestTransmissionFailed`, `ResponseFailed`) if the connection failed.
         """
         resolution = await self._resolve(name, cause)
+        exchange.mark("resolution")
+        exchange.is_reused = True
         host_header = resolution.routes[0].host_header
-        endpoint = _VerifiedEndpoint(
-            lambda: self._connector.connect(resolution, cause), self._links
-        )
+
+        def connect() -> Awaitable[tuple[PeerConnection, Link]]:
+            exchange.is_reused = False
+            return self._connector.connect(resolution, cause)
+
+        endpoint = _VerifiedEndpoint(connect, self._links)
         protocol: HTTP11ClientProtocol = await self._pool.getConnection(
             # By name, because a connection is verified for a name.
             (name, host_header, self._forgotten[name]),
@@ -143,6 +144,7 @@ class FederationAgent:
         link = self._links[protocol]
         if cause.is_ours and not link.is_recorded:
             link = await self._record(protocol, link)
+        _note(exchange, link, protocol, outgoing)
         connected(link)
         request = (
             _WholeRequest(method, target, headers, body)
@@ -150,7 +152,8 @@ class FederationAgent:
             else Request(method, target, headers, body, persistent=True)
         )
         response = await protocol.request(request)
-        return Exchange(response, link)
+        exchange.mark("response")
+        return response, link
 
     async def reach(self, name: ServerName, cause: Cause) -> Link:
         """Make a new connection to `name`, record its peer, and close it.
@@ -197,6 +200,25 @@ class FederationAgent:
     async def close(self) -> None:
         """Close the idle connections."""
         await self._pool.closeCachedConnections()
+
+
+def _note(
+    exchange: Exchange,
+    link: Link,
+    protocol: HTTP11ClientProtocol,
+    outgoing: OutgoingRequest,
+) -> None:
+    """Write the connection of a request into its exchange."""
+    exchange.mark("connection")
+    exchange.address, exchange.via = link.address, str(link.route)
+    exchange.verified_by, exchange.is_proven = link.peer.verified_by, True
+    if exchange.details is not None:
+        body = outgoing.body if isinstance(outgoing.body, bytes) else b""
+        exchange.details.tls = facts_of(protocol.transport)
+        headers = text_of(outgoing.headers)
+        if isinstance(outgoing.body, bytes):
+            headers.insert(0, ("Content-Length", str(len(body))))
+        exchange.details.request = Message.of(headers, body)
 
 
 def _unverified(link: Link, problem: NotVerified) -> Unreachable:

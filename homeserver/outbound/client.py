@@ -22,17 +22,19 @@ from twisted.web.http_headers import Headers
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.exchange import Exchange, Exchanges, Message
 from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
-from homeserver.outbound.targets import transaction_target
+from homeserver.outbound.targets import TRANSACTION_ROUTE, transaction_target
 from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
     KEYS_V2_PATH,
     ResponseTooLarge,
     describe,
     read_body,
+    text_of,
 )
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.verification import VerifiedPeer
@@ -110,11 +112,17 @@ class FederationClient:
         agent: FederationAgent,
         identity: Callable[[], Identity],
         clock: IReactorTime,
+        exchanges: Exchanges | None = None,
     ) -> None:
-        """`identity` is called for each request, because keys may change."""
+        """`identity` is called for each request, because keys may change.
+
+        `exchanges` has each request but those of transactions, whose exchanges are
+        their caller's.
+        """
         self._agent = agent
         self._identity = identity
         self._clock = clock
+        self._exchanges = exchanges or Exchanges(clock)
 
     async def send_transaction(
         self,
@@ -122,17 +130,21 @@ class FederationClient:
         txn_id: str,
         body: bytes,
         *,
+        exchange: Exchange,
         slash: bool = False,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Delivery:
         """Deliver a transaction whose canonical JSON is `body`.
 
         `slash` ends the path with a slash, as servers before 2019 demand; only they
-        acknowledge without a JSON object. `connected` is called with the connection
-        before the request is sent. Raises `Unreachable` and `Refused`.
+        acknowledge without a JSON object. What is found about the request is written
+        into `exchange`. `connected` is called with the connection before the request
+        is sent. Raises `Unreachable` and `Refused`.
         """
         target = transaction_target(txn_id, slash=slash)
         identity = self._identity()
+        exchange.server = identity.server_name.name
+        exchange.route = TRANSACTION_ROUTE
         request = FederationRequest(
             "PUT", target, identity.server_name, destination, Encoded(body)
         )
@@ -141,15 +153,17 @@ class FederationClient:
             headers.addRawHeader("Authorization", str(authorization))
         outgoing = OutgoingRequest(b"PUT", target.encode("ascii"), headers, body)
         answer = await self._call(
-            destination, outgoing, _MAX_REPLY_BYTES, OURSELVES, connected
+            destination, outgoing, _MAX_REPLY_BYTES, OURSELVES, exchange, connected
         )
         if answer.status != 200:
-            raise read_refusal(
+            refused = read_refusal(
                 destination,
                 answer.status,
                 answer.body,
                 retry_after(answer.status, answer.headers, wall_seconds(self._clock)),
             )
+            exchange.errcode = refused.errcode
+            raise refused
         try:
             reply, problems = parse_reply(answer.body, is_of_2014=slash)
         except ProtocolError as problem:
@@ -193,7 +207,15 @@ class FederationClient:
         Raises `Unreachable`.
         """
         outgoing = OutgoingRequest(b"GET", target.encode("ascii"), Headers())
-        answer = await self._call(server_name, outgoing, MAX_DOCUMENT_BYTES, cause)
+        path = target.partition("?")[0]
+        exchange = self._exchanges.open("request", "out", "GET", path)
+        exchange.server = self._identity().server_name.name
+        try:
+            answer = await self._call(
+                server_name, outgoing, MAX_DOCUMENT_BYTES, cause, exchange
+            )
+        finally:
+            exchange.close(exchange.status)
         return answer.status, answer.body, answer.link
 
     async def reach(self, server_name: ServerName, cause: Cause) -> Link:
@@ -215,8 +237,10 @@ class FederationClient:
         outgoing: OutgoingRequest,
         limit: int,
         cause: Cause,
+        exchange: Exchange,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> _Answer:
+        exchange.peer = destination.name
         links: list[Link] = []
 
         def note(link: Link) -> None:
@@ -224,11 +248,16 @@ class FederationClient:
             connected(link)
 
         async def call() -> _Answer:
-            exchange = await self._agent.exchange(destination, outgoing, cause, note)
-            data = await read_body(exchange.response, limit)
-            return _Answer(
-                exchange.response.code, exchange.response.headers, data, exchange.link
+            response, link = await self._agent.send(
+                destination, outgoing, cause, exchange, note
             )
+            data = await read_body(response, limit)
+            exchange.mark("body")
+            exchange.status = response.code
+            if exchange.details is not None:
+                headers = text_of(response.headers)
+                exchange.details.response = Message.of(headers, data)
+            return _Answer(response.code, response.headers, data, link)
 
         seconds = _DOCUMENT_SECONDS if outgoing.body is None else _REQUEST_SECONDS
         try:
@@ -236,11 +265,21 @@ class FederationClient:
         except _TRANSPORT_ERRORS as problem:
             way = "".join(f"{link.route}: {link.address}: " for link in links)
             asked = (outgoing.method + b" " + outgoing.target).decode("ascii")
-            raise Unreachable(
+            failure = Unreachable(
                 destination,
                 [f"{way}{asked}: {describe(problem)}"],
                 "no_answer" if links else "not_verified",
-            ) from None
+            )
+            _note_failure(exchange, failure)
+            raise failure from None
+        except Unreachable as problem:
+            _note_failure(exchange, problem)
+            raise
+
+
+def _note_failure(exchange: Exchange, problem: Unreachable) -> None:
+    exchange.reason = problem.reasons[0] if problem.reasons else problem.reason
+    exchange.error = str(problem)
 
 
 def check_names_connection(document: KeyDocument, link: Link) -> None:

@@ -10,6 +10,9 @@ from urllib.parse import quote as percent_encode
 
 _FEDERATION = "/_matrix/federation/v1"
 
+TRANSACTION_ROUTE = f"{_FEDERATION}/send/{{txnId}}"
+"""The template of the path of transactions."""
+
 # Allowed in a segment by RFC 3986: `!room:server`, `@user:server`, `$event`.
 _LITERAL = "!:@$"
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from homeserver.net.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
+from homeserver.net.exchange import Exchange
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
 from scripts.processes import free_ports
@@ -122,7 +123,11 @@ def test_nothing_is_sent_to_a_second_target() -> None:
             discovering(server, well_known=False) as reach,
             pytest.raises(Unreachable, match="the peer ended the connection"),
         ):
-            wait(reach.client.send_transaction(A_TEST, "1", b'{"pdus":[]}'))
+            wait(
+                reach.client.send_transaction(
+                    A_TEST, "1", b'{"pdus":[]}', exchange=Exchange()
+                )
+            )
     assert first.requests == ["PUT a.test/_matrix/federation/v1/send/1"]
     assert second.conversations == []
 

@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.config.values import VerificationMethod
+from homeserver.net.exchange import Exchange
 from homeserver.outbound.transport import verification
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, encode, parse_object
@@ -49,7 +50,9 @@ def ca_file(tmp_path: Path) -> Path:
 def send(reach: Reach, peer: RecordingPeer, host: str = "peer.test") -> Json:
     """Send a transaction to the peer, called by `host` and its port."""
     name = ServerName.parse(f"{host}:{peer.port}")
-    delivery = wait(reach.client.send_transaction(name, "1", b'{"pdus":[]}'))
+    delivery = wait(
+        reach.client.send_transaction(name, "1", b'{"pdus":[]}', exchange=Exchange())
+    )
     return {
         "verified_by": delivery.link.peer.verified_by,
         "address": delivery.link.address,

@@ -14,7 +14,8 @@ from twisted.web.iweb import IResponse
 
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
-from homeserver.outbound.agent import Exchange, FederationAgent, OutgoingRequest
+from homeserver.net.exchange import Exchange
+from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.transport.connector import Link
@@ -66,17 +67,18 @@ class Agent:
         """`documents` is {target: body}; whatever else is asked for is not there."""
         self._documents = documents
 
-    async def exchange(
+    async def send(
         self,
         name: ServerName,
         outgoing: OutgoingRequest,
         cause: Cause,
+        exchange: Exchange,
         connected: Callable[[Link], object] = lambda _: None,
-    ) -> Exchange:
+    ) -> tuple[IResponse, Link]:
         """As `FederationAgent`."""
         found = self._documents.get(outgoing.target.decode("ascii"))
         response = Response(404, b"{}") if found is None else Response(200, found)
-        return Exchange(cast("IResponse", response), LINK)
+        return cast("IResponse", response), LINK
 
 
 class Asking(KeyringCase):

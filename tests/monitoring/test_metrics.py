@@ -8,9 +8,7 @@ import pytest
 from homeserver.monitoring.metrics import Metrics
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
-from homeserver.outbound.delivery.outcome import Attempt
 from homeserver.storage.judged_pdus import JudgedPdu
-from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.received import ReceivedTransaction
 from tests.support.metric_series import families, series
 from tests.support.signed_requests import THEM
@@ -34,9 +32,9 @@ def test_requests() -> None:
     request = Exchange(
         listener="federation", method="PUT", route=SEND, status=200, seconds=0.02
     )
-    metrics.count_request(request)
-    metrics.count_request(request)
-    metrics.count_request(Exchange(listener="control", method="GET", status=404))
+    metrics.observe(request)
+    metrics.observe(request)
+    metrics.observe(Exchange(listener="control", method="GET", status=404))
     where = f'listener="federation",method="PUT",route="{SEND}"'
     assert values(metrics, "homeserver_http_requests_total") == {
         f'{where},status="200"': 2.0,
@@ -51,7 +49,7 @@ def test_a_method_that_a_client_invents() -> None:
     """A word that is no method of HTTP makes no series of its own."""
     metrics = Metrics()
     for word in ("BREW", "get", "x" * 200):
-        metrics.count_request(Exchange(listener="federation", method=word, status=405))
+        metrics.observe(Exchange(listener="federation", method=word, status=405))
     assert values(metrics, "homeserver_http_requests_total") == {
         'listener="federation",method="other",route="other",status="405"': 3.0
     }
@@ -60,7 +58,7 @@ def test_a_method_that_a_client_invents() -> None:
 def test_an_origin_that_is_not_proven() -> None:
     """A request whose origin is not proven counts by the reason as well."""
     metrics = Metrics()
-    metrics.count_request(
+    metrics.observe(
         Exchange(listener="federation", method="PUT", reason="bad_signature")
     )
     assert values(metrics, "homeserver_authentication_failures_total") == {
@@ -133,9 +131,8 @@ def test_peers() -> None:
 def test_attempts() -> None:
     """Attempts to deliver are counted by what came of them, and timed."""
     metrics = Metrics()
-    pending = PendingTransaction(THEM.server_name, "1", b"{}", 1)
-    metrics.count_attempt(Attempt(pending, "delivered", 0.25))
-    metrics.count_attempt(Attempt(pending, "unreachable", 10.0))
+    for result, seconds in [("delivered", 0.25), ("unreachable", 10.0), (None, 1.0)]:
+        metrics.observe(Exchange(direction="out", result=result, seconds=seconds))
     assert values(metrics, "homeserver_delivery_attempts_total") == {
         'result="delivered"': 1.0,
         'result="unreachable"': 1.0,

@@ -16,7 +16,8 @@ from zope.interface.verify import verifyObject
 from homeserver import __version__
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.outbound.agent import Exchange, OutgoingRequest
+from homeserver.net.exchange import Exchange
+from homeserver.outbound.agent import OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
@@ -56,18 +57,21 @@ class AgentTestCase(SynchronousTestCase):
 
     async def exchange(
         self, outgoing: OutgoingRequest, name: ServerName = PEER
-    ) -> Exchange:
-        """Send one request."""
-        return await self.agent.exchange(name, outgoing, OURSELVES)
+    ) -> tuple[IResponse, Link]:
+        """Send one request, whose exchange is `told`."""
+        self.told = Exchange()
+        return await self.agent.send(name, outgoing, OURSELVES, self.told)
 
-    def ask(self, target: bytes = b"/1", name: ServerName = PEER) -> Deferred[Exchange]:
+    def ask(
+        self, target: bytes = b"/1", name: ServerName = PEER
+    ) -> Deferred[tuple[IResponse, Link]]:
         """Send a request."""
         return start(self.exchange(OutgoingRequest(b"GET", target, Headers()), name))
 
-    def read(self, asked: Deferred[Exchange]) -> bytes:
+    def read(self, asked: Deferred[tuple[IResponse, Link]]) -> bytes:
         """The body of a response that has come."""
-        exchange = self.successResultOf(asked)
-        return self.successResultOf(read_body(exchange.response, 1000))
+        response, _ = self.successResultOf(asked)
+        return self.successResultOf(read_body(response, 1000))
 
     def answered(self, answer: bytes = ok(b"{}")) -> Wire:
         """The wire of a first request, which was answered."""
@@ -260,9 +264,9 @@ class VerificationTests(AgentTestCase):
         wire.say(ok(key_document(SELF_SIGNED)))
         self.assertIn(b"GET /1 ", wire.peer.received)
         wire.say(ok(b"{}"))
-        exchange = self.successResultOf(asked)
-        self.assertEqual(exchange.link.peer.verified_by, "key-document")
-        self.assertEqual(exchange.link.peer.certificate, SELF_SIGNED.value.leaf)
+        _, link = self.successResultOf(asked)
+        self.assertEqual(link.peer.verified_by, "key-document")
+        self.assertEqual(link.peer.certificate, SELF_SIGNED.value.leaf)
 
     def test_answer_with_the_key_document(self) -> None:
         """What comes with the key document answers no request."""
@@ -281,7 +285,7 @@ class VerificationTests(AgentTestCase):
         wires = [self.net.accept(GOOD) for _ in asked]
         for wire in wires:
             wire.say(ok(b"{}"))
-        links = [self.successResultOf(each).link for each in asked]
+        links = [self.successResultOf(each)[1] for each in asked]
         self.assertEqual([link.address for link in links], ["192.0.2.1", "192.0.2.2"])
 
 
@@ -438,7 +442,7 @@ class EndTests(AgentTestCase):
         asked = self.ask()
         wire = self.net.accept(GOOD)
         wire.whisper(ok(b"x" * 2000)[:1500])
-        read = read_body(self.successResultOf(asked).response, 1000)
+        read = read_body(self.successResultOf(asked)[0], 1000)
         self.failureResultOf(read, ResponseTooLarge)
         self.assertTrue(wire.tcp.is_aborted)
 
@@ -457,7 +461,7 @@ class EndTests(AgentTestCase):
         asked = self.ask()
         wire = self.net.accept(GOOD)
         wire.whisper(ok(b"{}")[:-1])
-        read = read_body(self.successResultOf(asked).response, 1000)
+        read = read_body(self.successResultOf(asked)[0], 1000)
         read.cancel()
         self.failureResultOf(read, CancelledError)
         self.assertTrue(wire.tcp.is_aborted)
@@ -514,7 +518,9 @@ class ClientTests(AgentTestCase):
     def send(self) -> Deferred[Delivery]:
         """Send a transaction by two routes."""
         self.stack.names.routes = [route("192.0.2.1"), route("192.0.2.2")]
-        return start(self.client.send_transaction(PEER, "1", b'{"pdus":[]}'))
+        return start(
+            self.client.send_transaction(PEER, "1", b'{"pdus":[]}', exchange=Exchange())
+        )
 
     def assert_given_up(self, sent: Deferred[Delivery]) -> None:
         """See that a transaction is given up after a minute, and nothing goes on."""
@@ -527,7 +533,9 @@ class ClientTests(AgentTestCase):
     def test_not_resolved(self) -> None:
         """Why a name cannot be resolved is for the operator alone."""
         self.stack.names.routes = NotResolvable("SRV _x.peer.test: SERVFAIL", [])
-        sent = start(self.client.send_transaction(PEER, "1", b"{}"))
+        sent = start(
+            self.client.send_transaction(PEER, "1", b"{}", exchange=Exchange())
+        )
         problem = self.failureResultOf(sent, Unreachable).value
         assert isinstance(problem, Unreachable)
         self.assertEqual(problem.explanation.public, "peer.test cannot be resolved")
@@ -709,10 +717,10 @@ class ClientReachTests(AgentTestCase):
 class StrangersTests(AgentTestCase):
     """Connections that are made for a client's sake."""
 
-    def ask_for(self, cause: Cause) -> Deferred[Exchange]:
+    def ask_for(self, cause: Cause) -> Deferred[tuple[IResponse, Link]]:
         """Send a request for whom it is."""
         outgoing = OutgoingRequest(b"GET", b"/1", Headers())
-        return start(self.agent.exchange(PEER, outgoing, cause))
+        return start(self.agent.send(PEER, outgoing, cause, Exchange()))
 
     def known(self) -> Peer | None:
         """What is stored of the peer."""
@@ -722,9 +730,9 @@ class StrangersTests(AgentTestCase):
         """A peer that was verified for a client's sake is not stored."""
         asked = self.ask_for(STRANGER)
         self.net.accept(GOOD).say(ok(b"{}"))
-        exchange = self.successResultOf(asked)
-        self.assertEqual(exchange.link.peer.verified_by, "certificate")
-        self.assertFalse(exchange.link.is_recorded)
+        _, link = self.successResultOf(asked)
+        self.assertEqual(link.peer.verified_by, "certificate")
+        self.assertFalse(link.is_recorded)
         self.assertIsNone(self.known())
 
     def test_it_is_recorded_before_we_use_it(self) -> None:
@@ -739,9 +747,9 @@ class StrangersTests(AgentTestCase):
         for _ in range(2):
             asked = self.ask_for(OURSELVES)
             wire.say(ok(b"{}"))
-            exchange = self.successResultOf(asked)
-            self.assertTrue(exchange.link.is_recorded)
-            self.successResultOf(read_body(exchange.response, 1000))
+            response, link = self.successResultOf(asked)
+            self.assertTrue(link.is_recorded)
+            self.successResultOf(read_body(response, 1000))
             wire.flush()
         known = self.known()
         assert known is not None
@@ -818,7 +826,7 @@ class StrangersTests(AgentTestCase):
         self.ask()
         self.assertEqual(self.net.dialled[-1][0], "192.0.2.1")
 
-    def refused(self) -> Deferred[Exchange]:
+    def refused(self) -> Deferred[tuple[IResponse, Link]]:
         """A request by the only route, which leads to another server."""
         asked = self.ask()
         self.net.accept(SELF_SIGNED).say(ok(b"{}"))

@@ -21,11 +21,13 @@ from twisted.web.client import (
 )
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.exchange import Exchange
 from homeserver.net.tls.certificate import Certificate
-from homeserver.outbound.agent import Exchange, FederationAgent, OutgoingRequest
+from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connection import ResponseTooLarge
@@ -96,17 +98,18 @@ class Agent:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.result: Deferred[Exchange] = Deferred()
+        self.result: Deferred[tuple[IResponse, Link]] = Deferred()
         self.is_connected = False
         """Whether there is a connection before there is a result."""
 
-    async def exchange(
+    async def send(
         self,
         name: ServerName,
         outgoing: OutgoingRequest,
         cause: Cause,
+        exchange: Exchange,
         connected: Callable[[Link], object] = lambda _: None,
-    ) -> Exchange:
+    ) -> tuple[IResponse, Link]:
         """As `FederationAgent`."""
         if self.is_connected:
             connected(LINK)
@@ -123,6 +126,7 @@ class ClientTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Make the client."""
         self.clock = Clock()
+        self.told = Exchange()
         self.agent = Agent()
         self.identity = Identity(US, KEYS, [], cast("Certificate", None))
         self.client = FederationClient(
@@ -132,7 +136,11 @@ class ClientTestCase(SynchronousTestCase):
     def send(self, txn_id: str = "1-2", *, slash: bool = False) -> Deferred[Delivery]:
         """Send a transaction."""
         self.agent.result = Deferred()
-        return start(self.client.send_transaction(PEER, txn_id, BODY, slash=slash))
+        return start(
+            self.client.send_transaction(
+                PEER, txn_id, BODY, exchange=self.told, slash=slash
+            )
+        )
 
     def answer(
         self,
@@ -144,7 +152,7 @@ class ClientTestCase(SynchronousTestCase):
         """Send a transaction that is answered so."""
         sent = self.send(slash=slash)
         response = Response(code, parts, end or ResponseDone())
-        self.agent.result.callback(Exchange(response, LINK))  # type: ignore[arg-type]
+        self.agent.result.callback((response, LINK))  # type: ignore[arg-type]
         return sent
 
 
@@ -366,7 +374,9 @@ class TransportTests(ClientTestCase):
     def test_connection_is_told(self) -> None:
         """Where a request was sent that got no answer is told."""
         self.agent.is_connected = True
-        sent = start(self.client.send_transaction(PEER, "1-2", BODY))
+        sent = start(
+            self.client.send_transaction(PEER, "1-2", BODY, exchange=self.told)
+        )
         self.agent.result.errback(Failure(error.ConnectionLost()))
         problem = self.failureResultOf(sent, Unreachable).value
         assert isinstance(problem, Unreachable)
@@ -415,7 +425,9 @@ class TransportTests(ClientTestCase):
         """A minute after a request was begun, it is given up."""
         cancelled: list[object] = []
         self.agent.result = Deferred(cancelled.append)
-        sent = start(self.client.send_transaction(PEER, "1-2", BODY))
+        sent = start(
+            self.client.send_transaction(PEER, "1-2", BODY, exchange=self.told)
+        )
         self.clock.advance(59.9)
         self.assertNoResult(sent)
         self.assertEqual(cancelled, [])
@@ -428,7 +440,7 @@ class TransportTests(ClientTestCase):
         """A body that does not end is given up with its connection."""
         sent = self.send()
         response = Response(200, [b"{"], None)
-        self.agent.result.callback(Exchange(response, LINK))  # type: ignore[arg-type]
+        self.agent.result.callback((response, LINK))  # type: ignore[arg-type]
         self.clock.advance(60)
         failure = self.failureResultOf(sent, Unreachable)
         self.assertIn("no answer in time", str(failure.value))
@@ -447,13 +459,13 @@ class KeyDocumentTests(ClientTestCase):
     def fetch_v1(self, document: bytes, code: int = 200) -> Deferred[KeysAnswer]:
         """Fetch a version 1 document that is answered so."""
         response = Response(code, [document])
-        self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
+        self.agent.result = defer.succeed((response, LINK))  # type: ignore[arg-type]
         return start(self.client.fetch_keys_v1(PEER, OURSELVES))
 
     def fetch_v2(self, document: bytes, code: int = 200) -> Deferred[KeysAnswer]:
         """Fetch a version 2 document that is answered so."""
         response = Response(code, [document])
-        self.agent.result = defer.succeed(Exchange(response, LINK))  # type: ignore[arg-type]
+        self.agent.result = defer.succeed((response, LINK))  # type: ignore[arg-type]
         return start(self.client.fetch_keys_v2(PEER, OURSELVES))
 
     def test_version_1(self) -> None:

@@ -21,6 +21,7 @@ from homeserver.inbound.refusals import Refusals
 from homeserver.keys.keyring import Keyring
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
+from homeserver.net.exchange import Exchange
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.kept_answers import KeptAnswers
@@ -84,6 +85,7 @@ class Carrier(FederationClient):
         txn_id: str,
         body: bytes,
         *,
+        exchange: Exchange,
         slash: bool = False,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Delivery:

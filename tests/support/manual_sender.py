@@ -12,10 +12,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config.values import Sending
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.delivery.attempt import Courier
-from homeserver.outbound.delivery.outcome import Attempt, Attempts
+from homeserver.outbound.delivery.outcome import Attempts
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Link, Unreachable
@@ -99,6 +100,7 @@ class Client:
         txn_id: str,
         body: bytes,
         *,
+        exchange: Exchange,
         slash: bool = False,
         connected: Callable[[Link], object] = lambda _: None,
     ) -> Delivery:
@@ -107,7 +109,13 @@ class Client:
             connected(link(destination, self.address))
         call = Call(destination, txn_id, body, Deferred(), slash)
         self.calls.append(call)
-        return await call.result
+        try:
+            delivery = await call.result
+        except Refused as problem:
+            exchange.status = problem.status
+            raise
+        exchange.status = 200
+        return delivery
 
 
 class Store:
@@ -179,7 +187,7 @@ def build_sender(
     *,
     holder: str = "this process",
     is_shared: bool = False,
-    observe: Callable[[Attempt], object] = lambda _: None,
+    observe: Callable[[Exchange], object] = lambda _: None,
 ) -> Sender:
     """A sender with all its parts, whose store goes by the clock."""
 
@@ -194,8 +202,9 @@ def build_sender(
         config.max_retry_seconds,
         is_shared=is_shared,
     )
-    attempts = Attempts(client, clock, observe)
-    courier = Courier(leases, attempts, config, clock, random)
+    exchanges = Exchanges(clock, observe)
+    attempts = Attempts(client, exchanges)
+    courier = Courier(leases, attempts, config, exchanges, random)
     queue = OutboundQueue(database, store_clock)
     return Sender(queue, leases, courier, attempts, clock, random)
 
@@ -211,7 +220,7 @@ class SenderTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.store = Store()
         self.client = Client()
-        self.attempts: list[Attempt] = []
+        self.attempts: list[Exchange] = []
         """Those that are over."""
 
         self.senders = 0

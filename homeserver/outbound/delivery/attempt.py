@@ -11,14 +11,14 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from homeserver.config.values import Sending
 from homeserver.net.back_off import doubled
+from homeserver.net.exchange import Exchanges
 from homeserver.outbound.client import Delivery
-from homeserver.outbound.delivery.outcome import Attempt, Attempts, Ended
+from homeserver.outbound.delivery.outcome import Attempts, Ended
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical_json import Json
@@ -47,13 +47,14 @@ class Courier:
         leases: DestinationLeases,
         attempts: Attempts,
         config: Sending,
-        clock: IReactorTime,
+        exchanges: Exchanges,
         random: Random,
     ) -> None:
         self._leases = leases
         self._attempts = attempts
         self._config = config
-        self._clock = clock
+        self._clock = exchanges.clock
+        self._exchanges = exchanges
         self._random = random
 
     async def deliver(
@@ -72,10 +73,13 @@ class Courier:
             if doubt is not None:
                 other = replace(pending, slash=not pending.slash, attempts=2)
                 where = transaction_target(other.txn_id, slash=other.slash)
-                why = f"again at {where}: {doubt}"
-                self._tell(ended.attempt, LogLevel.info, doubt.status, why)
+                self._tell(ended, LogLevel.info, f"again at {where}: {doubt}")
+                self._exchanges.hand_over(ended.exchange)
                 ended = await self._attempts.make(other, reached)
-            return await self._record(ended, doubt)
+            try:
+                return await self._record(ended, doubt)
+            finally:  # also where the store fails
+                self._exchanges.hand_over(ended.exchange)
         except StoreUnavailable as problem:  # the store has logged it
             self._log.debug(
                 "{destination}: {problem}",
@@ -88,54 +92,42 @@ class Courier:
         self, ended: Ended, doubt: Refused | None
     ) -> PendingTransaction | None:
         """Record the result; `doubt` is the answer to the first form of the path."""
-        attempt, outcome = ended.attempt, ended.outcome
+        outcome = ended.outcome
         if isinstance(outcome, Delivery):
-            return await self._record_delivery(attempt, outcome)
+            return await self._record_delivery(ended, outcome)
         if isinstance(outcome, Refused) and outcome.is_final:
-            return await self._record_rejection(attempt, outcome)
+            return await self._record_rejection(ended, outcome)
         why = str(outcome)
         if doubt is not None:
             why = f"{doubt}; in the other form of the path: {why}"
-        if isinstance(outcome, Refused):
-            await self._record_failure(
-                attempt, why, outcome.retry_after, outcome.status
-            )
-        else:
-            await self._record_failure(attempt, why)
+        retry_after = outcome.retry_after if isinstance(outcome, Refused) else 0.0
+        await self._record_failure(ended, why, retry_after)
         return None
 
-    async def _record_failure(
-        self,
-        attempt: Attempt,
-        why: str,
-        retry_after: float = 0.0,
-        status: int | None = None,
-    ) -> None:
+    async def _record_failure(self, ended: Ended, why: str, retry_after: float) -> None:
         # Jitter, so that many failures at one time are not retried at one time.
         jitter = self._random.uniform(0.8, 1.2)
         pause = await self._leases.record_failure(
-            attempt.pending,
+            ended.pending,
             why,
             partial(_pause, self._config, jitter, retry_after),
             _pause(self._config, jitter, retry_after, 1),
         )
         # Without the lease it is unknown whether there is a next attempt.
         again = "its lease was lost" if pause is None else f"again in {pause:.1f} s"
-        self._tell(attempt, LogLevel.warn, status, f"{again}: {why}")
+        self._tell(ended, LogLevel.warn, f"{again}: {why}")
 
     async def _record_rejection(
-        self, attempt: Attempt, problem: Refused
+        self, ended: Ended, problem: Refused
     ) -> PendingTransaction | None:
         following = await self._leases.record_rejection(
-            attempt.pending, str(problem), problem.reply
+            ended.pending, str(problem), problem.reply
         )
-        self._tell(
-            attempt, LogLevel.error, problem.status, f"it is not sent again: {problem}"
-        )
+        self._tell(ended, LogLevel.error, f"it is not sent again: {problem}")
         return following
 
     async def _record_delivery(
-        self, attempt: Attempt, delivery: Delivery
+        self, ended: Ended, delivery: Delivery
     ) -> PendingTransaction | None:
         link = delivery.link
         connection: Json = {
@@ -144,14 +136,15 @@ class Courier:
             "verified_by": link.peer.verified_by,
             "certificate_sha256": link.peer.certificate_sha256,
         }
-        remarks = await self._remarks(attempt.pending, delivery)
+        remarks = await self._remarks(ended.pending, delivery)
         following = await self._leases.record_delivery(
-            attempt.pending, Acknowledged(delivery.reply, connection, remarks)
+            ended.pending, Acknowledged(delivery.reply, connection, remarks)
         )
         verdict = f"{link.address}, verified by {link.peer.verified_by}"
         if remarks:
             verdict += f"; {len(remarks)} remarks, the first: {remarks[0]}"
-        self._tell(attempt, LogLevel.info, 200, verdict)
+        ended.exchange.remarks = remarks
+        self._tell(ended, LogLevel.info, verdict)
         return following
 
     async def _remarks(
@@ -170,21 +163,10 @@ class Courier:
                 began = self._clock.seconds()
         return remarks_on(delivery.reply, found)
 
-    def _tell(
-        self, attempt: Attempt, level: LogLevel, status: int | None, verdict: str
-    ) -> None:
-        pending = attempt.pending
-        self._log.emit(
-            level,
-            "PUT {path} to {destination}: {result} in {seconds} s: {verdict}",
-            path=transaction_target(pending.txn_id, slash=pending.slash),
-            destination=pending.destination,
-            txn_id=pending.txn_id,
-            result=attempt.result,
-            status=status,
-            seconds=round(attempt.seconds, 4),
-            verdict=verdict,
-        )
+    def _tell(self, ended: Ended, level: LogLevel, verdict: str) -> None:
+        """Log an attempt."""
+        ended.exchange.verdict = verdict
+        self._log.emit(level, "{exchange}", exchange=ended.exchange)
 
 
 def _pause(config: Sending, jitter: float, retry_after: float, failures: int) -> float:

@@ -1,7 +1,6 @@
 """Attempts to deliver a transaction: one request each, and its result.
 
-Rules: nothing is stored here, and nothing is retried. Each attempt is counted,
-including aborted ones.
+Rules: nothing is stored here, and nothing is retried.
 """
 
 from collections.abc import Callable
@@ -10,12 +9,13 @@ from typing import Literal
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.targets import transaction_target
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -30,19 +30,13 @@ answer), `error` (internal), and `aborted` (by this server), unless it was dropp
 """
 
 
-class Attempt(Struct, frozen=True):
-    """A finished attempt."""
-
-    pending: PendingTransaction
-    result: Result
-    seconds: float
-    """The time until the answer was read, or the attempt failed."""
-
-
 class Ended(Struct, frozen=True):
     """A finished attempt with its answer, or the exception."""
 
-    attempt: Attempt
+    pending: PendingTransaction
+    exchange: Exchange
+    """Its `result` is a `Result`, its time that until the answer was read."""
+
     outcome: Delivery | Exception
 
     @property
@@ -53,7 +47,7 @@ class Ended(Struct, frozen=True):
         """
         if not isinstance(self.outcome, Refused):
             return None
-        is_gone = self.attempt.pending.slash and self.outcome.status == 404
+        is_gone = self.pending.slash and self.outcome.status == 404
         return self.outcome if self.outcome.is_about_path or is_gone else None
 
 
@@ -74,13 +68,10 @@ class Attempts:
     def __init__(
         self,
         client: FederationClient,
-        clock: IReactorTime,
-        observe: Callable[[Attempt], object] = lambda _: None,
+        exchanges: Exchanges,
     ) -> None:
-        """`observe` is called with each finished attempt."""
         self._client = client
-        self._clock = clock
-        self._observe = observe
+        self._exchanges = exchanges
         self._requests: dict[ServerName, _Request] = {}
 
     def under_way(self) -> dict[ServerName, str]:
@@ -104,12 +95,15 @@ class Attempts:
         `reached` is called with the IP address of the connection before the request is
         sent.
         """
-        began = self._clock.seconds()
+        target = transaction_target(pending.txn_id, slash=pending.slash)
+        exchange = self._exchanges.open("request", "out", "PUT", target)
+        exchange.peer, exchange.txn_id = pending.destination.name, pending.txn_id
         call = Deferred.fromCoroutine(
             self._client.send_transaction(
                 pending.destination,
                 pending.txn_id,
                 pending.body,
+                exchange=exchange,
                 slash=pending.slash,
                 connected=lambda link: reached(link.address),
             )
@@ -125,11 +119,9 @@ class Attempts:
             result, outcome = self._explain(request, pending.destination, problem)
         finally:
             del self._requests[pending.destination]
-        # Never negative, even if the clock was set back.
-        seconds = max(0.0, self._clock.seconds() - began)
-        attempt = Attempt(pending, result, seconds)
-        self._observe(attempt)
-        return Ended(attempt, outcome)
+        exchange.result = result
+        self._exchanges.end(exchange)
+        return Ended(pending, exchange, outcome)
 
     def _explain(
         self, request: "_Request", destination: ServerName, problem: Exception

@@ -205,6 +205,15 @@ def describe(problem: Exception) -> str:
     return text if len(text) <= 200 and text.isprintable() else quote(text)
 
 
+def text_of(headers: Headers) -> list[tuple[str, str]]:
+    """Headers as text that keeps each byte."""
+    return [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, values in headers.getAllRawHeaders()
+        for value in values
+    ]
+
+
 def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
     """Read a response's body; fails with `ResponseTooLarge` beyond `limit` bytes."""
     reader = _BodyReader(limit)

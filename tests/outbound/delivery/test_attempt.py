@@ -479,8 +479,11 @@ class UnavailableStoreTests(SenderTestCase):
 class TellingTests(SenderTestCase):
     """What is told of an attempt: one line, and one count."""
 
-    def told(self, end: Callable[[Call], object]) -> LogEvent:
-        """Let an attempt take a second and a half and end so; what is logged of it."""
+    def told(self, end: Callable[[Call], object]) -> tuple[dict[str, object], LogEvent]:
+        """Let an attempt take a second and a half and end so.
+
+        Returns the parts of the line that is logged of it, and the line.
+        """
         self.enqueue(pdus=2)
         [call] = self.calls
         with capturedLogs() as events:
@@ -488,22 +491,22 @@ class TellingTests(SenderTestCase):
             end(call)
             self.clock.advance(0)
         [event] = [each for each in events if "log_failure" not in each]
-        return event
+        return event["exchange"].members(), event
 
     def test_delivery(self) -> None:
         """A delivery is told with where it went, and how that was verified."""
-        event = self.told(Call.acknowledge)
+        parts, event = self.told(Call.acknowledge)
         self.assertLessEqual(
             {
                 "path": f"/_matrix/federation/v1/send/{int(NOW * 1000)}-1",
                 "txn_id": f"{int(NOW * 1000)}-1",
-                "destination": ALPHA,
+                "destination": "alpha.test",
                 "result": "delivered",
                 "status": 200,
                 "seconds": 1.5,
                 "verdict": "192.0.2.1, verified by certificate",
             }.items(),
-            event.items(),
+            parts.items(),
         )
         self.assertIs(event["log_level"], LogLevel.info)
         [attempt] = self.attempts
@@ -512,18 +515,18 @@ class TellingTests(SenderTestCase):
     def test_remarks(self) -> None:
         """What is wrong with the reply is told, and how much it is."""
         pdus: Json = {"$a": {"error": "no"}, "$b": {}}
-        event = self.told(lambda call: call.acknowledge({"pdus": pdus}))
+        parts, _ = self.told(lambda call: call.acknowledge({"pdus": pdus}))
         self.assertEqual(
-            event["verdict"],
+            parts["verdict"],
             "192.0.2.1, verified by certificate; 5 remarks, the first: "
             "the reply names '$a', which was not sent",
         )
-        self.assertEqual(event["result"], "delivered")
+        self.assertEqual(parts["result"], "delivered")
 
     def test_reply_of_2014(self) -> None:
         """A reply that is nothing, as in 2014, is a delivery without a remark."""
-        event = self.told(Call.acknowledge)
-        self.assertEqual(event["verdict"], "192.0.2.1, verified by certificate")
+        parts, _ = self.told(Call.acknowledge)
+        self.assertEqual(parts["verdict"], "192.0.2.1, verified by certificate")
 
     def test_attempts_at_both_paths(self) -> None:
         """Each form of the path is an attempt, with a line and a count of its own."""
@@ -532,10 +535,10 @@ class TellingTests(SenderTestCase):
             self.calls[0].fail(Refused(ALPHA, 400, "M_UNRECOGNIZED", "'no'"))
             self.calls[1].acknowledge({"pdus": {}})
             self.clock.advance(0)
-        told = [event for event in events if "result" in event]
+        told = [event["exchange"].members() for event in events]
         path = f"/_matrix/federation/v1/send/{int(NOW * 1000)}-1"
         self.assertEqual(
-            [(event["path"], event["result"], event["status"]) for event in told],
+            [(each["path"], each["result"], each["status"]) for each in told],
             [(path, "failed", 400), (f"{path}/", "delivered", 200)],
         )
         self.assertEqual(
@@ -543,40 +546,40 @@ class TellingTests(SenderTestCase):
             f"again at {path}/: alpha.test answers 400 M_UNRECOGNIZED: 'no'",
         )
         self.assertEqual(
-            [(each.result, each.pending.slash) for each in self.attempts],
+            [(each.result, each.path.endswith("/")) for each in self.attempts],
             [("failed", False), ("delivered", True)],
         )
 
     def test_no_answer(self) -> None:
         """A server that is not there is told with what was tried, and when again."""
-        event = self.told(lambda call: call.fail(UNREACHABLE))
+        parts, event = self.told(lambda call: call.fail(UNREACHABLE))
         self.assertEqual(
-            (event["result"], event["status"], event["verdict"]),
+            (parts["result"], parts["status"], parts["verdict"]),
             ("unreachable", None, f"again in 2.0 s: {UNREACHABLE}"),
         )
         self.assertIs(event["log_level"], LogLevel.warn)
         self.assertEqual(
             formatEvent(event),
-            f"PUT {event['path']} to alpha.test: unreachable in 1.5 s: again in 2.0 s: "
+            f"PUT {parts['path']} to alpha.test: unreachable in 1.5 s: again in 2.0 s: "
             "alpha.test cannot be reached: s.test:8448: cannot connect",
         )
 
     def test_no(self) -> None:
         """A no for now is told with its status."""
-        event = self.told(lambda call: call.fail(REFUSED))
-        self.assertEqual((event["result"], event["status"]), ("failed", 403))
+        parts, _ = self.told(lambda call: call.fail(REFUSED))
+        self.assertEqual((parts["result"], parts["status"]), ("failed", 403))
         self.assertEqual([each.result for each in self.attempts], ["failed"])
 
     def test_no_for_ever(self) -> None:
         """A no for ever is an error, as somebody has to look at it."""
         refused = Refused(ALPHA, 400, "M_BAD_JSON", "")
-        event = self.told(lambda call: call.fail(refused))
-        self.assertEqual((event["result"], event["status"]), ("rejected", 400))
+        parts, event = self.told(lambda call: call.fail(refused))
+        self.assertEqual((parts["result"], parts["status"]), ("rejected", 400))
         self.assertIs(event["log_level"], LogLevel.error)
         self.assertEqual([each.result for each in self.attempts], ["rejected"])
 
     def test_error_of_ours(self) -> None:
         """An error of ours is an attempt too."""
-        event = self.told(lambda call: call.fail(ZeroDivisionError("a mistake")))
-        self.assertEqual(event["result"], "error")
+        parts, _ = self.told(lambda call: call.fail(ZeroDivisionError("a mistake")))
+        self.assertEqual(parts["result"], "error")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
