@@ -1,7 +1,8 @@
 """Waiting for the real reactor, from tests that are plain functions."""
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
 
 from twisted.internet import reactor as global_reactor  # noqa: TID251 - a real one
@@ -28,6 +29,20 @@ def wait(coroutine: Coroutine[Deferred[Any], Any, _T]) -> _T:
     if isinstance(result, Failure):
         result.raiseException()
     return result
+
+
+def wait_for_thread(work: Callable[[], _T]) -> _T:
+    """Run the reactor until `work` is done in a thread; its result, or what it raises.
+
+    It is for clients that block.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(work)
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not future.done():
+            assert time.monotonic() < deadline, "it takes too long"
+            reactor.iterate(0.01)
+        return future.result()
 
 
 def pause(seconds: float) -> Deferred[None]:
