@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from subprocess import run
 
@@ -30,8 +31,10 @@ class Pair:
 
 @pytest.fixture(scope="session")
 def installed() -> None:
-    """See to it that Synapse is installed."""
-    run([_TOP / "scripts" / "synapse-environment"], check=True)
+    """Synapse is installed; by one process of the run, for which the others wait."""
+    with (_TOP / "constraints-synapse.txt").open() as lock:
+        flock(lock, LOCK_EX)
+        run([_TOP / "scripts" / "synapse-environment"], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,8 @@ def listening(peer: RecordingPeer) -> Iterator[RecordingPeer]:
 
         async def stop() -> None:
             await maybeDeferred(port.stopListening)
+            # A daemon that still has a connection waits at its end for ours.
+            peer.hang_up()
             # What was on its way when a connection was aborted is here after this.
             await pause(0.02)
 
