@@ -23,6 +23,7 @@ from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
 from homeserver.control.inspect import describe_keys, describe_resolution
+from homeserver.control.openapi import described
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.submit import Submitter
@@ -251,7 +252,7 @@ class Parts:
             ]
             self.control_site = self._make_site(
                 Router(
-                    routes,
+                    described(routes, control_routes.OPEN_TEMPLATES),
                     TokenGuard(
                         _load_token(path, config), control_routes.OPEN_TEMPLATES
                     ).check,

@@ -19,13 +19,13 @@ from homeserver.app.composition import Parts
 from homeserver.app.credentials import Credentials
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.inspect import describe_keys
+from homeserver.control.views import KeysView
 from homeserver.http.port import PromptPort
 from homeserver.http.site import BoundedSite
 from homeserver.http.tls_listener import BoundedTls
 from homeserver.identity.exposure import find_exposed
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import SocketAddress
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
 
 
@@ -111,7 +111,9 @@ class Endpoint:
         self._parts.threads.stop()
         await self._parts.database.close()
 
-    async def describe_keys(self, server_name: ServerName, *, v2_only: bool) -> Json:
+    async def describe_keys(
+        self, server_name: ServerName, *, v2_only: bool
+    ) -> KeysView:
         """What `inspection.describe_keys` says, of an endpoint that was not started."""
         self._parts.database.start()
         try:

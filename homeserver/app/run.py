@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet import reactor as global_reactor  # noqa: TID251 - see above
 from twisted.internet.defer import Deferred
@@ -27,17 +27,19 @@ from homeserver.app.endpoint import Endpoint
 from homeserver.app.systemd import ServiceManager, Watchdog
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.inspect import describe_resolution
+from homeserver.control.views import KeysView, ResolutionView
 from homeserver.identity import identity
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.wall_clock import steady
 from homeserver.outbound.delivery.slots import MAX_SECOND
 from homeserver.outbound.discovery.dns import MAX_QUESTIONS
 from homeserver.outbound.transport.budget import Budgets
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 
 _log = Logger()
+
+_T = TypeVar("_T")
 
 # How long a thread that works on large messages may keep the reactor from going on. It
 # is five milliseconds otherwise, and each of the reactor's steps may have to wait.
@@ -125,7 +127,7 @@ def _raise_file_limit(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
+def resolve(path: Path, config: Config, server_name: ServerName) -> ResolutionView:
     """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
     reactor = _reactor()
     budgets = Budgets(reactor, config.limits.trusts)
@@ -133,7 +135,9 @@ def resolve(path: Path, config: Config, server_name: ServerName) -> Json:
     return _finish(describe_resolution(resolver, reactor, server_name))
 
 
-def keys(path: Path, config: Config, server_name: ServerName, *, v2_only: bool) -> Json:
+def keys(
+    path: Path, config: Config, server_name: ServerName, *, v2_only: bool
+) -> KeysView:
     """Fetch one server's key documents, and describe them; raises `ConfigError`."""
     endpoint = Endpoint(
         path, config, identity.load(path, config), _reactor(), SystemRandom()
@@ -141,10 +145,10 @@ def keys(path: Path, config: Config, server_name: ServerName, *, v2_only: bool) 
     return _finish(endpoint.describe_keys(server_name, v2_only=v2_only))
 
 
-def _finish(work: Coroutine[Deferred[Any], Any, Json]) -> Json:
+def _finish(work: Coroutine[Deferred[Any], Any, _T]) -> _T:
     """Run the reactor until `work` is done; its result, or what it raises."""
     reactor = _reactor()
-    results: list[Json] = []
+    results: list[_T] = []
     failures: list[Failure] = []
 
     def start() -> None:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import click
+from msgspec import to_builtins
 
 from homeserver import __version__
 from homeserver.cli.options import (
@@ -209,7 +210,7 @@ def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa
     try:
         result = _ask_daemon(path, config, "resolve", server_name)
         if result is None:
-            result = run.resolve(path, config, server_name)
+            result = to_builtins(run.resolve(path, config, server_name))
     except ConfigError as problem:
         fail(2, str(problem))
     print(json.dumps(result) if as_json else render.resolution(result))
@@ -246,7 +247,7 @@ def keys(*, path: Path, as_json: bool, v2_only: bool, server_name: ServerName) -
             path, config, "keys", server_name, v2_only="true" if v2_only else None
         )
         if result is None:
-            result = run.keys(path, config, server_name, v2_only=v2_only)
+            result = to_builtins(run.keys(path, config, server_name, v2_only=v2_only))
     except ConfigError as problem:
         fail(2, str(problem))
     if as_json:

@@ -6,12 +6,14 @@ causes a new look-up.
 
 from collections.abc import Awaitable, Callable
 
+from msgspec import UNSET
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.control.views import CacheEntry, KeysView, StepView
 from homeserver.keys.key_fetches import KeyFetches, Pause
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.discovery.kept_answers import KeptAnswer, KeptAnswers
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.discovery import Step
 from homeserver.protocol.identifiers import ServerName
 
@@ -26,18 +28,13 @@ class CacheBook:
         self._fetches = fetches
         self._clock = clock
 
-    def all(self) -> list[Json]:
-        """Each as `{"cache", "asked", "found", "kept_until_ts", "floor_seconds"}`.
-
-        `cache` is `well-known`, a type of DNS records, or `keys` for a pause between
-        fetches of a server's keys. `floor_seconds` is present if the server asks for a
-        shorter time: it is the minimum for every answer.
-        """
+    def all(self) -> list[CacheEntry]:
+        """Every entry."""
         answers = [self._show_answer(each) for each in self._answers.all()]
         return [*answers, *map(self._show_pause, self._fetches.pauses())]
 
-    def about(self, name: ServerName) -> list[Json]:
-        """As `all`, for one server."""
+    def about(self, name: ServerName) -> list[CacheEntry]:
+        """The entries about one server."""
         answers = [self._show_answer(each) for each in self._answers.about(name)]
         pause = self._fetches.pause(name)
         return [*answers, *([] if pause is None else [self._show_pause(pause)])]
@@ -54,50 +51,50 @@ class CacheBook:
         self._fetches.end_pauses()
 
     async def show_beside(
-        self, describe: Callable[[ServerName], Awaitable[Json]], name: ServerName
-    ) -> Json:
-        """The description of a server; `kept` is what was cached before it."""
+        self, describe: Callable[[ServerName], Awaitable[KeysView]], name: ServerName
+    ) -> KeysView:
+        """The keys of a server; `kept` is what was cached before they were fetched."""
         kept = self.about(name)
-        return {**await describe(name), "kept": kept}
+        return replace(await describe(name), kept=kept)
 
-    def _show_answer(self, answer: KeptAnswer) -> Json:
-        return {
-            "cache": answer.kind,
-            "asked": answer.asked,
-            "found": answer.found,
-            **show_expiry(answer, self._clock),
-        }
+    def _show_answer(self, answer: KeptAnswer) -> CacheEntry:
+        return CacheEntry(
+            answer.kind,
+            answer.asked,
+            answer.found,
+            _in_milliseconds(wall_seconds(self._clock) + answer.left),
+            UNSET if answer.floor is None else answer.floor,
+        )
 
-    def _show_pause(self, pause: Pause) -> Json:
+    def _show_pause(self, pause: Pause) -> CacheEntry:
         failed = f"fetching them failed: {pause.problem}"
-        return {
-            "cache": "keys",
-            "asked": pause.server_name.name,
-            "found": "fetched" if pause.problem is None else failed,
-            "kept_until_ts": _in_milliseconds(wall_seconds(self._clock) + pause.left),
-        }
+        return CacheEntry(
+            "keys",
+            pause.server_name.name,
+            "fetched" if pause.problem is None else failed,
+            _in_milliseconds(wall_seconds(self._clock) + pause.left),
+        )
 
 
-def mark_kept(answers: KeptAnswers, clock: IReactorTime) -> Callable[[Step], Json]:
-    """Makes the function that marks steps that use an answer from before this call.
+def mark_kept(answers: KeptAnswers, clock: IReactorTime) -> Callable[[Step], StepView]:
+    """Makes the function that describes steps, and marks those with kept answers.
 
-    It returns members for the step, none if the answer is new.
+    A kept answer is one from before this call.
     """
     began = clock.seconds()
 
-    def mark(step: Step) -> Json:
+    def describe(step: Step) -> StepView:
+        shown = StepView(step.step, step.asked, step.found)
         answer = answers.behind(step)
         if answer is None or answer.age <= clock.seconds() - began:
-            return {}
-        return show_expiry(answer, clock)
+            return shown
+        return replace(
+            shown,
+            kept_until_ts=_in_milliseconds(wall_seconds(clock) + answer.left),
+            floor_seconds=UNSET if answer.floor is None else answer.floor,
+        )
 
-    return mark
-
-
-def show_expiry(answer: KeptAnswer, clock: IReactorTime) -> Json:
-    """Until when an answer is kept, and the minimum if that was applied."""
-    shown: Json = {"kept_until_ts": _in_milliseconds(wall_seconds(clock) + answer.left)}
-    return shown if answer.floor is None else {**shown, "floor_seconds": answer.floor}
+    return describe
 
 
 def _in_milliseconds(seconds: float) -> int:

@@ -5,9 +5,17 @@ Rules: every check here is a check that requests pass too, made by the same func
 
 from collections.abc import Callable
 
+from msgspec import UNSET
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.caches import mark_kept
+from homeserver.control.views import (
+    DocumentView,
+    KeysView,
+    ResolutionView,
+    RouteView,
+    view_of,
+)
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.client import FederationClient, check_names_connection
 from homeserver.outbound.discovery.resolver import Resolver
@@ -15,7 +23,7 @@ from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.protocol.canonical_json import Json, parse_object
-from homeserver.protocol.discovery import NotResolvable, Route, Step
+from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
@@ -27,28 +35,25 @@ _V2 = KEYS_V2_PATH, parse_v2
 
 async def describe_resolution(
     resolver: Resolver, clock: IReactorTime, name: ServerName
-) -> Json:
+) -> ResolutionView:
     """Each step of resolving `name` and the routes, or why there are none.
 
     A step that uses a cached answer says until when it is kept, by `clock`.
     """
-    mark = mark_kept(resolver.kept, clock)
+    describe = mark_kept(resolver.kept, clock)
     try:
         resolution = await resolver.resolve(name, OURSELVES)
     except NotResolvable as problem:
-        return {
-            "server_name": name.name,
-            "steps": [{**_step(step), **mark(step)} for step in problem.steps],
-            "error": str(problem),
-        }
+        steps = list(map(describe, problem.steps))
+        return ResolutionView(name.name, steps, error=str(problem))
     except OverBudget as problem:
-        return {"server_name": name.name, "steps": [], "error": str(problem)}
-    steps = [*resolution.steps, *await resolver.aliases(resolution)]
-    return {
-        "server_name": name.name,
-        "steps": [{**_step(step), **mark(step)} for step in steps],
-        "routes": [_route(route) for route in resolution.routes],
-    }
+        return ResolutionView(name.name, [], error=str(problem))
+    followed = [*resolution.steps, *await resolver.aliases(resolution)]
+    return ResolutionView(
+        name.name,
+        list(map(describe, followed)),
+        [view_of(RouteView, route) for route in resolution.routes],
+    )
 
 
 async def describe_keys(
@@ -57,11 +62,11 @@ async def describe_keys(
     name: ServerName,
     *,
     v2_only: bool = False,
-) -> Json:
+) -> KeysView:
     """Both key documents of `name`, the problems of each, and who served them.
 
     With `v2_only`, version 1 is not requested and is null. If the server cannot be
-    reached: `{"server_name", "error"}`.
+    reached, only `error` says why.
     """
     try:
         first = None
@@ -69,16 +74,16 @@ async def describe_keys(
             first, _ = await _document(client, peers, name, _V1)
         second, link = await _document(client, peers, name, _V2)
     except Unreachable as problem:
-        return {"server_name": name.name, "error": str(problem)}
-    return {
-        "server_name": name.name,
-        "verified_by": link.peer.verified_by,
-        "route": _route(link.route),
-        "certificate_sha256": link.peer.certificate_sha256,
-        **({"v2_only": True} if v2_only else {}),
-        "v1": first,
-        "v2": second,
-    }
+        return KeysView(name.name, error=str(problem))
+    return KeysView(
+        name.name,
+        verified_by=link.peer.verified_by,
+        route=view_of(RouteView, link.route),
+        certificate_sha256=link.peer.certificate_sha256,
+        v2_only=True if v2_only else UNSET,
+        v1=first,
+        v2=second,
+    )
 
 
 async def _document(
@@ -86,7 +91,7 @@ async def _document(
     peers: PeerStore,
     name: ServerName,
     version: tuple[str, Callable[[bytes, ServerName], KeyDocument]],
-) -> tuple[Json | None, Link]:
+) -> tuple[DocumentView | None, Link]:
     """One document with its problems; None if the server has none."""
     path, parse = version
     status, data, link = await client.ask(name, path, OURSELVES)
@@ -108,19 +113,4 @@ async def _document(
         check_names_connection(document, link)
     except ProtocolError as problem:
         problems.append(str(problem))
-    return {"document": shown, "problems": problems}, link
-
-
-def _step(step: Step) -> Json:
-    return {"step": step.step, "asked": step.asked, "found": step.found}
-
-
-def _route(route: Route) -> Json:
-    return {
-        "host": route.host,
-        "port": route.port,
-        "host_header": route.host_header,
-        "certificate_name": route.certificate_name,
-        "srv_priority": route.srv_priority,
-        "srv_weight": route.srv_weight,
-    }
+    return DocumentView(shown, problems), link

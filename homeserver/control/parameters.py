@@ -1,63 +1,174 @@
-"""Parameters and bodies of requests to the control API, read and checked.
+"""Query parameters of the control API, read as the fields of a struct.
 
-Rules: a query parameter is given at most once. An invalid value raises
-`InvalidParam`, which names the parameter.
+Rules: a parameter is given at most once, and an unknown one is an error that names the
+known ones. An empty value is the default, but a server's name is never empty. A number
+above its maximum counts as the maximum.
 """
 
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+from urllib.parse import parse_qs
+
+from msgspec import Meta, Struct, inspect
+
 from homeserver.control.client import MAX_WAIT_SECONDS
-from homeserver.http.request import Request
-from homeserver.protocol.canonical_json import Json, parse_object
-from homeserver.protocol.errors import InvalidParam, quote
+from homeserver.protocol.errors import InvalidParam, listed, quote
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.shapes import did_you_mean, not_one_of
+
+_T = TypeVar("_T", bound=Struct)
 
 MAX_LIMIT = 1000  # entries in one answer
 
+_MAX_PARAMETERS = 50  # no route has half as many
 
-def server_parameter(request: Request, name: str) -> ServerName:
-    """A server's name in the path."""
-    return ServerName.parse(request.parameters[name].decode("utf-8", "replace"))
-
-
-def server_argument(request: Request, name: str) -> ServerName | None:
-    """A server's name in the query; None if there is none."""
-    value = _argument(request, name)
-    return None if value is None else ServerName.parse(value.decode("latin-1"))
+Origin = Annotated[
+    ServerName | None, Meta(description="Only those that name this server as origin.")
+]
 
 
-def position_argument(request: Request) -> int:
-    """`after`: the ID of the last entry that the client has; 0 by default."""
-    return integer("`after`", _argument(request, "after") or b"0")
+class Page(Struct, frozen=True):
+    """Which entries of a list, and how long to wait for one."""
+
+    after: Annotated[
+        int, Meta(ge=0, description="The ID of the last entry that the client has.")
+    ] = 0
+    origin: Origin = None
+    limit: Annotated[
+        int, Meta(ge=0, le=MAX_LIMIT, description="How many entries, at most.")
+    ] = 100
+    wait: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=MAX_WAIT_SECONDS,
+            description="How many seconds to wait for a first entry.",
+        ),
+    ] = 0.0
 
 
-def limit_argument(request: Request, default: int) -> int:
-    """`limit`: how many entries to answer with, at most `MAX_LIMIT`."""
-    text = _argument(request, "limit") or b"%d" % default
-    return min(integer("`limit`", text), MAX_LIMIT)
+class Waiting(Struct, frozen=True):
+    """How long to wait for the outcome."""
+
+    wait: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=MAX_WAIT_SECONDS,
+            description="How many seconds to wait for the outcome.",
+        ),
+    ] = 0.0
 
 
-def wait_argument(request: Request) -> float:
-    """`wait`: for how many seconds to wait, at most `MAX_WAIT_SECONDS`."""
-    text = _argument(request, "wait") or b"0"
+class CacheFilter(Struct, frozen=True):
+    """Which kept answers."""
+
+    server: Annotated[
+        ServerName | None, Meta(description="Only those about this server.")
+    ] = None
+    limit: Annotated[
+        int, Meta(ge=0, le=MAX_LIMIT, description="How many entries, at most.")
+    ] = MAX_LIMIT
+
+
+class OfServer(Struct, frozen=True):
+    """Which server."""
+
+    server: Annotated[
+        ServerName | None, Meta(description="Only what concerns this server.")
+    ] = None
+
+
+class KeyVersions(Struct, frozen=True):
+    """Which key documents."""
+
+    v2_only: Annotated[bool, Meta(description="Whether to leave out version 1.")] = (
+        False
+    )
+
+
+def read_query(kind: type[_T], target: bytes) -> _T:
+    """The query of a request's target as a struct; raises `InvalidParam`."""
+    # Twisted's own reading leaves out a name without a value.
+    query = target.partition(b"?")[2].decode("latin-1")
+    try:
+        arguments = parse_qs(
+            query,
+            keep_blank_values=True,
+            encoding="latin-1",  # of any byte
+            max_num_fields=_MAX_PARAMETERS,
+        )
+    except ValueError:
+        raise InvalidParam(
+            f"the query has more than {_MAX_PARAMETERS} parameters"
+        ) from None
+    fields = {each.name: each.type for each in fields_of(kind)}
+    values = {}
+    for name, given in arguments.items():
+        if name not in fields:
+            raise InvalidParam(
+                f"there is no query parameter {quote(name)} here; known are "
+                f"{listed(fields)}{did_you_mean(name, fields)}"
+            )
+        if len(given) > 1:
+            raise InvalidParam(f"`{name}` is given more than once")
+        bare = bare_type(fields[name])
+        if given[0] or isinstance(bare, inspect.StructType):
+            values[name] = _value(name, given[0].encode("latin-1"), bare)
+    return kind(**values)
+
+
+def fields_of(kind: type[Struct]) -> Sequence[inspect.Field]:
+    """The fields of a struct with their types."""
+    described = inspect.type_info(kind)
+    return described.fields if isinstance(described, inspect.StructType) else ()
+
+
+def bare_type(kind: inspect.Type) -> inspect.Type:
+    """The type of a parameter without its description and without None."""
+    match kind:
+        case inspect.Metadata():
+            return bare_type(kind.type)
+        case inspect.UnionType():
+            [bare] = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
+            return bare_type(bare)
+        case _:
+            return kind
+
+
+def _value(name: str, text: bytes, kind: inspect.Type) -> object:
+    match kind:
+        case inspect.IntType():
+            number = integer(f"`{name}`", text)
+            return number if kind.le is None else min(number, kind.le)
+        case inspect.FloatType():
+            seconds = _seconds(name, text)
+            return seconds if kind.le is None else min(seconds, kind.le)
+        case inspect.BoolType():
+            if text not in {b"true", b"false"}:
+                raise InvalidParam(f"`{name}` is neither true nor false: {quote(text)}")
+            return text == b"true"
+        case inspect.LiteralType():
+            word = text.decode("utf-8", "replace")
+            if word not in kind.values:
+                raise InvalidParam(
+                    f"`{name}` is {not_one_of(word, map(str, kind.values))}"
+                )
+            return word
+        case inspect.StructType():
+            return ServerName.parse(text.decode("latin-1"))
+        case _:
+            return text.decode("utf-8", "replace")
+
+
+def _seconds(name: str, text: bytes) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not seconds >= 0.0:
-        raise InvalidParam(f"`wait` is not a number of seconds: {quote(text)}")
-    return min(seconds, MAX_WAIT_SECONDS)
-
-
-def flag_argument(request: Request, name: str) -> bool:
-    """`true` or `false`; false by default."""
-    value = _argument(request, name) or b"false"
-    if value not in {b"true", b"false"}:
-        raise InvalidParam(f"`{name}` is neither true nor false: {quote(value)}")
-    return value == b"true"
-
-
-def json_body(request: Request) -> Json:
-    """The JSON object in the body; raises `ProtocolError` if there is none."""
-    return parse_object(b"" if request.content is None else request.content.read())
+    if not seconds >= 0.0:  # not "nan" either, which would wait for ever
+        raise InvalidParam(f"`{name}` is not a number of seconds: {quote(text)}")
+    return seconds
 
 
 def integer(what: str, text: bytes) -> int:
@@ -65,10 +176,3 @@ def integer(what: str, text: bytes) -> int:
     if not (text.isdigit() and len(text) <= 18):
         raise InvalidParam(f"{what} is not a number: {quote(text)}")
     return int(text)
-
-
-def _argument(request: Request, name: str) -> bytes | None:
-    values = request.args.get(name.encode("ascii"), [])
-    if len(values) > 1:
-        raise InvalidParam(f"`{name}` is given more than once")
-    return values[0] if values else None

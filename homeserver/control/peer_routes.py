@@ -5,48 +5,57 @@ Rules: as in `control.routes`.
 
 from typing import TypeVar
 
-from homeserver.control.parameters import json_body, server_parameter
 from homeserver.control.peers import PeerBook
-from homeserver.http.reply import Reply, json_reply
-from homeserver.http.request import Request
-from homeserver.http.router import Route
+from homeserver.control.routing import Call, ControlRoute, route
+from homeserver.control.views import Nothing, Peers, PeerView, Pin
 from homeserver.protocol.errors import NotFound, quote
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import ServerName, parse_fingerprint
 
 _T = TypeVar("_T")
 
+_Bare = Call[Nothing, Nothing]
 
-def peer_routes(book: PeerBook) -> list[Route]:
+_UNKNOWN = (NotFound,)
+
+
+def peer_routes(book: PeerBook) -> list[ControlRoute]:
     """What is known of peers, and what an operator may change of it."""
 
-    async def list_peers(_: Request) -> Reply:
-        return json_reply({"peers": await book.all()})
+    async def list_peers(_: _Bare) -> Peers:
+        """All known peers, by name."""
+        return Peers(await book.all())
 
-    async def describe(request: Request) -> Reply:
-        name = server_parameter(request, "name")
-        return json_reply(_known(await book.describe(name), name))
+    async def describe(call: _Bare) -> PeerView:
+        """What is known of a peer: how verified, pinned keys, queue, back-off."""
+        name = call.server("name")
+        return _known(await book.describe(name), name)
 
-    async def retry(request: Request) -> Reply:
-        name = server_parameter(request, "name")
+    async def retry(call: _Bare) -> Nothing:
+        """Reset the back-off of a peer, and forget its discovery results."""
+        name = call.server("name")
         _known(await book.retry(name), name)
-        return json_reply({})
+        return Nothing()
 
-    async def forget(request: Request) -> Reply:
-        name = server_parameter(request, "name")
+    async def forget(call: _Bare) -> Nothing:
+        """Forget how a peer was verified, its pins and keys, and its failures."""
+        name = call.server("name")
         _known(await book.forget(name), name)
-        return json_reply({})
+        return Nothing()
 
-    async def pin(request: Request) -> Reply:
-        name = server_parameter(request, "name")
-        await book.pin(name, json_body(request))
-        return json_reply({})
+    async def pin(call: Call[Nothing, Pin]) -> Nothing:
+        """Trust a certificate of a peer by its fingerprint; delivery is retried."""
+        fingerprint = parse_fingerprint(call.body.certificate_sha256)
+        await book.pin(call.server("name"), fingerprint)
+        return Nothing()
 
+    one, pinned = "/v1/peers/{name}", "/v1/peers/{name}/pin"
+    again = "/v1/peers/{name}/retry"
     return [
-        Route("GET", "/v1/peers", list_peers),
-        Route("GET", "/v1/peers/{name}", describe),
-        Route("POST", "/v1/peers/{name}/retry", retry),
-        Route("DELETE", "/v1/peers/{name}/pin", forget),
-        Route("PUT", "/v1/peers/{name}/pin", pin),
+        route("GET", "/v1/peers", list_peers, Nothing, Nothing, Peers),
+        route("GET", one, describe, Nothing, Nothing, PeerView, errors=_UNKNOWN),
+        route("POST", again, retry, Nothing, Nothing, Nothing, errors=_UNKNOWN),
+        route("DELETE", pinned, forget, Nothing, Nothing, Nothing, errors=_UNKNOWN),
+        route("PUT", pinned, pin, Nothing, Pin, Nothing),
     ]
 
 

@@ -3,33 +3,20 @@
 Rules: a peer is a server that was verified once, or that has or had a queue.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from msgspec.structs import asdict
+
 from homeserver.control.caches import CacheBook
+from homeserver.control.views import PeerView, StoredKeyView
 from homeserver.outbound.delivery.sender import Sender
-from homeserver.protocol.canonical_json import Json, as_text, encode_base64
-from homeserver.protocol.identifiers import ServerName, parse_fingerprint
+from homeserver.protocol.canonical_json import encode_base64
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.outbox.progress import QueueSummary
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import Peer, PeerStore
-
-_NOTHING_OWED: Json = {
-    "queued": 0,
-    "oldest_id": None,
-    "failures": 0,
-    "next_attempt_ts": None,
-    "last_error": None,
-    "rejected": 0,
-    "dropped": 0,
-}
-
-_NEVER_VERIFIED: Json = {
-    "verified_by": None,
-    "pinned_keys": {},
-    "certificate_sha256": None,
-    "first_verified_ts": None,
-    "last_verified_ts": None,
-}
 
 
 class Memory(Protocol):
@@ -58,8 +45,8 @@ class PeerBook:
         self._caches = caches
         self._memories = memories
 
-    async def all(self) -> list[Json]:
-        """Every peer, by name, as `describe` has it."""
+    async def all(self) -> list[PeerView]:
+        """Every peer, by name."""
         known = {peer.server_name: peer for peer in await self._peers.peers()}
         names = known.keys() | set(await self._queue.destinations())
         names |= set(await self._peers.certificate_pins.names())
@@ -68,29 +55,21 @@ class PeerBook:
             for name in sorted(names, key=str)
         ]
 
-    async def describe(self, name: ServerName) -> Json | None:
-        """One peer; None if nothing is known of it and nothing is queued for it.
-
-        `{"server_name", "verified_by", "pinned_keys": {key ID: base64},
-        "certificate_sha256", "first_verified_ts", "last_verified_ts",
-        "pinned_certificate_sha256", "keys": {key ID: {"key", "since_ts",
-        "valid_until_ts"}}, "queued", "oldest_id", "failures", "next_attempt_ts",
-        "last_error", "rejected", "dropped"}`.
-        """
+    async def describe(self, name: ServerName) -> PeerView | None:
+        """One peer; None if nothing is known of it and nothing is queued for it."""
         peer = await self._peers.peer(name)
         shown = await self._describe(name, peer)
         is_known = peer is not None or await self._queue.summary(name) is not None
-        if is_known or shown["keys"] or shown["pinned_certificate_sha256"]:
+        if is_known or shown.keys or shown.pinned_certificate_sha256:
             return shown
         return None
 
-    async def pin(self, name: ServerName, content: Json) -> None:
-        """Trust the certificate in `{"certificate_sha256"}` for a peer.
+    async def pin(self, name: ServerName, sha256: str) -> None:
+        """Trust the certificate of a peer with this fingerprint, in hexadecimal.
 
-        Delivery is retried immediately. Raises `BadJson` and `InvalidParam`.
+        Delivery is retried immediately.
         """
-        text = as_text(content.get("certificate_sha256"), "`certificate_sha256`")
-        await self._peers.certificate_pins.pin(name, parse_fingerprint(text))
+        await self._peers.certificate_pins.pin(name, sha256)
         await self.retry(name)
 
     async def forget(self, name: ServerName) -> bool:
@@ -115,37 +94,32 @@ class PeerBook:
         await self._sender.retry(name)
         return True
 
-    async def _describe(self, name: ServerName, peer: Peer | None) -> Json:
-        owed = await self._queue.summary(name) or _NOTHING_OWED
-        verified = _NEVER_VERIFIED
-        if peer is not None:
-            verified = {
-                "verified_by": peer.verified_by,
-                "pinned_keys": {
-                    key_id: encode_base64(key.key)
-                    for key_id, key in peer.pinned_keys.items()
-                },
-                "certificate_sha256": peer.certificate_sha256,
-                "first_verified_ts": peer.first_verified_ts,
-                "last_verified_ts": peer.last_verified_ts,
-            }
-        pin = await self._peers.certificate_pins.find(name)
-        return {
-            "server_name": name.name,
-            **verified,
-            "pinned_certificate_sha256": pin,
-            "keys": await self._keys(name),
-            **owed,
-        }
+    async def _describe(self, name: ServerName, peer: Peer | None) -> PeerView:
+        queue = await self._queue.summary(name) or QueueSummary()
+        return PeerView(
+            server_name=name.name,
+            verified_by=None if peer is None else peer.verified_by,
+            pinned_keys={} if peer is None else _in_base64(peer.pinned_keys),
+            certificate_sha256=None if peer is None else peer.certificate_sha256,
+            first_verified_ts=None if peer is None else peer.first_verified_ts,
+            last_verified_ts=None if peer is None else peer.last_verified_ts,
+            pinned_certificate_sha256=await self._peers.certificate_pins.find(name),
+            keys=await self._keys(name),
+            **asdict(queue),
+        )
 
-    async def _keys(self, name: ServerName) -> Json:
-        """The stored keys; `since_ts` is null if it was not recorded."""
+    async def _keys(self, name: ServerName) -> dict[str, StoredKeyView]:
+        """The stored keys, by key ID."""
         since = await self._peers.keys_since(name)
         return {
-            key_id: {
-                "key": encode_base64(stored.verify_key.key),
-                "since_ts": since.get(key_id) or None,
-                "valid_until_ts": stored.valid_until_ts,
-            }
+            key_id: StoredKeyView(
+                encode_base64(stored.verify_key.key),
+                since.get(key_id) or None,
+                stored.valid_until_ts,
+            )
             for key_id, stored in sorted((await self._peers.keys(name)).items())
         }
+
+
+def _in_base64(keys: Mapping[KeyId, VerifyKey]) -> dict[str, str]:
+    return {key_id: encode_base64(key.key) for key_id, key in keys.items()}

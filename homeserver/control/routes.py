@@ -1,41 +1,61 @@
 """The routes of the control API, one line each.
 
-Rules: a route reads its parameters, calls one part, and answers in JSON. Decisions are
-made in that part, so that the command line does not repeat them.
+Rules: a route calls one part, and answers with a view. Decisions are made in that part,
+so that the command line does not repeat them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from homeserver.control.caches import CacheBook
 from homeserver.control.parameters import (
-    flag_argument,
-    integer,
-    json_body,
-    limit_argument,
-    position_argument,
-    server_argument,
-    server_parameter,
-    wait_argument,
+    CacheFilter,
+    KeyVersions,
+    OfServer,
+    Page,
+    Waiting,
 )
+from homeserver.control.routing import Call, ControlRoute, route, view_reply
 from homeserver.control.submit import Submitter
-from homeserver.http.reply import Reply, json_reply
-from homeserver.http.request import Request
-from homeserver.http.router import Answer, Route
+from homeserver.control.views import (
+    Bounds,
+    BoundView,
+    Caches,
+    Dropped,
+    EntryView,
+    Health,
+    KeysView,
+    Nothing,
+    PduView,
+    ProofView,
+    Queued,
+    ReceivedPage,
+    RefusalView,
+    RefusedPage,
+    ResolutionView,
+    Submission,
+    TransactionView,
+    view_of,
+)
+from homeserver.http.reply import Reply
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.bounds import Bound
 from homeserver.outbound.delivery.sender import Sender
-from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import InvalidParam, NotFound
+from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.drops import AlreadyOver
+from homeserver.storage.pages import ListedTransaction
 from homeserver.storage.received import ReceivedStore
 
 # Prometheus' text format.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _T = TypeVar("_T")
+
+_Bare = Call[Nothing, Nothing]
 
 OPEN_TEMPLATES = frozenset({"/health"})
 """The routes that need no token."""
@@ -45,77 +65,80 @@ def status_routes(
     is_healthy: Callable[[], Awaitable[bool]],
     read_metrics: Callable[[], Awaitable[bytes]],
     bounds: Sequence[Bound],
-) -> list[Route]:
+) -> list[ControlRoute]:
     """The state of this server."""
 
-    async def health(_: Request) -> Reply:
+    async def health(_: _Bare) -> Health | Reply:
+        """Whether the daemon accepts connections and its store answers; else 503."""
         if await is_healthy():
-            return json_reply({"status": "ok"})
-        return json_reply({"status": "unavailable"}, status=503)
+            return Health("ok")
+        return view_reply(Health("unavailable"), status=503)
 
-    async def metrics(_: Request) -> Reply:
+    async def metrics(_: _Bare) -> Reply:
+        """The metrics, in the text format of Prometheus."""
         return Reply(await read_metrics(), headers={"Content-Type": _METRICS_TYPE})
 
-    def show_bounds(_: Request) -> Reply:
-        return json_reply({"bounds": [_bound(each) for each in bounds]})
+    def show_bounds(_: _Bare) -> Bounds:
+        """Each limit on what others can make the daemon hold or do, with its use."""
+        return Bounds([_bound(each) for each in bounds])
 
     return [
-        Route("GET", "/health", health),
-        Route("GET", "/metrics", metrics),
-        Route("GET", "/v1/bounds", show_bounds),
+        route("GET", "/health", health, Nothing, Nothing, Health, unwell=Health),
+        route("GET", "/metrics", metrics, Nothing, Nothing, None),
+        route("GET", "/v1/bounds", show_bounds, Nothing, Nothing, Bounds),
     ]
 
 
-def _bound(bound: Bound) -> Json:
-    return {
-        "name": bound.name,
-        "what": bound.what,
-        "use": bound.use(),
-        "limit": bound.limit,
-        "refusals": bound.refusals,
-    }
+def _bound(bound: Bound) -> BoundView:
+    return BoundView(bound.name, bound.what, bound.use(), bound.limit, bound.refusals)
 
 
-def send_routes(submitter: Submitter, sender: Sender) -> list[Route]:
+def send_routes(submitter: Submitter, sender: Sender) -> list[ControlRoute]:
     """The outbound queue."""
 
-    async def submit(request: Request) -> Reply:
-        destination = server_parameter(request, "destination")
-        own_id = await submitter.submit(destination, json_body(request))
-        return json_reply({"id": own_id}, status=202)
+    async def submit(call: Call[Nothing, Submission]) -> Queued:
+        """Queue a transaction for a server."""
+        return Queued(await submitter.submit(call.server("destination"), call.body))
 
-    async def drop_all(request: Request) -> Reply:
-        if request.path.endswith(b"/"):
+    async def drop_all(call: _Bare) -> Dropped:
+        """Drop everything that is queued for a server."""
+        if call.path.endswith(b"/"):
             raise InvalidParam(
                 "the ID is empty; without the last slash, all is dropped"
             )
-        destination = server_parameter(request, "destination")
-        return json_reply({"dropped": await sender.drop_all(destination)})
+        return Dropped(await sender.drop_all(call.server("destination")))
 
-    async def state(request: Request) -> Reply:
-        destination, entry_id = _entry(request)
-        found = await sender.state(destination, entry_id, wait_argument(request))
-        return json_reply(_queued(found, destination, entry_id))
+    async def state(call: Call[Waiting, Nothing]) -> EntryView:
+        """How far an entry is; waits for its outcome if asked to."""
+        destination, entry_id = call.server("destination"), call.entry_id()
+        found = await sender.state(destination, entry_id, call.query.wait)
+        return view_of(EntryView, _queued(found, destination, entry_id))
 
-    async def drop(request: Request) -> Reply:
-        destination, entry_id = _entry(request)
+    async def drop(call: _Bare) -> Dropped:
+        """Drop an entry, with the others of its transaction."""
+        destination, entry_id = call.server("destination"), call.entry_id()
         try:
             entries = await sender.drop(destination, entry_id)
         except AlreadyOver as problem:
             raise NotFound(f"{problem}; there is nothing to drop") from None
-        return json_reply({"dropped": _queued(entries, destination, entry_id)})
+        return Dropped(_queued(entries, destination, entry_id))
 
+    entries, entry = "/v1/send/{destination}", "/v1/send/{destination}/{id}"
     return [
-        Route("POST", "/v1/send/{destination}", submit),
-        Route("DELETE", "/v1/send/{destination}", drop_all),
-        Route("GET", "/v1/send/{destination}/{id}", state),
-        Route("DELETE", "/v1/send/{destination}/{id}", drop),
+        route(
+            "POST",
+            entries,
+            submit,
+            Nothing,
+            Submission,
+            Queued,
+            status=202,
+            errors=(TooLarge,),
+        ),
+        route("DELETE", entries, drop_all, Nothing, Nothing, Dropped),
+        route("GET", entry, state, Waiting, Nothing, EntryView, errors=(NotFound,)),
+        route("DELETE", entry, drop, Nothing, Nothing, Dropped, errors=(NotFound,)),
     ]
-
-
-def _entry(request: Request) -> tuple[ServerName, int]:
-    destination = server_parameter(request, "destination")
-    return destination, integer("the ID", request.parameters["id"])
 
 
 def _queued(found: _T | None, destination: ServerName, entry_id: int) -> _T:
@@ -125,76 +148,87 @@ def _queued(found: _T | None, destination: ServerName, entry_id: int) -> _T:
     return found
 
 
-def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[Route]:
+def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[ControlRoute]:
     """Received transactions and refused requests."""
+
+    async def list_received(call: Call[Page, Nothing]) -> ReceivedPage:
+        """Received transactions, oldest first; waits for one if asked to."""
+        page = call.query
+        found = await received.after(page.after, page.origin, page.limit, page.wait)
+        last = found[-1].id if found else page.after
+        return ReceivedPage([*map(_transaction, found)], last)
+
+    async def list_refused(call: Call[Page, Nothing]) -> RefusedPage:
+        """Refused requests of other servers, oldest first; waits if asked to."""
+        page = call.query
+        found = await refusals.after(page.after, page.origin, page.limit, page.wait)
+        last = found[-1].id if found else page.after
+        return RefusedPage([view_of(RefusalView, each) for each in found], last)
+
     return [
-        Route("GET", "/v1/received", _listed("transactions", received.after)),
-        Route("GET", "/v1/refused", _listed("refused", refusals.after)),
+        route("GET", "/v1/received", list_received, Page, Nothing, ReceivedPage),
+        route("GET", "/v1/refused", list_refused, Page, Nothing, RefusedPage),
     ]
 
 
-def _listed(
-    member: str,
-    load: Callable[[int, ServerName | None, int, float], Awaitable[list[Json]]],
-) -> Answer:
-    """Answers with what `load` finds after a position, and the position after that."""
-
-    async def answer(request: Request) -> Reply:
-        after = position_argument(request)
-        found = await load(
-            after,
-            server_argument(request, "origin"),
-            limit_argument(request, default=100),
-            wait_argument(request),
-        )
-        last = found[-1]["id"] if found else after
-        return json_reply({member: found, "next": last})
-
-    return answer
+def _transaction(listed: ListedTransaction) -> TransactionView:
+    return replace(
+        view_of(TransactionView, listed),
+        verified_by=view_of(ProofView, listed.verified_by),
+        pdus=[view_of(PduView, pdu) for pdu in listed.pdus],
+    )
 
 
-def cache_routes(book: CacheBook) -> list[Route]:
+def cache_routes(book: CacheBook) -> list[ControlRoute]:
     """The caches of discovery and of the keyring."""
 
-    def show(request: Request) -> Reply:
-        limit = limit_argument(request, default=1000)
-        name = server_argument(request, "server")
+    def show(call: Call[CacheFilter, Nothing]) -> Caches:
+        """What discovery and the keyring remember, and until when."""
+        name = call.query.server
         kept = book.all() if name is None else book.about(name)
-        return json_reply({"caches": kept[:limit], "total": len(kept)})
+        return Caches(kept[: call.query.limit], len(kept))
 
-    def forget(request: Request) -> Reply:
-        name = server_argument(request, "server")
-        if name is None:
+    def forget(call: Call[OfServer, Nothing]) -> Nothing:
+        """Forget what discovery and the keyring remember."""
+        if call.query.server is None:
             book.forget_all()
         else:
-            book.forget(name)
-        return json_reply({})
+            book.forget(call.query.server)
+        return Nothing()
 
     return [
-        Route("GET", "/v1/caches", show),
-        Route("DELETE", "/v1/caches", forget),
+        route("GET", "/v1/caches", show, CacheFilter, Nothing, Caches),
+        route("DELETE", "/v1/caches", forget, OfServer, Nothing, Nothing),
     ]
 
 
 def lookup_routes(
-    resolve: Callable[[ServerName], Awaitable[Json]],
-    fetch_keys: Callable[..., Awaitable[Json]],
+    resolve: Callable[[ServerName], Awaitable[ResolutionView]],
+    fetch_keys: Callable[..., Awaitable[KeysView]],
     caches: CacheBook,
-) -> list[Route]:
+) -> list[ControlRoute]:
     """Look-ups of another server that are made now.
 
     `fetch_keys` takes `v2_only`: whether to skip the version 1 document.
     """
 
-    async def show_resolution(request: Request) -> Reply:
-        return json_reply(await resolve(server_parameter(request, "name")))
+    async def show_resolution(call: _Bare) -> ResolutionView:
+        """Resolve a server name now: each step, and the routes."""
+        return await resolve(call.server("name"))
 
-    async def show_keys(request: Request) -> Reply:
-        describe = partial(fetch_keys, v2_only=flag_argument(request, "v2_only"))
-        name = server_parameter(request, "name")
-        return json_reply(await caches.show_beside(describe, name))
+    async def show_keys(call: Call[KeyVersions, Nothing]) -> KeysView:
+        """Fetch and check the key documents of a server now."""
+        describe = partial(fetch_keys, v2_only=call.query.v2_only)
+        return await caches.show_beside(describe, call.server("name"))
 
     return [
-        Route("GET", "/v1/resolve/{name}", show_resolution),
-        Route("GET", "/v1/keys/{name}", show_keys),
+        route(
+            "GET",
+            "/v1/resolve/{name}",
+            show_resolution,
+            Nothing,
+            Nothing,
+            ResolutionView,
+        ),
+        route("GET", "/v1/keys/{name}", show_keys, KeyVersions, Nothing, KeysView),
     ]

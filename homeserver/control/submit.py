@@ -7,18 +7,17 @@ The room version "2014" stands for the events of that time, signed or not.
 
 from collections.abc import Callable, Sequence
 
+from homeserver.control.views import Submission
 from homeserver.identity.identity import Identity
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import (
     Json,
-    as_list,
     as_object,
     encode_urlsafe_base64,
 )
-from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError, listed
+from homeserver.protocol.errors import InvalidParam, ProtocolError
 from homeserver.protocol.events.event import Event, content_hash, hash_and_sign
 from homeserver.protocol.events.room_versions import (
-    DEFAULT_ROOM_VERSION,
     EVENTS_OF_2014,
     RoomVersion,
     parse_room_version,
@@ -30,10 +29,6 @@ from homeserver.protocol.events.unsigned_2014 import (
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import parse_edu
 
-_MEMBERS = {"pdus", "edus", "room_version"}
-
-_DEFAULT = DEFAULT_ROOM_VERSION.version
-
 
 class Submitter:
     """Queues what is submitted, in the name of one identity."""
@@ -42,25 +37,21 @@ class Submitter:
         self._identity = identity
         self._sender = sender
 
-    async def submit(self, destination: ServerName, content: Json) -> int:
-        """Queue `{"pdus", "edus", "room_version"}`; each member is optional.
+    async def submit(self, destination: ServerName, submission: Submission) -> int:
+        """Queue a transaction; returns the entry's ID.
 
-        Returns the entry's ID. Raises `ProtocolError`, which names the bad item.
+        Raises `ProtocolError`, which names the bad item.
         """
-        unknown = content.keys() - _MEMBERS
-        if unknown:
-            raise BadJson(
-                f"unknown members: {listed(unknown)}; known: {listed(_MEMBERS)}"
-            )
         if destination == self._identity().server_name:
             raise InvalidParam(f"{destination} is this server itself")
-        room_version = _room_version(content.get("room_version", _DEFAULT))
-        pdus = as_list(content.get("pdus", []), "`pdus`")
-        edus = as_list(content.get("edus", []), "`edus`")
+        room_version = _room_version(submission.room_version)
         return await self._sender.enqueue(
             destination,
-            self._complete(pdus, room_version),
-            [parse_edu(edu, f"EDU {index}") for index, edu in enumerate(edus)],
+            self._complete(submission.pdus, room_version),
+            [
+                parse_edu(edu, f"EDU {index}")
+                for index, edu in enumerate(submission.edus)
+            ],
         )
 
     def _complete(
@@ -108,5 +99,5 @@ def _built_2014(pdu: Json, server_name: ServerName) -> Json:
     return built
 
 
-def _room_version(value: object) -> RoomVersion:
+def _room_version(value: str) -> RoomVersion:
     return EVENTS_OF_2014 if value == "2014" else parse_room_version(value)

@@ -12,12 +12,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from homeserver.http.request import Request
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError, printable
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.notifier import Changes
-from homeserver.storage.refusals import RefusalStore
+from homeserver.storage.refusals import RecordedRefusal, Refusal, RefusalStore
 
 # Short for a person who waits, and at most four writes a second.
 _RECORD_SECONDS = 0.25
@@ -35,7 +34,7 @@ class Refusals:
         self._store = store
         self._clock = clock
         self._changes = Changes(clock)
-        self._waiting: list[Json] = []
+        self._waiting: list[Refusal] = []
         self._is_recording = False
         self._recording: Deferred[None] | None = None
         self._next: IDelayedCall | None = None
@@ -53,18 +52,18 @@ class Refusals:
             return
         exchange = request.exchange
         self._waiting.append(
-            {
-                "refused_ts": int(wall_seconds(self._clock) * 1000),
-                "address": exchange.address,
-                "origin": exchange.peer,
-                "proven": exchange.is_proven,
-                "method": _shown(request.method, _MAX_PATH),
-                "path": _shown(request.uri, _MAX_PATH),
-                "status": problem.status,
-                "errcode": problem.errcode,
-                "error": problem.explanation.in_full[:_MAX_ERROR],
-                "reason": exchange.reason,
-            }
+            Refusal(
+                refused_ts=int(wall_seconds(self._clock) * 1000),
+                address=exchange.address,
+                origin=exchange.peer,
+                proven=exchange.is_proven,
+                method=_shown(request.method, _MAX_PATH),
+                path=_shown(request.uri, _MAX_PATH),
+                status=problem.status,
+                errcode=problem.errcode,
+                error=problem.explanation.in_full[:_MAX_ERROR],
+                reason=exchange.reason or "content",
+            )
         )
         self._record_soon()
 
@@ -83,12 +82,11 @@ class Refusals:
 
     async def after(
         self, after: int, origin: ServerName | None, limit: int, wait: float
-    ) -> list[Json]:
+    ) -> list[RecordedRefusal]:
         """Up to `limit` refusals with an ID above `after`, oldest first.
 
-        Each is `{"id", "refused_ts", "address", "origin", "proven", "method", "path",
-        "status", "errcode", "error", "reason"}`; `reason` is one of
-        `authentication.FAILURES`, or `content` for an authenticated request.
+        The `reason` of each is one of `authentication.FAILURES`, or `content` for an
+        authenticated request.
         Without any, waits up to `wait` seconds for one.
         """
         return await self._changes.until(

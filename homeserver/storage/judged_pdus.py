@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from homeserver.protocol.canonical_json import Json, encode_integers, parse
+from msgspec import Struct
+
+from homeserver.protocol.canonical_json import Encoded, encode_integers
 from homeserver.protocol.events.version_inference import VersionSource
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.storage.engine.interface import Cursor
@@ -61,6 +63,17 @@ class JudgedPdu:
         return self.verdict.partition(":")[0]
 
 
+class ListedPdu(Struct, frozen=True):
+    """One PDU of a transaction, as it was recorded."""
+
+    event_id: str | None
+    room_version: str | None
+    room_version_source: str | None
+    verdict: str
+    event: Encoded
+    """As received, or as redacted if the verdict says so."""
+
+
 def record_pdus(cursor: Cursor, transaction_id: int, pdus: Sequence[JudgedPdu]) -> None:
     """Record the PDUs of a transaction, and the rooms that they create."""
     cursor.executemany(
@@ -92,21 +105,15 @@ def _written(signers: Collection[ServerName]) -> str:
     return encode_integers(sorted(map(str, signers))).decode("ascii")
 
 
-def load_pdus(cursor: Cursor, transaction_id: int) -> list[Json]:
-    """The PDUs of a transaction, as the control API shows them."""
+def load_pdus(cursor: Cursor, transaction_id: int) -> list[ListedPdu]:
+    """The PDUs of a transaction, in its order."""
     rows = cursor.execute(
         "SELECT event_id, room_version, room_version_source, verdict, event"
         " FROM received_pdus WHERE transaction_id = ? ORDER BY position",
         (transaction_id,),
     ).fetchall()
     return [
-        {
-            "event_id": event_id,
-            "room_version": room_version,
-            "room_version_source": source,
-            "verdict": verdict,
-            "event": parse(event.encode("utf-8")),
-        }
+        ListedPdu(event_id, room_version, source, verdict, Encoded(event))
         for event_id, room_version, source, verdict, event in rows
     ]
 

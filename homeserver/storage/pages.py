@@ -1,4 +1,4 @@
-"""A page of received transactions, as the control API lists them.
+"""A page of received transactions, read from the store.
 
 Rules: a page ends before it becomes too long; one transaction always fits.
 """
@@ -6,19 +6,44 @@ Rules: a page ends before it becomes too long; one transaction always fits.
 from collections.abc import Sequence
 from typing import Any
 
-from homeserver.protocol.canonical_json import Json, parse
+from msgspec import Struct
+from msgspec.json import decode
+
+from homeserver.protocol.canonical_json import Encoded
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor
-from homeserver.storage.judged_pdus import load_pdus
+from homeserver.storage.judged_pdus import ListedPdu, load_pdus
 
 # Characters of a page of transactions: a single one may have thirteen million, and a
 # hundred of those would not fit into the memory of many machines.
 MAX_PAGE_LENGTH = 8_000_000
 
 
+class Proof(Struct, frozen=True):
+    """What proved the origin of a transaction."""
+
+    key_id: str
+    client_certificate: str | None
+    """SHA-256 of the client certificate that it came with, in hexadecimal."""
+
+
+class ListedTransaction(Struct, frozen=True):
+    """A received transaction, as it was recorded."""
+
+    id: int
+    origin: str
+    txn_id: str
+    received_ts: int
+    verified_by: Proof
+    pdus: list[ListedPdu]
+    edus: list[Encoded]
+    problems: list[str]
+    remarks: list[str]
+
+
 def load_page(
     cursor: Cursor, after: int, origin: ServerName | None, limit: int
-) -> list[Json]:
+) -> list[ListedTransaction]:
     """Up to `limit` transactions with an ID above `after`, oldest first.
 
     Fewer where they take more than `MAX_PAGE_LENGTH`.
@@ -37,7 +62,7 @@ def load_page(
         " WHERE id > ? AND id <= ? AND (origin = ? OR ?) ORDER BY id",
         (after, _last_of_page(after, sizes), *chosen),
     ).fetchall()
-    return [_as_json(cursor, row) for row in rows]
+    return [_transaction(cursor, row) for row in rows]
 
 
 def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:
@@ -51,26 +76,17 @@ def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:
     return last
 
 
-def _as_json(cursor: Cursor, row: Sequence[Any]) -> Json:
-    (
+def _transaction(cursor: Cursor, row: Sequence[Any]) -> ListedTransaction:
+    own_id, origin, txn_id, received_ts, key_id, certificate, *texts = row
+    edus, problems, remarks = texts
+    return ListedTransaction(
         own_id,
         origin,
         txn_id,
         received_ts,
-        key_id,
-        certificate,
-        edus,
-        problems,
-        remarks,
-    ) = row
-    return {
-        "id": own_id,
-        "origin": origin,
-        "txn_id": txn_id,
-        "received_ts": received_ts,
-        "verified_by": {"key_id": key_id, "client_certificate": certificate},
-        "pdus": load_pdus(cursor, own_id),
-        "edus": parse(str(edus).encode("utf-8")),
-        "problems": parse(str(problems).encode("utf-8")),
-        "remarks": parse(str(remarks).encode("utf-8")),
-    }
+        Proof(key_id, certificate),
+        load_pdus(cursor, own_id),
+        decode(edus, type=list[Encoded]),
+        decode(problems, type=list[str]),
+        decode(remarks, type=list[str]),
+    )

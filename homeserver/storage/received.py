@@ -18,7 +18,7 @@ from homeserver.storage.judged_pdus import (
     record_pdus,
 )
 from homeserver.storage.notifier import Changes
-from homeserver.storage.pages import load_page
+from homeserver.storage.pages import ListedTransaction, load_page
 from homeserver.storage.repeats import Known
 from homeserver.storage.retention import pruned_id
 
@@ -185,18 +185,18 @@ class ReceivedStore:
 
     async def after(
         self, after: int, origin: ServerName | None, limit: int, wait: float
-    ) -> list[Json]:
+    ) -> list[ListedTransaction]:
         """Up to `limit` transactions with an ID above `after`, oldest first.
 
         Fewer if they are long. If there are none, waits up to `wait` seconds for one.
         """
 
-        def job(cursor: Cursor) -> list[Json]:
+        def job(cursor: Cursor) -> list[ListedTransaction]:
             # Transactions without their content are kept for their replies alone.
             first = max(after, pruned_id(cursor))
             return load_page(cursor, first, origin, limit)
 
-        async def look() -> list[Json]:
+        async def look() -> list[ListedTransaction]:
             found = await self._database.read(job)
             if found:
                 # Unsynced rows may be lost in a power cut, and their IDs reused.

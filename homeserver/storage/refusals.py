@@ -7,12 +7,47 @@ transactions, under a row that is locked until the commit.
 
 from collections.abc import Sequence
 
-from homeserver.protocol.canonical_json import Json, encode, parse_object
+from msgspec import Struct
+from msgspec.json import decode, encode
+from msgspec.structs import asdict
+
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor, Database
 
 # Each takes up to two kilobytes: a path of 500 characters and a sentence of a thousand.
 MAX_ROWS = 10_000
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """One refused request."""
+
+    refused_ts: int
+    """In milliseconds since 1970."""
+
+    address: str
+    """The IP address of the client."""
+
+    origin: str | None
+    """The server that it claims to come from."""
+
+    proven: bool
+    """Whether that is proven."""
+
+    method: str
+    path: str
+    status: int
+    errcode: str
+    error: str
+    """Why it was refused: a sentence."""
+
+    reason: str
+    """A code for programs."""
+
+
+class RecordedRefusal(Refusal, frozen=True, kw_only=True):
+    """A refusal in the store."""
+
+    id: int
 
 
 class RefusalStore:
@@ -21,10 +56,10 @@ class RefusalStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, refusals: Sequence[Json]) -> None:
-        """Record refusals, each with its `refused_ts` and its `origin`."""
+    async def record(self, refusals: Sequence[Refusal]) -> None:
+        """Record refusals, in their order."""
         rows = [
-            (each["refused_ts"], each["origin"], encode(each).decode("utf-8"))
+            (each.refused_ts, each.origin, encode(each).decode("utf-8"))
             for each in refusals
         ]
 
@@ -44,17 +79,17 @@ class RefusalStore:
 
     async def after(
         self, after: int, origin: ServerName | None, limit: int
-    ) -> list[Json]:
+    ) -> list[RecordedRefusal]:
         """Up to `limit` refusals with an ID above `after`, oldest first."""
 
-        def job(cursor: Cursor) -> list[Json]:
+        def job(cursor: Cursor) -> list[RecordedRefusal]:
             rows = cursor.execute(
                 "SELECT id, refusal FROM refusals WHERE id > ? AND (origin = ? OR ?)"
                 " ORDER BY id LIMIT ?",
                 (after, origin and origin.name, origin is None, limit),
             ).fetchall()
             return [
-                {"id": own_id, **parse_object(refusal.encode("utf-8"))}
+                RecordedRefusal(id=own_id, **asdict(decode(refusal, type=Refusal)))
                 for own_id, refusal in rows
             ]
 

@@ -7,6 +7,7 @@ from signedjson.key import decode_verify_key_bytes
 from signedjson.sign import verify_signed_json
 
 from homeserver.control.submit import Submitter
+from homeserver.control.views import Submission
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import Json, encode, encode_base64, parse_object
 from homeserver.protocol.errors import (
@@ -18,6 +19,7 @@ from homeserver.protocol.errors import (
 from homeserver.protocol.events.event import Event, content_hash, redact
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.shapes import read
 from tests.support.coroutines import result_of
 from tests.support.pdus import message
 from tests.support.signed_requests import OTHERS, THEM, US, identity, signing_key
@@ -55,7 +57,9 @@ def submit(content: Json, destination: ServerName = THEM.server_name) -> Tray:
     """Hand something over; where it is then."""
     tray = Tray()
     ours = identity([FIRST, SECOND])
-    number = result_of(Submitter(lambda: ours, tray).submit(destination, content))
+    number = result_of(
+        Submitter(lambda: ours, tray).submit(destination, read(Submission, content))
+    )
     assert number == len(tray.queued) == 1
     return tray
 
@@ -210,7 +214,7 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
         "an unknown member",
         {"pdu": []},
         BadJson,
-        "^unknown members: pdu; known: edus, pdus, room_version$",
+        "^the body has no member 'pdu'; known are edus, pdus, room_version; did",
     ),
     ("pdus no list", {"pdus": {}}, BadJson, "^`pdus` is not a list"),
     ("pdus null", {"pdus": None}, BadJson, "^`pdus` is not a list"),
@@ -299,14 +303,14 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
     (
         "a room version that is a number",
         {"pdus": [], "room_version": 12},
-        InvalidParam,
-        "^unknown room version 12",
+        BadJson,
+        "^`room_version` is not a string, but an integer",
     ),
     (
         "no room version",
         {"pdus": [], "room_version": None},
-        InvalidParam,
-        "^unknown room version null",
+        BadJson,
+        "^`room_version` is not a string, but null",
     ),
 ]
 
@@ -320,7 +324,8 @@ def test_bad_item(content: Json, error: type[ProtocolError], reason: str) -> Non
     """A bad item is named, with the reason, and nothing at all is queued."""
     tray = Tray()
     with pytest.raises(error, match=reason):
-        result_of(Submitter(identity, tray).submit(THEM.server_name, content))
+        submission = read(Submission, content)
+        result_of(Submitter(identity, tray).submit(THEM.server_name, submission))
     assert tray.queued == []
 
 

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.refusals import RefusalStore
+from homeserver.storage.refusals import Refusal, RefusalStore
+from tests.support.as_json import as_json
 from tests.support.federation_side import NOW, Endpoint
 from tests.support.http_connection import ask
 from tests.support.memory_database import MemoryDatabase
@@ -36,7 +37,7 @@ class RefusalTests(SynchronousTestCase):
         """What is remembered, once it is recorded."""
         self.endpoint.clock.advance(0.25)
         looking = self.endpoint.refusals.after(after, origin, limit, 0)
-        return self.successResultOf(Deferred.fromCoroutine(looking))
+        return [*map(as_json, self.successResultOf(Deferred.fromCoroutine(looking)))]
 
     def good(self) -> str:
         """A header that proves the request."""
@@ -165,7 +166,7 @@ class SlowStore(RefusalStore):
         self.recording: list[Deferred[None]] = []
         """What each write waits for."""
 
-    async def record(self, refusals: Sequence[Json]) -> None:
+    async def record(self, refusals: Sequence[Refusal]) -> None:
         """Record, once the test lets it."""
         self.recording.append(Deferred())
         await self.recording[-1]
@@ -188,7 +189,7 @@ class RecordingTests(SynchronousTestCase):
     def ids(self) -> list[object]:
         """The IDs of those that are recorded."""
         looking = Deferred.fromCoroutine(self.refusals.after(0, None, 99, 0))
-        return [each["id"] for each in self.successResultOf(looking)]
+        return [each.id for each in self.successResultOf(looking)]
 
     def advance(self) -> None:
         """Let the time pass after which they are recorded."""

@@ -423,7 +423,7 @@ def test_refused_before_the_body(header: str | None, status: int, framing: str) 
     assert connection.is_closed
     endpoint.clock.advance(1)
     [known] = result_of(endpoint.refusals.after(0, None, 9, 0))
-    assert (known["status"], known["address"]) == (status, "192.0.2.1")
+    assert (known.status, known.address) == (status, "192.0.2.1")
     connection.lose()
 
 
@@ -702,7 +702,7 @@ def test_who_learns_what_of_a_refusal() -> None:
     assert answer.json == {"errcode": "M_UNAUTHORIZED", "error": "no connection"}
     endpoint.clock.advance(1)
     [refusal] = result_of(endpoint.refusals.after(0, None, 10, 0))
-    assert str(refusal["error"]).startswith("127.0.0.1:22: it is not TLS: ")
+    assert refusal.error.startswith("127.0.0.1:22: it is not TLS: ")
 
 
 @pytest.mark.parametrize("filling", ["x", '"', "\\", "\0", "ü", "\U0001f600"])
@@ -801,5 +801,5 @@ class WaitingTests(SynchronousTestCase):
         [refusal] = self.successResultOf(
             Deferred.fromCoroutine(endpoint.refusals.after(0, None, 9, 0))
         )
-        self.assertIn("disconnected before", str(refusal["error"]))
+        self.assertIn("disconnected before", refusal.error)
         self.assertEqual(self.flushLoggedErrors(), [])

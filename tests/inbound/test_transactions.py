@@ -47,6 +47,7 @@ from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Database, Job, StoreUnavailable
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
+from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
 from tests.support.pdus import ROOM, create, message, sign
@@ -128,7 +129,7 @@ class Inbox:
     @property
     def transactions(self) -> list[Json]:
         """What was recorded, oldest first."""
-        return result_of(self.store.after(0, None, 1000, 0))
+        return [*map(as_json, result_of(self.store.after(0, None, 1000, 0)))]
 
     @property
     def pdus(self) -> list[Json]:

@@ -11,6 +11,7 @@ from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
 from tests.support import old_servers as old
+from tests.support.as_json import as_json
 from tests.support.manual_sender import US, build_sender
 from tests.support.memory_database import MemoryDatabase
 from tests.support.name_servers import NameServer, serving
@@ -58,8 +59,8 @@ def sending(server: OldServer) -> Iterator[tuple[Deliver, Callable[[], None]]]:
             while True:
                 state = await sender.state(destination, entry, 0.05)
                 assert state is not None
-                if state["state"] not in {"queued", "sending"} or state["error"]:
-                    return state
+                if state.state not in {"queued", "sending"} or state.error:
+                    return as_json(state)
 
         restart()
         try:

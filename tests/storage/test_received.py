@@ -20,10 +20,12 @@ from homeserver.storage import pages
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.notifier import Changes
+from homeserver.storage.pages import ListedTransaction
 from homeserver.storage.received import (
     ReceivedStore,
     ReceivedTransaction,
 )
+from tests.support.as_json import as_json
 from tests.support.memory_database import MemoryDatabase
 from tests.support.postgres_server import PostgresDatabase
 
@@ -83,7 +85,7 @@ class ReceivedStoreTests(SynchronousTestCase):
         self, after: int = 0, origin: ServerName | None = None, limit: int = 100
     ) -> list[Json]:
         """What is there, without waiting."""
-        return self.done(self.store.after(after, origin, limit, 0))
+        return [*map(as_json, self.done(self.store.after(after, origin, limit, 0)))]
 
     def names(
         self, after: int = 0, origin: ServerName | None = None, limit: int = 100
@@ -91,7 +93,9 @@ class ReceivedStoreTests(SynchronousTestCase):
         """The transaction IDs of what is there."""
         return [each["txn_id"] for each in self.after(after, origin, limit)]
 
-    def wait(self, origin: ServerName | None = None) -> Deferred[list[Json]]:
+    def wait(
+        self, origin: ServerName | None = None
+    ) -> Deferred[list[ListedTransaction]]:
         """Wait ten seconds for what is there or comes."""
         return Deferred.fromCoroutine(self.store.after(0, origin, 100, 10))
 
@@ -320,7 +324,7 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertNoResult(waiting)
         self.record(transaction(A, "1"))
         [listed] = self.successResultOf(waiting)
-        self.assertEqual(listed["txn_id"], "1")
+        self.assertEqual(listed.txn_id, "1")
 
     def test_not_waiting(self) -> None:
         """Where something is there, nobody waits for more."""
@@ -334,7 +338,7 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertNoResult(waiting)
         self.record(transaction(B, "2"))
         [listed] = self.successResultOf(waiting)
-        self.assertEqual(listed["txn_id"], "2")
+        self.assertEqual(listed.txn_id, "2")
 
     def test_waiting_in_vain(self) -> None:
         """Who waits gets nothing when the time is over, and leaves nothing behind."""
@@ -413,7 +417,7 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.assertNoResult(waiting)
         self.record(transaction(A, "1"))
         [listed] = self.successResultOf(waiting)
-        self.assertEqual(listed["pdus"], [])
+        self.assertEqual(listed.pdus, [])
 
     def test_a_page_is_bounded(self) -> None:
         """Large transactions come one at a time, and none is left out."""

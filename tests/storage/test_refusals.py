@@ -1,26 +1,37 @@
 """Refused requests in the store: in order, bounded in number, removed by age."""
 
 import pytest
+from msgspec.structs import asdict
 
-from homeserver.protocol.canonical_json import Json
 from homeserver.storage import refusals
 from homeserver.storage.engine.immediate import ImmediateDatabase
-from homeserver.storage.refusals import RefusalStore
+from homeserver.storage.refusals import RecordedRefusal, Refusal, RefusalStore
 from homeserver.storage.retention import STEP, RetentionStore
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B
 
 
-def refusal(number: int, origin: str | None = "a.example") -> Json:
+def refusal(number: int, origin: str | None = "a.example") -> Refusal:
     """One, as old as its number is small."""
-    return {"refused_ts": number * 1000, "origin": origin, "path": f"/\u00e9{number}"}
+    return Refusal(
+        refused_ts=number * 1000,
+        address="192.0.2.1",
+        origin=origin,
+        proven=False,
+        method="PUT",
+        path=f"/\u00e9{number}",
+        status=401,
+        errcode="M_UNAUTHORIZED",
+        error="\u00e9",
+        reason="bad_signature",
+    )
 
 
 def ids(store: RefusalStore, **filters: object) -> list[object]:
     """The IDs of those that are listed."""
     chosen = {"after": 0, "origin": None, "limit": 99_999} | filters
     listed = result_of(store.after(**chosen))  # type: ignore[arg-type]
-    return [each["id"] for each in listed]
+    return [each.id for each in listed]
 
 
 def test_listed(database: ImmediateDatabase) -> None:
@@ -31,7 +42,7 @@ def test_listed(database: ImmediateDatabase) -> None:
     result_of(store.record(first))
     result_of(store.record([refusal(3, None)]))
     assert result_of(store.after(0, None, 9)) == [
-        {"id": own_id, **each}
+        RecordedRefusal(id=own_id, **asdict(each))
         for own_id, each in enumerate([*first, refusal(3, None)], 1)
     ]
     assert ids(store, after=1) == [2, 3]

@@ -87,9 +87,7 @@ class House:
 
     def listed(self) -> list[object]:
         """The transactions that are shown."""
-        return [
-            each["txn_id"] for each in result_of(self.received.after(0, None, 99, 0))
-        ]
+        return [each.txn_id for each in result_of(self.received.after(0, None, 99, 0))]
 
     def replies(self, *txn_ids: str) -> list[str]:
         """The transactions whose reply is still known."""

@@ -105,7 +105,7 @@ def wait_until_blocked(store: Store) -> None:
 def listed(store: Store) -> list[object]:
     """The transaction IDs in the order of their IDs."""
     return [
-        each["txn_id"]
+        each.txn_id
         for each in store.wait(
             store.begin(received(store.database).after(0, None, 9, 0))
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from homeserver.protocol.canonical_json import as_list, as_object
 from homeserver.protocol.identifiers import RoomId, ServerName
 from homeserver.storage.engine import migrate
 from homeserver.storage.engine.connection import Connection
@@ -79,22 +78,21 @@ def test_what_was_received(store: Store) -> None:
     """Each transaction is there with its PDUs and its reply; a new one comes after."""
     received = ReceivedStore(store.database, Changes(Clock()))
     first, second, third = done(store, received.after(0, None, 10, 0))
-    assert [each["id"] for each in (first, second, third)] == [1, 2, 3]
-    assert first["edus"] == [{"content": {"number": 0}, "edu_type": "m.test"}]
-    [pdu] = as_list(third["pdus"], "PDUs")
-    pdu = as_object(pdu, "a PDU")
-    assert pdu["verdict"] == "accepted"
-    reply = done(store, received.reply_to(BETA, str(third["txn_id"])))
-    assert reply == b'{"pdus":{"%s":{}}}' % str(pdu["event_id"]).encode()
+    assert [each.id for each in (first, second, third)] == [1, 2, 3]
+    assert bytes(first.edus[0]) == b'{"content":{"number":0},"edu_type":"m.test"}'
+    [pdu] = third.pdus
+    assert pdu.verdict == "accepted"
+    reply = done(store, received.reply_to(BETA, third.txn_id))
+    assert reply == b'{"pdus":{"%s":{}}}' % str(pdu.event_id).encode()
     room = RoomId("!r:beta.test")
     assert done(store, received.room_versions([room])) == {room: "10"}
     new = ReceivedTransaction(BETA, "new", 1, "ed25519:a", None, [], [], [], b"{}")
     done(store, received.record(new))
     [listed] = done(store, received.after(3, None, 10, 0))
-    assert (listed["id"], listed["txn_id"]) == (4, "new")
+    assert (listed.id, listed.txn_id) == (4, "new")
     # What its content was is not known: whatever comes under its ID is taken for it.
     again = ReceivedTransaction(
-        BETA, str(third["txn_id"]), 1, "k", None, [], [], [], b"{}", b"d" * 32
+        BETA, third.txn_id, 1, "k", None, [], [], [], b"{}", b"d" * 32
     )
     assert done(store, received.record(again)) == reply
     assert done(store, received.reply_to(BETA, again.txn_id, again.digest)) == reply
@@ -105,11 +103,11 @@ def test_what_is_owed(store: Store) -> None:
     queue = OutboundQueue(store.database, lambda _: 2_000_000_000_000)
     delivered = done(store, queue.state(BETA, 1))
     assert delivered is not None
-    assert delivered["state"] == "delivered"
+    assert delivered.state == "delivered"
     summary = done(store, queue.summary(DOWN))
     assert summary is not None
-    assert summary["queued"] == 2
-    assert summary["failures"] != 0
+    assert summary.queued == 2
+    assert summary.failures != 0
     leases = DestinationLeases(
         store.database, ALPHA, lambda _: 2_000_000_000_000, "x", 60.0, is_shared=False
     )

@@ -13,6 +13,7 @@ from homeserver.control import routes
 from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
 from homeserver.control.inspect import describe_keys, describe_resolution
+from homeserver.control.openapi import described
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.submit import Submitter
@@ -181,22 +182,23 @@ class Panel:
 
         book = PeerBook(self.peers, queue, self.sender, caches, [self.keyring, self])
         refusals = Refusals(RefusalStore(self.database), self.clock)
+        self.table = [
+            *routes.status_routes(self._is_healthy, self._read_metrics, [self.bound]),
+            *routes.send_routes(submitter, self.sender),
+            *routes.inbound_routes(self.received, refusals),
+            *routes.cache_routes(caches),
+            *routes.lookup_routes(
+                partial(describe_resolution, self.routes, self.clock),
+                partial(describe_keys, self.carrier, self.peers),
+                caches,
+            ),
+            *peer_routes(book),
+        ]
+        """The routes."""
+
         self.site = site(
             Router(
-                [
-                    *routes.status_routes(
-                        self._is_healthy, self._read_metrics, [self.bound]
-                    ),
-                    *routes.send_routes(submitter, self.sender),
-                    *routes.inbound_routes(self.received, refusals),
-                    *routes.cache_routes(caches),
-                    *routes.lookup_routes(
-                        partial(describe_resolution, self.routes, self.clock),
-                        partial(describe_keys, self.carrier, self.peers),
-                        caches,
-                    ),
-                    *peer_routes(book),
-                ],
+                described(self.table, routes.OPEN_TEMPLATES),
                 guard.check,
             ),
             clock=self.clock,

@@ -10,6 +10,7 @@ from homeserver.storage.outbox.batching import Acknowledged, PendingTransaction
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
+from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 
 US, A, B, C = map(
@@ -130,13 +131,13 @@ class Endpoint:
         """How far an entry has come."""
         state = result_of(self.queue.state(destination, entry_id))
         assert state is not None
-        return state
+        return as_json(state)
 
     def summary(self, destination: ServerName) -> Json:
         """How a destination is."""
         summary = result_of(self.queue.summary(destination))
         assert summary is not None
-        return summary
+        return as_json(summary)
 
     def rows(self, sql: str) -> list[Any]:
         """What a statement finds in the store."""

@@ -24,6 +24,7 @@ from homeserver.storage.engine.interface import Database
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
+from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 from tests.support.http_connection import site
 from tests.support.memory_database import MemoryDatabase
@@ -111,4 +112,4 @@ class Endpoint:
     @property
     def received(self) -> list[Json]:
         """The recorded transactions, oldest first."""
-        return result_of(self._received.after(0, None, 1000, 0))
+        return [*map(as_json, result_of(self._received.after(0, None, 1000, 0)))]

@@ -27,6 +27,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor, Database, Job, StoreUnavailable
 from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
+from tests.support.as_json import as_json
 from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import start
 
@@ -262,4 +263,4 @@ class SenderTestCase(SynchronousTestCase):
         """The state of an entry now."""
         state = self.successResultOf(start(self.sender.state(destination, entry, 0)))
         assert state is not None
-        return state
+        return as_json(state)

@@ -32,6 +32,7 @@ from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.outbox.drops import Dropped
 from homeserver.storage.outbox.leases import RENEWAL_SECONDS, DestinationLeases
+from homeserver.storage.outbox.progress import EntryState
 from homeserver.storage.outbox.queue import OutboundQueue
 
 _MAX_LEASED = 20  # at once: their transactions are built in one commit
@@ -116,11 +117,11 @@ class Sender:
 
     async def state(
         self, destination: ServerName, entry_id: int, wait: float
-    ) -> Json | None:
+    ) -> EntryState | None:
         """As `OutboundQueue.state`: once it is final, or after `wait` seconds."""
         return await self._changes.until(
             lambda: self._queue.state(destination, entry_id),
-            lambda state: state is None or state["state"] not in _OPEN_STATES,
+            lambda state: state is None or state.state not in _OPEN_STATES,
             wait,
         )
 

@@ -4,13 +4,69 @@ Rules: nothing is changed here.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.json import decode
 
-from homeserver.protocol.canonical_json import Json, parse
+from homeserver.protocol.canonical_json import Encoded
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor
+
+State = Literal["queued", "sending", "delivered", "rejected", "dropped"]
+"""How far an entry is; the last three are final."""
+
+
+class EntryState(Struct, frozen=True):
+    """The state of one entry."""
+
+    id: int
+    state: State
+    txn_id: str | None
+    """Of the transaction that it became; None before that."""
+
+    attempts: int
+    next_attempt_ts: int | None
+    """In milliseconds since 1970; None unless its destination is in back-off."""
+
+    error: str | None
+    """Why the last attempt failed; None if it was delivered."""
+
+    reply: Encoded | None
+    """The JSON that the destination replied."""
+
+    remarks: list[str]
+    """What is wrong with the reply: a sentence each."""
+
+    connection: Encoded | None
+    """The JSON that describes the connection of the delivery."""
+
+    dropped_ts: int | None
+    dropped_by: str | None
+    """A command, or `age` for a stale entry; None if it was not dropped."""
+
+
+class QueueSummary(Struct, frozen=True):
+    """The queue of a destination, and how it fails."""
+
+    queued: int = 0
+    """Entries without an outcome."""
+
+    oldest_id: int | None = None
+    """The ID of the oldest of them."""
+
+    failures: int = 0
+    """Failed attempts in a row."""
+
+    next_attempt_ts: int | None = None
+    """In milliseconds since 1970; None unless the destination is in back-off."""
+
+    last_error: str | None = None
+    rejected: int = 0
+    """Transactions that are never sent again."""
+
+    dropped: int = 0
+    """Entries that were stale, or dropped by an operator."""
 
 
 class PendingTotals(Struct, frozen=True):
@@ -27,14 +83,10 @@ class PendingTotals(Struct, frozen=True):
     """Those whose last attempt failed."""
 
 
-def load_state(cursor: Cursor, destination: ServerName, entry_id: int) -> Json | None:
-    """The state of an entry; None if there is none of that ID.
-
-    `{"id", "state": "queued", "sending", "delivered", "rejected" or "dropped",
-    "txn_id", "attempts", "next_attempt_ts", "error", "reply", "connection",
-    "remarks": sentences about what is wrong with the reply, "dropped_ts",
-    "dropped_by": a command, or `age` for a stale entry}`.
-    """
+def load_state(
+    cursor: Cursor, destination: ServerName, entry_id: int
+) -> EntryState | None:
+    """The state of an entry; None if there is none of that ID."""
     row = cursor.execute(
         "SELECT CASE WHEN e.dropped_ts IS NOT NULL THEN 'dropped'"
         " WHEN t.delivered_ts IS NOT NULL THEN 'delivered'"
@@ -51,7 +103,7 @@ def load_state(cursor: Cursor, destination: ServerName, entry_id: int) -> Json |
         " WHERE e.destination = ? AND e.id = ?",
         (destination.name, entry_id),
     ).fetchone()
-    return None if row is None else {"id": entry_id, **_describe(row)}
+    return None if row is None else _describe(entry_id, row)
 
 
 # Of a destination: of those in a transaction, and of the others, which are younger.
@@ -65,13 +117,8 @@ _OLDEST_ID = (
 )
 
 
-def load_summary(cursor: Cursor, destination: ServerName) -> Json | None:
-    """The queue of a destination, and how it fails; None if it is and was empty.
-
-    `{"queued": entries without an outcome, "oldest_id": of those, "failures": in a row,
-    "next_attempt_ts", "last_error", "rejected": transactions, "dropped": entries that
-    were stale, or dropped by an operator}`.
-    """
+def load_summary(cursor: Cursor, destination: ServerName) -> QueueSummary | None:
+    """The queue of a destination; None if it is and was empty."""
     row = cursor.execute(
         "SELECT queued, failures,"  # noqa: S608 - ours
         " CASE WHEN failures > 0 AND holder IS NULL THEN due_ts END,"
@@ -83,15 +130,15 @@ def load_summary(cursor: Cursor, destination: ServerName) -> Json | None:
     if row is None:
         return None
     queued, failures, next_attempt_ts, last_error, rejected, dropped, *ids = row
-    return {
-        "queued": queued,
-        "oldest_id": next((each for each in ids if each is not None), None),
-        "failures": failures,
-        "next_attempt_ts": next_attempt_ts,
-        "last_error": last_error,
-        "rejected": rejected,
-        "dropped": dropped,
-    }
+    return QueueSummary(
+        queued=queued,
+        oldest_id=next((each for each in ids if each is not None), None),
+        failures=failures,
+        next_attempt_ts=next_attempt_ts,
+        last_error=last_error,
+        rejected=rejected,
+        dropped=dropped,
+    )
 
 
 def load_totals(cursor: Cursor, now_ts: int) -> PendingTotals:
@@ -125,22 +172,19 @@ def load_totals(cursor: Cursor, now_ts: int) -> PendingTotals:
     return PendingTotals(int(entries), seconds, int(waiting), int(backing_off))
 
 
-def _describe(row: Sequence[Any]) -> Json:
+def _describe(entry_id: int, row: Sequence[Any]) -> EntryState:
     state, txn_id, attempts, last_error, reply, remarks, connection, *times = row
     next_ts, dropped_ts, dropped_by = times
-    return {
-        "state": state,
-        "txn_id": txn_id,
-        "attempts": attempts or 0,
-        "next_attempt_ts": next_ts if state == "queued" else None,
-        "error": None if state == "delivered" else last_error,
-        "reply": _json(reply),
-        "remarks": _json(remarks) or [],
-        "connection": _json(connection),
-        "dropped_ts": dropped_ts,
-        "dropped_by": None if dropped_ts is None else dropped_by,
-    }
-
-
-def _json(text: str | None) -> object:
-    return None if text is None else parse(text.encode("utf-8"))
+    return EntryState(
+        id=entry_id,
+        state=state,
+        txn_id=txn_id,
+        attempts=attempts or 0,
+        next_attempt_ts=next_ts if state == "queued" else None,
+        error=None if state == "delivered" else last_error,
+        reply=None if reply is None else Encoded(reply),
+        remarks=[] if remarks is None else decode(remarks, type=list[str]),
+        connection=None if connection is None else Encoded(connection),
+        dropped_ts=dropped_ts,
+        dropped_by=None if dropped_ts is None else dropped_by,
+    )

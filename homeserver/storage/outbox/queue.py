@@ -19,7 +19,9 @@ from homeserver.storage.outbox.drops import (
     last_entry,
 )
 from homeserver.storage.outbox.progress import (
+    EntryState,
     PendingTotals,
+    QueueSummary,
     load_state,
     load_summary,
     load_totals,
@@ -71,8 +73,8 @@ class OutboundQueue:
 
         return await self._database.write(job)
 
-    async def state(self, destination: ServerName, entry_id: int) -> Json | None:
-        """The state of an entry, as `load_state`; None if there is none."""
+    async def state(self, destination: ServerName, entry_id: int) -> EntryState | None:
+        """The state of an entry; None if there is none."""
         return await self._database.read(
             lambda cursor: load_state(cursor, destination, entry_id)
         )
@@ -89,8 +91,8 @@ class OutboundQueue:
 
         return await self._database.read(job)
 
-    async def summary(self, destination: ServerName) -> Json | None:
-        """The pending entries of a destination, as `load_summary`."""
+    async def summary(self, destination: ServerName) -> QueueSummary | None:
+        """The queue of a destination; None if it is and was empty."""
         return await self._database.read(
             lambda cursor: load_summary(cursor, destination)
         )

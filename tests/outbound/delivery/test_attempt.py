@@ -243,7 +243,7 @@ class RefusalTests(SenderTestCase):
         self.refuse(400)
         state = self.successResultOf(waiting)
         assert state is not None
-        self.assertEqual(state["state"], "rejected")
+        self.assertEqual(state.state, "rejected")
 
     def test_refusal_ends_a_back_off(self) -> None:
         """Who answers 400 is there: the next failure is a first one."""

@@ -720,7 +720,7 @@ class StateTests(SenderTestCase):
         self.calls[1].acknowledge()
         state = self.successResultOf(waiting)
         assert state is not None
-        self.assertEqual(state["state"], "delivered")
+        self.assertEqual(state.state, "delivered")
 
     def test_waiting_ends_in_time(self) -> None:
         """Who waits for an entry is told how far it has come when the time is over."""
@@ -732,7 +732,7 @@ class StateTests(SenderTestCase):
         self.clock.advance(0.1)
         state = self.successResultOf(waiting)
         assert state is not None
-        self.assertEqual(state["state"], "sending")
+        self.assertEqual(state.state, "sending")
 
 
 class HangingTests(SenderTestCase):
@@ -873,7 +873,7 @@ class DropTests(SenderTestCase):
         self.drop(entry)
         state = self.successResultOf(waiting)
         assert state is not None
-        self.assertEqual(state["state"], "dropped")
+        self.assertEqual(state.state, "dropped")
 
     def test_all(self) -> None:
         """All that is queued for a destination is given up, and nothing of another."""

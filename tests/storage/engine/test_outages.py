@@ -170,7 +170,7 @@ def test_a_commit_whose_answer_is_lost(breakable: Server) -> None:
         again = received.record(transaction(b"second"))
         assert store.wait(store.begin(again)) == b"first"
         found = store.wait(store.begin(received.after(0, None, 10, 0)))
-        assert [each["txn_id"] for each in found] == ["1"]
+        assert [each.txn_id for each in found] == ["1"]
 
 
 def test_closing_while_the_server_is_gone(breakable: Server) -> None:
