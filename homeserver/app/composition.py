@@ -115,17 +115,21 @@ class Parts:
         )
 
         budgets = Budgets(reactor, config.limits.trusts)
-        lookups, resolver = build_discovery(path, config, reactor, random, budgets)
+        lookups, resolver = build_discovery(
+            path, config, reactor, random, budgets, exchanges
+        )
         policy = build_address_policy(config)
         dialer = Dialer(
             reactor,
             lookups.addresses,
             policy,
             credentials.client_context,
-            partial(metrics.count_handshake, "out"),
+            exchanges,
         )
         methods = config.verification.methods
-        verifier = Verifier(methods, peers, reactor, metrics.count_verification)
+        verifier = Verifier(
+            methods, peers, reactor, metrics.count_verification, exchanges
+        )
         connector = Connector(dialer, verifier, budgets, reactor)
         self.agent = FederationAgent(reactor, resolver, connector)
         self.client = FederationClient(self.agent, current, reactor, exchanges)

@@ -12,6 +12,7 @@ from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.config.values import Config, ConfigError
 from homeserver.net.addresses import AddressPolicy
+from homeserver.net.exchange import Exchanges
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.discovery.dns import DnsLookups
@@ -28,8 +29,12 @@ def build_discovery(
     reactor: PosixReactorBase,
     random: Random,
     budgets: Budgets,
+    exchanges: Exchanges | None = None,
 ) -> tuple[DnsLookups, Resolver]:
-    """Discovery as it is configured at `path`; raises `ConfigError`."""
+    """Discovery as it is configured at `path`; raises `ConfigError`.
+
+    `exchanges` has each question to the DNS, and each request for a document.
+    """
     servers = [(server.host, server.port) for server in config.dns.servers]
     hosts: IHostnameResolver | None = None if servers else reactor.nameResolver
     client = DnsClient(
@@ -37,13 +42,17 @@ def build_discovery(
         servers=servers or None,
         reactor=reactor,
     )
-    lookups = DnsLookups(client, hosts, reactor, config.limits.trusts)
+    lookups = DnsLookups(client, hosts, reactor, config.limits.trusts, exchanges)
     well_known: WellKnown | None = None
     if config.discovery.well_known:
         # Websites are not shown our client certificate.
         client_tls = build_client_tls(path, config, None)
         dialer = Dialer(
-            reactor, lookups.addresses, build_address_policy(config), client_tls.context
+            reactor,
+            lookups.addresses,
+            build_address_policy(config),
+            client_tls.context,
+            exchanges,
         )
         well_known = WellKnown(dialer, budgets, reactor, config.limits.trusts)
     services = config.discovery.srv_services

@@ -4,7 +4,6 @@ Rules: nothing is decided here but the order. What listens is listened to
 last and closed first; what was begun is finished, within the configured time.
 """
 
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -63,7 +62,7 @@ class Endpoint:
             parts.site,
             parts.connections,
             self._reactor,
-            partial(parts.metrics.count_handshake, "in"),
+            parts.exchanges,
         )
         listening = self._listen("listen", self._config.listen, tls)
         if parts.control_site is not None and self._config.control.listen is not None:

@@ -5,7 +5,6 @@ Rules: nothing is read from a connection beyond the limit.
 Specification: Server-server API, "TLS".
 """
 
-from collections.abc import Callable
 from typing import Literal, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,6 +19,8 @@ from twisted.python.failure import Failure
 
 from homeserver.http.closing import EndingTls
 from homeserver.http.connections import Connections, Waiting
+from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.tls.facts import facts_of
 from homeserver.net.tls.server import ServerTls
 from homeserver.outbound.transport.connection import describe
 
@@ -40,6 +41,9 @@ class _Transport(EndingTls):
     factory: "BoundedTls"
     _has_begun = False
     _unsent = b""
+
+    exchange: Exchange | None = None
+    """Of the handshake, from its first byte to its end."""
 
     def write(self, data: bytes) -> None:
         """Buffer `data` until the end of the turn, at most one TLS record."""
@@ -72,7 +76,9 @@ class _Transport(EndingTls):
     def dataReceived(self, data: bytes) -> None:
         """Called by Twisted: received data, which may complete the handshake."""
         was_done = self._handshakeDone
-        self._has_begun = True
+        if not was_done and not self._has_begun:
+            self._has_begun = True
+            self.exchange = self.factory.open_exchange()
         # OpenSSL keeps a buffer of the largest piece for as long as the connection.
         for start in range(0, len(data), _RECORD_BYTES):
             if self._tlsConnection is not None:
@@ -102,15 +108,15 @@ class BoundedTls(TLSMemoryBIOFactory):
         site: IProtocolFactory,
         connections: Connections,
         reactor: IReactorTime,
-        observe: Callable[[HandshakeResult], object] = lambda _: None,
+        exchanges: Exchanges | None = None,
     ) -> None:
-        """`site` makes the protocol inside TLS; `observe` takes handshake results.
+        """`site` makes the protocol inside TLS; `connections` admits connections.
 
-        `connections` admits connections.
+        `exchanges` has each handshake, and each connection that was refused.
         """
         super().__init__(tls, isClient=False, wrappedFactory=site, clock=reactor)
         self._connections = connections
-        self._observe = observe
+        self._exchanges = exchanges or Exchanges(reactor)
         self._unsent: list[_Transport] = []
 
     def buildProtocol(  # type: ignore[override]
@@ -118,9 +124,16 @@ class BoundedTls(TLSMemoryBIOFactory):
     ) -> TLSMemoryBIOProtocol | None:
         """Called by Twisted: a new connection; None closes it at once."""
         if not self._connections.admit(addr.host):
-            self._observe("refused")
+            exchange = self._exchanges.open("connection", "in")
+            exchange.address, exchange.result = addr.host, "refused"
+            exchange.reason = "too_many_connections"
+            exchange.close()
             return None
         return super().buildProtocol(addr)
+
+    def open_exchange(self) -> Exchange:
+        """The exchange of a handshake that begins now."""
+        return self._exchanges.open("connection", "in")
 
     def send_after_turn(self, connection: _Transport) -> None:
         """Send the buffered data of a connection after this reactor turn.
@@ -137,20 +150,27 @@ class BoundedTls(TLSMemoryBIOFactory):
             connection.send()
 
     def end_handshake(self, connection: _Transport, failure: Failure | None) -> None:
-        """Count the result of a handshake, and log a failure.
+        """Close the exchange of a handshake, and log a failure.
 
         A client that connects and sends nothing only probes the port.
         """
-        if failure is None:
-            self._observe("completed")
+        exchange, connection.exchange = connection.exchange, None
+        if exchange is None:
             return
-        self._observe("failed")
-        address = connection.getPeer().host
-        self._log.info(
-            "TLS handshake of {address} failed: {error}",
-            address=address,
-            error=describe(cast("Exception", failure.value)),
-        )
+        exchange.address = connection.getPeer().host
+        exchange.result = "completed"
+        exchange.mark("handshake")
+        if exchange.details is not None:
+            exchange.details.tls = facts_of(connection)
+        if failure is not None:
+            exchange.result, exchange.reason = "failed", "handshake_failed"
+            exchange.error = describe(cast("Exception", failure.value))
+            self._log.info(
+                "TLS handshake of {address} failed: {error}",
+                address=exchange.address,
+                error=exchange.error,
+            )
+        exchange.close()
 
     def registerProtocol(self, p: TLSMemoryBIOProtocol) -> None:
         """Count an open connection; Twisted calls this twice for each."""

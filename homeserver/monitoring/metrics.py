@@ -10,7 +10,7 @@ Names: Prometheus documentation, "Metric and label naming".
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from math import nan
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from prometheus_client import Counter, Histogram
 
@@ -195,7 +195,10 @@ class Metrics:
 
     def observe(self, exchange: Exchange) -> None:
         """Count an exchange that is over."""
-        if exchange.direction == "in":
+        if exchange.kind == "connection":
+            if exchange.result is not None:
+                self._handshakes.labels(exchange.direction, exchange.result).inc()
+        elif exchange.direction == "in":
             self._count_request(exchange)
         elif exchange.result is not None:
             self._count_attempt(exchange)
@@ -238,12 +241,6 @@ class Metrics:
             refusals = bound.refusals
             self._bound_refusals.labels(bound.name).inc(refusals - counted)
             self._bounds[bound] = refusals
-
-    def count_handshake(
-        self, direction: Literal["in", "out"], result: HandshakeResult
-    ) -> None:
-        """Count a finished TLS handshake."""
-        self._handshakes.labels(direction, result).inc()
 
     def count_transaction(self, received: ReceivedTransaction) -> None:
         """Count a recorded transaction, its PDUs and EDUs."""

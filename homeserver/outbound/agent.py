@@ -129,7 +129,7 @@ class FederationAgent:
 
         def connect() -> Awaitable[tuple[PeerConnection, Link]]:
             exchange.is_reused = False
-            return self._connector.connect(resolution, cause)
+            return self._connector.connect(resolution, cause, exchange.server)
 
         endpoint = _VerifiedEndpoint(connect, self._links)
         protocol: HTTP11ClientProtocol = await self._pool.getConnection(

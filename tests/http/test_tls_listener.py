@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.http.reply import Reply
 from homeserver.http.tls_listener import BoundedTls
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.server import ServerTls
 from tests.support.certificates import authority, issue, issue_for
@@ -189,10 +190,16 @@ class HandshakeTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make a listener that takes one connection."""
         self.results: list[str] = []
+        clock = Clock()
         tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
         self.factory = BoundedTls(
-            tls, site(Desk()), connections(1), Clock(), self.results.append
+            tls, site(Desk()), connections(1), clock, Exchanges(clock, self._observe)
         )
+
+    def _observe(self, exchange: Exchange) -> None:
+        assert (exchange.kind, exchange.direction) == ("connection", "in")
+        self.results.append(str(exchange.result))
+        self.exchange = exchange
 
     def connect(self, context: SSL.Context | None = None) -> TlsConnection:
         """Connect; no handshake has begun."""
@@ -221,6 +228,9 @@ class HandshakeTests(SynchronousTestCase):
             connection.shake_hands()
         [line] = self.logged(connection)
         self.assertEqual(self.results, ["failed"])
+        self.assertEqual(self.exchange.address, "192.0.2.1")
+        self.assertEqual(self.exchange.reason, "handshake_failed")
+        self.assertIn("unsupported protocol", str(self.exchange.error))
         assert line is not None
         self.assertTrue(line.startswith("TLS handshake of 192.0.2.1 failed: "), line)
         self.assertIn("unsupported protocol", line)
@@ -257,6 +267,20 @@ class HandshakeTests(SynchronousTestCase):
         self.connect()
         self.assertIsNone(self.factory.buildProtocol(IPv4Address("TCP", "::1", 1)))
         self.assertEqual(self.results, ["refused"])
+        self.assertEqual(self.exchange.address, "::1")
+        self.assertEqual(self.exchange.reason, "too_many_connections")
+
+    def test_record(self) -> None:
+        """A record has the TLS of a handshake, and how long it took."""
+        recorded: list[Exchange] = []
+        self.factory._exchanges.record = recorded.append
+        connection = self.connect()
+        connection.shake_hands()
+        [exchange] = recorded
+        assert exchange.details is not None
+        assert exchange.details.tls is not None
+        self.assertEqual(exchange.details.tls.version, "TLSv1.3")
+        self.assertEqual(list(exchange.details.stages), ["handshake"])
 
 
 class SendingTests(SynchronousTestCase):

@@ -114,8 +114,10 @@ def test_connections() -> None:
 def test_peers() -> None:
     """Handshakes, verifications and fetches of keys are counted by their results."""
     metrics = Metrics()
-    metrics.count_handshake("in", "refused")
-    metrics.count_handshake("out", "completed")
+    metrics.observe(Exchange("connection", "in", result="refused"))
+    metrics.observe(Exchange("connection", "out", result="completed"))
+    metrics.observe(Exchange("connection", "out", reason="not_connected"))
+    metrics.observe(Exchange("dns", "out"))
     metrics.count_verification("key-document", "verified")
     metrics.count_key_fetch("failed")
     assert values(metrics, "homeserver_tls_handshakes_total") == {

@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES
-from homeserver.net.exchange import Details, Exchange, Exchanges
+from homeserver.net.exchange import Details, Exchange
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connection import USER_AGENT
@@ -16,7 +16,15 @@ from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.identifiers import ServerName
 from tests.support.certificates import issue_for
 from tests.support.memory_tls_servers import ok, start
-from tests.support.outbound_stack import CA, GOOD, PEER, Stack, route
+from tests.support.outbound_stack import (
+    CA,
+    GOOD,
+    PEER,
+    SELF_SIGNED,
+    Stack,
+    key_document,
+    route,
+)
 
 KEYS = "/_matrix/key/v1"
 
@@ -30,7 +38,7 @@ class Client:
         self.stack = Stack()
         self.net = self.stack.net
         self.recorded: list[Exchange] = []
-        self.exchanges = Exchanges(self.net.clock)
+        self.exchanges = self.stack.exchanges
         identity = Identity(ServerName.parse("origin.test"), [], [], CA.value)
         self.client = FederationClient(
             self.stack.agent, lambda: identity, self.net.clock, self.exchanges
@@ -160,9 +168,8 @@ def test_key_document(client: Client, status: str) -> None:
     """A request for a key document is an exchange of its own, and ends."""
     client.record()
     start(client.client.ask(PEER, f"{KEYS}?a", OURSELVES))
-    assert client.recorded == []
     client.net.accept(GOOD).say(ok(b"{}", status=status))
-    [exchange] = client.recorded
+    [_, exchange] = client.recorded
     assert (exchange.method, exchange.path, exchange.server) == (
         "GET",
         KEYS,
@@ -178,5 +185,68 @@ def test_key_document_that_fails(client: Client) -> None:
     asked = start(client.client.ask(PEER, KEYS, OURSELVES))
     client.net.accept(GOOD).hang_up()
     failure_of(asked, Unreachable)
+    [_, exchange] = client.recorded
+    assert (exchange.status, exchange.reason) == (None, "no_answer")
+
+
+def kinds(client: Client) -> list[tuple[str, str | None, str | None]]:
+    """What was recorded: the kind, the result and the reason of each exchange."""
+    return [(each.kind, each.result, each.reason) for each in client.recorded]
+
+
+def test_connection(client: Client) -> None:
+    """A connection is an exchange, with both names, its TLS and its stages."""
+    client.record()
+    client.send()
+    client.net.accept(GOOD)
     [exchange] = client.recorded
+    assert (exchange.kind, exchange.direction) == ("connection", "out")
+    assert (exchange.server, exchange.peer) == ("origin.test", "peer.test")
+    assert (exchange.address, exchange.via) == ("192.0.2.1", "peer.test:8448")
+    assert exchange.result == "completed"
+    details = details_of(exchange)
+    assert list(details.stages) == ["connection", "handshake"]
+    assert details.tls is not None
+    assert details.tls.certificate == GOOD.value.leaf
+
+
+def test_connection_that_is_refused(client: Client) -> None:
+    """A connection that was never made has no result of a handshake."""
+    client.record()
+    client.send()
+    client.net.refuse()
+    assert kinds(client)[0] == ("connection", None, "not_connected")
+    assert client.recorded[0].address == ""
+
+
+def test_handshake_that_fails(client: Client) -> None:
+    """A handshake that fails has its reason."""
+    client.record()
+    client.send()
+    client.net.accept(GOOD, is_silent=True).hang_up()
+    assert kinds(client)[0] == ("connection", "failed", "handshake_failed")
+
+
+def test_key_document_before_verification(client: Client) -> None:
+    """The request that verifies a peer is an exchange with its bodies."""
+    client.record()
+    client.send()
+    wire = client.net.accept(SELF_SIGNED)
+    document = key_document(SELF_SIGNED)
+    wire.say(ok(document))
+    exchange = client.recorded[1]
+    assert (exchange.method, exchange.path) == ("GET", KEYS)
+    assert (exchange.server, exchange.peer) == ("origin.test", "peer.test")
+    assert (exchange.status, exchange.address) == (200, "192.0.2.1")
+    details = details_of(exchange)
+    assert details.response.body == document
+    assert ("Host", "peer.test") in details.request.headers
+
+
+def test_key_document_without_an_answer(client: Client) -> None:
+    """The request that was to verify a peer ends as well."""
+    client.record()
+    client.send()
+    client.net.accept(SELF_SIGNED).hang_up()
+    exchange = client.recorded[1]
     assert (exchange.status, exchange.reason) == (None, "no_answer")

@@ -9,6 +9,7 @@ from OpenSSL import SSL, crypto
 from homeserver.config.values import VerificationMethod
 from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.cause import Cause
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.discovery.resolver import Resolver
@@ -103,6 +104,7 @@ class Stack:
     ) -> None:
         self.net = Net()
         self.names = Names()
+        self.exchanges = Exchanges(self.net.clock, self._observe)
         self.trusted: set[str] = set()
         """The addresses of clients that have no budgets."""
 
@@ -123,14 +125,19 @@ class Stack:
                 [AddressRange.parse(each) for each in allow],
             ),
             lambda: context,
-            self.handshakes.append,
+            self.exchanges,
         )
         verifier = Verifier(
             methods,
             self.peers,
             self.net.clock,
             lambda *tried: self.verifications.append(tried),
+            self.exchanges,
         )
         self.budgets = Budgets(self.net.clock, self.trusted.__contains__)
         self.connector = Connector(self.dialer, verifier, self.budgets, self.net.clock)
         self.agent = FederationAgent(self.net.clock, resolver, self.connector)
+
+    def _observe(self, exchange: Exchange) -> None:
+        if exchange.kind == "connection" and exchange.result is not None:
+            self.handshakes.append(exchange.result)

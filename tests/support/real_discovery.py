@@ -13,6 +13,7 @@ from random import Random
 from typing import cast
 
 from cryptography import x509
+from msgspec.structs import replace
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -32,7 +33,7 @@ from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Allowance, Budgets
 from homeserver.outbound.transport.connector import Connector, Link
-from homeserver.outbound.transport.dialer import Dialer, Dialled
+from homeserver.outbound.transport.dialer import Dialer, Dialled, Target
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.discovery import NotResolvable, Resolution, Step
 from homeserver.protocol.identifiers import ServerName
@@ -77,24 +78,11 @@ class MappingDialer(Dialer):
         self._ports = ports
         self.dialled: list[tuple[Sequence[str], int]] = []
 
-    async def dial(
-        self,
-        addresses: Sequence[str],
-        port: int,
-        certificate_name: str,
-        allowance: Allowance,
-        *,
-        must_be_trusted: bool,
-    ) -> Dialled:
+    async def dial(self, target: Target, allowance: Allowance) -> Dialled:
         """As `Dialer`, at another port."""
-        self.dialled.append((addresses, port))
-        return await super().dial(
-            addresses,
-            self._ports.get(port, port),
-            certificate_name,
-            allowance,
-            must_be_trusted=must_be_trusted,
-        )
+        self.dialled.append((target.addresses, target.port))
+        mapped = replace(target, port=self._ports.get(target.port, target.port))
+        return await super().dial(mapped, allowance)
 
 
 @dataclass

@@ -4,7 +4,7 @@ Rules: "no such record" is only what a name server answers (NXDOMAIN, or an empt
 answer). A time-out, SERVFAIL and a malformed answer are failed look-ups. An answer is
 kept for its time to live and no longer; a failure is not kept.
 
-Specification: RFC 1034 for aliases, RFC 2308 for how long "no such record" holds.
+Specification: RFC 1035.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -32,10 +32,18 @@ from zope.interface import implementer
 
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import GaveWay, Shares
 from homeserver.net.time_limit import within
 from homeserver.outbound.discovery.name_servers import describe
+from homeserver.outbound.discovery.records import (
+    address_of,
+    describe_records,
+    read_records,
+    srv_records,
+    text_of_name,
+)
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 
@@ -45,17 +53,11 @@ _TIMEOUTS = (1, 2, 3)
 # For all rounds, all servers, and TCP where an answer is too long for UDP.
 _QUESTION_SECONDS = 10.0
 
+_Answer = tuple[Sequence[Any], Sequence[Any], object]
+"""The answer, authority and additional sections."""
+
 MAX_QUESTIONS = 100  # at once: each takes a socket, of a process that may have 1024
 _MAX_WAITING = 1000  # for one of those
-
-_MAX_ALIASES = 8  # a chain of CNAMEs longer than this is a mistake or an attack
-
-_MAX_RECORDS = 100  # of one answer; over TCP it may have thousands
-
-_MAX_SECONDS = 86400.0  # that an answer is kept, whatever its time to live
-
-# That "no such record" is kept: a record that is new must be found soon.
-_MAX_NEGATIVE_SECONDS = 300.0
 
 
 class DnsLookups:
@@ -67,11 +69,13 @@ class DnsLookups:
         hosts: IHostnameResolver | None,
         clock: IReactorTime,
         trusts: Callable[[str], bool] = lambda _: False,
+        exchanges: Exchanges | None = None,
     ) -> None:
         """`hosts` looks up addresses; if it is None, `dns_client` does that too.
 
-        `trusts` is as in `Shares`.
+        `trusts` is as in `Shares`. `exchanges` has each question that is asked.
         """
+        self._exchanges = exchanges or Exchanges(clock)
         self._client = dns_client
         self._hosts = hosts
         self._clock = clock
@@ -97,7 +101,7 @@ class DnsLookups:
         """
         ask = self._client.lookupCanonicalName
         records = await self._look_up(ask, host, dns.CNAME, cause)
-        return _text(records[0].name) if records else None
+        return text_of_name(records[0].name) if records else None
 
     async def addresses(self, host: str, cause: Cause) -> list[str]:
         """The IP addresses of `host`, a name or an IP address; at least one.
@@ -127,15 +131,23 @@ class DnsLookups:
             return await within(_QUESTION_SECONDS, self._clock, receiver.complete)
 
         claim = self.shares.claim(cause, domain_of_host(host))
+        exchange = self._exchanges.open("dns", "out", "A, AAAA", host)
+        exchange.via = "system"
         try:
-            return await self.shares.run(receiver, claim, ask)
+            found = await self.shares.run(receiver, claim, ask)
+            exchange.verdict = ", ".join(found)
         except defer.TimeoutError:
-            raise LookupFailed(
+            failure = LookupFailed(
                 f"the system found no address of {host} in {_QUESTION_SECONDS:g} "
                 "seconds"
-            ) from None
+            )
+            _note_failure(exchange, failure)
+            raise failure from None
         except GaveWay as problem:
             raise OverBudget(str(problem)) from None
+        finally:
+            exchange.close()
+        return found
 
     async def _ask_dns(self, host: str, cause: Cause) -> list[str]:
         found: list[str] = []
@@ -147,7 +159,7 @@ class DnsLookups:
             except (LookupFailed, OverBudget) as failure:
                 failures.append(failure)
             else:
-                found.extend(_address(record) for record in records)
+                found.extend(address_of(record) for record in records)
 
         looks = [
             Deferred.fromCoroutine(look(self._client.lookupIPV6Address, dns.AAAA)),
@@ -167,8 +179,8 @@ class DnsLookups:
         claim = self.shares.claim(cause, domain_of_host(name))
         self.shares.join(key, claim)
 
-        async def question() -> tuple[Sequence[Any], Sequence[Any], object]:
-            answer: tuple[Sequence[Any], Sequence[Any], object]
+        async def question() -> _Answer:
+            answer: _Answer
             asked = ask(name, timeout=_TIMEOUTS)
             answer = await within(_QUESTION_SECONDS, self._clock, asked)
             return answer
@@ -179,105 +191,57 @@ class DnsLookups:
 
     async def _ask(
         self,
-        question: Coroutine[Deferred[Any], Any, tuple[Any, Any, object]],
+        question: Coroutine[Deferred[Any], Any, _Answer],
         name: str,
         kind: int,
     ) -> tuple[Sequence[Any], float]:
         """The payloads for `_look_up`, and for how many seconds to keep them."""
-        answers: Sequence[Any]
+        exchange = self._exchanges.open("dns", "out", dns.QUERY_TYPES[kind], name)
         try:
-            answers, authority, _ = await question
-        except GaveWay as problem:
-            # Not `LookupFailed`, which would be remembered about the server.
-            raise OverBudget(str(problem)) from None
-        except DNSNameError as error:
-            # Its first argument is the answer.
-            authority = [e for each in error.args[:1] for e in each.authority]
-            return [], _negative_seconds(authority)
-        except (
-            DomainError,
-            defer.TimeoutError,
-            CannotListenError,  # no descriptor is free
-            ConnectError,
-            ConnectionLost,  # over TCP, where an answer is too long for UDP
-            OSError,
-            ValueError,
-            EOFError,
-        ) as error:
-            raise LookupFailed(describe(error)) from None
-        return _records(name, kind, answers, authority)
+            answers, authority = await _answer(question)
+            records, seconds = read_records(name, kind, answers, authority)
+            if exchange.details is not None:
+                found = describe_records(kind, records)
+                exchange.verdict = ", ".join(found) or "no such record"
+        except LookupFailed as problem:
+            _note_failure(exchange, problem)
+            raise
+        finally:
+            exchange.close()
+        return records, seconds
 
 
-def _records(
-    name: str, kind: int, answers: Sequence[Any], authority: Sequence[Any]
-) -> tuple[Sequence[Any], float]:
-    """The payloads of the records of one type in an answer, with aliases followed.
+def _note_failure(exchange: Exchange, problem: LookupFailed) -> None:
+    exchange.reason, exchange.error = problem.reason, str(problem)
 
-    The second value is for how many seconds they hold. Raises `LookupFailed` for a
-    long chain of aliases.
+
+async def _answer(
+    question: Coroutine[Deferred[Any], Any, _Answer],
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The answer and authority sections; no answers where there is no such name.
+
+    Raises `LookupFailed` and `OverBudget`.
     """
-    owner = name.lower()
-    seconds = _MAX_SECONDS
-    for _ in range(_MAX_ALIASES + 1):
-        here = [a for a in answers if _text(a.name).lower() == owner]
-        found = [a for a in here if a.type == kind]
-        aliases = [a for a in here if a.type == dns.CNAME]
-        seconds = min([seconds, *(float(a.ttl) for a in found or aliases)])
-        if found:
-            records = [a.payload for a in found]
-            if kind == dns.SRV:  # the first ones are tried first
-                records.sort(key=lambda record: record.priority)
-            return records[:_MAX_RECORDS], seconds
-        if not aliases:
-            return [], min(seconds, _negative_seconds(authority))
-        owner = _text(aliases[0].payload.name).lower()
-    why = f"more than {_MAX_ALIASES} aliases lead away from {name}"
-    raise LookupFailed(why, "too_many_aliases")
-
-
-def srv_records(payloads: Sequence[Any]) -> list[SrvRecord]:
-    """The SRV records of an answer."""
-    return [
-        SrvRecord(
-            record.priority,
-            record.weight,
-            record.port,
-            _text(record.target) or ".",
-        )
-        for record in payloads
-    ]
-
-
-def describe_records(kind: int, payloads: Sequence[Any]) -> list[str]:
-    """The records of an answer, each as it is written in a zone file."""
-    if kind == dns.SRV:
-        return [str(record) for record in srv_records(payloads)]
-    if kind == dns.CNAME:
-        return [_text(record.name) for record in payloads]
-    return [_address(record) for record in payloads]
-
-
-def _negative_seconds(authority: Sequence[Any]) -> float:
-    """For how many seconds to keep "no such record" (RFC 2308, section 5)."""
-    return min(
-        (
-            min(float(each.ttl), float(each.payload.minimum), _MAX_NEGATIVE_SECONDS)
-            for each in authority
-            if each.type == dns.SOA
-        ),
-        default=0.0,
-    )
-
-
-def _text(name: dns.Name) -> str:
-    # A DNS label may hold any byte.
-    return name.name.decode("ascii", "backslashreplace")
-
-
-def _address(record: dns.Record_A | dns.Record_AAAA) -> str:
-    if isinstance(record, dns.Record_A):
-        return str(record.dottedQuad())
-    return str(ip_address(record.address))
+    try:
+        answers, authority, _ = await question
+    except GaveWay as problem:
+        # Not `LookupFailed`, which would be remembered about the server.
+        raise OverBudget(str(problem)) from None
+    except DNSNameError as error:
+        # Its first argument is the answer.
+        return [], [e for each in error.args[:1] for e in each.authority]
+    except (
+        DomainError,
+        defer.TimeoutError,
+        CannotListenError,  # no descriptor is free
+        ConnectError,
+        ConnectionLost,  # over TCP, where an answer is too long for UDP
+        OSError,
+        ValueError,
+        EOFError,
+    ) as error:
+        raise LookupFailed(describe(error)) from None
+    return answers, authority
 
 
 @implementer(IResolutionReceiver)

@@ -11,8 +11,9 @@ from msgspec import Struct
 from twisted.names.dns import AAAA, CNAME, QUERY_TYPES, SRV, A
 
 from homeserver.net.cache import Kept
-from homeserver.outbound.discovery.dns import DnsLookups, describe_records, srv_records
+from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.freshness import MIN_SECONDS
+from homeserver.outbound.discovery.records import describe_records, srv_records
 from homeserver.outbound.discovery.well_known import PATH, Delegation, WellKnown
 from homeserver.protocol.discovery import MAX_TARGETS, LookupFailed, Step
 from homeserver.protocol.errors import printable

@@ -34,8 +34,8 @@ from homeserver.outbound.discovery.freshness import (
     within_bounds,
 )
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
-from homeserver.outbound.transport.connection import Fetched, NoAnswer
-from homeserver.outbound.transport.dialer import Dialer, without
+from homeserver.outbound.transport.connection import Fetched, Get, NoAnswer
+from homeserver.outbound.transport.dialer import Dialer, Target, without
 from homeserver.outbound.transport.failures import NotDialled
 from homeserver.protocol.canonical_json import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
@@ -240,15 +240,17 @@ class WellKnown:
         self, addresses: Sequence[str], hop: "_Hop", allowance: Allowance
     ) -> Fetched:
         dialled = await self._dialer.dial(
-            addresses, hop.port, hop.host, allowance, must_be_trusted=True
+            Target(addresses, hop.port, hop.host, True, hop.host),  # noqa: FBT003
+            allowance,
         )
         try:
             if dialled.handshake.problem is not None:
                 why = dialled.handshake.problem
                 raise NotDialled("not_verified", why, dialled.address)
-            return await dialled.connection.fetch(
-                hop.target, hop.host_header, _SECONDS, _MAX_BODY_BYTES, self._clock
-            )
+            exchange = self._dialer.exchanges.open("request", "out", "GET")
+            exchange.peer, exchange.address = hop.host, dialled.address
+            get = Get(hop.target, hop.host_header, _SECONDS, _MAX_BODY_BYTES)
+            return await dialled.connection.fetch(get, exchange, self._clock)
         except NoAnswer as problem:
             raise NotDialled("no_answer", str(problem), dialled.address) from None
         finally:

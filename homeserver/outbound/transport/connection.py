@@ -26,7 +26,9 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from homeserver import __version__
+from homeserver.net.exchange import Exchange, Message
 from homeserver.net.time_limit import within
+from homeserver.net.tls.facts import facts_of
 from homeserver.protocol.errors import quote
 
 USER_AGENT = f"homeserver/{__version__}"
@@ -50,6 +52,18 @@ class NoAnswer(Exception):
     """There is no complete response; `str()` says why."""
 
 
+class Get(Struct, frozen=True):
+    """A GET before the connection has a pool."""
+
+    target: str
+    host_header: str
+    seconds: float
+    """For the whole response."""
+
+    limit: int
+    """Of its body, in bytes."""
+
+
 class Fetched(Struct, frozen=True):
     """The complete response to a GET."""
 
@@ -65,6 +79,12 @@ class PeerConnection(Protocol):
     def __init__(self) -> None:
         self.handshake: Deferred[None] = Deferred()
         """Fires when the handshake is complete, or fails as the handshake does."""
+
+        self.own_name = ""
+        """The server of ours that the connection is for; empty without one."""
+
+        self.address = ""
+        """The IP address that it leads to."""
 
         self._http: IProtocol | None = None
         self._received = 0
@@ -97,37 +117,50 @@ class PeerConnection(Protocol):
             self.handshake.errback(reason)
         self._lose(reason)
 
-    async def fetch(
-        self,
-        target: str,
-        host_header: str,
-        seconds: float,
-        limit: int,
-        clock: IReactorTime,
-    ) -> Fetched:
-        """GET `target`, with a body of at most `limit` bytes, within `seconds`.
+    async def fetch(self, get: Get, exchange: Exchange, clock: IReactorTime) -> Fetched:
+        """The response to a GET; its exchange is filled and closed.
 
         Raises `NoAnswer`.
         """
+        exchange.path = get.target.partition("?")[0]
+        try:
+            fetched = await self._fetch(get, exchange, clock)
+        except NoAnswer as problem:
+            exchange.reason, exchange.error = "no_answer", str(problem)
+            raise
+        finally:
+            exchange.close(exchange.status)
+        return fetched
+
+    async def _fetch(
+        self, get: Get, exchange: Exchange, clock: IReactorTime
+    ) -> Fetched:
         # Without a pool, which would use the connection for the next request as soon as
         # this response ends, verified or not.
         http = HTTP11ClientProtocol()
-        headers = Headers({"Host": [host_header], "User-Agent": [USER_AGENT]})
+        headers = Headers({"Host": [get.host_header], "User-Agent": [USER_AGENT]})
         request = Request(
-            b"GET", target.encode("ascii"), headers, None, persistent=True
+            b"GET", get.target.encode("ascii"), headers, None, persistent=True
         )
+        if exchange.details is not None:
+            exchange.details.tls = facts_of(self.transport)
+            exchange.details.request = Message.of(text_of(headers))
 
-        async def exchange() -> Fetched:
+        async def ask() -> Fetched:
             response = await _ask(http, request)
-            body = await read_body(response, limit)
+            body = await read_body(response, get.limit)
             if self._received > self._limit:
                 # A body without a length seems complete where it was cut off.
                 raise ResponseTooLarge(f"over {self._limit} bytes")
+            exchange.status = response.code
+            if exchange.details is not None:
+                headers = text_of(response.headers)
+                exchange.details.response = Message.of(headers, body)
             return Fetched(response.code, response.headers, body)
 
         try:
-            self._speak(http, limit + MAX_HEAD_BYTES)
-            return await within(seconds, clock, exchange())
+            self._speak(http, get.limit + MAX_HEAD_BYTES)
+            return await within(get.seconds, clock, ask())
         except (
             ResponseTooLarge,
             ResponseFailed,

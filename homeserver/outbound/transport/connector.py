@@ -20,7 +20,7 @@ from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.cause import Cause
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import PeerConnection
-from homeserver.outbound.transport.dialer import Dialer, without
+from homeserver.outbound.transport.dialer import Dialer, Target, without
 from homeserver.outbound.transport.failures import (
     AttemptReason,
     NotDialled,
@@ -112,16 +112,16 @@ class Connector:
         self._avoided = BoundedMap(_MAX_AVOIDED)
 
     async def connect(
-        self, resolution: Resolution, cause: Cause
+        self, resolution: Resolution, cause: Cause, server: str = ""
     ) -> tuple[PeerConnection, Link]:
         """A connection by the first route that leads to the right server.
 
-        Routes that failed lately are tried last. For a client, few are tried. Raises
-        `Unreachable`.
+        `server` is our name. Routes that failed lately are tried last. For a client,
+        few are tried. Raises `Unreachable`.
         """
         name = resolution.server_name
         allowance = self._budgets.step(cause, name.name)
-        tried = _Tried(cause, allowance)
+        tried = _Tried(cause, allowance, server)
         routes = sorted(
             resolution.routes,
             key=lambda route: self._is_avoided(name, route.host, route.port),
@@ -198,11 +198,15 @@ class Connector:
         tried: "_Tried",
     ) -> tuple[PeerConnection, Link]:
         dialled = await self._dialer.dial(
-            addresses,
-            route.port,
-            route.certificate_name,
+            Target(
+                addresses,
+                route.port,
+                route.certificate_name,
+                await self._verifier.needs_certificate(name),
+                name.name,
+                tried.server,
+            ),
             tried.allowance,
-            must_be_trusted=await self._verifier.needs_certificate(name),
         )
         connection, where = dialled.connection, dialled.address
         try:
@@ -232,6 +236,9 @@ class _Tried:
 
     cause: Cause
     allowance: Allowance
+    server: str
+    """Our name."""
+
     attempts: list[str] = field(default_factory=list)
     reasons: list[AttemptReason] = field(default_factory=list)
     conflict: str | None = None

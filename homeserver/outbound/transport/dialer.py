@@ -10,7 +10,7 @@ Specification: RFC 8305 for trying several addresses.
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from itertools import zip_longest
-from typing import Literal, cast
+from typing import cast
 
 from msgspec import Struct
 from OpenSSL import SSL
@@ -30,8 +30,10 @@ from twisted.python.failure import Failure
 
 from homeserver.net.addresses import AddressPolicy, RefusedAddress
 from homeserver.net.cause import Cause
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.time_limit import within
 from homeserver.net.tls.client import Handshake
+from homeserver.net.tls.facts import facts_of
 from homeserver.outbound.transport.budget import Allowance
 from homeserver.outbound.transport.connection import PeerConnection, describe
 from homeserver.outbound.transport.failures import NotDialled
@@ -54,6 +56,22 @@ def without(addresses: Sequence[str], failed: NotDialled) -> list[str]:
     return left if len(left) < len(addresses) else []
 
 
+class Target(Struct, frozen=True):
+    """Where a connection leads, and whose it is."""
+
+    addresses: Sequence[str]
+    port: int
+    certificate_name: str
+    must_be_trusted: bool
+    """Whether only a trusted certificate for that name completes the handshake."""
+
+    peer: str
+    """The server name or the host that is connected to."""
+
+    server: str = ""
+    """Our name; empty where no server of ours is named."""
+
+
 class Dialled(Struct, frozen=True):
     """A TLS connection after its handshake."""
 
@@ -72,18 +90,18 @@ class Dialer:
         look_up: Callable[[str, Cause], Awaitable[Sequence[str]]],
         policy: AddressPolicy,
         context: Callable[[], SSL.Context],
-        observe: Callable[[Literal["completed", "failed"]], object] = lambda _: None,
+        exchanges: Exchanges | None = None,
     ) -> None:
         """`look_up` returns the IP addresses of a host, or raises `LookupFailed`.
 
         `context` is called for each connection, because our certificate may change.
-        `observe` is called with the result of each handshake.
+        `exchanges` has each connection, with its handshake.
         """
         self._reactor = reactor
         self._look_up = look_up
         self._policy = policy
         self._context = context
-        self._observe = observe
+        self.exchanges = exchanges or Exchanges(reactor)
 
     async def addresses(self, host: str, cause: Cause) -> list[str]:
         """The addresses of `host` that may be connected to; at least one, each once.
@@ -112,31 +130,39 @@ class Dialer:
         cause.aim(found)
         return found
 
-    async def dial(
-        self,
-        addresses: Sequence[str],
-        port: int,
-        certificate_name: str,
-        allowance: Allowance,
-        *,
-        must_be_trusted: bool,
-    ) -> Dialled:
-        """Connect to the first of the `addresses` that answers.
+    async def dial(self, target: Target, allowance: Allowance) -> Dialled:
+        """Connect to the first of the target's addresses that answers.
 
-        With `must_be_trusted`, the handshake succeeds only with a trusted certificate
-        for `certificate_name`. Raises `NotDialled`, and `OverBudget` if `allowance`
-        has no connection left.
+        Raises `NotDialled`, and `OverBudget` if `allowance` has no connection left.
         """
+        exchange = self.exchanges.open("connection", "out")
+        exchange.peer, exchange.server = target.peer, target.server
+        exchange.via = f"{target.certificate_name}:{target.port}"
+        try:
+            return await self._dial(target, allowance, exchange)
+        except NotDialled as problem:
+            exchange.reason, exchange.error = problem.reason, str(problem)
+            raise
+        finally:
+            exchange.close()
+
+    async def _dial(
+        self, target: Target, allowance: Allowance, exchange: Exchange
+    ) -> Dialled:
         handshake = Handshake(
-            self._context(), certificate_name, must_be_trusted=must_be_trusted
+            self._context(),
+            target.certificate_name,
+            must_be_trusted=target.must_be_trusted,
         )
         factory = _TlsFactory(handshake, self._reactor)
         # `KnownAddresses` ignores the name; the endpoint would reject some names that
         # servers may have.
         endpoint = HostnameEndpoint(
-            KnownAddresses(self._reactor, allowance.choose(addresses), allowance),
+            KnownAddresses(
+                self._reactor, allowance.choose(target.addresses), allowance
+            ),
             "peer.invalid",
-            port,
+            target.port,
             _CONNECT_SECONDS,
         )
         try:
@@ -147,12 +173,14 @@ class Dialer:
         except (error.ConnectError, defer.TimeoutError, OSError) as problem:
             why = f"cannot connect: {describe(problem)}"
             raise NotDialled("not_connected", why) from None
-        where = str(ip_address(tls.getPeer().host))
+        where = exchange.address = str(ip_address(tls.getPeer().host))
+        exchange.mark("connection")
         connection = cast("PeerConnection", tls.wrappedProtocol)
+        connection.own_name, connection.address = target.server, where
         try:
             await within(_HANDSHAKE_SECONDS, self._reactor, connection.handshake)
         except (SSL.Error, error.ConnectionClosed, defer.TimeoutError) as problem:
-            self._observe("failed")
+            exchange.result = "failed"
             connection.abort()
             why = handshake.refusal or describe(problem)
             why = f"{where}: TLS handshake failed: {why}"
@@ -160,7 +188,10 @@ class Dialer:
         except BaseException:
             connection.abort()
             raise
-        self._observe("completed")
+        exchange.result = "completed"
+        exchange.mark("handshake")
+        if exchange.details is not None:
+            exchange.details.tls = facts_of(tls)
         return Dialled(connection, handshake, where)
 
 

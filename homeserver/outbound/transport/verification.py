@@ -19,6 +19,7 @@ from OpenSSL import crypto
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.config.values import VerificationMethod
+from homeserver.net.exchange import Exchanges
 from homeserver.net.tls.client import Handshake
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.remote_error import read_refusal
@@ -26,6 +27,7 @@ from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
     KEYS_V2_PATH,
     Fetched,
+    Get,
     NoAnswer,
     PeerConnection,
 )
@@ -84,8 +86,13 @@ class Verifier:
         observe: Callable[[VerificationMethod, VerificationResult], object] = (
             lambda *_: None
         ),
+        exchanges: Exchanges | None = None,
     ) -> None:
-        """`observe` is called with the result of each method that was tried."""
+        """`observe` is called with the result of each method that was tried.
+
+        `exchanges` has each request for a key document before verification.
+        """
+        self._exchanges = exchanges or Exchanges(clock)
         self._methods = methods
         self._peers = peers
         self._clock = clock
@@ -202,11 +209,11 @@ class Verifier:
     ) -> KeyDocument:
         """The version 1 document; without one, the version 2 document."""
         path = KEY_DOCUMENT_PATH
-        fetched = await self._fetch(path, route, connection)
+        fetched = await self._fetch(path, server_name, route, connection)
         refusal = read_refusal(server_name, fetched.status, fetched.body)
         if fetched.status != 200 and refusal.is_unrecognized:
             path = KEYS_V2_PATH
-            fetched = await self._fetch(path, route, connection)
+            fetched = await self._fetch(path, server_name, route, connection)
         if fetched.status != 200:
             why = f"{path} answers with status {fetched.status}"
             raise NotVerified(why, "document_not_served")
@@ -223,16 +230,18 @@ class Verifier:
         return document
 
     async def _fetch(
-        self, path: str, route: Route, connection: PeerConnection
+        self,
+        path: str,
+        server_name: ServerName,
+        route: Route,
+        connection: PeerConnection,
     ) -> Fetched:
+        get = Get(path, route.host_header, _KEY_DOCUMENT_SECONDS, MAX_DOCUMENT_BYTES)
+        exchange = self._exchanges.open("request", "out", "GET")
+        exchange.peer, exchange.server = server_name.name, connection.own_name
+        exchange.address, exchange.via = connection.address, str(route)
         try:
-            return await connection.fetch(
-                path,
-                route.host_header,
-                _KEY_DOCUMENT_SECONDS,
-                MAX_DOCUMENT_BYTES,
-                self._clock,
-            )
+            return await connection.fetch(get, exchange, self._clock)
         except NoAnswer as problem:
             why = f"{path} gets no answer: {quote(str(problem))}"
             raise NotVerified(why, "document_no_answer") from None

@@ -29,6 +29,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.shares import Claim, GaveWay
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.transport.budget import OverBudget
@@ -115,7 +116,12 @@ class DnsTestCase(SynchronousTestCase):
         """Make look-ups over a DNS client, and maybe the system."""
         self.clock = Clock()
         self.dns = ScriptedClient()
-        self.lookups = DnsLookups(self.dns.resolver, hosts, self.clock)
+        self.recorded: list[Exchange] = []
+        exchanges = Exchanges(self.clock)
+        exchanges.record = self.recorded.append
+        self.lookups = DnsLookups(
+            self.dns.resolver, hosts, self.clock, exchanges=exchanges
+        )
 
     def assert_failed(
         self, asked: Deferred[Any], said: str, reason: str = "no_answer"
@@ -124,6 +130,65 @@ class DnsTestCase(SynchronousTestCase):
         problem = self.failureResultOf(asked, LookupFailed).value
         assert isinstance(problem, LookupFailed)
         self.assertEqual((str(problem), problem.reason), (said, reason))
+
+
+class ExchangeTests(DnsTestCase):
+    """What a record has of questions."""
+
+    def told(self, answer: Answers | Exception) -> Exchange:
+        """Ask for SRV records, and get this after half a second; what is recorded."""
+        asked = start(self.lookups.srv(SERVICE, OURSELVES))
+        self.clock.advance(0.5)
+        self.dns.answer("SRV", SERVICE, answer)
+        self.successResultOf(asked)
+        [exchange] = self.recorded
+        self.assertEqual((exchange.kind, exchange.direction), ("dns", "out"))
+        self.assertEqual((exchange.method, exchange.path), ("SRV", SERVICE))
+        self.assertEqual(exchange.seconds, 0.5)
+        return exchange
+
+    def test_answer(self) -> None:
+        """A question is recorded with its answer; a kept answer is no question."""
+        exchange = self.told(
+            [srv("a.test", ttl=60), srv("b.test", numbers=(7, 2, 3), ttl=60)]
+        )
+        self.assertEqual(exchange.verdict, "1 2 3 a.test, 7 2 3 b.test")
+        self.assertIsNone(exchange.reason)
+        self.successResultOf(start(self.lookups.srv(SERVICE, OURSELVES)))
+        self.assertEqual(self.recorded, [exchange])
+
+    def test_no_records(self) -> None:
+        """An answer without records says so."""
+        self.assertEqual(self.told(no_such_name()).verdict, "no such record")
+
+    def test_failure(self) -> None:
+        """A question without an answer has the reason."""
+        asked = start(self.lookups.srv(SERVICE, OURSELVES))
+        self.dns.answer("SRV", SERVICE, DNSServerError("SERVFAIL"))
+        self.failureResultOf(asked, LookupFailed)
+        [exchange] = self.recorded
+        self.assertEqual(exchange.reason, "no_answer")
+        self.assertEqual(exchange.error, "the name server answers SERVFAIL")
+
+    def test_system(self) -> None:
+        """A look-up by the system is recorded as such."""
+        hosts = System()
+        self.make_lookups(hosts)
+        asked = start(self.lookups.addresses("a.test", OURSELVES))
+        hosts.find(IPv4Address("TCP", "192.0.2.1", 0))
+        self.successResultOf(asked)
+        [exchange] = self.recorded
+        self.assertEqual((exchange.path, exchange.via), ("a.test", "system"))
+        self.assertEqual(exchange.verdict, "192.0.2.1")
+
+    def test_silent_system(self) -> None:
+        """A look-up that the system does not end has the reason."""
+        self.make_lookups(System())
+        asked = start(self.lookups.addresses("a.test", OURSELVES))
+        self.clock.advance(10)
+        self.failureResultOf(asked, LookupFailed)
+        [exchange] = self.recorded
+        self.assertEqual((exchange.reason, exchange.verdict), ("no_answer", None))
 
 
 class SrvTests(DnsTestCase):

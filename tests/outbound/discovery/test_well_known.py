@@ -14,6 +14,7 @@ from twisted.web.http_headers import Headers
 
 from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.outbound.discovery.freshness import lifetime
 from homeserver.outbound.discovery.well_known import PATH, Delegation, WellKnown
 from homeserver.outbound.transport.budget import Budgets, OverBudget
@@ -84,11 +85,15 @@ class WellKnownTestCase(SynchronousTestCase):
         self.hosts = names.hosts
         refused = ["10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::1/128"]
         context = trusting(CA)
+        self.recorded: list[Exchange] = []
+        exchanges = Exchanges(self.net.clock)
+        exchanges.record = self.recorded.append
         dialer = Dialer(
             self.net.reactor,
             names.addresses,
             AddressPolicy([AddressRange.parse(each) for each in refused], []),
             lambda: context,
+            exchanges,
         )
         self.budgets = Budgets(self.net.clock, lambda _: False)
         self.well_known = WellKnown(dialer, self.budgets, self.net.clock)
@@ -134,6 +139,15 @@ class DocumentTests(WellKnownTestCase):
             self.setUp()
             asked = self.answer(ok(b'{"m.server":"%s"}' % name.encode()))
             self.assertEqual(self.found(asked), name)
+
+    def test_record(self) -> None:
+        """The connection and the request of a document are exchanges of their own."""
+        self.found(self.answer(ok(b'{"m.server":"b.test"}')))
+        connection, request = self.recorded
+        self.assertEqual(connection.kind, "connection")
+        self.assertEqual((request.kind, request.path), ("request", PATH))
+        self.assertEqual((request.peer, request.address), ("peer.test", "192.0.2.1"))
+        self.assertEqual(request.status, 200)
 
     def test_other_members(self) -> None:
         """What else stands in a document is not looked at."""

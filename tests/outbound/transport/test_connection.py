@@ -17,10 +17,12 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from homeserver import __version__
+from homeserver.net.exchange import Exchange
 from homeserver.outbound.transport.connection import (
     MAX_HEAD_BYTES,
     MAX_RESPONSE_BYTES,
     Fetched,
+    Get,
     NoAnswer,
     PeerConnection,
     ResponseTooLarge,
@@ -62,6 +64,7 @@ class ConnectionTestCase(SynchronousTestCase):
     def make_connection(self) -> None:
         """Make the connection."""
         self.clock = Clock()
+        self.told = Exchange()
         self.transport = StringTransport(lenient=True)
         self.connection = PeerConnection()
         self.connection.makeConnection(self.transport)
@@ -89,7 +92,9 @@ class ConnectionTestCase(SynchronousTestCase):
     def ask(self, host: str = "peer.test:8448") -> Deferred[Fetched]:
         """Fetch something."""
         return start(
-            self.connection.fetch("/thing?a=b", host, SECONDS, LIMIT, self.clock)
+            self.connection.fetch(
+                Get("/thing?a=b", host, SECONDS, LIMIT), self.told, self.clock
+            )
         )
 
 

@@ -1,0 +1,97 @@
+"""The records in the answer of a name server.
+
+Rules: aliases are followed within one answer only. Records are bounded in number, and
+in how long they are kept.
+
+Specification: RFC 1034 for aliases, RFC 2308 for how long "no such record" holds.
+"""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.names import dns
+
+from homeserver.protocol.discovery import LookupFailed, SrvRecord
+
+_MAX_ALIASES = 8  # a chain of CNAMEs longer than this is a mistake or an attack
+
+_MAX_RECORDS = 100  # of one answer; over TCP it may have thousands
+
+_MAX_SECONDS = 86400.0  # that an answer is kept, whatever its time to live
+
+# That "no such record" is kept: a record that is new must be found soon.
+_MAX_NEGATIVE_SECONDS = 300.0
+
+
+def read_records(
+    name: str, kind: int, answers: Sequence[Any], authority: Sequence[Any]
+) -> tuple[Sequence[Any], float]:
+    """The payloads of the records of one type in an answer, with aliases followed.
+
+    The second value is for how many seconds they hold. Raises `LookupFailed` for a
+    long chain of aliases.
+    """
+    owner = name.lower()
+    seconds = _MAX_SECONDS
+    for _ in range(_MAX_ALIASES + 1):
+        here = [a for a in answers if text_of_name(a.name).lower() == owner]
+        found = [a for a in here if a.type == kind]
+        aliases = [a for a in here if a.type == dns.CNAME]
+        seconds = min([seconds, *(float(a.ttl) for a in found or aliases)])
+        if found:
+            records = [a.payload for a in found]
+            if kind == dns.SRV:  # the first ones are tried first
+                records.sort(key=lambda record: record.priority)
+            return records[:_MAX_RECORDS], seconds
+        if not aliases:
+            return [], min(seconds, negative_seconds(authority))
+        owner = text_of_name(aliases[0].payload.name).lower()
+    why = f"more than {_MAX_ALIASES} aliases lead away from {name}"
+    raise LookupFailed(why, "too_many_aliases")
+
+
+def srv_records(payloads: Sequence[Any]) -> list[SrvRecord]:
+    """The SRV records of an answer."""
+    return [
+        SrvRecord(
+            record.priority,
+            record.weight,
+            record.port,
+            text_of_name(record.target) or ".",
+        )
+        for record in payloads
+    ]
+
+
+def describe_records(kind: int, payloads: Sequence[Any]) -> list[str]:
+    """The records of an answer, each as it is written in a zone file."""
+    if kind == dns.SRV:
+        return [str(record) for record in srv_records(payloads)]
+    if kind == dns.CNAME:
+        return [text_of_name(record.name) for record in payloads]
+    return [address_of(record) for record in payloads]
+
+
+def negative_seconds(authority: Sequence[Any]) -> float:
+    """For how many seconds to keep "no such record" (RFC 2308, section 5)."""
+    return min(
+        (
+            min(float(each.ttl), float(each.payload.minimum), _MAX_NEGATIVE_SECONDS)
+            for each in authority
+            if each.type == dns.SOA
+        ),
+        default=0.0,
+    )
+
+
+def text_of_name(name: dns.Name) -> str:
+    """A name as text; a DNS label may hold any byte."""
+    return name.name.decode("ascii", "backslashreplace")
+
+
+def address_of(record: dns.Record_A | dns.Record_AAAA) -> str:
+    """The IP address in a record."""
+    if isinstance(record, dns.Record_A):
+        return str(record.dottedQuad())
+    return str(ip_address(record.address))
