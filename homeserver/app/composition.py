@@ -258,7 +258,9 @@ class Parts:
                 Router(
                     described(routes, control_routes.OPEN_TEMPLATES),
                     TokenGuard(
-                        _load_token(path, config), control_routes.OPEN_TEMPLATES
+                        _load_token(path, config),
+                        control_routes.OPEN_TEMPLATES,
+                        config.control.hosts,
                     ).check,
                 ),
                 control_limits(config, reactor),

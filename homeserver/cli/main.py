@@ -91,6 +91,7 @@ def init(
     server_name: ServerName,
     listen: SocketAddress,
     control: SocketAddress,
+    control_hosts: tuple[str, ...],
     allow: tuple[AddressRange, ...],
 ) -> None:
     """Write the files of a new endpoint into DIR; nothing is ever overwritten.
@@ -106,7 +107,8 @@ def init(
 
     try:
         paths = new_endpoint.create(
-            folder, new_endpoint.Settings(server_name, listen, control, allow)
+            folder,
+            new_endpoint.Settings(server_name, listen, control, allow, control_hosts),
         )
     except FileExistsError as problem:
         fail(2, f"{problem}; choose another folder, or remove the file")
@@ -133,6 +135,7 @@ def run(
     server_name: ServerName | None,
     listen: SocketAddress,
     control: SocketAddress,
+    control_hosts: tuple[str, ...],
     allow: tuple[AddressRange, ...],
 ) -> None:
     """Run the endpoint in the foreground, until SIGTERM or SIGINT.
@@ -156,7 +159,9 @@ def run(
     if server_name is not None and not os.path.lexists(path):
         if path.name != "homeserver.toml":
             fail(2, f"{path}: cannot be made; a new one is called homeserver.toml")
-        settings = new_endpoint.Settings(server_name, listen, control, allow)
+        settings = new_endpoint.Settings(
+            server_name, listen, control, allow, control_hosts
+        )
         try:
             made = new_endpoint.complete(path.parent, settings)
         except OSError as problem:

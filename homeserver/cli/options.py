@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from msgspec import ValidationError, convert
 
 from homeserver.config import reader
-from homeserver.config.values import Config, ConfigError
+from homeserver.config.values import Config, ConfigError, HostName
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
@@ -81,6 +82,14 @@ def parse_queue_id(text: str) -> str:
     return text
 
 
+def parse_host_name(text: str) -> str:
+    """A host name without a port; raises `ValueError`."""
+    try:
+        return convert(text, HostName)
+    except ValidationError:
+        raise ValueError(f"{text!r} is no host name without a port") from None
+
+
 def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options with which the files of a new endpoint are made."""
     options = [
@@ -103,6 +112,17 @@ def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
             callback=parsed(SocketAddress.parse),
             metavar="HOST:PORT",
             help="Address and port of the control API.",
+        ),
+        click.option(
+            "--control-host",
+            "control_hosts",
+            envvar="HOMESERVER_CONTROL_HOST",
+            show_envvar=True,
+            multiple=True,
+            callback=parsed(parse_host_name),
+            metavar="NAME",
+            help="A name by which the control API is reached, beside addresses and "
+            "localhost; may be given again.",
         ),
         click.option(
             "--allow",

@@ -25,6 +25,14 @@ Positive = Annotated[float, msgspec.Meta(gt=0, le=315_360_000)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
+HostName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A[A-Za-z0-9._-]{1,253}\Z", description="a host name without a port"
+    ),
+]
+
+
 class ConfigError(Exception):
     """The configuration cannot be used; `problems` has one line for each mistake."""
 
@@ -146,6 +154,8 @@ class Control(msgspec.Struct, frozen=True):
 
     listen: SocketAddress | None = SocketAddress("127.0.0.1", 8008)
     token_file: Path = Path("control.token")
+    # As a name of a compose service, which may have underscores.
+    hosts: tuple[HostName, ...] = ()
     # Each command takes one, and so does each `--follow`.
     max_connections: Count = 100
 

@@ -2,10 +2,14 @@
 
 Rules: every route but `/health` needs the token. A browser that runs a foreign page
 sends that page's `Origin`, or a foreign `Host`; such requests are refused, with and
-without the token.
+without the token. A `Host` is an address, `localhost` or a configured name. An `Origin`
+is this very server's: `http://` and the `Host` of its own request.
+
+Specification: RFC 6454, section 7 (`Origin`).
 """
 
 import hmac
+import re
 from collections.abc import Collection
 
 from homeserver.http.request import Request
@@ -25,13 +29,26 @@ class UnknownToken(Unauthorized):
     errcode = "M_UNKNOWN_TOKEN"
 
 
+# A host and maybe a port, as `read_target` has admitted them.
+_HOST_AND_PORT = re.compile(r"(.*?)(?::[0-9]*)?", re.DOTALL)
+
+
 class TokenGuard:
     """Lets requests with the token through."""
 
-    def __init__(self, token: str, open_templates: Collection[str] = ()) -> None:
-        """`open_templates` are the routes that need no token."""
+    def __init__(
+        self,
+        token: str,
+        open_templates: Collection[str] = (),
+        hosts: Collection[str] = (),
+    ) -> None:
+        """`open_templates` are the routes that need no token.
+
+        `hosts` are the names, without a port, that may stand in `Host`.
+        """
         self._expected = token.encode()
         self._open = open_templates
+        self._hosts = frozenset(map(str.lower, hosts))
 
     def check(self, request: Request, template: str) -> None:
         """Raise `MissingToken`, `UnknownToken` or `Forbidden` for all others.
@@ -39,9 +56,37 @@ class TokenGuard:
         Paths that lead nowhere need the token too: without it, known and unknown paths
         look alike.
         """
-        check_host(request)
+        self.check_host(request)
         if template not in self._open:
             self._check_token(request)
+
+    def check_host(self, request: Request) -> None:
+        """Raise `Forbidden` for what a browser sends on behalf of a foreign page."""
+        host = None
+        for value in request.requestHeaders.getRawHeaders(b"Host", []):
+            host = value.decode("ascii", "replace").lower()
+            if not self._is_own(host):
+                raise Forbidden(
+                    "the control API is reached by address, as localhost, or by a name "
+                    f"in `hosts` of [control]; {quote(value)} (Host) is none of them"
+                )
+        for value in request.requestHeaders.getRawHeaders(b"Origin", []):
+            if host is None or value.decode("ascii", "replace") != f"http://{host}":
+                raise Forbidden(
+                    "the control API is not for web pages of other servers; the page "
+                    f"is of {quote(value)} (Origin)"
+                )
+
+    def _is_own(self, host: str) -> bool:
+        """Whether a `Host` is no name that somebody else's DNS could turn to us."""
+        found = _HOST_AND_PORT.fullmatch(host)
+        if found is not None and found[1] in self._hosts:
+            return True
+        try:
+            name = ServerName.parse(host)
+        except InvalidParam:
+            return False
+        return name.is_ip or name.host == "localhost"
 
     def _check_token(self, request: Request) -> None:
         given = request.requestHeaders.getRawHeaders(b"Authorization", [])
@@ -58,25 +103,3 @@ class TokenGuard:
             or not hmac.compare_digest(token.lstrip(b" "), self._expected)
         ):
             raise UnknownToken("this is not the token of this server")
-
-
-def check_host(request: Request) -> None:
-    """Raise `Forbidden` for what a browser sends on behalf of a foreign page."""
-    headers = request.requestHeaders
-    if headers.hasHeader(b"Origin"):
-        raise Forbidden("the control API is not for web pages (Origin)")
-    for value in headers.getRawHeaders(b"Host", []):
-        if not _is_local(value.decode("ascii", "replace")):
-            raise Forbidden(
-                f"the control API is asked by address or as localhost, not as "
-                f"{quote(value)} (Host)"
-            )
-
-
-def _is_local(host: str) -> bool:
-    """Whether a `Host` is an address or `localhost`: no name that a DNS could turn."""
-    try:
-        name = ServerName.parse(host)
-    except InvalidParam:
-        return False
-    return name.is_ip or name.host == "localhost"

@@ -63,6 +63,7 @@ class Settings:
     listen: SocketAddress
     control: SocketAddress
     allow: Sequence[AddressRange] = ()
+    control_hosts: Sequence[str] = ()
 
 
 def create(directory: Path, settings: Settings) -> list[Path]:
@@ -114,6 +115,9 @@ def _build_configuration(settings: Settings) -> bytes:
         listen=settings.listen,
         control=settings.control,
     )
+    if settings.control_hosts:
+        hosts = ", ".join(f'"{each}"' for each in settings.control_hosts)
+        text += f"hosts = [{hosts}]\n"
     if settings.allow:
         ranges = ", ".join(f'"{each}"' for each in settings.allow)
         text += f"\n[network]\nallow = [{ranges}]\n"

@@ -17,10 +17,10 @@ async def tell(_: Request) -> Reply:
     return json_reply({"told": True})
 
 
-def tree() -> Router:
-    """Routes that are guarded."""
+def tree(*hosts: str) -> Router:
+    """Routes that are guarded; `hosts` may stand in `Host`."""
     routes = [Route("GET", "/", tell), Route("POST", "/", tell)]
-    return Router(routes, TokenGuard(TOKEN).check)
+    return Router(routes, TokenGuard(TOKEN, hosts=hosts).check)
 
 
 def guarded(*headers: str, method: str = "GET") -> Answer:
@@ -99,15 +99,74 @@ def test_token_in_the_query_is_none() -> None:
     assert answer.error == (401, "M_MISSING_TOKEN")
 
 
-ORIGINS = ["https://evil.example", "http://127.0.0.1:8008", "http://localhost", "null"]
+ORIGINS = [
+    "",
+    "null",
+    "https://evil.example",
+    "http://localhost",
+    "http://127.0.0.1",
+    "http://127.0.0.1:80",
+    "http://127.0.0.1:80080",
+    "http://127.0.0.1:8008/",
+    "https://127.0.0.1:8008",
+    "HTTP://127.0.0.1:8008",
+    "http://127.0.0.1:8008 https://evil.example",
+    "http://user@127.0.0.1:8008",
+]
 
 
-@pytest.mark.parametrize("origin", [*ORIGINS, ""])
+@pytest.mark.parametrize("origin", ORIGINS)
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
 def test_origin(method: str, origin: str) -> None:
     """A web page is refused, wherever it is from and whatever it knows."""
     answer = guarded(HOST, AUTHORIZATION, f"Origin: {origin}", method=method)
     assert answer.status == 403
+
+
+OWN = [("127.0.0.1:8008", "http://127.0.0.1:8008"), ("[::1]:80", "http://[::1]:80")]
+OWN += [("localhost", "http://localhost"), ("LocalHost:1", "http://localhost:1")]
+OWN += [("my_lab:8008", "http://my_lab:8008")]
+
+
+@pytest.mark.parametrize(("host", "origin"), OWN)
+def test_own_origin(host: str, origin: str) -> None:
+    """A page that this server itself has served is let through, with the token."""
+    own = site(tree("my_lab"))
+    headers = [f"Host: {host}", f"Origin: {origin}"]
+    assert ask(own, "GET", "/", [*headers, AUTHORIZATION]).status == 200
+    assert ask(own, "GET", "/", headers).status == 401
+    foreign = [*headers, "Origin: https://evil.example", AUTHORIZATION]
+    assert ask(own, "GET", "/", foreign).status == 403
+
+
+def test_origin_of_a_foreign_host() -> None:
+    """An origin that equals its `Host` is refused all the same if that is foreign."""
+    answer = guarded("Host: evil.example", "Origin: http://evil.example", AUTHORIZATION)
+    assert answer.error == (403, "M_FORBIDDEN")
+
+
+def test_origin_without_a_host() -> None:
+    """Without a `Host`, no origin is this server's own."""
+    connection = Connection(site(tree()))
+    lines = f"GET / HTTP/1.0\r\nOrigin: http://\r\n{AUTHORIZATION}\r\n\r\n"
+    connection.send(lines.encode())
+    assert [answer.status for answer in connection.answers()] == [403]
+
+
+@pytest.mark.parametrize("host", ["lab", "LAB:8008", "a_b.internal", "lab:"])
+def test_configured_host(host: str) -> None:
+    """A configured name stands in `Host`, with any port and in any case."""
+    headers = [f"Host: {host}", AUTHORIZATION]
+    assert ask(site(tree("lab", "A_B.internal")), "GET", "/", headers).status == 200
+
+
+@pytest.mark.parametrize("host", ["lab.evil.example", "xlab", "a", "lab.", "a_b"])
+def test_other_host_than_configured(host: str) -> None:
+    """A name that only resembles a configured one is refused, and is told why."""
+    headers = [f"Host: {host}", AUTHORIZATION]
+    answer = ask(site(tree("lab")), "GET", "/", headers)
+    assert answer.error == (403, "M_FORBIDDEN")
+    assert "`hosts` of [control]" in str(answer.json["error"])
 
 
 LOCAL = [

@@ -213,6 +213,20 @@ CONFIGURATIONS: list[tuple[str, str, str]] = [
 ]
 
 
+def test_control_hosts(tmp_path: Path) -> None:
+    """The names by which the control API is reached are in the configuration."""
+    ranges = [AddressRange.parse("10.0.0.0/8")]
+    chosen: list[list[str]] = [[], ["lab", "a_b"]]
+    for hosts in chosen:
+        folder = tmp_path / str(len(hosts))
+        name = ServerName.parse("own.example")
+        settings = new_endpoint.Settings(name, LISTEN, CONTROL, ranges, hosts)
+        new_endpoint.create(folder, settings)
+        loaded = reader.load(folder / "homeserver.toml")
+        assert loaded.control.hosts == tuple(hosts)
+        assert loaded.network.allow == tuple(ranges)
+
+
 @pytest.mark.parametrize(("name", "listen", "control"), CONFIGURATIONS)
 def test_it_can_be_run(tmp_path: Path, name: str, listen: str, control: str) -> None:
     """The endpoint that was created has a configuration and an identity."""
