@@ -1,0 +1,1 @@
+"""The record: what passed between the lab's servers and others."""

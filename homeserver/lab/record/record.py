@@ -1,0 +1,134 @@
+"""The exchanges of the recent past, in memory.
+
+Rules: the record is bounded by number and by bytes, and the oldest exchanges make room.
+IDs grow by one and are never given twice, so that a reader sees what it has missed.
+Requests to the control API are not in the record.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.lab.record.entry import Entry
+from homeserver.lab.record.match import Match
+from homeserver.net.bounds import Bound
+from homeserver.net.exchange import Exchange
+from homeserver.net.time_limit import within
+
+MAX_ENTRIES = 20_000  # twice of what the page has to show without a pause
+MAX_BYTES = 64 * 2**20  # of headers and bodies; a transaction can have a megabyte
+
+_EVERYTHING = Match()
+
+Watch = Callable[[Entry], object]
+"""Sees each exchange as it is recorded."""
+
+
+class Record:
+    """A bounded record of exchanges."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._clock = clock
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        self._last_id = 0
+        self.bounds = [
+            Bound(
+                "recorded_exchanges",
+                "exchanges in the record",
+                max_entries,
+                lambda: len(self._entries),
+            ),
+            Bound(
+                "recorded_bytes",
+                "bytes of the exchanges in the record",
+                max_bytes,
+                lambda: self._bytes,
+            ),
+        ]
+        self._watches: dict[object, Watch] = {}
+        self._is_over = False
+
+    @property
+    def last_id(self) -> int:
+        """The ID of the newest exchange; 0 before the first one."""
+        return self._last_id
+
+    def add(self, exchange: Exchange) -> None:
+        """Record an exchange that is over."""
+        if exchange.listener == "control":
+            return
+        self._last_id += 1
+        entry = Entry(self._last_id, exchange)
+        self._entries.append(entry)
+        self._bytes += entry.size
+        for bound in self.bounds:
+            # The newest one stays, however large it is.
+            while bound.use() > bound.limit and len(self._entries) > 1:
+                self._bytes -= self._entries.popleft().size
+                bound.refuse()
+        if self._watches:
+            for watch in list(self._watches.values()):
+                watch(entry)
+
+    def watch(self, watch: Watch) -> Callable[[], object]:
+        """Let `watch` see each exchange from now on; returns what ends that."""
+        key = object()
+        self._watches[key] = watch
+        return lambda: self._watches.pop(key, None)
+
+    def entry(self, entry_id: int) -> Entry | None:
+        """The exchange with that ID; None if it is not in the record."""
+        for entry in reversed(self._entries):
+            if entry.id <= entry_id:
+                return entry if entry.id == entry_id else None
+        return None
+
+    def find(
+        self, match: Match = _EVERYTHING, after: int = 0, before: int | None = None
+    ) -> Iterator[Entry]:
+        """The exchanges with IDs between two others that match, oldest first."""
+        for entry in self._entries:
+            if before is not None and entry.id >= before:
+                return
+            if entry.id > after and match.matches(entry):
+                yield entry
+
+    async def wait_for(self, match: Match, after: int, seconds: float) -> None:
+        """Wait until an exchange after that ID matches, for so long at most."""
+        if seconds <= 0 or self._is_over or next(self.find(match, after), None):
+            return
+        seen: Deferred[None] = Deferred()
+
+        def look(entry: Entry) -> None:
+            if match.matches(entry) and not seen.called:
+                seen.callback(None)
+
+        await self.wait(seen, look, seconds)
+
+    async def wait(self, seen: Deferred[None], watch: Watch, seconds: float) -> bool:
+        """Wait until `watch` fires `seen`, for so long at most; whether it did."""
+        end_watch = self.watch(watch)
+        try:
+            await within(seconds, self._clock, seen)
+        except defer.TimeoutError:
+            return False
+        finally:
+            end_watch()
+        return True
+
+    def forget(self, match: Match = _EVERYTHING) -> int:
+        """Remove the exchanges that match; returns how many."""
+        kept = deque(each for each in self._entries if not match.matches(each))
+        forgotten = len(self._entries) - len(kept)
+        self._entries = kept
+        self._bytes = sum(each.size for each in kept)
+        return forgotten
