@@ -20,7 +20,7 @@ from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import InThread
 from homeserver.protocol.bodies import check_body, read_body
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Encoded, Json
 from homeserver.protocol.errors import (
     BadAuthorization,
     BadJson,
@@ -142,9 +142,10 @@ class Authenticator:
 
         def prove(read: bytes) -> tuple[KeyId, Json | None]:
             content = read_body(read) if read else None
-            request = FederationRequest(method, uri, origin, own_name, content)
+            canonical = None if content is None else Encoded(content.canonical)
+            request = FederationRequest(method, uri, origin, own_name, canonical)
             key_id = request.verify(authorizations, keys)
-            return key_id, content if content is None else check_body(read, content)
+            return key_id, None if content is None else check_body(content)
 
         try:
             if not keys:

@@ -8,23 +8,32 @@ within one PDU or EDU is reported for that item, as its sender need not be its a
 A body is read once, leniently, as its sender has read it. The signature of the request
 is verified over that reading before the body is checked for flaws.
 
+Its canonical JSON is made once. Where all numbers of a body are those of canonical
+JSON, as they are in most, each PDU and EDU is kept with its slice of it.
+
 Specification: Server-server API, "Transactions" and "Request Authentication";
 Appendices, "Canonical JSON".
 """
 
 import msgspec
+from msgspec import Struct
 
 from homeserver.protocol.canonical_json import (
+    Canonical,
     Encoded,
     Json,
+    as_list,
     as_object,
     check_read,
     check_size_of_json,
     count_members,
+    encode_floats,
+    encode_integers,
     read,
     split,
 )
 from homeserver.protocol.errors import BadJson
+from homeserver.protocol.json_text import Outside
 
 _LISTS = ("pdus", "edus")
 
@@ -43,23 +52,67 @@ class FlawedItem(dict[str, object]):
         """The text of the object as received."""
 
 
-def read_body(data: bytes) -> Json:
+class _Lists(Struct):
+    """The slices of the PDUs and EDUs in a body."""
+
+    pdus: list[Encoded] = []
+    edus: list[Encoded] = []
+
+
+_LISTS_OF_A_BODY = msgspec.json.Decoder(_Lists)
+
+
+class ReadBody(Struct, frozen=True):
+    """A request body that was read, and is not yet checked for flaws."""
+
+    text: bytes
+    outside: Outside
+    content: Json
+    canonical: bytes
+    """Canonical JSON of `content`: the request is signed over it."""
+
+
+def read_body(data: bytes) -> ReadBody:
     """Read a request body leniently; raises `TooLarge`, `NotJson` or `BadJson`."""
     check_size_of_json(data)
-    return as_object(read(data), "the body")
+    content = as_object(read(data), "the body")
+    outside = Outside.of(data)
+    encode = encode_floats if outside.has_float else encode_integers
+    return ReadBody(data, outside, content, encode(content))
 
 
-def check_body(data: bytes, body: Json) -> Json:
-    """Check a body that `read_body` returned for flaws.
+def check_body(body: ReadBody) -> Json:
+    """Check a body for flaws, and return its content.
 
-    Returns it with a `FlawedItem` in place of each object in `pdus` and `edus` that
-    `parse` rejects. Raises `BadJson` for a flaw anywhere else.
+    There is a `FlawedItem` in place of each object in `pdus` and `edus` that `parse`
+    rejects, and otherwise a `Canonical` in place of each, where all numbers of the body
+    are those of canonical JSON. Raises `BadJson` for a flaw anywhere else.
     """
     try:
-        check_read(data, body)
+        check_read(body.text, body.outside, body.canonical)
     except BadJson:
-        return _find_flaws(data, body)
-    return body
+        return _find_flaws(body.text, body.content)
+    if body.outside.has_canonical_numbers:
+        return _with_slices(body.content, body.canonical)
+    return body.content
+
+
+def _with_slices(content: Json, canonical: bytes) -> Json:
+    try:
+        lists = _LISTS_OF_A_BODY.decode(canonical)
+    except msgspec.ValidationError:
+        return content  # `Transaction.parse` says what is no list
+    slices = {"pdus": lists.pdus, "edus": lists.edus}
+    return content | {
+        name: [
+            Canonical(value, bytes(text)) if isinstance(value, dict) else value
+            for text, value in zip(
+                slices[name], as_list(content[name], name), strict=True
+            )
+        ]
+        for name in _LISTS
+        if name in content
+    }
 
 
 def _find_flaws(data: bytes, body: Json) -> Json:
@@ -74,14 +127,18 @@ def _find_flaws(data: bytes, body: Json) -> Json:
             items = zip(split(member), value, strict=True)
             body[name] = [_check_item(bytes(text), item) for text, item in items]
         else:
-            check_read(member, value)
+            _check(member, value)
     return body
 
 
 def _check_item(data: bytes, value: object) -> object:
     try:
-        check_read(data, value)
+        _check(data, value)
     except BadJson as problem:
         if isinstance(value, dict):
             return FlawedItem(value, str(problem), data.decode("utf-8"))
     return value
+
+
+def _check(data: bytes, value: object) -> None:
+    check_read(data, Outside.of(data), msgspec.json.encode(value))

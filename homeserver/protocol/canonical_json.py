@@ -16,6 +16,7 @@ import canonicaljson
 import msgspec
 
 from homeserver.protocol.errors import BadJson, NotJson, TooLarge, quote
+from homeserver.protocol.json_text import Outside, too_deep
 
 Json = dict[str, object]
 """A JSON object. Its values are `object`, so that each is checked before use."""
@@ -23,14 +24,23 @@ Json = dict[str, object]
 Encoded = msgspec.Raw
 """Canonical JSON that is already encoded; `encode_integers` copies it."""
 
+
+class Canonical(dict[str, object]):
+    """A JSON object that is kept with its canonical JSON.
+
+    All its numbers are those of canonical JSON. It must not be changed.
+    """
+
+    def __init__(self, value: Json, encoded: bytes) -> None:
+        """`encoded` is the canonical JSON of `value`."""
+        super().__init__(value)
+        self.encoded = encoded
+
+
 MAX_NESTING = 100  # ten times the nesting of any known event
 MAX_READ_NESTING = 500  # half of Python's recursion limit, which the decoder has too
 
 MAX_INTEGER = 2**53 - 1  # Canonical JSON: what a double holds exactly
-
-# No integer of the protocol exceeds 64 bits, and Python's conversion of very long
-# integers to text fails or takes quadratic time.
-_MAX_ENVELOPE_INTEGER = 2**64 - 1
 
 # Several times what a transaction of fifty events of the largest size has. Two bytes of
 # text can become a value of a hundred bytes of memory.
@@ -42,12 +52,7 @@ MAX_REQUEST_VALUES = 200_000
 
 _ITEMS = msgspec.json.Decoder(list[Encoded])
 
-_SQUARE = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-
-_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+])[0-9]{20,}(?![0-9.eE])")
-
-_ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
+_MAYBE_FLOAT = re.compile(rb"[0-9][.eE]")
 
 
 def parse(data: bytes) -> object:
@@ -60,22 +65,22 @@ def parse(data: bytes) -> object:
     """
     check_size_of_json(data, MAX_VALUES)
     value = _decode(data, MAX_NESTING)
-    check_read(data, value)
+    check_read(data, Outside.of(data), msgspec.json.encode(value))
     return value
 
 
-def check_read(data: bytes, value: object) -> None:
-    """Raise as `parse` for a text that `read` has read as `value`."""
-    outside = _outside(data)
-    _check_nesting(outside, MAX_NESTING)
-    if b"0" * 20 in outside.translate(_ONE_DIGIT):
-        _check_integers(outside)
+def check_read(data: bytes, outside: Outside, written: bytes) -> None:
+    """Raise as `parse` for a text that `read` has read.
+
+    `outside` is that of the text; `written` is the JSON of the value that was read.
+    """
+    outside.check_nesting(MAX_NESTING)
+    outside.check_integers()
     # Outside strings there is one colon for each member, and no other. A duplicate
     # member was read once, so re-encoding loses a colon. Colons within strings are
     # unchanged, unless one is written as an escape.
-    written = msgspec.json.encode(value)
     if b"\\u003" in data:
-        data, written = outside, _outside(written)
+        data, written = outside.text, Outside.of(written).text
     if data.count(b":") != written.count(b":"):
         raise BadJson("a member occurs twice in one JSON object")
 
@@ -87,7 +92,7 @@ def check_size_of_json(data: bytes, most: int = MAX_REQUEST_VALUES) -> None:
     not JSON the result is arbitrary.
     """
     # A value takes at least a byte, and most texts have fewer than `most` bytes.
-    if len(data) > most and _count_values(_outside(data)) > most:
+    if len(data) > most and Outside.of(data).count_values() > most:
         raise TooLarge(f"the JSON has more than {most} values")
 
 
@@ -100,13 +105,13 @@ def read(data: bytes) -> object:
     value = _decode(data, MAX_READ_NESTING)
     # Most texts have fewer brackets than the limit.
     if data.count(b"[") + data.count(b"{") > MAX_READ_NESTING:
-        _check_nesting(_outside(data), MAX_READ_NESTING)
+        Outside.of(data).check_nesting(MAX_READ_NESTING)
     return value
 
 
 def count_members(data: bytes) -> int:
     """The number of members in all objects of a JSON text, duplicates included."""
-    return _outside(data).count(b":")
+    return Outside.of(data).text.count(b":")
 
 
 def split(data: bytes) -> list[Encoded]:
@@ -158,6 +163,8 @@ def check_numbers(value: object) -> None:
 
     Those are floats, and integers outside [-(2^53)+1, (2^53)-1].
     """
+    if isinstance(value, Canonical):
+        return
     if isinstance(value, dict):
         values: Iterable[object] = value.values()
     elif isinstance(value, list):
@@ -179,16 +186,26 @@ def encode(value: object) -> bytes:
     A float, which only an envelope or an event of room versions 1 to 5 may have, is
     encoded as canonicaljson does, as its sender most likely did.
     """
+    if isinstance(value, Canonical):
+        return value.encoded
     encoded = encode_integers(value)
-    if _has_float(encoded):
-        return canonicaljson.encode_canonical_json(value)
+    # Short texts rarely have what could be a float, in strings or outside.
+    if _MAYBE_FLOAT.search(encoded) is not None and Outside.of(encoded).has_float:
+        return encode_floats(value)
     return encoded
 
 
 def encode_integers(value: object) -> bytes:
     """As `encode` and faster, for a value that passes `check_numbers`."""
+    if isinstance(value, Canonical):
+        return value.encoded
     # The output equals that of canonicaljson, and takes a fraction of the time.
     return msgspec.json.encode(value, order="sorted")
+
+
+def encode_floats(value: object) -> bytes:
+    """As `encode` and slower; for a value that is known to have a float."""
+    return canonicaljson.encode_canonical_json(value)
 
 
 def encode_base64(data: bytes) -> str:
@@ -217,59 +234,7 @@ def _decode(data: bytes, max_nesting: int) -> object:
     try:
         value: object = msgspec.json.decode(data)
     except RecursionError:
-        raise _too_deep(max_nesting) from None
+        raise too_deep(max_nesting) from None
     except (msgspec.DecodeError, ValueError) as error:
         raise NotJson(f"not JSON: {error}") from None
     return value
-
-
-def _too_deep(max_nesting: int) -> BadJson:
-    return BadJson(f"JSON nested more than {max_nesting} deep")
-
-
-# The following functions scan a text as a whole, without a Python step for each value:
-# a body of thirteen megabytes must not block the reactor for seconds.
-
-
-def _outside(data: bytes) -> bytes:
-    """A JSON text with each string replaced by a single quote character."""
-    # Backslashes occur in strings only. In a run of them each pair is an escaped
-    # backslash; one that is left over escapes the quote after it.
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return b'"'.join(data.split(b'"')[::2])
-
-
-def _count_values(outside: bytes) -> int:
-    """The number of values: the whole text, and the items of lists and objects.
-
-    A list or object has one item more than commas, or is empty.
-    """
-    dense = outside.translate(None, delete=b" \t\r\n")
-    opened = dense.count(b"[") + dense.count(b"{")
-    empty = dense.count(b"[]") + dense.count(b"{}")
-    return 1 + dense.count(b",") + opened - empty
-
-
-def _check_integers(outside: bytes) -> None:
-    """Raise `BadJson` for an integer beyond 64 bits."""
-    for digits in _LONG_INTEGER.findall(outside):
-        if len(digits) > 20 or int(digits) > _MAX_ENVELOPE_INTEGER:
-            raise BadJson("an integer beyond 64 bits")
-
-
-def _check_nesting(outside: bytes, most: int) -> None:
-    """Raise `BadJson` for deeper nesting; each round removes the innermost pairs."""
-    brackets = outside.translate(_SQUARE, delete=_NO_BRACKETS)
-    for _ in range(most):
-        if not brackets:
-            return
-        brackets = brackets.replace(b"[]", b"")
-    if brackets:
-        raise _too_deep(most)
-
-
-def _has_float(encoded: bytes) -> bool:
-    """Whether a JSON text has a number with a fraction or an exponent."""
-    outside = _outside(encoded).translate(_ONE_DIGIT)
-    return b"0." in outside or b"0e" in outside or b"0E" in outside

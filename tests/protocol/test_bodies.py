@@ -44,9 +44,9 @@ def test_flawed_item(name: str, item: bytes, problem: str, value: object) -> Non
     )
     body = read_body(data)
     good = json.loads(GOOD)
-    assert body == {"x": ":[", name: [good, value, good], "y": {}}
-    checked = check_body(data, body)
-    assert checked == body
+    assert body.content == {"x": ":[", name: [good, value, good], "y": {}}
+    checked = check_body(body)
+    assert checked == body.content
     first, flawed, last = as_list(checked[name], "the list")
     assert isinstance(flawed, FlawedItem)
     assert flawed.problem.startswith(problem)
@@ -59,7 +59,7 @@ def test_flawed_item(name: str, item: bytes, problem: str, value: object) -> Non
 def test_nesting_of_an_item_counts_from_the_item() -> None:
     """What stands around an item does not make it deeper."""
     data = b'{"pdus": [%b]}' % nested(100)
-    [pdu] = as_list(check_body(data, read_body(data))["pdus"], "PDUs")
+    [pdu] = as_list(check_body(read_body(data))["pdus"], "PDUs")
     assert not isinstance(pdu, FlawedItem)
 
 
@@ -68,7 +68,7 @@ def test_nesting_of_an_item_counts_from_the_item() -> None:
 def test_item_that_is_no_object(item: bytes) -> None:
     """It is for whoever wants an object to refuse it."""
     data = b'{"pdus": [%b, {"a": 1, "a": 2}]}' % item
-    value, flawed = as_list(check_body(data, read_body(data))["pdus"], "PDUs")
+    value, flawed = as_list(check_body(read_body(data))["pdus"], "PDUs")
     assert value == json.loads(item)
     assert not isinstance(value, FlawedItem)
     assert isinstance(flawed, FlawedItem)
@@ -115,7 +115,7 @@ def test_bad_envelope(data: bytes) -> None:
     """What is wrong outside of PDUs and EDUs costs the whole body."""
     body = read_body(data)
     with pytest.raises(BadJson):
-        check_body(data, body)
+        check_body(body)
 
 
 def is_refused(text: str) -> bool:
@@ -131,7 +131,7 @@ def is_refused(text: str) -> bool:
 def test_items_are_judged_as_they_are_alone(items: list[str]) -> None:
     """An object is flawed where `parse` refuses it, and in no other case."""
     data = f'{{"a": "b", "edus": [{" , ".join(items)}]}}'.encode()
-    checked = check_body(data, read_body(data))
+    checked = check_body(read_body(data))
     assert checked == json.loads(data)
     for text, value in zip(items, as_list(checked["edus"], "EDUs"), strict=True):
         is_flawed = isinstance(value, dict) and is_refused(text)

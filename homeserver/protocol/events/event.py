@@ -9,13 +9,12 @@ Specification: Room Versions; Server-server API, "PDUs" and "Signing Events".
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Self
+
+from msgspec import Struct
 
 from homeserver.protocol.canonical_json import (
     Json,
-    as_integer,
-    as_list,
     as_object,
     as_text,
     check_numbers,
@@ -26,9 +25,9 @@ from homeserver.protocol.canonical_json import (
     encode_urlsafe_base64,
 )
 from homeserver.protocol.errors import BadJson, TooLarge
+from homeserver.protocol.events.event_form import read_form
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
 from homeserver.protocol.identifiers import (
-    MAX_ID_BYTES,
     EventId,
     RoomId,
     ServerName,
@@ -40,9 +39,6 @@ from homeserver.protocol.identifiers import (
 from homeserver.protocol.signing import SigningKey, sign
 
 MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits"; with signatures
-MAX_AUTH_EVENTS = 10  # Server-server API, "PDUs"
-MAX_PREV_EVENTS = 20  # the same
-MAX_DEPTH = 2**63 - 1  # room versions 1 to 5; canonical JSON limits the later ones
 
 _Encode = Callable[[object], bytes]
 """An encoder of canonical JSON: `encode`, or the faster `encode_integers`."""
@@ -112,11 +108,10 @@ def hash_and_sign(
     return {**hashed, "signatures": signed["signatures"]}
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """A PDU in the format that its room version demands."""
 
-    pdu: Json = field(repr=False)
+    pdu: Json
     room_version: RoomVersion
     event_id: EventId
     type: str
@@ -127,13 +122,13 @@ class Event:
     origin_server_ts: int
     """The time at which it was sent, by its sender, in milliseconds since 1970."""
 
-    encoded: bytes = field(repr=False)
+    encoded: bytes
     """The PDU in canonical JSON."""
 
-    signed: bytes = field(repr=False)
+    signed: bytes
     """The bytes that its servers sign."""
 
-    content: Json = field(repr=False)
+    content: Json
     state_key: str | None
     """None if it is not a state event."""
 
@@ -155,33 +150,24 @@ class Event:
             )
         if room_version.is_strict:
             check_numbers(pdu)
-        _check_texts(pdu)
-        content = as_object(pdu.get("content"), "`content`")
-        as_object(pdu.get("signatures"), "`signatures`")
-        as_object(pdu.get("unsigned", {}), "`unsigned`")
-        as_text(as_object(pdu.get("hashes"), "`hashes`").get("sha256"), "its sha256")
-        depth = as_integer(pdu.get("depth"), "`depth`")
-        if not 0 <= depth <= MAX_DEPTH:
-            raise BadJson(f"`depth` is not between 0 and 2^63-1: {depth}")
-        prev = _parse_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
-        auth = _parse_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
+        form = read_form(pdu, room_version)
         signed = _signed(pdu, room_version, encode_json)
         own_id = _event_id(pdu, room_version, signed)
         return cls(
             pdu,
             room_version,
             own_id,
-            as_text(pdu.get("type"), "`type`"),
-            UserId.parse(as_text(pdu.get("sender"), "`sender`")),
+            form.type,
+            UserId.parse(form.sender),
             _parse_room_id(pdu, room_version, own_id),
-            as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
+            form.origin_server_ts,
             encoded,
             signed,
-            content,
-            as_text(pdu["state_key"], "`state_key`") if "state_key" in pdu else None,
-            depth,
-            prev,
-            auth,
+            as_object(pdu["content"], "`content`"),
+            form.state_key,
+            form.depth,
+            tuple(form.prev_events),
+            tuple(form.auth_events),
         )
 
     @property
@@ -256,36 +242,6 @@ class Event:
 def _encoder(room_version: RoomVersion) -> _Encode:
     """The encoder for events of a room version whose numbers were checked."""
     return encode_integers if room_version.is_strict else encode
-
-
-def _check_texts(pdu: Json) -> None:
-    for member in ("type", "sender", "room_id", "state_key", "event_id"):
-        if member not in pdu:
-            continue
-        text = as_text(pdu[member], f"`{member}`")
-        if len(text.encode("utf-8")) > MAX_ID_BYTES:
-            raise BadJson(f"`{member}` has more than {MAX_ID_BYTES} bytes")
-
-
-def _parse_references(
-    pdu: Json, member: str, room_version: RoomVersion, most: int
-) -> tuple[EventId, ...]:
-    """The IDs of the events that a PDU refers to."""
-    references = as_list(pdu.get(member), f"`{member}`")
-    if len(references) > most:
-        raise BadJson(f"`{member}` has {len(references)} entries; {most} are allowed")
-    if room_version.id_format is not IdFormat.SENT:
-        return tuple(EventId(as_text(x, f"an entry of `{member}`")) for x in references)
-    return tuple(_parse_pair(reference, member) for reference in references)
-
-
-def _parse_pair(reference: object, member: str) -> EventId:
-    pair = as_list(reference, f"an entry of `{member}`")
-    if len(pair) != 2:
-        raise BadJson(f"an entry of `{member}` is not [event ID, hashes]")
-    cited = as_text(pair[0], f"an event ID of `{member}`")
-    as_object(pair[1], f"the hashes of an entry of `{member}`")
-    return EventId(cited)
 
 
 def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> RoomId:

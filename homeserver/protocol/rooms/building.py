@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.errors import BadJson
-from homeserver.protocol.events.event import MAX_PREV_EVENTS, Event, hash_and_sign
+from homeserver.protocol.events.event import Event, hash_and_sign
+from homeserver.protocol.events.event_form import MAX_PREV_EVENTS
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.auth_events import auth_keys, select_auth_events

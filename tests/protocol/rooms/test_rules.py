@@ -1,10 +1,10 @@
 """Each rule of the text decides where it should, under its number in each version."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import nacl.signing
 import pytest
+from msgspec import structs
 
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.events.event import Event
@@ -145,7 +145,7 @@ def after_create(user: str) -> Make:
 def create_with_a_room_id(room: Room) -> Event:
     """A create event of version 12 that says which room it begins."""
     pdu = {**room.create.pdu, "room_id": room.room_id}
-    return replace(room.create, pdu=pdu)
+    return structs.replace(room.create, pdu=pdu)
 
 
 def citing(*keys: str) -> Make:
