@@ -42,6 +42,7 @@ from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
 from tests.support.coroutines import result_of
+from tests.support.described_answers import DescribedAnswers
 from tests.support.dns_records import ScriptedClient
 from tests.support.http_connection import Answer, Connection, request, site
 from tests.support.manual_sender import build_sender
@@ -197,9 +198,8 @@ class Panel:
         """The routes."""
 
         self.site = site(
-            Router(
-                described(self.table, routes.OPEN_TEMPLATES),
-                guard.check,
+            Router(described(self.table, routes.OPEN_TEMPLATES), guard.check).wrapped(
+                DescribedAnswers(self.table).wrap
             ),
             clock=self.clock,
         )
