@@ -79,7 +79,7 @@ class Bounds(Struct, frozen=True):
 
 
 class Submission(Struct, frozen=True, forbid_unknown_fields=True):
-    """A transaction to send; it is refused if it has neither PDUs nor EDUs."""
+    """A transaction to send; each member may be left out."""
 
     pdus: Annotated[
         list[object],

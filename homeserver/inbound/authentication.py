@@ -63,8 +63,17 @@ _FAILURES: Mapping[type[ProtocolError], str] = {
     ProtocolError: "other",
 }
 
-FAILURES = tuple(dict.fromkeys(_FAILURES.values()))
-"""The reasons for which authentication fails."""
+FAILURES: Mapping[str, str] = {
+    "malformed_body": "the body is not the JSON that the route expects",
+    "malformed_header": "the X-Matrix header does not match its grammar",
+    "missing_header": "there is no X-Matrix header",
+    "other_destination": "the header names another destination than this server",
+    "no_usable_key": "no key of the origin could be had, or none is valid now",
+    "bad_signature": "the signature does not verify",
+    "client_certificate": "the TLS client certificate is missing or another server's",
+    "other": "another rule of a request's head is broken",
+}
+"""The reasons for which authentication fails, and what each means."""
 
 MAX_HEADERS = 8  # one for each signing key of the origin; most have one or two
 

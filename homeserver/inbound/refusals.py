@@ -4,12 +4,14 @@ Rules: a client chooses how often it is refused, so refusals are written in grou
 few times a second, and a bounded number waits. Neither bodies nor signatures are kept.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from homeserver.http.request import Request
+from homeserver.inbound.authentication import FAILURES
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.errors import ProtocolError, printable
@@ -25,6 +27,13 @@ _MAX_WAITING = 250  # writing this many takes five milliseconds
 
 _MAX_PATH = 500  # characters; our paths have about sixty
 _MAX_ERROR = 1000  # characters; a reply has about as many
+
+
+REASONS: Mapping[str, str] = {
+    **FAILURES,
+    "content": "the origin is proven, and the content breaks a rule of the route",
+}
+"""Why a request is refused: each reason code, and what it means."""
 
 
 class Refusals:
@@ -85,8 +94,7 @@ class Refusals:
     ) -> list[RecordedRefusal]:
         """Up to `limit` refusals with an ID above `after`, oldest first.
 
-        The `reason` of each is one of `authentication.FAILURES`, or `content` for an
-        authenticated request.
+        The `reason` of each is one of `REASONS`.
         Without any, waits up to `wait` seconds for one.
         """
         return await self._changes.until(

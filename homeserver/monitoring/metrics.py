@@ -82,7 +82,7 @@ class Metrics:
         self._authentication_failures = new.counter(
             "homeserver_authentication_failures_total",
             "Requests of other servers that failed authentication, by reason.",
-            {"reason": FAILURES},
+            {"reason": tuple(FAILURES)},
         )
         self._transactions = new.counter(
             "homeserver_received_transactions_total",

@@ -1,0 +1,131 @@
+"""Real requests to the control API with their answers, the same at each run."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.discovery import Resolution, Route, Step
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.events.version_inference import VersionSource
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import build_v1, build_v2
+from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.received import ReceivedTransaction
+from homeserver.storage.refusals import Refusal, RefusalStore
+from tests.support.control_side import LEAF, NOW, Panel
+from tests.support.coroutines import result_of
+from tests.support.http_connection import Answer
+from tests.support.pdus import message
+from tests.support.signed_requests import THEM
+
+_EDU: Json = {
+    "edu_type": "m.typing",
+    "content": {"room_id": "!r:us.example", "user_id": "@a:us.example"},
+}
+_TARGET = "/v1/send/them.example"
+
+
+class Example(Struct, frozen=True):
+    """A request and its answer."""
+
+    target: str
+    body: Json | None
+    answer: Answer
+
+
+Examples = Mapping[tuple[str, str], Example]
+"""By method and template."""
+
+
+def collect() -> Examples:
+    """An example for each route that answers in JSON."""
+    panel = Panel()
+    found: dict[tuple[str, str], Example] = {}
+
+    def ask(method: str, template: str, target: str, body: Json | None = None) -> None:
+        answer = panel.ask(method, target, body)
+        found[method, template] = Example(target, body, answer)
+
+    entries, entry = "/v1/send/{destination}", "/v1/send/{destination}/{id}"
+    peer, name = "/v1/peers/{name}", "/v1/peers/them.example"
+    _receive(panel)
+    _refuse(panel)
+    _answer_look_ups(panel)
+    ask("GET", "/health", "/health")
+    ask("GET", "/v1/bounds", "/v1/bounds")
+    ask("POST", entries, _TARGET, {"edus": [_EDU]})
+    panel.start()
+    panel.clock.advance(0)
+    panel.carrier.lose(Unreachable(THEM.server_name, ["a.org:8448: timed out"]))
+    ask("GET", entry, f"{_TARGET}/1")
+    ask("GET", "/v1/peers", "/v1/peers")
+    ask("GET", peer, name)
+    ask("DELETE", entry, f"{_TARGET}/1")
+    ask("DELETE", entries, _TARGET)
+    ask("POST", f"{peer}/retry", f"{name}/retry")
+    ask("PUT", f"{peer}/pin", f"{name}/pin", {"certificate_sha256": "0a" * 32})
+    ask("DELETE", f"{peer}/pin", f"{name}/pin")
+    ask("GET", "/v1/received", "/v1/received?origin=them.example&limit=1")
+    ask("GET", "/v1/refused", "/v1/refused?after=0")
+    ask("GET", "/v1/caches", "/v1/caches?server=them.example")
+    ask("DELETE", "/v1/caches", "/v1/caches")
+    ask("GET", "/v1/resolve/{name}", "/v1/resolve/them.example")
+    ask("GET", "/v1/keys/{name}", "/v1/keys/them.example")
+    return found
+
+
+def _receive(panel: Panel) -> None:
+    """Let a transaction have come."""
+    event = message()
+    pdu = JudgedPdu(
+        Event.parse(event, ROOM_VERSIONS["11"]).event_id,
+        "11",
+        "accepted",
+        encode(event),
+        VersionSource.DEFAULT,
+    )
+    transaction = ReceivedTransaction(
+        origin=THEM.server_name,
+        txn_id="1700000000-1",
+        received_ts=int(NOW * 1000),
+        key_id=THEM.key.key_id,
+        client_certificate=None,
+        pdus=[pdu],
+        edus=[_EDU],
+        problems=[],
+        reply=b"{}",
+    )
+    result_of(panel.received.record(transaction))
+
+
+def _refuse(panel: Panel) -> None:
+    """Let a request have been refused."""
+    refusal = Refusal(
+        refused_ts=int(NOW * 1000),
+        address="192.0.2.7",
+        origin="them.example",
+        proven=False,
+        method="PUT",
+        path="/_matrix/federation/v1/send/1",
+        status=401,
+        errcode="M_UNAUTHORIZED",
+        error="signature does not verify: ed25519:t_1 of them.example",
+        reason="bad_signature",
+    )
+    result_of(RefusalStore(panel.database).record([refusal]))
+
+
+def _answer_look_ups(panel: Panel) -> None:
+    """Let the other server be found, and have key documents."""
+    name: ServerName = THEM.server_name
+    steps = [Step("srv", "_matrix-fed._tcp.them.example", "10 5 8448 a.org")]
+    route = Route("a.org", 8448, "them.example", "them.example", 10, 5)
+    panel.routes.outcomes[name.name] = Resolution(name, steps, [route])
+    later = int(NOW * 1000) + 86_400_000
+    panel.carrier.documents = {
+        "/_matrix/key/v1": (200, encode(build_v1(name, LEAF, [THEM.key]))),
+        "/_matrix/key/v2/server": (200, encode(build_v2(name, [THEM.key], [], later))),
+    }
