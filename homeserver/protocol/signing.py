@@ -166,6 +166,19 @@ def verifications(
     message: bytes, signatures: Signatures, keys: Mapping[KeyId, VerifyKey], what: str
 ) -> Iterator[KeyId]:
     """As `verify`, in steps of one signature; yields the ID of each key."""
+    for key_id, signature in known_signatures(signatures, keys, what):
+        if not keys[key_id].verify(message, signature):
+            raise Unauthorized(f"signature does not verify: {key_id} over {what}")
+        yield key_id
+
+
+def known_signatures(
+    signatures: Signatures, keys: Mapping[KeyId, VerifyKey], what: str
+) -> Iterator[tuple[KeyId, bytes]]:
+    """The signatures by a key in `keys`, in order of the key IDs; at least one.
+
+    Raises `Unauthorized` if there is none, and `BadJson` at a malformed one.
+    """
     known = signatures.keys() & keys.keys()
     if not known:
         raise Unauthorized(
@@ -176,6 +189,4 @@ def verifications(
         signature = signatures[key_id]
         if isinstance(signature, BadJson):
             raise signature
-        if not keys[key_id].verify(message, signature):
-            raise Unauthorized(f"signature does not verify: {key_id} over {what}")
-        yield key_id
+        yield key_id, signature

@@ -1,6 +1,5 @@
 """Key documents of both versions: which are believed, and why the others are not."""
 
-import copy
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -8,9 +7,6 @@ from typing import cast
 
 import nacl.signing
 import pytest
-import signedjson.key
-import signedjson.sign
-import signedjson.types
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -190,38 +186,6 @@ def test_keys_may_come_from_an_iterator() -> None:
     """Keys that can be gone through only once are both listed and signed with."""
     assert parse_v1(encode(build_v1(DOMAIN, b"", iter([KEY]))), DOMAIN).verify_keys
     assert parse_v2(encode(build_v2(DOMAIN, iter([KEY]), [], 1)), DOMAIN).verify_keys
-
-
-def their(key: SigningKey) -> signedjson.types.SigningKey:
-    """The same key as the reference implementation has it."""
-    version = key.key_id.removeprefix("ed25519:")
-    return signedjson.key.decode_signing_key_base64(
-        "ed25519", version, encode_base64(bytes(key.key))
-    )
-
-
-@pytest.mark.parametrize(("parse", "document"), VERSIONS)
-def test_we_read_what_signedjson_signs(parse: Parse, document: Json) -> None:
-    """A document that the reference implementation signed is read."""
-    theirs: Json = signedjson.sign.sign_json(
-        copy.deepcopy(document), "domain", their(KEY)
-    )
-    assert parse(encode(theirs), DOMAIN).verify_keys == {KEY.key_id: KEY.verify_key}
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        pytest.param(build_v1(DOMAIN, CERTIFICATE, [KEY, SECOND_KEY]), id="v1"),
-        pytest.param(build_v2(DOMAIN, [KEY, SECOND_KEY], [], 1), id="v2"),
-    ],
-)
-@pytest.mark.parametrize("key", [KEY, SECOND_KEY])
-def test_signedjson_verifies_what_we_build(document: Json, key: SigningKey) -> None:
-    """The reference implementation verifies the signature of each key."""
-    signedjson.sign.verify_signed_json(
-        document, "domain", signedjson.key.get_verify_key(their(key))
-    )
 
 
 NO_DOCUMENTS: list[tuple[str, bytes, type[ProtocolError], str]] = [
