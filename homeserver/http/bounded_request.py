@@ -1,8 +1,8 @@
 """A request that is refused as early as possible, and whose body is bounded.
 
-Rules: a request is judged by its head before its body is read. A body is counted while
-it arrives; if it is too large, or there is no room for it, the request is refused and
-the rest of the body is not read.
+Rules: a request is admitted (`admission`) before its body is read. A body is counted
+while it arrives; if it is too large, or there is no room for it, the request is refused
+and the rest of the body is not read.
 
 Specification: Server-server API, "API standards".
 """
@@ -18,13 +18,14 @@ from twisted.logger import Logger
 from twisted.web.http import HTTPChannel, datetimeToString
 
 from homeserver.config.values import Config, Limits
+from homeserver.http.admission import admit
 from homeserver.http.arriving import ArrivingBodies, Body
 from homeserver.http.connections import Connections
 from homeserver.http.details import take_request
 from homeserver.http.reply import Reply, error_reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.responder import respond
-from homeserver.http.router import Match, Route, Router
+from homeserver.http.router import Route, Router
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
 from homeserver.protocol.errors import ProtocolError, TooLarge
@@ -113,6 +114,10 @@ class RequestChannel(Protocol):
         """The exchange of a request on this connection."""
         ...
 
+    def begin(self, exchange: Exchange) -> None:
+        """Start the time of a request that is complete."""
+        ...
+
     def end_with(self, reply: Reply, exchange: Exchange) -> None:
         """Send the last response, unless there was one."""
         ...
@@ -134,7 +139,7 @@ class BoundedRequest(Request):
     _is_open = False  # whether it has an exchange
 
     _log = Logger()
-    _match: Match | None = None
+    _route: Route | None = None
 
     def __init__(self, channel: HTTPChannel, queued: object) -> None:
         # A body is JSON, whatever it is called.
@@ -182,10 +187,14 @@ class BoundedRequest(Request):
         if self.channel.is_last:
             self.channel.persistent = False
             self.setHeader(b"Connection", b"close")
-        exchange = self._complete_exchange()
+        exchange = self._open_exchange(self.method, self.uri)
+        self.channel.begin(exchange)
+        if exchange.details is not None:
+            exchange.mark("arrival")
+            take_request(exchange.details, self)
         self.setHeader(b"Date", _date(int(self.channel.now())))
         try:
-            respond(self, exchange, lambda _: self._find(exchange).answer(self))
+            respond(self, exchange, lambda _: self._admitted().answer(self))
         except Exception:  # noqa: BLE001 - logged; the peer gets no reason
             self._fail()
 
@@ -193,52 +202,33 @@ class BoundedRequest(Request):
         """Answer before the body is read, and end the connection."""
         self.is_refused = True
         self.content.close()
-        exchange = self._open_exchange()
+        exchange = self._open_exchange(*self.channel.first_line)
         self.channel.end_with(refusal(exchange, problem), exchange)
 
-    def _find(self, exchange: Exchange) -> Route:
-        """The route; raises `ProtocolError` where the table or its check refuses."""
-        if self._match is None:
-            router = self.channel.router
-            match = router.find(self.path)
-            router.check(self, match.template)
-            self._match, self.parameters = match, match.parameters
-        exchange.route = self._match.template
-        return self._match.route(self.method)
-
     def _admit(self) -> None:
-        """Raise `ProtocolError` for a request that its head condemns."""
+        """Admit a request whose body follows; raises `ProtocolError`."""
         self.method, self.uri = self.channel.first_line
         self.path = self.uri.partition(b"?")[0]
-        exchange = self._open_exchange()
-        route = self._find(exchange)
-        if route.admit is not None:
-            route.admit(self)
+        self._open_exchange(self.method, self.uri)
+        self._route = admit(self, self.channel.router, has_body=True)
+
+    def _admitted(self) -> Route:
+        """The route of the complete request; raises `ProtocolError`."""
+        return self._route or admit(self, self.channel.router, has_body=False)
 
     def _fail(self) -> None:
         self._log.failure("internal error")
         reply = error_reply(500, "M_UNKNOWN", "internal error")
-        self.channel.end_with(reply, self._open_exchange())
+        self.channel.end_with(reply, self._open_exchange(*self.channel.first_line))
 
-    def _open_exchange(self) -> Exchange:
-        """The exchange of a request that is still arriving."""
+    def _open_exchange(self, method: bytes, target: bytes) -> Exchange:
+        """The exchange of the request, opened when it is first needed."""
         if not self._is_open:
             self._is_open = True
-            self.exchange = self.channel.open_exchange(*self.channel.first_line)
+            self.exchange = self.channel.open_exchange(method, target)
             if self.exchange.details is not None:
                 take_request(self.exchange.details, self)
         return self.exchange
-
-    def _complete_exchange(self) -> Exchange:
-        """The exchange of the whole request, whose time begins now."""
-        exchange = self.channel.open_exchange(self.method, self.uri)
-        if exchange.details is not None:
-            if self._is_open:  # since the head was there
-                exchange.details = self.exchange.details or exchange.details
-            exchange.mark("arrival")
-            take_request(exchange.details, self)
-        self.exchange, self._is_open = exchange, True
-        return exchange
 
     def _check(self, length: int) -> None:
         limit = self.channel.limits.max_body_bytes

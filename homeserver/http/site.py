@@ -96,6 +96,10 @@ class _Channel(ClosingChannel):
         """The exchange of a request on this connection."""
         return self.site.request_log.open(method, target, self.getPeer().host)
 
+    def begin(self, exchange: Exchange) -> None:
+        """Start the time of a request that is complete."""
+        exchange.began = self.site.reactor.seconds()
+
     @property
     def first_line(self) -> tuple[bytes, bytes]:
         """Method and target of the arriving request, `-` before they are complete."""

@@ -190,6 +190,15 @@ class Connector:
     def _avoid(self, name: ServerName, host: str, port: int) -> None:
         self._avoided[name, host, port] = self._clock.seconds() + _AVOIDED_SECONDS
 
+    async def _needs_certificate(self, name: ServerName) -> bool:
+        """Whether the handshake must fail with a certificate that proves nothing.
+
+        A certificate that the operator has pinned need not prove anything.
+        """
+        if "key-document" in self._verifier.methods:
+            return False
+        return await self._verifier.pins.find(name) is None
+
     async def _try(
         self,
         name: ServerName,
@@ -202,7 +211,7 @@ class Connector:
                 addresses,
                 route.port,
                 route.certificate_name,
-                await self._verifier.needs_certificate(name),
+                await self._needs_certificate(name),
                 name.name,
                 tried.server,
             ),

@@ -93,19 +93,11 @@ class Verifier:
         `exchanges` has each request for a key document before verification.
         """
         self._exchanges = exchanges or Exchanges(clock)
-        self._methods = methods
+        self.methods = methods
+        self.pins = peers.certificate_pins
         self._peers = peers
         self._clock = clock
         self._observe = observe
-
-    async def needs_certificate(self, server_name: ServerName) -> bool:
-        """Whether the handshake must fail with a certificate that proves nothing.
-
-        A certificate that the operator has pinned need not prove anything.
-        """
-        if "key-document" in self._methods:
-            return False
-        return await self._peers.certificate_pins.find(server_name) is None
 
     async def verify(
         self,
@@ -129,7 +121,7 @@ class Verifier:
         trusted = VerifiedPeer(
             server_name, "certificate", certificate, None, known, now_ts
         )
-        pin = await self._peers.certificate_pins.find(server_name)
+        pin = await self.pins.find(server_name)
         if pin == trusted.certificate_sha256:
             # The operator vouches for it; its names and its issuer do not matter.
             self._observe("certificate", "verified")
@@ -137,7 +129,7 @@ class Verifier:
         problems = []
         reasons: list[VerificationReason] = []
         conflict: str | None = None
-        for method in self._methods:
+        for method in self.methods:
             document: KeyDocument | None = None
             try:
                 if method == "certificate":
