@@ -149,6 +149,8 @@ CODES: Mapping[str, str] = {
     "document-name": "the key document is of another server",
     "document-member": "a member of the key document is missing or invalid",
     "document-key": "a key of the document is ignored",
+    "document-member-in": "a member was signed that should be left out",
+    "document-member-out": "a member was left out that should be signed",
     "document-expired": "the key document has expired",
     "document-seconds": "a time is in seconds instead of milliseconds",
     "document-unsigned": "the document has no signature by a key that it lists",

@@ -8,7 +8,6 @@ Specification: Appendices, "Canonical JSON".
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -18,8 +17,6 @@ from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.diagnosis.hint import Hint, compared
 
 Escape = Callable[[bytes], bytes]
-
-_NOT_ASCII = re.compile("[^\x00-\x7f]")
 
 
 class Form(Struct, frozen=True):
@@ -32,6 +29,9 @@ class Form(Struct, frozen=True):
     """Whether a space follows each colon and comma."""
 
     is_sorted: bool = True
+    is_ascii: bool = False
+    """Whether each character beyond ASCII is an escape, as Python and PHP do."""
+
     escape: Escape | None = None
     finish: Escape | None = None
     """Makes the signed bytes of the text."""
@@ -47,23 +47,28 @@ class Value:
         """`raw` is a text that stands for the value in every form."""
         self.value = value
         self.raw = raw
-        self._texts: dict[tuple[bool, bool], bytes] = {}
+        self._texts: dict[tuple[bool, bool, bool], bytes] = {}
 
-    def text(self, *, is_spaced: bool, is_sorted: bool) -> bytes:
-        """The value's JSON with these spaces and this order, without escapes."""
+    def text(self, form: Form = CANONICAL) -> bytes:
+        """The value's JSON in a form, without what its `escape` and `finish` do."""
         if self.raw is not None:
             return self.raw
-        key = is_spaced, is_sorted
+        key = form.is_spaced, form.is_sorted, form.is_ascii
         if key not in self._texts:
-            self._texts[key] = _encode(self.value, is_spaced, is_sorted)
+            self._texts[key] = _encode(self.value, form)
         return self._texts[key]
 
 
-def _encode(value: object, is_spaced: bool, is_sorted: bool) -> bytes:  # noqa: FBT001
-    if is_spaced:
-        text = json.dumps(value, ensure_ascii=False, sort_keys=is_sorted)
-        return text.encode("utf-8")
-    return encode(value) if is_sorted else msgspec.json.encode(value)
+def _encode(value: object, form: Form) -> bytes:
+    if form.is_spaced or form.is_ascii:
+        separators = (", ", ": ") if form.is_spaced else (",", ":")
+        return json.dumps(
+            value,
+            ensure_ascii=form.is_ascii,
+            sort_keys=form.is_sorted,
+            separators=separators,
+        ).encode("utf-8")
+    return encode(value) if form.is_sorted else msgspec.json.encode(value)
 
 
 def write(members: Mapping[str, Value], form: Form, order: Sequence[str] = ()) -> bytes:
@@ -78,10 +83,7 @@ def write(members: Mapping[str, Value], form: Form, order: Sequence[str] = ()) -
         names.sort(key=lambda name: order.index(name) if name in order else len(order))
     colon, comma = (b": ", b", ") if form.is_spaced else (b":", b",")
     written = comma.join(
-        msgspec.json.encode(name)
-        + colon
-        + members[name].text(is_spaced=form.is_spaced, is_sorted=form.is_sorted)
-        for name in names
+        msgspec.json.encode(name) + colon + members[name].text(form) for name in names
     )
     return finish(b"{" + written + b"}", form)
 
@@ -91,15 +93,6 @@ def finish(text: bytes, form: Form) -> bytes:
     if form.escape is not None:
         text = form.escape(text)
     return text if form.finish is None else form.finish(text)
-
-
-def escape_unicode(text: bytes) -> bytes:
-    r"""Every character beyond ASCII as `\u` and its code: Python, PHP."""
-    if text.isascii():
-        return text
-    return _NOT_ASCII.sub(
-        lambda found: json.dumps(found[0])[1:-1], text.decode("utf-8")
-    ).encode("ascii")
 
 
 def escape_slashes(text: bytes) -> bytes:
@@ -112,10 +105,6 @@ def escape_html(text: bytes) -> bytes:
     for raw in (b"<", b">", b"&"):
         text = text.replace(raw, b"\\u%04x" % raw[0])
     return text
-
-
-def _php(text: bytes) -> bytes:
-    return escape_unicode(escape_slashes(text))
 
 
 def _line_feed(text: bytes) -> bytes:
@@ -133,23 +122,20 @@ def _sha512(text: bytes) -> bytes:
 _SPACES, _UNSORTED, _ESCAPES = "json-spaces", "json-unsorted", "json-escapes"
 
 FORMS: Sequence[Form] = (
-    Form((_ESCAPES,), escape=escape_unicode),
+    Form((_ESCAPES,), is_ascii=True),
     Form((_SPACES,), is_spaced=True),
     Form((_UNSORTED,), is_sorted=False),
     Form((_SPACES, _UNSORTED), is_spaced=True, is_sorted=False),
-    Form((_SPACES, _ESCAPES), is_spaced=True, escape=escape_unicode),
-    Form((_UNSORTED, _ESCAPES), is_sorted=False, escape=escape_unicode),
+    Form((_SPACES, _ESCAPES), is_spaced=True, is_ascii=True),
+    Form((_UNSORTED, _ESCAPES), is_sorted=False, is_ascii=True),
     Form(
-        (_SPACES, _UNSORTED, _ESCAPES),
-        is_spaced=True,
-        is_sorted=False,
-        escape=escape_unicode,
+        (_SPACES, _UNSORTED, _ESCAPES), is_spaced=True, is_sorted=False, is_ascii=True
     ),
     Form((_ESCAPES,), escape=escape_html),
     Form((_UNSORTED, _ESCAPES), is_sorted=False, escape=escape_html),
     Form((_ESCAPES,), escape=escape_slashes),
-    Form((_ESCAPES,), escape=_php),
-    Form((_UNSORTED, _ESCAPES), is_sorted=False, escape=_php),
+    Form((_ESCAPES,), is_ascii=True, escape=escape_slashes),
+    Form((_UNSORTED, _ESCAPES), is_sorted=False, is_ascii=True, escape=escape_slashes),
     Form(("json-newline",), finish=_line_feed),
     Form(("digest-signed",), finish=_sha256),
     Form(("digest-signed",), finish=_sha512),

@@ -24,7 +24,7 @@ from homeserver.protocol.diagnosis.targets import wrong_targets
 from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
 # Changing a body of this size, or encoding it in a wrong form, takes 2 milliseconds.
-MAX_FORM_BYTES = 48 * 1024
+MAX_FORM_BYTES = 32 * 1024
 
 # A body of this size takes two milliseconds to read and to encode.
 MAX_BODY_BYTES = 128 * 1024
@@ -117,7 +117,7 @@ def write_parts(parts: Parts, mistakes: Sequence[Mistake]) -> bytes:
             else:
                 changed[name] = value
         if mistake.is_body_alone:
-            return changed["content"].text(is_spaced=False, is_sorted=True)
+            return changed["content"].text()
         if mistake.form is not None:
             form, order = mistake.form, mistake.order
     return write(changed, form, order)
@@ -234,7 +234,7 @@ def _content_mistakes(body: bytes, parts: Parts) -> Iterator[Mistake]:
             hint = Hint("content-without-body", text, shown)
             yield Mistake({"content": Value(value)}, (hint,))
         return
-    canonical = content.text(is_spaced=False, is_sorted=True).decode("utf-8")
+    canonical = content.text().decode("utf-8")
     yield Mistake({"content": None}, (content_missing(canonical),))
     for value, shown in (({}, "{}"), (None, "null")):
         text = f"`content` was signed as {shown}; sign the body of the request"
@@ -263,12 +263,12 @@ def _content_mistakes(body: bytes, parts: Parts) -> Iterator[Mistake]:
 
 def _value_mistakes(content: Value) -> Iterator[Mistake]:
     """The mistakes in the values of a body."""
-    canonical = content.text(is_spaced=False, is_sorted=True).decode("utf-8")
+    canonical = content.text().decode("utf-8")
     cost = len(canonical) // _CHANGE_BYTES_PER_US
     for change, code, text in _CHANGES:
         # Each is a mistake, also where it changes nothing, so that slices stay short.
         changed = Value(change(content.value))
-        written = changed.text(is_spaced=False, is_sorted=True).decode("utf-8")
+        written = changed.text().decode("utf-8")
         hint = compared(code, text, written, canonical)
         yield Mistake({"content": changed}, (hint,), cost=cost)
 

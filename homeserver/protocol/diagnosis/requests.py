@@ -93,7 +93,8 @@ def _search(
             on_parts = [hint for each in made for hint in hints_on(parts, each)]
             return [*cut, *on_parts, *trial.hints]
         extra = sum(each.cost for each in made)
-        if work.try_one(len(message), extra, is_skipped=not is_new):
+        count = work.try_one if is_new else work.hash_one
+        if count(len(message), extra):
             yield
     return None
 

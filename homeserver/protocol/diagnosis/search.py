@@ -12,13 +12,13 @@ _T = TypeVar("_T")
 Steps = Generator[None, None, _T]
 """A search: it yields between slices, and returns what it found."""
 
-# A third of a request's budget of 40 ms is left for reading it and for slower machines.
+# A third of the 40 ms that a diagnosis may take is left for slower machines.
 LIMIT_US = 24_000
 
-_SLICE_US = 2_000  # the reactor may stand still for 5 ms
+_SLICE_US = 1_500  # the reactor may stand still for 5 ms
 
 _TRIAL_US = 55  # one ed25519 verification, and building what it is over
-_SKIPPED_US = 8  # building alone
+_HASH_US = 20  # building alone, or with SHA-256
 _BYTES_PER_US = 200  # SHA-512 of the message, and copying it twice
 
 
@@ -34,14 +34,18 @@ class Work:
         """Whether the search has to end."""
         return self._left <= 0
 
-    def try_one(self, length: int, extra: int = 0, *, is_skipped: bool = False) -> bool:
-        """Count a trial over `length` bytes; whether the slice is over.
+    def try_one(self, length: int, extra: int = 0) -> bool:
+        """Count a signature verified over `length` bytes; whether the slice is over.
 
-        `extra` is what was done for it beside, in microseconds. A skipped trial was
-        made before.
+        `extra` is what was done for it beside, in microseconds.
         """
-        trial = _SKIPPED_US if is_skipped else _TRIAL_US
-        cost = trial + length // _BYTES_PER_US + extra
+        return self._count(_TRIAL_US + length // _BYTES_PER_US + extra)
+
+    def hash_one(self, length: int, extra: int = 0) -> bool:
+        """As `try_one`, for bytes that were made and at most hashed."""
+        return self._count(_HASH_US + length // _BYTES_PER_US + extra)
+
+    def _count(self, cost: int) -> bool:
         self._left -= cost
         self._slice -= cost
         if self._slice > 0:

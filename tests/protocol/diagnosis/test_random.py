@@ -1,10 +1,11 @@
 """A diagnosis of anything raises nothing, ends in time, and keeps its slices short.
 
-`DIAGNOSIS_CASES` is how many cases each test makes; 500 without it.
+`DIAGNOSIS_CASES` is how many requests and events are made; 500 without it.
 """
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,20 +15,33 @@ from typing import Any
 import nacl.signing
 import pytest
 
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey, Standing
+from homeserver.protocol.diagnosis.event_ids import diagnose_event_id
+from homeserver.protocol.diagnosis.events import diagnose_event
 from homeserver.protocol.diagnosis.headers import diagnose_header
 from homeserver.protocol.diagnosis.hint import CODES, Hint
+from homeserver.protocol.diagnosis.key_documents import diagnose_key_document
 from homeserver.protocol.diagnosis.request_parts import ReceivedRequest
 from homeserver.protocol.diagnosis.requests import diagnose_request
 from homeserver.protocol.diagnosis.search import Steps
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.key_documents import build_v2
+from homeserver.protocol.signing import VerifyKey, event_signatures, verify
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from tests.support.pdus import create, message
+from tests.support.signed_requests import THEM
 
 CASES = int(os.environ.get("DIAGNOSIS_CASES", "500"))
 
-MAX_SECONDS = 0.040  # of CPU
-MAX_SLICE_SECONDS = 0.005
+# Measuring coverage takes longer than what it measures.
+_SLOWER = 1 if sys.gettrace() is None else 3
+
+MAX_SECONDS = 0.040 * _SLOWER  # of CPU
+MAX_SLICE_SECONDS = 0.005 * _SLOWER
 
 _TRIES = 5  # of which the fastest counts: machines are shared
 
@@ -121,7 +135,7 @@ def _is_in_time(tries: list[tuple[list[Hint], float, float]]) -> bool:
 
 def requests(random: Random) -> Iterator[tuple[ReceivedRequest, Authorization, bool]]:
     """Random requests, some of which verify."""
-    for _ in range(CASES):
+    for _ in range(CASES // 2):
         origin, own = random.sample(NAMES, 2)
         request = ReceivedRequest(
             random.choice(["GET", "PUT", "x"]),
@@ -191,3 +205,87 @@ def test_headers() -> None:
             text += f"{name}{random.choice('=:')}{random.choice(['', chr(34)])}{value}"
             text += random.choice([",", ";", '",', " "])
         assert {hint.code for hint in diagnose_header(text)} <= CODES.keys()
+
+
+def random_event(random: Random) -> Json:
+    """An event that verifies, or one with random changes."""
+    version = random.choice(list(ROOM_VERSIONS))
+    pdu = random.choice([message, create])(version)
+    if random.random() < 0.3:
+        content = {random_text(random): random_value(random, 2) for _ in range(9)}
+        pdu = message(version, content=content)
+    for _ in range(random.choice([0, 1, 1, 2, 5])):
+        pdu = dict(pdu)
+        name = random.choice([*pdu, "event_id", "age_ts", "unsigned"])
+        if random.random() < 0.3:
+            pdu.pop(name, None)
+        else:
+            pdu[name] = random_value(random)
+    return pdu
+
+
+def test_events() -> None:
+    """Random events: as random requests; what verifies gets no hint."""
+    random = Random(19)
+    verified = 0
+    for _ in range(CASES // 2):
+        pdu = random_event(random)
+        room_version = random.choice(list(ROOM_VERSIONS.values()))
+        key = THEM.key.verify_key
+        keys = {THEM.server_name: [CandidateKey(key)]}
+        found = found_in_time(partial(diagnose_event, pdu, room_version, keys))
+        is_right = _verifies(pdu, room_version, key)
+        verified += is_right
+        assert not (found and is_right)
+        claimed = random.choice(["$x", f"${'a' * 43}", random_text(random)])
+        assert found_in_time(partial(diagnose_event_id, pdu, room_version, claimed))
+    assert verified > CASES // 100
+
+
+def _verifies(pdu: Json, room_version: RoomVersion, key: VerifyKey) -> bool:
+    try:
+        event = Event.parse(pdu, room_version)
+        for name in event.required_signers:
+            signatures = event_signatures(pdu, name)
+            verify(event.signed, signatures, {key.key_id: key}, "event")
+    except ProtocolError:
+        return False
+    return event.content_hash_matches
+
+
+def test_large_events() -> None:
+    """The largest event takes no longer."""
+    content = {f"é{n}": ["/", n, {"x": "\u2028<" * 9}] for n in range(900)}
+    pdu = message(content=content)
+    assert 50_000 < len(json.dumps(pdu, ensure_ascii=False).encode()) < 65_536
+    pdu["content"] = {**content, "x": 1}
+    keys = {THEM.server_name: [CandidateKey(THEM.key.verify_key)]}
+    room_version = ROOM_VERSIONS["11"]
+    assert found_in_time(partial(diagnose_event, pdu, room_version, keys))
+    assert found_in_time(partial(diagnose_event_id, pdu, room_version, "$" + "a" * 43))
+
+
+def test_key_documents() -> None:
+    """Random key documents: as random requests."""
+    random = Random(20)
+    right = build_v2(THEM.server_name, [THEM.key], [], 2000)
+    for _ in range(CASES // 10):
+        document = dict(right)
+        for _ in range(random.choice([0, 1, 1, 2])):
+            document[random.choice([*document])] = random_value(random)
+        if random.random() < 0.3:
+            document["verify_keys"] = {
+                f"ed25519:{n}{random_text(random)}": {"key": "A" * n} for n in range(50)
+            }
+        data = json.dumps(document).encode()
+        for version in (1, 2):
+            found = found_in_time(
+                partial(
+                    diagnose_key_document,
+                    data,
+                    THEM.server_name,
+                    version,
+                    random.choice([1000, 3000]),
+                )
+            )
+            assert found or document == right
