@@ -81,18 +81,18 @@ def main() -> None:
         clock.advance(1_700_000_000)
         engine = choose.choose(f"sqlite:{path}", Path(folder), clock)
         connection = engine.connect()
-        migrate(connection)
+        migrate(connection, ALPHA)
         database = _Database(connection)
         store = RetentionStore(database, engine.clock)
         empty = _used_bytes(connection)
 
         database.group = _GROUP
-        _fill_received(ReceivedStore(database, Changes(clock)), clock, count)
+        _fill_received(ReceivedStore(database, ALPHA, Changes(clock)), clock, count)
         database.commit()
         received = _used_bytes(connection)
-        queue = OutboundQueue(database, engine.clock)
+        queue = OutboundQueue(database, ALPHA, engine.clock)
         leases = DestinationLeases(
-            database, ALPHA, engine.clock, "x", 60.0, is_shared=False
+            database, ALPHA.__eq__, engine.clock, "x", 60.0, is_shared=False
         )
         _fill_sent(queue, leases, count)
         database.commit()

@@ -70,6 +70,7 @@ from homeserver.storage.engine.threaded import ThreadedDatabase
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.leases import DestinationLeases
+from homeserver.storage.outbox.progress import TotalsStore
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.pruner import Pruner
@@ -93,7 +94,7 @@ class Parts:
         random: Random,
     ) -> None:
         """`path` is that of the configuration. Raises `ConfigError`."""
-        current = credentials.identity
+        current, own = credentials.identity, config.server_name
         self.metrics = metrics = Metrics()
         exchanges = self.exchanges = Exchanges(reactor, metrics.observe)
         # Not the reactor's threads, which hanging look-ups of names may occupy.
@@ -102,10 +103,9 @@ class Parts:
         engine, self.database = _open_store(
             path, config, reactor, metrics.observe_commit
         )
-        received = self.received = ReceivedStore(self.database, Changes(reactor))
-        peers = self.peers = PeerStore(self.database, reactor)
-        documents = DocumentStore(self.database)
-        queue = OutboundQueue(self.database, engine.clock)
+        received = self.received = ReceivedStore(self.database, own, Changes(reactor))
+        peers = self.peers = PeerStore(self.database, own, reactor)
+        queue = OutboundQueue(self.database, own, engine.clock)
 
         self.pruner = Pruner(
             RetentionStore(self.database, engine.clock),
@@ -135,7 +135,7 @@ class Parts:
         self.client = FederationClient(self.agent, current, reactor, exchanges)
         leases = DestinationLeases(
             self.database,
-            config.server_name,
+            lambda name: name == own,
             engine.clock,
             secrets.token_hex(16),
             config.sending.max_retry_seconds,
@@ -167,7 +167,7 @@ class Parts:
             credentials.client_context if "certificate" in methods else None,
             reactor,
         )
-        refusals = self.refusals = Refusals(RefusalStore(self.database), reactor)
+        refusals = self.refusals = Refusals(RefusalStore(self.database, own), reactor)
         authenticator = Authenticator(
             current,
             keyring,
@@ -189,7 +189,13 @@ class Parts:
             metrics.count_transaction,
         )
         publisher = KeyPublisher(current, config.signing.key_validity_seconds, reactor)
-        notary = Notary(current, publisher.v2, documents, keyring, reactor)
+        notary = Notary(
+            current,
+            publisher.v2,
+            DocumentStore(self.database, own),
+            keyring,
+            reactor,
+        )
         queries: NotaryQueries | None = None
         if config.notary.enabled:
             queries = NotaryQueries(notary, reactor, limits.trusts)
@@ -231,7 +237,9 @@ class Parts:
             routes = [
                 *control_routes.status_routes(
                     self.is_healthy,
-                    Scrape(metrics, queue, reactor).read,
+                    Scrape(
+                        metrics, TotalsStore(self.database, engine.clock), reactor
+                    ).read,
                     self.bounds,
                 ),
                 *control_routes.send_routes(
@@ -303,7 +311,9 @@ def _open_store(
 ) -> tuple[Engine, ThreadedDatabase]:
     try:
         engine = choose.choose(config.storage.url, path.absolute().parent, reactor)
-        database = ThreadedDatabase(engine, reactor, reactor, observe)
+        database = ThreadedDatabase(
+            engine, reactor, reactor, config.server_name, observe
+        )
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
     return engine, database

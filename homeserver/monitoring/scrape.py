@@ -9,20 +9,19 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.monitoring.metrics import Metrics
 from homeserver.net.time_limit import within
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.outbox.progress import PendingTotals
-from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.outbox.progress import PendingTotals, TotalsStore
 
 _STORE_SECONDS = 3.0  # Prometheus waits ten seconds for the whole scrape
 
 
 class Scrape:
-    """Reads the metrics of one endpoint."""
+    """Reads the metrics of the process."""
 
     def __init__(
-        self, metrics: Metrics, queue: OutboundQueue, clock: IReactorTime
+        self, metrics: Metrics, totals: TotalsStore, clock: IReactorTime
     ) -> None:
         self._metrics = metrics
-        self._queue = queue
+        self._totals = totals
         self._clock = clock
 
     async def read(self) -> bytes:
@@ -33,6 +32,6 @@ class Scrape:
 
     async def _load_totals(self) -> PendingTotals | None:
         try:
-            return await within(_STORE_SECONDS, self._clock, self._queue.totals())
+            return await within(_STORE_SECONDS, self._clock, self._totals.load())
         except (StoreUnavailable, defer.TimeoutError):
             return None

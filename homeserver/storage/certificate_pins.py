@@ -14,54 +14,63 @@ from homeserver.storage.engine.interface import Cursor, Database, Short
 
 
 class CertificatePins:
-    """The pins of all servers."""
+    """The pins of one of our names."""
 
-    def __init__(self, database: Database, clock: IReactorTime) -> None:
+    def __init__(
+        self, database: Database, server_name: ServerName, clock: IReactorTime
+    ) -> None:
         self._database = database
+        self._server_name = server_name
         self._clock = clock
 
-    async def find(self, server_name: ServerName) -> str | None:
+    async def find(self, peer: ServerName) -> str | None:
         """The SHA-256 of the certificate of a server, in hexadecimal; None if none."""
-        return await self._database.read(Short(partial(_load, server_name=server_name)))
+        key = (self._server_name.name, peer.name)
+        return await self._database.read(Short(partial(_load, key=key)))
 
     async def names(self) -> list[ServerName]:
         """The servers that have one."""
 
         def job(cursor: Cursor) -> list[ServerName]:
-            rows = cursor.execute("SELECT server_name FROM certificate_pins").fetchall()
+            rows = cursor.execute(
+                "SELECT peer FROM certificate_pins WHERE server_name = ?",
+                (self._server_name.name,),
+            ).fetchall()
             return [ServerName.parse(name) for (name,) in rows]
 
         return await self._database.read(job)
 
-    async def pin(self, server_name: ServerName, sha256: str) -> None:
+    async def pin(self, peer: ServerName, sha256: str) -> None:
         """Trust a certificate for a server, in place of one that was pinned before."""
         now_ts = int(wall_seconds(self._clock) * 1000)
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
                 "INSERT INTO certificate_pins"
-                " (server_name, certificate_sha256, pinned_ts) VALUES (?, ?, ?)"
-                " ON CONFLICT (server_name) DO UPDATE SET"
+                " (server_name, peer, certificate_sha256, pinned_ts)"
+                " VALUES (?, ?, ?, ?) ON CONFLICT (server_name, peer) DO UPDATE SET"
                 " certificate_sha256 = excluded.certificate_sha256,"
                 " pinned_ts = excluded.pinned_ts",
-                (server_name.name, sha256, now_ts),
+                (self._server_name.name, peer.name, sha256, now_ts),
             )
 
         await self._database.write(job)
 
 
-def forget_pin(cursor: Cursor, server_name: ServerName) -> bool:
-    """Forget the pin of a server; whether there was one."""
+def forget_pin(cursor: Cursor, server_name: ServerName, peer: ServerName) -> bool:
+    """Forget the pin of a server for one of our names; whether there was one."""
     row = cursor.execute(
-        "DELETE FROM certificate_pins WHERE server_name = ? RETURNING server_name",
-        (server_name.name,),
+        "DELETE FROM certificate_pins WHERE server_name = ? AND peer = ?"
+        " RETURNING peer",
+        (server_name.name, peer.name),
     ).fetchone()
     return row is not None
 
 
-def _load(cursor: Cursor, server_name: ServerName) -> str | None:
+def _load(cursor: Cursor, key: tuple[str, str]) -> str | None:
     row = cursor.execute(
-        "SELECT certificate_sha256 FROM certificate_pins WHERE server_name = ?",
-        (server_name.name,),
+        "SELECT certificate_sha256 FROM certificate_pins"
+        " WHERE server_name = ? AND peer = ?",
+        key,
     ).fetchone()
     return None if row is None else row[0]

@@ -74,14 +74,23 @@ class ListedPdu(Struct, frozen=True):
     """As received, or as redacted if the verdict says so."""
 
 
-def record_pdus(cursor: Cursor, transaction_id: int, pdus: Sequence[JudgedPdu]) -> None:
-    """Record the PDUs of a transaction, and the rooms that they create."""
+def record_pdus(
+    cursor: Cursor,
+    server_name: ServerName,
+    transaction_id: int,
+    pdus: Sequence[JudgedPdu],
+) -> None:
+    """Record the PDUs of a transaction, and the rooms that they create.
+
+    `server_name` is ours, which received it.
+    """
     cursor.executemany(
-        "INSERT INTO received_pdus (transaction_id, position, event_id,"
+        "INSERT INTO received_pdus (server_name, transaction_id, position, event_id,"
         " room_version, room_version_source, verdict, event, signers)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
+                server_name.name,
                 transaction_id,
                 position,
                 pdu.event_id,
@@ -95,9 +104,13 @@ def record_pdus(cursor: Cursor, transaction_id: int, pdus: Sequence[JudgedPdu]) 
         ],
     )
     cursor.executemany(
-        "INSERT INTO rooms (room_id, room_version) VALUES (?, ?)"
-        " ON CONFLICT (room_id) DO NOTHING",
-        [pdu.created_room for pdu in pdus if pdu.created_room is not None],
+        "INSERT INTO rooms (server_name, room_id, room_version) VALUES (?, ?, ?)"
+        " ON CONFLICT (server_name, room_id) DO NOTHING",
+        [
+            (server_name.name, *pdu.created_room)
+            for pdu in pdus
+            if pdu.created_room is not None
+        ],
     )
 
 
@@ -118,15 +131,18 @@ def load_pdus(cursor: Cursor, transaction_id: int) -> list[ListedPdu]:
     ]
 
 
-def load_room_versions(cursor: Cursor, room_ids: Sequence[RoomId]) -> dict[RoomId, str]:
-    """The versions of those rooms whose create event was accepted.
+def load_room_versions(
+    cursor: Cursor, server_name: ServerName, room_ids: Sequence[RoomId]
+) -> dict[RoomId, str]:
+    """The versions of those rooms whose create event one of our names accepted.
 
     The version is that of the create event, supported or not.
     """
     found = {}
     for room_id in room_ids:
         row = cursor.execute(
-            "SELECT room_version FROM rooms WHERE room_id = ?", (room_id,)
+            "SELECT room_version FROM rooms WHERE server_name = ? AND room_id = ?",
+            (server_name.name, room_id),
         ).fetchone()
         if row is not None:
             found[room_id] = row[0]
@@ -134,16 +150,16 @@ def load_room_versions(cursor: Cursor, room_ids: Sequence[RoomId]) -> dict[RoomI
 
 
 def load_signers(
-    cursor: Cursor, events: Sequence[EventOfVersion]
+    cursor: Cursor, server_name: ServerName, events: Sequence[EventOfVersion]
 ) -> Mapping[EventOfVersion, frozenset[ServerName]]:
-    """The servers whose signatures of these events were verified before."""
+    """The servers whose signatures of these events one of our names verified before."""
     # One statement: fifty of them take three times as long.
     asked = ", ".join(["(?, ?)"] * len(events))
     rows = cursor.execute(
         f"SELECT DISTINCT column1, column2, signers FROM (VALUES {asked}) AS asked"  # noqa: S608
         " JOIN received_pdus ON event_id = column1 AND room_version = column2"
-        " WHERE signers IS NOT NULL",
-        (*chain.from_iterable(events),),
+        " WHERE server_name = ? AND signers IS NOT NULL",
+        (*chain.from_iterable(events), server_name.name),
     ).fetchall()
     found: dict[EventOfVersion, frozenset[ServerName]] = {}
     for event_id, version, signers in rows:

@@ -36,21 +36,25 @@ class FetchedDocument(Struct, frozen=True):
 
 
 class DocumentStore:
-    """The key documents that were fetched."""
+    """The key documents that one of our names fetched."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, server_name: ServerName) -> None:
         self._database = database
+        self._server_name = server_name
 
-    async def documents(self, server_name: ServerName) -> list[FetchedDocument]:
+    async def documents(self, peer: ServerName) -> list[FetchedDocument]:
         """The documents of a server, newest first."""
-        return await self._database.read(lambda cursor: _documents(cursor, server_name))
+        return await self._database.read(
+            lambda cursor: _documents(cursor, self._server_name, peer)
+        )
 
     async def read(self, document: FetchedDocument) -> Json | None:
         """The text of a document; None if another one has replaced it meanwhile."""
 
         def job(cursor: Cursor) -> str | None:
             row = cursor.execute(
-                "SELECT document FROM key_documents WHERE id = ?", (document.id,)
+                "SELECT document FROM key_documents WHERE id = ? AND server_name = ?",
+                (document.id, self._server_name.name),
             ).fetchone()
             return None if row is None else row[0]
 
@@ -58,15 +62,20 @@ class DocumentStore:
         return None if text is None else parse_object(text.encode("utf-8"))
 
 
-def record_document(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
-    """Record a document received now, and delete those that it supersedes."""
+def record_document(
+    cursor: Cursor, server_name: ServerName, document: KeyDocument, now_ts: int
+) -> None:
+    """Record a document that one of our names received now.
+
+    The documents that it supersedes are deleted.
+    """
     keys = {
         key_id: encode_base64(old.verify_key.key)
         for key_id, old in document.old_verify_keys.items()
     } | {key_id: encode_base64(key.key) for key_id, key in document.verify_keys.items()}
     until = document.valid_until_ts or 0
     kept = 1
-    for earlier in _documents(cursor, document.server_name):
+    for earlier in _documents(cursor, server_name, document.server_name):
         is_told = earlier.keys.items() <= keys.items()
         if kept == _MAX_DOCUMENTS or (is_told and earlier.valid_until_ts <= until):
             cursor.execute("DELETE FROM key_documents WHERE id = ?", (earlier.id,))
@@ -75,9 +84,10 @@ def record_document(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
     text = encode(document.document)
     cursor.execute(
         "INSERT INTO key_documents"
-        " (server_name, keys, valid_until_ts, fetched_ts, length, document)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        " (server_name, peer, keys, valid_until_ts, fetched_ts, length, document)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
+            server_name.name,
             document.server_name.name,
             encode(keys).decode("utf-8"),
             until,
@@ -88,11 +98,13 @@ def record_document(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
     )
 
 
-def _documents(cursor: Cursor, server_name: ServerName) -> list[FetchedDocument]:
+def _documents(
+    cursor: Cursor, server_name: ServerName, peer: ServerName
+) -> list[FetchedDocument]:
     rows = cursor.execute(
         "SELECT id, keys, valid_until_ts, fetched_ts, length"
-        " FROM key_documents WHERE server_name = ? ORDER BY id DESC",
-        (server_name.name,),
+        " FROM key_documents WHERE server_name = ? AND peer = ? ORDER BY id DESC",
+        (server_name.name, peer.name),
     ).fetchall()
     return [
         FetchedDocument(own_id, parse_object(keys.encode("utf-8")), *others)

@@ -42,25 +42,32 @@ class ListedTransaction(Struct, frozen=True):
 
 
 def load_page(
-    cursor: Cursor, after: int, origin: ServerName | None, limit: int
+    cursor: Cursor,
+    server_name: ServerName,
+    after: int,
+    origin: ServerName | None,
+    limit: int,
 ) -> list[ListedTransaction]:
     """Up to `limit` transactions with an ID above `after`, oldest first.
 
+    `server_name` is ours, which received them. Of all origins, unless one is given.
+
     Fewer where they take more than `MAX_PAGE_LENGTH`.
     """
-    chosen = (origin and origin.name, origin is None)
+    # Not by a condition for both cases: then the index by origin would not be used.
+    where = "server_name = ?" if origin is None else "server_name = ? AND origin = ?"
+    names = [each.name for each in (server_name, origin) if each is not None]
     sizes = cursor.execute(
-        "SELECT id, length(edus) + (SELECT coalesce(sum(length(event)), 0)"
+        "SELECT id, length(edus) + (SELECT coalesce(sum(length(event)), 0)"  # noqa: S608 - ours
         " FROM received_pdus WHERE transaction_id = id)"
-        " FROM received_transactions"
-        " WHERE id > ? AND (origin = ? OR ?) ORDER BY id LIMIT ?",
-        (after, *chosen, limit),
+        f" FROM received_transactions WHERE {where} AND id > ? ORDER BY id LIMIT ?",
+        (*names, after, limit),
     ).fetchall()
     rows = cursor.execute(
-        "SELECT id, origin, txn_id, received_ts, key_id, client_certificate,"
+        "SELECT id, origin, txn_id, received_ts, key_id, client_certificate,"  # noqa: S608 - ours
         " edus, problems, remarks FROM received_transactions"
-        " WHERE id > ? AND id <= ? AND (origin = ? OR ?) ORDER BY id",
-        (after, _last_of_page(after, sizes), *chosen),
+        f" WHERE {where} AND id > ? AND id <= ? ORDER BY id",
+        (*names, after, _last_of_page(after, sizes)),
     ).fetchall()
     return [_transaction(cursor, row) for row in rows]
 

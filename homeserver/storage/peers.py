@@ -1,7 +1,8 @@
 """Other servers: how each was verified, the keys pinned to it, its signing keys.
 
-Rules: a peer that was verified by its certificate stays one, also if another process
-verifies it at the same moment. Keys are cached for a minute.
+Rules: what one of our names knows of a server is not known to the others. A peer that
+was verified by its certificate stays one, also if another process verifies it at the
+same moment. Keys are cached for a minute.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,6 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.net.cache import Cache
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import (
     as_object,
@@ -34,6 +34,7 @@ from homeserver.storage.engine.interface import (
 )
 from homeserver.storage.key_documents import record_document
 from homeserver.storage.known_names import Known
+from homeserver.storage.peer_memory import PeerMemory
 from homeserver.storage.server_keys import (
     KeyConflict,
     StoredKey,
@@ -62,36 +63,39 @@ class Peer(Struct, frozen=True):
     last_verified_ts: int
 
 
-# How long keys are cached: other processes may change the same store.
-_REMEMBERED_SECONDS = 60.0
-
-_MAX_REMEMBERED = 2000  # servers, most of which have one key or two
+_COLUMNS = (
+    "peer, verified_by, certificate_sha256, pinned_keys, first_verified_ts,"
+    " last_verified_ts"
+)
 
 
 class PeerStore:
-    """The stored facts about other servers."""
+    """The facts about other servers that are stored for one of our names."""
 
-    def __init__(self, database: Database, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        database: Database,
+        server_name: ServerName,
+        clock: IReactorTime,
+        memory: PeerMemory | None = None,
+    ) -> None:
+        """`memory` is that of all names of the process; by default, one of its own."""
         self._database = database
+        self._server_name = server_name
         self._clock = clock
-        self.certificate_pins = CertificatePins(database, clock)
-        self._known = Known()
-        self.bounds = known_names.build_bounds(lambda: self._known)
-        self._keys: Cache[ServerName, Mapping[KeyId, StoredKey]] = Cache(
-            clock, _MAX_REMEMBERED
-        )
+        self.certificate_pins = CertificatePins(database, server_name, clock)
+        self._memory = memory or PeerMemory(clock)
+        self.bounds = self._memory.bounds
 
-    async def peer(self, server_name: ServerName) -> Peer | None:
+    async def peer(self, name: ServerName) -> Peer | None:
         """The peer of that name; None if it was never verified."""
 
         def job(cursor: Cursor) -> Peer | None:
             row = cursor.execute(
-                "SELECT verified_by, certificate_sha256, pinned_keys,"
-                " first_verified_ts, last_verified_ts FROM peers"
-                " WHERE server_name = ?",
-                (server_name.name,),
+                f"SELECT {_COLUMNS} FROM peers WHERE server_name = ? AND peer = ?",  # noqa: S608 - ours
+                (self._server_name.name, name.name),
             ).fetchone()
-            return None if row is None else _peer(server_name, row)
+            return None if row is None else _peer(row)
 
         return await self._database.read(Short(job))
 
@@ -100,27 +104,27 @@ class PeerStore:
 
         def job(cursor: Cursor) -> list[Peer]:
             rows = cursor.execute(
-                "SELECT server_name, verified_by, certificate_sha256, pinned_keys,"
-                " first_verified_ts, last_verified_ts FROM peers ORDER BY server_name"
+                f"SELECT {_COLUMNS} FROM peers WHERE server_name = ? ORDER BY peer",  # noqa: S608 - ours
+                (self._server_name.name,),
             ).fetchall()
-            return [_peer(ServerName.parse(row[0]), row[1:]) for row in rows]
+            return [_peer(row) for row in rows]
 
         return await self._database.read(job)
 
-    async def forget(self, server_name: ServerName) -> bool:
+    async def forget(self, name: ServerName) -> bool:
         """Forget how a peer was verified, its pin and its keys; whether any was known.
 
         Its keys no longer verify anything, unless they are fetched again.
         """
 
         def job(cursor: Cursor) -> bool:
-            had_pin = forget_pin(cursor, server_name)
-            return known_names.forget(cursor, server_name) or had_pin
+            had_pin = forget_pin(cursor, self._server_name, name)
+            return known_names.forget(cursor, self._server_name, name) or had_pin
 
         try:
             return await self._database.write(job)
         finally:
-            self._keys.forget(server_name)
+            self._memory.forget(self._server_name, name)
 
     async def record_verified(
         self, verified: Peer, known: Peer | None, document: KeyDocument | None
@@ -133,12 +137,12 @@ class PeerStore:
         or pinned other keys to it, or if the peer was forgotten. The keys of `document`
         are recorded with it. Raises `KeyConflict`.
         """
-        name = verified.server_name
+        own, name = self._server_name, verified.server_name
 
         def job(cursor: Cursor) -> Known | None:
-            row = _lock_peer(cursor, verified)
+            row = _lock_peer(cursor, own, verified)
             if row is None and known is not None:
-                known_names.forget(cursor, name)
+                known_names.forget(cursor, own, name)
                 return None
             if row is not None and document is not None:
                 expected = {} if known is None else known.pinned_keys
@@ -146,41 +150,42 @@ class PeerStore:
                 if row[0] == "certificate" or not pins_hold:
                     return None
             if document is None and row is not None and row[0] != "certificate":
-                forget_keys(cursor, name)
+                forget_keys(cursor, own, name)
             if row is not None:
-                _update_peer(cursor, verified)
+                _update_peer(cursor, own, verified)
             if document is not None:
-                record_keys(cursor, document, verified.last_verified_ts)
-            return known_names.note(cursor, name, self._now_ts())
+                record_keys(cursor, own, document, verified.last_verified_ts)
+            return known_names.note(cursor, own, name, self._now_ts())
 
         return await self._record(name, job)
 
-    async def keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
+    async def keys(self, peer: ServerName) -> Mapping[KeyId, StoredKey]:
         """All stored keys of a server."""
+        own = self._server_name
 
         def job(cursor: Cursor) -> tuple[Mapping[KeyId, StoredKey], int | None]:
-            return (
-                load_keys(cursor, server_name),
-                known_names.last_use(cursor, server_name),
-            )
+            keys = load_keys(cursor, own, peer)
+            return keys, known_names.last_use(cursor, own, peer)
 
-        async def look_up() -> tuple[Mapping[KeyId, StoredKey], float]:
+        async def look_up() -> Mapping[KeyId, StoredKey]:
             keys, used_ts = await self._database.read(Short(job))
-            self._note_use(server_name, used_ts)
-            return keys, _REMEMBERED_SECONDS
+            self._note_use(peer, used_ts)
+            return keys
 
-        return await self._keys.fetch(server_name, look_up)
+        return await self._memory.keys(own, peer, look_up)
 
-    async def keys_since(self, server_name: ServerName) -> Mapping[KeyId, int]:
+    async def keys_since(self, peer: ServerName) -> Mapping[KeyId, int]:
         """When each key of a server was stored, in milliseconds; 0 if unknown."""
-        return await self._database.read(partial(load_since, server_name=server_name))
+        return await self._database.read(
+            lambda cursor: load_since(cursor, self._server_name, peer)
+        )
 
     async def conflict(self, document: KeyDocument) -> str | None:
         """How a document contradicts the stored keys of its server, if it does."""
 
         def job(cursor: Cursor) -> str | None:
             try:
-                check_keys(cursor, document)
+                check_keys(cursor, self._server_name, document)
             except KeyConflict as conflict:
                 return str(conflict)
             return None
@@ -192,38 +197,36 @@ class PeerStore:
 
         A document of version 2 is recorded as well. Raises `KeyConflict`.
         """
+        own, name = self._server_name, document.server_name
 
         def job(cursor: Cursor) -> Known:
-            record_keys(cursor, document, now_ts)
+            record_keys(cursor, own, document, now_ts)
             if document.valid_until_ts is not None:
-                record_document(cursor, document, now_ts)
-            return known_names.note(cursor, document.server_name, self._now_ts())
+                record_document(cursor, own, document, now_ts)
+            return known_names.note(cursor, own, name, self._now_ts())
 
-        await self._record(document.server_name, job)
+        await self._record(name, job)
 
     async def _record(
-        self, server_name: ServerName, job: Callable[[Cursor], Known | None]
+        self, name: ServerName, job: Callable[[Cursor], Known | None]
     ) -> bool:
         """Store facts about a server, and forget others for it; whether it did."""
         try:
             known = await self._database.write(job)
         finally:
-            self._keys.forget(server_name)
+            self._memory.forget(self._server_name, name)
         if known is None:
             return False
-        self._known = known
-        for forgotten in known.forgotten:
-            self._keys.forget(forgotten)
-        for bound, count in zip(self.bounds, known.forgotten_by_bound, strict=True):
-            bound.refuse(count)
+        self._memory.take(known)
         return True
 
-    def _note_use(self, server_name: ServerName, used_ts: int | None) -> None:
+    def _note_use(self, peer: ServerName, used_ts: int | None) -> None:
         """Note that the keys of a server are used, if the last note is too old."""
         now_ts = self._now_ts()
         if used_ts is None or now_ts - used_ts < known_names.USE_SECONDS * 1000:
             return
-        job = Short(partial(known_names.use, server_name=server_name, now_ts=now_ts))
+        own = self._server_name
+        job = Short(partial(known_names.use, server_name=own, peer=peer, now_ts=now_ts))
         # Not awaited: the keys are needed even if this write fails.
         Deferred.fromCoroutine(self._database.write(job)).addErrback(
             lambda failure: failure.trap(StoreUnavailable)
@@ -233,7 +236,9 @@ class PeerStore:
         return int(wall_seconds(self._clock) * 1000)
 
 
-def _lock_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
+def _lock_peer(
+    cursor: Cursor, server_name: ServerName, peer: Peer
+) -> tuple[str, str] | None:
     """How a peer is stored, and its pins; None if it was inserted now.
 
     In both cases the row is locked until the commit, so that no other process changes
@@ -242,11 +247,12 @@ def _lock_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
     row = None
     while row is None:
         is_new = cursor.execute(
-            "INSERT INTO peers (server_name, verified_by, certificate_sha256,"
+            "INSERT INTO peers (server_name, peer, verified_by, certificate_sha256,"
             " pinned_keys, first_verified_ts, last_verified_ts)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (server_name) DO NOTHING"
-            " RETURNING server_name",
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (server_name, peer) DO NOTHING RETURNING peer",
             (
+                server_name.name,
                 peer.server_name.name,
                 peer.verified_by,
                 peer.certificate_sha256,
@@ -259,32 +265,32 @@ def _lock_peer(cursor: Cursor, peer: Peer) -> tuple[str, str] | None:
             return None
         # There is none if the peer was forgotten between the two statements.
         row = cursor.execute(
-            "SELECT verified_by, pinned_keys FROM peers WHERE server_name = ?"
-            " FOR UPDATE",
-            (peer.server_name.name,),
+            "SELECT verified_by, pinned_keys FROM peers"
+            " WHERE server_name = ? AND peer = ? FOR UPDATE",
+            (server_name.name, peer.server_name.name),
         ).fetchone()
     return row[0], row[1]
 
 
-def _update_peer(cursor: Cursor, peer: Peer) -> None:
+def _update_peer(cursor: Cursor, server_name: ServerName, peer: Peer) -> None:
     cursor.execute(
         "UPDATE peers SET verified_by = ?, certificate_sha256 = ?, pinned_keys = ?,"
-        " last_verified_ts = ? WHERE server_name = ?",
+        " last_verified_ts = ? WHERE server_name = ? AND peer = ?",
         (
             peer.verified_by,
             peer.certificate_sha256,
             _pins_as_text(peer),
             peer.last_verified_ts,
+            server_name.name,
             peer.server_name.name,
         ),
     )
 
 
-def _peer(server_name: ServerName, row: Sequence[Any]) -> Peer:
-    verified_by, certificate_sha256, pins, first_ts, last_ts = row
-    return Peer(
-        server_name, verified_by, certificate_sha256, _pins(pins), first_ts, last_ts
-    )
+def _peer(row: Sequence[Any]) -> Peer:
+    name, verified_by, sha256, pins, first_ts, last_ts = row
+    peer = ServerName.parse(name)
+    return Peer(peer, verified_by, sha256, _pins(pins), first_ts, last_ts)
 
 
 def _pins_as_text(peer: Peer) -> str:

@@ -59,10 +59,13 @@ class ReceivedTransaction:
 
 
 class ReceivedStore:
-    """The received transactions of one server."""
+    """The transactions that one of our names received."""
 
-    def __init__(self, database: Database, changes: Changes) -> None:
+    def __init__(
+        self, database: Database, server_name: ServerName, changes: Changes
+    ) -> None:
         self._database = database
+        self._server_name = server_name
         self._changes = changes
 
     def end_waits(self) -> None:
@@ -75,7 +78,7 @@ class ReceivedStore:
         """The reply that this content of a transaction got; None if it is new."""
 
         def job(cursor: Cursor) -> bytes | None:
-            return _load_reply(cursor, origin, txn_id, digest)
+            return self._load_reply(cursor, origin, txn_id, digest)
 
         reply = await self._database.read(Short(job))
         if reply is not None:
@@ -89,9 +92,9 @@ class ReceivedStore:
         def job(cursor: Cursor) -> Known:
             known = Known()
             contents = cursor.execute(
-                "SELECT id FROM received_transactions WHERE origin = ? AND txn_id = ?"
-                " ORDER BY id",
-                (origin.name, txn_id),
+                "SELECT id FROM received_transactions"
+                " WHERE server_name = ? AND origin = ? AND txn_id = ? ORDER BY id",
+                (self._server_name.name, origin.name, txn_id),
             ).fetchall()
             for own_id in contents:  # one is in memory at a time
                 [edus] = cursor.execute(
@@ -114,7 +117,7 @@ class ReceivedStore:
             return {}
 
         def job(cursor: Cursor) -> dict[RoomId, str]:
-            return load_room_versions(cursor, room_ids)
+            return load_room_versions(cursor, self._server_name, room_ids)
 
         return await self._database.read(Short(job))
 
@@ -124,7 +127,7 @@ class ReceivedStore:
         """The servers whose signatures of these events were verified before."""
 
         def job(cursor: Cursor) -> Mapping[EventOfVersion, frozenset[ServerName]]:
-            return load_signers(cursor, events)
+            return load_signers(cursor, self._server_name, events)
 
         return await self._database.read(Short(job))
 
@@ -139,7 +142,8 @@ class ReceivedStore:
             encode(list(each)).decode("utf-8")
             for each in (received.edus, received.problems, received.remarks)
         )
-        name = (received.origin.name, received.txn_id)
+        own = self._server_name
+        name = (own.name, received.origin.name, received.txn_id)
 
         def job(cursor: Cursor) -> bytes | None:
             # First, as it locks the row until the commit: another process that records
@@ -148,11 +152,11 @@ class ReceivedStore:
                 "UPDATE last_received SET id = id + 1 RETURNING id"
             ).fetchone()
             row = cursor.execute(
-                "INSERT INTO received_transactions (id, origin, txn_id, digest,"
-                " received_ts, key_id, client_certificate, edus, problems, remarks,"
-                " reply) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
-                " WHERE (SELECT COUNT(*) FROM received_transactions"
-                " WHERE origin = ? AND txn_id = ?) = ? RETURNING id",
+                "INSERT INTO received_transactions (id, server_name, origin, txn_id,"
+                " digest, received_ts, key_id, client_certificate, edus, problems,"
+                " remarks, reply) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+                " WHERE (SELECT COUNT(*) FROM received_transactions WHERE"
+                " server_name = ? AND origin = ? AND txn_id = ?) = ? RETURNING id",
                 (
                     own_id,
                     *name,
@@ -169,10 +173,10 @@ class ReceivedStore:
                 ),
             ).fetchone()
             if row is None:
-                return _load_reply(
+                return self._load_reply(
                     cursor, received.origin, received.txn_id, received.digest
                 )
-            record_pdus(cursor, own_id, received.pdus)
+            record_pdus(cursor, own, own_id, received.pdus)
             return received.reply
 
         length = (
@@ -194,7 +198,7 @@ class ReceivedStore:
         def job(cursor: Cursor) -> list[ListedTransaction]:
             # Transactions without their content are kept for their replies alone.
             first = max(after, pruned_id(cursor))
-            return load_page(cursor, first, origin, limit)
+            return load_page(cursor, self._server_name, first, origin, limit)
 
         async def look() -> list[ListedTransaction]:
             found = await self._database.read(job)
@@ -205,14 +209,14 @@ class ReceivedStore:
 
         return await self._changes.until(look, bool, wait)
 
-
-def _load_reply(
-    cursor: Cursor, origin: ServerName, txn_id: str, digest: bytes
-) -> bytes | None:
-    # A transaction that was recorded without a digest matches any content of its ID.
-    row = cursor.execute(
-        "SELECT reply FROM received_transactions"
-        " WHERE origin = ? AND txn_id = ? AND digest IN (?, ?)",
-        (origin.name, txn_id, digest, b""),
-    ).fetchone()
-    return None if row is None else bytes(row[0])
+    def _load_reply(
+        self, cursor: Cursor, origin: ServerName, txn_id: str, digest: bytes
+    ) -> bytes | None:
+        # A transaction that was recorded without a digest matches any content.
+        row = cursor.execute(
+            "SELECT reply FROM received_transactions"
+            " WHERE server_name = ? AND origin = ? AND txn_id = ?"
+            " AND digest IN (?, ?)",
+            (self._server_name.name, origin.name, txn_id, digest, b""),
+        ).fetchone()
+        return None if row is None else bytes(row[0])

@@ -1,7 +1,8 @@
 """The last refused requests of other servers, kept over restarts.
 
 Rules: a client chooses how many of its requests are refused, so the number of rows is
-bounded, and many are recorded in one write. IDs are assigned as those of received
+bounded, and many are recorded in one write. The bound is one for all of our names; the
+name with the most rows loses its oldest. IDs are assigned as those of received
 transactions, under a row that is locked until the commit.
 """
 
@@ -51,10 +52,11 @@ class RecordedRefusal(Refusal, frozen=True, kw_only=True):
 
 
 class RefusalStore:
-    """The refusals of one server."""
+    """The requests to one of our names that were refused."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, server_name: ServerName) -> None:
         self._database = database
+        self._server_name = server_name
 
     async def record(self, refusals: Sequence[Refusal]) -> None:
         """Record refusals, in their order."""
@@ -69,11 +71,14 @@ class RefusalStore:
             ).fetchone()
             first_id = last_id - len(rows) + 1
             cursor.executemany(
-                "INSERT INTO refusals (id, refused_ts, origin, refusal)"
-                " VALUES (?, ?, ?, ?)",
-                [(own_id, *row) for own_id, row in enumerate(rows, first_id)],
+                "INSERT INTO refusals (id, server_name, refused_ts, origin, refusal)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [
+                    (own_id, self._server_name.name, *row)
+                    for own_id, row in enumerate(rows, first_id)
+                ],
             )
-            cursor.execute("DELETE FROM refusals WHERE id <= ?", (last_id - MAX_ROWS,))
+            _prune(cursor)
 
         await self._database.write(job)
 
@@ -84,9 +89,15 @@ class RefusalStore:
 
         def job(cursor: Cursor) -> list[RecordedRefusal]:
             rows = cursor.execute(
-                "SELECT id, refusal FROM refusals WHERE id > ? AND (origin = ? OR ?)"
-                " ORDER BY id LIMIT ?",
-                (after, origin and origin.name, origin is None, limit),
+                "SELECT id, refusal FROM refusals WHERE server_name = ? AND id > ?"
+                " AND (origin = ? OR ?) ORDER BY id LIMIT ?",
+                (
+                    self._server_name.name,
+                    after,
+                    origin and origin.name,
+                    origin is None,
+                    limit,
+                ),
             ).fetchall()
             return [
                 RecordedRefusal(id=own_id, **asdict(decode(refusal, type=Refusal)))
@@ -94,3 +105,20 @@ class RefusalStore:
             ]
 
         return await self._database.read(job)
+
+
+def _prune(cursor: Cursor) -> None:
+    """Delete the rows beyond the bound, the oldest of the name with the most."""
+    [count] = cursor.execute("SELECT COUNT(*) FROM refusals").fetchone()
+    while count > MAX_ROWS:
+        name, own_count = cursor.execute(
+            "SELECT server_name, COUNT(*) FROM refusals GROUP BY server_name"
+            " ORDER BY COUNT(*) DESC, server_name LIMIT 1"
+        ).fetchone()
+        surplus = min(count - MAX_ROWS, own_count)
+        cursor.execute(
+            "DELETE FROM refusals WHERE id IN (SELECT id FROM refusals"
+            " WHERE server_name = ? ORDER BY id LIMIT ?)",
+            (name, surplus),
+        )
+        count -= surplus

@@ -130,14 +130,15 @@ class RetentionStore:
         def job(cursor: Cursor) -> Removed:
             _lock(cursor)
             done = cursor.execute(
-                f"SELECT destination, txn_id FROM outbound_transactions WHERE {outcome}"  # noqa: S608 - ours
-                f" <= ? AND {outcome} <= (SELECT {outcome} FROM retention)"
+                "SELECT server_name, destination, txn_id"  # noqa: S608 - ours
+                f" FROM outbound_transactions WHERE {outcome} <= ?"
+                f" AND {outcome} <= (SELECT {outcome} FROM retention)"
                 f" ORDER BY {outcome} LIMIT ?",
                 (self._before(cursor, seconds), STEP),
             ).fetchall()
             length = 0
             for key in done:
-                where = "WHERE destination = ? AND txn_id = ?"
+                where = "WHERE server_name = ? AND destination = ? AND txn_id = ?"
                 [taken] = cursor.execute(
                     f"SELECT {_SENT_LENGTH} FROM outbound_transactions {where}",  # noqa: S608 - ours
                     key,

@@ -56,12 +56,14 @@ class KeyConflict(Exception):
         self.key_id = stored.key_id
 
 
-def load_keys(cursor: Cursor, server_name: ServerName) -> dict[KeyId, StoredKey]:
-    """All stored keys of a server."""
+def load_keys(
+    cursor: Cursor, server_name: ServerName, peer: ServerName
+) -> dict[KeyId, StoredKey]:
+    """All keys of a server that are stored for one of our names."""
     rows = cursor.execute(
         "SELECT key_id, key, valid_until_ts, expired_ts FROM server_keys"
-        " WHERE server_name = ?",
-        (server_name.name,),
+        " WHERE server_name = ? AND peer = ?",
+        (server_name.name, peer.name),
     ).fetchall()
     return {
         key_id: StoredKey(VerifyKey(key_id, bytes(key)), until, expired)
@@ -69,37 +71,41 @@ def load_keys(cursor: Cursor, server_name: ServerName) -> dict[KeyId, StoredKey]
     }
 
 
-def load_since(cursor: Cursor, server_name: ServerName) -> dict[KeyId, int]:
+def load_since(
+    cursor: Cursor, server_name: ServerName, peer: ServerName
+) -> dict[KeyId, int]:
     """When each key of a server was stored, in milliseconds; 0 if unknown."""
     rows = cursor.execute(
-        "SELECT key_id, since_ts FROM server_keys WHERE server_name = ?",
-        (server_name.name,),
+        "SELECT key_id, since_ts FROM server_keys WHERE server_name = ? AND peer = ?",
+        (server_name.name, peer.name),
     ).fetchall()
     return dict(rows)
 
 
-def record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
+def record_keys(
+    cursor: Cursor, server_name: ServerName, document: KeyDocument, now_ts: int
+) -> None:
     """Record the keys of a document that its server was proven to publish.
 
     Raises `KeyConflict`; then nothing may be recorded. An old key that conflicts is
     ignored: the stored one stays.
     """
-    check_keys(cursor, document)
-    name = document.server_name.name
+    check_keys(cursor, server_name, document)
+    own, name = server_name.name, document.server_name.name
     until = valid_until(document, now_ts)
     rows = [
-        (name, key_id, key.key, until, None, now_ts)
+        (own, name, key_id, key.key, until, None, now_ts)
         for key_id, key in document.verify_keys.items()
     ] + [
-        (name, key_id, old.verify_key.key, None, old.expired_ts, now_ts)
+        (own, name, key_id, old.verify_key.key, None, old.expired_ts, now_ts)
         for key_id, old in document.old_verify_keys.items()
     ]
     # In one order, so that two processes that do the same do not deadlock.
-    for row in sorted(rows, key=lambda row: row[1]):
+    for row in sorted(rows, key=lambda row: row[2]):
         cursor.execute(
-            "INSERT INTO server_keys (server_name, key_id, key,"
-            " valid_until_ts, expired_ts, since_ts) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (server_name, key_id) DO UPDATE SET"
+            "INSERT INTO server_keys (server_name, peer, key_id, key,"
+            " valid_until_ts, expired_ts, since_ts) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (server_name, peer, key_id) DO UPDATE SET"
             " expired_ts = excluded.expired_ts,"
             " valid_until_ts = CASE"
             " WHEN excluded.valid_until_ts IS NULL THEN NULL"
@@ -109,43 +115,44 @@ def record_keys(cursor: Cursor, document: KeyDocument, now_ts: int) -> None:
             " WHERE server_keys.key = excluded.key",
             row,
         )
-    _prune_keys(cursor, document.server_name)
+    _prune_keys(cursor, server_name, document.server_name)
 
 
-def check_keys(cursor: Cursor, document: KeyDocument) -> None:
+def check_keys(cursor: Cursor, server_name: ServerName, document: KeyDocument) -> None:
     """Raise `KeyConflict` if a document contradicts the stored keys of its server."""
-    stored = load_keys(cursor, document.server_name)
+    stored = load_keys(cursor, server_name, document.server_name)
     for key_id, served in document.verify_keys.items():
         if key_id in stored and stored[key_id].verify_key != served:
-            since_ts = load_since(cursor, document.server_name)[key_id]
+            since_ts = load_since(cursor, server_name, document.server_name)[key_id]
             key = stored[key_id].verify_key
             raise KeyConflict(document.server_name, key, since_ts, served)
 
 
-def _prune_keys(cursor: Cursor, server_name: ServerName) -> None:
+def _prune_keys(cursor: Cursor, server_name: ServerName, peer: ServerName) -> None:
     """Forget the keys whose validity ended first, beyond the limit."""
+    key = (server_name.name, peer.name)
     cursor.execute(
-        "DELETE FROM server_keys WHERE server_name = ? AND key_id NOT IN"
-        " (SELECT key_id FROM server_keys WHERE server_name = ?"
+        "DELETE FROM server_keys WHERE server_name = ? AND peer = ? AND key_id NOT IN"
+        " (SELECT key_id FROM server_keys WHERE server_name = ? AND peer = ?"
         " ORDER BY COALESCE(valid_until_ts, expired_ts) DESC LIMIT ?)",
-        (server_name.name, server_name.name, _MAX_KEYS),
+        (*key, *key, _MAX_KEYS),
     )
 
 
-def forget_keys(cursor: Cursor, server_name: ServerName) -> bool:
+def forget_keys(cursor: Cursor, server_name: ServerName, peer: ServerName) -> bool:
     """Forget the keys of a server, and its key documents; whether there were any.
 
     They may be another server's, which was trusted too early.
     """
     has_documents = (
         cursor.execute(
-            "DELETE FROM key_documents WHERE server_name = ? RETURNING id",
-            (server_name.name,),
+            "DELETE FROM key_documents WHERE server_name = ? AND peer = ? RETURNING id",
+            (server_name.name, peer.name),
         ).fetchall()
         != []
     )
     keys = cursor.execute(
-        "DELETE FROM server_keys WHERE server_name = ? RETURNING key_id",
-        (server_name.name,),
+        "DELETE FROM server_keys WHERE server_name = ? AND peer = ? RETURNING key_id",
+        (server_name.name, peer.name),
     ).fetchall()
     return has_documents or keys != []

@@ -45,6 +45,7 @@ from tests.support.http_connection import (
     site,
 )
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.outbound_stack import CA, trusting
 from tests.support.signed_requests import OTHERS, THEM, KnownKeys, identity, signing_key
 
@@ -132,7 +133,7 @@ class Inspection:
         self.clock = Clock()
         self.clock.advance(1_800_000_000)
         self.client = Client()
-        self.peers = PeerStore(MemoryDatabase(), self.clock)
+        self.peers = PeerStore(MemoryDatabase(), OUR_NAME, self.clock)
         context = trusting(CA)
         self.certificates = ClientCertificates(
             demand,

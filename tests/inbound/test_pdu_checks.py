@@ -22,6 +22,7 @@ from homeserver.storage.received import (
     ReceivedTransaction,
 )
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.pdus import create, message, sign
 from tests.support.signed_requests import (
     OTHERS,
@@ -39,7 +40,7 @@ class PduCheckerTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make the checker, which knows the keys of two servers."""
         self.clock = Clock()
-        self.store = ReceivedStore(MemoryDatabase(), Changes(self.clock))
+        self.store = ReceivedStore(MemoryDatabase(), OUR_NAME, Changes(self.clock))
         self.keys = KnownKeys(THEM, OTHERS)
         self.recorded = 0
         self.checker = PduChecker(

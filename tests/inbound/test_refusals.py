@@ -13,6 +13,7 @@ from tests.support.as_json import as_json
 from tests.support.federation_side import NOW, Endpoint
 from tests.support.http_connection import ask
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.signed_requests import THEM, US
 
 SEND = "/_matrix/federation/v1/send/1"
@@ -162,7 +163,7 @@ class SlowStore(RefusalStore):
     """A store of refusals that takes its time, and may fail."""
 
     def __init__(self) -> None:
-        super().__init__(MemoryDatabase())
+        super().__init__(MemoryDatabase(), OUR_NAME)
         self.recording: list[Deferred[None]] = []
         """What each write waits for."""
 

@@ -50,6 +50,7 @@ from homeserver.storage.received import ReceivedStore
 from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.pdus import ROOM, create, message, sign
 from tests.support.postgres_server import PostgresDatabase
 from tests.support.signed_requests import (
@@ -99,7 +100,9 @@ class Inbox:
         self.clock.advance(NOW)
         self.polled: list[tuple[ServerName, list[str]]] = []
         self.keyring = keyring or KnownKeys(THEM, OTHERS)
-        self.store = ReceivedStore(database or MemoryDatabase(), Changes(self.clock))
+        self.store = ReceivedStore(
+            database or MemoryDatabase(), OUR_NAME, Changes(self.clock)
+        )
         events = Events(ROOM_VERSIONS[default_room_version], unsigned_2014)
         pace = Pace(self.clock)
         self.receiver = TransactionReceiver(

@@ -53,7 +53,7 @@ def test_contents_of_one_transaction_id(tmp_path: Path) -> None:
         with alpha.running() as process:
             first_line(process)
             if not number:
-                make_known(alpha.folder / "homeserver.db", GAMMA)
+                make_known(alpha.folder / "homeserver.db", ALPHA, GAMMA)
             answered = [put(alpha.port, each) for each in contents[: number + 1]]
             assert answered[: len(replies)] == replies
             replies = answered
@@ -97,7 +97,7 @@ def test_what_was_acknowledged_is_there_once(
     store = alpha.folder / "homeserver.db"
     with alpha.running() as process:
         first_line(process)
-        make_known(store, *[sender.peer for sender in senders])
+        make_known(store, ALPHA, *[sender.peer for sender in senders])
     for sender in senders:
         sender.start()
     try:

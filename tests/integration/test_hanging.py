@@ -21,12 +21,14 @@ def queue(store: Path, names: list[str]) -> None:
     """Owe an EDU to each of many destinations."""
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.executemany(
-            "INSERT INTO destinations (server_name, queued, due_ts) VALUES (?, 1, 0)",
+            "INSERT INTO destinations (server_name, destination, queued, due_ts)"
+            " VALUES ('alpha.test', ?, 1, 0)",
             [(name,) for name in names],
         )
         connection.executemany(
             "INSERT INTO outbound_entries"
-            " (destination, pdus, edus, length, queued_ts) VALUES (?, '[]', ?, 50, 1)",
+            " (server_name, destination, pdus, edus, length, queued_ts)"
+            " VALUES ('alpha.test', ?, '[]', ?, 50, 1)",
             [(name, f"[{EDU}]") for name in names],
         )
 

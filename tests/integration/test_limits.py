@@ -47,7 +47,7 @@ def running(
     alpha = make_endpoint(folder / "alpha", ALPHA.name, configuration, within=within)
     with alpha.running() as process:
         first_line(process)
-        make_known(alpha.folder / "homeserver.db", BETA)
+        make_known(alpha.folder / "homeserver.db", ALPHA, BETA)
         yield alpha, process.pid
     assert "Traceback" not in alpha.log.read_text()
 

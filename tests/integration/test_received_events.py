@@ -27,7 +27,8 @@ def alpha(tmp_path: Path) -> Endpoint:
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
     with endpoint.running() as process:
         first_line(process)
-    make_known(endpoint.folder / "homeserver.db", THEM)
+    name = ServerName.parse(endpoint.name)
+    make_known(endpoint.folder / "homeserver.db", name, THEM)
     return endpoint
 
 

@@ -68,7 +68,7 @@ def test_slow_connections_keep_nobody_waiting(tmp_path: Path) -> None:
     with ExitStack() as stack:
         process = stack.enter_context(alpha.running())
         first_line(process)
-        make_known(alpha.folder / "homeserver.db", BETA)
+        make_known(alpha.folder / "homeserver.db", ALPHA, BETA)
         slow = [
             stack.enter_context(talking(LOOPBACK, alpha.port, ELSEWHERE))
             for _ in range(SLOW)

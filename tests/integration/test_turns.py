@@ -90,7 +90,7 @@ def test_large_transaction_lets_others_have_their_turn(tmp_path: Path) -> None:
     statuses: list[int] = []
     wait(alpha.start())
     try:
-        make_known(made.folder / "homeserver.db", BETA)
+        make_known(made.folder / "homeserver.db", ALPHA, BETA)
         client = threading.Thread(target=send, args=(made.port, transactions, statuses))
         gc.freeze()  # what the tests have in memory is not looked through meanwhile
         begun = time.process_time()

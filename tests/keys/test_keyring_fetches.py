@@ -29,6 +29,7 @@ from tests.support.keyrings import (
     key,
 )
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 
 _T = TypeVar("_T")
 
@@ -344,7 +345,7 @@ class MemoryTests(KeyringCase):
         """Count what the database is asked."""
         super().setUp()
         self.counting = CountingDatabase()
-        self.peers = PeerStore(self.counting, self.clock)
+        self.peers = PeerStore(self.counting, OUR_NAME, self.clock)
         self.keyring = Keyring(
             lambda: self.identity, self.peers, self.client, self.clock
         )
@@ -397,7 +398,7 @@ class MemoryTests(KeyringCase):
         """Keys that somebody else wrote are there when what is remembered is over."""
         self.store(document(K1))
         self.successResultOf(self.ask(K1))
-        other = PeerStore(self.counting, self.clock)
+        other = PeerStore(self.counting, OUR_NAME, self.clock)
         recording = other.record_keys(document(K1, K2), NOW)
         self.successResultOf(Deferred.fromCoroutine(recording))
         self.clock.advance(60)

@@ -11,19 +11,18 @@ from homeserver.monitoring.metrics import Metrics
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.outbox.progress import PendingTotals
-from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.outbox.progress import PendingTotals, TotalsStore
 from tests.support.metric_series import series
 
 
-class Queue:
-    """A queue that says what it is told to."""
+class Totals:
+    """A store that says what it is told to."""
 
     def __init__(self) -> None:
         self.answer: Deferred[PendingTotals] = Deferred()
 
-    async def totals(self) -> PendingTotals:
-        """As `OutboundQueue.totals`."""
+    async def load(self) -> PendingTotals:
+        """As `TotalsStore.load`."""
         return await self.answer
 
 
@@ -33,10 +32,10 @@ class ScrapeTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Begin to read."""
         self.clock = Clock()
-        self.queue = Queue()
+        self.totals = Totals()
         self.metrics = Metrics()
         scrape = Scrape(
-            self.metrics, cast("OutboundQueue", cast("Any", self.queue)), self.clock
+            self.metrics, cast("TotalsStore", cast("Any", self.totals)), self.clock
         )
         self.reading = Deferred.fromCoroutine(scrape.read())
 
@@ -48,7 +47,7 @@ class ScrapeTests(SynchronousTestCase):
     def test_what_is_owed(self) -> None:
         """What the store says is exposed."""
         self.assertNoResult(self.reading)
-        self.queue.answer.callback(PendingTotals(5, 1.5, 3, 2))
+        self.totals.answer.callback(PendingTotals(5, 1.5, 3, 2))
         self.assertEqual(
             self.values(),
             {
@@ -61,7 +60,7 @@ class ScrapeTests(SynchronousTestCase):
 
     def test_store_that_is_not_available(self) -> None:
         """What the store does not say is no number; the rest is read."""
-        self.queue.answer.errback(StoreUnavailable("full"))
+        self.totals.answer.errback(StoreUnavailable("full"))
         self.assertTrue(all(map(isnan, self.values().values())))
 
     def test_store_that_does_not_answer(self) -> None:
@@ -76,6 +75,6 @@ class ScrapeTests(SynchronousTestCase):
         bound = Bound("doors", "open doors", 5, lambda: 3)
         self.metrics.watch_bounds([bound])
         bound.refuse()
-        self.queue.answer.callback(PendingTotals(0, 0.0, 0, 0))
+        self.totals.answer.callback(PendingTotals(0, 0.0, 0, 0))
         found = series(self.successResultOf(self.reading))
         self.assertEqual(found['homeserver_bound_refusals_total{bound="doors"}'], 1)

@@ -20,6 +20,7 @@ from homeserver.storage.key_documents import (
 )
 from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document, signing_key
+from tests.support.our_names import OUR_NAME
 
 A, B = map(ServerName.parse, ["a.example", "b.example"])
 NOW = 1_600_000_000_000
@@ -46,13 +47,13 @@ class Store:
 
     def __init__(self, database: ImmediateDatabase) -> None:
         self._database = database
-        self._documents = DocumentStore(database)
+        self._documents = DocumentStore(database, OUR_NAME)
 
     def record(self, document: KeyDocument, now_ts: int = NOW) -> None:
         """Record a document that came now."""
 
         def job(cursor: Cursor) -> None:
-            record_document(cursor, document, now_ts)
+            record_document(cursor, OUR_NAME, document, now_ts)
 
         result_of(self._database.write(job))
 

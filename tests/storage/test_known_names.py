@@ -16,6 +16,7 @@ from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
 from tests.support.key_documents import key_document, signing_key
+from tests.support.our_names import OUR_NAME
 
 _T = TypeVar("_T")
 
@@ -35,7 +36,7 @@ class Store:
         self.database = database
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.peers = PeerStore(database, self.clock)
+        self.peers = PeerStore(database, OUR_NAME, self.clock)
 
     @property
     def now_ts(self) -> int:
@@ -58,7 +59,7 @@ class Store:
 
     def known(self, numbers: range) -> list[int]:
         """The servers of which keys are stored."""
-        found = PeerStore(self.database, self.clock)  # that remembers nothing
+        found = PeerStore(self.database, OUR_NAME, self.clock)  # that remembers nothing
         return [n for n in numbers if result_of(found.keys(name_of(n)))]
 
     def execute(self, sql: str) -> list[Any]:
@@ -96,7 +97,7 @@ def test_names_are_bounded(store: Store) -> None:
     assert result_of(store.peers.keys(name_of(0))) == {}
     assert store.known(range(4)) == [1, 2, 3]
     assert result_of(store.peers.peer(name_of(0))) is None
-    documents = DocumentStore(store.database)
+    documents = DocumentStore(store.database, OUR_NAME)
     assert result_of(documents.documents(name_of(0))) == []
     assert result_of(store.peers.peer(name_of(1))) is not None
     names, size = store.peers.bounds
@@ -162,8 +163,8 @@ def test_who_is_owed_something_goes_last(store: Store) -> None:
     """A server for which something is queued is forgotten after all others."""
     for number, queued in (0, 1), (1, 0):
         store.execute(
-            "INSERT INTO destinations (server_name, queued)"
-            f" VALUES ('n{number}.example', {queued}) RETURNING queued"
+            "INSERT INTO destinations (server_name, destination, queued)"
+            f" VALUES ('{OUR_NAME}', 'n{number}.example', {queued}) RETURNING queued"
         )
     for number in range(4):
         store.record(number)

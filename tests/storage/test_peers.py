@@ -21,6 +21,7 @@ from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.server_keys import KeyConflict, StoredKey
 from tests.support.key_documents import key_document, signing_key
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 
 _T = TypeVar("_T")
 
@@ -63,7 +64,7 @@ def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
 @pytest.fixture
 def store(database: ImmediateDatabase) -> PeerStore:
     """A store that knows nobody."""
-    return PeerStore(database, Clock())
+    return PeerStore(database, OUR_NAME, Clock())
 
 
 def verified(
@@ -280,7 +281,7 @@ def test_forgetting_forgets_the_documents(
     result_of(store.record_keys(LATER, NOW))
     result_of(store.record_keys(current(K1, until=NOW, server_name=B), NOW))
     assert result_of(store.forget(A))
-    documents = DocumentStore(database)
+    documents = DocumentStore(database, OUR_NAME)
     assert result_of(documents.documents(A)) == []
     assert len(result_of(documents.documents(B))) == 1
 
@@ -438,8 +439,8 @@ def test_documents_of_version_2_are_recorded(
 ) -> None:
     """A version 2 document is there itself with its keys; one of version 1 is not."""
     document = current(K1, until=until)
-    result_of(PeerStore(database, Clock()).record_keys(document, NOW))
-    documents = DocumentStore(database)
+    result_of(PeerStore(database, OUR_NAME, Clock()).record_keys(document, NOW))
+    documents = DocumentStore(database, OUR_NAME)
     read = [result_of(documents.read(d)) for d in result_of(documents.documents(A))]
     assert read == [document.document] * (until is not None)
 
@@ -517,8 +518,8 @@ class Remembering:
     def __init__(self) -> None:
         self.clock = Clock()
         self.database = CountingDatabase()
-        self.store = PeerStore(self.database, self.clock)
-        self.other = PeerStore(self.database, self.clock)
+        self.store = PeerStore(self.database, OUR_NAME, self.clock)
+        self.other = PeerStore(self.database, OUR_NAME, self.clock)
         """What another process does."""
 
         result_of(self.store.record_keys(AT_ONCE, NOW))
@@ -580,7 +581,7 @@ def test_each_write_makes_the_store_read_anew(write: str, *, is_full: bool) -> N
 
 def test_few_servers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are too many servers, the keys of the first are read again."""
-    monkeypatch.setattr("homeserver.storage.peers._MAX_REMEMBERED", 1)
+    monkeypatch.setattr("homeserver.storage.peer_memory._MAX_REMEMBERED", 1)
     remembering = Remembering()
     remembering.until()
     keys_of(remembering.store, B)

@@ -27,6 +27,7 @@ from homeserver.storage.received import (
 )
 from tests.support.as_json import as_json
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import PostgresDatabase
 
 _T = TypeVar("_T")
@@ -67,7 +68,7 @@ class ReceivedStoreTests(SynchronousTestCase):
         """Begin with an empty store."""
         self.clock = Clock()
         self.changes = Changes(self.clock)
-        self.store = ReceivedStore(self.database, self.changes)
+        self.store = ReceivedStore(self.database, OUR_NAME, self.changes)
 
     def done(self, call: Coroutine[Deferred[Any], Any, _T]) -> _T:
         """What a call that is done at once returns."""

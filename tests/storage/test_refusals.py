@@ -9,6 +9,7 @@ from homeserver.storage.refusals import RecordedRefusal, Refusal, RefusalStore
 from homeserver.storage.retention import STEP, RetentionStore
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B
+from tests.support.our_names import OUR_NAME
 
 
 def refusal(number: int, origin: str | None = "a.example") -> Refusal:
@@ -36,7 +37,7 @@ def ids(store: RefusalStore, **filters: object) -> list[object]:
 
 def test_listed(database: ImmediateDatabase) -> None:
     """They are listed as they were recorded, by ID, origin and number."""
-    store = RefusalStore(database)
+    store = RefusalStore(database, OUR_NAME)
     assert ids(store) == []
     first = [refusal(1), refusal(2, "b.example")]
     result_of(store.record(first))
@@ -55,7 +56,7 @@ def test_listed(database: ImmediateDatabase) -> None:
 def test_bounded(database: ImmediateDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of so many, the last are kept, and no ID is given twice."""
     monkeypatch.setattr(refusals, "MAX_ROWS", 5)
-    store = RefusalStore(database)
+    store = RefusalStore(database, OUR_NAME)
     for number in range(3):
         result_of(store.record([refusal(number), refusal(number)]))
     assert ids(store) == [2, 3, 4, 5, 6]
@@ -65,7 +66,7 @@ def test_bounded(database: ImmediateDatabase, monkeypatch: pytest.MonkeyPatch) -
 
 def test_pruned(database: ImmediateDatabase) -> None:
     """Those of so long ago are removed, some in each step; IDs go on."""
-    store = RefusalStore(database)
+    store = RefusalStore(database, OUR_NAME)
     retention = RetentionStore(database, lambda _: 1_000_000)
     result_of(store.record([refusal(number) for number in range(STEP + 10)]))
     prune = retention.prune_refusals

@@ -26,6 +26,7 @@ from homeserver.storage.retention import (
 )
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, Endpoint, StoreTime
+from tests.support.our_names import OUR_NAME
 
 HOUR = 3600.0
 
@@ -36,7 +37,7 @@ class House:
     def __init__(self, database: ImmediateDatabase) -> None:
         self.time = StoreTime()
         self.endpoint = Endpoint(database, self.time)
-        self.received = ReceivedStore(database, Changes(Clock()))
+        self.received = ReceivedStore(database, OUR_NAME, Changes(Clock()))
         self.retention = RetentionStore(database, lambda _: self.time.now_ts)
         self.prune_delivered = partial(self.retention.prune_sent, "delivered_ts")
         self.prune_rejected = partial(self.retention.prune_sent, "rejected_ts")

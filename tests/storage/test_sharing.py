@@ -18,6 +18,7 @@ from homeserver.storage.peers import Peer, PeerStore, _pins
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document, signing_key
+from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import Server
 from tests.support.threaded_databases import LIMIT, Store, insert, rooms
 
@@ -83,7 +84,7 @@ def transaction(txn_id: str, reply: bytes = b"{}") -> ReceivedTransaction:
 
 def received(database: Database) -> ReceivedStore:
     """The received transactions in a store."""
-    return ReceivedStore(database, Changes(Clock()))
+    return ReceivedStore(database, OUR_NAME, Changes(Clock()))
 
 
 def wait_until_blocked(store: Store) -> None:
@@ -170,8 +171,8 @@ def test_of_two_endpoints_that_verify_a_peer_the_first_decides(
     pinned: set[str],
 ) -> None:
     """Who is verified as somebody else at the same moment elsewhere is refused here."""
-    assert result_of(PeerStore(slow, Clock()).record_verified(*first))
-    peers = PeerStore(store.database, Clock())
+    assert result_of(PeerStore(slow, OUR_NAME, Clock()).record_verified(*first))
+    peers = PeerStore(store.database, OUR_NAME, Clock())
     second = store.begin(peers.record_verified(*by_document(OTHER_KEY)))
     wait_until_blocked(store)
     slow.commit()
@@ -186,7 +187,9 @@ def test_a_peer_that_is_certified_meanwhile_is_not_made_one_by_document(
     store: Store, slow: Slow
 ) -> None:
     """What another endpoint makes of a peer that is known is not undone here."""
-    there, here = (PeerStore(each, Clock()) for each in (slow, store.database))
+    there, here = (
+        PeerStore(each, OUR_NAME, Clock()) for each in (slow, store.database)
+    )
     known = by_document(KEY)
     result_of(there.record_verified(*known))
     slow.commit()
@@ -205,7 +208,7 @@ def test_a_peer_is_held_while_it_is_judged(
 ) -> None:
     """What was looked at cannot be changed by others before it is acted on."""
     known = by_document(KEY)
-    here = PeerStore(slow, Clock())
+    here = PeerStore(slow, OUR_NAME, Clock())
     result_of(here.record_verified(*known))
     slow.commit()
     other = Slow(f"{url}%20-clock_timeout%3D100")
@@ -213,7 +216,7 @@ def test_a_peer_is_held_while_it_is_judged(
 
     def look(text: str) -> dict[KeyId, VerifyKey]:
         try:
-            there = PeerStore(other, Clock())
+            there = PeerStore(other, OUR_NAME, Clock())
             result_of(there.record_verified(CERTIFIED, known[0], None))
         except StoreUnavailable as problem:
             tried.append("lock timeout" in str(problem))
@@ -229,10 +232,10 @@ def test_a_peer_that_is_forgotten_meanwhile_is_a_first_use(
     store: Store, slow: Slow
 ) -> None:
     """What another endpoint forgets at the same moment holds nobody up."""
-    result_of(PeerStore(slow, Clock()).record_verified(*by_document(KEY)))
+    result_of(PeerStore(slow, OUR_NAME, Clock()).record_verified(*by_document(KEY)))
     slow.commit()
-    assert result_of(PeerStore(slow, Clock()).forget(A))
-    peers = PeerStore(store.database, Clock())
+    assert result_of(PeerStore(slow, OUR_NAME, Clock()).forget(A))
+    peers = PeerStore(store.database, OUR_NAME, Clock())
     second = store.begin(peers.record_verified(*by_document(OTHER_KEY)))
     wait_until_blocked(store)
     slow.commit()
@@ -241,13 +244,15 @@ def test_a_peer_that_is_forgotten_meanwhile_is_a_first_use(
 
 def test_keys_are_written_in_one_order(store: Store, slow: Slow) -> None:
     """Two endpoints that record the same keys, in whatever order, only wait."""
-    there = PeerStore(slow, Clock())
+    there = PeerStore(slow, OUR_NAME, Clock())
     result_of(there.record_keys(key_document(A, [KEY, OTHER_KEY], NOW), NOW))
     slow.commit()
     result_of(there.record_keys(key_document(A, [KEY], NOW), NOW))
     old = [OldVerifyKey(KEY.verify_key, NOW)]
     document = key_document(A, [OTHER_KEY], NOW, old)
-    second = store.begin(PeerStore(store.database, Clock()).record_keys(document, NOW))
+    second = store.begin(
+        PeerStore(store.database, OUR_NAME, Clock()).record_keys(document, NOW)
+    )
     wait_until_blocked(store)
     # Who waits for one row does not hold the other.
     held = result_of(
@@ -359,7 +364,7 @@ def test_endpoints_that_start_together(postgres: Server, url: str) -> None:
         try:
             connection = connect(url)
             begun.wait(LIMIT)
-            migrate(connection)
+            migrate(connection, OUR_NAME)
             assert connection.load_version() == max(_scripts())
             connection.close()
         except BaseException as problem:  # noqa: BLE001 - shown by the assertion

@@ -64,7 +64,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     connection = Store.engine_of(url).connect()
     load(connection)
     connection.close()
-    store = Store(url)
+    store = Store(url, owner=ALPHA)
     yield store
     store.close()
 
@@ -76,7 +76,7 @@ def done(store: Store, call: Call[T]) -> T:
 
 def test_what_was_received(store: Store) -> None:
     """Each transaction is there with its PDUs and its reply; a new one comes after."""
-    received = ReceivedStore(store.database, Changes(Clock()))
+    received = ReceivedStore(store.database, ALPHA, Changes(Clock()))
     first, second, third = done(store, received.after(0, None, 10, 0))
     assert [each.id for each in (first, second, third)] == [1, 2, 3]
     assert bytes(first.edus[0]) == b'{"content":{"number":0},"edu_type":"m.test"}'
@@ -100,7 +100,7 @@ def test_what_was_received(store: Store) -> None:
 
 def test_what_is_owed(store: Store) -> None:
     """What was cut keeps its ID and its bytes; what was delivered is still told."""
-    queue = OutboundQueue(store.database, lambda _: 2_000_000_000_000)
+    queue = OutboundQueue(store.database, ALPHA, lambda _: 2_000_000_000_000)
     delivered = done(store, queue.state(BETA, 1))
     assert delivered is not None
     assert delivered.state == "delivered"
@@ -109,7 +109,12 @@ def test_what_is_owed(store: Store) -> None:
     assert summary.queued == 2
     assert summary.failures != 0
     leases = DestinationLeases(
-        store.database, ALPHA, lambda _: 2_000_000_000_000, "x", 60.0, is_shared=False
+        store.database,
+        lambda name: name == ALPHA,
+        lambda _: 2_000_000_000_000,
+        "x",
+        60.0,
+        is_shared=False,
     )
     [pending] = done(store, leases.lease(Quota(10, 10), ())).transactions
     [line] = [
@@ -123,13 +128,13 @@ def test_what_is_owed(store: Store) -> None:
 
 def test_who_is_known(store: Store) -> None:
     """Peers are pinned as they were, and their keys and documents are there."""
-    peers = PeerStore(store.database, Clock())
+    peers = PeerStore(store.database, ALPHA, Clock())
     peer = done(store, peers.peer(BETA))
     assert peer is not None
     assert peer.verified_by == "key-document"
     keys = done(store, peers.keys(BETA))
     assert {key_id: key.verify_key for key_id, key in keys.items()} == peer.pinned_keys
-    documents = DocumentStore(store.database)
+    documents = DocumentStore(store.database, ALPHA)
     [fetched] = done(store, documents.documents(BETA))
     document = done(store, documents.read(fetched))
     assert document is not None
@@ -146,7 +151,7 @@ def test_sources_of_room_versions(
     its_own = min(n for n, text in scripts.items() if "room_version_source" in text)
     before = {n: text for n, text in scripts.items() if n < its_own}
     monkeypatch.setattr(migrate, "_scripts", lambda: before)
-    migrate.migrate(connection)
+    migrate.migrate(connection, ALPHA)
     cursor = connection.cursor()
     for position, source in enumerate(["shape", "default", "create event", None], 10):
         cursor.execute(
@@ -155,7 +160,7 @@ def test_sources_of_room_versions(
             (position, source),
         )
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
-    migrate.migrate(connection)
+    migrate.migrate(connection, ALPHA)
     rows = cursor.execute(
         "SELECT room_version_source, verdict, signers FROM received_pdus"
         " WHERE position >= 10 ORDER BY position"
@@ -172,7 +177,7 @@ def test_the_schema(tmp_path: Path) -> None:
         connection = SqliteFile(tmp_path / f"{name}.db").connect()
         if name == "old":
             load(connection)
-        migrate.migrate(connection)
+        migrate.migrate(connection, ALPHA)
         rows = connection.cursor().execute(
             "SELECT name, sql FROM sqlite_schema ORDER BY name"
         )

@@ -18,6 +18,7 @@ from homeserver.storage.refusals import Refusal, RefusalStore
 from tests.support.control_side import LEAF, NOW, Panel
 from tests.support.coroutines import result_of
 from tests.support.http_connection import Answer
+from tests.support.our_names import OUR_NAME
 from tests.support.pdus import message
 from tests.support.signed_requests import THEM
 
@@ -115,7 +116,7 @@ def _refuse(panel: Panel) -> None:
         error="signature does not verify: ed25519:t_1 of them.example",
         reason="bad_signature",
     )
-    result_of(RefusalStore(panel.database).record([refusal]))
+    result_of(RefusalStore(panel.database, OUR_NAME).record([refusal]))
 
 
 def _answer_look_ups(panel: Panel) -> None:

@@ -45,8 +45,9 @@ from tests.support.coroutines import result_of
 from tests.support.described_answers import DescribedAnswers
 from tests.support.dns_records import ScriptedClient
 from tests.support.http_connection import Answer, Connection, request, site
-from tests.support.manual_sender import build_sender
+from tests.support.manual_sender import US, build_sender
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.signed_requests import identity
 
 _T = TypeVar("_T")
@@ -163,12 +164,14 @@ class Panel:
         self.identity = identity()
         self.database = FailingDatabase()
         self.carrier = Carrier()
-        queue = OutboundQueue(self.database, lambda _: int(self.clock.seconds() * 1000))
+        queue = OutboundQueue(
+            self.database, US, lambda _: int(self.clock.seconds() * 1000)
+        )
         self.sender = build_sender(
             self.database, self.carrier, Sending(), self.clock, Random(1)
         )
-        self.peers = PeerStore(self.database, self.clock)
-        self.received = ReceivedStore(self.database, Changes(self.clock))
+        self.peers = PeerStore(self.database, OUR_NAME, self.clock)
+        self.received = ReceivedStore(self.database, OUR_NAME, Changes(self.clock))
         self.routes = KnownRoutes(self.clock)
         self.keyring = Keyring(
             lambda: self.identity, self.peers, self.carrier, self.clock
@@ -182,7 +185,7 @@ class Panel:
         """What the other memories were told to forget."""
 
         book = PeerBook(self.peers, queue, self.sender, caches, [self.keyring, self])
-        refusals = Refusals(RefusalStore(self.database), self.clock)
+        refusals = Refusals(RefusalStore(self.database, OUR_NAME), self.clock)
         self.table = [
             *routes.status_routes(self._is_healthy, self._read_metrics, [self.bound]),
             *routes.send_routes(submitter, self.sender),

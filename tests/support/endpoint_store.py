@@ -12,10 +12,11 @@ from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
+from tests.support.our_names import OUR_NAME
 
-US, A, B, C = map(
-    ServerName.parse, ["us.example", "a.example", "b.example", "c.example"]
-)
+US = OUR_NAME
+
+A, B, C = map(ServerName.parse, ["a.example", "b.example", "c.example"])
 
 NOW = 1_600_000_000_000
 
@@ -43,16 +44,23 @@ class Endpoint:
         holder: str = "first",
         *,
         is_shared: bool = False,
+        server_name: ServerName = US,
     ) -> None:
+        """`server_name` is the only name that the process serves."""
         self.database = database
         self.time = time
 
         def clock(_: object) -> int:
             return time.now_ts
 
-        self.queue = OutboundQueue(database, clock)
+        self.queue = OutboundQueue(database, server_name, clock)
         self.leases = DestinationLeases(
-            database, US, clock, holder, MAX_RETRY, is_shared=is_shared
+            database,
+            server_name.__eq__,
+            clock,
+            holder,
+            MAX_RETRY,
+            is_shared=is_shared,
         )
 
     def add(self, destination: ServerName, *numbers: int) -> int:
@@ -77,7 +85,11 @@ class Endpoint:
     ) -> list[PendingTransaction]:
         """Take what is due."""
         return list(
-            result_of(self.leases.lease(Quota(at_most, at_most), serving)).transactions
+            result_of(
+                self.leases.lease(
+                    Quota(at_most, at_most), [self.queue.of(name) for name in serving]
+                )
+            ).transactions
         )
 
     def wait(self) -> float | None:

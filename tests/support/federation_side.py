@@ -28,6 +28,7 @@ from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 from tests.support.http_connection import site
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.signed_requests import (
     ANY_CERTIFICATE,
     OTHERS,
@@ -69,14 +70,16 @@ class Endpoint:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.identity = identity()
-        self.refusals = Refusals(refusals or RefusalStore(MemoryDatabase()), self.clock)
+        self.refusals = Refusals(
+            refusals or RefusalStore(MemoryDatabase(), OUR_NAME), self.clock
+        )
         self.heard: list[ServerName] = []
         """The origins that were proven, in order."""
 
         self.polled: list[tuple[ServerName, list[str]]] = []
         keyring = keyring or KnownKeys(THEM, OTHERS)
         self._received = ReceivedStore(
-            database or MemoryDatabase(), Changes(self.clock)
+            database or MemoryDatabase(), OUR_NAME, Changes(self.clock)
         )
         self.gate = XMatrixGate(
             Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),

@@ -23,6 +23,7 @@ from tests.support import key_documents
 from tests.support.certificates import issue_for
 from tests.support.key_documents import signing_key
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 
 A, B, OWN = map(ServerName.parse, ["a.example", "b.example", "own.example"])
 K1, K2, K3 = (parse_key_id(f"ed25519:{number}") for number in "123")
@@ -103,7 +104,7 @@ class KeyringCase(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(NOW / 1000)
         self.database = MemoryDatabase()
-        self.peers = PeerStore(self.database, self.clock)
+        self.peers = PeerStore(self.database, OUR_NAME, self.clock)
         self.client = Client()
         self.identity = IDENTITY
         self.fetched: list[str] = []

@@ -197,7 +197,7 @@ def build_sender(
 
     leases = DestinationLeases(
         database,
-        US,
+        US.__eq__,
         store_clock,
         holder,
         config.max_retry_seconds,
@@ -206,7 +206,7 @@ def build_sender(
     exchanges = Exchanges(clock, observe)
     attempts = Attempts(client, exchanges)
     courier = Courier(leases, attempts, config, exchanges, random)
-    queue = OutboundQueue(database, store_clock)
+    queue = OutboundQueue(database, US, store_clock)
     return Sender(queue, leases, courier, attempts, clock, random)
 
 

@@ -20,6 +20,7 @@ from homeserver.storage.engine.sqlite import SqliteConnection
 from homeserver.storage.key_documents import DocumentStore
 from tests.support.keyrings import NOW, OWN, OWN_KEY, A, KeyringCase
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 
 _T = TypeVar("_T")
 
@@ -97,7 +98,7 @@ class NotaryCase(KeyringCase):
         self.notary = Notary(
             lambda: self.identity,
             lambda: encode(OWN_DOCUMENT),
-            DocumentStore(self.shelf),
+            DocumentStore(self.shelf, OUR_NAME),
             self.keyring,
             self.clock,
         )

@@ -32,6 +32,7 @@ from homeserver.storage.peers import PeerStore
 from tests.support.certificates import Issued, authority, issue_for
 from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import Net
+from tests.support.our_names import OUR_NAME
 
 CA = authority()
 
@@ -114,7 +115,7 @@ class Stack:
         self.verifications: list[tuple[str, str]] = []
         """Each method that was tried, and what came of it."""
 
-        self.peers = PeerStore(database or MemoryDatabase(), self.net.clock)
+        self.peers = PeerStore(database or MemoryDatabase(), OUR_NAME, self.net.clock)
         context = trusting(CA)
         resolver = cast("Resolver", self.names)
         self.dialer = Dialer(

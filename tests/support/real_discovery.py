@@ -41,6 +41,7 @@ from homeserver.storage.peers import PeerStore
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.memory_database import MemoryDatabase
 from tests.support.name_servers import NameServer
+from tests.support.our_names import OUR_NAME
 from tests.support.recording_peers import signing_key
 from tests.support.waiting import reactor, wait
 
@@ -155,7 +156,9 @@ def discovering(
     dialer = MappingDialer(lookups.addresses, policy, context, ports or {})
     documents = WellKnown(dialer, budgets, clock) if well_known else None
     resolver = Resolver(lookups, documents, services, Random(1))
-    verifier = Verifier(methods, PeerStore(MemoryDatabase(), reactor), reactor)
+    verifier = Verifier(
+        methods, PeerStore(MemoryDatabase(), OUR_NAME, reactor), reactor
+    )
     agent = FederationAgent(
         reactor, resolver, Connector(dialer, verifier, budgets, reactor)
     )

@@ -31,6 +31,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.peers import PeerStore
 from tests.support.certificates import issue_for
 from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OUR_NAME
 from tests.support.recording_peers import signing_key
 from tests.support.waiting import reactor, wait
 
@@ -57,7 +58,7 @@ def reaching(
         ServerName.parse("origin.test"), [signing_key("origin")], [], issued.value
     )
     context = ClientTls(ca_file, system_roots=False).context()
-    peers = PeerStore(database or MemoryDatabase(), reactor)
+    peers = PeerStore(database or MemoryDatabase(), OUR_NAME, reactor)
     lookups = DnsLookups(
         DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor),
         _Everywhere(address),

@@ -17,14 +17,15 @@ from tests.support.signed_requests import Peer, signing_key
 PDUS = 30  # in each transaction: to write them takes longer than to answer
 
 
-def make_known(store: Path, *peers: Peer) -> None:
-    """Put the keys of servers into a store, so that nobody is asked for them."""
+def make_known(store: Path, own: ServerName, *peers: Peer) -> None:
+    """Put the keys of servers into our store, so that they are not fetched."""
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.executemany(
-            "INSERT INTO server_keys (server_name, key_id, key, valid_until_ts)"
-            " VALUES (?, ?, ?, ?)",
+            "INSERT INTO server_keys (server_name, peer, key_id, key, valid_until_ts)"
+            " VALUES (?, ?, ?, ?, ?)",
             [
                 (
+                    own.name,
                     peer.server_name.name,
                     peer.key.key_id,
                     peer.key.verify_key.key,

@@ -13,11 +13,13 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine import choose
 from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.interface import Cursor, Job
 from homeserver.storage.engine.threaded import ThreadedDatabase
+from tests.support.our_names import OUR_NAME
 
 T = TypeVar("T")
 
@@ -72,15 +74,22 @@ class Store:
     """
 
     def __init__(
-        self, url: str, engine: Engine | None = None, clock: Clock | None = None
+        self,
+        url: str,
+        engine: Engine | None = None,
+        clock: Clock | None = None,
+        owner: ServerName = OUR_NAME,
     ) -> None:
-        """`engine` is that of `url` unless it is given, with the `clock` it has."""
+        """`engine` is that of `url` unless it is given, with the `clock` it has.
+
+        The rows of a store of before belong to `owner`.
+        """
         self.url = url
         self.clock = clock or Clock()
         self.engine = engine or self.engine_of(url)
         self._calls = Calls(self.clock)
         self._has_started = False
-        self.database = ThreadedDatabase(self.engine, self._calls, self.clock)
+        self.database = ThreadedDatabase(self.engine, self._calls, self.clock, owner)
         self.events: list[str] = []
         """Each `COMMIT` of the writer, and what jobs say of themselves."""
 
@@ -162,7 +171,9 @@ def insert(room_id: str) -> Job[str]:
 
     def job(cursor: Cursor) -> str:
         cursor.execute(
-            "INSERT INTO rooms (room_id, room_version) VALUES (?, '1')", (room_id,)
+            "INSERT INTO rooms (server_name, room_id, room_version)"
+            " VALUES ('us', ?, '1')",
+            (room_id,),
         )
         return room_id
 

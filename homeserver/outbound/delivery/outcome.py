@@ -17,9 +17,9 @@ from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import PendingTransaction
+from homeserver.storage.outbox.queue_id import QueueId
 
 Result = Literal["delivered", "failed", "rejected", "unreachable", "aborted", "error"]
 """The result of an attempt.
@@ -61,7 +61,7 @@ class _Request:
 
 
 class Attempts:
-    """Makes attempts, one at a time for each destination."""
+    """Makes attempts, one at a time for each queue."""
 
     _log = Logger()
 
@@ -72,17 +72,15 @@ class Attempts:
     ) -> None:
         self._client = client
         self._exchanges = exchanges
-        self._requests: dict[ServerName, _Request] = {}
+        self._requests: dict[QueueId, _Request] = {}
 
-    def under_way(self) -> dict[ServerName, str]:
-        """The ID of the transaction in the running request to each destination."""
-        return {to: request.txn_id for to, request in self._requests.items()}
+    def under_way(self) -> dict[QueueId, str]:
+        """The ID of the transaction in the running request of each queue."""
+        return {queue: request.txn_id for queue, request in self._requests.items()}
 
-    def abort(
-        self, destination: ServerName, why: str, txn_id: str | None = None
-    ) -> None:
-        """Abort the attempt to a destination, or only that of one transaction."""
-        request = self._requests.get(destination)
+    def abort(self, queue: QueueId, why: str, txn_id: str | None = None) -> None:
+        """Abort the attempt of a queue, or only that of one transaction."""
+        request = self._requests.get(queue)
         if request is not None and txn_id in {None, request.txn_id}:
             request.why_aborted = why
             request.call.cancel()
@@ -108,7 +106,7 @@ class Attempts:
                 connected=lambda link: reached(link.address),
             )
         )
-        request = self._requests[pending.destination] = _Request(pending.txn_id, call)
+        request = self._requests[pending.queue] = _Request(pending.txn_id, call)
         result: Result = "delivered"
         outcome: Delivery | Exception
         try:
@@ -116,15 +114,15 @@ class Attempts:
         except StoreUnavailable:
             raise
         except Exception as problem:  # noqa: BLE001 - also internal errors; a queue never stops
-            result, outcome = self._explain(request, pending.destination, problem)
+            result, outcome = self._explain(request, pending.queue, problem)
         finally:
-            del self._requests[pending.destination]
+            del self._requests[pending.queue]
         exchange.result = result
         self._exchanges.end(exchange)
         return Ended(pending, exchange, outcome)
 
     def _explain(
-        self, request: "_Request", destination: ServerName, problem: Exception
+        self, request: "_Request", queue: QueueId, problem: Exception
     ) -> tuple[Result, Exception]:
         """The result and the exception to record for a failed request."""
         if request.why_aborted is not None:
@@ -134,6 +132,8 @@ class Attempts:
         if isinstance(problem, Refused):
             return "rejected" if problem.is_final else "failed", problem
         self._log.failure(
-            "internal error while sending to {to}", Failure(problem), to=destination
+            "internal error while sending to {to}",
+            Failure(problem),
+            to=queue.destination,
         )
         return "error", Exception("internal error; the log of this server has more")

@@ -34,6 +34,7 @@ from homeserver.storage.outbox.drops import Dropped
 from homeserver.storage.outbox.leases import RENEWAL_SECONDS, DestinationLeases
 from homeserver.storage.outbox.progress import EntryState
 from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.outbox.queue_id import QueueId
 
 _MAX_LEASED = 20  # at once: their transactions are built in one commit
 
@@ -71,7 +72,7 @@ class Sender:
         self._changes = Changes(clock)
         self._alive: Cache[ServerName, bool] = Cache(clock)
         self._is_running = False
-        self._serving: dict[ServerName, Deferred[None]] = {}
+        self._serving: dict[QueueId, Deferred[None]] = {}
         self._scheduling: Deferred[None] | None = None
         self._sleeping: Deferred[None] | None = None
         self._is_woken = False
@@ -80,10 +81,10 @@ class Sender:
 
     async def start(self) -> None:
         """Resume the stored queues; raises `StoreUnavailable`."""
-        destinations = await self._leases.pending()
+        queues = await self._leases.pending()
         # In random order, so that many servers that start at once spread their load.
-        self._random.shuffle(destinations)
-        await self._leases.begin(destinations, _STARTS_A_SECOND)
+        self._random.shuffle(queues)
+        await self._leases.begin(queues, _STARTS_A_SECOND)
         self._is_running = True
         self._renewing.start(RENEWAL_SECONDS, now=False)
         self._scheduling = Deferred.fromCoroutine(self._schedule())
@@ -171,7 +172,8 @@ class Sender:
     def _end_dropped(self, destination: ServerName, dropped: Dropped) -> None:
         """Abort the dropped transaction, and go on with the rest of the queue."""
         if dropped.txn_id is not None:
-            self._attempts.abort(destination, "it was dropped", dropped.txn_id)
+            queue = self._queue.of(destination)
+            self._attempts.abort(queue, "it was dropped", dropped.txn_id)
         if dropped.entries:
             self._log.warn(
                 "{entries} entries for {destination} were dropped by an operator",
@@ -232,11 +234,11 @@ class Sender:
         try:
             leased = await self._leases.lease(quota, self._serving)
             for pending in leased.transactions:
-                to = pending.destination
-                self._slots.begin(to, is_failing=to in leased.failing)
+                queue = pending.queue
+                self._slots.begin(queue, is_failing=queue in leased.failing)
                 turn = Deferred.fromCoroutine(self._serve(pending))
-                self._serving[to] = turn
-                turn.addBoth(self._end_turn, to)
+                self._serving[queue] = turn
+                turn.addBoth(self._end_turn, queue)
         except StoreUnavailable as problem:  # the store has logged it
             self._log.debug("nothing can be sent: {problem}", problem=problem)
             return _STORE_RETRY_SECONDS
@@ -253,19 +255,20 @@ class Sender:
                 with contextlib.suppress(StoreUnavailable):  # then the lease ends
                     await self._leases.release(pending)
                 return
-            to = pending.destination
+            queue = pending.queue
             pending = await self._courier.deliver(
-                pending, partial(self._slots.reach, to)
+                pending, partial(self._slots.reach, queue)
             )
             self._changes.announce()
             if pending is not None:
-                self._slots.go_on(to)
+                self._slots.go_on(queue)
 
-    def _end_turn(self, result: Failure | None, destination: ServerName) -> None:
+    def _end_turn(self, result: Failure | None, queue: QueueId) -> None:
         if result is not None:
-            self._log.failure("sending to {to} ended early", result, to=destination)
-        del self._serving[destination]
-        self._slots.end(destination)
+            to = queue.destination
+            self._log.failure("sending to {to} ended early", result, to=to)
+        del self._serving[queue]
+        self._slots.end(queue)
         self._wake()
 
     async def _renew(self) -> None:

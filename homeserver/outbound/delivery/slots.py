@@ -19,8 +19,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.bounds import Bound
 from homeserver.net.networks import domain_of, network_of
-from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.due import Quota
+from homeserver.storage.outbox.queue_id import QueueId
 
 MAX_FIRST = 100  # each may cost the CPU time of a handshake
 
@@ -40,9 +40,9 @@ _ABORTED = "no answer, like too many other attempts"
 
 @dataclass
 class _Slot:
-    """A destination that is being sent to."""
+    """A queue that is being sent."""
 
-    name: ServerName
+    queue: QueueId
     is_failing: bool
     since: float
     """When the present attempt began."""
@@ -52,16 +52,16 @@ class _Slot:
 
 
 class Slots:
-    """The destinations that are being sent to, in two classes."""
+    """The queues that are being sent, in two classes."""
 
     def __init__(
-        self, clock: IReactorTime, abort: Callable[[ServerName, str], object]
+        self, clock: IReactorTime, abort: Callable[[QueueId, str], object]
     ) -> None:
-        """`abort` aborts the attempt that is under way to a destination."""
+        """`abort` aborts the attempt of a queue that is under way."""
         self._clock = clock
         self._abort = abort
-        self._first: OrderedDict[ServerName, _Slot] = OrderedDict()
-        self._second: OrderedDict[ServerName, _Slot] = OrderedDict()
+        self._first: OrderedDict[QueueId, _Slot] = OrderedDict()
+        self._second: OrderedDict[QueueId, _Slot] = OrderedDict()
         first = "destinations being sent to"
         second = "destinations that do not answer"
         self.bounds = [
@@ -70,7 +70,7 @@ class Slots:
         ]
 
     def quota(self) -> Quota:
-        """How many more destinations may be sent to."""
+        """How many more queues may be sent."""
         total = max(0, MAX_FIRST - len(self._first))
         failing = sum(slot.is_failing for slot in self._first.values())
         crowded: frozenset[str] = frozenset()
@@ -79,34 +79,34 @@ class Slots:
             crowded = frozenset(name for name, size in groups.items() if size >= _SHARE)
         return Quota(total, min(total, max(0, MAX_FAILING - failing)), crowded)
 
-    def begin(self, name: ServerName, *, is_failing: bool) -> None:
-        """Give a destination a slot for its first attempt."""
-        slot = _Slot(name, is_failing, self._clock.seconds(), (domain_of(name),))
-        self._first[name] = slot
+    def begin(self, queue: QueueId, *, is_failing: bool) -> None:
+        """Give a queue a slot for its first attempt."""
+        groups = (domain_of(queue.destination),)
+        self._first[queue] = _Slot(queue, is_failing, self._clock.seconds(), groups)
 
-    def reach(self, name: ServerName, address: str) -> None:
-        """Record the IP address of a destination."""
-        slot = self._first.get(name)
+    def reach(self, queue: QueueId, address: str) -> None:
+        """Record the IP address of a queue's destination."""
+        slot = self._first.get(queue)
         if slot is None:
             return
         network = network_of(address)
-        slot.groups = (domain_of(name), network)
+        slot.groups = (domain_of(queue.destination), network)
         if _sizes(self._first.values())[network] > _SHARE:
             self._demote(next(s for s in self._first.values() if network in s.groups))
 
-    def go_on(self, name: ServerName) -> None:
-        """Begin the next attempt of a destination, after an answer to the last one."""
-        slot = self._first.pop(name, None) or self._second.pop(name, None)
+    def go_on(self, queue: QueueId) -> None:
+        """Begin the next attempt of a queue, after an answer to the last one."""
+        slot = self._first.pop(queue, None) or self._second.pop(queue, None)
         if slot is None or len(self._first) < MAX_FIRST:
-            self.begin(name, is_failing=False)
+            self.begin(queue, is_failing=False)
         else:
-            self._second[name] = slot
+            self._second[queue] = slot
             slot.since = self._clock.seconds()
 
-    def end(self, name: ServerName) -> None:
-        """Free the slot of a destination."""
-        self._first.pop(name, None)
-        self._second.pop(name, None)
+    def end(self, queue: QueueId) -> None:
+        """Free the slot of a queue."""
+        self._first.pop(queue, None)
+        self._second.pop(queue, None)
 
     def relieve(self) -> float | None:
         """Make room in the first class by demoting slow attempts.
@@ -134,13 +134,13 @@ class Slots:
 
     def _demote(self, slot: _Slot) -> None:
         """Move a slot to the second class."""
-        del self._first[slot.name]
-        self._second[slot.name] = slot
+        del self._first[slot.queue]
+        self._second[slot.queue] = slot
         if len(self._second) > MAX_SECOND:
             victim = _most_crowded(self._second.values())
-            del self._second[victim.name]
+            del self._second[victim.queue]
             self.bounds[1].refuse()
-            self._abort(victim.name, _ABORTED)
+            self._abort(victim.queue, _ABORTED)
 
 
 def _sizes(slots: Iterable[_Slot]) -> Counter[str]:

@@ -11,6 +11,7 @@ then a job blocks the reactor for as long as that engine takes.
 
 from typing import TypeVar
 
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.connection import Connection, transaction
 from homeserver.storage.engine.interface import Job
 from homeserver.storage.engine.migrate import migrate
@@ -18,14 +19,21 @@ from homeserver.storage.engine.sqlite import connect_in_memory
 
 _T = TypeVar("_T")
 
+_NO_NAME = ServerName.parse("name.invalid")  # RFC 2606: nobody's
+
 
 class ImmediateDatabase:
     """A `Database` whose jobs run at once, in memory."""
 
-    def __init__(self, connection: Connection | None = None) -> None:
-        """`connection` is closed with it; the default is a new store in memory."""
+    def __init__(
+        self, connection: Connection | None = None, owner: ServerName = _NO_NAME
+    ) -> None:
+        """`connection` is closed with it; the default is a new store in memory.
+
+        `owner` is as in `migrate`; a new store has no rows for it.
+        """
         self._connection = connection or connect_in_memory()
-        migrate(self._connection)
+        migrate(self._connection, owner)
 
     def __del__(self) -> None:
         self._connection.close()

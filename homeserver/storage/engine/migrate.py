@@ -1,20 +1,27 @@
 """The schema, brought up to date by numbered scripts.
 
 Rules: a released script is never changed. All scripts that a store lacks run in one
-transaction, so that after a failure it has the version that it had before. In a script,
-a line ends with a semicolon only where a statement ends.
+transaction, so that after a failure, or when the process is killed, it has the version
+that it had before. In a script, a line ends with a semicolon only where a statement
+ends, and a question mark stands for the server name that existing rows belong to.
 """
 
 from pathlib import Path
 
+from twisted.logger import Logger
+
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.connection import Connection, transaction
 from homeserver.storage.engine.interface import StoreTooNew
 
+_log = Logger()
 
-def migrate(connection: Connection) -> None:
+
+def migrate(connection: Connection, owner: ServerName) -> None:
     """Bring the schema up to date, once other processes that do so have finished.
 
-    Raises `StoreTooNew`, and `StoreUnavailable`.
+    Rows that were stored before rows had a server name belong to `owner`. Raises
+    `StoreTooNew`, and `StoreUnavailable`.
     """
     scripts = _scripts()
     newest = max(scripts)
@@ -25,11 +32,22 @@ def migrate(connection: Connection) -> None:
                 f"the store has version {version}, this program knows up to {newest}; "
                 "run the program that wrote it, or a newer one"
             )
+        if 0 < version < newest:
+            _log.info(
+                "bringing the store from version {version} to {newest}: this takes "
+                "about ten seconds for a million rows, and the space of the store "
+                "again; if it is interrupted, the store stays as it was",
+                version=version,
+                newest=newest,
+            )
         for number in range(version + 1, newest + 1):
             for statement in scripts[number].split(";\n")[:-1]:
-                cursor.execute(statement)
+                names = [owner.name] * statement.count("?")
+                cursor.execute(statement, names)
         if version < newest:
             connection.record_version(newest)
+    if 0 < version < newest:
+        _log.info("the store has version {newest} now", newest=newest)
 
 
 def _scripts() -> dict[int, str]:

@@ -6,10 +6,12 @@ after it is synced, wherever it ran.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.group_commit import (
@@ -42,17 +44,24 @@ class ThreadedDatabase:
         engine: Engine,
         reactor: IReactorFromThreads,
         clock: IReactorTime,
+        owner: ServerName,
         observe: Callable[[int, float], object] = lambda *_: None,
     ) -> None:
         """Connect, and bring the schema up to date; raises `StoreUnavailable`.
 
-        `observe` takes the number of jobs in each commit, and its seconds.
+        `owner` is as in `migrate`. `observe` takes the number of jobs in each commit,
+        and its seconds.
         """
         self._clock = clock
         self._health = StoreHealth(clock)
         self._shortcut = Shortcut(engine.connect_for_shortcut)
         writer = Role(
-            "writer", write_group, probe_write, _prepare, observe, self._write_short
+            "writer",
+            write_group,
+            probe_write,
+            partial(_prepare, owner),
+            observe,
+            self._write_short,
         )
         reader = Role("reader", read_group, probe_read)
         self._writer, self._reader = (
@@ -109,7 +118,7 @@ class ThreadedDatabase:
         )
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(owner: ServerName, connection: Connection) -> None:
     """Migrate, and sync the commits that a killed process may have left in the log."""
-    migrate(connection)
+    migrate(connection, owner)
     probe_write(connection)

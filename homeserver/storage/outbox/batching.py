@@ -1,8 +1,8 @@
 """Batching: a transaction is built once of queued entries, and keeps its bytes.
 
 Rules: an entry is never split. A transaction keeps its ID and its bytes until it is
-delivered, rejected or dropped; only then is the next one of its destination built. The
-caller of these functions has leased the destination, in the same commit.
+delivered, rejected or dropped; only then is the next one of its queue built. The caller
+of these functions has leased the queue, in the same commit.
 
 Specification: Server-server API, "Transactions".
 """
@@ -29,6 +29,7 @@ from homeserver.protocol.transactions import (
     build,
 )
 from homeserver.storage.engine.interface import Cursor
+from homeserver.storage.outbox.queue_id import QueueId
 
 # How long typing and presence are useful: Synapse, too, omits them for a destination
 # that was away for an hour.
@@ -50,7 +51,7 @@ class Acknowledged(NamedTuple):
 class PendingTransaction:
     """A transaction without an outcome: not delivered, rejected or dropped."""
 
-    destination: ServerName
+    queue: QueueId
     txn_id: str
     body: bytes = field(repr=False)
     entries: int
@@ -63,28 +64,33 @@ class PendingTransaction:
     attempts: int = 1
     """The attempts under its lease, when an outcome is recorded."""
 
+    @property
+    def destination(self) -> ServerName:
+        """The server that it is for."""
+        return self.queue.destination
 
-def pending_transaction(
-    cursor: Cursor, destination: ServerName
-) -> PendingTransaction | None:
-    """The transaction of `destination` that has no outcome yet."""
+
+def pending_transaction(cursor: Cursor, queue: QueueId) -> PendingTransaction | None:
+    """The transaction of a queue that has no outcome yet."""
     row = cursor.execute(
         "SELECT txn_id, body, (SELECT COUNT(*) FROM outbound_entries e"
-        " WHERE e.destination = t.destination AND e.txn_id = t.txn_id),"
-        " (SELECT slash FROM destinations WHERE server_name = t.destination)"
+        " WHERE e.server_name = t.server_name AND e.destination = t.destination"
+        " AND e.txn_id = t.txn_id),"
+        " (SELECT slash FROM destinations d WHERE d.server_name = t.server_name"
+        " AND d.destination = t.destination)"
         " FROM outbound_transactions t"
-        " WHERE destination = ? AND delivered_ts IS NULL AND rejected_ts IS NULL"
-        " AND dropped_ts IS NULL",
-        (destination.name,),
+        " WHERE server_name = ? AND destination = ? AND delivered_ts IS NULL"
+        " AND rejected_ts IS NULL AND dropped_ts IS NULL",
+        queue.row,
     ).fetchone()
     if row is None:
         return None
     txn_id, body, entries, slash = row
-    return PendingTransaction(destination, txn_id, bytes(body), entries, bool(slash))
+    return PendingTransaction(queue, txn_id, bytes(body), entries, bool(slash))
 
 
 def build_transaction(
-    cursor: Cursor, origin: ServerName, destination: ServerName, now_ts: int
+    cursor: Cursor, queue: QueueId, now_ts: int
 ) -> PendingTransaction | None:
     """Build the next transaction of the queued entries; None if there are none.
 
@@ -94,7 +100,7 @@ def build_transaction(
     entries: list[_Entry] = []
 
     def sizes() -> Iterator[Size]:
-        for entry in _first_entries(cursor, destination):
+        for entry in _first_entries(cursor, queue):
             entries.append(entry)
             yield Size(len(entry.pdus), len(entry.edus), entry.length)
 
@@ -106,27 +112,29 @@ def build_transaction(
     txn_id = f"{now_ts}-{taken[0].own_id}"
     body = encode_integers(
         build(
-            origin,
+            queue.server_name,
             now_ts,
             [pdu for entry in taken for pdu in entry.pdus],
             [edu for entry in taken for edu in entry.edus],
         )
     )
     [slash] = cursor.execute(
-        "INSERT INTO outbound_transactions (destination, txn_id, body, attempts)"
-        " VALUES (?, ?, ?, 0) RETURNING"
-        " (SELECT slash FROM destinations WHERE server_name = destination)",
-        (destination.name, txn_id, body),
+        "INSERT INTO outbound_transactions"
+        " (server_name, destination, txn_id, body, attempts)"
+        " VALUES (?, ?, ?, ?, 0) RETURNING (SELECT slash FROM destinations d"
+        " WHERE d.server_name = outbound_transactions.server_name"
+        " AND d.destination = outbound_transactions.destination)",
+        (*queue.row, txn_id, body),
     ).fetchone()
     # Exactly the entries in the body, and never a range of IDs. From now on their
     # content is in the body alone.
     cursor.execute(
         "UPDATE outbound_entries"  # noqa: S608 - question marks
         " SET txn_id = ?, pdus = '', edus = ''"
-        f" WHERE destination = ? AND id IN ({_marks(taken)})",
-        (txn_id, destination.name, *(entry.own_id for entry in taken)),
+        f" WHERE server_name = ? AND destination = ? AND id IN ({_marks(taken)})",
+        (txn_id, *queue.row, *(entry.own_id for entry in taken)),
     )
-    return PendingTransaction(destination, txn_id, body, len(taken), bool(slash))
+    return PendingTransaction(queue, txn_id, body, len(taken), bool(slash))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +148,19 @@ class _Entry:
     """In bytes."""
 
 
-def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
+def _first_entries(cursor: Cursor, queue: QueueId) -> Iterator[_Entry]:
     """As many entries as may fit into one transaction, at least one if there is any.
 
     They are read one by one: the first ones may already have the most PDUs or EDUs.
     """
-    last_id = _last_that_fits(cursor, destination)
+    last_id = _last_that_fits(cursor, queue)
     if last_id is None:
         return
     found = cursor.execute(
         "SELECT id, pdus, edus FROM outbound_entries"
-        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
-        " AND id <= ? ORDER BY id",
-        (destination.name, last_id),
+        " WHERE server_name = ? AND destination = ? AND txn_id IS NULL"
+        " AND dropped_ts IS NULL AND id <= ? ORDER BY id",
+        (*queue.row, last_id),
     )
     while row := found.fetchone():
         own_id, *texts = row
@@ -160,17 +168,17 @@ def _first_entries(cursor: Cursor, destination: ServerName) -> Iterator[_Entry]:
         yield _Entry(own_id, split(pdus), split(edus), len(pdus) + len(edus))
 
 
-def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
+def _last_that_fits(cursor: Cursor, queue: QueueId) -> int | None:
     """The ID of the last entry that may be in the next transaction, by their lengths.
 
     The content of further entries is not read: each may fill a transaction.
     """
     firsts = (
         "SELECT id, length FROM outbound_entries"
-        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
-        " ORDER BY id LIMIT ?"
+        " WHERE server_name = ? AND destination = ? AND txn_id IS NULL"
+        " AND dropped_ts IS NULL ORDER BY id LIMIT ?"
     )
-    parameters = (destination.name, MAX_PDUS + MAX_EDUS)
+    parameters = (*queue.row, MAX_PDUS + MAX_EDUS)
     # Usually all of them fit: then one row is fetched, not a hundred and fifty.
     last_id, length = cursor.execute(
         f"SELECT MAX(id), SUM(length) FROM ({firsts}) AS firsts",  # noqa: S608 - ours
@@ -182,7 +190,7 @@ def _last_that_fits(cursor: Cursor, destination: ServerName) -> int | None:
     return None if last_id is None else int(last_id)
 
 
-def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
+def drop_stale(cursor: Cursor, queue: QueueId, now_ts: int) -> bool:
     """Drop stale ephemeral entries; whether that was all of them.
 
     Dropped entries are counted, and their state can still be asked for.
@@ -190,16 +198,16 @@ def drop_stale(cursor: Cursor, destination: ServerName, now_ts: int) -> bool:
     dropped = cursor.execute(
         "UPDATE outbound_entries SET dropped_ts = ?, edus = '' WHERE id IN ("
         " SELECT id FROM outbound_entries"
-        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
-        " AND ephemeral > 0 AND queued_ts <= ? ORDER BY queued_ts LIMIT ?"
-        ") RETURNING id",
-        (now_ts, destination.name, now_ts - _STALE_MILLISECONDS, _MAX_DROPPED),
+        " WHERE server_name = ? AND destination = ? AND txn_id IS NULL"
+        " AND dropped_ts IS NULL AND ephemeral > 0 AND queued_ts <= ?"
+        " ORDER BY queued_ts LIMIT ?) RETURNING id",
+        (now_ts, *queue.row, now_ts - _STALE_MILLISECONDS, _MAX_DROPPED),
     ).fetchall()
     if dropped:
         cursor.execute(
             "UPDATE destinations SET queued = queued - ?, dropped = dropped + ?"
-            " WHERE server_name = ?",
-            (len(dropped), len(dropped), destination.name),
+            " WHERE server_name = ? AND destination = ?",
+            (len(dropped), len(dropped), *queue.row),
         )
     return len(dropped) < _MAX_DROPPED
 
@@ -215,7 +223,7 @@ def mark_delivered(
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, delivered_ts = ?,"
         " reply = ?, connection = ?, remarks = ?, body = ''"
-        " WHERE destination = ? AND txn_id = ?",
+        " WHERE server_name = ? AND destination = ? AND txn_id = ?",
         (
             pending.attempts,
             now_ts,
@@ -235,12 +243,14 @@ def mark_rejected(
     """End a transaction that its destination will never accept; its body is kept."""
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, rejected_ts = ?,"
-        " last_error = ?, reply = ? WHERE destination = ? AND txn_id = ?",
+        " last_error = ?, reply = ?"
+        " WHERE server_name = ? AND destination = ? AND txn_id = ?",
         (pending.attempts, now_ts, error, _as_text(reply), *_key(pending)),
     )
     cursor.execute(
-        "UPDATE destinations SET rejected = rejected + 1 WHERE server_name = ?",
-        (pending.destination.name,),
+        "UPDATE destinations SET rejected = rejected + 1"
+        " WHERE server_name = ? AND destination = ?",
+        pending.queue.row,
     )
 
 
@@ -248,13 +258,13 @@ def mark_failed(cursor: Cursor, pending: PendingTransaction, error: str) -> None
     """Record why an attempt failed; the transaction stays pending."""
     cursor.execute(
         "UPDATE outbound_transactions SET attempts = attempts + ?, last_error = ?"
-        " WHERE destination = ? AND txn_id = ?",
+        " WHERE server_name = ? AND destination = ? AND txn_id = ?",
         (pending.attempts, error, *_key(pending)),
     )
 
 
-def _key(pending: PendingTransaction) -> tuple[str, str]:
-    return pending.destination.name, pending.txn_id
+def _key(pending: PendingTransaction) -> tuple[str, str, str]:
+    return *pending.queue.row, pending.txn_id
 
 
 def _as_text(value: Json | Sequence[str] | None) -> str:

@@ -1,40 +1,39 @@
-"""The row of a destination: its holder, when it is due, and how it fails.
+"""The row of a queue: its holder, when it is due, and how its destination fails.
 
-Rules: each function is one statement about one destination; the caller decides when it
+Rules: each function is one statement about one queue; the caller decides when it
 runs. A statement about a row that another process may have leased names the holder, and
 returns None if the holder is another one.
 """
 
-from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.outbox.batching import PendingTransaction
+from homeserver.storage.outbox.queue_id import QueueId
 
 
-def lease(cursor: Cursor, destination: ServerName, holder: str, until_ts: int) -> None:
-    """Lease a destination to a holder; the row has to be locked by `FOR UPDATE`."""
+def lease(cursor: Cursor, queue: QueueId, holder: str, until_ts: int) -> None:
+    """Lease a queue to a holder; the row has to be locked by `FOR UPDATE`."""
     cursor.execute(
         "UPDATE destinations SET holder = ?, due_ts = ?, at_once = 0, fresh = 0"
-        " WHERE server_name = ?",
-        (holder, until_ts, destination.name),
+        " WHERE server_name = ? AND destination = ?",
+        (holder, until_ts, *queue.row),
     )
 
 
-def release(cursor: Cursor, destination: ServerName, due_ts: int | None) -> None:
-    """End the lease of a destination, which is due at `due_ts`; None for idle."""
+def release(cursor: Cursor, queue: QueueId, due_ts: int | None) -> None:
+    """End the lease of a queue, which is due at `due_ts`; None for idle."""
     cursor.execute(
-        "UPDATE destinations SET holder = NULL, due_ts = ? WHERE server_name = ?",
-        (due_ts, destination.name),
+        "UPDATE destinations SET holder = NULL, due_ts = ?"
+        " WHERE server_name = ? AND destination = ?",
+        (due_ts, *queue.row),
     )
 
 
-def count_damage(
-    cursor: Cursor, destination: ServerName, error: str, due_ts: int
-) -> None:
-    """Release a destination whose queue is damaged, and count that as a failure."""
+def count_damage(cursor: Cursor, queue: QueueId, error: str, due_ts: int) -> None:
+    """Release a damaged queue, and count that as a failure."""
     cursor.execute(
         "UPDATE destinations SET failures = failures + 1, holder = NULL,"
-        " last_error = ?, due_ts = ? WHERE server_name = ?",
-        (error, due_ts, destination.name),
+        " last_error = ?, due_ts = ? WHERE server_name = ? AND destination = ?",
+        (error, due_ts, *queue.row),
     )
 
 
@@ -57,13 +56,15 @@ def count_answer(
         "UPDATE destinations SET queued = queued - ?, failures = 0, last_error = ?,"
         " at_once = 0, slash = ?, holder = CASE WHEN ? AND queued > ? THEN holder END,"
         " due_ts = CASE WHEN queued > ? THEN ? END"
-        " WHERE server_name = ? AND holder = ? RETURNING holder IS NOT NULL",
+        " WHERE server_name = ? AND destination = ? AND holder = ?"
+        " RETURNING holder",
         (
             *(count, error, int(pending.slash), keeps, count, count, due_ts),
-            *(pending.destination.name, holder),
+            *(*pending.queue.row, holder),
         ),
     ).fetchall()
-    return bool(found[0][0]) if found else None
+    # Not `RETURNING holder IS NOT NULL`: SQLite 3.40 returns 1 for a null here.
+    return found[0][0] is not None if found else None
 
 
 def count_failure(
@@ -79,8 +80,8 @@ def count_failure(
     """
     found = cursor.execute(
         "UPDATE destinations SET failures = failures + 1, last_error = ?,"
-        " earliest_ts = ? WHERE server_name = ? AND holder = ?"
+        " earliest_ts = ? WHERE server_name = ? AND destination = ? AND holder = ?"
         " RETURNING failures, at_once",
-        (error, not_before_ts, pending.destination.name, holder),
+        (error, not_before_ts, *pending.queue.row, holder),
     ).fetchall()
     return (int(found[0][0]), bool(found[0][1])) if found else None

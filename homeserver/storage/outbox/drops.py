@@ -1,15 +1,15 @@
 """Drops by an operator: of entries in no transaction yet, or of a whole transaction.
 
 Rules: an entry that is part of a transaction is dropped with it, because the
-transaction keeps its bytes. The lease of a destination whose transaction is dropped
-ends, so that the process that sends it records no outcome, and it is due immediately.
-A dropped entry keeps its ID, and when and by which command it was dropped.
+transaction keeps its bytes. The lease of a queue whose transaction is dropped ends, so
+that the process that sends it records no outcome, and the queue is due immediately. A
+dropped entry keeps its ID, and when and by which command it was dropped.
 """
 
 from msgspec import Struct
 
-from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor
+from homeserver.storage.outbox.queue_id import QueueId
 
 # The commands, as the store records them.
 ONE = "peers --drop"
@@ -31,106 +31,107 @@ class Dropped(Struct, frozen=True):
 
 
 def drop_entry(
-    cursor: Cursor, destination: ServerName, entry_id: int, now_ts: int
+    cursor: Cursor, queue: QueueId, entry_id: int, now_ts: int
 ) -> Dropped | None:
     """Drop an entry, and the transaction that it is part of; None if there is none.
 
     Raises `AlreadyOver`.
     """
-    _lock(cursor, destination)
+    _lock(cursor, queue)
     row = cursor.execute(
         "SELECT e.txn_id, e.dropped_ts, t.delivered_ts, t.rejected_ts"
         " FROM outbound_entries e LEFT JOIN outbound_transactions t"
-        " ON t.destination = e.destination AND t.txn_id = e.txn_id"
-        " WHERE e.destination = ? AND e.id = ?",
-        (destination.name, entry_id),
+        " ON t.server_name = e.server_name AND t.destination = e.destination"
+        " AND t.txn_id = e.txn_id"
+        " WHERE e.server_name = ? AND e.destination = ? AND e.id = ?",
+        (*queue.row, entry_id),
     ).fetchone()
     if row is None:
         return None
     txn_id, *ends = row
     for end, what in zip(ends, ("dropped", "delivered", "rejected"), strict=True):
         if end is not None:
-            raise AlreadyOver(f"entry {entry_id} for {destination} was {what}")
+            raise AlreadyOver(f"entry {entry_id} for {queue.destination} was {what}")
     if txn_id is not None:
-        return drop_transaction(cursor, destination, ONE, now_ts)
+        return drop_transaction(cursor, queue, ONE, now_ts)
     cursor.execute(
         "UPDATE outbound_entries SET dropped_ts = ?, dropped_by = ?,"
         " pdus = '', edus = '' WHERE id = ?",
         (now_ts, ONE, entry_id),
     )
-    _count(cursor, destination, 1)
+    _count(cursor, queue, 1)
     return Dropped(1, None)
 
 
 def drop_transaction(
-    cursor: Cursor, destination: ServerName, command: str, now_ts: int
+    cursor: Cursor, queue: QueueId, command: str, now_ts: int
 ) -> Dropped:
-    """Drop the pending transaction of a destination, if there is one."""
-    _lock(cursor, destination)
+    """Drop the pending transaction of a queue, if there is one."""
+    _lock(cursor, queue)
     row = cursor.execute(
         "UPDATE outbound_transactions SET dropped_ts = ?, body = ''"
-        " WHERE destination = ? AND delivered_ts IS NULL AND rejected_ts IS NULL"
-        " AND dropped_ts IS NULL RETURNING txn_id",
-        (now_ts, destination.name),
+        " WHERE server_name = ? AND destination = ? AND delivered_ts IS NULL"
+        " AND rejected_ts IS NULL AND dropped_ts IS NULL RETURNING txn_id",
+        (now_ts, *queue.row),
     ).fetchone()
     if row is None:
         return Dropped(0, None)
     [txn_id] = row
     entries = cursor.execute(
         "UPDATE outbound_entries SET dropped_ts = ?, dropped_by = ?"
-        " WHERE destination = ? AND txn_id = ? RETURNING id",
-        (now_ts, command, destination.name, txn_id),
+        " WHERE server_name = ? AND destination = ? AND txn_id = ? RETURNING id",
+        (now_ts, command, *queue.row, txn_id),
     ).fetchall()
     cursor.execute(
         "UPDATE destinations SET holder = NULL, failures = 0, at_once = 0, due_ts = ?"
-        " WHERE server_name = ?",
-        (now_ts, destination.name),
+        " WHERE server_name = ? AND destination = ?",
+        (now_ts, *queue.row),
     )
-    _count(cursor, destination, len(entries))
+    _count(cursor, queue, len(entries))
     return Dropped(len(entries), txn_id)
 
 
-def last_entry(cursor: Cursor, destination: ServerName) -> int | None:
-    """The ID of the entry of a destination that was queued last."""
+def last_entry(cursor: Cursor, queue: QueueId) -> int | None:
+    """The ID of the entry of a queue that was queued last, of those that wait."""
     [last_id] = cursor.execute(
-        "SELECT MAX(id) FROM outbound_entries WHERE destination = ?"
-        " AND txn_id IS NULL AND dropped_ts IS NULL",
-        (destination.name,),
+        "SELECT MAX(id) FROM outbound_entries WHERE server_name = ?"
+        " AND destination = ? AND txn_id IS NULL AND dropped_ts IS NULL",
+        queue.row,
     ).fetchone()
     return None if last_id is None else int(last_id)
 
 
-def drop_waiting(
-    cursor: Cursor, destination: ServerName, last_id: int, now_ts: int
-) -> int:
+def drop_waiting(cursor: Cursor, queue: QueueId, last_id: int, now_ts: int) -> int:
     """Drop entries that are in no transaction, up to an ID; returns their number.
 
     There may be more of them where it is `MAX_AT_ONCE`.
     """
-    _lock(cursor, destination)
+    _lock(cursor, queue)
     entries = cursor.execute(
         "UPDATE outbound_entries SET dropped_ts = ?, dropped_by = ?, pdus = '',"
         " edus = '' WHERE id IN (SELECT id FROM outbound_entries"
-        " WHERE destination = ? AND txn_id IS NULL AND dropped_ts IS NULL"
-        " AND id <= ? ORDER BY id LIMIT ?) RETURNING id",
-        (now_ts, ALL, destination.name, last_id, MAX_AT_ONCE),
+        " WHERE server_name = ? AND destination = ? AND txn_id IS NULL"
+        " AND dropped_ts IS NULL AND id <= ? ORDER BY id LIMIT ?) RETURNING id",
+        (now_ts, ALL, *queue.row, last_id, MAX_AT_ONCE),
     ).fetchall()
-    _count(cursor, destination, len(entries))
+    _count(cursor, queue, len(entries))
     return len(entries)
 
 
-def _lock(cursor: Cursor, destination: ServerName) -> None:
-    """Lock the row of a destination, which building and outcomes change too."""
+def _lock(cursor: Cursor, queue: QueueId) -> None:
+    """Lock the row of a queue, which building and outcomes change too."""
     cursor.execute(
-        "SELECT 1 FROM destinations WHERE server_name = ? FOR UPDATE",
-        (destination.name,),
+        "SELECT 1 FROM destinations WHERE server_name = ? AND destination = ?"
+        " FOR UPDATE",
+        queue.row,
     ).fetchall()
 
 
-def _count(cursor: Cursor, destination: ServerName, entries: int) -> None:
-    """Count dropped entries; a destination without remaining ones is idle."""
+def _count(cursor: Cursor, queue: QueueId, entries: int) -> None:
+    """Count dropped entries; a queue without remaining ones is idle."""
     cursor.execute(
         "UPDATE destinations SET queued = queued - ?, dropped = dropped + ?,"
-        " due_ts = CASE WHEN queued > ? THEN due_ts END WHERE server_name = ?",
-        (entries, entries, entries, destination.name),
+        " due_ts = CASE WHEN queued > ? THEN due_ts END"
+        " WHERE server_name = ? AND destination = ?",
+        (entries, entries, entries, *queue.row),
     )

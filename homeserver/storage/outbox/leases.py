@@ -1,4 +1,4 @@
-"""Leases of destinations: which process sends to each, until when, and the outcome.
+"""Leases of queues: which process sends each, until when, and the outcome.
 
 | state | `due_ts` of its row | `holder` | what ends it |
 |---|---|---|---|
@@ -8,14 +8,14 @@
 | leased | the lease's end | a process | an outcome, a release, a drop, or the time |
 
 The commit that records an outcome also ends or renews the lease. After a delivery or a
-rejection it builds the next transaction, unless another destination is due and waits
-for a slot. After a failure the destination backs off. A lease that ends without an
-outcome belongs to a process that died or lost the store: the destination is due, and
-the next process sends the same bytes.
+rejection it builds the next transaction, unless another queue is due and waits for a
+slot. After a failure the queue backs off. A lease that ends without an outcome belongs
+to a process that died or lost the store: the queue is due, and the next process sends
+the same bytes.
 
 Rules: only the holder builds a transaction or records an outcome, in a commit that
-checks or sets the lease. Times are those of the store: processes that share it need
-not agree on the time.
+checks or sets the lease. One process has one `DestinationLeases` for all of its names.
+Times are those of the store: processes that share it need not agree on the time.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -45,13 +45,15 @@ from homeserver.storage.outbox.destinations import (
 )
 from homeserver.storage.outbox.due import (
     Quota,
+    ServedNames,
     find_due,
     is_another_due,
     lock,
     next_due,
 )
+from homeserver.storage.outbox.queue_id import QueueId
 
-# The longest wait for a destination whose holder has died.
+# The longest wait for a queue whose holder has died.
 LEASE_SECONDS = 20.0
 _LEASE_MILLISECONDS = int(LEASE_SECONDS * 1000)
 
@@ -68,8 +70,8 @@ class Leased(Struct, frozen=True):
     """The transactions for a holder to send now."""
 
     transactions: Sequence[PendingTransaction]
-    failing: frozenset[ServerName]
-    """The destinations among them whose last attempt failed."""
+    failing: frozenset[QueueId]
+    """The queues among them whose last attempt failed."""
 
     wait: float | None
     """In seconds, until more may be due; None where nothing is pending."""
@@ -81,38 +83,42 @@ class DestinationLeases:
     def __init__(
         self,
         database: Database,
-        origin: ServerName,
+        serves: Callable[[ServerName], bool],
         clock: StoreClock,
         holder: str,
         longest_wait: float,
         *,
         is_shared: bool,
     ) -> None:
-        """`holder` is a name of this process that no other process ever has.
+        """`serves` says whether this process serves a name; the answer may change.
 
+        `holder` is a name of this process that no other process ever has.
         `longest_wait` is the longest back-off, in seconds.
         """
         self._database = database
-        self._origin = origin
+        self._serves = serves
+        self._served = ServedNames(serves)
         self._clock = clock
         self._holder = holder
         self._longest_wait = longest_wait
         self._is_shared = is_shared
         self._calls = 0
 
-    async def pending(self) -> list[ServerName]:
-        """The destinations with pending entries."""
+    async def pending(self) -> list[QueueId]:
+        """The queues with pending entries, of the names that this process serves."""
 
-        def job(cursor: Cursor) -> list[ServerName]:
+        def job(cursor: Cursor) -> list[QueueId]:
             rows = cursor.execute(
-                "SELECT server_name FROM destinations WHERE due_ts IS NOT NULL"
+                "SELECT server_name, destination FROM destinations"
+                " WHERE due_ts IS NOT NULL"
             ).fetchall()
-            return [ServerName.parse(name) for [name] in rows]
+            queues = (QueueId.of_row(*row) for row in rows)
+            return [queue for queue in queues if self._serves(queue.server_name)]
 
         return await self._database.read(job)
 
-    async def begin(self, destinations: Sequence[ServerName], a_second: float) -> None:
-        """Make destinations due one after the other, `a_second` of them each second.
+    async def begin(self, queues: Sequence[QueueId], a_second: float) -> None:
+        """Make queues due one after the other, `a_second` of them each second.
 
         Where the store is not shared, every lease is of a process that has ended.
         """
@@ -123,27 +129,28 @@ class DestinationLeases:
                     "UPDATE destinations SET holder = NULL WHERE holder IS NOT NULL"
                 )
             now_ts = self._clock(cursor)
-            for index, destination in enumerate(destinations):
+            for index, queue in enumerate(queues):
                 cursor.execute(
-                    "UPDATE destinations SET due_ts = ? WHERE server_name = ?"
+                    "UPDATE destinations SET due_ts = ?"
+                    " WHERE server_name = ? AND destination = ?"
                     " AND due_ts IS NOT NULL AND holder IS NULL",
-                    (now_ts + int(index * 1000 / a_second), destination.name),
+                    (now_ts + int(index * 1000 / a_second), *queue.row),
                 )
 
         await self._database.write(job)
 
-    async def lease(self, quota: Quota, serving: Collection[ServerName]) -> Leased:
-        """Lease due destinations but those in `serving`, in the order of `find_due`."""
-        busy = frozenset(destination.name for destination in serving)
+    async def lease(self, quota: Quota, serving: Collection[QueueId]) -> Leased:
+        """Lease due queues but those in `serving`, in the order of `find_due`."""
+        busy = frozenset(serving)
         number = self._calls
         self._calls += 1
 
         def job(cursor: Cursor) -> Leased:
             now_ts = self._clock(cursor)
-            due = find_due(cursor, now_ts, quota, busy, number)
+            due = find_due(cursor, now_ts, quota, busy, number, self._served)
             if self._is_shared:
                 due = lock(cursor, due, now_ts)
-            found = [self._lease_one(cursor, name, now_ts) for name in due.names]
+            found = [self._lease_one(cursor, queue, now_ts) for queue in due.queues]
             next_ts = next_due(cursor, now_ts, self._longest_wait, LEASE_SECONDS)
             wait = None if next_ts is None else (next_ts - now_ts) / 1000
             if self._is_shared:
@@ -155,65 +162,65 @@ class DestinationLeases:
         return await self._database.write(job)
 
     def _lease_one(
-        self, cursor: Cursor, destination: ServerName, now_ts: int
+        self, cursor: Cursor, queue: QueueId, now_ts: int
     ) -> PendingTransaction | None:
-        """Lease a destination; its pending transaction, which is built if needed."""
-        pending = pending_transaction(cursor, destination)
+        """Lease a queue; its pending transaction, which is built if needed."""
+        pending = pending_transaction(cursor, queue)
         if pending is None:
-            pending = self._build_next(cursor, destination, now_ts)
+            pending = self._build_next(cursor, queue, now_ts)
         if pending is not None:
-            lease(cursor, destination, self._holder, now_ts + _LEASE_MILLISECONDS)
+            lease(cursor, queue, self._holder, now_ts + _LEASE_MILLISECONDS)
         return pending
 
     def _build_next(
-        self, cursor: Cursor, destination: ServerName, now_ts: int
+        self, cursor: Cursor, queue: QueueId, now_ts: int
     ) -> PendingTransaction | None:
-        """Build the next transaction; release the destination if there is none."""
-        if not drop_stale(cursor, destination, now_ts):
-            # More is stale: the rest is dropped after all destinations due now.
-            release(cursor, destination, now_ts + 1)
+        """Build the next transaction; release the queue if there is none."""
+        if not drop_stale(cursor, queue, now_ts):
+            # More is stale: the rest is dropped after all queues due now.
+            release(cursor, queue, now_ts + 1)
             return None
         try:
-            pending = build_transaction(cursor, self._origin, destination, now_ts)
+            pending = build_transaction(cursor, queue, now_ts)
         except ProtocolError as problem:
             why = f"what is queued cannot be read: {problem}"
-            count_damage(cursor, destination, why, now_ts + _DAMAGED_MILLISECONDS)
+            count_damage(cursor, queue, why, now_ts + _DAMAGED_MILLISECONDS)
             return None
         if pending is None:
-            release(cursor, destination, None)
+            release(cursor, queue, None)
         return pending
 
-    async def renew(self, destinations: Collection[ServerName]) -> list[ServerName]:
-        """Renew the leases of destinations whose requests are still running.
+    async def renew(self, queues: Collection[QueueId]) -> list[QueueId]:
+        """Renew the leases of queues whose requests are still running.
 
         Returns those whose lease this process has lost: another process has leased
         them, or their transaction was dropped, or the lease has just ended.
         """
         # A copy: while the job runs in its thread, leases end and others begin.
-        known = list(destinations)
+        known = list(queues)
 
-        def job(cursor: Cursor) -> list[ServerName]:
+        def job(cursor: Cursor) -> list[QueueId]:
             due_ts = self._clock(cursor) + _LEASE_MILLISECONDS
             return [
-                destination
-                for destination in known
+                queue
+                for queue in known
                 if not cursor.execute(
-                    "UPDATE destinations SET due_ts = ?"
-                    " WHERE server_name = ? AND holder = ? RETURNING 1",
-                    (due_ts, destination.name, self._holder),
+                    "UPDATE destinations SET due_ts = ? WHERE server_name = ?"
+                    " AND destination = ? AND holder = ? RETURNING 1",
+                    (due_ts, *queue.row, self._holder),
                 ).fetchall()
             ]
 
         return await self._database.write(job)
 
     async def release(self, pending: PendingTransaction) -> None:
-        """Release a destination that was not tried, so that it is due now."""
+        """Release a queue that was not tried, so that it is due now."""
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
                 "UPDATE destinations SET holder = NULL, due_ts = ?"
-                " WHERE server_name = ? AND holder = ?",
-                (self._clock(cursor), pending.destination.name, self._holder),
+                " WHERE server_name = ? AND destination = ? AND holder = ?",
+                (self._clock(cursor), *pending.queue.row, self._holder),
             )
 
         await self._database.write(job)
@@ -223,7 +230,7 @@ class DestinationLeases:
     ) -> PendingTransaction | None:
         """Record that the destination has acknowledged a transaction.
 
-        Returns the next one, unless another destination waits for a slot.
+        Returns the next one, unless another queue waits for a slot.
         """
 
         def mark(cursor: Cursor, now_ts: int) -> None:
@@ -264,7 +271,7 @@ class DestinationLeases:
             failures, is_immediate = counted
             mark_failed(cursor, pending, error)
             seconds = 0.0 if is_immediate else pause(failures)
-            release(cursor, pending.destination, now_ts + int(seconds * 1000))
+            release(cursor, pending.queue, now_ts + int(seconds * 1000))
             return seconds
 
         return await self._database.write(job)
@@ -275,14 +282,14 @@ class DestinationLeases:
         error: str | None,
         mark: Callable[[Cursor, int], None],
     ) -> PendingTransaction | None:
-        """Record the answer of a destination, if this process still leases it.
+        """Record the answer of a destination, if this process still leases its queue.
 
-        In the same commit, build the next transaction, or make the destination due now.
+        In the same commit, build the next transaction, or make the queue due now.
         """
 
         def job(cursor: Cursor) -> PendingTransaction | None:
             now_ts = self._clock(cursor)
-            keeps = not is_another_due(cursor, now_ts)
+            keeps = not is_another_due(cursor, now_ts, self._served)
             due_ts = now_ts + (_LEASE_MILLISECONDS if keeps else 0)
             is_kept = count_answer(
                 cursor, pending, self._holder, error, due_ts, keeps=keeps
@@ -290,10 +297,6 @@ class DestinationLeases:
             if is_kept is None:
                 return None  # another process will record its outcome
             mark(cursor, now_ts)
-            return (
-                self._build_next(cursor, pending.destination, now_ts)
-                if is_kept
-                else None
-            )
+            return self._build_next(cursor, pending.queue, now_ts) if is_kept else None
 
         return await self._database.write(job)

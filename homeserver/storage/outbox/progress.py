@@ -1,6 +1,6 @@
-"""The state of the queue: of one entry, of one destination, of all of them.
+"""The state of the queues: of one entry, of one queue, of all of them.
 
-Rules: nothing is changed here.
+Rules: nothing is changed here. The totals are of all names in the store.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.json import decode
 
 from homeserver.protocol.canonical_json import Encoded
-from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.interface import Cursor
+from homeserver.storage.engine.interface import Cursor, Database, StoreClock
+from homeserver.storage.outbox.queue_id import QueueId
 
 State = Literal["queued", "sending", "delivered", "rejected", "dropped"]
 """How far an entry is; the last three are final."""
@@ -70,7 +70,7 @@ class QueueSummary(Struct, frozen=True):
 
 
 class PendingTotals(Struct, frozen=True):
-    """The pending entries of all destinations together."""
+    """The pending entries of all queues together."""
 
     entries: float
     oldest_seconds: float
@@ -83,9 +83,7 @@ class PendingTotals(Struct, frozen=True):
     """Those whose last attempt failed."""
 
 
-def load_state(
-    cursor: Cursor, destination: ServerName, entry_id: int
-) -> EntryState | None:
+def load_state(cursor: Cursor, queue: QueueId, entry_id: int) -> EntryState | None:
     """The state of an entry; None if there is none of that ID."""
     row = cursor.execute(
         "SELECT CASE WHEN e.dropped_ts IS NOT NULL THEN 'dropped'"
@@ -98,34 +96,38 @@ def load_state(
         " e.dropped_ts, COALESCE(e.dropped_by, 'age')"
         " FROM outbound_entries e"
         " LEFT JOIN outbound_transactions t"
-        " ON t.destination = e.destination AND t.txn_id = e.txn_id"
-        " LEFT JOIN destinations d ON d.server_name = e.destination"
-        " WHERE e.destination = ? AND e.id = ?",
-        (destination.name, entry_id),
+        " ON t.server_name = e.server_name AND t.destination = e.destination"
+        " AND t.txn_id = e.txn_id"
+        " LEFT JOIN destinations d"
+        " ON d.server_name = e.server_name AND d.destination = e.destination"
+        " WHERE e.server_name = ? AND e.destination = ? AND e.id = ?",
+        (*queue.row, entry_id),
     ).fetchone()
     return None if row is None else _describe(entry_id, row)
 
 
-# Of a destination: of those in a transaction, and of the others, which are younger.
+# Of a queue: of those in a transaction, and of the others, which are younger.
 _OLDEST_ID = (
     "(SELECT MIN(e.id) FROM outbound_transactions t JOIN outbound_entries e"
-    " ON e.destination = t.destination AND e.txn_id = t.txn_id"
-    " WHERE t.destination = server_name AND t.delivered_ts IS NULL"
-    " AND t.rejected_ts IS NULL AND t.dropped_ts IS NULL),"
-    " (SELECT MIN(e.id) FROM outbound_entries e WHERE e.destination = server_name"
+    " ON e.server_name = t.server_name AND e.destination = t.destination"
+    " AND e.txn_id = t.txn_id"
+    " WHERE t.server_name = d.server_name AND t.destination = d.destination"
+    " AND t.delivered_ts IS NULL AND t.rejected_ts IS NULL AND t.dropped_ts IS NULL),"
+    " (SELECT MIN(e.id) FROM outbound_entries e"
+    " WHERE e.server_name = d.server_name AND e.destination = d.destination"
     " AND e.txn_id IS NULL AND e.dropped_ts IS NULL)"
 )
 
 
-def load_summary(cursor: Cursor, destination: ServerName) -> QueueSummary | None:
-    """The queue of a destination; None if it is and was empty."""
+def load_summary(cursor: Cursor, queue: QueueId) -> QueueSummary | None:
+    """A queue, and how its destination fails; None if it is and was empty."""
     row = cursor.execute(
         "SELECT queued, failures,"  # noqa: S608 - ours
         " CASE WHEN failures > 0 AND holder IS NULL THEN due_ts END,"
         f" last_error, rejected, dropped, {_OLDEST_ID}"
-        " FROM destinations WHERE server_name = ?"
+        " FROM destinations d WHERE server_name = ? AND destination = ?"
         " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
-        (destination.name,),
+        queue.row,
     ).fetchone()
     if row is None:
         return None
@@ -141,26 +143,40 @@ def load_summary(cursor: Cursor, destination: ServerName) -> QueueSummary | None
     )
 
 
-def load_totals(cursor: Cursor, now_ts: int) -> PendingTotals:
-    """The pending entries of all destinations together."""
+class TotalsStore:
+    """Reads the totals."""
+
+    def __init__(self, database: Database, clock: StoreClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def load(self) -> PendingTotals:
+        """The pending entries of all queues together."""
+        return await self._database.read(
+            lambda cursor: _load_totals(cursor, self._clock(cursor))
+        )
+
+
+def _load_totals(cursor: Cursor, now_ts: int) -> PendingTotals:
     entries, waiting, backing_off = cursor.execute(
         "SELECT COALESCE(SUM(queued), 0),"
         " COALESCE(SUM(CASE WHEN failures = 0 THEN 1 ELSE 0 END), 0),"
         " COALESCE(SUM(CASE WHEN failures > 0 THEN 1 ELSE 0 END), 0)"
         " FROM destinations WHERE queued > 0"
     ).fetchone()
-    # Of each destination the first of those in a transaction, and of the others: there
+    # Of each queue the first of those in a transaction, and of the others: there
     # may be a million. Entries of an older store have no time.
     [oldest_ts] = cursor.execute(
         "SELECT MIN(first_ts) FROM ("
         "SELECT (SELECT e.queued_ts FROM outbound_entries e"
-        " WHERE e.destination = d.server_name"
+        " WHERE e.server_name = d.server_name AND e.destination = d.destination"
         " AND e.txn_id IS NULL AND e.dropped_ts IS NULL"
         " ORDER BY e.id LIMIT 1) AS first_ts"
         " FROM destinations d WHERE d.queued > 0"
         " UNION ALL "
         "SELECT (SELECT MIN(e.queued_ts) FROM outbound_entries e"
-        " WHERE e.destination = t.destination AND e.txn_id = t.txn_id)"
+        " WHERE e.server_name = t.server_name AND e.destination = t.destination"
+        " AND e.txn_id = t.txn_id)"
         " FROM outbound_transactions t"
         " WHERE t.delivered_ts IS NULL AND t.rejected_ts IS NULL"
         " AND t.dropped_ts IS NULL"

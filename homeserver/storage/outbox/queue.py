@@ -1,7 +1,7 @@
-"""The outbound queue: adding entries, reading their state, retrying and dropping them.
+"""The queues of one of our names: adding entries, reading, retrying, dropping them.
 
-Rules: the entries of a destination are in the order of their IDs, which is the order of
-their commits.
+Rules: the entries of a queue are in the order of their IDs, which is the order of their
+commits. IDs count the entries of all names in the store.
 """
 
 from collections.abc import Sequence
@@ -20,20 +20,26 @@ from homeserver.storage.outbox.drops import (
 )
 from homeserver.storage.outbox.progress import (
     EntryState,
-    PendingTotals,
     QueueSummary,
     load_state,
     load_summary,
-    load_totals,
 )
+from homeserver.storage.outbox.queue_id import QueueId
 
 
 class OutboundQueue:
-    """The queues of all destinations."""
+    """The queues of one of our names, for all destinations."""
 
-    def __init__(self, database: Database, clock: StoreClock) -> None:
+    def __init__(
+        self, database: Database, server_name: ServerName, clock: StoreClock
+    ) -> None:
         self._database = database
+        self.server_name = server_name
         self._clock = clock
+
+    def of(self, destination: ServerName) -> QueueId:
+        """The queue of a destination."""
+        return QueueId(self.server_name, destination)
 
     async def add(
         self,
@@ -47,26 +53,29 @@ class OutboundQueue:
 
         An ephemeral entry, which has no PDUs, may be dropped when it is stale.
         """
-        entry = (destination.name, *map(_as_text, (pdus, edus)))
-        length = sum(len(text.encode("utf-8")) for text in entry[1:])
+        row = self.of(destination).row
+        entry = (*row, *map(_as_text, (pdus, edus)))
+        length = sum(len(text.encode("utf-8")) for text in entry[2:])
 
         def job(cursor: Cursor) -> int:
             now_ts = self._clock(cursor)
-            # First the row that is locked until the commit: of one destination, a
-            # smaller ID is never committed after a larger one.
+            # First the row that is locked until the commit: of one queue, a smaller ID
+            # is never committed after a larger one.
             cursor.execute(
-                "INSERT INTO destinations (server_name, queued, due_ts, fresh)"
-                " VALUES (?, 1, ?, 1) ON CONFLICT (server_name) DO UPDATE SET"
+                "INSERT INTO destinations"
+                " (server_name, destination, queued, due_ts, fresh)"
+                " VALUES (?, ?, 1, ?, 1)"
+                " ON CONFLICT (server_name, destination) DO UPDATE SET"
                 " queued = destinations.queued + 1,"
                 " fresh = CASE WHEN destinations.due_ts IS NULL THEN 1"
                 " ELSE destinations.fresh END,"
                 " due_ts = COALESCE(destinations.due_ts, excluded.due_ts)",
-                (destination.name, now_ts),
+                (*row, now_ts),
             )
             [own_id] = cursor.execute(
                 "INSERT INTO outbound_entries"
-                " (destination, pdus, edus, length, queued_ts, ephemeral)"
-                " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                " (server_name, destination, pdus, edus, length, queued_ts, ephemeral)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (*entry, length, now_ts, len(edus) if is_ephemeral else 0),
             ).fetchone()
             return int(own_id)
@@ -76,7 +85,7 @@ class OutboundQueue:
     async def state(self, destination: ServerName, entry_id: int) -> EntryState | None:
         """The state of an entry; None if there is none."""
         return await self._database.read(
-            lambda cursor: load_state(cursor, destination, entry_id)
+            lambda cursor: load_state(cursor, self.of(destination), entry_id)
         )
 
     async def destinations(self) -> list[ServerName]:
@@ -84,8 +93,9 @@ class OutboundQueue:
 
         def job(cursor: Cursor) -> list[ServerName]:
             rows = cursor.execute(
-                "SELECT server_name FROM destinations"
-                " WHERE queued > 0 OR rejected > 0 OR dropped > 0"
+                "SELECT destination FROM destinations WHERE server_name = ?"
+                " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
+                (self.server_name.name,),
             ).fetchall()
             return [ServerName.parse(name) for [name] in rows]
 
@@ -94,13 +104,7 @@ class OutboundQueue:
     async def summary(self, destination: ServerName) -> QueueSummary | None:
         """The queue of a destination; None if it is and was empty."""
         return await self._database.read(
-            lambda cursor: load_summary(cursor, destination)
-        )
-
-    async def totals(self) -> PendingTotals:
-        """The pending entries of all destinations together."""
-        return await self._database.read(
-            lambda cursor: load_totals(cursor, self._clock(cursor))
+            lambda cursor: load_summary(cursor, self.of(destination))
         )
 
     async def retry_immediately(self, destination: ServerName) -> None:
@@ -111,8 +115,8 @@ class OutboundQueue:
                 "UPDATE destinations SET failures = 0, at_once ="
                 " CASE WHEN holder IS NULL THEN 0 ELSE 1 END, due_ts ="
                 " CASE WHEN holder IS NULL THEN ? ELSE due_ts END"
-                " WHERE server_name = ? AND due_ts IS NOT NULL",
-                (self._clock(cursor), destination.name),
+                " WHERE server_name = ? AND destination = ? AND due_ts IS NOT NULL",
+                (self._clock(cursor), *self.of(destination).row),
             )
 
         await self._database.write(job)
@@ -124,7 +128,7 @@ class OutboundQueue:
         """
         return await self._database.write(
             lambda cursor: drop_entry(
-                cursor, destination, entry_id, self._clock(cursor)
+                cursor, self.of(destination), entry_id, self._clock(cursor)
             )
         )
 
@@ -132,14 +136,14 @@ class OutboundQueue:
         """Drop the pending transaction of a destination, if there is one."""
         return await self._database.write(
             lambda cursor: drop_transaction(
-                cursor, destination, ALL, self._clock(cursor)
+                cursor, self.of(destination), ALL, self._clock(cursor)
             )
         )
 
     async def drop_waiting(self, destination: ServerName) -> int:
         """Drop all entries that are in no transaction yet; returns their number."""
         last_id = await self._database.read(
-            lambda cursor: last_entry(cursor, destination)
+            lambda cursor: last_entry(cursor, self.of(destination))
         )
         total = 0
         while last_id is not None:
@@ -152,7 +156,7 @@ class OutboundQueue:
     async def _drop_some(self, destination: ServerName, last_id: int) -> int:
         return await self._database.write(
             lambda cursor: drop_waiting(
-                cursor, destination, last_id, self._clock(cursor)
+                cursor, self.of(destination), last_id, self._clock(cursor)
             )
         )
 
@@ -166,8 +170,9 @@ class OutboundQueue:
         def look(cursor: Cursor) -> bool:
             return bool(
                 cursor.execute(
-                    "SELECT 1 FROM destinations WHERE server_name = ? AND failures > 0",
-                    (destination.name,),
+                    "SELECT 1 FROM destinations"
+                    " WHERE server_name = ? AND destination = ? AND failures > 0",
+                    self.of(destination).row,
                 ).fetchall()
             )
 
@@ -175,8 +180,9 @@ class OutboundQueue:
             cursor.execute(
                 "UPDATE destinations SET failures = 0, due_ts ="
                 " CASE WHEN holder IS NULL AND due_ts > earliest_ts THEN earliest_ts"
-                " ELSE due_ts END WHERE server_name = ? AND failures > 0",
-                (destination.name,),
+                " ELSE due_ts END"
+                " WHERE server_name = ? AND destination = ? AND failures > 0",
+                self.of(destination).row,
             )
 
         fails = await self._database.read(look)

@@ -16,6 +16,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.leases import RENEWAL_SECONDS
+from homeserver.storage.outbox.queue_id import QueueId
 from tests.support.manual_sender import (
     ALPHA,
     BETA,
@@ -909,10 +910,10 @@ class DropTests(SenderTestCase):
         """What began after another one was dropped is not taken for that one."""
         self.enqueue()
         [call] = self.calls
-        self.sender._attempts.abort(ALPHA, "it was dropped", "another")
-        self.sender._attempts.abort(BETA, "it was dropped", call.txn_id)
+        self.sender._attempts.abort(QueueId(US, ALPHA), "it was dropped", "another")
+        self.sender._attempts.abort(QueueId(US, BETA), "it was dropped", call.txn_id)
         self.assertFalse(call.result.called)
-        self.sender._attempts.abort(ALPHA, "it was dropped", call.txn_id)
+        self.sender._attempts.abort(QueueId(US, ALPHA), "it was dropped", call.txn_id)
         self.assertTrue(call.result.called)
 
     def test_what_is_held_is_not_cut_off(self) -> None:

@@ -4,8 +4,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from homeserver.outbound.delivery.slots import MAX_FAILING, MAX_FIRST, MAX_SECOND, Slots
-from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.due import Quota
+from tests.support.our_names import queue_to
 
 
 class Room:
@@ -14,12 +14,14 @@ class Room:
     def __init__(self) -> None:
         self.clock = Clock()
         self.aborted: list[str] = []
-        self.slots = Slots(self.clock, lambda name, _: self.aborted.append(name.name))
+        self.slots = Slots(
+            self.clock, lambda queue, _: self.aborted.append(queue.destination.name)
+        )
 
     def begin(self, *names: str, is_failing: bool = False) -> None:
         """Let destinations begin."""
         for name in names:
-            self.slots.begin(ServerName.parse(name), is_failing=is_failing)
+            self.slots.begin(queue_to(name), is_failing=is_failing)
 
     def hang(self, *names: str) -> None:
         """Let destinations begin, and move to the second class."""
@@ -36,7 +38,7 @@ class Room:
 
     def end(self, name: str) -> None:
         """Let the turn of a destination end."""
-        self.slots.end(ServerName.parse(name))
+        self.slots.end(queue_to(name))
 
     @property
     def use(self) -> tuple[int, int]:
@@ -124,10 +126,10 @@ def test_failing_ones_make_room_for_each_other(room: Room) -> None:
 def test_answer_brings_a_slot_back(room: Room) -> None:
     """A destination that answers goes on in the first class, and has not failed."""
     room.hang("slow.test")
-    room.slots.go_on(ServerName.parse("slow.test"))
+    room.slots.go_on(queue_to("slow.test"))
     assert room.use == (1, 0)
     room.begin("failing.test", is_failing=True)
-    room.slots.go_on(ServerName.parse("failing.test"))
+    room.slots.go_on(queue_to("failing.test"))
     assert room.slots.quota().failing == MAX_FAILING
 
 
@@ -135,7 +137,7 @@ def test_answer_where_all_slots_are_taken(room: Room) -> None:
     """A slow destination that answers goes on in the second class while that is so."""
     room.hang("slow.test", "slower.test")
     room.fill(0)
-    room.slots.go_on(ServerName.parse("slow.test"))
+    room.slots.go_on(queue_to("slow.test"))
     assert room.use == (MAX_FIRST, 2)
 
 
@@ -144,7 +146,7 @@ def test_next_attempt_is_young(room: Room) -> None:
     busy, *others = names(MAX_FIRST)
     room.begin(busy)
     room.clock.advance(0.9)
-    room.slots.go_on(ServerName.parse(busy))
+    room.slots.go_on(queue_to(busy))
     room.begin(*others)
     room.clock.advance(0.5)
     assert room.slots.relieve() == 0.5
@@ -184,7 +186,7 @@ def test_crowd_pays_for_itself(room: Room) -> None:
 
 def test_aborted_turn_that_goes_on(room: Room) -> None:
     """A turn that was answered in the very moment of its end has a slot again."""
-    room.slots.go_on(ServerName.parse("late.test"))
+    room.slots.go_on(queue_to("late.test"))
     assert room.use == (1, 0)
 
 
@@ -200,13 +202,13 @@ def test_share_of_a_network(room: Room) -> None:
     """Of those that are reached in one network, the oldest beyond a share move on."""
     many = names(25)
     room.begin(*many, "elsewhere.test")
-    room.slots.reach(ServerName.parse("elsewhere.test"), "198.51.100.1")
+    room.slots.reach(queue_to("elsewhere.test"), "198.51.100.1")
     for number, name in enumerate(many):
-        room.slots.reach(ServerName.parse(name), f"192.0.2.{number}")
+        room.slots.reach(queue_to(name), f"192.0.2.{number}")
     assert room.use == (21, 5)
     assert "192.0.2.0/24" in room.slots.quota().crowded
-    room.slots.reach(ServerName.parse(many[0]), "192.0.2.1")
-    room.slots.reach(ServerName.parse("unknown.test"), "192.0.2.1")
+    room.slots.reach(queue_to(many[0]), "192.0.2.1")
+    room.slots.reach(queue_to("unknown.test"), "192.0.2.1")
     assert room.use == (21, 5)
     for name in many[:5]:
         room.end(name)

@@ -21,6 +21,7 @@ from homeserver.storage.peers import Peer, PeerStore
 from tests.support.certificates import Issued
 from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import ok, start
+from tests.support.our_names import OUR_NAME
 from tests.support.outbound_stack import (
     CA,
     GOOD,
@@ -45,7 +46,7 @@ class VerifierTests(SynchronousTestCase):
 
     def test_no_certificate(self) -> None:
         """A peer that showed no certificate is nobody, by whatever method."""
-        peers = PeerStore(MemoryDatabase(), Clock())
+        peers = PeerStore(MemoryDatabase(), OUR_NAME, Clock())
         verifier = Verifier(["certificate", "key-document"], peers, Clock())
         connection = PeerConnection()
         connection.makeConnection(Anonymous())

@@ -9,6 +9,7 @@ import pytest
 from homeserver.storage.engine.interface import StoreTooNew, StoreUnavailable
 from homeserver.storage.engine.migrate import _scripts, migrate
 from homeserver.storage.engine.sqlite import SqliteConnection
+from tests.support.our_names import OUR_NAME
 from tests.support.threaded_databases import Store
 
 NEWEST = max(_scripts())
@@ -51,7 +52,7 @@ def test_an_old_store_is_migrated(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         assert connection.execute("PRAGMA user_version").fetchall() == [(NEWEST,)]
         connection.execute("DROP TABLE rooms")
-        migrate(SqliteConnection(connection, "a store"))
+        migrate(SqliteConnection(connection, "a store"), OUR_NAME)
         tables = {n for [n] in connection.execute("SELECT name FROM sqlite_schema")}
     assert "mine" in tables
     assert "rooms" not in tables
@@ -77,4 +78,4 @@ def test_a_store_that_is_locked_from_the_start(path: Path) -> None:
     ):
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreUnavailable, match="database is locked"):
-            migrate(SqliteConnection(own, "a store"))
+            migrate(SqliteConnection(own, "a store"), OUR_NAME)

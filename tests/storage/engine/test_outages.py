@@ -14,6 +14,7 @@ from homeserver.storage.engine.postgres import PostgresConnection
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from tests.support.database_proxy import running_proxy
+from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import Server, fast_server
 from tests.support.threaded_databases import Store, insert, rooms
 
@@ -160,7 +161,7 @@ def test_a_commit_whose_answer_is_lost(breakable: Server) -> None:
     with running_proxy(breakable.port) as proxy, ExitStack() as stack:
         store = Store(url.replace(str(breakable.port), str(proxy.port)))
         stack.callback(store.close)
-        received = ReceivedStore(store.database, Changes(Clock()))
+        received = ReceivedStore(store.database, OUR_NAME, Changes(Clock()))
         proxy.loses_commits = True
         with pytest.raises(StoreUnavailable):
             store.wait(store.begin(received.record(transaction(b"first"))))

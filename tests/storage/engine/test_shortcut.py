@@ -20,6 +20,7 @@ from homeserver.storage.engine.thread import CALL_SECONDS, MAX_GROUP
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
 from tests.storage.test_received import A, transaction
+from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import Server
 from tests.support.threaded_databases import (
     LIMIT,
@@ -198,7 +199,7 @@ def test_what_was_read_is_settled(store: ShortcutStore) -> None:
 
 def test_what_is_told_of_transactions_is_on_the_disk(store: ShortcutStore) -> None:
     """Who repeats one that hangs is not told what may still be lost; nobody is."""
-    received = ReceivedStore(store.database, Changes(store.clock))
+    received = ReceivedStore(store.database, OUR_NAME, Changes(store.clock))
     first = transaction(A, "first")
     store.wait(store.begin(received.record(first)))
     store.may_sync.clear()

@@ -108,7 +108,7 @@ def test_what_a_job_reads_stays_so_until_it_writes(store: Store, path: Path) -> 
             closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
-            other.execute("INSERT INTO rooms VALUES ('b', '1')")
+            other.execute("INSERT INTO rooms VALUES ('us', 'b', '1')")
         insert("a")(cursor)
         return seen
 
@@ -141,8 +141,9 @@ def test_a_commit_that_fails(store: Store) -> None:
     def job(cursor: Cursor) -> None:
         cursor.execute("PRAGMA defer_foreign_keys = ON")  # checked by the commit
         cursor.execute(
-            "INSERT INTO received_pdus (transaction_id, position, verdict, event)"
-            " VALUES (1, 0, '', '')"
+            "INSERT INTO received_pdus"
+            " (server_name, transaction_id, position, verdict, event)"
+            " VALUES ('us', 1, 0, '', '')"
         )
 
     first, failing = store.begin_write(insert("a")), store.begin_write(job)

@@ -108,17 +108,17 @@ def test_a_job_that_fails_undoes_itself_alone(store: Store) -> None:
 # (statement, its parameters, what is raised: of SQLite, of PostgreSQL)
 MISTAKES: list[tuple[str, tuple[object, ...], tuple[type[Exception], ...]]] = [
     (
-        "INSERT INTO rooms VALUES ('a', '1')",
+        "INSERT INTO rooms VALUES ('us', 'a', '1')",
         (),
         (sqlite3.IntegrityError, psycopg.IntegrityError),
     ),
     (
-        "INSERT INTO rooms VALUES (?, NULL)",
+        "INSERT INTO rooms VALUES ('us', ?, NULL)",
         ("b",),
         (sqlite3.IntegrityError, psycopg.IntegrityError),
     ),
     (
-        "INSERT INTO rooms VALUES (?, '1')",
+        "INSERT INTO rooms VALUES ('us', ?, '1')",
         (),
         (sqlite3.ProgrammingError, psycopg.ProgrammingError),
     ),
@@ -133,7 +133,7 @@ MISTAKES: list[tuple[str, tuple[object, ...], tuple[type[Exception], ...]]] = [
         (UnicodeEncodeError,),
     ),
     (
-        "INSERT INTO received_pdus (transaction_id, verdict, event) VALUES (1, '', '')",
+        "INSERT INTO received_pdus VALUES ('us', 1, 0, NULL, NULL, '', '', NULL, NULL)",
         (),
         (sqlite3.IntegrityError, psycopg.IntegrityError),
     ),

@@ -182,7 +182,7 @@ def test_what_comes_later_stays(own: Endpoint, time: StoreTime) -> None:
     entries = [own.add(A, number) for number in range(4)]
 
     def drop_three(cursor: Cursor) -> int:
-        return drops.drop_waiting(cursor, A, entries[2], time.now_ts)
+        return drops.drop_waiting(cursor, own.queue.of(A), entries[2], time.now_ts)
 
     assert result_of(own.database.write(drop_three)) == 3
     assert states(own, *entries) == ["dropped"] * 3 + ["queued"]

@@ -102,7 +102,7 @@ def test_failing_ones_have_slots_of_their_own(own: Endpoint) -> None:
     queue(own, A)
     found = lease(own, Quota(10, 2))
     assert [pending.destination for pending in found.transactions] == [A, *failing[:2]]
-    assert found.failing == set(failing[:2])
+    assert found.failing == {own.queue.of(name) for name in failing[:2]}
     assert claimed(own, 10, 0) == []
 
 

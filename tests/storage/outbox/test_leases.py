@@ -9,6 +9,7 @@ from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Job
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import LEASE_SECONDS
+from homeserver.storage.outbox.queue_id import QueueId
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import (
     MAX_RETRY,
@@ -144,7 +145,7 @@ def test_a_turn_that_goes_on_drops_what_is_stale(
     [pending] = own.lease()
     own.add_entry(A, [], [numbered(2)], is_ephemeral=True)
     time.advance(3600)
-    result_of(own.leases.renew([A]))
+    result_of(own.leases.renew([own.queue.of(A)]))
     assert own.go_on(pending) is None
     assert own.rows("SELECT queued, due_ts, holder FROM destinations") == [
         (0, None, None)
@@ -422,7 +423,7 @@ def test_start(own: Endpoint, time: StoreTime) -> None:
         own.add(destination, 1)
     for pending in own.lease():
         own.fail(pending, lambda _: 1000.0)
-    result_of(own.leases.begin([C, A, B], 50))
+    result_of(own.leases.begin([own.queue.of(C), own.queue.of(A), own.queue.of(B)], 50))
     assert [pending.destination for pending in own.lease()] == [C]
     for destination in (A, B):
         time.advance(0.019)
@@ -436,7 +437,7 @@ def test_start_keeps_the_failures(own: Endpoint) -> None:
     own.add(A, 1)
     [pending] = own.lease()
     own.fail(pending)
-    result_of(own.leases.begin([A], 50))
+    result_of(own.leases.begin([own.queue.of(A)], 50))
     [pending] = own.lease()
     assert own.fail(pending) == 2.0
 
@@ -446,7 +447,7 @@ def test_start_makes_nothing_due_that_is_not_owed(own: Endpoint) -> None:
     own.add(A, 1)
     [pending] = own.lease()
     own.deliver(pending)
-    result_of(own.leases.begin([A], 50))
+    result_of(own.leases.begin([own.queue.of(A)], 50))
     assert own.rows("SELECT due_ts FROM destinations") == [(None,)]
 
 
@@ -492,7 +493,7 @@ def test_renewed_lease(pair: tuple[Endpoint, Endpoint], time: StoreTime) -> None
     first.lease()
     for _ in range(5):
         time.advance(LEASE_SECONDS - 1)
-        result_of(first.leases.renew([A, B]))
+        result_of(first.leases.renew([first.queue.of(A), first.queue.of(B)]))
         assert second.lease() == []
 
 
@@ -501,7 +502,7 @@ class BusyDatabase(MemoryDatabase):
 
     def __init__(self) -> None:
         super().__init__()
-        self.serving: dict[ServerName, int] = {}
+        self.serving: dict[QueueId, int] = {}
 
     async def write(self, job: Job[_T]) -> _T:
         """Write, after a while."""
@@ -518,7 +519,7 @@ def test_turns_that_end_during_a_renewal(time: StoreTime) -> None:
     first.add(A, 1)
     first.lease()
     time.advance(LEASE_SECONDS - 1)
-    database.serving = {A: 1}
+    database.serving = {first.queue.of(A): 1}
     result_of(first.leases.renew(database.serving))
     time.advance(LEASE_SECONDS - 1)
     assert second.lease() == []
@@ -552,10 +553,10 @@ def test_holder_that_was_only_slow(
     first.reject(pending)
     assert first.fail(pending) is None
     time.advance(1)
-    assert result_of(first.leases.renew([A])) == [A]
+    assert result_of(first.leases.renew([first.queue.of(A)])) == [first.queue.of(A)]
     result_of(first.leases.release(pending))
     assert first.rows("SELECT * FROM destinations") == before
-    assert result_of(second.leases.renew([A])) == []
+    assert result_of(second.leases.renew([second.queue.of(A)])) == []
     assert first.state(A, entry)["state"] == "sending"
     assert first.state(A, entry)["attempts"] == 0
     second.deliver(taken)
@@ -567,7 +568,7 @@ def test_start_beside_another(pair: tuple[Endpoint, Endpoint]) -> None:
     first, second = pair
     first.add(A, 1)
     first.lease()
-    result_of(second.leases.begin([A], 50))
+    result_of(second.leases.begin([second.queue.of(A)], 50))
     assert second.lease() == []
 
 
@@ -575,12 +576,12 @@ def test_owed(own: Endpoint) -> None:
     """A destination is owed something until something has come of all of it."""
     own.add(A, 1)
     own.add(B, 1)
-    assert set(result_of(own.leases.pending())) == {A, B}
+    assert set(result_of(own.leases.pending())) == {own.queue.of(A), own.queue.of(B)}
     first, second = own.lease()
     own.add(A, 2)
     own.deliver(first)
     own.reject(second)
-    assert result_of(own.leases.pending()) == [A]
+    assert result_of(own.leases.pending()) == [own.queue.of(A)]
 
 
 def test_many_destinations(own: Endpoint) -> None:
