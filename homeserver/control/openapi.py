@@ -27,7 +27,7 @@ PATH = "/v1/openapi.json"
 # What the parameters of all paths mean.
 _PARAMETERS: dict[str, tuple[str, str]] = {
     "destination": ("string", "The server name of the destination."),
-    "id": ("integer", "The ID that was answered when the entry was queued."),
+    "id": ("integer", "The ID of the entry."),
     "name": ("string", "A server name."),
 }
 
@@ -67,7 +67,11 @@ def build_document(
     routes: Sequence[ControlRoute], open_templates: Collection[str] = ()
 ) -> Json:
     """The OpenAPI document of the routes."""
-    kinds = {kind for each in routes for kind in (each.body, each.returns, Error)}
+    kinds = {
+        kind
+        for each in routes
+        for kind in (each.body, each.returns, *each.instead.values(), Error)
+    }
     named = sorted(_views(kinds), key=lambda kind: kind.__name__)
     _, schemas = msgspec.json.schema_components(
         named, schema_hook=_any, ref_template="#/components/schemas/{name}"
@@ -108,8 +112,8 @@ def _operation(each: ControlRoute, *, is_open: bool) -> Json:
     for status, meaning in sorted((_COMMON | errors).items()):
         if not (is_open and status in {401, 503}):
             responses[str(status)] = _response(meaning, _schema(Error))
-    if each.unwell is not None:
-        responses["503"] = _response("It is not.", _schema(each.unwell))
+    for status, kind in each.instead.items():
+        responses[str(status)] = _response(_first_line(kind), _schema(kind))
     operation: Json = {
         "operationId": _operation_id(each),
         "summary": each.summary,
@@ -153,8 +157,8 @@ def _schema(kind: type[Struct]) -> Json:
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
 
 
-def _first_line(error: type[Exception]) -> str:
-    return (error.__doc__ or "").partition("\n")[0]
+def _first_line(kind: type[Exception | Struct]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]
 
 
 def _path_parameters(template: str) -> Iterator[Json]:

@@ -83,7 +83,9 @@ def status_routes(
         return Bounds([_bound(each) for each in bounds])
 
     return [
-        route("GET", "/health", health, Nothing, Nothing, Health, unwell=Health),
+        route(
+            "GET", "/health", health, Nothing, Nothing, Health, instead={503: Health}
+        ),
         route("GET", "/metrics", metrics, Nothing, Nothing, None),
         route("GET", "/v1/bounds", show_bounds, Nothing, Nothing, Bounds),
     ]

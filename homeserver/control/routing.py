@@ -67,8 +67,8 @@ class ControlRoute(Struct, frozen=True):
     errors: Sequence[type[ProtocolError]]
     """Those of this route, besides those of all routes."""
 
-    unwell: type[Struct] | None = None
-    """What 503 answers with in place of an error."""
+    instead: Mapping[int, type[Struct]] = {}
+    """What some statuses answer with in place of an error."""
 
     @property
     def summary(self) -> str:
@@ -105,14 +105,14 @@ def route(  # noqa: PLR0913 - a line of the table, its columns in their order
     *,
     status: int = 200,
     errors: Sequence[type[ProtocolError]] = (),
-    unwell: type[Struct] | None = None,
+    instead: Mapping[int, type[Struct]] = {},
 ) -> ControlRoute:
     """A line of the route table, whose types agree.
 
     Its columns are those of `ControlRoute`.
     """
     return ControlRoute(
-        method, template, answer, query, body, returns, status, errors, unwell
+        method, template, answer, query, body, returns, status, errors, instead
     )
 
 

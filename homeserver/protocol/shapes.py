@@ -113,17 +113,18 @@ def _named(kind: str) -> str:
 
 def _mistakes(kind: inspect.Type, value: object, place: str) -> Iterator[_Mistake]:
     """Each unknown member and each text that is not allowed: its place, and why."""
-    match kind, value:
+    bare = kind.type if isinstance(kind, inspect.Metadata) else kind
+    match bare, value:
         case inspect.StructType(), dict():
-            yield from _mistakes_of_members(kind, value, place)
+            yield from _mistakes_of_members(bare, value, place)
         case inspect.ListType(), list():
             for index, item in enumerate(value):
-                yield from _mistakes(kind.item_type, item, f"{place}[{index}]")
+                yield from _mistakes(bare.item_type, item, f"{place}[{index}]")
         case inspect.LiteralType(), str():
-            if value not in kind.values:
-                yield place, f" is {not_one_of(value, map(str, kind.values))}"
+            if value not in bare.values:
+                yield place, f" is {not_one_of(value, map(str, bare.values))}"
         case (inspect.UnionType(), _):
-            for each in kind.types:
+            for each in bare.types:
                 yield from _mistakes(each, value, place)
 
 

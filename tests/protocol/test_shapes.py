@@ -25,7 +25,7 @@ class Outer(Struct, frozen=True):
 
     name: str
     inner: Inner | None = None
-    several: list[Inner] = []
+    several: Annotated[list[Inner], Meta(description="Some.")] = []
     listen: Literal["own", "shared"] = "own"
     anything: list[object] = []
     short: Annotated[str, Meta(max_length=3)] = ""

@@ -25,7 +25,7 @@ from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import Json, as_text, parse_object
 
 _HEAD = re.compile(
-    rb"HTTP/(1\.[01]) ([0-9]{3}) [A-Za-z ]+\r\n((?:[A-Za-z-]+: [^\r\n]*\r\n)*)\r\n"
+    rb"HTTP/(1\.[01]) ([0-9]{3}) [A-Za-z -]+\r\n((?:[A-Za-z-]+: [^\r\n]*\r\n)*)\r\n"
 )
 
 

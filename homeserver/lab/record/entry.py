@@ -6,7 +6,7 @@ Bodies are those of others: whatever is in them, nothing is raised.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, get_args
 from urllib.parse import unquote
 
@@ -80,6 +80,13 @@ class Entry:
         if self._rooms is None:
             self._rooms = _rooms(self.exchange)
         return self._rooms
+
+    def is_at(self, servers: Collection[str]) -> bool:
+        """Whether it has arrived at one of our servers that are named, if any are."""
+        exchange = self.exchange
+        return exchange.direction == "in" and (
+            not servers or exchange.server in servers
+        )
 
     def values(self, member: Member) -> Sequence[str]:
         """What it has as a member, as text; none if it lacks the member.

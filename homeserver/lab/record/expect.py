@@ -103,8 +103,7 @@ async def quiet(
 
     def look(entry: Entry) -> None:
         nonlocal last
-        exchange = entry.exchange
-        if exchange.direction == "in" and (not servers or exchange.server in servers):
+        if entry.is_at(servers):
             last = clock.seconds()
 
     end_watch = record.watch(look)

@@ -10,6 +10,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from homeserver.lab.record.entry import MEMBERS, Entry, Member
+from homeserver.net.exchange import Direction, Kind
 
 
 class Difference(Struct, frozen=True):
@@ -29,11 +30,8 @@ class Match(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     peer: str | None = None
     """The other server's name, proven or only claimed."""
 
-    direction: str | None = None
-    """`in` or `out`."""
-
-    kind: str | None = None
-    """`dns`, `connection` or `request`."""
+    direction: Direction | None = None
+    kind: Kind | None = None
 
     route: str | None = None
     """The template of the path, as in `/_matrix/federation/v1/send/{txnId}`."""

@@ -6,7 +6,8 @@ Requests to the control API are not in the record.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
@@ -125,10 +126,16 @@ class Record:
             end_watch()
         return True
 
-    def forget(self, match: Match = _EVERYTHING) -> int:
-        """Remove the exchanges that match; returns how many."""
-        kept = deque(each for each in self._entries if not match.matches(each))
-        forgotten = len(self._entries) - len(kept)
-        self._entries = kept
-        self._bytes = sum(each.size for each in kept)
-        return forgotten
+    def latest(self, servers: Collection[str], count: int = 5) -> list[Entry]:
+        """The last arrivals at some servers of ours, or at all of them; newest last."""
+        arrivals = (each for each in reversed(self._entries) if each.is_at(servers))
+        return list(islice(arrivals, count))[::-1]
+
+    def forget(
+        self, match: Match = _EVERYTHING, after: int = 0, before: int | None = None
+    ) -> int:
+        """Remove the exchanges that `find` would find; returns how many."""
+        found = {entry.id for entry in self.find(match, after, before)}
+        self._entries = deque(each for each in self._entries if each.id not in found)
+        self._bytes = sum(each.size for each in self._entries)
+        return len(found)
