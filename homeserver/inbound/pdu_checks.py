@@ -15,7 +15,8 @@ from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.config.values import Events
-from homeserver.inbound.pdu_candidates import PduCandidate, VersionAttempt
+from homeserver.inbound.pdu_candidates import PduCandidate
+from homeserver.inbound.version_attempt import VersionAttempt
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace, together
@@ -94,20 +95,21 @@ class PduChecker:
         for candidate in candidates:
             candidate.infer_versions(versions, self._events.default_room_version)
         while True:
-            attempts: list[VersionAttempt] = []
+            tried: list[tuple[PduCandidate, VersionAttempt]] = []
             for candidate in candidates:
                 await self._pace.pause()
                 attempt = candidate.next_attempt()
                 if attempt is not None:
-                    attempts.append(attempt)
-            if not attempts:
+                    tried.append((candidate, attempt))
+            if not tried:
                 return
+            attempts = [attempt for _, attempt in tried]
             await self._find_known_signers(attempts)
             await self._find_keys(attempts, timed_out, cause)
             await self._verify(attempts)
-            for attempt in attempts:
+            for candidate, attempt in tried:
                 await self._pace.pause()
-                attempt.candidate.record(attempt)
+                candidate.record(attempt)
 
     async def _find_known_signers(self, attempts: Sequence[VersionAttempt]) -> None:
         """Set the `known_signers` of each attempt.
@@ -141,14 +143,11 @@ class PduChecker:
                     by_server.setdefault(name, []).append(attempt)
 
         async def find(name: ServerName) -> None:
-            for attempt in by_server[name]:
-                attempt.keys[name] = await self._keyring.event_keys(
-                    name,
-                    frozenset(attempt.signatures[name]),
-                    attempt.event.origin_server_ts,
-                    attempt.event.room_version,
-                    cause,
-                )
+            found = await self._keyring.event_keys(
+                name, [attempt.signed_by(name) for attempt in by_server[name]], cause
+            )
+            for attempt, keys in zip(by_server[name], found, strict=True):
+                attempt.keys[name] = keys
 
         async def find_in_time(name: ServerName) -> None:
             try:

@@ -10,7 +10,6 @@ Specification: Server-server API, "Transactions".
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 from msgspec import Struct, structs
@@ -168,7 +167,7 @@ class TransactionReceiver:
         """What to record of a transaction, and the users whose presence it asks for."""
         verdicts = [known.verdict_on(pdu.event_id, pdu.event) for pdu in checked.pdus]
         answered = [
-            pdu if verdict is None else replace(pdu, verdict=verdict)
+            pdu if verdict is None else structs.replace(pdu, verdict=verdict)
             for pdu, verdict in zip(checked.pdus, verdicts, strict=True)
         ]
         new_pdus = [

@@ -8,9 +8,10 @@ Specification: Server-server API, "Retrieving server keys"; Room Versions 1 to 5
 which keys verify an event.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
+from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
@@ -40,6 +41,34 @@ _CONFLICT_PATIENCE_SECONDS = 3.0
 # How long a request waits for keys, and for a slot to fetch them; its sender times out
 # after a minute.
 _PATIENCE_SECONDS = 30.0
+
+
+class SignedEvent(Struct, frozen=True):
+    """What decides which keys of a server may verify its signatures of an event."""
+
+    key_ids: Collection[KeyId]
+    """Of its signatures."""
+
+    origin_server_ts: int
+    """When it was sent, by its sender, in milliseconds since 1970."""
+
+    room_version: RoomVersion
+
+    def usable(self, keys: Mapping[KeyId, StoredKey]) -> Mapping[KeyId, VerifyKey]:
+        """Those of the keys that may verify it."""
+        return {
+            key_id: keys[key_id].verify_key
+            for key_id in self.key_ids
+            if key_id in keys and self._allows(keys[key_id])
+        }
+
+    def _allows(self, key: StoredKey) -> bool:
+        if key.expired_ts is not None:
+            return key.expired_ts >= self.origin_server_ts
+        if not self.room_version.enforces_key_validity:
+            return True
+        until = key.valid_until_ts
+        return until is not None and until >= self.origin_server_ts
 
 
 class Keyring:
@@ -76,7 +105,10 @@ class Keyring:
         def is_usable(key: StoredKey) -> bool:
             return key.valid_until_ts is not None and key.valid_until_ts >= now_ts
 
-        keys, came = await self._keys(server_name, {key_id}, is_usable, cause)
+        def suffice(keys: Mapping[KeyId, StoredKey]) -> bool:
+            return key_id in keys and is_usable(keys[key_id])
+
+        keys, came = await self._keys(server_name, suffice, cause)
         key = keys.get(key_id)
         if key is not None and is_usable(key):
             return key.verify_key
@@ -92,36 +124,22 @@ class Keyring:
         raise Unauthorized(said)
 
     async def event_keys(
-        self,
-        server_name: ServerName,
-        key_ids: frozenset[KeyId],
-        origin_server_ts: int,
-        room_version: RoomVersion,
-        cause: Cause,
-    ) -> Mapping[KeyId, VerifyKey]:
-        """Those of the keys that may verify an event of that time.
+        self, server_name: ServerName, events: Sequence[SignedEvent], cause: Cause
+    ) -> Sequence[Mapping[KeyId, VerifyKey]]:
+        """The keys that may verify the server's signatures of each of some events.
 
-        Times are milliseconds since 1970.
+        One look-up serves all of them, and one fetch, if there is none for one of them.
         """
+        if not any(event.key_ids for event in events):
+            return [{}] * len(events)  # without signatures, keys would verify nothing
 
-        def is_usable(key: StoredKey) -> bool:
-            if key.expired_ts is not None:
-                return key.expired_ts >= origin_server_ts
-            if not room_version.enforces_key_validity:
-                return True
-            until = key.valid_until_ts
-            return until is not None and until >= origin_server_ts
+        def suffice(keys: Mapping[KeyId, StoredKey]) -> bool:
+            return all(not each.key_ids or each.usable(keys) for each in events)
 
-        if not key_ids:
-            return {}  # without signatures, keys would verify nothing
-        keys, _ = await self._keys(server_name, set(key_ids), is_usable, cause)
+        keys, _ = await self._keys(server_name, suffice, cause)
         if await self._store(server_name) is not None:
             keys = await self._peers.keys(server_name)
-        return {
-            key_id: key.verify_key
-            for key_id, key in keys.items()
-            if key_id in key_ids and is_usable(key)
-        }
+        return [event.usable(keys) for event in events]
 
     async def refresh(self, server_name: ServerName, cause: Cause) -> bool:
         """Fetch and store the keys of another server now; whether that succeeded.
@@ -170,19 +188,18 @@ class Keyring:
     async def _keys(
         self,
         server_name: ServerName,
-        wanted: set[KeyId],
-        is_usable: Callable[[StoredKey], bool],
+        suffice: Callable[[Mapping[KeyId, StoredKey]], bool],
         cause: Cause,
     ) -> tuple[Mapping[KeyId, StoredKey], Came]:
         """The keys of a server, and the result if they had to be fetched.
 
-        They are fetched if none of the wanted keys is known and usable.
+        They are fetched if the known ones do not `suffice`.
         """
         identity = self._identity()
         if server_name == identity.server_name:
             return _own_keys(identity, self._now_ts()), Fetched()
         keys = await self._known_keys(server_name)
-        if any(key_id in wanted and is_usable(key) for key_id, key in keys.items()):
+        if suffice(keys):
             return keys, Fetched()
         fetching = self.fetches.fetch(server_name, cause, is_known=bool(keys))
         came: Came

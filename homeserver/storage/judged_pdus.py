@@ -9,7 +9,6 @@ Specification: Server-server API, "Checks performed on receipt of a PDU".
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 
 from msgspec import Struct
@@ -32,8 +31,7 @@ EventOfVersion = tuple[EventId, str]
 """An event ID, and the room version by which it was computed."""
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedPdu:
+class JudgedPdu(Struct, frozen=True):
     """One PDU of a transaction, with its verdict."""
 
     event_id: EventId | None
@@ -45,7 +43,7 @@ class JudgedPdu:
     verdict: str
     """One of `OUTCOMES`, and after `: ` the reason if there is one."""
 
-    event: bytes = field(repr=False)
+    event: bytes
     """In canonical JSON: as received, or as redacted if the verdict says so."""
 
     source: VersionSource | None = None

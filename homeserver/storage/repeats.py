@@ -39,6 +39,8 @@ class Known:
 
     def verdict_on(self, event_id: str | None, event: bytes) -> str | None:
         """The verdict on a PDU; None if it is new."""
+        if not self._verdicts:
+            return None
         return self._verdicts.get((event_id, _digest(event)))
 
     def new_edus(self, edus: Sequence[Json]) -> list[Json]:

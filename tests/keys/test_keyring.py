@@ -1,9 +1,13 @@
 """Which keys are believed, when they are fetched, and when they are not."""
 
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+
 import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
+from homeserver.keys.keyring import SignedEvent
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.verification import VerifiedPeer
@@ -51,10 +55,15 @@ class KeyringTests(KeyringCase):
         self, *key_ids: KeyId, at: int = NOW, version: str = "12"
     ) -> Deferred[dict[KeyId, VerifyKey]]:
         """Ask for keys of an event."""
-        found = self.keyring.event_keys(
-            A, frozenset(key_ids), at, ROOM_VERSIONS[version], OURSELVES
-        )
-        return Deferred.fromCoroutine(found).addCallback(dict)
+        event = SignedEvent(key_ids, at, ROOM_VERSIONS[version])
+        return self.ask_for_events(event).addCallback(itemgetter(0))
+
+    def ask_for_events(
+        self, *events: SignedEvent, server_name: ServerName = A
+    ) -> Deferred[Sequence[Mapping[KeyId, VerifyKey]]]:
+        """Ask for the keys of several events together."""
+        found = self.keyring.event_keys(server_name, events, OURSELVES)
+        return Deferred.fromCoroutine(found)
 
     # What is known already.
 
@@ -255,11 +264,24 @@ class KeyringTests(KeyringCase):
 
     def test_an_unsigned_event_asks_nobody(self) -> None:
         """Where no key could verify anything, none is fetched."""
-        keys = self.keyring.event_keys(
-            A, frozenset(), 0, ROOM_VERSIONS["12"], OURSELVES
-        )
-        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(keys)), {})
+        self.assertEqual(self.successResultOf(self.ask_for_event(at=0)), {})
         self.assertEqual(self.client.asked, [])
+
+    def test_events_of_one_server_are_looked_up_together(self) -> None:
+        """Each event gets the keys of its own signatures; one fetch serves all."""
+        self.store(document(K1))
+        version = ROOM_VERSIONS["12"]
+        found = self.ask_for_events(
+            SignedEvent([K1], NOW, version),
+            SignedEvent([K2], NOW, version),
+            SignedEvent([], NOW, version),
+            SignedEvent([K1, K2, K3], NOW, version),
+        )
+        self.assertEqual(len(self.client.asked), 1)
+        self.client.answer(document(K1, K2))
+        first, second = {K1: key(K1)}, {K2: key(K2)}
+        expected = [first, second, {}, first | second]
+        self.assertEqual(self.successResultOf(found), expected)
 
     def test_an_error_of_ours_is_not_remembered(self) -> None:
         """Where the store fails, all who asked are told, and may ask again."""
@@ -440,11 +462,9 @@ class KeyringTests(KeyringCase):
             (NOW - HOUR, {K1: OWN_KEY.verify_key, K2: OWN_OLD_KEY.verify_key}),
             (NOW, {K1: OWN_KEY.verify_key}),
         ]:
-            found = self.keyring.event_keys(
-                OWN, frozenset([K1, K2, K3]), at, ROOM_VERSIONS["12"], OURSELVES
-            )
-            result = self.successResultOf(Deferred.fromCoroutine(found))
-            self.assertEqual(result, expected)
+            event = SignedEvent([K1, K2, K3], at, ROOM_VERSIONS["12"])
+            found = self.ask_for_events(event, server_name=OWN)
+            self.assertEqual(self.successResultOf(found), [expected])
         self.assertEqual(self.client.asked, [])
 
     def test_our_own_new_key(self) -> None:

@@ -1,10 +1,11 @@
 """How often servers are asked for keys, and the database for what is known of them."""
 
+from operator import itemgetter
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from homeserver.keys.keyring import Keyring
+from homeserver.keys.keyring import Keyring, SignedEvent
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import KeysAnswer
 from homeserver.outbound.remote_error import Refused
@@ -164,10 +165,9 @@ class BackOffTests(KeyringCase):
 
     def ask_for_event(self) -> Deferred[dict[KeyId, VerifyKey]]:
         """Ask for a key of an event."""
-        found = self.keyring.event_keys(
-            A, frozenset([K1]), NOW, ROOM_VERSIONS["12"], OURSELVES
-        )
-        return Deferred.fromCoroutine(found).addCallback(dict)
+        event = SignedEvent([K1], NOW, ROOM_VERSIONS["12"])
+        found = self.keyring.event_keys(A, [event], OURSELVES)
+        return Deferred.fromCoroutine(found).addCallback(itemgetter(0))
 
 
 class RefreshTests(KeyringCase):

@@ -1,9 +1,11 @@
 """What of a name is stored, and when: nothing before something was proven."""
 
+from operator import itemgetter
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
+from homeserver.keys.keyring import SignedEvent
 from homeserver.net.cause import Cause
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
@@ -130,11 +132,11 @@ class StoringTests(KeyringCase):
         """A document that verified for an event of a proven transaction is stored."""
         found = Deferred.fromCoroutine(
             self.keyring.event_keys(
-                A, frozenset([K1]), NOW, ROOM_VERSIONS["12"], STRANGER
+                A, [SignedEvent([K1], NOW, ROOM_VERSIONS["12"])], STRANGER
             )
         )
         self.client.answer(document(K1))
-        self.assertEqual(self.successResultOf(found), {K1: key(K1)})
+        self.assertEqual(self.successResultOf(found), [{K1: key(K1)}])
         self.assertEqual(self.rows()["server_keys"], 1)
 
     def test_a_pin_is_stored_with_the_proof(self) -> None:
@@ -244,10 +246,9 @@ class ConflictTests(KeyringCase):
 
     def event_keys(self, version: str) -> Deferred[dict[KeyId, VerifyKey]]:
         """The keys of an event of long ago."""
-        found = self.keyring.event_keys(
-            A, frozenset([K1]), 1, ROOM_VERSIONS[version], STRANGER
-        )
-        return Deferred.fromCoroutine(found).addCallback(dict)
+        event = SignedEvent([K1], 1, ROOM_VERSIONS[version])
+        found = self.keyring.event_keys(A, [event], STRANGER)
+        return Deferred.fromCoroutine(found).addCallback(itemgetter(0))
 
     def test_a_forgotten_key_verifies_nothing(self) -> None:
         """After it was forgotten, not even old events are verified by a key."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -355,14 +356,16 @@ class ReceivedStoreTests(SynchronousTestCase):
         signed = JudgedPdu(EventId("$a"), "12", "accepted", b"{}", signers=[A])
         pdus = [
             signed,
-            replace(signed, room_version="11", signers=[A, B]),
-            replace(signed, event_id=EventId("$b"), verdict="redacted: content hash"),
-            replace(signed, event_id=EventId("$c"), signers=[]),
-            replace(signed, event_id=None),
+            structs.replace(signed, room_version="11", signers=[A, B]),
+            structs.replace(
+                signed, event_id=EventId("$b"), verdict="redacted: content hash"
+            ),
+            structs.replace(signed, event_id=EventId("$c"), signers=[]),
+            structs.replace(signed, event_id=None),
         ]
         self.record(transaction(A, "1", pdus))
         self.record(transaction(B, "1", pdus))
-        self.record(transaction(B, "2", [replace(signed, signers=[B])]))
+        self.record(transaction(B, "2", [structs.replace(signed, signers=[B])]))
         asked = [
             (EventId(event_id), version)
             for event_id in ("$a", "$b", "$c", "$d")

@@ -8,11 +8,10 @@ from twisted.internet.defer import Deferred
 
 from homeserver.identity.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
-from homeserver.keys.keyring import Keyring
+from homeserver.keys.keyring import Keyring, SignedEvent
 from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import Unauthorized
-from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import OldVerifyKey
 from homeserver.protocol.signing import SigningKey, VerifyKey
@@ -117,18 +116,19 @@ class KnownKeys(Keyring):
         return key
 
     async def event_keys(
-        self,
-        server_name: ServerName,
-        key_ids: frozenset[KeyId],
-        origin_server_ts: int,
-        room_version: RoomVersion,
-        cause: Cause,
-    ) -> Mapping[KeyId, VerifyKey]:
+        self, server_name: ServerName, events: Sequence[SignedEvent], cause: Cause
+    ) -> Sequence[Mapping[KeyId, VerifyKey]]:
         """Those of the keys that are known."""
         self.causes.append(cause)
-        self.asked.append((server_name, origin_server_ts, room_version.version))
+        self.asked += [
+            (server_name, each.origin_server_ts, each.room_version.version)
+            for each in events
+        ]
         known = self._known.get(server_name, {})
-        return {key_id: known[key_id] for key_id in key_ids & known.keys()}
+        return [
+            {key_id: known[key_id] for key_id in each.key_ids if key_id in known}
+            for each in events
+        ]
 
     async def prove(self, server_name: ServerName) -> None:
         """Nothing: they are known."""
@@ -159,17 +159,10 @@ class SlowKeys(KnownKeys):
         self.waiting: list[Deferred[None]] = []
 
     async def event_keys(
-        self,
-        server_name: ServerName,
-        key_ids: frozenset[KeyId],
-        origin_server_ts: int,
-        room_version: RoomVersion,
-        cause: Cause,
-    ) -> Mapping[KeyId, VerifyKey]:
+        self, server_name: ServerName, events: Sequence[SignedEvent], cause: Cause
+    ) -> Sequence[Mapping[KeyId, VerifyKey]]:
         """Those of the keys that are known, after a while."""
         answer: Deferred[None] = Deferred()
         self.waiting.append(answer)
         await answer
-        return await super().event_keys(
-            server_name, key_ids, origin_server_ts, room_version, cause
-        )
+        return await super().event_keys(server_name, events, cause)
