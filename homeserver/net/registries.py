@@ -4,8 +4,12 @@ Rules: tables of one date, and what follows from them. Refused is what is not gl
 reachable unicast: the ranges of the special-purpose registries, and the ranges of IPv6
 that are not allocated to a regional registry.
 
-Specification: IANA, "IPv4 Special-Purpose Address Space", "IPv6 Special-Purpose Address
-Space" and "IPv6 Global Unicast Address Assignments", as of October 2025; RFC 6890.
+Anycast services that are globally reachable from inside 192.0.0.0/24 and 2001::/23 are
+refused with the rest of these: no Matrix server is reached there.
+
+Specification: IANA, "IPv4 Special-Purpose Address Space" and "IPv6 Special-Purpose
+Address Space" of 9 October 2025, "IPv6 Global Unicast Address Assignments" of 10
+October 2025; RFC 6890.
 """
 
 from collections.abc import Sequence
@@ -48,7 +52,7 @@ SPECIAL = (
     "ff00::/8",  # multicast
 )
 
-# The allocations of IANA to the regional registries.
+# The allocations of IANA to the regional registries; the latest is 2410::/12, to APNIC.
 _ALLOCATED = (
     *("2001:200::/23", "2001:400::/23", "2001:600::/23", "2001:800::/22"),
     *("2001:c00::/23", "2001:e00::/23", "2001:1200::/23", "2001:1400::/22"),
