@@ -233,7 +233,7 @@ class Parts:
 
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
-            caches = CacheBook(resolver.kept, keyring.fetches, reactor)
+            caches = CacheBook(resolver.kept, keyring.fetches, connector, reactor)
             routes = [
                 *control_routes.status_routes(
                     self.is_healthy,

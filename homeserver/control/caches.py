@@ -1,10 +1,12 @@
 """The caches of discovery and of the keyring, for an operator.
 
 Rules: what is shown is what the next request to a server uses. Forgetting an entry only
-causes a new look-up.
+causes a new look-up. Which routes failed lately is forgotten with it, so that the next
+attempt tries them in the order of discovery.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -18,14 +20,31 @@ from homeserver.protocol.discovery import Step
 from homeserver.protocol.identifiers import ServerName
 
 
+class FailedRoutes(Protocol):
+    """The routes that failed lately."""
+
+    def forget(self, name: ServerName, /) -> bool:
+        """Forget those to one server; returns whether there were any."""
+        ...
+
+    def forget_all(self) -> None:
+        """Forget all."""
+        ...
+
+
 class CacheBook:
     """The cached answers and pauses."""
 
     def __init__(
-        self, answers: KeptAnswers, fetches: KeyFetches, clock: IReactorTime
+        self,
+        answers: KeptAnswers,
+        fetches: KeyFetches,
+        failed_routes: FailedRoutes,
+        clock: IReactorTime,
     ) -> None:
         self._answers = answers
         self._fetches = fetches
+        self._failed_routes = failed_routes
         self._clock = clock
 
     def all(self) -> list[CacheEntry]:
@@ -43,12 +62,14 @@ class CacheBook:
         """Forget the entries of one server; returns whether there were any."""
         has_pause = self._fetches.pause(name) is not None
         self._fetches.end_pause(name)
-        return self._answers.forget(name) or has_pause
+        had_routes = self._failed_routes.forget(name)
+        return self._answers.forget(name) or has_pause or had_routes
 
     def forget_all(self) -> None:
         """Forget everything."""
         self._answers.forget_all()
         self._fetches.end_pauses()
+        self._failed_routes.forget_all()
 
     async def show_beside(
         self, describe: Callable[[ServerName], Awaitable[KeysView]], name: ServerName

@@ -244,16 +244,21 @@ def test_forget_one_server() -> None:
     """What concerns one server is forgotten, and nothing else."""
     panel = Panel()
     keep_everything(panel)
+    other = ServerName.parse("other.example")
+    panel.failed_routes |= {ServerName.parse(HOST), other}
     assert panel.ask("DELETE", f"/v1/caches?server={HOST}").json == {}
     assert asked(panel) == OTHERS
+    assert panel.failed_routes == {other}
 
 
 def test_forget_all() -> None:
     """Everything is forgotten, and looked up when it is asked for."""
     panel = Panel()
     keep_everything(panel)
+    panel.failed_routes.add(ServerName.parse(HOST))
     assert panel.ask("DELETE", "/v1/caches").json == {}
     assert shown(panel) == []
+    assert not panel.failed_routes
 
 
 def test_retry_forgets() -> None:
@@ -266,12 +271,14 @@ def test_retry_forgets() -> None:
     assert again.error == (404, "M_NOT_FOUND")
 
 
-@pytest.mark.parametrize("only", ["pause", "document"])
+@pytest.mark.parametrize("only", ["pause", "document", "failed route"])
 def test_retry_of_who_is_hardly_known(only: str) -> None:
     """It is enough that one thing was remembered."""
     panel = Panel()
     if only == "pause":
         pause(panel)
+    elif only == "failed route":
+        panel.failed_routes.add(ServerName.parse(HOST))
     else:
         keep_document(panel, HOST, LookupFailed("no answer"))
     assert panel.ask("POST", f"/v1/peers/{HOST}/retry", {}).status == 200

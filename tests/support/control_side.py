@@ -143,6 +143,20 @@ class KnownRoutes(Resolver):
         ]
 
 
+class FailedRoutes(set[ServerName]):
+    """The servers of which a route has failed."""
+
+    def forget(self, name: ServerName) -> bool:
+        """Forget the routes to one server."""
+        had_failed = name in self
+        self.discard(name)
+        return had_failed
+
+    def forget_all(self) -> None:
+        """Forget all."""
+        self.clear()
+
+
 class FailingDatabase(MemoryDatabase):
     """A store that can be full."""
 
@@ -180,7 +194,10 @@ class Panel:
         self.bound = Bound("doors", "open doors", 5, lambda: 3)
         guard = TokenGuard(TOKEN, routes.OPEN_TEMPLATES)
         submitter = Submitter(lambda: self.identity, self.sender)
-        caches = CacheBook(self.routes.kept, self.keyring.fetches, self.clock)
+        self.failed_routes = FailedRoutes()
+        caches = CacheBook(
+            self.routes.kept, self.keyring.fetches, self.failed_routes, self.clock
+        )
         self.forgotten: list[ServerName] = []
         """What the other memories were told to forget."""
 

@@ -179,10 +179,16 @@ class Connector:
             await self._verifier.record(link.peer)
         return replace(link, is_recorded=True)
 
-    def forget(self, name: ServerName) -> None:
-        """Forget which routes to a server failed."""
-        for key in [key for key in self._avoided if key[0] == name]:
+    def forget(self, name: ServerName) -> bool:
+        """Forget which routes to a server failed; returns whether any had."""
+        failed = [key for key in self._avoided if key[0] == name]
+        for key in failed:
             del self._avoided[key]
+        return bool(failed)
+
+    def forget_all(self) -> None:
+        """Forget which routes failed."""
+        self._avoided.clear()
 
     def _is_avoided(self, name: ServerName, host: str, port: int) -> bool:
         return self._avoided.get((name, host, port), 0.0) > self._clock.seconds()

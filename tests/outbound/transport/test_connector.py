@@ -710,9 +710,12 @@ class AvoidedTests(ConnectorTestCase):
         other = ServerName.parse("other.test")
         self.tried(FIRST)
         self.tried(FIRST, name=other)
-        self.stack.connector.forget(PEER)
+        self.assertTrue(self.stack.connector.forget(PEER))
+        self.assertFalse(self.stack.connector.forget(PEER))
         self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
         self.assertEqual(self.first(FIRST, SECOND, name=other), "192.0.2.2")
+        self.stack.connector.forget_all()
+        self.assertEqual(self.first(FIRST, SECOND, name=other), "192.0.2.1")
 
     def test_another_minute(self) -> None:
         """A route that fails again is tried last for another minute."""
