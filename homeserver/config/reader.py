@@ -4,18 +4,21 @@ Rules: every mistake is reported at once, before anything starts; an
 unknown key is a mistake. Paths are resolved against the file's folder.
 """
 
+import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar, get_args, get_origin
 
 import msgspec
 
-from homeserver.config.values import Config, ConfigError
+from homeserver.config.key_lines import find_lines, with_line
+from homeserver.config.values import Config, ConfigError, StoreUrl
 from homeserver.net.addresses import AddressRange, SocketAddress
-from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.events.room_versions import RoomVersion, parse_room_version
-from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName, UserId
+from homeserver.protocol.shapes import convert, did_you_mean, explain
 
 
 def load(path: Path) -> Config:
@@ -25,8 +28,8 @@ def load(path: Path) -> Config:
     type or out of range, and files that it names and that cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        text = path.read_bytes().decode("utf-8")
+        table = tomllib.loads(text)
     except FileNotFoundError as error:
         why = (
             f"cannot be read: {error.strerror}; `homeserver init` makes one, and so "
@@ -44,7 +47,8 @@ def load(path: Path) -> Config:
     # Two values are compared only where each of them is what it must be.
     problems.extend([] if problems else _contradictions(config))
     if problems:
-        raise ConfigError(path, problems)
+        lines = find_lines(text)
+        raise ConfigError(path, [with_line(lines, each) for each in problems])
     return config
 
 
@@ -65,7 +69,7 @@ class _Reader:
         for key in sorted(table.keys() - fields.keys()):
             self._problems.append(
                 f"{where}{key}: there is no such key; known are "
-                f"{', '.join(sorted(fields))}"
+                f"{', '.join(sorted(fields))}{did_you_mean(key, fields)}"
             )
         for name, field in fields.items():
             if field.required:
@@ -74,7 +78,7 @@ class _Reader:
                 values[name] = self._folder / field.default
             if name in table:
                 self._read_key(values, field, table[name], where)
-            elif field.required:
+            elif field.required and not _is_meant(name, table, fields):
                 self._problems.append(f"{where}{name}: is missing")
             elif isinstance(field.default, msgspec.Struct):
                 values[name] = self.read(type(field.default), {}, f"{where}{name}.")
@@ -95,27 +99,52 @@ class _Reader:
             values[name] = self.read(type(field.default), value, f"{where}{name}.")
             return
         try:
-            values[name] = self._convert(field.type, value)
+            port = _USUAL_PORTS.get(f"{where}{name}", DEFAULT_PORT)
+            values[name] = self._convert(field.type, value, port)
+        except msgspec.ValidationError as error:
+            self._problems.append(f"{where}{name}: {explain(error, 'the value')}")
         except (ValueError, ProtocolError) as error:
             self._problems.append(f"{where}{name}: {error}")
 
-    def _convert(self, kind: object, value: object) -> object:
+    def _convert(self, kind: object, value: object, port: int) -> object:
         """`value` as `kind`, which may be a type that is written as text.
+
+        `port` is the usual one of an address, to name it where it is left out.
 
         Raises `ValueError` (msgspec's errors are some) or `ProtocolError`.
         """
         members = [member for member in get_args(kind) if member in _WRITTEN_AS_TEXT]
         if kind in _WRITTEN_AS_TEXT:
             text = msgspec.convert(value, str)
+            if kind is SocketAddress:
+                return SocketAddress.parse(text, port)
             return _WRITTEN_AS_TEXT[kind](text, self._folder)
         if members and get_origin(kind) is tuple:
             texts = msgspec.convert(value, list[str])
-            return tuple(self._convert(members[0], text) for text in texts)
+            return tuple(self._convert(members[0], text, port) for text in texts)
         if members:
             # An optional one: an empty string is how TOML says "none".
-            return None if value == "" else self._convert(members[0], value)
-        converted: object = msgspec.convert(value, kind)
-        return converted
+            return None if value == "" else self._convert(members[0], value, port)
+        return convert(kind, value, "the value")
+
+
+_USUAL_PORTS = {"dns.servers": 53, "control.listen": 8008}
+
+
+def _is_meant(name: str, table: Mapping[str, object], known: Iterable[str]) -> bool:
+    """Whether an unknown key of a table was probably meant to be `name`."""
+    unknown = table.keys() - set(known)
+    return any(repr(name) in did_you_mean(each, known) for each in unknown)
+
+
+def _parse_store_url(text: str) -> str:
+    """The URL of a store; raises `ValueError`."""
+    if re.fullmatch(r"(sqlite:|postgresql://)[^\0]+", text):
+        return text
+    why = f"{quote(text)} is neither `sqlite:FILE` nor `postgresql://...`"
+    if re.fullmatch(r"[^:\0]+", text):
+        why += f"; did you mean 'sqlite:{text}'?"
+    raise ValueError(why)
 
 
 def _parse_path(text: str, folder: Path) -> Path:
@@ -130,6 +159,7 @@ _WRITTEN_AS_TEXT: Mapping[object, Callable[[str, Path], object]] = {
     SocketAddress: lambda text, _: SocketAddress.parse(text),
     AddressRange: lambda text, _: AddressRange.parse(text),
     Path: _parse_path,
+    StoreUrl: lambda text, _: _parse_store_url(text),
 }
 
 

@@ -6,7 +6,7 @@ Rules: a setting's type says what it may be; `config_file` reads one from
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NewType
 
 import msgspec
 
@@ -24,6 +24,9 @@ from homeserver.protocol.identifiers import ServerName
 Positive = Annotated[float, msgspec.Meta(gt=0, le=315_360_000)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
+
+StoreUrl = NewType("StoreUrl", str)
+"""`sqlite:FILE` or `postgresql://...`."""
 
 HostName = Annotated[
     str,
@@ -87,7 +90,14 @@ class Discovery(msgspec.Struct, frozen=True):
 
     well_known: bool = True
     srv_services: tuple[
-        Annotated[str, msgspec.Meta(pattern=r"\A_[A-Za-z0-9-]+\._(tcp|udp)\Z")], ...
+        Annotated[
+            str,
+            msgspec.Meta(
+                pattern=r"\A_[A-Za-z0-9-]+\._(tcp|udp)\Z",
+                description="a service and its protocol, as in `_matrix._tcp`",
+            ),
+        ],
+        ...,
     ] = ("_matrix-fed._tcp", "_matrix._tcp")
     delegate_to: ServerName | None = None
 
@@ -108,9 +118,7 @@ class Network(msgspec.Struct, frozen=True):
 class Storage(msgspec.Struct, frozen=True):
     """The table `[storage]`."""
 
-    url: Annotated[str, msgspec.Meta(pattern=r"\A(sqlite:|postgresql://)[^\0]+\Z")] = (
-        "sqlite:homeserver.db"
-    )
+    url: StoreUrl = StoreUrl("sqlite:homeserver.db")
 
 
 class Sending(msgspec.Struct, frozen=True):
@@ -181,7 +189,10 @@ class Profile(
     """What `query/profile` answers of one user."""
 
     displayname: str | None = None
-    avatar_url: Annotated[str, msgspec.Meta(pattern=r"\Amxc://")] | None = None
+    avatar_url: (
+        Annotated[str, msgspec.Meta(pattern=r"\Amxc://", description="an `mxc://` URI")]
+        | None
+    ) = None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

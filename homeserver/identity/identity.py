@@ -67,6 +67,11 @@ def load(path: Path, config: Config) -> Identity:
 def _load_signing_keys(path: Path) -> list[SigningKey]:
     """Read a signing key file: a line for each key, `ed25519 VERSION SEED`."""
     lines = path.read_text("ascii").splitlines()
+    if any(line.startswith("-----BEGIN ") for line in lines):
+        raise ValueError(
+            "is a PEM file, as TLS keys are; a signing key is a line `ed25519 VERSION "
+            "SEED`, which `homeserver init` makes"
+        )
     loaded: list[SigningKey] = []
     for number, line in enumerate(lines, 1):
         if len(line.split()) != 3:

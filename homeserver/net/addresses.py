@@ -20,6 +20,7 @@ from typing import ClassVar, Literal, Self
 from msgspec import Struct
 
 from homeserver.net.registries import REFUSED_BY_DEFAULT
+from homeserver.protocol.errors import quote
 
 Address = IPv4Address | IPv6Address
 
@@ -38,21 +39,46 @@ class SocketAddress:
         return f"{host}:{self.port}"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `HOST:PORT`; `ValueError` says what is wrong with it."""
+    def parse(cls, text: str, usual_port: int = 8448) -> Self:
+        """Read `HOST:PORT`; `ValueError` says what is wrong with it.
+
+        Where the port is missing, `usual_port` is the one that is proposed.
+        """
+        if _has_no_port(text):
+            meant = f"{text}:{usual_port}"
+            raise ValueError(f"{quote(text)} has no port; did you mean {meant!r}?")
         host, colon, port = text.rpartition(":")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
         elif ":" in host:
             raise ValueError("an IPv6 address needs brackets: [::1]:8448")
         if not colon or not (port.isascii() and port.isdigit() and len(port) <= 5):
-            raise ValueError("expected HOST:PORT, for example 127.0.0.1:8448")
+            raise ValueError(f"expected HOST:PORT, for example 127.0.0.1:{usual_port}")
         if int(port) > 65535:
             raise ValueError(f"{port} is not a port; ports go up to 65535")
+        if not _is_address(host):
+            meant = f"; did you mean '127.0.0.1:{port}'?" if host == "localhost" else ""
+            raise ValueError(f"{quote(host)} is not an IP address{meant}")
         address = ip_address(host)
         if isinstance(address, IPv6Address) and not _is_zone(address.scope_id):
             raise ValueError(f"{address.scope_id!r} is not the name of an interface")
         return cls(str(address), int(port))
+
+
+def _has_no_port(text: str) -> bool:
+    """Whether a text is an address alone, as it would stand before a port."""
+    in_brackets = re.fullmatch(r"\[([^\[\]]+)\]", text)
+    if in_brackets is not None:
+        return _is_address(in_brackets[1])
+    return ":" not in text and _is_address(text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_zone(scope_id: str | None) -> bool:
@@ -75,7 +101,21 @@ class AddressRange:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a range; `ValueError` says what is wrong with it."""
-        return cls(ip_network(text))
+        try:
+            return cls(ip_network(text))
+        except ValueError:
+            pass
+        try:
+            meant = ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{quote(text)} is neither an IP address nor a range of them, as in "
+                "10.0.0.0/8"
+            ) from None
+        raise ValueError(
+            f"{quote(text)} is an address in a range; did you mean '{meant}', the "
+            f"range, or '{text.partition('/')[0]}', the address?"
+        )
 
 
 def is_within(text: str, ranges: Sequence[AddressRange]) -> bool:

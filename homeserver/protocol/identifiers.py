@@ -28,6 +28,7 @@ MAX_ID_BYTES = 255  # of user, room and event IDs, with sigil and domain
 DEFAULT_PORT = 8448  # Server-server API, "Resolving server names"
 
 _PORT = re.compile(r"[0-9]{1,5}")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>[^/?#]*)")
 _LABEL = re.compile(r"[0-9A-Za-z-]{1,63}")  # 63: a DNS label's limit, RFC 1035
 # The specification has no limit; common versions have about ten characters.
 _KEY_ID = re.compile(r"ed25519:[a-zA-Z0-9_]{1,100}")
@@ -73,6 +74,11 @@ class ServerName(Struct, frozen=True):
 # Most messages of a server repeat the same few names.
 @lru_cache(maxsize=4096)
 def _parse_server_name(text: str) -> ServerName:
+    if url := _URL.match(text):
+        raise InvalidParam(
+            f"not a server name: {quote(text)} is a URL; did you mean its host, "
+            f"{quote(url['host'])}?"
+        )
     if len(text) > MAX_ID_BYTES or not text.isascii():
         raise InvalidParam(
             f"not a server name: {quote(text)} is longer than {MAX_ID_BYTES} "

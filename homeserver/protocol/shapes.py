@@ -8,7 +8,7 @@ the words of the library that reads.
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 from msgspec import Struct, inspect
@@ -18,6 +18,7 @@ from homeserver.protocol.errors import BadJson, listed, quote
 _T = TypeVar("_T", bound=Struct)
 
 _Mistake = tuple[str, str]
+_Part = tuple[inspect.Type, object, str]
 
 _KINDS = {
     "array": "a list",
@@ -29,6 +30,9 @@ _KINDS = {
     "null": "null",
 }
 
+# Two of three letters in their order: `tsl` leads to `tls`, `second` to nothing.
+_LIKENESS = 0.66
+
 # The library's messages: https://jcristharif.com/msgspec, "Usage".
 _PLACE = re.compile(r"(?P<why>.*?)(?: - at (?P<place>`.*))?", re.DOTALL)
 _KIND = re.compile(r"Expected `(?P<expected>[^`]*)`(?:, got `(?P<got>[^`]*)`)?")
@@ -39,7 +43,13 @@ _LENGTH = re.compile(
 _PATTERN = re.compile(r"Expected `str` matching regex .*", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field (?P<name>`[^`]*`)")
 
-_SIGNS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+# What is wrong with a value that is not so.
+_SIGNS = {
+    ">=": "less than",
+    "<=": "more than",
+    ">": "not more than",
+    "<": "not less than",
+}
 
 
 def read(kind: type[_T], value: object, what: str = "the body") -> _T:
@@ -47,12 +57,22 @@ def read(kind: type[_T], value: object, what: str = "the body") -> _T:
 
     Raises `BadJson`, whose message calls the outermost object `what`.
     """
-    for place, why in _mistakes(inspect.type_info(kind), value, ""):
-        raise BadJson(f"`{place}`{why}" if place else f"{what}{why}")
     try:
-        return msgspec.convert(value, kind)
+        converted = convert(kind, value, what)
+    except ValueError as problem:
+        raise BadJson(str(problem)) from None
+    return cast("_T", converted)
+
+
+def convert(kind: object, value: object, what: str) -> object:
+    """`value` as a type that the library knows; raises `ValueError` as `read`."""
+    for place, why in _mistakes(inspect.type_info(kind), value, ""):
+        raise ValueError(f"`{place}`{why}" if place else f"{what}{why}")
+    try:
+        converted: object = msgspec.convert(value, kind)
     except msgspec.ValidationError as problem:
-        raise BadJson(explain(problem, what)) from None
+        raise ValueError(explain(problem, what)) from None
+    return converted
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
@@ -71,7 +91,7 @@ def not_one_of(text: str, allowed: Iterable[str]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean NAME?` if `word` resembles a known name, else nothing."""
     by_form = {_form(each): each for each in known}
-    found = get_close_matches(_form(word), by_form, 1)
+    found = get_close_matches(_form(word), by_form, 1, _LIKENESS)
     return f"; did you mean {by_form[found[0]]!r}?" if found else ""
 
 
@@ -85,17 +105,19 @@ def explain(problem: msgspec.ValidationError, what: str) -> str:
     found = _PLACE.fullmatch(str(problem))
     why, place = (found["why"], found["place"]) if found else (str(problem), None)
     if place is not None:
-        what = place.replace("$.", "").replace("`$", "`item ")
+        what = place.replace("$.", "").replace("$", "")
     return f"{what}{_reason(why)}"
 
 
 def _reason(why: str) -> str:
     """Why a value is no good, as the end of a sentence that begins with its place."""
     if found := _BOUND.match(why):
-        return f" is not {_SIGNS[found['sign']]} {found['limit']}"
+        limit = found["limit"].removesuffix(".0")
+        return f" is {_SIGNS[found['sign']]} {limit}"
     if found := _LENGTH.match(why):
-        what = "characters" if found["kind"] == "str" else "items"
-        return f" has not {_SIGNS[found['sign']]} {found['limit']} {what}"
+        what = "character" if found["kind"] == "str" else "item"
+        plural = "" if found["limit"] == "1" else "s"
+        return f" has {_SIGNS[found['sign']]} {found['limit']} {what}{plural}"
     if found := _MISSING.match(why):
         return f" lacks {found['name']}"
     if _PATTERN.match(why):
@@ -113,31 +135,55 @@ def _named(kind: str) -> str:
 
 def _mistakes(kind: inspect.Type, value: object, place: str) -> Iterator[_Mistake]:
     """Each unknown member and each text that is not allowed: its place, and why."""
-    bare = kind.type if isinstance(kind, inspect.Metadata) else kind
-    match bare, value:
+    why = _why_not(kind, value)
+    if why is not None:
+        yield place, why
+    for inner in _parts(kind, value, place):
+        yield from _mistakes(*inner)
+
+
+def _why_not(kind: inspect.Type, value: object) -> str | None:
+    """What is wrong with a value, but for its parts and its type."""
+    match kind, value:
         case inspect.StructType(), dict():
-            yield from _mistakes_of_members(bare, value, place)
-        case inspect.ListType(), list():
-            for index, item in enumerate(value):
-                yield from _mistakes(bare.item_type, item, f"{place}[{index}]")
-        case inspect.LiteralType(), str():
-            if value not in bare.values:
-                yield place, f" is {not_one_of(value, map(str, bare.values))}"
-        case (inspect.UnionType(), _):
-            for each in bare.types:
-                yield from _mistakes(each, value, place)
+            fields = [each.encode_name for each in kind.fields]
+            for name in value:
+                if name not in fields:
+                    return f" has no member {unknown(name, fields)}"
+        case inspect.LiteralType(), str() if value not in kind.values:
+            return f" is {not_one_of(value, map(str, kind.values))}"
+        case inspect.Metadata(type=inspect.StrType(pattern=str() as pattern)), str():
+            if re.search(pattern, value) is None:
+                about = kind.extra_json_schema or {}
+                form = about.get("description", "in the right form")
+                return f" is {quote(value)}, which is not {form}"
+    return None
 
 
-def _mistakes_of_members(
-    kind: inspect.StructType, value: dict[str, object], place: str
-) -> Iterator[_Mistake]:
-    fields = {each.encode_name: each.type for each in kind.fields}
-    for name, member in value.items():
-        if name not in fields:
-            yield place, f" has no member {unknown(name, fields)}"
-        else:
-            yield from _mistakes(fields[name], member, _below(place, name))
+def _parts(kind: inspect.Type, value: object, place: str) -> list[_Part]:
+    """The parts of a value with their types and their places."""
+    match kind, value:
+        case inspect.Metadata(), _:
+            return [(kind.type, value, place)]
+        case inspect.UnionType(), _:
+            return [(each, value, place) for each in kind.types]
+        case ((inspect.ListType() | inspect.VarTupleType()), list()):
+            items = enumerate(value)
+            return [(kind.item_type, item, f"{place}[{n}]") for n, item in items]
+        case _, dict():
+            return _members(kind, value, place)
+    return []
 
 
-def _below(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+def _members(kind: inspect.Type, value: dict[str, object], place: str) -> list[_Part]:
+    if isinstance(kind, inspect.DictType):
+        return [
+            (kind.value_type, member, f"{place}[{quote(name)}]")
+            for name, member in value.items()
+        ]
+    fields = kind.fields if isinstance(kind, inspect.StructType) else ()
+    return [
+        (each.type, value[each.encode_name], f"{place}.{each.encode_name}".lstrip("."))
+        for each in fields
+        if each.encode_name in value
+    ]

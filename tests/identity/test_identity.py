@@ -140,6 +140,7 @@ NO_SIGNING_KEY_FILES: list[tuple[str, bytes, str]] = [
     ("empty", b"", "there is no key in it; a line is `ed25519 VERSION SEED`"),
     ("blank line", f"ed25519 a {SEED}\n\n".encode(), f"line 2 {LINE}"),
     ("two words", b"ed25519 a", f"line 1 {LINE}"),
+    ("PEM", b"\n-----BEGIN PRIVATE KEY-----\nMC4=\n", "is a PEM file, as TLS keys are"),
     ("four words", f"ed25519 a {SEED} b".encode(), f"line 1 {LINE}"),
     ("another algorithm", f"rsa a {SEED}".encode(), "line 1: Unsupported algorithm"),
     ("hyphen", f"ed25519 a-1 {SEED}".encode(), "line 1: not a key ID: 'ed25519:a-1'"),

@@ -210,7 +210,8 @@ def test_all_mistakes_of_a_configuration_are_told(tmp_path: Path) -> None:
     path.write_text('server_name = "a_b"\nlisten = "x"\ncolour = "red"\n')
     done = homeserver("run", "-c", str(path))
     assert done.returncode == 2
-    for key in ("server_name", "listen", "colour", "tls.certificate", "signing.key"):
+    mistakes = ("line 1: server_name", "line 2: listen", "line 3: colour")
+    for key in (*mistakes, "tls.certificate", "signing.key"):
         assert f"{path}: {key}" in done.stderr
 
 

@@ -46,13 +46,14 @@ def test_socket_address(text: str, host: str, port: int, formatted: str) -> None
 FORM = "expected HOST:PORT, for example 127.0.0.1:8448"
 BRACKETS = "an IPv6 address needs brackets: [::1]:8448"
 PORT = "is not a port; ports go up to 65535"
-NO_ADDRESS = "does not appear to be an IPv4 or IPv6 address"
+NO_ADDRESS = "is not an IP address"
 
 NO_SOCKET_ADDRESSES: list[tuple[str, str, str]] = [
     ("empty", "", FORM),
     ("port alone", "8448", FORM),
     ("colon alone", ":", FORM),
-    ("no port", "127.0.0.1", FORM),
+    ("no port", "127.0.0.1", "did you mean '127.0.0.1:8448'?"),
+    ("brackets alone", "[::1]", "did you mean '[::1]:8448'?"),
     ("empty port", "127.0.0.1:", FORM),
     ("port in words", "127.0.0.1:http", FORM),
     ("negative port", "127.0.0.1:-1", FORM),
@@ -121,12 +122,15 @@ def test_range(text: str, formatted: str) -> None:
 
 
 NO_RANGES: list[tuple[str, str]] = [
-    ("", "does not appear to be an IPv4 or IPv6 network"),
-    ("localhost", "does not appear to be an IPv4 or IPv6 network"),
-    ("127.0.0.0/33", "does not appear to be an IPv4 or IPv6 network"),
-    ("127.0.0.1:80", "does not appear to be an IPv4 or IPv6 network"),
-    ("127.0.0.1/8", "127.0.0.1/8 has host bits set"),
-    ("::1/64", "::1/64 has host bits set"),
+    ("", "is neither an IP address nor a range of them, as in 10.0.0.0/8"),
+    ("localhost", "is neither an IP address nor a range of them, as in 10.0.0.0/8"),
+    ("127.0.0.0/33", "is neither an IP address nor a range of them, as in 10.0.0.0/8"),
+    ("127.0.0.1:80", "is neither an IP address nor a range of them, as in 10.0.0.0/8"),
+    (
+        "127.0.0.1/8",
+        "did you mean '127.0.0.0/8', the range, or '127.0.0.1', the address?",
+    ),
+    ("::1/64", "did you mean '::/64', the range, or '::1', the address?"),
 ]
 
 

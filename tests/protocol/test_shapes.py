@@ -30,6 +30,8 @@ class Outer(Struct, frozen=True):
     anything: list[object] = []
     short: Annotated[str, Meta(max_length=3)] = ""
     form: Annotated[str, Meta(pattern="^a*$")] = ""
+    told: Annotated[str, Meta(pattern="^a*$", description="letters a")] = ""
+    objects: dict[str, Inner] = {}
     some: Annotated[tuple[int, ...], Meta(min_length=1)] = (1,)
     map_: dict[str, int] = msgspec.field(name="map", default_factory=dict)
 
@@ -38,13 +40,18 @@ def test_read() -> None:
     """What has the right members becomes a struct, with its defaults."""
     inner = {"ids": ["i"]}
     value = {"name": "n", "inner": inner, "several": [{"number": 8}], "listen": "own"}
+    value |= {"told": "aa", "objects": {"o": inner}}
     assert read(Outer, value) == Outer(
-        "n", inner=Inner(ids=["i"]), several=[Inner(number=8)]
+        "n",
+        inner=Inner(ids=["i"]),
+        several=[Inner(number=8)],
+        told="aa",
+        objects={"o": Inner(ids=["i"])},
     )
     assert read(Outer, {"name": "n", "inner": None}) == Outer("n")
 
 
-KNOWN = "anything, form, inner, listen, map, name, several, short, some"
+KNOWN = "anything, form, inner, listen, map, name, objects, several, short, some, told"
 
 MISTAKES: list[tuple[object, str]] = [
     ([], "the body is not an object, but a list"),
@@ -66,7 +73,7 @@ MISTAKES: list[tuple[object, str]] = [
     ),
     ({"name": "", "inner": 1}, "`inner` is not an object or null, but an integer"),
     ({"name": "", "inner": {"ids": [1]}}, "`inner.ids[0]` is not a string, but an"),
-    ({"name": "", "inner": {"number": 0}}, "`inner.number` is not at least 1"),
+    ({"name": "", "inner": {"number": 0}}, "`inner.number` is less than 1"),
     ({"name": "", "inner": {"ratio": 9}}, "`inner.ratio` is not less than 9"),
     ({"name": "", "inner": {"number": 1.5}}, "`inner.number` is not an integer, but a"),
     ({"name": "", "inner": {"number": True}}, "`inner.number` is not an integer, but"),
@@ -76,9 +83,15 @@ MISTAKES: list[tuple[object, str]] = [
         "`listen` is 'OWN', which is none of 'own', 'shared'; did you mean 'own'?",
     ),
     ({"name": "", "listen": 1}, "`listen` is not a string, but an integer"),
-    ({"name": "", "short": "1234"}, "`short` has not at most 3 characters"),
+    ({"name": "", "short": "1234"}, "`short` has more than 3 characters"),
     ({"name": "", "form": "b"}, "`form` has not the right form"),
-    ({"name": "", "some": []}, "`some` has not at least 1 items"),
+    ({"name": "", "told": "b"}, "`told` is 'b', which is not letters a"),
+    ({"name": "", "told": 1}, "`told` is not a string, but an integer"),
+    (
+        {"name": "", "objects": {"a.b": {"id": 1}}},
+        "`objects['a.b']` has no member 'id'; known are ids, number, ratio; did you",
+    ),
+    ({"name": "", "some": []}, "`some` has less than 1 item"),
     ({"name": "", "map": {"k": ""}}, "`map[...]` is not an integer, but a string"),
 ]
 
@@ -100,7 +113,9 @@ def test_name_of_the_outermost() -> None:
 def test_words_that_are_not_known() -> None:
     """A message of another kind is shown as it is."""
     assert explain(msgspec.ValidationError("Too odd"), "`x`") == "`x`: too odd"
-    assert explain(msgspec.ValidationError("Odd - at `$[2]`"), "x") == "`item [2]`: odd"
+    pattern = msgspec.ValidationError("Expected `str` matching regex 'a'")
+    assert explain(pattern, "`x`") == "`x` has not the right form"
+    assert explain(msgspec.ValidationError("Odd - at `$[2]`"), "x") == "`[2]`: odd"
 
 
 ALIKE: list[tuple[str, str | None]] = [

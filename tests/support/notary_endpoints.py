@@ -27,6 +27,7 @@ from homeserver.config.values import (
     Dns,
     Network,
     Storage,
+    StoreUrl,
     Verification,
 )
 from homeserver.identity.identity import Identity
@@ -179,7 +180,7 @@ def notary(
             discovery=Discovery(well_known=False),
             dns=Dns(servers=(server.address,)),
             network=Network(allow=tuple(map(AddressRange.parse, allow))),
-            storage=Storage(f"sqlite:{name}.db"),
+            storage=Storage(StoreUrl(f"sqlite:{name}.db")),
             control=Control(listen=None),
         )
         endpoint = Endpoint(
