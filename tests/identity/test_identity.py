@@ -28,6 +28,7 @@ from homeserver.protocol.identifiers import ServerName, parse_key_id
 from homeserver.protocol.key_documents import OldVerifyKey
 from homeserver.protocol.signing import VerifyKey, sign
 from tests.support.certificates import authority, issue, issue_for
+from tests.support.tables import cases
 
 NAME = ServerName.parse("own.example")
 SEED = encode_base64(b"s" * 32)
@@ -155,11 +156,7 @@ NO_SIGNING_KEY_FILES: list[tuple[str, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [row[1:] for row in NO_SIGNING_KEY_FILES],
-    ids=[row[0] for row in NO_SIGNING_KEY_FILES],
-)
+@cases("content message", NO_SIGNING_KEY_FILES)
 def test_no_signing_keys(folder: Path, content: bytes, message: str) -> None:
     """A signing key file is refused with the line, and what is wrong with it."""
     path = folder / "signing.key"
@@ -202,11 +199,7 @@ NO_OLD_KEYS: list[tuple[str, list[OldKey], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("old_keys", "messages"),
-    [row[1:] for row in NO_OLD_KEYS],
-    ids=[row[0] for row in NO_OLD_KEYS],
-)
+@cases("old_keys messages", NO_OLD_KEYS)
 def test_no_old_keys(folder: Path, old_keys: list[OldKey], messages: list[str]) -> None:
     """Each old key that is none, or that is not old, is refused."""
     said = problems(folder, *old_keys)
@@ -223,9 +216,7 @@ KEYS: list[tuple[str, Callable[[], PrivateKey]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "generate", [row[1] for row in KEYS], ids=[row[0] for row in KEYS]
-)
+@cases("generate", KEYS)
 def test_kinds_of_certificates(
     folder: Path, generate: Callable[[], PrivateKey]
 ) -> None:

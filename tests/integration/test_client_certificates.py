@@ -50,6 +50,7 @@ from tests.support.recording_peers import (
     listening,
     signing_key,
 )
+from tests.support.tables import cases
 from tests.support.waiting import reactor, wait
 
 US = ServerName.parse("us.test")
@@ -312,11 +313,7 @@ SHOWN: list[tuple[str, Demand, Issued | None, tuple[int, str | None]]] = [
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=["TLS 1.2", "TLS 1.3"])
-@pytest.mark.parametrize(
-    ("demand", "issued", "outcome"),
-    [row[1:] for row in SHOWN],
-    ids=[row[0] for row in SHOWN],
-)
+@cases("demand issued outcome", SHOWN)
 def test_transaction(
     receiving: Receiving,
     origin: Origin,

@@ -14,6 +14,7 @@ from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
 from tests.support.http_connection import request
 from tests.support.raw_client import talking
 from tests.support.signed_requests import Peer, signing_key
+from tests.support.tables import cases
 
 ALPHA = Peer(ServerName.parse("alpha.test"), signing_key("a_1", b"1"))
 SIGNING_KEY = f"ed25519 a_1 {encode_base64(b'1' * 32)}\n"
@@ -317,11 +318,7 @@ ROWS: list[tuple[str, bytes, Answers, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("data", "expected", "closes"),
-    [row[1:] for row in ROWS],
-    ids=[row[0] for row in ROWS],
-)
+@cases("data expected closes", ROWS)
 def test_answers(
     alpha: Endpoint,
     data: bytes,

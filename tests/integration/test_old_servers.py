@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 
-import pytest
-
 from homeserver.config.values import Sending
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import Json
@@ -18,6 +16,7 @@ from tests.support.name_servers import NameServer, serving
 from tests.support.old_servers import OldServer, Routes
 from tests.support.real_discovery import discovering
 from tests.support.recording_peers import signing_key
+from tests.support.tables import cases
 from tests.support.tls_servers import listening
 from tests.support.waiting import reactor, wait
 
@@ -82,11 +81,7 @@ BEFORE_2019: list[tuple[str, Routes, Json | None]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("routes", "reply"),
-    [row[1:] for row in BEFORE_2019],
-    ids=[r[0] for r in BEFORE_2019],
-)
+@cases("routes reply", BEFORE_2019)
 def test_before_2019(routes: Routes, reply: Json | None) -> None:
     """The path gets a slash after the 400, for the same ID and bytes, and keeps it."""
     server = OldServer(routes)
@@ -170,9 +165,7 @@ NEITHER: list[tuple[str, Routes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("routes", "said"), [row[1:] for row in NEITHER], ids=[row[0] for row in NEITHER]
-)
+@cases("routes said", NEITHER)
 def test_neither_path(routes: Routes, said: str) -> None:
     """What is taken at neither path has failed, is tried again, and nothing is kept."""
     server = OldServer(routes)
@@ -200,9 +193,7 @@ NO_REPLY: list[tuple[str, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("body", "said"), [row[1:] for row in NO_REPLY], ids=[row[0] for row in NO_REPLY]
-)
+@cases("body said", NO_REPLY)
 def test_no_reply(body: bytes, said: str) -> None:
     """A 200 that acknowledges nothing has failed, and is sent again as it was."""
     server = OldServer(old.always("200 OK", body))

@@ -32,6 +32,7 @@ from tests.support.recording_peers import (
     listening,
     signing_key,
 )
+from tests.support.tables import cases
 from tests.support.waiting import wait
 
 CA = authority()
@@ -165,11 +166,7 @@ BAD_CERTIFICATES: list[tuple[str, Callable[[], Issued], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("issued", "said"),
-    [row[1:] for row in BAD_CERTIFICATES],
-    ids=[row[0] for row in BAD_CERTIFICATES],
-)
+@cases("issued said", BAD_CERTIFICATES)
 def test_bad_certificate_gets_nothing(
     issued: Callable[[], Issued], said: str, ca_file: Path
 ) -> None:

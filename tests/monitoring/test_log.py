@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from homeserver.config.values import Log
 from homeserver.monitoring import log as log_module
+from tests.support.tables import cases
 
 # As ISO 8601, with the offset of the place.
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
@@ -255,9 +256,7 @@ SHOWN: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("said", "shown"), [row[1:] for row in SHOWN], ids=[row[0] for row in SHOWN]
-)
+@cases("said shown", SHOWN)
 def test_escape(said: str, shown: str) -> None:
     """What a terminal would obey is shown instead."""
     written = write(Log(), lambda log: log.info("{said}", said=said))

@@ -22,6 +22,7 @@ from homeserver.net.addresses import (
     RefusedAddress,
     SocketAddress,
 )
+from tests.support.tables import cases
 
 SOCKET_ADDRESSES: list[tuple[str, str, int, str]] = [
     ("127.0.0.1:8448", "127.0.0.1", 8448, "127.0.0.1:8448"),
@@ -78,11 +79,7 @@ NO_SOCKET_ADDRESSES: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [row[1:] for row in NO_SOCKET_ADDRESSES],
-    ids=[row[0] for row in NO_SOCKET_ADDRESSES],
-)
+@cases("text message", NO_SOCKET_ADDRESSES)
 def test_no_socket_address(text: str, message: str) -> None:
     """Any other text is refused with what is wrong with it."""
     with pytest.raises(ValueError, match=re.escape(message)):

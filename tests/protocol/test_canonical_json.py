@@ -28,6 +28,7 @@ from homeserver.protocol.canonical_json import (
     split,
 )
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, TooLarge
+from tests.support.tables import cases
 
 # Appendices, "Canonical JSON", examples; the last two are ours: the order of keys
 # is that of code points (not of UTF-16), and few characters are escaped.
@@ -65,11 +66,7 @@ VECTORS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [row[1:] for row in VECTORS],
-    ids=[row[0] for row in VECTORS],
-)
+@cases("text expected", VECTORS)
 def test_vector(text: str, expected: str) -> None:
     """What the specification gives as an example is written as it says."""
     value = parse(text.encode())
@@ -137,9 +134,7 @@ NOT_JSON: list[tuple[str, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "data", [row[1] for row in NOT_JSON], ids=[row[0] for row in NOT_JSON]
-)
+@cases("data", NOT_JSON)
 def test_not_json(data: bytes) -> None:
     """Bytes that are not one JSON text in UTF-8 are refused as such."""
     with pytest.raises(NotJson, match=r"^not JSON: "):
@@ -163,9 +158,7 @@ TWICE: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "text", [row[1] for row in TWICE], ids=[row[0] for row in TWICE]
-)
+@cases("text", TWICE)
 def test_member_twice(text: str) -> None:
     """An object that has a member twice, however it is written, is refused."""
     with pytest.raises(BadJson, match="a member occurs twice"):
@@ -187,9 +180,7 @@ ONCE: list[tuple[str, str, object]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [row[1:] for row in ONCE], ids=[row[0] for row in ONCE]
-)
+@cases("text expected", ONCE)
 def test_member_once(text: str, expected: object) -> None:
     """No string, whatever is in it, is taken for a member that stands twice."""
     assert parse(text.encode()) == expected
@@ -398,9 +389,7 @@ NO_BASE64: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "text", [row[1] for row in NO_BASE64], ids=[row[0] for row in NO_BASE64]
-)
+@cases("text", NO_BASE64)
 def test_no_base64(text: str) -> None:
     """Text with any other character, or of an impossible length, is refused."""
     with pytest.raises(BadJson, match=r"^not base64: "):
@@ -586,11 +575,7 @@ COUNTED: list[tuple[str, bytes, bytes, int, int]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "part", "values", "around"),
-    [row[1:] for row in COUNTED],
-    ids=[row[0] for row in COUNTED],
-)
+@cases("text part values around", COUNTED)
 def test_values_are_counted(text: bytes, part: bytes, values: int, around: int) -> None:
     """As many values as are allowed pass, and one more does not."""
     times = 600 // values

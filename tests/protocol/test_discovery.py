@@ -23,6 +23,7 @@ from homeserver.protocol.discovery import (
     resolve,
 )
 from homeserver.protocol.identifiers import ServerName
+from tests.support.tables import cases
 
 TODAY = Algorithm(well_known=True, services=["_matrix-fed._tcp", "_matrix._tcp"])
 BY_SRV = Algorithm(well_known=False, services=TODAY.services)
@@ -157,11 +158,7 @@ BY_NAME: list[tuple[str, Algorithm, Records, list[str], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "records", "targets", "asked"),
-    [row[1:] for row in BY_NAME],
-    ids=[row[0] for row in BY_NAME],
-)
+@cases("algorithm records targets asked", BY_NAME)
 def test_srv_services_are_asked_for_in_order(
     algorithm: Algorithm, records: Records, targets: list[str], asked: list[str]
 ) -> None:
@@ -205,11 +202,7 @@ STOPPED: list[tuple[str, Records, list[str], list[str], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("records", "failing", "asked", "why", "reason"),
-    [row[1:] for row in STOPPED],
-    ids=[row[0] for row in STOPPED],
-)
+@cases("records failing asked why reason", STOPPED)
 def test_no_way_leads_on_after(
     records: Records, failing: list[str], asked: list[str], why: str, reason: str
 ) -> None:
@@ -292,11 +285,7 @@ UNUSABLE: list[tuple[str, list[SrvRecord], list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("records", "targets", "found"),
-    [row[1:] for row in UNUSABLE],
-    ids=[row[0] for row in UNUSABLE],
-)
+@cases("records targets found", UNUSABLE)
 def test_records_that_cannot_be_used_are_left_out(
     records: list[SrvRecord], targets: list[str], found: str
 ) -> None:
@@ -401,11 +390,7 @@ STEPS: list[tuple[str, str, Records, list[Step]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "records", "steps"),
-    [row[1:] for row in STEPS],
-    ids=[row[0] for row in STEPS],
-)
+@cases("name records steps", STEPS)
 def test_steps_are_recorded(name: str, records: Records, steps: list[Step]) -> None:
     """A resolution tells what was looked up on the way, and what was found."""
     resolution = resolved(name, Zone(records))
@@ -425,11 +410,7 @@ FAILED_STEPS: list[tuple[str, Records, list[str], list[Step]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("records", "failing", "steps"),
-    [row[1:] for row in FAILED_STEPS],
-    ids=[row[0] for row in FAILED_STEPS],
-)
+@cases("records failing steps", FAILED_STEPS)
 def test_steps_to_nowhere_are_recorded(
     records: Records, failing: list[str], steps: list[Step]
 ) -> None:
@@ -646,11 +627,7 @@ DELEGATED: list[tuple[str, str, Records, str, str, str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("delegated", "records", "target", "host_header", "certificate_name", "asked"),
-    [row[1:] for row in DELEGATED],
-    ids=[row[0] for row in DELEGATED],
-)
+@cases("delegated records target host_header certificate_name asked", DELEGATED)
 def test_a_delegation_is_followed_once(
     delegated: str,
     records: Records,
@@ -688,11 +665,7 @@ NOT_DELEGATED: list[tuple[str, Records, list[str], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("records", "targets", "asked"),
-    [row[1:] for row in NOT_DELEGATED],
-    ids=[row[0] for row in NOT_DELEGATED],
-)
+@cases("records targets asked", NOT_DELEGATED)
 def test_a_name_that_does_not_delegate_is_resolved_itself(
     records: Records, targets: list[str], asked: list[str]
 ) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.protocol import errors
+from tests.support.tables import cases
 
 # Server-server API, "Errors"; the errcodes of X-Matrix are those that servers send.
 STATUSES: list[tuple[type[errors.ProtocolError], int, str]] = [
@@ -64,11 +65,7 @@ QUOTED: list[tuple[str, object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [row[1:] for row in QUOTED],
-    ids=[row[0] for row in QUOTED],
-)
+@cases("value expected", QUOTED)
 def test_quote(value: object, expected: str) -> None:
     """A quoted value is escaped, and is shortened beyond 80 characters."""
     assert errors.quote(value) == expected
@@ -99,9 +96,7 @@ LISTED: list[tuple[str, list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"), [row[1:] for row in LISTED], ids=[row[0] for row in LISTED]
-)
+@cases("names expected", LISTED)
 def test_listed(names: list[str], expected: str) -> None:
     """Names are listed in order, a few of them, each safe to show."""
     assert errors.listed(names) == expected

@@ -17,6 +17,7 @@ from homeserver.protocol.identifiers import (
     parse_key_id,
     parse_room_id,
 )
+from tests.support.tables import cases
 
 DNS_NAMES: list[tuple[str, str, int | None]] = [
     ("matrix.org", "matrix.org", None),
@@ -138,11 +139,7 @@ NO_SERVER_NAMES: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [row[1:] for row in NO_SERVER_NAMES],
-    ids=[row[0] for row in NO_SERVER_NAMES],
-)
+@cases("text reason", NO_SERVER_NAMES)
 def test_no_server_name(text: str, reason: str) -> None:
     """Anything else is refused, and the refusal says which rule was broken."""
     with pytest.raises(
@@ -307,9 +304,7 @@ NO_KEY_IDS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "text", [row[1] for row in NO_KEY_IDS], ids=[row[0] for row in NO_KEY_IDS]
-)
+@cases("text", NO_KEY_IDS)
 def test_no_key_id(text: str) -> None:
     """The ID of another algorithm's key, or another text, is refused."""
     with pytest.raises(InvalidParam, match=r"^not a key ID: "):
@@ -330,9 +325,7 @@ USER_IDS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "domain"), [row[1:] for row in USER_IDS], ids=[row[0] for row in USER_IDS]
-)
+@cases("text domain", USER_IDS)
 def test_user_id(text: str, domain: str) -> None:
     """A user ID is kept as it is written, and its server is what follows the colon."""
     user_id = UserId.parse(text)
@@ -358,11 +351,7 @@ NO_USER_IDS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [row[1:] for row in NO_USER_IDS],
-    ids=[row[0] for row in NO_USER_IDS],
-)
+@cases("text reason", NO_USER_IDS)
 def test_no_user_id(text: str, reason: str) -> None:
     """Anything else is refused, and the refusal says which rule was broken."""
     with pytest.raises(InvalidParam, match=f"^not a .*{re.escape(reason)}"):
@@ -394,9 +383,7 @@ ROOM_IDS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "text", [row[1] for row in ROOM_IDS], ids=[row[0] for row in ROOM_IDS]
-)
+@cases("text", ROOM_IDS)
 def test_room_id(text: str) -> None:
     """A room ID has a server name, or is a hash in URL-safe base64."""
     assert parse_room_id(text) == text
@@ -418,9 +405,7 @@ NO_ROOM_IDS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "text", [row[1] for row in NO_ROOM_IDS], ids=[row[0] for row in NO_ROOM_IDS]
-)
+@cases("text", NO_ROOM_IDS)
 def test_no_room_id(text: str) -> None:
     """A room ID of neither form is refused."""
     with pytest.raises(InvalidParam, match=r"^not a (room ID|server name): "):
@@ -451,11 +436,7 @@ NO_EVENT_DOMAINS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [row[1] for row in NO_EVENT_DOMAINS],
-    ids=[row[0] for row in NO_EVENT_DOMAINS],
-)
+@cases("text", NO_EVENT_DOMAINS)
 def test_no_event_domain(text: str) -> None:
     """An event ID that names no server is refused."""
     with pytest.raises(InvalidParam, match=r"^not an? (event ID|server name): "):

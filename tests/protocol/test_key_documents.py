@@ -29,6 +29,7 @@ from homeserver.protocol.key_documents import (
     valid_until,
 )
 from homeserver.protocol.signing import SigningKey, VerifyKey, sign
+from tests.support.tables import cases
 
 DOMAIN = ServerName.parse("domain")
 
@@ -204,11 +205,7 @@ NO_DOCUMENTS: list[tuple[str, bytes, type[ProtocolError], str]] = [
 
 
 @pytest.mark.parametrize("parse", [parse_v1, parse_v2])
-@pytest.mark.parametrize(
-    ("data", "error", "message"),
-    [row[1:] for row in NO_DOCUMENTS],
-    ids=[row[0] for row in NO_DOCUMENTS],
-)
+@cases("data error message", NO_DOCUMENTS)
 def test_no_document(
     parse: Parse, data: bytes, error: type[ProtocolError], message: str
 ) -> None:
@@ -378,11 +375,7 @@ BAD_ENTRIES: list[tuple[str, Parse, str, object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("parse", "member", "entry", "rule"),
-    [row[1:] for row in BAD_ENTRIES],
-    ids=[row[0] for row in BAD_ENTRIES],
-)
+@cases("parse member entry rule", BAD_ENTRIES)
 def test_a_bad_entry_does_not_cost_the_document(
     parse: Parse, member: str, entry: object, rule: str
 ) -> None:
@@ -469,11 +462,7 @@ BAD_SIGNATURES: list[tuple[str, object, type[ProtocolError], str]] = [
 
 
 @pytest.mark.parametrize(("parse", "document"), VERSIONS)
-@pytest.mark.parametrize(
-    ("signatures", "error", "message"),
-    [row[1:] for row in BAD_SIGNATURES],
-    ids=[row[0] for row in BAD_SIGNATURES],
-)
+@cases("signatures error message", BAD_SIGNATURES)
 def test_bad_signatures(
     parse: Parse,
     document: Json,
@@ -705,11 +694,7 @@ VALIDITIES: list[tuple[str, int, int]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("valid_until_ts", "expected"),
-    [row[1:] for row in VALIDITIES],
-    ids=[row[0] for row in VALIDITIES],
-)
+@cases("valid_until_ts expected", VALIDITIES)
 def test_valid_until_v2(valid_until_ts: int, expected: int) -> None:
     """A document is valid as long as it says, and at most seven days from now."""
     built = build_v2(DOMAIN, [KEY], [], valid_until_ts)

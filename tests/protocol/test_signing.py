@@ -24,6 +24,7 @@ from homeserver.protocol.signing import (
     signed_bytes,
     verify,
 )
+from tests.support.tables import cases
 
 # Appendices, "Cryptographic Test Vectors"; the public key was computed from the seed.
 SEED = "YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1"
@@ -100,11 +101,7 @@ BAD_KEYS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [row[1:] for row in BAD_KEYS],
-    ids=[row[0] for row in BAD_KEYS],
-)
+@cases("text message", BAD_KEYS)
 def test_bad_verify_key(text: str, message: str) -> None:
     """A verify key that is not 32 bytes in base64 is refused."""
     with pytest.raises(BadJson, match=message):
@@ -176,18 +173,14 @@ BAD_SHAPES: list[tuple[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "signatures", [row[1] for row in BAD_SHAPES], ids=[row[0] for row in BAD_SHAPES]
-)
+@cases("signatures", BAD_SHAPES)
 def test_sign_refuses_signatures_of_another_shape(signatures: object) -> None:
     """An object whose `signatures` cannot be added to is not signed."""
     with pytest.raises(BadJson, match=r"^`signatures`.* is not a JSON object$"):
         sign({"signatures": signatures}, DOMAIN, [KEY])
 
 
-@pytest.mark.parametrize(
-    "signatures", [row[1] for row in BAD_SHAPES], ids=[row[0] for row in BAD_SHAPES]
-)
+@cases("signatures", BAD_SHAPES)
 def test_signatures_of_another_shape(signatures: object) -> None:
     """An object whose `signatures` have another shape is refused."""
     with pytest.raises(BadJson, match=r"^`signatures`.* is not a JSON object$"):
@@ -213,11 +206,7 @@ BAD_SIGNATURES: list[tuple[str, object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("signature", "message"),
-    [row[1:] for row in BAD_SIGNATURES],
-    ids=[row[0] for row in BAD_SIGNATURES],
-)
+@cases("signature message", BAD_SIGNATURES)
 def test_bad_signature(signature: object, message: str) -> None:
     """A signature by a known key that is not 64 bytes in base64 is refused.
 
@@ -250,9 +239,7 @@ NO_SIGNATURES: list[tuple[str, Json]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "value", [row[1] for row in NO_SIGNATURES], ids=[row[0] for row in NO_SIGNATURES]
-)
+@cases("value", NO_SIGNATURES)
 def test_no_signature(value: Json) -> None:
     """Signatures of other servers and by other algorithms are passed over."""
     assert parse_signatures(value, DOMAIN) == {}

@@ -20,6 +20,7 @@ from homeserver.protocol.transactions import (
     check_txn_id,
     parse_edu,
 )
+from tests.support.tables import cases
 
 PDU: Json = {"type": "m.room.message"}
 EDU: Json = {"edu_type": "m.typing", "content": {"typing": True}}
@@ -95,9 +96,7 @@ READ: list[tuple[str, Json, Transaction]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"), [row[1:] for row in READ], ids=[row[0] for row in READ]
-)
+@cases("content expected", READ)
 def test_parse(content: Json, expected: Transaction) -> None:
     """A transaction is read in the forms of 2014 and of today."""
     claimed = content.get("origin")
@@ -171,11 +170,7 @@ MALFORMED: list[tuple[str, Json, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [row[1:] for row in MALFORMED],
-    ids=[row[0] for row in MALFORMED],
-)
+@cases("content why", MALFORMED)
 def test_parse_refuses(content: Json, why: str) -> None:
     """A transaction of another form, or with too much in it, is answered with 400."""
     with pytest.raises(BadJson, match=why) as caught:
@@ -239,9 +234,7 @@ TXN_IDS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "txn_id", [row[1] for row in TXN_IDS], ids=[row[0] for row in TXN_IDS]
-)
+@cases("txn_id", TXN_IDS)
 def test_check_txn_id_accepts(txn_id: str) -> None:
     """A transaction ID may have 1 to 2,000 bytes of characters of any kind."""
     check_txn_id(txn_id)
@@ -292,11 +285,7 @@ REPLIES: list[tuple[str, dict[EventId, str | None], bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("errors", "expected"),
-    [row[1:] for row in REPLIES],
-    ids=[row[0] for row in REPLIES],
-)
+@cases("errors expected", REPLIES)
 def test_build_reply(errors: dict[EventId, str | None], expected: bytes) -> None:
     """The reply has an entry for each event, empty or with the reason of refusal."""
     assert build_reply(errors) == expected
@@ -327,9 +316,7 @@ QUEUES: list[tuple[str, list[Size], int]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("queue", "expected"), [row[1:] for row in QUEUES], ids=[row[0] for row in QUEUES]
-)
+@cases("queue expected", QUEUES)
 def test_cut(queue: list[Size], expected: int) -> None:
     """As many entries as keep the limits go together, and at least one."""
     assert batch_size(queue) == expected

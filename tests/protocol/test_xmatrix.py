@@ -15,6 +15,7 @@ from homeserver.protocol.xmatrix import (
     Authorization,
     FederationRequest,
 )
+from tests.support.tables import cases
 
 # The seed of the specification's own test vectors.
 SEED = decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1")
@@ -79,9 +80,7 @@ VECTORS: list[tuple[str, FederationRequest, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("signed", "sig"), [row[1:] for row in VECTORS], ids=[row[0] for row in VECTORS]
-)
+@cases("signed sig", VECTORS)
 def test_sign_gives_the_vector(signed: FederationRequest, sig: str) -> None:
     """Signing a request gives the signature of the test vector."""
     (authorization,) = signed.sign([KEY])
@@ -91,9 +90,7 @@ def test_sign_gives_the_vector(signed: FederationRequest, sig: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("signed", "sig"), [row[1:] for row in VECTORS], ids=[row[0] for row in VECTORS]
-)
+@cases("signed sig", VECTORS)
 def test_verify_accepts_the_vector(signed: FederationRequest, sig: str) -> None:
     """A test vector's signature, read from a header, verifies."""
     header = f'X-Matrix origin=domain,key=ed25519:1,sig="{sig}"'
@@ -149,9 +146,7 @@ CHANGED: list[tuple[str, FederationRequest]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "changed", [row[1] for row in CHANGED], ids=[row[0] for row in CHANGED]
-)
+@cases("changed", CHANGED)
 def test_verify_refuses_a_changed_request(changed: FederationRequest) -> None:
     """A signature of another request is refused with 401."""
     with pytest.raises(Unauthorized, match="signature does not verify: ed25519:1 of"):
@@ -350,11 +345,7 @@ GOOD_HEADERS: list[tuple[str, str, Authorization]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [row[1:] for row in GOOD_HEADERS],
-    ids=[row[0] for row in GOOD_HEADERS],
-)
+@cases("header expected", GOOD_HEADERS)
 def test_parse(header: str, expected: Authorization) -> None:
     """A header is read in every form that the grammar allows."""
     assert Authorization.parse(header) == expected
@@ -462,11 +453,7 @@ BAD_HEADERS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("header", "why"),
-    [row[1:] for row in BAD_HEADERS],
-    ids=[row[0] for row in BAD_HEADERS],
-)
+@cases("header why", BAD_HEADERS)
 def test_parse_refuses(header: str, why: str) -> None:
     """A header that breaks the grammar is refused, and the error says where."""
     with pytest.raises(BadAuthorization, match=why):

@@ -18,6 +18,7 @@ from OpenSSL import SSL, crypto
 
 from homeserver.net.tls.certificate_names import check_name
 from tests.support.certificates import Issued, authority, issue
+from tests.support.tables import cases
 
 CA = authority()
 
@@ -156,21 +157,13 @@ def certificate(names: Sequence[x509.GeneralName] | None) -> crypto.X509:
     return crypto.X509.from_cryptography(issue("peer.test", names).certificate)
 
 
-@pytest.mark.parametrize(
-    ("name", "names"),
-    [row[1:] for row in GOOD_NAMES],
-    ids=[row[0] for row in GOOD_NAMES],
-)
+@cases("name names", GOOD_NAMES)
 def test_good_name(name: str, names: Sequence[x509.GeneralName]) -> None:
     """A certificate is for the names that its subjectAltName has."""
     assert check_name(certificate(names), name) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "names", "said"),
-    [row[1:] for row in BAD_NAMES],
-    ids=[row[0] for row in BAD_NAMES],
-)
+@cases("name names said", BAD_NAMES)
 def test_bad_name(
     name: str, names: Sequence[x509.GeneralName] | None, said: str
 ) -> None:

@@ -17,6 +17,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.net.tls.client import ClientTls, Handshake, check_certificate
 from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.tables import cases
 
 CA = authority()
 
@@ -150,11 +151,7 @@ UNTRUSTED: list[tuple[str, Callable[[], Issued], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("issued", "said"),
-    [row[1:] for row in UNTRUSTED],
-    ids=[row[0] for row in UNTRUSTED],
-)
+@cases("issued said", UNTRUSTED)
 @pytest.mark.parametrize("must_be_trusted", [True, False])
 def test_problem(
     handshakes: Handshakes,
@@ -440,11 +437,7 @@ SHOWN_GOOD: list[tuple[str, str, Issued]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "issued"),
-    [row[1:] for row in SHOWN_GOOD],
-    ids=[row[0] for row in SHOWN_GOOD],
-)
+@cases("name issued", SHOWN_GOOD)
 def test_shown_certificate_is_good(
     certificates: ShownCertificates, name: str, issued: Issued
 ) -> None:

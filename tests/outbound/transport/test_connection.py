@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from OpenSSL import SSL
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
@@ -30,6 +29,7 @@ from homeserver.outbound.transport.connection import (
     read_body,
 )
 from tests.support.memory_tls_servers import ok, start
+from tests.support.tables import cases
 
 LOST = Failure(error.ConnectionLost())
 
@@ -563,11 +563,7 @@ DESCRIPTIONS: list[tuple[str, Callable[[], Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("problem", "words"),
-    [row[1:] for row in DESCRIPTIONS],
-    ids=[row[0] for row in DESCRIPTIONS],
-)
+@cases("problem words", DESCRIPTIONS)
 def test_describe(problem: Callable[[], Exception], words: str) -> None:
     """What happened is told in words that a person can use."""
     assert describe(problem()) == words

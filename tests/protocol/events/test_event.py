@@ -31,6 +31,7 @@ from homeserver.protocol.events.event import (
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
+from tests.support.tables import cases
 
 # The seed of the specification's own test vectors.
 SEED = decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1")
@@ -102,9 +103,7 @@ HASHES: list[tuple[str, Json, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("pdu", "expected"), [row[1:] for row in HASHES], ids=[row[0] for row in HASHES]
-)
+@cases("pdu expected", HASHES)
 def test_content_hash_of_the_vectors(pdu: Json, expected: str) -> None:
     """The content hash of a test vector is the one it states."""
     assert encode_base64(content_hash(pdu)) == expected
@@ -795,9 +794,7 @@ CHANGES: list[tuple[str, Json]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "changes", [row[1] for row in CHANGES], ids=[row[0] for row in CHANGES]
-)
+@cases("changes", CHANGES)
 def test_an_unchanged_event_has_its_content_hash(changes: Json) -> None:
     """An event keeps its content hash when what the hash leaves out changes."""
     assert Event.parse(SIGNED | changes, ROOM_VERSIONS["12"]).content_hash_matches
@@ -815,9 +812,7 @@ FALSE_CHANGES: list[tuple[str, Json]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "changes", [row[1] for row in FALSE_CHANGES], ids=[row[0] for row in FALSE_CHANGES]
-)
+@cases("changes", FALSE_CHANGES)
 def test_a_changed_event_has_not_its_content_hash(changes: Json) -> None:
     """An event does not have its content hash when anything else is changed."""
     event = Event.parse(SIGNED | changes, ROOM_VERSIONS["12"])
@@ -834,11 +829,7 @@ FOUNDING: list[tuple[str, str, Json, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("version", "changes", "founded"),
-    [row[1:] for row in FOUNDING],
-    ids=[row[0] for row in FOUNDING],
-)
+@cases("version changes founded", FOUNDING)
 def test_a_create_event_founds_its_own_room(
     version: str, changes: Json, founded: str | None
 ) -> None:

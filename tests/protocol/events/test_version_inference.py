@@ -15,6 +15,7 @@ from homeserver.protocol.events.version_inference import (
     VersionSource,
     infer_room_versions,
 )
+from tests.support.tables import cases
 
 CREATE: Json = {"type": "m.room.create", "content": {"room_version": "6"}}
 WITH_ID: Json = {"event_id": "$0:a.example"}
@@ -89,11 +90,7 @@ ASSUMED: list[tuple[str, Json, str | None, str, VersionSource]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("pdu", "recorded", "expected", "source"),
-    [row[1:] for row in ASSUMED],
-    ids=[row[0] for row in ASSUMED],
-)
+@cases("pdu recorded expected source", ASSUMED)
 def test_versions_of_a_pdu(
     pdu: Json, recorded: str | None, expected: str, source: VersionSource
 ) -> None:

@@ -15,6 +15,7 @@ from homeserver.protocol.rooms.policy import (
 )
 from homeserver.protocol.signing import POLICY_KEY_ID, SigningKey
 from tests.protocol.rooms.room import ALICE, DAN, Room
+from tests.support.tables import cases
 
 KEY = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"p" * 32))
 OTHER = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"q" * 32))
@@ -65,9 +66,7 @@ NONE: list[tuple[str, Json, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "key"), [x[1:] for x in NONE], ids=[x[0] for x in NONE]
-)
+@cases("content key", NONE)
 def test_a_room_without_policy_server(content: Json, key: str) -> None:
     """What is not a policy server's name and key, with a user in the room, is none."""
     room = room_with(content, key)

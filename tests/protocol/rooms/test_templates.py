@@ -24,6 +24,7 @@ from homeserver.protocol.rooms.templates import (
     read_template,
 )
 from tests.protocol.rooms.room import ALICE, BOB, DAN, OLIVE, Room
+from tests.support.tables import cases
 
 VERSIONS = list(ROOM_VERSIONS)
 VIA = "join_authorised_via_users_server"
@@ -158,7 +159,7 @@ def test_what_differs_is_named(member: str, value: str) -> None:
     )
 
 
-@pytest.mark.parametrize("change", [x[1] for x in FORGED], ids=[x[0] for x in FORGED])
+@cases("change", FORGED)
 def test_a_forged_template(change: Json) -> None:
     """What is not as asked for, or of a wrong form, is refused."""
     reply = reply_of("12")
