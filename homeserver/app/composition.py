@@ -39,6 +39,8 @@ from homeserver.http.site import BoundedSite
 from homeserver.inbound import routes as inbound_routes
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
+from homeserver.inbound.diagnoses import Diagnoses
+from homeserver.inbound.diagnosis_budget import DiagnosisBudget
 from homeserver.inbound.gate import XMatrixGate
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.notary import Notary
@@ -167,7 +169,11 @@ class Parts:
             credentials.client_context if "certificate" in methods else None,
             reactor,
         )
-        refusals = self.refusals = Refusals(RefusalStore(self.database, own), reactor)
+        pace = Pace(reactor)
+        diagnoses = _make_diagnoses(config, keyring, reactor, pace)
+        refusals = self.refusals = Refusals(
+            RefusalStore(self.database, own), reactor, diagnoses.later
+        )
         authenticator = Authenticator(
             current,
             keyring,
@@ -176,9 +182,13 @@ class Parts:
         )
         limits = config.limits
         gate = XMatrixGate(
-            authenticator, refusals, self.sender.note_alive, reactor, limits.trusts
+            authenticator,
+            refusals,
+            self.sender.note_alive,
+            reactor,
+            diagnoses,
+            limits.trusts,
         )
-        pace = Pace(reactor)
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = TransactionReceiver(
             received,
@@ -205,6 +215,7 @@ class Parts:
         self.bounds: list[Bound] = [
             self.connections.bound,
             gate.bound,
+            diagnoses.bound,
             refusals.bound,
             certificates.bound,
             *self.sender.bounds,
@@ -301,6 +312,19 @@ class Parts:
         except StoreUnavailable:
             return False
         return self.database.problem is None
+
+
+def _make_diagnoses(
+    config: Config, keyring: Keyring, clock: IReactorTime, pace: Pace
+) -> Diagnoses:
+    delegated = config.discovery.delegate_to
+    return Diagnoses(
+        keyring.candidates,
+        DiagnosisBudget(clock, config.limits.trusts),
+        clock,
+        pace,
+        [] if delegated is None else [delegated.name],
+    )
 
 
 def _open_store(

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from homeserver.control.caches import CacheBook
 from homeserver.control.parameters import (
@@ -27,6 +27,7 @@ from homeserver.control.views import (
     Dropped,
     EntryView,
     Health,
+    HintView,
     KeysView,
     Nothing,
     PduView,
@@ -49,6 +50,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.drops import AlreadyOver
 from homeserver.storage.pages import ListedTransaction
 from homeserver.storage.received import ReceivedStore
+from homeserver.storage.refusals import RecordedRefusal
 
 # Prometheus' text format.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -165,12 +167,21 @@ def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[ControlR
         page = call.query
         found = await refusals.after(page.after, page.origin, page.limit, page.wait)
         last = found[-1].id if found else page.after
-        return RefusedPage([view_of(RefusalView, each) for each in found], last)
+        return RefusedPage([*map(_refusal, found)], last)
 
     return [
         route("GET", "/v1/received", list_received, Page, Nothing, ReceivedPage),
         route("GET", "/v1/refused", list_refused, Page, Nothing, RefusedPage),
     ]
+
+
+def _refusal(recorded: RecordedRefusal) -> RefusalView:
+    hints = recorded.hints
+    members = {k: v for k, v in asdict(recorded).items() if k != "evidence"}
+    members["hints"] = (
+        None if hints is None else [view_of(HintView, hint) for hint in hints]
+    )
+    return RefusalView(**members)
 
 
 def _transaction(listed: ListedTransaction) -> TransactionView:

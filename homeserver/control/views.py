@@ -198,6 +198,20 @@ class ReceivedPage(Struct, frozen=True):
     next: Annotated[int, Meta(description="The `after` of the next page.")]
 
 
+class HintView(Struct, frozen=True, omit_defaults=True):
+    """What a server has to change."""
+
+    code: Annotated[str, Meta(description="A stable code; see the list of hints.")]
+    text: Annotated[str, Meta(description="A sentence.")]
+    received: Annotated[
+        str | None,
+        Meta(description="The part as the server signed, hashed or sent it."),
+    ] = None
+    expected: Annotated[
+        str | None, Meta(description="The same part as it should be.")
+    ] = None
+
+
 class RefusalView(Struct, frozen=True):
     """A refused request of another server."""
 
@@ -212,6 +226,10 @@ class RefusalView(Struct, frozen=True):
     errcode: str
     error: str
     reason: Annotated[str, Meta(description="A code; see the list of reasons.")]
+    hints: Annotated[
+        list[HintView] | None,
+        Meta(description="What to change; null if it was not looked for in time."),
+    ]
 
 
 class RefusedPage(Struct, frozen=True):

@@ -18,8 +18,8 @@ from homeserver.protocol.errors import LimitExceeded, MethodNotAllowed, Protocol
 
 SERVER = f"homeserver/{__version__}"
 
-# Little more than the refused request itself. The log has the whole reason.
-_MAX_ERROR_BYTES = 1024
+# A sentence with two hints, each with two texts. The log has the whole reason.
+_MAX_ERROR_BYTES = 2048
 
 
 class Reply(Struct, frozen=True):
@@ -55,7 +55,7 @@ def _headers(problem: ProtocolError) -> dict[str, str]:
 def error_reply(
     status: int, errcode: str, why: str, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """An error; its reason is shortened until the body fits into a kilobyte."""
+    """An error; its reason is shortened until the body fits into two kilobytes."""
     body = encode({"errcode": errcode, "error": why})
     while len(body) > _MAX_ERROR_BYTES:
         why = why[: len(why) * 3 // 4]

@@ -8,6 +8,7 @@ Specification: Server-server API, "Request Authentication".
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import TypeVar
 
@@ -122,6 +123,11 @@ class Authenticator:
         self._in_thread = in_thread
         self._slots = DeferredSemaphore(_MAX_LARGE)
 
+    @property
+    def own_name(self) -> ServerName:
+        """The server name that requests are for."""
+        return self._identity().server_name
+
     async def authenticate(
         self,
         method: str,
@@ -147,7 +153,7 @@ class Authenticator:
                 f"a {method} needs a JSON object as its body; this one has no body"
             )
         keys, problems = await self._find_keys(origin, authorizations, cause)
-        own_name = self._identity().server_name
+        own_name = self.own_name
 
         def prove(read: bytes) -> tuple[KeyId, Json | None]:
             content = read_body(read) if read else None
@@ -182,7 +188,7 @@ class Authenticator:
         Raises `BadAuthorization` and `Unauthorized`, as `authenticate`.
         """
         authorizations = _parse(headers)
-        own_name = self._identity().server_name
+        own_name = self.own_name
         for each in authorizations:
             if each.destination not in {None, own_name}:
                 raise OtherDestination(
@@ -251,11 +257,15 @@ def failure_of(problem: ProtocolError) -> str:
     return next(what for kind, what in _FAILURES.items() if isinstance(problem, kind))
 
 
+def readable(headers: Sequence[str]) -> list[Authorization]:
+    """The authorizations in those of the headers that parse; none of them proven."""
+    found: list[Authorization] = []
+    for header in headers[:MAX_HEADERS]:
+        with suppress(ProtocolError):
+            found.append(_read_header(header))
+    return found
+
+
 def claimed_origin(headers: Sequence[str]) -> str | None:
     """The unverified origin in the first header; None if it is malformed."""
-    for header in headers[:1]:
-        try:
-            return _read_header(header).origin.name
-        except ProtocolError:
-            break
-    return None
+    return next((each.origin.name for each in readable(headers[:1])), None)

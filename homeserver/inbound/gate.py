@@ -2,13 +2,15 @@
 
 Rules: the signature is verified over the target as it is on the wire. The head of a
 request is checked first, so that most bad requests are refused before their body is
-sent. Every refusal is recorded.
+sent. Every refusal is recorded, with what the peer has to change where that is found:
+a diagnosis comes after the refusal and never undoes it.
 
 Specification: Server-server API, "Request Authentication".
 """
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -22,11 +24,18 @@ from homeserver.inbound.authentication import (
     ProvenOrigin,
     claimed_origin,
     failure_of,
+    readable,
 )
 from homeserver.inbound.client_certificates import ShownCertificate
+from homeserver.inbound.diagnoses import Diagnoses, Evidence, is_by_signature
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.diagnosis.hint import Hint, as_sentence
+from homeserver.protocol.diagnosis.request_parts import (
+    MAX_BODY_BYTES,
+    ReceivedRequest,
+)
 from homeserver.protocol.errors import NotJson, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 
@@ -55,6 +64,7 @@ class XMatrixGate:
         refusals: Refusals,
         heard: Callable[[ServerName], object],
         clock: IReactorTime,
+        diagnoses: Diagnoses,
         trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """`heard` is called with each authenticated origin, as that server is up.
@@ -64,6 +74,7 @@ class XMatrixGate:
         self._authenticator = authenticator
         self._refusals = refusals
         self._heard = heard
+        self._diagnoses = diagnoses
         self._unproven = TokenBuckets(
             _UNPROVEN, _UNPROVEN_PER_SECOND, clock, "unproven bodies", trusts
         )
@@ -76,8 +87,7 @@ class XMatrixGate:
             self._authenticator.check_head(headers)
             self._unproven.check(request.getClientAddress().host)
         except ProtocolError as problem:
-            self._note(request, headers, problem)
-            raise
+            raise self._refuse(request, headers, problem) from None
 
     def route(self, method: str, template: str, answer: SignedAnswer) -> Route:
         """A route that calls `answer` for authenticated requests."""
@@ -88,10 +98,9 @@ class XMatrixGate:
         async def authenticated(request: Request) -> Reply:
             exchange = request.exchange
             headers = _headers(request)
-            length = 0
+            body: Body | None = None
             try:
                 body = _body(request)
-                length = body.length
                 origin, content = await self._authenticator.authenticate(
                     request.method.decode("ascii", "replace"),
                     request.uri.decode("ascii", "replace"),
@@ -105,26 +114,86 @@ class XMatrixGate:
                 self._heard(origin.server_name)
                 return await answer(request, origin, content)
             except ProtocolError as problem:
-                if length and failure_of(problem) in _READ and not exchange.is_proven:
-                    client = request.getClientAddress().host
-                    self._unproven.charge(client, 1 + length // _TOKEN_BYTES)
-                if not request.is_refused:
-                    self._note(request, headers, problem)
-                raise
+                if request.is_refused:
+                    raise
+                if exchange.is_proven or body is None:
+                    raise self._refuse(request, headers, problem) from None
+                raise await self._unproven_request(
+                    request, headers, body, problem
+                ) from None
 
         return authenticated
 
-    def _note(
-        self, request: Request, headers: Sequence[str], problem: ProtocolError
-    ) -> None:
-        """Record a refused request."""
+    async def _unproven_request(
+        self,
+        request: Request,
+        headers: Sequence[str],
+        body: Body,
+        problem: ProtocolError,
+    ) -> ProtocolError:
+        """Refuse a request whose origin is not proven; returns what to raise."""
+        address = request.getClientAddress().host
+        if body.length and failure_of(problem) in _READ:
+            self._unproven.charge(address, 1 + body.length // _TOKEN_BYTES)
+        if not is_by_signature(problem):
+            return self._refuse(request, headers, problem)
+        evidence = self._evidence(request, headers, body)
+        hints = await self._diagnoses.of_request(evidence, address)
+        if hints is not None:
+            request.exchange.hints = hints
+            return self._refuse(request, headers, problem)
+        return self._refuse(request, headers, problem, evidence)
+
+    def _evidence(
+        self, request: Request, headers: Sequence[str], body: Body
+    ) -> Evidence:
+        host = request.getHeader(b"Host")
+        data = bytes(MAX_BODY_BYTES + 1)  # that it is too large is all that matters
+        if body.length <= MAX_BODY_BYTES:
+            with suppress(ProtocolError):  # the client is gone, and its body
+                data = body.read()
+        return Evidence(
+            ReceivedRequest(
+                request.method.decode("ascii", "replace"),
+                request.uri.decode("ascii", "replace"),
+                data,
+                self._authenticator.own_name,
+                [] if host is None else [host.decode("ascii", "replace")],
+            ),
+            readable(headers),
+        )
+
+    def _refuse(
+        self,
+        request: Request,
+        headers: Sequence[str],
+        problem: ProtocolError,
+        evidence: Evidence | None = None,
+    ) -> ProtocolError:
+        """Record a refused request; returns the problem with what has to change.
+
+        The hints on `evidence` are not known yet.
+        """
         exchange = request.exchange
         if exchange.is_proven:
             exchange.reason = "content"
         else:
             exchange.peer = claimed_origin(headers)
             exchange.reason = failure_of(problem)
-        self._refusals.record(request, problem)
+        exchange.hints = exchange.hints or self._diagnoses.of_head(
+            headers, readable(headers), self._authenticator.own_name, problem
+        )
+        self._refusals.record(request, problem, evidence)
+        return _with_hints(problem, exchange.hints)
+
+
+def _with_hints(problem: ProtocolError, hints: Sequence[Hint]) -> ProtocolError:
+    """The same problem, with hints at the end of what is told."""
+    if not hints:
+        return problem
+    said = as_sentence(hints)
+    why = problem.explanation
+    return type(problem)(why.public + said, why.in_full + said)
 
 
 def _headers(request: Request) -> list[str]:

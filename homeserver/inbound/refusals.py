@@ -1,19 +1,26 @@
 """Refused requests of other servers, kept for those who test a server against ours.
 
 Rules: a client chooses how often it is refused, so refusals are written in groups, a
-few times a second, and a bounded number waits. Neither bodies nor signatures are kept.
+few times a second, and a bounded number waits. Neither bodies nor signatures are
+stored; where the hints on a refusal are still to be found, they are in memory until an
+operator asks, the last ones alone.
 """
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from homeserver.http.request import Request
 from homeserver.inbound.authentication import FAILURES
+from homeserver.inbound.diagnoses import Evidence
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
+from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.errors import ProtocolError, printable
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -24,6 +31,10 @@ from homeserver.storage.refusals import RecordedRefusal, Refusal, RefusalStore
 _RECORD_SECONDS = 0.25
 
 _MAX_WAITING = 250  # writing this many takes five milliseconds
+
+# Requests whose hints are to be found when an operator asks: four megabytes at most.
+_MAX_EVIDENCE = 200
+_MAX_EVIDENCE_BYTES = 16 * 1024
 
 _MAX_PATH = 500  # characters; our paths have about sixty
 _MAX_ERROR = 1000  # characters; a reply has about as many
@@ -36,11 +47,19 @@ REASONS: Mapping[str, str] = {
 """Why a request is refused: each reason code, and what it means."""
 
 
+Diagnose = Callable[[Evidence], Awaitable[list[Hint]]]
+
+
 class Refusals:
     """Records refused requests, and lists them."""
 
-    def __init__(self, store: RefusalStore, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: RefusalStore, clock: IReactorTime, diagnose: Diagnose | None = None
+    ) -> None:
+        """`diagnose` finds the hints on refusals whose evidence is kept."""
         self._store = store
+        self._diagnose = diagnose
+        self._evidence: BoundedMap[str, Evidence] = BoundedMap(_MAX_EVIDENCE)
         self._clock = clock
         self._changes = Changes(clock)
         self._waiting: list[Refusal] = []
@@ -54,8 +73,13 @@ class Refusals:
             lambda: len(self._waiting),
         )
 
-    def record(self, request: Request, problem: ProtocolError) -> None:
-        """Record the refusal of a request, whose exchange has the reason code."""
+    def record(
+        self, request: Request, problem: ProtocolError, evidence: Evidence | None = None
+    ) -> None:
+        """Record the refusal of a request, whose exchange has reason code and hints.
+
+        With `evidence`, the hints are found when an operator asks.
+        """
         if self.bound.is_reached:
             self.bound.refuse()
             return
@@ -72,6 +96,8 @@ class Refusals:
                 errcode=problem.errcode,
                 error=problem.explanation.in_full[:_MAX_ERROR],
                 reason=exchange.reason or "content",
+                hints=tuple(exchange.hints) if evidence is None else None,
+                evidence=None if evidence is None else self._keep(evidence),
             )
         )
         self._record_soon()
@@ -97,9 +123,30 @@ class Refusals:
         The `reason` of each is one of `REASONS`.
         Without any, waits up to `wait` seconds for one.
         """
-        return await self._changes.until(
+        found = await self._changes.until(
             lambda: self._store.after(after, origin, limit), bool, wait
         )
+        return [await self._completed(each) for each in found]
+
+    def _keep(self, evidence: Evidence) -> str | None:
+        """Keep evidence for a while; returns its name, or None if it is too large."""
+        if len(evidence.request.body) > _MAX_EVIDENCE_BYTES:
+            return None
+        name = secrets.token_hex(8)
+        self._evidence[name] = evidence
+        return name
+
+    async def _completed(self, refusal: RecordedRefusal) -> RecordedRefusal:
+        """A refusal with its hints, which are found now if its evidence is kept."""
+        if refusal.hints is not None:
+            return refusal
+        evidence = self._evidence.pop(refusal.evidence or "", None)
+        if evidence is None or self._diagnose is None:
+            return refusal
+        hints = await self._diagnose(evidence)
+        refusal = replace(refusal, hints=tuple(hints), evidence=None)
+        await self._store.complete(refusal)
+        return refusal
 
     def _record_soon(self) -> None:
         """Schedule the next write, unless one is scheduled or running."""

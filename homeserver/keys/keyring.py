@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.identity.identity import Identity
 from homeserver.keys.held_keys import HeldKeys
 from homeserver.keys.key_fetches import Came, Failed, Fetched, FetchResult, KeyFetches
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.time_limit import within
@@ -25,6 +26,7 @@ from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.failures import NotVerified
 from homeserver.outbound.transport.verification import VerifiedPeer, record_peer
+from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
 from homeserver.protocol.errors import Explanation, Unauthorized, listed
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName
@@ -37,6 +39,9 @@ from homeserver.storage.server_keys import KeyConflict, StoredKey
 # and for how long a request waits to find out.
 _CONFLICT_SECONDS = 300.0
 _CONFLICT_PATIENCE_SECONDS = 3.0
+
+# Servers whose present keys contradict the stored ones, for hints.
+_MAX_SERVED = 100
 
 # How long a request waits for keys, and for a slot to fetch them; its sender times out
 # after a minute.
@@ -92,6 +97,8 @@ class Keyring:
         self.bounds = [self.fetches.shares.bound, *self._held.bounds]
         self._conflicts: Cache[ServerName, str | None] = Cache(clock)
         self._storing: Cache[ServerName, str | None] = Cache(clock)
+        self._served: BoundedMap[ServerName, Mapping[KeyId, VerifyKey]]
+        self._served = BoundedMap(_MAX_SERVED)
 
     async def request_key(
         self, server_name: ServerName, key_id: KeyId, cause: Cause
@@ -141,6 +148,26 @@ class Keyring:
             keys = await self._peers.keys(server_name)
         return [event.usable(keys) for event in events]
 
+    async def candidates(self, server_name: ServerName) -> list[CandidateKey]:
+        """The known keys of a server, usable or not, without asking the server.
+
+        With them, keys that it was seen to serve in place of stored ones.
+        """
+        identity, now_ts = self._identity(), self._now_ts()
+        if server_name == identity.server_name:
+            known: Mapping[KeyId, StoredKey] = _own_keys(identity, now_ts)
+        else:
+            known = await self._known_keys(server_name)
+        served = self._served.get(server_name, {})
+        return [
+            *(_candidate(key, now_ts) for key in known.values()),
+            *(
+                CandidateKey(key, "served")
+                for key in served.values()
+                if key.key_id in known and known[key.key_id].verify_key != key
+            ),
+        ]
+
     async def refresh(self, server_name: ServerName, cause: Cause) -> bool:
         """Fetch and store the keys of another server now; whether that succeeded.
 
@@ -173,6 +200,7 @@ class Keyring:
     def forget(self, server_name: ServerName) -> None:
         """Forget the keys of a server, except for those in the store."""
         self._held.take(server_name)
+        self._served.pop(server_name, None)
         self._conflicts.forget(server_name)
         self.fetches.forget(server_name)
 
@@ -221,6 +249,7 @@ class Keyring:
         """Hold fetched keys, unless they contradict the stored ones."""
         conflict = await self._peers.conflict(document)
         if conflict is not None:
+            self._served[document.server_name] = document.verify_keys
             return Failed(Explanation.plain(conflict), is_conflict=True)
         self._held.hold(document, peer)
         return Fetched(document.invalid_entries)
@@ -247,6 +276,15 @@ class Keyring:
 
     def _now_ts(self) -> int:
         return int(wall_seconds(self._clock) * 1000)
+
+
+def _candidate(key: StoredKey, now_ts: int) -> CandidateKey:
+    if key.expired_ts is not None:
+        return CandidateKey(key.verify_key, "old", key.expired_ts)
+    until = key.valid_until_ts
+    if until is not None and until < now_ts:
+        return CandidateKey(key.verify_key, "expired", until)
+    return CandidateKey(key.verify_key)
 
 
 def _own_keys(identity: Identity, now_ts: int) -> dict[KeyId, StoredKey]:

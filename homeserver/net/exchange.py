@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.wall_clock import wall_seconds
+from homeserver.protocol.diagnosis.hint import Hint
 
 Kind = Literal["request", "connection", "dns"]
 """A connection is its TCP connection and its TLS handshake."""
@@ -147,6 +148,9 @@ class Exchange(Struct):
 
     remarks: Sequence[str] = ()
     """What was accepted and is odd, a sentence each."""
+
+    hints: Sequence[Hint] = ()
+    """What the other server has to change."""
 
     is_gone: bool = False
     """Whether the client disconnected before the response."""

@@ -12,14 +12,16 @@ from msgspec import Struct
 from msgspec.json import decode, encode
 from msgspec.structs import asdict
 
+from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor, Database
 
-# Each takes up to two kilobytes: a path of 500 characters and a sentence of a thousand.
+# Each takes up to two kilobytes: a path of 500 characters and a sentence of a thousand;
+# with two hints, four.
 MAX_ROWS = 10_000
 
 
-class Refusal(Struct, frozen=True, kw_only=True):
+class Refusal(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One refused request."""
 
     refused_ts: int
@@ -44,8 +46,14 @@ class Refusal(Struct, frozen=True, kw_only=True):
     reason: str
     """A code for programs."""
 
+    hints: tuple[Hint, ...] | None = ()
+    """What has to change; None if that is not known yet."""
 
-class RecordedRefusal(Refusal, frozen=True, kw_only=True):
+    evidence: str | None = None
+    """Under which name the evidence is kept in memory, until the hints are known."""
+
+
+class RecordedRefusal(Refusal, frozen=True, kw_only=True, omit_defaults=True):
     """A refusal in the store."""
 
     id: int
@@ -79,6 +87,18 @@ class RefusalStore:
                 ],
             )
             _prune(cursor)
+
+        await self._database.write(job)
+
+    async def complete(self, refusal: RecordedRefusal) -> None:
+        """Record the hints of a refusal that was recorded without them."""
+        members = {k: v for k, v in asdict(refusal).items() if k != "id"}
+        text = encode(Refusal(**members)).decode("utf-8")
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "UPDATE refusals SET refusal = ? WHERE id = ?", (text, refusal.id)
+            )
 
         await self._database.write(job)
 

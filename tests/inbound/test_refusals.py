@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.refusals import Refusal, RefusalStore
@@ -53,6 +53,8 @@ class RefusalTests(SynchronousTestCase):
         self.assertTrue(error.startswith("signature does not verify: ed25519:t_1 of "))
         self.assertIn("/_matrix/federation/v1/send/1' to us.example", error)
         address = refusal.pop("address")
+        [hint] = as_list(refusal.pop("hints"), "hints")
+        self.assertEqual(as_object(hint, "a hint")["code"], "content-empty")
         self.assertIsInstance(address, str)
         self.assertEqual(
             refusal,

@@ -707,7 +707,7 @@ def test_who_learns_what_of_a_refusal() -> None:
 
 @pytest.mark.parametrize("filling", ["x", '"', "\\", "\0", "ü", "\U0001f600"])
 def test_length_of_a_refusal(filling: str) -> None:
-    """A refusal has a kilobyte at most, whatever is in the reason."""
+    """A refusal has two kilobytes at most, whatever is in the reason."""
 
     class LongReason(KnownKeys):
         async def request_key(
@@ -717,7 +717,7 @@ def test_length_of_a_refusal(filling: str) -> None:
 
     answer = ask_signed(Endpoint(keyring=LongReason()), "GET", PROFILE)
     assert answer.error == (401, "M_UNAUTHORIZED")
-    assert 600 < len(answer.body) <= 1024
+    assert 1200 < len(answer.body) <= 2048
     assert str(answer.json["error"]).startswith("why: " + filling * 9)
     assert str(answer.json["error"]).endswith(filling + "...")
 

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.discovery import Resolution, Route, Step
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
@@ -115,6 +116,14 @@ def _refuse(panel: Panel) -> None:
         errcode="M_UNAUTHORIZED",
         error="signature does not verify: ed25519:t_1 of them.example",
         reason="bad_signature",
+        hints=(
+            Hint(
+                "method",
+                "another `method` was signed; sign that of the request line",
+                "put",
+                "PUT",
+            ),
+        ),
     )
     result_of(RefusalStore(panel.database, OUR_NAME).record([refusal]))
 

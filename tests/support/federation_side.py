@@ -10,6 +10,8 @@ from homeserver.config.values import Events, Profile
 from homeserver.http.arriving import ArrivingBodies
 from homeserver.http.router import Router
 from homeserver.inbound.authentication import Authenticator, Body
+from homeserver.inbound.diagnoses import Diagnoses
+from homeserver.inbound.diagnosis_budget import DiagnosisBudget
 from homeserver.inbound.gate import XMatrixGate
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.pdu_checks import PduChecker
@@ -66,18 +68,22 @@ class Endpoint:
         max_body_bytes: int = 100_000,
         max_arriving_bytes: int = 2**30,
         refusals: RefusalStore | None = None,
+        is_trusted: bool = False,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.identity = identity()
-        self.refusals = Refusals(
-            refusals or RefusalStore(MemoryDatabase(), OUR_NAME), self.clock
-        )
         self.heard: list[ServerName] = []
         """The origins that were proven, in order."""
 
         self.polled: list[tuple[ServerName, list[str]]] = []
         keyring = keyring or KnownKeys(THEM, OTHERS)
+        budget = DiagnosisBudget(self.clock, lambda _: is_trusted)
+        pace = Pace(self.clock)
+        delegated = [] if delegate_to is None else [delegate_to.name]
+        diagnoses = Diagnoses(keyring.candidates, budget, self.clock, pace, delegated)
+        store = refusals or RefusalStore(MemoryDatabase(), OUR_NAME)
+        self.refusals = Refusals(store, self.clock, diagnoses.later)
         self._received = ReceivedStore(
             database or MemoryDatabase(), OUR_NAME, Changes(self.clock)
         )
@@ -86,9 +92,9 @@ class Endpoint:
             self.refusals,
             self.heard.append,
             self.clock,
+            diagnoses,
         )
         publisher = KeyPublisher(lambda: self.identity, 86400, self.clock)
-        pace = Pace(self.clock)
         routes = federation_routes(
             self.gate,
             TransactionReceiver(

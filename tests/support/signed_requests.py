@@ -11,6 +11,7 @@ from homeserver.inbound.client_certificates import ClientCertificates, ShownCert
 from homeserver.keys.keyring import Keyring, SignedEvent
 from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
 from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import OldVerifyKey
@@ -100,6 +101,10 @@ class KnownKeys(Keyring):
         """Add a key of a server."""
         keys = self._known.setdefault(peer.server_name, {})
         keys[peer.key.key_id] = peer.key.verify_key
+
+    async def candidates(self, server_name: ServerName) -> list[CandidateKey]:
+        """All that is known of a server."""
+        return [CandidateKey(key) for key in self._known.get(server_name, {}).values()]
 
     def lose(self, peer: Peer) -> None:
         """Have no key of a server any more."""

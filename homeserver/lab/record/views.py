@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from homeserver.lab.record.entry import Entry
 from homeserver.net.exchange import Exchange, Message, TlsFacts
+from homeserver.protocol.diagnosis.hint import Hint
 
 
 class Remark(Struct, frozen=True):
@@ -51,7 +52,7 @@ class ExchangeView(Struct, frozen=True, kw_only=True):
     verified_by: str | UnsetType = UNSET
     verdict: str | UnsetType = UNSET
     remarks: Sequence[Remark] = field(default_factory=list)
-    hints: Sequence[Mapping[str, object]] = field(default_factory=list)
+    hints: Sequence[Hint] = field(default_factory=list)
 
 
 class TlsView(Struct, frozen=True):
@@ -156,6 +157,7 @@ def _members(entry: Entry) -> dict[str, Any]:
         "verified_by": _set(exchange.verified_by),
         "verdict": _set(exchange.verdict),
         "remarks": [Remark("remark", str(each)) for each in exchange.remarks],
+        "hints": exchange.hints,
     }
 
 
