@@ -1,0 +1,169 @@
+"""The leases of a process that serves several of the names in a store, or not all."""
+
+import pytest
+
+from homeserver.protocol.canonical_json import parse_object
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.outbox import due
+from homeserver.storage.outbox.batching import PendingTransaction
+from homeserver.storage.outbox.due import Quota
+from homeserver.storage.outbox.leases import DestinationLeases
+from homeserver.storage.outbox.queue import OutboundQueue
+from tests.support.coroutines import result_of
+from tests.support.endpoint_store import MAX_RETRY, A, B, Endpoint, StoreTime
+from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OTHER_NAME, OUR_NAME
+
+
+class Process:
+    """A process that serves some names."""
+
+    def __init__(
+        self, database: ImmediateDatabase, names: set[ServerName], time: StoreTime
+    ) -> None:
+        """`names` may change."""
+        self._database = database
+        self._time = time
+        self.leases = DestinationLeases(
+            database,
+            names.__contains__,
+            self._clock,
+            "a process",
+            MAX_RETRY,
+            is_shared=False,
+        )
+
+    def _clock(self, _: object) -> int:
+        return self._time.now_ts
+
+    def add(self, server_name: ServerName, *destinations: ServerName) -> None:
+        """Queue an entry of one of our names for each destination."""
+        queue = OutboundQueue(self._database, server_name, self._clock)
+        for destination in destinations:
+            result_of(queue.add(destination, [{}], [], is_ephemeral=False))
+
+    def lease(self, at_most: int = 10) -> list[PendingTransaction]:
+        """Lease what is due."""
+        quota = Quota(at_most, at_most)
+        return list(result_of(self.leases.lease(quota, ())).transactions)
+
+
+@pytest.fixture
+def time() -> StoreTime:
+    """The time of the store."""
+    return StoreTime()
+
+
+def many(number: int) -> list[ServerName]:
+    """Names of servers."""
+    return [ServerName.parse(f"n{each}.example") for each in range(number)]
+
+
+def test_one_look_finds_the_queues_of_all_names(
+    database: ImmediateDatabase, time: StoreTime
+) -> None:
+    """Each queue is leased for its name, whose origin its transaction has."""
+    process = Process(database, {OUR_NAME, OTHER_NAME}, time)
+    process.add(OUR_NAME, A, B)
+    process.add(OTHER_NAME, A)
+    leased = process.lease()
+    queues = {(OUR_NAME, A), (OUR_NAME, B), (OTHER_NAME, A)}
+    assert {pending.queue for pending in leased} == queues
+    for pending in leased:
+        origin = parse_object(pending.body)["origin"]
+        assert origin == pending.queue.server_name.name
+
+
+def test_a_lease_of_one_name_leaves_the_other(
+    database: ImmediateDatabase, time: StoreTime
+) -> None:
+    """Two names that send to one destination have a lease and a back-off each."""
+    process = Process(database, {OUR_NAME, OTHER_NAME}, time)
+    process.add(OUR_NAME, A)
+    [first] = process.lease()
+    process.add(OTHER_NAME, A)
+    [second] = process.lease()
+    assert second.queue == (OTHER_NAME, A)
+    pause = process.leases.record_failure(first, "no", lambda _: 9.0, 1.0)
+    assert result_of(pause) == 9.0
+    assert result_of(process.leases.renew([first.queue, second.queue])) == [first.queue]
+    result_of(process.leases.release(second))
+    [again] = process.lease()
+    assert again.body == second.body
+
+
+def test_foreign_queues_are_left(database: ImmediateDatabase, time: StoreTime) -> None:
+    """Due queues of names that another process serves neither go nor hinder ours."""
+    process = Process(database, {OUR_NAME}, time)
+    for name in many(50):
+        process.add(name, A, B)
+    time.advance(1)
+    process.add(OUR_NAME, A, B)
+    leased = process.lease(1)
+    assert [pending.queue for pending in leased] == [(OUR_NAME, A)]
+    assert {queue.server_name for queue in result_of(process.leases.pending())} == {
+        OUR_NAME
+    }
+
+
+def test_foreign_queues_wait_for_no_slot(
+    database: ImmediateDatabase, time: StoreTime
+) -> None:
+    """A turn does not end for a due queue that this process never sends."""
+    own = Endpoint(database, time)
+    foreign = Endpoint(database, time, server_name=OTHER_NAME)
+    own.add(A, 1)
+    foreign.add(B, 1)
+    [pending] = own.lease()
+    own.add(A, 2)
+    assert own.go_on(pending) is not None
+
+
+def test_a_name_comes_and_goes(database: ImmediateDatabase, time: StoreTime) -> None:
+    """The queue of a name stays while it is not served, and goes on when it is."""
+    names = {OUR_NAME}
+    process = Process(database, names, time)
+    process.add(OTHER_NAME, A)
+    assert process.lease() == []
+    names.add(OTHER_NAME)
+    [pending] = process.lease()
+    result_of(process.leases.release(pending))
+    names.remove(OTHER_NAME)
+    assert process.lease() == []
+    names.add(OTHER_NAME)
+    [again] = process.lease()
+    assert again.body == pending.body
+
+
+def test_more_foreign_names_than_fit(
+    database: ImmediateDatabase, time: StoreTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look ends also where more names are foreign than a statement may list."""
+    monkeypatch.setattr(due, "_MAX_FOREIGN", 3)
+    process = Process(database, {OUR_NAME}, time)
+    for name in many(5):
+        process.add(name, A)
+    process.add(OUR_NAME, A)
+    assert [pending.queue for pending in process.lease()] == [(OUR_NAME, A)]
+
+
+@pytest.mark.parametrize("idle", [0, 1000])
+def test_idle_names_cost_no_statement(time: StoreTime, idle: int) -> None:
+    """A look takes the same statements, however many names and queues are idle."""
+    database = MemoryDatabase()
+    names = {OUR_NAME, *many(idle)}
+    process = Process(database, names, time)
+    rows = [(name.name, A.name) for name in names]
+    database.connection.executemany(
+        "INSERT INTO destinations (server_name, destination) VALUES (?, ?)", rows
+    )
+    statements: list[str] = []
+    database.connection.set_trace_callback(statements.append)
+    assert process.lease() == []
+    assert len(statements) == 4  # BEGIN, what is due, when there is more, COMMIT
+    for statement in statements[1:3]:
+        plan = database.connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+        steps = [step for *_, step in plan if "destinations" in step]
+        assert steps
+        assert all("INDEX destinations_due" in step for step in steps)

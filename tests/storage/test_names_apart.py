@@ -1,0 +1,410 @@
+"""Two of our names in one store: neither sees, changes or counts what is the other's.
+
+Each public method of each store class is called for one name, in a store that has the
+same things of another name of ours.
+"""
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from homeserver.protocol.identifiers import EventId, KeyId, RoomId, ServerName
+from homeserver.storage import known_names, refusals
+from homeserver.storage.certificate_pins import CertificatePins
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Cursor
+from homeserver.storage.engine.sqlite import SqliteFile
+from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.notifier import Changes
+from homeserver.storage.outbox.batching import Acknowledged
+from homeserver.storage.outbox.due import Quota
+from homeserver.storage.outbox.leases import DestinationLeases
+from homeserver.storage.outbox.progress import TotalsStore
+from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.peer_memory import PeerMemory
+from homeserver.storage.peers import Peer, PeerStore
+from homeserver.storage.received import ReceivedStore, ReceivedTransaction
+from homeserver.storage.refusals import Refusal, RefusalStore
+from homeserver.storage.retention import RetentionStore
+from tests.support.coroutines import result_of
+from tests.support.key_documents import key_document, signing_key
+from tests.support.memory_database import MemoryDatabase
+from tests.support.our_names import OTHER_NAME, OUR_NAME
+from tests.support.postgres_server import PostgresDatabase
+
+PEER, DOWN = map(ServerName.parse, ["peer.example", "down.example"])
+ROOM, EVENT = RoomId("!r:peer.example"), EventId("$e")
+KEY, OTHER_KEY = (signing_key(KeyId("ed25519:1"), seed) for seed in (b"1", b"2"))
+
+NOW = 1_600_000_000_000
+
+TABLES = (
+    *("received_transactions", "received_pdus", "rooms", "refusals"),
+    *("outbound_entries", "outbound_transactions", "destinations"),
+    *("peers", "server_keys", "certificate_pins", "known_names", "key_documents"),
+)
+
+
+class House:
+    """The stores of one of our names."""
+
+    def __init__(
+        self, database: ImmediateDatabase, name: ServerName, memory: PeerMemory
+    ) -> None:
+        """`memory` is that of the process."""
+        self.name = name
+        self.database = database
+        clock = Clock()
+        clock.advance(NOW / 1000)
+        self.received = ReceivedStore(database, name, Changes(clock))
+        self.peers = PeerStore(database, name, clock, memory)
+        self.pins = CertificatePins(database, name, clock)
+        self.documents = DocumentStore(database, name)
+        self.refusals = RefusalStore(database, name)
+        self.queue = OutboundQueue(database, name, lambda _: NOW)
+        self.leases = DestinationLeases(
+            database, name.__eq__, lambda _: NOW + 1000, "x", 60.0, is_shared=False
+        )
+
+    def fill(self) -> None:
+        """Let each store have something of each kind."""
+        result_of(self.received.record(transaction()))
+        result_of(self.refusals.record([REFUSAL]))
+        known = Peer(PEER, "key-document", "aa", {KEY.key_id: KEY.verify_key}, 1, 1)
+        assert result_of(
+            self.peers.record_verified(known, None, key_document(PEER, [KEY], None))
+        )
+        result_of(self.peers.record_keys(key_document(PEER, [KEY], NOW), NOW))
+        result_of(self.pins.pin(PEER, "cc"))
+        for destination in (PEER, DOWN, DOWN):
+            result_of(self.queue.add(destination, [{}], [], is_ephemeral=False))
+        for pending in result_of(self.leases.lease(Quota(9, 9), ())).transactions:
+            if pending.destination == PEER:
+                done = Acknowledged({}, {})
+                assert result_of(self.leases.record_delivery(pending, done)) is None
+            else:
+                pause = result_of(
+                    self.leases.record_failure(pending, "no", lambda _: 5.0, 1.0)
+                )
+                assert pause == 5.0
+        result_of(self.queue.add(DOWN, [{}], [], is_ephemeral=False))
+
+    def rows(self) -> dict[str, list[Any]]:
+        """All rows of this name, by table."""
+
+        def job(cursor: Cursor) -> dict[str, list[Any]]:
+            return {
+                table: sorted(
+                    cursor.execute(
+                        f"SELECT * FROM {table} WHERE server_name = ?",
+                        (self.name.name,),
+                    ).fetchall(),
+                    key=str,
+                )
+                for table in TABLES
+            }
+
+        return result_of(self.database.read(job))
+
+
+REFUSAL = Refusal(
+    refused_ts=NOW,
+    address="192.0.2.1",
+    origin=PEER.name,
+    proven=False,
+    method="GET",
+    path="/",
+    status=401,
+    errcode="M_UNAUTHORIZED",
+    error="no",
+    reason="no_header",
+)
+
+
+def transaction(digest: bytes = b"d", **changes: Any) -> ReceivedTransaction:
+    """A transaction with a PDU that makes a room."""
+    pdu = JudgedPdu(
+        EVENT, "11", "accepted", b"{}", created_room=(ROOM, "11"), signers=[PEER]
+    )
+    fields = {"reply": b"first", "earlier_contents": 0} | changes
+    return ReceivedTransaction(
+        PEER, "t", NOW, KEY.key_id, None, [pdu], [{}], [], digest=digest, **fields
+    )
+
+
+Call = Callable[[House], Coroutine[Deferred[Any], Any, Any]]
+
+CERTIFIED = Peer(PEER, "certificate", "bb", {}, 2, 2)
+DOCUMENT = key_document(PEER, [KEY], NOW)
+OTHER_DOCUMENT = key_document(PEER, [OTHER_KEY], NOW)
+
+
+def failing(house: House) -> Coroutine[Deferred[Any], Any, Any]:
+    """Lease what is due long after now, and let it fail."""
+
+    async def call() -> object:
+        leases = DestinationLeases(
+            house.database,
+            house.name.__eq__,
+            lambda _: NOW + 100_000,
+            "y",
+            60.0,
+            is_shared=True,
+        )
+        found = (await leases.lease(Quota(9, 9), ())).transactions
+        for pending in found:
+            await leases.record_failure(pending, "again", lambda _: 9.0, 1.0)
+        return found
+
+    return call()
+
+
+def answering(house: House, how: str) -> Coroutine[Deferred[Any], Any, Any]:
+    """Lease all that is due, and record an outcome of each."""
+
+    async def call() -> object:
+        leases = DestinationLeases(
+            house.database,
+            house.name.__eq__,
+            lambda _: NOW + 100_000,
+            "z",
+            60.0,
+            is_shared=False,
+        )
+        found = (await leases.lease(Quota(9, 9), ())).transactions
+        for pending in found:
+            if how == "delivered":
+                await leases.record_delivery(pending, Acknowledged({}, {}))
+            elif how == "rejected":
+                await leases.record_rejection(pending, "never", {})
+            else:
+                await leases.release(pending)
+        return found
+
+    return call()
+
+
+async def stored_document(house: House, of: House) -> object:
+    """The text of a document of one name, asked for in that of another."""
+    found = await of.documents.documents(PEER)
+    return [await house.documents.read(each) for each in found]
+
+
+async def contents(house: House) -> int:
+    """How many contents are recorded under an ID."""
+    return (await house.received.known_under(PEER, "t")).contents
+
+
+async def leased(house: House) -> object:
+    """What is leased; how long to wait for more may be by the queues of any name."""
+    return (await house.leases.lease(Quota(9, 9), ())).transactions
+
+
+# (class, method, a call of it). A call that only reads has the same result as in a
+# store of its own.
+CALLS: list[tuple[type, str, Call]] = [
+    (ReceivedStore, "reply_to", lambda h: h.received.reply_to(PEER, "t", b"d")),
+    (ReceivedStore, "known_under", contents),
+    (ReceivedStore, "room_versions", lambda h: h.received.room_versions([ROOM])),
+    (ReceivedStore, "signers", lambda h: h.received.signers([(EVENT, "11")])),
+    (ReceivedStore, "record", lambda h: h.received.record(transaction(reply=b"2nd"))),
+    (ReceivedStore, "after", lambda h: h.received.after(0, None, 10, 0)),
+    (ReceivedStore, "after", lambda h: h.received.after(0, PEER, 10, 0)),
+    (RefusalStore, "record", lambda h: h.refusals.record([REFUSAL])),
+    (RefusalStore, "after", lambda h: h.refusals.after(0, None, 10)),
+    (RefusalStore, "after", lambda h: h.refusals.after(0, PEER, 10)),
+    (PeerStore, "peer", lambda h: h.peers.peer(PEER)),
+    (PeerStore, "peers", lambda h: h.peers.peers()),
+    (PeerStore, "forget", lambda h: h.peers.forget(PEER)),
+    (
+        PeerStore,
+        "record_verified",
+        lambda h: h.peers.record_verified(CERTIFIED, None, None),
+    ),
+    (PeerStore, "keys", lambda h: h.peers.keys(PEER)),
+    (PeerStore, "keys_since", lambda h: h.peers.keys_since(PEER)),
+    (PeerStore, "conflict", lambda h: h.peers.conflict(OTHER_DOCUMENT)),
+    (PeerStore, "record_keys", lambda h: h.peers.record_keys(DOCUMENT, NOW)),
+    (CertificatePins, "find", lambda h: h.pins.find(PEER)),
+    (CertificatePins, "names", lambda h: h.pins.names()),
+    (CertificatePins, "pin", lambda h: h.pins.pin(PEER, "dd")),
+    (DocumentStore, "documents", lambda h: h.documents.documents(PEER)),
+    (DocumentStore, "read", lambda h: stored_document(h, h)),
+    (OutboundQueue, "add", lambda h: h.queue.add(DOWN, [], [{}], is_ephemeral=True)),
+    (OutboundQueue, "state", lambda h: h.queue.state(DOWN, 2)),
+    (OutboundQueue, "destinations", lambda h: h.queue.destinations()),
+    (OutboundQueue, "summary", lambda h: h.queue.summary(DOWN)),
+    (OutboundQueue, "retry_immediately", lambda h: h.queue.retry_immediately(DOWN)),
+    (OutboundQueue, "drop", lambda h: h.queue.drop(DOWN, 3)),
+    (OutboundQueue, "drop_transaction", lambda h: h.queue.drop_transaction(DOWN)),
+    (OutboundQueue, "drop_waiting", lambda h: h.queue.drop_waiting(DOWN)),
+    (OutboundQueue, "reset_back_off", lambda h: h.queue.reset_back_off(DOWN)),
+    (DestinationLeases, "pending", lambda h: h.leases.pending()),
+    (DestinationLeases, "begin", lambda h: h.leases.begin([h.queue.of(DOWN)], 1.0)),
+    (DestinationLeases, "lease", leased),
+    (DestinationLeases, "renew", lambda h: h.leases.renew([h.queue.of(DOWN)])),
+    (DestinationLeases, "release", lambda h: answering(h, "released")),
+    (DestinationLeases, "record_delivery", lambda h: answering(h, "delivered")),
+    (DestinationLeases, "record_rejection", lambda h: answering(h, "rejected")),
+    (DestinationLeases, "record_failure", failing),
+]
+
+IDS = [f"{owner.__name__}.{method}" for owner, method, _ in CALLS]
+
+
+@pytest.fixture(params=["memory", "file", "postgresql"])
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[ImmediateDatabase]:
+    """An empty store."""
+    if request.param == "memory":
+        yield MemoryDatabase()
+    elif request.param == "file":
+        yield ImmediateDatabase(SqliteFile(tmp_path / "homeserver.db").connect())
+    else:
+        shared: PostgresDatabase = request.getfixturevalue("postgres_database")
+        shared.empty()
+        yield shared
+
+
+@pytest.fixture
+def houses(database: ImmediateDatabase) -> tuple[House, House]:
+    """The stores of two names in one database, of which the first is filled."""
+    clock = Clock()
+    clock.advance(NOW / 1000)
+    memory = PeerMemory(clock)
+    ours, others = (House(database, n, memory) for n in (OUR_NAME, OTHER_NAME))
+    ours.fill()
+    assert all(ours.rows().values())
+    result_of(ours.peers.keys(PEER))  # they are remembered
+    return ours, others
+
+
+def test_the_table_is_whole() -> None:
+    """Each public method of each store class is in the table."""
+    for owner in {owner for owner, _, _ in CALLS}:
+        methods = {
+            name
+            for name, _ in inspect.getmembers(owner, inspect.iscoroutinefunction)
+            if not name.startswith("_")
+        }
+        assert methods == {name for each, name, _ in CALLS if each is owner}
+
+
+@pytest.mark.parametrize(("owner", "method", "call"), CALLS, ids=IDS)
+def test_seen(
+    houses: tuple[House, House], owner: type, method: str, call: Call
+) -> None:
+    """A name has the same answer as in a store where no other name has anything."""
+    _, others = houses
+    result = result_of(call(others))
+    alone = House(MemoryDatabase(), OTHER_NAME, PeerMemory(Clock()))
+    expected = result_of(call(alone))
+    if method == "add":  # its ID
+        assert isinstance(result, int)
+    else:
+        assert result == expected
+
+
+@pytest.mark.parametrize(("owner", "method", "call"), CALLS, ids=IDS)
+@pytest.mark.parametrize("is_filled", [False, True])
+def test_changed(
+    houses: tuple[House, House],
+    owner: type,
+    method: str,
+    call: Call,
+    *,
+    is_filled: bool,
+) -> None:
+    """No row of the other name changes, nor what is remembered of it."""
+    ours, others = houses
+    if is_filled:
+        others.fill()
+    before = ours.rows()
+    result_of(call(others))
+    assert ours.rows() == before
+    assert result_of(ours.peers.keys(PEER))[KEY.key_id].verify_key == KEY.verify_key
+
+
+def test_document_of_the_other_name(houses: tuple[House, House]) -> None:
+    """A document is not read for a name that did not fetch it."""
+    ours, others = houses
+    assert result_of(stored_document(ours, ours))[0] is not None
+    assert result_of(stored_document(others, ours)) == [None]
+
+
+def test_refusals_of_a_flooded_name(
+    houses: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bound of all names, the name with the most rows loses its oldest."""
+    ours, others = houses
+    monkeypatch.setattr(refusals, "MAX_ROWS", 5)
+    result_of(ours.refusals.record([REFUSAL]))
+    for number in range(4):
+        flood = [replace(REFUSAL, refused_ts=number * 2 + each) for each in (0, 1)]
+        result_of(others.refusals.record(flood))
+    assert len(result_of(ours.refusals.after(0, None, 99))) == 2
+    left = result_of(others.refusals.after(0, None, 99))
+    assert [each.refused_ts for each in left] == [5, 6, 7]
+
+
+def test_known_names_of_a_flooded_name(
+    houses: tuple[House, House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bound of all names, the name that knows most forgets its oldest."""
+    ours, others = houses
+    monkeypatch.setattr(known_names, "MAX_NAMES", 4)
+    before = ours.rows()
+    for number in range(9):
+        name = ServerName.parse(f"n{number}.example")
+        document = key_document(name, [KEY], NOW)
+        result_of(others.peers.record_keys(document, NOW))
+    assert ours.rows() == before
+    assert len(others.rows()["known_names"]) == 3
+    names, _ = ours.peers.bounds
+    assert (names.use(), names.refusals) == (4, 6)
+    assert result_of(ours.peers.keys(PEER))
+
+
+def test_totals(houses: tuple[House, House]) -> None:
+    """The metrics count the queues of all names."""
+    ours, others = houses
+    totals = TotalsStore(ours.database, lambda _: NOW)
+    alone = result_of(totals.load())
+    others.fill()
+    both = result_of(totals.load())
+    assert (both.entries, both.backing_off) == (
+        2 * alone.entries,
+        2 * alone.backing_off,
+    )
+
+
+def test_pruning(houses: tuple[House, House]) -> None:
+    """What is too old is removed of all names, in one order."""
+    ours, others = houses
+    others.fill()
+    store = RetentionStore(ours.database, lambda _: NOW + 10_000_000)
+    while result_of(store.count_received()):
+        pass
+    while result_of(store.count_sent("delivered_ts")):
+        pass
+    for step in (
+        lambda: store.prune_received(1.0),
+        lambda: store.prune_sent("delivered_ts", 1.0),
+        lambda: store.prune_refusals(1.0),
+    ):
+        assert result_of(step()).count == 2
+    for house in houses:
+        left = house.rows()
+        for table in ("received_transactions", "received_pdus", "refusals"):
+            assert left[table] == []
+        [pending] = left["outbound_transactions"]
+        assert DOWN.name in pending
+    assert result_of(store.length()) == 0
