@@ -1,8 +1,9 @@
 """Pruning while the endpoint runs: by age, and by size where there is a limit.
 
 Rules: each step is short, and is followed by a pause of four times its length, in which
-the store serves others. Beyond the size, delivered transactions are removed first, then
-the content of received ones, oldest first. Queued entries, and replies that may be
+the store serves others. What is removed for its age is too old also by the time that
+`RetentionStore.lag` counts. Beyond the size, delivered transactions are removed first,
+then the content of received ones, oldest first. Queued entries, and replies that may be
 requested again, stay whatever the size.
 """
 
@@ -39,6 +40,9 @@ _LEAST_SENT_SECONDS = 600.0
 
 _MEGABYTE = 1_000_000
 
+# A stop of this length is usual; more is logged.
+_LAG_SECONDS = 7 * _DAY
+
 
 class Pruner:
     """Removes, once a minute, what has exceeded its retention."""
@@ -62,6 +66,8 @@ class Pruner:
         self._resting: Deferred[None] | None = None
         self._megabytes = 0
         self._is_too_large = False
+        self._is_behind = False
+        self._aged_at = clock.seconds()
         self.bounds: list[Bound] = []
         if retention.max_megabytes is not None:
             bound = Bound(
@@ -89,18 +95,35 @@ class Pruner:
     async def _run(self) -> None:
         while self._is_running:
             try:
-                await self._prune_old()
+                lag = await self._lag()
+                await self._prune_old(lag)
                 for bound in self.bounds:
-                    await self._prune_large(bound)
+                    await self._prune_large(bound, lag)
             except StoreUnavailable:
                 pass  # logged elsewhere; the next run removes the rest
             await self._rest(_CHECK_SECONDS)
 
-    async def _prune_old(self) -> None:
-        """Remove what is older than its retention."""
-        sent = self._retention.sent_days * _DAY
-        received = self._retention.received_days * _DAY
-        replies = max(received, _REPLY_SECONDS)
+    async def _lag(self) -> float:
+        """As `RetentionStore.lag`; logs once that it is long."""
+        now = self._clock.seconds()
+        lag = await self._store.lag(now - self._aged_at)
+        self._aged_at = now
+        if (lag > _LAG_SECONDS) != self._is_behind:
+            self._is_behind = lag > _LAG_SECONDS
+            if self._is_behind:
+                self._log.warn(
+                    "retention: the clock is {days} days ahead of the last pruning: "
+                    "this server was stopped, or its clock was set; ages follow at "
+                    "double speed, so that a wrong clock removes nothing at once",
+                    days=round(lag / _DAY),
+                )
+        return lag
+
+    async def _prune_old(self, lag: float) -> None:
+        """Remove what is older than its retention, counted without the lag."""
+        sent = self._retention.sent_days * _DAY + lag
+        received = self._retention.received_days * _DAY + lag
+        replies = max(received, _REPLY_SECONDS + lag)
         store = self._store
         while self._is_running and await store.count_received():
             await self._rest(_LEAST_REST_SECONDS)
@@ -119,13 +142,13 @@ class Pruner:
             while self._is_running and (await self._do(of, step, seconds)).count:
                 pass
 
-    async def _prune_large(self, bound: Bound) -> None:
+    async def _prune_large(self, bound: Bound, lag: float) -> None:
         """Remove transactions until the size is below the limit, or none is left."""
         surplus = await self._surplus(bound)
         store = self._store
         for of, step, seconds in (
             ("sent", partial(store.prune_sent, "delivered_ts"), _LEAST_SENT_SECONDS),
-            ("received", store.prune_received, _REPLY_SECONDS),
+            ("received", store.prune_received, _REPLY_SECONDS + lag),
             ("received", store.strip_received, 0.0),
         ):
             while self._is_running and surplus > 0:

@@ -97,10 +97,12 @@ class ReceivedStore:
                 (self._server_name.name, origin.name, txn_id),
             ).fetchall()
             for own_id in contents:  # one is in memory at a time
-                [edus] = cursor.execute(
+                row = cursor.execute(
                     "SELECT edus FROM received_transactions WHERE id = ?", own_id
                 ).fetchone()
-                known.add_content(edus)
+                if row is None:
+                    continue  # pruned since: each statement sees what is committed
+                known.add_content(*row)
                 for event_id, event, verdict in cursor.execute(
                     "SELECT event_id, event, verdict FROM received_pdus"
                     " WHERE transaction_id = ? ORDER BY position",

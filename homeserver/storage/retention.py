@@ -5,6 +5,10 @@ transaction loses its content first, and later its row with the reply, as its se
 repeat it. Received transactions are removed in the order of their IDs, so that one ID
 separates those without content from the others.
 
+Ages are counted by a time of their own (`lag`): it is never after the clock's, and goes
+at most at double the speed of a clock that cannot be set. So a clock that is set far
+forward removes nothing at once; after a long stop, what is old is removed later.
+
 The size of a transaction is counted here, once, and not where it is recorded: its
 characters, and a constant for each row. Only counted transactions are removed, and
 their size is subtracted.
@@ -27,6 +31,10 @@ _COUNT_STEP = 500  # transactions that are counted in one step, in about the sam
 _TRANSACTION_BYTES = 170
 _PDU_BYTES = 170
 _SENT_BYTES = 230  # with its entry of the queue
+
+# How fast the time of ages follows a clock that is ahead of it. An operator has as many
+# days to notice a wrong clock as it is wrong, before half of it has taken effect.
+_PACE = 2.0
 
 # An outcome is committed within seconds of its time: later, none of that time follow.
 _SETTLED_SECONDS = 60.0
@@ -75,6 +83,24 @@ class RetentionStore:
             return int(cursor.execute("SELECT length FROM retention").fetchone()[0])
 
         return await self._database.read(job)
+
+    async def lag(self, seconds: float) -> float:
+        """By how many seconds the time of ages is behind the clock.
+
+        `seconds` have passed since the last call, or since this process began, by a
+        clock that cannot be set. At the first time of a store, the clock is believed.
+        """
+
+        def job(cursor: Cursor) -> float:
+            _lock(cursor)
+            [aged_ts] = cursor.execute("SELECT aged_ts FROM retention").fetchone()
+            now_ts = self._clock(cursor)
+            next_ts = aged_ts + int(_PACE * seconds * 1000)
+            next_ts = min(now_ts, next_ts) if aged_ts else now_ts
+            cursor.execute("UPDATE retention SET aged_ts = ?", (next_ts,))
+            return (now_ts - next_ts) / 1000
+
+        return await self._database.write(job)
 
     async def count_received(self) -> bool:
         """Count some of the received transactions; whether any were uncounted."""

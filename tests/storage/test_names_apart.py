@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import EventId, KeyId, RoomId, ServerName
 from homeserver.storage import known_names, refusals
 from homeserver.storage.certificate_pins import CertificatePins
@@ -128,14 +129,13 @@ REFUSAL = Refusal(
 )
 
 
-def transaction(digest: bytes = b"d", **changes: Any) -> ReceivedTransaction:
+def transaction(reply: bytes = b"first") -> ReceivedTransaction:
     """A transaction with a PDU that makes a room."""
     pdu = JudgedPdu(
         EVENT, "11", "accepted", b"{}", created_room=(ROOM, "11"), signers=[PEER]
     )
-    fields = {"reply": b"first", "earlier_contents": 0} | changes
     return ReceivedTransaction(
-        PEER, "t", NOW, KEY.key_id, None, [pdu], [{}], [], digest=digest, **fields
+        PEER, "t", NOW, KEY.key_id, None, [pdu], [{}], [], reply, b"d"
     )
 
 
@@ -191,7 +191,7 @@ def answering(house: House, how: str) -> Coroutine[Deferred[Any], Any, Any]:
     return call()
 
 
-async def stored_document(house: House, of: House) -> object:
+async def stored_document(house: House, of: House) -> list[Json | None]:
     """The text of a document of one name, asked for in that of another."""
     found = await of.documents.documents(PEER)
     return [await house.documents.read(each) for each in found]

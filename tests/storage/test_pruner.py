@@ -27,9 +27,22 @@ class Store:
         """What each step still has to remove, by how old it is."""
 
         self.size = 0
+        self.clock_ahead = 0.0
+        """By how much the time of ages is behind the clock."""
+
+        self.elapsed: list[float] = []
+        """What was said to have passed, each time that ages were counted."""
+
         self.uncounted: Counter[str] = Counter()
         self.is_unavailable = False
         self.waiting: Deferred[None] | None = None
+
+    async def lag(self, seconds: float) -> float:
+        """As `RetentionStore`."""
+        if self.is_unavailable:
+            raise StoreUnavailable("gone")
+        self.elapsed.append(seconds)
+        return self.clock_ahead
 
     async def count_received(self) -> bool:
         """Count one of those that are not counted yet."""
@@ -297,3 +310,44 @@ def test_stop_waits_for_a_step() -> None:
 def test_stop_before_the_start() -> None:
     """What did not begin has nothing to end."""
     assert stop(Pruning(Retention())).called
+
+
+def test_ages_are_counted_without_the_lag() -> None:
+    """What only the clock makes old is not removed, except for the size."""
+    pruning = Pruning(Retention(received_days=30, sent_days=30, max_megabytes=1))
+    pruning.store.clock_ahead = 100 * DAY
+    for what in ("received", "content", "delivered", "rejected", "refusals"):
+        pruning.put(what, 129, MB)
+    pruning.put("received", 131, MB)
+    assert pruning.run() == [
+        ("received", 130.0),
+        ("delivered", 0.007),
+        ("received", 107.0),
+        ("content", 0.0),
+    ]
+
+
+def test_elapsed_time() -> None:
+    """The time of ages is told how much has passed by a clock that cannot be set."""
+    pruning = Pruning(Retention())
+    pruning.clock.advance(5)
+    pruning.run()
+    pruning.clock.pump([60.0] * 2)
+    assert pruning.store.elapsed == [5.0, pytest.approx(60.0, 1.0), pytest.approx(60.0)]
+
+
+def test_long_lag() -> None:
+    """A clock that is far ahead is logged once, and again after it was right."""
+    events: list[LogEvent] = []
+    observe = cast("ILogObserver", events.append)
+    globalLogPublisher.addObserver(observe)
+    try:
+        pruning = Pruning(Retention())
+        pruning.store.clock_ahead = 8 * DAY
+        pruning.run()
+        for ahead in (8, 6, 9):
+            pruning.store.clock_ahead = ahead * DAY
+            pruning.clock.pump([60.0] * 2)
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert [each["days"] for each in events if "days" in each] == [8, 9]

@@ -1,7 +1,7 @@
 """Received transactions: recorded once, listed in order, waited for."""
 
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.transactions import MAX_TXN_ID_BYTES
 from homeserver.storage import pages
 from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Cursor, Job
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.notifier import Changes
 from homeserver.storage.pages import ListedTransaction
@@ -27,6 +28,7 @@ from homeserver.storage.received import (
     ReceivedTransaction,
 )
 from tests.support.as_json import as_json
+from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import PostgresDatabase
@@ -442,3 +444,72 @@ class PostgresReceivedStoreTests(ReceivedStoreTests):
     def _open(self, postgres_database: PostgresDatabase) -> None:
         postgres_database.empty()
         self.database = postgres_database
+
+
+class PrunedCursor:
+    """A cursor between whose statements another process removes all transactions."""
+
+    def __init__(self, own: Cursor, left: int) -> None:
+        """They are removed after `left` more statements."""
+        self._own = own
+        self._left = left
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> "PrunedCursor":
+        """As `Cursor.execute`."""
+        if self._left == 0:
+            for table in ("received_pdus", "received_transactions"):
+                self._own.execute(f"DELETE FROM {table}")
+        self._left -= 1
+        self._own.execute(sql, parameters)
+        return self
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> object:
+        """As `Cursor.executemany`."""
+        return self._own.executemany(sql, rows)
+
+    def fetchone(self) -> Any:
+        """As `Cursor.fetchone`."""
+        return self._own.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        """As `Cursor.fetchall`."""
+        return self._own.fetchall()
+
+
+class PrunedDatabase(MemoryDatabase):
+    """A store whose transactions are removed while they are read."""
+
+    statements = 0
+    """After how many statements of a job."""
+
+    async def read(self, job: Job[_T]) -> _T:
+        """As `Database.read`."""
+
+        def pruned(cursor: Cursor) -> _T:
+            return job(PrunedCursor(cursor, self.statements))
+
+        return await super().read(pruned)
+
+
+@pytest.mark.parametrize("statements", range(5))
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.known_under(A, "1"),
+        lambda store: store.reply_to(A, "1"),
+        lambda store: store.after(0, None, 10, 0),
+    ],
+    ids=["known_under", "reply_to", "after"],
+)
+def test_pruned_while_it_is_read(
+    call: Callable[[ReceivedStore], Coroutine[Deferred[Any], Any, Any]],
+    statements: int,
+) -> None:
+    """A reader that meets the pruner finds what is left, and raises nothing."""
+    database = PrunedDatabase()
+    store = ReceivedStore(database, OUR_NAME, Changes(Clock()))
+    event = JudgedPdu(EventId("$e"), "11", "accepted", b"{}")
+    known = ReceivedTransaction(A, "1", 1, "k", None, [event], [{}], [], b"{}")
+    result_of(store.record(known))
+    database.statements = statements
+    result_of(call(store))

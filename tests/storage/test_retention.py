@@ -389,3 +389,22 @@ def test_many_outcomes_of_one_moment(house: House) -> None:
     assert house.rows("outbound_transactions") == 0
     assert house.length() == 0
     assert taken > 501 * 230
+
+
+# (seconds by the clock, by a clock that cannot be set, the lag afterwards)
+LAGS = [
+    pytest.param([(60, 60, 0)], id="as the clock"),
+    pytest.param([(-86400, 60, 0), (60, 60, 0)], id="set back"),
+    pytest.param([(1e9 + 60, 60, 1e9 - 60), (60, 60, 1e9 - 120)], id="set forward"),
+    pytest.param([(1e9, 0, 1e9), (-1e9, 60, 0)], id="set forward, then right"),
+    pytest.param([(100, 0, 100), (60, 60, 40), (60, 60, 0), (60, 60, 0)], id="stopped"),
+]
+
+
+@pytest.mark.parametrize("steps", LAGS)
+def test_lag(house: House, steps: list[tuple[float, float, float]]) -> None:
+    """The time of ages follows the clock, at most at double the speed."""
+    assert result_of(house.retention.lag(60)) == 0  # the first time of a store
+    for by_clock, passed, expected in steps:
+        house.time.advance(by_clock)
+        assert result_of(house.retention.lag(passed)) == expected

@@ -1,15 +1,20 @@
 """PostgreSQL: who is connected to, and what is said of mistakes."""
 
+import select
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 import homeserver.storage.engine
 from homeserver.storage.engine import migrate
 from homeserver.storage.engine.interface import StoreTooNew, StoreUnavailable
-from homeserver.storage.engine.postgres import connect
+from homeserver.storage.engine.postgres import PostgresConnection, connect
 from tests.support.postgres_server import Server
 from tests.support.threaded_databases import Store
+
+LIMIT_MILLISECONDS = 5000  # for what takes a tenth of a second
 
 # (URL, what is said of it)
 MISTAKES = [
@@ -73,4 +78,45 @@ def test_the_time_is_the_server_s(postgres: Server) -> None:
     connection.cursor().execute("SELECT pg_sleep(0.01)")
     assert engine.clock(connection.cursor()) - first >= 10
     assert first > 1_700_000_000_000
+    connection.close()
+
+
+class Stalling(Sequence[tuple[str]]):
+    """Two rows, between which the server has the time to disconnect its client."""
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        self._connection = connection
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: Any) -> Any:
+        if index == 1:
+            poll = select.poll()
+            poll.register(self._connection.connection.fileno(), select.POLLIN)
+            self.events = poll.poll(LIMIT_MILLISECONDS)
+        if index > 1:
+            raise IndexError
+        return (f"!{index}",)
+
+
+def test_client_that_stalls_between_rows(postgres: Server) -> None:
+    """A client with locked rows is disconnected also in the middle of many rows.
+
+    The driver's own `executemany` is a pipeline, in which the server's time-out for
+    an idle transaction does not run.
+    """
+    url = postgres.new_store()
+    Store(url).close()
+    connection = connect(f"{url}%20-cidle_in_transaction_session_timeout%3D100")
+    connection.begin()
+    rows = Stalling(connection)
+    with pytest.raises(StoreUnavailable, match="idle-in-transaction timeout"):
+        connection.cursor().executemany(
+            "INSERT INTO rooms (server_name, room_id, room_version)"
+            " VALUES ('us', ?, '1')",
+            rows,
+        )
+    assert rows.events
+    assert connection.is_lost
     connection.close()
