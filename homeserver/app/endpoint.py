@@ -19,7 +19,6 @@ from homeserver.app.credentials import Credentials
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.inspect import describe_keys
 from homeserver.control.views import KeysView
-from homeserver.http.port import PromptPort
 from homeserver.http.site import BoundedSite
 from homeserver.http.tls_listener import BoundedTls
 from homeserver.identity.exposure import find_exposed
@@ -155,10 +154,7 @@ class Endpoint:
         factory: BoundedTls | BoundedSite,
     ) -> SocketAddress:
         try:
-            port = PromptPort(
-                where.port, factory, interface=where.host, reactor=self._reactor
-            )
-            port.startListening()
+            port = self._reactor.listenTCP(where.port, factory, interface=where.host)
         except CannotListenError as problem:
             raise ConfigError(
                 self._path, [f"{key}: {where}: {problem.socketError}"]

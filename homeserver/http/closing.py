@@ -15,7 +15,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
-from homeserver.http.channel import SteadyChannel
+from homeserver.net.twisted_private import ServerChannel, TlsConnection
 
 # How long a peer may take to read the last response and to close the connection; an
 # honest one takes a round trip after the last byte.
@@ -31,7 +31,7 @@ _LINGERING_SECONDS = 2.0
 _MAX_DROPPED = 2**24
 
 
-class EndingTls(TLSMemoryBIOProtocol):
+class EndingTls(TlsConnection):
     """TLS that can end while the peer goes on sending."""
 
     _has_ended = False
@@ -53,7 +53,7 @@ class EndingTls(TLSMemoryBIOProtocol):
             cast("ITCPTransport", self.transport).abortConnection()
 
 
-class ClosingChannel(SteadyChannel):
+class ClosingChannel(ServerChannel):
     """HTTP/1.x on a connection that discards received data once it closes."""
 
     is_closing = False
@@ -83,7 +83,7 @@ class ClosingChannel(SteadyChannel):
         self.transport.write(answer)
         cast("IConsumer", self.transport).unregisterProducer()
         # Reading resumes, so that the client finishes sending and reads.
-        self._networkProducer.resumeProducing()
+        self.resume_reading()
         if isinstance(self.transport, EndingTls):
             self.transport.end()
         else:
@@ -113,6 +113,7 @@ class ClosingChannel(SteadyChannel):
             seconds, self.transport.abortConnection
         )
 
-    def _send100Continue(self) -> None:
+    def let_continue(self) -> None:
+        """Ask for a body that its client holds back, unless the connection closes."""
         if not self.is_closing:
-            super()._send100Continue()
+            super().let_continue()

@@ -41,6 +41,7 @@ class _Channel(ClosingChannel):
     requestFactory = BoundedRequest  # type: ignore[assignment]
 
     _waiting_since = 0.0
+    _is_arriving = False
 
     def connectionMade(self) -> None:
         """Called by Twisted: the connection is open."""
@@ -51,15 +52,22 @@ class _Channel(ClosingChannel):
     @property
     def waiting_since(self) -> float | None:
         """When the wait for the next request began; None while one is answered."""
-        return None if self._handlingRequest else self._waiting_since
+        return None if self.is_answering else self._waiting_since
 
     def give_way(self) -> None:
         """Close at once, to make room for another connection."""
         self.transport.abortConnection()
 
+    def resetTimeout(self) -> None:
+        """Start the time limit of a new request; later pieces do not extend it."""
+        if not self._is_arriving:
+            self._is_arriving = True
+            super().resetTimeout()
+
     def requestDone(self, request: HttpRequest) -> None:
         """Called by Twisted: the response is complete."""
         self._waiting_since = self.site.reactor.seconds()
+        self._is_arriving = False
         super().requestDone(request)
 
     def end_when_answered(self) -> None:
@@ -100,12 +108,6 @@ class _Channel(ClosingChannel):
         """Start the time of a request that is complete."""
         exchange.began = self.site.reactor.seconds()
 
-    @property
-    def first_line(self) -> tuple[bytes, bytes]:
-        """Method and target of the arriving request, `-` before they are complete."""
-        # Twisted keeps them there until the request is complete.
-        return getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
-
     def end_with(self, reply: Reply, exchange: Exchange) -> None:
         """Send an error as the last response, unless the connection is closing."""
         if not self.is_closing:
@@ -118,22 +120,24 @@ class _Channel(ClosingChannel):
         headers = self.requests[-1].requestHeaders
         hosts = headers.getRawHeaders(b"Host", [])
         try:
-            self._path, authority = read_target(self._path, hosts, self._version)
+            _, target = self.first_line
+            target, authority = read_target(target, hosts, self.http_version)
         except ProtocolError as problem:
             self._refuse(problem)
             return
+        self.replace_target(target)
         if authority is not None:
             headers.setRawHeaders(b"Host", [authority])
         super().allHeadersReceived()
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Answer an endless line as every malformed request."""
-        self._respondToBadRequestAndDisconnect()
+        self.refuse_malformed()
 
     def pauseProducing(self) -> None:
         """Stop reading while the peer does not read its responses."""
         super().pauseProducing()
-        self._networkProducer.pauseProducing()
+        self.pause_reading()
 
     def headerReceived(self, line: bytes) -> bool:
         """Called by Twisted: one header; returns whether it is valid."""
@@ -141,12 +145,12 @@ class _Channel(ClosingChannel):
             request = cast("BoundedRequest", self.requests[-1])
             request.header_lines = [*request.header_lines, line]
         if _IDENTITY.match(line):
-            self._respondToBadRequestAndDisconnect()
+            self.refuse_malformed()
             return False
         try:
             return bool(super().headerReceived(line))
         except ValueError:  # a Content-Length of more digits than Python reads
-            self._respondToBadRequestAndDisconnect()
+            self.refuse_malformed()
             return False
 
     def timeoutConnection(self) -> None:
@@ -172,7 +176,8 @@ class _Channel(ClosingChannel):
         exchange = self.open_exchange(*self.first_line)
         self.end_with(refusal(exchange, problem), exchange)
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
+    def refuse_malformed(self) -> None:
+        """Answer what is not HTTP as every refused request."""
         self._refuse(ProtocolError("the request is not valid HTTP/1.1"))
 
 

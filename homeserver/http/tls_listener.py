@@ -31,33 +31,13 @@ HandshakeResult = Literal["completed", "failed", "refused"]
 
 
 class _Transport(EndingTls):
-    """TLS that reports the result of its handshake.
-
-    Data written in one reactor turn is encrypted together after the turn, as the head
-    and the body of a response are written separately. Twisted's own class makes one
-    delayed call for each connection; here one call serves all connections.
-    """
+    """TLS that reports the result of its handshake."""
 
     factory: "BoundedTls"
     _has_begun = False
-    _unsent = b""
 
     exchange: Exchange | None = None
     """Of the handshake, from its first byte to its end."""
-
-    def write(self, data: bytes) -> None:
-        """Buffer `data` until the end of the turn, at most one TLS record."""
-        if not self._unsent:
-            self.factory.send_after_turn(self)
-        self._unsent += data
-        if len(self._unsent) >= _RECORD_BYTES:
-            self.send()
-
-    def send(self) -> None:
-        """Send the buffered data."""
-        unsent, self._unsent = self._unsent, b""
-        if unsent:
-            super().write(unsent)
 
     @property
     def waiting_since(self) -> float | None:
@@ -68,29 +48,24 @@ class _Transport(EndingTls):
         """Close at once, to make room for another connection."""
         self.abortConnection()
 
-    def loseConnection(self) -> None:
-        """Close after the buffered data is sent."""
-        self.send()
-        super().loseConnection()
-
     def dataReceived(self, data: bytes) -> None:
         """Called by Twisted: received data, which may complete the handshake."""
-        was_done = self._handshakeDone
+        was_done = self.is_shaken
         if not was_done and not self._has_begun:
             self._has_begun = True
             self.exchange = self.factory.open_exchange()
         # OpenSSL keeps a buffer of the largest piece for as long as the connection.
         for start in range(0, len(data), _RECORD_BYTES):
-            if self._tlsConnection is not None:
+            if self.has_tls:
                 super().dataReceived(data[start : start + _RECORD_BYTES])
-        if self._handshakeDone and not was_done:
+        if self.is_shaken and not was_done:
             self.factory.end_handshake(self, None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called by Twisted: the connection is closed, perhaps during the handshake."""
-        if self._has_begun and not self._handshakeDone:
+        if self._has_begun and not self.is_shaken:
             # Twisted reports an error of TLS only to the protocol inside.
-            self.factory.end_handshake(self, self._reason or reason)
+            self.factory.end_handshake(self, self.failure(reason))
         super().connectionLost(reason)
 
 
@@ -117,7 +92,6 @@ class BoundedTls(TLSMemoryBIOFactory):
         super().__init__(tls, isClient=False, wrappedFactory=site, clock=reactor)
         self._connections = connections
         self._exchanges = exchanges or Exchanges(reactor)
-        self._unsent: list[_Transport] = []
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IPv4Address | IPv6Address
@@ -134,20 +108,6 @@ class BoundedTls(TLSMemoryBIOFactory):
     def open_exchange(self) -> Exchange:
         """The exchange of a handshake that begins now."""
         return self._exchanges.open("connection", "in")
-
-    def send_after_turn(self, connection: _Transport) -> None:
-        """Send the buffered data of a connection after this reactor turn.
-
-        One delayed call serves all connections.
-        """
-        if not self._unsent:
-            self._clock.callLater(0, self._send)
-        self._unsent.append(connection)
-
-    def _send(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        for connection in unsent:
-            connection.send()
 
     def end_handshake(self, connection: _Transport, failure: Failure | None) -> None:
         """Close the exchange of a handshake, and log a failure.

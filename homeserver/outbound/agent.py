@@ -16,13 +16,12 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
+    IConsumer,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
-    ITransport,
 )
-from twisted.web._newclient import HTTP11ClientProtocol, Request
 from twisted.web.client import URI, HTTPConnectionPool
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -32,6 +31,7 @@ from zope.interface import implementer
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.exchange import Exchange, Message
 from homeserver.net.tls.facts import facts_of
+from homeserver.net.twisted_private import ClientProtocol, ClientRequest
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import USER_AGENT, PeerConnection, text_of
@@ -132,7 +132,7 @@ class FederationAgent:
             return self._connector.connect(resolution, cause, exchange.server)
 
         endpoint = _VerifiedEndpoint(connect, self._links)
-        protocol: HTTP11ClientProtocol = await self._pool.getConnection(
+        protocol: ClientProtocol = await self._pool.getConnection(
             # By name, because a connection is verified for a name.
             (name, host_header, self._forgotten[name]),
             endpoint,
@@ -146,11 +146,8 @@ class FederationAgent:
             link = await self._record(protocol, link)
         _note(exchange, link, protocol, outgoing)
         connected(link)
-        request = (
-            _WholeRequest(method, target, headers, body)
-            if isinstance(body, bytes)
-            else Request(method, target, headers, body, persistent=True)
-        )
+        producer = _Body(body) if isinstance(body, bytes) else body
+        request = ClientRequest(method, target, headers, producer, persistent=True)
         response = await protocol.request(request)
         exchange.mark("response")
         return response, link
@@ -173,7 +170,7 @@ class FederationAgent:
         self._forgotten[name] += 1
         self._connector.forget(name)
 
-    async def _record(self, protocol: HTTP11ClientProtocol, link: Link) -> Link:
+    async def _record(self, protocol: ClientProtocol, link: Link) -> Link:
         """Record the peer of a connection that was made for a client."""
         try:
             recorded = await self._connector.record(link)
@@ -205,7 +202,7 @@ class FederationAgent:
 def _note(
     exchange: Exchange,
     link: Link,
-    protocol: HTTP11ClientProtocol,
+    protocol: ClientProtocol,
     outgoing: OutgoingRequest,
 ) -> None:
     """Write the connection of a request into its exchange."""
@@ -231,27 +228,27 @@ def _unverified(link: Link, problem: NotVerified) -> Unreachable:
     )
 
 
-class _WholeRequest(Request):
-    """A request with its body in memory: it is written at once, without a producer."""
+@implementer(IBodyProducer)
+class _Body:
+    """A body in memory."""
 
-    def __init__(
-        self, method: bytes, target: bytes, headers: Headers, body: bytes
-    ) -> None:
-        super().__init__(  # type: ignore[no-untyped-call]  # of Twisted
-            method, target, headers, None, persistent=True
-        )
+    def __init__(self, body: bytes) -> None:
         self._body = body
+        self.length = len(body)
 
-    def writeTo(self, transport: ITransport) -> Deferred[None]:
-        """As `Request`."""
-        lines = [
-            b"%b %b HTTP/1.1\r\n" % (self.method, self.uri),
-            b"Content-Length: %d\r\n" % len(self._body),
-        ]
-        for name, values in self.headers.getAllRawHeaders():
-            lines += [b"%b: %b\r\n" % (name, value) for value in values]
-        transport.writeSequence([*lines, b"\r\n", self._body])
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """As `IBodyProducer`."""
+        consumer.write(self._body)
         return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """As `IBodyProducer`; nothing is left to write."""
+
+    def resumeProducing(self) -> None:
+        """As `IBodyProducer`."""
+
+    def stopProducing(self) -> None:
+        """As `IBodyProducer`."""
 
 
 @implementer(IStreamClientEndpoint)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from twisted.internet import defer, error
 from twisted.internet.interfaces import IReactorTime
-from twisted.web._newclient import RequestNotSent
 from twisted.web.client import (
     RequestGenerationFailed,
     RequestTransmissionFailed,
@@ -24,6 +23,7 @@ from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.exchange import Exchange, Exchanges, Message
 from homeserver.net.time_limit import within
+from homeserver.net.twisted_private import RequestNotSent
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after

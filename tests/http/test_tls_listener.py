@@ -321,17 +321,6 @@ class SendingTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.records(connection), 1)
 
-    def test_one_call_for_all(self) -> None:
-        """The clock is asked once for all that is sent after a turn, and each time."""
-        for _ in range(2):
-            connections = [self.ask(), self.ask()]
-            now = self.clock.seconds()
-            calls = [c for c in self.clock.getDelayedCalls() if c.getTime() == now]
-            self.assertEqual(len(calls), 1)
-            self.clock.advance(0)
-            for connection in connections:
-                self.assertEqual(self.records(connection), 1)
-
     def test_refused_body_without_an_end(self) -> None:
         """What is sent after a refusal is not even decrypted, and there is an end."""
         connection = TlsConnection(self.factory, SSL.Context(SSL.TLS_METHOD))

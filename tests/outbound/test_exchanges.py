@@ -213,8 +213,9 @@ def test_connection(client: Client) -> None:
 def test_connection_that_is_refused(client: Client) -> None:
     """A connection that was never made has no result of a handshake."""
     client.record()
-    client.send()
+    sent, _ = client.send()
     client.net.refuse()
+    failure_of(sent, Unreachable)
     assert kinds(client)[0] == ("connection", None, "not_connected")
     assert client.recorded[0].address == ""
 
@@ -222,8 +223,9 @@ def test_connection_that_is_refused(client: Client) -> None:
 def test_handshake_that_fails(client: Client) -> None:
     """A handshake that fails has its reason."""
     client.record()
-    client.send()
+    sent, _ = client.send()
     client.net.accept(GOOD, is_silent=True).hang_up()
+    failure_of(sent, Unreachable)
     assert kinds(client)[0] == ("connection", "failed", "handshake_failed")
 
 
@@ -246,7 +248,8 @@ def test_key_document_before_verification(client: Client) -> None:
 def test_key_document_without_an_answer(client: Client) -> None:
     """The request that was to verify a peer ends as well."""
     client.record()
-    client.send()
+    sent, _ = client.send()
     client.net.accept(SELF_SIGNED).hang_up()
+    failure_of(sent, Unreachable)
     exchange = client.recorded[1]
     assert (exchange.status, exchange.reason) == (None, "no_answer")

@@ -19,7 +19,6 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, ParseError, Request
 from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
@@ -29,6 +28,12 @@ from homeserver import __version__
 from homeserver.net.exchange import Exchange, Message
 from homeserver.net.time_limit import within
 from homeserver.net.tls.facts import facts_of
+from homeserver.net.twisted_private import (
+    ClientProtocol,
+    ClientRequest,
+    ParseError,
+    is_idle,
+)
 from homeserver.protocol.errors import quote
 
 USER_AGENT = f"homeserver/{__version__}"
@@ -137,9 +142,9 @@ class PeerConnection(Protocol):
     ) -> Fetched:
         # Without a pool, which would use the connection for the next request as soon as
         # this response ends, verified or not.
-        http = HTTP11ClientProtocol()
+        http = ClientProtocol()
         headers = Headers({"Host": [get.host_header], "User-Agent": [USER_AGENT]})
-        request = Request(
+        request = ClientRequest(
             b"GET", get.target.encode("ascii"), headers, None, persistent=True
         )
         if exchange.details is not None:
@@ -193,7 +198,7 @@ class PeerConnection(Protocol):
             self.tls.abortConnection()
 
     def _is_idle(self) -> bool:
-        return getattr(self._http, "state", None) == "QUIESCENT"
+        return is_idle(self._http)
 
     def _speak(self, protocol: IProtocol, limit: int) -> None:
         if self.is_closing:
@@ -210,7 +215,7 @@ class PeerConnection(Protocol):
             http.connectionLost(reason)
 
 
-async def _ask(http: HTTP11ClientProtocol, request: Request) -> IResponse:
+async def _ask(http: ClientProtocol, request: ClientRequest) -> IResponse:
     """The response; a cancellation raises `CancelledError`, not `ResponseFailed`."""
     try:
         return await http.request(request)

@@ -1,0 +1,98 @@
+"""The private names of Twisted that this server needs, under public names.
+
+Rules: no other module uses a private name of Twisted. A test checks that each of them
+is there, and what it is, in the installed version; it fails with a version in which one
+was renamed.
+"""
+
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import BufferingTLSTransport
+from twisted.python.failure import Failure
+from twisted.web import _newclient
+from twisted.web.http import HTTPChannel, HTTPFactory
+
+ClientProtocol = _newclient.HTTP11ClientProtocol
+"""HTTP/1.1 as a client, on one connection. Twisted's public classes make their own."""
+
+ClientRequest = _newclient.Request
+"""A request for `ClientProtocol`."""
+
+ParseError = _newclient.ParseError
+"""A response is not HTTP; `data` is the bad line."""
+
+RequestNotSent = _newclient.RequestNotSent
+"""A connection was given a request while it had another one, or was closed."""
+
+
+def is_idle(protocol: object) -> bool:
+    """Whether a `ClientProtocol` can take a request; False for anything else."""
+    return getattr(protocol, "state", None) == "QUIESCENT"
+
+
+class ServerChannel(HTTPChannel):
+    """HTTP/1.x as a server, on one connection."""
+
+    site: HTTPFactory
+    transport: ITCPTransport
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a complete request has no complete response yet."""
+        return bool(self._handlingRequest)
+
+    @property
+    def first_line(self) -> tuple[bytes, bytes]:
+        """Method and target of the arriving request, `-` before they are complete."""
+        # Twisted keeps them until the request is complete.
+        return getattr(self, "_command", b"-"), getattr(self, "_path", b"-")
+
+    @property
+    def http_version(self) -> bytes:
+        """Of the arriving request, once its first line is complete."""
+        version: bytes = self._version
+        return version
+
+    def replace_target(self, target: bytes) -> None:
+        """Replace the target of the arriving request."""
+        self._path = target
+
+    def pause_reading(self) -> None:
+        """Read nothing more from the connection."""
+        self._networkProducer.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Read from the connection again."""
+        self._networkProducer.resumeProducing()
+
+    def refuse_malformed(self) -> None:
+        """Called for a request that is not HTTP: answer 400 and close."""
+        super()._respondToBadRequestAndDisconnect()
+
+    def let_continue(self) -> None:
+        """Called for a client that waits with its body: ask for it."""
+        super()._send100Continue()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse_malformed()
+
+    def _send100Continue(self) -> None:
+        self.let_continue()
+
+
+class TlsConnection(BufferingTLSTransport):
+    """TLS on one connection."""
+
+    @property
+    def is_shaken(self) -> bool:
+        """Whether the handshake is complete."""
+        return bool(self._handshakeDone)
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether the connection still decrypts what it receives."""
+        return self._tlsConnection is not None
+
+    def failure(self, reason: Failure = connectionDone) -> Failure:
+        """Why the handshake failed; `reason` if TLS has no reason of its own."""
+        return self._reason or reason

@@ -1,0 +1,69 @@
+"""The private names of Twisted that are needed exist, and mean what is assumed."""
+
+import inspect
+from importlib import metadata
+
+import pytest
+from twisted.internet.testing import StringTransport
+from twisted.protocols import tls
+from twisted.web import _newclient, http
+from twisted.web.http_headers import Headers
+
+from homeserver.net.twisted_private import ClientProtocol, ClientRequest, is_idle
+from tests.support.http_connection import Connection, request, site
+from tests.support.manual_resource import Desk
+
+NEEDED = (26, 10)
+"""The first version of Twisted in which all of them were found."""
+
+
+def test_version() -> None:
+    """The installed version is one in which these names were found."""
+    major, minor, *_ = metadata.version("twisted").split(".")
+    assert (int(major), int(minor)) >= NEEDED
+
+
+NAMES: list[tuple[type, str]] = [
+    (http.HTTPChannel, "_handlingRequest"),
+    (http.HTTPChannel, "_command"),
+    (http.HTTPChannel, "_path"),
+    (http.HTTPChannel, "_version"),
+    (http.HTTPChannel, "_networkProducer"),
+    (http.HTTPChannel, "_respondToBadRequestAndDisconnect"),
+    (http.HTTPChannel, "_send100Continue"),
+    (tls.TLSMemoryBIOProtocol, "_handshakeDone"),
+    (tls.TLSMemoryBIOProtocol, "_tlsConnection"),
+    (tls.TLSMemoryBIOProtocol, "_reason"),
+    (_newclient.HTTP11ClientProtocol, "QUIESCENT"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_name(kind: type, name: str) -> None:
+    """Twisted's own code has the name."""
+    assert name in inspect.getsource(kind)
+
+
+def test_request_under_way() -> None:
+    """A channel knows its first line until the request is complete."""
+    desk = Desk(waits=True)
+    connection = Connection(site(desk))
+    channel = connection._protocol
+    head = request("PUT", "/a?b", ["Content-Length: 1"])
+    connection.send(head)
+    assert channel.first_line == (b"PUT", b"/a?b")  # type: ignore[attr-defined]
+    assert channel.http_version == b"HTTP/1.1"  # type: ignore[attr-defined]
+    connection.lose()
+
+
+def test_idle_client() -> None:
+    """A client is idle before a request and after its response."""
+    client = ClientProtocol()
+    client.makeConnection(StringTransport())
+    assert is_idle(client)
+    headers = Headers({"Host": ["a.test"]})
+    client.request(ClientRequest(b"GET", b"/", headers, None, persistent=True))
+    assert not is_idle(client)
+    client.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert is_idle(client)
+    assert not is_idle(None)
