@@ -1,7 +1,8 @@
 """The pair in containers, as docker-compose.yml has it: for `scripts/pair --compose`.
 
-Whatever was brought up is taken down again, also after a failure and Ctrl-C. It is a
-project of its own, so that nobody's volumes are touched who runs the pair by hand.
+The containers are taken down at the end, also after a failure and Ctrl-C. The project
+has a name of its own, so that the volumes of a pair that was started by hand are not
+touched.
 """
 
 import os
@@ -70,7 +71,7 @@ def running_composed(*, build: bool) -> Iterator[list[Composed]]:
 
 
 def _find_compose() -> list[str]:
-    """How Compose is called here: as today, or as before version 2."""
+    """The command of Compose: the current one, or that of version 1."""
     for compose in (["docker", "compose"], ["docker-compose"]):
         if shutil.which(compose[0]) and _run([*compose, "version"]).returncode == 0:
             return compose
@@ -107,7 +108,7 @@ def _wait_until_healthy(endpoint: Composed) -> None:
 def _run(
     command: Sequence[str], *, shown: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; what it says is kept, unless it is to be `shown`."""
+    """Run a command to its end; its output is kept, unless it is to be `shown`."""
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The page about the metrics, made of what the code says of them."""
+"""The page about the metrics, made from their descriptions in the code."""
 
 from collections.abc import Sequence
 from pathlib import Path

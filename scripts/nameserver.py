@@ -8,8 +8,8 @@ ZONE has a record a line: `NAME TYPE VALUE...`, for example
     _matrix._tcp.alpha.test SRV 10 0 8448 alpha.test
 
 The zone ends with an empty line; then the server answers over UDP and TCP until its
-standard input ends, so that it never outlives who started it. Names that have no
-record of any type get NXDOMAIN. Each question is printed, with what was answered.
+standard input ends, so that it does not outlive the process that started it. Names
+without any record get NXDOMAIN. Each question is printed with its answer.
 """
 
 import sys
@@ -34,7 +34,7 @@ Records = Mapping[str, Sequence[dns.RRHeader]]
 
 
 def parse_zone(lines: Iterable[str]) -> Records:
-    """{name: records}, of a zone's lines."""
+    """The records of a zone's lines, by name."""
     zone: dict[str, list[dns.RRHeader]] = defaultdict(list)
     for line in lines:
         name, kind, *values = line.split()
@@ -65,7 +65,7 @@ class Zone:
     def query(
         self, query: dns.Query, timeout: object = None
     ) -> Deferred[tuple[list[dns.RRHeader], list[object], list[object]]]:
-        """The records that were asked for, with the aliases on the way to them."""
+        """The records of a question, with the aliases that lead to them."""
         name = str(query.name).lower()
         answers: list[dns.RRHeader] = []
         if name not in self._records:
@@ -92,12 +92,12 @@ class UntilEndOfInput(Protocol):
         self._reactor = reactor
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """As Twisted tells it."""
+        """Called by Twisted: standard input has ended."""
         self._reactor.stop()
 
 
 def main() -> None:
-    """Serve the zone that comes on standard input."""
+    """Serve the zone on standard input."""
     host, _, port = sys.argv[1].rpartition(":")
     lines = []
     while line := sys.stdin.readline().strip():

@@ -1,10 +1,10 @@
 """Two endpoints on this machine that federate: what `scripts/pair` runs.
 
 Starts a name server with the SRV records of `alpha.test` and `beta.test`, and an
-endpoint for each. Each sends the other a transaction with a PDU and an EDU. All that
-is printed was seen: the endpoints' own answers to the commands that anybody can give.
-Everything happens on the loopback interface and in one temporary folder, or, with
-`--compose`, in containers (`scripts.composed`).
+endpoint for each. Each sends the other a transaction with a PDU and an EDU. Everything
+printed comes from the endpoints' own answers to commands. Everything happens on the
+loopback interface and in one temporary folder, or, with `--compose`, in containers
+(`scripts.composed`).
 """
 
 import argparse
@@ -113,7 +113,7 @@ def start(folder: Path, stack: ExitStack) -> list[Endpoint]:
 
 
 def send(origin: Member, destination: Member) -> None:
-    """Send one transaction, and show and check what comes of it."""
+    """Send one transaction, and show and check its delivery."""
     print(f"\n{origin.name} sends {destination.name} a PDU and an EDU")
     [resolution] = origin.ask("resolve", destination.name)
     for step in resolution["steps"]:

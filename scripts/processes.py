@@ -60,7 +60,7 @@ class Endpoint:
 
     @property
     def log(self) -> Path:
-        """What its processes said on standard error."""
+        """The standard error of its processes."""
         return self.folder / "stderr.log"
 
     @contextmanager
@@ -85,7 +85,7 @@ class Endpoint:
         )
 
     def spell(self, command: str) -> str:
-        """What a person types to run a command of this endpoint."""
+        """The command line of a command of this endpoint."""
         return f"{PROGRAM} {command} -c {self.configuration}"
 
 
@@ -169,7 +169,7 @@ def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
             stderr=errors,
             text=True,
             cwd=Path(__file__).parent.parent,
-            # Ctrl-C is for who started this, who then ends the others.
+            # Ctrl-C is for the starting process, which then ends the others.
             start_new_session=True,
         )
     try:
@@ -199,7 +199,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody uses at this moment."""
+    """Ports of the loopback interface that are free at this moment."""
     ports: list[int] = []
     with ExitStack() as stack:
         while len(ports) < count:

@@ -1,7 +1,7 @@
-"""What it costs to keep transactions and to remove them: `scripts/retention` runs it.
+"""The cost of keeping and removing transactions: `scripts/retention` runs it.
 
 It fills a store with received transactions of one PDU each and with delivered ones,
-lets the steps of retention remove them, and says what that takes per million.
+lets the steps of retention remove them, and prints the time and the space per million.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _EVENT_BYTES = 650  # a message with one signature
 
 
 class _Database:
-    """A database without threads, which commits when it is told to."""
+    """A database without threads, with explicit commits."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -181,7 +181,7 @@ def _used_bytes(connection: Connection) -> int:
 
 
 def _result(call: Any) -> Any:
-    """What a call that is done at once returns."""
+    """The result of a call that is done at once."""
     results: list[Any] = []
     Deferred.fromCoroutine(call).addCallback(results.append)
     return results[0]

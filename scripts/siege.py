@@ -3,8 +3,8 @@
 The endpoint is a real daemon, and so is the honest one; the attackers are a process of
 their own. It holds if honest transactions go both ways within two seconds, 99 of a
 hundred, none is lost, doubled or out of order, the endpoint stays within its memory and
-its disk, and logs no traceback. What is no matter of time or space (names of
-certificates, addresses, the texts of refusals, clocks) is tested elsewhere.
+its disk, and logs no traceback. Attacks that cost neither time nor space (names of
+certificates, addresses, the texts of refusals, clocks) are tested elsewhere.
 """
 
 import argparse
@@ -47,7 +47,7 @@ _TRACEBACK = re.compile(r"^\S+ critical |Traceback", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Sample:
-    """What the endpoint occupied at one moment, in megabytes."""
+    """The memory and the disk space of the endpoint at one moment, in megabytes."""
 
     memory: float
     store: float
@@ -140,7 +140,7 @@ def watch(
     seconds: float,
     sides: Sequence[Side],
 ) -> list[Sample]:
-    """Look at the endpoint each second, and say each half a minute how it is."""
+    """Measure the endpoint each second, and print a line each half minute."""
     samples: list[Sample] = []
     begun = time.monotonic()
     while (now := time.monotonic() - begun) < seconds:
@@ -160,7 +160,7 @@ def watch(
 
 
 def measure(folder: Path, process_id: int, temporary: Path) -> Sample:
-    """What a process occupies now; files that have lost their name included."""
+    """The memory and the disk space of a process now, with its deleted open files."""
     store = sum(each.stat().st_size for each in folder.iterdir() if each.is_file())
     bodies = 0
     files = list(Path(f"/proc/{process_id}/fd").iterdir())
@@ -187,7 +187,7 @@ def bounds(endpoint: Endpoint) -> list[str]:
 
 
 def end(attackers: "subprocess.Popen[str]") -> dict[str, Any]:
-    """Stop the attackers; what they say."""
+    """Stop the attackers; returns their counts."""
     attackers.terminate()
     assert attackers.stdout is not None  # noqa: S101 - for the type checker
     said: dict[str, Any] = json.loads(attackers.stdout.readline())

@@ -1,8 +1,8 @@
 """Transactions at a steady rate for minutes: what `scripts/soak` runs.
 
 Another server's signed transactions, with a PDU each, go to an endpoint, one after the
-other on a few connections. At the end its memory has not grown any more for half of
-the time, it has no more files open, and it has logged no error.
+other on a few connections. At the end, its memory has not grown in the second half of
+the time, it has no more open files than before, and it has logged no error.
 """
 
 import argparse
@@ -45,7 +45,7 @@ _ERROR = re.compile(r"^\S+ (error|critical) |Traceback", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Sample:
-    """What the endpoint occupied at one moment."""
+    """The memory and the files of the endpoint at one moment."""
 
     megabytes: float
     files: int
@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass
 class Load:
-    """Requests at a steady rate, until it is told to stop."""
+    """Requests at a steady rate, until it is stopped."""
 
     endpoint: Endpoint
     maker: TransactionMaker
@@ -170,7 +170,7 @@ def soak(folder: Path, seconds: float, rate: float, stack: ExitStack) -> int:
 
 
 def measure(process_id: int) -> Sample:
-    """What a process occupies now."""
+    """The memory and the files of a process now."""
     files = len(list(Path(f"/proc/{process_id}/fd").iterdir()))
     return Sample(resident_megabytes(process_id), files)
 

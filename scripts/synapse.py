@@ -1,8 +1,9 @@
-"""Synapse as a real process: somebody else's server, for tests and for comparison.
+"""Synapse as a real process: another server, for tests and for comparison.
 
-Rules: it is the version of `constraints-synapse.txt`, as it is installed by
-`scripts/synapse-environment`, with nothing of it replaced. What its configuration
-changes of its defaults is what a private network needs, and what shortens waiting.
+Rules: the version is that of `constraints-synapse.txt`, as
+`scripts/synapse-environment` installs it, and no part of it is replaced. The
+configuration differs from the defaults only where a private network needs it, and where
+it shortens waiting.
 """
 
 import json
@@ -48,12 +49,12 @@ class Synapse:
 
     @property
     def log(self) -> Path:
-        """What its process said on standard error."""
+        """The standard error of its process."""
         return self.folder / "stderr.log"
 
     @contextmanager
     def running(self) -> Iterator[Popen[str]]:
-        """Run it; when it is entered, it accepts requests.
+        """Run Synapse; within the context, it accepts requests.
 
         Raises `ProcessError` if it does not start.
         """
@@ -78,7 +79,7 @@ class Synapse:
     ) -> tuple[int, dict[str, Any]]:
         """One request to its client API: the status, and the JSON of its answer."""
         connection = _UnixConnection(self._socket)
-        # A proxy would say who asks; Synapse has to know for some requests.
+        # Some requests need the client's address, which a proxy would set.
         headers = {"X-Forwarded-For": "127.0.0.1"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -176,7 +177,7 @@ def make_synapse(
             "destination_max_retry_interval": 100,
             "client_timeout": "10s",
         },
-        # Who asks again wants to know what there is now.
+        # A repeated query must not get a cached answer.
         "caches": {"sync_response_cache_duration": "0s"},
         "enable_registration": True,
         "enable_registration_without_verification": True,

@@ -1,1 +1,1 @@
-"""What things cost: this server's CPU time, beside that of others."""
+"""The CPU time of this server, beside that of others."""

@@ -1,6 +1,6 @@
 """What `scripts/bench` runs: servers, rounds, one table.
 
-Ours is measured as it is by default, with its durable store. The first row
+This server runs with its defaults and its durable store. The first row
 calibrates: what libsodium takes for one signature on this machine. Compare ratios
 between machines, and times only within one run.
 """
@@ -85,7 +85,7 @@ def main(
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say in one line what kept a server from being measured."""
+    """Report a server that could not be measured in one line."""
     try:
         yield
     except ProcessError as problem:

@@ -1,4 +1,4 @@
-"""What is measured within this process: work without a server around it."""
+"""Measurements within this process: work without a server around it."""
 
 import time
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _SIGNED = _KEY.sign(b"x" * 500)
 
 
 def verifications() -> Row:
-    """One ed25519 signature, by libsodium alone: what machines are compared by."""
+    """One ed25519 signature, by libsodium alone, to compare machines."""
     return Row(
         "verify a signature of 500 bytes",
         "us CPU",
@@ -39,7 +39,7 @@ def verifications() -> Row:
 
 
 def verification(signatures: int, _: int) -> Sample:
-    """What so many signatures take: the limit for who has to verify them."""
+    """The time of so many signatures: no server that verifies them takes less."""
 
     def work(times: int) -> None:
         for _ in range(times):

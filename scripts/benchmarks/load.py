@@ -1,7 +1,7 @@
 """Load: requests that wrk sends, as many as there are, over several connections.
 
-Rules: a request is bytes that were made before anything is measured.
-Every one is answered with 200, or the measurement is none.
+Rules: the bytes of a request are made before the measurement. It counts only if each
+request is answered with 200.
 """
 
 import signal

@@ -1,7 +1,6 @@
-"""Other servers, all in one process: they tell their keys, and take what is sent.
+"""Other servers, all in one process: they serve their keys, and accept transactions.
 
-Rules: as little as a server that is believed can do. What it costs is not
-what is measured.
+Rules: they do only what delivery needs. Their cost is not measured.
 
 Standard input: a line with the paths of certificate and private key, then one for
 each server with its port and its key documents, versions 1 and 2; all as JSON lists.
@@ -20,11 +19,11 @@ HOST = "127.0.0.2"
 """Where all of them are: no connection that others make begins at one of its ports."""
 
 DELIVERED = "/delivered"
-"""Where to ask how many transactions were taken by all."""
+"""The path of the number of transactions that all have accepted."""
 
 
 class Other(Resource):
-    """Whatever is asked of one server."""
+    """The resource of one server, for any path."""
 
     isLeaf = True
     taken = 0
@@ -35,14 +34,14 @@ class Other(Resource):
         self._v2 = v2.encode("ascii")
 
     def render_GET(self, request: Request) -> bytes:
-        """A key document, or how many transactions were taken."""
+        """A key document, or the number of accepted transactions."""
         request.setHeader(b"Content-Type", b"application/json")
         if request.path == DELIVERED.encode("ascii"):
             return str(Other.taken).encode("ascii")
         return self._v1 if request.path.startswith(b"/_matrix/key/v1") else self._v2
 
     def render_PUT(self, _: Request) -> bytes:
-        """Take a transaction."""
+        """Accept a transaction."""
         Other.taken += 1
         return b'{"pdus":{}}'
 
@@ -53,7 +52,7 @@ class QuietSite(Site):
     noisy = False
 
     def log(self, request: object) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
 
 def main() -> None:

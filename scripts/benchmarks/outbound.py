@@ -1,8 +1,8 @@
-"""Sending: what a transaction costs our server that it owes to others.
+"""The cost of an outbound transaction.
 
-Rules: the others stand still until all is queued, so that no transaction
-is smaller than another. It is measured while the queues are full, neither when the
-first are on their way already nor when the last are.
+Rules: the other servers are stopped until everything is queued, so that all
+transactions have the same size. The measurement lies within the time in which the
+queues are full.
 """
 
 import json
@@ -28,7 +28,7 @@ _CONNECTIONS = 8  # that hand over
 
 
 class Outbound:
-    """Has our server send to other servers."""
+    """Lets our server send to other servers."""
 
     def __init__(self, setting: Setting, pid: int, others_pid: int) -> None:
         """`pid` is that of our server, `others_pid` that of the others."""

@@ -1,4 +1,4 @@
-"""A room with a long auth chain, and what it takes to resolve its state."""
+"""A room with a long auth chain, and the time to resolve its state."""
 
 import time
 from functools import cache, partial
@@ -63,7 +63,7 @@ def branches(version: str, events: int) -> tuple[AuthGraph, list[StateMap]]:
 
 
 class _Room:
-    """Events that cite what they have to, unsigned."""
+    """Unsigned events that cite their auth events."""
 
     def __init__(self, version: str) -> None:
         self.version = ROOM_VERSIONS[version]

@@ -1,7 +1,7 @@
-"""What is measured: the rows of the table.
+"""The rows of the table.
 
 Rules: each round has requests of its own, and all servers get the same
-ones. A server is in a row if it does there what ours does.
+ones. A row has the servers that do the same as ours.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ _VERSION = "/_matrix/federation/v1/version"
 
 
 def gets(folder: Path, running: Mapping[str, Server], scale: float) -> list[Row]:
-    """What anybody may ask for."""
+    """Requests without a signature."""
 
     def repeated(name: str, request: bytes, count: int) -> Callable[[int], Load]:
         path = folder / name
@@ -76,7 +76,7 @@ def introduce(
 def puts(
     folder: Path, running: Mapping[str, Server], maker: TransactionMaker, scale: float
 ) -> list[Row]:
-    """Signed transactions, that are stored."""
+    """Signed transactions, which are stored."""
 
     def row(pdus: int, count: int, *yardsticks: str) -> Row:
         @cache
@@ -108,7 +108,7 @@ def sends(outbound: Outbound, receivers: int, scale: float) -> list[Row]:
 
 
 def starts(endpoint: Endpoint, running: Mapping[str, Server]) -> list[Row]:
-    """From nothing to a server that listens; `endpoint` is one more of ours."""
+    """From the start of a process until it listens; `endpoint` is one more of ours."""
 
     def start(_: int) -> Sample:
         with running_ours(endpoint) as server:
@@ -127,7 +127,7 @@ def starts(endpoint: Endpoint, running: Mapping[str, Server]) -> list[Row]:
 
 
 def ends(running: Mapping[str, Server]) -> list[Row]:
-    """What the servers occupy after all that was measured before."""
+    """The memory of the servers after all other rows."""
 
     def occupied(server: Server, _: int) -> Sample:
         return Sample(resident_megabytes(server.pid))
@@ -146,7 +146,7 @@ def _row(
     running: Mapping[str, Server],
     loads: Mapping[str, Callable[[int], Load]],
 ) -> Row:
-    """A row for those servers of `loads` that run, each with its load of a round."""
+    """A row for the running servers of `loads`, each with its load of a round."""
 
     def measure(server: Server, made: Callable[[int], Load], number: int) -> Sample:
         return load.run(server, made(number))

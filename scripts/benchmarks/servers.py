@@ -1,7 +1,7 @@
 """The servers that are measured: ours and the yardsticks, as real processes.
 
-Rules: all have one name, one certificate and one key document, so that the
-same requests suit each of them. Where a yardstick is not installed, it is left out.
+Rules: all have one name, one certificate and one key document, so that each takes the
+same requests. A yardstick that is not installed is left out.
 """
 
 import compileall
@@ -106,13 +106,13 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all servers of one run are made of."""
+    """The parts that all servers of one run share."""
 
     endpoint: Endpoint
     """Ours, whose folder has the certificate that all present."""
 
     others: Sequence[Origin]
-    """Servers that tell their keys, and take what is sent."""
+    """Servers that serve their keys, and accept transactions."""
 
     other: Endpoint
     """One that does not run; its certificate is that of all `others`."""

@@ -1,7 +1,7 @@
-"""Rows, rounds and the table: what is measured, in turns, and how it is told.
+"""Rows, rounds and the table.
 
-Rules: what is compared is measured in turns, so that whatever else the
-machine does meets all alike. Medians are told, and how far the rounds are apart.
+Rules: the servers of a row are measured in turns, so that other load of the machine
+affects all alike. The table has medians, and the spread of the rounds.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ LIBSODIUM = "libsodium"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one round has measured."""
+    """The result of one round."""
 
     value: float
     """In the unit of the row; less is better."""
@@ -25,7 +25,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that is measured, for each server that does it."""
+    """One measurement, for each server that takes part."""
 
     what: str
     unit: str
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Line:
-    """What the rounds say of one server in one row."""
+    """The rounds of one server in one row."""
 
     server: str
     value: float

@@ -1,7 +1,7 @@
 """Transactions that other servers have signed, each of them a new one.
 
-Rules: what is sent once is never sent again: a server that has seen a
-transaction, or an event, has less to do.
+Rules: no transaction and no event is sent twice: a server has less to do for one that
+it knows.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Origin:
 
     @classmethod
     def at(cls, address: str) -> "Origin":
-        """A server whose name is where it is, HOST:PORT, with a key of its own."""
+        """A server whose name is its address, HOST:PORT, with a key of its own."""
         key = SigningKey(KEY_ID, nacl.signing.SigningKey.generate())
         return cls(ServerName.parse(address), key)
 

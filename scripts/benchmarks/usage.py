@@ -1,6 +1,6 @@
-"""What processes take: CPU time and memory, as the kernel counts them.
+"""The CPU time and the memory of processes, as the kernel counts them.
 
-Rules: a server is its process and all that it has started.
+Rules: a server is its process with all child processes.
 
 Reference: clock_getcpuclockid(3), proc(5); Linux only.
 """
@@ -16,12 +16,12 @@ _PROCESS_CLOCK = 0b010
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and those that it has started have taken."""
+    """The CPU time of a process and its child processes."""
     return sum(time.clock_gettime(~each << 3 | _PROCESS_CLOCK) for each in _family(pid))
 
 
 def resident_megabytes(pid: int) -> float:
-    """Memory that a process and those that it has started occupy now."""
+    """The memory of a process and its child processes now."""
     pages = sum(
         int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in _family(pid)
     )

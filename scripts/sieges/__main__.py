@@ -1,7 +1,7 @@
 """The attackers' process: their servers, and all attacks until it is ended.
 
-Rules: it prints a line when the servers listen, and one of JSON at the end, with what
-came of each attack and what others had to suffer.
+Rules: it prints a line when the servers listen, and a line of JSON at the end, with the
+results of each attack and the load on third parties.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from scripts.sieges.wire import Wire
 
 
 async def main() -> None:
-    """Serve, attack, and say what came of it."""
+    """Serve, attack, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m scripts.sieges")
     parser.add_argument(
         "folder", type=Path, help="of an endpoint: whose keys they have"
@@ -62,7 +62,7 @@ async def main() -> None:
     await victim.serve(ports.victim, all_victims())
     print("listening", flush=True)
 
-    # The endpoints start when there is somebody to ask for names.
+    # The endpoints need the name server when they start.
     await loop.run_in_executor(None, sys.stdin.readline)
     target = options.target
     wire = Wire(ServerName.parse(target), honest[target])

@@ -1,7 +1,7 @@
-"""What strangers do to an endpoint, each attack for as long as it is let.
+"""The attacks of strangers on an endpoint.
 
-Rules: an attack is a coroutine that goes on until it is cancelled, at a rate and from
-addresses of its own. What comes of a request is counted and changes nothing.
+Rules: an attack is a coroutine that runs until it is cancelled, at a rate and from
+addresses of its own. Results are counted, and do not change an attack.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _MANY_VALUES = b"[" + b"1," * 250_000 + b"1]"
 
 
 class Attacker(Struct, frozen=True):
-    """What all attacks are made with."""
+    """The parts that all attacks share."""
 
     wire: Wire
     key: SigningKey
@@ -86,7 +86,7 @@ def addresses(network: int, number: int) -> Iterator[str]:
 
 
 async def forged_silent(attacker: Attacker) -> None:
-    """Forged origins whose servers, or whose name servers, say nothing."""
+    """Forged origins whose servers, or whose name servers, do not answer."""
 
     def act(number: int) -> None:
         kind = "mute" if number % 3 == 0 else "stuck"
@@ -109,7 +109,7 @@ async def forged_from_many(attacker: Attacker) -> None:
 
 
 async def signed_naming_many(attacker: Attacker) -> None:
-    """Proven transactions whose events are of fifty servers that say nothing."""
+    """Proven transactions whose events are of fifty servers that do not answer."""
 
     def act(number: int) -> None:
         pdus = [_foreign_pdu(50 * number + each) for each in range(50)]
@@ -136,7 +136,7 @@ def _foreign_pdu(number: int) -> Json:
 
 
 async def notary(attacker: Attacker) -> None:
-    """Questions to the notary about servers that say nothing."""
+    """Queries to the notary about servers that do not answer."""
 
     def act(number: int) -> None:
         names = [f"q{20 * number + each}.stuck.test" for each in range(20)]
@@ -165,7 +165,7 @@ async def hanging(attacker: Attacker) -> None:
 
 
 async def wide(attacker: Attacker) -> None:
-    """Forged origins whose names lead to 160 addresses of somebody else."""
+    """Forged origins whose names lead to 160 addresses of a third party."""
 
     def act(number: int) -> None:
         request = attacker.put(f"w{number}.wide.test", f"{number}", is_forged=True)
@@ -228,7 +228,7 @@ async def bodies_for_nothing(attacker: Attacker) -> None:
 
 
 async def silent_connections(attacker: Attacker) -> None:
-    """As many connections as there may be, on which nothing is said."""
+    """As many connections as the limit allows, on which nothing is sent."""
     number = max(20, int(1500 * attacker.intensity))
 
     async def hold(each: int) -> None:

@@ -1,8 +1,8 @@
 """Two honest servers that send each other transactions, and how long each one takes.
 
-Rules: a transaction takes from when it was due until its sender's daemon says that it
-was delivered. At the end each side has each of the other's events once, in the order in
-which they were queued.
+Rules: the time of a transaction begins when it is due, and ends when its sender's
+daemon reports it as delivered. At the end each side has each of the other's events
+once, in the order in which they were queued.
 """
 
 import http.client
@@ -33,7 +33,7 @@ class Panel:
         self._connection: http.client.HTTPConnection | None = None
 
     def ask(self, method: str, target: str, content: Any = None) -> dict[str, Any]:
-        """What is answered; raises `OSError` for anything but 200 and 202."""
+        """The answer to a request; raises `OSError` for any status but 200 and 202."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection(
                 self._listen.host, self._listen.port, timeout=_WAIT_SECONDS + 30
@@ -76,7 +76,7 @@ class Side:
     lock: Lock = field(default_factory=Lock)
 
     def start(self) -> list[Thread]:
-        """Send at a steady rate, until it is told to stop."""
+        """Send at a steady rate, until it is stopped."""
         begun, numbers = time.monotonic(), count()
         threads = [
             Thread(target=self._run, args=(begun, numbers), daemon=True)
@@ -125,7 +125,7 @@ class Side:
             self.failures.append(f"{number} is {state['state']}: {state['error']}")
 
     def lost(self) -> list[str]:
-        """What is wrong with what has arrived."""
+        """The lost, doubled and misplaced events, a sentence each."""
         panel, arrived, after = Panel(self.receiver), list[int](), 0
         while True:
             page = panel.ask(
@@ -151,6 +151,6 @@ class Side:
 
 
 def percentile(seconds: list[float], part: float) -> float:
-    """The value that so large a part of them does not exceed."""
+    """The value that the given part of them does not exceed."""
     ordered = sorted(seconds)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0

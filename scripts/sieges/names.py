@@ -1,7 +1,7 @@
 """The names and addresses of the attackers, and a name server that knows them.
 
 Rules: everything is on the loopback interface, of which each attacker has an address of
-its own. What a name stands for is told by its last labels.
+its own. The last labels of a name say what it stands for.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ def network(number: int) -> list[str]:
 
 
 def victims(row: int) -> list[str]:
-    """The addresses of somebody else to which one SRV target leads."""
+    """The addresses of a third party to which one SRV target leads."""
     return [f"127.88.{row}.{column + 1}" for column in range(_ADDRESSES)]
 
 
@@ -46,11 +46,11 @@ class Ports(Struct, frozen=True):
     """Accepts connections, and says nothing."""
 
     victim: int
-    """The same, but it is somebody else's, which names lead to."""
+    """The same of a third party, to which names lead."""
 
 
 class Zone:
-    """What the name server says."""
+    """The records of the name server."""
 
     def __init__(self, ports: Ports, honest: dict[str, int]) -> None:
         """`honest` has the ports of servers that are no attackers."""
@@ -101,7 +101,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.asked = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As asyncio tells it."""
+        """Called by asyncio: the socket is open."""
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:

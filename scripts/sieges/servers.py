@@ -1,6 +1,7 @@
 """The attackers' servers: one proves every name and answers nothing, one is silent.
 
-Rules: they count what comes, so that what an attack makes others suffer is known.
+Rules: they count their requests and connections: the load of an attack on third
+parties.
 """
 
 import asyncio
@@ -21,10 +22,10 @@ _PADDING = 60_000  # characters of a document that is as large as one may be
 
 
 class KeyServer:
-    """Serves the key documents of whatever name it is asked as; else it hangs."""
+    """Serves the key documents of any name; any other request hangs."""
 
     def __init__(self, key: SigningKey, certificate: bytes) -> None:
-        """`certificate` is the leaf that it shows, in DER."""
+        """`certificate` is the leaf that it presents, in DER."""
         self._key = key
         self._certificate = certificate
         self.requests = 0
@@ -78,7 +79,7 @@ class KeyServer:
 
 
 class StuckServer:
-    """Accepts every connection, and says nothing."""
+    """Accepts every connection, and sends nothing."""
 
     def __init__(self) -> None:
         self.connections = 0

@@ -1,6 +1,6 @@
-"""The attackers' way to the endpoint, and what comes of each of their requests.
+"""The attackers' connections to the endpoint, and the result of each request.
 
-Rules: each request has a connection of its own, from the address that it is given.
+Rules: each request has a connection of its own, from a given address.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Wire:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, attack: str, source: str, *parts: bytes) -> None:
-        """Send a request on a connection of its own, and count what comes of it."""
+        """Send a request on a connection of its own, and count its result."""
 
         async def send() -> None:
             try:
@@ -49,7 +49,7 @@ class Wire:
         task.add_done_callback(self._tasks.discard)
 
     async def connect(self, attack: str, source: str) -> None:
-        """A connection on which nothing is said, until the other side ends it."""
+        """A connection on which nothing is sent, until the other side ends it."""
         self.outcomes[attack, "sent"] += 1
         reader, writer = await asyncio.open_connection(
             LOOPBACK, self._port, local_addr=(source, 0)
