@@ -192,7 +192,7 @@ class Parts:
         presence = PresenceAnswers(config.server_name, config.profiles, self.sender)
         receiver = TransactionReceiver(
             received,
-            PduChecker(received, keyring, reactor, pace, config.events),
+            PduChecker(received, keyring, reactor, pace, config.events, diagnoses),
             presence.answer,
             reactor,
             pace,

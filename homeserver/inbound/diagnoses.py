@@ -6,7 +6,7 @@ beyond that the evidence is kept for a while, and the diagnosis is made for the 
 who asks.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from homeserver.protocol.diagnosis.request_parts import ReceivedRequest
 from homeserver.protocol.diagnosis.requests import diagnose_request
 from homeserver.protocol.diagnosis.search import Steps
 from homeserver.protocol.errors import BadAuthorization, ProtocolError, Unauthorized
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.xmatrix import Authorization
@@ -105,18 +106,19 @@ class Diagnoses:
         )
 
     async def of_event(
-        self,
-        pdu: Json,
-        room_version: RoomVersion,
-        signers: Sequence[ServerName],
-        address: str,
+        self, pdu: Json, room_version: RoomVersion, address: str
     ) -> list[Hint]:
-        """The hints on a rejected or redacted PDU; empty without a budget."""
+        """The hints on a rejected or redacted PDU; empty without a budget.
+
+        `address` is that of the client that sent it.
+        """
         if not self._budget.take(address):
             return []
-        keys: Mapping[ServerName, Sequence[CandidateKey]] = {
-            name: await self._candidates(name) for name in signers
-        }
+        try:
+            signers = Event.parse(pdu, room_version).required_signers
+        except ProtocolError:
+            signers = frozenset()
+        keys = {name: await self._candidates(name) for name in signers}
         return await self._run(diagnose_event(pdu, room_version, keys))
 
     async def _run(self, steps: Steps[list[Hint]]) -> list[Hint]:

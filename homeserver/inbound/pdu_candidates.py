@@ -78,6 +78,14 @@ class PduCandidate:
         """Whether the PDU has the type of a create event."""
         return self.pdu.get("type") == "m.room.create"
 
+    @property
+    def likely_version(self) -> RoomVersion | None:
+        """The room version that its sender most likely means; None if unknown."""
+        if self._is_flawed or not self._possible:
+            return None
+        first = self._possible[0]
+        return None if first.unknown_version is not None else first.room_version
+
     def check_unsigned(self, origin: ServerName, *, are_accepted: bool) -> None:
         """Set the verdict on an unsigned PDU of 2014 in a transaction of `origin`."""
         if self._is_flawed:

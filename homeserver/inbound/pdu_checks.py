@@ -11,10 +11,12 @@ three.
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.config.values import Events
+from homeserver.inbound.diagnoses import Diagnoses
 from homeserver.inbound.pdu_candidates import PduCandidate
 from homeserver.inbound.version_attempt import VersionAttempt
 from homeserver.keys.keyring import Keyring
@@ -22,13 +24,17 @@ from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace, together
 from homeserver.net.time_limit import within
 from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.diagnosis.hint import as_sentence
 from homeserver.protocol.events.unsigned_2014 import is_unsigned_2014
 from homeserver.protocol.identifiers import RoomId, ServerName
-from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.judged_pdus import REDACTED, REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore
 
 # For the keys of all servers in a transaction; the sender waits a minute for the reply.
 _KEYS_SECONDS = 20.0
+
+
+_MAX_HINTS = 3  # on one PDU
 
 
 class PduChecker:
@@ -41,13 +47,18 @@ class PduChecker:
         clock: IReactorTime,
         pace: Pace,
         events: Events,
+        diagnoses: Diagnoses | None = None,
     ) -> None:
-        """`events` is the configuration's table of that name."""
+        """`events` is the configuration's table of that name.
+
+        `diagnoses` explain verdicts; without them, none is explained.
+        """
         self._store = store
         self._keyring = keyring
         self._clock = clock
         self._pace = pace
         self._events = events
+        self._diagnoses = diagnoses
 
     async def check(
         self, pdus: Sequence[Json], origin: ServerName, cause: Cause
@@ -78,8 +89,23 @@ class PduChecker:
         judged: list[JudgedPdu] = []
         for candidate in candidates:
             await self._pace.pause()
-            judged.append(candidate.final_verdict())
+            verdict = candidate.final_verdict()
+            judged.append(await self._explained(candidate, verdict, cause))
         return judged
+
+    async def _explained(
+        self, candidate: PduCandidate, verdict: JudgedPdu, cause: Cause
+    ) -> JudgedPdu:
+        """The same verdict, with what the PDU's server has to change."""
+        room_version = candidate.likely_version
+        is_fine = verdict.outcome not in {REDACTED, REJECTED}
+        if self._diagnoses is None or room_version is None or is_fine:
+            return verdict
+        hints = await self._diagnoses.of_event(
+            candidate.pdu, room_version, cause.client or ""
+        )
+        said = as_sentence(hints[:_MAX_HINTS])
+        return replace(verdict, verdict=verdict.verdict + said)
 
     async def _try_versions(
         self,

@@ -21,6 +21,9 @@ from homeserver.storage.engine.interface import Cursor
 OUTCOMES = ("accepted", "redacted", "rejected", "unsigned")
 """The first word of each verdict."""
 
+REDACTED = "redacted"
+"""The first word of the verdict on a PDU whose content hash is wrong."""
+
 REJECTED = "rejected"
 """The first word of the verdict on a rejected PDU."""
 

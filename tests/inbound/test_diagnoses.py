@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
-from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
 from homeserver.protocol.diagnosis.request_parts import MAX_BODY_BYTES
 from homeserver.protocol.identifiers import ServerName
@@ -14,6 +14,7 @@ from homeserver.storage.refusals import RecordedRefusal
 from tests.support.coroutines import result_of
 from tests.support.federation_side import Endpoint
 from tests.support.http_connection import Answer, ask
+from tests.support.pdus import message
 from tests.support.signed_requests import OTHERS, THEM, KnownKeys
 
 SEND = "/_matrix/federation/v1/send/t%211"
@@ -140,6 +141,38 @@ def test_too_large_a_body() -> None:
     put(endpoint, THEM.authorize("PUT", SEND), body)
     [refusal] = refused(endpoint)
     assert codes(refusal) == ["content-missing"]
+
+
+def send(endpoint: Endpoint, *pdus: Json) -> list[str]:
+    """The verdicts on the PDUs of a transaction."""
+    content: Json = {"pdus": list(pdus)}
+    header = THEM.authorize("PUT", SEND, content)
+    assert put(endpoint, header, encode(content)).status == 200
+    transaction = endpoint.received[-1]
+    listed = as_list(transaction["pdus"], "`pdus`")
+    return [str(as_object(pdu, "a PDU")["verdict"]) for pdu in listed]
+
+
+def test_events() -> None:
+    """What is wrong with a PDU is told in its verdict, which stays the same."""
+    endpoint = Endpoint()
+    changed = {**message(), "content": {"body": "other"}}
+    unsigned = {**message(), "origin": "x"}
+    forged = {**message(), "signatures": {"others.example:8449": {}}}
+    formless = {k: v for k, v in message().items() if k != "depth"}
+    content_hash, origin, signer = send(endpoint, changed, unsigned, forged)
+    assert content_hash.startswith("redacted: content hash; hint: no known mistake ")
+    assert origin.startswith("redacted: content hash; hint: `origin` was not signed or")
+    assert signer.startswith("rejected: ")
+    assert "; hint: the event lacks the signature of a server" in signer
+    [verdict] = send(endpoint, formless)
+    assert "hint" not in verdict  # the budget is used up
+    endpoint.clock.advance(1)
+    [verdict] = send(endpoint, {**formless, "x": 1})
+    assert "; hint: `depth` is not an integer (room version 11)" in verdict
+    endpoint.clock.advance(1)
+    assert send(endpoint, message()) == ["accepted"]
+    assert send(endpoint, {**message(), "x": 1.5}, {"x": 1})[0].count("hint") == 0
 
 
 class _CountingKeys(KnownKeys):

@@ -99,7 +99,9 @@ class Endpoint:
             self.gate,
             TransactionReceiver(
                 self._received,
-                PduChecker(self._received, keyring, self.clock, pace, Events()),
+                PduChecker(
+                    self._received, keyring, self.clock, pace, Events(), diagnoses
+                ),
                 self._answer_poll,
                 self.clock,
                 pace,
