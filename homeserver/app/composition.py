@@ -41,7 +41,7 @@ from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.diagnoses import Diagnoses
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
-from homeserver.inbound.gate import XMatrixGate
+from homeserver.inbound.gate import XMatrixGate, note_claim
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.notary import Notary
 from homeserver.inbound.notary_queries import NotaryQueries
@@ -235,10 +235,11 @@ class Parts:
                     *inbound_routes.federation_routes(
                         gate, receiver, config.profiles, config.discovery.delegate_to
                     ),
-                ]
+                ],
+                note_claim,
             ),
             federation_limits(limits),
-            RequestLog("federation", exchanges, config.log.level),
+            RequestLog("federation", exchanges, config.log.level, refusals.note),
             reactor,
         )
 

@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.errors import printable
 
 
@@ -208,4 +209,11 @@ def refusal(refused: dict[str, Any]) -> str:
     head = f"{refused['id']}: {when:%Y-%m-%d %H:%M:%S} {refused['method']} "
     head += f"{refused['path']} of {who}{proven} at {refused['address']}: "
     head += f"{refused['status']} {refused['errcode']}, {refused['reason']}"
-    return "\n".join(map(printable, [head, f"  {refused['error']}"]))
+    hints = [f"  hint: {_hint(each)}" for each in refused["hints"] or ()]
+    if refused["hints"] is None:
+        hints = ["  too many were refused at once to look for a hint"]
+    return "\n".join(map(printable, [head, f"  {refused['error']}", *hints]))
+
+
+def _hint(hint: dict[str, Any]) -> str:
+    return Hint(**hint).sentence

@@ -5,6 +5,8 @@ Rules: each module writes what it finds about a request into its exchange
 shortened.
 """
 
+from collections.abc import Callable
+
 from twisted.logger import Logger, LogLevel
 
 from homeserver.net.exchange import Exchange, Exchanges
@@ -22,13 +24,19 @@ class RequestLog:
     _log = Logger()
 
     def __init__(
-        self, listener: str, exchanges: Exchanges, least: str = "debug"
+        self,
+        listener: str,
+        exchanges: Exchanges,
+        least: str = "debug",
+        refused: Callable[[Exchange], object] = lambda _: None,
     ) -> None:
         """`listener` is `federation` or `control`.
 
-        Lines below the level `least` are not formatted.
+        Lines below the level `least` are not formatted. `refused` takes each exchange
+        whose status is an error.
         """
         self.listener = listener
+        self._refused = refused
         self.exchanges = exchanges
         self._least = LogLevel.lookupByName(least)
 
@@ -55,6 +63,8 @@ class RequestLog:
     def enter(self, exchange: Exchange) -> None:
         """Write the line of a request that is answered now, and hand it over."""
         self.exchanges.close(exchange)
+        if exchange.status is not None and exchange.status >= 400:
+            self._refused(exchange)
         level = LogLevel.info
         if exchange.route in _ROUTINE:
             level = LogLevel.debug

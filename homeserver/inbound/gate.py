@@ -201,6 +201,11 @@ def _headers(request: Request) -> list[str]:
     return [line.decode("ascii", "replace") for line in lines]
 
 
+def note_claim(request: Request, _: str) -> None:
+    """Note the server that a request claims to come from, whatever its route."""
+    request.exchange.peer = claimed_origin(_headers(request))
+
+
 def cause_of(request: Request) -> Cause:
     """The client of a request, to which work is charged."""
     return Cause(request.getClientAddress().host)

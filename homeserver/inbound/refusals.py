@@ -19,6 +19,7 @@ from homeserver.inbound.authentication import FAILURES
 from homeserver.inbound.diagnoses import Evidence
 from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.bounds import Bound
+from homeserver.net.exchange import NO_ROUTE, Exchange
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.errors import ProtocolError, printable
@@ -43,9 +44,26 @@ _MAX_ERROR = 1000  # characters; a reply has about as many
 REASONS: Mapping[str, str] = {
     **FAILURES,
     "content": "the origin is proven, and the content breaks a rule of the route",
+    "unknown_path": "no route has this path",
+    "not_found": "the route is known, and there is nothing to answer",
+    "method_not_allowed": "the path is known, but not with this method",
+    "too_large": "the request has more bytes than the limit",
+    "timeout": "the request did not arrive in time",
+    "limit": "a limit is reached, of the client or of this server; repeat it later",
+    "internal": "this server failed",
+    "malformed_request": "the request breaks a rule of HTTP or of the route",
 }
 """Why a request is refused: each reason code, and what it means."""
 
+
+_BY_STATUS = {
+    405: "method_not_allowed",
+    408: "timeout",
+    413: "too_large",
+    429: "limit",
+    500: "internal",
+    503: "limit",
+}
 
 Diagnose = Callable[[Evidence], Awaitable[list[Hint]]]
 
@@ -80,11 +98,8 @@ class Refusals:
 
         With `evidence`, the hints are found when an operator asks.
         """
-        if self.bound.is_reached:
-            self.bound.refuse()
-            return
         exchange = request.exchange
-        self._waiting.append(
+        self._add(
             Refusal(
                 refused_ts=int(wall_seconds(self._clock) * 1000),
                 address=exchange.address,
@@ -100,6 +115,35 @@ class Refusals:
                 evidence=None if evidence is None else self._keep(evidence),
             )
         )
+
+    def note(self, exchange: Exchange) -> None:
+        """Record an exchange that ended with an error, unless `record` did.
+
+        The reason is set where there is none.
+        """
+        if exchange.reason is not None:
+            return
+        exchange.reason = _reason(exchange)
+        self._add(
+            Refusal(
+                refused_ts=int(wall_seconds(self._clock) * 1000),
+                address=exchange.address,
+                origin=exchange.peer,
+                proven=exchange.is_proven,
+                method=exchange.method,
+                path=exchange.path,
+                status=exchange.status or 0,
+                errcode=exchange.errcode or "M_UNKNOWN",
+                error=(exchange.error or "internal error")[:_MAX_ERROR],
+                reason=exchange.reason,
+            )
+        )
+
+    def _add(self, refusal: Refusal) -> None:
+        if self.bound.is_reached:
+            self.bound.refuse()
+            return
+        self._waiting.append(refusal)
         self._record_soon()
 
     async def stop(self) -> None:
@@ -168,6 +212,13 @@ class Refusals:
                 self._changes.announce()
             self._is_recording = False
             self._record_soon()
+
+
+def _reason(exchange: Exchange) -> str:
+    """The reason code of an error that no part of the route explains."""
+    if exchange.status == 404:
+        return "unknown_path" if exchange.route == NO_ROUTE else "not_found"
+    return _BY_STATUS.get(exchange.status or 0, "malformed_request")
 
 
 def _shown(text: bytes, length: int) -> str:

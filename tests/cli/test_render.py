@@ -440,11 +440,18 @@ def test_refusal() -> None:
         "errcode": "M_UNAUTHORIZED",
         "error": "it does not verify",
         "reason": "bad_signature",
+        "hints": [
+            {"code": "method", "text": "sign it", "received": "put", "expected": "PUT"}
+        ],
     }
     assert render.refusal(refused) == (
         "7: 1970-01-01 00:00:00 PUT /x\\x1b of a.example (not proven) at 192.0.2.1: "
-        "401 M_UNAUTHORIZED, bad_signature\n  it does not verify"
+        "401 M_UNAUTHORIZED, bad_signature\n  it does not verify\n"
+        "  hint: sign it: it has 'put', and should have 'PUT'"
     )
+    unknown = render.refusal(refused | {"hints": None})
+    assert unknown.endswith("\n  too many were refused at once to look for a hint")
+    assert render.refusal(refused | {"hints": []}).endswith("it does not verify")
     assert "of a server that is not named (not" in render.refusal(
         refused | {"origin": None}
     )

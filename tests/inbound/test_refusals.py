@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.refusals import Refusal, RefusalStore
 from tests.support.as_json import as_json
@@ -14,7 +16,7 @@ from tests.support.federation_side import NOW, Endpoint
 from tests.support.http_connection import ask
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
-from tests.support.signed_requests import THEM, US
+from tests.support.signed_requests import THEM, US, KnownKeys
 
 SEND = "/_matrix/federation/v1/send/1"
 EMPTY: Json = {"pdus": []}
@@ -93,6 +95,45 @@ class RefusalTests(SynchronousTestCase):
             [each["reason"] for each in self.known()],
             ["missing_header", "missing_header", "malformed_header", "content"],
         )
+
+    def test_other_errors(self) -> None:
+        """Errors outside of the signed routes are remembered once each, as well."""
+        site = self.endpoint.site
+        line = f"Authorization: {self.good()}"
+        ask(site, "GET", "/_matrix/federation/v9/x?secret=1", [line])
+        ask(site, "GET", SEND)
+        ask(site, "GET", "/.well-known/matrix/server")
+        ask(site, "PUT", SEND, [line, "Content-Length: 99999999"])
+        self.assertEqual(
+            [
+                (each["status"], each["errcode"], each["reason"], each["origin"])
+                for each in self.known()
+            ],
+            [
+                (404, "M_UNRECOGNIZED", "unknown_path", "them.example"),
+                (405, "M_UNRECOGNIZED", "method_not_allowed", None),
+                (404, "M_NOT_FOUND", "not_found", None),
+                (413, "M_TOO_LARGE", "too_large", None),
+            ],
+        )
+        self.assertEqual(self.known()[0]["path"], "/_matrix/federation/v9/x")
+
+    def test_internal_errors(self) -> None:
+        """A failure of ours is remembered without its cause."""
+
+        class Broken(KnownKeys):
+            async def request_key(
+                self, server_name: ServerName, key_id: KeyId, cause: Cause
+            ) -> VerifyKey:
+                raise LookupError("why")
+
+        self.endpoint = Endpoint(keyring=Broken())
+        self.assertEqual(self.put(encode(EMPTY), self.good()), 500)
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+        [refusal] = self.known()
+        found = [refusal[name] for name in ("reason", "error", "errcode", "origin")]
+        expected = ["internal", "internal error", "M_UNKNOWN", "them.example"]
+        self.assertEqual(found, expected)
 
     def test_good_ones_are_not(self) -> None:
         """A request that is answered is no refusal."""

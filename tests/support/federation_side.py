@@ -12,7 +12,7 @@ from homeserver.http.router import Router
 from homeserver.inbound.authentication import Authenticator, Body
 from homeserver.inbound.diagnoses import Diagnoses
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
-from homeserver.inbound.gate import XMatrixGate
+from homeserver.inbound.gate import XMatrixGate, note_claim
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
@@ -111,10 +111,11 @@ class Endpoint:
         )
         bodies = ArrivingBodies("federation", max_arriving_bytes)
         self.site = site(
-            Router([*key_routes(publisher, None), *routes]),
+            Router([*key_routes(publisher, None), *routes], note_claim),
             max_body_bytes=max_body_bytes,
             clock=self.clock,
             bodies=bodies,
+            refused=self.refusals.note,
         )
 
     async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:

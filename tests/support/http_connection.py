@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -21,7 +21,7 @@ from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Answer as RouteAnswer
 from homeserver.http.router import Route, Router
 from homeserver.http.site import BoundedSite
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.protocol.canonical_json import Json, as_text, parse_object
 
 _HEAD = re.compile(
@@ -208,10 +208,12 @@ def site(
     clock: Clock | None = None,
     bodies: ArrivingBodies | None = None,
     exchanges: Exchanges | None = None,
+    refused: Callable[[Exchange], object] = lambda _: None,
 ) -> BoundedSite:
     """A site whose time stands still unless `clock` is advanced."""
     clock = clock or Clock()
-    request_log = RequestLog("federation", exchanges or Exchanges(clock))
+    exchanges = exchanges or Exchanges(clock)
+    request_log = RequestLog("federation", exchanges, refused=refused)
     own = limits(max_body_bytes, request_seconds, bodies)
     return BoundedSite(router, own, request_log, clock)
 

@@ -16,8 +16,18 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 _SIGNATURE_BYTES = 64
 
 
-def base64_hints(what: str, text: str, length: int) -> Iterator[Hint]:
-    """The hints on a text that should be the base64 of `length` bytes."""
+def base64_hints(
+    what: str, text: str, length: int, *, is_shown: bool = True
+) -> Iterator[Hint]:
+    """The hints on a text that should be the base64 of `length` bytes.
+
+    `is_shown` is whether the text is quoted: a signature of a request is not.
+    """
+    for hint in _hints(what, text, length):
+        yield hint if is_shown else Hint(hint.code, hint.text)
+
+
+def _hints(what: str, text: str, length: int) -> Iterator[Hint]:
     text = text[:4096]  # ten times a certificate's digest, key or signature
     if len(text) == 2 * length and _HEXADECIMAL.fullmatch(text):
         said = f"{what} is hexadecimal; send unpadded base64"
