@@ -48,27 +48,24 @@ class ScrapeTests(SynchronousTestCase):
         """What the store says is exposed."""
         self.assertNoResult(self.reading)
         self.totals.answer.callback(PendingTotals(5, 1.5, 3, 2))
-        self.assertEqual(
-            self.values(),
-            {
-                "homeserver_outbound_entries": 5.0,
-                "homeserver_outbound_oldest_entry_age_seconds": 1.5,
-                'homeserver_outbound_destinations{state="waiting"}': 3.0,
-                'homeserver_outbound_destinations{state="backing_off"}': 2.0,
-            },
-        )
+        assert self.values() == {
+            "homeserver_outbound_entries": 5.0,
+            "homeserver_outbound_oldest_entry_age_seconds": 1.5,
+            'homeserver_outbound_destinations{state="waiting"}': 3.0,
+            'homeserver_outbound_destinations{state="backing_off"}': 2.0,
+        }
 
     def test_store_that_is_not_available(self) -> None:
         """What the store does not say is no number; the rest is read."""
         self.totals.answer.errback(StoreUnavailable("full"))
-        self.assertTrue(all(map(isnan, self.values().values())))
+        assert all(map(isnan, self.values().values()))
 
     def test_store_that_does_not_answer(self) -> None:
         """A store that hangs is not waited for for long."""
         self.clock.advance(2.9)
         self.assertNoResult(self.reading)
         self.clock.advance(0.1)
-        self.assertTrue(all(map(isnan, self.values().values())))
+        assert all(map(isnan, self.values().values()))
 
     def test_refusals_of_a_bound(self) -> None:
         """What a bound has refused until it is read is exposed."""
@@ -77,4 +74,4 @@ class ScrapeTests(SynchronousTestCase):
         bound.refuse()
         self.totals.answer.callback(PendingTotals(0, 0.0, 0, 0))
         found = series(self.successResultOf(self.reading))
-        self.assertEqual(found['homeserver_bound_refusals_total{bound="doors"}'], 1)
+        assert found['homeserver_bound_refusals_total{bound="doors"}'] == 1

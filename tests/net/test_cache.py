@@ -48,9 +48,9 @@ class CacheTests(SynchronousTestCase):
     def test_many_who_ask_at_once_cost_one_look_up(self) -> None:
         """Ten who ask for the same key get the value of one look-up."""
         asked = [self.ask("a") for _ in range(10)]
-        self.assertEqual(len(self.looking), 1)
+        assert len(self.looking) == 1
         self.find("1", 5)
-        self.assertEqual([self.successResultOf(each) for each in asked], ["1"] * 10)
+        assert [self.successResultOf(each) for each in asked] == ["1"] * 10
 
     def test_whether_a_value_is_kept(self) -> None:
         """It is from when it was found until its seconds are over."""
@@ -61,23 +61,23 @@ class CacheTests(SynchronousTestCase):
         for seconds in (4.9, 0.1):
             self.clock.advance(seconds)
             seen.append(self.cache.is_kept("a"))
-        self.assertEqual(seen, [False, False, True, False])
+        assert seen == [False, False, True, False]
 
     def test_a_value_is_kept_for_its_time(self) -> None:
         """A value is not looked up again before its seconds are over."""
         self.ask("a")
         self.find("1", 5)
         self.clock.advance(4.9)
-        self.assertEqual(self.successResultOf(self.ask("a")), "1")
+        assert self.successResultOf(self.ask("a")) == "1"
         self.clock.advance(0.1)
         self.assertNoResult(self.ask("a"))
-        self.assertEqual(len(self.looking), 1)
+        assert len(self.looking) == 1
 
     def test_a_value_without_time_is_not_kept(self) -> None:
         """A value of no seconds is for those alone who wait for it."""
         asked = self.ask("a")
         self.find("1", 0)
-        self.assertEqual(self.successResultOf(asked), "1")
+        assert self.successResultOf(asked) == "1"
         self.assertNoResult(self.ask("a"))
 
     def test_a_value_without_time_takes_no_place(self) -> None:
@@ -85,7 +85,7 @@ class CacheTests(SynchronousTestCase):
         for key, seconds in [("a", 60), ("b", 60), ("c", 0)]:
             self.ask(key)
             self.find(key, seconds)
-        self.assertEqual(self.successResultOf(self.ask("a")), "a")
+        assert self.successResultOf(self.ask("a")) == "a"
 
     def test_a_failure_is_told_to_all_and_not_kept(self) -> None:
         """What a look-up raises reaches everybody who waits, and nobody later."""
@@ -102,22 +102,22 @@ class CacheTests(SynchronousTestCase):
         self.failureResultOf(first, CancelledError)
         self.assertNoResult(second)
         self.find("1", 5)
-        self.assertEqual(self.successResultOf(second), "1")
+        assert self.successResultOf(second) == "1"
 
     def test_the_oldest_goes_first(self) -> None:
         """Where there are too many values, the one found first is forgotten."""
         for key in "abc":
             self.ask(key)
             self.find(key, 60)
-        self.assertEqual(self.successResultOf(self.ask("b")), "b")
+        assert self.successResultOf(self.ask("b")) == "b"
         self.assertNoResult(self.ask("a"))
 
     def test_keys_are_independent(self) -> None:
         """Two keys are looked up each alone."""
         first, second = self.ask("a"), self.ask("b")
-        self.assertEqual([key for key, _ in self.looking], ["a", "b"])
+        assert [key for key, _ in self.looking] == ["a", "b"]
         self.find("1", 5)
-        self.assertEqual(self.successResultOf(first), "1")
+        assert self.successResultOf(first) == "1"
         self.assertNoResult(second)
 
     # What is forgotten.
@@ -130,42 +130,42 @@ class CacheTests(SynchronousTestCase):
         again = self.ask("a")
         self.assertNoResult(again)
         self.find("2", 60)
-        self.assertEqual(self.successResultOf(again), "2")
-        self.assertEqual(self.successResultOf(self.ask("a")), "2")
+        assert self.successResultOf(again) == "2"
+        assert self.successResultOf(self.ask("a")) == "2"
 
     def test_others_are_not_forgotten(self) -> None:
         """To forget one key leaves the others as they are."""
         self.ask("a")
         self.find("1", 60)
         self.cache.forget("b")
-        self.assertEqual(self.successResultOf(self.ask("a")), "1")
+        assert self.successResultOf(self.ask("a")) == "1"
 
     def test_what_is_forgotten_while_it_is_looked_up_is_not_kept(self) -> None:
         """Who waits already is told, and who asks afterwards is not told the same."""
         asked = self.ask("a")
         self.cache.forget("a")
         self.find("old", 60)
-        self.assertEqual(self.successResultOf(asked), "old")
+        assert self.successResultOf(asked) == "old"
         self.assertNoResult(self.ask("a"))
         self.find("new", 60)
-        self.assertEqual(self.successResultOf(self.ask("a")), "new")
+        assert self.successResultOf(self.ask("a")) == "new"
 
     def test_who_asks_after_forgetting_is_told_what_is_true_then(self) -> None:
         """A look-up of before does not serve who asks while it is still under way."""
         before = self.ask("a")
         self.cache.forget("a")
         after, with_it = self.ask("a"), self.ask("a")
-        self.assertEqual(len(self.looking), 2)
+        assert len(self.looking) == 2
         self.find("old", 60)
-        self.assertEqual(self.successResultOf(before), "old")
+        assert self.successResultOf(before) == "old"
         self.assertNoResult(after)
         # The first look-up has not ended the second, and is not in its place.
         self.assertNoResult(self.ask("a"))
-        self.assertEqual(len(self.looking), 1)
+        assert len(self.looking) == 1
         self.find("new", 60)
-        self.assertEqual(self.successResultOf(after), "new")
-        self.assertEqual(self.successResultOf(with_it), "new")
-        self.assertEqual(self.successResultOf(self.ask("a")), "new")
+        assert self.successResultOf(after) == "new"
+        assert self.successResultOf(with_it) == "new"
+        assert self.successResultOf(self.ask("a")) == "new"
 
     def test_an_old_look_up_that_ends_last_is_not_kept(self) -> None:
         """What was found later is not pushed out by what was asked for earlier."""
@@ -174,7 +174,7 @@ class CacheTests(SynchronousTestCase):
         self.ask("a")
         self.looking.pop()[1].callback(("new", 60))
         self.find("old", 60)
-        self.assertEqual(self.successResultOf(self.ask("a")), "new")
+        assert self.successResultOf(self.ask("a")) == "new"
 
     # What is not wanted.
 
@@ -182,7 +182,7 @@ class CacheTests(SynchronousTestCase):
         """A kept value that is good for who asks is what he gets."""
         self.ask("a")
         self.find("1", 60)
-        self.assertEqual(self.successResultOf(self.want("a", "1")), "1")
+        assert self.successResultOf(self.want("a", "1")) == "1"
 
     def test_a_value_that_is_not_wanted_is_looked_up_anew(self) -> None:
         """A kept value that is no good for who asks is replaced by what is found."""
@@ -191,32 +191,32 @@ class CacheTests(SynchronousTestCase):
         asked = self.want("a", "2")
         self.assertNoResult(asked)
         self.find("2", 60)
-        self.assertEqual(self.successResultOf(asked), "2")
-        self.assertEqual(self.successResultOf(self.ask("a")), "2")
+        assert self.successResultOf(asked) == "2"
+        assert self.successResultOf(self.ask("a")) == "2"
 
     def test_a_value_that_is_not_wanted_is_good_for_others(self) -> None:
         """While one has it looked up anew, others get what is kept."""
         self.ask("a")
         self.find("1", 60)
         self.want("a", "2")
-        self.assertEqual(self.successResultOf(self.ask("a")), "1")
+        assert self.successResultOf(self.ask("a")) == "1"
 
     def test_a_look_up_under_way_serves_who_wants_another_value(self) -> None:
         """Nobody looks up beside a look-up; what it finds is what there is."""
         first, second = self.ask("a"), self.want("a", "2")
-        self.assertEqual(len(self.looking), 1)
+        assert len(self.looking) == 1
         self.find("1", 60)
-        self.assertEqual(self.successResultOf(first), "1")
-        self.assertEqual(self.successResultOf(second), "1")
+        assert self.successResultOf(first) == "1"
+        assert self.successResultOf(second) == "1"
 
     def test_bound(self) -> None:
         """The bound on the number of values counts those that are pushed out."""
         bound = self.cache.make_bound("n", "values")
-        self.assertEqual((bound.use(), bound.limit), (0, 2))
+        assert (bound.use(), bound.limit) == (0, 2)
         for key in "abc":
             self.ask(key)
             self.find("1", 5)
-        self.assertEqual((bound.use(), bound.refusals), (2, 1))
+        assert (bound.use(), bound.refusals) == (2, 1)
 
     def test_what_is_kept_is_shown(self) -> None:
         """A value has its age and the seconds that are left, until they are over."""
@@ -226,14 +226,12 @@ class CacheTests(SynchronousTestCase):
         self.ask("b")
         self.find("2", 10)
         self.clock.advance(2)
-        self.assertEqual(
-            self.cache.kept(), [Kept("a", "1", 3.0, 2.0), Kept("b", "2", 2.0, 8.0)]
-        )
-        self.assertEqual(self.cache.find("a"), Kept("a", "1", 3.0, 2.0))
-        self.assertIsNone(self.cache.find("c"))
+        assert self.cache.kept() == [Kept("a", "1", 3.0, 2.0), Kept("b", "2", 2.0, 8.0)]
+        assert self.cache.find("a") == Kept("a", "1", 3.0, 2.0)
+        assert self.cache.find("c") is None
         self.clock.advance(2)
-        self.assertEqual(self.cache.kept(), [Kept("b", "2", 4.0, 6.0)])
-        self.assertIsNone(self.cache.find("a"))
+        assert self.cache.kept() == [Kept("b", "2", 4.0, 6.0)]
+        assert self.cache.find("a") is None
 
     def test_everything_is_forgotten(self) -> None:
         """What was kept is looked up; what is being looked up is not kept."""
@@ -242,10 +240,10 @@ class CacheTests(SynchronousTestCase):
         asked = self.ask("b")
         self.cache.forget_all()
         self.find("2", 5)
-        self.assertEqual(self.successResultOf(asked), "2")
-        self.assertEqual(self.cache.kept(), [])
+        assert self.successResultOf(asked) == "2"
+        assert self.cache.kept() == []
         self.ask("a")
-        self.assertEqual([key for key, _ in self.looking], ["a"])
+        assert [key for key, _ in self.looking] == ["a"]
 
     def test_what_is_meant_is_forgotten(self) -> None:
         """Keys that are meant are forgotten, also those that are being looked up."""
@@ -254,8 +252,8 @@ class CacheTests(SynchronousTestCase):
         asked = self.ask("a2")
         self.cache.forget_where(lambda key: key.startswith("a"))
         self.find("2", 5)
-        self.assertEqual(self.successResultOf(asked), "2")
-        self.assertEqual([kept.key for kept in self.cache.kept()], ["b1"])
+        assert self.successResultOf(asked) == "2"
+        assert [kept.key for kept in self.cache.kept()] == ["b1"]
 
     def test_a_value_of_another_place_is_kept(self) -> None:
         """A value from elsewhere is kept for its time, within the number.
@@ -267,6 +265,6 @@ class CacheTests(SynchronousTestCase):
         self.cache.keep("d", "d", 0)
         self.cache.keep("a", "a", 5)
         self.cache.keep("a", "newer", 0)
-        self.assertEqual([kept.key for kept in self.cache.kept()], ["c"])
+        assert [kept.key for kept in self.cache.kept()] == ["c"]
         self.clock.advance(5)
-        self.assertEqual(self.cache.kept(), [])
+        assert self.cache.kept() == []

@@ -46,9 +46,9 @@ class PaceTests(SynchronousTestCase):
     def test_long_work_pauses(self) -> None:
         """Who has worked for longer lets others go first, and then begins anew."""
         pausing = self.work("a", 0.001, 7)
-        self.assertEqual(len(self.steps), 3)
+        assert len(self.steps) == 3
         self.clock.turn()
-        self.assertEqual(len(self.steps), 6)
+        assert len(self.steps) == 6
         self.clock.turn()
         self.successResultOf(pausing)
 
@@ -60,14 +60,14 @@ class PaceTests(SynchronousTestCase):
             self.steps.clear()
             self.clock.turn()
             turns.append("".join(self.steps))
-        self.assertEqual(turns, ["aa", "bb", "cc"])
+        assert turns == ["aa", "bb", "cc"]
 
     def test_nothing_is_left_when_all_is_done(self) -> None:
         """Who does not work is not called."""
         self.work("a", 0.001, 7)
         for _ in range(3):
             self.clock.turn()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        assert self.clock.getDelayedCalls() == []
 
 
 class TogetherTests(SynchronousTestCase):
@@ -93,5 +93,5 @@ class TogetherTests(SynchronousTestCase):
         """What the first work raises that fails is raised; later ones are not told."""
         self.waiting[1].errback(ValueError("first"))
         failure = self.failureResultOf(self.done, ValueError)
-        self.assertEqual(str(failure.value), "first")
+        assert str(failure.value) == "first"
         self.waiting[0].errback(ValueError("second"))

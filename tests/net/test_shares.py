@@ -84,21 +84,21 @@ class SlotTests(SharesCase):
     def test_free_slots_are_for_all(self) -> None:
         """While there are free slots, one client may have all of them."""
         filled = self.fill()
-        self.assertEqual(len(self.running), 4)
+        assert len(self.running) == 4
         self.end("0")
-        self.assertEqual(self.successResultOf(filled[0]), "0")
-        self.assertEqual(self.shares.bound.use(), 3)
+        assert self.successResultOf(filled[0]) == "0"
+        assert self.shares.bound.use() == 3
 
     def test_who_has_as_much_waits(self) -> None:
         """Without a free slot the next one waits, and begins when one is free."""
         self.fill()
         waiting = self.ask("a")
         self.assertNoResult(waiting)
-        self.assertEqual(self.others(), [])
+        assert self.others() == []
         self.end("2")
-        self.assertEqual(self.others(), ["a"])
+        assert self.others() == ["a"]
         self.end("a")
-        self.assertEqual(self.successResultOf(waiting), "a")
+        assert self.successResultOf(waiting) == "a"
 
     def test_an_error_frees_the_slot(self) -> None:
         """What fails fails as it does, and its slot is free."""
@@ -106,7 +106,7 @@ class SlotTests(SharesCase):
         self.ask("a")
         self.running["0"].errback(ValueError("x"))
         self.failureResultOf(filled[0], ValueError)
-        self.assertEqual(self.others(), ["a"])
+        assert self.others() == ["a"]
 
     def test_who_gives_up_waits_no_more(self) -> None:
         """Who is cancelled leaves its place, and takes no slot."""
@@ -115,8 +115,8 @@ class SlotTests(SharesCase):
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
         self.end("0")
-        self.assertEqual(self.others(), [])
-        self.assertEqual(self.shares.bound.use(), 3)
+        assert self.others() == []
+        assert self.shares.bound.use() == 3
 
     def test_works_that_are_done_at_once_are_not_nested(self) -> None:
         """A thousand works that wait and are done at once need no deep stack."""
@@ -132,7 +132,7 @@ class SlotTests(SharesCase):
             Deferred.fromCoroutine(self.shares.run(f"w{number}", claim, at_once))
         self.end("0")
         self.successResultOf(first)
-        self.assertEqual(len(done), 2000)
+        assert len(done) == 2000
 
 
 class GivingWayTests(SharesCase):
@@ -142,15 +142,15 @@ class GivingWayTests(SharesCase):
         """A client that has nothing goes before one that has all, and at once."""
         filled = self.fill()
         self.ask("a", "192.0.2.2")
-        self.assertEqual(self.others(), ["a"])
-        self.assertEqual(self.cut_off, ["0"])
+        assert self.others() == ["a"]
+        assert self.cut_off == ["0"]
         self.failureResultOf(filled[0], GaveWay)
-        self.assertEqual((self.shares.bound.use(), self.shares.bound.refusals), (4, 1))
+        assert (self.shares.bound.use(), self.shares.bound.refusals) == (4, 1)
         # Until the shares are equal: two and two.
         self.ask("b", "192.0.2.2")
         self.ask("c", "192.0.2.2")
-        self.assertEqual(self.others(), ["a", "b"])
-        self.assertEqual(self.cut_off, ["0", "1"])
+        assert self.others() == ["a", "b"]
+        assert self.cut_off == ["0", "1"]
 
     def test_who_has_one_slot_keeps_it(self) -> None:
         """Where each has one slot, none is cut off for a newcomer."""
@@ -158,14 +158,14 @@ class GivingWayTests(SharesCase):
             self.ask(f"{number}", f"192.0.2.{number}")
         waiting = self.ask("a", "192.0.2.50")
         self.assertNoResult(waiting)
-        self.assertEqual(self.cut_off, [])
+        assert self.cut_off == []
 
     def test_domains(self) -> None:
         """A hundred clients that ask about one domain have one share."""
         for number in range(4):
             self.ask(f"{number}", f"192.0.2.{number}", "evil.test")
         self.ask("a", "192.0.2.50", "honest.test")
-        self.assertEqual(self.others(), ["a"])
+        assert self.others() == ["a"]
         self.assertNoResult(self.ask("b", "192.0.2.51", "evil.test"))
 
     def test_networks(self) -> None:
@@ -174,7 +174,7 @@ class GivingWayTests(SharesCase):
             self.ask(f"{number}", f"2001:db8::{number}")
         self.assertNoResult(self.ask("x", "2001:db8::ffff:1"))
         self.ask("a", "2001:db8:0:1::1")
-        self.assertEqual(self.others(), ["a"])
+        assert self.others() == ["a"]
 
     def test_targets(self) -> None:
         """Works that turn out to go to one address have one share."""
@@ -182,7 +182,7 @@ class GivingWayTests(SharesCase):
             self.ask(f"{number}", f"192.0.2.{number}")
             self.shares.aim(f"{number}", ["198.51.100.1", "2001:db8::1"])
         self.ask("a", "192.0.2.50")
-        self.assertEqual(self.others(), ["a"])
+        assert self.others() == ["a"]
         self.shares.aim("nothing", ["198.51.100.1"])
 
     def test_a_work_that_answers_its_cancelling_gives_way_all_the_same(self) -> None:
@@ -199,34 +199,34 @@ class GivingWayTests(SharesCase):
             self.ask(f"{number}")
         self.ask("a", "192.0.2.2")
         self.failureResultOf(first, GaveWay)
-        self.assertEqual(self.others(), ["a"])
+        assert self.others() == ["a"]
 
     def test_the_slot_of_what_gave_way_is_not_freed_twice(self) -> None:
         """What ends after it gave way lets no further work begin."""
         self.fill()
         self.ask("a", "192.0.2.2")
         self.ask("w")
-        self.assertEqual(len(self.running), 4)
-        self.assertEqual(self.others(), ["a"])
-        self.assertEqual(self.shares.bound.use(), 4)
+        assert len(self.running) == 4
+        assert self.others() == ["a"]
+        assert self.shares.bound.use() == 4
 
     def test_who_is_trusted_keeps_to_no_share(self) -> None:
         """A client that is trusted gives way to none, and goes first."""
         self.fill("192.0.2.99")
         self.assertNoResult(self.ask("a", "192.0.2.2"))
-        self.assertEqual(self.cut_off, [])
+        assert self.cut_off == []
         self.end("0")
         self.ask("t", "192.0.2.99")
-        self.assertEqual(self.others(), ["a"])
+        assert self.others() == ["a"]
         self.end("a")
-        self.assertEqual(self.others(), ["t"])
+        assert self.others() == ["t"]
 
     def test_we_ourselves_have_shares_of_domains_alone(self) -> None:
         """Our own works about many domains do not count together."""
         for number in range(4):
             self.ask(f"{number}", None)
         self.assertNoResult(self.ask("a", "192.0.2.2"))
-        self.assertEqual(self.cut_off, [])
+        assert self.cut_off == []
 
 
 class OrderTests(SharesCase):
@@ -243,7 +243,7 @@ class OrderTests(SharesCase):
         self.ask("two", "192.0.2.1")
         self.ask("one", "192.0.2.2")
         self.end("3")
-        self.assertEqual(self.others(), ["one"])
+        assert self.others() == ["one"]
 
     def test_who_is_known_goes_before_strangers(self) -> None:
         """Of equal shares, a name that has proven something before goes first."""
@@ -252,7 +252,7 @@ class OrderTests(SharesCase):
         self.ask("stranger", "192.0.2.50")
         self.ask("known", "192.0.2.51", is_known=True)
         self.end("0")
-        self.assertEqual(self.others(), ["known"])
+        assert self.others() == ["known"]
 
     def test_who_asks_rarely_goes_first(self) -> None:
         """Of equal strangers, it is the client that has asked for less."""
@@ -264,9 +264,9 @@ class OrderTests(SharesCase):
         self.ask("rarely", "192.0.2.51")
         self.ask("late", "192.0.2.52")
         self.end("0")
-        self.assertEqual(self.others(), ["rarely"])
+        assert self.others() == ["rarely"]
         self.end("1")
-        self.assertEqual(self.others(), ["rarely", "late"])
+        assert self.others() == ["rarely", "late"]
 
     def test_what_was_asked_is_forgotten(self) -> None:
         """After some minutes, who asked often is as any other one."""
@@ -280,27 +280,27 @@ class OrderTests(SharesCase):
         self.ask("often", "192.0.2.50")
         self.ask("rarely", "192.0.2.51")
         self.end("0")
-        self.assertEqual(self.others(), ["often"])
+        assert self.others() == ["often"]
 
     def test_one_who_joins_brings_its_share(self) -> None:
         """Work that an honest client wants as well goes first, as if it were his."""
         self.fill()
         self.ask("shared")
-        self.assertEqual(self.others(), [])
+        assert self.others() == []
         self.shares.join("shared", self.shares.claim(Cause("192.0.2.2"), "y.test"))
-        self.assertEqual(self.others(), ["shared"])
-        self.assertEqual(self.cut_off, ["0"])
+        assert self.others() == ["shared"]
+        assert self.cut_off == ["0"]
         # Nor is it cut off for others, when it is under way.
         for key in "b", "c":
             self.ask(key, "192.0.2.3", f"{key}.test")
-        self.assertIn("shared", self.running)
+        assert "shared" in self.running
 
     def test_one_who_joins_a_work_under_way_protects_it(self) -> None:
         """Work that an honest client wants as well is not the one that gives way."""
         self.fill()
         self.shares.join("0", self.shares.claim(Cause("192.0.2.2"), "y.test"))
         self.ask("a", "192.0.2.3")
-        self.assertEqual(self.cut_off, ["1"])
+        assert self.cut_off == ["1"]
 
     def test_who_has_more_does_not_join(self) -> None:
         """A client that has much takes no share of another one away."""
@@ -308,13 +308,13 @@ class OrderTests(SharesCase):
         self.ask("a", "192.0.2.2")
         self.shares.join("a", self.shares.claim(Cause("192.0.2.1"), "y.test"))
         self.ask("b", "192.0.2.3")
-        self.assertEqual(self.cut_off, ["0", "1"])
+        assert self.cut_off == ["0", "1"]
         self.shares.join("nothing", self.shares.claim(Cause("192.0.2.1"), "y.test"))
 
     def test_the_same_key_again(self) -> None:
         """Work that was forgotten and is wanted anew is done beside the first."""
         first, second = self.ask("a"), self.ask("a")
-        self.assertEqual(self.shares.bound.use(), 2)
+        assert self.shares.bound.use() == 2
         self.end("a")
         self.successResultOf(second)
         self.assertNoResult(first)
@@ -334,8 +334,8 @@ class WaitingTests(SharesCase):
         late = self.ask("late", "192.0.2.50")
         self.failureResultOf(late, GaveWay)
         self.end("0")
-        self.assertEqual(len(self.others()), 1)
-        self.assertEqual(self.shares.bound.refusals, 2)
+        assert len(self.others()) == 1
+        assert self.shares.bound.refusals == 2
 
     def test_of_equals_the_last_is_refused(self) -> None:
         """Where no client has more waiting than another, the newcomer is refused."""

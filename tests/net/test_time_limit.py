@@ -34,8 +34,8 @@ class WithinTests(SynchronousTestCase):
             self.clock.advance(4.9)
             self.assertNoResult(result)
             self.done.callback("done")
-            self.assertEqual(self.successResultOf(result), "done")
-            self.assertEqual(self.clock.getDelayedCalls(), [])
+            assert self.successResultOf(result) == "done"
+            assert self.clock.getDelayedCalls() == []
 
     def test_too_late(self) -> None:
         """Work that takes too long is cancelled, and is a time-out."""
@@ -45,19 +45,19 @@ class WithinTests(SynchronousTestCase):
             result = self.start(is_coroutine=is_coroutine)
             self.clock.advance(5)
             self.failureResultOf(result, defer.TimeoutError)
-            self.assertEqual(self.cancelled, [self.done])
+            assert self.cancelled == [self.done]
 
     def test_failure(self) -> None:
         """Work that fails in time raises what it raises."""
         result = self.start()
         self.done.errback(ValueError("wrong"))
-        self.assertEqual(str(self.failureResultOf(result, ValueError).value), "wrong")
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        assert str(self.failureResultOf(result, ValueError).value) == "wrong"
+        assert self.clock.getDelayedCalls() == []
 
     def test_cancelled_by_the_caller(self) -> None:
         """A caller that gives up cancels the work; that is no time-out."""
         result = self.start()
         result.cancel()
         self.failureResultOf(result, CancelledError)
-        self.assertEqual(self.cancelled, [self.done])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        assert self.cancelled == [self.done]
+        assert self.clock.getDelayedCalls() == []

@@ -101,29 +101,26 @@ class RequestTests(AgentTestCase):
 
     def test_interface(self) -> None:
         """It is an agent as Twisted has them."""
-        self.assertTrue(verifyObject(IAgent, self.agent))
+        assert verifyObject(IAgent, self.agent)
 
     def test_lines(self) -> None:
         """A request has the host that discovery found, and says who asks."""
-        self.assertEqual(
-            self.lines(),
-            [
-                b"GET /_matrix/federation/v1/version HTTP/1.1",
-                b"",
-                b"",
-                b"Host: peer.test",
-                b"User-Agent: homeserver/" + __version__.encode(),
-            ],
-        )
+        assert self.lines() == [
+            b"GET /_matrix/federation/v1/version HTTP/1.1",
+            b"",
+            b"",
+            b"Host: peer.test",
+            b"User-Agent: homeserver/" + __version__.encode(),
+        ]
 
     def test_headers(self) -> None:
         """Own headers are sent too, but for the host, and are not changed."""
         headers = Headers({"X-Own": ["1", "2"], "Host": ["evil.test"]})
         lines = self.lines(headers=headers)
-        self.assertEqual(lines[3:5], [b"Host: peer.test", lines[4]])
-        self.assertEqual(lines[5:], [b"X-Own: 1", b"X-Own: 2"])
-        self.assertEqual(headers.getRawHeaders("Host"), ["evil.test"])
-        self.assertFalse(headers.hasHeader("User-Agent"))
+        assert lines[3:5] == [b"Host: peer.test", lines[4]]
+        assert lines[5:] == [b"X-Own: 1", b"X-Own: 2"]
+        assert headers.getRawHeaders("Host") == ["evil.test"]
+        assert not headers.hasHeader("User-Agent")
 
     def test_producer(self) -> None:
         """A body may come from a producer."""
@@ -136,26 +133,23 @@ class RequestTests(AgentTestCase):
         self.net.clock.advance(0)
         wire.flush()
         head, _, body = wire.peer.received.partition(b"\r\n\r\n")
-        self.assertIn(b"\r\nContent-Length: 2\r\n", head)
-        self.assertEqual(body, b"{}")
+        assert b"\r\nContent-Length: 2\r\n" in head
+        assert body == b"{}"
 
     def test_body(self) -> None:
         """What is there already is sent as it is, with its length."""
         headers = Headers({"X-A": ["1", "2"]})
         start(self.exchange(OutgoingRequest(b"PUT", b"/1", headers, b"{}")))
         first, *others = self.net.accept(GOOD).peer.received.split(b"\r\n")
-        self.assertEqual((first, others.pop()), (b"PUT /1 HTTP/1.1", b"{}"))
-        self.assertEqual(
-            sorted(others),
-            [
-                b"",
-                b"Content-Length: 2",
-                b"Host: peer.test",
-                b"User-Agent: homeserver/" + __version__.encode(),
-                b"X-A: 1",
-                b"X-A: 2",
-            ],
-        )
+        assert (first, others.pop()) == (b"PUT /1 HTTP/1.1", b"{}")
+        assert sorted(others) == [
+            b"",
+            b"Content-Length: 2",
+            b"Host: peer.test",
+            b"User-Agent: homeserver/" + __version__.encode(),
+            b"X-A: 1",
+            b"X-A: 2",
+        ]
 
     def test_target_that_is_none(self) -> None:
         """Nothing that would be more than a target is written as one."""
@@ -165,7 +159,7 @@ class RequestTests(AgentTestCase):
             )
             wire = self.net.accept(GOOD)
             self.failureResultOf(asked, ValueError)
-            self.assertEqual(wire.peer.received, b"")
+            assert wire.peer.received == b""
 
     def test_target(self) -> None:
         """Path, parameters and query are sent as they are, and no fragment."""
@@ -178,7 +172,7 @@ class RequestTests(AgentTestCase):
         for target, sent in targets:
             self.setUp()
             first, *_ = self.lines(b"matrix-federation://peer.test" + target)
-            self.assertEqual(first, b"GET " + sent + b" HTTP/1.1")
+            assert first == b"GET " + sent + b" HTTP/1.1"
 
     def test_answer(self) -> None:
         """The response is there as soon as its head is."""
@@ -187,11 +181,11 @@ class RequestTests(AgentTestCase):
         self.assertNoResult(asked)
         wire.say(b"HTTP/1.1 418 Short\r\nContent-Length: 2\r\n\r\n")
         response = self.successResultOf(asked)
-        self.assertEqual(response.code, 418)
+        assert response.code == 418
         body = read_body(response, 10)
         self.assertNoResult(body)
         wire.say(b"ab")
-        self.assertEqual(self.successResultOf(body), b"ab")
+        assert self.successResultOf(body) == b"ab"
 
     def test_other_schemes(self) -> None:
         """Anything but a server's name is for other agents."""
@@ -214,26 +208,26 @@ class RequestTests(AgentTestCase):
             failure = self.failureResultOf(
                 self.request(b"matrix-federation://" + name + b"/")
             )
-            self.assertTrue(failure.check(InvalidParam), (name, failure))
-        self.assertEqual(self.net.dialled, [])
+            assert failure.check(InvalidParam), (name, failure)
+        assert self.net.dialled == []
 
     def test_no_route(self) -> None:
         """A name that leads nowhere cannot be reached."""
         self.stack.names.routes = NotResolvable("SRV: `.`", [], "no_service")
         problem = self.failureResultOf(self.request(URL), Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual((problem.destination, problem.attempts), (PEER, ["SRV: `.`"]))
-        self.assertEqual(problem.reason, "not_resolved")
-        self.assertEqual(problem.reasons, ["no_service"])
+        assert (problem.destination, problem.attempts) == (PEER, ["SRV: `.`"])
+        assert problem.reason == "not_resolved"
+        assert problem.reasons == ["no_service"]
 
     def test_a_bound_on_discovery(self) -> None:
         """A name that a client may not have looked up now cannot be reached now."""
         self.stack.names.routes = OverBudget("too many others")
         problem = self.failureResultOf(self.request(URL), Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(problem.attempts, ["too many others"])
-        self.assertEqual(problem.reason, "over_budget")
-        self.assertEqual(problem.reasons, ["over_budget"])
+        assert problem.attempts == ["too many others"]
+        assert problem.reason == "over_budget"
+        assert problem.reasons == ["over_budget"]
 
     def test_no_connection(self) -> None:
         """A name whose routes all fail cannot be reached."""
@@ -249,24 +243,24 @@ class VerificationTests(AgentTestCase):
         """Somebody else is asked for a key document, and gets no request."""
         asked = self.ask()
         wire = self.net.accept(issue_for("other.test", CA))
-        self.assertEqual(wire.peer.received.count(b"HTTP/1.1\r\n"), 1)
+        assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
         wire.say(ok(b"{}"))
         self.failureResultOf(asked, Unreachable)
         wire.flush()
-        self.assertTrue(wire.peer.received.startswith(b"GET /_matrix/key/v1 "))
-        self.assertEqual(wire.peer.received.count(b"HTTP/1.1\r\n"), 1)
+        assert wire.peer.received.startswith(b"GET /_matrix/key/v1 ")
+        assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
 
     def test_key_document_first(self) -> None:
         """A request follows its peer's key document on the same connection."""
         asked = self.ask(b"/1")
         wire = self.net.accept(SELF_SIGNED)
-        self.assertNotIn(b"/1 ", wire.peer.received)
+        assert b"/1 " not in wire.peer.received
         wire.say(ok(key_document(SELF_SIGNED)))
-        self.assertIn(b"GET /1 ", wire.peer.received)
+        assert b"GET /1 " in wire.peer.received
         wire.say(ok(b"{}"))
         _, link = self.successResultOf(asked)
-        self.assertEqual(link.peer.verified_by, "key-document")
-        self.assertEqual(link.peer.certificate, SELF_SIGNED.value.leaf)
+        assert link.peer.verified_by == "key-document"
+        assert link.peer.certificate == SELF_SIGNED.value.leaf
 
     def test_answer_with_the_key_document(self) -> None:
         """What comes with the key document answers no request."""
@@ -275,7 +269,7 @@ class VerificationTests(AgentTestCase):
         wire.say(ok(key_document(SELF_SIGNED)) + ok(b'{"forged":1}'))
         self.assertNoResult(asked)
         wire.say(ok(b"{}"))
-        self.assertEqual(self.read(asked), b"{}")
+        assert self.read(asked) == b"{}"
 
     def test_answer_is_of_its_connection(self) -> None:
         """Each response comes with the link of the connection that it came on."""
@@ -286,7 +280,7 @@ class VerificationTests(AgentTestCase):
         for wire in wires:
             wire.say(ok(b"{}"))
         links = [self.successResultOf(each)[1] for each in asked]
-        self.assertEqual([link.address for link in links], ["192.0.2.1", "192.0.2.2"])
+        assert [link.address for link in links] == ["192.0.2.1", "192.0.2.2"]
 
 
 class PoolTests(AgentTestCase):
@@ -296,16 +290,16 @@ class PoolTests(AgentTestCase):
         """The next request goes over the same connection, verified once."""
         wire = self.answered()
         again = self.ask(b"/2")
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
         wire.say(ok(b"again"))
-        self.assertEqual(self.read(again), b"again")
+        assert self.read(again) == b"again"
 
     def test_not_kept_for_another_name(self) -> None:
         """A connection is for the very name that it was verified for."""
         self.answered()
         for name in ("PEER.test", "peer.test:8448", "other.test"):
             self.ask(name=ServerName.parse(name))
-        self.assertEqual(len(self.net.dialled), 3)
+        assert len(self.net.dialled) == 3
 
     def test_not_kept_for_another_host_header(self) -> None:
         """A connection is for the very host that discovery leads to."""
@@ -315,7 +309,7 @@ class PoolTests(AgentTestCase):
             type(moved)(moved.host, moved.port, "new.test", "new.test")
         ]
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_kept_for_half_a_minute(self) -> None:
         """A connection that nobody uses is ended after thirty seconds."""
@@ -325,34 +319,34 @@ class PoolTests(AgentTestCase):
         self.assertFalse(wire.peer.is_gone)
         self.net.clock.advance(0.1)
         wire.flush()
-        self.assertTrue(wire.peer.is_gone)
+        assert wire.peer.is_gone
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_not_kept_where_the_peer_says_so(self) -> None:
         """A connection that the peer wants to end is ended."""
         wire = self.answered(ok(b"{}", "Connection: close\r\n"))
-        self.assertTrue(wire.peer.is_gone)
+        assert wire.peer.is_gone
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_not_kept_where_the_peer_hangs_up(self) -> None:
         """A connection that the peer has ended is not used again."""
         self.answered().hang_up()
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_not_kept_where_the_peer_goes_on(self) -> None:
         """A connection on which the peer says what was not asked is not used again."""
         self.answered().say(ok(b'{"forged":1}'))
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_not_kept_for_a_moment_where_the_peer_goes_on(self) -> None:
         """Such a connection is not used even before it has ended."""
         self.answered().whisper(ok(b'{"forged":1}'))
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_not_used_twice_at_once(self) -> None:
         """A connection whose answer is not over gets no second request."""
@@ -360,7 +354,7 @@ class PoolTests(AgentTestCase):
         wire = self.net.accept(GOOD)
         wire.say(ok(b"{}")[:-1])
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_two_are_kept(self) -> None:
         """Of many connections to one server, two are kept."""
@@ -371,9 +365,7 @@ class PoolTests(AgentTestCase):
             self.read(each)
         for wire in wires:
             wire.flush()
-        self.assertEqual(
-            [wire.peer.is_gone for wire in wires], [True] * 2 + [False] * 2
-        )
+        assert [wire.peer.is_gone for wire in wires] == [True] * 2 + [False] * 2
 
     def test_close(self) -> None:
         """All connections that are kept can be ended."""
@@ -381,8 +373,8 @@ class PoolTests(AgentTestCase):
         closing = start(self.agent.close())
         wire.flush()
         self.successResultOf(closing)
-        self.assertTrue(wire.peer.is_gone)
-        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        assert wire.peer.is_gone
+        assert self.net.clock.getDelayedCalls() == []
 
 
 class EndTests(AgentTestCase):
@@ -390,9 +382,9 @@ class EndTests(AgentTestCase):
 
     def assert_ended(self, wire: Wire) -> None:
         """See that a connection is over although the peer does nothing for it."""
-        self.assertFalse(wire.tcp.disconnecting)
+        assert not wire.tcp.disconnecting
         self.net.clock.advance(15)
-        self.assertTrue(wire.tcp.is_aborted)
+        assert wire.tcp.is_aborted
 
     def test_after_the_last_answer(self) -> None:
         """A peer that wants to end a connection and does not is not waited for."""
@@ -418,9 +410,9 @@ class EndTests(AgentTestCase):
         wire.whisper(b"221 Bye\r\n")
         self.failureResultOf(asked, ResponseFailed)
         wire.flush()
-        self.assertTrue(wire.peer.is_gone)
+        assert wire.peer.is_gone
         self.net.clock.advance(15)
-        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        assert self.net.clock.getDelayedCalls() == []
 
     def test_after_half_a_minute(self) -> None:
         """A peer that keeps an idle connection open is not waited for."""
@@ -444,7 +436,7 @@ class EndTests(AgentTestCase):
         wire.whisper(ok(b"x" * 2000)[:1500])
         read = read_body(self.successResultOf(asked)[0], 1000)
         self.failureResultOf(read, ResponseTooLarge)
-        self.assertTrue(wire.tcp.is_aborted)
+        assert wire.tcp.is_aborted
 
     def test_ended_twice(self) -> None:
         """Ending a connection again does not give the peer more time."""
@@ -453,7 +445,7 @@ class EndTests(AgentTestCase):
         self.net.clock.advance(5)
         closing = start(self.agent.close())
         self.net.clock.advance(5)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert wire.tcp.disconnecting
         self.successResultOf(closing)
 
     def test_body_that_does_not_end(self) -> None:
@@ -464,18 +456,18 @@ class EndTests(AgentTestCase):
         read = read_body(self.successResultOf(asked)[0], 1000)
         read.cancel()
         self.failureResultOf(read, CancelledError)
-        self.assertTrue(wire.tcp.is_aborted)
+        assert wire.tcp.is_aborted
 
     def test_peer_that_was_faster(self) -> None:
         """Where the peer has ended an idle connection, there is nothing to end."""
         self.answered().hang_up()
         self.net.clock.pump([5.0] * 12)
-        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        assert self.net.clock.getDelayedCalls() == []
 
     def test_polite_peer(self) -> None:
         """A peer that ends its side as well leaves nothing to be done."""
         self.answered(ok(b"{}", "Connection: close\r\n"))
-        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        assert self.net.clock.getDelayedCalls() == []
 
 
 class FailureTests(AgentTestCase):
@@ -487,7 +479,7 @@ class FailureTests(AgentTestCase):
         asked = self.ask()
         self.net.accept(GOOD).hang_up()
         self.failureResultOf(asked, ResponseFailed)
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
 
     def test_not_sent_again_over_a_kept_connection(self) -> None:
         """Nor is one that was sent over a connection that the peer was just ending."""
@@ -495,7 +487,7 @@ class FailureTests(AgentTestCase):
         asked = self.ask()
         wire.hang_up()
         self.failureResultOf(asked, ResponseFailed)
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
 
     def test_given_up(self) -> None:
         """Giving up ends the connection."""
@@ -503,7 +495,7 @@ class FailureTests(AgentTestCase):
         wire = self.net.accept(GOOD)
         asked.cancel()
         self.failureResultOf(asked, ResponseFailed)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert wire.tcp.disconnecting
 
 
 class ClientTests(AgentTestCase):
@@ -527,8 +519,8 @@ class ClientTests(AgentTestCase):
         self.net.clock.tcpClients.clear()
         self.net.clock.pump([5.0] * 12)
         problem = self.failureResultOf(sent, Unreachable).value
-        self.assertIn("no answer in time", str(problem))
-        self.assertEqual(self.net.dialled, [])
+        assert "no answer in time" in str(problem)
+        assert self.net.dialled == []
 
     def test_not_resolved(self) -> None:
         """Why a name cannot be resolved is for the operator alone."""
@@ -538,15 +530,15 @@ class ClientTests(AgentTestCase):
         )
         problem = self.failureResultOf(sent, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(problem.explanation.public, "peer.test cannot be resolved")
-        self.assertIn("SERVFAIL", problem.explanation.in_full)
+        assert problem.explanation.public == "peer.test cannot be resolved"
+        assert "SERVFAIL" in problem.explanation.in_full
 
     def test_cause(self) -> None:
         """Transactions are sent for ourselves, the rest for whose request needs it."""
         cause = Cause("198.51.100.1")
         causes = self.stack.names.causes
         self.send()
-        self.assertEqual(causes, [OURSELVES] * 2)
+        assert causes == [OURSELVES] * 2
         for asked in (
             self.client.fetch_keys_v2(PEER, cause),
             self.client.fetch_keys_v1(PEER, cause),
@@ -554,7 +546,7 @@ class ClientTests(AgentTestCase):
         ):
             causes.clear()
             Deferred.fromCoroutine(asked)
-            self.assertEqual(causes, [cause] * 2)
+            assert causes == [cause] * 2
 
     def test_no_connection(self) -> None:
         """A minute after it was begun, a connection that is not made is given up."""
@@ -565,16 +557,16 @@ class ClientTests(AgentTestCase):
         sent = self.send()
         wire = self.net.accept(GOOD)
         self.assert_given_up(sent)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert wire.tcp.disconnecting
 
     def test_delivery(self) -> None:
         """A transaction goes out over a verified connection as the bytes that it is."""
         sent = self.send()
         wire = self.net.accept(GOOD)
-        self.assertTrue(wire.peer.received.endswith(b'\r\n\r\n{"pdus":[]}'))
-        self.assertIn(b"\r\nContent-Length: 11\r\n", wire.peer.received)
+        assert wire.peer.received.endswith(b'\r\n\r\n{"pdus":[]}')
+        assert b"\r\nContent-Length: 11\r\n" in wire.peer.received
         wire.say(ok(b'{"pdus":{}}'))
-        self.assertEqual(self.successResultOf(sent).reply, {"pdus": {}})
+        assert self.successResultOf(sent).reply == {"pdus": {}}
 
 
 class ReachTests(AgentTestCase):
@@ -588,15 +580,15 @@ class ReachTests(AgentTestCase):
         """A new connection is made although there is one, and ended at once."""
         kept = self.answered()
         reached = self.reach()
-        self.assertEqual(self.net.dialled, [("192.0.2.1", 8448)])
+        assert self.net.dialled == [("192.0.2.1", 8448)]
         wire = self.net.accept(GOOD)
         link = self.successResultOf(reached)
-        self.assertEqual(link.peer.certificate, GOOD.value.leaf)
-        self.assertEqual((link.address, link.route), ("192.0.2.1", route("192.0.2.1")))
-        self.assertTrue(wire.peer.is_gone)
-        self.assertTrue(wire.tcp.is_aborted)
-        self.assertEqual(wire.peer.received, b"")
-        self.assertFalse(kept.peer.is_gone)
+        assert link.peer.certificate == GOOD.value.leaf
+        assert (link.address, link.route) == ("192.0.2.1", route("192.0.2.1"))
+        assert wire.peer.is_gone
+        assert wire.tcp.is_aborted
+        assert wire.peer.received == b""
+        assert not kept.peer.is_gone
 
     def test_kept_connection_goes_on(self) -> None:
         """The connection that there was is used by the next request, and no other."""
@@ -605,9 +597,9 @@ class ReachTests(AgentTestCase):
         self.net.accept(GOOD)
         self.successResultOf(reached)
         again = self.ask(b"/2")
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
         kept.say(ok(b"again"))
-        self.assertEqual(self.read(again), b"again")
+        assert self.read(again) == b"again"
 
     def test_not_kept(self) -> None:
         """The new connection is used by nobody else."""
@@ -615,7 +607,7 @@ class ReachTests(AgentTestCase):
         self.net.accept(GOOD)
         self.successResultOf(reached)
         self.ask()
-        self.assertEqual(len(self.net.dialled), 1)
+        assert len(self.net.dialled) == 1
 
     def test_key_document(self) -> None:
         """A peer without a trusted certificate is asked for its keys alone."""
@@ -624,9 +616,9 @@ class ReachTests(AgentTestCase):
         self.assertNoResult(reached)
         wire.say(ok(key_document(SELF_SIGNED)))
         link = self.successResultOf(reached)
-        self.assertEqual(link.peer.verified_by, "key-document")
-        self.assertTrue(wire.tcp.is_aborted)
-        self.assertEqual(wire.peer.received.count(b"HTTP/1.1\r\n"), 1)
+        assert link.peer.verified_by == "key-document"
+        assert wire.tcp.is_aborted
+        assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
 
     def test_somebody_else(self) -> None:
         """Somebody else is not reached, and what he shows is nowhere recorded."""
@@ -634,8 +626,8 @@ class ReachTests(AgentTestCase):
         wire = self.net.accept(SELF_SIGNED)
         wire.say(ok(b"{}"))
         self.failureResultOf(reached, Unreachable)
-        self.assertTrue(wire.tcp.is_aborted)
-        self.assertIsNone(self.successResultOf(start(self.stack.peers.peer(PEER))))
+        assert wire.tcp.is_aborted
+        assert self.successResultOf(start(self.stack.peers.peer(PEER))) is None
 
     def test_renewed_certificate(self) -> None:
         """What the peer shows is known from then on as its certificate."""
@@ -644,10 +636,10 @@ class ReachTests(AgentTestCase):
         reached = self.reach()
         self.net.accept(renewed)
         link = self.successResultOf(reached)
-        self.assertEqual(link.peer.certificate, renewed.value.leaf)
+        assert link.peer.certificate == renewed.value.leaf
         known = self.successResultOf(start(self.stack.peers.peer(PEER)))
         assert known is not None
-        self.assertEqual(known.certificate_sha256, link.peer.certificate_sha256)
+        assert known.certificate_sha256 == link.peer.certificate_sha256
 
     def test_no_route(self) -> None:
         """A name that leads nowhere cannot be reached."""
@@ -680,15 +672,15 @@ class ClientReachTests(AgentTestCase):
         self.net.clock.advance(1.0)
         problem = self.failureResultOf(self.reached, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(
-            (problem.destination, problem.attempts),
-            (PEER, ["no answer within 25 seconds"]),
+        assert (problem.destination, problem.attempts) == (
+            PEER,
+            ["no answer within 25 seconds"],
         )
-        self.assertEqual(problem.reason, "not_verified")
+        assert problem.reason == "not_verified"
         before = len(self.net.dialled)
         self.net.clock.pump([5.0] * 12)
-        self.assertEqual(len(self.net.dialled), before)
-        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        assert len(self.net.dialled) == before
+        assert self.net.clock.getDelayedCalls() == []
 
     def test_no_connection(self) -> None:
         """A connection that is not made is given up."""
@@ -698,20 +690,20 @@ class ClientReachTests(AgentTestCase):
         """A handshake that is not made is given up."""
         wire = self.net.accept(GOOD, is_silent=True)
         self.assert_given_up()
-        self.assertTrue(wire.tcp.is_aborted)
+        assert wire.tcp.is_aborted
 
     def test_no_key_document(self) -> None:
         """A peer that does not say who it is is given up."""
         wire = self.net.accept(SELF_SIGNED)
         self.assert_given_up()
-        self.assertTrue(wire.tcp.is_aborted)
+        assert wire.tcp.is_aborted
 
     def test_in_time(self) -> None:
         """A peer that is reached late is reached, and nothing waits any more."""
         self.net.clock.pump([1.0] * 9)
         self.net.accept(GOOD).flush()
         self.successResultOf(self.reached)
-        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        assert self.net.clock.getDelayedCalls() == []
 
 
 class StrangersTests(AgentTestCase):
@@ -731,9 +723,9 @@ class StrangersTests(AgentTestCase):
         asked = self.ask_for(STRANGER)
         self.net.accept(GOOD).say(ok(b"{}"))
         _, link = self.successResultOf(asked)
-        self.assertEqual(link.peer.verified_by, "certificate")
-        self.assertFalse(link.is_recorded)
-        self.assertIsNone(self.known())
+        assert link.peer.verified_by == "certificate"
+        assert not link.is_recorded
+        assert self.known() is None
 
     def test_it_is_recorded_before_we_use_it(self) -> None:
         """A connection of a client's sake is recorded when we use it ourselves."""
@@ -743,19 +735,19 @@ class StrangersTests(AgentTestCase):
         wire.say(ok(b"{}"))
         self.read(asked)
         wire.flush()
-        self.assertIsNone(self.known())
+        assert self.known() is None
         for _ in range(2):
             asked = self.ask_for(OURSELVES)
             wire.say(ok(b"{}"))
             response, link = self.successResultOf(asked)
-            self.assertTrue(link.is_recorded)
+            assert link.is_recorded
             self.successResultOf(read_body(response, 1000))
             wire.flush()
         known = self.known()
         assert known is not None
-        self.assertEqual(known.verified_by, "key-document")
-        self.assertEqual(len(known.pinned_keys), 1)
-        self.assertEqual(wire.peer.received.count(b"GET /1 "), 3)
+        assert known.verified_by == "key-document"
+        assert len(known.pinned_keys) == 1
+        assert wire.peer.received.count(b"GET /1 ") == 3
 
     def test_who_became_another_meanwhile_gets_nothing(self) -> None:
         """A connection whose peer is known as another by then carries no request."""
@@ -767,15 +759,15 @@ class StrangersTests(AgentTestCase):
         wire.flush()
         other = Peer(PEER, "certificate", "ab" * 32, {}, 1, 1)
         recording = self.stack.peers.record_verified(other, None, None)
-        self.assertTrue(self.successResultOf(start(recording)))
+        assert self.successResultOf(start(recording))
         asked = self.ask_for(OURSELVES)
         failure = self.failureResultOf(asked, Unreachable)
-        self.assertIn("verified in another way", str(failure.value))
-        self.assertEqual(failure.value.reasons, ("changed_meanwhile",))
+        assert "verified in another way" in str(failure.value)
+        assert failure.value.reasons == ("changed_meanwhile",)
         wire.flush()
-        self.assertEqual(wire.peer.received.count(b"GET /1 "), 1)
-        self.assertTrue(wire.tcp.disconnecting)
-        self.assertEqual(self.known(), other)
+        assert wire.peer.received.count(b"GET /1 ") == 1
+        assert wire.tcp.disconnecting
+        assert self.known() == other
 
     def test_stored_keys_that_contradict_meanwhile_are_a_conflict(self) -> None:
         """A peer whose keys contradict those that were stored by then is reported so.
@@ -794,27 +786,27 @@ class StrangersTests(AgentTestCase):
         self.successResultOf(start(recording))
         problem = self.failureResultOf(self.ask_for(OURSELVES), Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(problem.reasons, ("key_conflict",))
-        self.assertIn("ed25519:k_3131 of peer.test is ", problem.conflict or "")
+        assert problem.reasons == ("key_conflict",)
+        assert "ed25519:k_3131 of peer.test is " in (problem.conflict or "")
 
     def test_who_is_reached_is_recorded(self) -> None:
         """A server that is reached as it has proven a request is stored."""
         reaching = start(self.agent.reach(PEER, STRANGER))
         self.net.accept(GOOD)
-        self.assertTrue(self.successResultOf(reaching).is_recorded)
-        self.assertIsNotNone(self.known())
+        assert self.successResultOf(reaching).is_recorded
+        assert self.known() is not None
 
     def test_who_is_forgotten_is_connected_to_anew(self) -> None:
         """A connection of before is not used for a name that was forgotten."""
         wire = self.answered()
         self.agent.forget(ServerName.parse("other.test"))
         self.ask()
-        self.assertIn(b"GET /1 HTTP/1.1", wire.peer.received)
+        assert b"GET /1 HTTP/1.1" in wire.peer.received
         before = len(self.net.dialled)
         wire.say(ok(b"{}"))
         self.agent.forget(PEER)
         self.ask()
-        self.assertEqual(len(self.net.dialled), before + 1)
+        assert len(self.net.dialled) == before + 1
 
     def test_routes_of_who_is_forgotten_are_tried_anew(self) -> None:
         """Which routes to a name failed is forgotten with it."""
@@ -824,7 +816,7 @@ class StrangersTests(AgentTestCase):
         self.stack.names.routes = [first, second]
         self.agent.forget(PEER)
         self.ask()
-        self.assertEqual(self.net.dialled[-1][0], "192.0.2.1")
+        assert self.net.dialled[-1][0] == "192.0.2.1"
 
     def refused(self) -> Deferred[tuple[IResponse, Link]]:
         """A request by the only route, which leads to another server."""
@@ -836,4 +828,4 @@ class StrangersTests(AgentTestCase):
         """Who causes a connection has the addresses counted that it leads to."""
         aims: list[Sequence[str]] = []
         self.ask_for(Cause("192.0.2.9", aims.append))
-        self.assertEqual(aims, [["192.0.2.1"]])
+        assert aims == [["192.0.2.1"]]

@@ -167,25 +167,23 @@ class RequestTests(ClientTestCase):
     def test_transaction(self) -> None:
         """A transaction is a PUT of its very bytes, which are JSON."""
         request = self.request()
-        self.assertEqual(request.name, PEER)
-        self.assertEqual(request.method, b"PUT")
-        self.assertEqual(request.target, b"/_matrix/federation/v1/send/1-2")
-        self.assertEqual(request.body, BODY)
-        self.assertEqual(
-            request.headers.getRawHeaders("Content-Type"), ["application/json"]
-        )
+        assert request.name == PEER
+        assert request.method == b"PUT"
+        assert request.target == b"/_matrix/federation/v1/send/1-2"
+        assert request.body == BODY
+        assert request.headers.getRawHeaders("Content-Type") == ["application/json"]
 
     def test_transaction_id_is_escaped(self) -> None:
         """Whatever is in a transaction ID, it is one segment of the path."""
         request = self.request("a/b?c#d %\u00e9")
-        self.assertEqual(
-            request.target, b"/_matrix/federation/v1/send/a%2Fb%3Fc%23d%20%25%C3%A9"
+        assert (
+            request.target == b"/_matrix/federation/v1/send/a%2Fb%3Fc%23d%20%25%C3%A9"
         )
 
     def test_slash(self) -> None:
         """A slash at the end of the path is part of what is signed."""
         request = self.request(slash=True)
-        self.assertEqual(request.target, b"/_matrix/federation/v1/send/1-2/")
+        assert request.target == b"/_matrix/federation/v1/send/1-2/"
         self.check_signatures(request)
 
     def test_signatures(self) -> None:
@@ -204,19 +202,18 @@ class RequestTests(ClientTestCase):
         headers = request.headers.getRawHeaders("Authorization", [])
         for header, key in zip(headers, KEYS, strict=True):
             authorization = Authorization.parse(header)
-            self.assertEqual(authorization.origin, US)
-            self.assertEqual(authorization.destination, PEER)
-            self.assertEqual(authorization.key_id, key.key_id)
+            assert authorization.origin == US
+            assert authorization.destination == PEER
+            assert authorization.key_id == key.key_id
             signed.verify([authorization], {key.key_id: key.verify_key})
 
     def test_keys_may_change(self) -> None:
         """The keys of the moment sign."""
         self.identity = Identity(US, KEYS[1:], [], cast("Certificate", None))
         headers = self.request().headers.getRawHeaders("Authorization", [])
-        self.assertEqual(
-            [Authorization.parse(header).key_id for header in headers],
-            [KEYS[1].key_id],
-        )
+        assert [Authorization.parse(header).key_id for header in headers] == [
+            KEYS[1].key_id
+        ]
 
     def test_key_documents(self) -> None:
         """Key documents are asked for without a signature."""
@@ -227,10 +224,10 @@ class RequestTests(ClientTestCase):
         for fetch, target in asked:
             start(fetch(PEER, OURSELVES))  # type: ignore[arg-type]
             request = self.agent.requests.pop()
-            self.assertEqual(request.name, PEER)
-            self.assertEqual((request.method, request.target), (b"GET", target))
-            self.assertEqual(list(request.headers.getAllRawHeaders()), [])
-            self.assertIsNone(request.body)
+            assert request.name == PEER
+            assert (request.method, request.target) == (b"GET", target)
+            assert list(request.headers.getAllRawHeaders()) == []
+            assert request.body is None
 
 
 class ReplyTests(ClientTestCase):
@@ -239,7 +236,7 @@ class ReplyTests(ClientTestCase):
     def test_object(self) -> None:
         """A 200 with an object is a delivery with a reply, and says on what link."""
         answered = self.answer(200, b'{"pd', b'us":{}}')
-        self.assertEqual(self.successResultOf(answered), Delivery({"pdus": {}}, LINK))
+        assert self.successResultOf(answered) == Delivery({"pdus": {}}, LINK)
 
     def test_no_object(self) -> None:
         """A 200 with anything else is a no, told with its first bytes."""
@@ -247,21 +244,21 @@ class ReplyTests(ClientTestCase):
             failure = self.failureResultOf(self.answer(200, body), Refused)
             refused = failure.value
             assert isinstance(refused, Refused)
-            self.assertEqual((refused.status, refused.is_final), (200, False))
-            self.assertTrue(str(refused).endswith(f": {repr(body)[1:]}"), str(refused))
+            assert (refused.status, refused.is_final) == (200, False)
+            assert str(refused).endswith(f": {repr(body)[1:]}"), str(refused)
 
     def test_reply_of_2014(self) -> None:
         """With a slash in the path, `null` and nothing are replies, and no more is."""
         for body in (b"null", b"", b" null\n"):
             answered = self.answer(200, body, slash=True)
-            self.assertEqual(self.successResultOf(answered), Delivery(None, LINK))
+            assert self.successResultOf(answered) == Delivery(None, LINK)
         for body in (b"[]", b"nul", b"<html>"):
             self.failureResultOf(self.answer(200, body, slash=True), Refused)
 
     def test_body_without_length(self) -> None:
         """A body that ends with its connection is a whole one."""
         answered = self.answer(200, b"{}", end=PotentialDataLoss())
-        self.assertEqual(self.successResultOf(answered), Delivery({}, LINK))
+        assert self.successResultOf(answered) == Delivery({}, LINK)
 
     def test_refusals(self) -> None:
         """Any other status is a no, whose errcode and reason are told, quoted."""
@@ -296,17 +293,17 @@ class ReplyTests(ClientTestCase):
                 failure = self.failureResultOf(self.answer(status, body), Refused)
                 refused = failure.value
                 assert isinstance(refused, Refused)
-                self.assertEqual(refused.destination, PEER)
-                self.assertEqual(refused.status, status)
-                self.assertEqual(refused.errcode, errcode)
-                self.assertEqual(str(refused), f"peer.test:8448 answers {said}")
+                assert refused.destination == PEER
+                assert refused.status == status
+                assert refused.errcode == errcode
+                assert str(refused) == f"peer.test:8448 answers {said}"
 
     def test_reason_is_told_whole(self) -> None:
         """The reason that a server gives is told to its end, as long as it is one."""
         reason = "Invalid signature for server peer.test with key ed25519:1: " * 6
         body = encode({"error": reason})
         failure = self.failureResultOf(self.answer(401, body), Refused)
-        self.assertEqual(str(failure.value), f"{PEER} answers 401 {reason!r}")
+        assert str(failure.value) == f"{PEER} answers 401 {reason!r}"
 
     def test_refusal_is_bounded(self) -> None:
         """However much a peer says, what is told of it is one line."""
@@ -318,20 +315,19 @@ class ReplyTests(ClientTestCase):
             b'{"errcode":"M_' + long + b'","error":"' + long + b'"}',
         ):
             failure = self.failureResultOf(self.answer(403, body), Refused)
-            self.assertLess(len(str(failure.value)), 600)
+            assert len(str(failure.value)) < 600
 
     def test_largest_reply(self) -> None:
         """A reply may have half a megabyte and not a byte more."""
         largest = b" " * (512 * 1024 - 2) + b"{}"
         answered = self.answer(200, largest)
-        self.assertEqual(self.successResultOf(answered), Delivery({}, LINK))
+        assert self.successResultOf(answered) == Delivery({}, LINK)
         for status in (200, 403):
             answered = self.answer(status, largest, b" ", b" ")
             failure = self.failureResultOf(answered)
-            self.assertEqual(
-                str(failure.value),
-                "peer.test:8448 cannot be reached: PUT "
-                "/_matrix/federation/v1/send/1-2: over 524288 bytes",
+            assert (
+                str(failure.value) == "peer.test:8448 cannot be reached: PUT "
+                "/_matrix/federation/v1/send/1-2: over 524288 bytes"
             )
 
 
@@ -344,10 +340,10 @@ class TransportTests(ClientTestCase):
         self.agent.result.errback(Failure(problem))
         failure = self.failureResultOf(sent, Unreachable).value
         assert isinstance(failure, Unreachable)
-        self.assertEqual(failure.destination, PEER)
+        assert failure.destination == PEER
         [attempt] = failure.attempts
         before = "PUT /_matrix/federation/v1/send/1-2: "
-        self.assertTrue(attempt.startswith(before), attempt)
+        assert attempt.startswith(before), attempt
         return attempt.removeprefix(before)
 
     def test_words(self) -> None:
@@ -369,7 +365,7 @@ class TransportTests(ClientTestCase):
             ResponseFailed([garbage]): "it is not HTTP: '220 ESMTP'",
         }
         for problem, words in cases.items():
-            self.assertEqual(self.said(problem), words)
+            assert self.said(problem) == words
 
     def test_connection_is_told(self) -> None:
         """Where a request was sent that got no answer is told."""
@@ -381,7 +377,7 @@ class TransportTests(ClientTestCase):
         problem = self.failureResultOf(sent, Unreachable).value
         assert isinstance(problem, Unreachable)
         [attempt] = problem.attempts
-        self.assertTrue(attempt.startswith("peer.test:8448: 192.0.2.1: PUT /_matrix/"))
+        assert attempt.startswith("peer.test:8448: 192.0.2.1: PUT /_matrix/")
 
     def test_reason(self) -> None:
         """Whether the server had been verified is told apart, for those who ask us."""
@@ -403,23 +399,23 @@ class TransportTests(ClientTestCase):
             self.clock.advance(25)
             problem = self.failureResultOf(fetched, Unreachable).value
             assert isinstance(problem, Unreachable)
-            self.assertEqual(problem.reason, reason)
-            self.assertEqual(problem.explanation.public, public)
-            self.assertIn("no answer in time", problem.explanation.in_full)
+            assert problem.reason == reason
+            assert problem.explanation.public == public
+            assert "no answer in time" in problem.explanation.in_full
 
     def test_words_are_bounded(self) -> None:
         """However much nonsense a peer sends, what is told of it is one line."""
         garbage = Failure(ParseError("wrong number of parts", b"\0" * 16000))
         said = self.said(ResponseFailed([garbage]))
-        self.assertLess(len(said), 200)
-        self.assertTrue(said.isprintable())
+        assert len(said) < 200
+        assert said.isprintable()
 
     def test_unreachable(self) -> None:
         """What the agent could not reach is told as the agent tells it."""
         sent = self.send()
         problem = Unreachable(PEER, ["peer.test:8448: cannot connect"])
         self.agent.result.errback(Failure(problem))
-        self.assertIs(self.failureResultOf(sent, Unreachable).value, problem)
+        assert self.failureResultOf(sent, Unreachable).value is problem
 
     def test_no_answer_in_time(self) -> None:
         """A minute after a request was begun, it is given up."""
@@ -430,11 +426,11 @@ class TransportTests(ClientTestCase):
         )
         self.clock.advance(59.9)
         self.assertNoResult(sent)
-        self.assertEqual(cancelled, [])
+        assert cancelled == []
         self.clock.advance(0.1)
         failure = self.failureResultOf(sent, Unreachable)
-        self.assertIn("no answer in time", str(failure.value))
-        self.assertEqual(len(cancelled), 1)
+        assert "no answer in time" in str(failure.value)
+        assert len(cancelled) == 1
 
     def test_no_body_in_time(self) -> None:
         """A body that does not end is given up with its connection."""
@@ -443,14 +439,14 @@ class TransportTests(ClientTestCase):
         self.agent.result.callback((response, LINK))  # type: ignore[arg-type]
         self.clock.advance(60)
         failure = self.failureResultOf(sent, Unreachable)
-        self.assertIn("no answer in time", str(failure.value))
-        self.assertEqual(response.transport.producerState, "stopped")
+        assert "no answer in time" in str(failure.value)
+        assert response.transport.producerState == "stopped"
 
     def test_body_that_breaks_off(self) -> None:
         """A body that breaks off is no answer."""
         lost = ResponseFailed([Failure(error.ConnectionLost())])
         failure = self.failureResultOf(self.answer(200, b"{}", end=lost), Unreachable)
-        self.assertIn("the peer ended the connection", str(failure.value))
+        assert "the peer ended the connection" in str(failure.value)
 
 
 class KeyDocumentTests(ClientTestCase):
@@ -474,14 +470,14 @@ class KeyDocumentTests(ClientTestCase):
         fetched = self.successResultOf(self.fetch_v1(document))
         assert fetched.document is not None
         listed = set(fetched.document.verify_keys)
-        self.assertEqual(listed, {key.key_id for key in KEYS})
-        self.assertEqual(fetched.peer, LINK.peer)
+        assert listed == {key.key_id for key in KEYS}
+        assert fetched.peer == LINK.peer
 
     def test_version_1_of_another_certificate(self) -> None:
         """A version 1 document that names another certificate is refused."""
         document = encode(build_v1(PEER, b"another", KEYS))
         failure = self.failureResultOf(self.fetch_v1(document), BadJson)
-        self.assertIn("another TLS certificate", str(failure.value))
+        assert "another TLS certificate" in str(failure.value)
 
     def test_version_2(self) -> None:
         """A version 2 document names no certificate."""
@@ -489,8 +485,8 @@ class KeyDocumentTests(ClientTestCase):
         fetched = self.successResultOf(self.fetch_v2(document))
         assert fetched.document is not None
         listed = set(fetched.document.verify_keys)
-        self.assertEqual(listed, {key.key_id for key in KEYS})
-        self.assertEqual(fetched.peer, LINK.peer)
+        assert listed == {key.key_id for key in KEYS}
+        assert fetched.peer == LINK.peer
 
     def test_no_documents(self) -> None:
         """What is no document of the server that was asked is refused."""
@@ -521,9 +517,7 @@ class KeyDocumentTests(ClientTestCase):
             for status in 400, 403, 500:
                 refused = self.failureResultOf(fetch(error, status), Refused).value
                 assert isinstance(refused, Refused)
-                self.assertEqual(
-                    (refused.status, refused.errcode), (status, "M_UNKNOWN")
-                )
+                assert (refused.status, refused.errcode) == (status, "M_UNKNOWN")
 
     def test_no_such_document(self) -> None:
         """A server that has no such document has answered, and is known by that."""
@@ -533,16 +527,16 @@ class KeyDocumentTests(ClientTestCase):
         for fetch in (self.fetch_v1, self.fetch_v2):
             for status, body in told:
                 answer = self.successResultOf(fetch(body, status))
-                self.assertIsNone(answer.document)
+                assert answer.document is None
                 assert answer.why is not None
-                self.assertIn(f"peer.test:8448 answers {status}", answer.why.in_full)
-                self.assertEqual(answer.peer, LINK.peer)
+                assert f"peer.test:8448 answers {status}" in answer.why.in_full
+                assert answer.peer == LINK.peer
 
     def test_too_large(self) -> None:
         """A document of more than 64 KiB is not read."""
         for fetch in (self.fetch_v1, self.fetch_v2):
             failure = self.failureResultOf(fetch(b" " * 65537), Unreachable)
-            self.assertIn("over 65536 bytes", str(failure.value))
+            assert "over 65536 bytes" in str(failure.value)
 
 
 class _Reaching(Agent):
@@ -580,17 +574,17 @@ class ReachTests(SynchronousTestCase):
     def test_link(self) -> None:
         """What the new connection was is told, and nothing is sent."""
         self.agent.link.callback(LINK)
-        self.assertIs(self.successResultOf(self.reached), LINK)
-        self.assertEqual(self.agent.reached, [PEER])
-        self.assertEqual(self.agent.requests, [])
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        assert self.successResultOf(self.reached) is LINK
+        assert self.agent.reached == [PEER]
+        assert self.agent.requests == []
+        assert self.clock.getDelayedCalls() == []
 
     def test_unreachable(self) -> None:
         """Why a server cannot be reached is told as it is."""
         problem = Unreachable(PEER, ["refused"])
         self.agent.link.errback(problem)
         failure = self.failureResultOf(self.reached, Unreachable)
-        self.assertIs(failure.value, problem)
+        assert failure.value is problem
 
     def test_time_limit(self) -> None:
         """After 25 seconds a server cannot be reached, and is not tried on."""
@@ -599,6 +593,6 @@ class ReachTests(SynchronousTestCase):
         self.clock.advance(0.1)
         problem = self.failureResultOf(self.reached, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(problem.attempts, ["no answer within 25 seconds"])
-        self.assertEqual(problem.reason, "not_verified")
-        self.assertEqual(self.agent.given_up, 1)
+        assert problem.attempts == ["no answer within 25 seconds"]
+        assert problem.reason == "not_verified"
+        assert self.agent.given_up == 1

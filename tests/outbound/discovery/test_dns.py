@@ -129,7 +129,7 @@ class DnsTestCase(SynchronousTestCase):
         """See that a look-up failed, and what is said of it."""
         problem = self.failureResultOf(asked, LookupFailed).value
         assert isinstance(problem, LookupFailed)
-        self.assertEqual((str(problem), problem.reason), (said, reason))
+        assert (str(problem), problem.reason) == (said, reason)
 
 
 class ExchangeTests(DnsTestCase):
@@ -142,9 +142,9 @@ class ExchangeTests(DnsTestCase):
         self.dns.answer("SRV", SERVICE, answer)
         self.successResultOf(asked)
         [exchange] = self.recorded
-        self.assertEqual((exchange.kind, exchange.direction), ("dns", "out"))
-        self.assertEqual((exchange.method, exchange.path), ("SRV", SERVICE))
-        self.assertEqual(exchange.seconds, 0.5)
+        assert (exchange.kind, exchange.direction) == ("dns", "out")
+        assert (exchange.method, exchange.path) == ("SRV", SERVICE)
+        assert exchange.seconds == 0.5
         return exchange
 
     def test_answer(self) -> None:
@@ -152,14 +152,14 @@ class ExchangeTests(DnsTestCase):
         exchange = self.told(
             [srv("a.test", ttl=60), srv("b.test", numbers=(7, 2, 3), ttl=60)]
         )
-        self.assertEqual(exchange.verdict, "1 2 3 a.test, 7 2 3 b.test")
-        self.assertIsNone(exchange.reason)
+        assert exchange.verdict == "1 2 3 a.test, 7 2 3 b.test"
+        assert exchange.reason is None
         self.successResultOf(start(self.lookups.srv(SERVICE, OURSELVES)))
-        self.assertEqual(self.recorded, [exchange])
+        assert self.recorded == [exchange]
 
     def test_no_records(self) -> None:
         """An answer without records says so."""
-        self.assertEqual(self.told(no_such_name()).verdict, "no such record")
+        assert self.told(no_such_name()).verdict == "no such record"
 
     def test_failure(self) -> None:
         """A question without an answer has the reason."""
@@ -167,8 +167,8 @@ class ExchangeTests(DnsTestCase):
         self.dns.answer("SRV", SERVICE, DNSServerError("SERVFAIL"))
         self.failureResultOf(asked, LookupFailed)
         [exchange] = self.recorded
-        self.assertEqual(exchange.reason, "no_answer")
-        self.assertEqual(exchange.error, "the name server answers SERVFAIL")
+        assert exchange.reason == "no_answer"
+        assert exchange.error == "the name server answers SERVFAIL"
 
     def test_system(self) -> None:
         """A look-up by the system is recorded as such."""
@@ -178,8 +178,8 @@ class ExchangeTests(DnsTestCase):
         hosts.find(IPv4Address("TCP", "192.0.2.1", 0))
         self.successResultOf(asked)
         [exchange] = self.recorded
-        self.assertEqual((exchange.path, exchange.via), ("a.test", "system"))
-        self.assertEqual(exchange.verdict, "192.0.2.1")
+        assert (exchange.path, exchange.via) == ("a.test", "system")
+        assert exchange.verdict == "192.0.2.1"
 
     def test_silent_system(self) -> None:
         """A look-up that the system does not end has the reason."""
@@ -188,7 +188,7 @@ class ExchangeTests(DnsTestCase):
         self.clock.advance(10)
         self.failureResultOf(asked, LookupFailed)
         [exchange] = self.recorded
-        self.assertEqual((exchange.reason, exchange.verdict), ("no_answer", None))
+        assert (exchange.reason, exchange.verdict) == ("no_answer", None)
 
 
 class SrvTests(DnsTestCase):
@@ -203,27 +203,26 @@ class SrvTests(DnsTestCase):
 
     def test_records(self) -> None:
         """Each record's priority, weight, port and target are read."""
-        self.assertEqual(
-            self.records([srv("a.test", numbers=(10, 0, 65535)), srv("b_1.test")]),
-            [SrvRecord(1, 2, 3, "b_1.test"), SrvRecord(10, 0, 65535, "a.test")],
-        )
+        assert self.records(
+            [srv("a.test", numbers=(10, 0, 65535)), srv("b_1.test")]
+        ) == [SrvRecord(1, 2, 3, "b_1.test"), SrvRecord(10, 0, 65535, "a.test")]
 
     def test_hundred_records(self) -> None:
         """Of very many records a hundred are taken, the first ones by priority."""
         answer = [srv(f"s{n}.test", numbers=(999 - n, 0, 1)) for n in range(999)]
         found = self.records(answer)
-        self.assertEqual([record.priority for record in found], [*range(1, 101)])
+        assert [record.priority for record in found] == [*range(1, 101)]
 
     def test_no_records(self) -> None:
         """An empty answer means that there are none."""
-        self.assertEqual(self.records([]), [])
+        assert self.records([]) == []
 
     def test_no_such_name(self) -> None:
         """NXDOMAIN means that there are none, also without the message it came in."""
         for problem in (no_such_name(), DNSNameError()):
             asked = start(self.lookups.srv(SERVICE, OURSELVES))
             self.dns.answer("SRV", SERVICE, problem)
-            self.assertEqual(self.successResultOf(asked), [])
+            assert self.successResultOf(asked) == []
 
     def test_no_answer(self) -> None:
         """Whatever else a name server says, or does not say, is no certain answer."""
@@ -237,33 +236,31 @@ class SrvTests(DnsTestCase):
         """A name that DNS cannot have is a look-up that fails."""
         asked = start(self.lookups.srv("a" * 64 + ".test", OURSELVES))
         said = str(self.failureResultOf(asked, LookupFailed).value)
-        self.assertTrue(said.startswith("the name server cannot be asked: "))
+        assert said.startswith("the name server cannot be asked: ")
 
     def test_root_as_target(self) -> None:
         """The target of a service that is decidedly not there is a dot."""
-        self.assertEqual(
-            self.records([srv(b"", numbers=(0, 0, 0))]), [SrvRecord(0, 0, 0, ".")]
-        )
+        assert self.records([srv(b"", numbers=(0, 0, 0))]) == [SrvRecord(0, 0, 0, ".")]
 
     def test_records_of_other_names(self) -> None:
         """Records that were not asked for are ignored."""
-        self.assertEqual(self.records([srv("a.test", "_matrix._tcp.evil.test")]), [])
+        assert self.records([srv("a.test", "_matrix._tcp.evil.test")]) == []
 
     def test_records_of_other_types(self) -> None:
         """Records of another type at the same name are ignored."""
-        self.assertEqual(self.records([a("192.0.2.1", SERVICE)]), [])
+        assert self.records([a("192.0.2.1", SERVICE)]) == []
 
     def test_name_in_other_letters(self) -> None:
         """The case of a name in an answer does not matter."""
-        self.assertEqual(len(self.records([srv("a.test", SERVICE.upper())])), 1)
+        assert len(self.records([srv("a.test", SERVICE.upper())])) == 1
         asked = start(self.lookups.srv(SERVICE.upper(), OURSELVES))
         self.dns.answer("SRV", SERVICE.upper(), [srv("a.test", SERVICE)])
-        self.assertEqual(len(self.successResultOf(asked)), 1)
+        assert len(self.successResultOf(asked)) == 1
 
     def test_alias(self) -> None:
         """The records of a service that is an alias are those of what it stands for."""
         answer = [cname(SERVICE, "_x.b.test"), srv("a.test", "_x.b.test")]
-        self.assertEqual([r.target for r in self.records(answer)], ["a.test"])
+        assert [r.target for r in self.records(answer)] == ["a.test"]
 
     def test_target_of_odd_bytes(self) -> None:
         """A target may hold any byte: it is told as text that is no host's name."""
@@ -278,19 +275,19 @@ class SrvTests(DnsTestCase):
         for target, text in targets:
             with self.subTest(target):
                 good, odd = self.records([srv("good.test"), srv(target)])
-                self.assertEqual((good.target, odd.target), ("good.test", text))
-                self.assertIsNone(good.problem)
-                self.assertEqual(odd.problem, "the target is not a host name")
-                self.assertTrue(str(odd).isprintable())
+                assert (good.target, odd.target) == ("good.test", text)
+                assert good.problem is None
+                assert odd.problem == "the target is not a host name"
+                assert str(odd).isprintable()
 
     def test_alias_of_odd_bytes(self) -> None:
         """Aliases of any bytes are followed."""
         answer = [cname(SERVICE, b"\xff.\x1b"), srv("a.test", b"\xff.\x1b")]
-        self.assertEqual([r.target for r in self.records(answer)], ["a.test"])
+        assert [r.target for r in self.records(answer)] == ["a.test"]
 
     def test_owner_that_is_no_text(self) -> None:
         """Records whose owner is not ASCII are of another name."""
-        self.assertEqual(self.records([srv("a.test", b"\xff.test")]), [])
+        assert self.records([srv("a.test", b"\xff.test")]) == []
 
 
 class AddressTests(DnsTestCase):
@@ -313,9 +310,7 @@ class AddressTests(DnsTestCase):
     def test_both_families_are_asked_at_once(self) -> None:
         """A and AAAA records are asked for together."""
         self.ask()
-        self.assertEqual(
-            set(self.dns.asked), {("A", "peer.test"), ("AAAA", "peer.test")}
-        )
+        assert set(self.dns.asked) == {("A", "peer.test"), ("AAAA", "peer.test")}
 
     def test_both_families(self) -> None:
         """All addresses of both families are found."""
@@ -323,15 +318,15 @@ class AddressTests(DnsTestCase):
             [a("192.0.2.1"), a("192.0.2.2")], [aaaa("2001:DB8:0::1"), aaaa("::1")]
         )
         found: list[str] = self.successResultOf(asked)
-        self.assertEqual(set(found), {"192.0.2.1", "192.0.2.2", "2001:db8::1", "::1"})
+        assert set(found) == {"192.0.2.1", "192.0.2.2", "2001:db8::1", "::1"}
 
     def test_one_family_fails(self) -> None:
         """What is found in one family is used where the other look-up fails."""
         for problem in (DNSServerError(), defer.TimeoutError(), no_such_name()):
             found = self.answer(v4=[a("192.0.2.1")], v6=problem)
-            self.assertEqual(self.successResultOf(found), ["192.0.2.1"])
+            assert self.successResultOf(found) == ["192.0.2.1"]
             found = self.answer(v4=problem, v6=[aaaa("2001:db8::1")])
-            self.assertEqual(self.successResultOf(found), ["2001:db8::1"])
+            assert self.successResultOf(found) == ["2001:db8::1"]
 
     def test_both_families_fail(self) -> None:
         """Where both look-ups fail, the host's are not known."""
@@ -356,9 +351,7 @@ class AddressTests(DnsTestCase):
         answer = [*chain(8), a("192.0.2.1", "END.test")]
         capitals = [cname("peer.test", "END.test"), a("192.0.2.1", "end.test")]
         for records in (answer, answer[::-1], capitals):
-            self.assertEqual(
-                self.successResultOf(self.answer(v4=records)), ["192.0.2.1"]
-            )
+            assert self.successResultOf(self.answer(v4=records)) == ["192.0.2.1"]
 
     def test_alias_to_nothing(self) -> None:
         """An alias for a name without an address gives none."""
@@ -382,7 +375,7 @@ class AddressTests(DnsTestCase):
     def test_addresses_of_other_names(self) -> None:
         """An address of a name that no alias leads to is ignored."""
         asked = self.answer(v4=[a("192.0.2.1"), a("192.0.2.2", "evil.test")])
-        self.assertEqual(self.successResultOf(asked), ["192.0.2.1"])
+        assert self.successResultOf(asked) == ["192.0.2.1"]
 
     def test_literals(self) -> None:
         """An address is its own address, in its shortest form; nobody is asked."""
@@ -392,8 +385,8 @@ class AddressTests(DnsTestCase):
             ("::1", "::1"),
         ]
         for literal, address in literals:
-            self.assertEqual(self.successResultOf(self.ask(literal)), [address])
-        self.assertEqual(self.dns.asked, {})
+            assert self.successResultOf(self.ask(literal)) == [address]
+        assert self.dns.asked == {}
 
     def test_who_asks_may_give_up(self) -> None:
         """A look-up that is cancelled is cancelled, and leaves no error behind."""
@@ -402,7 +395,7 @@ class AddressTests(DnsTestCase):
         self.failureResultOf(asked, defer.CancelledError)
         for kind in ("A", "AAAA"):
             self.dns.answer(kind, "peer.test", DNSServerError())
-        self.assertEqual(self.dns.given_up, [])
+        assert self.dns.given_up == []
 
 
 class SystemTests(DnsTestCase):
@@ -417,14 +410,14 @@ class SystemTests(DnsTestCase):
         """The system is asked for addresses, and no name server is."""
         asked = start(self.lookups.addresses("peer.test", OURSELVES))
         self.assertNoResult(asked)
-        self.assertEqual([host for host, _ in self.system.asked], ["peer.test"])
+        assert [host for host, _ in self.system.asked] == ["peer.test"]
         self.system.find(
             IPv4Address("TCP", "192.0.2.1", 0),
             IPv6Address("TCP", "2001:db8::1", 0),
             HostnameAddress(b"other.test", 0),
         )
-        self.assertEqual(self.successResultOf(asked), ["192.0.2.1", "2001:db8::1"])
-        self.assertEqual(self.dns.asked, {})
+        assert self.successResultOf(asked) == ["192.0.2.1", "2001:db8::1"]
+        assert self.dns.asked == {}
 
     def test_none(self) -> None:
         """A host that the system does not find cannot be reached."""
@@ -451,9 +444,9 @@ class SystemTests(DnsTestCase):
             start(self.lookups.addresses(f"h{number}.test", OURSELVES)).addErrback(
                 lambda _: None
             )
-        self.assertEqual(len(self.system.asked), 100)
+        assert len(self.system.asked) == 100
         self.system.find()
-        self.assertEqual([host for host, _ in self.system.asked][-1], "h100.test")
+        assert [host for host, _ in self.system.asked][-1] == "h100.test"
 
     def test_a_new_client_is_not_kept_waiting(self) -> None:
         """The system is asked for a newcomer's host before those of a crowd."""
@@ -462,23 +455,21 @@ class SystemTests(DnsTestCase):
             for n in range(100)
         ]
         start(self.lookups.addresses("a.test", Cause("192.0.2.2")))
-        self.assertEqual([host for host, _ in self.system.asked][-1], "a.test")
+        assert [host for host, _ in self.system.asked][-1] == "a.test"
         failure = self.failureResultOf(asked[0], OverBudget)
-        self.assertIn("with smaller shares", str(failure.value))
+        assert "with smaller shares" in str(failure.value)
 
     def test_literals(self) -> None:
         """The system is not asked for what is an address."""
         asked = start(self.lookups.addresses("192.0.2.1", OURSELVES))
-        self.assertEqual(self.successResultOf(asked), ["192.0.2.1"])
-        self.assertEqual(self.system.asked, [])
+        assert self.successResultOf(asked) == ["192.0.2.1"]
+        assert self.system.asked == []
 
     def test_records(self) -> None:
         """SRV records and aliases are asked for by DNS all the same."""
         start(self.lookups.srv(SERVICE, OURSELVES))
         start(self.lookups.alias("peer.test", OURSELVES))
-        self.assertEqual(
-            list(self.dns.asked), [("SRV", SERVICE), ("CNAME", "peer.test")]
-        )
+        assert list(self.dns.asked) == [("SRV", SERVICE), ("CNAME", "peer.test")]
 
     def test_who_asks_may_give_up(self) -> None:
         """A look-up that is cancelled is cancelled, and leaves no error behind."""
@@ -505,18 +496,18 @@ class AliasTests(DnsTestCase):
             (chain(3), "a1.test"),
             ([cname("peer.test", "a.test"), cname("peer.test", "b.test")], "a.test"),
         ):
-            self.assertEqual(self.successResultOf(self.ask(answer)), target)
+            assert self.successResultOf(self.ask(answer)) == target
 
     def test_no_alias(self) -> None:
         """A host without a CNAME record is no alias, nor is one that is not there."""
         other = [cname("other.test", "a.test")]
         for answer in ([], [a("192.0.2.1")], other, no_such_name(), DNSNameError()):
-            self.assertIsNone(self.successResultOf(self.ask(answer)))
+            assert self.successResultOf(self.ask(answer)) is None
 
     def test_alias_of_odd_bytes(self) -> None:
         """A name may hold any byte; it is told as text."""
         asked = self.ask([cname("peer.test", b"\xff.test")])
-        self.assertEqual(self.successResultOf(asked), "\\xff.test")
+        assert self.successResultOf(asked) == "\\xff.test"
 
     def test_failure(self) -> None:
         """What is not known is not told."""
@@ -555,10 +546,10 @@ class KeepingTests(DnsTestCase):
         if seconds:
             self.clock.advance(seconds - 0.1)
             self.successResultOf(start(self.lookups.srv(SERVICE, OURSELVES)))
-            self.assertEqual(self.dns.asked, {})
+            assert self.dns.asked == {}
             self.clock.advance(0.1)
         self.assertNoResult(start(self.lookups.srv(SERVICE, OURSELVES)))
-        self.assertEqual(list(self.dns.asked), [("SRV", SERVICE)])
+        assert list(self.dns.asked) == [("SRV", SERVICE)]
 
     def answer(self, answer: Answers | Exception, *authority: dns.RRHeader) -> None:
         """Ask for the service, and answer."""
@@ -611,7 +602,7 @@ class KeepingTests(DnsTestCase):
         self.clock.advance(60)
         self.answer([srv("b.test", ttl=60)])
         [record] = self.successResultOf(start(self.lookups.srv(SERVICE, OURSELVES)))
-        self.assertEqual(record.target, "b.test")
+        assert record.target == "b.test"
 
     def test_no_such_record(self) -> None:
         """That there is no record is kept as its SOA says, five minutes at most."""
@@ -667,13 +658,13 @@ class KeepingTests(DnsTestCase):
         self.dns.answer("AAAA", "peer.test", DNSServerError())
         self.successResultOf(asked)
         start(self.lookups.addresses("peer.test", OURSELVES))
-        self.assertEqual(list(self.dns.asked), [("AAAA", "peer.test")])
+        assert list(self.dns.asked) == [("AAAA", "peer.test")]
 
     def test_letters(self) -> None:
         """A name is the same in capital letters."""
         self.answer([srv("a.test", ttl=60)])
         asked = start(self.lookups.srv(SERVICE.upper(), OURSELVES))
-        self.assertEqual(len(self.successResultOf(asked)), 1)
+        assert len(self.successResultOf(asked)) == 1
 
     def test_types_are_apart(self) -> None:
         """An answer to one question is none to another one about the same name."""
@@ -683,7 +674,7 @@ class KeepingTests(DnsTestCase):
         self.successResultOf(asked)
         start(self.lookups.addresses("peer.test", OURSELVES))
         start(self.lookups.alias("peer.test", OURSELVES))
-        self.assertEqual({kind for kind, _ in self.dns.asked}, {"A", "AAAA", "CNAME"})
+        assert {kind for kind, _ in self.dns.asked} == {"A", "AAAA", "CNAME"}
 
 
 class LimitTests(DnsTestCase):
@@ -696,7 +687,7 @@ class LimitTests(DnsTestCase):
                 self.setUp()
                 asked = [start(ask(self.lookups)) for _ in range(10)]
                 # A second one for the same would not have been let pass.
-                self.assertIn(question, self.dns.asked)
+                assert question in self.dns.asked
                 for kind, name in list(self.dns.asked):
                     answer = [a("192.0.2.1")] if kind == "A" else []
                     self.dns.answer(kind, name, answer)
@@ -709,14 +700,14 @@ class LimitTests(DnsTestCase):
         first.cancel()
         self.failureResultOf(first, defer.CancelledError)
         self.dns.answer("SRV", SERVICE, [srv("a.test")])
-        self.assertEqual(len(self.successResultOf(second)), 1)
+        assert len(self.successResultOf(second)) == 1
 
     def test_answer_for_nobody(self) -> None:
         """What nobody waits for any more is kept all the same."""
         start(self.lookups.srv(SERVICE, OURSELVES)).addErrback(lambda _: None).cancel()
         self.dns.answer("SRV", SERVICE, [srv("a.test", ttl=60)])
         asked = start(self.lookups.srv(SERVICE, OURSELVES))
-        self.assertEqual(len(self.successResultOf(asked)), 1)
+        assert len(self.successResultOf(asked)) == 1
 
     def test_ten_seconds(self) -> None:
         """A question that is not answered within ten seconds is given up."""
@@ -726,11 +717,11 @@ class LimitTests(DnsTestCase):
                 asked = start(ask(self.lookups))
                 self.clock.advance(9.9)
                 self.assertNoResult(asked)
-                self.assertEqual(self.dns.given_up, [])
+                assert self.dns.given_up == []
                 self.clock.advance(0.1)
                 self.assert_failed(asked, "the name server did not answer in time")
-                self.assertIn(question, self.dns.given_up)
-                self.assertEqual(self.dns.asked, {})
+                assert question in self.dns.given_up
+                assert self.dns.asked == {}
 
     def ask_many(self, number: int) -> list[Deferred[list[SrvRecord]]]:
         """Ask for so many services at once."""
@@ -740,10 +731,9 @@ class LimitTests(DnsTestCase):
 
     def assert_asked(self, begin: int, end: int) -> None:
         """See which services are being asked for."""
-        self.assertEqual(
-            list(self.dns.asked),
-            [("SRV", f"{number}.test") for number in range(begin, end)],
-        )
+        assert list(self.dns.asked) == [
+            ("SRV", f"{number}.test") for number in range(begin, end)
+        ]
 
     def test_hundred_questions(self) -> None:
         """Of many questions a hundred are asked at once, and others in their turn."""
@@ -753,11 +743,11 @@ class LimitTests(DnsTestCase):
         for number, answer in enumerate(answers):
             self.dns.answer("SRV", f"{number}.test", answer)
             self.assert_asked(number + 1, number + 101)
-        self.assertEqual(self.successResultOf(asked[0]), [])
-        self.assertEqual(self.successResultOf(asked[1]), [])
+        assert self.successResultOf(asked[0]) == []
+        assert self.successResultOf(asked[1]) == []
         self.assert_failed(asked[2], "the name server answers SERVFAIL")
         self.dns.answer("SRV", "102.test", [srv("a.test", "102.test")])
-        self.assertEqual(len(self.successResultOf(asked[102])), 1)
+        assert len(self.successResultOf(asked[102])) == 1
 
     def crowd(self) -> list[Deferred[list[SrvRecord]]]:
         """Let one client want a hundred questions asked, which none answers."""
@@ -772,8 +762,8 @@ class LimitTests(DnsTestCase):
         asked = self.crowd()
         question = start(self.lookups.srv("a.test", Cause("192.0.2.2")))
         self.dns.answer("SRV", "a.test", [srv("b.test", "a.test")])
-        self.assertEqual(len(self.successResultOf(question)), 1)
-        self.assertEqual(self.dns.given_up, [("SRV", "s.h0.test")])
+        assert len(self.successResultOf(question)) == 1
+        assert self.dns.given_up == [("SRV", "s.h0.test")]
         self.assertIs(self.successResultOf(asked[0]), OverBudget)
 
     def test_one_kind_of_addresses_is_enough(self) -> None:
@@ -788,11 +778,11 @@ class LimitTests(DnsTestCase):
         self.lookups.shares.run = give_way  # type: ignore[method-assign,assignment]
         asked = start(self.lookups.addresses("a.test", Cause("192.0.2.2")))
         self.dns.answer("AAAA", "a.test", [aaaa("2001:db8::1", "a.test")])
-        self.assertEqual(self.successResultOf(asked), ["2001:db8::1"])
+        assert self.successResultOf(asked) == ["2001:db8::1"]
         asked = start(self.lookups.addresses("b.test", Cause("192.0.2.2")))
         self.dns.answer("AAAA", "b.test", [])
         self.dns.answer("A", "b.test", [a("192.0.2.9", "b.test")])
-        self.assertEqual(self.successResultOf(asked), ["192.0.2.9"])
+        assert self.successResultOf(asked) == ["192.0.2.9"]
 
     def test_a_question_that_gave_way_is_asked_again(self) -> None:
         """That a question was cut off is not what its name server says."""
@@ -800,7 +790,7 @@ class LimitTests(DnsTestCase):
         start(self.lookups.srv("a.test", Cause("192.0.2.2")))
         again = start(self.lookups.srv("s.h0.test", Cause("192.0.2.3")))
         self.dns.answer("SRV", "s.h0.test", [])
-        self.assertEqual(self.successResultOf(again), [])
+        assert self.successResultOf(again) == []
 
     def test_who_wants_the_same_brings_its_share(self) -> None:
         """A question that waits in a crowd goes first when another client has it."""
@@ -808,7 +798,7 @@ class LimitTests(DnsTestCase):
         for client in "192.0.2.1", "192.0.2.2":
             question = self.lookups.srv("a.test", Cause(client))
             start(question).addErrback(lambda f: f.trap(OverBudget))
-        self.assertIn(("SRV", "a.test"), self.dns.asked)
+        assert ("SRV", "a.test") in self.dns.asked
 
     def test_questions_about_one_domain_are_one_share(self) -> None:
         """Names of one domain are a crowd, whoever wants to know of them."""
@@ -818,7 +808,7 @@ class LimitTests(DnsTestCase):
                 lambda f: f.trap(OverBudget)
             )
         start(self.lookups.srv("a.test", Cause("203.0.113.1")))
-        self.assertIn(("SRV", "a.test"), self.dns.asked)
+        assert ("SRV", "a.test") in self.dns.asked
 
     def test_time_begins_with_the_question(self) -> None:
         """A question that had to wait for its turn has its whole time."""
@@ -843,4 +833,4 @@ class LimitTests(DnsTestCase):
             self.dns.answer("SRV", f"{number}.test", [])
         self.assert_asked(101, 102)
         self.dns.answer("SRV", "101.test", [])
-        self.assertEqual(self.successResultOf(asked[101]), [])
+        assert self.successResultOf(asked[101]) == []

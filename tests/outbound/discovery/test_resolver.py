@@ -58,8 +58,8 @@ class ResolverTestCase(SynchronousTestCase):
     def routes(self, resolving: Deferred[Resolution]) -> list[str]:
         """The routes that were found; nothing is asked for any more."""
         resolution: Resolution = self.successResultOf(resolving)
-        self.assertEqual(self.dns.asked, {})
-        self.assertEqual(self.net.dialled, [])
+        assert self.dns.asked == {}
+        assert self.net.dialled == []
         return [str(route) for route in resolution.routes]
 
 
@@ -75,27 +75,25 @@ class SrvTests(ResolverTestCase):
 
     def test_no_service(self) -> None:
         """A name without SRV records is reached at its own address."""
-        self.assertEqual(self.found([(), DNSNameError()]), ["peer.test:8448"])
+        assert self.found([(), DNSNameError()]) == ["peer.test:8448"]
 
     def test_first_service_that_is_there(self) -> None:
         """The second service is asked for only if the first one is not there."""
-        self.assertEqual(self.found([[srv("a.test", FED)]]), ["a.test:3"])
-        self.assertEqual(self.found([(), [srv("b.test")]]), ["b.test:3"])
+        assert self.found([[srv("a.test", FED)]]) == ["a.test:3"]
+        assert self.found([(), [srv("b.test")]]) == ["b.test:3"]
 
     def test_failed_look_up_is_the_end(self) -> None:
         """A service that is not known to be there or not leads nowhere."""
         resolving = self.resolve()
         self.dns.answer("SRV", FED, DNSServerError())
         failure = self.failureResultOf(resolving, NotResolvable)
-        self.assertEqual(
-            str(failure.value), f"SRV {FED}: the name server answers SERVFAIL"
-        )
-        self.assertEqual(self.dns.asked, {})
+        assert str(failure.value) == f"SRV {FED}: the name server answers SERVFAIL"
+        assert self.dns.asked == {}
 
     def test_records_that_cannot_be_used(self) -> None:
         """Of targets of any bytes, those that are hosts are routes."""
         records = [srv(b"\xff.test", FED), srv("a.test", FED), srv(b"", FED)]
-        self.assertEqual(self.found([records]), ["a.test:3"])
+        assert self.found([records]) == ["a.test:3"]
 
     def test_chance_is_passed_in(self) -> None:
         """Records of the same priority are tried in an order by chance and weight."""
@@ -104,29 +102,29 @@ class SrvTests(ResolverTestCase):
             for name, weight in [("a", 1), ("b", 1), ("c", 1000)]
         ]
         orders = [tuple(self.found([answer])) for _ in range(20)]
-        self.assertGreater(len(set(orders)), 1)
+        assert len(set(orders)) > 1
         first = [order[0] for order in orders]
-        self.assertGreater(first.count("c.test:1"), 15)
+        assert first.count("c.test:1") > 15
 
     def test_weight_0(self) -> None:
         """A record of weight 0 comes first at times, as RFC 2782 wants it."""
         answer = [srv("a.test", FED, (1, 0, 1)), srv("b.test", FED, (1, 1, 1))]
         firsts = {self.found([answer])[0] for _ in range(50)}
-        self.assertEqual(firsts, {"a.test:1", "b.test:1"})
+        assert firsts == {"a.test:1", "b.test:1"}
 
     def test_chance_is_drawn_anew(self) -> None:
         """Records that are known already come in a new order each time."""
         answer = [srv(f"{name}.test", FED, ttl=60) for name in "abc"]
         first = self.found([answer])
         orders = {tuple(self.found([])) for _ in range(50)}
-        self.assertEqual(len(orders), 6)
-        self.assertIn(tuple(first), orders)
+        assert len(orders) == 6
+        assert tuple(first) in orders
 
     def test_no_well_known(self) -> None:
         """Where well-known documents are not asked for, there is none."""
         asked = start(_Lookups(self.lookups, None, OURSELVES).well_known("peer.test"))
         failure = self.failureResultOf(asked, LookupFailed)
-        self.assertEqual(str(failure.value), "well-known documents are not asked for")
+        assert str(failure.value) == "well-known documents are not asked for"
 
 
 # The document, or what there is in its place: the name's own SRV records count.
@@ -152,7 +150,7 @@ class WellKnownTests(ResolverTestCase):
         """Resolve `peer.test`, whose document is answered so."""
         resolving = self.resolve()
         self.find_address()
-        self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
+        assert self.net.dialled == [("192.0.2.1", 443)]
         self.net.accept(GOOD).say(answer)
         return resolving
 
@@ -163,20 +161,18 @@ class WellKnownTests(ResolverTestCase):
         record = srv("s.test", "_matrix._tcp.b.test", (1, 2, 9))
         self.dns.answer("SRV", "_matrix._tcp.b.test", [record])
         resolution: Resolution = self.successResultOf(resolving)
-        self.assertEqual(
-            resolution.routes, [Route("s.test", 9, "b.test", "b.test", 1, 2)]
-        )
-        self.assertEqual(resolution.server_name, ServerName.parse("peer.test"))
+        assert resolution.routes == [Route("s.test", 9, "b.test", "b.test", 1, 2)]
+        assert resolution.server_name == ServerName.parse("peer.test")
 
     def test_delegation_with_a_port(self) -> None:
         """A name delegated to with a port is reached there."""
         resolving = self.ask(ok(b'{"m.server":"b.test:7"}'))
-        self.assertEqual(self.routes(resolving), ["b.test:7"])
+        assert self.routes(resolving) == ["b.test:7"]
 
     def test_delegation_to_an_address(self) -> None:
         """An address delegated to is reached."""
         resolving = self.ask(ok(b'{"m.server":"192.0.2.9"}'))
-        self.assertEqual(self.routes(resolving), ["192.0.2.9:8448"])
+        assert self.routes(resolving) == ["192.0.2.9:8448"]
 
     def test_no_delegation(self) -> None:
         """Whatever is wrong with the document, the name's own records come next."""
@@ -185,7 +181,7 @@ class WellKnownTests(ResolverTestCase):
                 self.setUp()
                 resolving = self.ask(answer)
                 self.dns.answer("SRV", FED, [srv("s.test", FED, (1, 2, 9))])
-                self.assertEqual(self.routes(resolving), ["s.test:9"])
+                assert self.routes(resolving) == ["s.test:9"]
 
     def test_no_answer(self) -> None:
         """A document that does not come in ten seconds is not waited for."""
@@ -193,10 +189,10 @@ class WellKnownTests(ResolverTestCase):
         self.find_address()
         self.net.accept(GOOD)
         self.net.clock.advance(9.9)
-        self.assertEqual(self.dns.asked, {})
+        assert self.dns.asked == {}
         self.net.clock.advance(0.1)
         self.dns.answer("SRV", FED, [srv("s.test", FED, (1, 2, 9))])
-        self.assertEqual(self.routes(resolving), ["s.test:9"])
+        assert self.routes(resolving) == ["s.test:9"]
 
     def test_no_address(self) -> None:
         """A host without a website is one without a delegation."""
@@ -205,17 +201,17 @@ class WellKnownTests(ResolverTestCase):
             self.dns.answer(kind, "peer.test", DNSNameError())
         self.dns.answer("SRV", FED, [])
         self.dns.answer("SRV", OLD, [])
-        self.assertEqual(self.routes(resolving), ["peer.test:8448"])
+        assert self.routes(resolving) == ["peer.test:8448"]
 
     def test_remembered(self) -> None:
         """What a document said is known at the next resolution."""
         self.ask(ok(b'{"m.server":"b.test:7"}'))
-        self.assertEqual(self.routes(self.resolve()), ["b.test:7"])
+        assert self.routes(self.resolve()) == ["b.test:7"]
 
     def test_nothing_to_ask(self) -> None:
         """A name that says all itself has no document."""
         for name in ("192.0.2.1", "[2001:db8::1]:99", "peer.test:443"):
-            self.assertEqual(len(self.routes(self.resolve(name))), 1)
+            assert len(self.routes(self.resolve(name))) == 1
 
 
 class AliasTests(ResolverTestCase):
@@ -236,32 +232,27 @@ class AliasTests(ResolverTestCase):
         self.dns.answer("CNAME", "a.test", [cname("a.test", "x.test")])
         self.dns.answer("CNAME", "b.test", [])
         self.dns.answer("CNAME", "c.test", [cname("c.test", "y.test")])
-        self.assertEqual(
-            self.successResultOf(told),
-            [
-                Step("srv", "a.test", "is an alias of x.test, which RFC 2782 forbids"),
-                Step("srv", "c.test", "is an alias of y.test, which RFC 2782 forbids"),
-            ],
-        )
+        assert self.successResultOf(told) == [
+            Step("srv", "a.test", "is an alias of x.test, which RFC 2782 forbids"),
+            Step("srv", "c.test", "is an alias of y.test, which RFC 2782 forbids"),
+        ]
 
     def test_alias_that_a_terminal_obeys(self) -> None:
         """An alias of any bytes is told in characters that only show."""
         told = self.aliases(self.by_srv("a.test"))
         self.dns.answer("CNAME", "a.test", [cname("a.test", b"x\x1b[31m.test")])
         [step] = self.successResultOf(told)
-        self.assertIn(r"is an alias of x\x1b[31m.test,", step.found)
+        assert r"is an alias of x\x1b[31m.test," in step.found
 
     def test_failed_look_up(self) -> None:
         """Of a target that cannot be looked up nothing is told."""
         told = self.aliases(*map(self.by_srv, ("a.test", "b.test")))
         self.dns.answer("CNAME", "a.test", DNSServerError())
         self.dns.answer("CNAME", "b.test", [cname("b.test", "x.test")])
-        self.assertEqual(
-            [step.asked for step in self.successResultOf(told)], ["b.test"]
-        )
+        assert [step.asked for step in self.successResultOf(told)] == ["b.test"]
 
     def test_other_routes(self) -> None:
         """A server's own name may be an alias."""
         told = self.aliases(Route("peer.test", 8448, "peer.test", "peer.test"))
-        self.assertEqual(self.successResultOf(told), [])
-        self.assertEqual(self.dns.asked, {})
+        assert self.successResultOf(told) == []
+        assert self.dns.asked == {}

@@ -112,22 +112,22 @@ class WellKnownTestCase(SynchronousTestCase):
     def found(self, asked: Deferred[ServerName]) -> str:
         """The name that was delegated to."""
         name: ServerName = self.successResultOf(asked)
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
         return str(name)
 
     def reason(self, asked: Deferred[ServerName]) -> str:
         """Why there is no delegation; nothing is tried any more."""
         reason = str(self.failureResultOf(asked, LookupFailed).value)
-        self.assertEqual(self.net.dialled, [])
-        self.assertTrue(reason.isprintable())
-        self.assertLess(len(reason), 2000)
+        assert self.net.dialled == []
+        assert reason.isprintable()
+        assert len(reason) < 2000
         return reason
 
     def assert_ended(self, wire: Wire) -> None:
         """See that a connection is over, and that nobody waited for the peer."""
-        self.assertTrue(wire.tcp.is_aborted)
+        assert wire.tcp.is_aborted
         wire.flush()
-        self.assertTrue(wire.peer.is_gone)
+        assert wire.peer.is_gone
 
 
 class DocumentTests(WellKnownTestCase):
@@ -138,21 +138,21 @@ class DocumentTests(WellKnownTestCase):
         for name in ("b.test", "b.test:7", "192.0.2.9", "[2001:db8::1]:9", "B.Test"):
             self.setUp()
             asked = self.answer(ok(b'{"m.server":"%s"}' % name.encode()))
-            self.assertEqual(self.found(asked), name)
+            assert self.found(asked) == name
 
     def test_record(self) -> None:
         """The connection and the request of a document are exchanges of their own."""
         self.found(self.answer(ok(b'{"m.server":"b.test"}')))
         connection, request = self.recorded
-        self.assertEqual(connection.kind, "connection")
-        self.assertEqual((request.kind, request.path), ("request", PATH))
-        self.assertEqual((request.peer, request.address), ("peer.test", "192.0.2.1"))
-        self.assertEqual(request.status, 200)
+        assert connection.kind == "connection"
+        assert (request.kind, request.path) == ("request", PATH)
+        assert (request.peer, request.address) == ("peer.test", "192.0.2.1")
+        assert request.status == 200
 
     def test_other_members(self) -> None:
         """What else stands in a document is not looked at."""
         asked = self.answer(ok(b' {"a":[1],"m.server":"b.test","m.x":null}\n'))
-        self.assertEqual(self.found(asked), "b.test")
+        assert self.found(asked) == "b.test"
 
     def test_content_type(self) -> None:
         """A document is read whatever the peer says that it is."""
@@ -161,7 +161,7 @@ class DocumentTests(WellKnownTestCase):
             asked = self.answer(
                 ok(b'{"m.server":"b.test"}', f"Content-Type: {value}\r\n")
             )
-            self.assertEqual(self.found(asked), "b.test")
+            assert self.found(asked) == "b.test"
 
     def test_headers_of_any_bytes(self) -> None:
         """Headers that are no text are none of our business."""
@@ -171,7 +171,7 @@ class DocumentTests(WellKnownTestCase):
         head, _, body = response.partition(b"\r\n\r\n")
         headers = b"".join(odd % name for name in names)
         asked = self.answer(head + b"\r\n" + headers + b"\r\n" + body)
-        self.assertEqual(self.found(asked), "b.test")
+        assert self.found(asked) == "b.test"
 
     def test_bad_documents(self) -> None:
         """A document that names no server is no delegation."""
@@ -204,7 +204,7 @@ class DocumentTests(WellKnownTestCase):
             with self.subTest(body[:40]):
                 self.setUp()
                 said = self.reason(self.answer(ok(body)))
-                self.assertIn(reason, said)
+                assert reason in said
 
     def test_status(self) -> None:
         """A response of any other status than 200 is no delegation."""
@@ -214,12 +214,12 @@ class DocumentTests(WellKnownTestCase):
             asked = self.answer(
                 ok(body, "Location: /elsewhere\r\n", status=f"{status} Status")
             )
-            self.assertEqual(self.reason(asked), f"status {status}")
+            assert self.reason(asked) == f"status {status}"
 
     def test_largest_document(self) -> None:
         """A document may have 50 KiB."""
         body = b'{"m.server":"b.test"}'.ljust(MAX_BODY_BYTES)
-        self.assertEqual(self.found(self.answer(ok(body))), "b.test")
+        assert self.found(self.answer(ok(body))) == "b.test"
 
     def test_document_too_large(self) -> None:
         """A document of more than 50 KiB is not read to its end."""
@@ -230,17 +230,17 @@ class DocumentTests(WellKnownTestCase):
             asked = self.ask()
             wire = self.net.accept(GOOD)
             wire.say(response)
-            self.assertEqual(self.reason(asked), "over 51200 bytes")
+            assert self.reason(asked) == "over 51200 bytes"
             self.assert_ended(wire)
 
     def test_head_too_large(self) -> None:
         """A head without end is not read."""
         head = b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 20_000
-        self.assertEqual(self.reason(self.answer(head)), "over 116736 bytes")
+        assert self.reason(self.answer(head)) == "over 116736 bytes"
 
     def test_nonsense(self) -> None:
         """What is not HTTP is no delegation."""
-        self.assertIn("ESMTP", self.reason(self.answer(b"220 ESMTP \x1b[31m\r\n")))
+        assert "ESMTP" in self.reason(self.answer(b"220 ESMTP \x1b[31m\r\n"))
 
     def test_reasons(self) -> None:
         """An answer that is no delegation and no answer have words of their own."""
@@ -261,13 +261,13 @@ class DocumentTests(WellKnownTestCase):
             happen()
             problem = self.failureResultOf(asked, LookupFailed).value
             assert isinstance(problem, LookupFailed)
-            self.assertEqual(problem.reason, reason)
+            assert problem.reason == reason
 
     def test_no_answer(self) -> None:
         """A peer that hangs up says nothing."""
         asked = self.ask()
         self.net.accept(GOOD).hang_up()
-        self.assertEqual(self.reason(asked), "the peer ended the connection")
+        assert self.reason(asked) == "the peer ended the connection"
 
 
 class RequestTests(WellKnownTestCase):
@@ -276,19 +276,17 @@ class RequestTests(WellKnownTestCase):
     def test_request(self) -> None:
         """A website is asked on its own port for the document, and told no more."""
         self.ask()
-        self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
+        assert self.net.dialled == [("192.0.2.1", 443)]
         wire = self.net.accept(GOOD)
         head, *lines = wire.peer.received.decode().split("\r\n")
-        self.assertEqual(head, "GET /.well-known/matrix/server HTTP/1.1")
-        self.assertIn("Host: peer.test", lines)
-        self.assertEqual(
-            {line.partition(":")[0] for line in lines}, {"", "Host", "User-Agent"}
-        )
+        assert head == "GET /.well-known/matrix/server HTTP/1.1"
+        assert "Host: peer.test" in lines
+        assert {line.partition(":")[0] for line in lines} == {"", "Host", "User-Agent"}
 
     def test_name_is_told(self) -> None:
         """The handshake says for which host the certificate has to be."""
         self.ask()
-        self.assertEqual(self.server_name(self.net.accept(GOOD)), b"peer.test")
+        assert self.server_name(self.net.accept(GOOD)) == b"peer.test"
 
     def server_name(self, wire: Wire) -> bytes | None:
         """What the peer was told in the handshake."""
@@ -333,14 +331,14 @@ class RequestTests(WellKnownTestCase):
                 self.setUp()
                 self.hosts["WWW.Test"] = ["192.0.2.2"]
                 asked = self.answer(redirect(location))
-                self.assertEqual(self.net.dialled, [(address, port)])
+                assert self.net.dialled == [(address, port)]
                 wire = self.net.accept(NUMBERS if server_name is None else WWW)
-                self.assertEqual(self.server_name(wire), server_name)
+                assert self.server_name(wire) == server_name
                 head, *lines = wire.peer.received.split(b"\r\n")
-                self.assertEqual(head, b"GET " + target + b" HTTP/1.1")
-                self.assertIn(b"Host: " + host, lines)
+                assert head == b"GET " + target + b" HTTP/1.1"
+                assert b"Host: " + host in lines
                 wire.say(DOCUMENT)
-                self.assertEqual(self.found(asked), "b.test:7")
+                assert self.found(asked) == "b.test:7"
 
     def test_relative_redirect(self) -> None:
         """A redirect may say nothing of the host that it stays at."""
@@ -356,12 +354,12 @@ class RequestTests(WellKnownTestCase):
             with self.subTest(location):
                 self.setUp()
                 asked = self.answer(redirect(location))
-                self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
+                assert self.net.dialled == [("192.0.2.1", 443)]
                 wire = self.net.accept(GOOD)
                 head = f"GET {target} HTTP/1.1\r\n".encode()
-                self.assertTrue(wire.peer.received.startswith(head))
+                assert wire.peer.received.startswith(head)
                 wire.say(DOCUMENT)
-                self.assertEqual(self.found(asked), "b.test:7")
+                assert self.found(asked) == "b.test:7"
 
     def test_connections_are_ended(self) -> None:
         """Whatever came, nothing is left of a connection."""
@@ -382,35 +380,33 @@ class RedirectTests(WellKnownTestCase):
         for status in (301, 302, 303, 307, 308):
             self.setUp()
             asked = self.answer(redirect("/a", f"{status} Elsewhere"), DOCUMENT)
-            self.assertEqual(self.found(asked), "b.test:7")
+            assert self.found(asked) == "b.test:7"
 
     def test_first_location(self) -> None:
         """Of two places that a response names, the first is meant."""
         response = ok(b"", "Location: /a\r\nLocation: /b\r\n", status="302 Found")
         self.answer(response)
         received = self.net.accept(GOOD).peer.received
-        self.assertTrue(received.startswith(b"GET /a "))
+        assert received.startswith(b"GET /a ")
 
     def test_body_of_a_redirect(self) -> None:
         """The body of a redirect is no document, but has its limit all the same."""
         body = b'{"m.server":"c.test"}'
         response = ok(body, "Location: /a\r\n", status="302 Found")
-        self.assertEqual(self.found(self.answer(response, DOCUMENT)), "b.test:7")
+        assert self.found(self.answer(response, DOCUMENT)) == "b.test:7"
         self.setUp()
         response = ok(b" " * 51201, "Location: /a\r\n", status="302 Found")
-        self.assertEqual(self.reason(self.answer(response)), "over 51200 bytes")
+        assert self.reason(self.answer(response)) == "over 51200 bytes"
 
     def test_five_redirects(self) -> None:
         """Five redirects are followed."""
         chain = [redirect(f"/{number}") for number in range(5)]
-        self.assertEqual(self.found(self.answer(*chain, DOCUMENT)), "b.test:7")
+        assert self.found(self.answer(*chain, DOCUMENT)) == "b.test:7"
 
     def test_six_redirects(self) -> None:
         """Six redirects are not followed."""
         chain = [redirect(f"/{number}") for number in range(6)]
-        self.assertEqual(
-            self.reason(self.answer(*chain)), "redirects more than 5 times"
-        )
+        assert self.reason(self.answer(*chain)) == "redirects more than 5 times"
 
     def test_circles(self) -> None:
         """A place that was seen before is not asked again."""
@@ -426,13 +422,13 @@ class RedirectTests(WellKnownTestCase):
             with self.subTest(locations):
                 self.setUp()
                 asked = self.answer(*map(redirect, locations))
-                self.assertEqual(self.reason(asked), f"redirects in a circle, to {to}")
+                assert self.reason(asked) == f"redirects in a circle, to {to}"
 
     def test_no_location(self) -> None:
         """A redirect that says nothing of where to is not followed."""
         for response in (ok(b"", status="302 Found"), redirect("")):
             self.setUp()
-            self.assertIn("redirects ", self.reason(self.answer(response)))
+            assert "redirects " in self.reason(self.answer(response))
 
     def test_places_that_are_not_followed(self) -> None:
         """Another scheme, a user's name or nonsense is not followed."""
@@ -482,19 +478,19 @@ class RedirectTests(WellKnownTestCase):
             with self.subTest(location[:50]):
                 self.setUp()
                 reason = self.reason(self.answer(redirect(location)))
-                self.assertTrue(reason.startswith("redirects to "))
-                self.assertTrue(reason.endswith(why or "'"))
+                assert reason.startswith("redirects to ")
+                assert reason.endswith(why or "'")
 
     def test_longest_place(self) -> None:
         """A place of a thousand bytes on its host is followed."""
         target = "/" + "a" * 999
         asked = self.answer(redirect(target), ok(b"", status="404 Not Found"))
-        self.assertEqual(self.reason(asked), f"https://peer.test{target}: status 404")
+        assert self.reason(asked) == f"https://peer.test{target}: status 404"
 
     def test_place_that_is_too_long(self) -> None:
         """A longer place is not followed: reasons are told, and kept."""
         reason = self.reason(self.answer(redirect("/" + "a" * 1000)))
-        self.assertIn(", which is not a URL", reason)
+        assert ", which is not a URL" in reason
 
     def test_refused_address(self) -> None:
         """Nobody can send us to an address that is not connected to."""
@@ -510,32 +506,32 @@ class RedirectTests(WellKnownTestCase):
             with self.subTest(location):
                 self.setUp()
                 reason = self.reason(self.answer(redirect(location)))
-                self.assertTrue(reason.startswith(f"{location}: "))
-                self.assertIn(f" is in the refused range {refused}", reason)
+                assert reason.startswith(f"{location}: ")
+                assert f" is in the refused range {refused}" in reason
 
     def test_reasons_name_the_place(self) -> None:
         """What went wrong elsewhere is told with where that was."""
         where = "https://www.test/a"
         away = redirect(where)
-        self.assertEqual(
-            self.reason(self.answer(redirect("https://lost.test/"))),
-            "https://lost.test/: lost.test has no address",
+        assert (
+            self.reason(self.answer(redirect("https://lost.test/")))
+            == "https://lost.test/: lost.test has no address"
         )
         self.setUp()
         asked = self.answer(away)
         self.net.refuse()
-        self.assertEqual(
-            self.reason(asked),
-            f"{where}: cannot connect: Connection was refused by other side.",
+        assert (
+            self.reason(asked)
+            == f"{where}: cannot connect: Connection was refused by other side."
         )
         self.setUp()
         asked = self.answer(away)
         self.net.accept(WWW).say(ok(b"", status="404 Not Found"))
-        self.assertEqual(self.reason(asked), f"{where}: status 404")
+        assert self.reason(asked) == f"{where}: status 404"
         self.setUp()
         asked = self.answer(away)
         self.net.accept(WWW).hang_up()
-        self.assertEqual(self.reason(asked), f"{where}: the peer ended the connection")
+        assert self.reason(asked) == f"{where}: the peer ended the connection"
 
 
 class ReachTests(WellKnownTestCase):
@@ -559,11 +555,11 @@ class ReachTests(WellKnownTestCase):
                 self.setUp()
                 asked = self.ask()
                 wire = self.net.accept(issued)
-                self.assertTrue(wire.peer.is_gone)
-                self.assertEqual(wire.peer.received, b"")
+                assert wire.peer.is_gone
+                assert wire.peer.received == b""
                 said = self.reason(asked)
-                self.assertIn("TLS handshake failed", said)
-                self.assertEqual(said, reason or said)
+                assert "TLS handshake failed" in said
+                assert said == (reason or said)
 
     def test_certificate_of_the_redirected_host(self) -> None:
         """Who is redirected to needs a certificate of its own name."""
@@ -571,37 +567,38 @@ class ReachTests(WellKnownTestCase):
             self.setUp()
             asked = self.answer(redirect("https://www.test/a"))
             wire = self.net.accept(issued)
-            self.assertTrue(wire.peer.is_gone)
-            self.assertEqual(wire.peer.received, b"")
-            self.assertIn(
-                "https://www.test/a: 192.0.2.2: TLS handshake failed: ",
-                self.reason(asked),
+            assert wire.peer.is_gone
+            assert wire.peer.received == b""
+            assert (
+                "https://www.test/a: 192.0.2.2: TLS handshake failed: "
+                in self.reason(asked)
             )
 
     def test_certificate_of_a_redirected_address(self) -> None:
         """A certificate for a name is none for the address behind it."""
         asked = self.answer(redirect("https://192.0.2.1/"))
-        self.assertEqual(self.net.accept(GOOD).peer.received, b"")
-        self.assertIn("is not for 192.0.2.1 but for 'peer.test'", self.reason(asked))
+        assert self.net.accept(GOOD).peer.received == b""
+        assert "is not for 192.0.2.1 but for 'peer.test'" in self.reason(asked)
 
     def test_refused_address(self) -> None:
         """An address that is not connected to is not connected to."""
-        self.assertEqual(
-            self.reason(self.ask("inside.test")),
-            "10.0.0.1 is in the refused range 10.0.0.0/8; to allow it, set "
-            'allow = ["10.0.0.1"] in [network]',
+        assert (
+            self.reason(self.ask("inside.test"))
+            == "10.0.0.1 is in the refused range 10.0.0.0/8; to allow it, set "
+            'allow = ["10.0.0.1"] in [network]'
         )
 
     def test_no_address(self) -> None:
         """A host that has no address has no document."""
-        self.assertEqual(self.reason(self.ask("lost.test")), "lost.test has no address")
+        assert self.reason(self.ask("lost.test")) == "lost.test has no address"
 
     def test_nobody_listens(self) -> None:
         """A host without a website has no document."""
         asked = self.ask()
         self.net.refuse()
-        self.assertEqual(
-            self.reason(asked), "cannot connect: Connection was refused by other side."
+        assert (
+            self.reason(asked)
+            == "cannot connect: Connection was refused by other side."
         )
 
     def test_next_address(self) -> None:
@@ -609,9 +606,9 @@ class ReachTests(WellKnownTestCase):
         self.hosts["peer.test"] = ["192.0.2.1", "192.0.2.9"]
         asked = self.ask()
         self.net.refuse()
-        self.assertEqual(self.net.dialled, [("192.0.2.9", 443)])
+        assert self.net.dialled == [("192.0.2.9", 443)]
         self.net.accept(GOOD).say(DOCUMENT)
-        self.assertEqual(self.found(asked), "b.test:7")
+        assert self.found(asked) == "b.test:7"
 
 
 class TimeTests(WellKnownTestCase):
@@ -631,8 +628,8 @@ class TimeTests(WellKnownTestCase):
         self.assertNoResult(asked)
         self.net.clock.tcpClients.clear()
         self.net.clock.advance(0.1)
-        self.assertEqual(self.reason(asked), NOT_IN_TIME)
-        self.assertTrue(connector.stoppedConnecting)
+        assert self.reason(asked) == NOT_IN_TIME
+        assert connector.stoppedConnecting
 
     def test_silent_name_server(self) -> None:
         """The time in which the host's address is looked up counts."""
@@ -642,8 +639,8 @@ class TimeTests(WellKnownTestCase):
         self.net.clock.advance(9.9)
         self.assertNoResult(asked)
         self.net.clock.advance(0.1)
-        self.assertEqual(self.reason(asked), NOT_IN_TIME)
-        self.assertEqual(self.net.dialled, [])
+        assert self.reason(asked) == NOT_IN_TIME
+        assert self.net.dialled == []
 
     def test_silent_handshake(self) -> None:
         """The handshake counts."""
@@ -651,8 +648,8 @@ class TimeTests(WellKnownTestCase):
         self.net.clock.advance(5)
         wire = self.net.accept(GOOD, is_silent=True)
         self.net.clock.advance(5)
-        self.assertEqual(self.reason(asked), NOT_IN_TIME)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert self.reason(asked) == NOT_IN_TIME
+        assert wire.tcp.disconnecting
 
     def test_drip(self) -> None:
         """A byte a second is no answer, be it of the head or of the body."""
@@ -665,7 +662,7 @@ class TimeTests(WellKnownTestCase):
             self.drip(wire, later, 9)
             self.assertNoResult(asked)
             self.drip(wire, later, 1)
-            self.assertEqual(self.reason(asked), NOT_IN_TIME)
+            assert self.reason(asked) == NOT_IN_TIME
             self.assert_ended(wire)
 
     def test_drip_over_redirects(self) -> None:
@@ -679,7 +676,7 @@ class TimeTests(WellKnownTestCase):
         self.net.clock.advance(0.9)
         self.assertNoResult(asked)
         self.net.clock.advance(0.1)
-        self.assertEqual(self.reason(asked), NOT_IN_TIME)
+        assert self.reason(asked) == NOT_IN_TIME
         self.assert_ended(wire)
 
     def test_in_time(self) -> None:
@@ -688,9 +685,9 @@ class TimeTests(WellKnownTestCase):
         wire = self.net.accept(GOOD)
         self.net.clock.advance(9.9)
         wire.say(DOCUMENT)
-        self.assertEqual(self.found(asked), "b.test:7")
+        assert self.found(asked) == "b.test:7"
         self.net.clock.advance(60)
-        self.assertEqual(self.net.clock.getDelayedCalls(), [])
+        assert self.net.clock.getDelayedCalls() == []
 
 
 class SharingTests(WellKnownTestCase):
@@ -701,7 +698,7 @@ class SharingTests(WellKnownTestCase):
         asked = [self.ask(host) for host in ("peer.test", "PEER.test") * 5]
         [_] = self.net.dialled
         self.net.accept(GOOD).say(DOCUMENT)
-        self.assertEqual({self.found(each) for each in asked}, {"b.test:7"})
+        assert {self.found(each) for each in asked} == {"b.test:7"}
 
     def test_failure_is_shared(self) -> None:
         """Each of those who ask is told what is wrong, by an error of its own."""
@@ -709,9 +706,9 @@ class SharingTests(WellKnownTestCase):
         self.net.accept(GOOD).say(ok(b"", status="404 Not Found"))
         asked.append(self.ask())
         failures = [self.failureResultOf(each, LookupFailed) for each in asked]
-        self.assertEqual({str(each.value) for each in failures}, {"status 404"})
+        assert {str(each.value) for each in failures} == {"status 404"}
         # An error that is raised again and again grows a traceback without end.
-        self.assertEqual(len({id(each.value) for each in failures}), 11)
+        assert len({id(each.value) for each in failures}) == 11
 
     def test_who_gives_up_takes_nobody_along(self) -> None:
         """A look-up goes on for the others when who began it gives up."""
@@ -719,7 +716,7 @@ class SharingTests(WellKnownTestCase):
         first.cancel()
         self.failureResultOf(first, defer.CancelledError)
         self.net.accept(GOOD).say(DOCUMENT)
-        self.assertEqual(self.found(second), "b.test:7")
+        assert self.found(second) == "b.test:7"
 
     def test_answer_for_nobody(self) -> None:
         """What nobody waits for any more is kept all the same."""
@@ -727,7 +724,7 @@ class SharingTests(WellKnownTestCase):
         asked.cancel()
         self.failureResultOf(asked, defer.CancelledError)
         self.net.accept(GOOD).say(DOCUMENT)
-        self.assertEqual(self.found(self.ask()), "b.test:7")
+        assert self.found(self.ask()) == "b.test:7"
 
     def ask_many(self, number: int) -> list[Deferred[ServerName]]:
         """Ask so many hosts at once."""
@@ -738,13 +735,13 @@ class SharingTests(WellKnownTestCase):
     def test_hundred_at_once(self) -> None:
         """Of many hosts a hundred are asked at once, and others in their turn."""
         asked = self.ask_many(103)
-        self.assertEqual(len(self.net.dialled), 100)
+        assert len(self.net.dialled) == 100
         self.net.refuse()
-        self.assertEqual(len(self.net.dialled), 100)
+        assert len(self.net.dialled) == 100
         self.net.accept(issue_for("h1.test", CA)).say(DOCUMENT)
-        self.assertEqual(len(self.net.dialled), 100)
+        assert len(self.net.dialled) == 100
         self.failureResultOf(asked[0], LookupFailed)
-        self.assertEqual(str(self.successResultOf(asked[1])), "b.test:7")
+        assert str(self.successResultOf(asked[1])) == "b.test:7"
         self.assertNoResult(asked[102])
 
     def test_a_new_client_is_not_kept_waiting(self) -> None:
@@ -755,11 +752,11 @@ class SharingTests(WellKnownTestCase):
             start(self.well_known.delegation(host, Cause("192.0.2.1")))
             for host in hosts
         ]
-        self.assertEqual(len(self.net.dialled), 100)
+        assert len(self.net.dialled) == 100
         new = start(self.well_known.delegation("a.test", Cause("192.0.2.2")))
         failure = self.failureResultOf(asked[0], OverBudget)
-        self.assertIn("with smaller shares", str(failure.value))
-        self.assertFalse(self.well_known.answers.is_kept("h0.test"))
+        assert "with smaller shares" in str(failure.value)
+        assert not self.well_known.answers.is_kept("h0.test")
         self.assertNoResult(new)
         again = start(self.well_known.delegation("h0.test", Cause("192.0.2.3")))
         self.assertNoResult(again)
@@ -772,11 +769,11 @@ class SharingTests(WellKnownTestCase):
         self.net.clock.advance(10)
         for each in asked[:100]:
             failure = self.failureResultOf(each, LookupFailed)
-            self.assertEqual(str(failure.value), NOT_IN_TIME)
-        self.assertEqual(len(self.net.dialled), 1)
+            assert str(failure.value) == NOT_IN_TIME
+        assert len(self.net.dialled) == 1
         self.net.clock.advance(9.9)
         self.net.accept(issue_for("h100.test", CA)).say(DOCUMENT)
-        self.assertEqual(self.found(asked[100]), "b.test:7")
+        assert self.found(asked[100]) == "b.test:7"
 
 
 class KeepingTests(WellKnownTestCase):
@@ -786,10 +783,10 @@ class KeepingTests(WellKnownTestCase):
         """See that nobody is asked again for as long as this, and then somebody is."""
         self.net.clock.advance(seconds - 0.1)
         self.ask().addErrback(lambda failure: failure.trap(LookupFailed))
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
         self.net.clock.advance(0.1)
         self.assertNoResult(self.ask())
-        self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
+        assert self.net.dialled == [("192.0.2.1", 443)]
 
     def test_document(self) -> None:
         """A document is kept for as long as its headers say, within bounds."""
@@ -852,7 +849,7 @@ class KeepingTests(WellKnownTestCase):
                 self.found(self.answer(ok(b'{"m.server":"b.test"}', headers)))
                 [kept] = self.well_known.answers.kept()
                 name = ServerName.parse("b.test")
-                self.assertEqual(kept.value, Delegation(name, is_kept_longer))
+                assert kept.value == Delegation(name, is_kept_longer)
 
     def test_forgotten_failures(self) -> None:
         """A host that was forgotten is tried at once, and in a minute, as at first."""
@@ -895,8 +892,8 @@ class KeepingTests(WellKnownTestCase):
             self.reason(self.answer(answer))
             [kept] = self.well_known.answers.kept()
             assert isinstance(kept.value, LookupFailed)
-            self.assertIsNone(kept.value.__traceback__)
-            self.assertIsNone(kept.value.__context__)
+            assert kept.value.__traceback__ is None
+            assert kept.value.__context__ is None
 
     def test_no_answer_in_time(self) -> None:
         """A host that does not answer is not waited for again for a minute."""
@@ -909,7 +906,7 @@ class KeepingTests(WellKnownTestCase):
     def test_failure_is_told_again(self) -> None:
         """What was wrong is told to who asks later."""
         self.reason(self.answer(ok(b"[]")))
-        self.assertEqual(self.reason(self.ask()), "the body is not a JSON object")
+        assert self.reason(self.ask()) == "the body is not a JSON object"
 
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
@@ -1021,9 +1018,9 @@ class AddressTests(WellKnownTestCase):
 
     def assert_second_answers(self, asked: Deferred[ServerName]) -> None:
         """See that the second address is asked now, and that its answer counts."""
-        self.assertEqual(self.net.dialled, [("192.0.2.2", 443)])
+        assert self.net.dialled == [("192.0.2.2", 443)]
         self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
-        self.assertEqual(self.found(asked), "b.test")
+        assert self.found(asked) == "b.test"
 
     def test_refuses(self) -> None:
         """Where the first address refuses, the second one is asked."""
@@ -1035,7 +1032,7 @@ class AddressTests(WellKnownTestCase):
         """Where the first address is another server, the second one is asked."""
         asked = self.ask()
         wire = self.net.accept(issue_for("other.test", CA))
-        self.assertEqual(wire.peer.received, b"")
+        assert wire.peer.received == b""
         self.assert_second_answers(asked)
 
     def test_hangs_up(self) -> None:
@@ -1069,13 +1066,13 @@ class AddressTests(WellKnownTestCase):
         asked = self.ask()
         self.net.accept(GOOD).hang_up()
         self.net.refuse()
-        self.assertIn("cannot connect", self.reason(asked))
+        assert "cannot connect" in self.reason(asked)
 
     def test_an_answer_is_an_answer(self) -> None:
         """Where the first address answers that there is no document, that holds."""
         asked = self.ask()
         self.net.accept(GOOD).say(ok(b"{}", status="404 Not Found"))
-        self.assertEqual(self.reason(asked), "status 404")
+        assert self.reason(asked) == "status 404"
 
     def test_two_connections_for_a_client(self) -> None:
         """For a client two addresses are tried; for ourselves all, at once after it."""
@@ -1089,25 +1086,25 @@ class AddressTests(WellKnownTestCase):
         ours = self.ask()
         for _ in range(3):
             self.net.accept(GOOD).hang_up()
-        self.assertEqual(self.net.dialled, [("192.0.2.4", 443)])
+        assert self.net.dialled == [("192.0.2.4", 443)]
         self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
-        self.assertEqual(self.found(ours), "b.test")
-        self.assertEqual(self.found(self.ask_for(CLIENT)), "b.test")
+        assert self.found(ours) == "b.test"
+        assert self.found(self.ask_for(CLIENT)) == "b.test"
 
     def test_we_wait_for_what_a_client_causes(self) -> None:
         """A look-up under way for a client serves us, unless it fails."""
         for is_good in (True, False):
             self.setUp()
             theirs, ours = self.ask_for(CLIENT), self.ask()
-            self.assertEqual(len(self.net.dialled), 1)
+            assert len(self.net.dialled) == 1
             if not is_good:
                 self.net.accept(GOOD).hang_up()
                 self.net.accept(GOOD).hang_up()
                 self.failureResultOf(theirs, LookupFailed)
                 self.assertNoResult(ours)
-                self.assertEqual(self.net.dialled, [("192.0.2.1", 443)])
+                assert self.net.dialled == [("192.0.2.1", 443)]
             self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
-            self.assertEqual(self.found(ours), "b.test")
+            assert self.found(ours) == "b.test"
 
     def test_a_bound_on_clients_does_not_stop_us(self) -> None:
         """A look-up under way for a client that a bound ends goes on for us."""
@@ -1118,14 +1115,14 @@ class AddressTests(WellKnownTestCase):
         self.net.clock.pump([0.3] * 3)
         self.failureResultOf(theirs, OverBudget)
         self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
-        self.assertEqual(str(self.successResultOf(ours)), "b.test")
+        assert str(self.successResultOf(ours)) == "b.test"
 
     def test_an_answer_to_a_client_is_ours_too(self) -> None:
         """That there is no document is true for all, whoever caused the look-up."""
         asked = self.ask_for(CLIENT)
         self.net.accept(GOOD).say(ok(b"{}", status="404 Not Found"))
         self.reason(asked)
-        self.assertEqual(self.reason(self.ask()), "status 404")
+        assert self.reason(self.ask()) == "status 404"
 
     def test_over_budget(self) -> None:
         """What a bound of ours forbids is no answer, and not remembered."""
@@ -1135,11 +1132,11 @@ class AddressTests(WellKnownTestCase):
             asked = self.ask_for(CLIENT)
             self.net.clock.pump([0.3] * 3)  # in which it looks for other addresses
             self.failureResultOf(asked, OverBudget)
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
         self.net.clock.advance(60)
         asked = self.ask_for(CLIENT)
         self.net.accept(GOOD).say(ok(b'{"m.server":"b.test"}'))
-        self.assertEqual(self.found(asked), "b.test")
+        assert self.found(asked) == "b.test"
 
     def test_redirects_count(self) -> None:
         """Where a website redirects, all counts as the name that was asked for."""

@@ -115,7 +115,7 @@ class HandshakeTests(ConnectionTestCase):
         """Who waits for the handshake is told how it failed."""
         self.connection.connectionLost(Failure(SSL.Error("no cipher")))
         failure = self.failureResultOf(self.connection.handshake, SSL.Error)
-        self.assertEqual(str(failure.value), "no cipher")
+        assert str(failure.value) == "no cipher"
 
     def test_handshake_after_its_time(self) -> None:
         """A handshake that nobody waits for any more may complete, and be lost."""
@@ -130,26 +130,26 @@ class HandshakeTests(ConnectionTestCase):
         """A peer that says anything before it was asked has the wrong protocol."""
         self.connection.handshakeCompleted()
         self.receive(b"220 peer.test ESMTP\r\n")
-        self.assertTrue(self.is_aborted)
-        self.assertTrue(self.connection.is_closing)
+        assert self.is_aborted
+        assert self.connection.is_closing
 
     def test_is_closing_when_we_end_it(self) -> None:
         """A connection is closing as soon as we have ended it."""
-        self.assertFalse(self.connection.is_closing)
+        assert not self.connection.is_closing
         self.transport.loseConnection()
-        self.assertTrue(self.connection.is_closing)
+        assert self.connection.is_closing
 
     def test_is_closing_when_it_is_lost(self) -> None:
         """A connection that is gone is closing."""
         self.connection.handshakeCompleted()
         self.lose()
-        self.assertTrue(self.connection.is_closing)
+        assert self.connection.is_closing
 
     def test_abort(self) -> None:
         """A connection can be ended without the peer's consent."""
         self.connection.abort()
-        self.assertTrue(self.is_aborted)
-        self.assertTrue(self.connection.is_closing)
+        assert self.is_aborted
+        assert self.connection.is_closing
 
 
 class FetchTests(ConnectionTestCase):
@@ -158,26 +158,28 @@ class FetchTests(ConnectionTestCase):
     def assert_answer(self, asked: Deferred[Fetched], status: int, body: bytes) -> None:
         """See what came."""
         fetched: Fetched = self.successResultOf(asked)
-        self.assertEqual((fetched.status, fetched.body), (status, body))
+        assert (fetched.status, fetched.body) == (status, body)
 
     def assert_no_answer(
         self, asked: Deferred[Fetched], why: str, cause: type[Exception]
     ) -> None:
         """See what came instead, and that the connection is of no more use."""
         problem = self.failureResultOf(asked, NoAnswer).value
-        self.assertEqual(str(problem), why)
+        assert str(problem) == why
         self.assertIsInstance(problem.__cause__, cause)
-        self.assertTrue(self.is_ended)
+        assert self.is_ended
 
     def test_request(self) -> None:
         """The request says what it wants, of which host, who asks, and no more."""
         self.ask()
         head, *lines = self.transport.value().decode().split("\r\n")
-        self.assertEqual(head, "GET /thing?a=b HTTP/1.1")
-        self.assertEqual(
-            sorted(lines),
-            ["", "", "Host: peer.test:8448", f"User-Agent: homeserver/{__version__}"],
-        )
+        assert head == "GET /thing?a=b HTTP/1.1"
+        assert sorted(lines) == [
+            "",
+            "",
+            "Host: peer.test:8448",
+            f"User-Agent: homeserver/{__version__}",
+        ]
 
     def test_answer(self) -> None:
         """The status and the body are returned, in however many pieces they come."""
@@ -187,7 +189,7 @@ class FetchTests(ConnectionTestCase):
                 self.assertNoResult(asked)
                 self.receive(piece)
             self.assert_answer(asked, 200, b'{"a":1}')
-            self.assertFalse(self.connection.is_closing)
+            assert not self.connection.is_closing
 
     def test_headers(self) -> None:
         """The headers are returned, whatever bytes are in them."""
@@ -195,7 +197,7 @@ class FetchTests(ConnectionTestCase):
         self.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")
         self.receive(b"x-odd: caf\xe9\r\nX-Odd: \xff\r\n\r\n")
         headers = self.successResultOf(asked).headers
-        self.assertEqual(headers.getRawHeaders(b"X-Odd"), [b"caf\xe9", b"\xff"])
+        assert headers.getRawHeaders(b"X-Odd") == [b"caf\xe9", b"\xff"]
 
     def test_chunks(self) -> None:
         """A body may come in chunks."""
@@ -227,7 +229,7 @@ class FetchTests(ConnectionTestCase):
         asked = self.ask()
         self.receive(ok(b"{}", "Connection: close\r\n"))
         self.successResultOf(asked)
-        self.assertTrue(self.connection.is_closing)
+        assert self.connection.is_closing
 
     def test_largest_body(self) -> None:
         """A body may be as large as the limit."""
@@ -277,7 +279,7 @@ class FetchTests(ConnectionTestCase):
         self.receive_head(LIMIT + MAX_HEAD_BYTES)
         self.assertNoResult(asked)
         self.receive(b"\r")
-        self.assertTrue(self.is_aborted)
+        assert self.is_aborted
         self.assert_no_answer(asked, "over 66536 bytes", ResponseFailed)
 
     def test_head_and_body_too_large(self) -> None:
@@ -287,7 +289,7 @@ class FetchTests(ConnectionTestCase):
         self.receive(b"\r\n{}")
         self.assertNoResult(asked)
         self.receive(b" ")
-        self.assertTrue(self.is_aborted)
+        assert self.is_aborted
         self.assert_no_answer(asked, "over 66536 bytes", ResponseTooLarge)
 
     def test_no_answer(self) -> None:
@@ -307,7 +309,7 @@ class FetchTests(ConnectionTestCase):
             self.assert_no_answer(
                 self.ask(), "the peer ended the connection", error.ConnectionLost
             )
-            self.assertEqual(self.transport.value(), b"")
+            assert self.transport.value() == b""
 
     def test_half_an_answer(self) -> None:
         """An answer that breaks off is none."""
@@ -336,8 +338,8 @@ class FetchTests(ConnectionTestCase):
                 self.receive(nonsense)
                 problem = self.failureResultOf(asked, NoAnswer).value
                 self.assertIsInstance(problem.__cause__, ResponseFailed)
-                self.assertTrue(str(problem).isprintable())
-                self.assertTrue(self.is_ended)
+                assert str(problem).isprintable()
+                assert self.is_ended
 
     def test_no_head_in_time(self) -> None:
         """An answer that does not begin in time is given up with its connection."""
@@ -346,7 +348,7 @@ class FetchTests(ConnectionTestCase):
         self.assertNoResult(asked)
         self.clock.advance(0.1)
         self.assert_no_answer(asked, "no answer in time", defer.TimeoutError)
-        self.assertTrue(self.is_aborted)
+        assert self.is_aborted
 
     def test_no_body_in_time(self) -> None:
         """An answer that does not end in time is given up with its connection."""
@@ -372,7 +374,7 @@ class FetchTests(ConnectionTestCase):
             self.receive(said)
             asked.cancel()
             self.failureResultOf(asked, defer.CancelledError)
-            self.assertTrue(self.is_ended)
+            assert self.is_ended
 
 
 class LimitTests(ConnectionTestCase):
@@ -391,7 +393,7 @@ class LimitTests(ConnectionTestCase):
 
     def failure(self, asked: Deferred[IResponse]) -> str:
         """How a response failed, which has ended the connection."""
-        self.assertTrue(self.is_aborted)
+        assert self.is_aborted
         return describe(self.failureResultOf(asked, ResponseFailed).value)
 
     def test_headers_count(self) -> None:
@@ -402,7 +404,7 @@ class LimitTests(ConnectionTestCase):
             self.receive(b"X: " + b"a" * 995 + b"\r\n")
         self.assertNoResult(asked)
         self.receive(b"X: " + b"a" * 995 + b"\r\n")
-        self.assertEqual(self.failure(asked), f"over {MAX_RESPONSE_BYTES} bytes")
+        assert self.failure(asked) == f"over {MAX_RESPONSE_BYTES} bytes"
 
     def test_interim_responses_count(self) -> None:
         """Interim responses without end are a response that is too large."""
@@ -412,22 +414,20 @@ class LimitTests(ConnectionTestCase):
             self.receive(interim)
         self.assertNoResult(asked)
         self.receive(interim)
-        self.assertEqual(self.failure(asked), f"over {MAX_RESPONSE_BYTES} bytes")
+        assert self.failure(asked) == f"over {MAX_RESPONSE_BYTES} bytes"
 
     def test_largest_response(self) -> None:
         """Each response may be as large as the limit, headers included."""
         self.connection.hand_over(http := HTTP11ClientProtocol())
         head = ok(b"x" * 1_000_000)[:-1_000_000]
         response = ok(b"x" * (MAX_RESPONSE_BYTES - len(head) - 1))
-        self.assertLessEqual(len(response), MAX_RESPONSE_BYTES)
+        assert len(response) <= MAX_RESPONSE_BYTES
         for _ in range(3):
             asked = self.request(http)
             self.receive(response[:100])
             body = read_body(self.successResultOf(asked), MAX_RESPONSE_BYTES)
             self.receive(response[100:])
-            self.assertEqual(
-                len(self.successResultOf(body)), MAX_RESPONSE_BYTES - len(head) - 1
-            )
+            assert len(self.successResultOf(body)) == MAX_RESPONSE_BYTES - len(head) - 1
 
     def test_one_byte_too_many(self) -> None:
         """A response that is one byte over the limit has failed."""
@@ -439,8 +439,8 @@ class LimitTests(ConnectionTestCase):
         self.assertNoResult(body)
         self.receive(b"x")
         failure = self.failureResultOf(body, ResponseFailed)
-        self.assertEqual(describe(failure.value), f"over {MAX_RESPONSE_BYTES} bytes")
-        self.assertTrue(self.is_aborted)
+        assert describe(failure.value) == f"over {MAX_RESPONSE_BYTES} bytes"
+        assert self.is_aborted
 
     def test_what_is_fetched_does_not_count(self) -> None:
         """What came before the connection was handed over does not count after it."""
@@ -473,9 +473,9 @@ class LimitTests(ConnectionTestCase):
         asked = self.request(http)
         self.receive(ok(b""))
         self.successResultOf(asked)
-        self.assertFalse(self.connection.is_closing)
+        assert not self.connection.is_closing
         self.receive(ok(b"{}"))
-        self.assertTrue(self.is_aborted)
+        assert self.is_aborted
 
     def test_bytes_after_what_is_fetched(self) -> None:
         """An answer to a question that was not asked yet is not taken for one."""
@@ -483,14 +483,14 @@ class LimitTests(ConnectionTestCase):
         self.receive(ok(b"{}"))
         self.successResultOf(asked)
         self.receive(ok(b'{"pdus":{}}'))
-        self.assertTrue(self.is_aborted)
-        self.assertTrue(self.connection.is_closing)
+        assert self.is_aborted
+        assert self.connection.is_closing
 
     def test_bytes_before_the_first_request(self) -> None:
         """An answer that comes before the request is not taken for one."""
         self.connection.hand_over(HTTP11ClientProtocol())
         self.receive(ok(b"{}"))
-        self.assertTrue(self.is_aborted)
+        assert self.is_aborted
 
 
 class HandOverTests(ConnectionTestCase):
@@ -502,7 +502,7 @@ class HandOverTests(ConnectionTestCase):
         self.connection.hand_over(recorder)
         self.assertIs(recorder.transport, self.transport)
         self.receive(b"abc")
-        self.assertEqual(recorder.received, b"abc")
+        assert recorder.received == b"abc"
 
     def test_end_is_told_once(self) -> None:
         """Whom the connection was handed over to is told of its end, and only that."""
@@ -510,7 +510,7 @@ class HandOverTests(ConnectionTestCase):
         recorder = Recorder()
         self.connection.hand_over(recorder)
         self.lose()
-        self.assertEqual(recorder.lost, [LOST])
+        assert recorder.lost == [LOST]
 
     def test_excess_is_told_once(self) -> None:
         """A response that is too large is the end, and the end is not told again."""
@@ -519,11 +519,11 @@ class HandOverTests(ConnectionTestCase):
         self.receive(b"x" * MAX_RESPONSE_BYTES)
         self.assertFalse(self.is_aborted)
         self.receive(b"x")
-        self.assertTrue(self.is_aborted)
+        assert self.is_aborted
         self.lose()
         [reason] = recorder.lost
-        self.assertTrue(reason.check(ResponseTooLarge))
-        self.assertEqual(len(recorder.received), MAX_RESPONSE_BYTES)
+        assert reason.check(ResponseTooLarge)
+        assert len(recorder.received) == MAX_RESPONSE_BYTES
 
 
 CANCELLED = Failure(defer.CancelledError())

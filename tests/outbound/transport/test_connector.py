@@ -127,19 +127,18 @@ class ConnectorTestCase(SynchronousTestCase):
         """What was tried in vain."""
         problem = self.failureResultOf(connecting, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(problem.destination, PEER)
-        self.assertEqual(
-            str(problem),
-            "peer.test cannot be reached: " + "; ".join(problem.attempts),
+        assert problem.destination == PEER
+        assert str(problem) == "peer.test cannot be reached: " + "; ".join(
+            problem.attempts
         )
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
         return problem.attempts
 
     def assert_ended(self, wire: Wire, received: bytes = b"") -> None:
         """See to it that a connection is over, and what was said on it."""
         wire.flush()
-        self.assertTrue(wire.peer.is_gone)
-        self.assertEqual(wire.peer.received, received)
+        assert wire.peer.is_gone
+        assert wire.peer.received == received
 
 
 class RouteTests(ConnectorTestCase):
@@ -150,29 +149,26 @@ class RouteTests(ConnectorTestCase):
         self.hosts["a.test"] = ["192.0.2.1"]
         connecting = self.connect("a.test")
         self.net.accept(GOOD)
-        self.assertEqual(
-            self.link(connecting),
-            Link(
-                route("a.test", 8448),
-                "192.0.2.1",
-                VerifiedPeer(PEER, "certificate", GOOD.value.leaf),
-                is_recorded=True,
-            ),
+        assert self.link(connecting) == Link(
+            route("a.test", 8448),
+            "192.0.2.1",
+            VerifiedPeer(PEER, "certificate", GOOD.value.leaf),
+            is_recorded=True,
         )
 
     def test_address_is_connected_to(self) -> None:
         """A host is looked up once, and what was found is connected to."""
         self.hosts["a.test"] = ["192.0.2.1"]
         self.connect("a.test")
-        self.assertEqual(self.net.dialled, [("192.0.2.1", 8448)])
-        self.assertEqual(self.stack.names.asked, ["a.test"])
+        assert self.net.dialled == [("192.0.2.1", 8448)]
+        assert self.stack.names.asked == ["a.test"]
 
     def test_ipv6(self) -> None:
         """An IPv6 address is connected to as one."""
         self.hosts["a.test"] = ["2001:db8::1"]
         connecting = self.connect("a.test")
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).address, "2001:db8::1")
+        assert self.link(connecting).address == "2001:db8::1"
 
     def test_any_host_name(self) -> None:
         """A host is connected to whatever IDNA thinks of its name."""
@@ -181,17 +177,17 @@ class RouteTests(ConnectorTestCase):
             self.hosts[host] = ["192.0.2.1"]
             connecting = self.connect(host)
             self.net.accept(GOOD)
-            self.assertEqual(self.link(connecting).address, "192.0.2.1")
+            assert self.link(connecting).address == "192.0.2.1"
 
     def test_next_route_after_a_failed_connect(self) -> None:
         """Where nobody listens, the next route is tried, and no other one."""
         connecting = self.connect("192.0.2.1", "192.0.2.2", "192.0.2.3")
-        self.assertEqual(self.net.dialled, [("192.0.2.1", 8448)])
+        assert self.net.dialled == [("192.0.2.1", 8448)]
         self.net.refuse()
-        self.assertEqual(self.net.dialled, [("192.0.2.2", 8449)])
+        assert self.net.dialled == [("192.0.2.2", 8449)]
         self.net.accept(GOOD)
-        self.assertEqual(str(self.link(connecting).route), "192.0.2.2:8449")
-        self.assertEqual(self.net.dialled, [])
+        assert str(self.link(connecting).route) == "192.0.2.2:8449"
+        assert self.net.dialled == []
 
     def test_next_route_after_a_failed_verification(self) -> None:
         """Where somebody else answers, the next route is tried."""
@@ -199,7 +195,7 @@ class RouteTests(ConnectorTestCase):
         wire = self.net.accept(WRONG)
         self.assert_ended(wire)
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+        assert self.link(connecting).address == "192.0.2.2"
 
     def test_what_is_told(self) -> None:
         """Who observes is told of each handshake and each verification."""
@@ -208,15 +204,15 @@ class RouteTests(ConnectorTestCase):
         self.net.accept(WRONG)
         self.net.accept(GOOD)
         self.link(connecting)
-        self.assertEqual(self.stack.handshakes, ["failed", "completed"])
-        self.assertEqual(self.stack.verifications, [("certificate", "verified")])
+        assert self.stack.handshakes == ["failed", "completed"]
+        assert self.stack.verifications == [("certificate", "verified")]
 
     def test_next_route_after_a_failed_look_up(self) -> None:
         """Where a host has no address, the next route is tried."""
         self.hosts["a.test"] = LookupFailed("a.test has no address")
         connecting = self.connect("a.test", "192.0.2.2")
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+        assert self.link(connecting).address == "192.0.2.2"
 
     def test_no_route(self) -> None:
         """All that was tried is told, in order, with what was wrong with it."""
@@ -237,18 +233,15 @@ class RouteTests(ConnectorTestCase):
         self.net.accept(WRONG)
         self.net.accept(SELF_SIGNED)
         self.net.refuse(OSError(113, "No route to host"))
-        self.assertEqual(
-            self.attempts(connecting),
-            [
-                "a.test:8448: a.test has no address",
-                "b.test:8449: " + refusal("10.1.2.3", "10.0.0.0/8"),
-                "192.0.2.1:8450: cannot connect: Connection was refused by other side.",
-                "192.0.2.2:8451: cannot connect: no answer in time",
-                f"192.0.2.3:8452: 192.0.2.3: TLS handshake failed: {NOT_FOR}",
-                f"[2001:db8::1]:8453: 2001:db8::1: TLS handshake failed: {UNTRUSTED}",
-                "192.0.2.4:8454: cannot connect: [Errno 113] No route to host",
-            ],
-        )
+        assert self.attempts(connecting) == [
+            "a.test:8448: a.test has no address",
+            "b.test:8449: " + refusal("10.1.2.3", "10.0.0.0/8"),
+            "192.0.2.1:8450: cannot connect: Connection was refused by other side.",
+            "192.0.2.2:8451: cannot connect: no answer in time",
+            f"192.0.2.3:8452: 192.0.2.3: TLS handshake failed: {NOT_FOR}",
+            f"[2001:db8::1]:8453: 2001:db8::1: TLS handshake failed: {UNTRUSTED}",
+            "192.0.2.4:8454: cannot connect: [Errno 113] No route to host",
+        ]
 
     def test_reasons(self) -> None:
         """Each attempt has a word beside its line that programs can rely on."""
@@ -264,13 +257,10 @@ class RouteTests(ConnectorTestCase):
         self.net.accept(GOOD, is_silent=True).hang_up()
         problem = self.failureResultOf(connecting, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(
-            problem.reasons,
-            [
-                *["no_address", "refused_address", "not_connected"],
-                *["document_no_answer", "document_invalid", "handshake_failed"],
-            ],
-        )
+        assert problem.reasons == [
+            *["no_address", "refused_address", "not_connected"],
+            *["document_no_answer", "document_invalid", "handshake_failed"],
+        ]
 
     def test_what_strangers_are_told(self) -> None:
         """Strangers learn which check failed, and nothing of what an address did."""
@@ -280,11 +270,11 @@ class RouteTests(ConnectorTestCase):
         self.net.refuse()
         problem = self.failureResultOf(connecting, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertIn("10.1.2.3", problem.explanation.in_full)
-        self.assertIn("192.0.2.1:8449: cannot connect", problem.explanation.in_full)
-        self.assertEqual(problem.reason, "not_verified")
-        self.assertEqual(
-            problem.explanation.public, "no connection to peer.test could be verified"
+        assert "10.1.2.3" in problem.explanation.in_full
+        assert "192.0.2.1:8449: cannot connect" in problem.explanation.in_full
+        assert problem.reason == "not_verified"
+        assert (
+            problem.explanation.public == "no connection to peer.test could be verified"
         )
 
     def public(self, *steps: Callable[[], object], hosts: Sequence[str]) -> str:
@@ -320,12 +310,12 @@ class RouteTests(ConnectorTestCase):
         for step in steps:
             self.make_stack(refuse=["10.0.0.0/8"])
             said = self.public(step, hosts=["192.0.2.1"])
-            self.assertEqual(said, "no connection to peer.test could be verified")
+            assert said == "no connection to peer.test could be verified"
         self.make_stack(refuse=["10.0.0.0/8"])
         self.hosts["lost.test"] = LookupFailed("no answer")
         for host in ("10.0.0.1", "lost.test"):
             said = self.public(hosts=[host])
-            self.assertEqual(said, "no connection to peer.test could be verified")
+            assert said == "no connection to peer.test could be verified"
 
     def test_reason_is_bounded(self) -> None:
         """However many routes were tried, what is told of them is not without end."""
@@ -333,14 +323,14 @@ class RouteTests(ConnectorTestCase):
         for host in hosts:
             self.hosts[host] = LookupFailed("no answer")
         failure = self.failureResultOf(self.connect(*hosts), Unreachable)
-        self.assertEqual(len(str(failure.value)), 4000)
-        self.assertTrue(str(failure.value).endswith("..."))
+        assert len(str(failure.value)) == 4000
+        assert str(failure.value).endswith("...")
 
     def test_connecting_takes_ten_seconds_at_most(self) -> None:
         """The system is told how long to try."""
         self.connect("192.0.2.1")
         [(_, _, _, timeout, _)] = self.net.clock.tcpClients
-        self.assertEqual(timeout, 10)
+        assert timeout == 10
 
 
 class AddressTests(ConnectorTestCase):
@@ -350,23 +340,23 @@ class AddressTests(ConnectorTestCase):
         """An address that does not answer at once gets competition."""
         self.hosts["a.test"] = ["2001:db8::1", "192.0.2.1"]
         connecting = self.connect("a.test")
-        self.assertEqual(self.net.dialled, [("2001:db8::1", 8448)])
+        assert self.net.dialled == [("2001:db8::1", 8448)]
         self.net.clock.advance(0.3)
-        self.assertEqual(self.net.dialled, [("2001:db8::1", 8448), ("192.0.2.1", 8448)])
+        assert self.net.dialled == [("2001:db8::1", 8448), ("192.0.2.1", 8448)]
         self.net.clock.tcpClients.reverse()
         self.net.clock.connectors.reverse()
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).address, "192.0.2.1")
+        assert self.link(connecting).address == "192.0.2.1"
 
     def test_next_address_after_a_failed_verification(self) -> None:
         """Each of a route's addresses is tried until one is the peer's."""
         self.hosts["a.test"] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
         connecting = self.connect("a.test")
         self.net.accept(WRONG)
-        self.assertEqual(self.net.dialled, [("192.0.2.2", 8448)])
+        assert self.net.dialled == [("192.0.2.2", 8448)]
         self.net.accept(WRONG)
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).address, "192.0.2.3")
+        assert self.link(connecting).address == "192.0.2.3"
 
     def test_each_address_once(self) -> None:
         """No address is connected to again once it was not the peer's."""
@@ -374,13 +364,10 @@ class AddressTests(ConnectorTestCase):
         connecting = self.connect("a.test")
         self.net.accept(WRONG)
         self.net.accept(WRONG)
-        self.assertEqual(
-            self.attempts(connecting),
-            [
-                f"a.test:8448: 192.0.2.1: TLS handshake failed: {NOT_FOR}",
-                f"a.test:8448: 192.0.2.2: TLS handshake failed: {NOT_FOR}",
-            ],
-        )
+        assert self.attempts(connecting) == [
+            f"a.test:8448: 192.0.2.1: TLS handshake failed: {NOT_FOR}",
+            f"a.test:8448: 192.0.2.2: TLS handshake failed: {NOT_FOR}",
+        ]
 
     def test_each_address_once_in_whatever_form(self) -> None:
         """An address that the system writes in another way is the same address."""
@@ -397,7 +384,7 @@ class AddressTests(ConnectorTestCase):
             self.hosts["a.test"] = [found]
             connecting = self.connect("a.test")
             self.net.accept(WRONG, host=told)
-            self.assertEqual(len(self.attempts(connecting)), 1)
+            assert len(self.attempts(connecting)) == 1
 
     def test_next_address_in_whatever_form(self) -> None:
         """An address that the system writes in another way is not all addresses."""
@@ -408,7 +395,7 @@ class AddressTests(ConnectorTestCase):
             connecting = self.connect("a.test")
             self.net.accept(WRONG, host=told)
             self.net.accept(GOOD)
-            self.assertEqual(self.link(connecting).address, "192.0.2.1")
+            assert self.link(connecting).address == "192.0.2.1"
 
     def test_repeated_address_is_one(self) -> None:
         """An address that a host has many times takes no other one's place."""
@@ -416,7 +403,7 @@ class AddressTests(ConnectorTestCase):
         connecting = self.connect("a.test")
         self.net.accept(WRONG)
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+        assert self.link(connecting).address == "192.0.2.2"
 
     def test_eight_addresses_at_most(self) -> None:
         """Of a host with hundreds of addresses, eight are tried."""
@@ -424,7 +411,7 @@ class AddressTests(ConnectorTestCase):
         connecting = self.connect("a.test")
         for _ in range(8):
             self.net.accept(WRONG)
-        self.assertEqual(len(self.attempts(connecting)), 8)
+        assert len(self.attempts(connecting)) == 8
 
     def test_addresses_that_cannot_be_reached(self) -> None:
         """Where no address of a route can be connected to, they are tried once."""
@@ -434,7 +421,7 @@ class AddressTests(ConnectorTestCase):
         self.net.refuse()
         self.net.refuse()
         self.net.clock.advance(0.3)
-        self.assertEqual(len(self.attempts(connecting)), 1)
+        assert len(self.attempts(connecting)) == 1
 
 
 class PolicyTests(ConnectorTestCase):
@@ -451,16 +438,15 @@ class PolicyTests(ConnectorTestCase):
         for address, form, refused in cases:
             self.hosts["a.test"] = [address]
             connecting = self.connect("a.test")
-            self.assertEqual(
-                self.attempts(connecting),
-                ["a.test:8448: " + refusal(address, refused, form)],
-            )
-        self.assertEqual(self.net.clock.connectors, [])
+            assert self.attempts(connecting) == [
+                "a.test:8448: " + refusal(address, refused, form)
+            ]
+        assert self.net.clock.connectors == []
 
     def test_literal(self) -> None:
         """A route that is a refused address itself is not taken."""
         self.make_stack(refuse=["127.0.0.0/8"])
-        self.assertIn("refused range", self.attempts(self.connect("127.0.0.1"))[0])
+        assert "refused range" in self.attempts(self.connect("127.0.0.1"))[0]
 
     def test_allowed_among_refused(self) -> None:
         """Of a host with addresses of both kinds, the allowed ones are used."""
@@ -472,7 +458,7 @@ class PolicyTests(ConnectorTestCase):
         dialled += self.net.dialled
         self.net.accept(WRONG)
         self.attempts(connecting)
-        self.assertEqual([host for host, _ in dialled], ["192.0.2.1", "10.0.0.7"])
+        assert [host for host, _ in dialled] == ["192.0.2.1", "10.0.0.7"]
 
 
 class HandshakeTests(ConnectorTestCase):
@@ -485,11 +471,10 @@ class HandshakeTests(ConnectorTestCase):
         self.net.clock.advance(9.9)
         self.assertNoResult(connecting)
         self.net.clock.advance(0.1)
-        self.assertEqual(
-            self.attempts(connecting),
-            ["192.0.2.1:8448: 192.0.2.1: TLS handshake failed: no answer in time"],
-        )
-        self.assertTrue(wire.tcp.disconnecting)
+        assert self.attempts(connecting) == [
+            "192.0.2.1:8448: 192.0.2.1: TLS handshake failed: no answer in time"
+        ]
+        assert wire.tcp.disconnecting
 
     def test_peer_hangs_up(self) -> None:
         """A peer that ends the connection instead of shaking hands has failed."""
@@ -497,7 +482,7 @@ class HandshakeTests(ConnectorTestCase):
         wire = self.net.accept(GOOD, is_silent=True)
         wire.tcp.protocol.connectionLost(Failure(error.ConnectionLost()))
         [attempt] = self.attempts(connecting)
-        self.assertIn("TLS handshake failed: the peer ended the connection", attempt)
+        assert "TLS handshake failed: the peer ended the connection" in attempt
 
     def test_no_tls(self) -> None:
         """A peer that speaks no TLS has failed."""
@@ -506,7 +491,7 @@ class HandshakeTests(ConnectorTestCase):
         wire.tcp.protocol.dataReceived(b"SSH-2.0-OpenSSH_9.9\r\n")
         wire.flush()
         [attempt] = self.attempts(connecting)
-        self.assertIn("TLS handshake failed: ", attempt)
+        assert "TLS handshake failed: " in attempt
 
     def test_peer_that_is_gone_is_not_used(self) -> None:
         """A peer that hangs up while it is being verified is not the one to ask."""
@@ -518,7 +503,7 @@ class HandshakeTests(ConnectorTestCase):
         store.go_on()
         self.net.accept(GOOD)
         store.go_on()
-        self.assertEqual(self.link(connecting).address, "192.0.2.2")
+        assert self.link(connecting).address == "192.0.2.2"
 
     def test_peer_that_speaks_unasked_is_not_used(self) -> None:
         """A peer that speaks while it is being verified is not the one to ask."""
@@ -528,10 +513,9 @@ class HandshakeTests(ConnectorTestCase):
         store.go_on()
         self.net.accept(GOOD).say(ok(b"{}"))
         store.go_on()
-        self.assertEqual(
-            self.attempts(connecting),
-            ["192.0.2.1:8448: 192.0.2.1 ended the connection while it was verified"],
-        )
+        assert self.attempts(connecting) == [
+            "192.0.2.1:8448: 192.0.2.1 ended the connection while it was verified"
+        ]
 
     def test_store_that_fails(self) -> None:
         """Where the store fails nobody is to blame; the connection is ended."""
@@ -541,7 +525,7 @@ class HandshakeTests(ConnectorTestCase):
         store.is_damaged = True
         wire = self.net.accept(GOOD)
         self.failureResultOf(connecting, StoreUnavailable)
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
         self.assert_ended(wire)
 
 
@@ -555,9 +539,9 @@ class KeyDocumentTests(ConnectorTestCase):
         connecting = self.connect("192.0.2.1")
         wire = self.net.accept(SELF_SIGNED)
         self.assertNoResult(connecting)
-        self.assertTrue(wire.peer.received.startswith(KEY_REQUEST))
+        assert wire.peer.received.startswith(KEY_REQUEST)
         wire.say(ok(key_document(SELF_SIGNED)))
-        self.assertEqual(self.link(connecting).peer.verified_by, "key-document")
+        assert self.link(connecting).peer.verified_by == "key-document"
 
     def test_both_methods_fail(self) -> None:
         """Each method says what is wrong by it."""
@@ -565,12 +549,11 @@ class KeyDocumentTests(ConnectorTestCase):
         wire = self.net.accept(SELF_SIGNED)
         wire.say(ok(b"{}", status="500 Internal Server Error"))
         [attempt] = self.attempts(connecting)
-        self.assertEqual(
-            attempt,
+        assert attempt == (
             f"192.0.2.1:8448: 192.0.2.1 is not verified: by certificate: {UNTRUSTED}; "
-            "by key-document: /_matrix/key/v1 answers with status 500",
+            "by key-document: /_matrix/key/v1 answers with status 500"
         )
-        self.assertTrue(wire.tcp.disconnecting)
+        assert wire.tcp.disconnecting
 
     def test_document_in_time(self) -> None:
         """A peer that gives no document in ten seconds is given up."""
@@ -578,9 +561,9 @@ class KeyDocumentTests(ConnectorTestCase):
         wire = self.net.accept(SELF_SIGNED)
         self.net.clock.advance(10)
         [attempt] = self.attempts(connecting)
-        self.assertIn("/_matrix/key/v1 gets no answer: ", attempt)
-        self.assertIn("no answer in time", attempt)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert "/_matrix/key/v1 gets no answer: " in attempt
+        assert "no answer in time" in attempt
+        assert wire.tcp.disconnecting
 
     def test_peer_that_is_gone_is_not_asked(self) -> None:
         """A peer that hangs up after the handshake is not waited for."""
@@ -590,7 +573,7 @@ class KeyDocumentTests(ConnectorTestCase):
         self.net.accept(SELF_SIGNED).hang_up()
         store.go_on()
         [attempt] = self.attempts(connecting)
-        self.assertIn("the peer ended the connection", attempt)
+        assert "the peer ended the connection" in attempt
 
     def test_peer_that_is_gone_is_refused(self) -> None:
         """A peer that hangs up before it is refused is refused as any other one."""
@@ -604,7 +587,7 @@ class KeyDocumentTests(ConnectorTestCase):
         self.net.accept(SELF_SIGNED).hang_up()
         store.go_on()
         [attempt] = self.attempts(connecting)
-        self.assertIn("was verified by its certificate before", attempt)
+        assert "was verified by its certificate before" in attempt
 
     def test_document_of_reasonable_size(self) -> None:
         """A document of more than 64 KiB is not read."""
@@ -612,7 +595,7 @@ class KeyDocumentTests(ConnectorTestCase):
         wire = self.net.accept(SELF_SIGNED)
         wire.say(ok(b" " * 65537))
         [attempt] = self.attempts(connecting)
-        self.assertIn("/_matrix/key/v1 gets no answer: 'over 65536 bytes'", attempt)
+        assert "/_matrix/key/v1 gets no answer: 'over 65536 bytes'" in attempt
 
     def test_nothing_but_the_document_is_asked_for(self) -> None:
         """A peer that is not verified gets one request, and that without a body."""
@@ -621,8 +604,8 @@ class KeyDocumentTests(ConnectorTestCase):
         wire.say(ok(b"[]"))
         self.attempts(connecting)
         wire.flush()
-        self.assertEqual(wire.peer.received.count(b"\r\n\r\n"), 1)
-        self.assertTrue(wire.peer.received.endswith(b"\r\n\r\n"))
+        assert wire.peer.received.count(b"\r\n\r\n") == 1
+        assert wire.peer.received.endswith(b"\r\n\r\n")
 
 
 FIRST, SECOND, THIRD = (route(f"192.0.2.{number}") for number in (1, 2, 3))
@@ -660,18 +643,22 @@ class AvoidedTests(ConnectorTestCase):
     def test_last(self) -> None:
         """A route that failed is tried after the others, which keep their order."""
         self.tried(FIRST)
-        self.assertEqual(
-            self.tried(FIRST, SECOND, THIRD), ["192.0.2.2", "192.0.2.3", "192.0.2.1"]
-        )
+        assert self.tried(FIRST, SECOND, THIRD) == [
+            "192.0.2.2",
+            "192.0.2.3",
+            "192.0.2.1",
+        ]
 
     def test_all_failed(self) -> None:
         """Where all routes failed they are tried again in their own order."""
         self.tried(THIRD, SECOND)
         self.net.clock.advance(1)
         self.tried(FIRST)
-        self.assertEqual(
-            self.tried(FIRST, SECOND, THIRD), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
-        )
+        assert self.tried(FIRST, SECOND, THIRD) == [
+            "192.0.2.1",
+            "192.0.2.2",
+            "192.0.2.3",
+        ]
 
     def test_priorities(self) -> None:
         """A route that failed is tried after those of every other priority."""
@@ -680,14 +667,14 @@ class AvoidedTests(ConnectorTestCase):
             for number, priority in ((1, 10), (2, 10), (3, 20))
         ]
         self.tried(*routes[:2])
-        self.assertEqual(self.tried(*routes), ["192.0.2.3", "192.0.2.1", "192.0.2.2"])
+        assert self.tried(*routes) == ["192.0.2.3", "192.0.2.1", "192.0.2.2"]
 
     def test_only_route(self) -> None:
         """A route that failed is tried all the same if there is no other one."""
         self.tried(FIRST)
         connecting = self.reach(FIRST)
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).route, FIRST)
+        assert self.link(connecting).route == FIRST
 
     def test_last_resort(self) -> None:
         """A route that failed is what is left when the others fail too."""
@@ -695,27 +682,27 @@ class AvoidedTests(ConnectorTestCase):
         connecting = self.reach(FIRST, SECOND)
         self.net.accept(WRONG)
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).route, FIRST)
+        assert self.link(connecting).route == FIRST
 
     def test_one_minute(self) -> None:
         """After a minute the route is tried in its turn."""
         self.tried(FIRST)
         self.net.clock.advance(59.9)
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+        assert self.first(FIRST, SECOND) == "192.0.2.2"
         self.net.clock.advance(0.1)
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+        assert self.first(FIRST, SECOND) == "192.0.2.1"
 
     def test_forgotten(self) -> None:
         """The routes to a server that is forgotten are tried in their own order."""
         other = ServerName.parse("other.test")
         self.tried(FIRST)
         self.tried(FIRST, name=other)
-        self.assertTrue(self.stack.connector.forget(PEER))
-        self.assertFalse(self.stack.connector.forget(PEER))
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
-        self.assertEqual(self.first(FIRST, SECOND, name=other), "192.0.2.2")
+        assert self.stack.connector.forget(PEER)
+        assert not self.stack.connector.forget(PEER)
+        assert self.first(FIRST, SECOND) == "192.0.2.1"
+        assert self.first(FIRST, SECOND, name=other) == "192.0.2.2"
         self.stack.connector.forget_all()
-        self.assertEqual(self.first(FIRST, SECOND, name=other), "192.0.2.1")
+        assert self.first(FIRST, SECOND, name=other) == "192.0.2.1"
 
     def test_another_minute(self) -> None:
         """A route that fails again is tried last for another minute."""
@@ -723,9 +710,9 @@ class AvoidedTests(ConnectorTestCase):
         self.net.clock.advance(30)
         self.tried(FIRST)
         self.net.clock.advance(59.9)
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+        assert self.first(FIRST, SECOND) == "192.0.2.2"
         self.net.clock.advance(0.1)
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+        assert self.first(FIRST, SECOND) == "192.0.2.1"
 
     def test_success(self) -> None:
         """A route that leads to the server again is tried in its turn again."""
@@ -733,7 +720,7 @@ class AvoidedTests(ConnectorTestCase):
         connecting = self.reach(FIRST)
         self.net.accept(GOOD)
         self.link(connecting)
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+        assert self.first(FIRST, SECOND) == "192.0.2.1"
 
     def test_success_elsewhere(self) -> None:
         """That another route leads to the server is no news of one that failed."""
@@ -741,20 +728,20 @@ class AvoidedTests(ConnectorTestCase):
         self.net.accept(WRONG)
         self.net.accept(GOOD)
         self.link(connecting)
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+        assert self.first(FIRST, SECOND) == "192.0.2.2"
 
     def test_other_server(self) -> None:
         """A route that failed for one server is none that failed for another one."""
         self.tried(FIRST)
         other = ServerName.parse("other.test")
-        self.assertEqual(self.first(FIRST, SECOND, name=other), "192.0.2.1")
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+        assert self.first(FIRST, SECOND, name=other) == "192.0.2.1"
+        assert self.first(FIRST, SECOND) == "192.0.2.2"
 
     def test_other_port(self) -> None:
         """A route to another port of the same host is another route."""
         self.tried(route("192.0.2.1", 1))
-        self.assertEqual(self.first(route("192.0.2.1", 2), SECOND), "192.0.2.1")
-        self.assertEqual(self.first(route("192.0.2.1", 1), SECOND), "192.0.2.2")
+        assert self.first(route("192.0.2.1", 2), SECOND) == "192.0.2.1"
+        assert self.first(route("192.0.2.1", 1), SECOND) == "192.0.2.2"
 
     def test_every_failure(self) -> None:
         """A route fails where its host has no address, or none that may be used."""
@@ -767,13 +754,13 @@ class AvoidedTests(ConnectorTestCase):
         self.failureResultOf(connecting, Unreachable)
         for host in ("a.test", "b.test"):
             self.hosts[host] = ["192.0.2.9"]
-            self.assertEqual(self.first(route(host), SECOND), "192.0.2.2")
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.2")
+            assert self.first(route(host), SECOND) == "192.0.2.2"
+        assert self.first(FIRST, SECOND) == "192.0.2.2"
 
     def test_who_gives_up(self) -> None:
         """That somebody did not wait is no failure of a route."""
         self.first(FIRST, SECOND)
-        self.assertEqual(self.first(FIRST, SECOND), "192.0.2.1")
+        assert self.first(FIRST, SECOND) == "192.0.2.1"
 
     def test_who_gives_up_at_the_second_address(self) -> None:
         """A route whose addresses take all the time is not begun with again."""
@@ -784,7 +771,7 @@ class AvoidedTests(ConnectorTestCase):
         self.failureResultOf(connecting, CancelledError)
         self.net.clock.tcpClients.clear()
         self.net.clock.connectors.clear()
-        self.assertEqual(self.first(route("a.test"), SECOND), "192.0.2.2")
+        assert self.first(route("a.test"), SECOND) == "192.0.2.2"
 
     def test_families_by_turns(self) -> None:
         """Many addresses of one family hide none of the other."""
@@ -794,9 +781,9 @@ class AvoidedTests(ConnectorTestCase):
             found = self.successResultOf(
                 start(self.stack.dialer.addresses(host, OURSELVES))
             )
-            self.assertEqual(len(found), 8)
-            self.assertTrue(found[0].startswith("2001:db8::"))
-            self.assertTrue(found[1].startswith("192.0.2."))
+            assert len(found) == 8
+            assert found[0].startswith("2001:db8::")
+            assert found[1].startswith("192.0.2.")
 
     def test_ten_thousand_routes(self) -> None:
         """The route that failed first is forgotten where ten thousand others did."""
@@ -805,8 +792,8 @@ class AvoidedTests(ConnectorTestCase):
         self.hosts.update({host: LookupFailed("no") for host in hosts})
         self.failureResultOf(self.reach(*routes), Unreachable)
         self.hosts.update({host: ["192.0.2.1"] for host in hosts})
-        self.assertEqual(self.first(routes[0], SECOND), "192.0.2.1")
-        self.assertEqual(self.first(routes[1], SECOND), "192.0.2.2")
+        assert self.first(routes[0], SECOND) == "192.0.2.1"
+        assert self.first(routes[1], SECOND) == "192.0.2.2"
 
     def test_latest_of_ten_thousand(self) -> None:
         """A route that fails again is not the one that is forgotten next."""
@@ -816,8 +803,8 @@ class AvoidedTests(ConnectorTestCase):
         for some in (routes[:2], routes[:1], routes[2:]):
             self.failureResultOf(self.reach(*some), Unreachable)
         self.hosts.update({host: ["192.0.2.1"] for host in hosts})
-        self.assertEqual(self.first(routes[0], SECOND), "192.0.2.2")
-        self.assertEqual(self.first(routes[1], SECOND), "192.0.2.1")
+        assert self.first(routes[0], SECOND) == "192.0.2.2"
+        assert self.first(routes[1], SECOND) == "192.0.2.1"
 
 
 class CancellationTests(ConnectorTestCase):
@@ -830,7 +817,7 @@ class CancellationTests(ConnectorTestCase):
         connecting.cancel()
         self.failureResultOf(connecting, defer.CancelledError)
         self.net.clock.advance(60)
-        self.assertEqual(self.net.dialled, [])
+        assert self.net.dialled == []
 
     def test_while_connecting(self) -> None:
         """Giving up while a connection is made stops that."""
@@ -838,21 +825,21 @@ class CancellationTests(ConnectorTestCase):
         [connector] = self.net.clock.connectors
         self.net.clock.tcpClients.clear()
         self.assert_cancelled(connecting)
-        self.assertTrue(connector.stoppedConnecting)
+        assert connector.stoppedConnecting
 
     def test_during_the_handshake(self) -> None:
         """Giving up during a handshake ends the connection."""
         connecting = self.connect("192.0.2.1", "192.0.2.2")
         wire = self.net.accept(GOOD, is_silent=True)
         self.assert_cancelled(connecting)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert wire.tcp.disconnecting
 
     def test_before_the_key_document(self) -> None:
         """Giving up while a key document is waited for ends the connection."""
         connecting = self.connect("192.0.2.1", "192.0.2.2")
         wire = self.net.accept(SELF_SIGNED)
         self.assert_cancelled(connecting)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert wire.tcp.disconnecting
 
     def test_during_the_key_document(self) -> None:
         """Giving up while a key document arrives ends the connection."""
@@ -860,7 +847,7 @@ class CancellationTests(ConnectorTestCase):
         wire = self.net.accept(SELF_SIGNED)
         wire.say(ok(key_document(SELF_SIGNED))[:-1])
         self.assert_cancelled(connecting)
-        self.assertTrue(wire.tcp.disconnecting)
+        assert wire.tcp.disconnecting
 
 
 CLIENT = Cause("203.0.113.1")
@@ -891,21 +878,19 @@ class ClientTests(ConnectorTestCase):
     def test_two_connections(self) -> None:
         """For a client two connections are tried, however many there are."""
         connecting = self.connect_for(CLIENT, self.many())
-        self.assertEqual(self.refuse_all(), ["192.0.2.0", "192.0.2.1"])
+        assert self.refuse_all() == ["192.0.2.0", "192.0.2.1"]
         problem = self.failureResultOf(connecting, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(problem.reasons, ["not_connected"] + ["not_tried"] * 19)
-        self.assertEqual(
-            problem.attempts[1], "s1.test:8449: not tried, as a client causes it"
-        )
-        self.assertEqual(self.stack.names.asked, ["s0.test"])
+        assert problem.reasons == ["not_connected"] + ["not_tried"] * 19
+        assert problem.attempts[1] == "s1.test:8449: not tried, as a client causes it"
+        assert self.stack.names.asked == ["s0.test"]
 
     def test_all_for_ourselves(self) -> None:
         """For ourselves, and for a trusted client, all are tried."""
         self.stack.trusted.add("198.51.100.9")
         for cause in (OURSELVES, Cause("198.51.100.9")):
             connecting = self.connect_for(cause, self.many())
-            self.assertEqual(len(set(self.refuse_all())), 160)
+            assert len(set(self.refuse_all())) == 160
             self.attempts(connecting)
 
     def test_other_targets_the_next_time(self) -> None:
@@ -915,7 +900,7 @@ class ClientTests(ConnectorTestCase):
         for _ in range(3):
             self.connect_for(CLIENT, routes).addErrback(lambda _: None)
             tried += self.refuse_all()
-        self.assertEqual(tried, [f"192.0.2.{number}" for number in (1, 2, 3, 4, 5, 1)])
+        assert tried == [f"192.0.2.{number}" for number in (1, 2, 3, 4, 5, 1)]
 
     def test_other_addresses_the_next_time(self) -> None:
         """So has each address of one target."""
@@ -925,10 +910,10 @@ class ClientTests(ConnectorTestCase):
             self.connect_for(CLIENT, [route("a.test")]).addErrback(lambda _: None)
             tried += self.refuse_all()
         connecting = self.connect_for(CLIENT, [route("a.test")])
-        self.assertEqual(self.net.dialled[0], ("192.0.2.5", 8448))
+        assert self.net.dialled[0] == ("192.0.2.5", 8448)
         self.net.accept(GOOD)
-        self.assertEqual(self.link(connecting).address, "192.0.2.5")
-        self.assertEqual(tried, [f"192.0.2.{number}" for number in range(1, 5)])
+        assert self.link(connecting).address == "192.0.2.5"
+        assert tried == [f"192.0.2.{number}" for number in range(1, 5)]
 
     def test_second_address_after_a_wrong_certificate(self) -> None:
         """Of the two connections the second is tried where the first proves nothing."""
@@ -948,18 +933,17 @@ class ClientTests(ConnectorTestCase):
         self.net.clock.advance(0.3)  # in which the endpoint looks for another address
         problem = self.failureResultOf(connecting, Unreachable).value
         assert isinstance(problem, Unreachable)
-        self.assertEqual(problem.reason, "over_budget")
-        self.assertEqual(problem.reasons, ["over_budget"])
-        self.assertEqual(
-            problem.attempts,
-            ["192.0.2.200:8448: too many connections for peer.test in a minute"],
-        )
-        self.assertEqual(
-            problem.explanation.public,
-            "peer.test is not connected to now: clients cause too many connections",
+        assert problem.reason == "over_budget"
+        assert problem.reasons == ["over_budget"]
+        assert problem.attempts == [
+            "192.0.2.200:8448: too many connections for peer.test in a minute"
+        ]
+        assert (
+            problem.explanation.public
+            == "peer.test is not connected to now: clients cause too many connections"
         )
         self.connect_for(OURSELVES, [route("192.0.2.200"), route("192.0.2.201")])
-        self.assertEqual(self.net.dialled, [("192.0.2.200", 8448)])
+        assert self.net.dialled == [("192.0.2.200", 8448)]
 
     def test_ports_are_names(self) -> None:
         """Servers of one host at many ports are many names, as test set-ups have."""
@@ -967,23 +951,23 @@ class ClientTests(ConnectorTestCase):
             name = ServerName.parse(f"peer.test:{port}")
             resolution = Resolution(name, [], [route("192.0.2.1", port)])
             connecting = start(self.stack.connector.connect(resolution, CLIENT))
-            self.assertEqual(self.net.dialled, [("192.0.2.1", port)])
+            assert self.net.dialled == [("192.0.2.1", port)]
             self.net.accept(GOOD)
             self.link(connecting)
 
     def test_bytes_until_verified(self) -> None:
         """A connection is cut off that would send too much, unless it is verified."""
         budgets = self.stack.budgets
-        self.assertTrue(budgets.may_send("peer.test", 17_000))
+        assert budgets.may_send("peer.test", 17_000)
         connecting = self.connect_for(CLIENT, [route("192.0.2.1")])
         wire = self.net.accept(GOOD)
         connection, _ = self.successResultOf(connecting)
         connection.tls.write(b"x" * 100_000)
         wire.flush()
-        self.assertFalse(wire.tcp.is_aborted)
-        self.assertEqual(wire.peer.received, b"x" * 100_000)
+        assert not wire.tcp.is_aborted
+        assert wire.peer.received == b"x" * 100_000
         again = self.connect_for(CLIENT, [route("192.0.2.1")])
-        self.assertTrue(budgets.may_send("peer.test", 1000))
+        assert budgets.may_send("peer.test", 1000)
         self.net.accept(GOOD)
         self.net.clock.advance(10)
-        self.assertIn("TLS handshake failed", str(self.attempts(again)))
+        assert "TLS handshake failed" in str(self.attempts(again))

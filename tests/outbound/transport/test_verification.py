@@ -55,9 +55,9 @@ class VerifierTests(SynchronousTestCase):
             start(verifier.verify(PEER, route("192.0.2.1"), handshake, connection)),
             NotVerified,
         )
-        self.assertEqual(str(failure.value), "the peer showed no certificate")
-        self.assertEqual(failure.value.reasons, ("no_certificate",))
-        self.assertIsNone(self.successResultOf(start(peers.peer(PEER))))
+        assert str(failure.value) == "the peer showed no certificate"
+        assert failure.value.reasons == ("no_certificate",)
+        assert self.successResultOf(start(peers.peer(PEER))) is None
 
 
 class RecordTests(SynchronousTestCase):
@@ -83,18 +83,18 @@ class RecordTests(SynchronousTestCase):
         """Who observes is told what came of each method that was tried."""
         self.connect(SELF_SIGNED, ok(b"{}"))
         failed = [("certificate", "failed"), ("key-document", "failed")]
-        self.assertEqual(self.stack.verifications, failed)
+        assert self.stack.verifications == failed
         self.connect(SELF_SIGNED, ok(key_document(SELF_SIGNED)))
-        self.assertEqual(
-            self.stack.verifications[2:],
-            [("certificate", "failed"), ("key-document", "verified")],
-        )
-        self.assertEqual(self.stack.handshakes, ["completed", "completed"])
+        assert self.stack.verifications[2:] == [
+            ("certificate", "failed"),
+            ("key-document", "verified"),
+        ]
+        assert self.stack.handshakes == ["completed", "completed"]
 
     def test_last_answer(self) -> None:
         """A peer that ends the connection after its key document is not pinned."""
         document = ok(key_document(SELF_SIGNED), "Connection: close\r\n")
-        self.assertIsNone(self.connect(SELF_SIGNED, document))
+        assert self.connect(SELF_SIGNED, document) is None
 
     def test_certificate_leaves_the_pin(self) -> None:
         """A peer that is verified by certificate keeps the keys that it had pinned."""
@@ -102,9 +102,9 @@ class RecordTests(SynchronousTestCase):
         second = self.connect(GOOD)
         assert first is not None
         assert second is not None
-        self.assertEqual(second.verified_by, "certificate")
-        self.assertEqual(second.pinned_keys, first.pinned_keys)
-        self.assertEqual(len(second.pinned_keys), 1)
+        assert second.verified_by == "certificate"
+        assert second.pinned_keys == first.pinned_keys
+        assert len(second.pinned_keys) == 1
 
 
 class RaceTests(SynchronousTestCase):
@@ -122,8 +122,8 @@ class RaceTests(SynchronousTestCase):
     def assert_refused(self, connecting: Deferred[tuple[PeerConnection, Link]]) -> None:
         """See that a connection is not used."""
         failure = self.failureResultOf(connecting, Unreachable)
-        self.assertIn("verified in another way", str(failure.value))
-        self.assertEqual(failure.value.reasons, ["changed_meanwhile"])
+        assert "verified in another way" in str(failure.value)
+        assert failure.value.reasons == ["changed_meanwhile"]
 
     def known(self) -> Peer:
         """What is known of the peer."""
@@ -138,7 +138,7 @@ class RaceTests(SynchronousTestCase):
         self.successResultOf(self.fast)
         slow.say(ok(key_document(SELF_SIGNED)))
         self.assert_refused(self.slow)
-        self.assertEqual(self.known().verified_by, "certificate")
+        assert self.known().verified_by == "certificate"
 
     def test_pin_meanwhile(self) -> None:
         """Who waited with its key document is too late after another one's."""
@@ -148,7 +148,7 @@ class RaceTests(SynchronousTestCase):
         pinned = self.known().pinned_keys
         slow.say(ok(key_document(SELF_SIGNED, b"2" * 32)))
         self.assert_refused(self.slow)
-        self.assertEqual(self.known().pinned_keys, pinned)
+        assert self.known().pinned_keys == pinned
 
     def test_same_document_twice(self) -> None:
         """Both connections are used if both are the peer's."""
@@ -157,7 +157,7 @@ class RaceTests(SynchronousTestCase):
             wire.say(ok(key_document(SELF_SIGNED)))
         for connecting in (self.slow, self.fast):
             _, link = self.successResultOf(connecting)
-            self.assertEqual(link.peer.verified_by, "key-document")
+            assert link.peer.verified_by == "key-document"
 
 
 class RebuiltTests(SynchronousTestCase):
@@ -193,19 +193,19 @@ class RebuiltTests(SynchronousTestCase):
             for seed in (b"2", b"1")
         ]
         said = f"ed25519:k_3131 of peer.test is {keys[0]} now, and was stored as "
-        self.assertIn(said + keys[1], str(failure))
-        self.assertIn("`homeserver peers --forget peer.test`", str(failure))
-        self.assertIn(str(failure.conflict), str(failure))
+        assert said + keys[1] in str(failure)
+        assert "`homeserver peers --forget peer.test`" in str(failure)
+        assert str(failure.conflict) in str(failure)
 
     def test_another_key_under_another_id(self) -> None:
         """The pins are named, and the command that forgets them."""
         failure = self.refused(b"2" * 32, "ed25519:new")
-        self.assertIn("pinned to peer.test (ed25519:k_3131)", str(failure.conflict))
-        self.assertIn("`homeserver peers --forget peer.test`", str(failure))
+        assert "pinned to peer.test (ed25519:k_3131)" in str(failure.conflict)
+        assert "`homeserver peers --forget peer.test`" in str(failure)
 
     def test_another_failure_is_no_conflict(self) -> None:
         """A peer that is not verified for another reason contradicts nothing."""
         connecting = self.connect()
         self.stack.net.accept(SELF_SIGNED).say(ok(b"{}"))
         failure: Unreachable = self.failureResultOf(connecting, Unreachable).value
-        self.assertIsNone(failure.conflict)
+        assert failure.conflict is None
