@@ -1,0 +1,1 @@
+"""A small homeserver with mistakes to switch on, and what is told of each."""
