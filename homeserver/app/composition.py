@@ -129,7 +129,7 @@ class Parts:
             exchanges,
         )
         methods = config.verification.methods
-        verifier = Verifier(
+        verifier = self.verifier = Verifier(
             methods, peers, reactor, metrics.count_verification, exchanges
         )
         connector = Connector(dialer, verifier, budgets, reactor)
@@ -261,7 +261,13 @@ class Parts:
                 *control_routes.cache_routes(caches),
                 *control_routes.lookup_routes(
                     partial(describe_resolution, resolver, reactor),
-                    partial(describe_keys, self.client, peers),
+                    partial(
+                        describe_keys,
+                        self.client,
+                        peers,
+                        reactor,
+                        verifier.invalid_documents,
+                    ),
                     caches,
                 ),
                 *peer_routes(

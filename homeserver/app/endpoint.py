@@ -116,7 +116,12 @@ class Endpoint:
         self._parts.database.start()
         try:
             return await describe_keys(
-                self._parts.client, self._parts.peers, server_name, v2_only=v2_only
+                self._parts.client,
+                self._parts.peers,
+                self._reactor,
+                self._parts.verifier.invalid_documents,
+                server_name,
+                v2_only=v2_only,
             )
         finally:
             await self._parts.agent.close()

@@ -258,7 +258,7 @@ def keys(*, path: Path, as_json: bool, v2_only: bool, server_name: ServerName) -
     if as_json:
         print(json.dumps(result))
     if "error" in result:
-        for line in [] if as_json else render.kept(result):
+        for line in [] if as_json else render.failure(result):
             print(line)
         fail(1, str(result["error"]))
     if not as_json:

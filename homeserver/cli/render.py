@@ -81,8 +81,15 @@ def keys(result: dict[str, Any]) -> str:
             continue
         lines.append(f"{version}: {json.dumps(part['document'])}")
         lines += [f"{version}: wrong: {problem}" for problem in part["problems"]]
+        lines += [f"{version}: hint: {hint(each)}" for each in part.get("hints", ())]
         lines += [] if part["problems"] else [f"{version}: every check passed"]
     return "\n".join([*map(printable, lines), *kept(result)])
+
+
+def failure(result: dict[str, Any]) -> list[str]:
+    """What is known of a server whose keys could not be fetched."""
+    hints = [f"hint: {hint(each)}" for each in result.get("hints", ())]
+    return [*kept(result), *map(printable, hints)]
 
 
 def kept(result: dict[str, Any]) -> list[str]:
@@ -209,11 +216,12 @@ def refusal(refused: dict[str, Any]) -> str:
     head = f"{refused['id']}: {when:%Y-%m-%d %H:%M:%S} {refused['method']} "
     head += f"{refused['path']} of {who}{proven} at {refused['address']}: "
     head += f"{refused['status']} {refused['errcode']}, {refused['reason']}"
-    hints = [f"  hint: {_hint(each)}" for each in refused["hints"] or ()]
+    hints = [f"  hint: {hint(each)}" for each in refused["hints"] or ()]
     if refused["hints"] is None:
         hints = ["  too many were refused at once to look for a hint"]
     return "\n".join(map(printable, [head, f"  {refused['error']}", *hints]))
 
 
-def _hint(hint: dict[str, Any]) -> str:
-    return Hint(**hint).sentence
+def hint(members: dict[str, Any]) -> str:
+    """A hint in one sentence."""
+    return Hint(**members).sentence

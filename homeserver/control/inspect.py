@@ -3,26 +3,32 @@
 Rules: every check here is a check that requests pass too, made by the same function.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.caches import mark_kept
 from homeserver.control.views import (
     DocumentView,
+    HintView,
     KeysView,
     ResolutionView,
     RouteView,
     view_of,
 )
 from homeserver.net.cause import OURSELVES
+from homeserver.net.cooperate import Pace
+from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient, check_names_connection
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.verification import InvalidDocument
 from homeserver.protocol.canonical_json import Json, parse_object
+from homeserver.protocol.diagnosis.hint import Hint
+from homeserver.protocol.diagnosis.key_documents import Version, diagnose_key_document
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
@@ -31,6 +37,8 @@ from homeserver.storage.peers import PeerStore
 
 _V1 = KEY_DOCUMENT_PATH, parse_v1
 _V2 = KEYS_V2_PATH, parse_v2
+
+_OF_TIME = frozenset({"document-expired", "document-seconds"})
 
 
 async def describe_resolution(
@@ -59,6 +67,8 @@ async def describe_resolution(
 async def describe_keys(
     client: FederationClient,
     peers: PeerStore,
+    clock: IReactorTime,
+    invalid: Mapping[ServerName, InvalidDocument],
     name: ServerName,
     *,
     v2_only: bool = False,
@@ -66,15 +76,22 @@ async def describe_keys(
     """Both key documents of `name`, the problems of each, and who served them.
 
     With `v2_only`, version 1 is not requested and is null. If the server cannot be
-    reached, only `error` says why.
+    reached, only `error` says why, with the hints on its document in `invalid`.
     """
+    look = _Look(client, peers, clock)
     try:
         first = None
         if not v2_only:
-            first, _ = await _document(client, peers, name, _V1)
-        second, link = await _document(client, peers, name, _V2)
+            first, _ = await _document(look, name, _V1)
+        second, link = await _document(look, name, _V2)
     except Unreachable as problem:
-        return KeysView(name.name, error=str(problem))
+        found = invalid.get(name)
+        hints = []
+        if found is not None:
+            hints = await look.diagnose(
+                found.data, name, found.version, found.certificate
+            )
+        return KeysView(name.name, error=str(problem), hints=_views(hints))
     return KeysView(
         name.name,
         verified_by=link.peer.verified_by,
@@ -86,15 +103,34 @@ async def describe_keys(
     )
 
 
+class _Look(Struct, frozen=True):
+    """What a look at key documents needs."""
+
+    client: FederationClient
+    peers: PeerStore
+    clock: IReactorTime
+
+    async def diagnose(
+        self, data: bytes, name: ServerName, version: Version, certificate: bytes
+    ) -> list[Hint]:
+        """What has to change in a document that came on a connection."""
+        now_ts = int(wall_seconds(self.clock) * 1000)
+        steps = diagnose_key_document(data, name, version, now_ts, certificate)
+        return await Pace(self.clock).run(steps)
+
+
+def _views(hints: Sequence[Hint]) -> list[HintView]:
+    return [view_of(HintView, hint) for hint in hints]
+
+
 async def _document(
-    client: FederationClient,
-    peers: PeerStore,
+    look: _Look,
     name: ServerName,
     version: tuple[str, Callable[[bytes, ServerName], KeyDocument]],
 ) -> tuple[DocumentView | None, Link]:
     """One document with its problems; None if the server has none."""
     path, parse = version
-    status, data, link = await client.ask(name, path, OURSELVES)
+    status, data, link = await look.client.ask(name, path, OURSELVES)
     if status == 404:
         return None, link
     shown: Json = {}
@@ -108,9 +144,14 @@ async def _document(
             f"{quote(key_id)} is ignored: {rule}"
             for key_id, rule in document.invalid_entries.items()
         ]
-        conflict = await peers.conflict(document)
+        conflict = await look.peers.conflict(document)
         problems += [] if conflict is None else [conflict]
         check_names_connection(document, link)
     except ProtocolError as problem:
         problems.append(str(problem))
-    return DocumentView(shown, problems), link
+    hints = await look.diagnose(
+        data, name, 1 if parse is parse_v1 else 2, link.peer.certificate
+    )
+    # No check of a connection: it is valid for what was signed before.
+    problems += [hint.text for hint in hints if hint.code in _OF_TIME]
+    return DocumentView(shown, problems, _views(hints)), link

@@ -303,6 +303,7 @@ class DocumentView(Struct, frozen=True):
 
     document: Object
     problems: Annotated[list[str], Meta(description="Empty if every check has passed.")]
+    hints: Annotated[list[HintView], Meta(description="What to change in it.")]
 
 
 class KeysView(Struct, frozen=True):
@@ -318,6 +319,10 @@ class KeysView(Struct, frozen=True):
     ] = UNSET
     v2: DocumentView | UnsetType | None = UNSET
     error: str | UnsetType = UNSET
+    hints: Annotated[
+        list[HintView] | UnsetType,
+        Meta(description="What to change in a document that did not verify it."),
+    ] = UNSET
     kept: Annotated[
         list[CacheEntry] | UnsetType,
         Meta(description="What was remembered of the server before."),

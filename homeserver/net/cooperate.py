@@ -5,7 +5,7 @@ short.
 """
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -34,6 +34,16 @@ class Pace:
             waiter: Deferred[None] = Deferred()
             self._waiting.append(waiter)
             await waiter
+
+    async def run(self, steps: Generator[None, None, _T]) -> _T:
+        """The result of a generator that yields where others may have their turn."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            await self.pause()
 
     def _begin_turn(self) -> None:
         self._began = self._clock.seconds()

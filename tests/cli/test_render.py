@@ -426,6 +426,12 @@ def test_back_off() -> None:
     )
 
 
+def test_failure() -> None:
+    """Where keys could not be fetched, what was remembered is shown, and hints."""
+    hint = {"code": "document-key", "text": "it is \x07 ignored"}
+    assert render.failure({"hints": [hint]}) == ["hint: it is \\x07 ignored"]
+
+
 def test_refusal() -> None:
     """A refused request is shown with who it says it is of, and why."""
     refused = {

@@ -107,8 +107,8 @@ def test_keys() -> None:
             "srv_weight": None,
         },
         "certificate_sha256": hashlib.sha256(LEAF).hexdigest(),
-        "v1": {"document": GOOD_V1, "problems": []},
-        "v2": {"document": GOOD_V2, "problems": []},
+        "v1": {"document": GOOD_V1, "problems": [], "hints": []},
+        "v2": {"document": GOOD_V2, "problems": [], "hints": []},
         "kept": [],
     }
 
@@ -119,7 +119,7 @@ def test_keys_of_version_2_alone() -> None:
     panel.carrier.documents = {V2: (200, encode(GOOD_V2))}
     described = panel.ask("GET", "/v1/keys/them.example?v2_only=true").json
     assert (described["v2_only"], described["v1"]) == (True, None)
-    assert described["v2"] == {"document": GOOD_V2, "problems": []}
+    assert described["v2"] == {"document": GOOD_V2, "problems": [], "hints": []}
     assert panel.ask("GET", "/v1/keys/them.example?v2_only=1").error == (
         400,
         "M_INVALID_PARAM",

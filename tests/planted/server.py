@@ -283,7 +283,7 @@ class PlantedServer:
         if uri in self._seen and "duplicate-unanswered" in self.faults:
             return None
         self.received.append(content)
-        results = {event_id(pdu, self.faults): {} for pdu in content["pdus"]}
+        results: Object = {event_id(pdu, self.faults): {} for pdu in content["pdus"]}
         self._seen[uri] = {"pdus": results}
         return Answer(200, self._seen[uri])
 

@@ -31,7 +31,7 @@ from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.dialer import Dialer
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verification import InvalidDocument, VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
 from homeserver.protocol.identifiers import ServerName
@@ -198,6 +198,9 @@ class Panel:
         caches = CacheBook(
             self.routes.kept, self.keyring.fetches, self.failed_routes, self.clock
         )
+        self.invalid: dict[ServerName, InvalidDocument] = {}
+        """The documents that did not verify their servers."""
+
         self.forgotten: list[ServerName] = []
         """What the other memories were told to forget."""
 
@@ -210,7 +213,9 @@ class Panel:
             *routes.cache_routes(caches),
             *routes.lookup_routes(
                 partial(describe_resolution, self.routes, self.clock),
-                partial(describe_keys, self.carrier, self.peers),
+                partial(
+                    describe_keys, self.carrier, self.peers, self.clock, self.invalid
+                ),
                 caches,
             ),
             *peer_routes(book),

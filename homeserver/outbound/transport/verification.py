@@ -15,10 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
 from OpenSSL import crypto
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.config.values import VerificationMethod
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import Exchanges
 from homeserver.net.tls.client import Handshake
 from homeserver.net.wall_clock import wall_seconds
@@ -75,6 +77,19 @@ class VerifiedPeer:
         return hashlib.sha256(self.certificate).hexdigest()
 
 
+class InvalidDocument(Struct, frozen=True):
+    """A key document that did not verify its server."""
+
+    version: Literal[1, 2]
+    data: bytes
+    certificate: bytes
+    """The DER of the leaf of the connection that it came on."""
+
+
+# For an operator who asks why; each takes up to 64 KiB.
+_MAX_INVALID = 20
+
+
 class Verifier:
     """Verifies peers by the configured methods, in order."""
 
@@ -95,6 +110,10 @@ class Verifier:
         self._exchanges = exchanges or Exchanges(clock)
         self.methods = methods
         self.pins = peers.certificate_pins
+        self.invalid_documents: BoundedMap[ServerName, InvalidDocument]
+        """The last documents that did not verify their servers."""
+
+        self.invalid_documents = BoundedMap(_MAX_INVALID)
         self._peers = peers
         self._clock = clock
         self._observe = observe
@@ -169,7 +188,22 @@ class Verifier:
                 "document alone is no longer enough",
                 "certificate_required",
             )
-        document = await self._fetch_document(server_name, route, connection)
+        path, fetched = await self._fetch_document(server_name, route, connection)
+        is_first = path == KEY_DOCUMENT_PATH
+        parse = parse_v1 if is_first else parse_v2
+        # Until it has proven something.
+        self.invalid_documents[server_name] = InvalidDocument(
+            1 if is_first else 2, fetched.body, certificate
+        )
+        try:
+            document = parse(fetched.body, server_name)
+        except ProtocolError as problem:
+            raise NotVerified(f"{path}: {problem}", "document_invalid") from None
+        until = document.valid_until_ts
+        if until is not None and until < wall_seconds(self._clock) * 1000:
+            # It may be an old document, with an old certificate.
+            why = f"{path}: the key document expired at {until}"
+            raise NotVerified(why, "document_expired")
         if not document.names_certificate(certificate):
             if document.valid_until_ts is None or document.tls_fingerprints:
                 raise NotVerified(
@@ -190,6 +224,7 @@ class Verifier:
                 "can be sent on the connection that was verified",
                 "closed_after_document",
             )
+        self.invalid_documents.pop(server_name, None)
         return document
 
     async def record(self, peer: VerifiedPeer) -> None:
@@ -198,8 +233,8 @@ class Verifier:
 
     async def _fetch_document(
         self, server_name: ServerName, route: Route, connection: PeerConnection
-    ) -> KeyDocument:
-        """The version 1 document; without one, the version 2 document."""
+    ) -> tuple[str, Fetched]:
+        """The version 1 document, or else the version 2 document, and its path."""
         path = KEY_DOCUMENT_PATH
         fetched = await self._fetch(path, server_name, route, connection)
         refusal = read_refusal(server_name, fetched.status, fetched.body)
@@ -209,17 +244,7 @@ class Verifier:
         if fetched.status != 200:
             why = f"{path} answers with status {fetched.status}"
             raise NotVerified(why, "document_not_served")
-        parse = parse_v1 if path == KEY_DOCUMENT_PATH else parse_v2
-        try:
-            document = parse(fetched.body, server_name)
-        except ProtocolError as problem:
-            raise NotVerified(f"{path}: {problem}", "document_invalid") from None
-        until = document.valid_until_ts
-        if until is not None and until < wall_seconds(self._clock) * 1000:
-            # It may be an old document, with an old certificate.
-            why = f"{path}: the key document expired at {until}"
-            raise NotVerified(why, "document_expired")
-        return document
+        return path, fetched
 
     async def _fetch(
         self,
