@@ -70,6 +70,7 @@ from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.engine.threaded import ThreadedDatabase
 from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.progress import TotalsStore
@@ -273,7 +274,7 @@ class Parts:
                 *peer_routes(
                     PeerBook(
                         peers,
-                        queue,
+                        KnownPeers(self.database, own),
                         self.sender,
                         caches,
                         (keyring, self.agent, certificates),

@@ -4,7 +4,7 @@ Rules: as in `main`. The commands ask the daemon; they never open its store them
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlEr
 from homeserver.protocol.canonical_json import Json, as_integer, as_list, as_object
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName, parse_fingerprint
+
+_PEERS = 100  # in one answer of the daemon, which takes three milliseconds to make
 
 
 def control_client(path: Path) -> ControlClient:
@@ -196,11 +198,22 @@ def peers(  # noqa: PLR0913 - its options are its arguments
             _drop(client, drop, drop_all)
         if any(each is not None for each in (forget, retry, pin, drop, drop_all)):
             return
-        for peer in as_list(client.get("v1", "peers")["peers"], "`peers`"):
-            known = as_object(peer, "a peer")
-            print(json.dumps(known) if as_json else render.peer(known))
+        for peer in _list_peers(client):
+            print(json.dumps(peer) if as_json else render.peer(peer))
     except ControlError as problem:
         fail(1, str(problem))
+
+
+def _list_peers(client: ControlClient) -> Iterator[Json]:
+    """All known peers, page by page; raises `ControlError`."""
+    after: object = None
+    while True:
+        page = client.get("v1", "peers", after=after, limit=_PEERS)
+        for peer in as_list(page["peers"], "`peers`"):
+            yield as_object(peer, "a peer")
+        after = page["next"]
+        if after is None:
+            return
 
 
 def _drop(

@@ -47,6 +47,18 @@ class Page(Struct, frozen=True):
     ] = 0.0
 
 
+class PeerPage(Struct, frozen=True):
+    """Which known peers."""
+
+    after: Annotated[
+        ServerName | None,
+        Meta(description="The name of the last peer that the client has."),
+    ] = None
+    limit: Annotated[
+        int, Meta(ge=0, le=MAX_LIMIT, description="How many peers, at most.")
+    ] = 100
+
+
 class Waiting(Struct, frozen=True):
     """How long to wait for the outcome."""
 

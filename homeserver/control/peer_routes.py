@@ -5,6 +5,7 @@ Rules: as in `control.routes`.
 
 from typing import TypeVar
 
+from homeserver.control.parameters import PeerPage
 from homeserver.control.peers import PeerBook
 from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing, Peers, PeerView, Pin
@@ -21,9 +22,12 @@ _UNKNOWN = (NotFound,)
 def peer_routes(book: PeerBook) -> list[ControlRoute]:
     """What is known of peers, and what an operator may change of it."""
 
-    async def list_peers(_: _Bare) -> Peers:
-        """All known peers, by name."""
-        return Peers(await book.all())
+    async def list_peers(call: Call[PeerPage, Nothing]) -> Peers:
+        """The known peers, by name and in pages."""
+        query = call.query
+        peers = await book.page(query.after, query.limit)
+        is_last = not peers or len(peers) < query.limit
+        return Peers(peers, None if is_last else peers[-1].server_name)
 
     async def describe(call: _Bare) -> PeerView:
         """What is known of a peer: how verified, pinned keys, queue, back-off."""
@@ -51,7 +55,7 @@ def peer_routes(book: PeerBook) -> list[ControlRoute]:
     one, pinned = "/v1/peers/{name}", "/v1/peers/{name}/pin"
     again = "/v1/peers/{name}/retry"
     return [
-        route("GET", "/v1/peers", list_peers, Nothing, Nothing, Peers),
+        route("GET", "/v1/peers", list_peers, PeerPage, Nothing, Peers),
         route("GET", one, describe, Nothing, Nothing, PeerView, errors=_UNKNOWN),
         route("POST", again, retry, Nothing, Nothing, Nothing, errors=_UNKNOWN),
         route("DELETE", pinned, forget, Nothing, Nothing, Nothing, errors=_UNKNOWN),

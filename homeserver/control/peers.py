@@ -14,9 +14,9 @@ from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
+from homeserver.storage.known_peers import KnownPeer, KnownPeers
 from homeserver.storage.outbox.progress import QueueSummary
-from homeserver.storage.outbox.queue import OutboundQueue
-from homeserver.storage.peers import Peer, PeerStore
+from homeserver.storage.peers import PeerStore
 
 
 class Memory(Protocol):
@@ -33,36 +33,26 @@ class PeerBook:
     def __init__(
         self,
         peers: PeerStore,
-        queue: OutboundQueue,
+        known: KnownPeers,
         sender: Sender,
         caches: CacheBook,
         memories: Sequence[Memory] = (),
     ) -> None:
         """`memories` are the other parts that remember something about peers."""
         self._peers = peers
-        self._queue = queue
+        self._known = known
         self._sender = sender
         self._caches = caches
         self._memories = memories
 
-    async def all(self) -> list[PeerView]:
-        """Every peer, by name."""
-        known = {peer.server_name: peer for peer in await self._peers.peers()}
-        names = known.keys() | set(await self._queue.destinations())
-        names |= set(await self._peers.certificate_pins.names())
-        return [
-            await self._describe(name, known.get(name))
-            for name in sorted(names, key=str)
-        ]
+    async def page(self, after: ServerName | None, limit: int) -> list[PeerView]:
+        """Up to `limit` peers after a name, by name."""
+        return [_view(peer) for peer in await self._known.page(after, limit)]
 
     async def describe(self, name: ServerName) -> PeerView | None:
         """One peer; None if nothing is known of it and nothing is queued for it."""
-        peer = await self._peers.peer(name)
-        shown = await self._describe(name, peer)
-        is_known = peer is not None or await self._queue.summary(name) is not None
-        if is_known or shown.keys or shown.pinned_certificate_sha256:
-            return shown
-        return None
+        peer = await self._known.find(name)
+        return None if peer is None else _view(peer)
 
     async def pin(self, name: ServerName, sha256: str) -> None:
         """Trust the certificate of a peer with this fingerprint, in hexadecimal.
@@ -94,31 +84,27 @@ class PeerBook:
         await self._sender.retry(name)
         return True
 
-    async def _describe(self, name: ServerName, peer: Peer | None) -> PeerView:
-        queue = await self._queue.summary(name) or QueueSummary()
-        return PeerView(
-            server_name=name.name,
-            verified_by=None if peer is None else peer.verified_by,
-            pinned_keys={} if peer is None else _in_base64(peer.pinned_keys),
-            certificate_sha256=None if peer is None else peer.certificate_sha256,
-            first_verified_ts=None if peer is None else peer.first_verified_ts,
-            last_verified_ts=None if peer is None else peer.last_verified_ts,
-            pinned_certificate_sha256=await self._peers.certificate_pins.find(name),
-            keys=await self._keys(name),
-            **asdict(queue),
-        )
 
-    async def _keys(self, name: ServerName) -> dict[str, StoredKeyView]:
-        """The stored keys, by key ID."""
-        since = await self._peers.keys_since(name)
-        return {
+def _view(peer: KnownPeer) -> PeerView:
+    verified = peer.verified
+    return PeerView(
+        server_name=peer.name.name,
+        verified_by=None if verified is None else verified.verified_by,
+        pinned_keys={} if verified is None else _in_base64(verified.pinned_keys),
+        certificate_sha256=None if verified is None else verified.certificate_sha256,
+        first_verified_ts=None if verified is None else verified.first_verified_ts,
+        last_verified_ts=None if verified is None else verified.last_verified_ts,
+        pinned_certificate_sha256=peer.pinned_certificate_sha256,
+        keys={
             key_id: StoredKeyView(
-                encode_base64(stored.verify_key.key),
-                since.get(key_id) or None,
-                stored.valid_until_ts,
+                encode_base64(known.key.verify_key.key),
+                known.since_ts,
+                known.key.valid_until_ts,
             )
-            for key_id, stored in sorted((await self._peers.keys(name)).items())
-        }
+            for key_id, known in peer.keys.items()
+        },
+        **asdict(peer.queue or QueueSummary()),
+    )
 
 
 def _in_base64(keys: Mapping[KeyId, VerifyKey]) -> dict[str, str]:

@@ -363,9 +363,13 @@ class PeerView(Struct, frozen=True):
 
 
 class Peers(Struct, frozen=True):
-    """All known peers, by name."""
+    """Known peers, by name."""
 
     peers: list[PeerView]
+    next: Annotated[
+        Name | None,
+        Meta(description="What to ask for `after` next; null if these are the last."),
+    ]
 
 
 class Pin(Struct, frozen=True, forbid_unknown_fields=True):

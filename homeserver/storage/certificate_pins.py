@@ -28,18 +28,6 @@ class CertificatePins:
         key = (self._server_name.name, peer.name)
         return await self._database.read(Short(partial(_load, key=key)))
 
-    async def names(self) -> list[ServerName]:
-        """The servers that have one."""
-
-        def job(cursor: Cursor) -> list[ServerName]:
-            rows = cursor.execute(
-                "SELECT peer FROM certificate_pins WHERE server_name = ?",
-                (self._server_name.name,),
-            ).fetchall()
-            return [ServerName.parse(name) for (name,) in rows]
-
-        return await self._database.read(job)
-
     async def pin(self, peer: ServerName, sha256: str) -> None:
         """Trust a certificate for a server, in place of one that was pinned before."""
         now_ts = int(wall_seconds(self._clock) * 1000)

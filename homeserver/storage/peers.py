@@ -41,7 +41,6 @@ from homeserver.storage.server_keys import (
     check_keys,
     forget_keys,
     load_keys,
-    load_since,
     record_keys,
 )
 
@@ -63,10 +62,11 @@ class Peer(Struct, frozen=True):
     last_verified_ts: int
 
 
-_COLUMNS = (
-    "peer, verified_by, certificate_sha256, pinned_keys, first_verified_ts,"
-    " last_verified_ts"
+PEER_COLUMNS = (
+    "p.peer, p.verified_by, p.certificate_sha256, p.pinned_keys, p.first_verified_ts,"
+    " p.last_verified_ts"
 )
+"""What `read_peer` reads, of `peers p`."""
 
 
 class PeerStore:
@@ -92,24 +92,13 @@ class PeerStore:
 
         def job(cursor: Cursor) -> Peer | None:
             row = cursor.execute(
-                f"SELECT {_COLUMNS} FROM peers WHERE server_name = ? AND peer = ?",  # noqa: S608 - ours
+                f"SELECT {PEER_COLUMNS} FROM peers p"  # noqa: S608 - ours
+                " WHERE server_name = ? AND peer = ?",
                 (self._server_name.name, name.name),
             ).fetchone()
-            return None if row is None else _peer(row)
+            return None if row is None else read_peer(row)
 
         return await self._database.read(Short(job))
-
-    async def peers(self) -> list[Peer]:
-        """All peers that were ever verified, by name."""
-
-        def job(cursor: Cursor) -> list[Peer]:
-            rows = cursor.execute(
-                f"SELECT {_COLUMNS} FROM peers WHERE server_name = ? ORDER BY peer",  # noqa: S608 - ours
-                (self._server_name.name,),
-            ).fetchall()
-            return [_peer(row) for row in rows]
-
-        return await self._database.read(job)
 
     async def forget(self, name: ServerName) -> bool:
         """Forget how a peer was verified, its pin and its keys; whether any was known.
@@ -173,12 +162,6 @@ class PeerStore:
             return keys
 
         return await self._memory.keys(own, peer, look_up)
-
-    async def keys_since(self, peer: ServerName) -> Mapping[KeyId, int]:
-        """When each key of a server was stored, in milliseconds; 0 if unknown."""
-        return await self._database.read(
-            lambda cursor: load_since(cursor, self._server_name, peer)
-        )
 
     async def conflict(self, document: KeyDocument) -> str | None:
         """How a document contradicts the stored keys of its server, if it does."""
@@ -287,7 +270,8 @@ def _update_peer(cursor: Cursor, server_name: ServerName, peer: Peer) -> None:
     )
 
 
-def _peer(row: Sequence[Any]) -> Peer:
+def read_peer(row: Sequence[Any]) -> Peer:
+    """A peer, of the columns in `PEER_COLUMNS`."""
     name, verified_by, sha256, pins, first_ts, last_ts = row
     peer = ServerName.parse(name)
     return Peer(peer, verified_by, sha256, _pins(pins), first_ts, last_ts)

@@ -28,9 +28,9 @@ STEP = 50
 _COUNT_STEP = 500  # transactions that are counted in one step, in about the same time
 
 # Bytes of a row and of its entries in the indexes, beside its texts, as SQLite has it.
-_TRANSACTION_BYTES = 170
+_TRANSACTION_BYTES = 190
 _PDU_BYTES = 170
-_SENT_BYTES = 230  # with its entry of the queue
+_SENT_BYTES = 290  # with its entry of the queue
 
 # How fast the time of ages follows a clock that is ahead of it. An operator has as many
 # days to notice a wrong clock as it is wrong, before half of it has taken effect.

@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.canonical_json import Json, as_list, as_object, encode_base64
 from homeserver.protocol.key_documents import OldVerifyKey
 from homeserver.storage.peers import Peer
 from tests.support.control_side import NOW, Panel
@@ -57,7 +57,7 @@ def failed(panel: Panel) -> None:
 def test_nobody() -> None:
     """Where nobody is known, nobody is listed."""
     for path in ("/v1/peers", "/v1/peers/"):
-        assert Panel().ask("GET", path).json == {"peers": []}
+        assert Panel().ask("GET", path).json == {"peers": [], "next": None}
 
 
 def test_peer_that_was_verified() -> None:
@@ -65,7 +65,7 @@ def test_peer_that_was_verified() -> None:
     panel = Panel()
     peer = verified(panel)
     assert panel.ask("GET", THEIRS).json == peer
-    assert panel.ask("GET", "/v1/peers").json == {"peers": [peer]}
+    assert panel.ask("GET", "/v1/peers").json == {"peers": [peer], "next": None}
 
 
 def test_peer_that_was_never_reached() -> None:
@@ -79,7 +79,7 @@ def test_peer_that_was_never_reached() -> None:
     assert (peer["queued"], peer["failures"]) == (2, 1)
     assert "no route" in str(peer["last_error"])
     assert isinstance(peer["next_attempt_ts"], int)
-    assert panel.ask("GET", "/v1/peers").json == {"peers": [peer]}
+    assert panel.ask("GET", "/v1/peers").json == {"peers": [peer], "next": None}
 
 
 def test_peers_are_listed_by_name() -> None:
@@ -182,7 +182,7 @@ def test_pin_a_certificate(text: str) -> None:
     assert (answer.status, answer.json) == (200, {})
     shown = panel.ask("GET", THEIRS).json
     assert shown["pinned_certificate_sha256"] == FINGERPRINT
-    assert panel.ask("GET", "/v1/peers").json == {"peers": [shown]}
+    assert panel.ask("GET", "/v1/peers").json == {"peers": [shown], "next": None}
     # Who was not trusted until now is tried at once.
     panel.clock.advance(0)
     assert len(panel.carrier.sent) == 2
@@ -247,3 +247,21 @@ def test_retry_of_a_peer_that_does_not_fail() -> None:
     panel = Panel()
     verified(panel)
     assert panel.ask("POST", f"{THEIRS}/retry").status == 200
+
+
+def test_pages_of_peers() -> None:
+    """A page says where the next one begins; the last one has none after it."""
+    panel = Panel()
+    panel.ask("POST", f"/v1/send/{OTHERS.server_name}", {})
+    verified(panel)
+    first = panel.ask("GET", "/v1/peers?limit=1").json
+    assert [peer["server_name"] for peer in listed_peers(first)] == [first["next"]]
+    second = panel.ask("GET", f"/v1/peers?limit=1&after={first['next']}").json
+    assert second["next"] == "them.example"
+    last = panel.ask("GET", "/v1/peers?after=them.example").json
+    assert last == {"peers": [], "next": None}
+
+
+def listed_peers(page: Json) -> list[Json]:
+    """The peers on a page."""
+    return [as_object(peer, "a peer") for peer in as_list(page["peers"], "peers")]

@@ -23,6 +23,7 @@ from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.batching import Acknowledged
 from homeserver.storage.outbox.due import Quota
@@ -68,6 +69,7 @@ class House:
         self.peers = PeerStore(database, name, clock, memory)
         self.pins = CertificatePins(database, name, clock)
         self.documents = DocumentStore(database, name)
+        self.known = KnownPeers(database, name)
         self.refusals = RefusalStore(database, name)
         self.queue = OutboundQueue(database, name, lambda _: NOW)
         self.leases = DestinationLeases(
@@ -221,7 +223,8 @@ CALLS: list[tuple[type, str, Call]] = [
     (RefusalStore, "after", lambda h: h.refusals.after(0, None, 10)),
     (RefusalStore, "after", lambda h: h.refusals.after(0, PEER, 10)),
     (PeerStore, "peer", lambda h: h.peers.peer(PEER)),
-    (PeerStore, "peers", lambda h: h.peers.peers()),
+    (KnownPeers, "page", lambda h: h.known.page(None, 10)),
+    (KnownPeers, "find", lambda h: h.known.find(PEER)),
     (PeerStore, "forget", lambda h: h.peers.forget(PEER)),
     (
         PeerStore,
@@ -229,17 +232,14 @@ CALLS: list[tuple[type, str, Call]] = [
         lambda h: h.peers.record_verified(CERTIFIED, None, None),
     ),
     (PeerStore, "keys", lambda h: h.peers.keys(PEER)),
-    (PeerStore, "keys_since", lambda h: h.peers.keys_since(PEER)),
     (PeerStore, "conflict", lambda h: h.peers.conflict(OTHER_DOCUMENT)),
     (PeerStore, "record_keys", lambda h: h.peers.record_keys(DOCUMENT, NOW)),
     (CertificatePins, "find", lambda h: h.pins.find(PEER)),
-    (CertificatePins, "names", lambda h: h.pins.names()),
     (CertificatePins, "pin", lambda h: h.pins.pin(PEER, "dd")),
     (DocumentStore, "documents", lambda h: h.documents.documents(PEER)),
     (DocumentStore, "read", lambda h: stored_document(h, h)),
     (OutboundQueue, "add", lambda h: h.queue.add(DOWN, [], [{}], is_ephemeral=True)),
     (OutboundQueue, "state", lambda h: h.queue.state(DOWN, 2)),
-    (OutboundQueue, "destinations", lambda h: h.queue.destinations()),
     (OutboundQueue, "summary", lambda h: h.queue.summary(DOWN)),
     (OutboundQueue, "retry_immediately", lambda h: h.queue.retry_immediately(DOWN)),
     (OutboundQueue, "drop", lambda h: h.queue.drop(DOWN, 3)),

@@ -128,21 +128,6 @@ def test_peers_are_told_apart_byte_for_byte(store: PeerStore) -> None:
     assert (first.verified_by, second.verified_by) == ("certificate", "key-document")
 
 
-def test_peers_are_listed_by_name(store: PeerStore) -> None:
-    """All peers that were verified are listed, each as it is asked for by name."""
-    assert result_of(store.peers()) == []
-    for name in "b.example", "c.example", "a.example":
-        server_name = ServerName.parse(name)
-        verified(store, "key-document", name, {K1: key(K1)}, NOW, server_name)
-    listed = result_of(store.peers())
-    assert [each.server_name.name for each in listed] == [
-        "a.example",
-        "b.example",
-        "c.example",
-    ]
-    assert listed[1] == result_of(store.peer(B))
-
-
 def test_forget(store: PeerStore) -> None:
     """A peer that is forgotten was never verified; others stay."""
     verified(store, "certificate", "0a" * 32, {}, NOW)
@@ -284,14 +269,6 @@ def test_forgetting_forgets_the_documents(
     documents = DocumentStore(database, OUR_NAME)
     assert result_of(documents.documents(A)) == []
     assert len(result_of(documents.documents(B))) == 1
-
-
-def test_since_when_a_key_is_stored(store: PeerStore) -> None:
-    """A key that comes again is known since it came first."""
-    result_of(store.record_keys(current(K1, until=NOW + HOUR), NOW))
-    result_of(store.record_keys(current(K1, K2, until=NOW + HOUR), NOW + 5))
-    assert result_of(store.keys_since(A)) == {K1: NOW, K2: NOW + 5}
-    assert result_of(store.keys_since(B)) == {}
 
 
 def test_who_was_forgotten_meanwhile_is_not_verified(store: PeerStore) -> None:

@@ -19,7 +19,7 @@ from homeserver.storage.refusals import Refusal, RefusalStore
 from tests.support.control_side import LEAF, NOW, Panel
 from tests.support.coroutines import result_of
 from tests.support.http_connection import Answer
-from tests.support.our_names import OUR_NAME
+from tests.support.manual_sender import US
 from tests.support.pdus import message
 from tests.support.signed_requests import THEM
 
@@ -125,7 +125,7 @@ def _refuse(panel: Panel) -> None:
             ),
         ),
     )
-    result_of(RefusalStore(panel.database, OUR_NAME).record([refusal]))
+    result_of(RefusalStore(panel.database, US).record([refusal]))
 
 
 def _answer_look_ups(panel: Panel) -> None:

@@ -36,8 +36,8 @@ from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Job, StoreUnavailable
+from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
-from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
@@ -47,7 +47,6 @@ from tests.support.dns_records import ScriptedClient
 from tests.support.http_connection import Answer, Connection, request, site
 from tests.support.manual_sender import US, build_sender
 from tests.support.memory_database import MemoryDatabase
-from tests.support.our_names import OUR_NAME
 from tests.support.signed_requests import identity
 
 _T = TypeVar("_T")
@@ -178,14 +177,11 @@ class Panel:
         self.identity = identity()
         self.database = FailingDatabase()
         self.carrier = Carrier()
-        queue = OutboundQueue(
-            self.database, US, lambda _: int(self.clock.seconds() * 1000)
-        )
         self.sender = build_sender(
             self.database, self.carrier, Sending(), self.clock, Random(1)
         )
-        self.peers = PeerStore(self.database, OUR_NAME, self.clock)
-        self.received = ReceivedStore(self.database, OUR_NAME, Changes(self.clock))
+        self.peers = PeerStore(self.database, US, self.clock)
+        self.received = ReceivedStore(self.database, US, Changes(self.clock))
         self.routes = KnownRoutes(self.clock)
         self.keyring = Keyring(
             lambda: self.identity, self.peers, self.carrier, self.clock
@@ -204,8 +200,14 @@ class Panel:
         self.forgotten: list[ServerName] = []
         """What the other memories were told to forget."""
 
-        book = PeerBook(self.peers, queue, self.sender, caches, [self.keyring, self])
-        refusals = Refusals(RefusalStore(self.database, OUR_NAME), self.clock)
+        book = PeerBook(
+            self.peers,
+            KnownPeers(self.database, US),
+            self.sender,
+            caches,
+            [self.keyring, self],
+        )
+        refusals = Refusals(RefusalStore(self.database, US), self.clock)
         self.table = [
             *routes.status_routes(self._is_healthy, self._read_metrics, [self.bound]),
             *routes.send_routes(submitter, self.sender),

@@ -119,18 +119,27 @@ _OLDEST_ID = (
 )
 
 
+SUMMARY_COLUMNS = (
+    "d.queued, d.failures,"
+    " CASE WHEN d.failures > 0 AND d.holder IS NULL THEN d.due_ts END,"
+    f" d.last_error, d.rejected, d.dropped, {_OLDEST_ID}"
+)
+"""What `read_summary` reads, of `destinations d`."""
+
+
 def load_summary(cursor: Cursor, queue: QueueId) -> QueueSummary | None:
     """A queue, and how its destination fails; None if it is and was empty."""
     row = cursor.execute(
-        "SELECT queued, failures,"  # noqa: S608 - ours
-        " CASE WHEN failures > 0 AND holder IS NULL THEN due_ts END,"
-        f" last_error, rejected, dropped, {_OLDEST_ID}"
+        f"SELECT {SUMMARY_COLUMNS}"  # noqa: S608 - ours
         " FROM destinations d WHERE server_name = ? AND destination = ?"
         " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
         queue.row,
     ).fetchone()
-    if row is None:
-        return None
+    return None if row is None else read_summary(row)
+
+
+def read_summary(row: Sequence[Any]) -> QueueSummary:
+    """A queue, of the columns in `SUMMARY_COLUMNS`."""
     queued, failures, next_attempt_ts, last_error, rejected, dropped, *ids = row
     return QueueSummary(
         queued=queued,

@@ -88,19 +88,6 @@ class OutboundQueue:
             lambda cursor: load_state(cursor, self.of(destination), entry_id)
         )
 
-    async def destinations(self) -> list[ServerName]:
-        """The destinations with pending, rejected or dropped entries."""
-
-        def job(cursor: Cursor) -> list[ServerName]:
-            rows = cursor.execute(
-                "SELECT destination FROM destinations WHERE server_name = ?"
-                " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
-                (self.server_name.name,),
-            ).fetchall()
-            return [ServerName.parse(name) for [name] in rows]
-
-        return await self._database.read(job)
-
     async def summary(self, destination: ServerName) -> QueueSummary | None:
         """The queue of a destination; None if it is and was empty."""
         return await self._database.read(

@@ -73,17 +73,6 @@ def test_names_are_compared_byte_for_byte(own: Endpoint) -> None:
     assert len(own.lease()) == 2
 
 
-def test_destinations(own: Endpoint) -> None:
-    """A destination is told of while it is owed something, or did not get something."""
-    for destination in (A, B):
-        own.add(destination, 1)
-    first, second = own.lease()
-    assert set(result_of(own.queue.destinations())) == {A, B}
-    own.deliver(first)
-    own.reject(second)
-    assert result_of(own.queue.destinations()) == [B]
-
-
 def test_state_of_what_waits(own: Endpoint) -> None:
     """An entry that is in no transaction yet is queued."""
     entry = own.add(A, 1)
