@@ -1,21 +1,29 @@
-"""The command that explains why an event is let into a room, or is not.
+"""The command that explains why something does not verify, or is rejected.
 
 Rules: as those of `cli`. Nothing outside the file is asked, and no daemon.
 """
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import click
+from msgspec import to_builtins
 
 from homeserver.cli.options import fail, json_option, parsed
+from homeserver.protocol.diagnosis.explanation import Explanation, Given
+from homeserver.protocol.diagnosis.explanation import explain as explain_material
+from homeserver.protocol.diagnosis.material import MAX_BYTES, read_keys, read_material
 from homeserver.protocol.errors import ProtocolError, printable, quote
 from homeserver.protocol.events.room_versions import RoomVersion, parse_room_version
-from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.rooms import drawing, explanation, room_file
 from homeserver.rooms.room_file import RoomFile
+
+_T = TypeVar("_T")
 
 _CHECKS = {
     4: "by its auth events",
@@ -24,12 +32,34 @@ _CHECKS = {
 }
 
 
-@click.command(short_help="Explain why an event is let into a room, or is not.")
+@click.command(short_help="Explain why something does not verify, or is rejected.")
 @json_option
+@click.argument("given", metavar="FILE", required=False, type=click.File("rb"))
+@click.option(
+    "--keys",
+    "key_file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="The key document of the server that signed, or a JSON list of several.",
+)
+@click.option(
+    "--origin",
+    callback=parsed(ServerName.parse),
+    metavar="NAME",
+    help="The server of a key document.  [default: the one that it names]",
+)
+@click.option(
+    "--destination",
+    callback=parsed(ServerName.parse),
+    metavar="NAME",
+    help="The server that a request is for.  [default: the one of the header]",
+)
+@click.option(
+    "--event-id", metavar="ID", help="The ID that another server has for the PDU."
+)
 @click.option(
     "--room",
     "file",
-    required=True,
     type=click.File("rb"),
     metavar="FILE",
     help='The events of the room, as a JSON list or one a line ("-": standard input).',
@@ -38,7 +68,7 @@ _CHECKS = {
     "--event",
     "chosen",
     metavar="ID",
-    help="The event to explain.  [default: the last one of FILE]",
+    help="With --room: the event to explain.  [default: the last one of FILE]",
 )
 @click.option(
     "--room-version",
@@ -46,34 +76,102 @@ _CHECKS = {
     metavar="VERSION",
     callback=parsed(parse_room_version),
     is_eager=True,  # before FILE is opened: it may end the command
-    help="That of the room.  [default: what the create event in FILE says]",
+    help="That of the room.  [default: what the create event or the PDU says]",
 )
 @click.option(
     "--svg",
     "image",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Draw the graph of the room's events into FILE.",
+    help="With --room: draw the graph of the room's events into FILE.",
 )
-def explain(
+def explain(  # noqa: PLR0913 - an argument for each option
     *,
     as_json: bool,
-    file: BinaryIO,
+    given: BinaryIO | None,
+    key_file: BinaryIO | None,
+    origin: ServerName | None,
+    destination: ServerName | None,
+    event_id: str | None,
+    file: BinaryIO | None,
     chosen: str | None,
     named: RoomVersion | None,
     image: Path | None,
 ) -> None:
-    """Say which rule lets an event into its room, or not, and which state holds there.
+    """Say what has to change for FILE to verify: offline, nothing is fetched.
 
-    The room is judged as a server would judge it that received its events in the order
-    of FILE, but each after those that it cites. Signatures are not verified. It ends
-    with 0 where the event is allowed, with 1 where it is rejected, soft-failed or
-    dropped, and with 2 where that cannot be said.
+    FILE is a raw HTTP request with its head, a PDU, or a key document ("-": standard
+    input). It ends with 0 where everything verifies, with 1 where it does not or where
+    keys are missing, and with 2 where FILE cannot be read.
+
+    With --room, say which rule lets an event into its room, or not, and which state
+    holds there. The room is judged as a server would judge it that received its events
+    in the order of FILE, but each after those that it cites. Signatures are not
+    verified. It ends with 0 where the event is allowed, with 1 where it is rejected,
+    soft-failed or dropped, and with 2 where that cannot be said.
 
     \b
-    Example:
+    Examples:
+      homeserver explain request.txt --keys keys.json --destination us.example
       homeserver explain --room events.json --svg room.svg
     """
+    if (given is None) == (file is None):
+        fail(2, "give a FILE to explain, or a room with --room FILE; not both")
+    if file is not None:
+        _explain_room(file, chosen, named, image, as_json=as_json)
+    elif given is not None:
+        options = Given(
+            int(datetime.now(UTC).timestamp() * 1000),
+            _read(key_file, read_keys) if key_file is not None else {},
+            origin,
+            destination,
+            named,
+            event_id,
+        )
+        _show(explain_material(_read(given, read_material), options), as_json=as_json)
+
+
+def _read(file: BinaryIO, read: Callable[[bytes], _T]) -> _T:
+    try:
+        return read(file.read(MAX_BYTES + 1))
+    except ProtocolError as problem:
+        fail(2, f"{printable(file.name)}: {problem}")
+
+
+def _show(explanation: Explanation, *, as_json: bool) -> None:
+    """Print an explanation; ends with 1 where something does not verify."""
+    if as_json:
+        members = {"verifies": explanation.verifies, **to_builtins(explanation)}
+        print(json.dumps(members))
+    else:
+        print("\n".join(map(printable, _told(explanation))))
+    if not explanation.verifies:
+        sys.exit(1)
+
+
+def _told(explanation: Explanation) -> Iterator[str]:
+    what = explanation.kind.replace("-", " ")
+    if explanation.room_version is not None:
+        what += f" {explanation.event_id or '(no ID)'}"
+        what += f", as of room version {explanation.room_version}"
+    if explanation.verifies:
+        yield f"{what}: it verifies"
+        return
+    yield f"{what}: it does not verify" if explanation.hints else f"{what}: not checked"
+    for hint in explanation.hints:
+        yield f"  {hint.code}: {hint.sentence}"
+    for each in explanation.unchecked:
+        yield f"  not checked: {each}"
+
+
+def _explain_room(
+    file: BinaryIO,
+    chosen: str | None,
+    named: RoomVersion | None,
+    image: Path | None,
+    *,
+    as_json: bool,
+) -> None:
     try:
         room = room_file.read(file.read(room_file.MAX_BYTES + 1), named)
         result, nodes = explanation.explain(room, _chosen(room, chosen))

@@ -116,7 +116,7 @@ CODES: Mapping[str, str] = {
     # The X-Matrix header.
     "header-scheme": "the Authorization header has another scheme than X-Matrix",
     "header-separator": "the parameters of the header are not separated by commas",
-    "header-missing": "the header lacks a parameter",
+    "header-missing": "there is no X-Matrix header, or it lacks a parameter",
     "key-id-algorithm": "the key ID has no algorithm",
     "name-url": "a URL stands where a server name should",
     "name-user": "a user ID stands where a server name should",
