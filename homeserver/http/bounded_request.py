@@ -1,6 +1,6 @@
 """A request that is refused as early as possible, and whose body is bounded.
 
-Rules: a request is admitted (`admission`) before its body is read. A body is counted
+Rules: a request is admitted (`router`) before its body is read. A body is counted
 while it arrives; if it is too large, or there is no room for it, the request is refused
 and the rest of the body is not read.
 
@@ -18,7 +18,6 @@ from twisted.logger import Logger
 from twisted.web.http import HTTPChannel, datetimeToString
 
 from homeserver.config.values import Config, Limits
-from homeserver.http.admission import admit
 from homeserver.http.arriving import ArrivingBodies, Body
 from homeserver.http.connections import Connections
 from homeserver.http.details import take_request
@@ -210,11 +209,11 @@ class BoundedRequest(Request):
         self.method, self.uri = self.channel.first_line
         self.path = self.uri.partition(b"?")[0]
         self._open_exchange(self.method, self.uri)
-        self._route = admit(self, self.channel.router, has_body=True)
+        self._route = self.channel.router.admit(self, has_body=True)
 
     def _admitted(self) -> Route:
         """The route of the complete request; raises `ProtocolError`."""
-        return self._route or admit(self, self.channel.router, has_body=False)
+        return self._route or self.channel.router.admit(self, has_body=False)
 
     def _fail(self) -> None:
         self._log.failure("internal error")

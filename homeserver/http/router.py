@@ -1,9 +1,10 @@
 """The route table: which answer a method and a path lead to.
 
-Rules: a look-up is pure. A path is split first, then each step is percent-decoded once,
-so an encoded slash separates nothing. A literal step wins over a parameter, a parameter
-is never empty, and one trailing slash is ignored. HEAD is answered as GET
-is, without the body.
+Rules: a look-up is pure. A request is admitted once: with a body, before that is read;
+without one, when it is complete. A path is split first, then each step is
+percent-decoded once, so an encoded slash separates nothing. A literal step wins over a
+parameter, a parameter is never empty, and one trailing slash is ignored. HEAD is
+answered as GET is, without the body.
 
 Specification: Server-server API, "API standards".
 """
@@ -120,6 +121,21 @@ class Router:
         self._root = _Node()
         for route in self.routes:
             self._add(route)
+
+    def admit(self, request: Request, *, has_body: bool) -> Route:
+        """The route of a request, by all that its head decides.
+
+        Sets the parameters of the request, and its route in its exchange. Raises
+        `ProtocolError` where the table, its check or the route refuses it.
+        """
+        match = self.find(request.path)
+        self.check(request, match.template)
+        request.parameters = match.parameters
+        request.exchange.route = match.template
+        route = match.route(request.method)
+        if has_body and route.admit is not None:
+            route.admit(request)
+        return route
 
     def find(self, path: bytes) -> Match:
         """What a path as it is on the wire, without its query, leads to."""

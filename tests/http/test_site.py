@@ -152,7 +152,7 @@ def test_an_error_of_ours_before_the_body() -> None:
     """What goes wrong while a head is judged is a 500, and logged."""
 
     class Broken(Desk):
-        def admit(self, request: Request) -> None:
+        def judge(self, request: Request) -> None:
             """Fail."""
             raise KeyError
 

@@ -440,7 +440,7 @@ def test_nothing_is_judged_after_a_refusal() -> None:
     malformed.send(b"nonsense\r\n" + request("PUT", SEND, body=b"{}"))
     assert [answer.status for answer in malformed.answers()] == [400]
     endpoint.clock.advance(1)
-    assert len(result_of(endpoint.refusals.after(0, None, 9, 0))) == 1
+    assert len(result_of(endpoint.refusals.after(1, None, 9, 0))) == 1
     malformed.lose()
 
 
@@ -538,7 +538,8 @@ def test_a_body_gives_way_while_its_keys_are_fetched() -> None:
     keys.fetched.callback(None)
     endpoint.clock.advance(1)
     assert len(waiting.answers()) == 1
-    assert result_of(endpoint.refusals.after(0, None, 9, 0)) == []
+    [refused] = result_of(endpoint.refusals.after(0, None, 9, 0))
+    assert refused.status == 503
     for each in (waiting, other):
         each.lose()
 

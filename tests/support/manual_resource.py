@@ -13,7 +13,7 @@ class Desk(Router):
     def __init__(self, *, waits: bool = False) -> None:
         super().__init__(
             [
-                Route(each, "/", self._take, self.admit)
+                Route(each, "/", self._take, self.judge)
                 for each in ("PUT", "POST", "GET")
             ]
         )
@@ -22,7 +22,7 @@ class Desk(Router):
         self.arguments: list[dict[bytes, list[bytes]]] = []
         self.results: list[Deferred[None]] = []
 
-    def admit(self, request: Request) -> None:
+    def judge(self, request: Request) -> None:
         """Admit every body."""
 
     async def _take(self, request: Request) -> Reply:
