@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from homeserver.app.composition import Parts
 from homeserver.app.credentials import Credentials
 from homeserver.config.values import Config, ConfigError
+from homeserver.control import address_file
 from homeserver.control.inspect import describe_keys
 from homeserver.control.views import KeysView
 from homeserver.http.site import BoundedSite
@@ -47,6 +48,8 @@ class Endpoint:
         self._credentials = Credentials(path, config, identity)
         self._parts = Parts(path, config, self._credentials, reactor, random)
         self._ports: list[IListeningPort] = []
+        self.control_address: SocketAddress | None = None
+        """Where the control API listens; None if it does not."""
 
     async def start(self) -> SocketAddress:
         """Accept connections and send what is owed; returns where others connect to.
@@ -65,9 +68,10 @@ class Endpoint:
         )
         listening = self._listen("listen", self._config.listen, tls)
         if parts.control_site is not None and self._config.control.listen is not None:
-            self._listen(
+            self.control_address = self._listen(
                 "control.listen", self._config.control.listen, parts.control_site
             )
+            self._publish(self.control_address)
         await parts.sender.start()
         parts.reactor_lag.start()
         parts.pruner.start()
@@ -81,6 +85,19 @@ class Endpoint:
                 ranges=", ".join(map(str, trusted)),
             )
         return listening
+
+    def _publish(self, control_address: SocketAddress) -> None:
+        """Tell the commands where the control API is; raises `ConfigError`."""
+        control = self._config.control
+        if control.listen is not None:
+            try:
+                address_file.publish(
+                    control.listen, control.token_file, control_address
+                )
+            except OSError as problem:
+                file = address_file.path_of(control.token_file)
+                why = f"{file} cannot be written: {problem.strerror}"
+                raise ConfigError(self._path, [f"control.listen: {why}"]) from None
 
     def _secrets(self) -> list[Path]:
         """The files that nobody else is to read, as far as they are configured."""
@@ -97,6 +114,9 @@ class Endpoint:
         self._parts.reactor_lag.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
+        control = self._config.control
+        if self.control_address is not None and control.listen is not None:
+            address_file.remove(control.listen, control.token_file)
         # Not cancelled when time is up: what is in flight may still be lucky while
         # the rest is closed, and what is not done stays owed.
         finishing = Deferred.fromCoroutine(self._finish())

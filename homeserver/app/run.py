@@ -53,7 +53,8 @@ _OTHER_FILES = 1000 + MAX_SECOND
 def run(path: Path, config: Config) -> None:
     """Run the endpoint configured at `path` until SIGTERM or SIGINT.
 
-    Prints where it listens once it does. Raises `ConfigError` if it cannot start.
+    Prints where it listens once it does, and where the control API listens if the
+    configuration leaves that open. Raises `ConfigError` if it cannot start.
     Garbage is collected from then on, whether or not it was before.
     """
     _raise_file_limit(config.limits.max_connections)
@@ -69,7 +70,7 @@ def run(path: Path, config: Config) -> None:
 
     def announce(where: SocketAddress) -> None:
         listening = f"listening: {config.server_name} on {where}"
-        print(listening, flush=True)
+        print(*_control_line(config, endpoint), listening, sep="\n", flush=True)
         # A collection of all garbage looks through all that is in memory, which takes
         # tens of milliseconds. What is there now stays there.
         gc.freeze()
@@ -108,6 +109,14 @@ def run(path: Path, config: Config) -> None:
         if failure.check(StoreUnavailable):
             raise ConfigError(path, [f"storage.url: {failure.value}"])
         failure.raiseException()
+
+
+def _control_line(config: Config, endpoint: Endpoint) -> list[str]:
+    """Where the control API listens, if its port was to be any free one."""
+    control = config.control.listen
+    if control is None or control.port != 0:
+        return []
+    return [f"control: {endpoint.control_address}"]
 
 
 def _raise_file_limit(connections: int) -> None:

@@ -5,20 +5,14 @@ Rules: as in `main`. The commands ask the daemon; they never open its store them
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
 from homeserver.cli import render
-from homeserver.cli.options import (
-    config_option,
-    fail,
-    json_option,
-    load,
-    parsed,
-    parsed_entry,
-)
+from homeserver.cli.daemon import Daemon, daemon_options
+from homeserver.cli.options import fail, json_option, parsed, parsed_entry
+from homeserver.cli.times import now_ts
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
 from homeserver.protocol.canonical_json import Json, as_integer, as_list, as_object
 from homeserver.protocol.errors import ProtocolError
@@ -27,16 +21,8 @@ from homeserver.protocol.identifiers import ServerName, parse_fingerprint
 _PEERS = 100  # in one answer of the daemon, which takes three milliseconds to make
 
 
-def control_client(path: Path) -> ControlClient:
-    """A client of the daemon of a configuration, or the end of the command."""
-    try:
-        return ControlClient(path, load(path))
-    except ControlError as problem:
-        fail(2, str(problem))
-
-
 @click.command(short_help="Show what other servers have sent.")
-@config_option
+@daemon_options
 @json_option
 @click.option(
     "--origin",
@@ -46,7 +32,7 @@ def control_client(path: Path) -> ControlClient:
 )
 @click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
 def received(
-    *, path: Path, as_json: bool, origin: ServerName | None, follow: bool
+    *, daemon: Daemon, as_json: bool, origin: ServerName | None, follow: bool
 ) -> None:
     """Show what the running daemon has received, newest last.
 
@@ -54,12 +40,12 @@ def received(
     Example:
       homeserver received -c homeserver.toml --origin beta.test --follow
     """
-    show = json.dumps if as_json else render.received
-    _list(path, "received", "transactions", origin, show, follow=follow)
+    show = _shown(render.received, as_json=as_json)
+    _list(daemon, "received", "transactions", origin, show, follow=follow)
 
 
 @click.command(short_help="Show the requests that were refused, and why.")
-@config_option
+@daemon_options
 @json_option
 @click.option(
     "--origin",
@@ -69,7 +55,7 @@ def received(
 )
 @click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
 def refused(
-    *, path: Path, as_json: bool, origin: ServerName | None, follow: bool
+    *, daemon: Daemon, as_json: bool, origin: ServerName | None, follow: bool
 ) -> None:
     """Show which requests of other servers the running daemon refused, newest last.
 
@@ -79,12 +65,19 @@ def refused(
     Example:
       homeserver refused -c homeserver.toml --origin beta.test --follow
     """
-    show = json.dumps if as_json else render.refusal
-    _list(path, "refused", "refused", origin, show, follow=follow)
+    show = _shown(render.refusal, as_json=as_json)
+    _list(daemon, "refused", "refused", origin, show, follow=follow)
+
+
+def _shown(
+    render_one: Callable[[dict[str, Any], int], str], *, as_json: bool
+) -> Callable[[dict[str, Any]], str]:
+    """The function that shows an item as text, or as JSON."""
+    return json.dumps if as_json else lambda item: render_one(item, now_ts())
 
 
 def _list(
-    path: Path,
+    daemon: Daemon,
     route: str,
     member: str,
     origin: ServerName | None,
@@ -93,7 +86,7 @@ def _list(
     follow: bool,
 ) -> None:
     """Print the entries of a route, page by page."""
-    client = control_client(path)
+    client = daemon.client()
     after: object = 0
     try:
         while True:
@@ -130,7 +123,7 @@ def _parsed_pin(
 
 
 @click.command(short_help="Show the known peers.")
-@config_option
+@daemon_options
 @json_option
 @click.option(
     "--forget",
@@ -166,7 +159,7 @@ def _parsed_pin(
 )
 def peers(  # noqa: PLR0913 - its options are its arguments
     *,
-    path: Path,
+    daemon: Daemon,
     as_json: bool,
     forget: ServerName | None,
     retry: ServerName | None,
@@ -184,7 +177,7 @@ def peers(  # noqa: PLR0913 - its options are its arguments
       homeserver peers -c homeserver.toml --forget beta.test
       homeserver peers -c homeserver.toml --drop beta.test 12
     """
-    client = control_client(path)
+    client = daemon.client()
     try:
         if forget is not None:
             client.delete("v1", "peers", forget.name, "pin")
@@ -199,7 +192,7 @@ def peers(  # noqa: PLR0913 - its options are its arguments
         if any(each is not None for each in (forget, retry, pin, drop, drop_all)):
             return
         for peer in _list_peers(client):
-            print(json.dumps(peer) if as_json else render.peer(peer))
+            print(json.dumps(peer) if as_json else render.peer(peer, now_ts()))
     except ControlError as problem:
         fail(1, str(problem))
 
@@ -235,12 +228,12 @@ def _print_dropped(reply: Json, name: ServerName) -> None:
 
 
 @click.command(short_help="Ask whether the daemon is well.")
-@config_option
+@daemon_options
 @json_option
 @click.option(
     "--verbose", is_flag=True, help="Show every bound: its use and its refusals."
 )
-def health(*, path: Path, as_json: bool, verbose: bool) -> None:
+def health(*, daemon: Daemon, as_json: bool, verbose: bool) -> None:
     """Ask whether the running daemon accepts connections and its store answers.
 
     The exit status is 1 if not, as for a container's health check.
@@ -249,7 +242,7 @@ def health(*, path: Path, as_json: bool, verbose: bool) -> None:
     Example:
       homeserver health -c homeserver.toml
     """
-    client = control_client(path)
+    client = daemon.client(needs_token=verbose)
     try:
         state = client.get("health", timeout=5.0)
         if verbose:

@@ -111,7 +111,7 @@ def explain(  # noqa: PLR0913 - an argument for each option
     soft-failed or dropped, and with 2 where that cannot be said.
 
     \b
-    Examples:
+    Example:
       homeserver explain request.txt --keys keys.json --destination us.example
       homeserver explain --room events.json --svg room.svg
     """

@@ -7,54 +7,62 @@ Twisted takes longer than a request to the daemon.
 """
 
 import gc
-import json
 import os
 import sys
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
 import click
-from msgspec import to_builtins
 
 from homeserver import __version__
 from homeserver.cli.options import (
     config_option,
     fail,
-    json_option,
     load,
     new_endpoint_options,
     parsed,
 )
-from homeserver.config.values import Config, ConfigError
+from homeserver.config.values import ConfigError
 from homeserver.net.addresses import AddressRange, SocketAddress
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.shapes import did_you_mean
 
-# Those that ask the daemon; it does not load them, nor what they need.
-_QUESTIONS = ("send", "received", "refused", "peers", "health")
+# Where each command is that the daemon does not load, nor what it needs.
+_MODULES = {
+    "send": "send",
+    "received": "ask",
+    "refused": "ask",
+    "peers": "ask",
+    "health": "ask",
+    "resolve": "look_up",
+    "keys": "look_up",
+    "explain": "explain",
+}
 
 
 class _InOrderOfUse(click.Group):
-    """Commands, listed in the order of their definition."""
+    """Commands, listed in the order of their use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["init", "run", *_QUESTIONS, "resolve", "keys", "explain", "config"]
+        return ["init", "run", *_MODULES, "config"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "explain":
-            from homeserver.cli.explain import explain  # noqa: PLC0415 - see above
-
-            return explain
-        if cmd_name not in _QUESTIONS:
+        if cmd_name not in _MODULES:
             return super().get_command(ctx, cmd_name)
-        if cmd_name == "send":
-            from homeserver.cli.send import send  # noqa: PLC0415 - see above
-
-            return send
-        from homeserver.cli import ask  # noqa: PLC0415 - see above
-
-        command: click.Command = getattr(ask, cmd_name)
+        module = import_module(f"homeserver.cli.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        name = args[0]
+        if not name.startswith("-") and name not in known and not ctx.resilient_parsing:
+            meant = did_you_mean(name, known)
+            fail(2, f"no command is called {name!r}{meant or '; see --help'}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(
@@ -89,7 +97,7 @@ def main() -> None:
 def init(
     folder: Path,
     server_name: ServerName,
-    listen: SocketAddress,
+    listen: SocketAddress | None,
     control: SocketAddress,
     control_hosts: tuple[str, ...],
     allow: tuple[AddressRange, ...],
@@ -105,17 +113,23 @@ def init(
     """
     from homeserver.identity import new_endpoint  # noqa: PLC0415 - see above
 
+    where = listen or new_endpoint.listen_for(server_name)
+    settings = new_endpoint.Settings(server_name, where, control, allow, control_hosts)
     try:
-        paths = new_endpoint.create(
-            folder,
-            new_endpoint.Settings(server_name, listen, control, allow, control_hosts),
-        )
+        paths = new_endpoint.create(folder, settings)
     except FileExistsError as problem:
         fail(2, f"{problem}; choose another folder, or remove the file")
     except OSError as problem:
         fail(2, f"{folder} cannot be written: {problem.strerror}")
     for path in paths:
         print(path)
+    if server_name.port not in {None, where.port}:
+        print(
+            f"note: other servers connect to port {server_name.port}, as the name "
+            f"says, and --listen says {where.port}",
+            file=sys.stderr,
+        )
+    print(f"next: homeserver run -c {paths[0]}")
 
 
 @main.command(short_help="Run the endpoint in the foreground.")
@@ -133,7 +147,7 @@ def init(
 def run(
     path: Path,
     server_name: ServerName | None,
-    listen: SocketAddress,
+    listen: SocketAddress | None,
     control: SocketAddress,
     control_hosts: tuple[str, ...],
     allow: tuple[AddressRange, ...],
@@ -159,8 +173,9 @@ def run(
     if server_name is not None and not os.path.lexists(path):
         if path.name != "homeserver.toml":
             fail(2, f"{path}: cannot be made; a new one is called homeserver.toml")
+        where = listen or new_endpoint.listen_for(server_name)
         settings = new_endpoint.Settings(
-            server_name, listen, control, allow, control_hosts
+            server_name, where, control, allow, control_hosts
         )
         try:
             made = new_endpoint.complete(path.parent, settings)
@@ -192,108 +207,3 @@ def config() -> None:
     """
     sample = files("homeserver.config") / "sample.toml"
     print(sample.read_text("utf-8"), end="")
-
-
-@main.command(short_help="Show how a server name is resolved.")
-@config_option
-@json_option
-@click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
-def resolve(path: Path, as_json: bool, server_name: ServerName) -> None:  # noqa: FBT001
-    """Show each step of discovering NAME, and the routes in the order of trying.
-
-    The running daemon is asked, which marks the answers that it kept from before. Where
-    none runs, NAME is resolved without it.
-
-    \b
-    Example:
-      homeserver resolve -c homeserver.toml matrix.org
-    """
-    from homeserver.app import run  # noqa: PLC0415 - see above
-    from homeserver.cli import render  # noqa: PLC0415 - see above
-
-    config = load(path)
-    try:
-        result = _ask_daemon(path, config, "resolve", server_name)
-        if result is None:
-            result = to_builtins(run.resolve(path, config, server_name))
-    except ConfigError as problem:
-        fail(2, str(problem))
-    print(json.dumps(result) if as_json else render.resolution(result))
-    if "error" in result:
-        fail(1, f"{server_name} cannot be resolved: {result['error']}")
-
-
-@main.command(short_help="Fetch and check a server's key documents.")
-@config_option
-@json_option
-@click.option(
-    "--v2-only",
-    is_flag=True,
-    help="Ask for version 2 alone. Version 1 is then asked for only to verify a peer "
-    "that its certificate does not prove.",
-)
-@click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
-def keys(*, path: Path, as_json: bool, v2_only: bool, server_name: ServerName) -> None:
-    """Fetch the key documents of NAME, and say what was checked and found.
-
-    The running daemon fetches them, and shows what it remembered of NAME. Where none
-    runs, they are fetched without it. It ends with 1 where a check failed.
-
-    \b
-    Example:
-      homeserver keys -c homeserver.toml matrix.org
-    """
-    from homeserver.app import run  # noqa: PLC0415 - see above
-    from homeserver.cli import render  # noqa: PLC0415 - see above
-
-    config = load(path)
-    try:
-        result = _ask_daemon(
-            path, config, "keys", server_name, v2_only="true" if v2_only else None
-        )
-        if result is None:
-            result = to_builtins(run.keys(path, config, server_name, v2_only=v2_only))
-    except ConfigError as problem:
-        fail(2, str(problem))
-    if as_json:
-        print(json.dumps(result))
-    if "error" in result:
-        for line in [] if as_json else render.failure(result):
-            print(line)
-        fail(1, str(result["error"]))
-    if not as_json:
-        print(render.keys(result))
-    if any(part is not None and part["problems"] for part in render.documents(result)):
-        fail(1, f"{server_name} serves an invalid key document")
-
-
-# For name servers and servers that do not answer; each of them has a limit of its own.
-_LOOK_UP_SECONDS = 90.0
-
-
-def _ask_daemon(
-    path: Path,
-    config: Config,
-    route: str,
-    server_name: ServerName,
-    **arguments: object,
-) -> Json | None:
-    """What the running daemon knows of a server; None, with a note, if none runs.
-
-    A daemon at that address that does not know the token is another endpoint's.
-    """
-    from homeserver.control.client import (  # noqa: PLC0415 - as above
-        ControlClient,
-        ControlError,
-    )
-
-    try:
-        client = ControlClient(path, config)
-        return client.get(
-            "v1", route, server_name.name, timeout=_LOOK_UP_SECONDS, **arguments
-        )
-    except ControlError as problem:
-        if problem.status not in {None, 401}:
-            fail(1, str(problem))
-        print(f"asked without a daemon: {problem}", file=sys.stderr)
-        return None

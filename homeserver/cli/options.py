@@ -97,11 +97,10 @@ def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
             "--listen",
             envvar="HOMESERVER_LISTEN",
             show_envvar=True,
-            default="0.0.0.0:8448",
-            show_default=True,
             callback=parsed(SocketAddress.parse),
             metavar="HOST:PORT",
-            help="Address and port for other servers.",
+            help="Address and port for other servers.  [default: every address, and "
+            "the port of NAME or 8448]",
         ),
         click.option(
             "--control",
@@ -140,10 +139,10 @@ def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def load(path: Path) -> Config:
-    """Read a configuration, or exit with its mistakes."""
+def load(path: Path, *, reads_files: bool = True) -> Config:
+    """Read a configuration, or exit with its mistakes; as `reader.load`."""
     try:
-        return reader.load(path)
+        return reader.load(path, reads_files=reads_files)
     except ConfigError as problem:
         fail(2, str(problem))
 

@@ -1,21 +1,22 @@
 """The text output of the commands, made from their JSON output.
 
 Rules: text of peers and name servers is escaped, so that the terminal interprets none
-of it.
+of it. Times are relative to `now_ts`, in milliseconds since 1970.
 """
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
+from homeserver.cli.times import duration, relative
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.errors import printable
 
 
-def resolution(result: dict[str, Any]) -> str:
+def resolution(result: dict[str, Any], now_ts: int) -> str:
     """The steps of a resolution and the routes that it found."""
     lines = [
-        f"{s['step']}: {s['asked']}: {s['found']}{_expiry(s)}" for s in result["steps"]
+        f"{s['step']}: {s['asked']}: {s['found']}{_expiry(s, now_ts)}"
+        for s in result["steps"]
     ]
     for number, route in enumerate(result.get("routes", []), 1):
         srv = ""
@@ -29,12 +30,11 @@ def resolution(result: dict[str, Any]) -> str:
     return "\n".join(map(printable, lines))
 
 
-def _expiry(answer: dict[str, Any]) -> str:
-    """Until when an answer is cached; empty if the answer is new."""
+def _expiry(answer: dict[str, Any], now_ts: int) -> str:
+    """How long an answer is still cached; empty if the answer is new."""
     if "kept_until_ts" not in answer:
         return ""
-    until = datetime.fromtimestamp(answer["kept_until_ts"] / 1000, UTC)
-    kept = f"kept answer, until {until:%Y-%m-%d %H:%M:%S}"
+    kept = f"kept answer, for {_left(answer['kept_until_ts'], now_ts)} more"
     if "floor_seconds" in answer:
         kept += (
             f"; its server asks for less than the {answer['floor_seconds']:g} seconds "
@@ -43,11 +43,11 @@ def _expiry(answer: dict[str, Any]) -> str:
     return f" ({kept})"
 
 
-def received(transaction: dict[str, Any]) -> str:
+def received(transaction: dict[str, Any], now_ts: int) -> str:
     """One received transaction: a line for itself and one for each item in it."""
-    when = datetime.fromtimestamp(transaction["received_ts"] / 1000, UTC)
+    when = relative(transaction["received_ts"], now_ts)
     key_id = transaction["verified_by"]["key_id"]
-    head = f"{transaction['id']}: {when:%Y-%m-%d %H:%M:%S} transaction "
+    head = f"{transaction['id']}: {when} transaction "
     head += f"{transaction['txn_id']!r} of {transaction['origin']}, signed by {key_id}"
     if transaction["verified_by"]["client_certificate"] is not None:
         head += " and its TLS client certificate"
@@ -65,7 +65,7 @@ def received(transaction: dict[str, Any]) -> str:
     return "\n".join(map(printable, lines))
 
 
-def keys(result: dict[str, Any]) -> str:
+def keys(result: dict[str, Any], now_ts: int) -> str:
     """The key documents of a server, with the problems of each."""
     route = result["route"]
     lines = [
@@ -80,22 +80,24 @@ def keys(result: dict[str, Any]) -> str:
             lines.append(f"{version}: {why}")
             continue
         lines.append(f"{version}: {json.dumps(part['document'])}")
-        lines += [f"{version}: wrong: {problem}" for problem in part["problems"]]
+        lines += [f"{version}: {problem}" for problem in part["problems"]]
         lines += [f"{version}: hint: {hint(each)}" for each in part.get("hints", ())]
         lines += [] if part["problems"] else [f"{version}: every check passed"]
-    return "\n".join([*map(printable, lines), *kept(result)])
+    return "\n".join([*map(printable, lines), *kept(result, now_ts)])
 
 
-def failure(result: dict[str, Any]) -> list[str]:
+def failure(result: dict[str, Any], now_ts: int) -> list[str]:
     """What is known of a server whose keys could not be fetched."""
     hints = [f"hint: {hint(each)}" for each in result.get("hints", ())]
-    return [*kept(result), *map(printable, hints)]
+    return [*kept(result, now_ts), *map(printable, hints)]
 
 
-def kept(result: dict[str, Any]) -> list[str]:
+def kept(result: dict[str, Any], now_ts: int) -> list[str]:
     """What the daemon had cached of a server; empty if no daemon was asked."""
     return [
-        printable(f"{each['cache']}: {each['asked']}: {each['found']}{_expiry(each)}")
+        printable(
+            f"{each['cache']}: {each['asked']}: {each['found']}{_expiry(each, now_ts)}"
+        )
         for each in result.get("kept", [])
     ]
 
@@ -105,38 +107,44 @@ def documents(result: dict[str, Any]) -> list[dict[str, Any] | None]:
     return [result["v1"], result["v2"]]
 
 
-def peer(known: dict[str, Any]) -> str:
+def peer(known: dict[str, Any], now_ts: int) -> str:
     """What is known of one peer."""
     verified = known["verified_by"] or "never verified"
     lines = [f"{known['server_name']}: {verified}"]
     if known["certificate_sha256"] is not None:
-        last = datetime.fromtimestamp(known["last_verified_ts"] / 1000, UTC)
-        lines.append(f"  last verified {last:%Y-%m-%d %H:%M:%S}")
+        last = relative(known["last_verified_ts"], now_ts)
+        lines.append(f"  last verified {last}")
         lines.append(f"  certificate SHA-256 {known['certificate_sha256']}")
     if known["pinned_certificate_sha256"] is not None:
         pinned = known["pinned_certificate_sha256"]
         lines.append(f"  trusted by the operator: certificate SHA-256 {pinned}")
     for key_id, stored in known["keys"].items():
-        lines.append(f"  key {key_id} {stored['key']}{_validity(stored)}")
+        lines.append(f"  key {key_id} {stored['key']}{_validity(stored, now_ts)}")
     for key_id, key in known["pinned_keys"].items():
         lines.append(f"  pinned {key_id} {key}")
-    lines += _sending(known)
+    lines += _sending(known, now_ts)
     return "\n".join(map(printable, lines))
 
 
-def _validity(stored: dict[str, Any]) -> str:
+def _validity(stored: dict[str, Any], now_ts: int) -> str:
     """The validity of a key, as far as it is known."""
     since, until = stored["since_ts"], stored["valid_until_ts"]
-    shown = "" if since is None else f", since {_time(since)}"
-    return shown + (", an old one" if until is None else f", until {_time(until)}")
+    shown = "" if since is None else f", stored {relative(since, now_ts)}"
+    if until is None:
+        return f"{shown}, an old one"
+    if until < now_ts:
+        return f"{shown}, expired {relative(until, now_ts)}"
+    return f"{shown}, valid for {_left(until, now_ts)} more"
 
 
-def back_off(known: dict[str, Any]) -> str:
-    """The back-off of a peer, and its reason."""
-    name, why = known["server_name"], known["last_error"]
+def back_off(known: dict[str, Any], now_ts: int) -> str | None:
+    """The back-off of a peer, and its reason; None if it is in none."""
+    if not known["failures"] or known["next_attempt_ts"] is None:
+        return None
     failures = count(known["failures"], "failure", "failures")
-    when = _time(known["next_attempt_ts"])
-    return printable(f"{name} is in back-off until {when} after {failures}: {why}")
+    left = _left(known["next_attempt_ts"], now_ts)
+    text = f"in back-off for {left} more after {failures}"
+    return _told(text, known["last_error"])
 
 
 def delivered(state: dict[str, Any]) -> str:
@@ -146,24 +154,36 @@ def delivered(state: dict[str, Any]) -> str:
     return "\n".join(map(printable, lines))
 
 
-def not_delivered(state: dict[str, Any]) -> str:
-    """Why a transaction was not delivered, and its state."""
-    why = state["error"] or "no attempt has ended yet"
+def not_delivered(
+    state: dict[str, Any], now_ts: int, known: dict[str, Any] | None = None
+) -> str:
+    """Why a transaction was not delivered, and its state.
+
+    `known` is what is known of its destination, if that is needed.
+    """
     match state["state"]:
         case "rejected":
-            text = f"rejected, it is not sent again: {why}"
+            return _told("rejected, it is not sent again", state["error"])
         case "dropped":
-            text = _dropped(state)
-        case _:
-            text = f"not delivered yet, it stays queued under ID {state['id']}: {why}"
-    return printable(text)
+            return printable(_dropped(state, now_ts))
+    why = None if known is None else back_off(known, now_ts)
+    if why is None:
+        why = state["error"] or "no attempt has ended yet"
+    else:
+        why += "; `--now` tries at once"
+    return _told(f"not delivered yet, it stays queued under ID {state['id']}", why)
 
 
-def _dropped(state: dict[str, Any]) -> str:
-    when = _time(state["dropped_ts"])
+def _dropped(state: dict[str, Any], now_ts: int) -> str:
+    when = relative(state["dropped_ts"], now_ts)
     if state["dropped_by"] == "age":
-        return f"dropped at {when}: what it says was stale before it could be delivered"
-    return f"dropped at {when} by `homeserver {state['dropped_by']}`"
+        return f"dropped {when}: what it says was stale before it could be delivered"
+    return f"dropped {when} by `homeserver {state['dropped_by']}`"
+
+
+def _told(text: str, why: str | None) -> str:
+    """A text with its reason, if there is one."""
+    return printable(f"{text}: {why}" if why else text)
 
 
 def count(number: int, one: str, many: str) -> str:
@@ -171,11 +191,11 @@ def count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _time(ts: int) -> str:
-    return f"{datetime.fromtimestamp(ts / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+def _left(ts: int, now_ts: int) -> str:
+    return duration(max(0, ts - now_ts) / 1000)
 
 
-def _sending(known: dict[str, Any]) -> list[str]:
+def _sending(known: dict[str, Any], now_ts: int) -> list[str]:
     """The queue of a peer."""
     lines = []
     if known["queued"]:
@@ -190,7 +210,7 @@ def _sending(known: dict[str, Any]) -> list[str]:
     if known["failures"]:
         when = "under way"
         if known["next_attempt_ts"] is not None:
-            when = _time(known["next_attempt_ts"])
+            when = relative(known["next_attempt_ts"], now_ts)
         failures = count(known["failures"], "failure", "failures")
         lines.append(f"  {failures}, next attempt {when}")
     if known["last_error"] is not None:
@@ -199,21 +219,22 @@ def _sending(known: dict[str, Any]) -> list[str]:
 
 
 def health(state: dict[str, Any]) -> str:
-    """The health of the daemon, and a line for each bound if requested."""
+    """The health of the daemon with its remarks, and each bound if requested."""
     bounds = [
         f"{bound['name']}: {bound['use']} of {bound['limit']} {bound['what']}, "
         f"{bound['refusals']} refused"
         for bound in state.get("bounds", [])
     ]
-    return "\n".join(map(printable, [state["status"], *bounds]))
+    remarks = [f"remark: {remark}" for remark in state.get("remarks", [])]
+    return "\n".join(map(printable, [state["status"], *remarks, *bounds]))
 
 
-def refusal(refused: dict[str, Any]) -> str:
+def refusal(refused: dict[str, Any], now_ts: int) -> str:
     """One refused request: a line for itself and one that says why."""
-    when = datetime.fromtimestamp(refused["refused_ts"] / 1000, UTC)
+    when = relative(refused["refused_ts"], now_ts)
     who = refused["origin"] or "a server that is not named"
     proven = "" if refused["proven"] else " (not proven)"
-    head = f"{refused['id']}: {when:%Y-%m-%d %H:%M:%S} {refused['method']} "
+    head = f"{refused['id']}: {when} {refused['method']} "
     head += f"{refused['path']} of {who}{proven} at {refused['address']}: "
     head += f"{refused['status']} {refused['errcode']}, {refused['reason']}"
     hints = [f"  hint: {hint(each)}" for each in refused["hints"] or ()]

@@ -7,23 +7,17 @@ reason is printed.
 import json
 import sys
 import time
-from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from homeserver.cli import render
-from homeserver.cli.ask import control_client
-from homeserver.cli.options import (
-    config_option,
-    fail,
-    json_option,
-    parse_queue_id,
-    parsed,
-)
+from homeserver.cli.daemon import Daemon, daemon_options
+from homeserver.cli.options import fail, json_option, parse_queue_id, parsed
+from homeserver.cli.times import now_ts
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
 from homeserver.protocol.canonical_json import Json, as_list, parse, parse_object
-from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.errors import InvalidParam, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 
 _OPEN_STATES = frozenset({"queued", "sending"})
@@ -40,7 +34,7 @@ def _parse_seconds(text: str) -> float:
 
 
 @click.command(short_help="Send a transaction, and wait for its delivery.")
-@config_option
+@daemon_options
 @json_option
 @click.argument("destination", metavar="DEST", callback=parsed(ServerName.parse))
 @click.option(
@@ -62,14 +56,14 @@ def _parse_seconds(text: str) -> float:
     "file",
     type=click.File("rb"),
     metavar="FILE",
-    help='A JSON object {"pdus": [...], "edus": [...]} to send ("-": standard input).',
+    help='A JSON object {"pdus": [...], "edus": [...], "room_version": "12"} to send '
+    '("-": standard input).',
 )
 @click.option(
     "--room-version",
     metavar="VERSION",
-    default="12",
-    show_default=True,
-    help='Of the PDUs that are to be signed; "2014" for servers of that year.',
+    help='Of the PDUs that are to be signed; "2014" for servers of that year.  '
+    "[default: what FILE says, or 12]",
 )
 @click.option(
     "--timeout",
@@ -90,13 +84,13 @@ def _parse_seconds(text: str) -> float:
 @click.option("--strict", is_flag=True, help="Exit with 1 if the reply has a problem.")
 def send(  # noqa: PLR0913 - its options are its arguments
     *,
-    path: Path,
+    daemon: Daemon,
     as_json: bool,
     destination: ServerName,
     pdus: tuple[str, ...],
     edus: tuple[str, ...],
     file: BinaryIO | None,
-    room_version: str,
+    room_version: str | None,
     timeout: float,
     now: bool,
     entry: str | None,
@@ -113,65 +107,100 @@ def send(  # noqa: PLR0913 - its options are its arguments
       homeserver send -c homeserver.toml beta.test \\
         --edu '{"edu_type": "m.test", "content": {}}'
     """
-    client = control_client(path)
     try:
-        content = _content(file, pdus, edus)
+        content = _content(file, pdus, edus, room_version)
     except ProtocolError as problem:
         fail(2, str(problem))
-    if entry is not None and (content["pdus"] or content["edus"]):
+    is_empty = not (content["pdus"] or content["edus"])
+    if entry is not None and not is_empty:
         fail(2, "--wait sends nothing; leave out what is to be sent")
-    try:
-        if entry is None:
-            content["room_version"] = room_version
-            queued = client.post("v1", "send", destination.name, content=content)
-            entry = str(queued["id"])
-        _tell_back_off(client, destination, entry, now=now)
-        state = _wait_for_delivery(client, destination, entry, timeout)
-    except ControlError as problem:
-        fail(2 if problem.status == 400 else 1, str(problem))
+    if entry is None and is_empty:
+        fail(2, "there is nothing to send; give --pdu, --edu or --transaction")
+    state, known = _deliver(daemon, destination.name, content, entry, timeout, now=now)
     if as_json:
         print(json.dumps(state))
     elif state["state"] == "delivered":
         print(render.delivered(state))
-    complaint = _complaint(state, strict=strict)
+    complaint = _complaint(state, known, strict=strict)
     if complaint is not None:
         fail(1, complaint)
 
 
-def _complaint(state: Json, *, strict: bool) -> str | None:
+def _deliver(
+    daemon: Daemon,
+    name: str,
+    content: Json,
+    entry: str | None,
+    timeout: float,
+    *,
+    now: bool,
+) -> tuple[Json, Json | None]:
+    """Queue `content`, unless `entry` is the ID of what is queued, and wait for it.
+
+    Returns its state, and what is known of its destination if it is not delivered yet.
+    """
+    client = daemon.client()
+    try:
+        if entry is None:
+            entry = str(client.post("v1", "send", name, content=content)["id"])
+        _tell_back_off(client, name, entry, now=now)
+        state = _wait_for_delivery(client, name, entry, timeout)
+        is_open = state["state"] in _OPEN_STATES
+        return state, client.get("v1", "peers", name) if is_open else None
+    except ControlError as problem:
+        fail(2 if problem.status == 400 else 1, str(problem))
+    except KeyboardInterrupt:
+        fail(130, _interrupted(daemon, name, entry))
+
+
+def _interrupted(daemon: Daemon, name: str, entry: str | None) -> str:
+    """What became of what was to be sent, when somebody has pressed Ctrl-C."""
+    if entry is None:
+        return f"interrupted; `homeserver peers {daemon.chosen}` shows what is queued"
+    command = f"homeserver send {daemon.chosen} {name} --wait {entry}"
+    return f"stays queued as {entry}; `{command}` waits for it"
+
+
+def _complaint(state: Json, known: Json | None, *, strict: bool) -> str | None:
     """Why the command fails; None if it succeeds."""
     if state["state"] != "delivered":
-        return render.not_delivered(state)
+        return render.not_delivered(state, now_ts(), known)
     remarks = as_list(state["remarks"], "`remarks`")
     if strict and remarks:
         return f"delivered, but the reply has a problem: {remarks[0]}"
     return None
 
 
-def _tell_back_off(
-    client: ControlClient, destination: ServerName, entry: str, *, now: bool
-) -> None:
+def _tell_back_off(client: ControlClient, name: str, entry: str, *, now: bool) -> None:
     """Print that a destination is in back-off; with `now`, reset it instead."""
-    name = destination.name
     if client.get("v1", "send", name, entry)["state"] not in _OPEN_STATES:
         return
     if now:
         client.post("v1", "peers", name, "retry", content={})
         return
-    peer = client.get("v1", "peers", name)
-    if peer["failures"] and peer["next_attempt_ts"] is not None:
+    back_off = render.back_off(client.get("v1", "peers", name), now_ts())
+    if back_off is not None:
         print(
-            f"{render.back_off(peer)}; queued under ID {entry}; --now ends the wait",
+            f"{name} is {back_off}; queued under ID {entry}; `--now` tries at once",
             file=sys.stderr,
         )
 
 
 def _content(
-    file: BinaryIO | None, pdus: tuple[str, ...], edus: tuple[str, ...]
+    file: BinaryIO | None,
+    pdus: tuple[str, ...],
+    edus: tuple[str, ...],
+    room_version: str | None,
 ) -> Json:
-    """The content to send; raises `ProtocolError`."""
+    """The content to send, with whatever FILE has in it; raises `ProtocolError`."""
     content = {} if file is None else parse_object(file.read())
-    return {
+    if room_version is not None:
+        in_file = content.setdefault("room_version", room_version)
+        if in_file != room_version:
+            raise InvalidParam(
+                f"--room-version is {room_version}, but {quote(in_file)} in FILE"
+            )
+    return content | {
         "pdus": [
             *as_list(content.get("pdus", []), "`pdus`"),
             *(parse(text.encode("utf-8", "surrogateescape")) for text in pdus),
@@ -184,15 +213,13 @@ def _content(
 
 
 def _wait_for_delivery(
-    client: ControlClient, destination: ServerName, entry: str, seconds: float
+    client: ControlClient, name: str, entry: str, seconds: float
 ) -> Json:
     """The entry's final state, or its state after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         left = max(0.0, min(deadline - time.monotonic(), MAX_WAIT_SECONDS))
-        state = client.get(
-            "v1", "send", destination.name, entry, timeout=left + 10, wait=left
-        )
+        state = client.get("v1", "send", name, entry, timeout=left + 10, wait=left)
         is_open = state["state"] in _OPEN_STATES
         if not is_open or time.monotonic() >= deadline:
             return state

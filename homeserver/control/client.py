@@ -6,11 +6,16 @@ says what to do.
 
 import json
 import re
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from typing import Self
+from urllib.parse import quote, urlencode, urlsplit
+
+from msgspec import Struct
 
 from homeserver.config.values import Config
+from homeserver.control import address_file
 from homeserver.protocol.canonical_json import Json
 
 MAX_WAIT_SECONDS = 60.0  # of one request; a client that waits longer repeats it
@@ -25,71 +30,150 @@ class ControlError(Exception):
         """The HTTP status, if the daemon answered."""
 
 
-class ControlClient:
-    """A client of the daemon of one configuration."""
+class ControlPlace(Struct, frozen=True):
+    """Where a daemon is, and how it is called in messages."""
 
-    def __init__(self, path: Path, config: Config) -> None:
-        """Raises `ControlError` if the control API is off or its token is invalid."""
-        if config.control.listen is None:
+    host: str
+    port: int
+    shown: str
+    """As the user has named it: an address or a URL."""
+
+    start: str
+    """What to do if nothing answers."""
+
+    token_source: str
+    """Where the token comes from."""
+
+
+class ControlClient:
+    """A client of one daemon."""
+
+    def __init__(
+        self, place: ControlPlace, token: str | None, server: str | None = None
+    ) -> None:
+        """`token` is None for what needs none; `server` is the server that is meant.
+
+        Without `server`, the daemon chooses.
+        """
+        self._place = place
+        self._token = token
+        self._server = server
+
+    @classmethod
+    def of_config(
+        cls,
+        path: Path,
+        config: Config,
+        server: str | None = None,
+        *,
+        needs_token: bool = True,
+    ) -> Self:
+        """A client of the daemon of the configuration at `path`.
+
+        Raises `ControlError` if the control API is off, if its token is invalid, or if
+        its port is any free one and no daemon has told which.
+        """
+        control = config.control
+        if control.listen is None:
             raise ControlError(
                 f"{path} turns the control API off; set `listen` in [control]"
             )
-        self._path = path
-        self._where = config.control.listen
+        start = f"start it with: homeserver run -c {path}"
         try:
-            self._token = load_token(config.control.token_file)
+            where = address_file.find(control.listen, control.token_file)
+            token = load_token(control.token_file) if needs_token else None
+        except FileNotFoundError as problem:
+            raise ControlError(
+                f"no daemon has told where it listens ({problem.filename} is missing); "
+                f"{start}"
+            ) from None
         except ValueError as problem:
             raise ControlError(f"{path}: {problem}") from None
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - to connect to
+            where.host, where.host
+        )
+        source = str(control.token_file)
+        place = ControlPlace(host, where.port, str(where), start, source)
+        return cls(place, token, server)
+
+    @classmethod
+    def at_url(
+        cls, url: str, token: str | None, token_source: str, server: str | None = None
+    ) -> Self:
+        """A client of the daemon at `http://HOST:PORT`; raises `ValueError`."""
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname or parts.path not in {"", "/"}:
+            raise ValueError(
+                f"{url!r} is not the URL of a control API, http://HOST:PORT"
+            )
+        start = "start it with: homeserver lab"
+        port = 80 if parts.port is None else parts.port
+        place = ControlPlace(parts.hostname, port, url, start, token_source)
+        return cls(place, token, server)
 
     def get(self, *steps: str, timeout: float = 10.0, **arguments: object) -> Json:
         """GET a route, given as the steps of its path; raises `ControlError`."""
-        query = urlencode({k: v for k, v in arguments.items() if v is not None})
-        target = _target(steps) + (f"?{query}" if query else "")
-        return self._call("GET", target, None, timeout)
+        return self._call("GET", self._target(steps, arguments), None, timeout)
 
     def post(self, *steps: str, content: Json) -> Json:
         """POST a JSON object to a route; raises `ControlError`."""
-        return self._call("POST", _target(steps), json.dumps(content).encode(), 10.0)
+        return self._call("POST", self._target(steps), json.dumps(content).encode())
 
     def put(self, *steps: str, content: Json) -> Json:
         """PUT a JSON object to a route; raises `ControlError`."""
-        return self._call("PUT", _target(steps), json.dumps(content).encode(), 10.0)
+        return self._call("PUT", self._target(steps), json.dumps(content).encode())
 
     def delete(self, *steps: str) -> Json:
         """DELETE a route; raises `ControlError`."""
-        return self._call("DELETE", _target(steps), None, 10.0)
+        return self._call("DELETE", self._target(steps), None)
+
+    def _target(
+        self, steps: tuple[str, ...], arguments: Mapping[str, object] | None = None
+    ) -> str:
+        chosen = {"server": self._server, **(arguments or {})}
+        query = urlencode({k: v for k, v in chosen.items() if v is not None})
+        path = "".join("/" + quote(step, safe="") for step in steps)
+        return f"{path}?{query}" if query else path
 
     def _call(
-        self, method: str, target: str, body: bytes | None, timeout: float
+        self, method: str, target: str, body: bytes | None, timeout: float = 10.0
     ) -> Json:
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(  # noqa: S104 - to connect to
-            self._where.host, self._where.host
-        )
-        connection = HTTPConnection(host, self._where.port, timeout=timeout)
+        place = self._place
+        headers = {}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        connection = HTTPConnection(place.host, place.port, timeout=timeout)
         try:
-            connection.request(
-                method, target, body, {"Authorization": f"Bearer {self._token}"}
-            )
+            connection.request(method, target, body, headers)
             response = connection.getresponse()
+            data = response.read()
             if not response.getheader("Server", "").startswith("homeserver/"):
                 raise ControlError(
-                    f"another program answers at {self._where}; let `listen` in "
-                    f"[control] in {self._path} be a port of the daemon's own"
+                    f"another program answers at {place.shown}; let `listen` in "
+                    "[control] be a port of the daemon's own"
                 )
-            reply = json.loads(response.read())
+            reply = json.loads(data)
         except (OSError, HTTPException, ValueError) as error:
+            why = str(error) or type(error).__name__
             raise ControlError(
-                f"no daemon answers at {self._where} ({error}); start it with: "
-                f"homeserver run -c {self._path}"
+                f"no daemon answers at {place.shown} ({why}); {place.start}"
             ) from None
         finally:
             connection.close()
         if response.status >= 400:
-            raise ControlError(
-                str(reply.get("error", response.reason)), response.status
-            )
+            raise self._refusal(response.status, reply)
         answer: Json = reply
         return answer
+
+    def _refusal(self, status: int, reply: object) -> ControlError:
+        error: Json = reply if isinstance(reply, dict) else {}
+        if error.get("errcode") == "M_UNKNOWN_TOKEN":
+            why = (
+                f"the token in {self._place.token_source} is not that of the daemon at "
+                f"{self._place.shown}"
+            )
+            return ControlError(why, status)
+        return ControlError(str(error.get("error", f"status {status}")), status)
 
 
 def load_token(file: Path) -> str:
@@ -100,7 +184,3 @@ def load_token(file: Path) -> str:
             f"control.token_file: {file} has no token in it, one word of ASCII"
         )
     return found[1].decode("ascii")
-
-
-def _target(steps: tuple[str, ...]) -> str:
-    return "".join("/" + quote(step, safe="") for step in steps)

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from homeserver.net.addresses import AddressRange, SocketAddress
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
 # A self-signed certificate is trusted by the key that signs our key document, not
 # by its dates; they must only not be in the way.
@@ -64,6 +64,23 @@ class Settings:
     control: SocketAddress
     allow: Sequence[AddressRange] = ()
     control_hosts: Sequence[str] = ()
+
+
+def listen_for(server_name: ServerName) -> SocketAddress:
+    """Where a server listens by default: at the port that its name says, or 8448.
+
+    A name of the loopback interface is reached there alone, any other one at every
+    address.
+    """
+    port = server_name.port or DEFAULT_PORT
+    host = "127.0.0.1" if server_name.host == "localhost" else server_name.host
+    if server_name.is_ip or host != server_name.host:
+        address = ip_address(host)
+        if address.is_loopback:
+            return SocketAddress(host, port)
+        if address.version == 6:
+            return SocketAddress("::", port)
+    return SocketAddress("0.0.0.0", port)  # noqa: S104 - for other servers
 
 
 def create(directory: Path, settings: Settings) -> list[Path]:

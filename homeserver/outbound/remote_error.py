@@ -45,7 +45,7 @@ class Refused(Exception):
         retry_after: float = 0.0,
     ) -> None:
         """`retry_after` is the number of seconds that the server asks to wait."""
-        said = f"{errcode}: {why}" if errcode else why
+        said = ": ".join(each for each in (errcode, why) if each)
         super().__init__(f"{destination} answers {status} {said}".rstrip())
         self.destination = destination
         self.status = status

@@ -32,10 +32,17 @@ def test_list_of_commands() -> None:
     assert all(line.endswith(".") and not line.endswith("..") for line in lines)
 
 
+def command_of(name: str) -> click.Command:
+    """The command of a name."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return command
+
+
 def options() -> Iterator[tuple[str, click.Option]]:
     """Each option of each command."""
-    for name, command in main.commands.items():
-        for parameter in command.params:
+    for name in COMMANDS:
+        for parameter in command_of(name).params:
             if isinstance(parameter, click.Option):
                 yield name, parameter
 
@@ -54,7 +61,7 @@ def test_help_has_an_example(command: list[str], option: str) -> None:
 def test_each_option_is_explained(command: str, option: click.Option) -> None:
     """Each option says what it is for, and in what form it takes its value."""
     assert option.help
-    record = option.get_help_record(click.Context(main.commands[command]))
+    record = option.get_help_record(click.Context(command_of(command)))
     assert record is not None
     assert "TEXT" not in record[0]
     assert "FLOAT" not in record[0]
@@ -131,6 +138,19 @@ def test_completion_script(shell: str) -> None:
     """There is a script for each shell that the README names."""
     script = run(environment={"_HOMESERVER_COMPLETE": f"{shell}_source"})
     assert f"_HOMESERVER_COMPLETE={shell}_complete" in script
+
+
+MISTYPED = [("sned", "send"), ("recieved", "received"), ("healthy", "health")]
+MISTYPED += [("Send", "send"), ("peer", "peers"), ("frobnicate", "")]
+
+
+@pytest.mark.parametrize(("word", "meant"), MISTYPED)
+def test_mistyped_command(word: str, meant: str) -> None:
+    """A command that does not exist is one line, with the one that may be meant."""
+    result = CliRunner().invoke(main, [word, "-c", "x"], prog_name="homeserver")
+    assert (result.exit_code, result.stdout) == (2, "")
+    end = f"; did you mean {meant!r}?" if meant else "; see --help"
+    assert result.stderr == f"no command is called {word!r}{end}\n"
 
 
 def test_a_bad_name_is_one_line() -> None:

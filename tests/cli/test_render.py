@@ -5,6 +5,11 @@ from typing import Any
 import pytest
 
 from homeserver.cli import render
+from homeserver.cli.times import duration, relative
+
+# In milliseconds since 1970.
+NOW = 1_600_000_000_000
+HOUR = 3_600_000
 
 STEP = {"step": "srv", "asked": "_matrix._tcp.a.example", "found": "no such record"}
 ROUTE = {
@@ -63,14 +68,14 @@ RESOLUTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 )
 def test_resolution(result: dict[str, Any], lines: list[str]) -> None:
     """A resolution is a line for each step, and one for each route in its order."""
-    assert render.resolution(result) == "\n".join(lines)
+    assert render.resolution(result, NOW) == "\n".join(lines)
 
 
 TRANSACTION: dict[str, Any] = {
     "id": 7,
     "origin": "a.example",
     "txn_id": "1",
-    "received_ts": 1_600_000_000_999,
+    "received_ts": NOW - 3 * HOUR,
     "verified_by": {"key_id": "ed25519:a", "client_certificate": None},
     "pdus": [],
     "edus": [],
@@ -83,7 +88,7 @@ PDU: dict[str, Any] = {
     "verdict": "accepted",
     "event": {},
 }
-HEAD = "7: 2020-09-13 12:26:40 transaction '1' of a.example, signed by ed25519:a"
+HEAD = "7: 3 h ago transaction '1' of a.example, signed by ed25519:a"
 
 TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("empty", {}, [HEAD]),
@@ -159,7 +164,7 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 )
 def test_received(members: dict[str, Any], lines: list[str]) -> None:
     """A transaction is a line for itself, and its items with our verdicts."""
-    assert render.received(TRANSACTION | members) == "\n".join(lines)
+    assert render.received(TRANSACTION | members, NOW) == "\n".join(lines)
 
 
 DOCUMENTS: list[tuple[str, Any, Any, list[str]]] = [
@@ -180,10 +185,10 @@ DOCUMENTS: list[tuple[str, Any, Any, list[str]]] = [
         {"document": {}, "problems": ["\x1b[31m", "\n"]},
         [
             "v1: {}",
-            "v1: wrong: no",
+            "v1: no",
             "v2: {}",
-            r"v2: wrong: \x1b[31m",
-            r"v2: wrong: \n",
+            r"v2: \x1b[31m",
+            r"v2: \n",
         ],
     ),
 ]
@@ -204,7 +209,7 @@ def test_keys(v1: object, v2: object, lines: list[str]) -> None:
         "v1": v1,
         "v2": v2,
     }
-    assert render.keys(result).split("\n") == [
+    assert render.keys(result, NOW).split("\n") == [
         "a.example: reached at b.example port 8448",
         "verified by certificate",
         f"certificate SHA-256 {'0a' * 32}",
@@ -223,7 +228,7 @@ def test_keys_of_version_2_alone() -> None:
         "v1": None,
         "v2": None,
     }
-    assert render.keys(result).split("\n")[3:] == [
+    assert render.keys(result, NOW).split("\n")[3:] == [
         "v1: not asked for",
         "v2: the server has none",
     ]
@@ -255,8 +260,8 @@ UNKNOWN: dict[str, Any] = {
 VERIFIED = {
     "verified_by": "key-document",
     "certificate_sha256": "0a" * 32,
-    "first_verified_ts": 1_500_000_000_000,
-    "last_verified_ts": 1_600_000_000_999,
+    "first_verified_ts": NOW - 9 * HOUR,
+    "last_verified_ts": NOW - 300_000,
 }
 
 PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -275,15 +280,21 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
             "keys": {
                 "ed25519:1": {
                     "key": "AA",
-                    "since_ts": 1_500_000_000_000,
-                    "valid_until_ts": 1_600_000_000_999,
+                    "since_ts": NOW - 49 * HOUR,
+                    "valid_until_ts": NOW + 12_999,
+                },
+                "ed25519:3": {
+                    "key": "AC",
+                    "since_ts": NOW - 1,
+                    "valid_until_ts": NOW - 24 * HOUR,
                 },
                 "ed25519:2": {"key": "AB", "since_ts": None, "valid_until_ts": None},
             }
         },
         [
             "a.example: never verified",
-            "  key ed25519:1 AA, since 2017-07-14 02:40:00, until 2020-09-13 12:26:40",
+            "  key ed25519:1 AA, stored 2 days ago, valid for 12 s more",
+            "  key ed25519:3 AC, stored 0 s ago, expired 24 h ago",
             "  key ed25519:2 AB, an old one",
         ],
     ),
@@ -292,7 +303,7 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
         VERIFIED,
         [
             "a.example: key-document",
-            "  last verified 2020-09-13 12:26:40",
+            "  last verified 5 min ago",
             f"  certificate SHA-256 {'0a' * 32}",
         ],
     ),
@@ -301,7 +312,7 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
         VERIFIED | {"pinned_keys": {"ed25519:a": "AAAA", "ed25519:b": "BBBB"}},
         [
             "a.example: key-document",
-            "  last verified 2020-09-13 12:26:40",
+            "  last verified 5 min ago",
             f"  certificate SHA-256 {'0a' * 32}",
             "  pinned ed25519:a AAAA",
             "  pinned ed25519:b BBBB",
@@ -318,13 +329,13 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
             "queued": 1,
             "oldest_id": 7,
             "failures": 3,
-            "next_attempt_ts": 1_600_000_000_000,
+            "next_attempt_ts": NOW + 12_500,
             "last_error": "answers \x1b[31m",
         },
         [
             "a.example: never verified",
             "  1 entry queued, the oldest has ID 7",
-            "  3 failures, next attempt 2020-09-13 12:26:40",
+            "  3 failures, next attempt in 12 s",
             r"  last error: answers \x1b[31m",
         ],
     ),
@@ -356,7 +367,7 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
 )
 def test_peer(members: dict[str, Any], lines: list[str]) -> None:
     """A peer is shown with how it was verified, what is pinned, and what it is owed."""
-    assert render.peer(UNKNOWN | members).split("\n") == lines
+    assert render.peer(UNKNOWN | members, NOW).split("\n") == lines
 
 
 def test_health() -> None:
@@ -366,6 +377,12 @@ def test_health() -> None:
     assert render.health({"status": "ok", "bounds": [bound]}) == (
         "ok\nb: 1 of 5 doors, 2 refused"
     )
+    remarks = ["the certificate has expired", "\x1b[31m"]
+    assert render.health({"status": "ok", "remarks": remarks}).split("\n") == [
+        "ok",
+        "remark: the certificate has expired",
+        r"remark: \x1b[31m",
+    ]
 
 
 DELIVERED = {"state": "delivered", "txn_id": "1-2", "reply": {"pdus": {}}}
@@ -397,11 +414,11 @@ NOT_DELIVERED: list[tuple[dict[str, Any], str]] = [
     ({"state": "rejected", "error": "no"}, "rejected, it is not sent again: no"),
     (
         {"state": "dropped", "error": "no", "dropped_by": "age"},
-        f"dropped at 2020-09-13 12:26:40: {STALE}",
+        f"dropped 2 h ago: {STALE}",
     ),
     (
         {"state": "dropped", "error": None, "dropped_by": "peers --drop"},
-        "dropped at 2020-09-13 12:26:40 by `homeserver peers --drop`",
+        "dropped 2 h ago by `homeserver peers --drop`",
     ),
 ]
 
@@ -409,34 +426,79 @@ NOT_DELIVERED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("members", "line"), NOT_DELIVERED)
 def test_not_delivered(members: dict[str, Any], line: str) -> None:
     """What was not delivered is shown with why, and whether it still may be."""
-    state = {"id": 7, "dropped_ts": 1_600_000_000_000} | members
-    assert render.not_delivered(state) == line
+    state = {"id": 7, "dropped_ts": NOW - 2 * HOUR} | members
+    assert render.not_delivered(state, NOW) == line
+
+
+BACK_OFF = UNKNOWN | {
+    "failures": 4,
+    "next_attempt_ts": NOW + 12_500,
+    "last_error": "answers \x1b[31m",
+}
 
 
 def test_back_off() -> None:
-    """A back-off is shown with its reason and its end."""
-    known = UNKNOWN | {
-        "failures": 3,
-        "next_attempt_ts": 1_600_000_000_000,
-        "last_error": "answers \x1b[31m",
-    }
-    assert render.back_off(known) == (
-        "a.example is in back-off until 2020-09-13 12:26:40 after 3 failures: "
-        r"answers \x1b[31m"
+    """A back-off is shown with its length, its failures and its reason."""
+    shown = r"in back-off for 12 s more after 4 failures: answers \x1b[31m"
+    assert render.back_off(BACK_OFF, NOW) == shown
+    assert render.back_off(BACK_OFF | {"failures": 0}, NOW) is None
+    assert render.back_off(BACK_OFF | {"next_attempt_ts": None}, NOW) is None
+    state = {"id": 7, "state": "queued", "error": None}
+    assert render.not_delivered(state, NOW, BACK_OFF) == (
+        f"not delivered yet, it stays queued under ID 7: {shown}; `--now` tries at once"
     )
+    assert render.not_delivered(state, NOW, UNKNOWN).endswith(
+        ": no attempt has ended yet"
+    )
+
+
+def test_nothing_after_a_colon() -> None:
+    """Where there is no reason, there is no colon either."""
+    for known in (BACK_OFF | {"last_error": None}, BACK_OFF | {"last_error": ""}):
+        shown = "in back-off for 12 s more after 4 failures"
+        assert render.back_off(known, NOW) == shown
+    rejected = {"id": 7, "state": "rejected", "error": ""}
+    assert render.not_delivered(rejected, NOW) == "rejected, it is not sent again"
+
+
+DURATIONS = [
+    (0.0, "0 s"),
+    (0.9, "0 s"),
+    (119.9, "119 s"),
+    (120.0, "2 min"),
+    (7199.0, "119 min"),
+    (7200.0, "2 h"),
+    (86_400.0, "24 h"),
+    (172_799.0, "47 h"),
+    (172_800.0, "2 days"),
+    (1e9, "11574 days"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), DURATIONS)
+def test_duration(seconds: float, shown: str) -> None:
+    """A duration is a whole number of the unit in which it is easily read."""
+    assert duration(seconds) == shown
+
+
+def test_relative() -> None:
+    """A time is that long ago, or in that time."""
+    assert relative(NOW - 24 * HOUR, NOW) == "24 h ago"
+    assert relative(NOW + 12_000, NOW) == "in 12 s"
+    assert relative(NOW, NOW) == "in 0 s"
 
 
 def test_failure() -> None:
     """Where keys could not be fetched, what was remembered is shown, and hints."""
     hint = {"code": "document-key", "text": "it is \x07 ignored"}
-    assert render.failure({"hints": [hint]}) == ["hint: it is \\x07 ignored"]
+    assert render.failure({"hints": [hint]}, NOW) == ["hint: it is \\x07 ignored"]
 
 
 def test_refusal() -> None:
     """A refused request is shown with who it says it is of, and why."""
     refused = {
         "id": 7,
-        "refused_ts": 0,
+        "refused_ts": NOW - 90_000,
         "address": "192.0.2.1",
         "origin": "a.example",
         "proven": False,
@@ -450,15 +512,17 @@ def test_refusal() -> None:
             {"code": "method", "text": "sign it", "received": "put", "expected": "PUT"}
         ],
     }
-    assert render.refusal(refused) == (
-        "7: 1970-01-01 00:00:00 PUT /x\\x1b of a.example (not proven) at 192.0.2.1: "
+    assert render.refusal(refused, NOW) == (
+        "7: 90 s ago PUT /x\\x1b of a.example (not proven) at 192.0.2.1: "
         "401 M_UNAUTHORIZED, bad_signature\n  it does not verify\n"
         "  hint: sign it: it has 'put', and should have 'PUT'"
     )
-    unknown = render.refusal(refused | {"hints": None})
+    unknown = render.refusal(refused | {"hints": None}, NOW)
     assert unknown.endswith("\n  too many were refused at once to look for a hint")
-    assert render.refusal(refused | {"hints": []}).endswith("it does not verify")
+    assert render.refusal(refused | {"hints": []}, NOW).endswith("it does not verify")
     assert "of a server that is not named (not" in render.refusal(
-        refused | {"origin": None}
+        refused | {"origin": None}, NOW
     )
-    assert "of a.example at 192.0.2.1" in render.refusal(refused | {"proven": True})
+    assert "of a.example at 192.0.2.1" in render.refusal(
+        refused | {"proven": True}, NOW
+    )

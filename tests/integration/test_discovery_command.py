@@ -187,7 +187,7 @@ def test_a_daemon_is_asked(daemon: Command) -> None:
     ]
     assert "kept_until_ts" not in fallback
     text = daemon.run("c.test").stdout.splitlines()
-    assert all("kept answer, until 2" in line for line in text[:3])
+    assert all("(kept answer, for " in line for line in text[:3])
     done = daemon.run("--retry", "c.test", command="peers")
     assert (done.returncode, done.stderr) == (0, "")
     steps, asked = resolve(daemon)
@@ -217,6 +217,4 @@ def test_a_daemon_with_another_token(daemon: Command) -> None:
     finally:
         token.write_bytes(right)
     assert done.returncode == 0
-    assert done.stderr == (
-        "asked without a daemon: this is not the token of this server\n"
-    )
+    assert done.stderr.startswith(f"asked without a daemon: the token in {token} is ")

@@ -121,6 +121,23 @@ def test_what_cannot_be_made_is_told(file: str, said: str, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_control_at_any_free_port(tmp_path: Path) -> None:
+    """A port that the system chose is printed, and the commands find it."""
+    env = environment("alpha.test") | {"HOMESERVER_CONTROL": f"{LOOPBACK}:0"}
+    endpoint = Endpoint(tmp_path, "alpha.test", 0)
+    file = tmp_path / "control.address"
+    with started(tmp_path, env) as process:
+        control = first_line(process)
+        assert control.startswith(f"control: {LOOPBACK}:")
+        assert first_line(process).startswith("listening: alpha.test on ")
+        assert file.read_text() == control.removeprefix("control: ") + "\n"
+        assert endpoint.ask("health") == [{"status": "ok"}]
+    assert not file.exists()
+    done = endpoint.call("health")
+    assert done.returncode == 2
+    assert f"({file} is missing)" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("file", "content"), [("", None), ("nothing", None), ("token", " \n")]
 )

@@ -128,7 +128,7 @@ def test_what_is_owed_arrives(tmp_path: Path) -> None:
             receiving(tmp_path, free_ports(DESTINATIONS), lambda: rng.choice(answers))
         )
         alpha = make_endpoint(tmp_path / "alpha", "alpha.test", configuration + RETRIES)
-        client = ControlClient(alpha.configuration, load(alpha.configuration))
+        client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
         ends = time.monotonic() + LIMIT_SECONDS + 10 * KILLS
         feeders = [Feeder(client, each.name, ends) for each in receivers]
         for feeder in feeders:

@@ -115,7 +115,7 @@ def test_one_of_three_is_killed(tmp_path: Path, postgres: Server) -> None:
         for process in (*processes, stack.enter_context(beta.running())):
             first_line(process)
         clients = [
-            ControlClient(each.configuration, load(each.configuration))
+            ControlClient.of_config(each.configuration, load(each.configuration))
             for each in alphas
         ]
         stack.callback(held.released.set)

@@ -1,0 +1,118 @@
+"""The commands that look another server up: its routes and its keys.
+
+Rules: as in `main`. The running daemon is asked, so that what is shown is what it does;
+where none runs, the command looks for itself.
+"""
+
+import json
+import sys
+
+import click
+from msgspec import to_builtins
+
+from homeserver.cli import render
+from homeserver.cli.daemon import Daemon, daemon_options
+from homeserver.cli.options import fail, json_option, load, parsed
+from homeserver.cli.times import now_ts
+from homeserver.config.values import ConfigError
+from homeserver.control.client import ControlError
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import ServerName
+
+
+@click.command(short_help="Show how a server name is resolved.")
+@daemon_options
+@json_option
+@click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
+def resolve(*, daemon: Daemon, as_json: bool, server_name: ServerName) -> None:
+    """Show each step of discovering NAME, and the routes in the order of trying.
+
+    The running daemon is asked, which marks the answers that it kept from before. Where
+    none runs, NAME is resolved without it.
+
+    \b
+    Example:
+      homeserver resolve -c homeserver.toml matrix.org
+    """
+    from homeserver.app import run  # noqa: PLC0415 - as in `main`
+
+    try:
+        result = _ask_daemon(daemon, "resolve", server_name)
+        if result is None:
+            result = to_builtins(
+                run.resolve(daemon.path, load(daemon.path), server_name)
+            )
+    except ConfigError as problem:
+        fail(2, str(problem))
+    print(json.dumps(result) if as_json else render.resolution(result, now_ts()))
+    if "error" in result:
+        fail(1, f"{server_name} cannot be resolved: {result['error']}")
+
+
+@click.command(short_help="Fetch and check a server's key documents.")
+@daemon_options
+@json_option
+@click.option(
+    "--v2-only",
+    is_flag=True,
+    help="Ask for version 2 alone. Version 1 is then asked for only to verify a peer "
+    "that its certificate does not prove.",
+)
+@click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
+def keys(
+    *, daemon: Daemon, as_json: bool, v2_only: bool, server_name: ServerName
+) -> None:
+    """Fetch the key documents of NAME, and say what was checked and found.
+
+    The running daemon fetches them, and shows what it remembered of NAME. Where none
+    runs, they are fetched without it. It ends with 1 where a check failed.
+
+    \b
+    Example:
+      homeserver keys -c homeserver.toml matrix.org
+    """
+    from homeserver.app import run  # noqa: PLC0415 - as in `main`
+
+    try:
+        result = _ask_daemon(
+            daemon, "keys", server_name, v2_only="true" if v2_only else None
+        )
+        if result is None:
+            result = to_builtins(
+                run.keys(daemon.path, load(daemon.path), server_name, v2_only=v2_only)
+            )
+    except ConfigError as problem:
+        fail(2, str(problem))
+    if as_json:
+        print(json.dumps(result))
+    if "error" in result:
+        for line in [] if as_json else render.failure(result, now_ts()):
+            print(line)
+        fail(1, str(result["error"]))
+    if not as_json:
+        print(render.keys(result, now_ts()))
+    if any(part is not None and part["problems"] for part in render.documents(result)):
+        fail(1, f"{server_name} serves an invalid key document")
+
+
+# For name servers and servers that do not answer; each of them has a limit of its own.
+_LOOK_UP_SECONDS = 90.0
+
+
+def _ask_daemon(
+    daemon: Daemon, route: str, server_name: ServerName, **arguments: object
+) -> Json | None:
+    """What the running daemon knows of a server; None, with a note, if none runs.
+
+    A daemon at that address that does not know the token is another endpoint's. One
+    that was named by its URL has to run.
+    """
+    try:
+        return daemon.find().get(
+            "v1", route, server_name.name, timeout=_LOOK_UP_SECONDS, **arguments
+        )
+    except ControlError as problem:
+        if daemon.url is not None or problem.status not in {None, 401}:
+            fail(1, str(problem))
+        print(f"asked without a daemon: {problem}", file=sys.stderr)
+        return None

@@ -1,0 +1,332 @@
+"""What a person reads who has made a mistake, or who has to wait."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from homeserver.cli.main import main
+from homeserver.control import address_file
+from homeserver.identity import new_endpoint
+from homeserver.net.addresses import SocketAddress
+from homeserver.outbound.remote_error import Refused
+from homeserver.protocol.identifiers import ServerName
+from tests.support.canned_control import CannedControl, canned_control
+
+EDU = '{"edu_type": "m.test", "content": {}}'
+PEER = {"failures": 0, "next_attempt_ts": None, "last_error": None}
+STATE = {"id": 6, "state": "queued", "txn_id": None, "error": None, "remarks": []}
+DONE = {**STATE, "state": "delivered", "txn_id": "1", "reply": {}}
+UNKNOWN_TOKEN = {"errcode": "M_UNKNOWN_TOKEN", "error": "this is not the token"}
+
+ANSWERS: dict[str, tuple[int, Any]] = {
+    "GET /health": (200, {"status": "ok"}),
+    "GET /v1/bounds": (200, {"bounds": []}),
+    "GET /v1/peers": (200, {"peers": [], "next": None}),
+    "GET /v1/peers/b.test": (200, PEER),
+    "POST /v1/send/b.test": (202, {"id": 6}),
+    "GET /v1/send/b.test/6": (200, DONE),
+    "DELETE /v1/send/b.test": (200, {"dropped": 1}),
+}
+
+
+@pytest.fixture
+def control() -> Iterator[CannedControl]:
+    """A daemon that answers."""
+    with canned_control(dict(ANSWERS)) as control:
+        yield control
+
+
+@pytest.fixture
+def path(tmp_path: Path, control: CannedControl) -> Path:
+    """The configuration of that daemon."""
+    return configured(tmp_path, control.address)
+
+
+def configured(folder: Path, control: str) -> Path:
+    """A configuration whose control API is at an address."""
+    settings = new_endpoint.Settings(
+        ServerName.parse("a.test"),
+        SocketAddress("127.0.0.1", 0),
+        SocketAddress.parse(control),
+    )
+    return new_endpoint.create(folder / "a", settings)[0]
+
+
+def run(*words: object, env: Mapping[str, str] | None = None) -> Result:
+    """Run a command."""
+    arguments = [str(each) for each in words]
+    return CliRunner(env=env).invoke(main, arguments, prog_name="homeserver")
+
+
+def failed(result: Result) -> tuple[int, str]:
+    """How a command that prints no result has ended, and what it says."""
+    assert result.stdout == ""
+    return result.exit_code, result.stderr
+
+
+TRANSACTIONS: list[tuple[list[str], str, str]] = [
+    ([], "{}", "there is nothing to send; give --pdu, --edu or --transaction"),
+    ([], '{"pdus": [], "edus": []}', "there is nothing to send; give --pdu, --edu or"),
+    ([], '{"pdus": {}}', "`pdus` is not a list"),
+    ([], "[]", "the body is not a JSON object"),
+    (
+        ["--room-version", "12"],
+        '{"edus": [{}], "room_version": "99"}',
+        "--room-version is 12, but '99' in FILE",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "text", "message"), TRANSACTIONS)
+def test_bad_transaction(
+    path: Path, control: CannedControl, options: list[str], text: str, message: str
+) -> None:
+    """What cannot be sent is refused before the daemon is asked."""
+    file = path.parent / "transaction.json"
+    file.write_text(text)
+    done = run("send", "-c", path, "b.test", "--transaction", file, *options)
+    status, said = failed(done)
+    assert status == 2
+    assert said.startswith(message)
+    assert control.asked == []
+
+
+def test_nothing_to_send(path: Path, control: CannedControl) -> None:
+    """A transaction of nothing is not queued."""
+    assert failed(run("send", "-c", path, "b.test"))[0] == 2
+    assert control.asked == []
+
+
+def test_transaction_as_it_is(path: Path, control: CannedControl) -> None:
+    """What is in a file goes to the daemon whole, which refuses what is unknown."""
+    refusal = {"errcode": "M_BAD_JSON", "error": "the body has no member 'pdu'"}
+    control.answers["POST /v1/send/b.test"] = 400, refusal
+    file = path.parent / "transaction.json"
+    content = {"pdu": 1, "edus": [1], "pdus": [], "room_version": "99"}
+    file.write_text(json.dumps(content))
+    done = run("send", "-c", path, "b.test", "--transaction", file, "--edu", "2")
+    assert failed(done) == (2, "the body has no member 'pdu'\n")
+    [(_, _, sent)] = control.asked
+    assert sent == content | {"edus": [1, 2]}
+
+
+def test_default_room_version(path: Path, control: CannedControl) -> None:
+    """Without a room version the daemon chooses; with one, it is told."""
+    run("send", "-c", path, "b.test", "--edu", EDU)
+    run("send", "-c", path, "b.test", "--edu", EDU, "--room-version", "2014")
+    bodies = [body for request, _, body in control.asked if "POST" in request]
+    assert ["room_version" in each for each in bodies] == [False, True]
+    assert bodies[1]["room_version"] == "2014"
+
+
+def test_back_off(path: Path, control: CannedControl) -> None:
+    """An entry that waits for the end of a back-off says how long, and why."""
+    later = 4_000_000_000_000
+    known = {"failures": 4, "next_attempt_ts": later, "last_error": "answers 503"}
+    control.answers["GET /v1/peers/b.test"] = 200, known
+    control.answers["GET /v1/send/b.test/6"] = 200, STATE
+    done = run("send", "-c", path, "b.test", "--edu", EDU, "--timeout", "0")
+    status, said = failed(done)
+    first, last = said.splitlines()
+    assert status == 1
+    assert first.startswith("b.test is in back-off for ")
+    end = "days more after 4 failures: answers 503"
+    assert first.endswith(f"{end}; queued under ID 6; `--now` tries at once")
+    assert last.startswith("not delivered yet, it stays queued under ID 6: in back-off")
+    assert last.endswith(f"{end}; `--now` tries at once")
+
+
+def test_wrong_token(path: Path, control: CannedControl) -> None:
+    """A token that is another daemon's names its file."""
+    control.answers["GET /v1/peers"] = 401, UNKNOWN_TOKEN
+    file = path.parent / "control.token"
+    assert failed(run("peers", "-c", path)) == (
+        1,
+        f"the token in {file} is not that of the daemon at {control.address}\n",
+    )
+
+
+def test_health_without_a_token(path: Path, control: CannedControl) -> None:
+    """Health is asked for without a token, and with one where that is needed."""
+    token = (path.parent / "control.token").read_text().strip()
+    assert run("health", "-c", path, "--verbose").exit_code == 0
+    (path.parent / "control.token").unlink()
+    assert run("health", "-c", path).stdout == "ok\n"
+    status, said = failed(run("health", "-c", path, "--verbose"))
+    assert (status, "control.token_file" in said) == (2, True)
+    tokens = [token for _, token, _ in control.asked]
+    assert tokens == [f"Bearer {token}", f"Bearer {token}", None]
+
+
+def test_remarks(path: Path, control: CannedControl) -> None:
+    """What the daemon remarks is shown with its health."""
+    health = {"status": "ok", "remarks": ["the certificate has expired"]}
+    control.answers["GET /health"] = 200, health
+    shown = "ok\nremark: the certificate has expired\n"
+    assert run("health", "-c", path).stdout == shown
+
+
+def test_one_entry(path: Path) -> None:
+    """One is not written as many."""
+    done = run("peers", "-c", path, "--drop-all", "b.test")
+    assert done.stdout == "dropped: 1 entry for b.test\n"
+
+
+def test_no_daemon(tmp_path: Path) -> None:
+    """Where nothing answers, the command says how a daemon is started."""
+    path = configured(tmp_path, "127.0.0.1:1")
+    status, said = failed(run("peers", "-c", path))
+    assert status == 1
+    assert said.startswith("no daemon answers at 127.0.0.1:1 (")
+    assert said.endswith(f"); start it with: homeserver run -c {path}\n")
+
+
+def test_another_program(tmp_path: Path) -> None:
+    """What answers and is no homeserver is said to be none."""
+    with canned_control(dict(ANSWERS), server="nginx") as other:
+        path = configured(tmp_path, other.address)
+        status, said = failed(run("peers", "-c", path))
+    assert status == 1
+    assert said.startswith(f"another program answers at {other.address}; ")
+
+
+def test_any_free_port(tmp_path: Path, control: CannedControl) -> None:
+    """Where the port is any free one, the file beside the token says which."""
+    path = configured(tmp_path, "127.0.0.1:0")
+    file = path.parent / "control.address"
+    status, said = failed(run("peers", "-c", path))
+    assert (status, f"({file} is missing)" in said) == (2, True)
+    listen, token = SocketAddress("127.0.0.1", 0), path.parent / "control.token"
+    address_file.publish(listen, token, SocketAddress.parse(control.address))
+    assert run("peers", "-c", path).exit_code == 0
+    file.write_text("nonsense")
+    status, said = failed(run("peers", "-c", path))
+    assert (status, f"{file}: expected HOST:PORT" in said) == (2, True)
+    address_file.remove(listen, token)
+    address_file.remove(listen, token)
+    assert not file.exists()
+
+
+def test_port_that_is_configured(tmp_path: Path) -> None:
+    """A port that the configuration says is written nowhere, and nothing removed."""
+    token, file = tmp_path / "control.token", tmp_path / "control.address"
+    where = SocketAddress("127.0.0.1", 1)
+    address_file.publish(where, token, where)
+    assert not file.exists()
+    file.touch()
+    address_file.remove(where, token)
+    assert file.exists()
+    assert address_file.find(where, token) == where
+
+
+def test_lab(control: CannedControl, tmp_path: Path) -> None:
+    """A daemon is named by its URL and a token, in options or in the environment."""
+    url, file = f"http://{control.address}", tmp_path / "token"
+    file.write_text("from-file\n")
+    variables = {"HOMESERVER_LAB": url, "HOMESERVER_LAB_TOKEN": "from-env"}
+    assert run("peers", "--lab", url, "--token-file", file).exit_code == 0
+    assert run("peers", env=variables).exit_code == 0
+    assert run("peers", "--token-file", file, env=variables).exit_code == 0
+    tokens = [token for _, token, _ in control.asked]
+    assert tokens == ["Bearer from-file", "Bearer from-env", "Bearer from-file"]
+
+
+def test_configuration_over_the_environment(path: Path, control: CannedControl) -> None:
+    """A configuration that is given wins over a URL in the environment."""
+    done = run("peers", "-c", path, env={"HOMESERVER_LAB": "http://127.0.0.1:1"})
+    assert done.exit_code == 0
+    assert len(control.asked) == 1
+
+
+def test_server(path: Path, control: CannedControl) -> None:
+    """The server that is meant is said in each request."""
+    run("send", "-c", path, "--server", "a.test", "b.test", "--edu", EDU)
+    targets = [request for request, _, _ in control.asked]
+    assert targets[0] == "POST /v1/send/b.test?server=a.test"
+    assert all("server=a.test" in each for each in targets)
+
+
+LABS: list[tuple[list[str], str]] = [
+    (["--lab", "http://127.0.0.1:1"], "--lab needs --token-file FILE or HOMESERVER_LA"),
+    (
+        ["--lab", "https://127.0.0.1:1", "--token-file", "{token}"],
+        "is not the URL of a",
+    ),
+    (["--lab", "127.0.0.1:8008", "--token-file", "{token}"], "is not the URL of a con"),
+    (["--lab", "http://a:x", "--token-file", "{token}"], "Port could not be cast"),
+    (["--lab", "http://127.0.0.1:1", "--token-file", "no"], "no cannot be read: No su"),
+    (["--lab", "http://127.0.0.1:1", "--token-file", "{empty}"], "has no token in it"),
+    (["--lab", "http://127.0.0.1:1", "-c", "x.toml"], "-c and --lab name two daemons"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), LABS)
+def test_bad_lab(tmp_path: Path, words: list[str], message: str) -> None:
+    """What does not name a daemon is a mistake of the caller."""
+    (tmp_path / "token").write_text("t")
+    (tmp_path / "empty").touch()
+    files = {name: str(tmp_path / name) for name in ("token", "empty")}
+    status, said = failed(run("peers", *(each.format(**files) for each in words)))
+    assert status == 2
+    assert message in said
+
+
+def test_lab_that_does_not_run(tmp_path: Path) -> None:
+    """A look-up is not made without the daemon that a URL names."""
+    (tmp_path / "token").write_text("t")
+    options = ["--lab", "http://127.0.0.1:1", "--token-file", tmp_path / "token"]
+    for command in ("resolve", "keys"):
+        status, said = failed(run(command, *options, "b.test"))
+        assert status == 1
+        assert said.endswith("; start it with: homeserver lab\n")
+
+
+NEW: list[tuple[str, list[str], str, str]] = [
+    ("a.test", [], "0.0.0.0:8448", ""),
+    ("a.test:8449", [], "0.0.0.0:8449", ""),
+    ("localhost:8449", [], "127.0.0.1:8449", ""),
+    ("127.0.0.1", [], "127.0.0.1:8448", ""),
+    ("[::1]:1", [], "[::1]:1", ""),
+    ("192.0.2.1:1", [], "0.0.0.0:1", ""),
+    ("[2001:db8::1]", [], "[::]:8448", ""),
+    ("a.test", ["--listen", "127.0.0.1:1"], "127.0.0.1:1", ""),
+    ("a.test:1", ["--listen", "127.0.0.1:1"], "127.0.0.1:1", ""),
+    (
+        "a.test:8449",
+        ["--listen", "0.0.0.0:1"],
+        "0.0.0.0:1",
+        "note: other servers connect to port 8449, as the name says, and --listen ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "listen", "note"), NEW)
+def test_init(
+    tmp_path: Path, name: str, options: list[str], listen: str, note: str
+) -> None:
+    """A new endpoint listens where its name says, and what comes next is said."""
+    folder = tmp_path / "new"
+    done = run("init", "--server-name", name, *options, folder)
+    assert (done.exit_code, bool(done.stderr)) == (0, bool(note))
+    assert done.stderr.startswith(note)
+    path = folder / "homeserver.toml"
+    assert done.stdout.splitlines()[-1] == f"next: homeserver run -c {path}"
+    assert f'\nlisten = "{listen}"\n' in path.read_text()
+
+
+REFUSALS: list[tuple[str | None, str, str]] = [
+    ("M_LIMIT_EXCEEDED", "", "b.test answers 429 M_LIMIT_EXCEEDED"),
+    ("M_LIMIT_EXCEEDED", "'no'", "b.test answers 429 M_LIMIT_EXCEEDED: 'no'"),
+    (None, "'no'", "b.test answers 429 'no'"),
+    (None, "", "b.test answers 429"),
+]
+
+
+@pytest.mark.parametrize(("errcode", "why", "said"), REFUSALS)
+def test_nothing_after_a_colon(errcode: str | None, why: str, said: str) -> None:
+    """A refusal without a reason ends with its errcode."""
+    assert str(Refused(ServerName.parse("b.test"), 429, errcode, why)) == said
