@@ -18,8 +18,7 @@ Equal work (with one key) runs once, with the smallest share of its claims.
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Iterable
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -28,6 +27,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.networks import subscriber_of
+from homeserver.net.tally import Tally
 
 _T = TypeVar("_T")
 
@@ -58,23 +58,33 @@ class Claim:
     is_known: bool = True
 
 
-@dataclass(eq=False)
 class _Work:
     """Work that runs, or waits for a slot."""
 
-    key: Hashable
-    claim: Claim
-    number: int
-    more: set[str] = field(default_factory=set)
-    """Groups that became known while it ran."""
+    def __init__(self, key: Hashable, claim: Claim) -> None:
+        self.key = key
+        self.claim = claim
+        self.groups = claim.groups
+        """Those of the claim, and of a client with limits those of its targets."""
 
-    begin: Deferred[None] = field(default_factory=Deferred)
-    running: Deferred[Any] | None = None
-    gave_way: bool = False
+        self._targets: frozenset[str] = frozenset()
+        self.begin: Deferred[None] = Deferred()
+        self.running: Deferred[Any] | None = None
+        self.gave_way = False
 
-    @property
-    def groups(self) -> frozenset[str]:
-        return self.claim.groups | self.more if self.claim.groups else frozenset()
+    def join(self, claim: Claim) -> None:
+        """Take another claim."""
+        self.claim = claim
+        self._regroup()
+
+    def aim(self, targets: Iterable[str]) -> None:
+        """Add groups that became known while it runs."""
+        self._targets |= frozenset(targets)
+        self._regroup()
+
+    def _regroup(self) -> None:
+        groups = self.claim.groups
+        self.groups = groups | self._targets if groups else groups
 
 
 class Shares:
@@ -96,11 +106,10 @@ class Shares:
         self._max_waiting = max_waiting
         self._clock = clock
         self._trusts = trusts
-        self._numbers = count()
         self._held: OrderedDict[Hashable, _Work] = OrderedDict()
         self._waiting: OrderedDict[Hashable, _Work] = OrderedDict()
-        self._sizes: Counter[str] = Counter()
-        self._queued: Counter[str] = Counter()
+        self._sizes = Tally()
+        self._queued = Tally()
         self._is_filling = False
         self._asked: Counter[str] = Counter()
         self._halved = clock.seconds()
@@ -119,25 +128,26 @@ class Shares:
 
     def join(self, key: Hashable, claim: Claim) -> None:
         """Give running or waiting work the share of `claim`, if that is smaller."""
+        size = self._sizes.size
         work = self._waiting.get(key)
-        if work is not None and self._size(claim.groups) < self._size(work.groups):
-            self._queued.subtract(work.groups)
-            work.claim = claim
-            self._queued.update(work.groups)
+        if work is not None and size(claim.groups) < size(work.groups):
+            self._queued.remove(work.groups)
+            work.join(claim)
+            self._queued.add(work.groups)
             self._displace(work)
         work = self._held.get(key)
-        if work is not None and self._size(claim.groups) < self._size(work.groups):
-            self._sizes.subtract(work.groups)
-            work.claim = claim
-            self._sizes.update(work.groups)
+        if work is not None and size(claim.groups) < size(work.groups):
+            self._sizes.remove(work.groups)
+            work.join(claim)
+            self._sizes.add(work.groups)
 
     def aim(self, key: Hashable, addresses: Iterable[str]) -> None:
         """Count running work to the addresses that it connects to."""
         work = self._held.get(key)
         if work is not None:
-            self._sizes.subtract(work.groups)
-            work.more.update(f"target {subscriber_of(each)}" for each in addresses)
-            self._sizes.update(work.groups)
+            self._sizes.remove(work.groups)
+            work.aim(f"target {subscriber_of(each)}" for each in addresses)
+            self._sizes.add(work.groups)
 
     async def run(
         self,
@@ -151,7 +161,7 @@ class Shares:
         """
         if key in self._held or key in self._waiting:
             key = object()  # a cache has forgotten the other one, which still runs
-        own = _Work(key, claim, next(self._numbers))
+        own = _Work(key, claim)
         self._enter(own)
         try:
             await own.begin
@@ -173,7 +183,7 @@ class Shares:
             self._begin(work)
             return
         self._waiting[work.key] = work
-        self._queued.update(work.groups)
+        self._queued.add(work.groups)
         self._displace(work)
         if len(self._waiting) > self._max_waiting:
             worst = self._largest_waiting()
@@ -183,23 +193,38 @@ class Shares:
 
     def _largest_waiting(self) -> _Work:
         """The last work of the largest waiting group."""
-        most = max(self._queued.values(), default=0)
+        most, largest = self._queued.largest()
         return next(
             work
             for work in reversed(self._waiting.values())
-            if not most or any(self._queued[group] == most for group in work.groups)
+            if not most or not largest.isdisjoint(work.groups)
         )
+
+    def _first_waiting(self) -> _Work:
+        """The work that is next: small shares, known servers, rare clients first."""
+        first, least = None, None
+        for work in self._waiting.values():
+            claim = work.claim
+            asked = self._asked[claim.client] if claim.client else 0
+            rank = self._sizes.size(work.groups), not claim.is_known, asked
+            # Of equal ranks the oldest, which is the first here.
+            if least is None or rank < least:
+                first, least = work, rank
+        assert first is not None  # noqa: S101 - for the type checker: something waits
+        return first
 
     def _stop_waiting(self, work: _Work) -> None:
         del self._waiting[work.key]
-        self._queued.subtract(work.groups)
-        self._queued += Counter()  # drops zero counts
+        self._queued.remove(work.groups)
 
     def _displace(self, work: _Work) -> None:
         """Let waiting work take the slot of work with a larger share."""
-        largest = max(self._held.values(), key=lambda held: self._size(held.groups))
-        if self._size(largest.groups) < self._size(work.groups) + _MARGIN:
+        most, groups = self._sizes.largest()
+        if most < self._sizes.size(work.groups) + _MARGIN:
             return
+        largest = next(
+            held for held in self._held.values() if not groups.isdisjoint(held.groups)
+        )
         self._release(largest)
         self._refuse(largest)
         self._stop_waiting(work)
@@ -209,7 +234,7 @@ class Shares:
 
     def _begin(self, work: _Work) -> None:
         self._held[work.key] = work
-        self._sizes.update(work.groups)
+        self._sizes.add(work.groups)
         work.begin.callback(None)
 
     def _leave(self, work: _Work) -> None:
@@ -223,28 +248,18 @@ class Shares:
             return  # otherwise work that ends at once would recurse
         self._is_filling = True
         while self._waiting and len(self._held) < self._slots:
-            first = min(self._waiting.values(), key=self._rank)
+            first = self._first_waiting()
             self._stop_waiting(first)
             self._begin(first)
         self._is_filling = False
 
     def _release(self, work: _Work) -> None:
         del self._held[work.key]
-        self._sizes.subtract(work.groups)
-        self._sizes += Counter()  # drops zero counts
+        self._sizes.remove(work.groups)
 
     def _refuse(self, work: _Work) -> None:
         work.gave_way = True
         self.bound.refuse()
-
-    def _size(self, groups: Iterable[str]) -> int:
-        """The number of slots of the largest of some groups."""
-        return max((self._sizes[group] for group in groups), default=0)
-
-    def _rank(self, work: _Work) -> tuple[int, bool, int, int]:
-        claim = work.claim
-        asked = self._asked[claim.client] if claim.client else 0
-        return self._size(work.groups), not claim.is_known, asked, work.number
 
     def _count(self, client: str) -> None:
         """Count a claim of a client."""
