@@ -5,7 +5,6 @@ import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
@@ -17,10 +16,9 @@ from hypothesis import strategies as st
 from OpenSSL import SSL, crypto
 
 from homeserver.net.tls.certificate_names import check_name
-from tests.support.certificates import Issued, authority, issue
+from tests.support.certificates import Issued, issue
 from tests.support.tables import cases
-
-CA = authority()
+from tests.support.wrong_certificates import CA, dns, ip
 
 OTHER_NAME = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7"), b"\x04\x01x")
 """What says that it is an SRV name, and is not."""
@@ -28,16 +26,6 @@ OTHER_NAME = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7"), b"\x04\x
 SRV_NAME = x509.OtherName(
     x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7"), b"\x16\x11_matrix.peer.test"
 )
-
-
-def dns(*names: str) -> list[x509.GeneralName]:
-    """A subjectAltName of DNS names."""
-    return [x509.DNSName(name) for name in names]
-
-
-def ip(text: str) -> x509.GeneralName:
-    """An iPAddress name."""
-    return x509.IPAddress(ip_address(text))
 
 
 # The name that is asked for, the names in the certificate.

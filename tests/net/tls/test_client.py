@@ -2,8 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import cast
 
@@ -18,18 +16,14 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from homeserver.net.tls.client import ClientTls, Handshake, check_certificate
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.tables import cases
-
-CA = authority()
-
-
-def dns(*names: str) -> list[x509.GeneralName]:
-    """A subjectAltName of DNS names."""
-    return [x509.DNSName(name) for name in names]
-
-
-def ip(text: str) -> x509.GeneralName:
-    """An iPAddress name."""
-    return x509.IPAddress(ip_address(text))
+from tests.support.wrong_certificates import (
+    CA,
+    FOR_CLIENTS,
+    WRONG_CERTIFICATES,
+    below,
+    dns,
+    ip,
+)
 
 
 class Handshakes:
@@ -81,77 +75,7 @@ def handshakes(tmp_path: Path) -> Handshakes:
     return Handshakes(tmp_path / "ca.pem")
 
 
-def for_clients_only() -> Issued:
-    """A certificate of the trusted authority that is not for servers."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.now(UTC)
-    assert isinstance(CA.key, ec.EllipticCurvePrivateKey)
-    return Issued(
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(CA.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(dns("peer.test")), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
-        .sign(CA.key, hashes.SHA256()),
-        key,
-        [CA.certificate],
-    )
-
-
-def of_expired_issuer() -> Issued:
-    """A certificate whose issuer's own one has expired."""
-    between = issue("Between", None, issuer=CA, is_authority=True, days=(-9, -2))
-    return issue_for("peer.test", between)
-
-
-UNTRUSTED: list[tuple[str, Callable[[], Issued], str]] = [
-    (
-        "self-signed",
-        lambda: issue_for("peer.test"),
-        "the certificate is self-signed and not trusted",
-    ),
-    (
-        "unknown authority",
-        lambda: issue_for("peer.test", authority("Another CA")),
-        "the certificate was issued by an authority that is not known",
-    ),
-    (
-        "authority of the same name",
-        lambda: issue_for("peer.test", authority()),
-        "the certificate ",
-    ),
-    (
-        "expired",
-        lambda: issue("x", dns("peer.test"), issuer=CA, days=(-9, -2)),
-        "the certificate has expired",
-    ),
-    (
-        "not valid yet",
-        lambda: issue("x", dns("peer.test"), issuer=CA, days=(2, 9)),
-        "the certificate is not valid yet",
-    ),
-    ("expired issuer", of_expired_issuer, "an issuer certificate has expired"),
-    ("for clients", for_clients_only, "the certificate is not meant for servers"),
-    (
-        "wrong name",
-        lambda: issue_for("other.test", CA),
-        "the certificate is not for peer.test but for 'other.test'",
-    ),
-    (
-        "no name",
-        lambda: issue("peer.test", None, issuer=CA),
-        "the certificate has no usable name in it",
-    ),
-]
-
-
-@cases("issued said", UNTRUSTED)
+@cases("issued said", WRONG_CERTIFICATES)
 @pytest.mark.parametrize("must_be_trusted", [True, False])
 def test_problem(
     handshakes: Handshakes,
@@ -407,23 +331,22 @@ def certificates(handshakes: Handshakes) -> ShownCertificates:
     return ShownCertificates(handshakes.context)
 
 
-def between(issuer: Issued = CA, name: str = "Between") -> Issued:
-    """An authority below another one."""
-    return issue(name, None, issuer=issuer, is_authority=True)
-
+FOR_CLIENTS_ALONE = next(
+    issued() for name, issued, _ in WRONG_CERTIFICATES if name == FOR_CLIENTS
+)
 
 SHOWN_GOOD: list[tuple[str, str, Issued]] = [
     ("DNS", "peer.test", issue_for("peer.test", CA)),
     ("wildcard", "a.peer.test", issue_for("*.peer.test", CA)),
     ("IPv4", "192.0.2.1", issue("x", [ip("192.0.2.1")], issuer=CA)),
     ("IPv6", "2001:db8::1", issue("x", [ip("2001:db8::1")], issuer=CA)),
-    ("intermediate", "peer.test", issue_for("peer.test", between())),
+    ("intermediate", "peer.test", below()),
     (
         "two intermediates",
         "peer.test",
-        issue_for("peer.test", between(between(), "Below")),
+        below(issue("Below", None, issuer=CA, is_authority=True)),
     ),
-    ("for clients", "peer.test", for_clients_only()),
+    ("for clients", "peer.test", FOR_CLIENTS_ALONE),
     (
         "for servers",
         "peer.test",
@@ -445,11 +368,7 @@ def test_shown_certificate_is_good(
     assert certificates.problem(issued, name) is None
 
 
-@pytest.mark.parametrize(
-    ("issued", "said"),
-    [row[1:] for row in UNTRUSTED if row[0] != "for clients"],
-    ids=[row[0] for row in UNTRUSTED if row[0] != "for clients"],
-)
+@cases("issued said", [row for row in WRONG_CERTIFICATES if row[0] != FOR_CLIENTS])
 def test_shown_certificate_is_bad(
     certificates: ShownCertificates, issued: Callable[[], Issued], said: str
 ) -> None:
@@ -459,15 +378,9 @@ def test_shown_certificate_is_bad(
     assert problem.startswith(said)
 
 
-def test_shown_certificate_is_of_another_name(certificates: ShownCertificates) -> None:
-    """A certificate that is trusted proves no names but its own."""
-    problem = certificates.problem(issue("x", dns("peer.test"), issuer=CA), "a.test")
-    assert problem == "the certificate is not for a.test but for 'peer.test'"
-
-
 def test_shown_chain_is_needed(certificates: ShownCertificates) -> None:
     """What is between a certificate and its root has to be shown each time."""
-    issued = issue_for("peer.test", between())
+    issued = below()
     assert certificates.problem(issued) is None
     problem = certificates.problem(issued, chain=[])
     assert problem == "the certificate was issued by an authority that is not known"
@@ -475,7 +388,7 @@ def test_shown_chain_is_needed(certificates: ShownCertificates) -> None:
 
 def test_shown_chain_is_in_any_order(certificates: ShownCertificates) -> None:
     """What else is shown, and in which order, is of no account."""
-    issued = issue_for("peer.test", between(between(), "Below"))
+    issued = below(issue("Below", None, issuer=CA, is_authority=True))
     others = [FOREIGN.certificate, *reversed(issued.issuers), issued.certificate]
     assert certificates.problem(issued, chain=others) is None
 
@@ -490,9 +403,9 @@ NOT_AN_AUTHORITY = issue("Nobody", dns("nobody.test"), issuer=CA)
     [
         FOREIGN,
         issue_for("peer.test", authority("Another CA")),
-        issue_for("peer.test", between(authority())),
+        below(authority()),
         issue_for("peer.test", NOT_AN_AUTHORITY),
-        issue_for("peer.test", issue_for("peer.test", between())),
+        issue_for("peer.test", below()),
     ],
     ids=["self-signed", "own root", "root of the same name", "leaf", "deeper leaf"],
 )
