@@ -357,59 +357,6 @@ def test_is_asked(
     assert (ASKED in origin.send(client).steps) == is_asked
 
 
-def test_reason(receiving: Receiving, origin: Origin) -> None:
-    """Who is refused is told which certificate is meant, and which would be right."""
-    answer = origin.send(Client(receiving("if-presented").port, FOREIGN))
-    said = answer.json["error"]
-    assert isinstance(said, str)
-    assert f"(SHA-256 {sha256(FOREIGN)}) is not that of {origin.name}" in said
-    assert f"its server presents another one (SHA-256 {sha256(OWN)})" in said
-    assert "is self-signed and not trusted" in said
-
-
-def test_authorities_are_not_believed(receiving: Receiving, origin: Origin) -> None:
-    """An endpoint that verifies by key document alone takes the origin's own alone."""
-    receiver = receiving("if-presented", ("key-document",))
-    assert origin.send(Client(receiver.port, PROVING), "1").outcome == NO
-    assert origin.send(Client(receiver.port, OWN), "2").outcome == OK
-    assert receiver.received == [(origin.name.name, "2", sha256(OWN))]
-
-
-def test_renewed(receiving: Receiving, origin: Origin) -> None:
-    """A certificate that the origin has taken up since is looked for at its server."""
-    receiver = receiving("required")
-    renewed = issue_for(HOST)
-    assert origin.send(Client(receiver.port, OWN), "1").outcome == OK
-    before = len(origin.peer.received)
-    origin.show(renewed)
-    client = Client(receiver.port, renewed)
-    assert origin.send(client, "2").outcome == OK
-    assert len(origin.peer.received) == before + 1
-    assert origin.send(client, "3").outcome == OK
-    assert len(origin.peer.received) == before + 1
-    assert [row[2] for row in receiver.received] == [
-        sha256(OWN),
-        sha256(renewed),
-        sha256(renewed),
-    ]
-
-
-def test_origin_that_is_gone(receiving: Receiving) -> None:
-    """What is known of an origin that cannot be reached is enough, and all there is."""
-    receiver = receiving("required")
-    origin = Origin()
-    with origin.listening():
-        assert origin.send(Client(receiver.port, PROVING), "1").outcome == OK
-    answers = [
-        origin.send(Client(receiver.port, issued), txn_id)
-        for txn_id, issued in [("2", OWN), ("3", FOREIGN)]
-    ]
-    assert [answer.outcome for answer in answers] == [OK, NO]
-    said = str(answers[1].json["error"])
-    assert said.endswith(f"no connection to {origin.name} could be verified")
-    assert [row[1] for row in receiver.received] == ["1", "2"]
-
-
 @pytest.mark.parametrize("issued", [None, FOREIGN], ids=["none", "foreign"])
 @pytest.mark.parametrize(
     "target",

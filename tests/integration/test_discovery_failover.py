@@ -3,8 +3,6 @@
 Addresses that are not connected to are routes that fail, whatever names lead there.
 """
 
-from contextlib import ExitStack
-
 import pytest
 
 from homeserver.net.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
@@ -25,44 +23,8 @@ A_TEST = ServerName.parse("a.test")
 CLOSE = http(b"{}", headers="Connection: close\r\n")
 
 
-def test_all_targets_are_told_when_none_answers() -> None:
-    """When all SRV targets refuse, each is told, and nothing else is tried."""
-    ports = free_ports(3)
-    lines = [f"_matrix-fed._tcp.a.test SRV {n} 0 {ports[n]} s.test" for n in range(3)]
-    fallback = TlsServer(certify("a.test"))
-    server = NameServer(*HOSTS, *lines, "_matrix._tcp.a.test SRV 0 0 8448 s.test")
-    with (
-        serving(server),
-        listening(fallback),
-        discovering(server, {8448: fallback.port}, well_known=False) as reach,
-        pytest.raises(Unreachable) as caught,
-    ):
-        reach.ask("a.test")
-    assert len(caught.value.attempts) == 3
-    for port, attempt in zip(ports, caught.value.attempts, strict=True):
-        assert attempt.startswith(f"s.test:{port}: cannot connect: ")
-        assert "refused" in attempt
-    assert fallback.conversations == []
-
-
 @pytest.mark.parametrize(
-    "target",
-    [
-        "1 0 {closed} s.test",
-        "1 0 {bad} s.test",
-        "1 0 1 none.test",
-        "1 0 1 inner.test",
-        "2 9 {closed} s.test",
-        "2 9 {bad} s.test",
-    ],
-    ids=[
-        "refuses",
-        "is for another name",
-        "has no address",
-        "has a refused address",
-        "refuses, of the same priority",
-        "is for another name, of the same priority",
-    ],
+    "target", ["1 0 {closed} s.test", "1 0 {bad} s.test", "1 0 1 inner.test"]
 )
 def test_next_target_is_tried(target: str) -> None:
     """A target that cannot be reached, or is not who it should be, is passed over.
@@ -89,27 +51,6 @@ def test_next_target_is_tried(target: str) -> None:
     assert ["fd00::1"] not in [addresses for addresses, _ in reach.dialer.dialled]
 
 
-@pytest.mark.parametrize("listens", [False, True], ids=["refuses", "is another"])
-def test_next_address_is_tried(listens: bool) -> None:  # noqa: FBT001
-    """Of a host with two addresses, the one that cannot be used is passed over."""
-    good = TlsServer(certify("a.test"))
-    bad = TlsServer(certify("b.test"), host="::1")
-    with (
-        serving(NameServer(*HOSTS, "a.test AAAA ::1", "a.test A 127.0.0.1")) as server,
-        listening(good),
-        ExitStack() as stack,
-        discovering(server) as reach,
-    ):
-        if listens:
-            bad.port = good.port
-            stack.enter_context(listening(bad))
-        assert reach.ask(f"a.test:{good.port}").address == "127.0.0.1"
-        addresses, _ = reach.dialer.dialled[0]
-    assert list(addresses) == ["::1", "127.0.0.1"]
-    assert len(bad.conversations) == listens
-    assert bad.received == b""
-
-
 def test_nothing_is_sent_to_a_second_target() -> None:
     """After bytes of a request were sent, no other target is tried."""
     first = TlsServer(certify("a.test"), otherwise=hang_up)
@@ -130,25 +71,6 @@ def test_nothing_is_sent_to_a_second_target() -> None:
             )
     assert first.requests == ["PUT a.test/_matrix/federation/v1/send/1"]
     assert second.conversations == []
-
-
-def test_failed_target_is_tried_last() -> None:
-    """A target that failed a moment ago is not tried before the others."""
-    better = TlsServer(certify("a.test"), otherwise=CLOSE)
-    worse = TlsServer(better.issued, otherwise=CLOSE)
-    [better.port] = free_ports(1)
-    with serving(NameServer(*HOSTS)) as server:
-        with listening(worse), discovering(server, well_known=False) as reach:
-            server.serve(
-                f"_matrix._tcp.a.test SRV 1 0 {better.port} s.test",
-                f"_matrix._tcp.a.test SRV 2 0 {worse.port} s.test",
-            )
-            assert reach.ask("a.test").route.port == worse.port
-            with listening(better):
-                assert reach.ask("a.test").route.port == worse.port
-                assert better.conversations == []
-        with listening(better):
-            assert reach.ask("a.test").route.port == better.port
 
 
 def test_of_2014_the_second_target_answers() -> None:
@@ -177,25 +99,6 @@ def test_of_2014_the_second_target_answers() -> None:
     assert peer.requests == ["GET a.test/_matrix/key/v1", f"GET a.test{KEYS}"]
     assert peer.server_names == ["a.test"] * 2
     assert len(peer.conversations) == 1
-
-
-def test_refused_address_is_told() -> None:
-    """The operator learns the address, its range and the key; a stranger does not."""
-    policy = AddressPolicy(REFUSED_RANGES, [])
-    server = NameServer(*HOSTS, "_matrix._tcp.a.test SRV 0 0 1 s.test")
-    with (
-        serving(server),
-        discovering(server, well_known=False, policy=policy) as reach,
-        pytest.raises(Unreachable) as caught,
-    ):
-        reach.ask("a.test")
-    [attempt] = caught.value.attempts
-    assert attempt == (
-        "s.test:1: 127.0.0.1 is in the refused range 127.0.0.0/8; to allow it, set "
-        'allow = ["127.0.0.1"] in [network]'
-    )
-    assert "127.0.0" not in caught.value.explanation.public
-    assert reach.dialer.dialled == []
 
 
 def test_rebinding_leads_nowhere() -> None:

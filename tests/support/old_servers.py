@@ -31,11 +31,6 @@ def before_2019(missing: bytes, taken: bytes) -> Routes:
     return lambda slash: ("200 OK", taken) if slash else ("400 Bad Request", missing)
 
 
-def always(status: str, body: bytes) -> Routes:
-    """A server that answers so, whatever it is asked."""
-    return lambda _: (status, body)
-
-
 UNRECOGNIZED = b'{"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}'
 UNRECOGNIZED_2014 = b'{"error": "Unrecognized request"}'
 REPLY = b'{"pdus": {}}'

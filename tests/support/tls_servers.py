@@ -14,17 +14,14 @@ from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
-    IPullProducer,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.support.certificates import Issued
 from tests.support.name_servers import end
-from tests.support.real_discovery import HURRIED
 from tests.support.recording_peers import http
 from tests.support.waiting import reactor
 
@@ -155,65 +152,6 @@ def delegation(target: str) -> Answer:
     return http(b'{"m.server": "%b"}' % target.encode())
 
 
-def redirect(location: str) -> Answer:
-    """Answer that it is elsewhere."""
-    return http(b"", "302 Found", f"Location: {location}\r\n")
-
-
-def silence(conversation: Conversation) -> None:
-    """Answer nothing."""
-
-
 def hang_up(conversation: Conversation) -> None:
     """End the connection instead of answering."""
     conversation.tls.loseConnection()
-
-
-def garbage(conversation: Conversation) -> None:
-    """Answer with what is not HTTP."""
-    conversation.tls.write(b"220 a.test ESMTP\r\n" * 3)
-
-
-def drip(conversation: Conversation) -> None:
-    """Answer with one byte a hurried second, for as long as somebody listens."""
-
-    def write() -> None:
-        if conversation.is_over:
-            dripping.stop()
-        else:
-            conversation.tls.write(b" ")
-
-    conversation.tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    dripping = LoopingCall(write)
-    dripping.clock = HURRIED
-    dripping.start(1)
-
-
-def flood(head: bytes, piece: bytes, length: int) -> Answer:
-    """Answer with a head and then pieces, as fast as the client takes them."""
-
-    def answer(conversation: Conversation) -> None:
-        conversation.tls.write(head)
-        conversation.tls.registerProducer(
-            _Flood(conversation, piece, length), streaming=False
-        )
-
-    return answer
-
-
-@implementer(IPullProducer)
-class _Flood:
-    def __init__(self, conversation: Conversation, piece: bytes, length: int) -> None:
-        self._conversation = conversation
-        self._piece = piece
-        self._length = length
-
-    def resumeProducing(self) -> None:
-        """Write one piece more."""
-        self._conversation.tls.write(self._piece)
-        self._conversation.sent += len(self._piece)
-        if self._conversation.sent >= self._length:
-            self._conversation.tls.unregisterProducer()
-
-    def stopProducing(self) -> None:
-        """As Twisted tells it: nobody listens any more."""
