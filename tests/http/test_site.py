@@ -537,6 +537,16 @@ class TimeTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertTrue(self.connection.is_closed)
 
+    def test_next_request_has_its_whole_time(self) -> None:
+        """After an answer and a silence, a request has time from its first byte."""
+        self.connection.send(request("GET", "/"))
+        self.desk.results[0].callback(None)
+        self.clock.advance(29)
+        self.connection.send(b"GET / HT")
+        self.clock.advance(29)
+        self.connection.send(b"TP/1.1\r\nHost: us.example\r\n\r\n")
+        self.assertEqual(len(self.desk.taken), 2)
+
     def test_work_is_not_cut_off(self) -> None:
         """The time that a resource takes does not count."""
         self.connection.send(request("GET", "/"))

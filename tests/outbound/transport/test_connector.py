@@ -1,5 +1,6 @@
 """Routes are tried in order until one leads to the peer; nobody else is spoken to."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -475,6 +476,15 @@ class HandshakeTests(ConnectorTestCase):
             "192.0.2.1:8448: 192.0.2.1: TLS handshake failed: no answer in time"
         ]
         assert wire.tcp.disconnecting
+
+    def test_pinned_certificate(self) -> None:
+        """A certificate that the operator has pinned need not be trusted."""
+        pins = self.stack.peers.certificate_pins
+        sha256 = hashlib.sha256(SELF_SIGNED.value.leaf).hexdigest()
+        self.successResultOf(start(pins.pin(PEER, sha256)))
+        connecting = self.connect("192.0.2.1")
+        self.net.accept(SELF_SIGNED)
+        self.assertEqual(self.link(connecting).peer.verified_by, "certificate")
 
     def test_peer_hangs_up(self) -> None:
         """A peer that ends the connection instead of shaking hands has failed."""
