@@ -241,15 +241,10 @@ class FederationClient:
         connected: Callable[[Link], object] = lambda _: None,
     ) -> _Answer:
         exchange.peer = destination.name
-        links: list[Link] = []
-
-        def note(link: Link) -> None:
-            links.append(link)
-            connected(link)
 
         async def call() -> _Answer:
             response, link = await self._agent.send(
-                destination, outgoing, cause, exchange, note
+                destination, outgoing, cause, exchange, connected
             )
             data = await read_body(response, limit)
             exchange.mark("body")
@@ -263,12 +258,14 @@ class FederationClient:
         try:
             return await within(seconds, self._clock, call())
         except _TRANSPORT_ERRORS as problem:
-            way = "".join(f"{link.route}: {link.address}: " for link in links)
+            way = ""
+            if exchange.is_proven:
+                way = f"{exchange.via}: {exchange.address}: "
             asked = (outgoing.method + b" " + outgoing.target).decode("ascii")
             failure = Unreachable(
                 destination,
                 [f"{way}{asked}: {describe(problem)}"],
-                "no_answer" if links else "not_verified",
+                "no_answer" if exchange.is_proven else "not_verified",
             )
             _note_failure(exchange, failure)
             raise failure from None

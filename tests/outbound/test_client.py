@@ -112,6 +112,8 @@ class Agent:
     ) -> tuple[IResponse, Link]:
         """As `FederationAgent`."""
         if self.is_connected:
+            exchange.address, exchange.via = LINK.address, str(LINK.route)
+            exchange.is_proven = True
             connected(LINK)
         body = cast("bytes | None", outgoing.body)
         self.requests.append(

@@ -71,10 +71,13 @@ class VerifiedPeer:
     verified_ts: int = 0
     """When it was verified, in milliseconds since 1970."""
 
-    @property
-    def certificate_sha256(self) -> str:
-        """The fingerprint of the leaf, in hexadecimal."""
-        return hashlib.sha256(self.certificate).hexdigest()
+    certificate_sha256: str = field(init=False)
+    """The fingerprint of the leaf, in hexadecimal."""
+
+    def __post_init__(self) -> None:
+        """Compute the fingerprint."""
+        sha256 = hashlib.sha256(self.certificate).hexdigest()
+        object.__setattr__(self, "certificate_sha256", sha256)
 
 
 class InvalidDocument(Struct, frozen=True):
