@@ -26,6 +26,7 @@ from homeserver.control.inspect import describe_keys, describe_resolution
 from homeserver.control.openapi import described
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
+from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
 from homeserver.http.bounded_request import (
     SiteLimits,
@@ -69,6 +70,7 @@ from homeserver.storage.engine import choose
 from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.engine.threaded import ThreadedDatabase
+from homeserver.storage.forgetting import StoredState
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
@@ -247,6 +249,13 @@ class Parts:
         self.control_site: BoundedSite | None = None
         if config.control.listen is not None:
             caches = CacheBook(resolver.kept, keyring.fetches, connector, reactor)
+            book = PeerBook(
+                peers,
+                KnownPeers(self.database, own),
+                self.sender,
+                caches,
+                (keyring, self.agent, certificates),
+            )
             routes = [
                 *control_routes.status_routes(
                     self.is_healthy,
@@ -271,14 +280,14 @@ class Parts:
                     ),
                     caches,
                 ),
-                *peer_routes(
-                    PeerBook(
-                        peers,
-                        KnownPeers(self.database, own),
-                        self.sender,
+                *peer_routes(book),
+                *state_routes(
+                    state_kinds(
+                        StoredState(self.database, engine.clock, reactor),
                         caches,
-                        (keyring, self.agent, certificates),
-                    )
+                        lambda _, peer: book.look_again(peer),
+                    ),
+                    lambda: [own],
                 ),
             ]
             self.control_site = self._make_site(

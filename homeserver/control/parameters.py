@@ -91,6 +91,17 @@ class OfServer(Struct, frozen=True):
     ] = None
 
 
+class StateFilter(Struct, frozen=True):
+    """Which state."""
+
+    of: Annotated[
+        str, Meta(description="The kinds of state, with commas between them.")
+    ] = ""
+    server: Annotated[
+        ServerName | None, Meta(description="Only that of this server of ours.")
+    ] = None
+
+
 class KeyVersions(Struct, frozen=True):
     """Which key documents."""
 

@@ -68,10 +68,15 @@ class PeerBook:
         Returns whether anything was known of it.
         """
         was_known = await self._peers.forget(name)
-        for memory in self._memories:
-            memory.forget(name)
+        self.look_again(name)
         was_owed = await self.retry(name)
         return was_known or was_owed
+
+    def look_again(self, name: ServerName) -> None:
+        """Let each part forget what it remembers of a peer that was changed."""
+        self._peers.look_again(name)
+        for memory in self._memories:
+            memory.forget(name)
 
     async def retry(self, name: ServerName) -> bool:
         """Reset the back-off of a peer, and forget its discovery results.

@@ -372,6 +372,15 @@ class Peers(Struct, frozen=True):
     ]
 
 
+class ForgottenState(Struct, frozen=True):
+    """What was forgotten."""
+
+    forgotten: Annotated[
+        dict[str, int],
+        Meta(description="How many transactions, entries or servers, by kind."),
+    ]
+
+
 class Pin(Struct, frozen=True, forbid_unknown_fields=True):
     """A certificate to trust."""
 

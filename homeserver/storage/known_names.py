@@ -67,6 +67,12 @@ def build_bounds(known: Callable[[], Known]) -> list[Bound]:
 # `WHERE` of the rows about a server as one of our names knows it.
 _IT = "server_name = ? AND peer = ?"
 
+_SIZE = (
+    f"(SELECT COALESCE(SUM(length), 0) FROM key_documents WHERE {_IT})"  # noqa: S608 - ours
+    f" + (SELECT COUNT(*) FROM server_keys WHERE {_IT}) * ?"
+    f" + COALESCE((SELECT LENGTH(pinned_keys) FROM peers WHERE {_IT}), 0)"
+)
+
 
 def note(
     cursor: Cursor, server_name: ServerName, peer: ServerName, now_ts: int
@@ -77,10 +83,8 @@ def note(
     """
     key = (server_name.name, peer.name)
     cursor.execute(
-        "INSERT INTO known_names (server_name, peer, used_ts, size) VALUES (?, ?, ?,"  # noqa: S608 - ours
-        f" (SELECT COALESCE(SUM(length), 0) FROM key_documents WHERE {_IT})"
-        f" + (SELECT COUNT(*) FROM server_keys WHERE {_IT}) * ?"
-        f" + COALESCE((SELECT LENGTH(pinned_keys) FROM peers WHERE {_IT}), 0))"
+        "INSERT INTO known_names (server_name, peer, used_ts, size)"  # noqa: S608 - ours
+        f" VALUES (?, ?, ?, {_SIZE})"
         " ON CONFLICT (server_name, peer) DO UPDATE SET"
         " used_ts = excluded.used_ts, size = excluded.size",
         (*key, now_ts, *key, *key, _KEY_BYTES, *key),
@@ -103,6 +107,20 @@ def use(cursor: Cursor, server_name: ServerName, peer: ServerName, now_ts: int) 
         f"UPDATE known_names SET used_ts = ? WHERE {_IT}",  # noqa: S608 - ours
         (now_ts, server_name.name, peer.name),
     )
+
+
+def recount(cursor: Cursor, server_name: ServerName, peer: ServerName) -> None:
+    """Count again what is stored of a server; its name goes with the last of it."""
+    key = (server_name.name, peer.name)
+    cursor.execute(
+        f"UPDATE known_names SET size = {_SIZE} WHERE {_IT}",  # noqa: S608 - ours
+        (*key, *key, _KEY_BYTES, *key, *key),
+    )
+    nothing = " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM {table} WHERE {_IT})"  # noqa: S608 - ours
+        for table in ("peers", "server_keys", "key_documents")
+    )
+    cursor.execute(f"DELETE FROM known_names WHERE {_IT} AND {nothing}", key * 4)  # noqa: S608 - ours
 
 
 def forget(cursor: Cursor, server_name: ServerName, peer: ServerName) -> bool:

@@ -115,6 +115,10 @@ class PeerStore:
         finally:
             self._memory.forget(self._server_name, name)
 
+    def look_again(self, name: ServerName) -> None:
+        """Read the keys of a server from the store again."""
+        self._memory.forget(self._server_name, name)
+
     async def record_verified(
         self, verified: Peer, known: Peer | None, document: KeyDocument | None
     ) -> bool:

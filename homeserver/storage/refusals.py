@@ -97,7 +97,8 @@ class RefusalStore:
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
-                "UPDATE refusals SET refusal = ? WHERE id = ?", (text, refusal.id)
+                "UPDATE refusals SET refusal = ? WHERE id = ? AND server_name = ?",
+                (text, refusal.id, self._server_name.name),
             )
 
         await self._database.write(job)

@@ -20,6 +20,13 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from homeserver.storage.engine.interface import Cursor, Database, StoreClock
+from homeserver.storage.transaction_sizes import (
+    delete_sent,
+    lock_counts,
+    received_length,
+    sent_length,
+    subtract,
+)
 
 # Transactions in one step. With fifty PDUs each, their rows are deleted in some ten
 # milliseconds.
@@ -27,30 +34,12 @@ STEP = 50
 
 _COUNT_STEP = 500  # transactions that are counted in one step, in about the same time
 
-# Bytes of a row and of its entries in the indexes, beside its texts, as SQLite has it.
-_TRANSACTION_BYTES = 190
-_PDU_BYTES = 170
-_SENT_BYTES = 290  # with its entry of the queue
-
 # How fast the time of ages follows a clock that is ahead of it. An operator has as many
 # days to notice a wrong clock as it is wrong, before half of it has taken effect.
 _PACE = 2.0
 
 # An outcome is committed within seconds of its time: later, none of that time follow.
 _SETTLED_SECONDS = 60.0
-
-_RECEIVED_LENGTH = (
-    "SELECT COALESCE(SUM("  # noqa: S608 - ours
-    f"{_TRANSACTION_BYTES} + LENGTH(edus) + LENGTH(problems) + LENGTH(remarks)"
-    " + LENGTH(reply)"
-    f" + (SELECT COALESCE(SUM({_PDU_BYTES} + LENGTH(event) + LENGTH(verdict)), 0)"
-    " FROM received_pdus WHERE transaction_id = received_transactions.id)"
-    "), 0) FROM received_transactions WHERE id > ? AND id <= ?"
-)
-_SENT_LENGTH = (
-    f"COALESCE(SUM({_SENT_BYTES} + LENGTH(body) + COALESCE(LENGTH(reply), 0)"
-    " + COALESCE(LENGTH(connection), 0)), 0)"
-)
 
 Outcome = Literal["delivered_ts", "rejected_ts", "dropped_ts"]
 """The column with the time of a sent transaction's outcome."""
@@ -92,7 +81,7 @@ class RetentionStore:
         """
 
         def job(cursor: Cursor) -> float:
-            _lock(cursor)
+            lock_counts(cursor)
             [aged_ts] = cursor.execute("SELECT aged_ts FROM retention").fetchone()
             now_ts = self._clock(cursor)
             next_ts = aged_ts + int(_PACE * seconds * 1000)
@@ -106,7 +95,7 @@ class RetentionStore:
         """Count some of the received transactions; whether any were uncounted."""
 
         def job(cursor: Cursor) -> bool:
-            _lock(cursor)
+            lock_counts(cursor)
             [counted_id] = cursor.execute(
                 "SELECT received_id FROM retention"
             ).fetchone()
@@ -118,7 +107,7 @@ class RetentionStore:
                 [last_id] = ids[-1]
                 cursor.execute(
                     "UPDATE retention SET received_id = ?, length = length + ?",
-                    (last_id, _received_length(cursor, counted_id, last_id)),
+                    (last_id, received_length(cursor, counted_id, last_id)),
                 )
             return bool(ids)
 
@@ -128,7 +117,7 @@ class RetentionStore:
         """Count some of the sent transactions; whether any were uncounted."""
 
         def job(cursor: Cursor) -> bool:
-            _lock(cursor)
+            lock_counts(cursor)
             [counted_ts] = cursor.execute(f"SELECT {outcome} FROM retention").fetchone()  # noqa: S608 - ours
             times = cursor.execute(
                 f"SELECT {outcome} FROM outbound_transactions"  # noqa: S608 - ours
@@ -137,14 +126,12 @@ class RetentionStore:
             ).fetchall()
             if times:
                 [last_ts] = times[-1]
-                [length] = cursor.execute(
-                    f"SELECT {_SENT_LENGTH} FROM outbound_transactions"  # noqa: S608 - ours
-                    f" WHERE {outcome} > ? AND {outcome} <= ?",
-                    (counted_ts, last_ts),
-                ).fetchone()
+                length = sent_length(
+                    cursor, f"{outcome} > ? AND {outcome} <= ?", (counted_ts, last_ts)
+                )
                 cursor.execute(
                     f"UPDATE retention SET {outcome} = ?, length = length + ?",  # noqa: S608 - ours
-                    (last_ts, int(length)),
+                    (last_ts, length),
                 )
             return bool(times)
 
@@ -154,7 +141,7 @@ class RetentionStore:
         """Remove transactions that have had an outcome for at least so long."""
 
         def job(cursor: Cursor) -> Removed:
-            _lock(cursor)
+            lock_counts(cursor)
             done = cursor.execute(
                 "SELECT server_name, destination, txn_id"  # noqa: S608 - ours
                 f" FROM outbound_transactions WHERE {outcome} <= ?"
@@ -162,16 +149,7 @@ class RetentionStore:
                 f" ORDER BY {outcome} LIMIT ?",
                 (self._before(cursor, seconds), STEP),
             ).fetchall()
-            length = 0
-            for key in done:
-                where = "WHERE server_name = ? AND destination = ? AND txn_id = ?"
-                [taken] = cursor.execute(
-                    f"SELECT {_SENT_LENGTH} FROM outbound_transactions {where}",  # noqa: S608 - ours
-                    key,
-                ).fetchone()
-                length += int(taken)
-                cursor.execute(f"DELETE FROM outbound_entries {where}", key)  # noqa: S608 - ours
-                cursor.execute(f"DELETE FROM outbound_transactions {where}", key)  # noqa: S608 - ours
+            length = sum(delete_sent(cursor, key) for key in done)
             return _subtract(cursor, Removed(len(done), length))
 
         return await self._database.write(job)
@@ -242,14 +220,14 @@ class RetentionStore:
         """
 
         def job(cursor: Cursor) -> Removed:
-            _lock(cursor)
+            lock_counts(cursor)
             pruned = pruned_id(cursor)
             after_id = 0 if is_stripped else pruned
             chosen = self._oldest(cursor, after_id, seconds)
             if not chosen:
                 return _NOTHING
             where = (after_id, chosen[-1])
-            before = _received_length(cursor, *where)
+            before = received_length(cursor, *where)
             cursor.execute(
                 "DELETE FROM received_pdus"
                 " WHERE transaction_id > ? AND transaction_id <= ?",
@@ -259,7 +237,7 @@ class RetentionStore:
             cursor.execute(
                 "UPDATE retention SET pruned_id = ?", (max(pruned, chosen[-1]),)
             )
-            length = before - _received_length(cursor, *where)
+            length = before - received_length(cursor, *where)
             return _subtract(cursor, Removed(len(chosen), length))
 
         return await self._database.write(job)
@@ -287,16 +265,6 @@ def pruned_id(cursor: Cursor) -> int:
     return int(cursor.execute("SELECT pruned_id FROM retention").fetchone()[0])
 
 
-def _lock(cursor: Cursor) -> None:
-    """Lock the row of the counts, so that no other process counts or removes."""
-    cursor.execute("SELECT 1 FROM retention FOR UPDATE").fetchone()
-
-
 def _subtract(cursor: Cursor, removed: Removed) -> Removed:
-    cursor.execute("UPDATE retention SET length = length - ?", (removed.length,))
+    subtract(cursor, removed.length)
     return removed
-
-
-def _received_length(cursor: Cursor, after_id: int, last_id: int) -> int:
-    [length] = cursor.execute(_RECEIVED_LENGTH, (after_id, last_id)).fetchone()
-    return int(length)

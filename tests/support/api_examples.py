@@ -76,6 +76,11 @@ def collect() -> Examples:
     ask("DELETE", "/v1/caches", "/v1/caches")
     ask("GET", "/v1/resolve/{name}", "/v1/resolve/them.example")
     ask("GET", "/v1/keys/{name}", "/v1/keys/them.example")
+    state = "/v1/state?of=received,refused"
+    forgetting = panel.begin("DELETE", state)
+    panel.clock.pump([0] * 10)
+    [answer] = forgetting.answers()
+    found["DELETE", "/v1/state"] = Example(state, None, answer)
     return found
 
 

@@ -16,6 +16,7 @@ from homeserver.control.inspect import describe_keys, describe_resolution
 from homeserver.control.openapi import described
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
+from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
 from homeserver.http.router import Router
 from homeserver.inbound.refusals import Refusals
@@ -36,6 +37,7 @@ from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Job, StoreUnavailable
+from homeserver.storage.forgetting import StoredState
 from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
 from homeserver.storage.peers import PeerStore
@@ -221,6 +223,14 @@ class Panel:
                 caches,
             ),
             *peer_routes(book),
+            *state_routes(
+                state_kinds(
+                    StoredState(self.database, self.now_ts, self.clock),
+                    caches,
+                    lambda _, peer: book.look_again(peer),
+                ),
+                lambda: [US],
+            ),
         ]
         """The routes."""
 
@@ -230,6 +240,10 @@ class Panel:
             ),
             clock=self.clock,
         )
+
+    def now_ts(self, _: object) -> int:
+        """The time of the store."""
+        return int(self.clock.seconds() * 1000)
 
     def start(self) -> None:
         """Begin to send what is queued."""
