@@ -135,7 +135,7 @@ def soak(folder: Path, seconds: float, rate: float, stack: ExitStack) -> int:
     process = stack.enter_context(alpha.running())
     for each in (process, stack.enter_context(beta.running())):
         print(first_line(each), flush=True)
-    identity = load_identity(beta.configuration, load(beta.configuration))
+    identity = load_identity(beta.configuration, load(beta.configuration).first)
     origin = Origin(identity.server_name, identity.signing_keys[0])
     maker = TransactionMaker(
         [origin], ServerName.parse(alpha.name), time.time_ns() // 1_000_000

@@ -1,6 +1,6 @@
 """How other servers are reached, as it is configured: trust, addresses, name look-ups.
 
-Rules: as those of `service`, of whose bill of materials this is a part. It
+Rules: as those of `app.shared`, of whose bill of materials this is a part. It
 stands apart because the question "what does this name resolve to?" needs no more.
 """
 
@@ -13,7 +13,6 @@ from twisted.internet.posixbase import PosixReactorBase
 from homeserver.config.values import Config, ConfigError
 from homeserver.net.addresses import AddressPolicy
 from homeserver.net.exchange import Exchanges
-from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.name_servers import DnsClient
@@ -24,14 +23,14 @@ from homeserver.outbound.transport.dialer import Dialer
 
 
 def build_discovery(
-    path: Path,
     config: Config,
+    trust: ClientTls,
     reactor: PosixReactorBase,
     random: Random,
     budgets: Budgets,
     exchanges: Exchanges | None = None,
 ) -> tuple[DnsLookups, Resolver]:
-    """Discovery as it is configured at `path`; raises `ConfigError`.
+    """Discovery as it is configured, by websites that `trust` trusts.
 
     `exchanges` has each question to the DNS, and each request for a document.
     """
@@ -45,13 +44,12 @@ def build_discovery(
     lookups = DnsLookups(client, hosts, reactor, config.limits.trusts, exchanges)
     well_known: WellKnown | None = None
     if config.discovery.well_known:
-        # Websites are not shown our client certificate.
-        client_tls = build_client_tls(path, config, None)
+        # Websites are not shown a client certificate.
         dialer = Dialer(
             reactor,
             lookups.addresses,
             build_address_policy(config),
-            client_tls.context,
+            trust.context,
             exchanges,
         )
         well_known = WellKnown(dialer, budgets, reactor, config.limits.trusts)
@@ -64,20 +62,10 @@ def build_address_policy(config: Config) -> AddressPolicy:
     return AddressPolicy(config.network.refuse, config.network.allow)
 
 
-def build_client_tls(
-    path: Path, config: Config, certificate: Certificate | None
-) -> ClientTls:
-    """TLS of outbound connections; raises `ConfigError`.
-
-    Who asks for a client certificate is shown `certificate`, if the configuration
-    does not forbid it.
-    """
+def build_trust(path: Path, config: Config) -> ClientTls:
+    """The authorities that are trusted for other servers; raises `ConfigError`."""
     verification = config.verification
     try:
-        return ClientTls(
-            verification.ca_file,
-            system_roots=verification.system_roots,
-            certificate=certificate if config.tls.present_client_certificate else None,
-        )
+        return ClientTls(verification.ca_file, system_roots=verification.system_roots)
     except ValueError as problem:
         raise ConfigError(path, [f"verification.ca_file: {problem}"]) from None

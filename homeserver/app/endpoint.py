@@ -1,27 +1,30 @@
-"""One server name's endpoint: started, reloaded, stopped.
+"""The life of a process: started, reloaded, stopped; servers come and go meanwhile.
 
-Rules: nothing is decided here but the order. What listens is listened to
-last and closed first; what was begun is finished, within the configured time.
+Rules: nothing is decided here but the order. What listens is listened to last and
+closed first; what was begun is finished, within the configured time.
 """
 
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 
 from homeserver.app.composition import Parts
 from homeserver.app.credentials import Credentials
-from homeserver.config.values import Config, ConfigError
+from homeserver.app.listeners import CannotListen, address_of, listen
+from homeserver.app.server import Server
+from homeserver.app.store import Store, configured_store
+from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import address_file
 from homeserver.control.inspect import describe_keys
 from homeserver.control.views import KeysView
-from homeserver.http.site import BoundedSite
-from homeserver.http.tls_listener import BoundedTls
 from homeserver.identity.exposure import find_exposed
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import SocketAddress
@@ -37,47 +40,51 @@ class Endpoint:
         self,
         path: Path,
         config: Config,
-        identity: Identity,
+        identities: Mapping[ServerName, Identity],
         reactor: PosixReactorBase,
         random: Random,
+        make_store: Callable[[Callable[[int, float], object]], Store] | None = None,
     ) -> None:
-        """`path` is that of the configuration. Raises `ConfigError`."""
+        """`path` is that of the configuration. Raises `ConfigError`.
+
+        `identities` are those of the configured servers; `make_store` is as in
+        `Shared`, and the default is the configured store.
+        """
         self._path = path
         self._config = config
         self._reactor = reactor
-        self._credentials = Credentials(path, config, identity)
-        self._parts = Parts(path, config, self._credentials, reactor, random)
-        self._ports: list[IListeningPort] = []
+        self._parts = Parts(
+            path,
+            config,
+            reactor,
+            random,
+            make_store or partial(configured_store, path, config, reactor),
+        )
+        for server in config.servers:
+            credentials = Credentials(
+                partial(identities.__getitem__, server.server_name)
+            )
+            self._parts.servers.add(server, credentials)
+        self._parts.make_control()
+        self._control_port: IListeningPort | None = None
         self.control_address: SocketAddress | None = None
         """Where the control API listens; None if it does not."""
 
-    async def start(self) -> SocketAddress:
-        """Accept connections and send what is owed; returns where others connect to.
+    async def start(self) -> dict[ServerName, SocketAddress]:
+        """Accept connections and send what is owed; returns where each server listens.
 
         Raises `ConfigError` where a port cannot be had, and `StoreUnavailable`.
         """
-        parts = self._parts
-        parts.database.start()
-        parts.threads.start()
-        tls = BoundedTls(
-            self._credentials.server_tls,
-            parts.site,
-            parts.connections,
-            self._reactor,
-            parts.exchanges,
-        )
-        listening = self._listen("listen", self._config.listen, tls)
-        if parts.control_site is not None and self._config.control.listen is not None:
-            self.control_address = self._listen(
-                "control.listen", self._config.control.listen, parts.control_site
-            )
-            self._publish(self.control_address)
+        parts, config = self._parts, self._config
+        parts.shared.store.start()
+        parts.shared.threads.start()
+        listening = dict(self._listen())
         await parts.sender.start()
         parts.reactor_lag.start()
-        parts.pruner.start()
+        parts.shared.pruner.start()
         for exposed in find_exposed(self._secrets()):
             self._log.warn("{exposed}", exposed=exposed)
-        trusted = self._config.limits.trusted_clients
+        trusted = config.limits.trusted_clients
         if trusted:
             self._log.warn(
                 "limits.trusted_clients: no shares and no budgets for clients in "
@@ -85,6 +92,111 @@ class Endpoint:
                 ranges=", ".join(map(str, trusted)),
             )
         return listening
+
+    async def add(
+        self,
+        config: ServerConfig,
+        credentials: Credentials,
+        certificate_names: Collection[str] | None = None,
+        *,
+        is_own: bool = False,
+    ) -> Server:
+        """Add a server to a process that runs, as `Servers.add` and `Listeners.open`.
+
+        Raises `ValueError` and `CannotListen`.
+        """
+        parts = self._parts
+        server = parts.servers.add(config, credentials, certificate_names)
+        try:
+            parts.listeners.open(server.name, config.listen, is_own=is_own)
+        except BaseException:
+            await self.remove(server.name)
+            raise
+        return server
+
+    async def remove(self, name: ServerName) -> None:
+        """Remove a server from a process that runs; raises `KeyError`."""
+        await self._parts.listeners.leave(name)
+        await self._parts.servers.remove(name)
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is in flight within the configured time."""
+        parts = self._parts
+        parts.reactor_lag.stop()
+        await parts.listeners.stop()
+        if self._control_port is not None:
+            await maybeDeferred(self._control_port.stopListening)
+        control = self._config.control
+        if self.control_address is not None and control.listen is not None:
+            address_file.remove(control.listen, control.token_file)
+        # Not cancelled when time is up: what is in flight may still be lucky while
+        # the rest is closed, and what is not done stays owed.
+        finishing = Deferred.fromCoroutine(self._finish())
+        time_up: Deferred[None] = task.deferLater(
+            self._reactor, self._config.shutdown_seconds
+        )
+        await DeferredList([finishing, time_up], fireOnOneCallback=True)
+        if not finishing.called:
+            self._log.warn("stopped with work in flight")
+        parts.shared.threads.stop()
+        await parts.shared.store.close()
+
+    async def describe_keys(
+        self, ours: ServerName, server_name: ServerName, *, v2_only: bool
+    ) -> KeysView:
+        """As `inspect.describe_keys` for one of our servers, without a start."""
+        store, server = self._parts.shared.store, self._parts.servers[ours]
+        store.start()
+        try:
+            return await describe_keys(
+                server.client,
+                server.peers,
+                self._reactor,
+                server.verifier.invalid_documents,
+                server_name,
+                v2_only=v2_only,
+            )
+        finally:
+            await server.close()
+            await store.close()
+
+    def reload(self, load: Callable[[ServerName], Identity]) -> None:
+        """Take up the signing keys and the certificates that are configured now.
+
+        `load` loads those of one server, or raises `ConfigError`; then this is logged,
+        and that server keeps its present ones.
+        """
+        for server in self._parts.servers:
+            try:
+                identity = load(server.name)
+            except ConfigError as problem:
+                self._log.error(
+                    "nothing reloaded of {name}: {problem}",
+                    name=server.name,
+                    problem=problem,
+                )
+                continue
+            self._parts.servers.replace(server.name, identity)
+            self._log.info(
+                "{name}: signing keys and certificate reloaded", name=server.name
+            )
+
+    def _listen(self) -> Iterator[tuple[ServerName, SocketAddress]]:
+        parts, config = self._parts, self._config
+        for server in config.servers:
+            key = f"listen of {server.server_name}" if len(config.servers) > 1 else None
+            with _as_config_error(self._path, key or "listen"):
+                yield (
+                    server.server_name,
+                    parts.listeners.open(server.server_name, server.listen),
+                )
+        if parts.control_site is not None and config.control.listen is not None:
+            with _as_config_error(self._path, "control.listen"):
+                self._control_port = listen(
+                    config.control.listen, parts.control_site, parts.shared
+                )
+            self.control_address = address_of(config.control.listen, self._control_port)
+            self._publish(self.control_address)
 
     def _publish(self, control_address: SocketAddress) -> None:
         """Tell the commands where the control API is; raises `ConfigError`."""
@@ -101,88 +213,38 @@ class Endpoint:
 
     def _secrets(self) -> list[Path]:
         """The files that nobody else is to read, as far as they are configured."""
-        files = [self._config.signing.key, self._config.tls.private_key]
-        if self._config.control.listen is not None:
-            files.append(self._config.control.token_file)
-        kind, _, store = self._config.storage.url.partition(":")
+        config = self._config
+        files = [
+            path
+            for server in config.servers
+            for path in (server.signing.key, server.tls.private_key)
+        ]
+        if config.control.listen is not None:
+            files.append(config.control.token_file)
+        kind, _, store = config.storage.url.partition(":")
         if kind == "sqlite":
             files.append(self._path.absolute().parent / store)
-        return files
-
-    async def stop(self) -> None:
-        """Take nothing new, finish what is in flight within the configured time."""
-        self._parts.reactor_lag.stop()
-        for port in self._ports:
-            await maybeDeferred(port.stopListening)
-        control = self._config.control
-        if self.control_address is not None and control.listen is not None:
-            address_file.remove(control.listen, control.token_file)
-        # Not cancelled when time is up: what is in flight may still be lucky while
-        # the rest is closed, and what is not done stays owed.
-        finishing = Deferred.fromCoroutine(self._finish())
-        time_up: Deferred[None] = task.deferLater(
-            self._reactor, self._config.shutdown_seconds
-        )
-        await DeferredList([finishing, time_up], fireOnOneCallback=True)
-        if not finishing.called:
-            self._log.warn("stopped with work in flight")
-        self._parts.threads.stop()
-        await self._parts.database.close()
-
-    async def describe_keys(
-        self, server_name: ServerName, *, v2_only: bool
-    ) -> KeysView:
-        """What `inspection.describe_keys` says, of an endpoint that was not started."""
-        self._parts.database.start()
-        try:
-            return await describe_keys(
-                self._parts.client,
-                self._parts.peers,
-                self._reactor,
-                self._parts.verifier.invalid_documents,
-                server_name,
-                v2_only=v2_only,
-            )
-        finally:
-            await self._parts.agent.close()
-            await self._parts.database.close()
-
-    def reload(self) -> None:
-        """Take up the signing keys and the certificate that are configured now.
-
-        Where they are of no use, this is logged and the present ones stay.
-        """
-        try:
-            self._credentials.reload()
-        except ConfigError as problem:
-            self._log.error("nothing reloaded: {problem}", problem=problem)
-            return
-        self._log.info("signing keys and certificate reloaded")
+        return list(dict.fromkeys(files))
 
     async def _finish(self) -> None:
         parts = self._parts
-        parts.received.end_waits()
-        parts.refusals.end_waits()
+        for server in parts.servers:
+            server.end_waits()
         sending = Deferred.fromCoroutine(parts.sender.stop())
         await parts.site.drain()
         if parts.control_site is not None:
             await parts.control_site.drain()
-        await parts.refusals.stop()
+        await parts.shared.refusals.stop()
         await sending
-        await parts.pruner.stop()
-        await parts.agent.close()
+        await parts.shared.pruner.stop()
+        for server in parts.servers:
+            await server.close()
 
-    def _listen(
-        self,
-        key: str,
-        where: SocketAddress,
-        factory: BoundedTls | BoundedSite,
-    ) -> SocketAddress:
-        try:
-            port = self._reactor.listenTCP(where.port, factory, interface=where.host)
-        except CannotListenError as problem:
-            raise ConfigError(
-                self._path, [f"{key}: {where}: {problem.socketError}"]
-            ) from None
-        self._ports.append(port)
-        return SocketAddress(where.host, port.getHost().port)
+
+@contextmanager
+def _as_config_error(path: Path, key: str) -> Iterator[None]:
+    """A port that cannot be had is a mistake in the configuration."""
+    try:
+        yield
+    except CannotListen as problem:
+        raise ConfigError(path, [f"{key}: {problem}"]) from None

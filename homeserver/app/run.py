@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
@@ -22,13 +22,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.app import signals
-from homeserver.app.discovery import build_discovery
+from homeserver.app.discovery import build_discovery, build_trust
 from homeserver.app.endpoint import Endpoint
 from homeserver.app.systemd import ServiceManager, Watchdog
+from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.inspect import describe_resolution
 from homeserver.control.views import KeysView, ResolutionView
 from homeserver.identity import identity
+from homeserver.identity.identity import Identity
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.wall_clock import steady
 from homeserver.outbound.delivery.slots import MAX_SECOND
@@ -63,26 +65,27 @@ def run(path: Path, config: Config) -> None:
     # The system's resolver takes a thread for each name that it looks up.
     reactor.suggestThreadPoolSize(MAX_QUESTIONS)
     endpoint = Endpoint(
-        path, config, identity.load(path, config), reactor, SystemRandom()
+        path, config, identity.load_all(path, config), reactor, SystemRandom()
     )
     manager = ServiceManager(os.environ, os.getpid())
     failures: list[Failure] = []
 
-    def announce(where: SocketAddress) -> None:
-        listening = f"listening: {config.server_name} on {where}"
-        print(*_control_line(config, endpoint), listening, sep="\n", flush=True)
+    def announce(listening: Mapping[ServerName, SocketAddress]) -> None:
+        lines = [f"listening: {name} on {where}" for name, where in listening.items()]
+        print(*_control_line(config, endpoint), *lines, sep="\n", flush=True)
         # A collection of all garbage looks through all that is in memory, which takes
         # tens of milliseconds. What is there now stays there.
         gc.freeze()
         gc.enable()
-        manager.tell("READY=1", f"STATUS={listening}")
+        others = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+        manager.tell("READY=1", f"STATUS={lines[0]}{others}")
         Watchdog(manager, reactor).start()
 
     def reload() -> None:
         # The time lets a manager know which of its requests this answers.
         now = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
         manager.tell("RELOADING=1", now)
-        endpoint.reload()
+        _reload(path, endpoint)
         manager.tell("READY=1")
 
     def finish() -> None:
@@ -119,6 +122,23 @@ def _control_line(config: Config, endpoint: Endpoint) -> list[str]:
     return [f"control: {endpoint.control_address}"]
 
 
+def _reload(path: Path, endpoint: Endpoint) -> None:
+    """Let each server take up its keys and its certificate, as they are configured."""
+    try:
+        config = reader.load(path, reads_files=False)
+    except ConfigError as problem:
+        _log.error("nothing reloaded: {problem}", problem=problem)
+        return
+
+    def load(name: ServerName) -> Identity:
+        server = config.find(name)
+        if server is None:
+            raise ConfigError(path, [f"{name} is not in it; start again without it"])
+        return identity.load(path, server)
+
+    endpoint.reload(load)
+
+
 def _raise_file_limit(connections: int) -> None:
     """Let this process have as many connections as it should, if it may."""
     wanted = connections + _OTHER_FILES
@@ -140,18 +160,27 @@ def resolve(path: Path, config: Config, server_name: ServerName) -> ResolutionVi
     """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
     reactor = _reactor()
     budgets = Budgets(reactor, config.limits.trusts)
-    _, resolver = build_discovery(path, config, reactor, SystemRandom(), budgets)
+    trust = build_trust(path, config)
+    _, resolver = build_discovery(config, trust, reactor, SystemRandom(), budgets)
     return _finish(describe_resolution(resolver, reactor, server_name))
 
 
 def keys(
-    path: Path, config: Config, server_name: ServerName, *, v2_only: bool
+    path: Path,
+    config: Config,
+    ours: ServerName,
+    server_name: ServerName,
+    *,
+    v2_only: bool,
 ) -> KeysView:
-    """Fetch one server's key documents, and describe them; raises `ConfigError`."""
+    """Fetch one server's key documents, and describe them; raises `ConfigError`.
+
+    `ours` is the one of our servers that asks for them.
+    """
     endpoint = Endpoint(
-        path, config, identity.load(path, config), _reactor(), SystemRandom()
+        path, config, identity.load_all(path, config), _reactor(), SystemRandom()
     )
-    return _finish(endpoint.describe_keys(server_name, v2_only=v2_only))
+    return _finish(endpoint.describe_keys(ours, server_name, v2_only=v2_only))
 
 
 def _finish(work: Coroutine[Deferred[Any], Any, _T]) -> _T:

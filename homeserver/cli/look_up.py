@@ -78,8 +78,10 @@ def keys(
             daemon, "keys", server_name, v2_only="true" if v2_only else None
         )
         if result is None:
+            config = load(daemon.path)
+            ours = config.first.server_name
             result = to_builtins(
-                run.keys(daemon.path, load(daemon.path), server_name, v2_only=v2_only)
+                run.keys(daemon.path, config, ours, server_name, v2_only=v2_only)
             )
     except ConfigError as problem:
         fail(2, str(problem))

@@ -184,10 +184,11 @@ def run(
         names = ", ".join(each.name for each in made)
         print(f"new endpoint {server_name}: made {names}", file=sys.stderr)
     config = load(path)
-    if server_name not in {None, config.server_name}:
+    if server_name is not None and config.find(server_name) is None:
+        names = ", ".join(server.server_name.name for server in config.servers)
         fail(
             2,
-            f"{path}: server_name is {config.server_name}, not {server_name}; "
+            f"{path}: server_name is {names}, not {server_name}; "
             "another name needs another folder",
         )
     log.begin(config.log, sys.stderr)

@@ -1,7 +1,9 @@
 """The configuration as one frozen value: its tables, their defaults and bounds.
 
-Rules: a setting's type says what it may be; `config_file` reads one from
-`homeserver.toml`. Nothing here knows what a setting is used for.
+Rules: a setting's type says what it may be; `config.reader` reads one from
+`homeserver.toml`. Nothing here knows what a setting is used for. A file has one server,
+with its keys at the top, or several, each with a table of its own; both become the same
+value.
 """
 
 from collections.abc import Mapping
@@ -86,7 +88,7 @@ class Verification(msgspec.Struct, frozen=True):
 
 
 class Discovery(msgspec.Struct, frozen=True):
-    """The table `[discovery]`."""
+    """The table `[discovery]`, but for `delegate_to`, which each server may have."""
 
     well_known: bool = True
     srv_services: tuple[
@@ -99,6 +101,11 @@ class Discovery(msgspec.Struct, frozen=True):
         ],
         ...,
     ] = ("_matrix-fed._tcp", "_matrix._tcp")
+
+
+class Delegation(msgspec.Struct, frozen=True):
+    """What the table `[discovery]` says of one server."""
+
     delegate_to: ServerName | None = None
 
 
@@ -195,14 +202,24 @@ class Profile(
     ) = None
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of `homeserver.toml`."""
+DEFAULT_LISTEN = SocketAddress("0.0.0.0", 8448)  # noqa: S104 - for other servers
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One of our servers: what it does not share with others in the same process."""
 
     server_name: ServerName
-    listen: SocketAddress = SocketAddress("0.0.0.0", 8448)  # noqa: S104
-    shutdown_seconds: Positive = 10.0
+    listen: SocketAddress = DEFAULT_LISTEN
     tls: Tls = Tls()
     signing: Signing = Signing()
+    discovery: Delegation = Delegation()
+    profiles: Mapping[str, Profile] = {}
+
+
+class ProcessConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What all servers in one process share."""
+
+    shutdown_seconds: Positive = 10.0
     verification: Verification = Verification()
     discovery: Discovery = Discovery()
     dns: Dns = Dns()
@@ -215,4 +232,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     control: Control = Control()
     retention: Retention = Retention()
     log: Log = Log()
-    profiles: Mapping[str, Profile] = {}
+
+
+class Config(ProcessConfig, frozen=True, kw_only=True):
+    """The whole of `homeserver.toml`."""
+
+    servers: tuple[ServerConfig, ...]
+    """At least one; no two have the same name."""
+
+    @property
+    def first(self) -> ServerConfig:
+        """The server that is meant where none is named."""
+        return self.servers[0]
+
+    def find(self, name: ServerName) -> ServerConfig | None:
+        """The server of that name; None if there is none."""
+        return next((s for s in self.servers if s.server_name == name), None)

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 
 from homeserver.control.caches import CacheBook
 from homeserver.control.views import PeerView, StoredKeyView
-from homeserver.outbound.delivery.sender import Sender
+from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
@@ -34,7 +34,7 @@ class PeerBook:
         self,
         peers: PeerStore,
         known: KnownPeers,
-        sender: Sender,
+        sender: Outgoing,
         caches: CacheBook,
         memories: Sequence[Memory] = (),
     ) -> None:

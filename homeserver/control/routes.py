@@ -44,7 +44,7 @@ from homeserver.control.views import (
 from homeserver.http.reply import Reply
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.bounds import Bound
-from homeserver.outbound.delivery.sender import Sender
+from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.drops import AlreadyOver
@@ -97,7 +97,7 @@ def _bound(bound: Bound) -> BoundView:
     return BoundView(bound.name, bound.what, bound.use(), bound.limit, bound.refusals)
 
 
-def send_routes(submitter: Submitter, sender: Sender) -> list[ControlRoute]:
+def send_routes(submitter: Submitter, sender: Outgoing) -> list[ControlRoute]:
     """The outbound queue."""
 
     async def submit(call: Call[Nothing, Submission]) -> Queued:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from homeserver.control.views import Submission
 from homeserver.identity.identity import Identity
-from homeserver.outbound.delivery.sender import Sender
+from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.canonical_json import (
     Json,
     as_object,
@@ -33,7 +33,7 @@ from homeserver.protocol.transactions import parse_edu
 class Submitter:
     """Queues what is submitted, in the name of one identity."""
 
-    def __init__(self, identity: Callable[[], Identity], sender: Sender) -> None:
+    def __init__(self, identity: Callable[[], Identity], sender: Outgoing) -> None:
         self._identity = identity
         self._sender = sender
 

@@ -5,7 +5,7 @@ Rules: nothing is read from a connection beyond the limit.
 Specification: Server-server API, "TLS".
 """
 
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
@@ -28,6 +28,14 @@ _RECORD_BYTES = 2**14  # RFC 8446, section 5.1
 
 HandshakeResult = Literal["completed", "failed", "refused"]
 """`refused` is a connection beyond the limit."""
+
+
+class Ending(Protocol):
+    """The protocol inside TLS."""
+
+    def end_when_answered(self) -> None:
+        """Close after the response to a request that has begun to arrive."""
+        ...
 
 
 class _Transport(EndingTls):
@@ -108,6 +116,11 @@ class BoundedTls(TLSMemoryBIOFactory):
     def open_exchange(self) -> Exchange:
         """The exchange of a handshake that begins now."""
         return self._exchanges.open("connection", "in")
+
+    def end_connections(self) -> None:
+        """Close each connection after the requests that it carries."""
+        for connection in list(self.protocols):
+            cast("Ending", connection.wrappedProtocol).end_when_answered()
 
     def end_handshake(self, connection: _Transport, failure: Failure | None) -> None:
         """Close the exchange of a handshake, and log a failure.

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from msgspec import Struct
 from nacl.signing import SigningKey as NaclSigningKey
 
-from homeserver.config.values import Config, ConfigError, OldKey
+from homeserver.config.values import Config, ConfigError, OldKey, ServerConfig
 from homeserver.net.tls.certificate import Certificate, load_certificate
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName, parse_key_id
@@ -32,8 +32,23 @@ class Identity(Struct, frozen=True):
     certificate: Certificate
 
 
-def load(path: Path, config: Config) -> Identity:
-    """Read the files that the configuration at `path` names.
+def load_all(path: Path, config: Config) -> dict[ServerName, Identity]:
+    """The identities of all servers; raises `ConfigError` with every mistake."""
+    found: dict[ServerName, Identity] = {}
+    problems: list[str] = []
+    for server in config.servers:
+        where = f"[[servers]] {server.server_name}: " if len(config.servers) > 1 else ""
+        try:
+            found[server.server_name] = load(path, server)
+        except ConfigError as error:
+            problems += [f"{where}{problem}" for problem in error.problems]
+    if problems:
+        raise ConfigError(path, problems)
+    return found
+
+
+def load(path: Path, config: ServerConfig) -> Identity:
+    """Read the files that the configuration at `path` names for a server.
 
     Raises `ConfigError` with every mistake in them.
     """

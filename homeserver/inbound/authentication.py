@@ -107,6 +107,11 @@ class ProvenOrigin(Struct, frozen=True):
     """SHA-256 of its TLS client certificate in hexadecimal, if it was checked."""
 
 
+def large_bodies() -> DeferredSemaphore:
+    """Slots for large bodies, all free."""
+    return DeferredSemaphore(_MAX_LARGE)
+
+
 class Authenticator:
     """Authenticates requests to one identity."""
 
@@ -116,12 +121,14 @@ class Authenticator:
         keyring: Keyring,
         certificates: ClientCertificates,
         in_thread: InThread,
+        large: DeferredSemaphore | None = None,
     ) -> None:
+        """`large` are the slots for large bodies, for all our servers."""
         self._identity = identity
         self._keyring = keyring
         self._certificates = certificates
         self._in_thread = in_thread
-        self._slots = DeferredSemaphore(_MAX_LARGE)
+        self._large = large or large_bodies()
 
     @property
     def own_name(self) -> ServerName:
@@ -201,7 +208,7 @@ class Authenticator:
         """Run `work` on a body: directly if it is small, else in a thread."""
         if body.length <= _MAX_INLINE_BYTES:
             return work(body.read())
-        async with self._slots:
+        async with self._large:
             # Read only now, so that bodies that wait are not in memory.
             read = body.read()
             return await self._in_thread(lambda: work(read))
@@ -264,6 +271,12 @@ def readable(headers: Sequence[str]) -> list[Authorization]:
         with suppress(ProtocolError):
             found.append(_read_header(header))
     return found
+
+
+def claimed_destination(headers: Sequence[str]) -> ServerName | None:
+    """The first destination that the headers name; malformed ones name none."""
+    named = (each.destination for each in readable(headers))
+    return next((each for each in named if each is not None), None)
 
 
 def claimed_origin(headers: Sequence[str]) -> str | None:

@@ -19,9 +19,9 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.bounds import Bound
-from homeserver.net.cache import Cache
+from homeserver.net.cache import MAX_ENTRIES, Cache
 from homeserver.net.cause import Cause
 from homeserver.net.tls.client import check_certificate
 from homeserver.outbound.client import FederationClient
@@ -70,26 +70,14 @@ class ShownCertificate(Struct, frozen=True):
         return self.leaf.digest("sha256").decode("ascii").replace(":", "").lower()
 
 
-class ClientCertificates:
-    """Checks client certificates."""
+class CertificateLimits:
+    """The limits that the checks for all our servers share."""
 
-    def __init__(
-        self,
-        demand: Demand,
-        peers: PeerStore,
-        client: FederationClient,
-        context: Callable[[], SSL.Context] | None,
-        clock: IReactorTime,
-    ) -> None:
-        """`context` has the trusted roots; None if no authority is trusted."""
-        self._demand = demand
-        self._peers = peers
-        self._client = client
-        self._context = context
-        self._proofs: Cache[tuple[ServerName, str], Explanation | None] = Cache(clock)
-        self._chains: BoundedMap[str, Sequence[crypto.X509]] = BoundedMap(_MAX_CHAINS)
-        self._slots = DeferredSemaphore(_MAX_REACHES)
-        self._links: Cache[ServerName, Link | Explanation] = Cache(clock)
+    def __init__(self) -> None:
+        self.proofs = SharedLimit(MAX_ENTRIES)
+        self.chains = SharedLimit(_MAX_CHAINS)
+        self.links = SharedLimit(MAX_ENTRIES)
+        self.slots = DeferredSemaphore(_MAX_REACHES)
         self.bound = Bound(
             "client_certificate_checks",
             "servers that are asked, or will be asked, about a client certificate",
@@ -99,7 +87,32 @@ class ClientCertificates:
 
     def _reaches(self) -> int:
         """The number of servers that are or will be asked."""
-        return _MAX_REACHES - self._slots.tokens + len(self._slots.waiting)
+        return _MAX_REACHES - self.slots.tokens + len(self.slots.waiting)
+
+
+class ClientCertificates:
+    """Checks the client certificates of requests to one of our servers."""
+
+    def __init__(
+        self,
+        demand: Demand,
+        peers: PeerStore,
+        client: FederationClient,
+        context: Callable[[], SSL.Context] | None,
+        clock: IReactorTime,
+        limits: CertificateLimits,
+    ) -> None:
+        """`context` has the trusted roots; None if no authority is trusted."""
+        self._demand = demand
+        self._peers = peers
+        self._client = client
+        self._context = context
+        self._limits = limits
+        self._proofs: Cache[tuple[ServerName, str], Explanation | None]
+        self._proofs = Cache(clock, limits.proofs)
+        self._chains: BoundedMap[str, Sequence[crypto.X509]]
+        self._chains = BoundedMap(limits.chains)
+        self._links: Cache[ServerName, Link | Explanation] = Cache(clock, limits.links)
 
     async def check(
         self, origin: ServerName, shown: ShownCertificate | None, cause: Cause
@@ -171,12 +184,13 @@ class ClientCertificates:
         self, origin: ServerName, cause: Cause
     ) -> tuple[Link | Explanation, float]:
         """A new connection to the origin, or why it failed."""
-        if self.bound.is_reached:
-            self.bound.refuse()
+        bound = self._limits.bound
+        if bound.is_reached:
+            bound.refuse()
             why = "too many servers are being asked"
             return Explanation(why, why), 0.0
         try:
-            async with self._slots:
+            async with self._limits.slots:
                 return await self._client.reach(origin, cause), _REFUSED_SECONDS
         except Unreachable as failure:
             return failure.explanation, _REFUSED_SECONDS

@@ -17,7 +17,6 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.http.rate_limit import TokenBuckets
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
-from homeserver.http.router import Answer, Route
 from homeserver.inbound.authentication import (
     Authenticator,
     Body,
@@ -55,6 +54,18 @@ _READ = frozenset(
 )  # failures found after the body was read
 
 
+def count_unproven(
+    clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
+) -> TokenBuckets:
+    """The budgets of clients for bodies that fail authentication, for all our servers.
+
+    The clients that `trusts` names have no limit.
+    """
+    return TokenBuckets(
+        _UNPROVEN, _UNPROVEN_PER_SECOND, clock, "unproven bodies", trusts
+    )
+
+
 class XMatrixGate:
     """Admits authenticated requests, and records the refused ones."""
 
@@ -63,66 +74,55 @@ class XMatrixGate:
         authenticator: Authenticator,
         refusals: Refusals,
         heard: Callable[[ServerName], object],
-        clock: IReactorTime,
         diagnoses: Diagnoses,
-        trusts: Callable[[str], bool] = lambda _: False,
+        unproven: TokenBuckets,
     ) -> None:
         """`heard` is called with each authenticated origin, as that server is up.
 
-        Unproven bodies of the clients that `trusts` names are not limited.
+        `unproven` is charged for the bodies that fail authentication.
         """
         self._authenticator = authenticator
         self._refusals = refusals
         self._heard = heard
         self._diagnoses = diagnoses
-        self._unproven = TokenBuckets(
-            _UNPROVEN, _UNPROVEN_PER_SECOND, clock, "unproven bodies", trusts
-        )
-        self.bound = self._unproven.bound
+        self._unproven = unproven
 
     def admit(self, request: Request) -> None:
         """Raise `ProtocolError` for a request whose head is not acceptable."""
-        headers = _headers(request)
+        headers = authorizations_of(request)
         try:
             self._authenticator.check_head(headers)
             self._unproven.check(request.getClientAddress().host)
         except ProtocolError as problem:
             raise self._refuse(request, headers, problem) from None
 
-    def route(self, method: str, template: str, answer: SignedAnswer) -> Route:
-        """A route that calls `answer` for authenticated requests."""
-        return Route(method, template, self._authenticated(answer), self.admit)
-
-    def _authenticated(self, answer: SignedAnswer) -> Answer:
-
-        async def authenticated(request: Request) -> Reply:
-            exchange = request.exchange
-            headers = _headers(request)
-            body: Body | None = None
-            try:
-                body = _body(request)
-                origin, content = await self._authenticator.authenticate(
-                    request.method.decode("ascii", "replace"),
-                    request.uri.decode("ascii", "replace"),
-                    headers,
-                    body,
-                    ShownCertificate.on(request.channel.transport),
-                    cause_of(request),
-                )
-                exchange.peer, exchange.is_proven = origin.server_name.name, True
-                exchange.mark("authentication")
-                self._heard(origin.server_name)
-                return await answer(request, origin, content)
-            except ProtocolError as problem:
-                if request.is_refused:
-                    raise
-                if exchange.is_proven or body is None:
-                    raise self._refuse(request, headers, problem) from None
-                raise await self._unproven_request(
-                    request, headers, body, problem
-                ) from None
-
-        return authenticated
+    async def answer(self, request: Request, answer: SignedAnswer) -> Reply:
+        """The reply of `answer` to an authenticated request; raises `ProtocolError`."""
+        exchange = request.exchange
+        headers = authorizations_of(request)
+        body: Body | None = None
+        try:
+            body = _body(request)
+            origin, content = await self._authenticator.authenticate(
+                request.method.decode("ascii", "replace"),
+                request.uri.decode("ascii", "replace"),
+                headers,
+                body,
+                ShownCertificate.on(request.channel.transport),
+                cause_of(request),
+            )
+            exchange.peer, exchange.is_proven = origin.server_name.name, True
+            exchange.mark("authentication")
+            self._heard(origin.server_name)
+            return await answer(request, origin, content)
+        except ProtocolError as problem:
+            if request.is_refused:
+                raise
+            if exchange.is_proven or body is None:
+                raise self._refuse(request, headers, problem) from None
+            raise await self._unproven_request(
+                request, headers, body, problem
+            ) from None
 
     async def _unproven_request(
         self,
@@ -196,14 +196,10 @@ def _with_hints(problem: ProtocolError, hints: Sequence[Hint]) -> ProtocolError:
     return type(problem)(why.public + said, why.in_full + said)
 
 
-def _headers(request: Request) -> list[str]:
+def authorizations_of(request: Request) -> list[str]:
+    """The values of the `Authorization` headers of a request."""
     lines = request.requestHeaders.getRawHeaders(b"Authorization", [])
     return [line.decode("ascii", "replace") for line in lines]
-
-
-def note_claim(request: Request, _: str) -> None:
-    """Note the server that a request claims to come from, whatever its route."""
-    request.exchange.peer = claimed_origin(_headers(request))
 
 
 def cause_of(request: Request) -> Cause:

@@ -18,7 +18,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.identity.identity import Identity
 from homeserver.keys.keyring import Keyring
-from homeserver.net.cache import Cache
+from homeserver.net.bounded_map import SharedLimit
+from homeserver.net.cache import MAX_ENTRIES, Cache
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import together
 from homeserver.net.time_limit import within
@@ -120,14 +121,18 @@ class Notary:
         documents: DocumentStore,
         keyring: Keyring,
         clock: IReactorTime,
+        unlisted: int | SharedLimit = MAX_ENTRIES,
     ) -> None:
-        """`own_document` is our own version 2 document, in JSON."""
+        """`own_document` is our own version 2 document, in JSON.
+
+        `unlisted` limits the keys that are remembered as not listed.
+        """
         self._identity = identity
         self._own_document = own_document
         self._documents = documents
         self._keyring = keyring
         self._clock = clock
-        self._unlisted: Cache[tuple[ServerName, str], None] = Cache(clock)
+        self._unlisted: Cache[tuple[ServerName, str], None] = Cache(clock, unlisted)
 
     async def answer(self, queries: Sequence[Query], cause: Cause) -> bytes:
         """The response to queries, in JSON; unknown servers are omitted.

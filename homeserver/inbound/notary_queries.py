@@ -25,21 +25,26 @@ _SERVERS_PER_SECOND = 5.0
 _SMALL_QUERY = 16384  # bytes: a hundred servers take six thousand, and 0.1 ms to read
 
 
+NotaryBuckets = TokenBuckets
+"""The servers that clients may still query, of all our notaries together."""
+
+
+def count_queries(
+    clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
+) -> NotaryBuckets:
+    """Full buckets; the clients that `trusts` names have no limit."""
+    return TokenBuckets(_BURST_SERVERS, _SERVERS_PER_SECOND, clock, "servers", trusts)
+
+
 class NotaryQueries:
     """Answers the queries of each client, as many as it may make."""
 
     def __init__(
-        self,
-        notary: Notary,
-        clock: IReactorTime,
-        trusts: Callable[[str], bool] = lambda _: False,
+        self, notary_of: Callable[[Request], Notary], buckets: NotaryBuckets
     ) -> None:
-        """Queries of the clients that `trusts` names are not limited."""
-        self._notary = notary
-        self._buckets = TokenBuckets(
-            _BURST_SERVERS, _SERVERS_PER_SECOND, clock, "servers", trusts
-        )
-        self.bound = self._buckets.bound
+        """`notary_of` finds the server that a request is for."""
+        self._notary_of = notary_of
+        self._buckets = buckets
 
     def admit(self, request: Request) -> None:
         """Raise `LimitExceeded` for a large query of a client without tokens."""
@@ -62,4 +67,5 @@ class NotaryQueries:
     async def _answer(self, request: Request, queries: Sequence[Query]) -> Reply:
         client = request.getClientAddress().host
         self._buckets.take(client, len(queries))
-        return Reply(await self._notary.answer(queries, Cause(client)))
+        notary = self._notary_of(request)
+        return Reply(await notary.answer(queries, Cause(client)))

@@ -7,7 +7,7 @@ operator asks, the last ones alone.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from homeserver.http.request import Request
 from homeserver.inbound.authentication import FAILURES
 from homeserver.inbound.diagnoses import Evidence
-from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.bounds import Bound
+from homeserver.net.cooperate import together
 from homeserver.net.exchange import NO_ROUTE, Exchange
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.diagnosis.hint import Hint
@@ -68,28 +69,98 @@ _BY_STATUS = {
 Diagnose = Callable[[Evidence], Awaitable[list[Hint]]]
 
 
-class Refusals:
-    """Records refused requests, and lists them."""
+class RefusalQueue:
+    """The refusals of all our servers that wait to be recorded."""
 
-    def __init__(
-        self, store: RefusalStore, clock: IReactorTime, diagnose: Diagnose | None = None
-    ) -> None:
-        """`diagnose` finds the hints on refusals whose evidence is kept."""
-        self._store = store
-        self._diagnose = diagnose
-        self._evidence: BoundedMap[str, Evidence] = BoundedMap(_MAX_EVIDENCE)
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._changes = Changes(clock)
-        self._waiting: list[Refusal] = []
+        self._waiting: dict[Refusals, list[Refusal]] = {}
         self._is_recording = False
         self._recording: Deferred[None] | None = None
         self._next: IDelayedCall | None = None
+        self.evidence = SharedLimit(_MAX_EVIDENCE)
+        """Of the requests whose hints are still to be found."""
+
         self.bound = Bound(
             "refusals_waiting",
             "refused requests that wait to be recorded",
             _MAX_WAITING,
-            lambda: len(self._waiting),
+            lambda: sum(map(len, self._waiting.values())),
         )
+
+    def has_room(self, refusals: "Refusals") -> bool:
+        """Whether one more refusal may wait.
+
+        When the queue is full, a server that has less than the average still has room,
+        so that no flood to one server hides the refusals of another one. So it never
+        holds more than twice its limit.
+        """
+        own = len(self._waiting.get(refusals, ()))
+        if self.bound.is_reached and own * len(self._waiting) >= _MAX_WAITING:
+            self.bound.refuse()
+            return False
+        return True
+
+    def add(self, refusals: "Refusals", refusal: Refusal) -> None:
+        """Let a refusal wait."""
+        self._waiting.setdefault(refusals, []).append(refusal)
+        self._record_soon()
+
+    async def stop(self) -> None:
+        """Record all that wait, if the store answers."""
+        if self._recording is not None:
+            await self._recording
+        await self._record()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _record_soon(self) -> None:
+        """Schedule the next write, unless one is scheduled or running."""
+        if self._waiting and self._next is None and not self._is_recording:
+            self._next = self._clock.callLater(_RECORD_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._next = None
+        self._recording = Deferred.fromCoroutine(self._record())
+
+    async def _record(self) -> None:
+        """Record all that wait; after a failure they wait for the next write."""
+        if not self._waiting:
+            return
+        self._is_recording = True
+        # At once, so that the store commits them together.
+        await together(self._write(each) for each in list(self._waiting))
+        self._is_recording = False
+        self._record_soon()
+
+    async def _write(self, refusals: "Refusals") -> None:
+        waiting = self._waiting[refusals]
+        count = len(waiting)
+        with suppress(StoreUnavailable):  # the store logs it
+            await refusals.write(waiting[:count])
+            del waiting[:count]
+        if not waiting:
+            del self._waiting[refusals]
+
+
+class Refusals:
+    """Records the refused requests to one of our servers, and lists them."""
+
+    def __init__(
+        self,
+        store: RefusalStore,
+        queue: RefusalQueue,
+        clock: IReactorTime,
+        diagnose: Diagnose | None = None,
+    ) -> None:
+        """`diagnose` finds the hints on refusals whose evidence is kept."""
+        self._store = store
+        self._queue = queue
+        self._diagnose = diagnose
+        self._evidence: BoundedMap[str, Evidence] = BoundedMap(queue.evidence)
+        self._clock = clock
+        self._changes = Changes(clock)
 
     def record(
         self, request: Request, problem: ProtocolError, evidence: Evidence | None = None
@@ -98,8 +169,11 @@ class Refusals:
 
         With `evidence`, the hints are found when an operator asks.
         """
+        if not self._queue.has_room(self):
+            return
         exchange = request.exchange
-        self._add(
+        self._queue.add(
+            self,
             Refusal(
                 refused_ts=int(wall_seconds(self._clock) * 1000),
                 address=exchange.address,
@@ -113,7 +187,7 @@ class Refusals:
                 reason=exchange.reason or "content",
                 hints=tuple(exchange.hints) if evidence is None else None,
                 evidence=None if evidence is None else self._keep(evidence),
-            )
+            ),
         )
 
     def note(self, exchange: Exchange) -> None:
@@ -124,7 +198,10 @@ class Refusals:
         if exchange.reason is not None:
             return
         exchange.reason = _reason(exchange)
-        self._add(
+        if not self._queue.has_room(self):
+            return
+        self._queue.add(
+            self,
             Refusal(
                 refused_ts=int(wall_seconds(self._clock) * 1000),
                 address=exchange.address,
@@ -136,24 +213,13 @@ class Refusals:
                 errcode=exchange.errcode or "M_UNKNOWN",
                 error=(exchange.error or "internal error")[:_MAX_ERROR],
                 reason=exchange.reason,
-            )
+            ),
         )
 
-    def _add(self, refusal: Refusal) -> None:
-        if self.bound.is_reached:
-            self.bound.refuse()
-            return
-        self._waiting.append(refusal)
-        self._record_soon()
-
-    async def stop(self) -> None:
-        """Record all that wait, if the store answers."""
-        if self._recording is not None:
-            await self._recording
-        await self._record()
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+    async def write(self, waiting: Sequence[Refusal]) -> None:
+        """Record refusals now; raises `StoreUnavailable`."""
+        await self._store.record(waiting)
+        self._changes.announce()
 
     def end_waits(self) -> None:
         """End all waits for new refusals, now and later."""
@@ -191,27 +257,6 @@ class Refusals:
         refusal = replace(refusal, hints=tuple(hints), evidence=None)
         await self._store.complete(refusal)
         return refusal
-
-    def _record_soon(self) -> None:
-        """Schedule the next write, unless one is scheduled or running."""
-        if self._waiting and self._next is None and not self._is_recording:
-            self._next = self._clock.callLater(_RECORD_SECONDS, self._begin)
-
-    def _begin(self) -> None:
-        self._next = None
-        self._recording = Deferred.fromCoroutine(self._record())
-
-    async def _record(self) -> None:
-        """Record all that wait; after a failure they wait for the next write."""
-        count = len(self._waiting)
-        if count:
-            self._is_recording = True
-            with suppress(StoreUnavailable):  # the store logs it
-                await self._store.record(self._waiting[:count])
-                del self._waiting[:count]
-                self._changes.announce()
-            self._is_recording = False
-            self._record_soon()
 
 
 def _reason(exchange: Exchange) -> str:

@@ -5,7 +5,7 @@ Rules: a route reads the parameters of a request and hands values over.
 Specification: Server-server API.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -15,29 +15,23 @@ from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.router import Route
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.inbound.gate import SignedAnswer, XMatrixGate, cause_of
-from homeserver.inbound.key_publisher import KeyPublisher
-from homeserver.inbound.notary_queries import NotaryQueries
-from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.inbound.gate import SignedAnswer, cause_of
+from homeserver.inbound.local_servers import LocalServer, LocalServers
+from homeserver.inbound.notary_queries import NotaryBuckets, NotaryQueries
 from homeserver.net.tls.server import presented_on
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, MissingParam, NotFound, quote
-from homeserver.protocol.identifiers import ServerName
 
 
-def federation_routes(
-    gate: XMatrixGate,
-    receiver: TransactionReceiver,
-    profiles: Mapping[str, Profile],
-    delegate_to: ServerName | None,
-) -> list[Route]:
-    """The routes of a server that takes transactions and answers queries."""
+def federation_routes(servers: LocalServers) -> list[Route]:
+    """The routes of servers that take transactions and answer queries."""
     own_version = json_reply({"server": {"name": "homeserver", "version": __version__}})
 
     def version(_: Request) -> Reply:
         return own_version
 
-    def well_known(_: Request) -> Reply:
+    def well_known(request: Request) -> Reply:
+        delegate_to = servers.of_unsigned(request).delegate_to
         if delegate_to is None:
             raise NotFound("this server delegates to no other name")
         return json_reply({"m.server": delegate_to.name})
@@ -46,18 +40,41 @@ def federation_routes(
     return [
         Route("GET", "/.well-known/matrix/server", well_known),
         Route("GET", f"{first}/version", version),
-        gate.route("PUT", f"{first}/send/{{txnId}}", _send(receiver)),
-        gate.route("GET", f"{first}/query/{{queryType}}", _query(profiles)),
+        signed_route(servers, "PUT", f"{first}/send/{{txnId}}", _send),
+        signed_route(servers, "GET", f"{first}/query/{{queryType}}", _query),
     ]
 
 
-def key_routes(publisher: KeyPublisher, queries: NotaryQueries | None) -> list[Route]:
-    """The routes of key documents; without `queries`, this server is not a notary."""
+def signed_route(
+    servers: LocalServers,
+    method: str,
+    template: str,
+    answer: Callable[[LocalServer], SignedAnswer],
+) -> Route:
+    """A route whose requests are authenticated by the server that they are for.
+
+    `answer` makes the answer of that server.
+    """
+
+    def admit(request: Request) -> None:
+        servers.of_signed(request).gate.admit(request)
+
+    async def authenticated(request: Request) -> Reply:
+        server = servers.of_signed(request)
+        return await server.gate.answer(request, answer(server))
+
+    return Route(method, template, authenticated, admit)
+
+
+def key_routes(servers: LocalServers, buckets: NotaryBuckets | None) -> list[Route]:
+    """The routes of key documents; without `buckets`, no server is a notary."""
 
     def v1(request: Request) -> Reply:
+        publisher = servers.of_unsigned(request).publisher
         return Reply(publisher.v1(presented_on(request.channel.transport)))
 
     def v2(request: Request) -> Reply:
+        publisher = servers.of_unsigned(request).publisher
         return Reply(publisher.v2(presented_on(request.channel.transport)))
 
     own = [
@@ -66,8 +83,11 @@ def key_routes(publisher: KeyPublisher, queries: NotaryQueries | None) -> list[R
         # Before v1.6 of the specification: the same document for any key ID.
         Route("GET", "/_matrix/key/v2/server/{keyId}", v2),
     ]
-    if queries is None:
+    if buckets is None:
         return own
+    queries = NotaryQueries(
+        lambda request: servers.of_unsigned(request).notary, buckets
+    )
     query = "/_matrix/key/v2/query"
     return [
         *own,
@@ -77,12 +97,12 @@ def key_routes(publisher: KeyPublisher, queries: NotaryQueries | None) -> list[R
     ]
 
 
-def _send(receiver: TransactionReceiver) -> SignedAnswer:
+def _send(server: LocalServer) -> SignedAnswer:
     async def put(
         request: Request, origin: ProvenOrigin, content: Json | None
     ) -> Reply:
         txn_id = request.exchange.txn_id = _text(request.parameters["txnId"])
-        receipt = await receiver.receive(
+        receipt = await server.receiver.receive(
             origin, txn_id, content or {}, cause_of(request)
         )
         exchange = request.exchange
@@ -100,12 +120,12 @@ def _text(step: bytes) -> str:
         raise InvalidParam(f"{quote(step)} is not UTF-8") from None
 
 
-def _query(profiles: Mapping[str, Profile]) -> SignedAnswer:
+def _query(server: LocalServer) -> SignedAnswer:
     async def get(request: Request, _: ProvenOrigin, __: Json | None) -> Reply:
         query_type = request.parameters["queryType"]
         if query_type != b"profile":
             raise NotFound(f"there is no query type {quote(query_type)} here")
-        return json_reply(_profile(request, profiles))
+        return json_reply(_profile(request, server.profiles))
 
     return get
 

@@ -13,21 +13,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 
 from msgspec import Struct, structs
-from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
-from homeserver.net.bounds import Bound
+from homeserver.inbound.turns import Turns
 from homeserver.net.cause import Cause
-from homeserver.net.cooperate import Pace
-from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import (
     InvalidParam,
-    LimitExceeded,
     ProtocolError,
     quote,
 )
@@ -37,16 +33,6 @@ from homeserver.protocol.transactions import Transaction, build_reply, check_txn
 from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.repeats import MAX_CONTENTS, Known
-
-# How long a transaction waits for the one before it; the sender waits a minute.
-_TURN_SECONDS = 30.0
-
-_RETRY_SECONDS = 5  # about what a large transaction takes
-
-# Transactions of one origin that wait, each with its content in memory. A correct
-# origin sends one at a time, and repeats it after its own timeout.
-_MAX_WAITING = 2
-
 
 AnswerPoll = Callable[[ServerName, Sequence[UserId]], Awaitable[None]]
 """Sends a server the presence of the local users that it asked for."""
@@ -88,7 +74,7 @@ class TransactionReceiver:
         checker: PduChecker,
         answer_poll: AnswerPoll,
         clock: IReactorTime,
-        pace: Pace,
+        turns: Turns,
         observe: Callable[[ReceivedTransaction], object] = lambda _: None,
     ) -> None:
         """`answer_poll` is called after the commit if presence was asked for.
@@ -100,14 +86,8 @@ class TransactionReceiver:
         self._answer_poll = answer_poll
         self._clock = clock
         self._observe = observe
-        self._pace = pace
-        self._locks: dict[ServerName, defer.DeferredLock] = {}
-        self.bound = Bound(
-            "transactions_waiting",
-            "transactions that wait for another one of their origin",
-            _MAX_WAITING,
-            self._most_waiting,
-        )
+        self._pace = turns.pace
+        self._turns = turns
 
     async def receive(
         self, origin: ProvenOrigin, txn_id: str, content: Json, cause: Cause
@@ -118,8 +98,7 @@ class TransactionReceiver:
         `StoreUnavailable`; nothing is recorded then.
         """
         check_txn_id(txn_id)
-        lock = await self._take_turn(origin.server_name)
-        try:
+        async with self._turns.of(self, origin.server_name):
             digest = await self._digest(content)
             reply = await self._store.reply_to(origin.server_name, txn_id, digest)
             if reply is not None:
@@ -130,8 +109,6 @@ class TransactionReceiver:
             )
             checked = _CheckedTransaction(origin, txn_id, digest, transaction, pdus)
             received, reply, polled = await self._record(checked)
-        finally:
-            self._end_turn(origin.server_name, lock)
         if polled:
             await self._answer_poll(origin.server_name, polled)
         return _result(reply, received)
@@ -238,36 +215,6 @@ class TransactionReceiver:
             except ProtocolError as problem:
                 problems.append(f"EDU {index} ({quote(edu['edu_type'])}): {problem}")
         return polled, problems
-
-    def _most_waiting(self) -> int:
-        """The longest of the origins' waiting lists."""
-        return max((len(lock.waiting) for lock in self._locks.values()), default=0)
-
-    async def _take_turn(self, origin: ServerName) -> defer.DeferredLock:
-        """Lock an origin until `_end_turn`; `LimitExceeded` if that takes too long."""
-        lock = self._locks.setdefault(origin, defer.DeferredLock())
-        if not lock.locked:
-            await lock.acquire()
-            return lock
-        if len(lock.waiting) >= _MAX_WAITING:
-            self.bound.refuse()
-            raise LimitExceeded(
-                f"other transactions of {origin} are waiting", _RETRY_SECONDS
-            )
-        try:
-            await within(_TURN_SECONDS, self._clock, lock.acquire())
-        except defer.TimeoutError:
-            raise LimitExceeded(
-                f"an earlier transaction of {origin} is still being processed",
-                _RETRY_SECONDS,
-            ) from None
-        return lock
-
-    def _end_turn(self, origin: ServerName, lock: defer.DeferredLock) -> None:
-        # Before the release, as the next transaction may run to its end within it.
-        if not lock.waiting:
-            del self._locks[origin]
-        lock.release()
 
 
 def _without_flaws(edus_: Sequence[Json]) -> list[Json]:

@@ -4,10 +4,12 @@ Rules: the table is bounded in servers, in bytes and in time, because clients ch
 names. Evicted keys are fetched again when they are needed.
 """
 
+from collections import Counter
+
 from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.transport.verification import VerifiedPeer
@@ -46,36 +48,60 @@ class Held(Struct, frozen=True):
         }
 
 
-class HeldKeys:
-    """Fetched keys by server; the oldest are evicted first."""
+class HeldLimits:
+    """The limits that the held keys of all our servers share."""
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._held: BoundedMap[ServerName, Held] = BoundedMap(_MAX_SERVERS, self._evict)
-        self._size = 0
-        self._by_servers = Bound(
+    def __init__(self) -> None:
+        self.servers = SharedLimit(_MAX_SERVERS)
+        self._sizes: Counter[HeldKeys] = Counter()
+        self.size = 0
+        """In bytes."""
+
+        self.by_servers = Bound(
             "held_keys",
             "servers whose keys have proven nothing yet",
             _MAX_SERVERS,
-            lambda: len(self._held),
+            lambda: self.servers.use,
         )
-        self._by_size = Bound(
+        self.by_size = Bound(
             "held_keys_bytes",
             "bytes of keys that have proven nothing yet",
             _MAX_BYTES,
-            lambda: self._size,
+            lambda: self.size,
         )
-        self.bounds = [self._by_servers, self._by_size]
+        self.bounds = [self.by_servers, self.by_size]
+
+    def add(self, held: "HeldKeys", size: int) -> None:
+        """Count bytes that one of our servers holds; fewer if `size` is negative."""
+        self.size += size
+        self._sizes[held] += size
+        if not self._sizes[held]:
+            del self._sizes[held]
+
+    def make_room(self) -> None:
+        """Evict the oldest keys of the server with the most bytes, as needed."""
+        while self.size > _MAX_BYTES:
+            max(self._sizes, key=self._sizes.__getitem__).evict_oldest()
+
+
+class HeldKeys:
+    """Fetched keys by server; the oldest are evicted first."""
+
+    def __init__(self, clock: IReactorTime, limits: HeldLimits) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._held: BoundedMap[ServerName, Held] = BoundedMap(
+            limits.servers, self._evict
+        )
 
     def hold(self, document: KeyDocument, peer: VerifiedPeer) -> None:
         """Hold a document, in place of an older one of the same server."""
         name = document.server_name
         self.take(name)
         size = len(encode(document.document)) + len(peer.certificate)
-        self._size += size
+        self._limits.add(self, size)
         self._held[name] = Held(document, peer, self._now_ts(), size)
-        while self._size > _MAX_BYTES:
-            self._held.evict_oldest()
+        self._limits.make_room()
 
     def find(self, server_name: ServerName) -> Held | None:
         """The held keys of a server, if there are any."""
@@ -89,9 +115,9 @@ class HeldKeys:
 
     def take(self, server_name: ServerName) -> Held | None:
         """Remove and return the held keys of a server, if there are any."""
-        held = self._held.pop(server_name, None)
+        held: Held | None = self._held.pop(server_name, None)
         if held is not None:
-            self._size -= held.size
+            self._limits.add(self, -held.size)
         return held
 
     def drop(self, held: Held) -> None:
@@ -99,10 +125,15 @@ class HeldKeys:
         if self._held.get(held.document.server_name) is held:
             self.take(held.document.server_name)
 
+    def evict_oldest(self) -> None:
+        """Forget the keys that were held for the longest time."""
+        self._held.evict_oldest()
+
     def _evict(self, held: Held) -> None:
-        bound = self._by_size if self._size > _MAX_BYTES else self._by_servers
-        bound.refuse()
-        self._size -= held.size
+        limits = self._limits
+        is_too_large = limits.size > _MAX_BYTES
+        (limits.by_size if is_too_large else limits.by_servers).refuse()
+        limits.add(self, -held.size)
 
     def _now_ts(self) -> int:
         return int(wall_seconds(self._clock) * 1000)

@@ -17,8 +17,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.net.back_off import BackOff
-from homeserver.net.cache import Cache, Kept
+from homeserver.net.back_off import MAX_KEYS, BackOff
+from homeserver.net.bounded_map import SharedLimit
+from homeserver.net.cache import MAX_ENTRIES, Cache, Kept
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of
 from homeserver.net.shares import Claim, GaveWay, Shares
@@ -87,26 +88,15 @@ class Pause(Struct, frozen=True):
     """For how many more seconds it lasts."""
 
 
-class KeyFetches:
-    """The fetches under way, and the results of the last ones."""
+class FetchLimits:
+    """The limits that the fetches of all our servers share."""
 
     def __init__(
-        self,
-        client: FederationClient,
-        take: Take,
-        clock: IReactorTime,
-        observe: Callable[[FetchResult], object] = lambda _: None,
-        trusts: Callable[[str], bool] = lambda _: False,
+        self, clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
     ) -> None:
-        """`observe` is called with each result; `trusts` is as in `Shares`."""
-        self._client = client
-        self._take = take
-        self._clock = clock
-        self._observe = observe
-        self._ended: Cache[ServerName, Came] = Cache(clock)
-        self._back_off: BackOff[ServerName] = BackOff(
-            _FAILURE_SECONDS, _MAX_FAILURE_SECONDS
-        )
+        """`trusts` is as in `Shares`."""
+        self.ended = SharedLimit(MAX_ENTRIES)
+        self.failures = SharedLimit(MAX_KEYS)
         self.shares = Shares(
             ("key_fetches", "fetches of other servers' keys"),
             _MAX_FETCHES,
@@ -114,6 +104,29 @@ class KeyFetches:
             clock,
             trusts,
         )
+
+
+class KeyFetches:
+    """The fetches of one of our servers, and the results of the last ones."""
+
+    def __init__(
+        self,
+        client: FederationClient,
+        take: Take,
+        clock: IReactorTime,
+        limits: FetchLimits,
+        observe: Callable[[FetchResult], object] = lambda _: None,
+    ) -> None:
+        """`observe` is called with each result."""
+        self._client = client
+        self._take = take
+        self._clock = clock
+        self._observe = observe
+        self._ended: Cache[ServerName, Came] = Cache(clock, limits.ended)
+        self._back_off: BackOff[ServerName] = BackOff(
+            _FAILURE_SECONDS, _MAX_FAILURE_SECONDS, limits.failures
+        )
+        self._shares = limits.shares
         self._forgotten: Counter[ServerName] = Counter()
 
     async def fetch(
@@ -163,8 +176,10 @@ class KeyFetches:
 
     def _claim(self, name: ServerName, cause: Cause, *, is_known: bool) -> Claim:
         """The claim of a cause, which a fetch that is under way gets as well."""
-        claim = self.shares.claim(cause, domain_of(name), is_known=is_known)
-        self.shares.join(name, claim)
+        claim = self._shares.claim(
+            cause, domain_of(name), is_known=is_known, ours=str(id(self))
+        )
+        self._shares.join((self, name), claim)
         return claim
 
     async def _fetch_in_turn(
@@ -174,10 +189,12 @@ class KeyFetches:
 
         Returns the result, and for how many seconds there is no other fetch.
         """
-        aimed = replace(cause, aims_at=partial(self.shares.aim, server_name))
+        # Our servers fetch the keys of one server each for itself.
+        key = (self, server_name)
+        aimed = replace(cause, aims_at=partial(self._shares.aim, key))
         try:
-            came = await self.shares.run(
-                server_name, claim, lambda: self._fetch(server_name, aimed)
+            came = await self._shares.run(
+                key, claim, lambda: self._fetch(server_name, aimed)
             )
         except GaveWay as problem:
             why = Explanation.plain(f"too many keys are being fetched: {problem}")

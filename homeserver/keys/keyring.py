@@ -16,10 +16,17 @@ from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.identity.identity import Identity
-from homeserver.keys.held_keys import HeldKeys
-from homeserver.keys.key_fetches import Came, Failed, Fetched, FetchResult, KeyFetches
-from homeserver.net.bounded_map import BoundedMap
-from homeserver.net.cache import Cache
+from homeserver.keys.held_keys import HeldKeys, HeldLimits
+from homeserver.keys.key_fetches import (
+    Came,
+    Failed,
+    Fetched,
+    FetchLimits,
+    FetchResult,
+    KeyFetches,
+)
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
+from homeserver.net.cache import MAX_ENTRIES, Cache
 from homeserver.net.cause import Cause
 from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
@@ -76,8 +83,22 @@ class SignedEvent(Struct, frozen=True):
         return until is not None and until >= self.origin_server_ts
 
 
+class KeyringLimits:
+    """The limits that the keyrings of all our servers share."""
+
+    def __init__(
+        self, clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`trusts` is as in `Shares`."""
+        self.held = HeldLimits()
+        self.fetches = FetchLimits(clock, trusts)
+        self.conflicts = SharedLimit(MAX_ENTRIES)
+        self.served = SharedLimit(_MAX_SERVED)
+        self.bounds = [self.fetches.shares.bound, *self.held.bounds]
+
+
 class Keyring:
-    """The keys of all servers, including our own."""
+    """The keys of all servers, as one of ours knows them, and its own."""
 
     def __init__(
         self,
@@ -85,20 +106,20 @@ class Keyring:
         peers: PeerStore,
         client: FederationClient,
         clock: IReactorTime,
+        limits: KeyringLimits,
         observe: Callable[[FetchResult], object] = lambda _: None,
-        trusts: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """`observe` is called with each result; `trusts` is as in `Shares`."""
+        """`observe` is called with the result of each fetch."""
         self._identity = identity
         self._peers = peers
         self._clock = clock
-        self._held = HeldKeys(clock)
-        self.fetches = KeyFetches(client, self._take, clock, observe, trusts)
-        self.bounds = [self.fetches.shares.bound, *self._held.bounds]
-        self._conflicts: Cache[ServerName, str | None] = Cache(clock)
+        self._held = HeldKeys(clock, limits.held)
+        self.fetches = KeyFetches(client, self._take, clock, limits.fetches, observe)
+        self._conflicts: Cache[ServerName, str | None] = Cache(clock, limits.conflicts)
+        # Nothing is kept in it: it lets one request store the keys for all.
         self._storing: Cache[ServerName, str | None] = Cache(clock)
         self._served: BoundedMap[ServerName, Mapping[KeyId, VerifyKey]]
-        self._served = BoundedMap(_MAX_SERVED)
+        self._served = BoundedMap(limits.served)
 
     async def request_key(
         self, server_name: ServerName, key_id: KeyId, cause: Cause

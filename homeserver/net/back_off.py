@@ -6,7 +6,7 @@ Rules: pure arithmetic and a bounded table of failures; a pause has no jitter he
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -24,11 +24,13 @@ def doubled(first: float, failures: int) -> float:
 class BackOff(Generic[_K]):
     """How long to remember a failure: each time twice as long as before."""
 
-    def __init__(self, first: float, most: float) -> None:
-        """In seconds: for the first failure, and at most."""
+    def __init__(
+        self, first: float, most: float, limit: SharedLimit | None = None
+    ) -> None:
+        """In seconds: for the first failure, and at most. `limit` is for the keys."""
         self._first = first
         self._most = most
-        self._failures: BoundedMap[_K, int] = BoundedMap(MAX_KEYS)
+        self._failures: BoundedMap[_K, int] = BoundedMap(limit or MAX_KEYS)
 
     def fail(self, key: _K) -> float:
         """Count one more failure; for how many seconds to remember it."""

@@ -2,21 +2,82 @@
 
 Rules: setting a key makes it the newest entry. Peers choose the keys of many tables;
 each of these tables is a bounded map, so that none grows with the number of keys.
+Tables of one kind that several of our servers have share one limit: at the limit, a map
+that has at least the average number of entries loses its oldest one, so that a flood of
+entries to one server evicts no entry of a server that has few.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
+from weakref import ref
 
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
+
+
+class _Member(Protocol):
+    """A map that counts towards a shared limit."""
+
+    def __len__(self) -> int: ...
+
+    def evict_oldest(self) -> None:
+        """As `BoundedMap`."""
+        ...
+
+
+class SharedLimit:
+    """A limit on the entries of several maps together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.use = 0
+        """The entries of all maps."""
+
+        # By the identity of the map, for maps that have entries.
+        self._counts: OrderedDict[int, int] = OrderedDict()
+        self._members: dict[int, ref[_Member]] = {}
+
+    def update(self, member: _Member) -> None:
+        """Count the entries of a map again, as it has changed."""
+        key, count = id(member), len(member)
+        if not count:
+            self._forget(key)
+            return
+        if key not in self._members:
+            # Without a reference to it: the map of a removed server goes with it.
+            self._members[key] = ref(member, lambda _: self._forget(key))
+        self.use += count - self._counts.get(key, 0)
+        self._counts[key] = count
+
+    def make_room(self) -> None:
+        """Evict entries until the limit is kept."""
+        while self.use > self.limit:
+            member = self._next_crowded()
+            if member is not None:
+                member.evict_oldest()
+
+    def _next_crowded(self) -> _Member | None:
+        """A map that has at least the average; each in turn."""
+        average = self.use / len(self._counts)
+        while True:
+            key, count = next(iter(self._counts.items()))
+            self._counts.move_to_end(key)
+            if count >= average:
+                return self._members[key]()
+
+    def _forget(self, key: int) -> None:
+        self.use -= self._counts.pop(key, 0)
+        self._members.pop(key, None)
 
 
 class BoundedMap(OrderedDict[_K, _V]):
     """A mapping in the order in which its keys were set last, the oldest first."""
 
     def __init__(
-        self, limit: int, evicted: Callable[[_V], object] = lambda _: None
+        self,
+        limit: int | SharedLimit,
+        evicted: Callable[[_V], object] = lambda _: None,
     ) -> None:
         """`evicted` is called with each value that makes room for another one."""
         super().__init__()
@@ -26,10 +87,38 @@ class BoundedMap(OrderedDict[_K, _V]):
     def __setitem__(self, key: _K, value: _V) -> None:
         super().__setitem__(key, value)
         self.move_to_end(key)
-        if len(self) > self._limit:
+        if isinstance(self._limit, SharedLimit):
+            self._limit.update(self)
+            self._limit.make_room()
+        elif len(self) > self._limit:
             self.evict_oldest()
+
+    def __delitem__(self, key: _K) -> None:
+        super().__delitem__(key)
+        self._count()
+
+    def pop(self, *arguments: Any) -> Any:
+        """As `dict`."""
+        value = super().pop(*arguments)
+        self._count()
+        return value
+
+    def popitem(self, last: bool = True) -> tuple[_K, _V]:  # noqa: FBT001, FBT002 - as in `OrderedDict`
+        """As `OrderedDict`."""
+        item = super().popitem(last)
+        self._count()
+        return item
+
+    def clear(self) -> None:
+        """As `dict`."""
+        super().clear()
+        self._count()
 
     def evict_oldest(self) -> None:
         """Remove the entry whose key was set the longest time ago."""
         _, value = self.popitem(last=False)
         self._evicted(value)
+
+    def _count(self) -> None:
+        if isinstance(self._limit, SharedLimit):
+            self._limit.update(self)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.bounds import Bound
 
 _K = TypeVar("_K", bound=Hashable)
@@ -44,9 +44,13 @@ class _Entry(Struct, Generic[_V], frozen=True):
 class Cache(Generic[_K, _V]):
     """Values by key, each with a time to live."""
 
-    def __init__(self, clock: IReactorTime, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self, clock: IReactorTime, max_entries: int | SharedLimit = MAX_ENTRIES
+    ) -> None:
         self._clock = clock
-        self._max_entries = max_entries
+        self._limit = (
+            max_entries.limit if isinstance(max_entries, SharedLimit) else max_entries
+        )
         self._entries: BoundedMap[_K, _Entry[_V]] = BoundedMap(
             max_entries, lambda _: self._count_eviction()
         )
@@ -88,7 +92,7 @@ class Cache(Generic[_K, _V]):
 
     def make_bound(self, name: str, what: str) -> Bound:
         """The bound on the number of values; it counts evictions."""
-        self._bound = Bound(name, what, self._max_entries, lambda: len(self._entries))
+        self._bound = Bound(name, what, self._limit, lambda: len(self._entries))
         return self._bound
 
     def _count_eviction(self) -> None:

@@ -3,7 +3,8 @@
 Rules: while a slot is free, work begins at once; shares only decide who is first when
 all slots are taken. Work belongs to groups: the client that causes it, the domain of
 the name that it is about, the addresses that it connects to. Its share is the number of
-slots of its largest group.
+slots of its largest group. All work also is for one of our servers: between two of
+them, the one that has fewer slots goes first, whatever the groups.
 
 | state | new work |
 |---|---|
@@ -56,6 +57,8 @@ class Claim:
     """The client that causes it; empty for this server itself."""
 
     is_known: bool = True
+    ours: str = ""
+    """The one of our servers that it is for."""
 
 
 class _Work:
@@ -110,21 +113,29 @@ class Shares:
         self._waiting: OrderedDict[Hashable, _Work] = OrderedDict()
         self._sizes = Tally()
         self._queued = Tally()
+        # The same by the one of our servers that the work is for.
+        self._sizes_of_ours = Tally()
+        self._queued_of_ours = Tally()
         self._is_filling = False
         self._asked: Counter[str] = Counter()
         self._halved = clock.seconds()
         self.bound = Bound(*bound, slots, lambda: len(self._held))
 
-    def claim(self, cause: Cause, domain: str, *, is_known: bool = False) -> Claim:
-        """The claim of a cause on a slot for a name in `domain`."""
+    def claim(
+        self, cause: Cause, domain: str, *, is_known: bool = False, ours: str = ""
+    ) -> Claim:
+        """The claim of a cause on a slot for a name in `domain`.
+
+        `ours` is the one of our servers that the work is for.
+        """
         if cause.client is None:
-            return Claim(frozenset({f"name {domain}"}))
+            return Claim(frozenset({f"name {domain}"}), ours=ours)
         if self._trusts(cause.client):
-            return Claim(frozenset())
+            return Claim(frozenset(), ours=ours)
         client = subscriber_of(cause.client)
         self._count(client)
         groups = frozenset({f"client {client}", f"name {domain}"})
-        return Claim(groups, client, is_known)
+        return Claim(groups, client, is_known, ours)
 
     def join(self, key: Hashable, claim: Claim) -> None:
         """Give running or waiting work the share of `claim`, if that is smaller."""
@@ -184,6 +195,7 @@ class Shares:
             return
         self._waiting[work.key] = work
         self._queued.add(work.groups)
+        self._queued_of_ours.add([work.claim.ours])
         self._displace(work)
         if len(self._waiting) > self._max_waiting:
             worst = self._largest_waiting()
@@ -192,11 +204,15 @@ class Shares:
             worst.begin.errback(GaveWay(_WHY))
 
     def _largest_waiting(self) -> _Work:
-        """The last work of the largest waiting group."""
+        """The last work of the largest waiting group, of our server with the most."""
         most, largest = self._queued.largest()
+        _, crowded = self._queued_of_ours.largest()
+        of_one = [w for w in self._waiting.values() if w.claim.ours in crowded]
+        if len(of_one) < len(self._waiting):
+            return max(reversed(of_one), key=lambda w: self._queued.size(w.groups))
         return next(
             work
-            for work in reversed(self._waiting.values())
+            for work in reversed(of_one)
             if not most or not largest.isdisjoint(work.groups)
         )
 
@@ -206,7 +222,8 @@ class Shares:
         for work in self._waiting.values():
             claim = work.claim
             asked = self._asked[claim.client] if claim.client else 0
-            rank = self._sizes.size(work.groups), not claim.is_known, asked
+            share = self._sizes_of_ours.get(claim.ours, 0)
+            rank = share, self._sizes.size(work.groups), not claim.is_known, asked
             # Of equal ranks the oldest, which is the first here.
             if least is None or rank < least:
                 first, least = work, rank
@@ -216,15 +233,23 @@ class Shares:
     def _stop_waiting(self, work: _Work) -> None:
         del self._waiting[work.key]
         self._queued.remove(work.groups)
+        self._queued_of_ours.remove([work.claim.ours])
 
     def _displace(self, work: _Work) -> None:
         """Let waiting work take the slot of work with a larger share."""
+        of_ours, crowded = self._sizes_of_ours.largest()
         most, groups = self._sizes.largest()
-        if most < self._sizes.size(work.groups) + _MARGIN:
+        if of_ours >= self._sizes_of_ours.get(work.claim.ours, 0) + _MARGIN:
+            crowd = (w for w in self._held.values() if w.claim.ours in crowded)
+            largest = max(crowd, key=lambda held: self._sizes.size(held.groups))
+        elif most >= self._sizes.size(work.groups) + _MARGIN:
+            largest = next(
+                held
+                for held in self._held.values()
+                if not groups.isdisjoint(held.groups)
+            )
+        else:
             return
-        largest = next(
-            held for held in self._held.values() if not groups.isdisjoint(held.groups)
-        )
         self._release(largest)
         self._refuse(largest)
         self._stop_waiting(work)
@@ -235,6 +260,7 @@ class Shares:
     def _begin(self, work: _Work) -> None:
         self._held[work.key] = work
         self._sizes.add(work.groups)
+        self._sizes_of_ours.add([work.claim.ours])
         work.begin.callback(None)
 
     def _leave(self, work: _Work) -> None:
@@ -256,6 +282,7 @@ class Shares:
     def _release(self, work: _Work) -> None:
         del self._held[work.key]
         self._sizes.remove(work.groups)
+        self._sizes_of_ours.remove([work.claim.ours])
 
     def _refuse(self, work: _Work) -> None:
         work.gave_way = True

@@ -133,8 +133,9 @@ class FederationAgent:
 
         endpoint = _VerifiedEndpoint(connect, self._links)
         protocol: ClientProtocol = await self._pool.getConnection(
-            # By name, because a connection is verified for a name.
-            (name, host_header, self._forgotten[name]),
+            # By name, because a connection is verified for a name; and by the client
+            # certificate that it shows.
+            (name, host_header, self._forgotten[name], self._connector.certificate()),
             endpoint,
         )
         method, target = outgoing.method, outgoing.target

@@ -51,7 +51,7 @@ async def main() -> None:
     }
     certificate = ssl.PEM_cert_to_DER_cert((folder / "tls.crt").read_text())
     path = folder / "homeserver.toml"
-    [key] = load_identity(path, load(path)).signing_keys
+    [key] = load_identity(path, load(path).first).signing_keys
 
     loop = asyncio.get_running_loop()
     names = NameServer(Zone(ports, honest))

@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from homeserver.config import reader
-from homeserver.config.values import Config, ConfigError, Limits, OldKey, Profile
+from homeserver.config.values import (
+    Config,
+    ConfigError,
+    Limits,
+    OldKey,
+    ProcessConfig,
+    Profile,
+    ServerConfig,
+)
 from homeserver.net.addresses import REFUSED_RANGES, AddressRange, SocketAddress
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
@@ -48,8 +56,12 @@ def problems(path: Path) -> list[str]:
 
 def setting(loaded: Config, key: str) -> object:
     """The value of a key, given as in `tls.certificate`."""
-    return reduce(getattr, key.split("."), loaded)
+    is_own = key.partition(".")[0] in OWN_KEYS or key == "discovery.delegate_to"
+    return reduce(getattr, key.split("."), loaded.first if is_own else loaded)
 
+
+OWN_KEYS = {"listen", "tls", "signing", "profiles"}
+"""Those at the top that belong to the server."""
 
 DEFAULTS: dict[str, object] = {
     "listen": SocketAddress("0.0.0.0", 8448),
@@ -196,7 +208,8 @@ def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> set[str]:
 
 def test_the_tables_are_complete() -> None:
     """No key is without a line in the tables above."""
-    keys = keys_of(Config) - {"server_name"}
+    keys = keys_of(ServerConfig) | keys_of(ProcessConfig)
+    keys -= {"server_name"}
     assert keys == DEFAULTS.keys()
     assert keys == {key for key, _, _ in VALUES}
 
@@ -209,9 +222,9 @@ def test_the_sample_has_the_defaults(folder: Path) -> None:
     path = folder / "homeserver.toml"
     path.write_text(SAMPLE.read_text("utf-8"), "utf-8")
     sample = reader.load(path)
-    assert sample == msgspec.structs.replace(
-        load(folder, ""), server_name=sample.server_name
-    )
+    own = load(folder, "")
+    server = msgspec.structs.replace(own.first, server_name=sample.first.server_name)
+    assert sample == msgspec.structs.replace(own, servers=(server,))
 
 
 def test_the_sample_has_every_key() -> None:
@@ -223,7 +236,7 @@ def test_the_sample_has_every_key() -> None:
             found.add(match[1])
         elif match := re.match(r"(?:# )?(\w+) = ", line):
             found.add(table + match[1])
-    assert keys_of(Config) <= found
+    assert keys_of(ServerConfig) | keys_of(ProcessConfig) <= found
 
 
 def resolved(folder: Path, value: object) -> object:
@@ -260,7 +273,7 @@ def test_value(folder: Path, key: str, written: str, expected: object) -> None:
 
 def test_server_name(folder: Path) -> None:
     """The server name is the one key that has to be there."""
-    assert load(folder, "").server_name == ServerName.parse("own.example")
+    assert load(folder, "").first.server_name == ServerName.parse("own.example")
 
 
 def test_paths_are_relative_to_the_file(
@@ -270,8 +283,8 @@ def test_paths_are_relative_to_the_file(
     write(folder, "")
     monkeypatch.chdir(folder.parent)
     loaded = reader.load(Path(folder.name) / "homeserver.toml")
-    assert loaded.signing.key == folder / "signing.key"
-    assert loaded.tls.certificate == folder / "tls.crt"
+    assert loaded.first.signing.key == folder / "signing.key"
+    assert loaded.first.tls.certificate == folder / "tls.crt"
 
 
 def test_an_absolute_path_stays(
@@ -643,16 +656,16 @@ token_file = "no.token"
 ITS_MISTAKES = [
     "line 4: first: there is no such key",
     "line 2: second: there is no such key",
-    "server_name: is missing",
-    "line 3: listen: expected HOST:PORT",
-    "line 10: tls.third: there is no such key",
-    "line 8: tls.client_certificates: the value is 'no', which is none of",
     "line 13: discovery.srv_services: `[0]` is not a string",
     "line 14: discovery.delegate_to: not a server name",
     "line 17: sending.first_retry_seconds: the value is not more than 0",
     "line 20: limits.max_body_bytes: the value is less than 1",
     "line 21: limits.max_connections: the value is less than 1",
     "line 5: notary: is not a table",
+    "line 3: listen: expected HOST:PORT",
+    "line 10: tls.third: there is no such key",
+    "line 8: tls.client_certificates: the value is 'no', which is none of",
+    "server_name: is missing",
     "line 9: tls.certificate: ",
     "signing.key: ",
     "line 24: control.token_file: ",

@@ -13,6 +13,7 @@ from homeserver.control.parameters import MAX_LIMIT
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.inbound.turns import Turns
 from homeserver.net.cause import OURSELVES
 from homeserver.net.cooperate import Pace
 from homeserver.outbound.transport.connector import Unreachable
@@ -49,7 +50,7 @@ def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
         ),
         nobody_asks,
         panel.clock,
-        pace,
+        Turns(panel.clock, pace),
     )
     origin = ProvenOrigin(peer.server_name, peer.key.key_id)
     result_of(

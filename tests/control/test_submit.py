@@ -8,7 +8,7 @@ from signedjson.sign import verify_signed_json
 
 from homeserver.control.submit import Submitter
 from homeserver.control.views import Submission
-from homeserver.outbound.delivery.sender import Sender
+from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.canonical_json import Json, encode, encode_base64, parse_object
 from homeserver.protocol.errors import (
     BadJson,
@@ -39,7 +39,7 @@ PDU: Json = {
 }
 
 
-class Tray(Sender):
+class Tray(Outgoing):
     """Takes what is queued."""
 
     def __init__(self) -> None:

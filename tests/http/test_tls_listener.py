@@ -18,7 +18,6 @@ from homeserver.http.reply import Reply
 from homeserver.http.tls_listener import BoundedTls
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.tls.certificate import Certificate
-from homeserver.net.tls.server import ServerTls
 from tests.support.certificates import authority, issue, issue_for
 from tests.support.http_connection import (
     Connection,
@@ -29,6 +28,7 @@ from tests.support.http_connection import (
     site,
 )
 from tests.support.manual_resource import Desk
+from tests.support.server_tls import OneCertificate
 
 LIMIT = 10
 
@@ -49,7 +49,7 @@ class TlsTests(SynchronousTestCase):
         self.clock = Clock()
         between = issue("Between", None, issuer=authority(), is_authority=True)
         self.certificate = issue_for("us.example", between).value
-        self.tls = ServerTls(self.certificate, asks_for_certificate=True)
+        self.tls = OneCertificate(self.certificate)
         self.desk = Desk()
         self.site = site(self.desk, max_body_bytes=LIMIT, clock=self.clock)
 
@@ -82,7 +82,8 @@ class TlsTests(SynchronousTestCase):
 
     def test_old_versions(self) -> None:
         """TLS 1.1 and older is refused, whatever the library would still allow."""
-        self.tls._context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
+        self.tls._base = self.tls._build()
+        self.tls._base.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
         for version in (SSL.TLS1_VERSION, SSL.TLS1_1_VERSION):
             connection = self._connect(old_context(version))
             with self.assertRaises(SSL.Error) as caught:
@@ -191,7 +192,7 @@ class HandshakeTests(SynchronousTestCase):
         """Make a listener that takes one connection."""
         self.results: list[str] = []
         clock = Clock()
-        tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
+        tls = OneCertificate(issue_for("us.example").value)
         self.factory = BoundedTls(
             tls, site(Desk()), connections(1), clock, Exchanges(clock, self._observe)
         )
@@ -290,7 +291,7 @@ class SendingTests(SynchronousTestCase):
         """Make a listener whose resource answers with so many bytes."""
         self.clock = Clock()
         self.length = 2
-        tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
+        tls = OneCertificate(issue_for("us.example").value)
         root = at_root(GET=lambda _: Reply(b"x" * self.length))
         self.factory = BoundedTls(
             tls, site(root, clock=self.clock), connections(), self.clock
@@ -380,7 +381,7 @@ class ConnectionLimitTests(SynchronousTestCase):
         """Make a listener that takes three connections, and two of one address."""
         self.made: list[IProtocol] = []
         self.connections = connections(3, 2)
-        tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
+        tls = OneCertificate(issue_for("us.example").value)
         self.factory = BoundedTls(tls, site(Desk()), self.connections, Clock())
 
     def test_of_one_address(self) -> None:

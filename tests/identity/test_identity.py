@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from OpenSSL import SSL
 
-from homeserver.config.values import Config, ConfigError, OldKey, Signing, Tls
+from homeserver.config.values import ConfigError, OldKey, ServerConfig, Signing, Tls
 from homeserver.identity import identity
 from homeserver.identity.identity import Identity
 from homeserver.net.tls.certificate import PrivateKey
@@ -53,9 +53,9 @@ def load(folder: Path, *old_keys: OldKey) -> Identity:
     return identity.load(folder / "homeserver.toml", configuration(folder, *old_keys))
 
 
-def configuration(folder: Path, *old_keys: OldKey) -> Config:
-    """The configuration that `homeserver.toml` in a folder would be."""
-    return Config(
+def configuration(folder: Path, *old_keys: OldKey) -> ServerConfig:
+    """The server that `homeserver.toml` in a folder would have."""
+    return ServerConfig(
         server_name=NAME,
         tls=Tls(certificate=folder / "tls.crt", private_key=folder / "tls.key"),
         signing=Signing(key=folder / "signing.key", old_keys=old_keys),

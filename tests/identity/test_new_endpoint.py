@@ -239,13 +239,13 @@ def test_it_can_be_run(tmp_path: Path, name: str, listen: str, control: str) -> 
         ),
     )
     loaded = reader.load(path)
-    assert loaded.server_name == ServerName.parse(name)
-    assert (loaded.listen, loaded.control.listen) == (
+    assert loaded.first.server_name == ServerName.parse(name)
+    assert (loaded.first.listen, loaded.control.listen) == (
         SocketAddress.parse(listen),
         SocketAddress.parse(control),
     )
     assert loaded.control.token_file == tmp_path / "control.token"
-    own = identity.load(path, loaded)
+    own = identity.load(path, loaded.first)
     assert own.server_name == ServerName.parse(name)
     assert len(own.signing_keys) == 1
 

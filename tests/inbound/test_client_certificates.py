@@ -20,12 +20,12 @@ from homeserver.http.tls_listener import BoundedTls
 from homeserver.inbound.authentication import Authenticator, ProvenOrigin
 from homeserver.inbound.client_certificates import (
     PROVEN_SECONDS,
+    CertificateLimits,
     ClientCertificates,
     Demand,
     ShownCertificate,
 )
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.net.tls.server import ServerTls
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.verification import VerifiedPeer
@@ -47,6 +47,7 @@ from tests.support.http_connection import (
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
 from tests.support.outbound_stack import CA, trusting
+from tests.support.server_tls import OneCertificate
 from tests.support.signed_requests import OTHERS, THEM, KnownKeys, identity, signing_key
 
 ORIGIN = THEM.server_name
@@ -135,12 +136,14 @@ class Inspection:
         self.client = Client()
         self.peers = PeerStore(MemoryDatabase(), OUR_NAME, self.clock)
         context = trusting(CA)
+        self.limits = CertificateLimits()
         self.certificates = ClientCertificates(
             demand,
             self.peers,
             cast("FederationClient", self.client),
             (lambda: context) if believes_authorities else None,
             self.clock,
+            self.limits,
         )
 
     def know(self, issued: Issued, name: ServerName = ORIGIN) -> None:
@@ -553,7 +556,7 @@ def test_so_many_origins_wait() -> None:
         return await waiting[-1]
 
     inspection.client.reach = reach  # type: ignore[method-assign,assignment]
-    bound = inspection.certificates.bound
+    bound = inspection.limits.bound
     assert (bound.use(), bound.limit, bound.refusals) == (0, 1050, 0)
     for number in range(1050):
         name = ServerName.parse(f"n{number}.example")
@@ -748,7 +751,7 @@ class Listener:
             return json_reply({})
 
         self._tls = BoundedTls(
-            ServerTls(
+            OneCertificate(
                 issue_for("us.example").value,
                 asks_for_certificate=asks_for_certificate,
             ),

@@ -16,7 +16,6 @@ from homeserver.http.site import BoundedSite
 from homeserver.identity.identity import Identity
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.routes import key_routes
-from homeserver.net.tls.server import ServerTls
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.key_documents import (
     KeyDocument,
@@ -28,6 +27,8 @@ from homeserver.protocol.signing import SigningKey
 from tests.support.certificates import authority, issue_for
 from tests.support.federation_side import NOW
 from tests.support.http_connection import Connection, TlsConnection, ask, request, site
+from tests.support.one_server import OneServer, OnlyServer
+from tests.support.server_tls import OneCertificate
 from tests.support.signed_requests import US, identity, signing_key
 
 DAY = 86400
@@ -47,7 +48,9 @@ class Server:
         self.publisher = KeyPublisher(
             lambda: self.identity, validity_seconds, self.clock
         )
-        self.router = Router(key_routes(self.publisher, None))
+        self.router = Router(
+            key_routes(OnlyServer(OneServer(publisher=self.publisher)), None)
+        )
 
     @property
     def leaf(self) -> bytes:
@@ -227,7 +230,7 @@ def test_documents_name_the_certificate_that_is_shown() -> None:
     ours = identity()
     certificate = issue_for(US.name, authority()).value
     server = Server(Identity(US, ours.signing_keys, [], certificate))
-    tls = ServerTls(certificate, asks_for_certificate=False)
+    tls = OneCertificate(certificate, asks_for_certificate=False)
     factory = TLSMemoryBIOFactory(
         tls, isClient=False, wrappedFactory=server.site, clock=server.clock
     )

@@ -8,12 +8,13 @@ import pytest
 from homeserver.http.router import Router
 from homeserver.http.site import BoundedSite
 from homeserver.inbound.key_publisher import KeyPublisher
-from homeserver.inbound.notary_queries import NotaryQueries
+from homeserver.inbound.notary_queries import count_queries
 from homeserver.inbound.routes import key_routes
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from tests.support.http_connection import Answer, Connection, ask, request, site
 from tests.support.keyrings import HOUR, K1, K2, NOW, OWN, UNREACHABLE, A, B, document
 from tests.support.notaries import OWN_DOCUMENT, NotaryCase, signers
+from tests.support.one_server import OneServer, OnlyServer
 
 QUERY = "/_matrix/key/v2/query"
 EMPTY = b'{"server_keys":[]}'
@@ -30,10 +31,10 @@ class Server(NotaryCase):
         super().setUp()
         self.store(document(K1, K2, until=NOW + 24 * HOUR))
         publisher = KeyPublisher(lambda: self.identity, 86400, self.clock)
-        self.site = self.make_site(
-            Router(key_routes(publisher, NotaryQueries(self.notary, self.clock)))
-        )
-        self.without_notary = self.make_site(Router(key_routes(publisher, None)))
+        servers = OnlyServer(OneServer(publisher=publisher, notary=self.notary))
+        buckets = count_queries(self.clock)
+        self.site = self.make_site(Router(key_routes(servers, buckets)))
+        self.without_notary = self.make_site(Router(key_routes(servers, None)))
 
     def make_site(self, router: Router) -> BoundedSite:
         """A site with the routes of keys alone."""

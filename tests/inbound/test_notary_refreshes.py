@@ -311,7 +311,7 @@ class RefreshTests(NotaryCase):
 
     def test_few_wait_for_their_turn(self) -> None:
         """Where too many wait, the next one gets what is known at once."""
-        self.patch(self.keyring.fetches.shares, "_max_waiting", 2)
+        self.patch(self.limits.fetches.shares, "_max_waiting", 2)
         self.store(document(K1, until=NOW + HOUR))
         waiting = self.query(*names(102))
         asked = self.successResultOf(self.query(A, minimum=NOW + DAY))

@@ -1,12 +1,19 @@
 """What is remembered of requests that were refused, and what the signed ones get."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from homeserver.http.request import Request
+from homeserver.inbound.refusals import RefusalQueue, Refusals
 from homeserver.net.cause import Cause
+from homeserver.net.exchange import Exchange
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
+from homeserver.protocol.errors import BadJson
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -144,7 +151,7 @@ class RefusalTests(SynchronousTestCase):
         """So many are recorded four times a second; what is beyond that is counted."""
         for _ in range(252):
             self.put(b"{")
-        bound = self.endpoint.refusals.bound
+        bound = self.endpoint.waiting_refusals.bound
         self.assertEqual((bound.use(), bound.limit, bound.refusals), (250, 250, 2))
         self.assertEqual(len(self.known(limit=999)), 250)
         self.assertEqual(bound.use(), 0)
@@ -200,6 +207,46 @@ class RefusalTests(SynchronousTestCase):
             header = THEM.authorize("PUT", SEND, body)
             self.assertEqual(self.put(encode(body), header), 200)
         self.assertEqual(self.endpoint.polled, [(THEM.server_name, [f"@a:{US}"])])
+
+
+class SharedQueueTests(SynchronousTestCase):
+    """Two servers of ours whose refusals wait in one queue."""
+
+    def setUp(self) -> None:
+        """Let them share it."""
+        self.clock = Clock()
+        self.queue = RefusalQueue(self.clock)
+        database = MemoryDatabase()
+        self.flooded, self.other = (
+            Refusals(RefusalStore(database, name), self.queue, self.clock)
+            for name in (US, THEM.server_name)
+        )
+
+    def refuse(self, refusals: Refusals, times: int) -> None:
+        """Let a server refuse requests."""
+        for _ in range(times):
+            request = SimpleNamespace(exchange=Exchange(), method=b"PUT", uri=b"/")
+            refusals.record(cast("Request", request), BadJson("bad"))
+
+    def ids(self, refusals: Refusals) -> list[int]:
+        """What a server has recorded."""
+        listing = Deferred.fromCoroutine(refusals.after(0, None, 1000, 0))
+        return [each.id for each in self.successResultOf(listing)]
+
+    def test_flood(self) -> None:
+        """A flood to one server hides no refusal of another one."""
+        self.refuse(self.flooded, 400)
+        self.refuse(self.other, 3)
+        self.clock.advance(0.25)
+        self.assertEqual(len(self.ids(self.other)), 3)
+        self.assertEqual(len(self.ids(self.flooded)), 250)
+        self.assertEqual(self.queue.bound.use(), 0)
+
+    def test_floods(self) -> None:
+        """Floods to both hold no more than twice what one may hold."""
+        self.refuse(self.flooded, 400)
+        self.refuse(self.other, 400)
+        self.assertLessEqual(self.queue.bound.use(), 500)
 
 
 class SlowStore(RefusalStore):
@@ -266,7 +313,7 @@ class RecordingTests(SynchronousTestCase):
 
     def stop(self) -> Deferred[None]:
         """Stop it."""
-        return Deferred.fromCoroutine(self.refusals.stop())
+        return Deferred.fromCoroutine(self.endpoint.waiting_refusals.stop())
 
     def test_stop_records(self) -> None:
         """At the end, what waits is recorded at once, after what is under way."""

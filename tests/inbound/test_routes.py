@@ -466,7 +466,7 @@ def test_bodies_that_prove_nothing() -> None:
     good = "Authorization: " + THEM.authorize("PUT", SEND, {"pdus": []})
     other.send(request("PUT", SEND, [good], encode({"pdus": []})))
     assert [answer.status for answer in other.answers()] == [200]
-    assert endpoint.gate.bound.refusals == 2
+    assert endpoint.unproven.bound.refusals == 2
 
 
 def test_a_body_may_cost_more_than_is_left() -> None:
@@ -503,8 +503,8 @@ def test_bodies_that_prove_something_cost_nothing() -> None:
     content: Json = {"pdus": [], "x": "y" * 16384 * 400}
     for _ in range(4):
         assert ask_signed(endpoint, "PUT", SEND, content).status == 200
-    assert endpoint.gate.bound.use() == 1
-    assert endpoint.gate.bound.refusals == 0
+    assert endpoint.unproven.bound.use() == 1
+    assert endpoint.unproven.bound.refusals == 0
 
 
 class LateKeys(KnownKeys):

@@ -16,6 +16,7 @@ from homeserver.inbound import transactions
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.inbound.turns import Turns
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import OURSELVES
 from homeserver.net.cooperate import Pace
@@ -105,12 +106,13 @@ class Inbox:
         )
         events = Events(ROOM_VERSIONS[default_room_version], unsigned_2014)
         pace = Pace(self.clock)
+        self.turns = Turns(self.clock, pace)
         self.receiver = TransactionReceiver(
             self.store,
             PduChecker(self.store, self.keyring, self.clock, pace, events),
             self._answer_poll,
             self.clock,
-            pace,
+            self.turns,
         )
 
     async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
@@ -958,7 +960,7 @@ class RepeatedTests(SynchronousTestCase):
             PduChecker(inbox.store, KnownKeys(), inbox.clock, pace, Events()),
             inbox._answer_poll,
             inbox.clock,
-            pace,
+            Turns(inbox.clock, pace),
         )
         again = self.successResultOf(inbox.begin("1", {"pdus": [message()]}))
         self.assertEqual(again, first)
@@ -1173,7 +1175,7 @@ class TurnTests(SynchronousTestCase):
         self.successResultOf(begun[1])
         self.keys.waiting[2].callback(None)
         self.successResultOf(begun[2])
-        self.assertEqual(self.inbox.receiver._locks, {})
+        self.assertEqual(self.inbox.turns._locks, {})
 
     def test_repeated_while_it_is_worked_on(self) -> None:
         """A repetition that comes too early waits, and gets the same reply."""
@@ -1214,7 +1216,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_two_wait(self) -> None:
         """A third transaction that would wait is refused at once."""
-        bound = self.inbox.receiver.bound
+        bound = self.inbox.turns.bound
         self.assertEqual((bound.use(), bound.limit), (0, 2))
         begun = [self._begin(txn_id) for txn_id in "1234"]
         self.failureResultOf(begun.pop(), LimitExceeded)
@@ -1257,7 +1259,7 @@ class TurnTests(SynchronousTestCase):
         self.assertTrue(all(each.called for each in begun))
         for each in begun:
             each.addErrback(lambda _: None)
-        self.assertEqual(self.inbox.receiver._locks, {})
+        self.assertEqual(self.inbox.turns._locks, {})
         self.assertEqual(self.inbox.clock.getDelayedCalls(), [])
 
     def test_waiting_ones_that_end_at_once(self) -> None:
@@ -1266,14 +1268,14 @@ class TurnTests(SynchronousTestCase):
         self.keys.waiting[0].callback(None)
         replies = {self.successResultOf(each) for each in begun}
         self.assertEqual(len(replies), 1)
-        self.assertEqual(self.inbox.receiver._locks, {})
+        self.assertEqual(self.inbox.turns._locks, {})
 
     def test_turn_ends_with_an_error(self) -> None:
         """A transaction that is refused for its form blocks nobody."""
         contents: list[Json] = [{}, {"pdus": 5}]
         for content in contents:
             self.failureResultOf(self.inbox.begin("1", content), BadJson)
-        self.assertEqual(self.inbox.receiver._locks, {})
+        self.assertEqual(self.inbox.turns._locks, {})
         self.successResultOf(self.inbox.begin("1", {"pdus": []}))
 
 

@@ -257,9 +257,9 @@ def receiving(tmp_path: Path, nameserver: str) -> Iterator[Receiving]:
             )
         config = reader.load(path)
         endpoint = Endpoint(
-            path, config, identity.load(path, config), reactor, Random(1)
+            path, config, identity.load_all(path, config), reactor, Random(1)
         )
-        where = wait(endpoint.start())
+        [where] = wait(endpoint.start()).values()
         started.append(endpoint)
         return Receiver(tmp_path, where.port)
 

@@ -65,7 +65,7 @@ def test_an_empty_folder_becomes_an_endpoint(tmp_path: Path) -> None:
         )
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     config = load(tmp_path / "homeserver.toml")
-    assert str(config.listen) == env["HOMESERVER_LISTEN"]
+    assert str(config.first.listen) == env["HOMESERVER_LISTEN"]
     assert str(config.control.listen) == env["HOMESERVER_CONTROL"]
     assert " ".join(map(str, config.network.allow)) == env["HOMESERVER_ALLOW"]
     with started(tmp_path, env) as process:

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from random import Random
 
 from homeserver.config.values import Sending
-from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
 from tests.support import old_servers as old
 from tests.support.as_json import as_json
-from tests.support.manual_sender import US, build_sender
+from tests.support.manual_sender import US, OneQueue, build_sender
 from tests.support.memory_database import MemoryDatabase
 from tests.support.name_servers import NameServer, serving
 from tests.support.old_servers import OldServer, Routes
@@ -33,7 +32,7 @@ Deliver = Callable[[], Json]
 def sending(server: OldServer) -> Iterator[tuple[Deliver, Callable[[], None]]]:
     """A sender with one destination; and what replaces it by one that starts."""
     database = MemoryDatabase()
-    senders: list[Sender] = []
+    senders: list[OneQueue] = []
     with (
         serving(NameServer()) as nameserver,
         listening(server.tls),
@@ -54,7 +53,7 @@ def sending(server: OldServer) -> Iterator[tuple[Deliver, Callable[[], None]]]:
             entry = wait(sender.enqueue(destination, [], [edu]))
             return wait(until_tried(sender, entry))
 
-        async def until_tried(sender: Sender, entry: int) -> Json:
+        async def until_tried(sender: OneQueue, entry: int) -> Json:
             while True:
                 state = await sender.state(destination, entry, 0.05)
                 assert state is not None

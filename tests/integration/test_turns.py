@@ -85,7 +85,7 @@ def test_large_transaction_lets_others_have_their_turn(tmp_path: Path) -> None:
     made = make_endpoint(tmp_path / "alpha", ALPHA.name, '[log]\nlevel = "error"\n')
     path = made.configuration
     config = reader.load(path)
-    alpha = Endpoint(path, config, identity.load(path, config), reactor, Random(1))
+    alpha = Endpoint(path, config, identity.load_all(path, config), reactor, Random(1))
     transactions = [put(number) for number in range(TRANSACTIONS)]
     statuses: list[int] = []
     wait(alpha.start())

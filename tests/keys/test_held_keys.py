@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from homeserver.keys import held_keys
-from homeserver.keys.held_keys import HeldKeys
+from homeserver.keys.held_keys import HeldKeys, HeldLimits
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import ServerName
@@ -21,7 +21,8 @@ class Holding:
     def __init__(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW / 1000)
-        self.keys = HeldKeys(self.clock)
+        self.limits = HeldLimits()
+        self.keys = HeldKeys(self.clock, self.limits)
 
     def hold(self, held: KeyDocument) -> None:
         """Hold a document that came over a verified connection."""
@@ -73,7 +74,7 @@ def test_servers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in A, B, A, C:
         holding.hold(document(K1, server_name=name))
     assert holding.names() == [A, C]
-    servers, size = holding.keys.bounds
+    servers, size = holding.limits.bounds
     assert (servers.use(), servers.limit, servers.refusals) == (2, 2, 1)
     assert size.refusals == 0
 
@@ -88,9 +89,24 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert holding.names() == [A, B]
     holding.hold(document(K1, server_name=C))
     assert holding.names() == [B, C]
-    servers, by_size = holding.keys.bounds
+    servers, by_size = holding.limits.bounds
     assert (by_size.use(), by_size.limit, by_size.refusals) == (2 * size, 2 * size, 1)
     assert servers.refusals == 0
     holding.keys.take(B)
     holding.hold(document(K1))
     assert holding.names() == [A, C]
+
+
+def test_flood_to_one_of_our_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes and the servers that one holds are at nobody's cost but its own."""
+    size = len(encode(document(K1).document)) + len(b"DER")
+    monkeypatch.setattr(held_keys, "_MAX_BYTES", 4 * size)
+    few, flooded = Holding(), Holding()
+    flooded.keys = HeldKeys(flooded.clock, few.limits)
+    few.hold(document(K1))
+    for number in range(20):
+        name = ServerName.parse(f"n{10 + number}.example")
+        flooded.hold(document(K1, server_name=name))
+    assert few.names() == [A]
+    assert few.limits.servers.use <= 4
+    assert few.limits.by_size.use() <= 4 * size

@@ -243,7 +243,7 @@ class KeyringTests(KeyringCase):
 
     def test_few_wait_to_ask(self) -> None:
         """Where a thousand wait already, the next one is told so at once."""
-        self.patch(self.keyring.fetches.shares, "_max_waiting", 1)
+        self.patch(self.limits.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.assertNoResult(asked[100])
@@ -254,7 +254,7 @@ class KeyringTests(KeyringCase):
 
     def test_that_there_were_too_many_is_not_remembered(self) -> None:
         """Who was told that too many wait may ask again as soon as one is done."""
-        self.patch(self.keyring.fetches.shares, "_max_waiting", 1)
+        self.patch(self.limits.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.refusal(asked[101])

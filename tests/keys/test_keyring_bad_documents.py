@@ -91,7 +91,9 @@ class Asking(KeyringCase):
         """Let these be what servers answer from now on."""
         agent = cast("FederationAgent", Agent(documents))
         client = FederationClient(agent, lambda: self.identity, self.clock)
-        self.keyring = Keyring(lambda: self.identity, self.peers, client, self.clock)
+        self.keyring = Keyring(
+            lambda: self.identity, self.peers, client, self.clock, self.limits
+        )
 
     def dump(self) -> list[str]:
         """All that is in the store, but for when what was used."""

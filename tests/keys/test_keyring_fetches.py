@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from homeserver.keys.keyring import Keyring, SignedEvent
+from homeserver.keys.keyring import Keyring, KeyringLimits, SignedEvent
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import KeysAnswer
 from homeserver.outbound.remote_error import Refused
@@ -107,7 +107,7 @@ class BackOffTests(KeyringCase):
 
     def test_that_there_are_too_many_is_no_failure(self) -> None:
         """A server that nobody had the time to ask has not failed."""
-        self.patch(self.keyring.fetches.shares, "_max_waiting", 1)
+        self.patch(self.limits.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(101)]
         others = [self.ask(server_name=name) for name in names]
         for _ in range(5):
@@ -320,7 +320,7 @@ class ShareTests(KeyringCase):
             self.peers,
             self.client,
             self.clock,
-            trusts="192.0.2.1".__eq__,
+            KeyringLimits(self.clock, "192.0.2.1".__eq__),
         )
         self.crowd()
         self.want(A, "192.0.2.2")
@@ -347,7 +347,11 @@ class MemoryTests(KeyringCase):
         self.counting = CountingDatabase()
         self.peers = PeerStore(self.counting, OUR_NAME, self.clock)
         self.keyring = Keyring(
-            lambda: self.identity, self.peers, self.client, self.clock
+            lambda: self.identity,
+            self.peers,
+            self.client,
+            self.clock,
+            self.limits,
         )
 
     def test_a_second_request_reads_nothing(self) -> None:

@@ -1,6 +1,6 @@
 """A mapping has at most so many entries, and evicts the oldest."""
 
-from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 
 
 def test_the_oldest_entry_makes_room() -> None:
@@ -46,3 +46,46 @@ def test_an_entry_that_is_removed_is_not_evicted() -> None:
     entries.evict_oldest()
     assert evicted == [0]
     assert list(entries) == ["c"]
+
+
+def test_shared_limit() -> None:
+    """A map that has few entries loses none to one that has many."""
+    limit, evicted = SharedLimit(10), list[str]()
+    maps: list[BoundedMap[int, str]] = [
+        BoundedMap(limit, evicted.append) for _ in range(3)
+    ]
+    flooded, few, idle = maps
+    for number in range(3):
+        few[number] = f"few {number}"
+    for number in range(1000):
+        flooded[number] = f"flood {number}"
+    assert (len(few), len(flooded), len(idle), limit.use) == (3, 7, 0, 10)
+    assert evicted[0] == "flood 0"
+    assert list(flooded) == list(range(993, 1000))
+    for number in range(1000):
+        idle[number] = f"other {number}"
+    assert len(few) == 3
+    assert (len(flooded), len(idle)) in {(3, 4), (4, 3)}
+
+
+def test_shared_limit_counts_every_change() -> None:
+    """Whatever takes an entry out of a map makes room for others."""
+    limit = SharedLimit(10)
+    one: BoundedMap[int, int] = BoundedMap(limit)
+    for number in range(6):
+        one[number] = number
+    one[5] = 6
+    assert limit.use == 6
+    assert one.pop(0) == 0
+    assert one.pop(0, None) is None
+    del one[1]
+    assert one.popitem() == (5, 6)
+    assert limit.use == 3
+    one.evict_oldest()
+    assert limit.use == 2
+    one.clear()
+    assert limit.use == 0
+    one[1] = 1
+    assert limit.use == 1
+    del one
+    assert limit.use == 0

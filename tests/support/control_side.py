@@ -19,8 +19,8 @@ from homeserver.control.peers import PeerBook
 from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
 from homeserver.http.router import Router
-from homeserver.inbound.refusals import Refusals
-from homeserver.keys.keyring import Keyring
+from homeserver.inbound.refusals import RefusalQueue, Refusals
+from homeserver.keys.keyring import Keyring, KeyringLimits
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.exchange import Exchange
@@ -186,12 +186,16 @@ class Panel:
         self.received = ReceivedStore(self.database, US, Changes(self.clock))
         self.routes = KnownRoutes(self.clock)
         self.keyring = Keyring(
-            lambda: self.identity, self.peers, self.carrier, self.clock
+            lambda: self.identity,
+            self.peers,
+            self.carrier,
+            self.clock,
+            KeyringLimits(self.clock),
         )
         self.is_healthy = True
         self.bound = Bound("doors", "open doors", 5, lambda: 3)
         guard = TokenGuard(TOKEN, routes.OPEN_TEMPLATES)
-        submitter = Submitter(lambda: self.identity, self.sender)
+        submitter = Submitter(lambda: self.identity, self.sender.outgoing)
         self.failed_routes = FailedRoutes()
         caches = CacheBook(
             self.routes.kept, self.keyring.fetches, self.failed_routes, self.clock
@@ -205,14 +209,16 @@ class Panel:
         book = PeerBook(
             self.peers,
             KnownPeers(self.database, US),
-            self.sender,
+            self.sender.outgoing,
             caches,
             [self.keyring, self],
         )
-        refusals = Refusals(RefusalStore(self.database, US), self.clock)
+        refusals = Refusals(
+            RefusalStore(self.database, US), RefusalQueue(self.clock), self.clock
+        )
         self.table = [
             *routes.status_routes(self._is_healthy, self._read_metrics, [self.bound]),
-            *routes.send_routes(submitter, self.sender),
+            *routes.send_routes(submitter, self.sender.outgoing),
             *routes.inbound_routes(self.received, refusals),
             *routes.cache_routes(caches),
             *routes.lookup_routes(

@@ -12,12 +12,13 @@ from homeserver.http.router import Router
 from homeserver.inbound.authentication import Authenticator, Body
 from homeserver.inbound.diagnoses import Diagnoses
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
-from homeserver.inbound.gate import XMatrixGate, note_claim
+from homeserver.inbound.gate import XMatrixGate, count_unproven
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.pdu_checks import PduChecker
-from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.refusals import RefusalQueue, Refusals
 from homeserver.inbound.routes import federation_routes, key_routes
 from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.inbound.turns import Turns
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
@@ -30,6 +31,7 @@ from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 from tests.support.http_connection import site
 from tests.support.memory_database import MemoryDatabase
+from tests.support.one_server import OneServer, OnlyServer
 from tests.support.our_names import OUR_NAME
 from tests.support.signed_requests import (
     ANY_CERTIFICATE,
@@ -83,7 +85,11 @@ class Endpoint:
         delegated = [] if delegate_to is None else [delegate_to.name]
         diagnoses = Diagnoses(keyring.candidates, budget, self.clock, pace, delegated)
         store = refusals or RefusalStore(MemoryDatabase(), OUR_NAME)
-        self.refusals = Refusals(store, self.clock, diagnoses.later)
+        self.waiting_refusals = RefusalQueue(self.clock)
+        self.refusals = Refusals(
+            store, self.waiting_refusals, self.clock, diagnoses.later
+        )
+        self.unproven = count_unproven(self.clock)
         self._received = ReceivedStore(
             database or MemoryDatabase(), OUR_NAME, Changes(self.clock)
         )
@@ -91,11 +97,11 @@ class Endpoint:
             Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),
             self.refusals,
             self.heard.append,
-            self.clock,
             diagnoses,
+            self.unproven,
         )
         publisher = KeyPublisher(lambda: self.identity, 86400, self.clock)
-        routes = federation_routes(
+        server = OneServer(
             self.gate,
             TransactionReceiver(
                 self._received,
@@ -104,14 +110,19 @@ class Endpoint:
                 ),
                 self._answer_poll,
                 self.clock,
-                pace,
+                Turns(self.clock, pace),
             ),
-            profiles or {},
-            delegate_to,
+            publisher,
+            profiles=profiles or {},
+            delegate_to=delegate_to,
         )
+        servers = OnlyServer(server)
         bodies = ArrivingBodies("federation", max_arriving_bytes)
         self.site = site(
-            Router([*key_routes(publisher, None), *routes], note_claim),
+            Router(
+                [*key_routes(servers, None), *federation_routes(servers)],
+                servers.note_claim,
+            ),
             max_body_bytes=max_body_bytes,
             clock=self.clock,
             bodies=bodies,

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.identity.identity import Identity
-from homeserver.keys.keyring import Keyring
+from homeserver.keys.keyring import Keyring, KeyringLimits
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
@@ -110,11 +110,13 @@ class KeyringCase(SynchronousTestCase):
         self.fetched: list[str] = []
         """What came of each fetch."""
 
+        self.limits = KeyringLimits(self.clock)
         self.keyring = Keyring(
             lambda: self.identity,
             self.peers,
             self.client,
             self.clock,
+            self.limits,
             self.fetched.append,
         )
 

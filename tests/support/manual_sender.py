@@ -17,6 +17,7 @@ from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.delivery.attempt import Courier
 from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Link, Unreachable
@@ -189,7 +190,7 @@ def build_sender(
     holder: str = "this process",
     is_shared: bool = False,
     observe: Callable[[Exchange], object] = lambda _: None,
-) -> Sender:
+) -> "OneQueue":
     """A sender with all its parts, whose store goes by the clock."""
 
     def store_clock(_: Cursor) -> int:
@@ -204,10 +205,35 @@ def build_sender(
         is_shared=is_shared,
     )
     exchanges = Exchanges(clock, observe)
-    attempts = Attempts(client, exchanges)
+    attempts = Attempts(lambda _: client, exchanges)
     courier = Courier(leases, attempts, config, exchanges, random)
     queue = OutboundQueue(database, US, store_clock)
-    return Sender(queue, leases, courier, attempts, clock, random)
+    return OneQueue(queue, courier, clock, random)
+
+
+class OneQueue(Sender):
+    """The sender of one server, and the queue of that server."""
+
+    def __init__(
+        self,
+        queue: OutboundQueue,
+        courier: Courier,
+        clock: IReactorTime,
+        random: Random,
+    ) -> None:
+        self.outgoing = Outgoing(queue, courier.attempts, clock, self.wake)
+        self.enqueue = self.outgoing.enqueue
+        self.state = self.outgoing.state
+        self.retry = self.outgoing.retry
+        self.drop = self.outgoing.drop
+        self.drop_all = self.outgoing.drop_all
+        self.note_alive = self.outgoing.note_alive
+        super().__init__(courier, lambda _: self.outgoing.announce(), clock, random)
+
+    async def stop(self) -> None:
+        """Stop both."""
+        self.outgoing.end_waits()
+        await super().stop()
 
 
 class SenderTestCase(SynchronousTestCase):
@@ -230,7 +256,7 @@ class SenderTestCase(SynchronousTestCase):
 
     def make_sender(
         self, random: Random | None = None, *, is_shared: bool = False
-    ) -> Sender:
+    ) -> OneQueue:
         """A sender over the store."""
         self.senders += 1
         return build_sender(

@@ -26,6 +26,7 @@ from homeserver.config.values import (
     Discovery,
     Dns,
     Network,
+    ServerConfig,
     Storage,
     StoreUrl,
     Verification,
@@ -171,8 +172,11 @@ def notary(
     zone = [f"{host}.test A 127.0.0.1" for host in ("origin", "other", "gone")]
     with serving(NameServer(*zone)) as server:
         config = Config(
-            server_name=server_name,
-            listen=SocketAddress("127.0.0.1", 0),
+            servers=(
+                ServerConfig(
+                    server_name=server_name, listen=SocketAddress("127.0.0.1", 0)
+                ),
+            ),
             shutdown_seconds=1,
             verification=Verification(
                 methods=("certificate",), ca_file=ca_file, system_roots=False
@@ -186,11 +190,11 @@ def notary(
         endpoint = Endpoint(
             folder / "unread.toml",
             config,
-            Identity(server_name, [key], [], issue_for(name).value),
+            {server_name: Identity(server_name, [key], [], issue_for(name).value)},
             cast("PosixReactorBase", clock),
             Random(1),
         )
-        where = wait(endpoint.start())
+        where = wait(endpoint.start())[server_name]
         try:
             yield Notary(server_name, key, where.port, clock)
         finally:

@@ -125,7 +125,7 @@ class Stack:
                 [AddressRange.parse(each) for each in refuse],
                 [AddressRange.parse(each) for each in allow],
             ),
-            lambda: context,
+            lambda _: context,
             self.exchanges,
         )
         verifier = Verifier(

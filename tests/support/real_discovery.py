@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 from random import Random
 from typing import cast
 
@@ -21,7 +20,13 @@ from twisted.internet.posixbase import PosixReactorBase
 from zope.interface import implementer
 
 from homeserver.app.discovery import build_discovery
-from homeserver.config.values import Config, Discovery, Dns, VerificationMethod
+from homeserver.config.values import (
+    Config,
+    Discovery,
+    Dns,
+    ServerConfig,
+    VerificationMethod,
+)
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import AddressPolicy, SocketAddress
 from homeserver.net.cause import OURSELVES
@@ -75,7 +80,7 @@ class MappingDialer(Dialer):
         context: SSL.Context,
         ports: Mapping[int, int],
     ) -> None:
-        super().__init__(reactor, look_up, policy, lambda: context)  # type: ignore[arg-type]
+        super().__init__(reactor, look_up, policy, lambda _: context)  # type: ignore[arg-type]
         self._ports = ports
         self.dialled: list[tuple[Sequence[str], int]] = []
 
@@ -144,12 +149,13 @@ def discovering(
     name = ServerName.parse("origin.test")
     identity = Identity(name, [signing_key("origin")], [], issued.value)
     config = Config(
-        server_name=name,
+        servers=(ServerConfig(server_name=name),),
         dns=Dns(servers=(*before, server.address)),
         discovery=Discovery(well_known=False),
     )
-    lookups, _ = build_discovery(Path("unread.toml"), config, clock, Random(1), budgets)
-    context = ClientTls(None, system_roots=False).context()
+    trust = ClientTls(None, system_roots=False)
+    lookups, _ = build_discovery(config, trust, clock, Random(1), budgets)
+    context = trust.context()
     store = context.get_cert_store()
     assert store is not None
     store.add_cert(X509.from_cryptography(CA.certificate))

@@ -65,7 +65,9 @@ def reaching(
         reactor,
     )
     resolver = Resolver(lookups, None, ["_matrix._tcp"], Random(1))
-    dialer = Dialer(reactor, lookups.addresses, AddressPolicy([], []), lambda: context)
+    dialer = Dialer(
+        reactor, lookups.addresses, AddressPolicy([], []), lambda _: context
+    )
     budgets = Budgets(reactor, lambda _: False)
     connector = Connector(dialer, Verifier(methods, peers, reactor), budgets, reactor)
     agent = FederationAgent(reactor, resolver, connector)

@@ -22,7 +22,8 @@ from OpenSSL import SSL
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity: it is a key of tables that are read for each connection.
+@dataclass(frozen=True, slots=True, eq=False)
 class Certificate:
     """A chain and its private key, to be presented in TLS handshakes."""
 
@@ -43,6 +44,22 @@ class Certificate:
         for other in others:
             context.add_extra_chain_cert(other)
         context.use_privatekey(self.private_key)
+
+    def present_on(self, connection: SSL.Connection) -> None:
+        """Present this certificate on one connection, with the chain of its context."""
+        connection.use_certificate(self.chain[0])
+        connection.use_privatekey(self.private_key)
+
+    @property
+    def names(self) -> list[str]:
+        """The host names in the leaf's subjectAltName, as they are written there."""
+        try:
+            found = self.chain[0].extensions.get_extension_for_class(
+                x509.SubjectAlternativeName
+            )
+        except (x509.ExtensionNotFound, ValueError):  # none, or one that is no DER
+            return []
+        return found.value.get_values_for_type(x509.DNSName)
 
 
 def load_certificate(certificate: Path, private_key: Path) -> Certificate:

@@ -4,7 +4,7 @@ Rules: Twisted's connection creator is not used, because it accepts certificates
 a usable name. A certificate is accepted only if the verify callback saw it, found no
 problem, and the name matches; an exception, or no call at all, rejects it. Connections
 share a context, because loading the system's roots costs more than a handshake; the
-result of a handshake belongs to its connection.
+client certificate and the result of a handshake belong to its connection.
 
 Specification: Server-server API, "TLS".
 """
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.certificate_names import check_name, is_ip
 
@@ -35,38 +36,32 @@ _PROBLEMS = {
 }
 
 
-class ClientTls:
-    """The trusted authorities and the client certificate of all handshakes."""
+# Contexts of client certificates with a chain; each has the system's roots, a megabyte.
+_MAX_CHAINS = 16
 
-    def __init__(
-        self,
-        ca_file: Path | None,
-        *,
-        system_roots: bool,
-        certificate: Certificate | None = None,
-    ) -> None:
+
+class ClientTls:
+    """The trusted authorities of all handshakes."""
+
+    def __init__(self, ca_file: Path | None, *, system_roots: bool) -> None:
         """Trust the authorities in `ca_file` (PEM) and, if wanted, the system's.
 
-        A server that asks for a client certificate gets `certificate`. Raises
-        `ValueError` if `ca_file` contains no certificate.
+        Raises `ValueError` if `ca_file` contains no certificate.
         """
-        context = self._context = SSL.Context(SSL.TLS_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        # A renegotiation could replace the certificate that was verified.
-        context.set_options(SSL.OP_NO_RENEGOTIATION)
-        # A resumed session skips the verification of the certificate.
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        if ca_file is not None:
-            try:
-                context.load_verify_locations(str(ca_file))
-            except SSL.Error:
-                raise ValueError(f"{ca_file} has no PEM certificates in it") from None
-        if certificate is not None:
-            certificate.present_in(context)
+        self._ca_file = ca_file
+        self._system_roots = system_roots
         self._lacks_system_roots = system_roots
+        self._context = self._build()
+        self._chains: BoundedMap[Certificate, SSL.Context] = BoundedMap(_MAX_CHAINS)
 
-    def context(self) -> SSL.Context:
-        """The context that all connections share."""
+    def context(self, certificate: Certificate | None = None) -> SSL.Context:
+        """The context of a connection that shows `certificate` to a server that asks.
+
+        All connections share it, unless the certificate has a chain: OpenSSL takes the
+        chain from the context alone.
+        """
+        if certificate is not None and len(certificate.chain) > 1:
+            return self._context_of(certificate)
         if self._lacks_system_roots:
             # Loaded for the first connection: they take a megabyte and the time of
             # several handshakes, which start-up and the commands can do without.
@@ -74,18 +69,53 @@ class ClientTls:
             self._lacks_system_roots = False
         return self._context
 
+    def _context_of(self, certificate: Certificate) -> SSL.Context:
+        context = self._chains.get(certificate)
+        if context is None:
+            context = self._build()
+            if self._system_roots:
+                context.set_default_verify_paths()
+            for each in certificate.chain[1:]:
+                context.add_extra_chain_cert(each)
+            self._chains[certificate] = context
+        return context
+
+    def _build(self) -> SSL.Context:
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        # A renegotiation could replace the certificate that was verified.
+        context.set_options(SSL.OP_NO_RENEGOTIATION)
+        # A resumed session skips the verification of the certificate.
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        if self._ca_file is not None:
+            try:
+                context.load_verify_locations(str(self._ca_file))
+            except SSL.Error:
+                why = f"{self._ca_file} has no PEM certificates in it"
+                raise ValueError(why) from None
+        return context
+
 
 @implementer(IOpenSSLClientConnectionCreator)
 class Handshake:
     """One handshake with a peer that must prove `name`, and its result."""
 
     def __init__(
-        self, context: SSL.Context, name: str, *, must_be_trusted: bool
+        self,
+        context: SSL.Context,
+        name: str,
+        *,
+        must_be_trusted: bool,
+        certificate: Certificate | None = None,
     ) -> None:
-        """With `must_be_trusted`, a certificate with a problem ends the handshake."""
+        """With `must_be_trusted`, a certificate with a problem ends the handshake.
+
+        A server that asks for a client certificate gets `certificate`.
+        """
         self._context = context
         self._name = name
         self._must_be_trusted = must_be_trusted
+        self._certificate = certificate
         self._problems: list[str] = []
         self._is_named = False
 
@@ -112,6 +142,8 @@ class Handshake:
         connection.set_verify(
             SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify
         )
+        if self._certificate is not None:
+            self._certificate.present_on(connection)
         if not is_ip(self._name):
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         return connection

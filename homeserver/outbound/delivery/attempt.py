@@ -50,8 +50,8 @@ class Courier:
         exchanges: Exchanges,
         random: Random,
     ) -> None:
-        self._leases = leases
-        self._attempts = attempts
+        self.leases = leases
+        self.attempts = attempts
         self._config = config
         self._clock = exchanges.clock
         self._exchanges = exchanges
@@ -68,14 +68,14 @@ class Courier:
         sent again. `reached` is called with the IP address of each connection.
         """
         try:
-            ended = await self._attempts.make(pending, reached)
+            ended = await self.attempts.make(pending, reached)
             doubt = ended.doubt_about_path
             if doubt is not None:
                 other = replace(pending, slash=not pending.slash, attempts=2)
                 where = transaction_target(other.txn_id, slash=other.slash)
                 self._tell(ended, LogLevel.info, f"again at {where}: {doubt}")
                 self._exchanges.hand_over(ended.exchange)
-                ended = await self._attempts.make(other, reached)
+                ended = await self.attempts.make(other, reached)
             try:
                 return await self._record(ended, doubt)
             finally:  # also where the store fails
@@ -107,7 +107,7 @@ class Courier:
     async def _record_failure(self, ended: Ended, why: str, retry_after: float) -> None:
         # Jitter, so that many failures at one time are not retried at one time.
         jitter = self._random.uniform(0.8, 1.2)
-        pause = await self._leases.record_failure(
+        pause = await self.leases.record_failure(
             ended.pending,
             why,
             partial(_pause, self._config, jitter, retry_after),
@@ -120,7 +120,7 @@ class Courier:
     async def _record_rejection(
         self, ended: Ended, problem: Refused
     ) -> PendingTransaction | None:
-        following = await self._leases.record_rejection(
+        following = await self.leases.record_rejection(
             ended.pending, str(problem), problem.reply
         )
         self._tell(ended, LogLevel.error, f"it is not sent again: {problem}")
@@ -137,7 +137,7 @@ class Courier:
             "certificate_sha256": link.peer.certificate_sha256,
         }
         remarks = await self._remarks(ended.pending, delivery)
-        following = await self._leases.record_delivery(
+        following = await self.leases.record_delivery(
             ended.pending, Acknowledged(delivery.reply, connection, remarks)
         )
         verdict = f"{link.address}, verified by {link.peer.verified_by}"

@@ -17,6 +17,7 @@ from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.outbox.queue_id import QueueId
@@ -67,10 +68,11 @@ class Attempts:
 
     def __init__(
         self,
-        client: FederationClient,
+        client_of: Callable[[ServerName], FederationClient],
         exchanges: Exchanges,
     ) -> None:
-        self._client = client
+        """`client_of` has the client of each of our servers."""
+        self._client_of = client_of
         self._exchanges = exchanges
         self._requests: dict[QueueId, _Request] = {}
 
@@ -97,7 +99,7 @@ class Attempts:
         exchange = self._exchanges.open("request", "out", "PUT", target)
         exchange.peer, exchange.txn_id = pending.destination.name, pending.txn_id
         call = Deferred.fromCoroutine(
-            self._client.send_transaction(
+            self._client_of(pending.queue.server_name).send_transaction(
                 pending.destination,
                 pending.txn_id,
                 pending.body,

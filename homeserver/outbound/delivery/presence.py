@@ -8,7 +8,7 @@ Specification: the November 2014 text, "EDUs", "Presence".
 
 from collections.abc import Container, Sequence
 
-from homeserver.outbound.delivery.sender import Sender
+from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.events.edus import build_presence
 from homeserver.protocol.identifiers import ServerName, UserId
 
@@ -20,12 +20,12 @@ class PresenceAnswers:
     """Answers of one server."""
 
     def __init__(
-        self, server_name: ServerName, online: Container[str], sender: Sender
+        self, server_name: ServerName, online: Container[str], outgoing: Outgoing
     ) -> None:
         """`online` has the IDs of the users that are online."""
         self._server_name = server_name
         self._online = online
-        self._sender = sender
+        self._outgoing = outgoing
 
     async def answer(self, asker: ServerName, polled: Sequence[UserId]) -> None:
         """Send `asker` the presence of our users; raises `StoreUnavailable`."""
@@ -33,4 +33,4 @@ class PresenceAnswers:
         users = list(dict.fromkeys(own))[:_MAX_USERS]
         if users:
             edu = build_presence((each, str(each) in self._online) for each in users)
-            await self._sender.enqueue(asker, [], [edu])
+            await self._outgoing.enqueue(asker, [], [edu])

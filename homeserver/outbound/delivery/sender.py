@@ -1,15 +1,16 @@
-"""One durable queue for each destination: send, wait, try again.
+"""One durable queue for each destination of each of our servers: send, wait, try again.
 
-Rules: only the sender retries. One transaction of a destination is in flight; the next
-one waits for its result. Every result is stored before it has an effect, so that a
-restarted process continues where the last one stopped. Only destinations that are being
-sent to are in memory; the queue itself is in the store.
+Rules: only the sender retries. One transaction of a queue is in flight; the next one
+waits for its result. Every result is stored before it has an effect, so that a
+restarted process continues where the last one stopped. Only queues that are being sent
+are in memory; the rest is in the store. All our servers share the slots, and each
+attempt is made by the client of its own server.
 
 Specification: Server-server API, "Transactions".
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 from random import Random
 
@@ -19,21 +20,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from homeserver.net.cache import Cache
 from homeserver.outbound.delivery.attempt import Courier
-from homeserver.outbound.delivery.outcome import Attempts
 from homeserver.outbound.delivery.slots import Slots
-from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.events.edus import EPHEMERAL
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.transactions import check_fits
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.batching import PendingTransaction
-from homeserver.storage.outbox.drops import Dropped
-from homeserver.storage.outbox.leases import RENEWAL_SECONDS, DestinationLeases
-from homeserver.storage.outbox.progress import EntryState
-from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.outbox.leases import RENEWAL_SECONDS
 from homeserver.storage.outbox.queue_id import QueueId
 
 _MAX_LEASED = 20  # at once: their transactions are built in one commit
@@ -42,36 +34,30 @@ _STARTS_A_SECOND = 50.0  # after a start, when every destination is tried
 
 _STORE_RETRY_SECONDS = 5.0  # after a failure of the store
 
-_ALIVE_SECONDS = 1.0  # in which further requests of a server have no effect
-
-_OPEN_STATES = frozenset({"queued", "sending"})
-
 
 class Sender:
-    """Delivers the queues, each in order."""
+    """Delivers the queues of all our servers, each in order."""
 
     _log = Logger()
 
     def __init__(
         self,
-        queue: OutboundQueue,
-        leases: DestinationLeases,
         courier: Courier,
-        attempts: Attempts,
+        announce: Callable[[ServerName], object],
         clock: IReactorTime,
         random: Random,
     ) -> None:
-        self._queue = queue
-        self._leases = leases
+        """`announce` is called with the one of our servers whose queue has changed."""
+        self._leases = courier.leases
         self._courier = courier
-        self._attempts = attempts
+        self._attempts = courier.attempts
+        self._announce = announce
         self._clock = clock
         self._random = random
-        self._slots = Slots(clock, attempts.abort)
+        self._slots = Slots(clock, self._attempts.abort)
         self.bounds = self._slots.bounds
-        self._changes = Changes(clock)
-        self._alive: Cache[ServerName, bool] = Cache(clock)
         self._is_running = False
+        self._leaving: set[ServerName] = set()
         self._serving: dict[QueueId, Deferred[None]] = {}
         self._scheduling: Deferred[None] | None = None
         self._sleeping: Deferred[None] | None = None
@@ -90,10 +76,9 @@ class Sender:
         self._scheduling = Deferred.fromCoroutine(self._schedule())
 
     async def stop(self) -> None:
-        """Begin no attempt, and wait for those in flight; ends waits for a state."""
+        """Begin no attempt, and wait for those in flight."""
         self._is_running = False
-        self._changes.end_waits()
-        self._wake()
+        self.wake()
         if self._scheduling is not None:
             await self._scheduling
         for turn in list(self._serving.values()):
@@ -101,35 +86,17 @@ class Sender:
         if self._renewing.running:
             self._renewing.stop()
 
-    async def enqueue(
-        self, destination: ServerName, pdus: Sequence[Json], edus: Sequence[Json]
-    ) -> int:
-        """Queue what fits into one transaction; returns the ID of the entry.
+    async def leave(self, name: ServerName) -> None:
+        """Abort the attempts of a server that this process does not serve any more.
 
-        Raises `TooLarge` for more than that, and `StoreUnavailable`.
+        What it owes stays in the store.
         """
-        check_fits(pdus, edus)
-        is_ephemeral = not pdus and {edu["edu_type"] for edu in edus} <= EPHEMERAL
-        own_id = await self._queue.add(
-            destination, pdus, edus, is_ephemeral=is_ephemeral
-        )
-        self._wake()
-        return own_id
-
-    async def state(
-        self, destination: ServerName, entry_id: int, wait: float
-    ) -> EntryState | None:
-        """As `OutboundQueue.state`: once it is final, or after `wait` seconds."""
-        return await self._changes.until(
-            lambda: self._queue.state(destination, entry_id),
-            lambda state: state is None or state.state not in _OPEN_STATES,
-            wait,
-        )
-
-    async def retry(self, destination: ServerName) -> None:
-        """Retry a destination immediately; raises `StoreUnavailable`."""
-        await self._queue.retry_immediately(destination)
-        self._wake()
+        self._leaving.add(name)
+        for queue, turn in list(self._serving.items()):
+            if queue.server_name == name:
+                self._attempts.abort(queue, "its server was removed")
+                await turn
+        self._leaving.discard(name)
 
     def adjust(self, seconds: float) -> None:
         """Look again for due destinations, after the clock was set by `seconds`.
@@ -142,67 +109,9 @@ class Sender:
             direction=direction,
             seconds=round(abs(seconds), 1),
         )
-        self._wake()
+        self.wake()
 
-    async def drop(self, destination: ServerName, entry_id: int) -> int | None:
-        """Drop an entry, with the transaction that it is part of.
-
-        Returns the number of dropped entries; None if there is no entry of that ID. An
-        attempt under way is aborted. Raises `AlreadyOver` and `StoreUnavailable`.
-        """
-        dropped = await self._queue.drop(destination, entry_id)
-        if dropped is None:
-            return None
-        self._end_dropped(destination, dropped)
-        return dropped.entries
-
-    async def drop_all(self, destination: ServerName) -> int:
-        """Drop the queue of a destination; returns the number of dropped entries.
-
-        Raises `StoreUnavailable`.
-        """
-        dropped = await self._queue.drop_transaction(destination)
-        self._end_dropped(destination, dropped)
-        waiting = await self._queue.drop_waiting(destination)
-        # The next transaction may have begun meanwhile; it is dropped as well.
-        following = await self._queue.drop_transaction(destination)
-        self._end_dropped(destination, following)
-        return dropped.entries + waiting + following.entries
-
-    def _end_dropped(self, destination: ServerName, dropped: Dropped) -> None:
-        """Abort the dropped transaction, and go on with the rest of the queue."""
-        if dropped.txn_id is not None:
-            queue = self._queue.of(destination)
-            self._attempts.abort(queue, "it was dropped", dropped.txn_id)
-        if dropped.entries:
-            self._log.warn(
-                "{entries} entries for {destination} were dropped by an operator",
-                entries=dropped.entries,
-                destination=destination,
-            )
-        self._changes.announce()
-        self._wake()
-
-    def note_alive(self, server_name: ServerName) -> None:
-        """Reset the back-off of a server after a request from it."""
-        if self._alive.is_kept(server_name):
-            return
-
-        async def reset_back_off() -> tuple[bool, float]:
-            has_failed = await self._queue.reset_back_off(server_name)
-            if has_failed:
-                self._wake()
-            return has_failed, _ALIVE_SECONDS
-
-        async def ask() -> None:
-            with contextlib.suppress(StoreUnavailable):  # the next request repeats it
-                await self._alive.fetch(server_name, reset_back_off)
-
-        Deferred.fromCoroutine(ask()).addErrback(
-            lambda failure: self._log.failure("internal error", failure)
-        )
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Look for destinations that are due."""
         self._is_woken = True
         sleeping, self._sleeping = self._sleeping, None
@@ -218,9 +127,9 @@ class Sender:
                 await self._sleep(seconds)
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Wait for `_wake`, or for so many seconds."""
+        """Wait for `wake`, or for so many seconds."""
         sleeping = self._sleeping = Deferred()
-        alarm = None if seconds is None else self._clock.callLater(seconds, self._wake)
+        alarm = None if seconds is None else self._clock.callLater(seconds, self.wake)
         await sleeping
         if alarm is not None and alarm.active():
             alarm.cancel()
@@ -230,7 +139,7 @@ class Sender:
         wait = self._slots.relieve()
         quota = self._slots.quota().at_most(_MAX_LEASED)
         if quota.total == 0:
-            return wait  # the end of a turn calls `_wake`, too
+            return wait  # the end of a turn calls `wake`, too
         try:
             leased = await self._leases.lease(quota, self._serving)
             for pending in leased.transactions:
@@ -251,7 +160,8 @@ class Sender:
     async def _serve(self, pending: PendingTransaction | None) -> None:
         """Deliver one transaction after the other, until the end of the turn."""
         while pending is not None:
-            if not self._is_running:  # leased at the moment of the stop
+            if not self._is_running or pending.queue.server_name in self._leaving:
+                # It was leased at the moment of the stop.
                 with contextlib.suppress(StoreUnavailable):  # then the lease ends
                     await self._leases.release(pending)
                 return
@@ -259,7 +169,7 @@ class Sender:
             pending = await self._courier.deliver(
                 pending, partial(self._slots.reach, queue)
             )
-            self._changes.announce()
+            self._announce(queue.server_name)
             if pending is not None:
                 self._slots.go_on(queue)
 
@@ -269,7 +179,7 @@ class Sender:
             self._log.failure("sending to {to} ended early", result, to=to)
         del self._serving[queue]
         self._slots.end(queue)
-        self._wake()
+        self.wake()
 
     async def _renew(self) -> None:
         """Renew the leases of the destinations that are being sent to."""

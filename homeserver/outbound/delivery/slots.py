@@ -1,18 +1,19 @@
 """Slots: how many destinations are sent to at once.
 
 Rules: a destination that does not answer takes a slot from others only for a short
-time. Nothing is sent or waited for here.
+time. All our servers share the slots. Nothing is sent or waited for here.
 
 | class | at most | contains | when it is full |
 |---|---|---|---|
 | first | 100 | attempts that began a moment ago | the oldest go to the second class |
 | second | 2000 | attempts without an answer for longer | one is aborted |
 
-The aborted attempt is the oldest of the domain or network with the most attempts.
+The aborted attempt is the oldest of the domain or network with the most attempts, of
+our server with the most.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -148,8 +149,10 @@ def _sizes(slots: Iterable[_Slot]) -> Counter[str]:
     return Counter(group for slot in slots for group in slot.groups)
 
 
-def _most_crowded(slots: Iterable[_Slot]) -> _Slot:
-    """The oldest slot of the largest domain or network."""
-    found = list(slots)
+def _most_crowded(slots: Collection[_Slot]) -> _Slot:
+    """The oldest slot of the largest domain or network, of our server with the most."""
+    by_server = Counter(slot.queue.server_name for slot in slots)
+    most = max(by_server.values())
+    found = [slot for slot in slots if by_server[slot.queue.server_name] == most]
     sizes = _sizes(found)
     return max(found, key=lambda slot: max(sizes[group] for group in slot.groups))

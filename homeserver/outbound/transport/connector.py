@@ -7,7 +7,7 @@ without addresses and their behaviour.
 Specification: Server-server API, "Resolving server names".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -16,8 +16,9 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.addresses import RefusedAddress
-from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.cause import Cause
+from homeserver.net.tls.certificate import Certificate
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import PeerConnection
 from homeserver.outbound.transport.dialer import Dialer, Target, without
@@ -39,7 +40,7 @@ _MAX_TEXT = 4000
 # without a time-out for each request meanwhile.
 _AVOIDED_SECONDS = 60.0
 
-_MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
+MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
 
 
 # One text for all that an unverified address can do: a port that is closed, silent,
@@ -102,14 +103,21 @@ class Connector:
         verifier: Verifier,
         budgets: Budgets,
         clock: IReactorTime,
+        certificate: Callable[[], Certificate | None] = lambda: None,
+        avoided: int | SharedLimit = MAX_AVOIDED,
     ) -> None:
+        """`certificate` is the client certificate of the next connection.
+
+        `avoided` limits the routes that are remembered as failed.
+        """
         self._dialer = dialer
         self._verifier = verifier
         self._budgets = budgets
         self._clock = clock
+        self.certificate = certificate
         # By name, host or address, and port.
         self._avoided: BoundedMap[tuple[ServerName, str, int], float]
-        self._avoided = BoundedMap(_MAX_AVOIDED)
+        self._avoided = BoundedMap(avoided)
 
     async def connect(
         self, resolution: Resolution, cause: Cause, server: str = ""
@@ -220,6 +228,7 @@ class Connector:
                 await self._needs_certificate(name),
                 name.name,
                 tried.server,
+                self.certificate(),
             ),
             tried.allowance,
         )

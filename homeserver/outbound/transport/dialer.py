@@ -32,6 +32,7 @@ from homeserver.net.addresses import AddressPolicy, RefusedAddress
 from homeserver.net.cause import Cause
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.time_limit import within
+from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.client import Handshake
 from homeserver.net.tls.facts import facts_of
 from homeserver.outbound.transport.budget import Allowance
@@ -71,6 +72,9 @@ class Target(Struct, frozen=True):
     server: str = ""
     """Our name; empty where no server of ours is named."""
 
+    certificate: Certificate | None = None
+    """The client certificate for a peer that asks for one."""
+
 
 class Dialled(Struct, frozen=True):
     """A TLS connection after its handshake."""
@@ -89,12 +93,12 @@ class Dialer:
         reactor: PosixReactorBase,
         look_up: Callable[[str, Cause], Awaitable[Sequence[str]]],
         policy: AddressPolicy,
-        context: Callable[[], SSL.Context],
+        context: Callable[[Certificate | None], SSL.Context],
         exchanges: Exchanges | None = None,
     ) -> None:
         """`look_up` returns the IP addresses of a host, or raises `LookupFailed`.
 
-        `context` is called for each connection, because our certificate may change.
+        `context` makes that of a connection which shows a client certificate, or none.
         `exchanges` has each connection, with its handshake.
         """
         self._reactor = reactor
@@ -150,9 +154,10 @@ class Dialer:
         self, target: Target, allowance: Allowance, exchange: Exchange
     ) -> Dialled:
         handshake = Handshake(
-            self._context(),
+            self._context(target.certificate),
             target.certificate_name,
             must_be_trusted=target.must_be_trusted,
+            certificate=target.certificate,
         )
         factory = _TlsFactory(handshake, self._reactor)
         # `KnownAddresses` ignores the name; the endpoint would reject some names that

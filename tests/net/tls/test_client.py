@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.client import ClientTls, Handshake, check_certificate
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.tables import cases
@@ -232,28 +233,50 @@ def test_contexts_are_shared(handshakes: Handshakes) -> None:
     assert good.problem is None
 
 
-@pytest.mark.parametrize("is_shown", [True, False])
+BETWEEN = issue("Between", None, issuer=authority(), is_authority=True)
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [None, issue_for("origin.test").value, issue_for("origin.test", BETWEEN).value],
+    ids=["none", "leaf", "chain"],
+)
 def test_client_certificate(
-    tmp_path: Path,
-    handshakes: Handshakes,
-    is_shown: bool,  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path, handshakes: Handshakes, ours: Certificate | None
 ) -> None:
-    """Our certificate is shown to who asks for it, if there is one to show."""
-    ours = issue_for("origin.test")
-    context = ClientTls(
-        tmp_path / "ca.pem",
-        system_roots=False,
-        certificate=ours.value if is_shown else None,
-    ).context()
+    """A server that asks gets our certificate with its chain, if there is one."""
+    tls = ClientTls(tmp_path / "ca.pem", system_roots=False)
     server = handshakes.server(issue_for("peer.test", CA))
     server.set_verify(SSL.VERIFY_PEER, lambda *_: True)
     connection = handshakes.shake_hands(
-        Handshake(context, "peer.test", must_be_trusted=True), server
+        Handshake(
+            tls.context(ours), "peer.test", must_be_trusted=True, certificate=ours
+        ),
+        server,
     )
-    shown = connection.get_peer_certificate()
-    assert (None if shown is None else shown.to_cryptography()) == (
-        ours.certificate if is_shown else None
-    )
+    leaf = connection.get_peer_certificate(as_cryptography=True)
+    # On a server's side, this is without the leaf.
+    others = connection.get_peer_cert_chain(as_cryptography=True) or []
+    expected = [None] if ours is None else list(ours.chain)
+    assert [leaf, *others] == expected
+
+
+def test_shared_context(handshakes: Handshakes, tmp_path: Path) -> None:
+    """Two client certificates over one context do not get into each other's way."""
+    tls = ClientTls(tmp_path / "ca.pem", system_roots=False)
+    server = handshakes.server(issue_for("peer.test", CA))
+    server.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+    shown = []
+    for ours in (issue_for("a.test").value, None, issue_for("b.test").value):
+        connection = handshakes.shake_hands(
+            Handshake(
+                tls.context(ours), "peer.test", must_be_trusted=True, certificate=ours
+            ),
+            server,
+        )
+        leaf = connection.get_peer_certificate(as_cryptography=True)
+        shown.append(leaf == (None if ours is None else ours.chain[0]))
+    assert shown == [True, True, True]
 
 
 @pytest.mark.parametrize("are_trusted", [True, False])

@@ -6,16 +6,16 @@ from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from homeserver.net.tls.facts import facts_of
-from homeserver.net.tls.server import ServerTls
 from tests.support.certificates import issue_for
 from tests.support.http_connection import TlsConnection, at_root, site
+from tests.support.server_tls import OneCertificate
 
 CLIENT = issue_for("them.example").value
 
 
 def shaken(context: SSL.Context, sni: bytes | None = None) -> object:
     """The server's side of a connection after its handshake."""
-    tls = ServerTls(issue_for("us.example").value, asks_for_certificate=True)
+    tls = OneCertificate(issue_for("us.example").value)
     factory = TLSMemoryBIOFactory(
         tls, isClient=False, wrappedFactory=site(at_root()), clock=Clock()
     )

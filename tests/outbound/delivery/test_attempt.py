@@ -466,7 +466,7 @@ class UnavailableStoreTests(SenderTestCase):
         """While it is away, it is asked each five seconds, and then things go on."""
         self.store.is_available = False
         asked = self.store.refused
-        self.sender._wake()
+        self.sender.wake()
         for _ in range(100):
             self.clock.advance(0.5)
         self.assertEqual(self.store.refused - asked, 11)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import cast
 
+from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.presence import PresenceAnswers
-from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName, UserId
 from tests.support.coroutines import result_of
@@ -21,7 +21,7 @@ class Outbox:
     async def enqueue(
         self, destination: ServerName, pdus: Sequence[Json], edus: Sequence[Json]
     ) -> int:
-        """As `Sender`."""
+        """As `Outgoing`."""
         assert list(pdus) == []
         [edu] = edus
         self.sent.append((destination, edu))
@@ -31,7 +31,7 @@ class Outbox:
 def told(*polled: str) -> list[tuple[ServerName, list[tuple[object, object]]]]:
     """Who is told what of whom."""
     outbox = Outbox()
-    answers = PresenceAnswers(US, {"@on:us.example": 1}, cast("Sender", outbox))
+    answers = PresenceAnswers(US, {"@on:us.example": 1}, cast("Outgoing", outbox))
     result_of(answers.answer(THEM, [UserId.parse(each) for each in polled]))
     found = []
     for destination, edu in outbox.sent:

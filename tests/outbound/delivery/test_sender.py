@@ -369,7 +369,7 @@ class LifetimeTests(SenderTestCase):
         self.calls[0].fail()
         self.store.clock = self.clock
         self.store.execute("UPDATE destinations SET due_ts = 0")
-        self.sender._wake()
+        self.sender.wake()
         stopping = start(self.sender.stop())
         self.assertNoResult(stopping)
         self.clock.advance(0)

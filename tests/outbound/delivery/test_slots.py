@@ -4,7 +4,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from homeserver.outbound.delivery.slots import MAX_FAILING, MAX_FIRST, MAX_SECOND, Slots
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.due import Quota
+from homeserver.storage.outbox.queue_id import QueueId
 from tests.support.our_names import queue_to
 
 
@@ -182,6 +184,22 @@ def test_crowd_pays_for_itself(room: Room) -> None:
         room.clock.advance(1)
         room.slots.relieve()
     assert room.aborted == ["a0.b0.crowd.test"]
+
+
+def test_server_of_ours_pays_for_itself(room: Room) -> None:
+    """The one that is aborted is of our server that has most of them."""
+    us, other = map(ServerName.parse, ["us.test", "other.test"])
+    for batch in range(MAX_SECOND // MAX_FIRST + 1):
+        for number in range(MAX_FIRST):
+            # The other server's are of one domain, and the oldest; it has half of all.
+            ours = other if batch < 9 else us
+            domain = "crowd.test" if ours is other else f"b{batch}.test{number}"
+            destination = ServerName.parse(f"a{batch}x{number}.{domain}")
+            room.slots.begin(QueueId(ours, destination), is_failing=False)
+        room.clock.advance(1)
+        room.slots.relieve()
+    assert len(room.aborted) == MAX_FIRST
+    assert all(name.startswith("a9x") for name in room.aborted)
 
 
 def test_aborted_turn_that_goes_on(room: Room) -> None:

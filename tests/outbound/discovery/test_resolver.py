@@ -42,7 +42,10 @@ class ResolverTestCase(SynchronousTestCase):
         lookups = self.lookups = DnsLookups(self.dns.resolver, None, self.net.clock)
         context = trusting(CA)
         dialer = Dialer(
-            self.net.reactor, lookups.addresses, AddressPolicy([], []), lambda: context
+            self.net.reactor,
+            lookups.addresses,
+            AddressPolicy([], []),
+            lambda _: context,
         )
         budgets = Budgets(self.net.clock, lambda _: False)
         well_known = (

@@ -92,7 +92,7 @@ class WellKnownTestCase(SynchronousTestCase):
             self.net.reactor,
             names.addresses,
             AddressPolicy([AddressRange.parse(each) for each in refused], []),
-            lambda: context,
+            lambda _: context,
             exchanges,
         )
         self.budgets = Budgets(self.net.clock, lambda _: False)

@@ -1,0 +1,292 @@
+"""The bill of materials, second part: what one of our servers has.
+
+Rules: each part is made here, when it is needed first, and is given what it needs and
+no more. A server that nothing reaches costs its name and its credentials: no thread, no
+descriptor, no timer. Read the properties from top to bottom and you know the server.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+from homeserver.app.credentials import Credentials
+from homeserver.app.shared import Shared
+from homeserver.config.values import Profile, ServerConfig
+from homeserver.inbound.authentication import Authenticator
+from homeserver.inbound.client_certificates import ClientCertificates
+from homeserver.inbound.diagnoses import Diagnoses
+from homeserver.inbound.gate import XMatrixGate
+from homeserver.inbound.key_publisher import KeyPublisher
+from homeserver.inbound.notary import Notary
+from homeserver.inbound.pdu_checks import PduChecker
+from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.keys.keyring import Keyring
+from homeserver.net.tls.certificate import Certificate
+from homeserver.net.tls.server import Presented
+from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.outgoing import Outgoing
+from homeserver.outbound.delivery.presence import PresenceAnswers
+from homeserver.outbound.transport.connector import Connector
+from homeserver.outbound.transport.verification import Verifier
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.known_peers import KnownPeers
+from homeserver.storage.notifier import Changes
+from homeserver.storage.outbox.queue import OutboundQueue
+from homeserver.storage.peers import PeerStore
+from homeserver.storage.received import ReceivedStore
+from homeserver.storage.refusals import RefusalStore
+
+
+class Server:
+    """One of our servers."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        credentials: Credentials,
+        shared: Shared,
+        attempts: Attempts,
+        wake: Callable[[], object],
+    ) -> None:
+        """`attempts` are those of all our servers to deliver.
+
+        `wake` lets the sender look for what is due.
+        """
+        self.name = config.server_name
+        self.credentials = credentials
+        self._config = config
+        self._shared = shared
+        self._attempts = attempts
+        self._wake = wake
+
+    @property
+    def presented(self) -> Presented:
+        """What it presents to clients, and asks of them."""
+        return Presented(
+            self.credentials.identity().certificate,
+            self._config.tls.client_certificates != "ignore",
+        )
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles of its users, by user ID."""
+        return self._config.profiles
+
+    @property
+    def delegate_to(self) -> ServerName | None:
+        """The name that it delegates to."""
+        return self._config.discovery.delegate_to
+
+    # What must survive.
+
+    @cached_property
+    def received(self) -> ReceivedStore:
+        """The transactions that it has received."""
+        shared = self._shared
+        return ReceivedStore(shared.store.database, self.name, Changes(shared.reactor))
+
+    @cached_property
+    def peers(self) -> PeerStore:
+        """What it knows of other servers."""
+        shared = self._shared
+        return PeerStore(
+            shared.store.database, self.name, shared.reactor, shared.peer_memory
+        )
+
+    @cached_property
+    def queue(self) -> OutboundQueue:
+        """What it owes to other servers."""
+        store = self._shared.store
+        return OutboundQueue(store.database, self.name, store.clock)
+
+    @cached_property
+    def known_peers(self) -> KnownPeers:
+        """The servers that it knows or has queues for."""
+        return KnownPeers(self._shared.store.database, self.name)
+
+    # Reaching other servers.
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Verifies other servers, by what it knows of them."""
+        shared = self._shared
+        return Verifier(
+            shared.config.verification.methods,
+            self.peers,
+            shared.reactor,
+            shared.metrics.count_verification,
+            shared.exchanges,
+        )
+
+    @cached_property
+    def connector(self) -> Connector:
+        """Makes verified connections."""
+        shared = self._shared
+        return Connector(
+            shared.dialer,
+            self.verifier,
+            shared.budgets,
+            shared.reactor,
+            self._client_certificate,
+            shared.avoided,
+        )
+
+    def _client_certificate(self) -> Certificate | None:
+        if not self._config.tls.present_client_certificate:
+            return None
+        return self.credentials.identity().certificate
+
+    @cached_property
+    def agent(self) -> FederationAgent:
+        """Sends requests over its own connections."""
+        shared = self._shared
+        return FederationAgent(shared.reactor, shared.resolver, self.connector)
+
+    @cached_property
+    def client(self) -> FederationClient:
+        """Signs requests with its keys."""
+        return FederationClient(
+            self.agent,
+            self.credentials.identity,
+            self._shared.reactor,
+            self._shared.exchanges,
+        )
+
+    @cached_property
+    def outgoing(self) -> Outgoing:
+        """Queues what it sends."""
+        shared = self._shared
+        return Outgoing(
+            self.queue, self._attempts, shared.reactor, self._wake, shared.alive
+        )
+
+    # Being reached.
+
+    @cached_property
+    def publisher(self) -> KeyPublisher:
+        """Its own key documents."""
+        return KeyPublisher(
+            self.credentials.identity,
+            self._config.signing.key_validity_seconds,
+            self._shared.reactor,
+        )
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The keys of other servers."""
+        shared = self._shared
+        return Keyring(
+            self.credentials.identity,
+            self.peers,
+            self.client,
+            shared.reactor,
+            shared.keyrings,
+            shared.metrics.count_key_fetch,
+        )
+
+    @cached_property
+    def certificates(self) -> ClientCertificates:
+        """Checks the client certificates of other servers."""
+        shared = self._shared
+        believes = "certificate" in shared.config.verification.methods
+        return ClientCertificates(
+            self._config.tls.client_certificates,
+            self.peers,
+            self.client,
+            shared.trust.context if believes else None,
+            shared.reactor,
+            shared.certificates,
+        )
+
+    @cached_property
+    def diagnoses(self) -> Diagnoses:
+        """Finds what would have verified."""
+        shared, delegate_to = self._shared, self.delegate_to
+        return Diagnoses(
+            self.keyring.candidates,
+            shared.diagnosis_budget,
+            shared.reactor,
+            shared.pace,
+            [] if delegate_to is None else [delegate_to.name],
+        )
+
+    @cached_property
+    def refusals(self) -> Refusals:
+        """The requests that it has refused."""
+        return Refusals(
+            RefusalStore(self._shared.store.database, self.name),
+            self._shared.refusals,
+            self._shared.reactor,
+            self.diagnoses.later,
+        )
+
+    @cached_property
+    def gate(self) -> XMatrixGate:
+        """Admits signed requests."""
+        authenticator = Authenticator(
+            self.credentials.identity,
+            self.keyring,
+            self.certificates,
+            self._shared.in_thread,
+            self._shared.large_bodies,
+        )
+        return XMatrixGate(
+            authenticator,
+            self.refusals,
+            self.outgoing.note_alive,
+            self.diagnoses,
+            self._shared.unproven,
+        )
+
+    @cached_property
+    def receiver(self) -> TransactionReceiver:
+        """Takes transactions."""
+        shared = self._shared
+        checker = PduChecker(
+            self.received,
+            self.keyring,
+            shared.reactor,
+            shared.pace,
+            shared.config.events,
+            self.diagnoses,
+        )
+        return TransactionReceiver(
+            self.received,
+            checker,
+            PresenceAnswers(self.name, self.profiles, self.outgoing).answer,
+            shared.reactor,
+            shared.turns,
+            shared.metrics.count_transaction,
+        )
+
+    @cached_property
+    def notary(self) -> Notary:
+        """Other servers' key documents, with its signature."""
+        return Notary(
+            self.credentials.identity,
+            self.publisher.v2,
+            DocumentStore(self._shared.store.database, self.name),
+            self.keyring,
+            self._shared.reactor,
+            self._shared.unlisted,
+        )
+
+    # A part that was never needed has nothing that waits, and nothing to close.
+
+    def announce_sent(self) -> None:
+        """Wake all that wait for what became of an entry of its queues."""
+        if "outgoing" in self.__dict__:
+            self.outgoing.announce()
+
+    def end_waits(self) -> None:
+        """End all waits for something new, now and later."""
+        for name in self.__dict__.keys() & {"received", "refusals", "outgoing"}:
+            getattr(self, name).end_waits()
+
+    async def close(self) -> None:
+        """Close its idle connections to other servers."""
+        if "agent" in self.__dict__:
+            await self.agent.close()

@@ -1,0 +1,136 @@
+"""Our servers in this process: added, found, replaced and removed while it runs.
+
+Rules: nothing is asked of a server that is added: its parts are made when something
+needs them. What is removed ends its own work only, and what it owes stays stored.
+"""
+
+import secrets
+from collections.abc import Collection, Iterator
+
+from homeserver.app.credentials import Credentials
+from homeserver.app.server import Server
+from homeserver.app.shared import Shared
+from homeserver.config.values import ServerConfig
+from homeserver.identity.identity import Identity
+from homeserver.identity.local_names import Arrival, LocalNames
+from homeserver.net.exchange import Exchange
+from homeserver.net.tls.server import Listening, Presented
+from homeserver.outbound.delivery.attempt import Courier
+from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.sender import Sender
+from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.outbox.leases import DestinationLeases
+
+
+class Servers:
+    """Our servers, by name and in the order in which they were added."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._servers: dict[ServerName, Server] = {}
+        self.names = LocalNames()
+        store = shared.store
+        leases = DestinationLeases(
+            store.database,
+            self.names.__contains__,
+            store.clock,
+            secrets.token_hex(16),
+            shared.config.sending.max_retry_seconds,
+            is_shared=store.is_shared,
+        )
+        self._attempts = Attempts(lambda name: self[name].client, shared.exchanges)
+        courier = Courier(
+            leases,
+            self._attempts,
+            shared.config.sending,
+            shared.exchanges,
+            shared.random,
+        )
+        self.sender = Sender(
+            courier,
+            lambda name: self[name].announce_sent(),
+            shared.reactor,
+            shared.random,
+        )
+
+    def __getitem__(self, name: ServerName) -> Server:
+        return self._servers[name]
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self._servers.values())
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def find(self, name: ServerName) -> Server | None:
+        """The server of that name; None if there is none."""
+        return self._servers.get(name)
+
+    def add(
+        self,
+        config: ServerConfig,
+        credentials: Credentials,
+        certificate_names: Collection[str] | None = None,
+    ) -> Server:
+        """Add a server; raises `ValueError` if there is one of that name.
+
+        `certificate_names` are the names by which clients may ask for its certificate,
+        beside its host; None for those in the certificate, which is made then.
+        """
+        name = config.server_name
+        if name in self._servers:
+            raise ValueError(f"there is a server {name} already")
+        if certificate_names is None:
+            certificate_names = credentials.identity().certificate.names
+        server = Server(
+            config, credentials, self._shared, self._attempts, self.sender.wake
+        )
+        self._servers[name] = server
+        self.names.add(name, certificate_names, server.delegate_to)
+        self._shared.server_contexts.forget_sessions()
+        self.sender.wake()  # something may be owed already
+        return server
+
+    def replace(
+        self,
+        name: ServerName,
+        identity: Identity,
+        certificate_names: Collection[str] | None = None,
+    ) -> None:
+        """Give a server other keys and another certificate; raises `KeyError`."""
+        server = self._servers[name]
+        if certificate_names is None:
+            certificate_names = identity.certificate.names
+        server.credentials.replace(identity)
+        self.names.add(name, certificate_names, server.delegate_to)
+        self._shared.server_contexts.forget_sessions()
+
+    async def remove(self, name: ServerName) -> None:
+        """Remove a server; raises `KeyError`.
+
+        From now on no request is answered and nothing is sent in its name. Attempts
+        that are under way are aborted; requests that are being answered are answered.
+        """
+        server = self._servers[name]
+        self.names.remove(name)
+        self._shared.server_contexts.forget_sessions()
+        server.end_waits()
+        await self.sender.leave(name)
+        await server.close()
+        del self._servers[name]
+
+    def note_refusal(self, exchange: Exchange) -> None:
+        """Record an exchange that ended with an error for the server that it was for.
+
+        One that was for none, as it was no HTTP, is recorded for the first server.
+        """
+        server = next(iter(self), None)
+        if exchange.server:
+            server = self.find(ServerName.parse(exchange.server)) or server
+        if server is not None:
+            server.refusals.note(exchange)
+
+    def present(self, listening: Listening, sni: str | None) -> Presented | None:
+        """What a client that asks for `sni` is presented; None without a server."""
+        name = self.names.presenting(Arrival(listening.own, listening.default, sni))
+        return None if name is None else self._servers[name].presented

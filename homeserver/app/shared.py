@@ -1,0 +1,137 @@
+"""The bill of materials, first part: what all our servers in a process share.
+
+Rules: each part is made here, once, and is given what it needs and no more. Nothing
+starts here. What protects the process is here: its threads, its store, its budgets, and
+the limits of the tables that other servers fill, which our servers divide among them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from homeserver.app.discovery import (
+    build_address_policy,
+    build_discovery,
+    build_trust,
+)
+from homeserver.app.store import Store
+from homeserver.config.values import Config
+from homeserver.http.bounded_request import connections_to, federation_limits
+from homeserver.inbound.authentication import large_bodies
+from homeserver.inbound.client_certificates import CertificateLimits
+from homeserver.inbound.diagnosis_budget import DiagnosisBudget
+from homeserver.inbound.gate import count_unproven
+from homeserver.inbound.notary_queries import count_queries
+from homeserver.inbound.refusals import RefusalQueue
+from homeserver.inbound.turns import Turns
+from homeserver.keys.keyring import KeyringLimits
+from homeserver.monitoring.metrics import Metrics
+from homeserver.net.bounded_map import SharedLimit
+from homeserver.net.bounds import Bound
+from homeserver.net.cache import MAX_ENTRIES
+from homeserver.net.cooperate import Pace
+from homeserver.net.exchange import Exchanges
+from homeserver.net.tls.server import ServerContexts
+from homeserver.outbound.transport.budget import Budgets
+from homeserver.outbound.transport.connector import MAX_AVOIDED
+from homeserver.outbound.transport.dialer import Dialer
+from homeserver.storage.outbox.progress import TotalsStore
+from homeserver.storage.peer_memory import PeerMemory
+from homeserver.storage.pruner import Pruner
+from homeserver.storage.retention import RetentionStore
+
+# That read large bodies, of which two are read at once.
+_THREADS = 2
+
+
+class Shared:
+    """What all our servers share."""
+
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        reactor: PosixReactorBase,
+        random: Random,
+        make_store: Callable[[Callable[[int, float], object]], Store],
+    ) -> None:
+        """`path` is that of the configuration. Raises `ConfigError`.
+
+        `make_store` makes the store, given a function that observes its commits.
+        """
+        self.config = config
+        self.reactor = reactor
+        self.random = random
+        self.metrics = metrics = Metrics()
+        self.exchanges = Exchanges(reactor, metrics.observe)
+        self.pace = Pace(reactor)
+        # Not the reactor's threads, which hanging look-ups of names may occupy.
+        self.threads = ThreadPool(0, _THREADS, "read")
+        self.in_thread = partial(deferToThreadPool, reactor, self.threads)
+
+        self.store = make_store(metrics.observe_commit)
+        self.totals = TotalsStore(self.store.database, self.store.clock)
+        self.peer_memory = PeerMemory(reactor)
+        self.pruner = Pruner(
+            RetentionStore(self.store.database, self.store.clock),
+            config.retention,
+            reactor,
+            metrics.count_pruned,
+        )
+
+        trusts = config.limits.trusts
+        self.budgets = Budgets(reactor, trusts)
+        self.trust = build_trust(path, config)
+        lookups, self.resolver = build_discovery(
+            config, self.trust, reactor, random, self.budgets, self.exchanges
+        )
+        self.dialer = Dialer(
+            reactor,
+            lookups.addresses,
+            build_address_policy(config),
+            self.trust.context,
+            self.exchanges,
+        )
+
+        self.connections = connections_to(config.limits, reactor)
+        self.site_limits = federation_limits(config.limits)
+        self.server_contexts = ServerContexts()
+        self.large_bodies = large_bodies()
+        self.unproven = count_unproven(reactor, trusts)
+        self.diagnosis_budget = DiagnosisBudget(reactor, trusts)
+        self.certificates = CertificateLimits()
+        self.keyrings = KeyringLimits(reactor, trusts)
+        self.turns = Turns(reactor, self.pace)
+        self.refusals = RefusalQueue(reactor)
+        self.notary_buckets = (
+            count_queries(reactor, trusts) if config.notary.enabled else None
+        )
+        # Entries of tables in memory that other servers fill.
+        self.avoided = SharedLimit(MAX_AVOIDED)
+        self.unlisted = SharedLimit(MAX_ENTRIES)
+        self.alive = SharedLimit(MAX_ENTRIES)
+
+    @property
+    def bounds(self) -> list[Bound]:
+        """The limits on what others can make us hold or do, as they are shown."""
+        queries = [] if self.notary_buckets is None else [self.notary_buckets.bound]
+        return [
+            self.connections.bound,
+            self.unproven.bound,
+            self.diagnosis_budget.bound,
+            self.refusals.bound,
+            self.certificates.bound,
+            *self.pruner.bounds,
+            *self.budgets.bounds,
+            *self.peer_memory.bounds,
+            *self.keyrings.bounds,
+            *self.resolver.kept.bounds,
+            self.turns.bound,
+            *queries,
+            *self.site_limits.bounds,
+        ]

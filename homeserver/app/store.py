@@ -1,0 +1,79 @@
+"""The store that the configuration names, not opened yet.
+
+Rules: as those of `app.shared`, of whose bill of materials this is a part.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.posixbase import PosixReactorBase
+
+from homeserver.config.values import Config, ConfigError
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.storage.engine import choose
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Database, StoreClock, StoreUnavailable
+from homeserver.storage.engine.threaded import ThreadedDatabase
+
+
+class Store:
+    """A database, and what is to be known of it."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: StoreClock,
+        *,
+        is_shared: bool = False,
+        threaded: ThreadedDatabase | None = None,
+    ) -> None:
+        """`is_shared` is whether other processes may use it."""
+        self.database = database
+        self.clock = clock
+        self.is_shared = is_shared
+        self._threaded = threaded
+
+    def start(self) -> None:
+        """Open it."""
+        if self._threaded is not None:
+            self._threaded.start()
+
+    async def close(self) -> None:
+        """Close it."""
+        if self._threaded is not None:
+            await self._threaded.close()
+
+    async def is_healthy(self) -> bool:
+        """Whether it answers who reads and who writes, and is known to work."""
+        try:
+            await self.database.read(lambda cursor: cursor.execute("SELECT 1"))
+            await self.database.write(lambda cursor: cursor.execute("SELECT 1"))
+        except StoreUnavailable:
+            return False
+        return self._threaded is None or self._threaded.problem is None
+
+
+def configured_store(
+    path: Path,
+    config: Config,
+    reactor: PosixReactorBase,
+    observe: Callable[[int, float], object],
+) -> Store:
+    """The store that `config`, which is at `path`, names; raises `ConfigError`.
+
+    `observe` is called with each commit: its jobs, and its seconds.
+    """
+    try:
+        engine = choose.choose(config.storage.url, path.absolute().parent, reactor)
+        # Rows of before there were several names are the first one's.
+        owner = config.first.server_name
+        database = ThreadedDatabase(engine, reactor, reactor, owner, observe)
+    except StoreUnavailable as problem:
+        raise ConfigError(path, [f"storage.url: {problem}"]) from None
+    return Store(database, engine.clock, is_shared=engine.is_shared, threaded=database)
+
+
+def passing_store(clock: IReactorTime) -> Store:
+    """A store in memory, for servers that end with the process."""
+    return Store(ImmediateDatabase(), lambda _: int(wall_seconds(clock) * 1000))

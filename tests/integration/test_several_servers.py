@@ -1,0 +1,164 @@
+"""One process that is several servers: each has its own keys, and does its own work."""
+
+import http.client
+import json
+import signal
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.key_documents import parse_v1, parse_v2
+from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver
+from tests.support.several_servers import Process, several
+from tests.support.signed_requests import THEM
+
+A, B, OWN = "a.test", "b.test", "own.test"
+
+_SECONDS = 30.0  # for what takes one; machines are shared
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """Three servers in a process, of which one has a listener of its own."""
+    with several(tmp_path, [A, B, OWN], OWN) as made, made.several.running() as running:
+        lines = {first_line(running)}
+        assert running.stdout is not None
+        lines |= {running.stdout.readline().strip() for _ in range(2)}
+        assert lines == {
+            f"listening: {name} on {LOOPBACK}:{made.ports[name]}"
+            for name in (A, B, OWN)
+        }
+        made.pid = running.pid
+        yield made
+
+
+def ask(
+    process: Process,
+    target: str,
+    *,
+    to: str = A,
+    sni: str | None = None,
+    host: str = "localhost",
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    body: str | None = None,
+) -> tuple[int, bytes, bytes]:
+    """Status, body, and the certificate shown, of a request to a server's port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(
+        LOOPBACK, process.ports[to], context=context, timeout=_SECONDS
+    )
+    plain = http.client.HTTPConnection(LOOPBACK, process.ports[to], timeout=_SECONDS)
+    plain.connect()
+    connection.sock = context.wrap_socket(plain.sock, server_hostname=sni)
+    certificate = connection.sock.getpeercert(binary_form=True)
+    assert certificate is not None
+    connection.request(method, target, body, {"Host": host, **(headers or {})})
+    response = connection.getresponse()
+    answer = response.status, response.read(), certificate
+    connection.close()
+    return answer
+
+
+def leaf(process: Process, name: str) -> bytes:
+    """The certificate of a server, in DER."""
+    return ssl.PEM_cert_to_DER_cert((process.folder(name) / "tls.crt").read_text())
+
+
+# (the listener of, SNI, Host, whose certificate, whose key document)
+CHOICES: list[tuple[str, str | None, str, str, str]] = [
+    (A, None, "localhost", A, A),
+    (A, A, A, A, A),
+    (A, B, B, B, B),
+    (A, B, "localhost", B, B),
+    (A, None, B, A, B),
+    (A, A, B, A, B),
+    (A, OWN, OWN, OWN, OWN),
+    (A, "unknown.test", "unknown.test", A, A),
+    (OWN, None, "localhost", OWN, OWN),
+    (OWN, A, A, OWN, OWN),
+]
+
+
+def test_whose_keys(process: Process) -> None:
+    """Each server's key documents are its own, with the certificate that was shown."""
+    for to, sni, host, shows, answers in CHOICES:
+        name = ServerName.parse(answers)
+        status, body, shown = ask(process, "/_matrix/key/v1", to=to, sni=sni, host=host)
+        assert status == 200
+        assert shown == leaf(process, shows)
+        document = parse_v1(body, name)
+        assert document.names_certificate(shown)
+        _, body, shown = ask(
+            process, "/_matrix/key/v2/server", to=to, sni=sni, host=host
+        )
+        assert shown == leaf(process, shows)
+        second = parse_v2(body, name)
+        assert second.names_certificate(shown)
+        assert second.verify_keys == document.verify_keys
+
+
+def test_whose_request(process: Process) -> None:
+    """A signed request is for its destination; one of no server of ours is refused."""
+    target = "/_matrix/federation/v1/query/profile?user_id=@a:b.test"
+    for destination, status in ((B, 401), ("none.test", 401)):
+        header = THEM.authorize(
+            "GET", target, destination=ServerName.parse(destination)
+        )
+        found, body, _ = ask(process, target, headers={"Authorization": header})
+        assert found == status
+        error = json.loads(body)["error"]
+        if destination == B:  # whose own key look-up fails, as nobody is there
+            assert "no usable key" in error
+        else:
+            assert error == "the request is for 'none.test'; this server is a.test"
+
+
+def test_transactions(process: Process) -> None:
+    """A transaction goes from each server, and to each, and only it knows of them."""
+    with process.other.running() as other:
+        first_line(other)
+        for name in (A, B, OWN):
+            edu = json.dumps({"edu_type": "m.test", "content": {"to": name}})
+            [sent] = process.other.ask("send", name, "--edu", edu)
+            assert sent["state"] == "delivered"
+        [sent] = process.several.ask(
+            "send", "other.test", "--edu", '{"edu_type": "m.test", "content": {}}'
+        )
+        assert sent["state"] == "delivered"
+        [received] = process.other.ask("received")
+        assert received["origin"] == A
+        [of_first] = process.several.ask("received")
+        assert of_first["origin"] == "other.test"
+        assert of_first["edus"][0]["content"] == {"to": A}
+
+
+def test_reload(process: Process) -> None:
+    """Each server takes up what is new; one with broken files keeps what it has."""
+    before = leaf(process, B)
+    for name in (A, B):
+        homeserver("init", "--server-name", name, str(process.folder("new") / name))
+        for file in ("tls.crt", "tls.key"):
+            text = (process.folder("new") / name / file).read_bytes()
+            (process.folder(name) / file).write_bytes(text)
+    (process.folder(B) / "tls.key").write_bytes(b"broken")
+    process.signal(signal.SIGHUP)
+    _until(process.several, "nothing reloaded of b.test: ", "own.test: signing keys")
+    assert ask(process, "/_matrix/key/v1", sni=A)[2] == leaf(process, A)
+    status, body, shown = ask(process, "/_matrix/key/v1", sni=B)
+    assert (status, shown) == (200, before)
+    assert parse_v1(body, ServerName.parse(B)).names_certificate(before)
+
+
+def _until(endpoint: Endpoint, *texts: str) -> None:
+    """Wait until these are in the log."""
+    deadline = time.monotonic() + _SECONDS
+    while not all(text in endpoint.log.read_text() for text in texts):
+        assert time.monotonic() < deadline, endpoint.log.read_text()
+        time.sleep(0.02)

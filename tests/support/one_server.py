@@ -1,0 +1,45 @@
+"""A site's server where there is only one, whatever a request names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from homeserver.config.values import Profile
+from homeserver.http.request import Request
+from homeserver.identity.local_names import LocalNames
+from homeserver.inbound.gate import XMatrixGate
+from homeserver.inbound.key_publisher import KeyPublisher
+from homeserver.inbound.local_servers import LocalServer, LocalServers
+from homeserver.inbound.notary import Notary
+from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.protocol.identifiers import ServerName
+
+_NONE = cast("Any", None)
+
+
+@dataclass
+class OneServer:
+    """The parts of a server that a test needs."""
+
+    gate: XMatrixGate = _NONE
+    receiver: TransactionReceiver = _NONE
+    publisher: KeyPublisher = _NONE
+    notary: Notary = _NONE
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    delegate_to: ServerName | None = None
+
+
+class OnlyServer(LocalServers):
+    """Finds one server for every request."""
+
+    def __init__(self, server: LocalServer) -> None:
+        super().__init__(LocalNames(), lambda _: server)
+        self._server = server
+
+    def of_signed(self, request: Request) -> LocalServer:
+        """As `LocalServers`."""
+        return self._server
+
+    def of_unsigned(self, request: Request) -> LocalServer:
+        """As `LocalServers`."""
+        return self._server
