@@ -24,14 +24,6 @@ _AGE = re.compile(r"[0-9]+")
 _MAX_AGE = re.compile(r'max-age="?([0-9]+)"?', re.IGNORECASE)
 
 
-def lifetime(headers: Headers, now: float) -> float:
-    """For how many seconds to keep a document with these headers.
-
-    The upper bound is the specification's.
-    """
-    return within_bounds(asked_seconds(headers, now))
-
-
 def asked_seconds(headers: Headers, now: float) -> float:
     """The number of seconds that the headers ask for.
 
@@ -66,5 +58,8 @@ def header_values(headers: Headers, name: bytes) -> list[str]:
 
 
 def within_bounds(seconds: float) -> float:
-    """The seconds to keep a document that asks for so many."""
+    """The seconds to keep a document that asks for so many.
+
+    The upper bound is the specification's.
+    """
     return min(max(seconds, MIN_SECONDS), _MAX_SECONDS)
