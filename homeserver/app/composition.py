@@ -129,7 +129,12 @@ class Parts:
             *control_routes.inbound_routes(server.received, server.refusals),
             *control_routes.cache_routes(caches),
             *control_routes.lookup_routes(
-                partial(describe_resolution, shared.resolver, shared.reactor),
+                partial(
+                    describe_resolution,
+                    shared.resolver,
+                    shared.reach,
+                    shared.reactor,
+                ),
                 partial(
                     describe_keys,
                     server.client,

@@ -22,12 +22,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.app import signals
-from homeserver.app.discovery import build_discovery, build_trust
+from homeserver.app.discovery import (
+    build_address_policy,
+    build_discovery,
+    build_trust,
+)
 from homeserver.app.endpoint import Endpoint
 from homeserver.app.systemd import ServiceManager, Watchdog
 from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError
-from homeserver.control.inspect import describe_resolution
+from homeserver.control.inspect import Reach, describe_resolution
 from homeserver.control.views import KeysView, ResolutionView
 from homeserver.identity import identity
 from homeserver.identity.identity import Identity
@@ -161,8 +165,9 @@ def resolve(path: Path, config: Config, server_name: ServerName) -> ResolutionVi
     reactor = _reactor()
     budgets = Budgets(reactor, config.limits.trusts)
     trust = build_trust(path, config)
-    _, resolver = build_discovery(config, trust, reactor, SystemRandom(), budgets)
-    return _finish(describe_resolution(resolver, reactor, server_name))
+    lookups, resolver = build_discovery(config, trust, reactor, SystemRandom(), budgets)
+    reach = Reach(lookups.addresses, build_address_policy(config))
+    return _finish(describe_resolution(resolver, reach, reactor, server_name))
 
 
 def keys(

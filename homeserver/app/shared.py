@@ -21,6 +21,7 @@ from homeserver.app.discovery import (
 )
 from homeserver.app.store import Store
 from homeserver.config.values import Config
+from homeserver.control.inspect import Reach
 from homeserver.http.bounded_request import connections_to, federation_limits
 from homeserver.inbound.authentication import large_bodies
 from homeserver.inbound.client_certificates import CertificateLimits
@@ -90,10 +91,12 @@ class Shared:
         lookups, self.resolver = build_discovery(
             config, self.trust, reactor, random, self.budgets, self.exchanges
         )
+        policy = build_address_policy(config)
+        self.reach = Reach(lookups.addresses, policy)
         self.dialer = Dialer(
             reactor,
             lookups.addresses,
-            build_address_policy(config),
+            policy,
             self.trust.context,
             self.exchanges,
         )

@@ -16,7 +16,7 @@ from homeserver.cli.options import fail, json_option, load, parsed
 from homeserver.cli.times import now_ts
 from homeserver.config.values import ConfigError
 from homeserver.control.client import ControlError
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Json, as_list, as_object
 from homeserver.protocol.identifiers import ServerName
 
 
@@ -47,6 +47,10 @@ def resolve(*, daemon: Daemon, as_json: bool, server_name: ServerName) -> None:
     print(json.dumps(result) if as_json else render.resolution(result, now_ts()))
     if "error" in result:
         fail(1, f"{server_name} cannot be resolved: {result['error']}")
+    routes = [as_object(route, "a route") for route in as_list(result["routes"], "")]
+    if all("problem" in route for route in routes):
+        why = routes[0]["problem"] if routes else "there is none"
+        fail(1, f"no route to {server_name} can be used: {why}")
 
 
 @click.command(short_help="Fetch and check a server's key documents.")

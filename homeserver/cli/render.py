@@ -22,11 +22,16 @@ def resolution(result: dict[str, Any], now_ts: int) -> str:
         srv = ""
         if route["srv_priority"] is not None:
             srv = f" (priority {route['srv_priority']}, weight {route['srv_weight']})"
-        lines.append(
+        line = (
             f"route {number}: connect to {route['host']} port {route['port']}{srv}, "
             f"Host: {route['host_header']}, certificate for "
             f"{route['certificate_name']}"
         )
+        addresses = ", ".join(route.get("addresses", []))
+        end = f"; {addresses}" if addresses not in {"", route["host"]} else ""
+        if "problem" in route:
+            end = f": {route['problem']}"
+        lines.append(line + end)
     return "\n".join(map(printable, lines))
 
 

@@ -3,9 +3,11 @@
 Rules: every check here is a check that requests pass too, made by the same function.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.caches import mark_kept
@@ -17,7 +19,8 @@ from homeserver.control.views import (
     RouteView,
     view_of,
 )
-from homeserver.net.cause import OURSELVES
+from homeserver.net.addresses import AddressPolicy, RefusedAddress
+from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.cooperate import Pace
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient, check_names_connection
@@ -29,7 +32,7 @@ from homeserver.outbound.transport.verification import InvalidDocument
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.diagnosis.key_documents import Version, diagnose_key_document
-from homeserver.protocol.discovery import NotResolvable
+from homeserver.protocol.discovery import LookupFailed, NotResolvable, Route
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
@@ -41,12 +44,22 @@ _V2 = KEYS_V2_PATH, parse_v2
 _OF_TIME = frozenset({"document-expired", "document-seconds"})
 
 
+class Reach(Struct, frozen=True):
+    """How hosts are reached: their addresses, and which of them are allowed."""
+
+    look_up: Callable[[str, Cause], Awaitable[Sequence[str]]]
+    """Returns the IP addresses of a host, or raises `LookupFailed`."""
+
+    policy: AddressPolicy
+
+
 async def describe_resolution(
-    resolver: Resolver, clock: IReactorTime, name: ServerName
+    resolver: Resolver, reach: Reach, clock: IReactorTime, name: ServerName
 ) -> ResolutionView:
     """Each step of resolving `name` and the routes, or why there are none.
 
-    A step that uses a cached answer says until when it is kept, by `clock`.
+    A step that uses a cached answer says until when it is kept, by `clock`. A route has
+    the addresses that it leads to, or says why it leads to none.
     """
     describe = mark_kept(resolver.kept, clock)
     try:
@@ -56,12 +69,25 @@ async def describe_resolution(
         return ResolutionView(name.name, steps, error=str(problem))
     except OverBudget as problem:
         return ResolutionView(name.name, [], error=str(problem))
+    looks = [
+        Deferred.fromCoroutine(_route_to(reach, route)) for route in resolution.routes
+    ]
     followed = [*resolution.steps, *await resolver.aliases(resolution)]
     return ResolutionView(
         name.name,
         list(map(describe, followed)),
-        [view_of(RouteView, route) for route in resolution.routes],
+        [await each for each in looks],  # all run already
     )
+
+
+async def _route_to(reach: Reach, route: Route) -> RouteView:
+    """A route with its addresses."""
+    shown = view_of(RouteView, route)
+    try:
+        found = await reach.look_up(route.host, OURSELVES)
+        return replace(shown, addresses=reach.policy.allowed(found))
+    except (LookupFailed, OverBudget, RefusedAddress) as problem:
+        return replace(shown, addresses=[], problem=str(problem))
 
 
 async def describe_keys(

@@ -285,6 +285,13 @@ class RouteView(Struct, frozen=True):
     ]
     srv_priority: int | None
     srv_weight: int | None
+    addresses: Annotated[
+        list[str] | UnsetType,
+        Meta(description="Those of `host` that may be connected to."),
+    ] = UNSET
+    problem: Annotated[
+        str | UnsetType, Meta(description="Why there is no such address.")
+    ] = UNSET
 
 
 class ResolutionView(Struct, frozen=True):

@@ -174,6 +174,24 @@ class AddressPolicy(Struct, frozen=True):
                 f"set allow = [{forms}] in [network]"
             )
 
+    def allowed(self, texts: Sequence[str]) -> list[str]:
+        """The addresses in `texts` that may be connected to, each once.
+
+        Raises `RefusedAddress` if there are some, and every one is refused.
+        """
+        allowed: list[str] = []
+        refusal: RefusedAddress | None = None
+        for each in texts:
+            try:
+                self.check(each)
+            except RefusedAddress as problem:
+                refusal = problem
+            else:
+                allowed.append(str(ip_address(each)))
+        if refusal is not None and not allowed:
+            raise refusal
+        return list(dict.fromkeys(allowed))
+
     def _refusal(self, form: Address) -> AddressRange | None:
         """The range that refuses one form of an address; None if no range does."""
         if any(form in allowed for allowed in self.allow):

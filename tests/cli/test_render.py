@@ -48,6 +48,22 @@ RESOLUTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        "addresses",
+        {
+            "steps": [],
+            "routes": [
+                {**ROUTE, "addresses": ["192.0.2.1", "2001:db8::1"]},
+                {**ROUTE, "host": "192.0.2.1", "addresses": ["192.0.2.1"]},
+                {**ROUTE, "addresses": [], "problem": "it has \x1b none"},
+            ],
+        },
+        [
+            f"route 1: connect to a.example port 8448, {TO_A}; 192.0.2.1, 2001:db8::1",
+            f"route 2: connect to 192.0.2.1 port 8448, {TO_A}",
+            rf"route 3: connect to a.example port 8448, {TO_A}: it has \x1b none",
+        ],
+    ),
+    (
         "terminal escapes of a name server",
         {
             "steps": [{**STEP, "found": "1 1 8448 \x1b[31m.\n"}],

@@ -43,6 +43,7 @@ def test_resolve() -> None:
                     "certificate_name": "them.example",
                     "srv_priority": 10,
                     "srv_weight": 5,
+                    "addresses": ["192.0.2.9"],
                 },
                 {
                     "host": "192.0.2.1",
@@ -51,10 +52,47 @@ def test_resolve() -> None:
                     "certificate_name": "them.example",
                     "srv_priority": None,
                     "srv_weight": None,
+                    "addresses": ["192.0.2.1"],
                 },
             ],
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("b.org", "b.org has no address"),
+        ("10.0.0.1", "10.0.0.1 is in the refused range 10.0.0.0/8; to allow it, set "),
+        ("all.org", "10.0.0.2 is in the refused range 10.0.0.0/8; to allow it, set "),
+    ],
+)
+def test_route_without_an_address(host: str, problem: str) -> None:
+    """A route that leads to no address that may be connected to says why."""
+    panel = Panel()
+    panel.addresses["all.org"] = ["10.0.0.1", "10.0.0.2"]
+    route = Route(host, 1, "them.example", "them.example")
+    resolution = Resolution(THEM.server_name, [], [route])
+    panel.routes.outcomes["them.example"] = resolution
+    answer = panel.ask("GET", "/v1/resolve/them.example").json
+    [shown] = as_list(answer["routes"], "routes")
+    shown = as_object(shown, "a route")
+    assert shown["addresses"] == []
+    assert str(shown["problem"]).startswith(problem)
+
+
+def test_allowed_addresses_of_a_route() -> None:
+    """Refused addresses are left out where others are allowed."""
+    panel = Panel()
+    panel.addresses["a.org"] = ["10.0.0.1", "192.0.2.1", "192.0.2.1"]
+    route = Route("a.org", 1, "them.example", "them.example")
+    resolution = Resolution(THEM.server_name, [], [route])
+    panel.routes.outcomes["them.example"] = resolution
+    answer = panel.ask("GET", "/v1/resolve/them.example").json
+    [shown] = as_list(answer["routes"], "routes")
+    shown = as_object(shown, "a route")
+    assert shown["addresses"] == ["192.0.2.1"]
+    assert "problem" not in shown
 
 
 def test_aliases() -> None:

@@ -14,6 +14,8 @@ from scripts.processes import PROGRAM, Endpoint, first_line, make_endpoint
 from tests.support.name_servers import NameServer, code, serving, srv
 from tests.support.waiting import pause, wait
 
+REACHED = "8.8.8.8"  # it is not connected to
+
 ADDRESS_REFUSED = (
     "no delegation: 127.0.0.1 is in the refused range 127.0.0.0/8; to allow it, "
     'set allow = ["127.0.0.1"] in [network]'
@@ -63,7 +65,12 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         "a.test A 127.0.0.1",
         "_matrix._tcp.a.test SRV 6 1 8001 c.test",
         "_matrix._tcp.a.test SRV 5 1 8000 s.test",
-        "s.test A 127.0.0.1",
+        f"s.test A {REACHED}",
+        "_matrix-fed._tcp.refused.test SRV 0 0 1 at.home.test",
+        "at.home.test A 127.0.0.1",
+        "_matrix-fed._tcp.lost.test SRV 0 0 1 nowhere.test",
+        "_matrix-fed._tcp.half.test SRV 0 0 1 nowhere.test",
+        "_matrix-fed._tcp.half.test SRV 1 0 1 s.test",
         "c.test CNAME s.test",
     )
     server.special["_matrix-fed._tcp.down.test"] = code(2)
@@ -94,7 +101,8 @@ def test_text(command: Command) -> None:
     assert done.stderr == said(command)
     assert done.returncode == 0
     assert done.stdout.splitlines() == STEPS + [
-        f"route {number}: connect to {way}, Host: a.test, certificate for a.test"
+        f"route {number}: connect to {way}, Host: a.test, certificate for a.test; "
+        f"{REACHED}"
         for number, way in (
             (1, "s.test port 8000 (priority 5, weight 1)"),
             (2, "c.test port 8001 (priority 6, weight 1)"),
@@ -120,9 +128,37 @@ def test_json(command: Command) -> None:
             "certificate_name": "a.test",
             "srv_priority": priority,
             "srv_weight": 1,
+            "addresses": [REACHED],
         }
         for host, port, priority in (("s.test", 8000, 5), ("c.test", 8001, 6))
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("refused.test", "127.0.0.1 is in the refused range 127.0.0.0/8"),
+        ("127.0.0.1:1", "127.0.0.1 is in the refused range 127.0.0.0/8"),
+        ("lost.test", "nowhere.test has no address"),
+    ],
+)
+def test_route_without_an_address(command: Command, name: str, reason: str) -> None:
+    """A route that leads nowhere says why, and the status is 1 if each does."""
+    done = command.run(name)
+    assert done.returncode == 1
+    *_, route = done.stdout.splitlines()
+    assert f": {reason}" in route
+    [line] = done.stderr.removeprefix(said(command)).splitlines()
+    assert line.startswith(f"no route to {name} can be used: {reason}")
+
+
+def test_one_route_that_can_be_used(command: Command) -> None:
+    """One route with an address is enough, whatever is wrong with the others."""
+    done = command.run("half.test")
+    assert (done.returncode, done.stderr) == (0, said(command))
+    first, second = done.stdout.splitlines()[-2:]
+    assert "nowhere.test has no address" in first
+    assert second.endswith(f"; {REACHED}")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +214,8 @@ def test_a_daemon_is_asked(daemon: Command) -> None:
     assert [each for each in asked if each in QUESTIONS] == QUESTIONS
     now_ts = time.time_ns() // 1_000_000
     steps, asked = resolve(daemon)
-    assert asked == []
+    # An address behind an alias is not kept.
+    assert {each.split()[-1] for each in asked} <= {"c.test"}
     document, *services, fallback = steps
     assert 0 < document["kept_until_ts"] - now_ts < 60_000
     assert [0 < each["kept_until_ts"] - now_ts <= 60_000 for each in services] == [

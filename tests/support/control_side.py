@@ -12,7 +12,7 @@ from homeserver.config.values import Sending
 from homeserver.control import routes
 from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
-from homeserver.control.inspect import describe_keys, describe_resolution
+from homeserver.control.inspect import Reach, describe_keys, describe_resolution
 from homeserver.control.openapi import described
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
@@ -21,9 +21,11 @@ from homeserver.control.submit import Submitter
 from homeserver.http.router import Router
 from homeserver.inbound.refusals import RefusalQueue, Refusals
 from homeserver.keys.keyring import Keyring, KeyringLimits
+from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.exchange import Exchange
+from homeserver.net.tls.certificate_names import is_ip
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.kept_answers import KeptAnswers
@@ -34,7 +36,13 @@ from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.dialer import Dialer
 from homeserver.outbound.transport.verification import InvalidDocument, VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
-from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
+from homeserver.protocol.discovery import (
+    LookupFailed,
+    NotResolvable,
+    Resolution,
+    Route,
+    Step,
+)
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.forgetting import StoredState
@@ -59,6 +67,8 @@ TOKEN = "s3cret-token"
 HOST = "Host: 127.0.0.1:8008"
 AUTHORIZATION = f"Authorization: Bearer {TOKEN}"
 
+
+POLICY = AddressPolicy([AddressRange.parse("10.0.0.0/8")], [])
 
 METRICS = b"a_metric 1.0\n"
 
@@ -203,6 +213,9 @@ class Panel:
         self.invalid: dict[ServerName, InvalidDocument] = {}
         """The documents that did not verify their servers."""
 
+        self.addresses = {"a.org": ["192.0.2.9"]}
+        """Those of each host."""
+
         self.forgotten: list[ServerName] = []
         """What the other memories were told to forget."""
 
@@ -222,7 +235,12 @@ class Panel:
             *routes.inbound_routes(self.received, refusals),
             *routes.cache_routes(caches),
             *routes.lookup_routes(
-                partial(describe_resolution, self.routes, self.clock),
+                partial(
+                    describe_resolution,
+                    self.routes,
+                    Reach(self._look_up, POLICY),
+                    self.clock,
+                ),
                 partial(
                     describe_keys, self.carrier, self.peers, self.clock, self.invalid
                 ),
@@ -268,6 +286,13 @@ class Panel:
         """Ask with the token; the answer, which is there at once."""
         [answer] = self.begin(method, target, content).answers()
         return answer
+
+    async def _look_up(self, host: str, _: Cause) -> list[str]:
+        if is_ip(host):
+            return [host]
+        if host not in self.addresses:
+            raise LookupFailed(f"{host} has no address", "no_address")
+        return self.addresses[host]
 
     async def _read_metrics(self) -> bytes:
         return METRICS

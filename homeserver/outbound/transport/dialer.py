@@ -28,7 +28,7 @@ from twisted.protocols.tls import (
 )
 from twisted.python.failure import Failure
 
-from homeserver.net.addresses import AddressPolicy, RefusedAddress
+from homeserver.net.addresses import AddressPolicy
 from homeserver.net.cause import Cause
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.time_limit import within
@@ -112,18 +112,7 @@ class Dialer:
 
         Raises `LookupFailed`, and `RefusedAddress` if every address is refused.
         """
-        allowed: list[str] = []
-        refusal: RefusedAddress | None = None
-        for each in await self._look_up(host, cause):
-            try:
-                self._policy.check(each)
-            except RefusedAddress as problem:
-                refusal = problem
-            else:
-                allowed.append(str(ip_address(each)))
-        if refusal is not None and not allowed:
-            raise refusal
-        unique = list(dict.fromkeys(allowed))
+        unique = self._policy.allowed(await self._look_up(host, cause))
         # Both families alternate (RFC 8305, section 4), so that many addresses of one
         # leave room for the other.
         pairs = zip_longest(
