@@ -6,23 +6,29 @@ here.
 
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 from twisted.internet.posixbase import PosixReactorBase
 
+from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import Listeners
+from homeserver.app.memories import AllFailedRoutes, AllKeyFetches
 from homeserver.app.server import Server
 from homeserver.app.servers import Servers
 from homeserver.app.shared import Shared
 from homeserver.app.store import Store
-from homeserver.config.values import Config, ConfigError
+from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import routes as control_routes
 from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
+from homeserver.control.each_server import routes_of_each
 from homeserver.control.inspect import describe_keys, describe_resolution
 from homeserver.control.openapi import described
+from homeserver.control.own_servers import OwnServerView, own_server_routes
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.routing import ControlRoute
@@ -38,6 +44,7 @@ from homeserver.monitoring.reactor_lag import ReactorLag
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchanges
+from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.forgetting import StoredState
 
@@ -93,12 +100,22 @@ class Parts:
         if config.control.listen is None:
             shared.metrics.watch_bounds(self.bounds)
             return
-        [server, *_] = self.servers
         limits = control_limits(config, shared.reactor)
         self.bounds += limits.bounds
         self.control_site = self._make_site(
             Router(
-                described(self._control_routes(server), control_routes.OPEN_TEMPLATES),
+                described(
+                    [
+                        *self.process_routes(self.bounds),
+                        *own_server_routes(self.servers.names, self._describe),
+                        *routes_of_each(
+                            lambda name: self.server_routes(self.servers[name]),
+                            self.servers.names,
+                            self.server_routes(self._pattern()),
+                        ),
+                    ],
+                    control_routes.OPEN_TEMPLATES,
+                ),
                 TokenGuard(
                     _load_token(self._path, config),
                     control_routes.OPEN_TEMPLATES,
@@ -114,20 +131,44 @@ class Parts:
         )
         shared.metrics.watch_bounds(self.bounds)
 
-    def _control_routes(self, server: Server) -> list[ControlRoute]:
+    def _pattern(self) -> Server:
+        """A server whose routes have the shape of all; nothing is asked of it."""
+        return self.servers.build(
+            ServerConfig(server_name=_NO_NAME), Credentials(_no_identity)
+        )
+
+    def process_routes(self, bounds: list[Bound]) -> list[ControlRoute]:
+        """What the control API has of the process as a whole."""
         shared = self.shared
-        caches = self._caches(server)
+        state = StoredState(shared.store.database, shared.store.clock, shared.reactor)
+        caches = CacheBook(
+            shared.resolver.kept,
+            AllKeyFetches(self.servers),
+            AllFailedRoutes(self.servers),
+            shared.reactor,
+        )
         return [
             *control_routes.status_routes(
                 shared.store.is_healthy,
                 Scrape(shared.metrics, shared.totals, shared.reactor).read,
-                self.bounds,
+                bounds,
             ),
+            *control_routes.cache_routes(caches),
+            *state_routes(
+                state_kinds(state, caches, self._look_again),
+                lambda: self.servers.names,
+            ),
+        ]
+
+    def server_routes(self, server: Server) -> list[ControlRoute]:
+        """What the control API has of one server."""
+        shared = self.shared
+        caches = self._caches(server)
+        return [
             *control_routes.send_routes(
                 Submitter(server.credentials.identity, server.outgoing), server.outgoing
             ),
             *control_routes.inbound_routes(server.received, server.refusals),
-            *control_routes.cache_routes(caches),
             *control_routes.lookup_routes(
                 partial(
                     describe_resolution,
@@ -145,17 +186,19 @@ class Parts:
                 caches,
             ),
             *peer_routes(self._peers(server)),
-            *state_routes(
-                state_kinds(
-                    StoredState(
-                        shared.store.database, shared.store.clock, shared.reactor
-                    ),
-                    caches,
-                    self._look_again,
-                ),
-                lambda: list(self.servers.names),
-            ),
         ]
+
+    def _describe(self, name: ServerName) -> OwnServerView:
+        identity = self.servers[name].credentials.identity()
+        [key, *_] = identity.signing_keys
+        where = self.listeners.address(name)
+        return OwnServerView(
+            name.name,
+            key.key_id,
+            encode_base64(key.verify_key.key),
+            None if where is None else str(where),
+            sha256(identity.certificate.leaf).hexdigest(),
+        )
 
     def _caches(self, server: Server) -> CacheBook:
         return CacheBook(
@@ -188,6 +231,13 @@ class Parts:
             request_log.listener, lambda: len(site.channels)
         )
         return site
+
+
+_NO_NAME = ServerName.parse("name.invalid")  # RFC 2606: nobody's
+
+
+def _no_identity() -> NoReturn:
+    raise AssertionError("nothing is asked of the pattern of a server")
 
 
 def _load_token(path: Path, config: Config) -> str:

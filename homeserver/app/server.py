@@ -276,17 +276,22 @@ class Server:
 
     # A part that was never needed has nothing that waits, and nothing to close.
 
+    def has(self, part: str) -> bool:
+        """Whether a part of that name was needed before."""
+        return part in self.__dict__
+
     def announce_sent(self) -> None:
         """Wake all that wait for what became of an entry of its queues."""
-        if "outgoing" in self.__dict__:
+        if self.has("outgoing"):
             self.outgoing.announce()
 
     def end_waits(self) -> None:
         """End all waits for something new, now and later."""
-        for name in self.__dict__.keys() & {"received", "refusals", "outgoing"}:
-            getattr(self, name).end_waits()
+        for name in ("received", "refusals", "outgoing"):
+            if self.has(name):
+                getattr(self, name).end_waits()
 
     async def close(self) -> None:
         """Close its idle connections to other servers."""
-        if "agent" in self.__dict__:
+        if self.has("agent"):
             await self.agent.close()

@@ -82,14 +82,17 @@ class Servers:
             raise ValueError(f"there is a server {name} already")
         if certificate_names is None:
             certificate_names = credentials.identity().certificate.names
-        server = Server(
-            config, credentials, self._shared, self._attempts, self.sender.wake
-        )
-        self._servers[name] = server
+        server = self._servers[name] = self.build(config, credentials)
         self.names.add(name, certificate_names, server.delegate_to)
         self._shared.server_contexts.forget_sessions()
         self.sender.wake()  # something may be owed already
         return server
+
+    def build(self, config: ServerConfig, credentials: Credentials) -> Server:
+        """A server that is not one of ours."""
+        return Server(
+            config, credentials, self._shared, self._attempts, self.sender.wake
+        )
 
     def replace(
         self,

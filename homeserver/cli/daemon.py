@@ -117,7 +117,8 @@ def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
             "--server",
             metavar="NAME",
             callback=parsed(ServerName.parse),
-            help="Which of the daemon's servers is meant, where it has several.",
+            help="Which of the daemon's servers is meant, where it has several.  "
+            "[default: the first]",
         ),
     ]
     for option in reversed(options):

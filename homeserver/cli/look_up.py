@@ -14,7 +14,7 @@ from homeserver.cli import render
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option, load, parsed
 from homeserver.cli.times import now_ts
-from homeserver.config.values import ConfigError
+from homeserver.config.values import Config, ConfigError
 from homeserver.control.client import ControlError
 from homeserver.protocol.canonical_json import Json, as_list, as_object
 from homeserver.protocol.identifiers import ServerName
@@ -83,7 +83,7 @@ def keys(
         )
         if result is None:
             config = load(daemon.path)
-            ours = config.first.server_name
+            ours = _ours(config, daemon.server)
             result = to_builtins(
                 run.keys(daemon.path, config, ours, server_name, v2_only=v2_only)
             )
@@ -99,6 +99,16 @@ def keys(
         print(render.keys(result, now_ts()))
     if any(part is not None and part["problems"] for part in render.documents(result)):
         fail(1, f"{server_name} serves an invalid key document")
+
+
+def _ours(config: Config, server: ServerName | None) -> ServerName:
+    """The one of our servers that looks: the one that is named, or the first."""
+    if server is None:
+        return config.first.server_name
+    if config.find(server) is None:
+        names = ", ".join(each.server_name.name for each in config.servers)
+        fail(2, f"--server: {server} is not a server here; there is {names}")
+    return server
 
 
 # For name servers and servers that do not answer; each of them has a limit of its own.

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.views import CacheEntry, KeysView, StepView
-from homeserver.keys.key_fetches import KeyFetches, Pause
+from homeserver.keys.key_fetches import Pause
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.discovery.kept_answers import KeptAnswer, KeptAnswers
 from homeserver.protocol.discovery import Step
@@ -32,13 +32,33 @@ class FailedRoutes(Protocol):
         ...
 
 
+class KeyPauses(Protocol):
+    """The pauses between fetches of servers' keys."""
+
+    def pauses(self) -> list[Pause]:
+        """Those of all servers."""
+        ...
+
+    def pause(self, server_name: ServerName, /) -> Pause | None:
+        """That of one server, if there is one."""
+        ...
+
+    def end_pause(self, server_name: ServerName, /) -> None:
+        """End that of one server."""
+        ...
+
+    def end_pauses(self) -> None:
+        """End all."""
+        ...
+
+
 class CacheBook:
     """The cached answers and pauses."""
 
     def __init__(
         self,
         answers: KeptAnswers,
-        fetches: KeyFetches,
+        fetches: KeyPauses,
         failed_routes: FailedRoutes,
         clock: IReactorTime,
     ) -> None:

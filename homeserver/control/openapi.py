@@ -29,6 +29,7 @@ _PARAMETERS: dict[str, tuple[str, str]] = {
     "destination": ("string", "The server name of the destination."),
     "id": ("integer", "The ID of the entry."),
     "name": ("string", "A server name."),
+    "server": ("string", "The name of one of the daemon's own servers."),
 }
 
 # Those that any route may answer with.

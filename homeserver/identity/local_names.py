@@ -42,7 +42,7 @@ class Arrival(Struct, frozen=True):
     """The `Host` of the request, with its port if it has one."""
 
 
-class LocalNames:
+class LocalNames(Collection[ServerName]):
     """The names of this process, in the order in which they were added."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class LocalNames:
     def __len__(self) -> int:
         return len(self._aliases)
 
-    def __contains__(self, name: ServerName | None) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._aliases
 
     def add(

@@ -6,10 +6,13 @@ import signal
 import ssl
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from homeserver.config.reader import load
+from homeserver.control.client import ControlClient
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver
@@ -105,7 +108,7 @@ def test_whose_keys(process: Process) -> None:
 
 
 def test_whose_request(process: Process) -> None:
-    """A signed request is for its destination; one of no server of ours is refused."""
+    """A signed request is for its destination, which has to be a server of ours."""
     target = "/_matrix/federation/v1/query/profile?user_id=@a:b.test"
     for destination, status in ((B, 401), ("none.test", 401)):
         header = THEM.authorize(
@@ -117,7 +120,9 @@ def test_whose_request(process: Process) -> None:
         if destination == B:  # whose own key look-up fails, as nobody is there
             assert "no usable key" in error
         else:
-            assert error == "the request is for 'none.test'; this server is a.test"
+            assert error.startswith(
+                "the request is for 'none.test'; this server is a.test"
+            )
 
 
 def test_transactions(process: Process) -> None:
@@ -128,15 +133,39 @@ def test_transactions(process: Process) -> None:
             edu = json.dumps({"edu_type": "m.test", "content": {"to": name}})
             [sent] = process.other.ask("send", name, "--edu", edu)
             assert sent["state"] == "delivered"
-        [sent] = process.several.ask(
-            "send", "other.test", "--edu", '{"edu_type": "m.test", "content": {}}'
-        )
-        assert sent["state"] == "delivered"
-        [received] = process.other.ask("received")
-        assert received["origin"] == A
+            [received] = process.several.ask("received", "--server", name)
+            assert received["origin"] == "other.test"
+            assert received["edus"][0]["content"] == {"to": name}
+            arguments = ["other.test", "--server", name, "--edu", edu]
+            [sent] = process.several.ask("send", *arguments)
+            assert sent["state"] == "delivered"
+            [peer] = process.several.ask("peers", "--server", name)
+            assert peer["server_name"] == "other.test"
+        assert [each["origin"] for each in process.other.ask("received")] == [A, B, OWN]
+        # Without a name, the first server is meant.
         [of_first] = process.several.ask("received")
-        assert of_first["origin"] == "other.test"
         assert of_first["edus"][0]["content"] == {"to": A}
+
+
+def test_listed(process: Process) -> None:
+    """The daemon lists its servers, and says which there are."""
+    client = ControlClient.of_config(
+        process.several.configuration, load(process.several.configuration)
+    )
+    servers = client.get("v1", "servers")["servers"]
+    assert isinstance(servers, list)
+    assert [each["server_name"] for each in servers] == [A, B, OWN]
+    for each in servers:
+        name = str(each["server_name"])
+        assert client.get("v1", "servers", name) == each
+        assert each["listen"] == f"{LOOPBACK}:{process.ports[name]}"
+        digest = sha256(leaf(process, name)).hexdigest()
+        assert each["certificate_sha256"] == digest
+        assert client.get("v1", "servers", name, "received")["transactions"] == []
+    assert len({each["verify_key"] for each in servers}) == 3
+    done = process.several.call("received", "--server", "c.test")
+    assert done.returncode == 1
+    assert "'c.test' is not a server here; there is a.test, b.test" in done.stderr
 
 
 def test_reload(process: Process) -> None:
