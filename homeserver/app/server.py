@@ -19,6 +19,7 @@ from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.notary import Notary
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.net.tls.certificate import Certificate
@@ -224,8 +225,11 @@ class Server:
         )
 
     @cached_property
-    def gate(self) -> XMatrixGate:
-        """Admits signed requests."""
+    def signed_requests(self) -> SignedRequests:
+        """Authenticates signed requests."""
+        gate = XMatrixGate(
+            self.name, self.refusals, self.diagnoses, self._shared.unproven
+        )
         authenticator = Authenticator(
             self.credentials.identity,
             self.keyring,
@@ -233,12 +237,8 @@ class Server:
             self._shared.in_thread,
             self._shared.large_bodies,
         )
-        return XMatrixGate(
-            authenticator,
-            self.refusals,
-            self.outgoing.note_alive,
-            self.diagnoses,
-            self._shared.unproven,
+        return SignedRequests(
+            gate, authenticator, self.outgoing.note_alive, self.diagnoses
         )
 
     @cached_property

@@ -20,6 +20,9 @@ class Request(http.Request):
     exchange: Exchange
     """What is known of the request; set before it is admitted or answered."""
 
+    admitted: object = None
+    """What the route's `admit` returned; None for a request without a body."""
+
     header_lines: Sequence[bytes] = ()
     """The headers as they came; empty unless they are recorded."""
 

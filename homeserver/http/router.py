@@ -45,7 +45,7 @@ class Route(Struct, frozen=True):
     admit: Callable[[Request], object] | None = None
     """Judges a request that has a body before the body is read.
 
-    Raises `ProtocolError` to refuse it.
+    What it returns is `request.admitted`. Raises `ProtocolError` to refuse it.
     """
 
 
@@ -134,7 +134,7 @@ class Router:
         request.exchange.route = match.template
         route = match.route(request.method)
         if has_body and route.admit is not None:
-            route.admit(request)
+            request.admitted = route.admit(request)
         return route
 
     def find(self, path: bytes) -> Match:

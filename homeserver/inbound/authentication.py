@@ -8,18 +8,22 @@ Specification: Server-server API, "Request Authentication".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import lru_cache
 from typing import TypeVar
 
 from msgspec import Struct
 from twisted.internet.defer import DeferredSemaphore
 
 from homeserver.identity.identity import Identity
-from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
+from homeserver.inbound.client_certificates import ClientCertificates
+from homeserver.inbound.x_matrix_headers import (
+    MissingAuthorization,
+    OtherDestination,
+    check_headers,
+)
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import InThread
+from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.bodies import check_body, read_body
 from homeserver.protocol.canonical_json import Encoded, Json
 from homeserver.protocol.errors import (
@@ -31,19 +35,10 @@ from homeserver.protocol.errors import (
     ProtocolError,
     TooLarge,
     Unauthorized,
-    quote,
 )
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
-
-
-class MissingAuthorization(Unauthorized):
-    """The request has no X-Matrix header."""
-
-
-class OtherDestination(Unauthorized):
-    """The request is for another server."""
 
 
 class NoUsableKey(Unauthorized):
@@ -75,8 +70,6 @@ FAILURES: Mapping[str, str] = {
     "other": "another rule of a request's head is broken",
 }
 """The reasons for which authentication fails, and what each means."""
-
-MAX_HEADERS = 8  # one for each signing key of the origin; most have one or two
 
 # Larger bodies are parsed and verified in a thread; this size takes two milliseconds.
 _MAX_INLINE_BYTES = 65536
@@ -153,7 +146,7 @@ class Authenticator:
         `Forbidden` (403) for a certificate that is not the origin's. Cheap checks run
         first: the headers, then the keys, then the body.
         """
-        authorizations = self.check_head(headers)
+        authorizations = check_headers(headers, self.own_name)
         origin = authorizations[0].origin
         if body.length == 0 and method in _WITH_BODY:
             raise NotJson(
@@ -189,21 +182,6 @@ class Authenticator:
         certificate = await self._certificates.check(origin, shown, cause)
         return ProvenOrigin(origin, key_id, certificate), content
 
-    def check_head(self, headers: Sequence[str]) -> list[Authorization]:
-        """The authorizations in the headers, checked without keys or body.
-
-        Raises `BadAuthorization` and `Unauthorized`, as `authenticate`.
-        """
-        authorizations = _parse(headers)
-        own_name = self.own_name
-        for each in authorizations:
-            if each.destination not in {None, own_name}:
-                raise OtherDestination(
-                    f"the request is for {quote(str(each.destination))}; this server "
-                    f"is {own_name}"
-                )
-        return authorizations
-
     async def _on(self, body: Body, work: Callable[[bytes], _T]) -> _T:
         """Run `work` on a body: directly if it is small, else in a thread."""
         if body.length <= _MAX_INLINE_BYTES:
@@ -229,56 +207,6 @@ class Authenticator:
         return keys, problems
 
 
-@lru_cache(maxsize=16)  # a head is checked first without the body, then with it
-def _read_header(header: str) -> Authorization:
-    return Authorization.parse(header)
-
-
-def _parse(headers: Sequence[str]) -> list[Authorization]:
-    """The authorizations of one request: at least one, all of one origin."""
-    if not headers:
-        raise MissingAuthorization("the request has no X-Matrix Authorization header")
-    if len(headers) > MAX_HEADERS:
-        raise BadAuthorization(
-            f"the request has {len(headers)} Authorization headers; {MAX_HEADERS} are "
-            "allowed"
-        )
-    authorizations: list[Authorization] = []
-    problems: list[BadAuthorization] = []
-    for header in headers:
-        try:
-            authorizations.append(_read_header(header))
-        except BadAuthorization as problem:
-            problems.append(
-                problem
-            )  # maybe another algorithm; one valid header is enough
-    if not authorizations:
-        raise problems[0]
-    if any(each.origin != authorizations[0].origin for each in authorizations):
-        raise BadAuthorization("the X-Matrix headers name different origins")
-    return authorizations
-
-
 def failure_of(problem: ProtocolError) -> str:
     """The reason, of `FAILURES`, for what `authenticate` raised."""
     return next(what for kind, what in _FAILURES.items() if isinstance(problem, kind))
-
-
-def readable(headers: Sequence[str]) -> list[Authorization]:
-    """The authorizations in those of the headers that parse; none of them proven."""
-    found: list[Authorization] = []
-    for header in headers[:MAX_HEADERS]:
-        with suppress(ProtocolError):
-            found.append(_read_header(header))
-    return found
-
-
-def claimed_destination(headers: Sequence[str]) -> ServerName | None:
-    """The first destination that the headers name; malformed ones name none."""
-    named = (each.destination for each in readable(headers))
-    return next((each for each in named if each is not None), None)
-
-
-def claimed_origin(headers: Sequence[str]) -> str | None:
-    """The unverified origin in the first header; None if it is malformed."""
-    return next((each.origin.name for each in readable(headers[:1])), None)

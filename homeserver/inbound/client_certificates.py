@@ -13,17 +13,16 @@ API, "TLS".
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from msgspec import Struct
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.bounds import Bound
 from homeserver.net.cache import MAX_ENTRIES, Cache
 from homeserver.net.cause import Cause
 from homeserver.net.tls.client import check_certificate
+from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.protocol.errors import Explanation, Forbidden
@@ -44,30 +43,6 @@ _MAX_WAITING = 1000  # for a connection; each holds an inbound request
 
 # For so long, a failed certificate is refused without asking its origin again.
 _REFUSED_SECONDS = 10.0
-
-
-class ShownCertificate(Struct, frozen=True):
-    """The certificate of the client of a connection, which has its private key."""
-
-    leaf: crypto.X509
-    chain: Sequence[crypto.X509] = ()
-    """The intermediate certificates that the client sent."""
-
-    @classmethod
-    def on(cls, transport: object) -> "ShownCertificate | None":
-        """The client certificate of a connection; None if it has none."""
-        if not isinstance(transport, TLSMemoryBIOProtocol):
-            return None
-        leaf = transport.getPeerCertificate()
-        if leaf is None:
-            return None
-        handle: SSL.Connection = transport.getHandle()
-        return cls(leaf, handle.get_peer_cert_chain() or ())
-
-    @property
-    def sha256(self) -> str:
-        """The fingerprint of the leaf, in hexadecimal."""
-        return self.leaf.digest("sha256").decode("ascii").replace(":", "").lower()
 
 
 class CertificateLimits:

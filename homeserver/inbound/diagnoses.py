@@ -13,8 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.inbound.authentication import MissingAuthorization, OtherDestination
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
+from homeserver.inbound.x_matrix_headers import MissingAuthorization, OtherDestination
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey

@@ -14,11 +14,15 @@ from typing import Protocol
 from homeserver.config.values import Profile
 from homeserver.http.request import Request
 from homeserver.identity.local_names import Arrival, LocalNames
-from homeserver.inbound.authentication import claimed_destination, claimed_origin
-from homeserver.inbound.gate import XMatrixGate, authorizations_of
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.notary import Notary
+from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.inbound.x_matrix_headers import (
+    authorizations_of,
+    claimed_destination,
+    claimed_origin,
+)
 from homeserver.net.tls.server import connection_of
 from homeserver.protocol.errors import NotFound
 from homeserver.protocol.identifiers import ServerName
@@ -28,8 +32,8 @@ class LocalServer(Protocol):
     """What answers the requests to one of our servers."""
 
     @property
-    def gate(self) -> XMatrixGate:
-        """Admits signed requests."""
+    def signed_requests(self) -> SignedRequests:
+        """Authenticates signed requests."""
         ...
 
     @property

@@ -6,6 +6,7 @@ Specification: Server-server API.
 """
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import msgspec
 
@@ -15,9 +16,9 @@ from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.router import Route
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.inbound.gate import SignedAnswer, cause_of
 from homeserver.inbound.local_servers import LocalServer, LocalServers
 from homeserver.inbound.notary_queries import NotaryBuckets, NotaryQueries
+from homeserver.inbound.signed_requests import SignedAnswer, cause_of
 from homeserver.net.tls.server import presented_on
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, MissingParam, NotFound, quote
@@ -56,12 +57,16 @@ def signed_route(
     `answer` makes the answer of that server.
     """
 
-    def admit(request: Request) -> None:
-        servers.of_signed(request).gate.admit(request)
+    def admit(request: Request) -> LocalServer:
+        server = servers.of_signed(request)
+        server.signed_requests.gate.admit(request)
+        return server
 
     async def authenticated(request: Request) -> Reply:
-        server = servers.of_signed(request)
-        return await server.gate.answer(request, answer(server))
+        server = cast("LocalServer | None", request.admitted)
+        if server is None:  # it has no body
+            server = servers.of_signed(request)
+        return await server.signed_requests.answer(request, answer(server))
 
     return Route(method, template, authenticated, admit)
 

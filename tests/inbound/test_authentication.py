@@ -11,14 +11,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.inbound import authentication
 from homeserver.inbound.authentication import (
-    MAX_HEADERS,
     Authenticator,
     Body,
     ProvenOrigin,
     failure_of,
 )
-from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
+from homeserver.inbound.client_certificates import ClientCertificates
+from homeserver.inbound.x_matrix_headers import MAX_HEADERS
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import (
     Forbidden,

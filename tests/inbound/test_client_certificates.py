@@ -23,9 +23,9 @@ from homeserver.inbound.client_certificates import (
     CertificateLimits,
     ClientCertificates,
     Demand,
-    ShownCertificate,
 )
 from homeserver.net.cause import OURSELVES, Cause
+from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connector import Link, Unreachable
 from homeserver.outbound.transport.verification import VerifiedPeer

@@ -17,6 +17,7 @@ from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import RefusalQueue, Refusals
 from homeserver.inbound.routes import federation_routes, key_routes
+from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.inbound.turns import Turns
 from homeserver.keys.keyring import Keyring
@@ -93,16 +94,15 @@ class Endpoint:
         self._received = ReceivedStore(
             database or MemoryDatabase(), OUR_NAME, Changes(self.clock)
         )
-        self.gate = XMatrixGate(
+        self.signed_requests = SignedRequests(
+            XMatrixGate(OUR_NAME, self.refusals, diagnoses, self.unproven),
             Authenticator(lambda: self.identity, keyring, ANY_CERTIFICATE, at_once),
-            self.refusals,
             self.heard.append,
             diagnoses,
-            self.unproven,
         )
         publisher = KeyPublisher(lambda: self.identity, 86400, self.clock)
         server = OneServer(
-            self.gate,
+            self.signed_requests,
             TransactionReceiver(
                 self._received,
                 PduChecker(

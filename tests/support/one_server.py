@@ -7,10 +7,10 @@ from typing import Any, cast
 from homeserver.config.values import Profile
 from homeserver.http.request import Request
 from homeserver.identity.local_names import LocalNames
-from homeserver.inbound.gate import XMatrixGate
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.local_servers import LocalServer, LocalServers
 from homeserver.inbound.notary import Notary
+from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.protocol.identifiers import ServerName
 
@@ -21,7 +21,7 @@ _NONE = cast("Any", None)
 class OneServer:
     """The parts of a server that a test needs."""
 
-    gate: XMatrixGate = _NONE
+    signed_requests: SignedRequests = _NONE
     receiver: TransactionReceiver = _NONE
     publisher: KeyPublisher = _NONE
     notary: Notary = _NONE

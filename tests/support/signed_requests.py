@@ -7,9 +7,10 @@ from nacl.signing import SigningKey as NaclSigningKey
 from twisted.internet.defer import Deferred
 
 from homeserver.identity.identity import Identity
-from homeserver.inbound.client_certificates import ClientCertificates, ShownCertificate
+from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.keys.keyring import Keyring, SignedEvent
 from homeserver.net.cause import Cause
+from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
 from homeserver.protocol.errors import Unauthorized
