@@ -4,7 +4,8 @@ Rules: setting a key makes it the newest entry. Peers choose the keys of many ta
 each of these tables is a bounded map, so that none grows with the number of keys.
 Tables of one kind that several of our servers have share one limit: at the limit, a map
 that has at least the average number of entries loses its oldest one, so that a flood of
-entries to one server evicts no entry of a server that has few.
+entries to one server evicts no entry of a server that has few. Where values differ in
+size, their bytes are limited instead (`ByteLimit`).
 """
 
 from collections import OrderedDict
@@ -71,15 +72,44 @@ class SharedLimit:
         self._members.pop(key, None)
 
 
+class ByteLimit:
+    """A limit on the bytes of one map, which are estimated by `weigh`."""
+
+    def __init__(self, limit: int, weigh: Callable[[Any], int]) -> None:
+        """`weigh` returns the bytes of a value, with its key."""
+        self.limit = limit
+        self.use = 0
+        self.weigh = weigh
+        self._weights: dict[Hashable, int] = {}
+
+    def add(self, key: Hashable, value: object) -> None:
+        """Count the value of a key."""
+        self.remove(key)
+        self._weights[key] = self.weigh(value)
+        self.use += self._weights[key]
+
+    def remove(self, key: Hashable) -> None:
+        """Count the value of a key no more; does nothing if it is not counted."""
+        self.use -= self._weights.pop(key, 0)
+
+    def clear(self) -> None:
+        """Count nothing."""
+        self._weights.clear()
+        self.use = 0
+
+
 class BoundedMap(OrderedDict[_K, _V]):
     """A mapping in the order in which its keys were set last, the oldest first."""
 
     def __init__(
         self,
-        limit: int | SharedLimit,
+        limit: int | SharedLimit | ByteLimit,
         evicted: Callable[[_V], object] = lambda _: None,
     ) -> None:
-        """`evicted` is called with each value that makes room for another one."""
+        """`evicted` is called with each value that makes room for another one.
+
+        The newest value stays, however many bytes it has.
+        """
         super().__init__()
         self._limit = limit
         self._evicted = evicted
@@ -90,35 +120,43 @@ class BoundedMap(OrderedDict[_K, _V]):
         if isinstance(self._limit, SharedLimit):
             self._limit.update(self)
             self._limit.make_room()
+        elif isinstance(self._limit, ByteLimit):
+            self._limit.add(key, value)
+            while self._limit.use > self._limit.limit and len(self) > 1:
+                self.evict_oldest()
         elif len(self) > self._limit:
             self.evict_oldest()
 
     def __delitem__(self, key: _K) -> None:
         super().__delitem__(key)
-        self._count()
+        self._count(key)
 
     def pop(self, *arguments: Any) -> Any:
         """As `dict`."""
         value = super().pop(*arguments)
-        self._count()
+        self._count(arguments[0])
         return value
 
     def popitem(self, last: bool = True) -> tuple[_K, _V]:  # noqa: FBT001, FBT002 - as in `OrderedDict`
         """As `OrderedDict`."""
         item = super().popitem(last)
-        self._count()
+        self._count(item[0])
         return item
 
     def clear(self) -> None:
         """As `dict`."""
         super().clear()
-        self._count()
+        if isinstance(self._limit, ByteLimit):
+            self._limit.clear()
+        self._count(None)
 
     def evict_oldest(self) -> None:
         """Remove the entry whose key was set the longest time ago."""
         _, value = self.popitem(last=False)
         self._evicted(value)
 
-    def _count(self) -> None:
+    def _count(self, removed: Hashable) -> None:
         if isinstance(self._limit, SharedLimit):
             self._limit.update(self)
+        elif isinstance(self._limit, ByteLimit):
+            self._limit.remove(removed)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from homeserver.net.bounded_map import BoundedMap, SharedLimit
+from homeserver.net.bounded_map import BoundedMap, ByteLimit, SharedLimit
 from homeserver.net.bounds import Bound
 
 _K = TypeVar("_K", bound=Hashable)
@@ -45,12 +45,15 @@ class Cache(Generic[_K, _V]):
     """Values by key, each with a time to live."""
 
     def __init__(
-        self, clock: IReactorTime, max_entries: int | SharedLimit = MAX_ENTRIES
+        self,
+        clock: IReactorTime,
+        max_entries: int | SharedLimit | ByteLimit = MAX_ENTRIES,
     ) -> None:
         self._clock = clock
-        self._limit = (
-            max_entries.limit if isinstance(max_entries, SharedLimit) else max_entries
-        )
+        if isinstance(max_entries, ByteLimit):
+            weigh = max_entries.weigh
+            max_entries = ByteLimit(max_entries.limit, lambda each: weigh(each.value))
+        self._limit = max_entries
         self._entries: BoundedMap[_K, _Entry[_V]] = BoundedMap(
             max_entries, lambda _: self._count_eviction()
         )
@@ -91,8 +94,13 @@ class Cache(Generic[_K, _V]):
             self._entries.pop(key, None)
 
     def make_bound(self, name: str, what: str) -> Bound:
-        """The bound on the number of values; it counts evictions."""
-        self._bound = Bound(name, what, self._limit, lambda: len(self._entries))
+        """The bound on the number of values, or on their bytes; it counts evictions."""
+        limit = self._limit
+        if isinstance(limit, ByteLimit):
+            self._bound = Bound(name, what, limit.limit, lambda: limit.use)
+        else:
+            most = limit if isinstance(limit, int) else limit.limit
+            self._bound = Bound(name, what, most, lambda: len(self._entries))
         return self._bound
 
     def _count_eviction(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.net.bounded_map import ByteLimit
 from homeserver.net.cache import Cache
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.storage import known_names
@@ -17,9 +18,17 @@ from homeserver.storage.server_keys import StoredKey
 # How long keys are cached: other processes may change the same store.
 _REMEMBERED_SECONDS = 60.0
 
-_MAX_REMEMBERED = 2000  # servers, most of which have one key or two
+# Keys of about 17,000 servers with one key each, for as many requests within a minute.
+MAX_REMEMBERED_BYTES = 16 * 1024 * 1024
+
+# Of the memory that the keys of a server take, as measured.
+_SERVER_BYTES, _KEY_BYTES = 600, 350
 
 StoredKeys = Mapping[KeyId, StoredKey]
+
+
+def _weigh(keys: StoredKeys) -> int:
+    return _SERVER_BYTES + _KEY_BYTES * len(keys)
 
 
 class PeerMemory:
@@ -27,10 +36,15 @@ class PeerMemory:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._known = Known()
-        self.bounds = known_names.build_bounds(lambda: self._known)
+        self._stored = known_names.build_bounds(lambda: self._known)
         self._keys: Cache[tuple[ServerName, ServerName], StoredKeys] = Cache(
-            clock, _MAX_REMEMBERED
+            clock, ByteLimit(MAX_REMEMBERED_BYTES, _weigh)
         )
+        remembered = "bytes of remembered keys of servers"
+        self.bounds = [
+            *self._stored,
+            self._keys.make_bound("remembered_keys_bytes", remembered),
+        ]
 
     async def keys(
         self,
@@ -54,5 +68,5 @@ class PeerMemory:
         self._known = known
         for server_name, peer in known.forgotten:
             self.forget(server_name, peer)
-        for bound, count in zip(self.bounds, known.forgotten_by_bound, strict=True):
+        for bound, count in zip(self._stored, known.forgotten_by_bound, strict=True):
             bound.refuse(count)

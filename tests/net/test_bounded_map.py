@@ -1,6 +1,6 @@
 """A mapping has at most so many entries, and evicts the oldest."""
 
-from homeserver.net.bounded_map import BoundedMap, SharedLimit
+from homeserver.net.bounded_map import BoundedMap, ByteLimit, SharedLimit
 
 
 def test_the_oldest_entry_makes_room() -> None:
@@ -88,4 +88,38 @@ def test_shared_limit_counts_every_change() -> None:
     one[1] = 1
     assert limit.use == 1
     del one
+    assert limit.use == 0
+
+
+def test_bytes() -> None:
+    """Of a map with a limit on its bytes, the oldest make room for the newest."""
+    limit, evicted = ByteLimit(10, len), list[str]()
+    entries: BoundedMap[str, str] = BoundedMap(limit, evicted.append)
+    for key, value in (("a", "1111"), ("b", "22"), ("c", "3333")):
+        entries[key] = value
+    assert (limit.use, evicted) == (10, [])
+    entries["a"] = "11"  # it is the newest now
+    assert limit.use == 8
+    entries["d"] = "444444"
+    assert (list(entries), limit.use, evicted) == (["a", "d"], 8, ["22", "3333"])
+    entries["e"] = "5" * 20
+    assert (list(entries), limit.use) == (["e"], 20)
+
+
+def test_bytes_of_removed_entries() -> None:
+    """An entry counts until it is removed, in whichever way."""
+    limit = ByteLimit(100, len)
+    entries: BoundedMap[str, str] = BoundedMap(limit)
+    for key in "abcde":
+        entries[key] = "1234567890"
+    entries.pop("a")
+    assert entries.pop("none", None) is None
+    assert limit.use == 40
+    del entries["b"]
+    assert limit.use == 30
+    entries.popitem()
+    assert limit.use == 20
+    entries.evict_oldest()
+    assert limit.use == 10
+    entries.clear()
     assert limit.use == 0

@@ -100,7 +100,7 @@ def test_names_are_bounded(store: Store) -> None:
     documents = DocumentStore(store.database, OUR_NAME)
     assert result_of(documents.documents(name_of(0))) == []
     assert result_of(store.peers.peer(name_of(1))) is not None
-    names, size = store.peers.bounds
+    names, size, _ = store.peers.bounds
     assert (names.use(), names.refusals, size.refusals) == (3, 1, 0)
     assert size.use() > 3 * len(encode(store.document(1).document))
 
@@ -144,7 +144,7 @@ def test_bytes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> Non
         store.record(number)
         store.record(number)
     assert store.known(range(3)) == [1, 2]
-    names, by_size = store.peers.bounds
+    names, by_size, _ = store.peers.bounds
     assert (by_size.use(), by_size.refusals, names.refusals) == (2 * size, 1, 0)
 
 

@@ -281,7 +281,7 @@ def test_known_names_of_a_flooded_name(
         result_of(others.peers.record_keys(document, NOW))
     assert ours.rows() == before
     assert len(others.rows()["known_names"]) == 3
-    names, _ = ours.peers.bounds
+    names, *_ = ours.peers.bounds
     assert (names.use(), names.refusals) == (4, 6)
     assert result_of(ours.peers.keys(PEER))
 

@@ -556,11 +556,28 @@ def test_each_write_makes_the_store_read_anew(write: str, *, is_full: bool) -> N
     assert database.reads == before + 1
 
 
-def test_few_servers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are too many servers, the keys of the first are read again."""
-    monkeypatch.setattr("homeserver.storage.peer_memory._MAX_REMEMBERED", 1)
+def test_few_bytes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bytes for keys, those of the first server are read again."""
+    monkeypatch.setattr("homeserver.storage.peer_memory.MAX_REMEMBERED_BYTES", 1000)
     remembering = Remembering()
     remembering.until()
     keys_of(remembering.store, B)
     remembering.until()
     assert remembering.database.reads == 3
+    *_, remembered = remembering.store.bounds
+    assert (remembered.use(), remembered.refusals) == (950, 2)
+
+
+def test_many_servers_are_remembered() -> None:
+    """Keys of several thousand servers are remembered, also if one has hundreds."""
+    database = CountingDatabase()
+    store = PeerStore(database, OUR_NAME, Clock())
+    names = [ServerName.parse(f"s{number}.example") for number in range(5000)]
+    many = [signing_key(KeyId(f"ed25519:{number}")) for number in range(100)]
+    result_of(store.record_keys(key_document(A, many, NOW), NOW))
+    for _ in range(2):
+        for name in (A, *names):
+            result_of(store.keys(name))
+    assert database.reads == len(names) + 1
+    *_, remembered = store.bounds
+    assert remembered.use() == 5001 * 600 + 100 * 350
