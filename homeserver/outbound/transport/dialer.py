@@ -15,9 +15,14 @@ from typing import cast
 from msgspec import Struct
 from OpenSSL import SSL
 from twisted.internet import defer, error
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+)
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IStreamClientEndpoint,
 )
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory, connectionDone
@@ -149,16 +154,8 @@ class Dialer:
             certificate=target.certificate,
         )
         factory = _TlsFactory(handshake, self._reactor)
-        # `KnownAddresses` ignores the name; the endpoint would reject some names that
-        # servers may have.
-        endpoint = HostnameEndpoint(
-            KnownAddresses(
-                self._reactor, allowance.choose(target.addresses), allowance
-            ),
-            "peer.invalid",
-            target.port,
-            _CONNECT_SECONDS,
-        )
+        addresses = allowance.choose(target.addresses)
+        endpoint = self._endpoint(addresses, target.port, allowance)
         try:
             tls = cast("TLSMemoryBIOProtocol", await endpoint.connect(factory))
         except error.ConnectingCancelledError:
@@ -187,6 +184,19 @@ class Dialer:
         if exchange.details is not None:
             exchange.details.tls = facts_of(tls)
         return Dialled(connection, handshake, where)
+
+    def _endpoint(
+        self, addresses: Sequence[str], port: int, allowance: Allowance
+    ) -> IStreamClientEndpoint:
+        reactor = KnownAddresses(self._reactor, addresses, allowance)
+        if len(addresses) == 1:
+            # A race needs a quarter of the CPU time of a connection that fails.
+            [address] = addresses
+            kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+            return kind(reactor, address, port, _CONNECT_SECONDS)
+        # `KnownAddresses` ignores the name; the endpoint would reject some names that
+        # servers may have.
+        return HostnameEndpoint(reactor, "peer.invalid", port, _CONNECT_SECONDS)
 
 
 class _Tls(BufferingTLSTransport):
