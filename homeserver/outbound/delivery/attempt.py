@@ -1,7 +1,8 @@
 """One delivery of a transaction: its attempts, and the record of the result.
 
 Rules: the sender decides when to send. Every result is written to the store, unless the
-store fails; `deliver` never raises. Each attempt is a line of the log, and is counted.
+store fails; `deliver` never raises. Each attempt is counted, and is a line of the log:
+one of level `debug` if it fails as the one before it did, within an hour.
 
 Specification: Server-server API, "Transactions".
 """
@@ -11,11 +12,13 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
+from msgspec import Struct
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from homeserver.config.values import Sending
-from homeserver.net.back_off import doubled
+from homeserver.net.back_off import MAX_KEYS, doubled
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import Exchanges
 from homeserver.outbound.client import Delivery
 from homeserver.outbound.delivery.outcome import Attempts, Ended
@@ -32,9 +35,22 @@ from homeserver.protocol.replies import (
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import Acknowledged, PendingTransaction
 from homeserver.storage.outbox.leases import DestinationLeases
+from homeserver.storage.outbox.queue_id import QueueId
+
+# Between two lines about a destination that fails as before: a thousand that are down
+# are a line every few seconds.
+_REPEATED_SECONDS = 3600.0
 
 # For how long the reactor serves no I/O: the event IDs of 50 large PDUs take longer.
 _TURN_SECONDS = 0.003
+
+
+class _Told(Struct, frozen=True):
+    """The last line about a queue that fails."""
+
+    kind: tuple[object, ...]
+    at: float
+    """In seconds."""
 
 
 class Courier:
@@ -56,6 +72,7 @@ class Courier:
         self._clock = exchanges.clock
         self._exchanges = exchanges
         self._random = random
+        self._told: BoundedMap[QueueId, _Told] = BoundedMap(MAX_KEYS)
 
     async def deliver(
         self, pending: PendingTransaction, reached: Callable[[str], object]
@@ -115,11 +132,23 @@ class Courier:
         )
         # Without the lease it is unknown whether there is a next attempt.
         again = "its lease was lost" if pause is None else f"again in {pause:.1f} s"
-        self._tell(ended, LogLevel.warn, f"{again}: {why}")
+        level = LogLevel.warn if self._is_news(ended) else LogLevel.debug
+        self._tell(ended, level, f"{again}: {why}")
+
+    def _is_news(self, ended: Ended) -> bool:
+        """Whether a queue has not failed like this, or not for an hour."""
+        exchange, now = ended.exchange, self._clock.seconds()
+        kind = (exchange.result, exchange.status, exchange.reason)
+        told = self._told.get(ended.pending.queue)
+        if told and told.kind == kind and now - told.at < _REPEATED_SECONDS:
+            return False
+        self._told[ended.pending.queue] = _Told(kind, now)
+        return True
 
     async def _record_rejection(
         self, ended: Ended, problem: Refused
     ) -> PendingTransaction | None:
+        self._told.pop(ended.pending.queue, None)
         following = await self.leases.record_rejection(
             ended.pending, str(problem), problem.reply
         )
@@ -129,6 +158,7 @@ class Courier:
     async def _record_delivery(
         self, ended: Ended, delivery: Delivery
     ) -> PendingTransaction | None:
+        self._told.pop(ended.pending.queue, None)
         link = delivery.link
         connection: Json = {
             "route": str(link.route),

@@ -570,6 +570,49 @@ class TellingTests(SenderTestCase):
         self.assertEqual((parts["result"], parts["status"]), ("failed", 403))
         self.assertEqual([each.result for each in self.attempts], ["failed"])
 
+    def test_repeated_failure(self) -> None:
+        """A failure like the last one is a line once an hour, and else for debug."""
+        self.enqueue()
+        levels: list[tuple[object, object]] = []
+
+        def fail(seconds: float, end: Callable[[Call], object]) -> None:
+            began = self.clock.seconds()
+            while self.clock.seconds() - began < seconds or not self.waiting:
+                self.clock.advance(1)
+            with capturedLogs() as events:
+                end(self.waiting[0])
+                self.clock.advance(0)
+            [event] = [each for each in events if "exchange" in each]
+            levels.append((event["exchange"].status, event["log_level"]))
+
+        refused = Refused(ALPHA, 502, "M_UNKNOWN", "")
+        for seconds, end in (
+            (0, lambda call: call.fail(UNREACHABLE)),
+            (0, lambda call: call.fail(UNREACHABLE)),
+            (0, lambda call: call.fail(refused)),
+            (0, lambda call: call.fail(refused)),
+            (3400, lambda call: call.fail(refused)),
+            (200, lambda call: call.fail(refused)),
+            (0, Call.acknowledge),
+        ):
+            fail(seconds, end)
+        self.enqueue()
+        fail(0, lambda call: call.fail(refused))
+        warn, debug = LogLevel.warn, LogLevel.debug
+        self.assertEqual(
+            levels,
+            [
+                *((None, warn), (None, debug)),
+                *((502, warn), (502, debug), (502, debug), (502, warn)),
+                *((200, LogLevel.info), (502, warn)),
+            ],
+        )
+
+    @property
+    def waiting(self) -> list[Call]:
+        """The calls that are not over."""
+        return [call for call in self.calls if not call.result.called]
+
     def test_no_for_ever(self) -> None:
         """A no for ever is an error, as somebody has to look at it."""
         refused = Refused(ALPHA, 400, "M_BAD_JSON", "")

@@ -69,6 +69,7 @@ def test_empty(room: Room) -> None:
 def test_failing_destinations_have_fewer(room: Room) -> None:
     """Destinations that failed last time get no more than half of the slots."""
     room.begin(*names(MAX_FAILING), is_failing=True)
+    room.clock.advance(0.5)
     assert room.slots.quota() == Quota(MAX_FIRST - MAX_FAILING, 0)
     room.end("a0.test0.test0")
     assert room.slots.quota() == Quota(MAX_FIRST - MAX_FAILING + 1, 1)
@@ -115,6 +116,34 @@ def test_free_slots_move_nobody(room: Room) -> None:
     assert room.use == (MAX_FIRST - 1, 0)
 
 
+def test_failing_attempts_have_a_rate(room: Room) -> None:
+    """However short they are, so many begin in a second, several at a time."""
+
+    def fail() -> int:
+        failing = names(room.slots.quota().failing)
+        room.begin(*failing, is_failing=True)
+        for name in failing:
+            room.end(name)
+        return len(failing)
+
+    assert fail() == MAX_FAILING
+    assert room.slots.quota() == Quota(MAX_FIRST, 0)
+    assert room.slots.relieve() == 0.5
+    room.clock.advance(0.25)
+    assert room.slots.quota() == Quota(MAX_FIRST, 0)
+    assert room.slots.relieve() == 0.25
+    room.clock.advance(0.25)
+    assert room.slots.relieve() is None
+    begun = []
+    for _ in range(100):
+        begun.append(fail())
+        room.clock.advance(0.125)
+    assert set(begun) == {0, 10}
+    assert sum(begun) == 250  # in twelve seconds and a half
+    room.clock.advance(-60)
+    assert room.slots.quota() == Quota(MAX_FIRST, 0)
+
+
 def test_failing_ones_make_room_for_each_other(room: Room) -> None:
     """Where their own slots are taken, failing destinations go, and no other."""
     room.begin("healthy.test")
@@ -122,6 +151,7 @@ def test_failing_ones_make_room_for_each_other(room: Room) -> None:
     room.clock.advance(1)
     assert room.slots.relieve() is None
     assert room.use == (1, MAX_FAILING)
+    room.clock.advance(1.5)
     assert room.slots.quota() == Quota(MAX_FIRST - 1, MAX_FAILING)
 
 
@@ -132,6 +162,7 @@ def test_answer_brings_a_slot_back(room: Room) -> None:
     assert room.use == (1, 0)
     room.begin("failing.test", is_failing=True)
     room.slots.go_on(queue_to("failing.test"))
+    room.clock.advance(0.1)
     assert room.slots.quota().failing == MAX_FAILING
 
 
