@@ -56,6 +56,15 @@ class _Transport(EndingTls):
         """Close at once, to make room for another connection."""
         self.abortConnection()
 
+    def shake(self) -> None:
+        """Go on with the handshake, once the client has begun it.
+
+        OpenSSL has buffers for a handshake, more than all else that a connection takes;
+        one on which nothing was ever sent needs none.
+        """
+        if self._has_begun:
+            super().shake()
+
     def dataReceived(self, data: bytes) -> None:
         """Called by Twisted: received data, which may complete the handshake."""
         was_done = self.is_shaken

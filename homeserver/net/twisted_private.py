@@ -93,6 +93,13 @@ class TlsConnection(BufferingTLSTransport):
         """Whether the connection still decrypts what it receives."""
         return self._tlsConnection is not None
 
+    def shake(self) -> None:
+        """Called when the handshake may go on: at first, and with received data."""
+        super()._checkHandshakeStatus()
+
+    def _checkHandshakeStatus(self) -> None:
+        self.shake()
+
     def failure(self, reason: Failure = connectionDone) -> Failure:
         """Why the handshake failed; `reason` if TLS has no reason of its own."""
         return self._reason or reason

@@ -263,6 +263,20 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(self.logged(self.connect()), [])
         self.assertEqual(self.results, [])
 
+    def test_silent_connection_has_no_buffers(self) -> None:
+        """OpenSSL does nothing for a connection before its first byte."""
+        connection = self.connect()
+        handle: SSL.Connection = connection._protocol.getHandle()  # type: ignore[attr-defined]
+        self.assertFalse(handle.want_read())
+        with contextlib.suppress(SSL.WantReadError):
+            connection.client.do_handshake()
+        hello = connection.client.bio_read(65536)
+        Connection.send(connection, hello[:5])
+        self.assertTrue(handle.want_read())
+        Connection.send(connection, hello[5:])
+        connection.shake_hands()
+        self.assertEqual(self.results, ["completed"])
+
     def test_refused(self) -> None:
         """A connection that is one too many is told as one."""
         self.connect()

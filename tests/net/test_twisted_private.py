@@ -34,6 +34,7 @@ NAMES: list[tuple[type, str]] = [
     (tls.TLSMemoryBIOProtocol, "_handshakeDone"),
     (tls.TLSMemoryBIOProtocol, "_tlsConnection"),
     (tls.TLSMemoryBIOProtocol, "_reason"),
+    (tls.TLSMemoryBIOProtocol, "_checkHandshakeStatus"),
     (_newclient.HTTP11ClientProtocol, "QUIESCENT"),
 ]
 
