@@ -9,6 +9,7 @@ from homeserver.control.openapi import build_document
 from homeserver.control.routes import OPEN_TEMPLATES
 from homeserver.inbound import refusals
 from homeserver.outbound.transport.failures import REASONS
+from homeserver.protocol import remarks
 from homeserver.protocol.diagnosis import hint
 from tests.support.api_examples import Example, Examples, collect
 from tests.support.control_side import Panel
@@ -55,6 +56,11 @@ _HINTS = """
 What a server has to change, in the `hints` of a refused request and of an exchange:
 """
 
+_REMARKS = """
+What was accepted and should change all the same, in the `remarks` of a received
+transaction, of a delivery and of an exchange:
+"""
+
 _MAX_LINE = 88  # of an example, before it is spread over several
 
 
@@ -65,7 +71,7 @@ def build_page() -> str:
     parts = [_HEAD, *_routes(document, examples)]
     parts += ["\n## Objects\n", *map(_view, _sorted(document))]
     parts += [_REASONS, _codes(refusals.REASONS), _OUTBOUND, _codes(REASONS)]
-    parts += [_HINTS, _codes(hint.CODES)]
+    parts += [_HINTS, _codes(hint.CODES), _REMARKS, _codes(remarks.REMARKS)]
     return "".join(parts)
 
 

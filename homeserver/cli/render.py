@@ -66,7 +66,8 @@ def received(transaction: dict[str, Any], now_ts: int) -> str:
         lines.append(f"    {json.dumps(pdu['event'])}")
     lines += [f"  EDU {json.dumps(edu)}" for edu in transaction["edus"]]
     lines += [f"  problem: {problem}" for problem in transaction["problems"]]
-    lines += [f"  remark: {remark}" for remark in transaction.get("remarks", [])]
+    remarks = transaction.get("remarks", [])
+    lines += [f"  remark: {remark['text']}" for remark in remarks]
     return "\n".join(map(printable, lines))
 
 
@@ -155,7 +156,7 @@ def back_off(known: dict[str, Any], now_ts: int) -> str | None:
 def delivered(state: dict[str, Any]) -> str:
     """The reply to a transaction, with its problems."""
     lines = [f"delivered: {state['txn_id']}", json.dumps(state["reply"])]
-    lines += [f"remark: {remark}" for remark in state["remarks"]]
+    lines += [f"remark: {remark['text']}" for remark in state["remarks"]]
     return "\n".join(map(printable, lines))
 
 

@@ -16,7 +16,13 @@ from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option, parse_queue_id, parsed
 from homeserver.cli.times import now_ts
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
-from homeserver.protocol.canonical_json import Json, as_list, parse, parse_object
+from homeserver.protocol.canonical_json import (
+    Json,
+    as_list,
+    as_object,
+    parse,
+    parse_object,
+)
 from homeserver.protocol.errors import InvalidParam, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 
@@ -167,7 +173,8 @@ def _complaint(state: Json, known: Json | None, *, strict: bool) -> str | None:
         return render.not_delivered(state, now_ts(), known)
     remarks = as_list(state["remarks"], "`remarks`")
     if strict and remarks:
-        return f"delivered, but the reply has a problem: {remarks[0]}"
+        first = as_object(remarks[0], "a remark")["text"]
+        return f"delivered, but the reply has a problem: {first}"
     return None
 
 

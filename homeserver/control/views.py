@@ -43,6 +43,13 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """No members."""
 
 
+class RemarkView(Struct, frozen=True):
+    """Something that a server should change, though it was accepted."""
+
+    code: Annotated[str, Meta(description="A stable code; see the list of remarks.")]
+    text: Annotated[str, Meta(description="A sentence.")]
+
+
 class Error(Struct, frozen=True):
     """Why a request was refused."""
 
@@ -130,7 +137,7 @@ class EntryView(Struct, frozen=True):
         Raw | None, Meta(description="The JSON that the destination replied.")
     ]
     remarks: Annotated[
-        list[str], Meta(description="What is wrong with the reply: a sentence each.")
+        list[RemarkView], Meta(description="What is wrong with the reply.")
     ]
     connection: Annotated[
         Raw | None,
@@ -187,7 +194,8 @@ class TransactionView(Struct, frozen=True):
         list[str], Meta(description="What is wrong with it, though it was accepted.")
     ]
     remarks: Annotated[
-        list[str], Meta(description="What is unusual about it, though not wrong.")
+        list[RemarkView],
+        Meta(description="What is accepted, and wrong or fragile all the same."),
     ]
 
 

@@ -37,6 +37,7 @@ from homeserver.protocol.errors import (
     Unauthorized,
 )
 from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.remarks import Remark
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 
@@ -98,6 +99,9 @@ class ProvenOrigin(Struct, frozen=True):
     key_id: KeyId
     client_certificate: str | None = None
     """SHA-256 of its TLS client certificate in hexadecimal, if it was checked."""
+
+    remarks: Sequence[Remark] = ()
+    """What is wrong with the head of the request, though it was accepted."""
 
 
 def large_bodies() -> DeferredSemaphore:

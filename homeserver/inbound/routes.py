@@ -112,7 +112,7 @@ def _send(server: LocalServer) -> SignedAnswer:
         )
         exchange = request.exchange
         exchange.verdict, exchange.facts = receipt.verdict, receipt.facts
-        exchange.remarks = receipt.remarks
+        exchange.remarks = receipt.remarks or exchange.remarks
         return Reply(receipt.reply)
 
     return put

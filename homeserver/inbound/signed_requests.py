@@ -8,8 +8,10 @@ Specification: Server-server API, "Request Authentication".
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+
+from msgspec.structs import replace
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
@@ -21,6 +23,7 @@ from homeserver.inbound.authentication import (
 )
 from homeserver.inbound.diagnoses import Diagnoses, Evidence, is_by_signature
 from homeserver.inbound.gate import XMatrixGate
+from homeserver.inbound.head_remarks import remarks_on_head
 from homeserver.inbound.x_matrix_headers import authorizations_of, readable
 from homeserver.net.cause import Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
@@ -31,6 +34,7 @@ from homeserver.protocol.diagnosis.request_parts import (
 )
 from homeserver.protocol.errors import NotJson, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.remarks import Remark
 
 SignedAnswer = Callable[[Request, ProvenOrigin, Json | None], Awaitable[Reply]]
 """Answers an authenticated request, with its body."""
@@ -73,6 +77,8 @@ class SignedRequests:
             )
             exchange.peer, exchange.is_proven = origin.server_name.name, True
             exchange.mark("authentication")
+            exchange.remarks = [*self._remarks(request, headers)]
+            origin = replace(origin, remarks=exchange.remarks)
             self._heard(origin.server_name)
             return await answer(request, origin, content)
         except ProtocolError as problem:
@@ -83,6 +89,11 @@ class SignedRequests:
             raise await self._unproven_request(
                 request, headers, body, problem
             ) from None
+
+    def _remarks(self, request: Request, headers: Sequence[str]) -> Iterator[Remark]:
+        return remarks_on_head(
+            headers, readable(headers), self.gate.own_name, request.channel.transport
+        )
 
     async def _unproven_request(
         self,

@@ -29,6 +29,7 @@ from homeserver.protocol.errors import (
 )
 from homeserver.protocol.events import edus
 from homeserver.protocol.identifiers import EventId, ServerName, UserId
+from homeserver.protocol.remarks import Remark
 from homeserver.protocol.transactions import Transaction, build_reply, check_txn_id
 from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
@@ -50,7 +51,7 @@ class TransactionResult(Struct, frozen=True):
     facts: Mapping[str, int] = {}
     """The numbers of the verdict."""
 
-    remarks: Sequence[str] = ()
+    remarks: Sequence[Remark] = ()
     """What was accepted and is odd, a sentence each."""
 
 
@@ -63,6 +64,9 @@ class _CheckedTransaction(Struct, frozen=True):
     transaction: Transaction
     pdus: Sequence[JudgedPdu]
     """All PDUs of the transaction, in their order."""
+
+    remarks: Sequence[Remark]
+    """On members that are missing."""
 
 
 class TransactionReceiver:
@@ -107,7 +111,9 @@ class TransactionReceiver:
             pdus = await self._checker.check(
                 transaction.pdus, origin.server_name, cause
             )
-            checked = _CheckedTransaction(origin, txn_id, digest, transaction, pdus)
+            checked = _CheckedTransaction(
+                origin, txn_id, digest, transaction, pdus, _missing(content)
+            )
             received, reply, polled = await self._record(checked)
         if polled:
             await self._answer_poll(origin.server_name, polled)
@@ -156,13 +162,14 @@ class TransactionReceiver:
         new = structs.replace(whole, edus=known.new_edus(whole.edus))
         polled, problems = await self._check(checked.origin.server_name, new)
         new_edus = _without_flaws(new.edus)
-        remarks = []
+        remarks = [*checked.origin.remarks, *checked.remarks]
         if known.contents:
-            remarks.append(
+            text = (
                 "the transaction ID was used before with other content; "
                 f"{len(new_pdus)} of {len(answered)} PDUs and {len(new_edus)} of "
                 f"{len(_without_flaws(whole.edus))} EDUs are new"
             )
+            remarks.append(Remark("repeated_id", text))
         received = ReceivedTransaction(
             checked.origin.server_name,
             checked.txn_id,
@@ -217,6 +224,15 @@ class TransactionReceiver:
         return polled, problems
 
 
+def _missing(content: Json) -> list[Remark]:
+    """Remarks on the required members that a transaction lacks."""
+    return [
+        Remark(f"no_{name}", f"the transaction has no `{name}`")
+        for name in ("origin", "origin_server_ts")
+        if name not in content
+    ]
+
+
 def _without_flaws(edus_: Sequence[Json]) -> list[Json]:
     """The EDUs that can be recorded."""
     return [edu for edu in edus_ if not isinstance(edu, FlawedItem)]
@@ -246,5 +262,5 @@ def _result(reply: bytes, received: ReceivedTransaction) -> TransactionResult:
         f"{facts['pdus']} PDUs ({facts['redacted']} redacted, {facts['rejected']} "
         f"rejected), {facts['edus']} EDUs, {facts['problems']} problems"
     )
-    verdict = "; ".join([numbers, *received.remarks])
+    verdict = "; ".join([numbers, *(each.text for each in received.remarks)])
     return TransactionResult(reply, verdict, facts, received.remarks)

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.diagnosis.hint import Hint
+from homeserver.protocol.remarks import Remark
 
 Kind = Literal["request", "connection", "dns"]
 """A connection is its TCP connection and its TLS handshake."""
@@ -146,8 +147,8 @@ class Exchange(Struct):
     facts: Mapping[str, object] = field(default_factory=dict)
     """The numbers of the verdict."""
 
-    remarks: Sequence[str] = ()
-    """What was accepted and is odd, a sentence each."""
+    remarks: Sequence[Remark] = ()
+    """What was accepted although it is wrong or fragile."""
 
     hints: Sequence[Hint] = ()
     """What the other server has to change."""
@@ -210,7 +211,7 @@ class Exchange(Struct):
             shown = ("server", "verdict", "reason", "errcode", "error")
         named |= {name: value for name in shown if (value := getattr(self, name))}
         if self.remarks:
-            named["remarks"] = list(self.remarks)
+            named["remarks"] = [each.text for each in self.remarks]
         return named
 
 

@@ -16,6 +16,7 @@ from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, quote
 from homeserver.protocol.events.event import event_id
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.remarks import Remark
 
 _MAX_REMARKS = 60  # one for each PDU, and ten for the reply itself
 
@@ -84,37 +85,41 @@ def answered_pdus(reply: Json) -> Json:
     return pdus if isinstance(pdus, dict) else {}
 
 
-def remarks_on(reply: Json, found: list[EventId | None]) -> list[str]:
-    """The errors of a reply, a sentence each.
+def remarks_on(reply: Json, found: list[EventId | None]) -> list[Remark]:
+    """The errors of a reply.
 
     `found` has, for each PDU of the transaction, its ID in the reply or None.
     """
     remarks = list(islice(_remarks(reply, found), _MAX_REMARKS + 1))
     if len(remarks) > _MAX_REMARKS:
-        remarks[-1] = "the reply has more errors"
+        remarks[-1] = Remark("reply_pdus", "the reply has more errors")
     return remarks
 
 
-def _remarks(reply: Json, found: list[EventId | None]) -> Iterator[str]:
+def _remarks(reply: Json, found: list[EventId | None]) -> Iterator[Remark]:
     if "pdus" not in reply:
-        yield "the reply has no `pdus`"
+        yield Remark("reply_pdus", "the reply has no `pdus`")
         return
     if not isinstance(reply["pdus"], dict):
-        yield "`pdus` of the reply is not a JSON object"
+        yield Remark("reply_pdus", "`pdus` of the reply is not a JSON object")
         return
     sent = set(found)
     for name, result in answered_pdus(reply).items():
         if name not in sent:
-            yield f"the reply names {quote(name)}, which was not sent"
+            text = f"the reply names {quote(name)}, which was not sent"
+            yield Remark("reply_unknown_event", text)
         yield from _remarks_on_result(name, result)
     for index, own_id in enumerate(found):
         if own_id is None:
-            yield f"the reply does not name PDU {index}"
+            text = f"the reply does not name PDU {index}"
+            yield Remark("reply_missing_event", text)
 
 
-def _remarks_on_result(name: str, result: object) -> Iterator[str]:
+def _remarks_on_result(name: str, result: object) -> Iterator[Remark]:
     if not isinstance(result, dict):
-        yield f"the result of {quote(name)} is not a JSON object: {quote(result)}"
+        text = f"the result of {quote(name)} is not a JSON object: {quote(result)}"
+        yield Remark("reply_pdus", text)
     elif result.get("error") is not None:
         why = quote(result["error"], _MAX_ERROR)
-        yield f"the destination rejects {quote(name)}: {why}"
+        text = f"the destination rejects {quote(name)}: {why}"
+        yield Remark("reply_rejection", text)

@@ -11,6 +11,7 @@ from msgspec.json import decode
 
 from homeserver.protocol.canonical_json import Encoded
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.remarks import Remark, read_remarks
 from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.judged_pdus import ListedPdu, load_pdus
 
@@ -38,7 +39,7 @@ class ListedTransaction(Struct, frozen=True):
     pdus: list[ListedPdu]
     edus: list[Encoded]
     problems: list[str]
-    remarks: list[str]
+    remarks: list[Remark]
 
 
 def load_page(
@@ -95,5 +96,5 @@ def _transaction(cursor: Cursor, row: Sequence[Any]) -> ListedTransaction:
         load_pdus(cursor, own_id),
         decode(edus, type=list[Encoded]),
         decode(problems, type=list[str]),
-        decode(remarks, type=list[str]),
+        read_remarks(remarks),
     )

@@ -7,8 +7,11 @@ transaction ID) is recorded once for each different content.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import RoomId, ServerName
+from homeserver.protocol.remarks import Remark
 from homeserver.storage.engine.interface import Cursor, Database, Short
 from homeserver.storage.judged_pdus import (
     EventOfVersion,
@@ -51,7 +54,7 @@ class ReceivedTransaction:
     digest: bytes = b""
     """SHA-256 of all its PDUs and EDUs, known ones too."""
 
-    remarks: Sequence[str] = ()
+    remarks: Sequence[Remark] = ()
     """What is unusual about it, though nothing is wrong: a sentence each."""
 
     earlier_contents: int = 0
@@ -140,10 +143,11 @@ class ReceivedStore:
         contents under its ID have changed since they were read; then nothing is
         recorded.
         """
-        edus, problems, remarks = (
+        edus, problems = (
             encode(list(each)).decode("utf-8")
-            for each in (received.edus, received.problems, received.remarks)
+            for each in (received.edus, received.problems)
         )
+        remarks = msgspec.json.encode(received.remarks).decode("utf-8")
         own = self._server_name
         name = (own.name, received.origin.name, received.txn_id)
 

@@ -140,7 +140,10 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     (
         "remarks",
-        {"problems": ["not so"], "remarks": ["it came before", "\x1b[31m"]},
+        {
+            "problems": ["not so"],
+            "remarks": [{"text": "it came before"}, {"text": "\x1b[31m"}],
+        },
         [
             HEAD,
             "  problem: not so",
@@ -406,7 +409,7 @@ DELIVERED = {"state": "delivered", "txn_id": "1-2", "reply": {"pdus": {}}}
 
 def test_delivered() -> None:
     """A delivery is shown with its reply and what is wrong with it."""
-    remarks = ["the reply has no `pdus`", "it says \x1b[31m"]
+    remarks = [{"text": "the reply has no `pdus`"}, {"text": "it says \x1b[31m"}]
     assert render.delivered(DELIVERED | {"remarks": remarks}).split("\n") == [
         "delivered: 1-2",
         '{"pdus": {}}',

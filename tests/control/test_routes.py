@@ -53,9 +53,13 @@ def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
         Turns(panel.clock, pace),
     )
     origin = ProvenOrigin(peer.server_name, peer.key.key_id)
-    result_of(
-        receiver.receive(origin, txn_id, {"pdus": list(pdus), "edus": [EDU]}, OURSELVES)
-    )
+    content: Json = {
+        "origin": peer.server_name.name,
+        "origin_server_ts": 1,
+        "pdus": list(pdus),
+        "edus": [EDU],
+    }
+    result_of(receiver.receive(origin, txn_id, content, OURSELVES))
 
 
 def listed(panel: Panel, query: str = "") -> tuple[list[str], object]:

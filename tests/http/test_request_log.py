@@ -60,7 +60,12 @@ def put(body: Json, *headers: str, target: str = SEND) -> int:
 def test_transaction(log: Sequence[LogEvent]) -> None:
     """A transaction is told with its origin and what was made of it."""
     edu: Json = {"edu_type": "m.typing", "content": {}}
-    body: Json = {"pdus": [message(), {}], "edus": [edu]}
+    body: Json = {
+        "origin": THEM.server_name.name,
+        "origin_server_ts": 1,
+        "pdus": [message(), {}],
+        "edus": [edu],
+    }
     assert put(body, THEM.authorize("PUT", SEND, body)) == 200
     assert told(log) == {
         "listener": "federation",

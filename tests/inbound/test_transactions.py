@@ -44,6 +44,7 @@ from homeserver.protocol.events.event import (
 )
 from homeserver.protocol.events.room_versions import EVENTS_OF_2014, ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.protocol.remarks import Remark
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Database, Job, StoreUnavailable
 from homeserver.storage.notifier import Changes
@@ -86,6 +87,10 @@ class FailingDatabase(MemoryDatabase):
         return await super().write(job)
 
 
+NAMED: Json = {"origin": THEM.server_name.name, "origin_server_ts": 1}
+"""What each transaction has beside its content."""
+
+
 class Inbox:
     """A receiver, and what it recorded."""
 
@@ -121,13 +126,13 @@ class Inbox:
     def begin(self, txn_id: str, content: Json, peer: Peer = THEM) -> Deferred[bytes]:
         """Hand a transaction over; the reply to it, when there is one."""
         receiving = Deferred.fromCoroutine(
-            self.receiver.receive(origin(peer), txn_id, content, OURSELVES)
+            self.receiver.receive(origin(peer), txn_id, {**NAMED, **content}, OURSELVES)
         )
         return receiving.addCallback(lambda receipt: receipt.reply)
 
     def take(self, txn_id: str, *pdus: Json, peer: Peer = THEM) -> Json:
         """Hand a transaction over; the reply to it."""
-        content: Json = {"pdus": list(pdus)}
+        content: Json = {**NAMED, "pdus": list(pdus)}
         receiving = self.receiver.receive(origin(peer), txn_id, content, OURSELVES)
         return parse_object(result_of(receiving).reply)
 
@@ -146,6 +151,23 @@ class Inbox:
         return listed
 
 
+def test_remarks() -> None:
+    """What the transaction lacks, and what its head has, is remarked."""
+    inbox = Inbox()
+    odd = Remark("no_sni", "no name")
+    proven = ProvenOrigin(THEM.server_name, THEM.key.key_id, remarks=[odd])
+    result_of(inbox.receiver.receive(proven, "1", {"pdus": []}, OURSELVES))
+    [transaction] = inbox.transactions
+    assert transaction["remarks"] == [
+        {"code": "no_sni", "text": "no name"},
+        {"code": "no_origin", "text": "the transaction has no `origin`"},
+        {
+            "code": "no_origin_server_ts",
+            "text": "the transaction has no `origin_server_ts`",
+        },
+    ]
+
+
 def test_transaction_is_recorded() -> None:
     """A transaction is recorded with its origin, its time and what proved it."""
     inbox = Inbox()
@@ -153,7 +175,9 @@ def test_transaction_is_recorded() -> None:
     proven = ProvenOrigin(THEM.server_name, THEM.key.key_id, "ab" * 32)
     inbox.clock.advance(0.25)
     result_of(
-        inbox.receiver.receive(proven, "t/1", {"pdus": [pdu], "edus": [EDU]}, OURSELVES)
+        inbox.receiver.receive(
+            proven, "t/1", {**NAMED, "pdus": [pdu], "edus": [EDU]}, OURSELVES
+        )
     )
     own_id = event_id(pdu, ROOM_VERSIONS["12"])
     assert inbox.transactions == [
@@ -1031,7 +1055,7 @@ class OtherContentTests(SynchronousTestCase):
             "the transaction ID was used before with other content; 1 of 3 "
             "PDUs and 0 of 1 EDUs are new"
         )
-        assert listed[1]["remarks"] == [remark]
+        assert listed[1]["remarks"] == [{"code": "repeated_id", "text": remark}]
         again = [self.take([*pdus[:n], bad], [edu(1)]) for n in (1, 2, 3)]
         assert again == replies
         assert len(self.recorded()) == 3

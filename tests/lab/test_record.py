@@ -20,6 +20,7 @@ from homeserver.lab.record.match import Match
 from homeserver.lab.record.record import Record
 from homeserver.lab.record.views import view, view_details
 from homeserver.net.exchange import MAX_RECORDED_BYTES, Exchange
+from homeserver.protocol.remarks import Remark
 from tests.support.exchanges import SEND, exchange
 
 PDUS = b'{"pdus":[{"room_id":"!a:x"},{"room_id":"!b:x"},{"room_id":3},{}]}'
@@ -369,7 +370,9 @@ def to_json(value: object) -> Any:
 
 def test_an_exchange_in_a_list() -> None:
     """A list has what one looks for, and neither headers nor bodies."""
-    [entry] = recorded(exchange(PDUS, reason="signature", remarks=["odd"])).find()
+    [entry] = recorded(
+        exchange(PDUS, reason="signature", remarks=[Remark("other", "odd")])
+    ).find()
     assert to_json(view(entry)) == {
         "id": 1,
         "kind": "request",
@@ -386,7 +389,7 @@ def test_an_exchange_in_a_list() -> None:
         "reason": "signature",
         "txn_id": "1",
         "room_id": "!a:x",
-        "remarks": [{"code": "remark", "text": "odd"}],
+        "remarks": [{"code": "other", "text": "odd"}],
         "hints": [],
     }
 

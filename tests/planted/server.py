@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import re
+import socket
 import ssl
 import threading
 import time
@@ -168,14 +169,16 @@ class PlantedServer:
         if "51-pdus" in self.faults:
             pdus = pdus * 51
         if "foreign-edu" in self.faults:
-            content = {"user_id": "@x:elsewhere.test", "room_id": "!r", "typing": True}
-            edus = [{"edu_type": "m.typing", "content": content}]
-        return {
-            "origin": self.name,
+            typing = {"user_id": "@x:elsewhere.test", "room_id": "!r", "typing": True}
+            edus = [{"edu_type": "m.typing", "content": typing}]
+        content: Object = {
             "origin_server_ts": _now_ts(),
             "pdus": list(pdus),
             "edus": edus or [],
         }
+        if "origin-left-out" not in self.faults:
+            content["origin"] = self.name
+        return content
 
     def send(
         self, destination: str, content: Object, txn_id: str = "t%211?x=%2F"
@@ -220,6 +223,7 @@ class PlantedServer:
             request["content"] = content
         signature = self.key.sign(request_message(request, self.faults)).signature
         encode = urlsafe if "signature-urlsafe" in self.faults else unpadded
+        padding = "==" if "signature-padded" in self.faults else ""
         key_id = "ed25519:other" if "key-id-wrong" in self.faults else self.key_id
         if "key-id-without-algorithm" in self.faults:
             key_id = key_id.partition(":")[2]
@@ -227,7 +231,7 @@ class PlantedServer:
             "origin": self.name,
             "destination": named,
             "key": key_id,
-            "sig": encode(signature),
+            "sig": encode(signature) + padding,
         }
         if "destination-missing" in self.faults:
             del parameters["destination"]
@@ -249,9 +253,13 @@ class PlantedServer:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.addresses[destination], context=context, timeout=_SECONDS
+        # Connected to by hand, as the name to connect to would be the one of SNI.
+        raw = socket.create_connection(
+            ("127.0.0.1", self.addresses[destination]), _SECONDS
         )
+        sni = None if "no-sni" in self.faults else destination.partition(":")[0]
+        connection = http.client.HTTPSConnection("127.0.0.1", timeout=_SECONDS)
+        connection.sock = context.wrap_socket(raw, server_hostname=sni)
         headers = {"Host": destination, "Content-Type": "application/json"}
         if header is not None:
             headers["Authorization"] = header

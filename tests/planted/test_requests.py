@@ -98,3 +98,20 @@ def test_foreign_edu(ours: Endpoint, planted: Planting) -> None:
         assert them.send(OURS, them.transaction()).status == 200
         [transaction] = ours.ask("received", "--origin", them.name)
         assert "@x:elsewhere.test" in str(transaction["problems"])
+
+
+REMARKS = [
+    ("destination-missing", "no_destination"),
+    ("signature-padded", "padded_base64"),
+    ("no-sni", "no_sni"),
+    ("origin-left-out", "no_origin"),
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), REMARKS)
+def test_remarks(ours: Endpoint, planted: Planting, fault: str, code: str) -> None:
+    """What is accepted and wrong all the same is remarked with the transaction."""
+    with planted(fault) as them:
+        assert them.send(OURS, them.transaction()).status == 200
+        [transaction] = ours.ask("received", "--origin", them.name)
+        assert [each["code"] for each in transaction["remarks"]] == [code]

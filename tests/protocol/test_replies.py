@@ -9,6 +9,7 @@ from homeserver.protocol.errors import BadJson, NotJson, ProtocolError
 from homeserver.protocol.events.event import event_id
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.remarks import REMARKS as REMARK_CODES
 from homeserver.protocol.replies import (
     answered_pdus,
     find_event_id,
@@ -180,14 +181,16 @@ REMARKS: list[tuple[Json, list[EventId | None], list[str]]] = [
 @pytest.mark.parametrize(("reply", "found", "remarks"), REMARKS)
 def test_remarks(reply: Json, found: list[EventId | None], remarks: list[str]) -> None:
     """What is wrong with a reply is told, a sentence each."""
-    assert remarks_on(reply, found) == remarks
+    given = remarks_on(reply, found)
+    assert [each.text for each in given] == remarks
+    assert {each.code for each in given} <= REMARK_CODES.keys()
 
 
 def test_remarks_are_bounded() -> None:
     """A reply with a hundred thousand lies gets as many remarks as one with sixty."""
     remarks = remarks_on({"pdus": {f"$x{n}": {} for n in range(100_000)}}, [])
     assert len(remarks) == 61
-    assert remarks[-1] == "the reply has more errors"
+    assert str(remarks[-1]) == "the reply has more errors"
 
 
 def test_answered_pdus() -> None:

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
 from homeserver.protocol.events.version_inference import VersionSource
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.protocol.remarks import Remark
 from homeserver.protocol.transactions import MAX_TXN_ID_BYTES
 from homeserver.storage import pages
 from homeserver.storage.engine.immediate import ImmediateDatabase
@@ -226,7 +227,7 @@ class ReceivedStoreTests(SynchronousTestCase):
                 [edu, {}],
                 ["not so"],
                 b"{}",
-                remarks=["how odd"],
+                remarks=[Remark("other", "how odd")],
             )
         )
         self.assertEqual(
@@ -266,7 +267,7 @@ class ReceivedStoreTests(SynchronousTestCase):
                     ],
                     "edus": [edu, {}],
                     "problems": ["not so"],
-                    "remarks": ["how odd"],
+                    "remarks": [{"code": "other", "text": "how odd"}],
                 }
             ],
         )

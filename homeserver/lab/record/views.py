@@ -14,13 +14,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from homeserver.lab.record.entry import Entry
 from homeserver.net.exchange import Exchange, Message, TlsFacts
 from homeserver.protocol.diagnosis.hint import Hint
-
-
-class Remark(Struct, frozen=True):
-    """Something about an exchange, in a sentence."""
-
-    code: str
-    text: str
+from homeserver.protocol.remarks import Remark
 
 
 class ExchangeView(Struct, frozen=True, kw_only=True):
@@ -156,7 +150,7 @@ def _members(entry: Entry) -> dict[str, Any]:
         "room_id": next(iter(entry.rooms), UNSET),
         "verified_by": _set(exchange.verified_by),
         "verdict": _set(exchange.verdict),
-        "remarks": [Remark("remark", str(each)) for each in exchange.remarks],
+        "remarks": exchange.remarks,
         "hints": exchange.hints,
     }
 

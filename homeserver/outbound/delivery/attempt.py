@@ -26,6 +26,7 @@ from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.remarks import Remark
 from homeserver.protocol.replies import (
     answered_pdus,
     find_event_id,
@@ -179,10 +180,10 @@ class Courier:
 
     async def _remarks(
         self, pending: PendingTransaction, delivery: Delivery
-    ) -> list[str]:
-        """The problems of the reply to a transaction, a sentence each."""
+    ) -> list[Remark]:
+        """The problems of the reply to a transaction."""
         if delivery.reply is None:
-            return list(delivery.problems)
+            return [Remark("reply_json", each) for each in delivery.problems]
         answered = answered_pdus(delivery.reply)
         found: list[EventId | None] = []
         began = self._clock.seconds()

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from homeserver.protocol.canonical_json import (
     Encoded,
     Json,
@@ -19,6 +21,7 @@ from homeserver.protocol.canonical_json import (
     split,
 )
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.remarks import Remark
 from homeserver.protocol.transactions import (
     ENVELOPE_BYTES,
     MAX_EDUS,
@@ -43,7 +46,7 @@ class Acknowledged(NamedTuple):
 
     reply: Json | None
     connection: Json
-    remarks: Sequence[str] = ()
+    remarks: Sequence[Remark] = ()
     """What is wrong with the reply."""
 
 
@@ -227,7 +230,8 @@ def mark_delivered(
         (
             pending.attempts,
             now_ts,
-            *map(_as_text, (reply, connection, list(remarks))),
+            *map(_as_text, (reply, connection)),
+            msgspec.json.encode(remarks).decode("utf-8"),
             *_key(pending),
         ),
     )

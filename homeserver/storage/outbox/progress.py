@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
-from msgspec.json import decode
 
 from homeserver.protocol.canonical_json import Encoded
+from homeserver.protocol.remarks import Remark, read_remarks
 from homeserver.storage.engine.interface import Cursor, Database, StoreClock
 from homeserver.storage.outbox.queue_id import QueueId
 
@@ -35,8 +35,8 @@ class EntryState(Struct, frozen=True):
     reply: Encoded | None
     """The JSON that the destination replied."""
 
-    remarks: list[str]
-    """What is wrong with the reply: a sentence each."""
+    remarks: list[Remark]
+    """What is wrong with the reply."""
 
     connection: Encoded | None
     """The JSON that describes the connection of the delivery."""
@@ -208,7 +208,7 @@ def _describe(entry_id: int, row: Sequence[Any]) -> EntryState:
         next_attempt_ts=next_ts if state == "queued" else None,
         error=None if state == "delivered" else last_error,
         reply=None if reply is None else Encoded(reply),
-        remarks=[] if remarks is None else decode(remarks, type=list[str]),
+        remarks=[] if remarks is None else read_remarks(remarks),
         connection=None if connection is None else Encoded(connection),
         dropped_ts=dropped_ts,
         dropped_by=None if dropped_ts is None else dropped_by,

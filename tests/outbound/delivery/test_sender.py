@@ -676,7 +676,12 @@ class StateTests(SenderTestCase):
                 "next_attempt_ts": None,
                 "error": None,
                 "reply": {"pdus": {}},
-                "remarks": ["the reply does not name PDU 0"],
+                "remarks": [
+                    {
+                        "code": "reply_missing_event",
+                        "text": "the reply does not name PDU 0",
+                    }
+                ],
                 "dropped_ts": None,
                 "dropped_by": None,
                 "connection": {

@@ -1,0 +1,38 @@
+"""What is remarked of the head of a request that was accepted."""
+
+import pytest
+
+from homeserver.inbound.head_remarks import remarks_on_head
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.remarks import REMARKS, read_remarks
+from homeserver.protocol.xmatrix import Authorization
+
+US = ServerName.parse("us.example")
+HEADER = 'X-Matrix origin="{}",{}key="ed25519:a",sig="{}"'
+DESTINATION = 'destination="us.example",'
+SIGNATURE = "A" * 86
+
+HEADS = [
+    (HEADER.format("a", DESTINATION, SIGNATURE), []),
+    (HEADER.format("a", "", SIGNATURE), ["no_destination"]),
+    (HEADER.format("A", DESTINATION, SIGNATURE), ["capitals"]),
+    (HEADER.format("a", DESTINATION, SIGNATURE + "=="), ["padded_base64"]),
+]
+
+
+@pytest.mark.parametrize(("header", "codes"), HEADS)
+def test_heads(header: str, codes: list[str]) -> None:
+    """A header that is accepted may be wrong all the same."""
+    parsed = [Authorization.parse(header)]
+    found = [each.code for each in remarks_on_head([header], parsed, US, None)]
+    assert found == codes
+    assert set(found) <= REMARKS.keys()
+
+
+def test_stored_remarks() -> None:
+    """Sentences that were stored before there were codes are read as well."""
+    found = read_remarks('["x",{"code":"no_sni","text":"y"}]')
+    assert [(each.code, each.text) for each in found] == [
+        ("other", "x"),
+        ("no_sni", "y"),
+    ]
