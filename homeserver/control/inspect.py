@@ -27,7 +27,7 @@ from homeserver.outbound.client import FederationClient, check_names_connection
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verification import InvalidDocument
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.diagnosis.hint import Hint
@@ -109,7 +109,7 @@ async def describe_keys(
         first = None
         if not v2_only:
             first, _ = await _document(look, name, _V1)
-        second, link = await _document(look, name, _V2)
+        second, connection = await _document(look, name, _V2)
     except Unreachable as problem:
         found = invalid.get(name)
         hints = []
@@ -120,9 +120,9 @@ async def describe_keys(
         return KeysView(name.name, error=str(problem), hints=_views(hints))
     return KeysView(
         name.name,
-        verified_by=link.peer.verified_by,
-        route=view_of(RouteView, link.route),
-        certificate_sha256=link.peer.certificate_sha256,
+        verified_by=connection.peer.verified_by,
+        route=view_of(RouteView, connection.route),
+        certificate_sha256=connection.peer.certificate_sha256,
         v2_only=True if v2_only else UNSET,
         v1=first,
         v2=second,
@@ -153,12 +153,12 @@ async def _document(
     look: _Look,
     name: ServerName,
     version: tuple[str, Callable[[bytes, ServerName], KeyDocument]],
-) -> tuple[DocumentView | None, Link]:
+) -> tuple[DocumentView | None, VerifiedConnection]:
     """One document with its problems; None if the server has none."""
     path, parse = version
-    status, data, link = await look.client.ask(name, path, OURSELVES)
+    status, data, connection = await look.client.ask(name, path, OURSELVES)
     if status == 404:
-        return None, link
+        return None, connection
     shown: Json = {}
     problems: list[str] = []
     try:
@@ -172,12 +172,12 @@ async def _document(
         ]
         conflict = await look.peers.conflict(document)
         problems += [] if conflict is None else [conflict]
-        check_names_connection(document, link)
+        check_names_connection(document, connection)
     except ProtocolError as problem:
         problems.append(str(problem))
     hints = await look.diagnose(
-        data, name, 1 if parse is parse_v1 else 2, link.peer.certificate
+        data, name, 1 if parse is parse_v1 else 2, connection.peer.certificate
     )
     # No check of a connection: it is valid for what was signed before.
     problems += [hint.text for hint in hints if hint.code in _OF_TIME]
-    return DocumentView(shown, problems, _views(hints)), link
+    return DocumentView(shown, problems, _views(hints)), connection

@@ -24,7 +24,7 @@ from homeserver.net.cause import Cause
 from homeserver.net.tls.client import check_certificate
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.protocol.errors import Explanation, Forbidden
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.peers import PeerStore
@@ -51,7 +51,7 @@ class CertificateLimits:
     def __init__(self) -> None:
         self.proofs = SharedLimit(MAX_ENTRIES)
         self.chains = SharedLimit(_MAX_CHAINS)
-        self.links = SharedLimit(MAX_ENTRIES)
+        self.connections = SharedLimit(MAX_ENTRIES)
         self.slots = DeferredSemaphore(_MAX_REACHES)
         self.bound = Bound(
             "client_certificate_checks",
@@ -87,7 +87,9 @@ class ClientCertificates:
         self._proofs = Cache(clock, limits.proofs)
         self._chains: BoundedMap[str, Sequence[crypto.X509]]
         self._chains = BoundedMap(limits.chains)
-        self._links: Cache[ServerName, Link | Explanation] = Cache(clock, limits.links)
+        self._connections: Cache[ServerName, VerifiedConnection | Explanation] = Cache(
+            clock, limits.connections
+        )
 
     async def check(
         self, origin: ServerName, shown: ShownCertificate | None, cause: Cause
@@ -121,7 +123,7 @@ class ClientCertificates:
     def forget(self, origin: ServerName) -> None:
         """Forget the results for an origin."""
         self._proofs.forget_where(lambda key: key[0] == origin)
-        self._links.forget(origin)
+        self._connections.forget(origin)
 
     async def _compare(
         self, origin: ServerName, shown: ShownCertificate, cause: Cause
@@ -135,11 +137,13 @@ class ClientCertificates:
             return None, PROVEN_SECONDS
         # The certificate may have been renewed since the last connection, or may be
         # for the name that the origin delegates to.
-        link = await self._links.fetch(origin, lambda: self._reach(origin, cause))
-        if isinstance(link, Explanation):
-            return link.after(f"{problem}; and "), _REFUSED_SECONDS
-        ours = link.peer.certificate_sha256
-        name = link.route.certificate_name
+        connection = await self._connections.fetch(
+            origin, lambda: self._reach(origin, cause)
+        )
+        if isinstance(connection, Explanation):
+            return connection.after(f"{problem}; and "), _REFUSED_SECONDS
+        ours = connection.peer.certificate_sha256
+        name = connection.route.certificate_name
         if ours == shown.sha256 or self._problem(shown, name) is None:
             return None, PROVEN_SECONDS
         why = f"its server presents another one (SHA-256 {ours}); {problem}"
@@ -157,7 +161,7 @@ class ClientCertificates:
 
     async def _reach(
         self, origin: ServerName, cause: Cause
-    ) -> tuple[Link | Explanation, float]:
+    ) -> tuple[VerifiedConnection | Explanation, float]:
         """A new connection to the origin, or why it failed."""
         bound = self._limits.bound
         if bound.is_reached:

@@ -35,7 +35,11 @@ from homeserver.net.twisted_private import ClientProtocol, ClientRequest
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import USER_AGENT, PeerConnection, text_of
-from homeserver.outbound.transport.connector import Connector, Link, Unreachable
+from homeserver.outbound.transport.connector import (
+    Connector,
+    Unreachable,
+    VerifiedConnection,
+)
 from homeserver.outbound.transport.failures import NotVerified
 from homeserver.protocol.discovery import NotResolvable, Resolution
 from homeserver.protocol.errors import InvalidParam, quote
@@ -69,7 +73,9 @@ class FederationAgent:
     ) -> None:
         self._resolver = resolver
         self._connector = connector
-        self._links: WeakKeyDictionary[IProtocol, Link] = WeakKeyDictionary()
+        self._connections: WeakKeyDictionary[IProtocol, VerifiedConnection] = (
+            WeakKeyDictionary()
+        )
         self._forgotten: Counter[ServerName] = Counter()
         self._pool = HTTPConnectionPool(clock)
         self._pool.cachedConnectionTimeout = _IDLE_SECONDS
@@ -112,8 +118,8 @@ class FederationAgent:
         outgoing: OutgoingRequest,
         cause: Cause,
         exchange: Exchange,
-        connected: Callable[[Link], object] = lambda _: None,
-    ) -> tuple[IResponse, Link]:
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
+    ) -> tuple[IResponse, VerifiedConnection]:
         """Send one request to `name` and wait for the head of its response.
 
         `Host` and `User-Agent` are added to its headers. The connection is written
@@ -127,11 +133,11 @@ class FederationAgent:
         exchange.is_reused = True
         host_header = resolution.routes[0].host_header
 
-        def connect() -> Awaitable[tuple[PeerConnection, Link]]:
+        def connect() -> Awaitable[tuple[PeerConnection, VerifiedConnection]]:
             exchange.is_reused = False
             return self._connector.connect(resolution, cause, exchange.server)
 
-        endpoint = _VerifiedEndpoint(connect, self._links)
+        endpoint = _VerifiedEndpoint(connect, self._connections)
         protocol: ClientProtocol = await self._pool.getConnection(
             # By name, because a connection is verified for a name; and by the client
             # certificate that it shows.
@@ -142,45 +148,47 @@ class FederationAgent:
         headers, body = outgoing.headers, outgoing.body
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
-        link = self._links[protocol]
-        if cause.is_ours and not link.is_recorded:
-            link = await self._record(protocol, link)
-        _note(exchange, link, protocol, outgoing)
-        connected(link)
+        connection = self._connections[protocol]
+        if cause.is_ours and not connection.is_recorded:
+            connection = await self._record(protocol, connection)
+        _note(exchange, connection, protocol, outgoing)
+        connected(connection)
         producer = _Body(body) if isinstance(body, bytes) else body
         request = ClientRequest(method, target, headers, producer, persistent=True)
         response = await protocol.request(request)
         exchange.mark("response")
-        return response, link
+        return response, connection
 
-    async def reach(self, name: ServerName, cause: Cause) -> Link:
+    async def reach(self, name: ServerName, cause: Cause) -> VerifiedConnection:
         """Make a new connection to `name`, record its peer, and close it.
 
         Raises `Unreachable`.
         """
         resolution = await self._resolve(name, cause)
-        connection, link = await self._connector.connect(resolution, cause)
-        connection.abort()
+        wire, connection = await self._connector.connect(resolution, cause)
+        wire.abort()
         try:
-            return await self._connector.record(link)
+            return await self._connector.record(connection)
         except NotVerified as problem:
-            raise _unverified(link, problem) from None
+            raise _unverified(connection, problem) from None
 
     def forget(self, name: ServerName) -> None:
         """Use no connection again that was verified for `name` before."""
         self._forgotten[name] += 1
         self._connector.forget(name)
 
-    async def _record(self, protocol: ClientProtocol, link: Link) -> Link:
+    async def _record(
+        self, protocol: ClientProtocol, connection: VerifiedConnection
+    ) -> VerifiedConnection:
         """Record the peer of a connection that was made for a client."""
         try:
-            recorded = await self._connector.record(link)
+            recorded = await self._connector.record(connection)
         except BaseException as problem:
             protocol.abort()
             if isinstance(problem, NotVerified):
-                raise _unverified(link, problem) from None
+                raise _unverified(connection, problem) from None
             raise
-        self._links[protocol] = recorded
+        self._connections[protocol] = recorded
         return recorded
 
     async def _resolve(self, name: ServerName, cause: Cause) -> Resolution:
@@ -202,14 +210,14 @@ class FederationAgent:
 
 def _note(
     exchange: Exchange,
-    link: Link,
+    connection: VerifiedConnection,
     protocol: ClientProtocol,
     outgoing: OutgoingRequest,
 ) -> None:
     """Write the connection of a request into its exchange."""
     exchange.mark("connection")
-    exchange.address, exchange.via = link.address, str(link.route)
-    exchange.verified_by, exchange.is_proven = link.peer.verified_by, True
+    exchange.address, exchange.via = connection.address, str(connection.route)
+    exchange.verified_by, exchange.is_proven = connection.peer.verified_by, True
     if exchange.details is not None:
         body = outgoing.body if isinstance(outgoing.body, bytes) else b""
         exchange.details.tls = facts_of(protocol.transport)
@@ -219,11 +227,11 @@ def _note(
         exchange.details.request = Message.of(headers, body)
 
 
-def _unverified(link: Link, problem: NotVerified) -> Unreachable:
+def _unverified(connection: VerifiedConnection, problem: NotVerified) -> Unreachable:
     """A connection whose peer could not be recorded as the server."""
     return Unreachable(
-        link.peer.server_name,
-        [f"{link.route}: {problem}"],
+        connection.peer.server_name,
+        [f"{connection.route}: {problem}"],
         conflict=problem.conflict,
         reasons=problem.reasons,
     )
@@ -258,19 +266,19 @@ class _VerifiedEndpoint:
 
     def __init__(
         self,
-        make: Callable[[], Awaitable[tuple[PeerConnection, Link]]],
-        links: WeakKeyDictionary[IProtocol, Link],
+        make: Callable[[], Awaitable[tuple[PeerConnection, VerifiedConnection]]],
+        connections: WeakKeyDictionary[IProtocol, VerifiedConnection],
     ) -> None:
         self._make = make
-        self._links = links
+        self._connections = connections
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """As `IStreamClientEndpoint`; the connection is verified."""
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        connection, link = await self._make()
-        protocol = cast("IProtocol", factory.buildProtocol(connection.tls.getPeer()))
-        self._links[protocol] = link
-        connection.hand_over(protocol)
+        wire, connection = await self._make()
+        protocol = cast("IProtocol", factory.buildProtocol(wire.tls.getPeer()))
+        self._connections[protocol] = connection
+        wire.hand_over(protocol)
         return protocol

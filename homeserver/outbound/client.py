@@ -31,12 +31,13 @@ from homeserver.outbound.targets import TRANSACTION_ROUTE, transaction_target
 from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
     KEYS_V2_PATH,
+    Response,
     ResponseTooLarge,
     describe,
     read_body,
     text_of,
 )
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import Encoded, Json
 from homeserver.protocol.errors import BadJson, Explanation, ProtocolError, quote
@@ -72,15 +73,6 @@ _TRANSPORT_ERRORS = (
 )
 
 
-class _Answer(Struct, frozen=True):
-    """A complete response, and its connection."""
-
-    status: int
-    headers: Headers
-    body: bytes
-    link: Link
-
-
 class KeysAnswer(Struct, frozen=True):
     """The answer of a server to a request for a key document."""
 
@@ -99,7 +91,7 @@ class Delivery(Struct, frozen=True):
     reply: Json | None
     """None for a reply without JSON, as in 2014."""
 
-    link: Link
+    connection: VerifiedConnection
     problems: Sequence[str] = ()
     """The problems of the reply."""
 
@@ -132,7 +124,7 @@ class FederationClient:
         *,
         exchange: Exchange,
         slash: bool = False,
-        connected: Callable[[Link], object] = lambda _: None,
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
     ) -> Delivery:
         """Deliver a transaction whose canonical JSON is `body`.
 
@@ -152,7 +144,7 @@ class FederationClient:
         for authorization in request.sign(identity.signing_keys):
             headers.addRawHeader("Authorization", str(authorization))
         outgoing = OutgoingRequest(b"PUT", target.encode("ascii"), headers, body)
-        answer = await self._call(
+        answer, connection = await self._call(
             destination, outgoing, _MAX_REPLY_BYTES, OURSELVES, exchange, connected
         )
         if answer.status != 200:
@@ -169,7 +161,7 @@ class FederationClient:
         except ProtocolError as problem:
             why = f"{problem}: {quote(answer.body)}"
             raise Refused(destination, answer.status, None, why) from None
-        return Delivery(reply, answer.link, problems)
+        return Delivery(reply, connection, problems)
 
     async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """The checked version 1 key document of a server.
@@ -189,19 +181,19 @@ class FederationClient:
         parse: Callable[[bytes, ServerName], KeyDocument],
         cause: Cause,
     ) -> KeysAnswer:
-        status, data, link = await self.ask(server_name, path, cause)
+        status, data, connection = await self.ask(server_name, path, cause)
         if status != 200:
             refusal = read_refusal(server_name, status, data)
             if not refusal.is_unrecognized:
                 raise refusal
-            return KeysAnswer(None, refusal.explanation, link.peer)
+            return KeysAnswer(None, refusal.explanation, connection.peer)
         document = parse(data, server_name)
-        check_names_connection(document, link)
-        return KeysAnswer(document, None, link.peer)
+        check_names_connection(document, connection)
+        return KeysAnswer(document, None, connection.peer)
 
     async def ask(
         self, server_name: ServerName, target: str, cause: Cause
-    ) -> tuple[int, bytes, Link]:
+    ) -> tuple[int, bytes, VerifiedConnection]:
         """GET `target` without a signature: the status, the body and the connection.
 
         Raises `Unreachable`.
@@ -211,14 +203,14 @@ class FederationClient:
         exchange = self._exchanges.open("request", "out", "GET", path)
         exchange.server = self._identity().server_name.name
         try:
-            answer = await self._call(
+            answer, connection = await self._call(
                 server_name, outgoing, MAX_DOCUMENT_BYTES, cause, exchange
             )
         finally:
             exchange.close(exchange.status)
-        return answer.status, answer.body, answer.link
+        return answer.status, answer.body, connection
 
-    async def reach(self, server_name: ServerName, cause: Cause) -> Link:
+    async def reach(self, server_name: ServerName, cause: Cause) -> VerifiedConnection:
         """Make a new connection to a server, verify it, and close it.
 
         This stores the present certificate of the server. Raises `Unreachable`.
@@ -238,12 +230,12 @@ class FederationClient:
         limit: int,
         cause: Cause,
         exchange: Exchange,
-        connected: Callable[[Link], object] = lambda _: None,
-    ) -> _Answer:
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
+    ) -> tuple[Response, VerifiedConnection]:
         exchange.peer = destination.name
 
-        async def call() -> _Answer:
-            response, link = await self._agent.send(
+        async def call() -> tuple[Response, VerifiedConnection]:
+            response, connection = await self._agent.send(
                 destination, outgoing, cause, exchange, connected
             )
             data = await read_body(response, limit)
@@ -252,7 +244,7 @@ class FederationClient:
             if exchange.details is not None:
                 headers = text_of(response.headers)
                 exchange.details.response = Message.of(headers, data)
-            return _Answer(response.code, response.headers, data, link)
+            return Response(response.code, response.headers, data), connection
 
         seconds = _DOCUMENT_SECONDS if outgoing.body is None else _REQUEST_SECONDS
         try:
@@ -279,12 +271,14 @@ def _note_failure(exchange: Exchange, problem: Unreachable) -> None:
     exchange.error = str(problem)
 
 
-def check_names_connection(document: KeyDocument, link: Link) -> None:
+def check_names_connection(
+    document: KeyDocument, connection: VerifiedConnection
+) -> None:
     """Raise `BadJson` for a version 1 document that names another certificate.
 
     A version 2 document names none.
     """
-    if document.tls_certificate not in {None, link.peer.certificate}:
+    if document.tls_certificate not in {None, connection.peer.certificate}:
         raise BadJson(
             "the key document names another TLS certificate than the one of the "
             "connection that it came on"

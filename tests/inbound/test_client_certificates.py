@@ -27,7 +27,7 @@ from homeserver.inbound.client_certificates import (
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.discovery import Route
@@ -97,9 +97,9 @@ def resumed(issued: Issued) -> ShownCertificate:
 
 def link(
     issued: Issued, certificate_name: str = ORIGIN.host, host: str = ORIGIN.host
-) -> Link:
+) -> VerifiedConnection:
     """A new connection to the origin, which showed a certificate."""
-    return Link(
+    return VerifiedConnection(
         Route(host, 8448, certificate_name, certificate_name),
         "192.0.2.1",
         VerifiedPeer(ORIGIN, "key-document", issued.value.leaf),
@@ -110,12 +110,14 @@ class Client:
     """Reaches who is at home, once the test lets it."""
 
     def __init__(self) -> None:
-        self.found: Link | Unreachable = Unreachable(ORIGIN, ["it is not at home"])
+        self.found: VerifiedConnection | Unreachable = Unreachable(
+            ORIGIN, ["it is not at home"]
+        )
         self.asked: list[ServerName] = []
         self.waiting: Deferred[None] | None = None
         """What each connection waits for; None if it is there at once."""
 
-    async def reach(self, server_name: ServerName, cause: Cause) -> Link:
+    async def reach(self, server_name: ServerName, cause: Cause) -> VerifiedConnection:
         """As `FederationClient`."""
         self.asked.append(server_name)
         if self.waiting is not None:
@@ -549,9 +551,9 @@ def test_each_origin_is_asked() -> None:
 def test_so_many_origins_wait() -> None:
     """Fifty origins are asked at once and a thousand wait; the next is refused."""
     inspection = Inspection()
-    waiting: list[Deferred[Link]] = []
+    waiting: list[Deferred[VerifiedConnection]] = []
 
-    async def reach(_: ServerName, cause: Cause) -> Link:
+    async def reach(_: ServerName, cause: Cause) -> VerifiedConnection:
         waiting.append(Deferred())
         return await waiting[-1]
 

@@ -51,8 +51,8 @@ def send(reach: Reach, peer: RecordingPeer, host: str = "peer.test") -> Json:
         reach.client.send_transaction(name, "1", b'{"pdus":[]}', exchange=Exchange())
     )
     return {
-        "verified_by": delivery.link.peer.verified_by,
-        "address": delivery.link.address,
+        "verified_by": delivery.connection.peer.verified_by,
+        "address": delivery.connection.address,
     }
 
 

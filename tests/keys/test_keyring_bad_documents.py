@@ -18,7 +18,7 @@ from homeserver.net.exchange import Exchange
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
-from homeserver.outbound.transport.connector import Link
+from homeserver.outbound.transport.connector import VerifiedConnection
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import KeyId, ServerName
@@ -33,7 +33,7 @@ from tests.support.bad_key_documents import (
 )
 from tests.support.keyrings import KeyringCase
 
-LINK = Link(
+LINK = VerifiedConnection(
     Route("domain", 8448, "domain", "domain"),
     "192.0.2.1",
     VerifiedPeer(DOMAIN, "certificate", b"\x00\x01\x02"),
@@ -73,8 +73,8 @@ class Agent:
         outgoing: OutgoingRequest,
         cause: Cause,
         exchange: Exchange,
-        connected: Callable[[Link], object] = lambda _: None,
-    ) -> tuple[IResponse, Link]:
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
+    ) -> tuple[IResponse, VerifiedConnection]:
         """As `FederationAgent`."""
         found = self._documents.get(outgoing.target.decode("ascii"))
         response = Response(404, b"{}") if found is None else Response(200, found)

@@ -21,7 +21,7 @@ from homeserver.outbound.agent import OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
@@ -57,18 +57,18 @@ class AgentTestCase(SynchronousTestCase):
 
     async def exchange(
         self, outgoing: OutgoingRequest, name: ServerName = PEER
-    ) -> tuple[IResponse, Link]:
+    ) -> tuple[IResponse, VerifiedConnection]:
         """Send one request, whose exchange is `told`."""
         self.told = Exchange()
         return await self.agent.send(name, outgoing, OURSELVES, self.told)
 
     def ask(
         self, target: bytes = b"/1", name: ServerName = PEER
-    ) -> Deferred[tuple[IResponse, Link]]:
+    ) -> Deferred[tuple[IResponse, VerifiedConnection]]:
         """Send a request."""
         return start(self.exchange(OutgoingRequest(b"GET", target, Headers()), name))
 
-    def read(self, asked: Deferred[tuple[IResponse, Link]]) -> bytes:
+    def read(self, asked: Deferred[tuple[IResponse, VerifiedConnection]]) -> bytes:
         """The body of a response that has come."""
         response, _ = self.successResultOf(asked)
         return self.successResultOf(read_body(response, 1000))
@@ -572,7 +572,7 @@ class ClientTests(AgentTestCase):
 class ReachTests(AgentTestCase):
     """A connection that is made to see what the peer shows now."""
 
-    def reach(self) -> Deferred[Link]:
+    def reach(self) -> Deferred[VerifiedConnection]:
         """Reach the peer."""
         return start(self.agent.reach(PEER, OURSELVES))
 
@@ -709,7 +709,7 @@ class ClientReachTests(AgentTestCase):
 class StrangersTests(AgentTestCase):
     """Connections that are made for a client's sake."""
 
-    def ask_for(self, cause: Cause) -> Deferred[tuple[IResponse, Link]]:
+    def ask_for(self, cause: Cause) -> Deferred[tuple[IResponse, VerifiedConnection]]:
         """Send a request for whom it is."""
         outgoing = OutgoingRequest(b"GET", b"/1", Headers())
         return start(self.agent.send(PEER, outgoing, cause, Exchange()))
@@ -818,7 +818,7 @@ class StrangersTests(AgentTestCase):
         self.ask()
         assert self.net.dialled[-1][0] == "192.0.2.1"
 
-    def refused(self) -> Deferred[tuple[IResponse, Link]]:
+    def refused(self) -> Deferred[tuple[IResponse, VerifiedConnection]]:
         """A request by the only route, which leads to another server."""
         asked = self.ask()
         self.net.accept(SELF_SIGNED).say(ok(b"{}"))

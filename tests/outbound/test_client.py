@@ -31,7 +31,7 @@ from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connection import ResponseTooLarge
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import encode, parse_object
 from homeserver.protocol.discovery import Route
@@ -53,7 +53,7 @@ BODY = b'{"edus":[],"origin":"origin.test","origin_server_ts":1,"pdus":[]}'
 
 CERTIFICATE = b"the certificate of the connection"
 
-LINK = Link(
+LINK = VerifiedConnection(
     Route("peer.test", 8448, "peer.test:8448", "peer.test"),
     "192.0.2.1",
     VerifiedPeer(PEER, "certificate", CERTIFICATE),
@@ -98,7 +98,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.result: Deferred[tuple[IResponse, Link]] = Deferred()
+        self.result: Deferred[tuple[IResponse, VerifiedConnection]] = Deferred()
         self.is_connected = False
         """Whether there is a connection before there is a result."""
 
@@ -108,8 +108,8 @@ class Agent:
         outgoing: OutgoingRequest,
         cause: Cause,
         exchange: Exchange,
-        connected: Callable[[Link], object] = lambda _: None,
-    ) -> tuple[IResponse, Link]:
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
+    ) -> tuple[IResponse, VerifiedConnection]:
         """As `FederationAgent`."""
         if self.is_connected:
             exchange.address, exchange.via = LINK.address, str(LINK.route)
@@ -548,14 +548,14 @@ class _Reaching(Agent):
         super().__init__()
         self.reached: list[ServerName] = []
         self.given_up = 0
-        self.link: Deferred[Link] = Deferred(self._give_up)
+        self.link: Deferred[VerifiedConnection] = Deferred(self._give_up)
 
-    async def reach(self, name: ServerName, cause: Cause) -> Link:
+    async def reach(self, name: ServerName, cause: Cause) -> VerifiedConnection:
         """As `FederationAgent`."""
         self.reached.append(name)
         return await self.link
 
-    def _give_up(self, link: Deferred[Link]) -> None:
+    def _give_up(self, link: Deferred[VerifiedConnection]) -> None:
         self.given_up += 1
 
 

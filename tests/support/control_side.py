@@ -32,7 +32,7 @@ from homeserver.outbound.discovery.kept_answers import KeptAnswers
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.dialer import Dialer
 from homeserver.outbound.transport.verification import InvalidDocument, VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
@@ -75,10 +75,12 @@ METRICS = b"a_metric 1.0\n"
 LEAF = b"leaf"  # stands for the certificate of every other server
 
 
-def link(server_name: ServerName) -> Link:
+def link(server_name: ServerName) -> VerifiedConnection:
     """A connection to another server."""
     route = Route("192.0.2.9", 8448, server_name.name, server_name.host)
-    return Link(route, "192.0.2.9", VerifiedPeer(server_name, "certificate", LEAF))
+    return VerifiedConnection(
+        route, "192.0.2.9", VerifiedPeer(server_name, "certificate", LEAF)
+    )
 
 
 class Carrier(FederationClient):
@@ -101,7 +103,7 @@ class Carrier(FederationClient):
         *,
         exchange: Exchange,
         slash: bool = False,
-        connected: Callable[[Link], object] = lambda _: None,
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
     ) -> Delivery:
         """Carry a transaction until it arrives or is lost."""
         self.sent.append((destination, txn_id, parse_object(body)))
@@ -111,7 +113,7 @@ class Carrier(FederationClient):
 
     async def ask(
         self, server_name: ServerName, target: str, cause: Cause
-    ) -> tuple[int, bytes, Link]:
+    ) -> tuple[int, bytes, VerifiedConnection]:
         """Answer with what the test has put there."""
         if target not in self.documents:
             raise Unreachable(server_name, ["no route"])

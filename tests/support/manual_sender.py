@@ -20,7 +20,7 @@ from homeserver.outbound.delivery.outcome import Attempts
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.outbound.remote_error import Refused
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, as_list, parse_object
 from homeserver.protocol.discovery import Route
@@ -47,10 +47,12 @@ NOW = 1_700_000_000.0
 EDU: Json = {"edu_type": "m.test", "content": {}}
 
 
-def link(destination: ServerName, address: str = "192.0.2.1") -> Link:
+def link(destination: ServerName, address: str = "192.0.2.1") -> VerifiedConnection:
     """A connection as a delivery has it."""
     route = Route("s.test", 8448, destination.name, destination.host)
-    return Link(route, address, VerifiedPeer(destination, "certificate", b"DER"))
+    return VerifiedConnection(
+        route, address, VerifiedPeer(destination, "certificate", b"DER")
+    )
 
 
 UNREACHABLE = Unreachable(ALPHA, ["s.test:8448: cannot connect"])
@@ -104,7 +106,7 @@ class Client:
         *,
         exchange: Exchange,
         slash: bool = False,
-        connected: Callable[[Link], object] = lambda _: None,
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
     ) -> Delivery:
         """As `FederationClient`."""
         if self.address is not None:

@@ -37,7 +37,7 @@ from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Allowance, Budgets
-from homeserver.outbound.transport.connector import Connector, Link
+from homeserver.outbound.transport.connector import Connector, VerifiedConnection
 from homeserver.outbound.transport.dialer import Dialer, Dialled, Target
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.discovery import NotResolvable, Resolution, Step
@@ -113,7 +113,7 @@ class Reach:
             return tell(problem.steps), [str(problem)]
         return tell(resolution.steps), [str(route) for route in resolution.routes]
 
-    def ask(self, name: str, target: str = "/") -> Link:
+    def ask(self, name: str, target: str = "/") -> VerifiedConnection:
         """Send a request to a server; the connection that it went over."""
         return wait(self.client.ask(ServerName.parse(name), target, OURSELVES))[2]
 

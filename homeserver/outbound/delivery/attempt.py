@@ -160,18 +160,18 @@ class Courier:
         self, ended: Ended, delivery: Delivery
     ) -> PendingTransaction | None:
         self._told.pop(ended.pending.queue, None)
-        link = delivery.link
+        made = delivery.connection
         connection: Json = {
-            "route": str(link.route),
-            "address": link.address,
-            "verified_by": link.peer.verified_by,
-            "certificate_sha256": link.peer.certificate_sha256,
+            "route": str(made.route),
+            "address": made.address,
+            "verified_by": made.peer.verified_by,
+            "certificate_sha256": made.peer.certificate_sha256,
         }
         remarks = await self._remarks(ended.pending, delivery)
         following = await self.leases.record_delivery(
             ended.pending, Acknowledged(delivery.reply, connection, remarks)
         )
-        verdict = f"{link.address}, verified by {link.peer.verified_by}"
+        verdict = f"{made.address}, verified by {made.peer.verified_by}"
         if remarks:
             verdict += f"; {len(remarks)} remarks, the first: {remarks[0]}"
         ended.exchange.remarks = remarks

@@ -105,7 +105,7 @@ class Attempts:
                 pending.body,
                 exchange=exchange,
                 slash=pending.slash,
-                connected=lambda link: reached(link.address),
+                connected=lambda connection: reached(connection.address),
             )
         )
         request = self._requests[pending.queue] = _Request(pending.txn_id, call)

@@ -34,7 +34,7 @@ from homeserver.outbound.discovery.freshness import (
     within_bounds,
 )
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
-from homeserver.outbound.transport.connection import Fetched, Get, NoAnswer
+from homeserver.outbound.transport.connection import Get, NoAnswer, Response
 from homeserver.outbound.transport.dialer import Dialer, Target, without
 from homeserver.outbound.transport.failures import NotDialled
 from homeserver.protocol.canonical_json import as_text, parse_object
@@ -160,7 +160,7 @@ class WellKnown:
         """The delegation, or why there is none; and for how many seconds to keep it."""
         failed = LookupFailed if cause.is_ours else _TriedInPart
 
-        def follow() -> Coroutine[Deferred[Any], Any, Fetched]:
+        def follow() -> Coroutine[Deferred[Any], Any, Response]:
             return within(_SECONDS, self._clock, self._follow(host, cause))
 
         try:
@@ -186,7 +186,7 @@ class WellKnown:
         asked = asked_seconds(fetched.headers, wall_seconds(self._clock))
         return Delegation(target, asked < MIN_SECONDS), within_bounds(asked)
 
-    async def _follow(self, host: str, cause: Cause) -> Fetched:
+    async def _follow(self, host: str, cause: Cause) -> Response:
         """The response with status 200 that the redirects lead to.
 
         Raises `_NoDelegation` for another response, `LookupFailed` for none, and
@@ -214,7 +214,7 @@ class WellKnown:
                 raise _NoDelegation(f"{where}status {fetched.status}")
             hop = hop.follow(header_values(fetched.headers, b"Location"))
 
-    async def _fetch(self, hop: "_Hop", host: str, cause: Cause) -> Fetched:
+    async def _fetch(self, hop: "_Hop", host: str, cause: Cause) -> Response:
         """The response of the first address that sends one."""
         allowance = self._budgets.step(cause, host)
         addresses: Sequence[str] = await self._dialer.addresses(hop.host, cause)
@@ -238,7 +238,7 @@ class WellKnown:
 
     async def _ask(
         self, addresses: Sequence[str], hop: "_Hop", allowance: Allowance
-    ) -> Fetched:
+    ) -> Response:
         dialled = await self._dialer.dial(
             Target(addresses, hop.port, hop.host, True, hop.host),  # noqa: FBT003
             allowance,
@@ -291,7 +291,7 @@ class _Hop(Struct, frozen=True):
         return _Hop(f"https://{name}{target}", name.host, port, name.name, target)
 
 
-def _parse(fetched: Fetched) -> ServerName:
+def _parse(fetched: Response) -> ServerName:
     """The name in a document of any `Content-Type`; raises `ProtocolError`."""
     document = parse_object(fetched.body)
     return ServerName.parse(as_text(document.get("m.server"), "`m.server`"))

@@ -69,8 +69,8 @@ class Get(Struct, frozen=True):
     """Of its body, in bytes."""
 
 
-class Fetched(Struct, frozen=True):
-    """The complete response to a GET."""
+class Response(Struct, frozen=True):
+    """A complete response."""
 
     status: int
     headers: Headers
@@ -122,7 +122,9 @@ class PeerConnection(Protocol):
             self.handshake.errback(reason)
         self._lose(reason)
 
-    async def fetch(self, get: Get, exchange: Exchange, clock: IReactorTime) -> Fetched:
+    async def fetch(
+        self, get: Get, exchange: Exchange, clock: IReactorTime
+    ) -> Response:
         """The response to a GET; its exchange is filled and closed.
 
         Raises `NoAnswer`.
@@ -139,7 +141,7 @@ class PeerConnection(Protocol):
 
     async def _fetch(
         self, get: Get, exchange: Exchange, clock: IReactorTime
-    ) -> Fetched:
+    ) -> Response:
         # Without a pool, which would use the connection for the next request as soon as
         # this response ends, verified or not.
         http = ClientProtocol()
@@ -151,7 +153,7 @@ class PeerConnection(Protocol):
             exchange.details.tls = facts_of(self.transport)
             exchange.details.request = Message.of(text_of(headers))
 
-        async def ask() -> Fetched:
+        async def ask() -> Response:
             response = await _ask(http, request)
             body = await read_body(response, get.limit)
             if self._received > self._limit:
@@ -161,7 +163,7 @@ class PeerConnection(Protocol):
             if exchange.details is not None:
                 headers = text_of(response.headers)
                 exchange.details.response = Message.of(headers, body)
-            return Fetched(response.code, response.headers, body)
+            return Response(response.code, response.headers, body)
 
         try:
             self._speak(http, get.limit + MAX_HEAD_BYTES)

@@ -82,7 +82,7 @@ class Unreachable(Exception):
         return Explanation(_PUBLIC[self.reason].format(self.destination), str(self))
 
 
-class Link(Struct, frozen=True):
+class VerifiedConnection(Struct, frozen=True):
     """A verified connection: its route, its address and its verified peer."""
 
     route: Route
@@ -121,7 +121,7 @@ class Connector:
 
     async def connect(
         self, resolution: Resolution, cause: Cause, server: str = ""
-    ) -> tuple[PeerConnection, Link]:
+    ) -> tuple[PeerConnection, VerifiedConnection]:
         """A connection by the first route that leads to the right server.
 
         `server` is our name. Routes that failed lately are tried last. For a client,
@@ -152,7 +152,7 @@ class Connector:
 
     async def _follow(
         self, name: ServerName, route: Route, tried: "_Tried"
-    ) -> tuple[PeerConnection, Link] | None:
+    ) -> tuple[PeerConnection, VerifiedConnection] | None:
         """A connection by one route; None if it failed, after adding to `tried`."""
         try:
             found = await self._dialer.addresses(route.host, tried.cause)
@@ -181,11 +181,11 @@ class Connector:
                 raise
         return None
 
-    async def record(self, link: Link) -> Link:
+    async def record(self, connection: VerifiedConnection) -> VerifiedConnection:
         """Record the peer of a connection, if needed; raises `NotVerified`."""
-        if not link.is_recorded:
-            await self._verifier.record(link.peer)
-        return replace(link, is_recorded=True)
+        if not connection.is_recorded:
+            await self._verifier.record(connection.peer)
+        return replace(connection, is_recorded=True)
 
     def forget(self, name: ServerName) -> bool:
         """Forget which routes to a server failed; returns whether any had."""
@@ -219,7 +219,7 @@ class Connector:
         route: Route,
         addresses: Sequence[str],
         tried: "_Tried",
-    ) -> tuple[PeerConnection, Link]:
+    ) -> tuple[PeerConnection, VerifiedConnection]:
         dialled = await self._dialer.dial(
             Target(
                 addresses,
@@ -232,26 +232,24 @@ class Connector:
             ),
             tried.allowance,
         )
-        connection, where = dialled.connection, dialled.address
+        wire, where = dialled.connection, dialled.address
         try:
-            peer = await self._verifier.verify(
-                name, route, dialled.handshake, connection
-            )
-            link = Link(route, where, peer)
+            peer = await self._verifier.verify(name, route, dialled.handshake, wire)
+            connection = VerifiedConnection(route, where, peer)
             if tried.cause.is_ours:
-                link = await self.record(link)
+                connection = await self.record(connection)
         except NotVerified as problem:
-            connection.abort()
+            wire.abort()
             why = f"{where} is not verified: {problem}"
             raise NotDialled("not_verified", why, where, problem) from None
         except BaseException:
-            connection.abort()
+            wire.abort()
             raise
-        if connection.is_closing:
-            connection.abort()
+        if wire.is_closing:
+            wire.abort()
             why = f"{where} ended the connection while it was verified"
             raise NotDialled("ended", why, where)
-        return connection, link
+        return wire, connection
 
 
 @dataclass

@@ -28,10 +28,10 @@ from homeserver.outbound.remote_error import read_refusal
 from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
     KEYS_V2_PATH,
-    Fetched,
     Get,
     NoAnswer,
     PeerConnection,
+    Response,
 )
 from homeserver.outbound.transport.failures import NotVerified, VerificationReason
 from homeserver.protocol.discovery import Route
@@ -236,7 +236,7 @@ class Verifier:
 
     async def _fetch_document(
         self, server_name: ServerName, route: Route, connection: PeerConnection
-    ) -> tuple[str, Fetched]:
+    ) -> tuple[str, Response]:
         """The version 1 document, or else the version 2 document, and its path."""
         path = KEY_DOCUMENT_PATH
         fetched = await self._fetch(path, server_name, route, connection)
@@ -255,7 +255,7 @@ class Verifier:
         server_name: ServerName,
         route: Route,
         connection: PeerConnection,
-    ) -> Fetched:
+    ) -> Response:
         get = Get(path, route.host_header, _KEY_DOCUMENT_SECONDS, MAX_DOCUMENT_BYTES)
         exchange = self._exchanges.open("request", "out", "GET")
         exchange.peer, exchange.server = server_name.name, connection.own_name

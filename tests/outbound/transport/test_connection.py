@@ -20,10 +20,10 @@ from homeserver.net.exchange import Exchange
 from homeserver.outbound.transport.connection import (
     MAX_HEAD_BYTES,
     MAX_RESPONSE_BYTES,
-    Fetched,
     Get,
     NoAnswer,
     PeerConnection,
+    Response,
     ResponseTooLarge,
     describe,
     read_body,
@@ -89,7 +89,7 @@ class ConnectionTestCase(SynchronousTestCase):
         self.transport.connected = False
         self.connection.connectionLost(LOST)
 
-    def ask(self, host: str = "peer.test:8448") -> Deferred[Fetched]:
+    def ask(self, host: str = "peer.test:8448") -> Deferred[Response]:
         """Fetch something."""
         return start(
             self.connection.fetch(
@@ -155,13 +155,15 @@ class HandshakeTests(ConnectionTestCase):
 class FetchTests(ConnectionTestCase):
     """Asking for a document."""
 
-    def assert_answer(self, asked: Deferred[Fetched], status: int, body: bytes) -> None:
+    def assert_answer(
+        self, asked: Deferred[Response], status: int, body: bytes
+    ) -> None:
         """See what came."""
-        fetched: Fetched = self.successResultOf(asked)
+        fetched: Response = self.successResultOf(asked)
         assert (fetched.status, fetched.body) == (status, body)
 
     def assert_no_answer(
-        self, asked: Deferred[Fetched], why: str, cause: type[Exception]
+        self, asked: Deferred[Response], why: str, cause: type[Exception]
     ) -> None:
         """See what came instead, and that the connection is of no more use."""
         problem = self.failureResultOf(asked, NoAnswer).value

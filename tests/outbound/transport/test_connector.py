@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.config.values import VerificationMethod
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.transport.connection import PeerConnection
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verification import VerifiedPeer
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.identifiers import ServerName
@@ -50,7 +50,7 @@ KEY_REQUEST = b"GET /_matrix/key/v1 HTTP/1.1\r\n"
 
 _T = TypeVar("_T")
 
-Connecting = Deferred[tuple[PeerConnection, Link]]
+Connecting = Deferred[tuple[PeerConnection, VerifiedConnection]]
 
 
 class SlowStore(MemoryDatabase):
@@ -119,7 +119,7 @@ class ConnectorTestCase(SynchronousTestCase):
             self.stack.connector.connect(Resolution(PEER, [], routes), OURSELVES)
         )
 
-    def link(self, connecting: Connecting) -> Link:
+    def link(self, connecting: Connecting) -> VerifiedConnection:
         """The link of a connection that was made."""
         _, link = self.successResultOf(connecting)
         return link
@@ -150,7 +150,7 @@ class RouteTests(ConnectorTestCase):
         self.hosts["a.test"] = ["192.0.2.1"]
         connecting = self.connect("a.test")
         self.net.accept(GOOD)
-        assert self.link(connecting) == Link(
+        assert self.link(connecting) == VerifiedConnection(
             route("a.test", 8448),
             "192.0.2.1",
             VerifiedPeer(PEER, "certificate", GOOD.value.leaf),

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from homeserver.net.cause import OURSELVES
 from homeserver.net.tls.client import Handshake
 from homeserver.outbound.transport.connection import PeerConnection
-from homeserver.outbound.transport.connector import Link, Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.failures import NotVerified
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.canonical_json import encode, encode_base64
@@ -119,7 +119,9 @@ class RaceTests(SynchronousTestCase):
             for _ in range(2)
         )
 
-    def assert_refused(self, connecting: Deferred[tuple[PeerConnection, Link]]) -> None:
+    def assert_refused(
+        self, connecting: Deferred[tuple[PeerConnection, VerifiedConnection]]
+    ) -> None:
         """See that a connection is not used."""
         failure = self.failureResultOf(connecting, Unreachable)
         assert "verified in another way" in str(failure.value)
@@ -171,7 +173,7 @@ class RebuiltTests(SynchronousTestCase):
         wire.say(ok(key_document(SELF_SIGNED)))
         self.successResultOf(connecting)
 
-    def connect(self) -> Deferred[tuple[PeerConnection, Link]]:
+    def connect(self) -> Deferred[tuple[PeerConnection, VerifiedConnection]]:
         """Connect to it."""
         resolution = Resolution(PEER, [], [route("192.0.2.1")])
         return start(self.stack.connector.connect(resolution, OURSELVES))
