@@ -54,10 +54,7 @@ def test_a_certificate_that_names_nobody(
             with pytest.raises(Unreachable):
                 send(reach, peer, "other.test")
         peer.issued = other
-        with (
-            reaching(methods, database=database) as reach,
-            pytest.raises(Unreachable),
-        ):
+        with reaching(methods, database=database) as reach, pytest.raises(Unreachable):
             send(reach, peer)
         peer.issued = pinned
         with reaching(methods, database=database) as reach:

@@ -360,11 +360,7 @@ def test_is_asked(
 @pytest.mark.parametrize("issued", [None, FOREIGN], ids=["none", "foreign"])
 @pytest.mark.parametrize(
     "target",
-    [
-        "/_matrix/key/v1",
-        "/_matrix/key/v2/server",
-        "/_matrix/federation/v1/version",
-    ],
+    ["/_matrix/key/v1", "/_matrix/key/v2/server", "/_matrix/federation/v1/version"],
 )
 def test_open_routes(receiving: Receiving, issued: Issued | None, target: str) -> None:
     """What needs no signature needs no certificate either, and minds no wrong one."""
@@ -408,10 +404,7 @@ def pair(
 def test_our_own_is_presented(tmp_path: Path) -> None:
     """An endpoint presents its certificate to another one, which tells which it was."""
     demanded = 'client_certificates = "required"'
-    with pair(tmp_path, "present_client_certificate = true", demanded) as [
-        alpha,
-        beta,
-    ]:
+    with pair(tmp_path, "present_client_certificate = true", demanded) as [alpha, beta]:
         alpha.ask("send", beta.name, "--edu", EDU)
         [transaction] = beta.ask("received")
     own = x509.load_pem_x509_certificate((alpha.folder / "tls.crt").read_bytes())

@@ -87,9 +87,7 @@ def kill_under_load(
                     sender.end()
 
 
-def test_what_was_acknowledged_is_there_once(
-    tmp_path: Path,
-) -> None:
+def test_what_was_acknowledged_is_there_once(tmp_path: Path) -> None:
     """After each kill -9, each transaction that got its 200 is in the store once."""
     alpha = make_endpoint(tmp_path / "alpha", ALPHA.name, "")
     tally = Semaphore(0)

@@ -16,12 +16,7 @@ from tests.support.real_discovery import (
     tell,
 )
 from tests.support.recording_peers import http
-from tests.support.tls_servers import (
-    WELL_KNOWN,
-    TlsServer,
-    delegation,
-    listening,
-)
+from tests.support.tls_servers import WELL_KNOWN, TlsServer, delegation, listening
 
 KEYS = "/_matrix/key/v2/server"
 
@@ -55,12 +50,12 @@ def test_worked_case(case: Case) -> None:
             steps = reach.resolve(fill(case.name)).steps
             route = reach.ask(fill(case.name), KEYS).route
     assert tell(steps) == list(map(fill, case.steps))
-    assert (
-        route.host,
-        str(route.port),
-        route.host_header,
-        route.certificate_name,
-    ) == (host, fill(port), fill(host_header), certificate_name)
+    assert (route.host, str(route.port), route.host_header, route.certificate_name) == (
+        host,
+        fill(port),
+        fill(host_header),
+        certificate_name,
+    )
     assert right.requests == [f"GET {fill(host_header)}{KEYS}"]
     is_address = certificate_name in {"127.0.0.1", "::1"}
     assert right.server_names == [None if is_address else certificate_name]

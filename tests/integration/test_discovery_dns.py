@@ -111,12 +111,7 @@ def test_uncertain_answer(answer: Answer, found: str) -> None:
         garbage(b""),
         garbage(b"\x81\x80\0\1\0\1\0\0\0\0\xc0\x0c\0\x21\0\1"),
     ],
-    ids=[
-        "silence",
-        "another ID",
-        "two bytes",
-        "a name that leads to itself",
-    ],
+    ids=["silence", "another ID", "two bytes", "a name that leads to itself"],
 )
 def test_no_answer(answer: Answer) -> None:
     """What is no answer is waited for no longer than six seconds, with three tries."""
@@ -153,10 +148,7 @@ def test_no_answer_by_tcp(tcp: bool, said: str) -> None:  # noqa: FBT001
 
 @pytest.mark.parametrize(
     "tail",
-    [
-        b"\xff" * 500,
-        b"\x81\x80" + b"\xff" * 8,
-    ],
+    [b"\xff" * 500, b"\x81\x80" + b"\xff" * 8],
     ids=["all ones", "without what it announces"],
 )
 def test_nonsense_is_no_answer(tail: bytes) -> None:

@@ -82,10 +82,7 @@ def test_of_2014_the_second_target_answers() -> None:
         serving(server),
         listening(peer),
         discovering(
-            server,
-            well_known=False,
-            services=SERVICES_2014,
-            methods=("key-document",),
+            server, well_known=False, services=SERVICES_2014, methods=("key-document",)
         ) as reach,
     ):
         [closed] = free_ports(1)
@@ -113,11 +110,7 @@ def test_rebinding_leads_nowhere() -> None:
     outer.otherwise = CLOSE
     policy = AddressPolicy(REFUSED_RANGES, [AddressRange.parse("::1/128")])
     server = NameServer()
-    with (
-        serving(server),
-        listening(inner),
-        discovering(server, policy=policy) as reach,
-    ):
+    with serving(server), listening(inner), discovering(server, policy=policy) as reach:
         outer.port = inner.port
 
         def answer(question: Question) -> bytes | None:

@@ -230,10 +230,7 @@ def test_files_that_others_can_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ranges", "expected"),
-    [
-        ("[]", []),
-        ('["127.0.0.0/8", "::1"]', ["127.0.0.0/8, ::1/128"]),
-    ],
+    [("[]", []), ('["127.0.0.0/8", "::1"]', ["127.0.0.0/8, ::1/128"])],
 )
 def test_trusted_clients_are_named(
     tmp_path: Path, ranges: str, expected: list[str]

@@ -103,11 +103,7 @@ def outcome(
 ) -> tuple[list[str], list[str]]:
     """The steps and the routes of `a.test`, by a server and those before it."""
     with discovering(
-        server,
-        well_known=False,
-        services=SERVICES_2014,
-        clock=clock,
-        before=before,
+        server, well_known=False, services=SERVICES_2014, clock=clock, before=before
     ) as reach:
         return reach.outcome("a.test")
 

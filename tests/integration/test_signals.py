@@ -19,12 +19,7 @@ from homeserver.config.reader import load
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
-from scripts.processes import (
-    LOOPBACK,
-    Endpoint,
-    first_line,
-    make_endpoint,
-)
+from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
 from tests.integration.test_daemon import endpoints
 from tests.integration.test_rotation import ALPHA, BETA, signing_keys
 

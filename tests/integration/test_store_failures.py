@@ -89,10 +89,7 @@ def moved(endpoint: Endpoint, process: Process) -> Iterator[None]:
 
 
 def show_the_failure(
-    folder: Path,
-    configuration: str,
-    failure: Failure,
-    seconds: float = 2.0,
+    folder: Path, configuration: str, failure: Failure, seconds: float = 2.0
 ) -> None:
     """Send something before, while and after the store of the receiver fails."""
     with endpoints(folder, "alpha.test", "beta.test") as [alpha, beta]:

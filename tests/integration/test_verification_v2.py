@@ -31,8 +31,7 @@ FOREIGN = issue_for("peer.test")
 
 # As a Synapse of 2018 says it, which had no version 1 any more.
 SYNAPSE_2018 = http(
-    b'{"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}',
-    "400 Bad Request",
+    b'{"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}', "400 Bad Request"
 )
 
 
@@ -106,8 +105,7 @@ def bad_documents(name: str, issued: Issued) -> dict[str, tuple[Respond, str]]:
             http(
                 encode(
                     changed(
-                        parse_object(foreign),
-                        tls_fingerprints=good["tls_fingerprints"],
+                        parse_object(foreign), tls_fingerprints=good["tls_fingerprints"]
                     )
                 )
             ),

@@ -59,10 +59,7 @@ WAYS = {
         (f"srv.{SYNAPSE}", 7000),
     ),
     "_matrix._tcp": Way(
-        [
-            "_matrix._tcp.{name} SRV 0 0 7000 srv.{name}",
-            "srv.{name} A {address}",
-        ],
+        ["_matrix._tcp.{name} SRV 0 0 7000 srv.{name}", "srv.{name} A {address}"],
         7000,
         SYNAPSE_HOME,
         (f"srv.{SYNAPSE}", 7000),
@@ -126,9 +123,7 @@ def test_both_are_found(island: Island, way: Way) -> None:
     name = f"ours-{next(_numbers)}.test"
     delegated = way.delegate_to.format(name=name)
     ours = island.neighbourhood.make_endpoint(
-        name,
-        f"{OURS}:{way.our_port}",
-        f'[discovery]\ndelegate_to = "{delegated}"\n',
+        name, f"{OURS}:{way.our_port}", f'[discovery]\ndelegate_to = "{delegated}"\n'
     )
     island.neighbourhood.certify(name, f"matrix.{name}").write(ours.folder)
     zone = [

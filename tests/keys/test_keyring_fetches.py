@@ -347,11 +347,7 @@ class MemoryTests(KeyringCase):
         self.counting = CountingDatabase()
         self.peers = PeerStore(self.counting, OUR_NAME, self.clock)
         self.keyring = Keyring(
-            lambda: self.identity,
-            self.peers,
-            self.client,
-            self.clock,
-            self.limits,
+            lambda: self.identity, self.peers, self.client, self.clock, self.limits
         )
 
     def test_a_second_request_reads_nothing(self) -> None:

@@ -195,11 +195,7 @@ class RequestTests(ClientTestCase):
     def check_signatures(self, request: Request) -> None:
         """Check that each key has signed a request."""
         signed = FederationRequest(
-            "PUT",
-            request.target.decode(),
-            US,
-            PEER,
-            parse_object(request.body or b""),
+            "PUT", request.target.decode(), US, PEER, parse_object(request.body or b"")
         )
         headers = request.headers.getRawHeaders("Authorization", [])
         for header, key in zip(headers, KEYS, strict=True):

@@ -110,10 +110,7 @@ def test_details(client: Client) -> None:
     assert details.stages["connection"] >= 1
     assert details.stages["response"] >= 2
     assert details.tls is not None
-    assert (details.tls.sni, details.tls.certificate) == (
-        "peer.test",
-        GOOD.value.leaf,
-    )
+    assert (details.tls.sni, details.tls.certificate) == ("peer.test", GOOD.value.leaf)
     assert details.request.body == b"{}"
     assert list(details.request.headers) == [
         ("Content-Length", "2"),

@@ -165,11 +165,7 @@ REMARKS: list[tuple[Json, list[EventId | None], list[str]]] = [
     ({"pdus": {"$a": {"error": ""}}}, [A], ["the destination rejects '$a': ''"]),
     ({"pdus": {"$a": {"error": None}}}, [A], []),
     ({"pdus": {"$a": {"error": 5}}}, [A], ["the destination rejects '$a': 5"]),
-    (
-        {"pdus": {"$a": "ok"}},
-        [A],
-        ["the result of '$a' is not a JSON object: 'ok'"],
-    ),
+    ({"pdus": {"$a": "ok"}}, [A], ["the result of '$a' is not a JSON object: 'ok'"]),
     (
         {"pdus": {"$a": {"error": "x" * 9000}}},
         [A],

@@ -83,11 +83,7 @@ READ: list[tuple[str, Json, Transaction]] = [
         Transaction([], [{"edu_type": "", "content": {}}]),
     ),
     ("50 PDUs", {"pdus": [PDU] * 50}, Transaction([PDU] * 50, [])),
-    (
-        "100 EDUs",
-        {"pdus": [], "edus": [EDU] * 100},
-        Transaction([], [EDU] * 100),
-    ),
+    ("100 EDUs", {"pdus": [], "edus": [EDU] * 100}, Transaction([], [EDU] * 100)),
     (
         "50 PDUs and 100 EDUs",
         {"pdus": [PDU] * 50, "edus": [EDU] * 100},
@@ -111,12 +107,7 @@ MALFORMED_ITEMS: list[tuple[object, str, str, str]] = [
     (None, "the PDU is not a JSON object", "the EDU is not a JSON object", "null"),
     ([1.5], "the PDU is not a JSON object", "the EDU is not a JSON object", "[1.5]"),
     (FLAWED, "a member occurs twice", "a member occurs twice", '{"a": 1, "a": 2}'),
-    (
-        {"content": {}},
-        "",
-        "`edu_type` of the EDU is not a string",
-        '{"content":{}}',
-    ),
+    ({"content": {}}, "", "`edu_type` of the EDU is not a string", '{"content":{}}'),
     (
         {"edu_type": 5, "content": {}},
         "",
@@ -323,10 +314,7 @@ def test_cut(queue: list[Size], expected: int) -> None:
 
 
 sizes = st.builds(
-    Size,
-    st.integers(0, MAX_PDUS),
-    st.integers(0, MAX_EDUS),
-    st.integers(0, LARGEST),
+    Size, st.integers(0, MAX_PDUS), st.integers(0, MAX_EDUS), st.integers(0, LARGEST)
 )
 
 

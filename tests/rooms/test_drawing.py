@@ -49,9 +49,7 @@ LANES = [
     pytest.param(["a ", "b ", "c ab"], [0, 1, 0], id="two beginnings"),
     pytest.param(["b a", "c b"], [0, 0], id="the first is not drawn"),
     pytest.param(
-        ["a ", "b a", "c b", "d a", "e c", "f de"],
-        [0, 0, 0, 1, 0, 0],
-        id="a late fork",
+        ["a ", "b a", "c b", "d a", "e c", "f de"], [0, 0, 0, 1, 0, 0], id="a late fork"
     ),
     pytest.param(
         ["a ", "b a", "x ", "c b", "d a", "e cd"],

@@ -179,11 +179,7 @@ def test_dropped() -> None:
     [dropped] = file.dropped
     assert dropped.event_id is not None
     assert result["dropped"] == [
-        {
-            "number": 2,
-            "event_id": dropped.event_id,
-            "why": "`depth` is not an integer",
-        }
+        {"number": 2, "event_id": dropped.event_id, "why": "`depth` is not an integer"}
     ]
     result, drawn = explain(file, dropped.event_id)
     assert result == {

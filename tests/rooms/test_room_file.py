@@ -95,11 +95,7 @@ def _create(content: bytes) -> bytes:
             InvalidParam,
             "unknown room version '1.5'",
         ),
-        (
-            _create(b"1"),
-            BadJson,
-            "no event of the file is the create event",
-        ),
+        (_create(b"1"), BadJson, "no event of the file is the create event"),
         (
             b'{"type": "m.room.create", "state_key": "x", "content": {}}',
             BadJson,
@@ -241,12 +237,7 @@ def test_circle() -> None:
         ("$y:a.example", "$x:a.example"),
     ):
         room.send(
-            "m.room.topic",
-            ALICE,
-            {},
-            cites=[],
-            event_id=own,
-            auth_events=[[other, {}]],
+            "m.room.topic", ALICE, {}, cites=[], event_id=own, auth_events=[[other, {}]]
         )
     file = listed(pdus(room))
     assert [each.event_id for each in file.events] == list(room.events)[:2]

@@ -73,10 +73,7 @@ CASES = {
     ),
     "delegation to an IPv6 address and a port": Case(
         "a.test",
-        [
-            A + "delegates to [::1]:{p}",
-            "literal: [::1]:{p}: connect to [::1]:{p}",
-        ],
+        [A + "delegates to [::1]:{p}", "literal: [::1]:{p}: connect to [::1]:{p}"],
         ("::1", "{p}", "[::1]:{p}", "::1"),
         documents={"a.test": "[::1]:{p}"},
         listens_on="::1",

@@ -55,12 +55,7 @@ class Endpoint:
 
         self.queue = OutboundQueue(database, server_name, clock)
         self.leases = DestinationLeases(
-            database,
-            server_name.__eq__,
-            clock,
-            holder,
-            MAX_RETRY,
-            is_shared=is_shared,
+            database, server_name.__eq__, clock, holder, MAX_RETRY, is_shared=is_shared
         )
 
     def add(self, destination: ServerName, *numbers: int) -> int:

@@ -159,9 +159,7 @@ async def _in_thread(call: Callable[[], tuple[int, Json]]) -> tuple[int, Json]:
 
 @contextmanager
 def notary(
-    folder: Path,
-    name: str = "notary.test",
-    allow: Sequence[str] = LOOPBACK,
+    folder: Path, name: str = "notary.test", allow: Sequence[str] = LOOPBACK
 ) -> Iterator[Notary]:
     """An endpoint to which every name of `.test` is on loopback."""
     server_name = ServerName.parse(name)

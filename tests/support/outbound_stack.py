@@ -18,12 +18,7 @@ from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.dialer import Dialer
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.canonical_json import encode
-from homeserver.protocol.discovery import (
-    LookupFailed,
-    NotResolvable,
-    Resolution,
-    Route,
-)
+from homeserver.protocol.discovery import LookupFailed, NotResolvable, Resolution, Route
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import build_v1
 from homeserver.protocol.signing import SigningKey

@@ -59,8 +59,5 @@ def talking(host: str, port: int, source: str | None = None) -> Iterator[Talk]:
     plain = socket.create_connection(
         (host, port), timeout=_SECONDS, source_address=source and (source, 0)
     )
-    with (
-        context.wrap_socket(plain) as connection,
-        connection.makefile("rb") as stream,
-    ):
+    with context.wrap_socket(plain) as connection, connection.makefile("rb") as stream:
         yield Talk(connection, stream)

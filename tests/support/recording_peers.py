@@ -13,10 +13,7 @@ from typing import cast
 from nacl.signing import SigningKey as NaclSigningKey
 from OpenSSL import SSL
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IOpenSSLServerConnectionCreator,
-)
+from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure

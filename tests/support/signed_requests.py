@@ -30,8 +30,7 @@ US = ServerName.parse("us.example")
 
 
 def identity(
-    keys: Sequence[SigningKey] = (signing_key(),),
-    old_keys: Sequence[OldVerifyKey] = (),
+    keys: Sequence[SigningKey] = (signing_key(),), old_keys: Sequence[OldVerifyKey] = ()
 ) -> Identity:
     """Who we are, with a certificate of a moment ago."""
     return Identity(US, keys, old_keys, issue_for(US.name).value)

@@ -184,8 +184,7 @@ def raw(*entries: bytes) -> crypto.X509:
         x509.CertificateBuilder(name, name, key.public_key(), 1, now, now)
         .add_extension(
             x509.UnrecognizedExtension(
-                x509.SubjectAlternativeName.oid,
-                bytes([0x30, len(content)]) + content,
+                x509.SubjectAlternativeName.oid, bytes([0x30, len(content)]) + content
             ),
             critical=False,
         )

@@ -374,10 +374,7 @@ SHOWN_GOOD: list[tuple[str, str, Issued]] = [
         "for servers",
         "peer.test",
         issue(
-            "x",
-            dns("peer.test"),
-            issuer=CA,
-            purposes=[ExtendedKeyUsageOID.SERVER_AUTH],
+            "x", dns("peer.test"), issuer=CA, purposes=[ExtendedKeyUsageOID.SERVER_AUTH]
         ),
     ),
 ]

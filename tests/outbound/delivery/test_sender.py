@@ -656,8 +656,7 @@ class StateTests(SenderTestCase):
             ("sending", 1, None),
         )
         self.assertEqual(
-            state["error"],
-            "alpha.test cannot be reached: s.test:8448: cannot connect",
+            state["error"], "alpha.test cannot be reached: s.test:8448: cannot connect"
         )
 
     def test_delivered(self) -> None:

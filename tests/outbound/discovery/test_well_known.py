@@ -988,10 +988,7 @@ LIFETIMES: list[tuple[list[tuple[str, str]], float]] = [
         [("Expires", "Fri, 15 Jan 2027 09:00:00 GMT"), ("Cache-Control", "no-store")],
         300,
     ),
-    (
-        [("Expires", "Fri, 15 Jan 2027 09:00:00 GMT"), ("Cache-Control", "public")],
-        3600,
-    ),
+    ([("Expires", "Fri, 15 Jan 2027 09:00:00 GMT"), ("Cache-Control", "public")], 3600),
 ]
 
 

@@ -556,11 +556,7 @@ DESCRIPTIONS: list[tuple[str, Callable[[], Exception], str]] = [
     ),
     ("in its own words", lambda: ValueError("why"), "why"),
     ("without words", ZeroDivisionError, "ZeroDivisionError"),
-    (
-        "nonsense",
-        lambda: GARBAGE,
-        "it is not HTTP: '220 ESMTP \\x1b[31m'",
-    ),
+    ("nonsense", lambda: GARBAGE, "it is not HTTP: '220 ESMTP \\x1b[31m'"),
     ("control characters", lambda: ValueError("\x1b[31m\n"), "'\\x1b[31m\\n'"),
 ]
 

@@ -219,10 +219,7 @@ SIGNED: list[tuple[Write, list[str]]] = [
         ["event-redaction", "event-member-out"],
     ),
     (lambda e: json.dumps(redacted_9(e), sort_keys=True).encode(), ["json-spaces"]),
-    (
-        lambda e: hashlib.sha256(canonical(redacted_9(e))).digest(),
-        ["digest-signed"],
-    ),
+    (lambda e: hashlib.sha256(canonical(redacted_9(e))).digest(), ["digest-signed"]),
     (lambda e: b"?", ["signature-unknown"]),
 ]
 

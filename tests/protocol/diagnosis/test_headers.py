@@ -36,10 +36,7 @@ HEADERS = [
         f'X-Matrix origin="a",key="ed25519:a",sig="{encode_base64(bytes(99))}"',
         ["signature-with-message"],
     ),
-    (
-        f'X-Matrix origin="https://a/",key="ed25519:a",sig="{SIGNATURE}"',
-        ["name-url"],
-    ),
+    (f'X-Matrix origin="https://a/",key="ed25519:a",sig="{SIGNATURE}"', ["name-url"]),
     (
         f'X-Matrix origin="a",destination="@x:b",key="ed25519:a",sig="{SIGNATURE}"',
         ["name-user"],

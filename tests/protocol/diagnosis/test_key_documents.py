@@ -98,10 +98,7 @@ MEMBERS: list[tuple[dict[str, Any], list[str]]] = [
         {"verify_keys": {"ed25519:a": {"key": PUBLIC}, "ed25519:b": {"key": 3}}},
         ["document-key"],
     ),
-    (
-        {"old_verify_keys": {"ed25519:o": {"key": PUBLIC}}},
-        ["document-key"],
-    ),
+    ({"old_verify_keys": {"ed25519:o": {"key": PUBLIC}}}, ["document-key"]),
     ({"old_verify_keys": []}, ["document-member"]),
     ({"valid_until_ts": None}, ["document-member"]),
     ({"valid_until_ts": True}, ["document-member"]),

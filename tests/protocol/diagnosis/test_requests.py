@@ -326,10 +326,7 @@ KEYS = [
     ([SERVED], "key-replaced"),
     ([CandidateKey(verify_key(OTHER_SEED), "expired", 17)], "key-expired"),
     ([CandidateKey(verify_key(OTHER_SEED), "old", 17)], "key-old"),
-    (
-        [CandidateKey(VerifyKey(KEY_ID, bytes(OTHER_SEED)))],
-        "key-is-seed",
-    ),
+    ([CandidateKey(VerifyKey(KEY_ID, bytes(OTHER_SEED)))], "key-is-seed"),
 ]
 
 

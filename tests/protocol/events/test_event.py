@@ -241,11 +241,7 @@ ALWAYS_KEPT: Json = {
     "auth_events": [],
     "origin_server_ts": 1,
 }
-KEPT_UNTIL_10: Json = {
-    "prev_state": [],
-    "origin": "a.example",
-    "membership": "join",
-}
+KEPT_UNTIL_10: Json = {"prev_state": [], "origin": "a.example", "membership": "join"}
 NEVER_KEPT: Json = {
     "unsigned": {"age": 1},
     "redacts": "$1:a.example",
@@ -365,10 +361,7 @@ def test_event_id_of_a_third_party_invite_without_signed() -> None:
     """Its ID is the hash of what Synapse and Ruma keep, an empty object included."""
     kept = pdu_of("11", {"content": {"membership": "invite", "third_party_invite": {}}})
     sent = kept | {
-        "content": {
-            "membership": "invite",
-            "third_party_invite": {"display_name": "U"},
-        }
+        "content": {"membership": "invite", "third_party_invite": {"display_name": "U"}}
     }
     del kept["signatures"]
     digest = sha256(canonicaljson.encode_canonical_json(kept)).digest()
@@ -618,10 +611,7 @@ def test_parse_refuses(version: str, changes: Json, error: type[ProtocolError]) 
 def test_parse_refuses_a_create_event_with_a_room_id_in_version_12() -> None:
     """A create event of room version 12 must not name the room it creates."""
     with pytest.raises(BadJson, match="must not have a `room_id`"):
-        Event.parse(
-            pdu_of("12", {"type": "m.room.create"}),
-            ROOM_VERSIONS["12"],
-        )
+        Event.parse(pdu_of("12", {"type": "m.room.create"}), ROOM_VERSIONS["12"])
 
 
 @pytest.mark.parametrize("version", versions(1, 11))

@@ -19,11 +19,7 @@ from homeserver.protocol.rooms.authorization import (
     check_state_independent,
 )
 from homeserver.protocol.rooms.rules import CitedEvents
-from homeserver.protocol.rooms.state import (
-    StateKey,
-    StateMap,
-    state_of,
-)
+from homeserver.protocol.rooms.state import StateKey, StateMap, state_of
 from homeserver.protocol.rooms.state_resolution import resolve
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from tests.protocol.rooms.random_events import Draft, Drafts

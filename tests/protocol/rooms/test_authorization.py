@@ -75,11 +75,7 @@ SENTENCES: list[tuple[str, Make, str]] = [
         levels(BOB, events={"x\n": 51}),
         "rule 9.7: the sender's power 50 is less than the 51 of `events` of 'x\\n'",
     ),
-    (
-        "10",
-        levels(BOB, ban="50"),
-        "rule 9.1: '50' is not a power level",
-    ),
+    ("10", levels(BOB, ban="50"), "rule 9.1: '50' is not a power level"),
     (
         "12",
         lambda r: r.make(

@@ -28,8 +28,7 @@ def levels(room: MadeRoom, cites: Sequence[Event], **content: object) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("alice", "bob"),
-    [(100, 99), (1, 0), (-1, -2), ("10", "9"), (0, -1)],
+    ("alice", "bob"), [(100, 99), (1, 0), (-1, -2), ("10", "9"), (0, -1)]
 )
 def test_more_power_goes_first(alice: object, bob: object) -> None:
     """The sender's power by the event's own auth events decides, not the time."""

@@ -8,11 +8,7 @@ from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.rooms.policy import (
-    PolicyServer,
-    is_recommended,
-    needs_policy,
-)
+from homeserver.protocol.rooms.policy import PolicyServer, is_recommended, needs_policy
 from homeserver.protocol.signing import POLICY_KEY_ID, SigningKey
 from tests.protocol.rooms.room import ALICE, DAN, Room
 from tests.support.tables import cases

@@ -59,10 +59,7 @@ def test_a_port_of_other_digits() -> None:
     assert not is_allowed(acl, ServerName.parse("[::1]:08448"))
 
 
-@given(
-    pattern=st.text("ab*?.[", max_size=8),
-    name=st.text("ab.[", max_size=8),
-)
+@given(pattern=st.text("ab*?.[", max_size=8), name=st.text("ab.[", max_size=8))
 def test_matches_as_a_regular_expression_does(pattern: str, name: str) -> None:
     """A pattern matches what the regular expression of its meaning matches."""
     parts = {"*": ".*", "?": "."}

@@ -138,12 +138,7 @@ FORGED: list[tuple[str, Json]] = [
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [
-        ("type", "x"),
-        ("room_id", "!x:y"),
-        ("sender", ALICE),
-        ("state_key", ALICE),
-    ],
+    [("type", "x"), ("room_id", "!x:y"), ("sender", ALICE), ("state_key", ALICE)],
 )
 def test_what_differs_is_named(member: str, value: str) -> None:
     """The refusal names the member, its value, and what was asked for."""
