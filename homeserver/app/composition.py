@@ -16,6 +16,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import Listeners
 from homeserver.app.memories import AllFailedRoutes, AllKeyFetches
+from homeserver.app.remarks import Remarks
 from homeserver.app.server import Server
 from homeserver.app.servers import Servers
 from homeserver.app.shared import Shared
@@ -66,6 +67,14 @@ class Parts:
         self.shared = shared = Shared(path, config, reactor, random, make_store)
         self.servers = Servers(shared)
         self.sender = self.servers.sender
+        self.remarks = Remarks(
+            lambda: [
+                server
+                for each in config.servers
+                if (server := self.servers.find(each.server_name)) is not None
+            ],
+            reactor,
+        )
         self.reactor_lag = ReactorLag(
             reactor, shared.metrics.observe_lag, self.sender.adjust
         )
@@ -152,6 +161,7 @@ class Parts:
                 shared.store.is_healthy,
                 Scrape(shared.metrics, shared.totals, shared.reactor).read,
                 bounds,
+                self.remarks.shown,
             ),
             *control_routes.cache_routes(caches),
             *state_routes(

@@ -21,6 +21,7 @@ from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import CannotListen, address_of, listen
 from homeserver.app.server import Server
 from homeserver.app.store import Store, configured_store
+from homeserver.config.changes import find_changes
 from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import address_file
 from homeserver.control.inspect import describe_keys
@@ -82,8 +83,8 @@ class Endpoint:
         await parts.sender.start()
         parts.reactor_lag.start()
         parts.shared.pruner.start()
-        for exposed in find_exposed(self._secrets()):
-            self._log.warn("{exposed}", exposed=exposed)
+        for remark in [*find_exposed(self._secrets()), *parts.remarks.renew()]:
+            self._log.warn("{remark}", remark=remark)
         trusted = config.limits.trusted_clients
         if trusted:
             self._log.warn(
@@ -160,12 +161,20 @@ class Endpoint:
             await server.close()
             await store.close()
 
-    def reload(self, load: Callable[[ServerName], Identity]) -> None:
+    def reload(self, config: Config, load: Callable[[ServerName], Identity]) -> None:
         """Take up the signing keys and the certificates that are configured now.
 
         `load` loads those of one server, or raises `ConfigError`; then this is logged,
-        and that server keeps its present ones.
+        and that server keeps its present ones. What else has changed in `config` since
+        the start is named, as it needs a restart.
         """
+        self._take_up(load)
+        remarks = self._parts.remarks
+        remarks.note_changes(find_changes(self._config, config))
+        for remark in remarks.renew():
+            self._log.warn("{remark}", remark=remark)
+
+    def _take_up(self, load: Callable[[ServerName], Identity]) -> None:
         for server in self._parts.servers:
             try:
                 identity = load(server.name)
@@ -176,9 +185,13 @@ class Endpoint:
                     problem=problem,
                 )
                 continue
+            is_same = identity.proves_as(server.credentials.identity())
             self._parts.servers.replace(server.name, identity)
+            outcome = "are as they were" if is_same else "reloaded"
             self._log.info(
-                "{name}: signing keys and certificate reloaded", name=server.name
+                "{name}: signing keys and certificate {outcome}",
+                name=server.name,
+                outcome=outcome,
             )
 
     def _listen(self) -> Iterator[tuple[ServerName, SocketAddress]]:

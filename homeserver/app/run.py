@@ -140,7 +140,7 @@ def _reload(path: Path, endpoint: Endpoint) -> None:
             raise ConfigError(path, [f"{name} is not in it; start again without it"])
         return identity.load(path, server)
 
-    endpoint.reload(load)
+    endpoint.reload(config, load)
 
 
 def _raise_file_limit(connections: int) -> None:

@@ -67,14 +67,15 @@ def status_routes(
     is_healthy: Callable[[], Awaitable[bool]],
     read_metrics: Callable[[], Awaitable[bytes]],
     bounds: Sequence[Bound],
+    read_remarks: Callable[[], tuple[str, ...]] = tuple,
 ) -> list[ControlRoute]:
-    """The state of this server."""
+    """The state of this server; `read_remarks` returns what to look after."""
 
     async def health(_: _Bare) -> Health | Reply:
         """Whether the daemon accepts connections and its store answers; else 503."""
         if await is_healthy():
-            return Health("ok")
-        return view_reply(Health("unavailable"), status=503)
+            return Health("ok", read_remarks())
+        return view_reply(Health("unavailable", read_remarks()), status=503)
 
     async def metrics(_: _Bare) -> Reply:
         """The metrics, in the text format of Prometheus."""

@@ -7,6 +7,7 @@ process, so nothing here is kept beside the value.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import signedjson.key
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -30,6 +31,15 @@ class Identity(Struct, frozen=True):
 
     old_verify_keys: Sequence[OldVerifyKey]
     certificate: Certificate
+
+    def proves_as(self, other: Self) -> bool:
+        """Whether keys and certificate are those of `other`."""
+        return (
+            self.certificate.chain == other.certificate.chain
+            and self.old_verify_keys == other.old_verify_keys
+            and [key.verify_key for key in self.signing_keys]
+            == [key.verify_key for key in other.signing_keys]
+        )
 
 
 def load_all(path: Path, config: Config) -> dict[ServerName, Identity]:

@@ -112,6 +112,32 @@ def test_reload_takes_up_a_new_key_and_certificate(tmp_path: Path) -> None:
     assert len(document.verify_keys) == len(document.signatures) == 2
 
 
+def test_what_to_look_after_is_said(tmp_path: Path) -> None:
+    """Remarks are in the log at the start and after a reload, and in the health."""
+    alpha = make_endpoint(tmp_path / "alpha", "Alpha.test", "")
+    capitals = "the server name Alpha.test has capitals; "
+    with alpha.running() as process:
+        first_line(process)
+        [health] = alpha.ask("health")
+        [remark] = health["remarks"]
+        assert remark.startswith(capitals)
+        assert capitals in alpha.log.read_text()
+        text = alpha.configuration.read_text()
+        alpha.configuration.write_text(f"shutdown_seconds = 3\n{text}")
+        process.send_signal(signal.SIGHUP)
+        changed = "a restart is needed to take up what changed: shutdown_seconds"
+        deadline = time.monotonic() + 20
+        while changed not in alpha.log.read_text():
+            assert time.monotonic() < deadline
+        log = alpha.log.read_text()
+        assert "Alpha.test: signing keys and certificate are as they were" in log
+        [health] = alpha.ask("health")
+        assert health["remarks"] == [changed, remark]
+        assert alpha.call("health").stdout == (
+            f"ok\nremark: {changed}\nremark: {remark}\n"
+        )
+
+
 def test_what_is_queued_outlives_both_ends(tmp_path: Path) -> None:
     """An undelivered transaction is told as such, kept over kill -9, and delivered.
 
