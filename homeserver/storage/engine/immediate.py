@@ -1,9 +1,8 @@
 """The store without a thread and without a file.
 
-Each job runs where it is requested, in a transaction of its own on one connection, so
-that every coroutine has its result without waiting for the reactor. The tables, the
-migrations and the SQL are those of every other store. Nothing survives the process:
-it is for servers that exist as long as their process, of which many may share one.
+Each job runs where it is requested, in a transaction of its own on one connection. Its
+tables and its SQL are those of every other store. Nothing survives the process: it is
+for servers that exist as long as their process, of which many may share one.
 
 Rules: nothing here waits. Over a connection to another engine it serves as well, and
 then a job blocks the reactor for as long as that engine takes.
@@ -19,18 +18,16 @@ from homeserver.storage.engine.sqlite import connect_in_memory
 
 _T = TypeVar("_T")
 
-_NO_NAME = ServerName.parse("name.invalid")  # RFC 2606: nobody's
-
 
 class ImmediateDatabase:
     """A `Database` whose jobs run at once, in memory."""
 
     def __init__(
-        self, connection: Connection | None = None, owner: ServerName = _NO_NAME
+        self, connection: Connection | None = None, owner: ServerName | None = None
     ) -> None:
-        """`connection` is closed with it; the default is a new store in memory.
+        """`connection`, by default to a new store, is closed with it.
 
-        `owner` is as in `migrate`; a new store has no rows for it.
+        `owner` is as in `migrate`.
         """
         self._connection = connection or connect_in_memory()
         migrate(self._connection, owner)

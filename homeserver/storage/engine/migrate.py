@@ -1,9 +1,9 @@
 """The schema, brought up to date by numbered scripts.
 
 Rules: a released script is never changed. All scripts that a store lacks run in one
-transaction, so that after a failure, or when the process is killed, it has the version
-that it had before. In a script, a line ends with a semicolon only where a statement
-ends, and a question mark stands for the server name that existing rows belong to.
+transaction, so that after a failure or a kill it has the version that it had before. In
+a script, a line ends with a semicolon only where a statement ends, and a question mark
+stands for the server name that existing rows belong to.
 """
 
 from pathlib import Path
@@ -17,11 +17,11 @@ from homeserver.storage.engine.interface import StoreTooNew
 _log = Logger()
 
 
-def migrate(connection: Connection, owner: ServerName) -> None:
+def migrate(connection: Connection, owner: ServerName | None) -> None:
     """Bring the schema up to date, once other processes that do so have finished.
 
-    Rows that were stored before rows had a server name belong to `owner`. Raises
-    `StoreTooNew`, and `StoreUnavailable`.
+    Rows of before there were server names belong to `owner`; a new store needs none.
+    Raises `StoreTooNew`, and `StoreUnavailable`.
     """
     scripts = _scripts()
     newest = max(scripts)
@@ -32,22 +32,21 @@ def migrate(connection: Connection, owner: ServerName) -> None:
                 f"the store has version {version}, this program knows up to {newest}; "
                 "run the program that wrote it, or a newer one"
             )
-        if 0 < version < newest:
+        if version == newest:
+            return
+        if version > 0:
             _log.info(
-                "bringing the store from version {version} to {newest}: this takes "
+                f"bringing the store from version {version} to {newest}: this takes "
                 "about ten seconds for a million rows, and the space of the store "
-                "again; if it is interrupted, the store stays as it was",
-                version=version,
-                newest=newest,
+                "again; if it is interrupted, the store stays as it was"
             )
         for number in range(version + 1, newest + 1):
             for statement in scripts[number].split(";\n")[:-1]:
-                names = [owner.name] * statement.count("?")
+                names = [owner and owner.name] * statement.count("?")
                 cursor.execute(statement, names)
-        if version < newest:
-            connection.record_version(newest)
-    if 0 < version < newest:
-        _log.info("the store has version {newest} now", newest=newest)
+        connection.record_version(newest)
+    if version > 0:
+        _log.info(f"the store has version {newest} now")
 
 
 def _scripts() -> dict[int, str]:

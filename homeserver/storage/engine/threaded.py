@@ -55,13 +55,9 @@ class ThreadedDatabase:
         self._clock = clock
         self._health = StoreHealth(clock)
         self._shortcut = Shortcut(engine.connect_for_shortcut)
+        prepare = partial(_prepare, owner)
         writer = Role(
-            "writer",
-            write_group,
-            probe_write,
-            partial(_prepare, owner),
-            observe,
-            self._write_short,
+            "writer", write_group, probe_write, prepare, observe, self._write_short
         )
         reader = Role("reader", read_group, probe_read)
         self._writer, self._reader = (
