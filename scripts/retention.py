@@ -20,8 +20,8 @@ from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.storage.engine import choose
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.interface import Job
-from homeserver.storage.engine.migrate import migrate
 from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.migrations.migrate import migrate
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.batching import Acknowledged
 from homeserver.storage.outbox.due import Quota

@@ -11,8 +11,8 @@ from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.key_documents import KeyDocument, OldVerifyKey
 from homeserver.protocol.signing import SigningKey, VerifyKey
 from homeserver.storage.engine.interface import Cursor, Database, Job, StoreUnavailable
-from homeserver.storage.engine.migrate import _scripts, migrate
 from homeserver.storage.engine.postgres import connect
+from homeserver.storage.migrations.migrate import _scripts, migrate
 from homeserver.storage.notifier import Changes
 from homeserver.storage.peers import Peer, PeerStore, _pins
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction

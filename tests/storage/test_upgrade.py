@@ -8,10 +8,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from homeserver.protocol.identifiers import RoomId, ServerName
-from homeserver.storage.engine import migrate
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.sqlite import SqliteConnection, SqliteFile
 from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.migrations import migrate
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import DestinationLeases
@@ -188,6 +188,6 @@ def test_the_schema(tmp_path: Path) -> None:
 
 def test_each_script_has_a_number_of_its_own() -> None:
     """The scripts are numbered from 1, and none has the number of another."""
-    folder = Path(migrate.__file__).parent / "migrations"
+    folder = Path(migrate.__file__).parent
     numbers = sorted(int(path.name[:4]) for path in folder.glob("*.sql"))
     assert numbers == list(range(1, len(numbers) + 1))

@@ -16,12 +16,13 @@ from zope.interface import implementer
 
 from homeserver.protocol.identifiers import KeyId, RoomId, ServerName
 from homeserver.storage.certificate_pins import CertificatePins
-from homeserver.storage.engine import migrate, postgres
+from homeserver.storage.engine import postgres
 from homeserver.storage.engine.connection import Connection, transaction
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.key_documents import DocumentStore
+from homeserver.storage.migrations import migrate
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import DestinationLeases
@@ -350,7 +351,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.migrate import migrate
+from homeserver.storage.migrations.migrate import migrate
 from homeserver.storage.engine.sqlite import SqliteFile
 
 own = SqliteFile(Path(sys.argv[1])).connect()

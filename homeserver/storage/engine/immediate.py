@@ -13,8 +13,8 @@ from typing import TypeVar
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.connection import Connection, transaction
 from homeserver.storage.engine.interface import Job
-from homeserver.storage.engine.migrate import migrate
 from homeserver.storage.engine.sqlite import connect_in_memory
+from homeserver.storage.migrations.migrate import migrate
 
 _T = TypeVar("_T")
 

@@ -25,9 +25,9 @@ from homeserver.storage.engine.group_commit import (
 )
 from homeserver.storage.engine.health import StoreHealth
 from homeserver.storage.engine.interface import Job, Short
-from homeserver.storage.engine.migrate import migrate
 from homeserver.storage.engine.shortcut import Shortcut
 from homeserver.storage.engine.thread import DatabaseThread, Role
+from homeserver.storage.migrations.migrate import migrate
 
 _T = TypeVar("_T")
 

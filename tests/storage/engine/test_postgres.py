@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import homeserver.storage.engine
-from homeserver.storage.engine import migrate
 from homeserver.storage.engine.interface import StoreTooNew, StoreUnavailable
 from homeserver.storage.engine.postgres import PostgresConnection, connect
+from homeserver.storage.migrations import migrate
 from tests.support.postgres_server import Server
 from tests.support.threaded_databases import Store
 

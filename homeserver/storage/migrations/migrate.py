@@ -50,7 +50,7 @@ def migrate(connection: Connection, owner: ServerName | None) -> None:
 
 
 def _scripts() -> dict[int, str]:
-    folder = Path(__file__).parent.parent / "migrations"
+    folder = Path(__file__).parent
     return {
         int(script.name.partition("_")[0]): script.read_text("utf-8")
         for script in folder.glob("*.sql")

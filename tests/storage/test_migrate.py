@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from homeserver.storage.engine.interface import StoreTooNew, StoreUnavailable
-from homeserver.storage.engine.migrate import _scripts, migrate
 from homeserver.storage.engine.sqlite import SqliteConnection
+from homeserver.storage.migrations.migrate import _scripts, migrate
 from tests.support.our_names import OUR_NAME
 from tests.support.threaded_databases import Store
 

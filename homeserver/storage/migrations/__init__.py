@@ -1,0 +1,1 @@
+"""The schema: numbered scripts, and what runs them."""
