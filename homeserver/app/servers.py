@@ -15,7 +15,7 @@ from homeserver.identity.identity import Identity
 from homeserver.identity.local_names import Arrival, LocalNames
 from homeserver.net.exchange import Exchange
 from homeserver.net.tls.server import Listening, Presented
-from homeserver.outbound.delivery.attempt import Courier
+from homeserver.outbound.delivery.attempt import Deliverer
 from homeserver.outbound.delivery.outcome import Attempts
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.identifiers import ServerName
@@ -39,7 +39,7 @@ class Servers:
             is_shared=store.is_shared,
         )
         self._attempts = Attempts(lambda name: self[name].client, shared.exchanges)
-        courier = Courier(
+        deliverer = Deliverer(
             leases,
             self._attempts,
             shared.config.sending,
@@ -47,7 +47,7 @@ class Servers:
             shared.random,
         )
         self.sender = Sender(
-            courier,
+            deliverer,
             lambda name: self[name].announce_sent(),
             shared.reactor,
             shared.random,

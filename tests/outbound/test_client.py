@@ -267,7 +267,7 @@ class ReplyTests(ClientTestCase):
                 "M_UNAUTHORIZED",
                 "401 M_UNAUTHORIZED: 'bad signature'",
             ),
-            (400, b'{"errcode":"M_BAD_JSON"}', "M_BAD_JSON", "400 M_BAD_JSON:"),
+            (400, b'{"errcode":"M_BAD_JSON"}', "M_BAD_JSON", "400 M_BAD_JSON"),
             (500, b'{"error":"oh"}', None, "500 'oh'"),
             (503, b"", None, "503"),
             (502, b"<html>gone</html>", None, "502 '<html>gone</html>'"),

@@ -15,7 +15,7 @@ from homeserver.config.values import Sending
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.delivery.attempt import Courier
+from homeserver.outbound.delivery.attempt import Deliverer
 from homeserver.outbound.delivery.outcome import Attempts
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.sender import Sender
@@ -208,9 +208,9 @@ def build_sender(
     )
     exchanges = Exchanges(clock, observe)
     attempts = Attempts(lambda _: client, exchanges)
-    courier = Courier(leases, attempts, config, exchanges, random)
+    deliverer = Deliverer(leases, attempts, config, exchanges, random)
     queue = OutboundQueue(database, US, store_clock)
-    return OneQueue(queue, courier, clock, random)
+    return OneQueue(queue, deliverer, clock, random)
 
 
 class OneQueue(Sender):
@@ -219,18 +219,18 @@ class OneQueue(Sender):
     def __init__(
         self,
         queue: OutboundQueue,
-        courier: Courier,
+        deliverer: Deliverer,
         clock: IReactorTime,
         random: Random,
     ) -> None:
-        self.outgoing = Outgoing(queue, courier.attempts, clock, self.wake)
+        self.outgoing = Outgoing(queue, deliverer.attempts, clock, self.wake)
         self.enqueue = self.outgoing.enqueue
         self.state = self.outgoing.state
         self.retry = self.outgoing.retry
         self.drop = self.outgoing.drop
         self.drop_all = self.outgoing.drop_all
         self.note_alive = self.outgoing.note_alive
-        super().__init__(courier, lambda _: self.outgoing.announce(), clock, random)
+        super().__init__(deliverer, lambda _: self.outgoing.announce(), clock, random)
 
     async def stop(self) -> None:
         """Stop both."""

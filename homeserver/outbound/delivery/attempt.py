@@ -54,7 +54,7 @@ class _Told(Struct, frozen=True):
     """In seconds."""
 
 
-class Courier:
+class Deliverer:
     """Delivers transactions and records the results."""
 
     _log = Logger()

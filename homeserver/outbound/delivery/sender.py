@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from homeserver.outbound.delivery.attempt import Courier
+from homeserver.outbound.delivery.attempt import Deliverer
 from homeserver.outbound.delivery.slots import Slots
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -42,15 +42,15 @@ class Sender:
 
     def __init__(
         self,
-        courier: Courier,
+        deliverer: Deliverer,
         announce: Callable[[ServerName], object],
         clock: IReactorTime,
         random: Random,
     ) -> None:
         """`announce` is called with the one of our servers whose queue has changed."""
-        self._leases = courier.leases
-        self._courier = courier
-        self._attempts = courier.attempts
+        self._leases = deliverer.leases
+        self._courier = deliverer
+        self._attempts = deliverer.attempts
         self._announce = announce
         self._clock = clock
         self._random = random

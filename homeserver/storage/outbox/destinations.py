@@ -13,8 +13,8 @@ from homeserver.storage.outbox.queue_id import QueueId
 def lease(cursor: Cursor, queue: QueueId, holder: str, until_ts: int) -> None:
     """Lease a queue to a holder; the row has to be locked by `FOR UPDATE`."""
     cursor.execute(
-        "UPDATE destinations SET holder = ?, due_ts = ?, at_once = 0, fresh = 0"
-        " WHERE server_name = ? AND destination = ?",
+        "UPDATE destinations SET holder = ?, due_ts = ?, retry_immediately = 0,"
+        " fresh = 0 WHERE server_name = ? AND destination = ?",
         (holder, until_ts, *queue.row),
     )
 
@@ -54,7 +54,8 @@ def count_answer(
     count = pending.entries
     found = cursor.execute(
         "UPDATE destinations SET queued = queued - ?, failures = 0, last_error = ?,"
-        " at_once = 0, slash = ?, holder = CASE WHEN ? AND queued > ? THEN holder END,"
+        " retry_immediately = 0, slash = ?,"
+        " holder = CASE WHEN ? AND queued > ? THEN holder END,"
         " due_ts = CASE WHEN queued > ? THEN ? END"
         " WHERE server_name = ? AND destination = ? AND holder = ?"
         " RETURNING holder",
@@ -80,8 +81,8 @@ def count_failure(
     """
     found = cursor.execute(
         "UPDATE destinations SET failures = failures + 1, last_error = ?,"
-        " earliest_ts = ? WHERE server_name = ? AND destination = ? AND holder = ?"
-        " RETURNING failures, at_once",
+        " not_before_ts = ? WHERE server_name = ? AND destination = ? AND holder = ?"
+        " RETURNING failures, retry_immediately",
         (error, not_before_ts, *pending.queue.row, holder),
     ).fetchall()
     return (int(found[0][0]), bool(found[0][1])) if found else None

@@ -83,7 +83,8 @@ def drop_transaction(
         (now_ts, command, *queue.row, txn_id),
     ).fetchall()
     cursor.execute(
-        "UPDATE destinations SET holder = NULL, failures = 0, at_once = 0, due_ts = ?"
+        "UPDATE destinations SET holder = NULL, failures = 0, retry_immediately = 0,"
+        " due_ts = ?"
         " WHERE server_name = ? AND destination = ?",
         (now_ts, *queue.row),
     )

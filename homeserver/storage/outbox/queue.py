@@ -99,7 +99,7 @@ class OutboundQueue:
 
         def job(cursor: Cursor) -> None:
             cursor.execute(
-                "UPDATE destinations SET failures = 0, at_once ="
+                "UPDATE destinations SET failures = 0, retry_immediately ="
                 " CASE WHEN holder IS NULL THEN 0 ELSE 1 END, due_ts ="
                 " CASE WHEN holder IS NULL THEN ? ELSE due_ts END"
                 " WHERE server_name = ? AND destination = ? AND due_ts IS NOT NULL",
@@ -150,7 +150,7 @@ class OutboundQueue:
     async def reset_back_off(self, destination: ServerName) -> bool:
         """Reset the back-off of a destination that is alive; whether it had one.
 
-        The next attempt is not due before `earliest_ts`: a server that is overloaded,
+        The next attempt is not due before `not_before_ts`: a server that is overloaded,
         or sends requests but cannot be reached, is not tried all the time.
         """
 
@@ -166,8 +166,8 @@ class OutboundQueue:
         def job(cursor: Cursor) -> None:
             cursor.execute(
                 "UPDATE destinations SET failures = 0, due_ts ="
-                " CASE WHEN holder IS NULL AND due_ts > earliest_ts THEN earliest_ts"
-                " ELSE due_ts END"
+                " CASE WHEN holder IS NULL AND due_ts > not_before_ts"
+                " THEN not_before_ts ELSE due_ts END"
                 " WHERE server_name = ? AND destination = ? AND failures > 0",
                 self.of(destination).row,
             )
