@@ -1,22 +1,30 @@
 """What the benchmarks measure with: the requests, the sums, the CPU clock."""
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 from unittest import TestCase
 
+import pytest
+
+import homeserver.storage
 from homeserver.protocol.canonical_json import as_list, as_object, parse_object
 from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.events.room_versions import DEFAULT_ROOM_VERSION
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from scripts.benchmarks import large_store
 from scripts.benchmarks.alone import resolutions
 from scripts.benchmarks.rooms import branches, state_resolutions
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample, measure, summarise
 from scripts.benchmarks.transactions import KEY_ID, Origin, TransactionMaker
 from scripts.benchmarks.usage import cpu_seconds
 
+MIGRATIONS = Path(homeserver.storage.__file__).parent / "migrations"
 DESTINATION = ServerName.parse("bench.test")
 
 
@@ -166,3 +174,25 @@ def test_unbounded_server() -> None:
         ],
         check=True,
     )
+
+
+def test_large_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions are added to those of a store, each with a PDU."""
+    store = tmp_path / "homeserver.db"
+    with closing(sqlite3.connect(store)) as connection, connection:
+        for migration in sorted(MIGRATIONS.glob("*.sql")):
+            connection.executescript(migration.read_text())
+        for own_id in (1, 2):
+            connection.execute(
+                "INSERT INTO received_transactions (server_name, id, origin, txn_id,"
+                " digest, received_ts, key_id, edus, problems, remarks, reply)"
+                " VALUES ('us', ?, 'them', ?, x'00', 1, 'k', '[]', '[]', '[]', '{}')",
+                (own_id, f"t{own_id}"),
+            )
+    monkeypatch.setattr(large_store, "TRANSACTIONS", 10)
+    large_store.fill(store)
+    with closing(sqlite3.connect(store)) as connection:
+        count = "SELECT COUNT(*) FROM"
+        assert connection.execute(f"{count} received_transactions").fetchone() == (12,)
+        assert connection.execute(f"{count} received_pdus").fetchone() == (10,)
+        assert connection.execute("SELECT id FROM last_received").fetchone() == (12,)

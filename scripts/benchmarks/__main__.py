@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from homeserver.protocol.identifiers import ServerName
-from scripts.benchmarks import alone, rooms, rows, servers
+from scripts.benchmarks import alone, large_store, rooms, rows, servers
 from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.table import OURS, Row, head, measure, render
 from scripts.benchmarks.transactions import TransactionMaker
@@ -76,7 +76,10 @@ def main(
         show(alone_rows)
         show(rows.starts(setting.other, running))
         show(rows.gets(folder, running, scale))
+        show(rows.handshakes(running, scale))
         rows.introduce(folder, running, maker, _ORIGINS)
+        if servers.LARGE in running:
+            large_store.fill(servers.large_store(setting))
         show(rows.puts(folder, running, maker, scale))
         outbound = Outbound(setting, running[OURS].pid, others.pid)
         show(rows.sends(outbound, _OTHERS, scale))

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from scripts.benchmarks import load
 from scripts.benchmarks.alone import verification
+from scripts.benchmarks.handshakes import Handshakes
 from scripts.benchmarks.load import Load, Server
 from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.servers import (
     BEFORE,
     GO,
+    LARGE,
     NGINX,
     SYNAPSE,
     UNBOUNDED,
@@ -47,7 +49,6 @@ def gets(folder: Path, running: Mapping[str, Server], scale: float) -> list[Row]
 
     v1 = repeated("v1", load.get(_KEY_V1), 5000)
     version = repeated("version", load.get(_VERSION), 5000)
-    closing = repeated("closing", load.get(_VERSION, closes=True), 1000)
     of_key = dict.fromkeys((OURS, *AGAIN, GO, NGINX), v1)
     # It serves no version 1 any more.
     of_key[SYNAPSE] = repeated("v2", load.get(_KEY_V2), 5000)
@@ -55,12 +56,33 @@ def gets(folder: Path, running: Mapping[str, Server], scale: float) -> list[Row]
     return [
         _row("GET key (v1; synapse: v2)", running, of_key),
         _row("GET version", running, dict.fromkeys(everybody, version)),
-        _row(
-            "GET version on a new TLS connection",
-            running,
-            dict.fromkeys(everybody, closing),
-        ),
     ]
+
+
+def handshakes(running: Mapping[str, Server], scale: float) -> list[Row]:
+    """A connection for each request: with a new session, and with the last one's."""
+
+    def row(what: str, *, are_resumed: bool) -> Row:
+        request = load.get(_VERSION, closes=True)
+        made = Handshakes(request, max(1, int(300 * scale)), are_resumed)
+        return Row(
+            f"GET version, {what}",
+            _US,
+            {
+                name: partial(_shake, made, running[name])
+                for name in (OURS, *AGAIN, SYNAPSE, GO, NGINX)
+                if name in running
+            },
+        )
+
+    return [
+        row("full TLS 1.3 handshake", are_resumed=False),
+        row("resumed TLS 1.3 handshake", are_resumed=True),
+    ]
+
+
+def _shake(made: Handshakes, server: Server, _: int) -> Sample:
+    return made.run(server)
 
 
 def introduce(
@@ -93,7 +115,11 @@ def puts(
         return Row(row.what, row.unit, {**row.measures, LIBSODIUM: limit})
 
     # Synapse throws the PDUs of a room away that it is not in.
-    return [row(0, 2000, SYNAPSE, GO), row(1, 1500, GO), row(50, 150, GO)]
+    return [
+        row(0, 2000, LARGE, SYNAPSE, GO),
+        row(1, 1500, LARGE, GO),
+        row(50, 150, GO),
+    ]
 
 
 def sends(outbound: Outbound, receivers: int, scale: float) -> list[Row]:

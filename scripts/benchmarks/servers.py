@@ -52,6 +52,9 @@ BEFORE = "before"
 UNBOUNDED = "unbounded"
 """Ours without its bounds on strangers."""
 
+LARGE = "large store"
+"""Ours with a store that has received much."""
+
 # What is measured here is not whether a certificate is good.
 UNVERIFIED = ssl.create_default_context()
 UNVERIFIED.check_hostname = False
@@ -91,6 +94,7 @@ http {{
   uwsgi_temp_path {folder}/nginx;
   scgi_temp_path {folder}/nginx;
   keepalive_requests 1000000;
+  ssl_protocols TLSv1.2 TLSv1.3;
   ssl_certificate {folder}/tls.crt;
   ssl_certificate_key {folder}/tls.key;
   server {{
@@ -187,7 +191,13 @@ def start_all(
     if before is not None:
         path = ("env", f"PYTHONPATH={before}")
         servers[BEFORE] = stack.enter_context(_ours_again(setting, BEFORE, path))
-    yardsticks = {UNBOUNDED: _unbounded, SYNAPSE: _synapse, GO: _go, NGINX: _nginx}
+    yardsticks = {
+        UNBOUNDED: _unbounded,
+        LARGE: _large,
+        SYNAPSE: _synapse,
+        GO: _go,
+        NGINX: _nginx,
+    }
     for name, run in yardsticks.items():
         if name in without:
             continue
@@ -215,6 +225,15 @@ def _ours_again(
 def _unbounded(setting: Setting) -> AbstractContextManager[Server]:
     program = (sys.executable, "-m", "scripts.benchmarks.unbounded")
     return _ours_again(setting, UNBOUNDED, (), program)
+
+
+def _large(setting: Setting) -> AbstractContextManager[Server]:
+    return _ours_again(setting, LARGE, ())
+
+
+def large_store(setting: Setting) -> Path:
+    """The store of `LARGE`, which is as small as any until it is filled."""
+    return setting.endpoint.folder.with_name(LARGE) / "homeserver.db"
 
 
 @contextmanager
