@@ -120,6 +120,19 @@ class Endpoint:
         await self._parts.listeners.leave(name)
         await self._parts.servers.remove(name)
 
+    def replace(
+        self,
+        name: ServerName,
+        identity: Identity,
+        certificate_names: Collection[str] | None = None,
+    ) -> None:
+        """Give a server other keys and another certificate, as `Servers.replace`."""
+        self._parts.servers.replace(name, identity, certificate_names)
+
+    def address(self, name: ServerName) -> SocketAddress | None:
+        """Where a server listens; None if it does not."""
+        return self._parts.listeners.address(name)
+
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight within the configured time."""
         parts = self._parts
