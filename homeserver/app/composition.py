@@ -1,4 +1,4 @@
-"""What runs: the shared parts, our servers, and the two sites that answer requests.
+"""The composition: the shared parts, our servers, and the two sites.
 
 Rules: as those of `app.shared` and `app.server`, which have the parts. Nothing starts
 here.
@@ -51,7 +51,7 @@ from homeserver.storage.forgetting import StoredState
 
 
 class Parts:
-    """What a process is made of."""
+    """The parts of a process."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Parts:
     def make_control(self) -> None:
         """Make the site of the control API, if it is configured.
 
-        To be called when the first server is there.
+        The first server must have been added before.
         """
         config, shared = self._config, self.shared
         if config.control.listen is None:
@@ -141,13 +141,13 @@ class Parts:
         shared.metrics.watch_bounds(self.bounds)
 
     def _pattern(self) -> Server:
-        """A server whose routes have the shape of all; nothing is asked of it."""
+        """A server whose routes have the shape of all; it answers no request."""
         return self.servers.build(
             ServerConfig(server_name=_NO_NAME), Credentials(_no_identity)
         )
 
     def process_routes(self, bounds: list[Bound]) -> list[ControlRoute]:
-        """What the control API has of the process as a whole."""
+        """The routes of the control API about the process."""
         shared = self.shared
         state = StoredState(shared.store.database, shared.store.clock, shared.reactor)
         caches = CacheBook(
@@ -171,7 +171,7 @@ class Parts:
         ]
 
     def server_routes(self, server: Server) -> list[ControlRoute]:
-        """What the control API has of one server."""
+        """The routes of the control API about one server."""
         shared = self.shared
         caches = self._caches(server)
         return [
@@ -228,7 +228,7 @@ class Parts:
         )
 
     def _look_again(self, name: ServerName, peer: ServerName) -> None:
-        """Let one of our servers forget what it remembers of a peer."""
+        """Let one of our servers forget its cached data about a peer."""
         server = self.servers.find(name)
         if server is not None:
             self._peers(server).look_again(peer)

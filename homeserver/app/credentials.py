@@ -1,8 +1,8 @@
-"""Who one of our servers is at this moment.
+"""The present identity of one of our servers.
 
-Rules: signing keys and certificate are taken up together, so that no key document names
-a certificate that is not presented. Parts that use them ask for them anew each time.
-They are made when they are needed first, as most of many servers are never reached.
+Rules: signing keys and certificate are replaced together, so that no key document names
+a certificate that is not presented. Parts get them anew for each use. They are made for
+their first use, as most of many servers are never reached.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from homeserver.identity.identity import Identity
 
 
 class Credentials:
-    """The identity that is used, until it is replaced."""
+    """The identity in use, until it is replaced."""
 
     def __init__(self, make: Callable[[], Identity]) -> None:
         """`make` is called once, for the first use."""
@@ -19,7 +19,7 @@ class Credentials:
         self._identity: Identity | None = None
 
     def identity(self) -> Identity:
-        """What the server is called, what it signs with, and what it presents."""
+        """The name, the signing keys and the certificate of the server."""
         if self._identity is None:
             self._identity = self._make()
         return self._identity

@@ -1,7 +1,7 @@
-"""How other servers are reached, as it is configured: trust, addresses, name look-ups.
+"""Discovery as configured: trusted authorities, address policy, name look-ups.
 
-Rules: as those of `app.shared`, of whose bill of materials this is a part. It
-stands apart because the question "what does this name resolve to?" needs no more.
+Rules: as those of `app.shared`, of whose bill of materials this is a part. It is a
+module of its own because `homeserver resolve` needs no more.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def build_discovery(
     budgets: Budgets,
     exchanges: Exchanges | None = None,
 ) -> tuple[DnsLookups, Resolver]:
-    """Discovery as it is configured, by websites that `trust` trusts.
+    """Discovery as configured; the certificates of websites are verified by `trust`.
 
     `exchanges` has each question to the DNS, and each request for a document.
     """
@@ -58,7 +58,7 @@ def build_discovery(
 
 
 def build_address_policy(config: Config) -> AddressPolicy:
-    """Which addresses may be connected to."""
+    """The addresses that may be connected to."""
     return AddressPolicy(config.network.refuse, config.network.allow)
 
 

@@ -1,7 +1,7 @@
 """The life of a process: started, reloaded, stopped; servers come and go meanwhile.
 
-Rules: nothing is decided here but the order. What listens is listened to last and
-closed first; what was begun is finished, within the configured time.
+Rules: only the order is decided here. Ports are opened last and closed first; running
+work is finished, within the configured time.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -33,7 +33,7 @@ from homeserver.protocol.identifiers import ServerName
 
 
 class Endpoint:
-    """What runs."""
+    """A running process."""
 
     _log = Logger()
 
@@ -72,9 +72,9 @@ class Endpoint:
         """Where the control API listens; None if it does not."""
 
     async def start(self) -> dict[ServerName, SocketAddress]:
-        """Accept connections and send what is owed; returns where each server listens.
+        """Accept connections and send queued entries; returns where servers listen.
 
-        Raises `ConfigError` where a port cannot be had, and `StoreUnavailable`.
+        Raises `ConfigError` if a port cannot be opened, and `StoreUnavailable`.
         """
         parts, config = self._parts, self._config
         parts.shared.store.start()
@@ -102,7 +102,7 @@ class Endpoint:
         *,
         is_own: bool = False,
     ) -> Server:
-        """Add a server to a process that runs, as `Servers.add` and `Listeners.open`.
+        """Add a server to a running process, as `Servers.add` and `Listeners.open`.
 
         Raises `ValueError` and `CannotListen`.
         """
@@ -116,7 +116,7 @@ class Endpoint:
         return server
 
     async def remove(self, name: ServerName) -> None:
-        """Remove a server from a process that runs; raises `KeyError`."""
+        """Remove a server from a running process; raises `KeyError`."""
         await self._parts.listeners.leave(name)
         await self._parts.servers.remove(name)
 
@@ -134,7 +134,7 @@ class Endpoint:
         return self._parts.listeners.address(name)
 
     async def stop(self) -> None:
-        """Take nothing new, finish what is in flight within the configured time."""
+        """Accept nothing new, and finish running work within the configured time."""
         parts = self._parts
         parts.reactor_lag.stop()
         await parts.listeners.stop()
@@ -143,8 +143,8 @@ class Endpoint:
         control = self._config.control
         if self.control_address is not None and control.listen is not None:
             address_file.remove(control.listen, control.token_file)
-        # Not cancelled when time is up: what is in flight may still be lucky while
-        # the rest is closed, and what is not done stays owed.
+        # Not cancelled when time is up: running work may still succeed while the rest
+        # is closed, and unfinished entries stay queued.
         finishing = Deferred.fromCoroutine(self._finish())
         time_up: Deferred[None] = task.deferLater(
             self._reactor, self._config.shutdown_seconds
@@ -175,7 +175,7 @@ class Endpoint:
             await store.close()
 
     def reload(self, config: Config, load: Callable[[ServerName], Identity]) -> None:
-        """Take up the signing keys and the certificates that are configured now.
+        """Use the signing keys and the certificates that are configured now.
 
         `load` loads those of one server, or raises `ConfigError`; then this is logged,
         and that server keeps its present ones. What else has changed in `config` since
@@ -238,7 +238,7 @@ class Endpoint:
                 raise ConfigError(self._path, [f"control.listen: {why}"]) from None
 
     def _secrets(self) -> list[Path]:
-        """The files that nobody else is to read, as far as they are configured."""
+        """The configured files that only their owner may read."""
         config = self._config
         files = [
             path
@@ -269,7 +269,7 @@ class Endpoint:
 
 @contextmanager
 def _as_config_error(path: Path, key: str) -> Iterator[None]:
-    """A port that cannot be had is a mistake in the configuration."""
+    """A port that cannot be opened is a mistake in the configuration."""
     try:
         yield
     except CannotListen as problem:

@@ -20,7 +20,7 @@ from homeserver.protocol.identifiers import ServerName
 
 
 class CannotListen(Exception):
-    """A port cannot be had; `str()` says where, and why."""
+    """A port cannot be opened; `str()` says where, and why."""
 
 
 class Listener:
@@ -59,12 +59,12 @@ class Listener:
         return address_of(self._where, self._port)
 
     def add(self, name: ServerName) -> None:
-        """Let it be for one more server."""
+        """Use it for one more server."""
         self._names[name] = None
         self._update()
 
     def remove(self, name: ServerName) -> None:
-        """Let it be for one server less."""
+        """Use it for one server less."""
         self._names.pop(name, None)
         self._update()
 
@@ -81,7 +81,7 @@ class Listener:
 
     def _update(self) -> None:
         first = next(iter(self._names), None)
-        # Connections of before have this object as well.
+        # Open connections refer to this object as well.
         self._listening.default = first
         self._listening.own = first if len(self._names) == 1 else None
         self._shared.server_contexts.forget_sessions()
@@ -153,7 +153,7 @@ def listen(
 
 
 def address_of(where: SocketAddress, port: IListeningPort | None) -> SocketAddress:
-    """Where a port listens, which may be another one than was asked for."""
+    """The address of a port, which may be another one than the requested."""
     if port is None:
         return where
     listening = cast("IPv4Address | IPv6Address", port.getHost())

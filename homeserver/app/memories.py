@@ -1,6 +1,6 @@
-"""What all our servers remember of other servers' keys and routes, together.
+"""The cached data of all our servers about other servers' keys and routes.
 
-Rules: only what was made is looked at; to look or to forget makes no part of a server.
+Rules: only existing parts are used; showing or forgetting makes no part of a server.
 """
 
 from homeserver.app.servers import Servers

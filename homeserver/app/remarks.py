@@ -1,7 +1,7 @@
-"""What an operator should look after: in the log at a start, and in `/health`.
+"""Remarks for the operator: in the log at a start, and in `/health`.
 
 Rules: `/health` needs no token, so what it shows is computed at most once a minute, and
-only so many remarks are shown. A certificate may expire while the process runs.
+the number of shown remarks is bounded. A certificate may expire while the process runs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +13,11 @@ from homeserver.identity.remarks import find_remarks
 from homeserver.net.wall_clock import wall_seconds
 
 _SECONDS = 60.0  # certificates expire at a time of day
-_MAX_SHOWN = 20  # a person reads no more; the rest is found once these are gone
+_MAX_SHOWN = 20  # more would not be read; the others follow once these are resolved
 
 
 class Remarks:
-    """The remarks on some of our servers, and on the configuration."""
+    """The remarks on the configured servers, and on the configuration."""
 
     def __init__(
         self, servers: Callable[[], Sequence[Server]], clock: IReactorTime
@@ -30,7 +30,7 @@ class Remarks:
         self._until = 0.0
 
     def note_changes(self, keys: Sequence[str]) -> str | None:
-        """Note the settings that changed in the file; what is to be said of them."""
+        """Note the settings that changed in the file; returns remarks on them."""
         self._changes = None
         if keys:
             named = ", ".join(keys)

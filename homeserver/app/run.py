@@ -1,4 +1,4 @@
-"""Running the reactor: for the daemon, or for the time of one question.
+"""Running the reactor: for the daemon, or for one command.
 
 Rules: the global reactor is named here and nowhere else.
 """
@@ -47,21 +47,21 @@ _log = Logger()
 
 _T = TypeVar("_T")
 
-# How long a thread that works on large messages may keep the reactor from going on. It
-# is five milliseconds otherwise, and each of the reactor's steps may have to wait.
+# How long a thread that works on large messages may keep the interpreter's lock. By
+# default it is five milliseconds, for which each step of the reactor may have to wait.
 _SWITCH_SECONDS = 0.001
 
-# Beside inbound connections: those to others, most of them to servers that do not
-# answer; questions to the DNS, bodies on their way in, the store.
+# Beside inbound connections: outbound ones, most of them to servers that do not answer;
+# questions to the DNS, arriving bodies, the store.
 _OTHER_FILES = 1000 + MAX_SECOND
 
 
 def run(path: Path, config: Config) -> None:
     """Run the endpoint configured at `path` until SIGTERM or SIGINT.
 
-    Prints where it listens once it does, and where the control API listens if the
-    configuration leaves that open. Raises `ConfigError` if it cannot start.
-    Garbage is collected from then on, whether or not it was before.
+    Prints its addresses once it listens, and that of the control API if the
+    configuration leaves its port open. Raises `ConfigError` if it cannot start. Garbage
+    is collected from then on, whether or not it was before.
     """
     _raise_file_limit(config.limits.max_connections)
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -77,8 +77,8 @@ def run(path: Path, config: Config) -> None:
     def announce(listening: Mapping[ServerName, SocketAddress]) -> None:
         lines = [f"listening: {name} on {where}" for name, where in listening.items()]
         print(*_control_line(config, endpoint), *lines, sep="\n", flush=True)
-        # A collection of all garbage looks through all that is in memory, which takes
-        # tens of milliseconds. What is there now stays there.
+        # A full garbage collection visits all objects, for tens of milliseconds. The
+        # present objects stay for the life of the process.
         gc.freeze()
         gc.enable()
         others = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
@@ -86,7 +86,7 @@ def run(path: Path, config: Config) -> None:
         Watchdog(manager, reactor).start()
 
     def reload() -> None:
-        # The time lets a manager know which of its requests this answers.
+        # The time shows the service manager which of its requests this answers.
         now = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
         manager.tell("RELOADING=1", now)
         _reload(path, endpoint)
@@ -94,7 +94,7 @@ def run(path: Path, config: Config) -> None:
 
     def finish() -> None:
         manager.tell("STOPPING=1")
-        # It may be ending already: because it cannot start, for example.
+        # It may be ending already, after a failed start for example.
         with suppress(ReactorNotRunning):
             reactor.stop()
 
@@ -119,7 +119,7 @@ def run(path: Path, config: Config) -> None:
 
 
 def _control_line(config: Config, endpoint: Endpoint) -> list[str]:
-    """Where the control API listens, if its port was to be any free one."""
+    """The address of the control API, if the configuration leaves its port open."""
     control = config.control.listen
     if control is None or control.port != 0:
         return []
@@ -127,7 +127,7 @@ def _control_line(config: Config, endpoint: Endpoint) -> list[str]:
 
 
 def _reload(path: Path, endpoint: Endpoint) -> None:
-    """Let each server take up its keys and its certificate, as they are configured."""
+    """Let each server use the keys and the certificate that are configured now."""
     try:
         config = reader.load(path, reads_files=False)
     except ConfigError as problem:
@@ -144,7 +144,7 @@ def _reload(path: Path, endpoint: Endpoint) -> None:
 
 
 def _raise_file_limit(connections: int) -> None:
-    """Let this process have as many connections as it should, if it may."""
+    """Raise the limit of open files to the configured connections, if possible."""
     wanted = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
@@ -180,7 +180,7 @@ def keys(
 ) -> KeysView:
     """Fetch one server's key documents, and describe them; raises `ConfigError`.
 
-    `ours` is the one of our servers that asks for them.
+    `ours` is the one of our servers that requests them.
     """
     endpoint = Endpoint(
         path, config, identity.load_all(path, config), _reactor(), SystemRandom()

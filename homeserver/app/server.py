@@ -1,8 +1,8 @@
-"""The bill of materials, second part: what one of our servers has.
+"""The bill of materials, second part: the parts of one of our servers.
 
-Rules: each part is made here, when it is needed first, and is given what it needs and
-no more. A server that nothing reaches costs its name and its credentials: no thread, no
-descriptor, no timer. Read the properties from top to bottom and you know the server.
+Rules: each part is made here, for its first use, and gets what it needs and no more. A
+server without traffic costs its name and its credentials: no thread, no descriptor, no
+timer. Read the properties from top to bottom and you know the server.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ class Server:
     ) -> None:
         """`attempts` are those of all our servers to deliver.
 
-        `wake` lets the sender look for what is due.
+        `wake` lets the sender look for due destinations.
         """
         self.name = config.server_name
         self.credentials = credentials
@@ -65,7 +65,7 @@ class Server:
 
     @property
     def presented(self) -> Presented:
-        """What it presents to clients, and asks of them."""
+        """The certificate that it presents, and whether it requests one."""
         return Presented(
             self.credentials.identity().certificate,
             self._config.tls.client_certificates != "ignore",
@@ -81,17 +81,17 @@ class Server:
         """The name that it delegates to."""
         return self._config.discovery.delegate_to
 
-    # What must survive.
+    # The store.
 
     @cached_property
     def received(self) -> ReceivedStore:
-        """The transactions that it has received."""
+        """The received transactions."""
         shared = self._shared
         return ReceivedStore(shared.store.database, self.name, Changes(shared.reactor))
 
     @cached_property
     def peers(self) -> PeerStore:
-        """What it knows of other servers."""
+        """The stored data about other servers."""
         shared = self._shared
         return PeerStore(
             shared.store.database, self.name, shared.reactor, shared.peer_memory
@@ -99,20 +99,20 @@ class Server:
 
     @cached_property
     def queue(self) -> OutboundQueue:
-        """What it owes to other servers."""
+        """The outbound queue."""
         store = self._shared.store
         return OutboundQueue(store.database, self.name, store.clock)
 
     @cached_property
     def known_peers(self) -> KnownPeers:
-        """The servers that it knows or has queues for."""
+        """The known servers, and those with a queue."""
         return KnownPeers(self._shared.store.database, self.name)
 
-    # Reaching other servers.
+    # Outbound.
 
     @cached_property
     def verifier(self) -> Verifier:
-        """Verifies other servers, by what it knows of them."""
+        """Verifies other servers, by the data about them."""
         shared = self._shared
         return Verifier(
             shared.config.verification.methods,
@@ -158,13 +158,13 @@ class Server:
 
     @cached_property
     def outgoing(self) -> Outgoing:
-        """Queues what it sends."""
+        """Queues transactions."""
         shared = self._shared
         return Outgoing(
             self.queue, self._attempts, shared.reactor, self._wake, shared.alive
         )
 
-    # Being reached.
+    # Inbound.
 
     @cached_property
     def publisher(self) -> KeyPublisher:
@@ -204,7 +204,7 @@ class Server:
 
     @cached_property
     def diagnoses(self) -> Diagnoses:
-        """Finds what would have verified."""
+        """Finds the mistakes in refused requests."""
         shared, delegate_to = self._shared, self.delegate_to
         return Diagnoses(
             self.keyring.candidates,
@@ -216,7 +216,7 @@ class Server:
 
     @cached_property
     def refusals(self) -> Refusals:
-        """The requests that it has refused."""
+        """The refused requests."""
         return Refusals(
             RefusalStore(self._shared.store.database, self.name),
             self._shared.refusals,
@@ -243,7 +243,7 @@ class Server:
 
     @cached_property
     def receiver(self) -> TransactionReceiver:
-        """Takes transactions."""
+        """Receives transactions."""
         shared = self._shared
         checker = PduChecker(
             self.received,
@@ -274,14 +274,14 @@ class Server:
             self._shared.unlisted,
         )
 
-    # A part that was never needed has nothing that waits, and nothing to close.
+    # A part that was never made has no waits, and nothing to close.
 
     def has(self, part: str) -> bool:
-        """Whether a part of that name was needed before."""
+        """Whether a part of that name was made."""
         return part in self.__dict__
 
     def announce_sent(self) -> None:
-        """Wake all that wait for what became of an entry of its queues."""
+        """Wake all that wait for the state of an entry of its queues."""
         if self.has("outgoing"):
             self.outgoing.announce()
 

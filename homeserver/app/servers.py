@@ -1,7 +1,7 @@
 """Our servers in this process: added, found, replaced and removed while it runs.
 
-Rules: nothing is asked of a server that is added: its parts are made when something
-needs them. What is removed ends its own work only, and what it owes stays stored.
+Rules: adding a server makes none of its parts; they are made for their first use. A
+removed server ends its own work only, and its queue stays stored.
 """
 
 import secrets
@@ -74,8 +74,8 @@ class Servers:
     ) -> Server:
         """Add a server; raises `ValueError` if there is one of that name.
 
-        `certificate_names` are the names by which clients may ask for its certificate,
-        beside its host; None for those in the certificate, which is made then.
+        `certificate_names` are the names in SNI that select its certificate, beside its
+        host; None for those in the certificate, which is made then.
         """
         name = config.server_name
         if name in self._servers:
@@ -85,7 +85,7 @@ class Servers:
         server = self._servers[name] = self.build(config, credentials)
         self.names.add(name, certificate_names, server.delegate_to)
         self._shared.server_contexts.forget_sessions()
-        self.sender.wake()  # something may be owed already
+        self.sender.wake()  # its stored queue may have due entries
         return server
 
     def build(self, config: ServerConfig, credentials: Credentials) -> Server:
@@ -111,8 +111,8 @@ class Servers:
     async def remove(self, name: ServerName) -> None:
         """Remove a server; raises `KeyError`.
 
-        From now on no request is answered and nothing is sent in its name. Attempts
-        that are under way are aborted; requests that are being answered are answered.
+        From now on no request is answered and nothing is sent in its name. Running
+        attempts are aborted; arrived requests are answered.
         """
         server = self._servers[name]
         self.names.remove(name)
@@ -123,9 +123,9 @@ class Servers:
         del self._servers[name]
 
     def note_refusal(self, exchange: Exchange) -> None:
-        """Record an exchange that ended with an error for the server that it was for.
+        """Record an exchange that ended with an error, for its server.
 
-        One that was for none, as it was no HTTP, is recorded for the first server.
+        One that names no server, as it was not HTTP, is recorded for the first server.
         """
         server = next(iter(self), None)
         if exchange.server:
@@ -134,6 +134,6 @@ class Servers:
             server.refusals.note(exchange)
 
     def present(self, listening: Listening, sni: str | None) -> Presented | None:
-        """What a client that asks for `sni` is presented; None without a server."""
+        """The certificate for the name in SNI; None without a server."""
         name = self.names.presenting(Arrival(listening.own, listening.default, sni))
         return None if name is None else self._servers[name].presented

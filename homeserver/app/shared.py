@@ -1,4 +1,4 @@
-"""The bill of materials, first part: what all our servers in a process share.
+"""The bill of materials, first part: the parts that all our servers in a process share.
 
 Rules: each part is made here, once, and is given what it needs and no more. Nothing
 starts here. What protects the process is here: its threads, its store, its budgets, and
@@ -46,12 +46,12 @@ from homeserver.storage.peer_memory import PeerMemory
 from homeserver.storage.pruner import Pruner
 from homeserver.storage.retention import RetentionStore
 
-# That read large bodies, of which two are read at once.
+# Two large bodies are read at once.
 _THREADS = 2
 
 
 class Shared:
-    """What all our servers share."""
+    """The parts that all our servers share."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Shared:
         self.metrics = metrics = Metrics()
         self.exchanges = Exchanges(reactor, metrics.observe)
         self.pace = Pace(reactor)
-        # Not the reactor's threads, which hanging look-ups of names may occupy.
+        # Not the reactor's threads, which hanging name look-ups may occupy.
         self.threads = ThreadPool(0, _THREADS, "read")
         self.in_thread = partial(deferToThreadPool, reactor, self.threads)
 
@@ -121,7 +121,7 @@ class Shared:
 
     @property
     def bounds(self) -> list[Bound]:
-        """The limits on what others can make us hold or do, as they are shown."""
+        """The limits on what other servers can make this one hold or do."""
         queries = [] if self.notary_buckets is None else [self.notary_buckets.bound]
         return [
             self.connections.bound,

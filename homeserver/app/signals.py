@@ -1,8 +1,8 @@
-"""What signals do to the daemon.
+"""The signals that the daemon obeys.
 
-Rules: the first SIGTERM or SIGINT lets it finish, the second ends it at
-once; SIGHUP reloads. A signal comes between any two steps of the program, so nothing is
-done here but to hand over to the reactor, or to end.
+Rules: the first SIGTERM or SIGINT lets it finish, the second ends it at once; SIGHUP
+reloads. A signal may arrive between any two steps of the program, so a handler only
+calls the reactor, or ends the process.
 """
 
 import os
@@ -21,13 +21,12 @@ def obey(
 ) -> None:
     """Call `finish` and `reload`, in the reactor, when signals say so.
 
-    To be called when the reactor runs: when it starts, it sets signals for itself.
+    The reactor must run: at its start, it sets handlers of its own.
     """
 
     def begin_to_finish(*_: object) -> None:
         for number in _ENDING:
-            # Not the system's own way, which does nothing to a container's first
-            # process.
+            # Not the default action, which a container's first process has not.
             signal.signal(number, _end_at_once)
         reactor.callFromThread(finish)
 
@@ -37,4 +36,4 @@ def obey(
 
 
 def _end_at_once(number: int, _: object) -> None:
-    os._exit(128 + number)  # as a shell tells it
+    os._exit(128 + number)  # as a shell reports it

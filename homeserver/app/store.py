@@ -18,7 +18,7 @@ from homeserver.storage.engine.threaded import ThreadedDatabase
 
 
 class Store:
-    """A database, and what is to be known of it."""
+    """A database with its clock."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Store:
             await self._threaded.close()
 
     async def is_healthy(self) -> bool:
-        """Whether it answers who reads and who writes, and is known to work."""
+        """Whether it can be read and written, and no failure of it is known."""
         try:
             await self.database.read(lambda cursor: cursor.execute("SELECT 1"))
             await self.database.write(lambda cursor: cursor.execute("SELECT 1"))
@@ -60,13 +60,13 @@ def configured_store(
     reactor: PosixReactorBase,
     observe: Callable[[int, float], object],
 ) -> Store:
-    """The store that `config`, which is at `path`, names; raises `ConfigError`.
+    """The store of the configuration at `path`; raises `ConfigError`.
 
     `observe` is called with each commit: its jobs, and its seconds.
     """
     try:
         engine = choose.choose(config.storage.url, path.absolute().parent, reactor)
-        # Rows of before there were several names are the first one's.
+        # Rows from before several names belong to the first one.
         owner = config.first.server_name
         database = ThreadedDatabase(engine, reactor, reactor, owner, observe)
     except StoreUnavailable as problem:
@@ -75,5 +75,5 @@ def configured_store(
 
 
 def passing_store(clock: IReactorTime) -> Store:
-    """A store in memory, for servers that end with the process."""
+    """A store in memory, for the life of the process."""
     return Store(ImmediateDatabase(), lambda _: int(wall_seconds(clock) * 1000))

@@ -1,7 +1,7 @@
-"""Telling who started the daemon how it is: systemd, where it asks to be told.
+"""Notifications to systemd, if it asks for them.
 
-Rules: a datagram to the socket that `NOTIFY_SOCKET` names, and none where
-nobody asked. Nobody is waited for, and nothing fails because of it.
+Rules: a notification is a datagram to the socket in `NOTIFY_SOCKET`; without the
+variable none is sent. Sending never waits and never fails.
 
 Specification: sd_notify(3), sd_watchdog_enabled(3).
 """
@@ -15,18 +15,18 @@ from twisted.logger import Logger
 
 
 class ServiceManager:
-    """Who started this process, and may want to know how it is."""
+    """The service manager that started this process, if one did."""
 
     _log = Logger()
 
     def __init__(self, environment: Mapping[str, str], process_id: int) -> None:
-        """`environment` says whether it wants to know, and what."""
+        """`environment` has the socket and the watchdog's interval."""
         self._address = environment.get("NOTIFY_SOCKET", "")
         self.watchdog_seconds = _watchdog_seconds(environment, process_id)
-        """How often it has to hear that all is well; None if it need not."""
+        """The longest pause between notifications; None without a watchdog."""
 
     def tell(self, *assignments: str) -> None:
-        """Tell it, for example, `READY=1`."""
+        """Send it, for example, `READY=1`."""
         if not self._address:
             return
         address = self._address
@@ -46,11 +46,11 @@ class ServiceManager:
 
 
 class Watchdog:
-    """Tells the service manager that the reactor goes on, for as long as it does.
+    """Notifies the service manager for as long as the reactor runs.
 
-    One that stands still tells nothing; then the service manager ends the process and
-    starts another. A store that fails is no reason: it is waited for, and until it is
-    back a process that answers with 503 is worth more than one that cannot start.
+    Without notifications the service manager ends the process and starts another one. A
+    failing store is no reason for that: until it works again, a process that answers
+    503 is better than one that cannot start.
     """
 
     def __init__(self, manager: ServiceManager, clock: IReactorTime) -> None:
@@ -59,14 +59,14 @@ class Watchdog:
         self._beating.clock = clock
 
     def start(self) -> None:
-        """Begin, if it has to be told at all."""
+        """Begin, if there is a watchdog."""
         if self._manager.watchdog_seconds is not None:
-            # Twice in the time, as the manual recommends.
+            # Twice in the interval, as the manual recommends.
             self._beating.start(self._manager.watchdog_seconds / 2)
 
 
 def _watchdog_seconds(environment: Mapping[str, str], process_id: int) -> float | None:
-    """What the environment asks of this process, and not of its parent."""
+    """The interval that the environment demands of this process, not of its parent."""
     if environment.get("WATCHDOG_PID", str(process_id)) != str(process_id):
         return None
     text = environment.get("WATCHDOG_USEC", "")

@@ -1,6 +1,6 @@
-"""The commands that ask the running daemon.
+"""The commands that use the control API of the running daemon.
 
-Rules: as in `main`. The commands ask the daemon; they never open its store themselves.
+Rules: as in `main`. The commands never open the daemon's store themselves.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The command that explains why something does not verify, or is rejected.
 
-Rules: as those of `cli`. Nothing outside the file is asked, and no daemon.
+Rules: as those of `cli`. Only the file is read; no daemon is needed.
 """
 
 import json

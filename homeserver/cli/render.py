@@ -99,7 +99,7 @@ def failure(result: dict[str, Any], now_ts: int) -> list[str]:
 
 
 def kept(result: dict[str, Any], now_ts: int) -> list[str]:
-    """What the daemon had cached of a server; empty if no daemon was asked."""
+    """The daemon's cached data about a server; empty without a daemon."""
     return [
         printable(
             f"{each['cache']}: {each['asked']}: {each['found']}{_expiry(each, now_ts)}"

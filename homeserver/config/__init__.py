@@ -1,1 +1,1 @@
-"""The configuration: its values, and how a file becomes them."""
+"""The configuration: its values, and their reader."""

@@ -1,6 +1,6 @@
 """The settings that differ between two readings of a configuration.
 
-Rules: what a reload takes up is left out; everything else needs a restart.
+Rules: settings that a reload applies are left out; all others need a restart.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ _TAKEN_UP = frozenset(
 def find_changes(before: Config, after: Config) -> list[str]:
     """The keys whose change needs a restart, as messages name them: `control.listen`.
 
-    A server that came or went is named as such.
+    An added or removed server is named as such.
     """
     shared = _differences(before, after, leave_out="servers")
-    # Each once: what is said of all servers is in each of them as well.
+    # Each once: a shared setting is in the values of each server as well.
     return list(dict.fromkeys([*shared, *_servers(before, after)]))
 
 

@@ -1,7 +1,7 @@
-"""Where in a TOML file each key stands, for messages about it.
+"""The line of each key in a TOML file, for messages about it.
 
-Rules: the reader of TOML keeps no lines, so the text is searched for the keys. It has
-been read without an error before; a key that is not found has no line.
+Rules: the reader of TOML keeps no lines, so the text is searched for the keys. The text
+was parsed without an error before; a key that is not found has no line.
 """
 
 import re

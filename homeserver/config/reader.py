@@ -1,9 +1,9 @@
-"""`homeserver.toml`: read, with every mistake in it told.
+"""The reader of `homeserver.toml`, which reports every mistake in it.
 
-Rules: every mistake is reported at once, before anything starts; an
-unknown key is a mistake. Paths are resolved against the file's folder. A file has
-either the keys of one server at the top, or tables `[[servers]]`; what such a table
-does not say is said at the top, or has its default.
+Rules: every mistake is reported at once, before anything starts; an unknown key is a
+mistake. Paths are resolved against the file's folder. A file has either the keys of one
+server at the top, or tables `[[servers]]`; a key that such a table lacks is taken from
+the top, or has its default.
 """
 
 import tomllib
@@ -54,7 +54,7 @@ def load(path: Path, *, reads_files: bool = True) -> Config:
     reader = TableReader(path.absolute().parent, problems)
     top, servers = _read_forms(reader, table)
     problems.extend(_unreadable_files(top, servers) if reads_files else [])
-    # Two values are compared only where each of them is what it must be.
+    # Two values are compared only if each of them is valid.
     problems.extend([] if problems else _contradictions(top, servers))
     if problems:
         lines = find_lines(text)
@@ -70,7 +70,7 @@ class _FileDiscovery(Discovery, frozen=True):
 
 
 class _Top(ProcessConfig, frozen=True, kw_only=True):
-    """What may stand at the top in both forms of a file."""
+    """The keys at the top in both forms of a file."""
 
     listen: SocketAddress = DEFAULT_LISTEN
     tls: Tls = Tls()
@@ -100,7 +100,7 @@ _BOTH_FORMS = (
 def _read_forms(
     reader: TableReader, table: dict[str, object]
 ) -> tuple[_Top, list[ServerConfig]]:
-    """What stands at the top, and each server."""
+    """The top of the file, and each server."""
     if "servers" not in table:
         one = reader.read(_OneServer, table, "")
         return one, [_server(one.server_name, one, one.profiles)]
@@ -120,9 +120,9 @@ def _read_forms(
 def _server(
     name: ServerName | None, top: _Top, profiles: Mapping[str, Profile]
 ) -> ServerConfig:
-    """A server that is as the top says; `name` is missing in what others inherit."""
+    """A server with the values of the top; without a name for others to inherit."""
     return ServerConfig(
-        server_name=name,  # type: ignore[arg-type]  # a mistake is reported then
+        server_name=name,  # type: ignore[arg-type]  # reported as a mistake
         listen=top.listen,
         tls=top.tls,
         signing=top.signing,
@@ -132,13 +132,13 @@ def _server(
 
 
 def _label(number: int, table: Mapping[str, object]) -> str:
-    """What a table `[[servers]]` is called in messages."""
+    """The name of a table `[[servers]]` in messages."""
     name = table.get("server_name")
     return f"[[servers]] {name if isinstance(name, str) else f'number {number}'}"
 
 
 def _contradictions(top: _Top, servers: list[ServerConfig]) -> Iterator[str]:
-    """What is wrong about values that are right one by one."""
+    """The mistakes between values that are right one by one."""
     if top.sending.max_retry_seconds < top.sending.first_retry_seconds:
         yield "sending.max_retry_seconds: is less than first_retry_seconds"
     known: dict[ServerName, ServerConfig] = {}
@@ -191,5 +191,5 @@ def _unreadable_files(top: _Top, servers: list[ServerConfig]) -> Iterator[str]:
 
 
 def _where(servers: list[ServerConfig], server: ServerConfig) -> str:
-    """What stands before the keys of a server in messages: nothing, if it is alone."""
+    """The prefix of a server's keys in messages: empty for a single server."""
     return f"[[servers]] {server.server_name}: " if len(servers) > 1 else ""

@@ -1,4 +1,4 @@
-"""A table of a TOML file as a struct, with every mistake in it told.
+"""A table of a TOML file as a struct, with a report of every mistake.
 
 Rules: a mistake in one key hides no mistake in another one; an unknown key is a
 mistake. Paths are resolved against the file's folder.
@@ -37,7 +37,8 @@ class TableReader:
     ) -> _T:
         """The struct of `kind` in `table`, with defaults in place of mistakes.
 
-        What is not in `table` is as in `inherited`, if there is such a struct.
+        A key that `table` lacks has its value in `inherited`, if there is such a
+        struct.
         """
         values: dict[str, object] = {}
         fields = {field.name: field for field in msgspec.structs.fields(kind)}
@@ -59,7 +60,7 @@ class TableReader:
     def _default(
         self, field: msgspec.structs.FieldInfo, inherited: object
     ) -> dict[str, object]:
-        """The value of a key that is missing; empty where the struct has it."""
+        """The inherited value of a missing key; empty if the struct has a default."""
         of_all = getattr(inherited, field.name, None)
         if field.required or of_all is not None:
             return {field.name: of_all}
@@ -96,9 +97,9 @@ class TableReader:
             self.problems.append(f"{where}{name}: {error}")
 
     def _convert(self, kind: object, value: object, port: int) -> object:
-        """`value` as `kind`, which may be a type that is written as text.
+        """`value` as `kind`, which may be a type that is written as a string.
 
-        `port` is the usual one of an address, to name it where it is left out.
+        `port` is the usual one of an address, for messages about a missing port.
 
         Raises `ValueError` (msgspec's errors are some) or `ProtocolError`.
         """
@@ -112,7 +113,7 @@ class TableReader:
             texts = msgspec.convert(value, list[str])
             return tuple(self._convert(members[0], text, port) for text in texts)
         if members:
-            # An optional one: an empty string is how TOML says "none".
+            # An optional value: in TOML, an empty string stands for None.
             return None if value == "" else self._convert(members[0], value, port)
         return convert(kind, value, "the value")
 

@@ -1,7 +1,7 @@
 """The configuration as one frozen value: its tables, their defaults and bounds.
 
 Rules: a setting's type says what it may be; `config.reader` reads one from
-`homeserver.toml`. Nothing here knows what a setting is used for. A file has one server,
+`homeserver.toml`. No setting is used here. A file has one server,
 with its keys at the top, or several, each with a table of its own; both become the same
 value.
 """
@@ -22,7 +22,7 @@ from homeserver.protocol.canonical_json import MAX_INTEGER
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.identifiers import ServerName
 
-# Up to ten years, which is for ever: what is added to a time must stay one.
+# Ten years, so that a sum with a time stays a time.
 Positive = Annotated[float, msgspec.Meta(gt=0, le=315_360_000)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -48,7 +48,7 @@ class ConfigError(Exception):
 
 
 class OldKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signing key of before; `key` is the public one, in base64."""
+    """A former signing key; `key` is its public key, in base64."""
 
     id: str
     key: str
@@ -104,7 +104,7 @@ class Discovery(msgspec.Struct, frozen=True):
 
 
 class Delegation(msgspec.Struct, frozen=True):
-    """What the table `[discovery]` says of one server."""
+    """The keys of the table `[discovery]` for one server."""
 
     delegate_to: ServerName | None = None
 
@@ -138,7 +138,7 @@ class Sending(msgspec.Struct, frozen=True):
 class Events(msgspec.Struct, frozen=True):
     """The table `[events]`."""
 
-    # The newest that its events do not show: those of 12 do, by their rooms' IDs.
+    # The newest version without a mark in its events; room IDs show version 12.
     default_room_version: RoomVersion = ROOM_VERSIONS["11"]
     unsigned_2014: bool = True
 
@@ -169,9 +169,9 @@ class Control(msgspec.Struct, frozen=True):
 
     listen: SocketAddress | None = SocketAddress("127.0.0.1", 8008)
     token_file: Path = Path("control.token")
-    # As a name of a compose service, which may have underscores.
+    # Names of compose services may have underscores.
     hosts: tuple[HostName, ...] = ()
-    # Each command takes one, and so does each `--follow`.
+    # Each command and each `--follow` takes one.
     max_connections: Count = 100
 
 
@@ -193,7 +193,7 @@ class Log(msgspec.Struct, frozen=True):
 class Profile(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What `query/profile` answers of one user."""
+    """The answer of `query/profile` for one user."""
 
     displayname: str | None = None
     avatar_url: (
@@ -206,7 +206,7 @@ DEFAULT_LISTEN = SocketAddress("0.0.0.0", 8448)  # noqa: S104 - for other server
 
 
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One of our servers: what it does not share with others in the same process."""
+    """The settings of one of our servers."""
 
     server_name: ServerName
     listen: SocketAddress = DEFAULT_LISTEN
@@ -217,7 +217,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What all servers in one process share."""
+    """The settings that all servers of a process share."""
 
     shutdown_seconds: Positive = 10.0
     verification: Verification = Verification()
@@ -242,7 +242,7 @@ class Config(ProcessConfig, frozen=True, kw_only=True):
 
     @property
     def first(self) -> ServerConfig:
-        """The server that is meant where none is named."""
+        """The server of requests and commands that name none."""
         return self.servers[0]
 
     def find(self, name: ServerName) -> ServerConfig | None:

@@ -1,1 +1,1 @@
-"""Who we are: names, keys, certificates."""
+"""The identities of our servers: names, keys, certificates."""

@@ -1,7 +1,6 @@
-"""Files with secrets that others than their owner can read or write.
+"""Files with secrets that not only their owner can read or write.
 
-Rules: what is found is said, and nothing is changed: a group that may read a file is
-somebody's choice.
+Rules: files are reported, and not changed: an operator may let a group read one.
 """
 
 import stat
@@ -12,7 +11,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def find_exposed(files: Sequence[Path]) -> Iterator[str]:
-    """A sentence for each of `files` that is there and not for its owner alone."""
+    """A sentence for each existing file that not only its owner can use."""
     for path in files:
         try:
             mode = stat.S_IMODE(path.stat().st_mode)

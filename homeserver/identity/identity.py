@@ -1,8 +1,7 @@
-"""Who we are: server name, signing keys, certificate. A value, passed in.
+"""The identity of a server: its name, signing keys and certificate. A value.
 
-Rules: an identity that `load` returned can sign and can be presented:
-its keys were read, its certificate is the private key's. Several may live in one
-process, so nothing here is kept beside the value.
+Rules: an identity from `load` is complete: its keys were read, and its certificate
+matches the private key. A process has several, so no state is kept beside the value.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from homeserver.protocol.signing import SigningKey, VerifyKey
 
 
 class Identity(Struct, frozen=True):
-    """One server: what it is called, and what it proves that with."""
+    """The name of a server, and its proofs."""
 
     server_name: ServerName
     signing_keys: Sequence[SigningKey]

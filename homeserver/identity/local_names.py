@@ -1,4 +1,4 @@
-"""The names of this process: for which of them a connection or a request is.
+"""The server names of this process, and the choice of one for a connection or request.
 
 Rules: only exact names count. A name that several servers claim belongs to the one that
 was added first. Nothing here proves anything: the signature of a request is verified
@@ -29,7 +29,7 @@ _Alias = tuple[str, str]
 
 
 class Arrival(Struct, frozen=True):
-    """Where a connection or a request arrived, and what it asked for."""
+    """The listener of a connection or a request, and the names in it."""
 
     own: ServerName | None = None
     """The one server of the listener; None for a listener that several share."""
@@ -64,7 +64,7 @@ class LocalNames(Collection[ServerName]):
         certificate_names: Collection[str] = (),
         delegate_to: ServerName | None = None,
     ) -> None:
-        """Add a server, or replace what it is known by."""
+        """Add a server, or replace its names."""
         aliases = [("name", name.name), ("host", name.host)]
         aliases += [("certificate", each) for each in certificate_names]
         if delegate_to is not None:

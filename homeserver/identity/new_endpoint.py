@@ -1,7 +1,7 @@
-"""A new endpoint's directory: configuration, signing key, certificate, token.
+"""The files of a new endpoint: configuration, signing key, certificate, token.
 
-Rules: nothing that exists is ever overwritten, and secrets are readable
-by their owner alone from the moment that they are there.
+Rules: nothing that exists is ever overwritten, and files with secrets are created with
+access for their owner alone.
 """
 
 import os
@@ -27,14 +27,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
-# A self-signed certificate is trusted by the key that signs our key document, not
-# by its dates; they must only not be in the way.
+# A self-signed certificate is trusted by the key that signs our key document, not by
+# its dates, which need only be wide.
 _VALIDITY = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(days=1)
 
 _MAX_COMMON_NAME = 64  # RFC 5280, ub-common-name
 
-# Who may read and write them, where the umask takes nothing away.
+# The modes of the files, before the umask.
 _FILES = {
     "homeserver.toml": 0o600,  # a password of a database may be in it
     "signing.key": 0o600,
@@ -57,7 +57,7 @@ listen = "{control}"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the configuration of a new endpoint says."""
+    """The settings of a new endpoint."""
 
     server_name: ServerName
     listen: SocketAddress
@@ -67,10 +67,9 @@ class Settings:
 
 
 def listen_for(server_name: ServerName) -> SocketAddress:
-    """Where a server listens by default: at the port that its name says, or 8448.
+    """The default address of a server: at the port in its name, or 8448.
 
-    A name of the loopback interface is reached there alone, any other one at every
-    address.
+    For a name of the loopback interface it is the loopback address, else all addresses.
     """
     port = server_name.port or DEFAULT_PORT
     host = "127.0.0.1" if server_name.host == "localhost" else server_name.host
@@ -86,8 +85,8 @@ def listen_for(server_name: ServerName) -> SocketAddress:
 def create(directory: Path, settings: Settings) -> list[Path]:
     """Write the files of a new endpoint into `directory`, which is made if missing.
 
-    Returns their paths. Raises `FileExistsError` if one is there already; then
-    nothing was written.
+    Returns their paths. Raises `FileExistsError` if one exists; then nothing was
+    written.
     """
     _make(directory)
     for name in _FILES:
@@ -97,9 +96,9 @@ def create(directory: Path, settings: Settings) -> list[Path]:
 
 
 def complete(directory: Path, settings: Settings) -> list[Path]:
-    """Write those files of an endpoint that `directory` has not; returns their paths.
+    """Write the missing files of an endpoint into `directory`; returns their paths.
 
-    Keys, a certificate or a token that somebody has put there are kept.
+    Existing keys, certificates and tokens are kept.
     """
     certificate, private_key = _build_certificate(settings.server_name)
     contents = {
@@ -113,7 +112,7 @@ def complete(directory: Path, settings: Settings) -> list[Path]:
     missing = [
         directory / name for name in _FILES if not os.path.lexists(directory / name)
     ]
-    # The configuration comes last: what it names is there, whatever ends this.
+    # The configuration is written last: the files that it names exist by then.
     for path in reversed(missing):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with os.fdopen(os.open(path, flags, _FILES[path.name]), "wb") as file:
@@ -122,7 +121,7 @@ def complete(directory: Path, settings: Settings) -> list[Path]:
 
 
 def _make(directory: Path) -> None:
-    """Make a directory for its owner alone; one that is there is left as it is."""
+    """Make a directory for its owner alone; an existing one is not changed."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

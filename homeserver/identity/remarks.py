@@ -1,4 +1,4 @@
-"""What is odd about who we are, though it works: for the log and for `/health`.
+"""Oddities of an identity that works: for the log and for `/health`.
 
 Rules: pure. A server with a remark runs all the same; the sentence says which other
 servers will have trouble with it.
@@ -24,7 +24,7 @@ def find_remarks(
 ) -> Iterator[str]:
     """A sentence for each; `now` is in seconds since 1970.
 
-    With `delegate_to`, others expect a certificate for that name.
+    With `delegate_to`, other servers expect a certificate for that name.
     """
     name = identity.server_name
     if name.name != name.name.lower():
