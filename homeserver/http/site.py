@@ -45,9 +45,19 @@ class _Channel(ClosingChannel):
 
     def connectionMade(self) -> None:
         """Called by Twisted: the connection is open."""
+        # Twisted asks for both with each request, and the system for ours.
+        self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
         self._waiting_since = self.site.reactor.seconds()
         self.site.add(self)
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The address of the client."""
+        return self._peer
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Our address that the client connected to."""
+        return self._host
 
     @property
     def waiting_since(self) -> float | None:
