@@ -32,6 +32,7 @@ from homeserver.control.openapi import described
 from homeserver.control.own_servers import OwnServerView, own_server_routes
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
+from homeserver.control.reports import ReportBook
 from homeserver.control.routing import ControlRoute
 from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
@@ -195,7 +196,16 @@ class Parts:
                 ),
                 caches,
             ),
-            *peer_routes(self._peers(server)),
+            *peer_routes(
+                self._peers(server),
+                ReportBook(
+                    shared.store.database,
+                    server.name,
+                    self._peers(server),
+                    server.refusals,
+                    shared.reactor,
+                ),
+            ),
         ]
 
     def _describe(self, name: ServerName) -> OwnServerView:

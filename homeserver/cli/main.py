@@ -34,6 +34,7 @@ _MODULES = {
     "received": "ask",
     "refused": "ask",
     "peers": "ask",
+    "report": "report",
     "health": "ask",
     "resolve": "look_up",
     "keys": "look_up",

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from homeserver.control.parameters import PeerPage
 from homeserver.control.peers import PeerBook
+from homeserver.control.reports import ReportBook
 from homeserver.control.routing import Call, ControlRoute, route
-from homeserver.control.views import Nothing, Peers, PeerView, Pin
+from homeserver.control.views import Nothing, Peers, PeerView, Pin, ReportView
 from homeserver.protocol.errors import NotFound, quote
 from homeserver.protocol.identifiers import ServerName, parse_fingerprint
 
@@ -19,7 +20,7 @@ _Bare = Call[Nothing, Nothing]
 _UNKNOWN = (NotFound,)
 
 
-def peer_routes(book: PeerBook) -> list[ControlRoute]:
+def peer_routes(book: PeerBook, reports: ReportBook) -> list[ControlRoute]:
     """What is known of peers, and what an operator may change of it."""
 
     async def list_peers(call: Call[PeerPage, Nothing]) -> Peers:
@@ -33,6 +34,10 @@ def peer_routes(book: PeerBook) -> list[ControlRoute]:
         """What is known of a peer: how verified, pinned keys, queue, back-off."""
         name = call.server("name")
         return _known(await book.describe(name), name)
+
+    async def report(call: _Bare) -> ReportView:
+        """How a peer behaved towards us, with the first example of each mistake."""
+        return await reports.report(call.server("name"))
 
     async def retry(call: _Bare) -> Nothing:
         """Reset the back-off of a peer, and forget its discovery results."""
@@ -56,6 +61,7 @@ def peer_routes(book: PeerBook) -> list[ControlRoute]:
     again = "/v1/peers/{name}/retry"
     return [
         route("GET", "/v1/peers", list_peers, PeerPage, Nothing, Peers),
+        route("GET", f"{one}/report", report, Nothing, Nothing, ReportView),
         route("GET", one, describe, Nothing, Nothing, PeerView, errors=_UNKNOWN),
         route("POST", again, retry, Nothing, Nothing, Nothing, errors=_UNKNOWN),
         route("DELETE", pinned, forget, Nothing, Nothing, Nothing, errors=_UNKNOWN),

@@ -178,7 +178,11 @@ def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[ControlR
 
 def _refusal(recorded: RecordedRefusal) -> RefusalView:
     hints = recorded.hints
-    members = {k: v for k, v in asdict(recorded).items() if k != "evidence"}
+    members = {
+        k: v
+        for k, v in asdict(recorded).items()
+        if k not in {"evidence", "content", "seconds"}
+    }
     members["hints"] = (
         None if hints is None else [view_of(HintView, hint) for hint in hints]
     )

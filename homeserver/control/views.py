@@ -377,6 +377,45 @@ class PeerView(Struct, frozen=True):
     dropped: Annotated[int, Meta(description="Entries that were given up.")]
 
 
+class CheckView(Struct, frozen=True):
+    """One thing that a report looked at."""
+
+    name: str
+    outcome: Literal["passed", "failed", "remarked"]
+    text: Annotated[str, Meta(description="A sentence.")]
+    count: Annotated[int, Meta(description="How often it was seen.")] = 1
+    example: Annotated[
+        str, Meta(description="The first time, if there is more to say.")
+    ] = ""
+
+
+class AttemptView(Struct, frozen=True):
+    """A transaction that a server sent, and the answer."""
+
+    ts: Time
+    txn_id: str
+    status: int
+    pause: Annotated[
+        float | None,
+        Meta(description="Seconds since the last attempt under this ID, if any."),
+    ]
+    same_content: Annotated[
+        bool | None,
+        Meta(description="Whether it has the content of that attempt, if known."),
+    ]
+
+
+class ReportView(Struct, frozen=True):
+    """How a server behaved towards us."""
+
+    server_name: Name
+    is_wrong: Annotated[bool, Meta(description="Whether a check has failed.")]
+    checks: list[CheckView]
+    attempts: Annotated[
+        list[AttemptView], Meta(description="Its transactions, as a time line.")
+    ]
+
+
 class Peers(Struct, frozen=True):
     """Known peers, by name."""
 

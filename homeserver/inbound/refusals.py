@@ -213,6 +213,8 @@ class Refusals:
                 errcode=exchange.errcode or "M_UNKNOWN",
                 error=(exchange.error or "internal error")[:_MAX_ERROR],
                 reason=exchange.reason,
+                seconds=exchange.seconds,
+                content=_content(exchange),
             ),
         )
 
@@ -257,6 +259,11 @@ class Refusals:
         refusal = replace(refusal, hints=tuple(hints), evidence=None)
         await self._store.complete(refusal)
         return refusal
+
+
+def _content(exchange: Exchange) -> str | None:
+    content = exchange.facts.get("content")
+    return content if isinstance(content, str) else None
 
 
 def _reason(exchange: Exchange) -> str:

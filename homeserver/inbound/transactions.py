@@ -103,7 +103,7 @@ class TransactionReceiver:
         """
         check_txn_id(txn_id)
         async with self._turns.of(self, origin.server_name):
-            digest = await self._digest(content)
+            digest = await self.digest(content)
             reply = await self._store.reply_to(origin.server_name, txn_id, digest)
             if reply is not None:
                 return TransactionResult(reply, "known already")
@@ -186,7 +186,7 @@ class TransactionReceiver:
         )
         return received, polled
 
-    async def _digest(self, content: Json) -> bytes:
+    async def digest(self, content: Json) -> bytes:
         """SHA-256 of the PDUs and EDUs of a transaction, in their order.
 
         The other members, such as its time, may differ when it is repeated.

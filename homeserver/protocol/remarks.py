@@ -35,6 +35,11 @@ REMARKS: Mapping[str, str] = {
     "reply_unknown_event": "the reply names an event that was not sent",
     "reply_missing_event": "the reply does not name an event that was sent",
     "reply_rejection": "the destination rejects an event",
+    "no_retry": "what failed for now was not repeated",
+    "retry_other_id": "a transaction was repeated under another ID",
+    "retry_other_content": "a transaction was repeated with other content",
+    "retry_without_pause": "a transaction was repeated at once",
+    "retry_without_back_off": "a transaction was repeated in pauses that do not grow",
     "other": "a remark from before there were codes",
 }
 """{code: what it means}, of every remark."""

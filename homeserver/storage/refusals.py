@@ -49,6 +49,12 @@ class Refusal(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hints: tuple[Hint, ...] | None = ()
     """What has to change; None if that is not known yet."""
 
+    seconds: float = 0.0
+    """How long the answer took, if that is known."""
+
+    content: str | None = None
+    """The digest of the PDUs and EDUs of a transaction; None if it was not made."""
+
     evidence: str | None = None
     """Under which name the evidence is kept in memory, until the hints are known."""
 

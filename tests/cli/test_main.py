@@ -12,8 +12,8 @@ from homeserver import __version__
 from homeserver.cli.main import main
 from scripts.processes import PROGRAM, homeserver
 
-COMMANDS = ["init", "run", "send", "received", "refused", "peers", "health"]
-COMMANDS += ["resolve", "keys", "explain", "config"]
+COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
+COMMANDS += ["health", "resolve", "keys", "explain", "config"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
@@ -79,7 +79,7 @@ def test_sample() -> None:
 
 
 COMPLETIONS: list[tuple[str, list[str]]] = [
-    ("homeserver re", ["received", "refused", "resolve"]),
+    ("homeserver re", ["received", "refused", "report", "resolve"]),
     ("homeserver send --", ["config", "edu", "help", "json", "pdu", "room-version"]),
     ("homeserver init --server-name no,name --c", ["control"]),
 ]
@@ -129,7 +129,7 @@ def test_completion_in_bash() -> None:
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split() == ["received", "refused", "resolve"]
+    assert done.stdout.split() == ["received", "refused", "report", "resolve"]
     assert done.stderr == ""
 
 

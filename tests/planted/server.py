@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -187,12 +187,18 @@ class PlantedServer:
         return self.request("PUT", destination, SEND + txn_id, content)
 
     def deliver(
-        self, destination: str, content: Object, attempts: int = 4
+        self,
+        destination: str,
+        content: Object,
+        answered: Callable[[int], object] = lambda _: None,
     ) -> list[tuple[str, int]]:
-        """Send a transaction until it is taken; the ID and status of each attempt."""
+        """Send a transaction until it is taken; the ID and status of each attempt.
+
+        `answered` is called with the number of each attempt.
+        """
         made: list[tuple[str, int]] = []
-        pause = 0.0 if "retry-without-pause" in self.faults else 0.5
-        for attempt in range(attempts):
+        pause = 0.0 if "retry-without-pause" in self.faults else 1.0
+        for attempt in range(5):
             txn_id = f"r{attempt}" if "retry-other-id" in self.faults else "r0"
             body = dict(content)
             if "retry-other-bytes" in self.faults:
@@ -200,6 +206,7 @@ class PlantedServer:
                 body["edus"] = [{"edu_type": "m.x", "content": {"n": attempt}}]
             status = self.send(destination, body, txn_id).status
             made.append((txn_id, status))
+            answered(attempt + 1)
             if status < 500 or "no-retry" in self.faults:
                 break
             time.sleep(pause)

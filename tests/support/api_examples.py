@@ -65,6 +65,7 @@ def collect() -> Examples:
     ask("GET", entry, f"{_TARGET}/1")
     ask("GET", "/v1/peers", "/v1/peers")
     ask("GET", peer, name)
+    ask("GET", f"{peer}/report", f"{name}/report")
     ask("DELETE", entry, f"{_TARGET}/1")
     ask("DELETE", entries, _TARGET)
     ask("POST", f"{peer}/retry", f"{name}/retry")

@@ -16,6 +16,7 @@ from homeserver.control.inspect import Reach, describe_keys, describe_resolution
 from homeserver.control.openapi import described
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
+from homeserver.control.reports import ReportBook
 from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
 from homeserver.http.router import Router
@@ -248,7 +249,10 @@ class Panel:
                 ),
                 caches,
             ),
-            *peer_routes(book),
+            *peer_routes(
+                book,
+                ReportBook(self.database, US, book, refusals, self.clock),
+            ),
             *state_routes(
                 state_kinds(
                     StoredState(self.database, self.now_ts, self.clock),

@@ -1,0 +1,188 @@
+"""A report on a server: all that is known of how it behaved towards one of ours.
+
+Rules: nothing is asked of the server. Each check is passed, failed, remarked or not
+known; a report is wrong if one has failed.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.control.peers import PeerBook
+from homeserver.control.views import AttemptView, CheckView, PeerView, ReportView
+from homeserver.inbound.refusals import Refusals
+from homeserver.net.wall_clock import wall_seconds
+from homeserver.protocol.diagnosis.hint import as_sentence
+from homeserver.protocol.diagnosis.retries import Attempt, remarks_on_retries
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.remarks import Remark
+from homeserver.storage.behaviour import Behaviour, load_behaviour
+from homeserver.storage.engine.interface import Database
+from homeserver.storage.refusals import RecordedRefusal
+
+_SEND = "/_matrix/federation/v1/send/"
+_PAGE = 1000
+_MAX_ATTEMPTS = 1000  # of the time line, the last ones
+
+
+class ReportBook:
+    """Makes the reports of one of our servers."""
+
+    def __init__(
+        self,
+        database: Database,
+        own_name: ServerName,
+        peers: PeerBook,
+        refusals: Refusals,
+        clock: IReactorTime,
+    ) -> None:
+        self._database = database
+        self._own_name = own_name
+        self._peers = peers
+        self._refusals = refusals
+        self._clock = clock
+
+    async def report(self, name: ServerName) -> ReportView:
+        """The report on a server; without a check if nothing is known of it."""
+        peer = await self._peers.describe(name)
+        behaviour = await load_behaviour(self._database, self._own_name, name)
+        refused = await self._refused(name)
+        attempts = _attempts(behaviour, refused)
+        now_ts = int(wall_seconds(self._clock) * 1000)
+        checks = [
+            *_peer_checks(peer, now_ts),
+            *_transaction_checks(behaviour),
+            *_refusal_checks(refused),
+            *_retry_checks(attempts, now_ts),
+        ]
+        is_wrong = any(each.outcome == "failed" for each in checks)
+        return ReportView(
+            name.name, is_wrong, checks, _time_line(attempts[-_MAX_ATTEMPTS:])
+        )
+
+    async def _refused(self, name: ServerName) -> list[RecordedRefusal]:
+        found: list[RecordedRefusal] = []
+        after = 0
+        while page := await self._refusals.after(after, name, _PAGE, 0):
+            found += page
+            after = page[-1].id
+        return found
+
+
+def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:
+    if peer is None:
+        return
+    if peer.verified_by is not None:
+        yield CheckView("verification", "passed", f"verified by {peer.verified_by}")
+    valid = [key for key in peer.keys.values() if key.valid_until_ts is not None]
+    if valid:
+        until = max(key.valid_until_ts or 0 for key in valid)
+        if until < now_ts:
+            hours = (now_ts - until) / 3_600_000
+            text = f"every key expired; the last one {hours:.1f} h ago"
+            yield CheckView("keys", "failed", text)
+        else:
+            yield CheckView("keys", "passed", f"{len(valid)} current keys are known")
+    if peer.failures:
+        text = f"the last {peer.failures} deliveries failed"
+        yield CheckView(
+            "deliveries", "failed", text, peer.failures, peer.last_error or ""
+        )
+    if peer.rejected:
+        text = f"{peer.rejected} transactions of ours were rejected"
+        yield CheckView("rejections", "failed", text, peer.rejected)
+
+
+def _transaction_checks(behaviour: Behaviour) -> Iterator[CheckView]:
+    arrivals = behaviour.arrivals
+    if not arrivals:
+        return
+    text = f"{len(arrivals)} transactions were accepted"
+    yield CheckView("transactions", "passed", text, len(arrivals))
+    for outcome, count in sorted(behaviour.outcomes.items()):
+        is_bad = outcome in {"rejected", "redacted"}
+        yield CheckView(
+            f"PDUs {outcome}",
+            "failed" if is_bad else "passed",
+            f"{count} PDUs were {outcome}",
+            count,
+            behaviour.first_verdicts[outcome] if is_bad else "",
+        )
+    problems = [problem for each in arrivals for problem in each.problems]
+    if problems:
+        text = f"{len(problems)} problems in transactions that were accepted"
+        yield CheckView("problems", "failed", text, len(problems), problems[0])
+    yield from _remark_checks([r for each in arrivals for r in each.remarks])
+
+
+def _remark_checks(remarks: Sequence[Remark]) -> Iterator[CheckView]:
+    counts = Counter(each.code for each in remarks)
+    for code, count in sorted(counts.items()):
+        first = next(each.text for each in remarks if each.code == code)
+        yield CheckView(code, "remarked", f"remarked {count} times", count, first)
+
+
+def _refusal_checks(refused: Sequence[RecordedRefusal]) -> Iterator[CheckView]:
+    # What failed for now is no mistake of the server's.
+    wrong = [each for each in refused if each.status < 500 and each.status != 429]
+    counts = Counter(each.reason for each in wrong)
+    for reason, count in sorted(counts.items()):
+        first = next(each for each in wrong if each.reason == reason)
+        proven = "" if first.proven else " (its origin is only claimed)"
+        example = f"{first.method} {first.path}: {first.status} {first.error}"
+        yield CheckView(
+            reason,
+            "failed",
+            f"{count} requests were refused{proven}",
+            count,
+            example + as_sentence(first.hints or ()),
+        )
+
+
+def _retry_checks(attempts: Sequence[Attempt], now_ts: int) -> Iterator[CheckView]:
+    if not any(each.has_failed_for_now for each in attempts):
+        return
+    remarks = list(remarks_on_retries(attempts, now_ts))
+    for code in dict.fromkeys(each.code for each in remarks):
+        those = [each for each in remarks if each.code == code]
+        yield CheckView(code, "failed", those[0].text, len(those))
+    if not remarks:
+        text = "what failed for now was repeated as it should be"
+        yield CheckView("retries", "passed", text)
+
+
+def _attempts(
+    behaviour: Behaviour, refused: Sequence[RecordedRefusal]
+) -> list[Attempt]:
+    """The transactions of a server, accepted or not, in their order."""
+    accepted = [
+        Attempt(each.received_ts, each.txn_id, 200, each.content)
+        for each in behaviour.arrivals
+    ]
+    failed = [
+        Attempt(
+            each.refused_ts, _txn_id(each.path), each.status, each.content, each.seconds
+        )
+        for each in refused
+        if each.path.startswith(_SEND)
+    ]
+    return sorted([*accepted, *failed], key=lambda each: each.ts)
+
+
+def _txn_id(path: str) -> str:
+    return path.removeprefix(_SEND).partition("?")[0].rstrip("/")
+
+
+def _time_line(attempts: Sequence[Attempt]) -> list[AttemptView]:
+    lines: list[AttemptView] = []
+    last: dict[str, Attempt] = {}
+    for each in attempts:
+        before = last.get(each.txn_id)
+        same: bool | None = None
+        if before is not None and None not in {before.content, each.content}:
+            same = before.content == each.content
+        pause = None if before is None else each.pause_after(before) / 1000
+        lines.append(AttemptView(each.ts, each.txn_id, each.status, pause, same))
+        last[each.txn_id] = each
+    return lines

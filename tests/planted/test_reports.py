@@ -1,0 +1,67 @@
+"""`homeserver report` says how a server repeats what was not accepted, and the rest."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from scripts.processes import Endpoint
+from tests.planted.conftest import OURS, Planting
+
+
+@contextmanager
+def locked(ours: Endpoint) -> Iterator[Callable[[], None]]:
+    """The daemon's store is locked, so that it answers 503, until this is called."""
+    path = ours.folder / "homeserver.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        yield database.rollback
+
+
+RETRIES = [
+    (None, 1, "ok: retries"),
+    ("retry-other-id", 1, "WRONG: retry_other_id"),
+    ("retry-other-bytes", 1, "WRONG: retry_other_content"),
+    ("retry-without-pause", 2, "WRONG: retry_without_pause"),
+]
+
+
+@pytest.mark.parametrize(("fault", "failing", "said"), RETRIES)
+def test_retries(
+    ours: Endpoint, planted: Planting, fault: str | None, failing: int, said: str
+) -> None:
+    """How a transaction was repeated after a 503 is told, with a time line."""
+    with planted(*([fault] if fault else [])) as them:
+        them.send(OURS, them.transaction(), "first")  # the keys are known then
+        with locked(ours) as unlock:
+
+            def answered(attempt: int) -> None:
+                if attempt == failing:
+                    unlock()
+
+            made = them.deliver(OURS, them.transaction(), answered)
+        assert [status for _, status in made] == [503] * failing + [200]
+        done = ours.call("report", them.name)
+    assert f"{said}: " in done.stdout
+    assert "r0: 503" in done.stdout
+    assert done.returncode == (0 if fault is None else 1)
+
+
+def test_mistakes(ours: Endpoint, planted: Planting) -> None:
+    """Refused requests are told with the hint on the first of them."""
+    with planted("path-decoded") as them:
+        assert them.send(OURS, them.transaction()).status == 401
+        [refused] = ours.ask("refused", "--origin", them.name)
+        assert [hint["code"] for hint in refused["hints"]] == ["uri-decoded"]
+        done = ours.call("report", them.name, "--format", "tap")
+    assert done.returncode == 1
+    assert "not ok 1 - bad_signature: 1 requests were refused" in done.stdout
+    assert "hint: the signature is over the decoded target" in done.stdout
+
+
+def test_unknown(ours: Endpoint) -> None:
+    """A server of which nothing is known is not right."""
+    done = ours.call("report", "unknown.test", "--json")
+    assert done.returncode == 1
+    assert '"checks": []' in done.stdout
