@@ -38,7 +38,7 @@ def test_modes(tmp_path: Path, mode: int, better: int | None) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """What is missing is somebody else's to say, and hides nothing of the others."""
+    """A missing file is passed over, and hides nothing of the others."""
     path = tmp_path / "secret"
     path.touch()
     path.chmod(0o644)

@@ -88,7 +88,7 @@ def test_mode(tmp_path: Path, name: str, mode: int) -> None:
 
 
 def test_the_umask_is_obeyed(tmp_path: Path) -> None:
-    """Who wants fewer readers gets fewer."""
+    """A stricter umask makes files with fewer readers."""
     before = os.umask(0o077)
     try:
         create(tmp_path)
@@ -121,7 +121,7 @@ def test_nothing_is_the_same_twice(tmp_path: Path) -> None:
 
 
 def test_token(tmp_path: Path) -> None:
-    """The token is a line that fits into a header and that nobody guesses."""
+    """The token is a line that fits into a header and cannot be guessed."""
     create(tmp_path)
     token = (tmp_path / "control.token").read_text("ascii").removesuffix("\n")
     assert token.isprintable()

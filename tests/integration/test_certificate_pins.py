@@ -75,7 +75,7 @@ def test_a_good_certificate_is_good_beside_a_pin(tmp_path: Path) -> None:
 
 
 def test_a_pinned_certificate_is_no_way_back() -> None:
-    """Who was trusted by a pin is not accepted by key document alone afterwards."""
+    """A server trusted by a pin is not accepted by key document alone afterwards."""
     database = MemoryDatabase()
     with listening(RecordingPeer(issue("x", None), NOT_FOUND)) as peer:
         with reaching(database=database) as reach:

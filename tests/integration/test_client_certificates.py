@@ -65,7 +65,7 @@ PROVING = issue_for(HOST, BETWEEN)
 """What proves its name by authority and intermediate; its server shows another."""
 
 FOREIGN = issue_for(HOST)
-"""What nobody but its owner knows."""
+"""What only its owner knows."""
 
 OTHER_NAME = issue_for("other.test", CA)
 
@@ -422,7 +422,7 @@ def test_our_own_is_not_presented(tmp_path: Path) -> None:
 
 
 def test_our_own_is_missing(tmp_path: Path) -> None:
-    """Who presents none is told to by an endpoint that demands one."""
+    """An endpoint that demands a certificate refuses a client without one."""
     demanded = 'client_certificates = "required"'
     with pair(tmp_path, "present_client_certificate = false", demanded) as [
         alpha,

@@ -97,7 +97,7 @@ def calls(folder: Path) -> list[str]:
 
 
 def test_without_docker(tmp_path: Path) -> None:
-    """Who has no Docker is told so in words, and what can be done instead."""
+    """Without Docker, the script says so, and what can be done instead."""
     process = pair(tmp_path)
     _, errors = process.communicate()
     assert process.returncode == 1
@@ -138,7 +138,7 @@ def test_who_is_ended_takes_down(number: signal.Signals, compose: Path) -> None:
 
 
 def test_a_second_interrupt_leaves_nothing_behind(compose: Path) -> None:
-    """Who presses Ctrl-C again does not stop what takes down."""
+    """A second Ctrl-C does not stop the taking down."""
     (compose / "up").write_text("exit 1")
     (compose / "down").write_text(f"echo begun >&2; /bin/sleep 1; : > {compose}/ended")
     process = pair(compose)

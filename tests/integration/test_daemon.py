@@ -169,7 +169,7 @@ def test_what_is_queued_outlives_both_ends(tmp_path: Path) -> None:
 
 
 def test_refused_addresses_are_told_with_their_key(tmp_path: Path) -> None:
-    """Who tests on loopback first meets the refused ranges, and is told what to set."""
+    """The error of a refused loopback address names the key to set."""
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
     with endpoint.running() as process:
         first_line(process)
@@ -283,7 +283,7 @@ def test_a_taken_port_is_told(alpha: Endpoint, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", [b"", b"two words", b"two\nlines", b"\xff", b"\0"])
 def test_a_token_that_no_header_carries_is_told(token: bytes, tmp_path: Path) -> None:
-    """The daemon and who asks it say that there is none, and not what is there."""
+    """The daemon and the command report a missing token, and not what is there."""
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
     (endpoint.folder / "control.token").write_bytes(token)
     for command in ("run", "peers"):

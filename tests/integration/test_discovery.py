@@ -23,7 +23,7 @@ KEYS = "/_matrix/key/v2/server"
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_worked_case(case: Case) -> None:
-    """A request takes the steps of the specification, and reaches who it should.
+    """A request takes the steps of the specification, and reaches its server.
 
     Nothing is looked up but what the steps name, and nobody else is connected to.
     """

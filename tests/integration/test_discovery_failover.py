@@ -27,7 +27,7 @@ CLOSE = http(b"{}", headers="Connection: close\r\n")
     "target", ["1 0 {closed} s.test", "1 0 {bad} s.test", "1 0 1 inner.test"]
 )
 def test_next_target_is_tried(target: str) -> None:
-    """A target that cannot be reached, or is not who it should be, is passed over.
+    """A target that cannot be reached, or is another server, is passed over.
 
     Also a certificate for the target's own name is one for another name.
     """

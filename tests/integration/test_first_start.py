@@ -77,7 +77,7 @@ def test_an_empty_folder_becomes_an_endpoint(tmp_path: Path) -> None:
 
 
 def test_a_token_that_is_there_is_taken(tmp_path: Path) -> None:
-    """What somebody has put into the folder, a secret for example, is kept."""
+    """A file that is in the folder already, a secret for example, is kept."""
     (tmp_path / "control.token").write_text("of-a-secret-store\n")
     with started(tmp_path, environment("alpha.test")) as process:
         first_line(process)
@@ -86,7 +86,7 @@ def test_a_token_that_is_there_is_taken(tmp_path: Path) -> None:
 
 
 def test_another_name_is_refused(tmp_path: Path) -> None:
-    """A folder stays that of its name, and who names another one is told."""
+    """A folder stays that of its name; another name is an error."""
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
     before = endpoint.configuration.read_bytes()
     done = endpoint.call("run", "--server-name", "beta.test")
@@ -144,7 +144,7 @@ def test_control_at_any_free_port(tmp_path: Path) -> None:
 def test_no_control_without_a_token(
     file: str, content: str | None, tmp_path: Path
 ) -> None:
-    """Nobody is served at a control API whose file has no token in it."""
+    """A control API whose file has no token in it serves no request."""
     [port] = free_ports(1)
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
     text = endpoint.configuration.read_text()

@@ -140,7 +140,7 @@ REQUESTS = {
 @pytest.mark.parametrize("server_name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 def test_http_1_0(request_: bytes, server_name: bytes | None, alpha: Endpoint) -> None:
-    """Who asks in HTTP/1.0 gets the document, and then the end of the connection."""
+    """An HTTP/1.0 request gets the document, and the end of the connection."""
     heard = say(alpha, request_, server_name)
     assert heard.status_line == "HTTP/1.0 200 OK"
     checked(heard)

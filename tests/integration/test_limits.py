@@ -105,7 +105,7 @@ def test_bodies_that_nobody_waits_for(tmp_path: Path) -> None:
 
 
 def test_room_for_bodies(tmp_path: Path) -> None:
-    """Who fills the room for bodies makes room for others, and is told so."""
+    """A client that fills the room for bodies gives way to others, with a 503."""
     configuration = "[limits]\nmax_arriving_megabytes = 2\n"
     with running(tmp_path, configuration) as (alpha, _), ExitStack() as stack:
         hoards = [stack.enter_context(talking(LOOPBACK, alpha.port)) for _ in range(3)]
@@ -153,7 +153,7 @@ def test_full_temporary_folder(tmp_path: Path) -> None:
 
 
 def test_too_much_for_the_control_api(tmp_path: Path) -> None:
-    """The 413 is read by who has sent part of what is too much, or sends it still."""
+    """A client reads its 413, whether it sent a part of its body or sends still."""
     with running(tmp_path, "[limits]\nmax_body_bytes = 1000\n") as (alpha, _):
         port, token = control(alpha)
         target = "/v1/send/beta.test"

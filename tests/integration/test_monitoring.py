@@ -74,7 +74,7 @@ def metrics(endpoint: Endpoint) -> Mapping[str, float]:
 
 
 def test_metrics_of_who_receives(pair: list[Endpoint]) -> None:
-    """Who receives has counted the request, what was in it, and whom it asked."""
+    """The receiver counts the request, its contents, and its own look-ups."""
     found = metrics(pair[1])
     where = f'listener="federation",method="PUT",route="{SEND}"'
     assert found[f'homeserver_http_requests_total{{{where},status="200"}}'] == 1
@@ -101,7 +101,7 @@ def test_metrics_of_who_asks(pair: list[Endpoint]) -> None:
 
 
 def test_metrics_of_who_sends(pair: list[Endpoint]) -> None:
-    """Who sends has counted the attempt, and owes nothing any more."""
+    """The sender counts the attempt, and has nothing queued any more."""
     found = metrics(pair[0])
     assert found['homeserver_delivery_attempts_total{result="delivered"}'] == 1
     seconds = "homeserver_delivery_attempt_duration_seconds_sum"

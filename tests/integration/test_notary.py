@@ -18,7 +18,7 @@ FIRST, SECOND = (signing_key(KeyId(f"ed25519:{version}")) for version in ("a_1",
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Notary]:
-    """A notary who may connect to this machine, and knows nobody."""
+    """A notary that may connect to this machine, and knows no server."""
     with notary(tmp_path) as running:
         yield running
 

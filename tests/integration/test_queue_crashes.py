@@ -39,7 +39,7 @@ class Feeder(threading.Thread):
     def __init__(self, client: ControlClient, destination: str, ends: float) -> None:
         super().__init__(name=f"feeder of {destination}")
         self.repeated: set[object] = set()
-        """The PDUs of which nobody can say whether they were queued before."""
+        """The PDUs that may or may not have been queued before."""
 
         self.allowed = threading.Semaphore(0)
         """One for each that it may queue now."""

@@ -38,7 +38,7 @@ FIRST, REBUILT = (signing_key("auto", bytes([number]) * 32) for number in (1, 2)
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Endpoint]:
-    """A daemon that knows nobody."""
+    """A daemon that knows no server."""
     endpoint = make_endpoint(tmp_path / "us", US.name, CONFIGURATION)
     with endpoint.running() as process:
         first_line(process)

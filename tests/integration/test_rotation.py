@@ -179,7 +179,7 @@ class Rotation:
 
 
 def test_no_request_fails_while_keys_are_replaced(tmp_path: Path) -> None:
-    """Three times all keys are replaced, and nobody who asks or sends notices.
+    """Three times all keys are replaced, and no request or transaction fails.
 
     Each document names the certificate of the connection that it came on.
     """

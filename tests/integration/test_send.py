@@ -103,7 +103,7 @@ def test_not_now(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
 
 
 def test_dropped(pair: tuple[Endpoint, Receiver]) -> None:
-    """Who waits for what is dropped at last is told so."""
+    """A command that waits for a dropped transaction ends with an error."""
     alpha, receiver = pair
     receiver.down()
     alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
@@ -127,7 +127,7 @@ def test_dropped(pair: tuple[Endpoint, Receiver]) -> None:
 
 
 def test_back_off(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
-    """A back-off is told by who meets it, and --now ends it."""
+    """A command that meets a back-off reports it, and --now ends it."""
     alpha, receiver = pair
     answers += [503, 503]
     first = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "1")
@@ -170,7 +170,7 @@ def test_interrupted(pair: tuple[Endpoint, Receiver]) -> None:
 
 
 def test_wait_that_cannot_be(pair: tuple[Endpoint, Receiver]) -> None:
-    """Who waits for what was never queued, or sends as well, is told so."""
+    """Waiting for what was never queued, or while sending, is an error."""
     alpha, receiver = pair
     done = alpha.call("send", receiver.name, "--wait", "77")
     assert done.returncode == 1

@@ -79,7 +79,7 @@ def read_answer(connection: socket.socket) -> tuple[bytes, bool]:
 
 @dataclass
 class Clients:
-    """Requests, as fast as they are answered, until nobody answers any more."""
+    """Requests, as fast as they are answered, until there is no answer."""
 
     endpoint: Endpoint
     key: SigningKey
@@ -173,7 +173,7 @@ class HalfARequest:
     rest: bytes
 
     def wait_until_closed(self) -> None:
-        """Wait until nobody new is let in."""
+        """Wait until no new connection is accepted."""
         deadline = time.monotonic() + SECONDS
         # Reset: it was closed while this connection waited to be taken.
         with suppress(ConnectionRefusedError, ConnectionResetError):
@@ -222,7 +222,7 @@ def test_a_request_that_has_begun_is_answered(patient: HalfARequest) -> None:
 def test_a_second_signal_ends_it_at_once(
     number: signal.Signals, patient: HalfARequest
 ) -> None:
-    """Who asks twice has no patience: no waiting, no success, and no traceback."""
+    """The second signal ends it: no waiting, no success, and no traceback."""
     patient.process.send_signal(number)
     assert patient.process.wait(SECONDS) == 128 + number
     assert "Traceback" not in patient.endpoint.log.read_text()
@@ -236,7 +236,7 @@ def test_it_waits_for_no_longer_than_configured(tmp_path: Path) -> None:
 
 
 def test_nobody_who_only_waits_keeps_it(tmp_path: Path) -> None:
-    """Who waits for news gets an answer, and who keeps a connection is let go."""
+    """A request that waits for news is answered; an idle connection is closed."""
     endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
     text = endpoint.configuration.read_text()
     endpoint.configuration.write_text(f"shutdown_seconds = {10 * SECONDS}\n{text}")

@@ -1,4 +1,4 @@
-"""Connections on which hardly anything comes keep nobody waiting.
+"""Connections on which hardly anything comes keep no other waiting.
 
 Fifty here, for five bytes each. A thousand for half a minute, a byte a second, with
 the times that others wait and the memory of the daemon told:

@@ -1,4 +1,4 @@
-"""Strangers who forge requests keep no honest new server waiting: a real daemon."""
+"""Forged requests keep no honest new server waiting: a real daemon."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ _PER_SECOND = 60.0
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Endpoint]:
-    """A daemon that knows nobody."""
+    """A daemon that knows no server."""
     with name_server() as where:
         configuration = CONFIGURATION.format(nameserver=where)
         endpoint = make_endpoint(tmp_path / "us", US.name, configuration)

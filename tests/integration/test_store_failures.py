@@ -80,7 +80,7 @@ def locked(endpoint: Endpoint, process: Process) -> Iterator[None]:
 
 @contextmanager
 def moved(endpoint: Endpoint, process: Process) -> Iterator[None]:
-    """Somebody has moved the file away, and puts it back."""
+    """Another process has moved the file away, and puts it back."""
     path = endpoint.folder / "homeserver.db"
     away = path.rename(endpoint.folder / "away.db")
     yield
@@ -149,7 +149,7 @@ def test_a_server_that_is_gone(tmp_path: Path, server: Server) -> None:
 def test_a_server_that_is_not_there_at_the_start(
     tmp_path: Path, server: Server
 ) -> None:
-    """Who starts without a store is told so in one line."""
+    """A start without a store ends with one line about it."""
     server.stop()
     with endpoints(tmp_path, "alpha.test") as [alpha]:
         with alpha.configuration.open("a") as file:

@@ -314,7 +314,7 @@ def test_pinned_keys_hold() -> None:
 
 
 def test_no_way_back_from_certificate(ca_file: Path) -> None:
-    """Who was verified by certificate is not accepted by key document alone."""
+    """A server verified by certificate is not accepted by key document alone."""
     database = MemoryDatabase()
     peer = RecordingPeer(issue_for("peer.test", CA), http(b"{}"))
     with listening(peer):

@@ -53,7 +53,7 @@ def test_we_accept_its_signature(pair: Pair, alice: User) -> None:
 
 
 def test_it_passes_on_what_we_say(pair: Pair, alice: User) -> None:
-    """What we say of a user who is not there is what its user reads."""
+    """Our answer for a missing user is what its user reads."""
     nobody = f"@nobody:{pair.ours.name}"
     status, answer = alice.ask("GET", "profile", nobody)
     assert (status, answer["errcode"]) == (404, "M_NOT_FOUND")

@@ -175,7 +175,7 @@ def test_we_refuse_its_events_when_changed(
     change: Callable[[dict[str, Any]], object],
     verdict: str,
 ) -> None:
-    """An event of Synapse that somebody has changed is not accepted."""
+    """A changed event of Synapse is not accepted."""
     said = alice.say(lately.join.room_id, "hello")
     pdu = deepcopy(received_pdu(pair, said)["event"])
     change(pdu)

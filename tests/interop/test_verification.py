@@ -13,7 +13,7 @@ from tests.support.synapse_users import User
 def test_it_does_not_believe_a_certificate_of_nobody(
     pair: Pair, alice: User, stranger: Endpoint
 ) -> None:
-    """It takes no keys from who has no certificate of its authorities.
+    """It takes no keys from a server without a certificate of its authorities.
 
     What it says then is what `homeserver send` says.
     """
@@ -32,7 +32,7 @@ def test_it_does_not_believe_a_certificate_of_nobody(
 def test_we_do_not_believe_a_certificate_of_nobody(
     pair: Pair, alice: User, stranger: Endpoint, tmp_path: Path
 ) -> None:
-    """Nothing is sent to who has no certificate of our authorities, nor version 1."""
+    """Nothing is sent to a server that neither certificate nor version 1 proves."""
     other = tmp_path / "other.pem"
     other.write_bytes(authority().pem)
     text = stranger.configuration.read_text()

@@ -30,7 +30,7 @@ class Holding:
         self.keys.hold(held, peer)
 
     def names(self) -> list[ServerName]:
-        """Of whom something is held, out of three."""
+        """The servers of which something is held, out of three."""
         return [name for name in (A, B, C) if self.keys.find(name) is not None]
 
 
@@ -98,7 +98,7 @@ def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_flood_to_one_of_our_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes and the servers that one holds are at nobody's cost but its own."""
+    """The bytes and the servers that one holds are at no other's cost."""
     size = len(encode(document(K1).document)) + len(b"DER")
     monkeypatch.setattr(held_keys, "_MAX_BYTES", 4 * size)
     few, flooded = Holding(), Holding()

@@ -45,7 +45,7 @@ class KeyringTests(KeyringCase):
     """The keys of all servers."""
 
     def show(self, shown: KeyDocument) -> None:
-        """Let who answers have been verified now by a document."""
+        """Let the server be verified now by a document."""
         now_ts = int(self.clock.seconds() * 1000)
         self.client.peer = VerifiedPeer(
             A, "key-document", b"DER", shown, verified_ts=now_ts
@@ -119,7 +119,7 @@ class KeyringTests(KeyringCase):
         self.assertNoResult(self.ask())
 
     def test_one_fetch_serves_all(self) -> None:
-        """Whoever asks for keys of a server waits for the one fetch from it."""
+        """All requests for keys of a server wait for the one fetch from it."""
         requests = [self.ask(K1), self.ask(K2), self.ask(K3)]
         event = self.ask_for_event(K1, K2)
         self.assertEqual(self.client.asked, ["v2 of a.example"])
@@ -131,7 +131,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(self.client.asked, ["v2 of a.example"])
 
     def test_one_failure_is_told_to_all(self) -> None:
-        """Whoever waited for a fetch that fails is told why, and does not try again."""
+        """All that waited for a fetch that fails get its error, without another try."""
         requests = [self.ask(K1), self.ask(K2)]
         self.client.answer(UNREACHABLE)
         for request in requests:
@@ -172,7 +172,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(len(self.client.asked), 2)
 
     def test_who_gives_up_disturbs_nobody(self) -> None:
-        """One who waits for another's fetch and is cancelled leaves all as it is."""
+        """A request that waits for another's fetch and is cancelled changes nothing."""
         first, cancelled, last = self.ask(), self.ask(), self.ask()
         cancelled.cancel()
         self.failureResultOf(cancelled, CancelledError)
@@ -233,7 +233,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(self.successResultOf(self.ask(K1)), key(K1))
 
     def test_few_servers_are_asked_at_once(self) -> None:
-        """A forger who makes up names makes us ask a hundred servers at a time."""
+        """A forger with made-up names causes a hundred fetches at a time."""
         names = [ServerName.parse(f"{number}.example") for number in range(103)]
         asked = [self.ask(server_name=name) for name in names]
         self.assertEqual(len(self.client.asked), 100)
@@ -253,7 +253,7 @@ class KeyringTests(KeyringCase):
         )
 
     def test_that_there_were_too_many_is_not_remembered(self) -> None:
-        """Who was told that too many wait may ask again as soon as one is done."""
+        """A request refused because too many wait is taken as soon as one is done."""
         self.patch(self.limits.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
@@ -284,7 +284,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(self.successResultOf(found), expected)
 
     def test_an_error_of_ours_is_not_remembered(self) -> None:
-        """Where the store fails, all who asked are told, and may ask again."""
+        """Where the store fails, all requests fail, and may be repeated."""
         first, second = self.ask(), self.ask()
         self.client.answer(StoreUnavailable("full"))
         self.failureResultOf(first, StoreUnavailable)
@@ -381,7 +381,7 @@ class KeyringTests(KeyringCase):
     # What is refused.
 
     def test_a_key_that_its_server_does_not_have(self) -> None:
-        """Who signs with an unknown key is told which keys are known."""
+        """A request signed with an unknown key is refused with the known keys."""
         asked = self.ask(K3)
         self.client.answer(document(K2, K1))
         self.assertEqual(
@@ -391,7 +391,7 @@ class KeyringTests(KeyringCase):
         )
 
     def test_a_key_that_is_passed_over(self) -> None:
-        """Who signs with a key whose entry is bad is told which rule it breaks."""
+        """A request signed with a key of a bad entry is refused with that rule."""
         members = {
             "server_name": "a.example",
             "verify_keys": {
@@ -413,7 +413,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(self.successResultOf(self.ask(K1)), key(K1))
 
     def test_an_expired_key(self) -> None:
-        """Who signs with an expired key is told since when, and that it still is."""
+        """A request signed with an expired key is refused with the time of expiry."""
         self.store(document(K1, until=NOW - 1))
         asked = self.ask()
         self.client.answer(UNREACHABLE)
@@ -451,7 +451,7 @@ class KeyringTests(KeyringCase):
         self.assertEqual(self.client.asked, [])
 
     def test_our_own_old_key(self) -> None:
-        """Our own old keys verify no requests, and nobody is asked about them."""
+        """Our own old keys verify no requests, and no server is asked about them."""
         self.assertIn(f"it expired at {NOW - HOUR}; ", self.refusal(self.ask(K2, OWN)))
         self.assertIn("no usable key ed25519:3", self.refusal(self.ask(K3, OWN)))
         self.assertEqual(self.client.asked, [])

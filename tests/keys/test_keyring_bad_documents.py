@@ -61,7 +61,7 @@ class Response:
 
 
 class Agent:
-    """An agent to whom everybody answers with the same documents."""
+    """An agent that gets the same documents from every server."""
 
     def __init__(self, documents: dict[str, bytes]) -> None:
         """`documents` is {target: body}; whatever else is asked for is not there."""
@@ -112,7 +112,7 @@ class Asking(KeyringCase):
 
 @pytest.fixture
 def asking() -> Asking:
-    """A keyring that knows nobody."""
+    """A keyring that knows no server."""
     case = Asking()
     case.setUp()
     return case
@@ -139,7 +139,7 @@ LARGE = [
 
 @pytest.mark.parametrize("bad", [*SMALL, *LARGE, *OVERSIZED], ids=str)
 def test_nothing_is_stored(bad: BadDocument, asking: Asking) -> None:
-    """Who sends a bad document has no keys here, and is told what is wrong with it."""
+    """A server with a bad document has no keys here; the error names the mistake."""
     asking.serve({PATHS[bad.version]: bad.data})
     said = asking.refusal(asking.ask(KEY.key_id, DOMAIN))
     assert bad.said in said

@@ -69,7 +69,7 @@ class BackOffTests(KeyringCase):
             self.fail(seconds)
 
     def test_each_fetch_is_told(self) -> None:
-        """Who observes is told of fetches, and not of what is known or waited for."""
+        """Observers see fetches, and not what is known or waited for."""
         asked = [self.ask(), self.ask()]
         self.assertEqual(self.fetched, [])
         self.client.answer(UNREACHABLE)
@@ -106,7 +106,7 @@ class BackOffTests(KeyringCase):
         self.assertNoResult(self.ask(server_name=B))
 
     def test_that_there_are_too_many_is_no_failure(self) -> None:
-        """A server that nobody had the time to ask has not failed."""
+        """A server that was not asked for lack of room has not failed."""
         self.patch(self.limits.fetches.shares, "_max_waiting", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(101)]
         others = [self.ask(server_name=name) for name in names]
@@ -118,7 +118,7 @@ class BackOffTests(KeyringCase):
         self.fail(30)
 
     def test_a_bound_of_ours_is_no_failure(self) -> None:
-        """Where a bound of ours was reached, the next one who asks has it tried."""
+        """Where a bound of ours was reached, the next request is tried."""
         for _ in range(2):
             asked = self.ask()
             self.client.answer(Unreachable(A, ["too many"], "over_budget"))
@@ -136,7 +136,7 @@ class BackOffTests(KeyringCase):
         self.fail(30)
 
     def test_who_waits_for_long_is_told(self) -> None:
-        """Whoever waits for keys is told after half a minute; the fetch goes on."""
+        """A request for keys fails after half a minute; the fetch goes on."""
         event, asked = self.ask_for_event(), self.ask()
         self.clock.advance(29.5)
         late = self.ask()
@@ -188,7 +188,7 @@ class RefreshTests(KeyringCase):
         self.assertEqual(self.client.asked, ["v2 of a.example"])
 
     def test_a_success_is_not_enough(self) -> None:
-        """Who wants news gets it also a moment after the last."""
+        """A request for news gets it also a moment after the last."""
         for number in range(1, 4):
             refreshed = self.refresh()
             self.assertEqual(len(self.client.asked), number)
@@ -196,7 +196,7 @@ class RefreshTests(KeyringCase):
             self.successResultOf(refreshed)
 
     def test_a_bad_answer_is_not_enough(self) -> None:
-        """A server that answered badly is asked again for who wants news."""
+        """A server that answered badly is asked again for a request for news."""
         for number in range(1, 4):
             refreshed = self.refresh()
             self.assertEqual(len(self.client.asked), number)
@@ -207,7 +207,7 @@ class RefreshTests(KeyringCase):
         self.assertEqual(len(self.client.asked), 3)
 
     def test_a_failure_is_told_for_its_time(self) -> None:
-        """Who failed a moment ago is not asked again before its time."""
+        """A server that failed a moment ago is not asked again before its time."""
         refreshed = self.refresh()
         self.client.answer(UNREACHABLE)
         self.successResultOf(refreshed)
@@ -219,7 +219,7 @@ class RefreshTests(KeyringCase):
         self.assertNoResult(self.refresh())
 
     def test_a_failure_of_a_request_counts(self) -> None:
-        """A server that failed for a request is not asked for somebody else's sake."""
+        """A server that failed for one request is not asked for another."""
         asked = self.ask()
         self.client.answer(UNREACHABLE)
         self.refusal(asked)
@@ -227,7 +227,7 @@ class RefreshTests(KeyringCase):
         self.assertEqual(len(self.client.asked), 1)
 
     def test_one_fetch_serves_many(self) -> None:
-        """Whoever wants news at the same time waits for one fetch, requests as well."""
+        """All requests for news at the same time wait for one fetch."""
         refreshed = gatherResults([self.refresh() for _ in range(10)])
         asked = self.ask()
         self.assertEqual(self.client.asked, ["v2 of a.example"])
@@ -244,7 +244,7 @@ class RefreshTests(KeyringCase):
         self.assertEqual(self.client.asked, ["v2 of a.example"])
 
     def test_an_error_of_ours_is_raised(self) -> None:
-        """Where the store fails, who wants news is told."""
+        """Where the store fails, a request for news fails."""
         refreshed = self.refresh()
         self.client.answer(StoreUnavailable("full"))
         self.failureResultOf(refreshed, StoreUnavailable)
@@ -286,7 +286,7 @@ class ShareTests(KeyringCase):
         self.assertEqual(self.client.asked[-1], "v2 of 0.example")
 
     def test_a_fetch_that_an_honest_client_wants_too_goes_first(self) -> None:
-        """Who forges the name of an honest server does not keep it waiting."""
+        """A forger of an honest server's name does not keep that server waiting."""
         self.crowd()
         self.want(A, "192.0.2.1")
         self.assertEqual(len(self.client.asked), 100)
@@ -351,7 +351,7 @@ class MemoryTests(KeyringCase):
         )
 
     def test_a_second_request_reads_nothing(self) -> None:
-        """The keys of who asked a moment ago are not read from the database again."""
+        """Keys that were read a moment ago are not read from the database again."""
         self.store(document(K1, K2))
         self.successResultOf(self.ask(K1))
         self.assertEqual(self.counting.reads, 1)
@@ -395,7 +395,7 @@ class MemoryTests(KeyringCase):
         self.assertIn(f"it expired at {NOW - HOUR}", self.refusal(asked))
 
     def test_what_another_process_records_is_known_in_a_minute(self) -> None:
-        """Keys that somebody else wrote are there when what is remembered is over."""
+        """Keys that another process wrote are there when what is remembered is over."""
         self.store(document(K1))
         self.successResultOf(self.ask(K1))
         other = PeerStore(self.counting, OUR_NAME, self.clock)

@@ -140,7 +140,7 @@ class StoringTests(KeyringCase):
         self.assertEqual(self.rows()["server_keys"], 1)
 
     def test_a_pin_is_stored_with_the_proof(self) -> None:
-        """Who was verified by key document is pinned when a request is proven."""
+        """A server verified by key document is pinned when a request is proven."""
         shown = document(K1, until=None)
         self.client.peer = VerifiedPeer(
             A, "key-document", b"DER", shown, verified_ts=NOW
@@ -229,7 +229,7 @@ class ConflictTests(KeyringCase):
             self.clock.advance(300)
 
     def test_a_silent_server_is_waited_for_three_seconds(self) -> None:
-        """Who is refused anyway does not wait for long; the next one is told."""
+        """A request that is refused anyway does not wait for long."""
         found = self.conflict()
         self.clock.advance(2.9)
         self.assertNoResult(found)

@@ -103,7 +103,7 @@ def test_transactions() -> None:
 
 
 def test_connections() -> None:
-    """What is open is what it is when somebody asks."""
+    """The number of open connections is that of the moment of the scrape."""
     metrics = Metrics()
     channels = [1, 2]
     metrics.watch_connections("federation", lambda: len(channels))

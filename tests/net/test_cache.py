@@ -46,7 +46,7 @@ class CacheTests(SynchronousTestCase):
         self.looking.pop(0)[1].callback((value, seconds))
 
     def test_many_who_ask_at_once_cost_one_look_up(self) -> None:
-        """Ten who ask for the same key get the value of one look-up."""
+        """Ten requests for the same key get the value of one look-up."""
         asked = [self.ask("a") for _ in range(10)]
         assert len(self.looking) == 1
         self.find("1", 5)
@@ -74,7 +74,7 @@ class CacheTests(SynchronousTestCase):
         assert len(self.looking) == 1
 
     def test_a_value_without_time_is_not_kept(self) -> None:
-        """A value of no seconds is for those alone who wait for it."""
+        """A value of no seconds is only for the requests that wait for it."""
         asked = self.ask("a")
         self.find("1", 0)
         assert self.successResultOf(asked) == "1"
@@ -88,7 +88,7 @@ class CacheTests(SynchronousTestCase):
         assert self.successResultOf(self.ask("a")) == "a"
 
     def test_a_failure_is_told_to_all_and_not_kept(self) -> None:
-        """What a look-up raises reaches everybody who waits, and nobody later."""
+        """What a look-up raises reaches all that wait for it, and no later request."""
         asked = [self.ask("a"), self.ask("a")]
         self.looking.pop(0)[1].errback(ValueError("no"))
         for each in asked:
@@ -96,7 +96,7 @@ class CacheTests(SynchronousTestCase):
         self.assertNoResult(self.ask("a"))
 
     def test_who_gives_up_takes_nobody_along(self) -> None:
-        """A look-up goes on for the others when the one who began it is cancelled."""
+        """A look-up goes on for the others when the one that began it is cancelled."""
         first, second = self.ask("a"), self.ask("a")
         first.cancel()
         self.failureResultOf(first, CancelledError)
@@ -141,7 +141,7 @@ class CacheTests(SynchronousTestCase):
         assert self.successResultOf(self.ask("a")) == "1"
 
     def test_what_is_forgotten_while_it_is_looked_up_is_not_kept(self) -> None:
-        """Who waits already is told, and who asks afterwards is not told the same."""
+        """Requests that wait get the old value, and later ones do not."""
         asked = self.ask("a")
         self.cache.forget("a")
         self.find("old", 60)
@@ -151,7 +151,7 @@ class CacheTests(SynchronousTestCase):
         assert self.successResultOf(self.ask("a")) == "new"
 
     def test_who_asks_after_forgetting_is_told_what_is_true_then(self) -> None:
-        """A look-up of before does not serve who asks while it is still under way."""
+        """A look-up from before does not serve requests that come while it goes on."""
         before = self.ask("a")
         self.cache.forget("a")
         after, with_it = self.ask("a"), self.ask("a")
@@ -179,13 +179,13 @@ class CacheTests(SynchronousTestCase):
     # What is not wanted.
 
     def test_a_value_that_is_wanted_is_not_looked_up(self) -> None:
-        """A kept value that is good for who asks is what he gets."""
+        """A request gets the kept value where that is good enough for it."""
         self.ask("a")
         self.find("1", 60)
         assert self.successResultOf(self.want("a", "1")) == "1"
 
     def test_a_value_that_is_not_wanted_is_looked_up_anew(self) -> None:
-        """A kept value that is no good for who asks is replaced by what is found."""
+        """A kept value that is not good enough is replaced by what is found."""
         self.ask("a")
         self.find("1", 60)
         asked = self.want("a", "2")
@@ -202,7 +202,7 @@ class CacheTests(SynchronousTestCase):
         assert self.successResultOf(self.ask("a")) == "1"
 
     def test_a_look_up_under_way_serves_who_wants_another_value(self) -> None:
-        """Nobody looks up beside a look-up; what it finds is what there is."""
+        """There is one look-up at a time; what it finds is the value."""
         first, second = self.ask("a"), self.want("a", "2")
         assert len(self.looking) == 1
         self.find("1", 60)

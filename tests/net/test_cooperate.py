@@ -21,7 +21,7 @@ class PaceTests(SynchronousTestCase):
     """Long work that pauses."""
 
     def setUp(self) -> None:
-        """Nobody works."""
+        """No work is going on."""
         self.clock = TurningClock()
         self.pace = Pace(self.clock)
         self.steps: list[str] = []
@@ -38,13 +38,13 @@ class PaceTests(SynchronousTestCase):
         return Deferred.fromCoroutine(work())
 
     def test_short_work_does_not_pause(self) -> None:
-        """Who works for less than three milliseconds in a turn goes on at once."""
+        """Work of less than three milliseconds in a turn goes on at once."""
         self.successResultOf(self.work("a", 0.0007, 4))
         self.clock.turn()
         self.successResultOf(self.work("b", 0.0007, 4))
 
     def test_long_work_pauses(self) -> None:
-        """Who has worked for longer lets others go first, and then begins anew."""
+        """Longer work lets others go first, and then begins anew."""
         pausing = self.work("a", 0.001, 7)
         assert len(self.steps) == 3
         self.clock.turn()
@@ -63,7 +63,7 @@ class PaceTests(SynchronousTestCase):
         assert turns == ["aa", "bb", "cc"]
 
     def test_nothing_is_left_when_all_is_done(self) -> None:
-        """Who does not work is not called."""
+        """Without work there is no call."""
         self.work("a", 0.001, 7)
         for _ in range(3):
             self.clock.turn()

@@ -1,4 +1,4 @@
-"""Who goes first where there is not enough for all, and who gives way."""
+"""Which work goes first where there is not enough for all, and which gives way."""
 
 import contextlib
 from collections.abc import Callable, Coroutine
@@ -109,7 +109,7 @@ class SlotTests(SharesCase):
         assert self.others() == ["a"]
 
     def test_who_gives_up_waits_no_more(self) -> None:
-        """Who is cancelled leaves its place, and takes no slot."""
+        """A work that is cancelled leaves its place, and takes no slot."""
         self.fill()
         waiting = self.ask("a")
         waiting.cancel()
@@ -233,7 +233,7 @@ class OrderTests(SharesCase):
     """Which of those that wait goes first."""
 
     def test_the_smallest_share_goes_first(self) -> None:
-        """Of those that wait, it is one who has the fewest slots."""
+        """Of those that wait, it is one that has the fewest slots."""
         for number in range(2):
             self.ask(f"{number}", "192.0.2.1")
         for number in range(2, 4):
@@ -269,7 +269,7 @@ class OrderTests(SharesCase):
         assert self.others() == ["rarely", "late"]
 
     def test_what_was_asked_is_forgotten(self) -> None:
-        """After some minutes, who asked often is as any other one."""
+        """After some minutes, a client that asked often is as any other one."""
         for _ in range(10):
             self.shares.claim(Cause("192.0.2.50"), "x.test")
         for _ in range(5):
@@ -283,7 +283,7 @@ class OrderTests(SharesCase):
         assert self.others() == ["often"]
 
     def test_one_who_joins_brings_its_share(self) -> None:
-        """Work that an honest client wants as well goes first, as if it were his."""
+        """Work that an honest client wants as well goes first, as its own does."""
         self.fill()
         self.ask("shared")
         assert self.others() == []

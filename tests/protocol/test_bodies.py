@@ -66,7 +66,7 @@ def test_nesting_of_an_item_counts_from_the_item() -> None:
 # An item that is no object stays what it is, whatever is in it.
 @pytest.mark.parametrize("item", [b"5", b"[1, {}]", nested(101)[5:-1], b"[%b]" % GOOD])
 def test_item_that_is_no_object(item: bytes) -> None:
-    """It is for whoever wants an object to refuse it."""
+    """Refusing it is for the parser of an object."""
     data = b'{"pdus": [%b, {"a": 1, "a": 2}]}' % item
     value, flawed = as_list(check_body(read_body(data))["pdus"], "PDUs")
     assert value == json.loads(item)

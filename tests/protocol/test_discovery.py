@@ -56,7 +56,7 @@ class Zone:
         self.well_knowns: list[str] = []
 
     async def well_known(self, host: str) -> ServerName:
-        """Whom `host`, which is noted in `well_knowns`, delegates to."""
+        """The name that `host`, which is noted in `well_knowns`, delegates to."""
         self.well_knowns.append(host)
         if host not in self.delegating:
             raise LookupFailed("status 404")

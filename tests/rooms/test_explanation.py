@@ -153,7 +153,7 @@ def test_not_judged() -> None:
 
 
 def test_events_of_another_room() -> None:
-    """They are known, so that who cites them is rejected, and not judged themselves."""
+    """They are known, so that events that cite them are rejected."""
     room = MadeRoom("10")
     other = MadeRoom("10", BOB)
     topic = room.send("m.room.topic", ALICE, {}, cites=[room.join])

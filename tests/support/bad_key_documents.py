@@ -1,4 +1,4 @@
-"""Key documents of `domain` as nobody should take them, and what is said of each.
+"""Bad key documents of `domain`, and the reason for which each is refused.
 
 They are signed as well as their form allows: what is refused is the form.
 """

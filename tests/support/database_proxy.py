@@ -17,7 +17,7 @@ class Proxy:
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = self._listener.getsockname()[1]
         self.loses_commits = False
-        """Whether a COMMIT is carried to the server, and its answer to nobody."""
+        """Whether a COMMIT is carried to the server, and its answer is not."""
 
         self.lost = 0
         self._threads = [Thread(target=self._accept, daemon=True)]

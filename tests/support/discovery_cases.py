@@ -29,7 +29,7 @@ class Case:
 
     zone: Sequence[str] = ()
     documents: Mapping[str, str] = field(default_factory=dict)
-    """Whom websites delegate to, by host; others have no document."""
+    """The names that websites delegate to, by host; others have no document."""
 
     listens_on: str = "127.0.0.1"
     is_2014: bool = False

@@ -56,7 +56,7 @@ class ScriptedClient:
 
     @property
     def resolver(self) -> IResolver:
-        """The client as those who ask know it."""
+        """The client, as its callers have it."""
         return cast("IResolver", self)
 
     def lookupService(self, name: str, timeout: Sequence[int]) -> Deferred[object]:

@@ -29,7 +29,7 @@ def key_document(
     until: int | None,
     old: Iterable[OldVerifyKey] = (),
 ) -> KeyDocument:
-    """The document of a server, as who fetches it has it: version 1 without an end."""
+    """The document of a server, as it is fetched: version 1 without an end."""
     if until is None:
         return parse_v1(encode(build_v1(server_name, b"DER", keys)), server_name)
     return parse_v2(encode(build_v2(server_name, keys, old, until)), server_name)

@@ -67,7 +67,7 @@ class Client(FederationClient):
         self.causes: list[Cause] = []
         self._waiting: list[Deferred[KeysAnswer]] = []
         self.peer = VerifiedPeer(A, "certificate", b"DER")
-        """Who answers."""
+        """The server that answers."""
 
     async def fetch_keys_v1(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """As `FederationClient`."""

@@ -154,7 +154,7 @@ class Store:
         await self._database.settle()
 
     def execute(self, sql: str) -> list[Any]:
-        """Run a statement behind everybody's back; its rows."""
+        """Run a statement beside the store's own; its rows."""
         return self._database.connection.execute(sql).fetchall()
 
     def _checked(self, job: Job[_T]) -> Job[_T]:

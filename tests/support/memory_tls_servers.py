@@ -100,14 +100,14 @@ class Wire:
 
 
 class Net:
-    """A reactor, and who answers it."""
+    """A reactor, and the servers that answer it."""
 
     def __init__(self) -> None:
         self.clock = MemoryReactorClock()
 
     @property
     def reactor(self) -> PosixReactorBase:
-        """The reactor as those who connect know it."""
+        """The reactor, as clients have it."""
         return cast("PosixReactorBase", self.clock)
 
     @property

@@ -40,7 +40,7 @@ def is_signed_by(document: Json, server_name: ServerName, key: SigningKey) -> bo
 
 
 def signers(document: Json) -> dict[str, list[str]]:
-    """Who has signed, by key IDs."""
+    """The servers that have signed, by key IDs."""
     signatures: Any = document["signatures"]
     return {name: sorted(of_one) for name, of_one in signatures.items()}
 
@@ -87,7 +87,7 @@ class Unreliable(MemoryDatabase):
 
 
 class NotaryCase(KeyringCase):
-    """A notary who knows nobody."""
+    """A notary that knows no server."""
 
     def setUp(self) -> None:
         """Put it together."""

@@ -92,7 +92,7 @@ class Server:
         return [int(child) for child in path.read_text().split()]
 
     def new_store(self) -> str:
-        """The URL of a store that nobody else has: a schema with nothing in it."""
+        """The URL of a store of its own: a schema with nothing in it."""
         name = f"store_{next(self._names)}"
         self.execute(f"CREATE SCHEMA {name}")
         return self.url(name)
@@ -217,7 +217,7 @@ def _is_running(process_id: int) -> bool:
 
 
 def _is_root() -> bool:
-    """Whether somebody else has to run PostgreSQL, which refuses to run as root."""
+    """Whether another user has to run PostgreSQL, which refuses to run as root."""
     return os.geteuid() == 0
 
 

@@ -161,7 +161,7 @@ def receiving(
     behave: Behave = lambda: 200,
     issuer: Issued | None = None,
 ) -> Iterator[tuple[list[Receiver], str]]:
-    """Receivers that are up, and the configuration of who is to send to them.
+    """Receivers that are up, and the configuration of an endpoint that sends to them.
 
     `issuer` is the authority of their certificate, a new one unless it is given.
     """

@@ -32,7 +32,7 @@ US = ServerName.parse("us.example")
 def identity(
     keys: Sequence[SigningKey] = (signing_key(),), old_keys: Sequence[OldVerifyKey] = ()
 ) -> Identity:
-    """Who we are, with a certificate of a moment ago."""
+    """Our own identity, with a certificate of a moment ago."""
     return Identity(US, keys, old_keys, issue_for(US.name).value)
 
 
@@ -95,7 +95,7 @@ class KnownKeys(Keyring):
         """How servers contradict what is known of them."""
 
         self.causes: list[Cause] = []
-        """For whom each question was asked."""
+        """The cause of each question."""
 
     def learn(self, peer: Peer) -> None:
         """Add a key of a server."""

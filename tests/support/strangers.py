@@ -1,4 +1,4 @@
-"""Strangers who forge requests in the names of servers that never answer.
+"""Forged requests in the names of servers that never answer.
 
 They are a process of their own. The name server knows every name of `.test`, and
 answers nothing about those in `silent.test`.

@@ -107,7 +107,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 @dataclass(frozen=True)
 class Signer:
-    """Who asks in the name of a server."""
+    """A client that signs in the name of a server."""
 
     name: ServerName
     key: SigningKey

@@ -1,4 +1,4 @@
-"""Users of Synapse, who do what people do: it is their doing that makes it federate.
+"""Users of Synapse: what they do makes it federate.
 
 Specification: Client-server API.
 """
@@ -15,7 +15,7 @@ _numbers = count()
 
 @dataclass(frozen=True)
 class User:
-    """One who is logged in."""
+    """A user with an access token."""
 
     synapse: Synapse
     user_id: str
@@ -23,7 +23,7 @@ class User:
 
     @classmethod
     def register(cls, synapse: Synapse, name: str) -> "User":
-        """Somebody new."""
+        """A new user."""
         status, answer = synapse.ask(
             "POST",
             "/_matrix/client/v3/register",
@@ -53,7 +53,7 @@ class User:
         return answer
 
     def create_room(self, room_version: str) -> str:
-        """A room that everybody may join; its ID."""
+        """A public room; its ID."""
         content = {"preset": "public_chat", "room_version": room_version}
         room_id: str = self.do("POST", "createRoom", content=content)["room_id"]
         return room_id
@@ -87,7 +87,7 @@ class User:
         return {"edu_type": "m.direct_to_device", "content": content}
 
     def senders(self) -> set[str]:
-        """Who has sent messages to the devices of the user."""
+        """The senders of messages to the devices of the user."""
         events = self.sync().get("to_device", {}).get("events", [])
         return {each["sender"] for each in events}
 

@@ -176,7 +176,7 @@ def test_unreadable_certificate_proves_nothing(
     issuer: Issued | None,
     must_be_trusted: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    """A certificate that cannot be read is one with a problem, whoever issued it."""
+    """A certificate that cannot be read has a problem, whatever its issuer."""
     der, good = unreadable("peer.test", issuer)
     (tmp_path / "shown.der").write_bytes(der)
     server = handshakes.server(good)
@@ -297,7 +297,7 @@ def test_system_roots(
 def test_system_roots_are_loaded_once_for_the_first_connection(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, handshakes: Handshakes
 ) -> None:
-    """The system's authorities are looked for when somebody is connected to."""
+    """The system's authorities are loaded at the first connection."""
     client_tls = ClientTls(None, system_roots=True)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     server = handshakes.server(issue_for("peer.test", CA))
@@ -445,7 +445,7 @@ def test_shown_certificate_without_roots() -> None:
 
 
 def test_shown_certificate_without_a_store() -> None:
-    """A context without any place for roots trusts nobody."""
+    """A context without any place for roots trusts no certificate."""
 
     class Storeless:
         """As `SSL.Context` may be."""
@@ -461,7 +461,7 @@ def test_shown_certificate_without_a_store() -> None:
 def test_shown_certificate_is_unreadable(
     tmp_path: Path, certificates: ShownCertificates
 ) -> None:
-    """A certificate that cannot be read proves nothing, whoever has issued it."""
+    """A certificate that cannot be read proves nothing, whatever its issuer."""
     der, _ = unreadable("peer.test", CA)
     leaf = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
     assert check_certificate(certificates.context, leaf, [], "peer.test") is not None

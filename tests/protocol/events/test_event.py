@@ -861,7 +861,7 @@ def test_a_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_third_party_invite_is_no_restricted_join(version: str) -> None:
-    """A third-party invite names nobody who authorised it, whatever else it has."""
+    """A third-party invite has no authorising user, whatever else it has."""
     content: Json = INVITE | {"join_authorised_via_users_server": "@x:forger.example"}
     event = Event.parse(pdu_of(version, {"content": content}), ROOM_VERSIONS[version])
     assert event.is_third_party_invite

@@ -85,7 +85,7 @@ def test_rejected() -> None:
 
 
 def test_soft_failed() -> None:
-    """What the current state bars is no extremity; who comes after it has its state."""
+    """What the current state bars is no extremity; its successors have its state."""
     room = MadeRoom("10")
     content: dict[str, object] = {"join_rule": "public"}
     rules = room.send("m.room.join_rules", ALICE, content, cites=[room.join])

@@ -35,7 +35,7 @@ ROWS: list[tuple[object, tuple[bool, bool, bool, bool, bool]]] = [
 
 @pytest.mark.parametrize(("value", "readers"), ROWS)
 def test_messages(value: object, readers: tuple[bool, ...]) -> None:
-    """The state at the event decides, and with `shared` who came later."""
+    """The state at the event decides, and with `shared` later members count."""
     room = room_of(value)
     event = room.make("m.room.message", ALICE, {})
     users = [(DAN, False), (INA, False), (BART, False), (OLIVE, False), (OLIVE, True)]
@@ -62,7 +62,7 @@ def reads(room: Room, event: Event, user: str) -> bool:
     ("before", "after"), [("world_readable", "joined"), ("joined", "world_readable")]
 )
 def test_a_change_of_visibility(before: str, after: str) -> None:
-    """It is read by who may read before it or after it."""
+    """It is read by users who may read before it or after it."""
     room = room_of(before)
     event = room.make(KIND, ALICE, {"history_visibility": after}, "")
     assert reads(room, event, OLIVE)
@@ -71,7 +71,7 @@ def test_a_change_of_visibility(before: str, after: str) -> None:
 
 
 def test_ones_own_membership() -> None:
-    """Who leaves or is banned reads that; who joins reads that; others do not."""
+    """A user who leaves, is banned or joins reads that; others do not."""
     room = room_of("joined")
     ban = room.membership(ALICE, DAN, "ban")
     assert reads(room, ban, DAN)

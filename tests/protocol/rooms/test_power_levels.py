@@ -149,7 +149,7 @@ def test_actions(action: str, default: int) -> None:
 
 @pytest.mark.parametrize("content", [{"users": []}, {"users": {BOB: None}}])
 def test_unreadable_users(content: Json) -> None:
-    """Who stands in levels that cannot be read has no power that could be said."""
+    """A user in power levels that cannot be read has no power level."""
     with pytest.raises(UnreadableLevel):
         levels_of("6", content).of(BOB)
 

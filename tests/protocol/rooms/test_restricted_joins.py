@@ -34,7 +34,7 @@ def restricted(allow: object, version: str = "12", rule: object = "restricted") 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)
 def test_who_needs_it(version: str) -> None:
-    """Who is neither in the room nor invited, by a rule that the version has."""
+    """A user neither in the room nor invited, by a rule that the version has."""
     number = int(version)
     for rule, since in (("restricted", 8), ("knock_restricted", 10), ("public", 99)):
         room = restricted([], version, rule)
@@ -75,7 +75,7 @@ def test_a_room_without_join_rules_allows_no_room() -> None:
 
 
 def authorise(room: Room, server: str, known: dict[RoomId, bool]) -> UserId:
-    """Who of a server authorises a join of a user that is in these rooms."""
+    """The user of a server that authorises a join of a user in these rooms."""
     is_in: Callable[[RoomId], bool | None] = known.get
     return authorising_user(room.state, room.version, ServerName.parse(server), is_in)
 

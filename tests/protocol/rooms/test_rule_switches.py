@@ -86,7 +86,7 @@ def create_of_no_key(room: Room) -> Event:
 
 
 def authorised_leave(room: Room) -> Event:
-    """A leave that says that a user who is none authorised it."""
+    """A leave that names as its authorising user what is no user ID."""
     return room.membership(DAN, DAN, "leave", **{VIA: 5})
 
 
