@@ -104,7 +104,7 @@ class RequestTests(AgentTestCase):
         assert verifyObject(IAgent, self.agent)
 
     def test_lines(self) -> None:
-        """A request has the host that discovery found, and says who asks."""
+        """A request has the host that discovery found, and our user agent."""
         assert self.lines() == [
             b"GET /_matrix/federation/v1/version HTTP/1.1",
             b"",
@@ -237,10 +237,10 @@ class RequestTests(AgentTestCase):
 
 
 class VerificationTests(AgentTestCase):
-    """Who gets a request."""
+    """Which peer gets a request."""
 
     def test_nobody_else(self) -> None:
-        """Somebody else is asked for a key document, and gets no request."""
+        """Another server is asked for a key document, and gets no request."""
         asked = self.ask()
         wire = self.net.accept(issue_for("other.test", CA))
         assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
@@ -312,7 +312,7 @@ class PoolTests(AgentTestCase):
         assert len(self.net.dialled) == 1
 
     def test_kept_for_half_a_minute(self) -> None:
-        """A connection that nobody uses is ended after thirty seconds."""
+        """A connection without use is ended after thirty seconds."""
         wire = self.answered()
         self.net.clock.advance(29.9)
         wire.flush()
@@ -449,7 +449,7 @@ class EndTests(AgentTestCase):
         self.successResultOf(closing)
 
     def test_body_that_does_not_end(self) -> None:
-        """A connection whose body nobody waits for any more is over at once."""
+        """A connection is over at once when its body is no longer waited for."""
         asked = self.ask()
         wire = self.net.accept(GOOD)
         wire.whisper(ok(b"{}")[:-1])
@@ -602,7 +602,7 @@ class ReachTests(AgentTestCase):
         assert self.read(again) == b"again"
 
     def test_not_kept(self) -> None:
-        """The new connection is used by nobody else."""
+        """The new connection is used by no other request."""
         reached = self.reach()
         self.net.accept(GOOD)
         self.successResultOf(reached)
@@ -621,7 +621,7 @@ class ReachTests(AgentTestCase):
         assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
 
     def test_somebody_else(self) -> None:
-        """Somebody else is not reached, and what he shows is nowhere recorded."""
+        """Another server is not reached, and its certificate is not recorded."""
         reached = self.reach()
         wire = self.net.accept(SELF_SIGNED)
         wire.say(ok(b"{}"))
@@ -693,7 +693,7 @@ class ClientReachTests(AgentTestCase):
         assert wire.tcp.is_aborted
 
     def test_no_key_document(self) -> None:
-        """A peer that does not say who it is is given up."""
+        """A peer that gives no proof of its name is given up."""
         wire = self.net.accept(SELF_SIGNED)
         self.assert_given_up()
         assert wire.tcp.is_aborted
@@ -710,7 +710,7 @@ class StrangersTests(AgentTestCase):
     """Connections that are made for a client's sake."""
 
     def ask_for(self, cause: Cause) -> Deferred[tuple[IResponse, VerifiedConnection]]:
-        """Send a request for whom it is."""
+        """Send a request, with its cause."""
         outgoing = OutgoingRequest(b"GET", b"/1", Headers())
         return start(self.agent.send(PEER, outgoing, cause, Exchange()))
 
@@ -825,7 +825,7 @@ class StrangersTests(AgentTestCase):
         return asked
 
     def test_addresses_are_told(self) -> None:
-        """Who causes a connection has the addresses counted that it leads to."""
+        """A client has the addresses counted that it causes connections to."""
         aims: list[Sequence[str]] = []
         self.ask_for(Cause("192.0.2.9", aims.append))
         assert aims == [["192.0.2.1"]]

@@ -62,7 +62,7 @@ LINK = VerifiedConnection(
 
 @dataclass
 class Response:
-    """A response whose body comes as soon as somebody wants it."""
+    """A response whose body comes as soon as it is read."""
 
     code: int
     parts: Sequence[bytes]
@@ -378,7 +378,7 @@ class TransportTests(ClientTestCase):
         assert attempt.startswith("peer.test:8448: 192.0.2.1: PUT /_matrix/")
 
     def test_reason(self) -> None:
-        """Whether the server had been verified is told apart, for those who ask us."""
+        """The reason says whether the server had been verified."""
         for is_connected, reason, public in [
             (
                 True,

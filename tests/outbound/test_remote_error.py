@@ -46,7 +46,7 @@ def test_retry_after(values: list[bytes], seconds: float) -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 403, 404, 500, 502])
 def test_other_statuses(status: int) -> None:
-    """Whoever is not busy wants nothing."""
+    """A server that is not busy wants no pause."""
     assert retry_after(status, Headers({b"Retry-After": [b"120"]}), NOW) == 0
 
 

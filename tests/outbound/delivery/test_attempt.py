@@ -98,7 +98,7 @@ class RetryTests(SenderTestCase):
         self.assertGreater(max(pauses), 1.1 * FIRST_RETRY)
 
     def test_retry_ends_the_pause(self) -> None:
-        """Who wants a retry gets it at once, and the next pause is a first one."""
+        """A retry is made at once, and the next pause is a first one."""
         self.enqueue()
         self.fail_times(3)
         self.calls[-1].fail()
@@ -115,7 +115,7 @@ class RetryTests(SenderTestCase):
         self.assertEqual(len(self.calls), 1)
 
     def test_unexpected_exception_stops_no_queue(self) -> None:
-        """An exception that nobody foresaw is logged, told, and tried again."""
+        """An unexpected exception is logged and recorded, and tried again."""
         entry = self.enqueue(ALPHA)
         self.calls[0].fail(ZeroDivisionError("a mistake"))
         [logged] = self.flushLoggedErrors(ZeroDivisionError)
@@ -237,7 +237,7 @@ class RefusalTests(SenderTestCase):
         )
 
     def test_who_waits_is_told(self) -> None:
-        """Who waits for a delivery is told of the refusal when it comes."""
+        """Waiting for a delivery ends with its rejection when that comes."""
         entry = self.enqueue()
         waiting = start(self.sender.state(ALPHA, entry, 60))
         self.refuse(400)
@@ -246,7 +246,7 @@ class RefusalTests(SenderTestCase):
         self.assertEqual(state.state, "rejected")
 
     def test_refusal_ends_a_back_off(self) -> None:
-        """Who answers 400 is there: the next failure is a first one."""
+        """A server that answers 400 is up: the next failure is a first one."""
         self.enqueue()
         self.calls[0].fail()
         self.clock.advance(FIRST_RETRY)
@@ -256,7 +256,7 @@ class RefusalTests(SenderTestCase):
         self.assertEqual(self.pause(), FIRST_RETRY)
 
     def test_longer_pause_that_is_wanted(self) -> None:
-        """Who is busy is left alone for as long as it wants, if that is longer."""
+        """A busy server gets the pause that it asks for, if that is longer."""
         for wanted, pause in [(0.0, 2.0), (1.0, 2.0), (7.5, 7.5), (9e9, MAX_RETRY)]:
             with self.subTest(wanted):
                 self.enqueue()
@@ -619,7 +619,7 @@ class TellingTests(SenderTestCase):
         return [call for call in self.calls if not call.result.called]
 
     def test_no_for_ever(self) -> None:
-        """A no for ever is an error, as somebody has to look at it."""
+        """A no for ever is logged as an error, for the operator to look at."""
         refused = Refused(ALPHA, 400, "M_BAD_JSON", "")
         parts, event = self.told(lambda call: call.fail(refused))
         self.assertEqual((parts["result"], parts["status"]), ("rejected", 400))

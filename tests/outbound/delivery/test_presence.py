@@ -29,7 +29,7 @@ class Outbox:
 
 
 def told(*polled: str) -> list[tuple[ServerName, list[tuple[object, object]]]]:
-    """Who is told what of whom."""
+    """What each caller learns."""
     outbox = Outbox()
     answers = PresenceAnswers(US, {"@on:us.example": 1}, cast("Outgoing", outbox))
     result_of(answers.answer(THEM, [UserId.parse(each) for each in polled]))

@@ -34,7 +34,7 @@ from tests.support.memory_tls_servers import start
 
 
 class DeliveryTests(SenderTestCase):
-    """Who gets what, and when the next one goes."""
+    """What is sent to which destination, and when the next transaction goes."""
 
     def test_transaction_is_one_of_ours(self) -> None:
         """A transaction has our name, the time in milliseconds and what was queued."""
@@ -263,7 +263,7 @@ class LimitTests(SenderTestCase):
         self.assertEqual((len(call.pdus), len(call.edus)), (50, 100))
 
     def test_store_that_is_full_is_said(self) -> None:
-        """Who queues is told when the store cannot take it."""
+        """Queueing fails where the store cannot take it."""
         self.store.is_available = False
         self.failureResultOf(
             start(self.sender.enqueue(ALPHA, [], [])), StoreUnavailable
@@ -283,7 +283,7 @@ class LifetimeTests(SenderTestCase):
         self.assertEqual(len(self.calls), 1)
 
     def test_start_takes_up_what_is_owed(self) -> None:
-        """A sender that starts sends what waits, and what was cut, to everybody."""
+        """A sender that starts sends what waits, and what was cut, to all."""
         self.enqueue(ALPHA)
         self.calls[0].fail()
         self.successResultOf(start(self.sender.stop()))
@@ -493,7 +493,7 @@ class SignOfLifeTests(SenderTestCase):
         self.assertEqual(len(self.calls), 6)
 
     def test_it_is_tried_soon(self) -> None:
-        """Whoever asks us something is up: it is tried when the first pause is over."""
+        """A server that sends requests is up: it is tried after the first pause."""
         self.fail_often()
         self.sender.note_alive(ALPHA)
         self.clock.advance(FIRST_RETRY - 0.01)
@@ -708,7 +708,7 @@ class StateTests(SenderTestCase):
             self.assertEqual(self.state(entry)["reply"], reply)
 
     def test_unknown(self) -> None:
-        """There is no state of an entry that is not there, or is somebody else's."""
+        """There is no state of an entry that is not there, or is another server's."""
         entry = self.enqueue()
         for destination, number in [(ALPHA, entry + 1), (BETA, entry)]:
             self.assertIsNone(
@@ -716,7 +716,7 @@ class StateTests(SenderTestCase):
             )
 
     def test_waiting_ends_with_the_delivery(self) -> None:
-        """Who waits for an entry is told as soon as it is delivered, not before."""
+        """Waiting for an entry ends as soon as it is delivered, not before."""
         entry = self.enqueue()
         waiting = start(self.sender.state(ALPHA, entry, 60))
         self.calls[0].fail()
@@ -728,7 +728,7 @@ class StateTests(SenderTestCase):
         self.assertEqual(state.state, "delivered")
 
     def test_waiting_ends_in_time(self) -> None:
-        """Who waits for an entry is told how far it has come when the time is over."""
+        """Waiting for an entry ends with its state when the time is over."""
         entry = self.enqueue()
         self.assertEqual(len(self.calls), 1)
         waiting = start(self.sender.state(ALPHA, entry, 5))
@@ -872,7 +872,7 @@ class DropTests(SenderTestCase):
         self.assertEqual(self.state(behind)["state"], "delivered")
 
     def test_who_waits_is_told(self) -> None:
-        """Who waits for a delivery is told when it is given up."""
+        """Waiting for a delivery ends when it is given up."""
         entry = self.enqueue()
         waiting = start(self.sender.state(ALPHA, entry, 60))
         self.drop(entry)

@@ -378,7 +378,7 @@ class AddressTests(DnsTestCase):
         assert self.successResultOf(asked) == ["192.0.2.1"]
 
     def test_literals(self) -> None:
-        """An address is its own address, in its shortest form; nobody is asked."""
+        """An address is its own address, in its shortest form, without a query."""
         literals = [
             ("192.0.2.1", "192.0.2.1"),
             ("2001:DB8:0:0::1", "2001:db8::1"),
@@ -642,7 +642,7 @@ class KeepingTests(DnsTestCase):
                 self.assert_kept(60)
 
     def test_failure(self) -> None:
-        """A failure is not kept: who asks next asks the name server."""
+        """A failure is not kept: the next look-up asks the name server."""
         for problem, said in NO_ANSWERS:
             with self.subTest(said):
                 self.setUp()
@@ -681,7 +681,7 @@ class LimitTests(DnsTestCase):
     """How much is asked at once, and for how long."""
 
     def test_who_asks_at_once(self) -> None:
-        """Ten who ask the same at once cost one question."""
+        """Ten equal look-ups at once cost one question."""
         for question, ask in QUESTIONS:
             with self.subTest(question):
                 self.setUp()
@@ -695,7 +695,7 @@ class LimitTests(DnsTestCase):
                     self.successResultOf(each)
 
     def test_who_gives_up_takes_nobody_along(self) -> None:
-        """A question goes on for the others when who began it gives up."""
+        """A question goes on for the others when its first caller gives up."""
         first, second = (start(self.lookups.srv(SERVICE, OURSELVES)) for _ in range(2))
         first.cancel()
         self.failureResultOf(first, defer.CancelledError)
@@ -703,7 +703,7 @@ class LimitTests(DnsTestCase):
         assert len(self.successResultOf(second)) == 1
 
     def test_answer_for_nobody(self) -> None:
-        """What nobody waits for any more is kept all the same."""
+        """An answer is kept though no caller waits for it any more."""
         start(self.lookups.srv(SERVICE, OURSELVES)).addErrback(lambda _: None).cancel()
         self.dns.answer("SRV", SERVICE, [srv("a.test", ttl=60)])
         asked = start(self.lookups.srv(SERVICE, OURSELVES))
@@ -801,7 +801,7 @@ class LimitTests(DnsTestCase):
         assert ("SRV", "a.test") in self.dns.asked
 
     def test_questions_about_one_domain_are_one_share(self) -> None:
-        """Names of one domain are a crowd, whoever wants to know of them."""
+        """Names of one domain are a crowd, whichever clients ask for them."""
         for number in range(100):
             cause = Cause(f"192.0.2.{number}")
             start(self.lookups.srv(f"h{number}.evil.test", cause)).addErrback(
@@ -823,7 +823,7 @@ class LimitTests(DnsTestCase):
         self.assert_failed(asked[100], "the name server did not answer in time")
 
     def test_turn_that_nobody_waits_for(self) -> None:
-        """Who gives up while others are being asked leaves their turns alone."""
+        """A look-up that gives up leaves the turns of others alone."""
         asked = self.ask_many(102)
         for each in asked[50:101]:
             each.cancel()

@@ -1,4 +1,4 @@
-"""Whom a host delegates to, and everything that can be wrong with its document."""
+"""The name that a host delegates to, and all that can be wrong with its document."""
 
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -99,7 +99,7 @@ class WellKnownTestCase(SynchronousTestCase):
         self.well_known = WellKnown(dialer, self.budgets, self.net.clock)
 
     def ask(self, host: str = "peer.test") -> Deferred[ServerName]:
-        """Ask whom a host delegates to."""
+        """Ask for the name that a host delegates to."""
         return start(self.well_known.delegation(host, OURSELVES))
 
     def answer(self, *answers: bytes) -> Deferred[ServerName]:
@@ -124,7 +124,7 @@ class WellKnownTestCase(SynchronousTestCase):
         return reason
 
     def assert_ended(self, wire: Wire) -> None:
-        """See that a connection is over, and that nobody waited for the peer."""
+        """See that a connection is over, without waiting for the peer."""
         assert wire.tcp.is_aborted
         wire.flush()
         assert wire.peer.is_gone
@@ -271,7 +271,7 @@ class DocumentTests(WellKnownTestCase):
 
 
 class RequestTests(WellKnownTestCase):
-    """What is said to whom."""
+    """What is sent to each host."""
 
     def test_request(self) -> None:
         """A website is asked on its own port for the document, and told no more."""
@@ -294,7 +294,7 @@ class RequestTests(WellKnownTestCase):
         return tls.get_servername()
 
     def test_redirected_request(self) -> None:
-        """Who is redirected to is spoken to by its own name, port and path."""
+        """The host of a redirect is asked by its own name, port and path."""
         cases = [
             ("https://www.test/", "192.0.2.2", 443, b"www.test", b"www.test", b"/"),
             ("https://www.test", "192.0.2.2", 443, b"www.test", b"www.test", b"/"),
@@ -493,7 +493,7 @@ class RedirectTests(WellKnownTestCase):
         assert ", which is not a URL" in reason
 
     def test_refused_address(self) -> None:
-        """Nobody can send us to an address that is not connected to."""
+        """No redirect leads to an address that is not connected to."""
         cases = [
             ("https://169.254.169.254/latest/meta-data/", "169.254.0.0/16"),
             ("https://127.0.0.1:8448/", "127.0.0.0/8"),
@@ -562,7 +562,7 @@ class ReachTests(WellKnownTestCase):
                 assert said == (reason or said)
 
     def test_certificate_of_the_redirected_host(self) -> None:
-        """Who is redirected to needs a certificate of its own name."""
+        """The host of a redirect needs a certificate of its own name."""
         for issued in (GOOD, SELF_SIGNED, issue_for("www.test")):
             self.setUp()
             asked = self.answer(redirect("https://www.test/a"))
@@ -602,7 +602,7 @@ class ReachTests(WellKnownTestCase):
         )
 
     def test_next_address(self) -> None:
-        """Where nobody listens at one address, the next one is tried."""
+        """Where one address refuses connections, the next one is tried."""
         self.hosts["peer.test"] = ["192.0.2.1", "192.0.2.9"]
         asked = self.ask()
         self.net.refuse()
@@ -691,17 +691,17 @@ class TimeTests(WellKnownTestCase):
 
 
 class SharingTests(WellKnownTestCase):
-    """Many who ask."""
+    """Many look-ups."""
 
     def test_who_asks_at_once(self) -> None:
-        """Ten who ask for the same host at once cost one connection."""
+        """Ten look-ups of the same host at once cost one connection."""
         asked = [self.ask(host) for host in ("peer.test", "PEER.test") * 5]
         [_] = self.net.dialled
         self.net.accept(GOOD).say(DOCUMENT)
         assert {self.found(each) for each in asked} == {"b.test:7"}
 
     def test_failure_is_shared(self) -> None:
-        """Each of those who ask is told what is wrong, by an error of its own."""
+        """Each look-up fails with an error of its own."""
         asked = [self.ask() for _ in range(10)]
         self.net.accept(GOOD).say(ok(b"", status="404 Not Found"))
         asked.append(self.ask())
@@ -711,7 +711,7 @@ class SharingTests(WellKnownTestCase):
         assert len({id(each.value) for each in failures}) == 11
 
     def test_who_gives_up_takes_nobody_along(self) -> None:
-        """A look-up goes on for the others when who began it gives up."""
+        """A look-up goes on for the others when its first caller gives up."""
         first, second = self.ask(), self.ask()
         first.cancel()
         self.failureResultOf(first, defer.CancelledError)
@@ -719,7 +719,7 @@ class SharingTests(WellKnownTestCase):
         assert self.found(second) == "b.test:7"
 
     def test_answer_for_nobody(self) -> None:
-        """What nobody waits for any more is kept all the same."""
+        """An answer is kept though no caller waits for it any more."""
         asked = self.ask()
         asked.cancel()
         self.failureResultOf(asked, defer.CancelledError)
@@ -780,7 +780,7 @@ class KeepingTests(WellKnownTestCase):
     """For how long what was found is known."""
 
     def assert_kept(self, seconds: float) -> None:
-        """See that nobody is asked again for as long as this, and then somebody is."""
+        """See that a host is asked again after this time, and not before."""
         self.net.clock.advance(seconds - 0.1)
         self.ask().addErrback(lambda failure: failure.trap(LookupFailed))
         assert self.net.dialled == []
@@ -904,7 +904,7 @@ class KeepingTests(WellKnownTestCase):
         self.assert_kept(60)
 
     def test_failure_is_told_again(self) -> None:
-        """What was wrong is told to who asks later."""
+        """A later look-up fails with the same reason."""
         self.reason(self.answer(ok(b"[]")))
         assert self.reason(self.ask()) == "the body is not a JSON object"
 
@@ -1010,7 +1010,7 @@ class AddressTests(WellKnownTestCase):
         self.hosts["peer.test"] = ["192.0.2.1", "192.0.2.2"]
 
     def ask_for(self, cause: Cause) -> Deferred[ServerName]:
-        """Ask for somebody."""
+        """Ask for a client."""
         return start(self.well_known.delegation("peer.test", cause))
 
     def assert_second_answers(self, asked: Deferred[ServerName]) -> None:
@@ -1115,7 +1115,7 @@ class AddressTests(WellKnownTestCase):
         assert str(self.successResultOf(ours)) == "b.test"
 
     def test_an_answer_to_a_client_is_ours_too(self) -> None:
-        """That there is no document is true for all, whoever caused the look-up."""
+        """That there is no document is true for every cause of a look-up."""
         asked = self.ask_for(CLIENT)
         self.net.accept(GOOD).say(ok(b"{}", status="404 Not Found"))
         self.reason(asked)

@@ -106,19 +106,19 @@ class HandshakeTests(ConnectionTestCase):
         self.make_connection()
 
     def test_handshake_completes(self) -> None:
-        """Who waits for the handshake is told when it is over."""
+        """The end of the handshake fires the Deferred."""
         self.assertNoResult(self.connection.handshake)
         self.connection.handshakeCompleted()
         self.successResultOf(self.connection.handshake)
 
     def test_handshake_fails(self) -> None:
-        """Who waits for the handshake is told how it failed."""
+        """A failed handshake fails the Deferred with its reason."""
         self.connection.connectionLost(Failure(SSL.Error("no cipher")))
         failure = self.failureResultOf(self.connection.handshake, SSL.Error)
         assert str(failure.value) == "no cipher"
 
     def test_handshake_after_its_time(self) -> None:
-        """A handshake that nobody waits for any more may complete, and be lost."""
+        """A handshake may complete, and be lost, after its Deferred was cancelled."""
         waited = self.connection.handshake.addTimeout(SECONDS, self.clock)
         self.clock.advance(SECONDS)
         self.failureResultOf(waited, defer.TimeoutError)
@@ -172,7 +172,7 @@ class FetchTests(ConnectionTestCase):
         assert self.is_ended
 
     def test_request(self) -> None:
-        """The request says what it wants, of which host, who asks, and no more."""
+        """The request has its target, host and user agent, and no more."""
         self.ask()
         head, *lines = self.transport.value().decode().split("\r\n")
         assert head == "GET /thing?a=b HTTP/1.1"
@@ -369,7 +369,7 @@ class FetchTests(ConnectionTestCase):
         self.assert_no_answer(asked, "no answer in time", defer.TimeoutError)
 
     def test_who_asks_may_give_up(self) -> None:
-        """Who gives up is not told that the peer failed; the connection is ended."""
+        """A cancelled request is no failure of the peer; the connection is ended."""
         for said in (b"", ok(b"{}")[:-1]):
             self.setUp()
             asked = self.ask()
@@ -499,7 +499,7 @@ class HandOverTests(ConnectionTestCase):
     """After the peer is verified."""
 
     def test_protocol_has_the_connection(self) -> None:
-        """Whom the connection is handed over to reads and writes on it."""
+        """The protocol that takes the connection over reads and writes on it."""
         recorder = Recorder()
         self.connection.hand_over(recorder)
         self.assertIs(recorder.transport, self.transport)
@@ -507,7 +507,7 @@ class HandOverTests(ConnectionTestCase):
         assert recorder.received == b"abc"
 
     def test_end_is_told_once(self) -> None:
-        """Whom the connection was handed over to is told of its end, and only that."""
+        """The protocol that took the connection over learns of its end, once."""
         self.ask()
         recorder = Recorder()
         self.connection.hand_over(recorder)

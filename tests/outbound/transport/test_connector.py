@@ -1,4 +1,4 @@
-"""Routes are tried in order until one leads to the peer; nobody else is spoken to."""
+"""Routes are tried in order until one leads to the peer, and no further."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ from tests.support.outbound_stack import (
 )
 
 WRONG = issue_for("other.test", CA)
-"""A certificate of somebody else."""
+"""A certificate of another server."""
 
 NOT_FOR = "the certificate is not for peer.test but for 'other.test'"
 
@@ -181,7 +181,7 @@ class RouteTests(ConnectorTestCase):
             assert self.link(connecting).address == "192.0.2.1"
 
     def test_next_route_after_a_failed_connect(self) -> None:
-        """Where nobody listens, the next route is tried, and no other one."""
+        """Where a route refuses connections, the next one is tried, and no other."""
         connecting = self.connect("192.0.2.1", "192.0.2.2", "192.0.2.3")
         assert self.net.dialled == [("192.0.2.1", 8448)]
         self.net.refuse()
@@ -191,7 +191,7 @@ class RouteTests(ConnectorTestCase):
         assert self.net.dialled == []
 
     def test_next_route_after_a_failed_verification(self) -> None:
-        """Where somebody else answers, the next route is tried."""
+        """Where another server answers, the next route is tried."""
         connecting = self.connect("192.0.2.1", "192.0.2.2")
         wire = self.net.accept(WRONG)
         self.assert_ended(wire)
@@ -199,7 +199,7 @@ class RouteTests(ConnectorTestCase):
         assert self.link(connecting).address == "192.0.2.2"
 
     def test_what_is_told(self) -> None:
-        """Who observes is told of each handshake and each verification."""
+        """Observers see each handshake and each verification."""
         connecting = self.connect("192.0.2.1", "192.0.2.2", "192.0.2.3")
         self.net.refuse()
         self.net.accept(WRONG)
@@ -528,7 +528,7 @@ class HandshakeTests(ConnectorTestCase):
         ]
 
     def test_store_that_fails(self) -> None:
-        """Where the store fails nobody is to blame; the connection is ended."""
+        """Where the store fails, no route has failed; the connection is ended."""
         store = FailingStore()
         self.make_stack(database=store)
         connecting = self.connect("192.0.2.1", "192.0.2.2")
@@ -641,7 +641,7 @@ class AvoidedTests(ConnectorTestCase):
         return hosts
 
     def first(self, *routes: Route, name: ServerName = PEER) -> str:
-        """The host that is tried first, where who asks gives up at once."""
+        """The host that is tried first, where the caller gives up at once."""
         connecting = self.reach(*routes, name=name)
         [(host, _)] = self.net.dialled
         connecting.cancel()
@@ -768,7 +768,7 @@ class AvoidedTests(ConnectorTestCase):
         assert self.first(FIRST, SECOND) == "192.0.2.2"
 
     def test_who_gives_up(self) -> None:
-        """That somebody did not wait is no failure of a route."""
+        """A caller that did not wait is no failure of a route."""
         self.first(FIRST, SECOND)
         assert self.first(FIRST, SECOND) == "192.0.2.1"
 
@@ -818,7 +818,7 @@ class AvoidedTests(ConnectorTestCase):
 
 
 class CancellationTests(ConnectorTestCase):
-    """Who gives up is obeyed: nothing is tried any more."""
+    """After a caller gives up, nothing is tried any more."""
 
     methods = ("certificate", "key-document")
 
@@ -867,7 +867,7 @@ class ClientTests(ConnectorTestCase):
     """What is tried for a client's request, and not for ourselves."""
 
     def connect_for(self, cause: Cause, routes: Sequence[Route]) -> Connecting:
-        """Connect to the peer for somebody."""
+        """Connect to the peer for a client."""
         return start(self.stack.connector.connect(Resolution(PEER, [], routes), cause))
 
     def refuse_all(self) -> list[str]:

@@ -45,7 +45,7 @@ class VerifierTests(SynchronousTestCase):
     """Peers that no method proves."""
 
     def test_no_certificate(self) -> None:
-        """A peer that showed no certificate is nobody, by whatever method."""
+        """A peer that showed no certificate is not verified by any method."""
         peers = PeerStore(MemoryDatabase(), OUR_NAME, Clock())
         verifier = Verifier(["certificate", "key-document"], peers, Clock())
         connection = PeerConnection()
@@ -80,7 +80,7 @@ class RecordTests(SynchronousTestCase):
         return self.successResultOf(start(self.stack.peers.peer(PEER)))
 
     def test_what_is_told(self) -> None:
-        """Who observes is told what came of each method that was tried."""
+        """Observers get the result of each method that was tried."""
         self.connect(SELF_SIGNED, ok(b"{}"))
         failed = [("certificate", "failed"), ("key-document", "failed")]
         assert self.stack.verifications == failed
@@ -108,7 +108,7 @@ class RecordTests(SynchronousTestCase):
 
 
 class RaceTests(SynchronousTestCase):
-    """Two first connections to one server name, of which one is somebody else's."""
+    """Two first connections to one server name, of which one is another server's."""
 
     def setUp(self) -> None:
         """Connect twice."""
@@ -134,7 +134,7 @@ class RaceTests(SynchronousTestCase):
         return known
 
     def test_certificate_meanwhile(self) -> None:
-        """Who waited with its key document is too late after a certificate."""
+        """A key document that comes after a certificate is too late."""
         slow = self.stack.net.accept(SELF_SIGNED)
         self.stack.net.accept(GOOD)
         self.successResultOf(self.fast)
@@ -143,7 +143,7 @@ class RaceTests(SynchronousTestCase):
         assert self.known().verified_by == "certificate"
 
     def test_pin_meanwhile(self) -> None:
-        """Who waited with its key document is too late after another one's."""
+        """A key document that comes after another one is too late."""
         slow, fast = (self.stack.net.accept(SELF_SIGNED) for _ in range(2))
         fast.say(ok(key_document(SELF_SIGNED)))
         self.successResultOf(self.fast)
