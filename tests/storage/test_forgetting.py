@@ -177,6 +177,24 @@ def test_what_is_being_sent_stays(rooms: Rooms) -> None:
     assert rooms.ours.rows()["destinations"] == []
 
 
+@pytest.mark.parametrize("leased", [OUR_NAME, OTHER_NAME])
+def test_lease_of_one_name(rooms: Rooms, leased: ServerName) -> None:
+    """A lease holds the queue of its own name, and not that of another one."""
+    leases = DestinationLeases(
+        rooms.ours.database,
+        leased.__eq__,
+        lambda _: LATER - 1000,
+        "z",
+        60.0,
+        is_shared=True,
+    )
+    assert len(result_of(leases.lease(Quota(9, 9), ())).transactions) == 1
+    rooms.call("queue", None)
+    for house in (rooms.ours, rooms.others):
+        is_leased = house.name == leased
+        assert len(house.rows()["destinations"]) == int(is_leased)
+
+
 @pytest.mark.parametrize("is_counted", [False, True])
 def test_size(rooms: Rooms, *, is_counted: bool) -> None:
     """The counted size is less by what was counted, and by nothing else."""
