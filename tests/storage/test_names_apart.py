@@ -5,9 +5,10 @@ same things of another name of ours.
 """
 
 import inspect
+import tracemalloc
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import asdict, replace
@@ -22,6 +23,7 @@ from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.known_peers import KnownPeers
+from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.batching import Acknowledged
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import DestinationLeases
@@ -321,3 +323,26 @@ def test_pruning(houses: tuple[House, House]) -> None:
         [pending] = left["outbound_transactions"]
         assert DOWN.name in pending
     assert result_of(store.length()) == 0
+
+
+def test_stores_are_cheap() -> None:
+    """A store that is not used asks nothing of anyone, and takes under a kilobyte."""
+    nothing = cast("Any", None)
+    memory = PeerMemory(Clock())
+    changes = Changes(Clock())
+    makers: list[Callable[[], object]] = [
+        lambda: ReceivedStore(nothing, OUR_NAME, changes),
+        lambda: PeerStore(nothing, OUR_NAME, nothing, memory),
+        lambda: CertificatePins(nothing, OUR_NAME, nothing),
+        lambda: DocumentStore(nothing, OUR_NAME),
+        lambda: KnownPeers(nothing, OUR_NAME),
+        lambda: RefusalStore(nothing, OUR_NAME),
+        lambda: OutboundQueue(nothing, OUR_NAME, nothing),
+    ]
+    for make in makers:
+        make()
+        tracemalloc.start()
+        stores = [make() for _ in range(100)]
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert size / len(stores) < 1000
