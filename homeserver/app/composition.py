@@ -4,7 +4,7 @@ Rules: as those of `app.shared` and `app.server`, which have the parts. Nothing 
 here.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,8 +19,7 @@ from homeserver.app.memories import AllFailedRoutes, AllKeyFetches
 from homeserver.app.remarks import Remarks
 from homeserver.app.server import Server
 from homeserver.app.servers import Servers
-from homeserver.app.shared import Shared
-from homeserver.app.store import Store
+from homeserver.app.shared import Outside, Shared
 from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import routes as control_routes
 from homeserver.control.access import TokenGuard
@@ -34,7 +33,7 @@ from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.reports import ReportBook
 from homeserver.control.routing import ControlRoute
-from homeserver.control.state_routes import state_kinds, state_routes
+from homeserver.control.state_routes import Forget, state_kinds, state_routes
 from homeserver.control.submit import Submitter
 from homeserver.http.bounded_request import SiteLimits, control_limits
 from homeserver.http.request_log import RequestLog
@@ -60,12 +59,12 @@ class Parts:
         config: Config,
         reactor: PosixReactorBase,
         random: Random,
-        make_store: Callable[[Callable[[int, float], object]], Store],
+        outside: Outside,
     ) -> None:
         """As `Shared`; no server is in it yet."""
         self._path = path
         self._config = config
-        self.shared = shared = Shared(path, config, reactor, random, make_store)
+        self.shared = shared = Shared(path, config, reactor, random, outside)
         self.servers = Servers(shared)
         self.sender = self.servers.sender
         self.remarks = Remarks(
@@ -81,14 +80,15 @@ class Parts:
         )
         local = LocalServers(self.servers.names, self.servers.__getitem__)
         # One table for all our servers: an answer finds its own by the request.
+        router = Router(
+            [
+                *inbound_routes.key_routes(local, shared.notary_buckets),
+                *inbound_routes.federation_routes(local),
+            ],
+            local.note_claim,
+        )
         self.site = self._make_site(
-            Router(
-                [
-                    *inbound_routes.key_routes(local, shared.notary_buckets),
-                    *inbound_routes.federation_routes(local),
-                ],
-                local.note_claim,
-            ),
+            router if outside.wrap is None else router.wrapped(outside.wrap),
             shared.site_limits,
             RequestLog(
                 "federation",
@@ -121,7 +121,7 @@ class Parts:
                         *routes_of_each(
                             lambda name: self.server_routes(self.servers[name]),
                             self.servers.names,
-                            self.server_routes(self._pattern()),
+                            self.server_routes(self.pattern()),
                         ),
                     ],
                     control_routes.OPEN_TEMPLATES,
@@ -141,16 +141,26 @@ class Parts:
         )
         shared.metrics.watch_bounds(self.bounds)
 
-    def _pattern(self) -> Server:
+    def stored_state(self) -> StoredState:
+        """What may be forgotten of what is stored."""
+        store = self.shared.store
+        return StoredState(store.database, store.clock, self.shared.reactor)
+
+    def pattern(self) -> Server:
         """A server whose routes have the shape of all; it answers no request."""
         return self.servers.build(
             ServerConfig(server_name=_NO_NAME), Credentials(_no_identity)
         )
 
-    def process_routes(self, bounds: list[Bound]) -> list[ControlRoute]:
-        """The routes of the control API about the process."""
+    def process_routes(
+        self, bounds: list[Bound], more_state: Mapping[str, Forget] | None = None
+    ) -> list[ControlRoute]:
+        """The routes of the control API about the process.
+
+        `more_state` may be forgotten beside what is stored.
+        """
         shared = self.shared
-        state = StoredState(shared.store.database, shared.store.clock, shared.reactor)
+        state = self.stored_state()
         caches = CacheBook(
             shared.resolver.kept,
             AllKeyFetches(self.servers),
@@ -166,7 +176,7 @@ class Parts:
             ),
             *control_routes.cache_routes(caches),
             *state_routes(
-                state_kinds(state, caches, self._look_again),
+                state_kinds(state, caches, self._look_again) | dict(more_state or {}),
                 lambda: self.servers.names,
             ),
         ]

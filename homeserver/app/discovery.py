@@ -7,7 +7,7 @@ module of its own because `homeserver resolve` needs no more.
 from pathlib import Path
 from random import Random
 
-from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.interfaces import IHostnameResolver, IResolver
 from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.config.values import Config, ConfigError
@@ -22,26 +22,38 @@ from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.dialer import Dialer
 
 
-def build_discovery(
+def build_lookups(
     config: Config,
-    trust: ClientTls,
     reactor: PosixReactorBase,
-    random: Random,
-    budgets: Budgets,
     exchanges: Exchanges | None = None,
-) -> tuple[DnsLookups, Resolver]:
-    """Discovery as configured; the certificates of websites are verified by `trust`.
+    name_servers: IResolver | None = None,
+) -> DnsLookups:
+    """Look-ups of names as they are configured.
 
-    `exchanges` has each question to the DNS, and each request for a document.
+    `exchanges` has each question. `name_servers` answers all of them, in place of what
+    is configured and of the system.
     """
     servers = [(server.host, server.port) for server in config.dns.servers]
-    hosts: IHostnameResolver | None = None if servers else reactor.nameResolver
-    client = DnsClient(
+    hosts: IHostnameResolver | None = reactor.nameResolver
+    if servers or name_servers is not None:
+        hosts = None
+    client = name_servers or DnsClient(
         resolv=None if servers else "/etc/resolv.conf",
         servers=servers or None,
         reactor=reactor,
     )
-    lookups = DnsLookups(client, hosts, reactor, config.limits.trusts, exchanges)
+    return DnsLookups(client, hosts, reactor, config.limits.trusts, exchanges)
+
+
+def build_discovery(
+    config: Config,
+    trust: ClientTls,
+    lookups: DnsLookups,
+    reactor: PosixReactorBase,
+    random: Random,
+    budgets: Budgets,
+) -> Resolver:
+    """Discovery as configured; the certificates of websites are verified by `trust`."""
     well_known: WellKnown | None = None
     if config.discovery.well_known:
         # Websites are not shown a client certificate.
@@ -50,11 +62,11 @@ def build_discovery(
             lookups.addresses,
             build_address_policy(config),
             trust.context,
-            exchanges,
+            lookups.exchanges,
         )
         well_known = WellKnown(dialer, budgets, reactor, config.limits.trusts)
     services = config.discovery.srv_services
-    return lookups, Resolver(lookups, well_known, services, random)
+    return Resolver(lookups, well_known, services, random)
 
 
 def build_address_policy(config: Config) -> AddressPolicy:

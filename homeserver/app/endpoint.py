@@ -20,7 +20,8 @@ from homeserver.app.composition import Parts
 from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import CannotListen, address_of, listen
 from homeserver.app.server import Server
-from homeserver.app.store import Store, configured_store
+from homeserver.app.shared import Outside
+from homeserver.app.store import configured_store
 from homeserver.config.changes import find_changes
 from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import address_file
@@ -44,29 +45,29 @@ class Endpoint:
         identities: Mapping[ServerName, Identity],
         reactor: PosixReactorBase,
         random: Random,
-        make_store: Callable[[Callable[[int, float], object]], Store] | None = None,
+        outside: Outside | None = None,
     ) -> None:
         """`path` is that of the configuration. Raises `ConfigError`.
 
-        `identities` are those of the configured servers; `make_store` is as in
-        `Shared`, and the default is the configured store.
+        `identities` are those of the configured servers; the store is the
+        configured one unless `outside` has another.
         """
         self._path = path
         self._config = config
         self._reactor = reactor
-        self._parts = Parts(
+        self.parts = Parts(
             path,
             config,
             reactor,
             random,
-            make_store or partial(configured_store, path, config, reactor),
+            outside or Outside(partial(configured_store, path, config, reactor)),
         )
         for server in config.servers:
             credentials = Credentials(
                 partial(identities.__getitem__, server.server_name)
             )
-            self._parts.servers.add(server, credentials)
-        self._parts.make_control()
+            self.parts.servers.add(server, credentials)
+        self.parts.make_control()
         self._control_port: IListeningPort | None = None
         self.control_address: SocketAddress | None = None
         """Where the control API listens; None if it does not."""
@@ -76,7 +77,7 @@ class Endpoint:
 
         Raises `ConfigError` if a port cannot be opened, and `StoreUnavailable`.
         """
-        parts, config = self._parts, self._config
+        parts, config = self.parts, self._config
         parts.shared.store.start()
         parts.shared.threads.start()
         listening = dict(self._listen())
@@ -106,7 +107,7 @@ class Endpoint:
 
         Raises `ValueError` and `CannotListen`.
         """
-        parts = self._parts
+        parts = self.parts
         server = parts.servers.add(config, credentials, certificate_names)
         try:
             parts.listeners.open(server.name, config.listen, is_own=is_own)
@@ -117,8 +118,8 @@ class Endpoint:
 
     async def remove(self, name: ServerName) -> None:
         """Remove a server from a running process; raises `KeyError`."""
-        await self._parts.listeners.leave(name)
-        await self._parts.servers.remove(name)
+        await self.parts.listeners.leave(name)
+        await self.parts.servers.remove(name)
 
     def replace(
         self,
@@ -127,15 +128,15 @@ class Endpoint:
         certificate_names: Collection[str] | None = None,
     ) -> None:
         """Give a server other keys and another certificate, as `Servers.replace`."""
-        self._parts.servers.replace(name, identity, certificate_names)
+        self.parts.servers.replace(name, identity, certificate_names)
 
     def address(self, name: ServerName) -> SocketAddress | None:
         """Where a server listens; None if it does not."""
-        return self._parts.listeners.address(name)
+        return self.parts.listeners.address(name)
 
     async def stop(self) -> None:
         """Accept nothing new, and finish running work within the configured time."""
-        parts = self._parts
+        parts = self.parts
         parts.reactor_lag.stop()
         await parts.listeners.stop()
         if self._control_port is not None:
@@ -159,7 +160,7 @@ class Endpoint:
         self, ours: ServerName, server_name: ServerName, *, v2_only: bool
     ) -> KeysView:
         """As `inspect.describe_keys` for one of our servers, without a start."""
-        store, server = self._parts.shared.store, self._parts.servers[ours]
+        store, server = self.parts.shared.store, self.parts.servers[ours]
         store.start()
         try:
             return await describe_keys(
@@ -182,13 +183,13 @@ class Endpoint:
         the start is named, as it needs a restart.
         """
         self._take_up(load)
-        remarks = self._parts.remarks
+        remarks = self.parts.remarks
         remarks.note_changes(find_changes(self._config, config))
         for remark in remarks.renew():
             self._log.warn("{remark}", remark=remark)
 
     def _take_up(self, load: Callable[[ServerName], Identity]) -> None:
-        for server in self._parts.servers:
+        for server in self.parts.servers:
             try:
                 identity = load(server.name)
             except ConfigError as problem:
@@ -199,7 +200,7 @@ class Endpoint:
                 )
                 continue
             is_same = identity.proves_as(server.credentials.identity())
-            self._parts.servers.replace(server.name, identity)
+            self.parts.servers.replace(server.name, identity)
             outcome = "are as they were" if is_same else "reloaded"
             self._log.info(
                 "{name}: signing keys and certificate {outcome}",
@@ -208,7 +209,7 @@ class Endpoint:
             )
 
     def _listen(self) -> Iterator[tuple[ServerName, SocketAddress]]:
-        parts, config = self._parts, self._config
+        parts, config = self.parts, self._config
         for server in config.servers:
             key = f"listen of {server.server_name}" if len(config.servers) > 1 else None
             with _as_config_error(self._path, key or "listen"):
@@ -253,7 +254,7 @@ class Endpoint:
         return list(dict.fromkeys(files))
 
     async def _finish(self) -> None:
-        parts = self._parts
+        parts = self.parts
         for server in parts.servers:
             server.end_waits()
         sending = Deferred.fromCoroutine(parts.sender.stop())

@@ -96,6 +96,18 @@ class Listeners:
         self._shared = shared
         self._shared_by_address: dict[SocketAddress, Listener] = {}
         self._by_name: dict[ServerName, Listener] = {}
+        self._kept: list[Listener] = []
+
+    def keep(self, where: SocketAddress) -> SocketAddress:
+        """Accept connections also while no server names the address; returns it.
+
+        Raises `CannotListen`.
+        """
+        listener = Listener(where, self._site, self._shared)
+        listener.open(self._servers)
+        self._kept.append(listener)
+        self._shared_by_address[listener.address] = listener
+        return listener.address
 
     def open(
         self, name: ServerName, where: SocketAddress, *, is_own: bool = False
@@ -126,7 +138,7 @@ class Listeners:
         if listener is None:
             return
         listener.remove(name)
-        if listener.is_unused:
+        if listener.is_unused and listener not in self._kept:
             for where, each in list(self._shared_by_address.items()):
                 if each is listener:
                     del self._shared_by_address[where]
@@ -134,7 +146,7 @@ class Listeners:
 
     async def stop(self) -> None:
         """Accept no more connections."""
-        for listener in set(self._by_name.values()):
+        for listener in {*self._by_name.values(), *self._kept}:
             await listener.stop()
 
 

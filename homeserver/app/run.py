@@ -25,6 +25,7 @@ from homeserver.app import signals
 from homeserver.app.discovery import (
     build_address_policy,
     build_discovery,
+    build_lookups,
     build_trust,
 )
 from homeserver.app.endpoint import Endpoint
@@ -63,9 +64,9 @@ def run(path: Path, config: Config) -> None:
     configuration leaves its port open. Raises `ConfigError` if it cannot start. Garbage
     is collected from then on, whether or not it was before.
     """
-    _raise_file_limit(config.limits.max_connections)
+    raise_file_limit(config.limits.max_connections)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    reactor = _reactor()
+    reactor = process_reactor()
     # The system's resolver takes a thread for each name that it looks up.
     reactor.suggestThreadPoolSize(MAX_QUESTIONS)
     endpoint = Endpoint(
@@ -143,7 +144,7 @@ def _reload(path: Path, endpoint: Endpoint) -> None:
     endpoint.reload(config, load)
 
 
-def _raise_file_limit(connections: int) -> None:
+def raise_file_limit(connections: int) -> None:
     """Raise the limit of open files to the configured connections, if possible."""
     wanted = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -162,10 +163,11 @@ def _raise_file_limit(connections: int) -> None:
 
 def resolve(path: Path, config: Config, server_name: ServerName) -> ResolutionView:
     """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
-    reactor = _reactor()
+    reactor = process_reactor()
     budgets = Budgets(reactor, config.limits.trusts)
     trust = build_trust(path, config)
-    lookups, resolver = build_discovery(config, trust, reactor, SystemRandom(), budgets)
+    lookups = build_lookups(config, reactor)
+    resolver = build_discovery(config, trust, lookups, reactor, SystemRandom(), budgets)
     reach = Reach(lookups.addresses, build_address_policy(config))
     return _finish(describe_resolution(resolver, reach, reactor, server_name))
 
@@ -183,14 +185,14 @@ def keys(
     `ours` is the one of our servers that requests them.
     """
     endpoint = Endpoint(
-        path, config, identity.load_all(path, config), _reactor(), SystemRandom()
+        path, config, identity.load_all(path, config), process_reactor(), SystemRandom()
     )
     return _finish(endpoint.describe_keys(ours, server_name, v2_only=v2_only))
 
 
 def _finish(work: Coroutine[Deferred[Any], Any, _T]) -> _T:
     """Run the reactor until `work` is done; its result, or what it raises."""
-    reactor = _reactor()
+    reactor = process_reactor()
     results: list[_T] = []
     failures: list[Failure] = []
 
@@ -206,7 +208,8 @@ def _finish(work: Coroutine[Deferred[Any], Any, _T]) -> _T:
     return results[0]
 
 
-def _reactor() -> PosixReactorBase:
+def process_reactor() -> PosixReactorBase:
+    """The reactor of this process, with timers that run by the monotonic clock."""
     if not isinstance(global_reactor, PosixReactorBase):
         raise TypeError("this program needs a reactor of a POSIX system")
     return steady(global_reactor)

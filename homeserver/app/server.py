@@ -63,12 +63,19 @@ class Server:
         self._attempts = attempts
         self._wake = wake
 
+    def reconfigure(self, config: ServerConfig) -> None:
+        """Be what another configuration of the same name says, from now on."""
+        self._config = config
+        for part in ("publisher", "notary"):  # they have the validity of the keys
+            self.__dict__.pop(part, None)
+
     @property
     def presented(self) -> Presented:
         """The certificate that it presents, and whether it requests one."""
         return Presented(
             self.credentials.identity().certificate,
             self._config.tls.client_certificates != "ignore",
+            self.name.name,
         )
 
     @property

@@ -99,9 +99,15 @@ class Servers:
         name: ServerName,
         identity: Identity,
         certificate_names: Collection[str] | None = None,
+        config: ServerConfig | None = None,
     ) -> None:
-        """Give a server other keys and another certificate; raises `KeyError`."""
+        """Give a server other keys and another certificate; raises `KeyError`.
+
+        With `config`, also another configuration of the same name.
+        """
         server = self._servers[name]
+        if config is not None:
+            server.reconfigure(config)
         if certificate_names is None:
             certificate_names = identity.certificate.names
         server.credentials.replace(identity)

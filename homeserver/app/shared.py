@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from msgspec import Struct
+from twisted.internet.interfaces import IResolver
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -17,12 +19,14 @@ from twisted.python.threadpool import ThreadPool
 from homeserver.app.discovery import (
     build_address_policy,
     build_discovery,
+    build_lookups,
     build_trust,
 )
 from homeserver.app.store import Store
 from homeserver.config.values import Config
 from homeserver.control.inspect import Reach
 from homeserver.http.bounded_request import connections_to, federation_limits
+from homeserver.http.router import Answer, Route
 from homeserver.inbound.authentication import large_bodies
 from homeserver.inbound.client_certificates import CertificateLimits
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
@@ -50,6 +54,19 @@ from homeserver.storage.retention import RetentionStore
 _THREADS = 2
 
 
+class Outside(Struct, frozen=True):
+    """What a process stands on."""
+
+    make_store: Callable[[Callable[[int, float], object]], Store]
+    """Makes the store, given a function that observes its commits."""
+
+    name_servers: IResolver | None = None
+    """Answers all questions to the DNS, in place of what is configured."""
+
+    wrap: Callable[[Route], Answer] | None = None
+    """Makes the answer of each federation route, from that of this endpoint."""
+
+
 class Shared:
     """The parts that all our servers share."""
 
@@ -59,12 +76,9 @@ class Shared:
         config: Config,
         reactor: PosixReactorBase,
         random: Random,
-        make_store: Callable[[Callable[[int, float], object]], Store],
+        outside: Outside,
     ) -> None:
-        """`path` is that of the configuration. Raises `ConfigError`.
-
-        `make_store` makes the store, given a function that observes its commits.
-        """
+        """`path` is that of the configuration. Raises `ConfigError`."""
         self.config = config
         self.reactor = reactor
         self.random = random
@@ -75,7 +89,7 @@ class Shared:
         self.threads = ThreadPool(0, _THREADS, "read")
         self.in_thread = partial(deferToThreadPool, reactor, self.threads)
 
-        self.store = make_store(metrics.observe_commit)
+        self.store = outside.make_store(metrics.observe_commit)
         self.totals = TotalsStore(self.store.database, self.store.clock)
         self.peer_memory = PeerMemory(reactor)
         self.pruner = Pruner(
@@ -88,8 +102,9 @@ class Shared:
         trusts = config.limits.trusts
         self.budgets = Budgets(reactor, trusts)
         self.trust = build_trust(path, config)
-        lookups, self.resolver = build_discovery(
-            config, self.trust, reactor, random, self.budgets, self.exchanges
+        lookups = build_lookups(config, reactor, self.exchanges, outside.name_servers)
+        self.resolver = build_discovery(
+            config, self.trust, lookups, reactor, random, self.budgets
         )
         policy = build_address_policy(config)
         self.reach = Reach(lookups.addresses, policy)

@@ -21,7 +21,7 @@ from homeserver.http.closing import EndingTls
 from homeserver.http.connections import Connections, Waiting
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.tls.facts import facts_of
-from homeserver.net.tls.server import ServerTls
+from homeserver.net.tls.server import ServerTls, connection_of
 from homeserver.outbound.transport.connection import describe
 
 _RECORD_BYTES = 2**14  # RFC 8446, section 5.1
@@ -140,6 +140,8 @@ class BoundedTls(TLSMemoryBIOFactory):
         if exchange is None:
             return
         exchange.address = connection.getPeer().host
+        handshake = connection_of(connection)
+        exchange.server = "" if handshake is None else handshake.server
         exchange.result = "completed"
         exchange.mark("handshake")
         if exchange.details is not None:

@@ -61,7 +61,7 @@ _DOCUMENT_SECONDS = 25.0
 # Of a reply that is not a key document: ten times the size of 50 errors.
 _MAX_REPLY_BYTES = 512 * 1024
 
-_TRANSPORT_ERRORS = (
+TRANSPORT_ERRORS = (
     error.ConnectionClosed,
     defer.CancelledError,
     defer.TimeoutError,
@@ -249,7 +249,7 @@ class FederationClient:
         seconds = _DOCUMENT_SECONDS if outgoing.body is None else _REQUEST_SECONDS
         try:
             return await within(seconds, self._clock, call())
-        except _TRANSPORT_ERRORS as problem:
+        except TRANSPORT_ERRORS as problem:
             way = ""
             if exchange.is_proven:
                 way = f"{exchange.via}: {exchange.address}: "

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.endpoint import Endpoint as OurServers
+from homeserver.app.shared import Outside
 from homeserver.app.store import Store, passing_store
 from homeserver.config.reader import load
 from homeserver.config.values import (
@@ -128,7 +129,7 @@ async def _measure(
     _tell("before", 0.0)
     began = time.process_time()
     ours = OurServers(
-        Path("unread.toml"), config, {}, _reactor, SystemRandom(), make_store
+        Path("unread.toml"), config, {}, _reactor, SystemRandom(), Outside(make_store)
     )
     await ours.start()
     servers = [

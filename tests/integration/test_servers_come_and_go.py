@@ -16,6 +16,7 @@ from homeserver.app.credentials import Credentials
 from homeserver.app.endpoint import Endpoint
 from homeserver.app.listeners import CannotListen
 from homeserver.app.server import Server
+from homeserver.app.shared import Outside
 from homeserver.app.store import Store, passing_store
 from homeserver.config.values import (
     Config,
@@ -75,7 +76,12 @@ class Process:
             control=Control(listen=None),
         )
         return Endpoint(
-            self._folder / "unread.toml", config, {}, reactor, Random(1), self._store
+            self._folder / "unread.toml",
+            config,
+            {},
+            reactor,
+            Random(1),
+            Outside(self._store),
         )
 
     def _store(self, _: Callable[[int, float], object]) -> Store:

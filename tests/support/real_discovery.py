@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 from zope.interface import implementer
 
-from homeserver.app.discovery import build_discovery
+from homeserver.app.discovery import build_lookups
 from homeserver.config.values import (
     Config,
     Discovery,
@@ -154,7 +154,7 @@ def discovering(
         discovery=Discovery(well_known=False),
     )
     trust = ClientTls(None, system_roots=False)
-    lookups, _ = build_discovery(config, trust, clock, Random(1), budgets)
+    lookups = build_lookups(config, clock)
     context = trust.context()
     store = context.get_cert_store()
     assert store is not None

@@ -39,6 +39,8 @@ class Presented(Struct, frozen=True):
 
     certificate: Certificate
     asks_for_certificate: bool = True
+    server: str = ""
+    """The name of the server of ours whose certificate it is."""
 
 
 class Listening(Struct):
@@ -152,6 +154,9 @@ class ServerConnection(SSL.Connection):
     sni: str | None = None
     """The name that the client sent, in small letters."""
 
+    server = ""
+    """The name of the server of ours that presented it."""
+
     def __init__(self, base: SSL.Context, listening: Listening) -> None:
         super().__init__(base, None)
         self.listening = listening
@@ -163,6 +168,7 @@ class ServerConnection(SSL.Connection):
         """Present a certificate in this handshake."""
         self.set_context(context.context)
         self.leaf = context.leaf
+        self.server = presented.server
         if presented.asks_for_certificate:
             # Any certificate is accepted here; it is checked against the origin of a
             # request, and most requests need none.

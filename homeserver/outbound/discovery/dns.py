@@ -75,7 +75,7 @@ class DnsLookups:
 
         `trusts` is as in `Shares`. `exchanges` has each question that is asked.
         """
-        self._exchanges = exchanges or Exchanges(clock)
+        self.exchanges = exchanges or Exchanges(clock)
         self._client = dns_client
         self._hosts = hosts
         self._clock = clock
@@ -131,7 +131,7 @@ class DnsLookups:
             return await within(_QUESTION_SECONDS, self._clock, receiver.complete)
 
         claim = self.shares.claim(cause, domain_of_host(host))
-        exchange = self._exchanges.open("dns", "out", "A, AAAA", host)
+        exchange = self.exchanges.open("dns", "out", "A, AAAA", host)
         exchange.via = "system"
         try:
             found = await self.shares.run(receiver, claim, ask)
@@ -196,7 +196,7 @@ class DnsLookups:
         kind: int,
     ) -> tuple[Sequence[Any], float]:
         """The payloads for `_look_up`, and for how many seconds to keep them."""
-        exchange = self._exchanges.open("dns", "out", dns.QUERY_TYPES[kind], name)
+        exchange = self.exchanges.open("dns", "out", dns.QUERY_TYPES[kind], name)
         try:
             answers, authority = await _answer(question)
             records, seconds = read_records(name, kind, answers, authority)
