@@ -39,6 +39,7 @@ _MODULES = {
     "resolve": "look_up",
     "keys": "look_up",
     "explain": "explain",
+    "lab": "lab",
 }
 
 

@@ -13,7 +13,7 @@ from homeserver.cli.main import main
 from scripts.processes import PROGRAM, homeserver
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
-COMMANDS += ["health", "resolve", "keys", "explain", "config"]
+COMMANDS += ["health", "resolve", "keys", "explain", "lab", "config"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

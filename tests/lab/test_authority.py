@@ -165,7 +165,7 @@ def test_certificates_have_serial_numbers_of_their_own() -> None:
         for host in ["a.lab.test", "b.lab.test"]
         for build in [fault.build for fault in BUILDERS.values()]
     ]
-    numbers.append(AUTHORITY.issue("a.lab.test", "again").chain[0].serial_number)
+    numbers.append(AUTHORITY.issue("a.lab.test", label="again").chain[0].serial_number)
     assert len(numbers) == len(set(numbers))
 
 

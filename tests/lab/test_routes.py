@@ -12,13 +12,15 @@ from homeserver.control.openapi import build_document, described
 from homeserver.http.router import Router
 from homeserver.lab.authority.authority import Authority
 from homeserver.lab.record.record import Record
-from homeserver.lab.routes.authority import authority_routes
+from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.seed import Seed
 from homeserver.protocol.canonical_json import encode
 from tests.lab.test_record import check_har
 from tests.support.exchanges import exchange
 from tests.support.http_connection import Answer, Connection, request, site
+
+VIEW = LabView("127.0.0.1:1", "127.0.0.1:2", "lab.test", "PEM", "1")
 
 
 class Panel:
@@ -30,7 +32,7 @@ class Panel:
         self.authority = Authority(Seed("tests"))
         self.table = [
             *record_routes(self.record, self.clock),
-            *authority_routes(self.authority),
+            *authority_routes(self.authority, VIEW),
         ]
         self.site = site(Router(described(self.table, ())), clock=self.clock)
 

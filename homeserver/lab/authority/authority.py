@@ -82,13 +82,14 @@ class Authority:
             self._intermediate = self._build_issuer("intermediate", self.root)
         return self._intermediate
 
-    def issue(self, host: str, label: str = "") -> Certificate:
-        """A good certificate for `host`, a DNS name or an IP address."""
-        return self.issue_as(form_of(host, label))
+    def issue(self, *hosts: str, label: str = "") -> Certificate:
+        """A good certificate for hosts, each a DNS name or an IP address."""
+        return self.issue_as(form_of(*hosts, label=label))
 
-    def issue_below(self, host: str, label: str = "") -> Certificate:
-        """A good certificate for `host` with an intermediate one in its chain."""
-        leaf = self.issue_as(form_of(host, f"below {label}"), self.intermediate)
+    def issue_below(self, *hosts: str, label: str = "") -> Certificate:
+        """A good certificate for hosts with an intermediate one in its chain."""
+        form = form_of(*hosts, label=f"below {label}")
+        leaf = self.issue_as(form, self.intermediate)
         return Certificate((*leaf.chain, self.intermediate.certificate), self._leaf_key)
 
     def issue_as(
@@ -106,9 +107,8 @@ class Authority:
 
         It is for a server that is not the lab's.
         """
-        names = [general_name(host) for host in hosts]
         key = self.seed.tls_key(self._label, "others", *hosts)
-        return self.issue_as(Form(names, hosts[0]), key=key)
+        return self.issue_as(form_of(*hosts), key=key)
 
     def self_signed(self, form: Form) -> Certificate:
         """A certificate that no authority issued."""
@@ -194,9 +194,9 @@ _AUTHORITY_USAGE = x509.KeyUsage(
 )
 
 
-def form_of(host: str, label: str = "") -> Form:
-    """The form of a good certificate for a DNS name or an IP address."""
-    return Form([general_name(host)], host, label=label)
+def form_of(*hosts: str, label: str = "") -> Form:
+    """The form of a good certificate for hosts, of which the first is its subject."""
+    return Form([general_name(host) for host in hosts], hosts[0], label=label)
 
 
 def general_name(host: str) -> x509.GeneralName:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec import Struct
 from msgspec.structs import replace
+from OpenSSL import SSL
 
 from homeserver.lab.authority.authority import (
     VALID_FROM,
@@ -107,18 +108,28 @@ def _client_only(authority: Authority, host: str) -> Certificate:
 
 def _name_constraints(authority: Authority, host: str) -> Certificate:
     issuer = authority.certify("limited", x509.NameConstraints(_PERMITTED, None))
-    leaf = authority.issue_as(form_of(host, "name-constraints"), issuer)
+    leaf = authority.issue_as(form_of(host, label="name-constraints"), issuer)
     return Certificate((*leaf.chain, issuer.certificate), leaf.private_key)
 
 
 def _chain_missing(authority: Authority, host: str) -> Certificate:
-    below = authority.issue_below(host, "chain-missing")
+    below = authority.issue_below(host, label="chain-missing")
     return Certificate(below.chain[:1], below.private_key)
+
+
+class _WeakCertificate(Certificate):
+    """A certificate whose key OpenSSL presents only where it is told to."""
+
+    def present_in(self, context: SSL.Context) -> None:
+        """As `Certificate`, at OpenSSL's lowest level of security."""
+        context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
+        Certificate.present_in(self, context)
 
 
 def _weak_key(authority: Authority, host: str) -> Certificate:
     key = build_weak_key(authority.seed.numbers("weak key"))
-    return authority.issue_as(form_of(host, "weak-key"), key=key)
+    issued = authority.issue_as(form_of(host, label="weak-key"), key=key)
+    return _WeakCertificate(issued.chain, issued.private_key)
 
 
 def _duplicate_entries(authority: Authority, host: str) -> Certificate:

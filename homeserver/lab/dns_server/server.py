@@ -9,7 +9,8 @@ Specification: RFC 1035, section 4.2; RFC 7766.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import cast
+from ipaddress import ip_address
+from typing import Any, cast
 
 from msgspec import Struct
 from twisted.internet.address import IPv4Address
@@ -60,6 +61,38 @@ class Answered(Struct, frozen=True):
     """When the question came, in seconds of the reactor's clock."""
 
     seconds: float
+
+    def describe(self) -> str:
+        """The answer in words."""
+        reply = self.reply
+        if reply is None:
+            return "no answer"
+        if reply.is_truncated:
+            return "truncated"
+        if reply.code != dns.OK:
+            return _CODES.get(reply.code, f"code {reply.code}")
+        return ", ".join(map(_describe, reply.records)) or "no such record"
+
+
+# RFC 1035, section 4.1.1.
+_CODES = {
+    dns.EFORMAT: "malformed question",
+    dns.ESERVER: "server failure",
+    dns.ENAME: "no such name",
+    dns.ENOTIMP: "not implemented",
+    dns.EREFUSED: "refused",
+}
+
+
+def _describe(record: dns.RRHeader) -> str:
+    payload: Any = record.payload
+    if record.type in {dns.A, dns.AAAA}:
+        return str(ip_address(payload.address))
+    if record.type == dns.SRV:
+        return f"{payload.priority} {payload.weight} {payload.port} {payload.target}"
+    if record.type == dns.CNAME:
+        return f"alias of {payload.name}"
+    return str(dns.QUERY_TYPES.get(record.type, record.type))
 
 
 class DnsServer:

@@ -136,14 +136,20 @@ class Zone:
             owner = name.encode("ascii")
         return Reply(found)
 
+    def is_ours(self, name: str) -> bool:
+        """Whether a host is known here, or would be: it is below the apex."""
+        return self._is_below(name) or self._exists(name)
+
+    def _is_below(self, name: str) -> bool:
+        return name == self.apex or name.endswith(f".{self.apex}")
+
     def _exists(self, name: str) -> bool:
         return name in {self.apex, ""} or name in self._records or name in self._below
 
     def _soa(self, name: str) -> dns.RRHeader:
         """The start of the zone that a name is in: ours, or the root."""
-        is_below = name == self.apex or name.endswith(f".{self.apex}")
         payload = dns.Record_SOA(
             f"ns.{self.apex}", f"hostmaster.{self.apex}", 1, 3600, 600, 86400, 0, ttl=0
         )
-        owner = self.apex if is_below else ""
+        owner = self.apex if self._is_below(name) else ""
         return dns.RRHeader(owner, dns.SOA, ttl=0, payload=payload, auth=True)

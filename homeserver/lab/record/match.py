@@ -21,7 +21,9 @@ class Difference(Struct, frozen=True):
     """What the exchange has; None if it lacks the member."""
 
 
-class Match(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+class Match(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True
+):
     """Members that an exchange must have; in each, `*` stands for any text."""
 
     server: str | None = None

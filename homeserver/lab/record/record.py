@@ -93,6 +93,13 @@ class Record:
                 return entry if entry.id == entry_id else None
         return None
 
+    def id_of(self, exchange: Exchange) -> int | None:
+        """The ID of an exchange that was just recorded; None if it is not there."""
+        for entry in reversed(self._entries):
+            if entry.exchange is exchange:
+                return entry.id
+        return None
+
     def find(
         self, match: Match = _EVERYTHING, after: int = 0, before: int | None = None
     ) -> Iterator[Entry]:

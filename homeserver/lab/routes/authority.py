@@ -1,4 +1,4 @@
-"""The route of the lab's authority: certificates for a server under test.
+"""Routes of the lab itself: where it is, and certificates for a server under test.
 
 Rules: the root is for tests, so it certifies any name that it is asked for.
 """
@@ -35,8 +35,22 @@ class CertificateView(Struct, frozen=True):
     private_key: Annotated[str, Meta(description="In PEM, without a password.")]
 
 
-def authority_routes(authority: Authority) -> list[ControlRoute]:
-    """The authority."""
+class LabView(Struct, frozen=True):
+    """Where a server under test finds the lab, and what it has to trust."""
+
+    listen: Annotated[str, Meta(description="HOST:PORT that servers share.")]
+    dns: Annotated[str, Meta(description="HOST:PORT of the name server.")]
+    zone: Annotated[str, Meta(description="Below which servers get their names.")]
+    ca_pem: Annotated[str, Meta(description="The root of the authority.")]
+    version: str
+
+
+def authority_routes(authority: Authority, view: LabView) -> list[ControlRoute]:
+    """The lab itself, and its authority."""
+
+    def shown(_: Call[Nothing, Nothing]) -> LabView:
+        """Where a server under test finds the lab, and what it has to trust."""
+        return view
 
     def issue(call: Call[Nothing, CertificateBody]) -> CertificateView:
         """Issue a certificate of the lab's authority for a server under test."""
@@ -45,6 +59,7 @@ def authority_routes(authority: Authority) -> list[ControlRoute]:
         return CertificateView(chain_pem(issued), key_pem(issued))
 
     return [
+        route("GET", "/v1/lab", shown, Nothing, Nothing, LabView),
         route(
             "POST",
             "/v1/ca/certificates",
@@ -53,5 +68,5 @@ def authority_routes(authority: Authority) -> list[ControlRoute]:
             CertificateBody,
             CertificateView,
             status=201,
-        )
+        ),
     ]

@@ -1,0 +1,80 @@
+"""The files of a lab: its authority's root, what it trusts, and perhaps its seed.
+
+Rules: without a folder of the operator's, they lie in a temporary one that ends with
+the lab. With one, a lab that is started again has the same seed, and so the same
+authority.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+
+from homeserver.config.values import ConfigError
+from homeserver.lab.seed import Seed
+
+
+class Folder:
+    """Where a lab has its files."""
+
+    def __init__(self, data: Path | None) -> None:
+        """Raises `ConfigError` if `data` cannot be a folder."""
+        self._is_temporary = data is None
+        if data is None:
+            self.path = Path(mkdtemp(prefix="homeserver-lab-"))
+            return
+        self.path = data.absolute()
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as problem:
+            raise ConfigError(data, [f"--data: {problem.strerror}"]) from None
+
+    @property
+    def ca_file(self) -> Path:
+        """The root of the lab's authority, in PEM."""
+        return self.path / "ca.pem"
+
+    @property
+    def trusted(self) -> Path:
+        """All authorities that are trusted beside the system's."""
+        return self.path / "trusted.pem"
+
+    def seed(self, text: str | None) -> Seed:
+        """The seed that is kept here, or a new one, or that of `text`.
+
+        Raises `ConfigError` if another one is kept than is asked for.
+        """
+        file = self.path / "seed"
+        kept = file.read_text("utf-8") if file.exists() else None
+        if kept is not None and text not in {None, kept}:
+            raise ConfigError(
+                file, ["--seed: another one is kept here; choose another --data"]
+            )
+        seed = (
+            Seed.random() if kept is None and text is None else Seed(kept or text or "")
+        )
+        if not self._is_temporary and kept is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(file, flags, 0o600), "w") as writing:
+                writing.write(seed.text)
+        return seed
+
+    def write_authorities(self, own: str, others: Sequence[Path]) -> None:
+        """Write the root, and it with others; raises `ConfigError`."""
+        trusted = [own]
+        for other in others:
+            try:
+                text = other.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as problem:
+                raise ConfigError(other, [f"--trust: {problem}"]) from None
+            if "-----BEGIN CERTIFICATE-----" not in text:
+                raise ConfigError(other, ["--trust: it has no PEM certificates in it"])
+            trusted.append(text)
+        self.ca_file.write_text(own)
+        self.trusted.write_text("\n".join(trusted))
+
+    def remove(self) -> None:
+        """Remove the files, unless they are the operator's."""
+        if self._is_temporary:
+            shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,242 @@
+"""A lab: its parts put together, started and stopped.
+
+Rules: as those of `app.composition`. The lab stands on the parts of an endpoint, which
+know nothing of it: it adds a name server, an authority and a record, and has the
+control API that makes servers.
+"""
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
+
+from homeserver import __version__
+from homeserver.app.endpoint import Endpoint
+from homeserver.app.listeners import CannotListen, address_of, listen
+from homeserver.app.shared import Outside
+from homeserver.app.store import passing_store
+from homeserver.config.values import (
+    Config,
+    ConfigError,
+    Control,
+    Limits,
+    Log,
+    Network,
+    Verification,
+)
+from homeserver.control import routes as control_routes
+from homeserver.control.access import TokenGuard
+from homeserver.control.each_server import routes_of_each
+from homeserver.control.openapi import described
+from homeserver.control.routing import ControlRoute
+from homeserver.http.bounded_request import control_limits
+from homeserver.http.request_log import RequestLog
+from homeserver.http.router import Router
+from homeserver.http.site import BoundedSite
+from homeserver.lab.authority.authority import Authority
+from homeserver.lab.dns_server.client import LabResolver, as_resolver
+from homeserver.lab.dns_server.server import Answered, DnsServer
+from homeserver.lab.dns_server.zone import Zone
+from homeserver.lab.folder import Folder
+from homeserver.lab.options import LOOPBACK, LabOptions, Whereabouts
+from homeserver.lab.record.journal import Journal
+from homeserver.lab.record.match import Match
+from homeserver.lab.record.record import Record
+from homeserver.lab.routes.authority import LabView, authority_routes
+from homeserver.lab.routes.exchanges import record_routes
+from homeserver.lab.routes.rules import rule_routes
+from homeserver.lab.routes.servers import server_routes
+from homeserver.lab.rules.rules import Rules
+from homeserver.lab.servers.names import reachable_address
+from homeserver.lab.servers.server import Place
+from homeserver.lab.servers.servers import Ground, LabServers
+from homeserver.net.addresses import SocketAddress
+from homeserver.net.exchange import Exchanges
+from homeserver.protocol.identifiers import ServerName
+
+_HTTPS_PORT = 443  # where clients look for well-known documents
+
+
+class Lab:
+    """What runs."""
+
+    _log = Logger()
+
+    def __init__(
+        self, options: LabOptions, folder: Folder, reactor: PosixReactorBase
+    ) -> None:
+        """Raises `ConfigError`."""
+        self._options = options
+        self._folder = folder
+        self._reactor = reactor
+        seed = folder.seed(options.seed)
+        self.authority = Authority(seed)
+        folder.write_authorities(self.authority.pem, options.trust)
+        self.zone = Zone(options.zone)
+        self.record = Record(reactor)
+        self.rules = Rules(reactor, seed.numbers("rules"))
+        # Faults of names wrap this.
+        self._responder = self.zone.answer
+        look_ups = LabResolver(self._responder, reactor.nameResolver, self.zone.is_ours)
+        config = _build_config(options, folder)
+        self.endpoint = Endpoint(
+            folder.path / "lab",  # there is no such file; messages name it
+            config,
+            {},
+            reactor,
+            seed.numbers("process"),
+            Outside(
+                lambda _: passing_store(reactor), as_resolver(look_ups), self.rules.wrap
+            ),
+        )
+        self._parts = self.endpoint.parts
+        self._parts.shared.exchanges.record = self.record.add
+        self._dns = DnsServer(self._responder, reactor, self._note_question)
+        self._seed = seed
+        self._config = config
+        self._token = options.token or secrets.token_urlsafe(32)
+        self._journal: Journal | None = None
+        self._control_port: IListeningPort | None = None
+
+    async def start(self) -> Whereabouts:
+        """Listen; returns where. Raises `ConfigError`."""
+        options, parts = self._options, self._parts
+        if options.record is not None:
+            try:
+                self._journal = Journal(options.record, self.record, self._reactor)
+            except OSError as problem:
+                raise ConfigError(
+                    options.record, [f"--record: {problem.strerror}"]
+                ) from None
+        dns = self._listen_for_questions(options.dns)
+        listening = self._listen(options.listen)
+        self._listen_for_documents(listening)
+        place = Place(listening, reachable_address(listening))
+        self.servers = LabServers(
+            Ground(self.endpoint, self.authority, self.zone, self._seed, place),
+            self._reactor,
+        )
+        view = LabView(
+            str(listening), str(dns), self.zone.apex, self.authority.pem, __version__
+        )
+        site = self._build_control(view)
+        try:
+            self._control_port = listen(options.control, site, parts.shared)
+        except CannotListen as problem:
+            raise _cannot_listen("--control", str(problem)) from None
+        control = address_of(options.control, self._control_port)
+        await self.endpoint.start()
+        return Whereabouts(
+            f"http://{control}",
+            self._token,
+            view.listen,
+            view.dns,
+            view.zone,
+            str(self._folder.ca_file),
+            view.ca_pem,
+            view.version,
+        )
+
+    async def stop(self) -> None:
+        """Take nothing new, finish what is in flight, and remove the files."""
+        await self._dns.stop()
+        if self._control_port is not None:
+            await maybeDeferred(self._control_port.stopListening)
+        await self.endpoint.stop()
+        if self._journal is not None:
+            self._journal.close()
+        self._folder.remove()
+
+    def _listen(self, where: SocketAddress) -> SocketAddress:
+        try:
+            return self._parts.listeners.keep(where)
+        except CannotListen as problem:
+            raise _cannot_listen("--listen", str(problem)) from None
+
+    def _listen_for_documents(self, listening: SocketAddress) -> None:
+        """Serve well-known documents at their port, where that may be had."""
+        if listening.port == _HTTPS_PORT:
+            return
+        try:
+            self._parts.listeners.keep(SocketAddress(listening.host, _HTTPS_PORT))
+        except CannotListen as problem:
+            self._log.info("no well-known documents: {problem}", problem=problem)
+
+    def _listen_for_questions(self, where: SocketAddress) -> SocketAddress:
+        try:
+            return self._dns.start(where)
+        except CannotListenError as problem:
+            why = f"{where}: {problem.socketError}"
+            raise _cannot_listen("--dns", why) from None
+
+    def _build_control(self, view: LabView) -> BoundedSite:
+        parts, shared = self._parts, self._parts.shared
+        limits = control_limits(self._config, self._reactor)
+        bounds = [*parts.bounds, *limits.bounds, *self.record.bounds]
+        routes: Sequence[ControlRoute] = [
+            *parts.process_routes(bounds, {"exchanges": self._forget_exchanges}),
+            *record_routes(self.record, self._reactor),
+            *authority_routes(self.authority, view),
+            *server_routes(self.servers, self.record, shared),
+            *rule_routes(self.rules, self.servers),
+            *routes_of_each(
+                lambda name: parts.server_routes(self.servers.parts(name)),
+                self.servers.names,
+                parts.server_routes(parts.pattern()),
+            ),
+        ]
+        guard = TokenGuard(
+            self._token, control_routes.OPEN_TEMPLATES, self._options.control_hosts
+        )
+        return BoundedSite(
+            Router(described(routes, control_routes.OPEN_TEMPLATES), guard.check),
+            limits,
+            RequestLog(
+                "control",
+                Exchanges(self._reactor, shared.metrics.observe),
+                self._config.log.level,
+            ),
+            self._reactor,
+        )
+
+    async def _forget_exchanges(self, server: ServerName | None) -> int:
+        return self.record.forget(Match(server=None if server is None else server.name))
+
+    def _note_question(self, answered: Answered) -> None:
+        """Record a question to the name server."""
+        question = answered.question
+        exchange = self._parts.shared.exchanges.open(
+            "dns", "in", question.type, question.name
+        )
+        owner = self.servers.owner(question.name)
+        exchange.server = "" if owner is None else owner.name
+        exchange.address = question.address.rpartition(":")[0].strip("[]")
+        exchange.began = answered.began
+        exchange.verdict = answered.describe()
+        exchange.close()
+
+
+def _cannot_listen(option: str, why: str) -> ConfigError:
+    hint = ""
+    if "ermission denied" in why:
+        hint = "; ports below 1024 need privileges: choose another one, or 0"
+    elif "in use" in why:
+        hint = "; choose another port, or 0 for a free one"
+    return ConfigError(Path("lab"), [f"{option}: {why}{hint}"])
+
+
+def _build_config(options: LabOptions, folder: Folder) -> Config:
+    return Config(
+        servers=(),
+        shutdown_seconds=2.0,
+        verification=Verification(ca_file=folder.trusted),
+        network=Network(allow=tuple(options.allow)),
+        limits=Limits(trusted_clients=LOOPBACK),
+        control=Control(listen=None, hosts=tuple(options.control_hosts)),
+        log=Log(level="warn"),
+    )

@@ -1,0 +1,106 @@
+"""Routes of rules: faults put in force, listed and ended.
+
+Rules: as those of `control.routes`. The rules of all servers are at `/v1/rules`.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from homeserver.control.routing import Call, ControlRoute, route
+from homeserver.control.views import Nothing
+from homeserver.lab.record.match import Match
+from homeserver.lab.rules.rule import Rule, RuleBody
+from homeserver.lab.rules.rules import ALL, Rules
+from homeserver.lab.servers.servers import LabServers
+from homeserver.protocol.errors import NotFound, TooLarge
+
+
+class RuleView(Struct, frozen=True):
+    """A rule that is in force."""
+
+    id: int
+    matched: Annotated[int, Meta(description="How often a request matched it.")]
+    acted: Annotated[int, Meta(description="How often it acted.")]
+    match: Match
+    do: dict[str, object]
+
+
+class RulesView(Struct, frozen=True):
+    """Rules in their order."""
+
+    rules: list[RuleView]
+
+
+class RulesBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Rules in their order."""
+
+    rules: list[RuleBody]
+
+
+class Ended(Struct, frozen=True):
+    """How many rules have ended."""
+
+    ended: int
+
+
+def rule_routes(rules: Rules, servers: LabServers) -> list[ControlRoute]:
+    """The rules of each server, and those of all."""
+
+    def of_one(call: Call[Any, Any]) -> str:
+        return servers.find(call.server("server")).name.name
+
+    return [
+        *_routes("/v1/servers/{server}/rules", rules, of_one),
+        *_routes("/v1/rules", rules, lambda _: ALL),
+    ]
+
+
+def _routes(
+    template: str, rules: Rules, server_of: Callable[[Call[Any, Any]], str]
+) -> list[ControlRoute]:
+    def listed(call: Call[Nothing, Nothing]) -> RulesView:
+        """The rules in force, each with how often it has matched."""
+        return RulesView([_view(rule) for rule in rules.of(server_of(call))])
+
+    def add(call: Call[Nothing, RuleBody]) -> RuleView:
+        """Put a rule in force after the others."""
+        return _view(rules.add(server_of(call), call.body))
+
+    def replace(call: Call[Nothing, RulesBody]) -> RulesView:
+        """Put rules in force in place of the others."""
+        put = rules.replace(server_of(call), call.body.rules)
+        return RulesView([_view(rule) for rule in put])
+
+    def clear(call: Call[Nothing, Nothing]) -> Ended:
+        """End all of these rules."""
+        return Ended(rules.clear(server_of(call)))
+
+    def end(call: Call[Nothing, Nothing]) -> Ended:
+        """End one rule."""
+        rules.remove(server_of(call), call.entry_id())
+        return Ended(1)
+
+    errors = (NotFound, TooLarge)
+    one = f"{template}/{{id}}"
+    return [
+        route("GET", template, listed, Nothing, Nothing, RulesView, errors=errors),
+        route(
+            "POST",
+            template,
+            add,
+            Nothing,
+            RuleBody,
+            RuleView,
+            status=201,
+            errors=errors,
+        ),
+        route("PUT", template, replace, Nothing, RulesBody, RulesView, errors=errors),
+        route("DELETE", template, clear, Nothing, Nothing, Ended, errors=errors),
+        route("DELETE", one, end, Nothing, Nothing, Ended, errors=errors),
+    ]
+
+
+def _view(rule: Rule) -> RuleView:
+    return RuleView(rule.id, rule.matched, rule.acted, rule.body.match, rule.body.do)

@@ -1,0 +1,1 @@
+"""Rules: faults of servers without code."""

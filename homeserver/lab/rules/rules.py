@@ -1,0 +1,114 @@
+"""The rules of a lab: of each server, and of all of them.
+
+Rules: the first rule that takes a request acts, a server's own rules before those of
+all servers; after one with `also`, later ones may act too. A server without rules
+answers as if there were none.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Sequence
+from random import Random
+
+from twisted.internet.interfaces import IReactorTime
+
+from homeserver.http.reply import Reply
+from homeserver.http.request import Request
+from homeserver.http.router import Answer, Route
+from homeserver.lab.record.entry import Entry
+from homeserver.lab.rules.faults import FAULTS, Continue
+from homeserver.lab.rules.rule import Rule, RuleBody
+from homeserver.protocol.errors import NotFound, TooLarge
+
+_MAX_RULES = 1000  # of one server; each is compared with each request
+
+ALL = ""
+"""Stands for all servers."""
+
+
+class Rules:
+    """The rules that are in force, by the name of the server."""
+
+    def __init__(self, clock: IReactorTime, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self._rules: defaultdict[str, list[Rule]] = defaultdict(list)
+        self._last_id = 0
+
+    def of(self, server: str) -> Sequence[Rule]:
+        """The rules of a server, in their order."""
+        return self._rules.get(server, ())
+
+    def add(self, server: str, body: RuleBody) -> Rule:
+        """Put a rule in force after the others; raises `BadJson` and `TooLarge`."""
+        if len(self.of(server)) >= _MAX_RULES:
+            raise TooLarge(f"there are {_MAX_RULES} rules already; delete some")
+        rule = Rule(self._last_id + 1, body, self._random)
+        self._last_id = rule.id
+        self._rules[server].append(rule)
+        return rule
+
+    def replace(self, server: str, bodies: Sequence[RuleBody]) -> Sequence[Rule]:
+        """Put rules in force in place of the others; raises `BadJson`."""
+        if len(bodies) > _MAX_RULES:
+            raise TooLarge(f"there are more than {_MAX_RULES} rules")
+        for body in bodies:
+            body.check()
+        self.clear(server)
+        return [self.add(server, body) for body in bodies]
+
+    def remove(self, server: str, rule_id: int) -> None:
+        """Let a rule end; raises `NotFound`."""
+        left = [rule for rule in self.of(server) if rule.id != rule_id]
+        if len(left) == len(self.of(server)):
+            raise NotFound(f"there is no rule {rule_id} here")
+        self._rules[server] = left
+
+    def clear(self, server: str) -> int:
+        """Let all rules of a server end; returns how many."""
+        return len(self._rules.pop(server, ()))
+
+    def wrap(self, route: Route) -> Answer:
+        """The answer of a route, with the rules in force."""
+
+        def answer(request: Request) -> "Reply | Awaitable[Reply]":
+            if not self._rules:
+                return route.answer(request)
+            exchange = request.exchange
+            named = request.parameters.get("txnId")
+            if named is not None:  # the answer, which may not come to act, notes it too
+                exchange.txn_id = named.decode("utf-8", "replace")
+            rules = self._taking(Entry(0, exchange))
+            if not rules:
+                return route.answer(request)
+            return self._act(rules, route, request)
+
+        return answer
+
+    def _taking(self, entry: Entry) -> Sequence[Rule]:
+        found: list[Rule] = []
+        for rule in (*self.of(entry.exchange.server), *self.of(ALL)):
+            if rule.takes(entry):
+                found.append(rule)
+                if not rule.body.also:
+                    break
+        return found
+
+    async def _act(
+        self, rules: Sequence[Rule], route: Route, request: Request
+    ) -> Reply:
+        async def work() -> Reply:
+            reply = route.answer(request)
+            return reply if isinstance(reply, Reply) else await reply
+
+        go_on: Continue = work
+        for rule in reversed(rules):
+            # Those that are named first act first, so they wrap the later ones.
+            for name in reversed(list(rule.faults)):
+                go_on = self._wrapped(name, rule.faults[name], go_on)
+        return await go_on()
+
+    def _wrapped(self, name: str, argument: object, go_on: Continue) -> Continue:
+        async def act() -> Reply:
+            return await FAULTS[name].act(argument, go_on, self._clock)
+
+        return act

@@ -1,0 +1,56 @@
+"""Names and ports for servers of the lab that are told none.
+
+Rules: a name below the zone is never given twice by one lab. A free port is one that
+the system has just given: another program may take it first, and then the next one is
+tried.
+"""
+
+import socket
+from collections.abc import Collection
+from ipaddress import ip_address
+
+from homeserver.net.addresses import SocketAddress
+from homeserver.protocol.identifiers import ServerName
+
+
+class Names:
+    """Names below the zone of a lab: `s1`, `s2` and so on."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = zone
+        self._last = 0
+
+    def next(self, taken: Collection[ServerName]) -> ServerName:
+        """The next name that no server has."""
+        while True:
+            self._last += 1
+            name = ServerName.parse(f"s{self._last}.{self._zone}")
+            if name not in taken:
+                return name
+
+
+def free_port(host: str) -> int:
+    """A port of an IP address that nothing listens to; raises `OSError`."""
+    family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def reachable_address(listen: SocketAddress) -> str:
+    """The IP address by which others reach a listener.
+
+    For a wildcard it is that of this machine's own name, as in a container.
+    """
+    if not ip_address(listen.host).is_unspecified:
+        return listen.host
+    version = ip_address(listen.host).version
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None, family)
+    except OSError:
+        found = []
+    addresses = [str(each[4][0]) for each in found]
+    loopback = "::1" if version == 6 else "127.0.0.1"
+    return next((a for a in addresses if not ip_address(a).is_loopback), loopback)

@@ -1,0 +1,176 @@
+"""One server of the lab: what it is told to be, and what follows from that.
+
+Rules: its keys and its certificate follow from a seed and from what it is told, and are
+made when they are needed, so that a server that nothing reaches costs little. Two
+servers of one name in two labs have key IDs of their own unless they are told any:
+others remember keys by ID.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from ipaddress import ip_address
+
+from msgspec import Struct, UnsetType
+from msgspec.structs import replace
+
+from homeserver.config.values import Delegation, ServerConfig, Signing
+from homeserver.identity.identity import Identity
+from homeserver.lab.authority.authority import Authority
+from homeserver.lab.authority.faults import CERTIFICATE_FAULTS
+from homeserver.lab.dns_server.records import Record
+from homeserver.lab.seed import Seed
+from homeserver.lab.servers.description import (
+    Change,
+    Description,
+    Keys,
+    KeysBody,
+    ServerView,
+    TlsBody,
+    WellKnownBody,
+)
+from homeserver.net.addresses import SocketAddress
+from homeserver.net.tls.certificate import Certificate
+from homeserver.protocol.canonical_json import encode_base64
+from homeserver.protocol.errors import InvalidParam
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.key_documents import OldVerifyKey
+
+SERVICES = ("_matrix-fed._tcp", "_matrix._tcp")
+
+
+class Place(Struct, frozen=True):
+    """Where a server is found."""
+
+    listen: SocketAddress
+    """Of its listener."""
+
+    address: str
+    """The IP address that others connect to."""
+
+    is_own: bool = False
+    """Whether the listener is for this server alone."""
+
+
+class LabServer(Struct, frozen=True):
+    """What one server is told to be."""
+
+    name: ServerName
+    seed: Seed
+    place: Place
+    keys: Keys
+    tls: TlsBody
+    dns: Sequence[Record]
+    delegate_to: ServerName | None
+
+    @classmethod
+    def build(
+        cls, name: ServerName, seed: Seed, place: Place, told: Description
+    ) -> "LabServer":
+        """A server as it is described; raises `InvalidParam`."""
+        keys = Keys.of(KeysBody(), _key_id(seed, name, 0))
+        dns = default_records(name, place)
+        return cls(name, seed, place, keys, TlsBody(), dns, None).changed(told)
+
+    def changed(self, told: Description, now_ts: int = 0) -> "LabServer":
+        """The server after a change at `now_ts`; raises `InvalidParam`."""
+        server = self
+        if not isinstance(told.keys, UnsetType):
+            keys = Keys.of(told.keys, _key_id(self.seed, self.name, 0))
+            server = replace(server, keys=keys)
+        if isinstance(told, Change):
+            server = replace(server, keys=server.keys_after(told, now_ts))
+        if not isinstance(told.tls, UnsetType):
+            told.tls.check()
+            server = replace(server, tls=told.tls)
+        if not isinstance(told.dns, UnsetType):
+            server = replace(server, dns=told.dns)
+        if not isinstance(told.well_known, UnsetType):
+            server = replace(server, delegate_to=_delegation(told.well_known))
+        return server
+
+    def keys_after(self, told: Change, now_ts: int) -> Keys:
+        """Its keys after some were rotated or expired; raises `InvalidParam`."""
+        keys = self.keys
+        if told.rotate:
+            count = len(keys.signing) + len(keys.old)
+            keys = keys.rotated(_key_id(self.seed, self.name, count), now_ts)
+        if told.expire is not None:
+            keys = keys.expired(told.expire, now_ts)
+        return keys
+
+    @property
+    def config(self) -> ServerConfig:
+        """As the parts of a server know it."""
+        return ServerConfig(
+            server_name=self.name,
+            listen=self.place.listen,
+            signing=Signing(key_validity_seconds=self.keys.valid_seconds),
+            discovery=Delegation(self.delegate_to),
+        )
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """What a good certificate is for: its host, and the one it delegates to."""
+        hosts = [self.name.host]
+        if self.delegate_to is not None and self.delegate_to.host != hosts[0]:
+            hosts.append(self.delegate_to.host)
+        return hosts
+
+    def identity(self, authority: Authority) -> Identity:
+        """Its keys and its certificate; raises `InvalidParam`."""
+        return Identity(
+            self.name,
+            [self.seed.signing_key(each, self.name.name) for each in self.keys.signing],
+            [
+                OldVerifyKey(
+                    self.seed.signing_key(each, self.name.name).verify_key, expired_ts
+                )
+                for each, expired_ts in self.keys.old
+            ],
+            self.certificate(authority),
+        )
+
+    def certificate(self, authority: Authority) -> Certificate:
+        """What it presents; raises `InvalidParam` where there is no such one."""
+        fault = CERTIFICATE_FAULTS.get(self.tls.certificate)
+        if fault is not None:
+            try:
+                return fault.build(authority, self.name.host)
+            except ValueError as problem:
+                raise InvalidParam(f"`tls.certificate`: {problem}") from None
+        if self.tls.chain == "intermediate":
+            return authority.issue_below(*self.hosts)
+        return authority.issue(*self.hosts)
+
+    def view(self, authority: Authority) -> ServerView:
+        """As the control API shows it."""
+        first = self.seed.signing_key(self.keys.signing[0], self.name.name).verify_key
+        return ServerView(
+            self.name.name,
+            first.key_id,
+            encode_base64(first.key),
+            str(SocketAddress(self.place.address, self.place.listen.port)),
+            sha256(self.certificate(authority).leaf).hexdigest(),
+            list(self.dns),
+        )
+
+
+def default_records(name: ServerName, place: Place) -> list[Record]:
+    """The DNS records that lead to a server; none for one that needs no DNS."""
+    if name.is_ip or name.host == "localhost":
+        return []
+    kind = "AAAA" if ip_address(place.address).version == 6 else "A"
+    records = [Record(name.host, kind, place.address)]
+    if name.port is None:
+        value = f"10 0 {place.listen.port} {name.host}"
+        records += [Record(f"{each}.{name.host}", "SRV", value) for each in SERVICES]
+    return records
+
+
+def _key_id(seed: Seed, name: ServerName, number: int) -> KeyId:
+    labels = ("key ID", name.name, str(number))
+    return KeyId(f"ed25519:a_{seed.bytes(3, *labels).hex()}")
+
+
+def _delegation(told: WellKnownBody | None) -> ServerName | None:
+    return None if told is None else ServerName.parse(told.m_server)

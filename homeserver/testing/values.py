@@ -1,0 +1,140 @@
+"""What a lab tells a test suite.
+
+Rules: each value has the members that tests look at, and all of its JSON.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from homeserver.testing.link import Answer
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What passed between a server of the lab and another one."""
+
+    id: int
+    kind: str
+    """`dns`, `connection` or `request`."""
+
+    direction: str
+    """`in` or `out`."""
+
+    server: str | None
+    peer: str | None
+    method: str | None
+    path: str | None
+    status: int | None
+    reason: str | None
+    """The code of what is wrong with it; None if nothing is."""
+
+    error: str | None
+    txn_id: str | None
+    json: Answer = field(repr=False)
+    """All members, as the control API has them."""
+
+    @classmethod
+    def of(cls, json: Answer) -> Self:
+        """An exchange of the control API."""
+        return cls(
+            id=json["id"],
+            kind=json["kind"],
+            direction=json["direction"],
+            server=json.get("server"),
+            peer=json.get("peer"),
+            method=json.get("method"),
+            path=json.get("path"),
+            status=json.get("status"),
+            reason=json.get("reason"),
+            error=json.get("error"),
+            txn_id=json.get("txn_id"),
+            json=json,
+        )
+
+    def __str__(self) -> str:
+        """As a line."""
+        what = " ".join(filter(None, [self.method, self.path]))
+        arrow = "<-" if self.direction == "in" else "->"
+        parts = [self.id, self.kind, self.server, arrow, self.peer, what]
+        if self.status is not None:
+            parts.append(self.status)
+        if self.reason is not None:
+            parts.append(f"{self.reason}: {self.error}")
+        return " ".join(map(str, parts))
+
+
+@dataclass(frozen=True)
+class Response:
+    """What came of a request."""
+
+    status: int | None
+    """None: there was no response."""
+
+    content: Any
+    headers: Sequence[Sequence[str]]
+    exchange: int
+    """The ID of its exchange."""
+
+    verified_by: str | None
+    reason: str | None
+    error: str | None
+    json: Answer = field(repr=False)
+
+    @classmethod
+    def of(cls, json: Answer) -> Self:
+        """A result of the control API."""
+        return cls(
+            json["status"],
+            json["content"],
+            json["headers"],
+            json["exchange"],
+            json["verified_by"],
+            json.get("reason"),
+            json.get("error"),
+            json,
+        )
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How far a transaction is."""
+
+    id: int
+    state: str
+    """`queued`, `sending`, `delivered`, `rejected` or `dropped`."""
+
+    txn_id: str | None
+    error: str | None
+    reply: Any
+    json: Answer = field(repr=False)
+
+    @classmethod
+    def of(cls, json: Answer) -> Self:
+        """An entry of the control API."""
+        return cls(
+            json["id"],
+            json["state"],
+            json["txn_id"],
+            json["error"],
+            json["reply"],
+            json,
+        )
+
+
+class ExpectationFailed(AssertionError):
+    """What was expected has not happened; `str()` says what was nearest."""
+
+    def __init__(self, wanted: Mapping[str, object], answer: Answer) -> None:
+        self.matched = [Exchange.of(each) for each in answer.get("matched", [])]
+        self.nearest = answer.get("nearest", [])
+        members = ", ".join(f"{k}={v!r}" for k, v in wanted.items())
+        lines = [f"{len(self.matched)} exchanges matched {members}"]
+        for miss in self.nearest:
+            differs = "; ".join(
+                f"{name} is {each['seen']!r}, not {each['wanted']!r}"
+                for name, each in miss["differs"].items()
+            )
+            lines.append(f"  {Exchange.of(miss['exchange'])}")
+            lines.append(f"    {differs}")
+        super().__init__("\n".join(lines))

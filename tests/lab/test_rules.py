@@ -1,0 +1,197 @@
+"""Rules: which requests they act on, and what they do to answers."""
+
+from collections.abc import Awaitable
+from random import Random
+from typing import Any, cast
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from homeserver.http.reply import Reply, json_reply
+from homeserver.http.request import Request
+from homeserver.http.router import Route
+from homeserver.lab.record.match import Match
+from homeserver.lab.rules.rule import RuleBody
+from homeserver.lab.rules.rules import ALL, Rules
+from homeserver.net.exchange import Exchange
+from homeserver.protocol.errors import BadJson, NotFound, TooLarge
+from tests.support.exchanges import exchange
+
+
+class Asked:
+    """A request, as far as rules look at it."""
+
+    def __init__(self, seen: Exchange) -> None:
+        self.exchange = seen
+        self.parameters = {"txnId": b"7"}
+
+
+class Server:
+    """A route of a server with rules, and how often it did its work."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.rules = Rules(self.clock, Random(1))
+        self.done = 0
+        self._answer = self.rules.wrap(Route("PUT", "/x", self._work))
+
+    def _work(self, _: Request) -> Reply:
+        self.done += 1
+        return json_reply({"pdus": {}})
+
+    def begin(self, **members: Any) -> list[Reply]:
+        """Ask; the answer is in the list when it is there."""
+        request = cast("Request", Asked(exchange(**members)))
+        reply = self._answer(request)
+        if isinstance(reply, Reply):
+            return [reply]
+        answers: list[Reply] = []
+
+        async def wait(waiting: Awaitable[Reply]) -> None:
+            answers.append(await waiting)
+
+        Deferred.fromCoroutine(wait(reply))
+        return answers
+
+    def ask(self, **members: Any) -> int:
+        """Ask; the status of the answer, which is there at once."""
+        [reply] = self.begin(**members)
+        return reply.status
+
+
+def body(do: dict[str, object] | None = None, **members: Any) -> RuleBody:
+    """A rule that answers 503, unless it is told to do something else."""
+    return RuleBody(do or {"http.status": 503}, **members)
+
+
+COUNTS: list[tuple[dict[str, Any], list[int]]] = [
+    ({}, [503, 503, 503, 503, 503, 503]),
+    ({"times": 2}, [503, 503, 200, 200, 200, 200]),
+    ({"skip": 2}, [200, 200, 503, 503, 503, 503]),
+    ({"every": 3}, [503, 200, 200, 503, 200, 200]),
+    ({"skip": 1, "every": 2, "times": 2}, [200, 503, 200, 503, 200, 200]),
+    ({"chance": 0.0}, [200, 200, 200, 200, 200, 200]),
+]
+
+
+@pytest.mark.parametrize(("members", "statuses"), COUNTS)
+def test_a_rule_acts_as_often_as_it_says(
+    members: dict[str, Any], statuses: list[int]
+) -> None:
+    """`times`, `skip`, `every` and `chance` leave some matches alone."""
+    server = Server()
+    rule = server.rules.add("a.test", body(**members))
+    assert [server.ask() for _ in statuses] == statuses
+    assert server.done == statuses.count(200)
+    assert (rule.matched, rule.acted) == (6, statuses.count(503))
+
+
+def test_chance_follows_from_the_random_numbers() -> None:
+    """About half of many requests are hit, and the same ones again."""
+
+    def statuses() -> list[int]:
+        server = Server()
+        server.rules.add("a.test", body(chance=0.5))
+        return [server.ask() for _ in range(100)]
+
+    assert 30 < statuses().count(503) < 70
+    assert statuses() == statuses()
+
+
+def test_only_its_own_server_has_a_fault() -> None:
+    """Nothing of a rule reaches a server that it does not name."""
+    server = Server()
+    server.rules.add("a.test", body(match=Match(method="PUT")))
+    assert server.ask() == 503
+    assert server.ask(method="GET") == 200
+    assert server.ask(server="b.test") == 200
+
+
+def test_rules_of_all_servers_come_last() -> None:
+    """The first rule acts, that of the server before those of all."""
+    server = Server()
+    server.rules.add(ALL, body({"http.status": 500}))
+    server.rules.add("a.test", body({"http.status": 501}, times=1))
+    assert [server.ask(), server.ask()] == [501, 500]
+    assert server.ask(server="b.test") == 500
+
+
+def test_also_lets_later_rules_act() -> None:
+    """After a rule with `also`, the next one acts too."""
+    server = Server()
+    server.rules.add("a.test", body({"http.retry-after": 7}, also=True))
+    server.rules.add("a.test", body({"http.status": 429}))
+    server.rules.add("a.test", body({"http.status": 500}))
+    [reply] = server.begin()
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
+
+
+def test_a_delay_comes_before_the_work() -> None:
+    """The answer waits, and with it what the server does."""
+    server = Server()
+    server.rules.add("a.test", body({"http.delay": 2}))
+    answers = server.begin()
+    server.clock.advance(1.9)
+    assert (answers, server.done) == ([], 0)
+    server.clock.advance(0.2)
+    assert ([reply.status for reply in answers], server.done) == ([200], 1)
+
+
+def test_a_rule_finds_a_transaction_by_its_id() -> None:
+    """The ID of the path is known before the server has read anything."""
+    server = Server()
+    server.rules.add("a.test", body(match=Match(txn_id="7")))
+    assert server.ask(txn_id=None) == 503
+
+
+def test_rules_end() -> None:
+    """One rule is removed by its ID, or all of a server; others stay."""
+    server = Server()
+    first = server.rules.add("a.test", body({"http.status": 500}))
+    server.rules.add("a.test", body())
+    server.rules.add(ALL, body({"http.status": 504}))
+    server.rules.remove("a.test", first.id)
+    assert server.ask() == 503
+    with pytest.raises(NotFound, match="no rule 1"):
+        server.rules.remove("a.test", first.id)
+    assert server.rules.clear("a.test") == 1
+    assert server.ask() == 504
+
+
+def test_rules_are_replaced_together() -> None:
+    """A bad rule among new ones leaves the old ones in force."""
+    server = Server()
+    server.rules.add("a.test", body({"http.status": 500}))
+    with pytest.raises(BadJson):
+        server.rules.replace("a.test", [body(), body({"http.status": 1})])
+    assert server.ask() == 500
+    server.rules.replace("a.test", [body()])
+    assert server.ask() == 503
+
+
+BAD: list[tuple[dict[str, object], str]] = [
+    ({}, "`do` has no fault in it"),
+    ({"http.staus": 503}, "no fault 'http.staus'; known are .* did you mean"),
+    ({"http.status": 99}, "from 200 to 599"),
+    ({"http.status": "503"}, "from 200 to 599"),
+    ({"http.delay": -1}, "0 to 600 seconds"),
+    ({"http.delay": True}, "a number of seconds"),
+    ({"http.retry-after": 1.5}, "a whole number of seconds"),
+]
+
+
+@pytest.mark.parametrize(("do", "why"), BAD)
+def test_a_bad_rule_is_refused(do: dict[str, object], why: str) -> None:
+    """The error names the fault, and what its argument may be."""
+    with pytest.raises(BadJson, match=why):
+        Server().rules.add("a.test", RuleBody(do))
+
+
+def test_rules_are_bounded() -> None:
+    """A server has a thousand rules at most."""
+    rules = Rules(Clock(), Random(1))
+    for _ in range(1000):
+        rules.add("a.test", body())
+    with pytest.raises(TooLarge, match="1000 rules already"):
+        rules.add("a.test", body())
