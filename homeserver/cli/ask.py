@@ -34,7 +34,7 @@ _PEERS = 100  # in one answer of the daemon, which takes three milliseconds to m
 def received(
     *, daemon: Daemon, as_json: bool, origin: ServerName | None, follow: bool
 ) -> None:
-    """Show what the running daemon has received, newest last.
+    """Show the transactions that the running daemon has received, newest last.
 
     \b
     Example:
@@ -169,7 +169,7 @@ def peers(  # noqa: PLR0913 - its options are its arguments
 ) -> None:
     """Show the known peers: how verified, pinned keys, back-off.
 
-    The running daemon is asked. With any other option, nothing is shown.
+    With an option that changes something, no list is shown.
 
     \b
     Example:

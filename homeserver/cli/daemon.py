@@ -1,7 +1,7 @@
-"""The daemon that a command asks: that of a configuration, or one at a URL.
+"""The daemon of a command: that of a configuration, or one at a URL.
 
-Rules: a mistake in what names the daemon ends the command with 2. An option on the
-command line wins over the environment.
+Rules: a mistake in the options that name the daemon ends the command with 2. An option
+on the command line wins over the environment.
 """
 
 import os
@@ -20,7 +20,7 @@ _TOKEN_VARIABLE = "HOMESERVER_LAB_TOKEN"  # noqa: S105 - its name
 
 
 class Daemon(Struct, frozen=True):
-    """What names the daemon, and the server of it that is meant."""
+    """The daemon, and the server in it."""
 
     path: Path
     """Of the configuration, where no URL is given."""
@@ -31,7 +31,7 @@ class Daemon(Struct, frozen=True):
 
     @property
     def chosen(self) -> str:
-        """The options that name it, for a command that a person types."""
+        """The options that name it, as typed on the command line."""
         words = ["--lab", self.url] if self.url else ["-c", str(self.path)]
         if self.url and self.token_file is not None:
             words += ["--token-file", str(self.token_file)]
@@ -40,7 +40,7 @@ class Daemon(Struct, frozen=True):
         return " ".join(words)
 
     def client(self, *, needs_token: bool = True) -> ControlClient:
-        """A client of the daemon, or the end of the command."""
+        """A client of the daemon; ends the command if there is none."""
         try:
             return self.find(needs_token=needs_token)
         except ControlError as problem:
@@ -49,7 +49,7 @@ class Daemon(Struct, frozen=True):
     def find(self, *, needs_token: bool = True) -> ControlClient:
         """A client of the daemon; raises `ControlError` if the configuration has none.
 
-        A mistake in what names the daemon is the end of the command.
+        A mistake in the options that name the daemon ends the command.
         """
         server = None if self.server is None else self.server.name
         if self.url is None:

@@ -101,8 +101,8 @@ def explain(  # noqa: PLR0913 - an argument for each option
     """Say what has to change for FILE to verify: offline, nothing is fetched.
 
     FILE is a raw HTTP request with its head, a PDU, or a key document ("-": standard
-    input). It ends with 0 where everything verifies, with 1 where it does not or where
-    keys are missing, and with 2 where FILE cannot be read.
+    input). It exits with 0 if everything verifies, with 1 if not or if keys are
+    missing, and with 2 if FILE cannot be read.
 
     With --room, say which rule lets an event into its room, or not, and which state
     holds there. The room is judged as a server would judge it that received its events
@@ -139,7 +139,7 @@ def _read(file: BinaryIO, read: Callable[[bytes], _T]) -> _T:
 
 
 def _show(explanation: Explanation, *, as_json: bool) -> None:
-    """Print an explanation; ends with 1 where something does not verify."""
+    """Print an explanation; exits with 1 if something does not verify."""
     if as_json:
         members = {"verifies": explanation.verifies, **to_builtins(explanation)}
         print(json.dumps(members))
@@ -201,7 +201,7 @@ def _chosen(room: RoomFile, chosen: str | None) -> EventId:
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:
-    """The explanation for a person."""
+    """The lines of an explanation in text."""
     if result["outcome"] == "dropped":
         yield f"{result['event_id']}: dropped: {result['why']}"
         return

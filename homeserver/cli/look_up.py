@@ -1,7 +1,7 @@
-"""The commands that look another server up: its routes and its keys.
+"""The commands that look up another server: its routes and its keys.
 
-Rules: as in `main`. The running daemon is asked, so that what is shown is what it does;
-where none runs, the command looks for itself.
+Rules: as in `main`. The running daemon makes the look-up, so that the output is what it
+uses; without one, the command makes the look-up itself.
 """
 
 import json
@@ -25,10 +25,10 @@ from homeserver.protocol.identifiers import ServerName
 @json_option
 @click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
 def resolve(*, daemon: Daemon, as_json: bool, server_name: ServerName) -> None:
-    """Show each step of discovering NAME, and the routes in the order of trying.
+    """Show each step of the discovery of NAME, and the routes in their order.
 
-    The running daemon is asked, which marks the answers that it kept from before. Where
-    none runs, NAME is resolved without it.
+    The running daemon makes the look-ups, and marks the answers that it had kept.
+    Without one, the command makes them itself.
 
     \b
     Example:
@@ -68,8 +68,8 @@ def keys(
 ) -> None:
     """Fetch the key documents of NAME, and say what was checked and found.
 
-    The running daemon fetches them, and shows what it remembered of NAME. Where none
-    runs, they are fetched without it. It ends with 1 where a check failed.
+    The running daemon fetches them, and shows its kept data about NAME. Without one,
+    the command fetches them itself. It exits with 1 if a check failed.
 
     \b
     Example:
@@ -102,7 +102,7 @@ def keys(
 
 
 def _ours(config: Config, server: ServerName | None) -> ServerName:
-    """The one of our servers that looks: the one that is named, or the first."""
+    """The server that makes the look-up: the named one, or the first."""
     if server is None:
         return config.first.server_name
     if config.find(server) is None:
@@ -111,17 +111,17 @@ def _ours(config: Config, server: ServerName | None) -> ServerName:
     return server
 
 
-# For name servers and servers that do not answer; each of them has a limit of its own.
+# A look-up waits for name servers and servers, each within a limit of its own.
 _LOOK_UP_SECONDS = 90.0
 
 
 def _ask_daemon(
     daemon: Daemon, route: str, server_name: ServerName, **arguments: object
 ) -> Json | None:
-    """What the running daemon knows of a server; None, with a note, if none runs.
+    """The running daemon's answer about a server; None, with a note, if none runs.
 
-    A daemon at that address that does not know the token is another endpoint's. One
-    that was named by its URL has to run.
+    A daemon at that address that does not accept the token is another endpoint's. One
+    that is named by its URL must run.
     """
     try:
         return daemon.find().get(

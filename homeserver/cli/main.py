@@ -28,7 +28,7 @@ from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.shapes import did_you_mean
 
-# Where each command is that the daemon does not load, nor what it needs.
+# The commands that the daemon does not load, with their modules.
 _MODULES = {
     "send": "send",
     "received": "ask",
@@ -75,7 +75,7 @@ def main() -> None:
     """A minimal reference homeserver federation endpoint for Matrix.
 
     A peer to test other homeservers against: it finds servers, verifies them, and
-    exchanges signed transactions with them. COMMAND --help says more of each.
+    exchanges signed transactions with them. COMMAND --help explains each command.
 
     \b
     Example:
@@ -104,7 +104,7 @@ def init(
     control_hosts: tuple[str, ...],
     allow: tuple[AddressRange, ...],
 ) -> None:
-    """Write the files of a new endpoint into DIR; nothing is ever overwritten.
+    """Write the files of a new endpoint into DIR; no file is ever overwritten.
 
     They are a configuration, a signing key, a self-signed certificate with its key, and
     the token for the control API.
@@ -160,7 +160,7 @@ def run(
     its log to standard error. SIGHUP reloads the signing keys and the certificate.
 
     The options beside FILE are for the first start, that of a container for example.
-    Once FILE is there, it alone is read, and nothing is ever overwritten.
+    If FILE exists, only FILE is read. No file is ever overwritten.
 
     \b
     Example:

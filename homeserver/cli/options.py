@@ -1,4 +1,4 @@
-"""What the commands share: their options and their exit.
+"""The options and the exit that the commands share.
 
 Rules: a mistake of the caller is one line on standard error (one for each mistake of a
 configuration) and exit status 2. A failed operation is exit status 1.
@@ -36,7 +36,7 @@ json_option = click.option(
 def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
     """A click callback that parses an argument, or exits with its mistake.
 
-    Of one that may be given several times, it reads each.
+    Of an option with several values, it parses each.
     """
 
     def callback(
@@ -45,7 +45,7 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
         value: str | tuple[str, ...] | None,
     ) -> object:
         if value is None or context.resilient_parsing:
-            return None  # the shell completes the line; nothing is checked
+            return None  # while the shell completes the line, no argument is checked
         try:
             if isinstance(value, tuple):
                 return tuple(parse_text(each) for each in value)

@@ -93,7 +93,7 @@ def keys(result: dict[str, Any], now_ts: int) -> str:
 
 
 def failure(result: dict[str, Any], now_ts: int) -> list[str]:
-    """What is known of a server whose keys could not be fetched."""
+    """The daemon's data about a server whose keys could not be fetched."""
     hints = [f"hint: {hint(each)}" for each in result.get("hints", ())]
     return [*kept(result, now_ts), *map(printable, hints)]
 
@@ -114,7 +114,7 @@ def documents(result: dict[str, Any]) -> list[dict[str, Any] | None]:
 
 
 def peer(known: dict[str, Any], now_ts: int) -> str:
-    """What is known of one peer."""
+    """The data about one peer."""
     verified = known["verified_by"] or "never verified"
     lines = [f"{known['server_name']}: {verified}"]
     if known["certificate_sha256"] is not None:
@@ -144,7 +144,7 @@ def _validity(stored: dict[str, Any], now_ts: int) -> str:
 
 
 def back_off(known: dict[str, Any], now_ts: int) -> str | None:
-    """The back-off of a peer, and its reason; None if it is in none."""
+    """The back-off of a peer, and its reason; None without one."""
     if not known["failures"] or known["next_attempt_ts"] is None:
         return None
     failures = count(known["failures"], "failure", "failures")
@@ -165,7 +165,7 @@ def not_delivered(
 ) -> str:
     """Why a transaction was not delivered, and its state.
 
-    `known` is what is known of its destination, if that is needed.
+    `known` is the data about its destination, if that is needed.
     """
     match state["state"]:
         case "rejected":
@@ -188,7 +188,7 @@ def _dropped(state: dict[str, Any], now_ts: int) -> str:
 
 
 def _told(text: str, why: str | None) -> str:
-    """A text with its reason, if there is one."""
+    """A text, with its reason if it has one."""
     return printable(f"{text}: {why}" if why else text)
 
 

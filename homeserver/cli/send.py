@@ -104,9 +104,10 @@ def send(  # noqa: PLR0913 - its options are its arguments
 ) -> None:
     """Submit a transaction to the running daemon and wait for its delivery to DEST.
 
-    A PDU without `signatures` is hashed and signed; one that has some goes as it is. It
-    ends with 1 where DEST has not acknowledged the transaction in time. What is wrong
-    with the reply, such as a PDU that DEST rejects, is printed as a remark.
+    A PDU without `signatures` is hashed and signed; one with signatures is sent
+    unchanged. The exit status is 1 if DEST has not acknowledged the transaction in
+    time. Problems of the reply, such as a PDU that DEST rejects, are printed as
+    remarks.
 
     \b
     Example:
@@ -141,9 +142,9 @@ def _deliver(
     *,
     now: bool,
 ) -> tuple[Json, Json | None]:
-    """Queue `content`, unless `entry` is the ID of what is queued, and wait for it.
+    """Queue `content`, unless `entry` is the ID of a queued entry, and wait for it.
 
-    Returns its state, and what is known of its destination if it is not delivered yet.
+    Returns its state, and the data about its destination if it is not delivered yet.
     """
     client = daemon.client()
     try:
@@ -160,7 +161,7 @@ def _deliver(
 
 
 def _interrupted(daemon: Daemon, name: str, entry: str | None) -> str:
-    """What became of what was to be sent, when somebody has pressed Ctrl-C."""
+    """The state of the transaction after Ctrl-C."""
     if entry is None:
         return f"interrupted; `homeserver peers {daemon.chosen}` shows what is queued"
     command = f"homeserver send {daemon.chosen} {name} --wait {entry}"
@@ -199,7 +200,7 @@ def _content(
     edus: tuple[str, ...],
     room_version: str | None,
 ) -> Json:
-    """The content to send, with whatever FILE has in it; raises `ProtocolError`."""
+    """The content to send, with that of FILE; raises `ProtocolError`."""
     content = {} if file is None else parse_object(file.read())
     if room_version is not None:
         in_file = content.setdefault("room_version", room_version)
