@@ -34,6 +34,7 @@ REMARKS: Mapping[str, str] = {
     "reply_pdus": "the reply to a transaction is not as specified",
     "reply_unknown_event": "the reply names an event that was not sent",
     "reply_missing_event": "the reply does not name an event that was sent",
+    "reply_event_id": "the reply has an event ID that is computed wrongly",
     "reply_rejection": "the destination rejects an event",
     "no_retry": "what failed for now was not repeated",
     "retry_other_id": "a transaction was repeated under another ID",

@@ -65,3 +65,25 @@ def test_unknown(ours: Endpoint) -> None:
     done = ours.call("report", "unknown.test", "--json")
     assert done.returncode == 1
     assert '"checks": []' in done.stdout
+
+
+REPLIES = [
+    ("id-padded", "the event ID has padding"),
+    ("id-of-unredacted", "the whole event was signed or hashed; redact it first"),
+]
+MEMBER = (
+    '{"type": "m.room.member", "room_id": "!r:ours.test", "sender": "@a:ours.test", '
+    '"state_key": "@a:ours.test", "content": {"membership": "join", "displayname": '
+    '"x"}, "origin_server_ts": 1, "depth": 1, "prev_events": [], "auth_events": []}'
+)
+
+
+@pytest.mark.parametrize(("fault", "sentence"), REPLIES)
+def test_event_ids(
+    ours: Endpoint, planted: Planting, fault: str, sentence: str
+) -> None:
+    """A wrong event ID in a reply is explained where the transaction was sent."""
+    with planted(fault) as them:
+        done = ours.call("send", them.name, "--pdu", MEMBER, "--room-version", "10")
+        assert done.returncode == 0
+        assert sentence in done.stdout

@@ -19,12 +19,14 @@ from twisted.logger import Logger, LogLevel
 from homeserver.config.values import Sending
 from homeserver.net.back_off import MAX_KEYS, doubled
 from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.cooperate import Pace
 from homeserver.net.exchange import Exchanges
 from homeserver.outbound.client import Delivery
 from homeserver.outbound.delivery.outcome import Attempts, Ended
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.diagnosis.replies import diagnose_reply
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.remarks import Remark
 from homeserver.protocol.replies import (
@@ -186,13 +188,20 @@ class Deliverer:
             return [Remark("reply_json", each) for each in delivery.problems]
         answered = answered_pdus(delivery.reply)
         found: list[EventId | None] = []
+        first_missing: Json | None = None
         began = self._clock.seconds()
         for pdu in sent_pdus(pending.body):
             found.append(find_event_id(pdu, answered))
+            if found[-1] is None and first_missing is None:
+                first_missing = pdu
             if self._clock.seconds() - began > _TURN_SECONDS:
                 await deferLater(self._clock, 0)
                 began = self._clock.seconds()
-        return remarks_on(delivery.reply, found)
+        remarks = remarks_on(delivery.reply, found)
+        if first_missing is None:
+            return remarks
+        steps = diagnose_reply(first_missing, found, answered)
+        return [*await Pace(self._clock).run(steps), *remarks]
 
     def _tell(self, ended: Ended, level: LogLevel, verdict: str) -> None:
         """Log an attempt."""

@@ -24,7 +24,7 @@ from homeserver.protocol.diagnosis.targets import wrong_targets
 from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
 # Changing a body of this size, or encoding it in a wrong form, takes 2 milliseconds.
-MAX_FORM_BYTES = 24 * 1024
+MAX_FORM_BYTES = 16 * 1024
 
 # A body of this size takes two milliseconds to read and to encode.
 MAX_BODY_BYTES = 128 * 1024

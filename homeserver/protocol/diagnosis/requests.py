@@ -33,6 +33,21 @@ from homeserver.protocol.xmatrix import Authorization
 
 MAX_SIGNATURES = 2  # of one request; most have one
 
+# Not looked for together with another mistake.
+_RARE = frozenset(
+    {
+        "uri-missing",
+        "uri-escapes",
+        "origin-missing",
+        "names-exchanged",
+        "extra-member",
+        "content-alone",
+        "content-numbers",
+        "json-newline",
+        "digest-signed",
+    }
+)
+
 _OTHER_KEYS = 3  # that each mistake is tried with, beside the key of the header
 
 
@@ -125,7 +140,7 @@ def _ranked(mistakes: Iterable[Mistake]) -> list[Mistake]:
     ranks: list[list[Mistake]] = [[], []]
     counts: Counter[tuple[str, ...]] = Counter()
     for each in mistakes:
-        if counts[each.codes] < len(ranks):
+        if counts[each.codes] < len(ranks) and _RARE.isdisjoint(each.codes):
             ranks[counts[each.codes]].append(each)
         counts[each.codes] += 1
     return [each for rank in ranks for each in rank]

@@ -12,10 +12,10 @@ _T = TypeVar("_T")
 Steps = Generator[None, None, _T]
 """A search: it yields between slices, and returns what it found."""
 
-# A third of the 40 ms that a diagnosis may take is left for slower machines.
-LIMIT_US = 24_000
+# Half of the 40 ms that a diagnosis may take is left for slower machines.
+LIMIT_US = 18_000
 
-_SLICE_US = 1_500  # the reactor may stand still for 5 ms
+_SLICE_US = 800  # the reactor may stand still for 5 ms; one trial takes up to 2
 
 _TRIAL_US = 55  # one ed25519 verification, and building what it is over
 _HASH_US = 20  # building alone, or with SHA-256
