@@ -81,21 +81,29 @@ def _parse(headers: Sequence[str]) -> list[Authorization]:
     return authorizations
 
 
-def readable(headers: Sequence[str]) -> list[Authorization]:
+def readable(headers: Sequence[str]) -> Sequence[Authorization]:
     """The authorizations in those of the headers that parse; none of them proven."""
+    return _readable(tuple(headers[:MAX_HEADERS]))
+
+
+@lru_cache(maxsize=16)  # several modules look at the headers of one request
+def _readable(headers: tuple[str, ...]) -> tuple[Authorization, ...]:
     found: list[Authorization] = []
-    for header in headers[:MAX_HEADERS]:
+    for header in headers:
         with suppress(ProtocolError):
             found.append(_read_header(header))
-    return found
+    return tuple(found)
 
 
 def claimed_destination(headers: Sequence[str]) -> ServerName | None:
     """The first destination that the headers name; malformed ones name none."""
-    named = (each.destination for each in readable(headers))
-    return next((each for each in named if each is not None), None)
+    for each in readable(headers):
+        if each.destination is not None:
+            return each.destination
+    return None
 
 
 def claimed_origin(headers: Sequence[str]) -> str | None:
     """The unverified origin in the first header; None if it is malformed."""
-    return next((each.origin.name for each in readable(headers[:1])), None)
+    first = readable(headers[:1])
+    return first[0].origin.name if first else None
