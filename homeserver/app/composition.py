@@ -263,7 +263,7 @@ class Parts:
         return site
 
 
-_NO_NAME = ServerName.parse("name.invalid")  # RFC 2606: nobody's
+_NO_NAME = ServerName.parse("name.invalid")  # reserved by RFC 2606
 
 
 def _no_identity() -> NoReturn:

@@ -78,7 +78,7 @@ class TokenGuard:
                 )
 
     def _is_own(self, host: str) -> bool:
-        """Whether a `Host` is no name that somebody else's DNS could turn to us."""
+        """Whether a `Host` is a name that no foreign DNS can point at this server."""
         found = _HOST_AND_PORT.fullmatch(host)
         if found is not None and found[1] in self._hosts:
             return True

@@ -73,7 +73,7 @@ class LocalServers:
         self._find = find
 
     def note_claim(self, request: Request, _: str) -> None:
-        """Note who a request claims to be of and for, whatever its route."""
+        """Note the claimed origin and destination of a request, whatever its route."""
         headers = authorizations_of(request)
         exchange = request.exchange
         exchange.peer = claimed_origin(headers)

@@ -32,7 +32,7 @@ _OPEN_STATES = frozenset({"queued", "sending"})
 
 
 class Outgoing:
-    """What one of our servers sends, and to whom."""
+    """The outbound queues of one of our servers."""
 
     _log = Logger()
 

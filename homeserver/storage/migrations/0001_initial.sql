@@ -66,7 +66,7 @@ CREATE TABLE back_offs (
     next_attempt_ts BIGINT NOT NULL
 );
 
--- Peers that were verified as who they say they are.
+-- Verified peers.
 CREATE TABLE peers (
     server_name TEXT PRIMARY KEY,
     verified_by TEXT NOT NULL,      -- "certificate" is never followed by "key-document"
