@@ -130,6 +130,10 @@ class Endpoint:
         """Give a server other keys and another certificate, as `Servers.replace`."""
         self.parts.servers.replace(name, identity, certificate_names)
 
+    def serves(self, name: ServerName) -> bool:
+        """Whether a name is one of our servers."""
+        return self.parts.servers.find(name) is not None
+
     def address(self, name: ServerName) -> SocketAddress | None:
         """Where a server listens; None if it does not."""
         return self.parts.listeners.address(name)

@@ -134,6 +134,13 @@ def _reload(path: Path, endpoint: Endpoint) -> None:
     except ConfigError as problem:
         _log.error("nothing reloaded: {problem}", problem=problem)
         return
+    for server in config.servers:
+        if not endpoint.serves(server.server_name):
+            _log.warn(
+                "{name} is new in {path}; it is served after a new start",
+                name=server.server_name,
+                path=path,
+            )
 
     def load(name: ServerName) -> Identity:
         server = config.find(name)

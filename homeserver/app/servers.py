@@ -48,6 +48,7 @@ class Servers:
         )
         self.sender = Sender(
             deliverer,
+            self.names.__contains__,
             lambda name: self[name].announce_sent(),
             shared.reactor,
             shared.random,

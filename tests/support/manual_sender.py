@@ -230,7 +230,14 @@ class OneQueue(Sender):
         self.drop = self.outgoing.drop
         self.drop_all = self.outgoing.drop_all
         self.note_alive = self.outgoing.note_alive
-        super().__init__(deliverer, lambda _: self.outgoing.announce(), clock, random)
+        self.is_served = True
+        super().__init__(
+            deliverer,
+            lambda _: self.is_served,
+            lambda _: self.outgoing.announce(),
+            clock,
+            random,
+        )
 
     async def stop(self) -> None:
         """Stop both."""

@@ -43,21 +43,25 @@ class Sender:
     def __init__(
         self,
         deliverer: Deliverer,
+        serves: Callable[[ServerName], bool],
         announce: Callable[[ServerName], object],
         clock: IReactorTime,
         random: Random,
     ) -> None:
-        """`announce` is called with the one of our servers whose queue has changed."""
+        """`serves` says whether a name is one of our servers; the answer may change.
+
+        `announce` is called with the one of our servers whose queue has changed.
+        """
         self._leases = deliverer.leases
         self._courier = deliverer
         self._attempts = deliverer.attempts
+        self._serves = serves
         self._announce = announce
         self._clock = clock
         self._random = random
         self._slots = Slots(clock, self._attempts.abort)
         self.bounds = self._slots.bounds
         self._is_running = False
-        self._leaving: set[ServerName] = set()
         self._serving: dict[QueueId, Deferred[None]] = {}
         self._scheduling: Deferred[None] | None = None
         self._sleeping: Deferred[None] | None = None
@@ -91,12 +95,10 @@ class Sender:
 
         What it owes stays in the store.
         """
-        self._leaving.add(name)
         for queue, turn in list(self._serving.items()):
             if queue.server_name == name:
                 self._attempts.abort(queue, "its server was removed")
                 await turn
-        self._leaving.discard(name)
 
     def adjust(self, seconds: float) -> None:
         """Look again for due destinations, after the clock was set by `seconds`.
@@ -160,8 +162,8 @@ class Sender:
     async def _serve(self, pending: PendingTransaction | None) -> None:
         """Deliver one transaction after the other, until the end of the turn."""
         while pending is not None:
-            if not self._is_running or pending.queue.server_name in self._leaving:
-                # It was leased at the moment of the stop.
+            if not (self._is_running and self._serves(pending.queue.server_name)):
+                # It was leased at the moment of the stop, or of the removal.
                 with contextlib.suppress(StoreUnavailable):  # then the lease ends
                     await self._leases.release(pending)
                 return

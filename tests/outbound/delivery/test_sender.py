@@ -3,6 +3,7 @@
 import gc
 import sqlite3
 import tracemalloc
+from collections.abc import Collection
 from random import Random
 
 from twisted.internet.task import Clock
@@ -15,7 +16,8 @@ from homeserver.protocol.errors import TooLarge
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
 from homeserver.storage.engine.interface import StoreUnavailable
-from homeserver.storage.outbox.leases import RENEWAL_SECONDS
+from homeserver.storage.outbox.due import Quota
+from homeserver.storage.outbox.leases import RENEWAL_SECONDS, Leased
 from homeserver.storage.outbox.queue_id import QueueId
 from tests.support.manual_sender import (
     ALPHA,
@@ -815,6 +817,47 @@ class HangingTests(SenderTestCase):
         self.assertEqual(state["error"], "no answer, like too many other attempts")
         self.assertEqual({each.result for each in self.attempts}, {"aborted"})
         self.assertEqual(self.sender.bounds[1].refusals, 100)
+
+
+class LeaveTests(SenderTestCase):
+    """What becomes of the queues of a server that is removed."""
+
+    def test_attempt_is_aborted(self) -> None:
+        """Its attempt ends, and the entry stays queued."""
+        entry = self.enqueue()
+        [call] = self.calls
+        self.sender.is_served = False
+        self.successResultOf(start(self.sender.leave(US)))
+        self.assertTrue(call.result.called)
+        state = self.state(entry)
+        self.assertEqual((state["state"], state["attempts"]), ("queued", 1))
+        self.assertEqual(state["error"], "its server was removed")
+
+    def test_others_go_on(self) -> None:
+        """The attempts of another server are not touched."""
+        self.enqueue()
+        [call] = self.calls
+        self.successResultOf(start(self.sender.leave(BETA)))
+        self.assertFalse(call.result.called)
+
+    def test_leased_in_that_moment(self) -> None:
+        """What was leased while it was removed is released, and not sent."""
+        leases = self.sender._leases
+        lease = leases.lease
+
+        async def lease_and_remove(
+            quota: Quota, serving: Collection[QueueId]
+        ) -> Leased:
+            leased = await lease(quota, serving)
+            self.sender.is_served = False
+            self.patch(leases, "lease", lambda *_: lease(Quota(0, 0), serving))
+            return leased
+
+        self.patch(leases, "lease", lease_and_remove)
+        self.enqueue()
+        self.assertEqual(self.client.calls, [])
+        [row] = self.store.execute("SELECT holder FROM destinations")
+        self.assertEqual(row[0], None)
 
 
 class DropTests(SenderTestCase):
