@@ -161,8 +161,10 @@ def test_what_is_being_sent_stays(rooms: Rooms) -> None:
     """A leased queue keeps its pending transaction, which ends as any other."""
     leased = {pending.queue.server_name: pending for pending in rooms.lease()}
     assert leased[OUR_NAME].queue == (OUR_NAME, DOWN)
+    others = rooms.others.rows()
     # Delivered to PEER: an entry; waiting for DOWN: another one.
     assert rooms.call("queue", OUR_NAME) == 2
+    assert rooms.others.rows() == others
     rows = rooms.ours.rows()
     assert len(rows["outbound_entries"]) == 2  # of the pending transaction
     assert len(rows["outbound_transactions"]) == 1

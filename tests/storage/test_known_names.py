@@ -16,7 +16,7 @@ from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
 from tests.support.key_documents import key_document, signing_key
-from tests.support.our_names import OUR_NAME
+from tests.support.our_names import OTHER_NAME, OUR_NAME
 
 _T = TypeVar("_T")
 
@@ -186,3 +186,14 @@ def test_who_is_forgotten_counts_no_more(store: Store) -> None:
     assert result_of(store.peers.forget(name_of(2)))
     store.record(3)
     assert store.known(range(4)) == [0, 1, 3]
+
+
+def test_queue_of_another_name_of_ours(store: Store) -> None:
+    """A server is not kept for what another name of ours has queued for it."""
+    store.execute(
+        "INSERT INTO destinations (server_name, destination, queued)"
+        f" VALUES ('{OTHER_NAME}', 'n0.example', 1) RETURNING queued"
+    )
+    for number in range(4):
+        store.record(number)
+    assert store.known(range(4)) == [1, 2, 3]
