@@ -168,7 +168,8 @@ def _next_to_forget(
     """
     most = "SUM(size)" if by_size else "COUNT(*)"
     own_names = cursor.execute(
-        f"SELECT server_name FROM known_names GROUP BY server_name ORDER BY {most} DESC"  # noqa: S608 - ours
+        "SELECT server_name FROM known_names GROUP BY server_name"  # noqa: S608 - ours
+        f" ORDER BY {most} DESC, server_name"
     ).fetchall()
     for own in own_names:
         rows: list[tuple[str, str, int]] = cursor.execute(

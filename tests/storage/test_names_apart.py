@@ -275,17 +275,25 @@ def test_known_names_of_a_flooded_name(
 ) -> None:
     """Beyond the bound of all names, the name that knows most forgets its oldest."""
     ours, others = houses
-    monkeypatch.setattr(known_names, "MAX_NAMES", 4)
+    monkeypatch.setattr(known_names, "MAX_NAMES", 5)
+    documents = [
+        key_document(ServerName.parse(f"n{number}.example"), [KEY], NOW)
+        for number in range(9)
+    ]
+    result_of(ours.peers.record_keys(documents[8], NOW))  # it is the oldest
     before = ours.rows()
-    for number in range(9):
-        name = ServerName.parse(f"n{number}.example")
-        document = key_document(name, [KEY], NOW)
+    for document in documents:
         result_of(others.peers.record_keys(document, NOW))
     assert ours.rows() == before
-    assert len(others.rows()["known_names"]) == 3
+    kept = [row[1] for row in others.rows()["known_names"]]
+    assert kept == ["n6.example", "n7.example", "n8.example"]
     names, *_ = ours.peers.bounds
-    assert (names.use(), names.refusals) == (4, 6)
+    assert (names.use(), names.refusals) == (5, 6)
     assert result_of(ours.peers.keys(PEER))
+    # Also where the server that is stored now is the one that goes of the other name.
+    result_of(ours.peers.record_keys(documents[6], NOW))
+    kept = [row[1] for row in others.rows()["known_names"]]
+    assert kept == ["n7.example", "n8.example"]
 
 
 def test_totals(houses: tuple[House, House]) -> None:
