@@ -28,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "matrix_lab_options", "options of `homeserver lab`", type="args", default=[]
     )
     parser.addini(
+        "matrix_lab_listen",
+        "`own`: servers of tests have addresses as names, which need no name server",
+        default="shared",
+    )
+    parser.addini(
         _SETTING,
         "whether requests that a test does not expect fail it",
         type="bool",
@@ -53,7 +58,7 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
 @pytest.fixture
 def matrix_server(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of the lab for one test; it has a name of its own."""
-    server = lab.server()
+    server = lab.server(listen=request.config.getini("matrix_lab_listen"))
     yield server
     try:
         if _is_strict(request):
