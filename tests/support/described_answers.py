@@ -13,11 +13,22 @@ from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
 
 
+_DOCUMENTS: dict[tuple[object, ...], Any] = {}
+
+
 class DescribedAnswers:
     """The schemas of the answers of some routes."""
 
     def __init__(self, routes: Sequence[ControlRoute]) -> None:
-        self._document = _closed(build_document(routes))
+        # Nearly all tests have the same routes, and describing them takes a while.
+        types = (
+            (each.method, each.template, each.body, each.returns, each.status)
+            for each in routes
+        )
+        key = tuple(types)
+        if key not in _DOCUMENTS:
+            _DOCUMENTS[key] = _closed(build_document(routes))
+        self._document = _DOCUMENTS[key]
         self._open = {"/v1/openapi.json", "/metrics"}
 
     def wrap(self, route: Route) -> Answer:
