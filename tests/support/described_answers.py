@@ -12,7 +12,6 @@ from homeserver.http.reply import Reply
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
 
-
 _DOCUMENTS: dict[tuple[object, ...], Any] = {}
 
 

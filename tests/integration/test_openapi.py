@@ -1,0 +1,61 @@
+"""What a running daemon says of its own control API."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from homeserver.config.reader import load
+from scripts.processes import Endpoint, first_line, make_endpoint
+
+SECONDS = 30.0  # for what takes milliseconds; machines are shared
+
+
+@pytest.fixture(scope="module")
+def alpha(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """A daemon that runs."""
+    folder: Path = tmp_path_factory.mktemp("alpha")
+    endpoint = make_endpoint(folder / "alpha", "alpha.test", "")
+    with endpoint.running() as process:
+        first_line(process)
+        yield endpoint
+
+
+def ask(endpoint: Endpoint, method: str, target: str) -> tuple[int, Any]:
+    """The status and the JSON that a request gets."""
+    listen = load(endpoint.configuration).control.listen
+    assert listen is not None
+    token = (endpoint.folder / "control.token").read_text().strip()
+    connection = http.client.HTTPConnection(listen.host, listen.port, timeout=SECONDS)
+    with closing(connection):
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request(method, target, headers=headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def test_valid(alpha: Endpoint) -> None:
+    """The whole table of a daemon is a valid OpenAPI document."""
+    status, document = ask(alpha, "GET", "/v1/openapi.json")
+    assert status == 200
+    OpenAPIV31SpecValidator(document).validate()
+    operations = [
+        operation
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    ]
+    assert len({each["operationId"] for each in operations}) == len(operations)
+    assert all(each["summary"].endswith(".") for each in operations)
+    assert "/v1/servers/{server}/received" in document["paths"]
+
+
+def test_unknown_parameter(alpha: Endpoint) -> None:
+    """What the document does not have is refused by its name."""
+    status, reply = ask(alpha, "GET", "/v1/received?orgin=a.test")
+    assert (status, reply["errcode"]) == (400, "M_INVALID_PARAM")
+    assert "did you mean 'origin'?" in reply["error"]
