@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.config.values import VerificationMethod
 from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import Exchanges
+from homeserver.net.tls.advice import advise
 from homeserver.net.tls.client import Handshake
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.remote_error import read_refusal
@@ -148,7 +149,7 @@ class Verifier:
             # The operator vouches for it; its names and its issuer do not matter.
             self._observe("certificate", "verified")
             return trusted
-        problems = []
+        problems: dict[VerificationMethod, str] = {}
         reasons: list[VerificationReason] = []
         conflict: str | None = None
         for method in self.methods:
@@ -165,7 +166,7 @@ class Verifier:
                     )
             except NotVerified as problem:
                 self._observe(method, "failed")
-                problems.append(f"by {method}: {problem}")
+                problems[method] = f"by {method}: {problem}"
                 reasons += problem.reasons
                 conflict = conflict or problem.conflict
             else:
@@ -174,7 +175,8 @@ class Verifier:
                 return VerifiedPeer(
                     server_name, method, certificate, document, known, now_ts
                 )
-        raise NotVerified("; ".join(problems), *reasons, conflict=conflict)
+        why = _joined(problems, connection, certificate)
+        raise NotVerified(why, *reasons, conflict=conflict)
 
     async def _check_key_document(
         self,
@@ -265,6 +267,26 @@ class Verifier:
         except NoAnswer as problem:
             why = f"{path} gets no answer: {quote(str(problem))}"
             raise NotVerified(why, "document_no_answer") from None
+
+
+def _joined(
+    problems: dict[VerificationMethod, str], connection: PeerConnection, leaf: bytes
+) -> str:
+    """All problems, with what to do about the certificate whose DER `leaf` is."""
+    if "certificate" in problems:
+        # Only here, as most self-signed certificates are proven by a document.
+        problems["certificate"] += advise(_chain(connection, leaf))
+    return "; ".join(problems.values())
+
+
+def _chain(connection: PeerConnection, leaf: bytes) -> list[bytes]:
+    """The certificates (DER) that the peer sent, its own first; none if it is gone."""
+    handle = connection.tls.getHandle()
+    if handle is None:
+        return []
+    sent = handle.get_peer_cert_chain() or []
+    others = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in sent[1:]]
+    return [leaf, *others]
 
 
 async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
