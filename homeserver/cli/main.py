@@ -40,6 +40,8 @@ _MODULES = {
     "keys": "look_up",
     "explain": "explain",
     "lab": "lab",
+    "servers": "lab_ask",
+    "exchanges": "lab_ask",
 }
 
 

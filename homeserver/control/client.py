@@ -123,9 +123,9 @@ class ControlClient:
         """PUT a JSON object to a route; raises `ControlError`."""
         return self._call("PUT", self._target(steps), json.dumps(content).encode())
 
-    def delete(self, *steps: str) -> Json:
+    def delete(self, *steps: str, **arguments: object) -> Json:
         """DELETE a route; raises `ControlError`."""
-        return self._call("DELETE", self._target(steps), None)
+        return self._call("DELETE", self._target(steps, arguments), None)
 
     def _target(
         self, steps: tuple[str, ...], arguments: Mapping[str, object] | None = None

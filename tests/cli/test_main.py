@@ -13,7 +13,8 @@ from homeserver.cli.main import main
 from scripts.processes import PROGRAM, homeserver
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
-COMMANDS += ["health", "resolve", "keys", "explain", "lab", "config"]
+COMMANDS += ["health", "resolve", "keys", "explain", "lab"]
+COMMANDS += ["servers", "exchanges", "config"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

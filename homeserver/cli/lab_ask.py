@@ -1,0 +1,153 @@
+"""The commands that ask a lab: its servers, and what passed.
+
+Rules: as in `ask`. A lab is named by `--lab` or by the environment.
+"""
+
+import json
+from typing import Any
+
+import click
+
+from homeserver.cli.daemon import Daemon, daemon_options
+from homeserver.cli.options import fail, json_option, parsed
+from homeserver.control.client import MAX_WAIT_SECONDS, ControlError
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import printable
+from homeserver.protocol.identifiers import ServerName
+
+_FILTERS = {
+    "peer": "Only those with this server; `*` is any text, as in the other filters.",
+    "direction": "`in` or `out`.",
+    "kind": "`dns`, `connection` or `request`.",
+    "method": "Of a question to the DNS, the type of the records.",
+    "path": "Of a question to the DNS, the name.",
+    "status": "As in `503` or `5*`.",
+    "reason": "The code of what is wrong with it.",
+}
+
+
+@click.command(short_help="Make, list and delete servers of a lab.")
+@daemon_options
+@json_option
+@click.option("--make", is_flag=True, help="Make a server, or --count of them.")
+@click.option(
+    "--count",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    show_default=True,
+    metavar="NUMBER",
+    help="How many to make.",
+)
+@click.option(
+    "--name", metavar="NAME", help="Its name; by default one below the lab's zone."
+)
+@click.option("--own", is_flag=True, help="With a port of its own.")
+@click.option(
+    "--delete",
+    metavar="NAME",
+    callback=parsed(ServerName.parse),
+    help="Delete a server; it goes on answering politely.",
+)
+@click.option("--gone", is_flag=True, help="A deleted server answers nothing any more.")
+def servers(
+    *,
+    daemon: Daemon,
+    as_json: bool,
+    make: bool,
+    delete: ServerName | None,
+    gone: bool,
+    **told: Any,
+) -> None:
+    """Show the servers of a lab or of a daemon, and make or delete some of a lab's.
+
+    \b
+    Example:
+      homeserver servers --lab http://127.0.0.1:8008 --make --count 10
+    """
+    if make and delete is not None:
+        fail(2, "--make and --delete are two commands")
+    client = daemon.client()
+    try:
+        if delete is not None:
+            steps = ("v1", "servers", delete.name)
+            client.delete(*steps, gone="true" if gone else None)
+            return
+        if make:
+            content: Json = {
+                "count": told["count"],
+                "listen": "own" if told["own"] else "shared",
+            }
+            if told["name"] is not None:
+                content["name"] = told["name"]
+            answer = client.post("v1", "servers", content=content)
+        else:
+            answer = client.get("v1", "servers", timeout=60.0)
+    except ControlError as problem:
+        fail(1, str(problem))
+    listed: Any = answer["servers"]
+    for each in listed:
+        text = f"{each['server_name']} at {each['listen']}, {each['key_id']}"
+        print(json.dumps(each) if as_json else printable(text))
+
+
+def _filters(command: Any) -> Any:
+    for name, text in reversed(_FILTERS.items()):
+        # `path` is that of the configuration already.
+        option = click.option(f"--{name}", f"of_{name}", metavar="PATTERN", help=text)
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Show what passed between a lab and other servers.")
+@daemon_options
+@json_option
+@_filters
+@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+def exchanges(*, daemon: Daemon, as_json: bool, follow: bool, **filters: Any) -> None:
+    """Show the exchanges in the record of a lab, oldest first.
+
+    `--json` has all members; `GET /v1/exchanges/ID` has headers and bodies too.
+
+    \b
+    Example:
+      homeserver exchanges --lab http://127.0.0.1:8008 --status '5*' --follow
+    """
+    client = daemon.client()
+    after: object = 0
+    try:
+        while True:
+            page = client.get(
+                "v1",
+                "exchanges",
+                timeout=MAX_WAIT_SECONDS + 10,
+                after=after,
+                wait=MAX_WAIT_SECONDS if follow else 0,
+                **{name.removeprefix("of_"): text for name, text in filters.items()},
+            )
+            listed: Any = page["exchanges"]
+            for each in listed:
+                shown = json.dumps(each) if as_json else printable(_line(each))
+                print(shown, flush=True)
+            if not listed and not follow:
+                return
+            after = page["next"]
+    except ControlError as problem:
+        fail(1, str(problem))
+    except KeyboardInterrupt:
+        return
+
+
+def _line(exchange: dict[str, Any]) -> str:
+    """One exchange in text."""
+    arrow = "<-" if exchange["direction"] == "in" else "->"
+    ours, theirs = exchange["server"] or "?", exchange["peer"] or "?"
+    parts = [f"{exchange['id']}: {exchange['kind']} {ours} {arrow} {theirs}"]
+    parts += [str(exchange[name]) for name in ("method", "path") if name in exchange]
+    line = " ".join(parts)
+    results = [
+        str(exchange[name])
+        for name in ("status", "verdict", "reason", "error")
+        if exchange.get(name) is not None
+    ]
+    seconds = f"{exchange['seconds'] * 1000:.1f} ms"
+    return f"{line}: {', '.join([*results, seconds])}"
