@@ -5,6 +5,7 @@ errors as HTML, and loads two megabytes of modules for that.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from twisted.web import http
 
@@ -28,3 +29,9 @@ class Request(http.Request):
 
     is_refused = False
     """Whether it was answered before its body was read."""
+
+    @cached_property
+    def authorizations(self) -> Sequence[str]:
+        """The values of the `Authorization` headers, decoded once."""
+        lines = self.requestHeaders.getRawHeaders(b"Authorization", [])
+        return [line.decode("ascii", "replace") for line in lines]

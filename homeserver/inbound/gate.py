@@ -17,7 +17,6 @@ from homeserver.inbound.authentication import failure_of
 from homeserver.inbound.diagnoses import Diagnoses, Evidence
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.x_matrix_headers import (
-    authorizations_of,
     check_headers,
     claimed_origin,
     readable,
@@ -65,7 +64,7 @@ class XMatrixGate:
 
     def admit(self, request: Request) -> None:
         """Raise `ProtocolError` for a request whose head is not acceptable."""
-        headers = authorizations_of(request)
+        headers = request.authorizations
         try:
             check_headers(headers, self.own_name)
             self._unproven.check(request.getClientAddress().host)

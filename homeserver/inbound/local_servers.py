@@ -19,7 +19,6 @@ from homeserver.inbound.notary import Notary
 from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.inbound.x_matrix_headers import (
-    authorizations_of,
     claimed_destination,
     claimed_origin,
 )
@@ -74,7 +73,7 @@ class LocalServers:
 
     def note_claim(self, request: Request, _: str) -> None:
         """Note the claimed origin and destination of a request, whatever its route."""
-        headers = authorizations_of(request)
+        headers = request.authorizations
         exchange = request.exchange
         exchange.peer = claimed_origin(headers)
         name = self._claimed(headers) or self._names.answering(_arrival(request))
@@ -82,7 +81,7 @@ class LocalServers:
 
     def of_signed(self, request: Request) -> LocalServer:
         """The server of a signed request; raises `NotFound` while there is none."""
-        name = self._claimed(authorizations_of(request))
+        name = self._claimed(request.authorizations)
         return self.of_unsigned(request) if name is None else self._find(name)
 
     def of_unsigned(self, request: Request) -> LocalServer:

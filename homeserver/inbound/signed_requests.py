@@ -24,7 +24,7 @@ from homeserver.inbound.authentication import (
 from homeserver.inbound.diagnoses import Diagnoses, Evidence, is_by_signature
 from homeserver.inbound.gate import XMatrixGate
 from homeserver.inbound.head_remarks import remarks_on_head
-from homeserver.inbound.x_matrix_headers import authorizations_of, readable
+from homeserver.inbound.x_matrix_headers import readable
 from homeserver.net.cause import Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.canonical_json import Json
@@ -63,7 +63,7 @@ class SignedRequests:
     async def answer(self, request: Request, answer: SignedAnswer) -> Reply:
         """The reply of `answer` to an authenticated request; raises `ProtocolError`."""
         exchange = request.exchange
-        headers = authorizations_of(request)
+        headers = request.authorizations
         body: Body | None = None
         try:
             body = _body(request)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 
-from homeserver.http.request import Request
 from homeserver.protocol.errors import (
     BadAuthorization,
     ProtocolError,
@@ -28,12 +27,6 @@ class MissingAuthorization(Unauthorized):
 
 class OtherDestination(Unauthorized):
     """The request is for another server."""
-
-
-def authorizations_of(request: Request) -> list[str]:
-    """The values of the `Authorization` headers of a request."""
-    lines = request.requestHeaders.getRawHeaders(b"Authorization", [])
-    return [line.decode("ascii", "replace") for line in lines]
 
 
 def check_headers(headers: Sequence[str], own_name: ServerName) -> list[Authorization]:
