@@ -1,7 +1,7 @@
-"""TLS servers on loopback that say what they are told to, and note what they heard.
+"""TLS servers on loopback that say what they are told to, and record what they receive.
 
 Whether one is a website with a well-known document or a peer is a matter of what is
-asked of it. Where it floods a client, it counts how far it came.
+asked of it.
 """
 
 import re
@@ -38,9 +38,6 @@ class Conversation(Protocol):
         self._unread = b""
         self.received = b""
         """Every byte that came after the handshake."""
-
-        self.sent = 0
-        """Bytes that were passed on to TCP, by those answers that count them."""
 
         self.is_over = False
 
