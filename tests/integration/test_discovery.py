@@ -5,9 +5,8 @@ What name servers, websites and peers can do wrong is in the modules beside this
 
 import pytest
 
-from homeserver.outbound.transport.connector import Unreachable
-from tests.support.discovery_cases import CASES, FED_A, HOSTS, NOBODY, Case
-from tests.support.name_servers import Answer, NameServer, code, serving, srv
+from tests.support.discovery_cases import CASES, HOSTS, Case
+from tests.support.name_servers import NameServer, serving
 from tests.support.real_discovery import (
     SERVICES,
     SERVICES_2014,
@@ -66,43 +65,3 @@ def test_worked_case(case: Case) -> None:
     assert [each for each in server.asked if each.startswith("SRV")] == [
         f"SRV {step.asked}" for step in steps if step.step == "srv"
     ]
-
-
-@pytest.mark.parametrize(
-    ("answer", "found", "said"),
-    [
-        (
-            srv((0, b"")),
-            "0 0 0 . (unusable: the target is not a host name)",
-            "has the target `.`: the service is not available",
-        ),
-        (
-            code(2),
-            "no answer: the name server answers SERVFAIL",
-            ": the name server answers SERVFAIL",
-        ),
-    ],
-    ids=["explicitly none", "no certain answer"],
-)
-def test_no_way_leads_around_the_first_service(
-    answer: Answer, found: str, said: str
-) -> None:
-    """A service that is decidedly not there, or not known, ends the resolution.
-
-    The next service is not asked for, and nobody is connected to.
-    """
-    server = NameServer(*HOSTS, "_matrix._tcp.a.test SRV 0 0 1 s.test")
-    server.special["_matrix-fed._tcp.a.test"] = answer
-    website = TlsServer(certify("a.test"), otherwise=http(b"", "404 Not Found"))
-    with (
-        serving(server),
-        listening(website),
-        discovering(server, {443: website.port}) as reach,
-    ):
-        steps, [error] = reach.outcome("a.test")
-        with pytest.raises(Unreachable, match=r"a\.test cannot be reached: SRV"):
-            reach.ask("a.test")
-    assert steps == [NOBODY, FED_A + found]
-    assert said in error
-    assert "SRV _matrix._tcp.a.test" not in server.asked
-    assert {port for _, port in reach.dialer.dialled} == {443}

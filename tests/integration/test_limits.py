@@ -228,22 +228,6 @@ def test_files_that_others_can_read(tmp_path: Path) -> None:
         assert f"{alpha.folder / name} is not for its owner alone (mode 0644)" in said
 
 
-@pytest.mark.parametrize(
-    ("ranges", "expected"),
-    [("[]", []), ('["127.0.0.0/8", "::1"]', ["127.0.0.0/8, ::1/128"])],
-)
-def test_trusted_clients_are_named(
-    tmp_path: Path, ranges: str, expected: list[str]
-) -> None:
-    """The start names clients that have no shares and no budgets, if there are any."""
-    with running(tmp_path, f"[limits]\ntrusted_clients = {ranges}\n") as (alpha, _):
-        pass
-    said = re.findall(
-        'no shares and no budgets for clients in ([^"\n]*)', alpha.log.read_text()
-    )
-    assert said == expected
-
-
 @pytest.mark.parametrize("seconds", [1, 30])
 def test_sigterm_while_questions_are_out(tmp_path: Path, seconds: int) -> None:
     """A daemon that ends while it asks name servers and peers says nothing of it."""
