@@ -12,6 +12,7 @@ from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import KeyDocument
 from homeserver.storage import known_names
+from homeserver.storage.certificate_pins import CertificatePins
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
@@ -194,6 +195,15 @@ def test_queue_of_another_name_of_ours(store: Store) -> None:
         "INSERT INTO destinations (server_name, destination, queued)"
         f" VALUES ('{OTHER_NAME}', 'n0.example', 1) RETURNING queued"
     )
+    for number in range(4):
+        store.record(number)
+    assert store.known(range(4)) == [1, 2, 3]
+
+
+def test_pin_of_another_name_of_ours(store: Store) -> None:
+    """A server is not kept for a certificate that another name of ours has pinned."""
+    pins = CertificatePins(store.database, OTHER_NAME, store.clock)
+    result_of(pins.pin(name_of(0), "cd" * 32))
     for number in range(4):
         store.record(number)
     assert store.known(range(4)) == [1, 2, 3]

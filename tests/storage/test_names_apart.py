@@ -255,6 +255,20 @@ def test_document_of_the_other_name(houses: tuple[House, House]) -> None:
     assert result_of(stored_document(others, ours)) == [None]
 
 
+def test_known_peers_of_two_names(houses: tuple[House, House]) -> None:
+    """What one name knows of a peer is not shown beside what the other one does."""
+    _, others = houses
+    result_of(others.pins.pin(DOWN, "ee"))
+    result_of(others.pins.pin(PEER, "ff"))
+    alone = House(MemoryDatabase(), OTHER_NAME, PeerMemory(Clock()))
+    result_of(alone.pins.pin(DOWN, "ee"))
+    result_of(alone.pins.pin(PEER, "ff"))
+    for name in (DOWN, PEER):
+        found = result_of(others.known.find(name))
+        assert found == result_of(alone.known.find(name))
+    assert result_of(others.known.page(None, 9)) == result_of(alone.known.page(None, 9))
+
+
 def test_refusals_of_a_flooded_name(
     houses: tuple[House, House], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
-from homeserver.protocol.canonical_json import parse_object
+from homeserver.protocol.canonical_json import as_list, parse_object
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.transactions import MAX_EDUS, MAX_PDUS
 from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.outbox import due
 from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.outbox.due import Quota
@@ -91,6 +93,59 @@ def test_a_lease_of_one_name_leaves_the_other(
     result_of(process.leases.release(second))
     [again] = process.lease()
     assert again.body == second.body
+
+
+def test_transactions_have_entries_of_one_name(
+    database: ImmediateDatabase, time: StoreTime
+) -> None:
+    """What another name has queued before is neither in a transaction nor counted."""
+    process = Process(database, {OUR_NAME, OTHER_NAME}, time)
+    for _ in range(2 * (MAX_PDUS + MAX_EDUS)):
+        process.add(OTHER_NAME, A)
+    process.add(OUR_NAME, A)
+    process.add(OTHER_NAME, A)
+    process.add(OUR_NAME, A)
+    leased = {each.queue.server_name: each for each in process.lease()}
+    entries = {name: pending.entries for name, pending in leased.items()}
+    assert entries == {OUR_NAME: 2, OTHER_NAME: MAX_PDUS}
+    pdus = as_list(parse_object(leased[OUR_NAME].body)["pdus"], "`pdus`")
+    assert len(pdus) == 2
+
+
+def test_stale_entries_of_one_name(
+    database: ImmediateDatabase, time: StoreTime
+) -> None:
+    """What is stale in a queue is dropped from it, and from no other name's."""
+    own = Endpoint(database, time)
+    other = Endpoint(database, time, server_name=OTHER_NAME)
+    for endpoint in (own, other):
+        endpoint.add_entry(A, [], [{}], is_ephemeral=True)
+    time.advance(3600)
+    assert own.lease() == []
+    mine, others = own.summary(A), other.summary(A)
+    assert (mine["queued"], mine["dropped"]) == (0, 1)
+    assert (others["queued"], others["dropped"]) == (1, 0)
+
+
+def test_form_of_the_path(database: ImmediateDatabase, time: StoreTime) -> None:
+    """Each name remembers the form of the path that a destination knows."""
+    process = Process(database, {OUR_NAME, OTHER_NAME}, time)
+    process.add(OUR_NAME, A)
+    process.add(OTHER_NAME, A)
+
+    def remember(cursor: Cursor) -> None:
+        cursor.execute(
+            "UPDATE destinations SET slash = 1 WHERE server_name = ?",
+            (OTHER_NAME.name,),
+        )
+
+    result_of(database.write(remember))
+    for _ in range(2):  # when it is built, and when it is sent again
+        leased = process.lease()
+        slashes = {pending.queue.server_name: pending.slash for pending in leased}
+        assert slashes == {OUR_NAME: False, OTHER_NAME: True}
+        for pending in leased:
+            result_of(process.leases.release(pending))
 
 
 def test_foreign_queues_are_left(database: ImmediateDatabase, time: StoreTime) -> None:
