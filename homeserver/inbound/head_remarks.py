@@ -34,7 +34,8 @@ def remarks_on_head(
     if (
         not own_name.is_ip
         and isinstance(transport, TLSMemoryBIOProtocol)
-        and transport.getHandle().get_servername() is None
+        and (handle := transport.getHandle()) is not None  # else the client is gone
+        and handle.get_servername() is None
     ):
         text = (
             f"the TLS handshake named no server (SNI); name {own_name.host}, or the "

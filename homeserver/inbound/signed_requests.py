@@ -8,7 +8,7 @@ Specification: Server-server API, "Request Authentication".
 """
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -34,7 +34,6 @@ from homeserver.protocol.diagnosis.request_parts import (
 )
 from homeserver.protocol.errors import NotJson, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.remarks import Remark
 
 SignedAnswer = Callable[[Request, ProvenOrigin, Json | None], Awaitable[Reply]]
 """Answers an authenticated request, with its body."""
@@ -64,6 +63,7 @@ class SignedRequests:
         """The reply of `answer` to an authenticated request; raises `ProtocolError`."""
         exchange = request.exchange
         headers = request.authorizations
+        transport = request.channel.transport  # a request that has ended has no channel
         body: Body | None = None
         try:
             body = _body(request)
@@ -72,12 +72,15 @@ class SignedRequests:
                 request.uri.decode("ascii", "replace"),
                 headers,
                 body,
-                ShownCertificate.on(request.channel.transport),
+                ShownCertificate.on(transport),
                 cause_of(request),
             )
             exchange.peer, exchange.is_proven = origin.server_name.name, True
             exchange.mark("authentication")
-            exchange.remarks = [*self._remarks(request, headers)]
+            remarks = remarks_on_head(
+                headers, readable(headers), self.gate.own_name, transport
+            )
+            exchange.remarks = [*remarks]
             origin = replace(origin, remarks=exchange.remarks)
             self._heard(origin.server_name)
             return await answer(request, origin, content)
@@ -89,11 +92,6 @@ class SignedRequests:
             raise await self._unproven_request(
                 request, headers, body, problem
             ) from None
-
-    def _remarks(self, request: Request, headers: Sequence[str]) -> Iterator[Remark]:
-        return remarks_on_head(
-            headers, readable(headers), self.gate.own_name, request.channel.transport
-        )
 
     async def _unproven_request(
         self,

@@ -804,3 +804,24 @@ class WaitingTests(SynchronousTestCase):
         )
         self.assertIn("disconnected before", refusal.error)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_client_that_is_gone_when_it_is_proven(self) -> None:
+        """The transaction of a client that is gone after its proof is received."""
+
+        class SlowProof(KnownKeys):
+            proof: Deferred[None] = Deferred()
+
+            async def prove(self, server_name: ServerName) -> None:
+                await self.proof
+
+        keyring = SlowProof(THEM)
+        endpoint = Endpoint(keyring=keyring)
+        connection = Connection(endpoint.site)
+        header = THEM.authorize("PUT", SEND, {"pdus": []})
+        connection.send(
+            request("PUT", SEND, [f"Authorization: {header}"], b'{"pdus":[]}')
+        )
+        connection.lose()
+        keyring.proof.callback(None)
+        self.assertEqual(len(endpoint.received), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])
