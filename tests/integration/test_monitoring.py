@@ -120,6 +120,7 @@ def test_log_of_who_sends(pair: list[Endpoint]) -> None:
 
 BOUNDS = {
     "client_certificate_checks",
+    "clients_by_diagnoses",
     "clients_by_servers",
     "clients_by_unproven_bodies",
     "connections_by_client",
@@ -138,6 +139,7 @@ BOUNDS = {
     "known_names",
     "known_names_bytes",
     "refusals_waiting",
+    "remembered_keys_bytes",
     "sending_slots",
     "transactions_waiting",
     "well_known_answers",

@@ -392,6 +392,18 @@ class OurServersTests(SharesCase):
         self.running["a"].callback("done")
         self.assertIn("c", self.running)
 
+    def test_who_is_refused(self) -> None:
+        """Of too many that wait, one is refused of the server with the most."""
+        self.flood(4)
+        self.want("other", "a", "198.51.100.1")
+        self.want("other", "b", "198.51.100.2")
+        self.flood(4, first=10)
+        # They are the largest waiting group, of one client.
+        others = [self.want("other", key, "198.51.100.3") for key in "cd"]
+        for each in others:
+            self.assertNoResult(each)
+        self.failureResultOf(self.asked[-3], GaveWay)
+
     def test_one_server(self) -> None:
         """Where all is for one server, the clients alone decide."""
         for number in range(4):
