@@ -64,6 +64,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=10.0, help="a second, each way")
     parser.add_argument("--intensity", type=float, default=1.0, help="of the attacks")
     parser.add_argument("--without", action="append", default=[], metavar="ATTACK")
+    parser.add_argument(
+        "--ipv6", action="store_true", help="attack from fd00:64::/64 as well"
+    )
     parser.add_argument("--p99", type=float, default=2.0, help="seconds at most")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -86,18 +89,14 @@ def siege(folder: Path, options: argparse.Namespace, stack: ExitStack) -> int:
     temporary = Path(
         stack.enter_context(tempfile.TemporaryDirectory(prefix="siege-", dir=parent))
     )
+    # Of IPv4 as well.
+    listens = [f"[::]:{port}" if options.ipv6 else None for port in free_ports(2)]
     alpha, beta = (
-        make_endpoint(folder / name, name, configuration)
-        for name in ("alpha.test", "beta.test")
+        make_endpoint(folder / name, name, configuration, listen)
+        for name, listen in zip(("alpha.test", "beta.test"), listens, strict=True)
     )
     evil = make_endpoint(folder / "evil", "evil.test", "")
-    command = [sys.executable, "-m", "scripts.sieges", str(evil.folder)]
-    command += map(str, ports)
-    command += ["--target", alpha.name, "--intensity", str(options.intensity)]
-    for attack in options.without:
-        command += ["--without", attack]
-    for each in (alpha, beta):
-        command += ["--honest", f"{each.name}={each.port}"]
+    command = _attack(evil, ports, options, (alpha, beta))
     attackers = stack.enter_context(running(command, folder / "attackers.log"))
     first_line(attackers)
     os.environ["TMPDIR"] = str(temporary)
@@ -131,6 +130,25 @@ def siege(folder: Path, options: argparse.Namespace, stack: ExitStack) -> int:
         print(problem, file=sys.stderr)
     print("it did not hold" if problems else "it held")
     return 1 if problems else 0
+
+
+def _attack(
+    evil: Endpoint,
+    ports: Sequence[int],
+    options: argparse.Namespace,
+    honest: Sequence[Endpoint],
+) -> list[str]:
+    """The command that attacks the first of the honest endpoints."""
+    command = [sys.executable, "-m", "scripts.sieges", str(evil.folder)]
+    command += map(str, ports)
+    command += ["--target", honest[0].name, "--intensity", str(options.intensity)]
+    for attack in options.without:
+        command += ["--without", attack]
+    if options.ipv6:
+        command.append("--ipv6")
+    for each in honest:
+        command += ["--honest", f"{each.name}={each.port}"]
+    return command
 
 
 def watch(

@@ -16,7 +16,7 @@ from pathlib import Path
 from homeserver.config.reader import load
 from homeserver.identity.identity import load as load_identity
 from homeserver.protocol.identifiers import ServerName
-from scripts.sieges.attacks import ATTACKS, Attacker
+from scripts.sieges.attacks import ATTACKS, IPV6_ATTACKS, Attacker
 from scripts.sieges.names import (
     LOOPBACK,
     STUCK_NETWORK,
@@ -41,6 +41,7 @@ async def main() -> None:
     parser.add_argument("--target", required=True, help="one of those")
     parser.add_argument("--intensity", type=float, default=1.0)
     parser.add_argument("--without", action="append", default=[], help="an attack")
+    parser.add_argument("--ipv6", action="store_true", help="attacks by IPv6, too")
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -67,7 +68,8 @@ async def main() -> None:
     target = options.target
     wire = Wire(ServerName.parse(target), honest[target])
     attacker = Attacker(wire, key, options.intensity)
-    chosen = [each for each in ATTACKS if each.__name__ not in options.without]
+    known = [*ATTACKS, *(IPV6_ATTACKS if options.ipv6 else [])]
+    chosen = [each for each in known if each.__name__ not in options.without]
     attacks = [asyncio.create_task(attack(attacker)) for attack in chosen]
     over = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, over.set)

@@ -242,6 +242,25 @@ async def silent_connections(attacker: Attacker) -> None:
     await asyncio.gather(*map(hold, range(number)))
 
 
+async def one_network(attacker: Attacker) -> None:
+    """Forged origins and silent connections, from fifty addresses of one /64."""
+    sources = cycle([f"fd00:64::{each}" for each in range(1, 51)])
+
+    def act(number: int) -> None:
+        request = attacker.put(f"v{number}.stuck.test", f"{number}", is_forged=True)
+        attacker.wire.send("one_network", next(sources), request)
+
+    async def hold() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                await attacker.wire.connect("one_network", next(sources))
+            await asyncio.sleep(1.0)
+
+    # More than one client may have.
+    silent = [hold() for _ in range(max(20, int(1200 * attacker.intensity)))]
+    await asyncio.gather(attacker.at_rate(10.0, act), *silent)
+
+
 ATTACKS: list[Callable[[Attacker], Coroutine[Any, Any, None]]] = [
     forged_silent,
     forged_from_many,
@@ -254,3 +273,6 @@ ATTACKS: list[Callable[[Attacker], Coroutine[Any, Any, None]]] = [
     bodies_for_nothing,
     silent_connections,
 ]
+
+# They need addresses of IPv6, which the loopback interface does not have by itself.
+IPV6_ATTACKS: list[Callable[[Attacker], Coroutine[Any, Any, None]]] = [one_network]

@@ -52,7 +52,7 @@ class Wire:
         """A connection on which nothing is sent, until the other side ends it."""
         self.outcomes[attack, "sent"] += 1
         reader, writer = await asyncio.open_connection(
-            LOOPBACK, self._port, local_addr=(source, 0)
+            _target(source), self._port, local_addr=(source, 0)
         )
         try:
             await reader.read()
@@ -62,7 +62,7 @@ class Wire:
 
     async def _ask(self, source: str, parts: tuple[bytes, ...]) -> str:
         reader, writer = await asyncio.open_connection(
-            LOOPBACK, self._port, ssl=self._context, local_addr=(source, 0)
+            _target(source), self._port, ssl=self._context, local_addr=(source, 0)
         )
         try:
             with contextlib.suppress(OSError):  # there may be an answer all the same
@@ -73,3 +73,8 @@ class Wire:
             return line.decode("latin-1").split(" ")[1] if line else "closed"
         finally:
             writer.transport.abort()
+
+
+def _target(source: str) -> str:
+    """Where the endpoint listens for an attacker's address."""
+    return "::1" if ":" in source else LOOPBACK
