@@ -242,6 +242,8 @@ def health(*, daemon: Daemon, as_json: bool, verbose: bool) -> None:
     Example:
       homeserver health -c homeserver.toml
     """
+    if daemon.server is not None:
+        fail(2, "health is that of the whole daemon; leave out --server")
     client = daemon.client(needs_token=verbose)
     try:
         state = client.get("health", timeout=5.0)

@@ -162,6 +162,16 @@ def test_health_without_a_token(path: Path, control: CannedControl) -> None:
     assert tokens == [f"Bearer {token}", f"Bearer {token}", None]
 
 
+def test_health_of_one_server(path: Path, control: CannedControl) -> None:
+    """There is no health of one server alone."""
+    done = run("health", "-c", path, "--server", "a.test")
+    assert failed(done) == (
+        2,
+        "health is that of the whole daemon; leave out --server\n",
+    )
+    assert control.asked == []
+
+
 def test_remarks(path: Path, control: CannedControl) -> None:
     """What the daemon remarks is shown with its health."""
     health = {"status": "ok", "remarks": ["the certificate has expired"]}
