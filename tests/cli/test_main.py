@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from homeserver import __version__
 from homeserver.cli.main import main
 from scripts.processes import PROGRAM, homeserver
+from tests.support.tables import cases
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
 COMMANDS += ["health", "resolve", "keys", "explain", "lab"]
@@ -159,3 +160,27 @@ def test_a_bad_name_is_one_line() -> None:
     done = homeserver("resolve", "no,name")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+NEW = ["init", "--server-name", "alpha.test"]
+
+WRONG_VALUES: list[tuple[str, list[str], str]] = [
+    ("host", [*NEW, "--control-host", "a:1"], "'a:1' is no host name without a port"),
+    (
+        "address",
+        [*NEW, "--listen", "a.test:1"],
+        "--listen: 'a.test' is not an IP address",
+    ),
+    ("range", [*NEW, "--allow", "10.0.0.1/8"], "10.0.0.1/8"),
+]
+
+
+@cases("arguments said", WRONG_VALUES)
+def test_wrong_value(arguments: list[str], said: str, tmp_path: Path) -> None:
+    """A value that is wrong ends the command with 2, and makes no file."""
+    folder = tmp_path / "new"
+    command = [*arguments, str(folder)]
+    result = CliRunner().invoke(main, command, prog_name="homeserver")
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not folder.exists()
