@@ -361,6 +361,14 @@ def test_unknown() -> None:
     assert hint.expected == canonical(signed_object(None)).decode()
 
 
+def test_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search ends where its work is used up."""
+    monkeypatch.setattr(requests, "LIMIT_US", 300)
+    message = canonical({**signed_object(), "method": "put"})
+    assert codes(message) == ["signature-unknown"]
+    assert codes(canonical(_without(signed_object(), "content"))) == ["content-missing"]
+
+
 def test_nothing_to_say() -> None:
     """Without keys, and for a body that is not JSON, there is no hint."""
     assert diagnose(b"?", keys=[]) == []
