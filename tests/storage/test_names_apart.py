@@ -269,6 +269,26 @@ def test_known_peers_of_two_names(houses: tuple[House, House]) -> None:
     assert result_of(others.known.page(None, 9)) == result_of(alone.known.page(None, 9))
 
 
+def test_queues_of_two_names(houses: tuple[House, House]) -> None:
+    """The state of a queue says nothing of another name's, for the same destination."""
+    ours, others = houses
+    entry = result_of(others.queue.add(DOWN, [{}], [], is_ephemeral=False))
+    state = result_of(others.queue.state(DOWN, entry))
+    assert state is not None
+    assert (state.state, state.next_attempt_ts) == ("queued", None)
+    summary = result_of(others.queue.summary(DOWN))
+    assert summary is not None
+    assert (summary.queued, summary.oldest_id, summary.failures) == (1, entry, 0)
+    assert len(result_of(others.leases.lease(Quota(9, 9), ())).transactions) == 1
+    leased = result_of(others.queue.summary(DOWN))
+    assert leased is not None
+    assert leased.oldest_id == entry
+    mine = result_of(ours.queue.summary(DOWN))
+    assert mine is not None
+    assert mine.oldest_id is not None
+    assert mine.oldest_id < entry
+
+
 def test_refusals_of_a_flooded_name(
     houses: tuple[House, House], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,23 @@ def test_stale_entries_of_one_name(
     assert (others["queued"], others["dropped"]) == (1, 0)
 
 
+def test_damaged_queue_of_one_name(
+    database: ImmediateDatabase, time: StoreTime
+) -> None:
+    """A queue that is damaged in the store fails for its own name alone."""
+    own = Endpoint(database, time)
+    other = Endpoint(database, time, server_name=OTHER_NAME)
+    for endpoint in (own, other):
+        endpoint.add(A, 1)
+    own.rows(
+        f"UPDATE outbound_entries SET pdus = '[{{' WHERE server_name = '{OUR_NAME}'"
+        " RETURNING id"
+    )
+    assert own.lease() == []
+    assert (own.summary(A)["failures"], other.summary(A)["failures"]) == (1, 0)
+    assert len(other.lease()) == 1
+
+
 def test_form_of_the_path(database: ImmediateDatabase, time: StoreTime) -> None:
     """Each name remembers the form of the path that a destination knows."""
     process = Process(database, {OUR_NAME, OTHER_NAME}, time)
