@@ -26,7 +26,7 @@ from homeserver.config.changes import find_changes
 from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import address_file
 from homeserver.control.inspect import describe_keys
-from homeserver.control.views import KeysView
+from homeserver.control.peer_views import KeysView
 from homeserver.identity.exposure import find_exposed
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import SocketAddress

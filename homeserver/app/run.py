@@ -33,7 +33,7 @@ from homeserver.app.systemd import ServiceManager, Watchdog
 from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.inspect import Reach, describe_resolution
-from homeserver.control.views import KeysView, ResolutionView
+from homeserver.control.peer_views import KeysView, ResolutionView
 from homeserver.identity import identity
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import SocketAddress

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.control.views import CacheEntry, KeysView, StepView
+from homeserver.control.peer_views import CacheEntry, KeysView, StepView
 from homeserver.keys.key_fetches import Pause
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.discovery.kept_answers import KeptAnswer, KeptAnswers

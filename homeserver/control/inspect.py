@@ -11,14 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.caches import mark_kept
-from homeserver.control.views import (
+from homeserver.control.peer_views import (
     DocumentView,
-    HintView,
     KeysView,
     ResolutionView,
     RouteView,
-    view_of,
 )
+from homeserver.control.views import HintView, view_of
 from homeserver.net.addresses import AddressPolicy, RefusedAddress
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.cooperate import Pace

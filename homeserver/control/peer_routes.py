@@ -6,10 +6,11 @@ Rules: as in `control.routes`.
 from typing import TypeVar
 
 from homeserver.control.parameters import PeerPage
+from homeserver.control.peer_views import Peers, PeerView, Pin, ReportView
 from homeserver.control.peers import PeerBook
 from homeserver.control.reports import ReportBook
 from homeserver.control.routing import Call, ControlRoute, route
-from homeserver.control.views import Nothing, Peers, PeerView, Pin, ReportView
+from homeserver.control.views import Nothing
 from homeserver.protocol.errors import NotFound, quote
 from homeserver.protocol.identifiers import ServerName, parse_fingerprint
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec.structs import asdict
 
 from homeserver.control.caches import CacheBook
-from homeserver.control.views import PeerView, StoredKeyView
+from homeserver.control.peer_views import PeerView, StoredKeyView
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import KeyId, ServerName

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.control.peer_views import AttemptView, CheckView, PeerView, ReportView
 from homeserver.control.peers import PeerBook
-from homeserver.control.views import AttemptView, CheckView, PeerView, ReportView
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.diagnosis.hint import as_sentence

@@ -18,17 +18,16 @@ from homeserver.control.parameters import (
     Page,
     Waiting,
 )
+from homeserver.control.peer_views import Caches, KeysView, ResolutionView
 from homeserver.control.routing import Call, ControlRoute, route, view_reply
 from homeserver.control.submit import Submitter
 from homeserver.control.views import (
     Bounds,
     BoundView,
-    Caches,
     Dropped,
     EntryView,
     Health,
     HintView,
-    KeysView,
     Nothing,
     PduView,
     ProofView,
@@ -36,7 +35,6 @@ from homeserver.control.views import (
     ReceivedPage,
     RefusalView,
     RefusedPage,
-    ResolutionView,
     Submission,
     TransactionView,
     view_of,
