@@ -8,7 +8,7 @@ from homeserver.protocol.transactions import MAX_EDUS, MAX_PDUS
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.outbox import due
-from homeserver.storage.outbox.batching import PendingTransaction
+from homeserver.storage.outbox.batching import Acknowledged, PendingTransaction
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
@@ -163,6 +163,31 @@ def test_form_of_the_path(database: ImmediateDatabase, time: StoreTime) -> None:
         assert slashes == {OUR_NAME: False, OTHER_NAME: True}
         for pending in leased:
             result_of(process.leases.release(pending))
+
+
+def test_outcome_of_one_name(database: ImmediateDatabase, time: StoreTime) -> None:
+    """An outcome is that of one queue, though one process has leased both."""
+    process = Process(database, {OUR_NAME, OTHER_NAME}, time)
+    process.add(OUR_NAME, A)
+    process.add(OTHER_NAME, A)
+    first, second = process.lease()
+    result_of(process.leases.record_failure(first, "no", lambda _: 0.0, 1.0))
+    queues = {
+        name: OutboundQueue(database, name, lambda _: time.now_ts)
+        for name in (OUR_NAME, OTHER_NAME)
+    }
+    failed, leased = (
+        result_of(queues[each.queue.server_name].summary(A)) for each in (first, second)
+    )
+    assert failed is not None
+    assert leased is not None
+    assert (failed.failures, leased.failures) == (1, 0)
+    [again] = process.lease()
+    result_of(process.leases.record_delivery(second, Acknowledged({}, {})))
+    assert result_of(process.leases.renew([again.queue])) == []
+    failed = result_of(queues[again.queue.server_name].summary(A))
+    assert failed is not None
+    assert (failed.queued, failed.failures) == (1, 1)
 
 
 def test_foreign_queues_are_left(database: ImmediateDatabase, time: StoreTime) -> None:
