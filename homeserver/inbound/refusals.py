@@ -110,7 +110,11 @@ class RefusalQueue:
         """Record all that wait, if the store answers."""
         if self._recording is not None:
             await self._recording
+        self._cancel_next()  # two writes at once would record the same
         await self._record()
+        self._cancel_next()
+
+    def _cancel_next(self) -> None:
         if self._next is not None:
             self._next.cancel()
             self._next = None

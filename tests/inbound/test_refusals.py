@@ -338,6 +338,16 @@ class RecordingTests(SynchronousTestCase):
         self.advance()
         self.assertEqual(len(self.store.recording), 1)
 
+    def test_stop_before_the_next_write(self) -> None:
+        """At the end, what waits for the next write is recorded once."""
+        self.refuse()
+        stopping = self.stop()
+        self.advance()
+        self.assertEqual(len(self.store.recording), 1)
+        self.store.recording[0].callback(None)
+        self.successResultOf(stopping)
+        self.assertEqual(self.ids(), [1])
+
     def test_stop_with_nothing(self) -> None:
         """Where nothing was refused, nothing is recorded."""
         self.successResultOf(self.stop())
