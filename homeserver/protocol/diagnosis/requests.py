@@ -38,6 +38,9 @@ _RARE = frozenset(
     {
         "uri-missing",
         "uri-escapes",
+        "uri-slash",
+        "uri-url",
+        "content-empty",
         "origin-missing",
         "names-exchanged",
         "extra-member",
