@@ -156,11 +156,9 @@ class Server:
     @cached_property
     def client(self) -> FederationClient:
         """Signs requests with its keys."""
+        shared = self._shared
         return FederationClient(
-            self.agent,
-            self.credentials.identity,
-            self._shared.reactor,
-            self._shared.exchanges,
+            self.agent, self.credentials.identity, shared.reactor, shared.exchanges
         )
 
     @cached_property
@@ -234,15 +232,14 @@ class Server:
     @cached_property
     def signed_requests(self) -> SignedRequests:
         """Authenticates signed requests."""
-        gate = XMatrixGate(
-            self.name, self.refusals, self.diagnoses, self._shared.unproven
-        )
+        shared = self._shared
+        gate = XMatrixGate(self.name, self.refusals, self.diagnoses, shared.unproven)
         authenticator = Authenticator(
             self.credentials.identity,
             self.keyring,
             self.certificates,
-            self._shared.in_thread,
-            self._shared.large_bodies,
+            shared.in_thread,
+            shared.large_bodies,
         )
         return SignedRequests(
             gate, authenticator, self.outgoing.note_alive, self.diagnoses
@@ -281,10 +278,8 @@ class Server:
             self._shared.unlisted,
         )
 
-    # A part that was never made has no waits, and nothing to close.
-
     def has(self, part: str) -> bool:
-        """Whether a part of that name was made."""
+        """Whether a part was made; without it there is nothing to end or to close."""
         return part in self.__dict__
 
     def announce_sent(self) -> None:

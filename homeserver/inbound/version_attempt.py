@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct, field
 
-from homeserver.keys.keyring import SignedEvent
+from homeserver.keys.signed_event import SignedEvent
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.events.event import Event, redact

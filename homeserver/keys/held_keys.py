@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.bounds import Bound
 from homeserver.net.wall_clock import wall_seconds
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import KeyDocument, valid_until

@@ -27,7 +27,7 @@ from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.errors import Explanation, ProtocolError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument

@@ -4,14 +4,12 @@ Rules: keys are looked up by a parsed server name. Fetched keys are held in memo
 are stored when they have verified a request, for the notary, or for an event of an
 authenticated transaction: forged requests fill no disk.
 
-Specification: Server-server API, "Retrieving server keys"; Room Versions 1 to 5 on
-which keys verify an event.
+Specification: Server-server API, "Retrieving server keys".
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from msgspec import Struct
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
@@ -25,6 +23,7 @@ from homeserver.keys.key_fetches import (
     FetchResult,
     KeyFetches,
 )
+from homeserver.keys.signed_event import SignedEvent
 from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.cache import MAX_ENTRIES, Cache
 from homeserver.net.cause import Cause
@@ -32,10 +31,9 @@ from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.failures import NotVerified
-from homeserver.outbound.transport.verification import VerifiedPeer, record_peer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer, record_peer
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
 from homeserver.protocol.errors import Explanation, Unauthorized, listed
-from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import MAX_VALIDITY_MS, KeyDocument
 from homeserver.protocol.signing import VerifyKey
@@ -53,34 +51,6 @@ _MAX_SERVED = 100
 # How long a request waits for keys, and for a slot to fetch them; its sender times out
 # after a minute.
 _PATIENCE_SECONDS = 30.0
-
-
-class SignedEvent(Struct, frozen=True):
-    """What decides which keys of a server may verify its signatures of an event."""
-
-    key_ids: Collection[KeyId]
-    """Of its signatures."""
-
-    origin_server_ts: int
-    """When it was sent, by its sender, in milliseconds since 1970."""
-
-    room_version: RoomVersion
-
-    def usable(self, keys: Mapping[KeyId, StoredKey]) -> Mapping[KeyId, VerifyKey]:
-        """Those of the keys that may verify it."""
-        return {
-            key_id: keys[key_id].verify_key
-            for key_id in self.key_ids
-            if key_id in keys and self._allows(keys[key_id])
-        }
-
-    def _allows(self, key: StoredKey) -> bool:
-        if key.expired_ts is not None:
-            return key.expired_ts >= self.origin_server_ts
-        if not self.room_version.enforces_key_validity:
-            return True
-        until = key.valid_until_ts
-        return until is not None and until >= self.origin_server_ts
 
 
 class KeyringLimits:

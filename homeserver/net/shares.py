@@ -36,10 +36,11 @@ _T = TypeVar("_T")
 # two groups would cancel each other's work for the same slot.
 _MARGIN = 2
 
-# After this time, the count of a client's claims is halved.
-_HALF_LIFE_SECONDS = 60.0
+_HALF_LIFE_SECONDS = 60.0  # after it, the count of a client's claims is halved
 
 _MAX_CLIENTS = 10_000  # that are counted; with more, all counts begin at zero
+
+_WHY = "too many others ask at the same time, with smaller shares"
 
 
 class GaveWay(Exception):
@@ -297,6 +298,3 @@ class Shares:
         if len(self._asked) >= _MAX_CLIENTS:
             self._asked.clear()
         self._asked[client] += 1
-
-
-_WHY = "too many others ask at the same time, with smaller shares"

@@ -38,7 +38,7 @@ from homeserver.outbound.transport.connection import (
     text_of,
 )
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Encoded, Json
 from homeserver.protocol.errors import BadJson, Explanation, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName

@@ -28,7 +28,7 @@ from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import Forbidden, Unauthorized

@@ -5,7 +5,7 @@ from twisted.internet.task import Clock
 
 from homeserver.keys import held_keys
 from homeserver.keys.held_keys import HeldKeys, HeldLimits
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import MAX_VALIDITY_MS, KeyDocument

@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 
-from homeserver.keys.keyring import SignedEvent
+from homeserver.keys.signed_event import SignedEvent
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.remote_error import Refused
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import encode, encode_base64
 from homeserver.protocol.errors import BadJson, Unauthorized
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS

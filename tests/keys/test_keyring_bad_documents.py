@@ -19,7 +19,7 @@ from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.transport.connector import VerifiedConnection
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import MAX_DOCUMENT_BYTES

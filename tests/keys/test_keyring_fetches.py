@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from homeserver.keys.keyring import Keyring, KeyringLimits, SignedEvent
+from homeserver.keys.keyring import Keyring, KeyringLimits
+from homeserver.keys.signed_event import SignedEvent
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import KeysAnswer
 from homeserver.outbound.remote_error import Refused

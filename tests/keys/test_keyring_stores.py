@@ -5,11 +5,11 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
-from homeserver.keys.keyring import SignedEvent
+from homeserver.keys.signed_event import SignedEvent
 from homeserver.net.cause import Cause
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName

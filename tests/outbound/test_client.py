@@ -32,7 +32,7 @@ from homeserver.outbound.client import Delivery, FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connection import ResponseTooLarge
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import encode, parse_object
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, Unauthorized

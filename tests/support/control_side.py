@@ -35,7 +35,8 @@ from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.dialer import Dialer
-from homeserver.outbound.transport.verification import InvalidDocument, VerifiedPeer
+from homeserver.outbound.transport.verification import InvalidDocument
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.discovery import (
     LookupFailed,

@@ -13,7 +13,7 @@ from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.key_documents import KeyDocument, OldVerifyKey

@@ -21,7 +21,7 @@ from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, as_list, parse_object
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import ServerName

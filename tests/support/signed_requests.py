@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 
 from homeserver.identity.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates
-from homeserver.keys.keyring import Keyring, SignedEvent
+from homeserver.keys.keyring import Keyring
+from homeserver.keys.signed_event import SignedEvent
 from homeserver.net.cause import Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.canonical_json import Json

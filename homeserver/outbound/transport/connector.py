@@ -28,7 +28,8 @@ from homeserver.outbound.transport.failures import (
     NotVerified,
     UnreachableReason,
 )
-from homeserver.outbound.transport.verification import VerifiedPeer, Verifier
+from homeserver.outbound.transport.verification import Verifier
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.errors import Explanation
 from homeserver.protocol.identifiers import ServerName

@@ -10,9 +10,7 @@ Specification: Server-server API, "TLS" and "Response Authentication"; the Novem
 2014 text, "Retrieving Server Keys".
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import Struct
@@ -35,6 +33,7 @@ from homeserver.outbound.transport.connection import (
     Response,
 )
 from homeserver.outbound.transport.failures import NotVerified, VerificationReason
+from homeserver.outbound.transport.verified_peer import VerifiedPeer, record_peer
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
@@ -52,33 +51,6 @@ _KEY_DOCUMENT_SECONDS = 10.0
 
 
 VerificationResult = Literal["verified", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedPeer:
-    """The verified server at the other end of a connection."""
-
-    server_name: ServerName
-    verified_by: VerificationMethod
-    certificate: bytes = field(repr=False)
-    """The DER of the leaf in this handshake."""
-
-    document: KeyDocument | None = field(default=None, repr=False)
-    """The key document that proved it; None if the certificate did."""
-
-    known: Peer | None = field(default=None, repr=False)
-    """What was stored of it before."""
-
-    verified_ts: int = 0
-    """When it was verified, in milliseconds since 1970."""
-
-    certificate_sha256: str = field(init=False)
-    """The fingerprint of the leaf, in hexadecimal."""
-
-    def __post_init__(self) -> None:
-        """Compute the fingerprint."""
-        sha256 = hashlib.sha256(self.certificate).hexdigest()
-        object.__setattr__(self, "certificate_sha256", sha256)
 
 
 class InvalidDocument(Struct, frozen=True):
@@ -287,34 +259,6 @@ def _chain(connection: PeerConnection, leaf: bytes) -> list[bytes]:
     sent = handle.get_peer_cert_chain() or []
     others = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in sent[1:]]
     return [leaf, *others]
-
-
-async def record_peer(peers: PeerStore, peer: VerifiedPeer) -> None:
-    """Record a verified peer, its pinned keys, and the keys of its document.
-
-    Raises `NotVerified` if what is stored has changed since the verification and
-    contradicts it.
-    """
-    pins = {} if peer.known is None else peer.known.pinned_keys
-    verified = Peer(
-        peer.server_name,
-        peer.verified_by,
-        peer.certificate_sha256,
-        pins if peer.document is None else peer.document.verify_keys,
-        first_verified_ts=peer.verified_ts,
-        last_verified_ts=peer.verified_ts,
-    )
-    try:
-        holds = await peers.record_verified(verified, peer.known, peer.document)
-    except KeyConflict as conflict:
-        why = str(conflict)
-        raise NotVerified(why, "key_conflict", conflict=why) from None
-    if not holds:
-        raise NotVerified(
-            f"{peer.server_name} was verified in another way at the same moment, or "
-            "forgotten",
-            "changed_meanwhile",
-        )
 
 
 def _check_pins(known: Peer, document: KeyDocument) -> None:

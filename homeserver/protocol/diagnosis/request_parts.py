@@ -6,11 +6,12 @@ parts can be made together.
 Specification: Server-server API, "Request Authentication".
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from homeserver.protocol.canonical_json import Json, encode, parse_object
+from homeserver.protocol.canonical_json import encode, parse_object
+from homeserver.protocol.diagnosis.body_changes import CHANGES
 from homeserver.protocol.diagnosis.hint import Hint, clip, compared
 from homeserver.protocol.diagnosis.json_forms import (
     CANONICAL,
@@ -39,7 +40,6 @@ ORDERS: Sequence[Sequence[str]] = (
 )
 
 _METHODS = ("GET", "PUT", "POST")
-_MAX_DOUBLE = 2**53  # beyond it a double does not hold each integer
 
 Parts = Mapping[str, Value]
 """The members of the signed object, by name."""
@@ -265,65 +265,9 @@ def _value_mistakes(content: Value) -> Iterator[Mistake]:
     """The mistakes in the values of a body."""
     canonical = content.text().decode("utf-8")
     cost = len(canonical) // _CHANGE_BYTES_PER_US
-    for change, code, text in _CHANGES:
+    for change, code, text in CHANGES:
         # Each is a mistake, also where it changes nothing, so that slices stay short.
         changed = Value(change(content.value))
         written = changed.text().decode("utf-8")
         hint = compared(code, text, written, canonical)
         yield Mistake({"content": changed}, (hint,), cost=cost)
-
-
-def _changed_everywhere(value: object, change: Callable[[object], object]) -> object:
-    if isinstance(value, dict):
-        changed: Json = {
-            name: _changed_everywhere(each, change) for name, each in value.items()
-        }
-        return change(changed)
-    if isinstance(value, list):
-        return change([_changed_everywhere(each, change) for each in value])
-    return change(value)
-
-
-def _without(*names: str) -> Callable[[object], object]:
-    def change(value: object) -> object:
-        if isinstance(value, dict):
-            return {k: v for k, v in value.items() if k not in names}
-        return value
-
-    return change
-
-
-def _everywhere(change: Callable[[object], object]) -> Callable[[object], object]:
-    return lambda value: _changed_everywhere(value, change)
-
-
-def _whole_floats(value: object) -> object:
-    """As JavaScript writes numbers: 1.0 as 1."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_DOUBLE:
-        return int(value)
-    return value
-
-
-def _as_double(value: object) -> object:
-    """As JavaScript reads integers: in the precision of a double."""
-    if isinstance(value, int) and abs(value) > _MAX_DOUBLE:
-        return int(float(value)) if abs(value) < 2**64 else value
-    return value
-
-
-_MEMBERS_TEXT = (
-    "members of the body were left out of `content`; `signatures` and `unsigned` are "
-    "left out of the signed object itself, not of what is within it"
-)
-_NUMBERS_TEXT = "numbers were changed before signing; sign the body as it is sent"
-
-_CHANGES: Sequence[tuple[Callable[[object], object], str, str]] = (
-    (_without("signatures", "unsigned"), "content-members", _MEMBERS_TEXT),
-    (_without("signatures"), "content-members", _MEMBERS_TEXT),
-    (_without("unsigned"), "content-members", _MEMBERS_TEXT),
-    (_everywhere(_without("unsigned")), "content-members", _MEMBERS_TEXT),
-    (_everywhere(_without("signatures")), "content-members", _MEMBERS_TEXT),
-    (_everywhere(_without("signatures", "unsigned")), "content-members", _MEMBERS_TEXT),
-    (_everywhere(_whole_floats), "content-numbers", _NUMBERS_TEXT),
-    (_everywhere(_as_double), "content-numbers", _NUMBERS_TEXT),
-)

@@ -53,8 +53,7 @@ from homeserver.storage.outbox.due import (
 )
 from homeserver.storage.outbox.queue_id import QueueId
 
-# The longest wait for a queue whose holder has died.
-LEASE_SECONDS = 20.0
+LEASE_SECONDS = 20.0  # the longest wait for a queue whose holder has died
 _LEASE_MILLISECONDS = int(LEASE_SECONDS * 1000)
 
 RENEWAL_SECONDS = 5.0  # a holder may miss two renewals
@@ -62,8 +61,7 @@ RENEWAL_SECONDS = 5.0  # a holder may miss two renewals
 # Other processes that share the store do not announce what they queue.
 _LOOK_SECONDS = 1.0
 
-# Until a damaged queue is read again, in case it was repaired.
-_DAMAGED_MILLISECONDS = 3_600_000
+_DAMAGED_MILLISECONDS = 3_600_000  # until it is read again: it may be repaired
 
 
 class Leased(Struct, frozen=True):

@@ -13,7 +13,7 @@ from homeserver.config.values import VerificationMethod
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.transport.connection import PeerConnection
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
-from homeserver.outbound.transport.verification import VerifiedPeer
+from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.discovery import LookupFailed, Resolution, Route
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Database, Job, StoreUnavailable
