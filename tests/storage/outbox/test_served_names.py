@@ -264,3 +264,14 @@ def test_idle_names_cost_no_statement(time: StoreTime, idle: int) -> None:
         steps = [step for *_, step in plan if "destinations" in step]
         assert steps
         assert all("INDEX destinations_due" in step for step in steps)
+
+
+def test_release_of_one_name(database: ImmediateDatabase, time: StoreTime) -> None:
+    """A queue that is released leaves the lease of the other name."""
+    process = Process(database, {OUR_NAME, OTHER_NAME}, time)
+    process.add(OUR_NAME, A)
+    process.add(OTHER_NAME, A)
+    first, second = process.lease()
+    result_of(process.leases.release(first))
+    assert result_of(process.leases.renew([second.queue])) == []
+    assert [again.queue for again in process.lease()] == [first.queue]
