@@ -89,3 +89,58 @@ def test_a_row_is_there_once(paper: Path) -> None:
     assert len(rows) == len(set(rows))
     for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
         assert line or not (before.startswith("|") and after.startswith("|"))
+
+
+_ARCHITECTURE = (_DOCS / "architecture.md").read_text("utf-8")
+_PLACES = sorted(set(re.findall(r"`([a-z_]+(?:/[a-z_]+)+)/?[`.]", _ARCHITECTURE)))
+
+
+@pytest.mark.parametrize("place", _PLACES)
+def test_a_place_of_the_architecture_is_there(place: str) -> None:
+    """Each module and folder that the architecture names is in the tree."""
+    roots = (_PACKAGE, _DOCS.parent)
+    assert any(
+        path.exists() for root in roots for path in (root / place, root / f"{place}.py")
+    )
+
+
+def test_each_folder_is_in_the_architecture() -> None:
+    """The table of layers has each folder of the package."""
+    listed = set(re.findall(r"^\| (`.*?`) \|", _ARCHITECTURE, re.MULTILINE))
+    folders = {each.parent.name for each in _PACKAGE.glob("*/__init__.py")}
+    assert folders == set(re.findall(r"`([a-z]+)/`", " ".join(listed)))
+
+
+_STATEMENT = re.compile(
+    r"^CREATE TABLE (?P<made>\w+)"
+    r"|^DROP TABLE (?P<dropped>\w+)"
+    r"|^ALTER TABLE (?P<moved>\w+) RENAME TO (?P<to>\w+)"
+    r"|^ALTER TABLE (?P<changed>\w+) (?:ADD|RENAME) COLUMN",
+    re.MULTILINE,
+)
+
+
+def _described() -> dict[str, list[str]]:
+    """The files that made and changed each table of the store."""
+    files: dict[str, list[str]] = {}
+    for path in sorted((_PACKAGE / "storage" / "migrations").glob("*.sql")):
+        for found in _STATEMENT.finditer(path.read_text("utf-8")):
+            if found["made"]:
+                files[found["made"]] = [path.name]
+            elif found["dropped"]:
+                files.pop(found["dropped"])
+            elif found["moved"]:
+                files[found["to"]] = files.pop(found["moved"])
+            elif path.name not in files[found["changed"]]:
+                files[found["changed"]].append(path.name)
+    return files
+
+
+def test_each_table_is_described_where_the_architecture_says() -> None:
+    """The architecture names the files that made and changed each table."""
+    told: dict[str, list[str]] = {}
+    for row in re.findall(r"^\| .*\.sql`.*$", _ARCHITECTURE, re.MULTILINE):
+        tables, *places = row.strip("|").split("|")
+        for table in re.findall(r"`(\w+)`", tables):
+            told[table] = re.findall(r"`(\w+\.sql)`", " ".join(places))
+    assert told == _described()
