@@ -3,21 +3,24 @@
 Rules: the request goes over a verified connection, as all requests do, and is an
 exchange in the record. What came of it is a value: an unreachable server is one, too.
 The signature is made over what `sign` says, and the request is sent as the rest says;
-where they differ, a right server refuses it.
+where they differ, a right server refuses it. `spoil` names mistakes that it has.
 
 Specification: Server-server API, "Request Authentication".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
 
 from homeserver.identity.identity import Identity
+from homeserver.lab.spoil.draft import Draft
+from homeserver.lab.spoil.request_body import RequestBody
+from homeserver.lab.spoil.right import Right, is_met, same_as_before
+from homeserver.lab.spoil.spoils import spoil
 from homeserver.net.cause import OURSELVES
 from homeserver.net.exchange import Exchange, Exchanges, Message
 from homeserver.net.time_limit import within
@@ -29,73 +32,12 @@ from homeserver.outbound.transport.connection import (
     text_of,
 )
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.canonical_json import encode, encode_base64
-from homeserver.protocol.errors import InvalidParam, quote
-from homeserver.protocol.identifiers import ServerName, parse_key_id
-from homeserver.protocol.shapes import not_one_of
+from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 
 _MAX_REPLY_BYTES = 13_107_200  # as much as a request to us may have
 
 _MAX_SECONDS = 600.0  # as long as any other wait of the lab
-
-# The paths that no signature is for, unless `sign` is given.
-_UNSIGNED = ("/_matrix/key/", "/.well-known/")
-
-_SIGNED_MEMBERS = ("method", "uri", "origin", "destination", "content")
-
-
-class SignBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is signed, where it differs from what is sent."""
-
-    method: str | UnsetType = UNSET
-    uri: str | UnsetType = UNSET
-    origin: str | UnsetType = UNSET
-    destination: str | UnsetType = UNSET
-    content: object = UNSET
-    key_id: Annotated[
-        str | UnsetType,
-        Meta(description="The ID that the header names; the first key signs for it."),
-    ] = UNSET
-    omit: Annotated[
-        list[str],
-        Meta(description="Members left out of the signed object."),
-    ] = []
-
-    def check(self) -> None:
-        """Raise `InvalidParam` for a member that nothing signs."""
-        for each in self.omit:
-            if each not in _SIGNED_MEMBERS:
-                raise InvalidParam(
-                    "`sign.omit` has " + not_one_of(each, _SIGNED_MEMBERS)
-                )
-
-
-class RequestBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request to send."""
-
-    destination: Annotated[str, Meta(description="A server name.")]
-    path: Annotated[str, Meta(pattern=r"^/[!-~]*$")]
-    method: Annotated[str, Meta(pattern=r"^[A-Z]{1,20}$")] = "GET"
-    query: Annotated[
-        Annotated[str, Meta(pattern=r"^[!-~]*$")] | None,
-        Meta(description="Without the `?`."),
-    ] = None
-    content: Annotated[object, Meta(description="The JSON of the body.")] = UNSET
-    headers: Annotated[
-        dict[str, str],
-        Meta(description="Added, or in place of those of the same name."),
-    ] = {}
-    timeout: Annotated[float, Meta(gt=0, le=_MAX_SECONDS)] = 30.0
-    sign: Annotated[
-        SignBody | UnsetType | None,
-        Meta(description="Null: no signature. By default, key documents have none."),
-    ] = UNSET
-
-    @property
-    def target(self) -> str:
-        """The path with the query."""
-        return self.path if self.query is None else f"{self.path}?{self.query}"
 
 
 class RequestView(Struct, frozen=True, kw_only=True):
@@ -113,26 +55,81 @@ class RequestView(Struct, frozen=True, kw_only=True):
     remarks: Sequence[str] = ()
     reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
+    expected: Annotated[
+        list[str] | UnsetType,
+        Meta(description="With `spoil`: what a right server does about each mistake."),
+    ] = UNSET
+    as_expected: Annotated[
+        bool | UnsetType | None,
+        Meta(
+            description="Whether it did; null where that depends on more than the "
+            "mistakes, or the server was not reached."
+        ),
+    ] = UNSET
 
 
 async def send_request(
     body: RequestBody,
     identity: Identity,
+    spare_key: Callable[[KeyId], SigningKey],
     agent: FederationAgent,
     exchanges: Exchanges,
     clock: IReactorTime,
 ) -> tuple[Exchange, RequestView]:
     """Send a request now; raises `InvalidParam` for one that cannot be written.
 
-    `exchange` of the result is None: the caller knows the record.
+    `spare_key` is the key of the server for any ID. `exchange` of the result is None:
+    the caller knows the record.
     """
     destination = ServerName.parse(body.destination)
-    outgoing = build_request(body, identity, destination)
-    exchange = exchanges.open("request", "out", body.method, body.path)
-    exchange.server, exchange.peer = identity.server_name.name, destination.name
+    draft = body.draft(identity, spare_key)
+    rights = spoil(draft, body.spoil)
+
+    async def send() -> tuple[Exchange, RequestView]:
+        exchange = exchanges.open("request", "out", body.method, body.path)
+        exchange.server, exchange.peer = identity.server_name.name, destination.name
+        return exchange, await _send_once(
+            body.timeout, destination, draft, agent, exchange, clock
+        )
+
+    exchange, view = await send()
+    if draft.is_repeated:
+        first = view.status
+        exchange, view = await send()
+        rights.append(same_as_before(first))
+    if body.spoil:
+        view = msgspec.structs.replace(
+            view,
+            expected=[right.text for right in rights],
+            as_expected=_as_expected(rights, view),
+        )
+    return exchange, view
+
+
+def _as_expected(rights: Sequence[Right], view: RequestView) -> bool | None:
+    if view.status is None:
+        return None if view.verified_by is None else False
+    return is_met(rights, view.status)
+
+
+async def _send_once(
+    timeout: float,
+    destination: ServerName,
+    draft: Draft,
+    agent: FederationAgent,
+    exchange: Exchange,
+    clock: IReactorTime,
+) -> RequestView:
+    outgoing = _outgoing(draft)
+
+    def set_host(_: object) -> None:
+        if draft.host is not None:
+            outgoing.headers.setRawHeaders("Host", [draft.host])
 
     async def call() -> RequestView:
-        response, _ = await agent.send(destination, outgoing, OURSELVES, exchange)
+        response, _ = await agent.send(
+            destination, outgoing, OURSELVES, exchange, set_host
+        )
         data = await read_body(response, _MAX_REPLY_BYTES)
         exchange.mark("body")
         exchange.status = response.code
@@ -148,17 +145,17 @@ async def send_request(
 
     view = RequestView(exchange=None, status=None)
     try:
-        view = await within(body.timeout, clock, call())
+        view = await within(timeout, clock, call())
     except defer.TimeoutError:
         exchange.reason = "timeout"
-        exchange.error = f"no answer within {body.timeout:g} seconds"
+        exchange.error = f"no answer within {timeout:g} seconds"
     except Unreachable as problem:
         exchange.reason, exchange.error = problem.reason, str(problem)
     except TRANSPORT_ERRORS as problem:
         exchange.reason, exchange.error = "no_answer", describe(problem)
     finally:
         exchange.close(exchange.status)
-    return exchange, msgspec.structs.replace(
+    return msgspec.structs.replace(
         view,
         seconds=exchange.seconds,
         verified_by=exchange.verified_by,
@@ -168,79 +165,17 @@ async def send_request(
     )
 
 
-def build_request(
-    body: RequestBody, identity: Identity, destination: ServerName
-) -> OutgoingRequest:
-    """The request as it goes out; raises `InvalidParam`."""
-    headers = Headers()
-    data: bytes | None = None
-    if body.content is not UNSET:
-        data = msgspec.json.encode(body.content, order="sorted")
+def _outgoing(draft: Draft) -> OutgoingRequest:
+    """The request as it goes out."""
+    headers = draft.headers.copy()
+    if draft.body is not None and not headers.hasHeader("Content-Type"):
         headers.setRawHeaders("Content-Type", ["application/json"])
-    for authorization in _authorizations(body, identity, destination):
-        headers.addRawHeader("Authorization", authorization)
-    for name, value in body.headers.items():
-        _set_header(headers, name, value)
+    if not headers.hasHeader("Authorization"):
+        for authorization in draft.authorizations():
+            headers.addRawHeader("Authorization", authorization)
     return OutgoingRequest(
-        body.method.encode("ascii"), body.target.encode("ascii"), headers, data
+        draft.method.encode("ascii"), draft.target.encode("ascii"), headers, draft.body
     )
-
-
-def _set_header(headers: Headers, name: str, value: str) -> None:
-    if not name.isascii() or not value.isprintable():
-        raise InvalidParam(f"`headers`: {quote(name)} cannot be sent")
-    try:
-        headers.setRawHeaders(name, [value])
-    except ValueError:
-        raise InvalidParam(f"`headers`: {quote(name)} is not a header") from None
-
-
-def _authorizations(
-    body: RequestBody, identity: Identity, destination: ServerName
-) -> list[str]:
-    sign = body.sign
-    if isinstance(sign, UnsetType):
-        sign = None if body.path.startswith(_UNSIGNED) else SignBody()
-    if sign is None:
-        return []
-    sign.check()
-    signed: dict[str, object] = {
-        "method": _or(sign.method, body.method),
-        "uri": _or(sign.uri, body.target),
-        "origin": _or(sign.origin, identity.server_name.name),
-        "destination": _or(sign.destination, destination.name),
-    }
-    content = _or(sign.content, body.content)
-    if content is not UNSET:
-        signed["content"] = content
-    for each in sign.omit:
-        signed.pop(each, None)
-    keys = list(identity.signing_keys)
-    if not isinstance(sign.key_id, UnsetType):
-        keys = [_named(keys, sign.key_id)]
-    message = encode(signed)
-    return [_header(signed, key, encode_base64(key.sign(message))) for key in keys]
-
-
-def _named(keys: Sequence[SigningKey], text: str) -> SigningKey:
-    """The key of an ID, or the first key under a foreign one."""
-    key_id = parse_key_id(text)
-    for key in keys:
-        if key.key_id == key_id:
-            return key
-    return SigningKey(key_id, keys[0].key)
-
-
-def _header(signed: Mapping[str, object], key: SigningKey, signature: str) -> str:
-    parts = [
-        (name, signed[name]) for name in ("origin", "destination") if name in signed
-    ]
-    parts += [("key", key.key_id), ("sig", signature)]
-    return "X-Matrix " + ",".join(f'{name}="{value}"' for name, value in parts)
-
-
-def _or(value: object, default: object) -> object:
-    return default if value is UNSET else value
 
 
 def _content(data: bytes) -> object:

@@ -123,10 +123,10 @@ class FederationAgent:
         """Send one request to `name` and wait for the head of its response.
 
         `Host` and `User-Agent` are added to its headers. The connection is written
-        into `exchange`. `connected` is called with it before the request is sent.
-        Raises `Unreachable` if the request
-        was not sent, and Twisted's errors (`RequestNotSent`,
-        `RequestTransmissionFailed`, `ResponseFailed`) if the connection failed.
+        into `exchange`. `connected` is called with it before the request is sent,
+        and may change the headers. Raises `Unreachable` if the request was not sent,
+        and Twisted's errors (`RequestNotSent`, `RequestTransmissionFailed`,
+        `ResponseFailed`) if the connection failed.
         """
         resolution = await self._resolve(name, cause)
         exchange.mark("resolution")
@@ -151,8 +151,8 @@ class FederationAgent:
         connection = self._connections[protocol]
         if cause.is_ours and not connection.is_recorded:
             connection = await self._record(protocol, connection)
-        _note(exchange, connection, protocol, outgoing)
         connected(connection)
+        _note(exchange, connection, protocol, outgoing)
         producer = _Body(body) if isinstance(body, bytes) else body
         request = ClientRequest(method, target, headers, producer, persistent=True)
         response = await protocol.request(request)

@@ -49,8 +49,8 @@ class Server:
     ) -> Response:
         """Send one request to another server now.
 
-        `members` are the others of the route: `query`, `headers` and `sign`. Raises
-        `LabError` for a request that cannot be written.
+        `members` are the others of the route: `query`, `headers`, `sign` and
+        `spoil`. Raises `LabError` for a request that cannot be written.
         """
         body: Answer = {"destination": destination, "path": path, "method": method}
         body |= {"timeout": timeout} | members

@@ -14,9 +14,10 @@ from homeserver.app.shared import Shared
 from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing
 from homeserver.lab.record.record import Record
-from homeserver.lab.request import RequestBody, RequestView, send_request
+from homeserver.lab.request import RequestView, send_request
 from homeserver.lab.servers.description import Change, NewServers, ServerView
 from homeserver.lab.servers.servers import LabServers
+from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.protocol.errors import NotFound, TooLarge
 
 _Bare = Call[Nothing, Nothing]
@@ -66,10 +67,12 @@ def server_routes(
 
     async def request(call: Call[Nothing, RequestBody]) -> RequestView:
         """Send one request to another server now, with each part open to change."""
-        parts = servers.parts(call.server("server"))
+        server = servers.find(call.server("server"))
+        parts = servers.parts(server.name)
         exchange, view = await send_request(
             call.body,
             parts.credentials.identity(),
+            server.key,
             parts.agent,
             shared.exchanges,
             shared.reactor,

@@ -34,6 +34,7 @@ from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import OldVerifyKey
+from homeserver.protocol.signing import SigningKey
 
 SERVICES = ("_matrix-fed._tcp", "_matrix._tcp")
 
@@ -120,15 +121,17 @@ class LabServer(Struct, frozen=True):
         """Its keys and its certificate; raises `InvalidParam`."""
         return Identity(
             self.name,
-            [self.seed.signing_key(each, self.name.name) for each in self.keys.signing],
+            [self.key(each) for each in self.keys.signing],
             [
-                OldVerifyKey(
-                    self.seed.signing_key(each, self.name.name).verify_key, expired_ts
-                )
+                OldVerifyKey(self.key(each).verify_key, expired_ts)
                 for each, expired_ts in self.keys.old
             ],
             self.certificate(authority),
         )
+
+    def key(self, key_id: KeyId) -> SigningKey:
+        """The key that it has under any ID, whether or not it signs with it."""
+        return self.seed.signing_key(key_id, self.name.name)
 
     def certificate(self, authority: Authority) -> Certificate:
         """What it presents; raises `InvalidParam` where there is no such one."""
@@ -144,7 +147,7 @@ class LabServer(Struct, frozen=True):
 
     def view(self, authority: Authority) -> ServerView:
         """As the control API shows it."""
-        first = self.seed.signing_key(self.keys.signing[0], self.name.name).verify_key
+        first = self.key(self.keys.signing[0]).verify_key
         return ServerView(
             self.name.name,
             first.key_id,

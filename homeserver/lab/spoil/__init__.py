@@ -1,0 +1,1 @@
+"""Requests that are wrong on purpose, and what a right server does with them."""
