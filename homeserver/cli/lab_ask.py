@@ -56,7 +56,7 @@ def servers(
     make: bool,
     delete: ServerName | None,
     gone: bool,
-    **told: Any,
+    **options: Any,
 ) -> None:
     """Show the servers of a lab or of a daemon, and make or delete some of a lab's.
 
@@ -74,11 +74,11 @@ def servers(
             return
         if make:
             content: Json = {
-                "count": told["count"],
-                "listen": "own" if told["own"] else "shared",
+                "count": options["count"],
+                "listen": "own" if options["own"] else "shared",
             }
-            if told["name"] is not None:
-                content["name"] = told["name"]
+            if options["name"] is not None:
+                content["name"] = options["name"]
             answer = client.post("v1", "servers", content=content)
         else:
             answer = client.get("v1", "servers", timeout=60.0)

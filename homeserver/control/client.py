@@ -71,7 +71,7 @@ class ControlClient:
         """A client of the daemon of the configuration at `path`.
 
         Raises `ControlError` if the control API is off, if its token is invalid, or if
-        its port is any free one and no daemon has told which.
+        its port is any free one and no daemon has written it down.
         """
         control = config.control
         if control.listen is None:
@@ -84,7 +84,7 @@ class ControlClient:
             token = load_token(control.token_file) if needs_token else None
         except FileNotFoundError as problem:
             raise ControlError(
-                f"no daemon has told where it listens ({problem.filename} is missing); "
+                f"no daemon has written its address ({problem.filename} is missing); "
                 f"{start}"
             ) from None
         except ValueError as problem:

@@ -2,8 +2,8 @@
 
 Rules: a diagnosis comes after the refusal and changes nothing of it. It says to a peer
 only what the peer sent and what its keys are. It runs in slices, within the budget;
-beyond that the evidence is kept for a while, and the diagnosis is made for the operator
-who asks.
+beyond that the evidence is kept for a while, and the diagnosis is made when the
+operator looks at the refusal.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -93,7 +93,7 @@ class Diagnoses:
         return await self.later(evidence)
 
     async def later(self, evidence: Evidence) -> list[Hint]:
-        """As `of_request`, for an operator who asks, whatever the budget."""
+        """As `of_request`, for an operator, whatever the budget."""
         if not evidence.authorizations:
             return []
         keys = await self._candidates(evidence.authorizations[0].origin)

@@ -100,7 +100,7 @@ class XMatrixGate:
 
 
 def _with_hints(problem: ProtocolError, hints: Sequence[Hint]) -> ProtocolError:
-    """The same problem, with hints at the end of what is told."""
+    """The same problem, with hints at the end of its sentence."""
     if not hints:
         return problem
     said = as_sentence(hints)

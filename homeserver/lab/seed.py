@@ -2,7 +2,8 @@
 
 Rules: everything random in a lab follows from one text, so that the same test sees the
 same bytes. A value follows from the seed and its labels alone, and not from the order
-in which values are asked for. The keys are for tests: whoever knows the seed has them.
+in which values are asked for. The keys are for tests: they can be computed
+from the seed.
 
 Theory: the bytes are HMAC-SHA-512 of the labels and a block counter, with the seed as
 the key. Labels are joined with their lengths, so that no two lists are one text.

@@ -1,4 +1,4 @@
-"""Why an event is let into a room, or is not: the room's history, judged and told.
+"""Why an event is let into a room, or is not: the room's history, judged.
 
 Rules: the room is judged as a server would judge it that received its events in the
 order of the file. Where a switch matters, the history is judged with the other reading

@@ -29,11 +29,11 @@ from homeserver.net.tls.certificate import Certificate
 _OVER = VALID_FROM.replace(year=2018), VALID_FROM.replace(year=2019)
 _TO_COME = VALID_UNTIL.replace(year=2048), VALID_UNTIL
 
-# RFC 6761, section 6.4: a name that nobody has.
+# RFC 6761, section 6.4: a name without an owner.
 _OTHER_HOST = "somebody-else.invalid"
 
-# A limit on names says nothing of addresses, and RFC 5737 and RFC 3849 give these to
-# nobody.
+# A limit on names says nothing of addresses, and RFC 5737 and RFC 3849 reserve these
+# for documentation.
 _PERMITTED = [
     x509.DNSName(_OTHER_HOST),
     x509.IPAddress(ip_network("192.0.2.0/24")),
@@ -48,7 +48,7 @@ Raises `ValueError` for a host that there is no such certificate for.
 
 
 class CertificateFault(Struct, frozen=True):
-    """A kind of certificate that a server of the lab can be told to present."""
+    """A kind of certificate that a server of the lab can present on demand."""
 
     summary: str
     """What is unusual about it, in a sentence."""
@@ -118,7 +118,7 @@ def _chain_missing(authority: Authority, host: str) -> Certificate:
 
 
 class _WeakCertificate(Certificate):
-    """A certificate whose key OpenSSL presents only where it is told to."""
+    """A certificate whose key OpenSSL presents only where its settings allow it."""
 
     def present_in(self, context: SSL.Context) -> None:
         """As `Certificate`, at OpenSSL's lowest level of security."""

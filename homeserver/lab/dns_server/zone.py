@@ -57,7 +57,7 @@ class Reply(Struct, frozen=True):
     authority: Sequence[dns.RRHeader] = ()
     code: int = dns.OK
     is_truncated: bool = False
-    """Whether the client is told to ask by TCP; then no record is sent."""
+    """Whether the answer sends the client to TCP; then no record is sent."""
 
 
 class Zone:

@@ -1,4 +1,4 @@
-"""Routes of the lab's servers: made, listed, changed, deleted, and told to send.
+"""Routes of the lab's servers: made, listed, changed, deleted, and their sending.
 
 Rules: as those of `control.routes`. What is on the wire has the shapes of
 `lab.servers.description` and `lab.request`.

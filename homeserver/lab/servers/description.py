@@ -1,4 +1,4 @@
-"""What a server of the lab is told to be, as the control API has it.
+"""The description of a server of the lab, as the control API has it.
 
 Rules: shapes, and what can be said of them without a lab. An unknown member is refused
 where they are read. Durations are seconds, times in `_ts` milliseconds since 1970.

@@ -1,4 +1,4 @@
-"""Names and ports for servers of the lab that are told none.
+"""Names and ports for servers of the lab whose description has none.
 
 Rules: a name below the zone is never given twice by one lab. A free port is one that
 the system has just given: another program may take it first, and then the next one is

@@ -1,9 +1,9 @@
-"""One server of the lab: what it is told to be, and what follows from that.
+"""One server of the lab: its description, and what follows from that.
 
-Rules: its keys and its certificate follow from a seed and from what it is told, and are
+Rules: its keys and its certificate follow from a seed and its description, and are
 made when they are needed, so that a server that nothing reaches costs little. Two
-servers of one name in two labs have key IDs of their own unless they are told any:
-others remember keys by ID.
+servers of one name in two labs have key IDs of their own unless a description names
+any: others remember keys by ID.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Place(Struct, frozen=True):
 
 
 class LabServer(Struct, frozen=True):
-    """What one server is told to be."""
+    """One server as its descriptions say."""
 
     name: ServerName
     seed: Seed
@@ -65,38 +65,38 @@ class LabServer(Struct, frozen=True):
 
     @classmethod
     def build(
-        cls, name: ServerName, seed: Seed, place: Place, told: Description
+        cls, name: ServerName, seed: Seed, place: Place, wanted: Description
     ) -> "LabServer":
         """A server as it is described; raises `InvalidParam`."""
         keys = Keys.of(KeysBody(), _key_id(seed, name, 0))
         dns = default_records(name, place)
-        return cls(name, seed, place, keys, TlsBody(), dns, None).changed(told)
+        return cls(name, seed, place, keys, TlsBody(), dns, None).changed(wanted)
 
-    def changed(self, told: Description, now_ts: int = 0) -> "LabServer":
+    def changed(self, wanted: Description, now_ts: int = 0) -> "LabServer":
         """The server after a change at `now_ts`; raises `InvalidParam`."""
         server = self
-        if not isinstance(told.keys, UnsetType):
-            keys = Keys.of(told.keys, _key_id(self.seed, self.name, 0))
+        if not isinstance(wanted.keys, UnsetType):
+            keys = Keys.of(wanted.keys, _key_id(self.seed, self.name, 0))
             server = replace(server, keys=keys)
-        if isinstance(told, Change):
-            server = replace(server, keys=server.keys_after(told, now_ts))
-        if not isinstance(told.tls, UnsetType):
-            told.tls.check()
-            server = replace(server, tls=told.tls)
-        if not isinstance(told.dns, UnsetType):
-            server = replace(server, dns=told.dns)
-        if not isinstance(told.well_known, UnsetType):
-            server = replace(server, delegate_to=_delegation(told.well_known))
+        if isinstance(wanted, Change):
+            server = replace(server, keys=server.keys_after(wanted, now_ts))
+        if not isinstance(wanted.tls, UnsetType):
+            wanted.tls.check()
+            server = replace(server, tls=wanted.tls)
+        if not isinstance(wanted.dns, UnsetType):
+            server = replace(server, dns=wanted.dns)
+        if not isinstance(wanted.well_known, UnsetType):
+            server = replace(server, delegate_to=_delegation(wanted.well_known))
         return server
 
-    def keys_after(self, told: Change, now_ts: int) -> Keys:
+    def keys_after(self, wanted: Change, now_ts: int) -> Keys:
         """Its keys after some were rotated or expired; raises `InvalidParam`."""
         keys = self.keys
-        if told.rotate:
+        if wanted.rotate:
             count = len(keys.signing) + len(keys.old)
             keys = keys.rotated(_key_id(self.seed, self.name, count), now_ts)
-        if told.expire is not None:
-            keys = keys.expired(told.expire, now_ts)
+        if wanted.expire is not None:
+            keys = keys.expired(wanted.expire, now_ts)
         return keys
 
     @property
@@ -175,5 +175,5 @@ def _key_id(seed: Seed, name: ServerName, number: int) -> KeyId:
     return KeyId(f"ed25519:a_{seed.bytes(3, *labels).hex()}")
 
 
-def _delegation(told: WellKnownBody | None) -> ServerName | None:
-    return None if told is None else ServerName.parse(told.m_server)
+def _delegation(wanted: WellKnownBody | None) -> ServerName | None:
+    return None if wanted is None else ServerName.parse(wanted.m_server)

@@ -101,20 +101,20 @@ class LabServers:
             _, _, host = host.partition(".")
         return None
 
-    async def make(self, told: NewServers) -> list[LabServer]:
+    async def make(self, wanted: NewServers) -> list[LabServer]:
         """Make one or more servers; raises `InvalidParam` and `TooLarge`."""
-        if len(self) + told.count > MAX_SERVERS:
+        if len(self) + wanted.count > MAX_SERVERS:
             raise TooLarge(
                 f"a lab has {MAX_SERVERS} servers at most, and there are {len(self)}; "
                 "delete some of them, or start another lab"
             )
-        if told.name is not None and told.count > 1:
+        if wanted.name is not None and wanted.count > 1:
             raise InvalidParam("`name` is for one server, and `count` for more")
         made: dict[ServerName, LabServer] = {}
         try:
-            while len(made) < told.count:
+            while len(made) < wanted.count:
                 await self._ground.endpoint.parts.shared.pace.pause()
-                server = await self._make(told)
+                server = await self._make(wanted)
                 made[server.name] = server
         except BaseException:
             for name in made:
@@ -122,9 +122,9 @@ class LabServers:
             raise
         return list(made.values())
 
-    async def _make(self, told: NewServers) -> LabServer:
+    async def _make(self, wanted: NewServers) -> LabServer:
         for attempt in range(_PORT_ATTEMPTS):
-            server = self._build(told)
+            server = self._build(wanted)
             if server.name in self._servers:
                 raise _taken(server.name)
             await self._end_politeness(server.name)
@@ -134,33 +134,33 @@ class LabServers:
                 raise _taken(server.name) from None  # by a request at the same time
             except CannotListen as problem:
                 is_last = attempt == _PORT_ATTEMPTS - 1
-                if is_last or not _is_port_free_to_choose(told):
+                if is_last or not _is_port_free_to_choose(wanted):
                     raise InvalidParam(f"`listen`: {problem}") from None
             else:
                 return server
         raise AssertionError("the last attempt returns or raises")
 
-    def _build(self, told: NewServers) -> LabServer:
+    def _build(self, wanted: NewServers) -> LabServer:
         ground = self._ground
-        name, place = self._locate(told)
-        seed = ground.seed if told.seed is None else Seed(told.seed)
-        server = LabServer.build(name, seed, place, told)
+        name, place = self._locate(wanted)
+        seed = ground.seed if wanted.seed is None else Seed(wanted.seed)
+        server = LabServer.build(name, seed, place, wanted)
         server.certificate(ground.authority)  # raises for a fault that cannot be
         return server
 
-    def _locate(self, told: NewServers) -> tuple[ServerName, Place]:
+    def _locate(self, wanted: NewServers) -> tuple[ServerName, Place]:
         shared = self._ground.shared
-        if told.name is None and told.listen == "shared":
+        if wanted.name is None and wanted.listen == "shared":
             return self._names.next(self._servers), shared
-        text = told.name or f"{_bracketed(shared.address)}:0"
+        text = wanted.name or f"{_bracketed(shared.address)}:0"
         if text.endswith(":0"):
-            if told.name is not None and told.listen == "shared":
+            if wanted.name is not None and wanted.listen == "shared":
                 raise InvalidParam('`name`: port 0 needs `"listen": "own"`')
             port = self._free_port(text)
             name = parse_server_name(f"{text.removesuffix('0')}{port}")
         else:
             name = parse_server_name(text)
-        if told.listen == "shared":
+        if wanted.listen == "shared":
             return name, shared
         host = name.host if name.is_ip else shared.listen.host
         port = name.port or self._free_port(name.name)
@@ -193,11 +193,11 @@ class LabServers:
         self._servers[server.name] = server
         self._hosts[server.name.host] = server.name
 
-    async def change(self, name: ServerName, told: Change) -> LabServer:
+    async def change(self, name: ServerName, wanted: Change) -> LabServer:
         """Change a server while it runs; raises `NotFound` and `InvalidParam`."""
         ground, before = self._ground, self.find(name)
         now_ts = int(wall_seconds(self._clock) * 1000)
-        server = before.changed(told, now_ts)
+        server = before.changed(wanted, now_ts)
         identity = server.identity(ground.authority)
         ground.zone.remove(before.dns)
         try:
@@ -250,5 +250,7 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _is_port_free_to_choose(told: NewServers) -> bool:
-    return told.listen == "own" and (told.name is None or told.name.endswith(":0"))
+def _is_port_free_to_choose(wanted: NewServers) -> bool:
+    return wanted.listen == "own" and (
+        wanted.name is None or wanted.name.endswith(":0")
+    )

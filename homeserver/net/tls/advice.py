@@ -1,7 +1,7 @@
 """What an operator may do about a certificate that was not accepted.
 
-Rules: nothing is decided here, and nothing of it is told to a peer. A certificate that
-cannot be read gets no advice.
+Rules: nothing is decided here, and a peer gets none of it. A certificate that cannot
+be read gets no advice.
 """
 
 from collections.abc import Sequence

@@ -62,7 +62,7 @@ class InvalidDocument(Struct, frozen=True):
     """The DER of the leaf of the connection that it came on."""
 
 
-# For an operator who asks why; each takes up to 64 KiB.
+# For operators who look for the mistake; each takes up to 64 KiB.
 _MAX_INVALID = 20
 
 
