@@ -63,6 +63,8 @@ def peer_routes(book: PeerBook, reports: ReportBook) -> list[ControlRoute]:
     return [
         route("GET", "/v1/peers", list_peers, PeerPage, Nothing, Peers),
         route("GET", f"{one}/report", report, Nothing, Nothing, ReportView),
+        # As /v1/servers/{server}/report/{name}, it is the lab's usual question.
+        route("GET", "/v1/report/{name}", report, Nothing, Nothing, ReportView),
         route("GET", one, describe, Nothing, Nothing, PeerView, errors=_UNKNOWN),
         route("POST", again, retry, Nothing, Nothing, Nothing, errors=_UNKNOWN),
         route("DELETE", pinned, forget, Nothing, Nothing, Nothing, errors=_UNKNOWN),

@@ -139,3 +139,12 @@ def test_right_retries() -> None:
     checks, _, is_wrong = report(panel)
     assert checks["retries"]["outcome"] == "passed"
     assert not is_wrong
+
+
+def test_both_paths() -> None:
+    """A report is below its peer, and has a path of its own."""
+    panel = Panel()
+    receive(panel, "first", 0)
+    short = panel.ask("GET", f"/v1/report/{NAME}").json
+    assert short["attempts"]
+    assert short == panel.ask("GET", f"/v1/peers/{NAME}/report").json
