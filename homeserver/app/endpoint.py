@@ -77,7 +77,7 @@ class Endpoint:
 
         Raises `ConfigError` if a port cannot be opened, and `StoreUnavailable`.
         """
-        parts, config = self.parts, self._config
+        parts = self.parts
         parts.shared.store.start()
         parts.shared.threads.start()
         listening = dict(self._listen())
@@ -86,13 +86,6 @@ class Endpoint:
         parts.shared.pruner.start()
         for remark in [*find_exposed(self._secrets()), *parts.remarks.renew()]:
             self._log.warn("{remark}", remark=remark)
-        trusted = config.limits.trusted_clients
-        if trusted:
-            self._log.warn(
-                "limits.trusted_clients: no shares and no budgets for clients in "
-                "{ranges}",
-                ranges=", ".join(map(str, trusted)),
-            )
         return listening
 
     async def add(

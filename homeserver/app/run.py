@@ -104,6 +104,7 @@ def run(path: Path, config: Config) -> None:
         finish()
 
     def start() -> None:
+        _warn_of_trust(config)
         signals.obey(reactor, finish, reload)
         starting = Deferred.fromCoroutine(endpoint.start())
         starting.addCallback(announce).addErrback(give_up)
@@ -117,6 +118,16 @@ def run(path: Path, config: Config) -> None:
         if failure.check(StoreUnavailable):
             raise ConfigError(path, [f"storage.url: {failure.value}"])
         failure.raiseException()
+
+
+def _warn_of_trust(config: Config) -> None:
+    """Name the clients without limits; a lab trusts this machine on purpose."""
+    trusted = config.limits.trusted_clients
+    if trusted:
+        _log.warn(
+            "limits.trusted_clients: no shares and no budgets for clients in {ranges}",
+            ranges=", ".join(map(str, trusted)),
+        )
 
 
 def _control_line(config: Config, endpoint: Endpoint) -> list[str]:

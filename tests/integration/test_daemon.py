@@ -61,6 +61,15 @@ def alpha(tmp_path: Path) -> Iterator[Endpoint]:
         yield endpoint
 
 
+def test_trusted_clients_are_named(tmp_path: Path) -> None:
+    """A daemon warns of the clients that are outside of its limits."""
+    configuration = "[limits]\ntrusted_clients = ['192.0.2.0/24']\n"
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", configuration)
+    with endpoint.running() as process:
+        first_line(process)
+    assert "no budgets for clients in 192.0.2.0/24" in endpoint.log.read_text()
+
+
 def fetch(endpoint: Endpoint, target: str) -> tuple[int, bytes, bytes]:
     """GET from the federation listener: status, body and the certificate shown."""
     context = ssl.create_default_context()

@@ -85,11 +85,14 @@ def test_a_start_tells_where_everything_is() -> None:
 def test_a_start_in_text() -> None:
     """Without --json, each fact has a line."""
     command = [sys.executable, "-m", "homeserver", "lab", "--zone", "Other.Test"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         lines = [process.stdout.readline().split(": ")[0] for _ in range(6)]
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
+        assert process.stderr.read() == ""  # what a lab trusts is no news
     assert lines == ["control", "token", "listen", "dns", "zone", "ca_file"]
 
 
