@@ -136,7 +136,7 @@ def send_routes(submitter: Submitter, sender: Outgoing) -> list[ControlRoute]:
             Submission,
             Queued,
             status=202,
-            errors=(TooLarge,),
+            errors=(NotFound, TooLarge),
         ),
         route("DELETE", entries, drop_all, Nothing, Nothing, Dropped),
         route("GET", entry, state, Waiting, Nothing, EntryView, errors=(NotFound,)),

@@ -15,7 +15,7 @@ from homeserver.protocol.canonical_json import (
     as_object,
     encode_urlsafe_base64,
 )
-from homeserver.protocol.errors import InvalidParam, ProtocolError
+from homeserver.protocol.errors import InvalidParam, NotFound, ProtocolError
 from homeserver.protocol.events.event import Event, content_hash, hash_and_sign
 from homeserver.protocol.events.room_versions import (
     EVENTS_OF_2014,
@@ -27,7 +27,8 @@ from homeserver.protocol.events.unsigned_2014 import (
     is_unsigned_2014,
 )
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.transactions import parse_edu
+from homeserver.protocol.transactions import check_txn_id, parse_edu
+from homeserver.storage.outbox.chosen import CannotChoose
 
 
 class Submitter:
@@ -44,6 +45,20 @@ class Submitter:
         """
         if destination == self._identity().server_name:
             raise InvalidParam(f"{destination} is this server itself")
+        try:
+            if submission.again is None:
+                entry_id = await self._enqueue(destination, submission)
+            else:
+                entry_id = await self._repeat(destination, submission.again, submission)
+        except CannotChoose as problem:
+            raise InvalidParam(str(problem)) from None
+        if submission.now:
+            await self._sender.retry(destination)
+        return entry_id
+
+    async def _enqueue(self, destination: ServerName, submission: Submission) -> int:
+        if submission.txn_id is not None:
+            check_txn_id(submission.txn_id)
         room_version = _room_version(submission.room_version)
         return await self._sender.enqueue(
             destination,
@@ -52,7 +67,20 @@ class Submitter:
                 parse_edu(edu, f"EDU {index}")
                 for index, edu in enumerate(submission.edus)
             ],
+            submission.txn_id,
         )
+
+    async def _repeat(
+        self, destination: ServerName, entry_id: int, submission: Submission
+    ) -> int:
+        if submission.pdus or submission.edus or submission.txn_id is not None:
+            raise InvalidParam(
+                "`again` sends a transaction unchanged; leave out `pdus`, `edus` and "
+                "`txn_id`"
+            )
+        if not await self._sender.repeat(destination, entry_id):
+            raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")
+        return entry_id
 
     def _complete(
         self, pdus: Sequence[object], room_version: RoomVersion

@@ -94,6 +94,24 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
             "that year."
         ),
     ] = "12"
+    txn_id: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="The ID of the transaction, for an empty queue; by default a "
+            "new one."
+        ),
+    ] = None
+    now: Annotated[bool, Meta(description="End the back-off of the destination.")] = (
+        False
+    )
+    # Up to 18 digits, as in paths: these fit into 64 bits.
+    again: Annotated[
+        Annotated[int, Meta(ge=1, le=10**18 - 1)] | None,
+        Meta(
+            description="In place of PDUs and EDUs: the ID of a delivered or rejected "
+            "entry, whose transaction is sent once more with the same ID and bytes."
+        ),
+    ] = None
 
 
 class Queued(Struct, frozen=True):

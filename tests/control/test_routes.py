@@ -161,6 +161,18 @@ BODIES: list[tuple[str, bytes | None, int, str, str]] = [
     ("unknown members", b'{"pdu":[]}', 400, "M_BAD_JSON", "pdu"),
     ("a bad PDU", b'{"pdus":[{},{}]}', 400, "M_BAD_JSON", "PDU 0"),
     ("a bad EDU", b'{"edus":[{}]}', 400, "M_BAD_JSON", "EDU 0"),
+    ("an empty ID", b'{"txn_id":""}', 400, "M_BAD_JSON", "`txn_id`"),
+    ("a long ID", b'{"txn_id":"%s"}' % (b"a" * 5000), 400, "M_INVALID_PARAM", "bytes"),
+    ("again nothing", b'{"again":0}', 400, "M_BAD_JSON", "`again`"),
+    ("again too much", b'{"again":%d}' % 10**18, 400, "M_BAD_JSON", "`again`"),
+    ("again the unknown", b'{"again":7}', 404, "M_NOT_FOUND", "nothing of ID 7"),
+    (
+        "again something else",
+        b'{"again":7,"txn_id":"a"}',
+        400,
+        "M_INVALID_PARAM",
+        "leave out `pdus`",
+    ),
     ("a bad version", b'{"room_version":"0"}', 400, "M_INVALID_PARAM", "'0'"),
     (
         "101 EDUs",
@@ -184,6 +196,50 @@ def test_bad_send(body: bytes | None, status: int, errcode: str, reason: str) ->
     assert answer.error == (status, errcode)
     assert reason in str(answer.json["error"])
     assert panel.ask("GET", f"{SEND}/1").status == 404
+
+
+def test_sending_with_a_chosen_id() -> None:
+    """The transaction has that ID, once."""
+    panel = Panel()
+    panel.start()
+    chosen: Json = {"edus": [EDU], "txn_id": "a/b"}
+    assert panel.ask("POST", SEND, chosen).json == {"id": 1}
+    panel.clock.advance(0)
+    assert [txn_id for _, txn_id, _ in panel.carrier.sent] == ["a/b"]
+    panel.carrier.arrive({"pdus": {}})
+    answer = panel.ask("POST", SEND, chosen)
+    assert answer.error == (400, "M_INVALID_PARAM")
+    assert "`again` sends it once more" in str(answer.json["error"])
+
+
+def test_sending_again() -> None:
+    """A delivered transaction goes out once more with its ID and its content."""
+    panel = Panel()
+    panel.start()
+    panel.ask("POST", SEND, {"edus": [EDU]})
+    panel.clock.advance(0)
+    panel.carrier.arrive({"pdus": {}})
+    assert panel.ask("POST", SEND, {"again": 1}).json == {"id": 1}
+    panel.clock.advance(0)
+    first, second = panel.carrier.sent
+    assert first == second
+    assert panel.ask("GET", f"{SEND}/1").json["state"] == "sending"
+    panel.carrier.arrive({"pdus": {}})
+    assert panel.ask("GET", f"{SEND}/1").json["attempts"] == 2
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_sending_now(*, now: bool) -> None:
+    """With `now`, the back-off of the destination ends; without it, it goes on."""
+    panel = Panel()
+    panel.start()
+    panel.ask("POST", SEND, {"edus": [EDU]})
+    panel.clock.advance(0)
+    panel.carrier.lose(Unreachable(THEM.server_name, ["no route"]))
+    panel.clock.advance(0)
+    panel.ask("POST", SEND, {"edus": [EDU], "now": now})
+    panel.clock.advance(0)
+    assert len(panel.carrier.sent) == 1 + now
 
 
 DESTINATIONS = ["a_b", "them.example:http", "us.example", "%ff", "@a:them.example"]

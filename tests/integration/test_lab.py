@@ -335,6 +335,20 @@ def test_a_deleted_server_is_polite(lab: Lab) -> None:
     assert ours.request(theirs.name, VERSION).status == 200
 
 
+def test_a_transaction_is_sent_again(lab: Lab) -> None:
+    """A chosen ID and the same bytes arrive twice, and are received once."""
+    ours, theirs = lab.servers(2)
+    edu = {"edu_type": "m.test", "content": {}}
+    sent = ours.send(theirs.name, edus=[edu], txn_id="mine")
+    again = ours.send(theirs.name, again=sent.id, now=True)
+    assert [sent.txn_id, again.txn_id] == ["mine", "mine"]
+    assert (again.id, again.state, again.json["attempts"]) == (sent.id, "delivered", 2)
+    both = theirs.expect(method="PUT", txn_id="mine", count=2)
+    first, second = (lab.exchange(each.id)["request"]["body"] for each in both)
+    assert first == second
+    assert len(theirs.received()) == 1
+
+
 def test_questions_to_the_name_server_are_recorded(lab: Lab) -> None:
     """Each has the server that it is about."""
     server = lab.server()

@@ -1,6 +1,7 @@
 """Attempts to deliver a transaction: one request each, and its result.
 
-Rules: nothing is stored here, and nothing is retried.
+Rules: nothing is stored here, and nothing is retried. The bytes of the last delivered
+transactions stay in memory, so that an operator can have one of them sent once more.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from homeserver.net.bounded_map import BoundedMap, ByteLimit
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.remote_error import Refused
@@ -21,6 +23,10 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.outbox.queue_id import QueueId
+
+# Of delivered transactions: thousands of usual ones, or the largest one.
+_KEPT_BYTES = 8 * 1024 * 1024
+_ENTRY_BYTES = 500  # of a key, and its place in memory
 
 Result = Literal["delivered", "failed", "rejected", "unreachable", "aborted", "error"]
 """The result of an attempt.
@@ -75,6 +81,13 @@ class Attempts:
         self._client_of = client_of
         self._exchanges = exchanges
         self._requests: dict[QueueId, _Request] = {}
+        self._delivered: BoundedMap[tuple[QueueId, str], bytes] = BoundedMap(
+            ByteLimit(_KEPT_BYTES, lambda body: len(body) + _ENTRY_BYTES)
+        )
+
+    def delivered_body(self, queue: QueueId, txn_id: str) -> bytes | None:
+        """The bytes of a delivered transaction; None if they are not kept any more."""
+        return self._delivered.get((queue, txn_id))
 
     def under_way(self) -> dict[QueueId, str]:
         """The ID of the transaction in the running request of each queue."""
@@ -119,6 +132,8 @@ class Attempts:
             result, outcome = self._explain(request, pending.queue, problem)
         finally:
             del self._requests[pending.queue]
+        if result == "delivered":
+            self._delivered[pending.queue, pending.txn_id] = pending.body
         exchange.result = result
         self._exchanges.end(exchange)
         return Ended(pending, exchange, outcome)

@@ -63,19 +63,36 @@ class Outgoing:
         self._changes.announce()
 
     async def enqueue(
-        self, destination: ServerName, pdus: Sequence[Json], edus: Sequence[Json]
+        self,
+        destination: ServerName,
+        pdus: Sequence[Json],
+        edus: Sequence[Json],
+        txn_id: str | None = None,
     ) -> int:
         """Queue what fits into one transaction; returns the ID of the entry.
 
-        Raises `TooLarge` for more than that, and `StoreUnavailable`.
+        With `txn_id`, that is the ID of its transaction. Raises `TooLarge` for more
+        than fits, `CannotChoose` for the ID, and `StoreUnavailable`.
         """
         check_fits(pdus, edus)
         is_ephemeral = not pdus and {edu["edu_type"] for edu in edus} <= EPHEMERAL
         own_id = await self._queue.add(
-            destination, pdus, edus, is_ephemeral=is_ephemeral
+            destination, pdus, edus, is_ephemeral=is_ephemeral, txn_id=txn_id
         )
         self._wake()
         return own_id
+
+    async def repeat(self, destination: ServerName, entry_id: int) -> bool:
+        """Send the transaction of an entry once more, with the same ID and bytes.
+
+        Returns False if there is no entry of that ID. Raises `CannotChoose`, also for
+        one whose bytes are not kept any more, and `StoreUnavailable`.
+        """
+        is_known = await self._queue.repeat(
+            destination, entry_id, self._attempts.delivered_body
+        )
+        self._wake()
+        return is_known
 
     async def state(
         self, destination: ServerName, entry_id: int, wait: float

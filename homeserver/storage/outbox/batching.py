@@ -2,7 +2,7 @@
 
 Rules: an entry is never split. A transaction keeps its ID and its bytes until it is
 delivered, rejected or dropped; only then is the next one of its queue built. The caller
-of these functions has leased the queue, in the same commit.
+of these functions has leased or locked the queue, in the same commit.
 
 Specification: Server-server API, "Transactions".
 """
@@ -93,10 +93,11 @@ def pending_transaction(cursor: Cursor, queue: QueueId) -> PendingTransaction | 
 
 
 def build_transaction(
-    cursor: Cursor, queue: QueueId, now_ts: int
+    cursor: Cursor, queue: QueueId, now_ts: int, txn_id: str | None = None
 ) -> PendingTransaction | None:
     """Build the next transaction of the queued entries; None if there are none.
 
+    Its ID is `txn_id`, or by default a new one.
     Only where no other one is pending. Raises `ProtocolError` for entries that are
     damaged in the store.
     """
@@ -112,7 +113,7 @@ def build_transaction(
         return None
     # The time keeps an ID new even after the store was deleted, when entries are
     # counted from 1 again: a receiver ignores the content of a known ID.
-    txn_id = f"{now_ts}-{taken[0].own_id}"
+    txn_id = txn_id or f"{now_ts}-{taken[0].own_id}"
     body = encode_integers(
         build(
             queue.server_name,

@@ -14,7 +14,8 @@ to a process that died or lost the store: the queue is due, and the next process
 the same bytes.
 
 Rules: only the holder builds a transaction or records an outcome, in a commit that
-checks or sets the lease. One process has one `DestinationLeases` for all of its names.
+checks or sets the lease; one that an operator chooses is built for an empty queue,
+which has no holder. One process has one `DestinationLeases` for all of its names.
 Times are those of the store: processes that share it need not agree on the time.
 """
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor, Database, StoreClock
+from homeserver.storage.outbox.chosen import BodyOf, build_chosen, repeat
 from homeserver.storage.outbox.drops import (
     ALL,
     MAX_AT_ONCE,
@@ -48,10 +49,12 @@ class OutboundQueue:
         edus: Sequence[Json],
         *,
         is_ephemeral: bool,
+        txn_id: str | None = None,
     ) -> int:
         """Queue an entry that fits into one transaction; return its ID.
 
-        An ephemeral entry, which has no PDUs, may be dropped when it is stale.
+        An ephemeral entry, which has no PDUs, may be dropped when it is stale. With
+        `txn_id`, it becomes a transaction of that ID; raises `CannotChoose`.
         """
         row = self.of(destination).row
         entry = (*row, *map(_as_text, (pdus, edus)))
@@ -78,9 +81,24 @@ class OutboundQueue:
                 " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (*entry, length, now_ts, len(edus) if is_ephemeral else 0),
             ).fetchone()
+            if txn_id is not None:
+                build_chosen(cursor, self.of(destination), txn_id, now_ts)
             return int(own_id)
 
         return await self._database.write(job)
+
+    async def repeat(
+        self, destination: ServerName, entry_id: int, body_of: BodyOf
+    ) -> bool:
+        """Let the transaction of an entry be sent once more, with the same bytes.
+
+        Returns False if there is no entry of that ID; raises `CannotChoose`.
+        """
+        return await self._database.write(
+            lambda cursor: repeat(
+                cursor, self.of(destination), entry_id, self._clock(cursor), body_of
+            )
+        )
 
     async def state(self, destination: ServerName, entry_id: int) -> EntryState | None:
         """The state of an entry; None if there is none."""
