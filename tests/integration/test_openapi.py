@@ -11,6 +11,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from homeserver.config.reader import load
+from homeserver.testing import Lab
 from scripts.processes import Endpoint, first_line, make_endpoint
 
 SECONDS = 30.0  # for what takes milliseconds; machines are shared
@@ -39,10 +40,8 @@ def ask(endpoint: Endpoint, method: str, target: str) -> tuple[int, Any]:
         return response.status, json.loads(response.read())
 
 
-def test_valid(alpha: Endpoint) -> None:
-    """The whole table of a daemon is a valid OpenAPI document."""
-    status, document = ask(alpha, "GET", "/v1/openapi.json")
-    assert status == 200
+def check(document: Any) -> None:
+    """Fail unless a document is valid, and each operation has an ID and a summary."""
     OpenAPIV31SpecValidator(document).validate()
     operations = [
         operation
@@ -51,7 +50,42 @@ def test_valid(alpha: Endpoint) -> None:
     ]
     assert len({each["operationId"] for each in operations}) == len(operations)
     assert all(each["summary"].endswith(".") for each in operations)
+
+
+def test_valid(alpha: Endpoint) -> None:
+    """The whole table of a daemon is a valid OpenAPI document."""
+    status, document = ask(alpha, "GET", "/v1/openapi.json")
+    assert status == 200
+    check(document)
     assert "/v1/servers/{server}/received" in document["paths"]
+
+
+def test_valid_in_a_lab() -> None:
+    """So is that of a lab, which has more routes."""
+    with Lab() as lab:
+        document = lab.link.call("GET", "v1", "openapi.json")
+    check(document)
+    methods = document["paths"]["/v1/servers/{server}"].keys()
+    assert methods == {"get", "patch", "delete"}
+    assert document["paths"]["/v1/servers"].keys() == {"get", "post"}
+    assert "/v1/servers/{server}/send/{destination}" in document["paths"]
+
+
+SERVERS = [
+    ("POST", "/v1/servers"),
+    ("PATCH", "/v1/servers/alpha.test"),
+    ("DELETE", "/v1/servers/alpha.test"),
+]
+
+
+@pytest.mark.parametrize(("method", "target"), SERVERS)
+def test_servers_of_a_daemon_are_configured(
+    alpha: Endpoint, method: str, target: str
+) -> None:
+    """A daemon has the servers of its configuration: no request changes them."""
+    status, reply = ask(alpha, method, target)
+    assert (status, reply["errcode"]) == (405, "M_UNRECOGNIZED")
+    assert ask(alpha, "GET", "/v1/servers/alpha.test")[0] == 200
 
 
 def test_unknown_parameter(alpha: Endpoint) -> None:
