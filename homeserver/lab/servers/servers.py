@@ -30,7 +30,7 @@ from homeserver.lab.servers.server import LabServer, Place
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge, listed, quote
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
 # Deleted servers that still answer. Tests end within minutes, and then nothing asks.
 _MAX_POLITE = 10_000
@@ -163,7 +163,8 @@ class LabServers:
         if wanted.listen == "shared":
             return name, shared
         host = name.host if name.is_ip else shared.listen.host
-        port = name.port or self._free_port(name.name)
+        # No record leads from an address to another port than the usual one.
+        port = name.port or (DEFAULT_PORT if name.is_ip else self._free_port(name.name))
         listen = SocketAddress(host, port)
         address = name.host if name.is_ip else shared.address
         return name, Place(listen, address, is_own=True)
