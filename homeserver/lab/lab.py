@@ -52,8 +52,9 @@ from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
 from homeserver.lab.rules.rules import Rules
+from homeserver.lab.servers.keys import ServerKeys
 from homeserver.lab.servers.names import reachable_address
-from homeserver.lab.servers.server import Place
+from homeserver.lab.servers.server import LabServer, Place
 from homeserver.lab.servers.servers import Ground, LabServers
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.exchange import Exchanges
@@ -79,7 +80,7 @@ class Lab:
         folder.write_authorities(self.authority.pem, options.trust)
         self.zone = Zone(options.zone)
         self.record = Record(reactor)
-        self.rules = Rules(reactor, seed.numbers("rules"))
+        self.rules = Rules(reactor, seed.numbers("rules"), ServerKeys(self._find))
         # Faults of names wrap this.
         self._responder = self.zone.answer
         look_ups = LabResolver(self._responder, reactor.nameResolver, self.zone.is_ours)
@@ -203,6 +204,9 @@ class Lab:
             ),
             self._reactor,
         )
+
+    def _find(self, name: ServerName) -> LabServer:
+        return self.servers.find(name)
 
     async def _forget_exchanges(self, server: ServerName | None) -> int:
         return self.record.forget(Match(server=None if server is None else server.name))

@@ -1,5 +1,6 @@
 """Rules: which requests they act on, and what they do to answers."""
 
+import json
 from collections.abc import Awaitable
 from random import Random
 from typing import Any, cast
@@ -14,9 +15,24 @@ from homeserver.http.router import Route
 from homeserver.lab.record.match import Match
 from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.rules.rules import ALL, Rules
+from homeserver.lab.seed import Seed
 from homeserver.net.exchange import Exchange
 from homeserver.protocol.errors import BadJson, NotFound, TooLarge
-from tests.support.exchanges import exchange
+from homeserver.protocol.identifiers import KeyId
+from homeserver.protocol.signing import SigningKey
+from tests.support.exchanges import SEND, exchange
+
+
+class Keys:
+    """Those of the lab's servers, here of any name."""
+
+    def signing(self, server: str) -> list[SigningKey]:
+        """One key for each name."""
+        return [self.spare(server, KeyId("ed25519:a"))]
+
+    def spare(self, server: str, key_id: KeyId) -> SigningKey:
+        """A key for each name and ID."""
+        return Seed("tests").signing_key(key_id, server)
 
 
 class Asked:
@@ -30,15 +46,16 @@ class Asked:
 class Server:
     """A route of a server with rules, and how often it did its work."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: dict[str, object] | None = None) -> None:
         self.clock = Clock()
-        self.rules = Rules(self.clock, Random(1))
+        self._content = answer or {"pdus": {}}
+        self.rules = Rules(self.clock, Random(1), Keys())
         self.done = 0
-        self._answer = self.rules.wrap(Route("PUT", "/x", self._work))
+        self._answer = self.rules.wrap(Route("PUT", SEND, self._work))
 
     def _work(self, _: Request) -> Reply:
         self.done += 1
-        return json_reply({"pdus": {}})
+        return json_reply(self._content)
 
     def begin(self, **members: Any) -> list[Reply]:
         """Ask; the answer is in the list when it is there."""
@@ -127,6 +144,24 @@ def test_also_lets_later_rules_act() -> None:
     assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
 
 
+ANSWERS: list[tuple[dict[str, object], dict[str, object]]] = [
+    ({"federation.pdu-error": "no"}, {"$a": {"error": "no"}}),
+    ({"federation.no-pdus": True}, {}),
+    ({"federation.wrong-event-id": True}, {"$ax": {}}),
+]
+
+
+@pytest.mark.parametrize(("do", "pdus"), ANSWERS)
+def test_answers_to_transactions(
+    do: dict[str, object], pdus: dict[str, object]
+) -> None:
+    """What is said of PDUs is another thing; the transaction is taken."""
+    server = Server({"pdus": {"$a": {}}})
+    server.rules.add("a.test", body(do))
+    [reply] = server.begin()
+    assert (json.loads(reply.body), server.done) == ({"pdus": pdus}, 1)
+
+
 def test_a_delay_comes_before_the_work() -> None:
     """The answer waits, and with it what the server does."""
     server = Server()
@@ -173,11 +208,11 @@ def test_rules_are_replaced_together() -> None:
 BAD: list[tuple[dict[str, object], str]] = [
     ({}, "`do` has no fault in it"),
     ({"http.staus": 503}, "no fault 'http.staus'; known are .* did you mean"),
-    ({"http.status": 99}, "from 200 to 599"),
-    ({"http.status": "503"}, "from 200 to 599"),
+    ({"http.status": 99}, "200 to 599"),
+    ({"http.status": "503"}, "a whole number"),
     ({"http.delay": -1}, "0 to 600 seconds"),
     ({"http.delay": True}, "a number of seconds"),
-    ({"http.retry-after": 1.5}, "a whole number of seconds"),
+    ({"http.retry-after": 1.5}, "a whole number"),
 ]
 
 
@@ -190,7 +225,7 @@ def test_a_bad_rule_is_refused(do: dict[str, object], why: str) -> None:
 
 def test_rules_are_bounded() -> None:
     """A server has a thousand rules at most."""
-    rules = Rules(Clock(), Random(1))
+    rules = Rules(Clock(), Random(1), Keys())
     for _ in range(1000):
         rules.add("a.test", body())
     with pytest.raises(TooLarge, match="1000 rules already"):

@@ -10,9 +10,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from homeserver.lab.faults.registry import FAULTS
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.record.match import Match
-from homeserver.lab.rules.faults import FAULTS
 from homeserver.protocol.errors import BadJson
 from homeserver.protocol.shapes import unknown
 
@@ -70,7 +70,9 @@ class Rule:
     def takes(self, entry: Entry) -> bool:
         """Whether it acts on a request; counts it if it matches."""
         body = self.body
-        if not body.match.matches(entry):
+        route = entry.exchange.route
+        applies = any(FAULTS[name].applies(route) for name in self.faults)
+        if not applies or not body.match.matches(entry):
             return False
         self.matched += 1
         if body.times is not None and self.acted >= body.times:

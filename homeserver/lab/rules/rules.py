@@ -11,13 +11,14 @@ from random import Random
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.http.reply import Reply
+from homeserver.http.reply import Reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
+from homeserver.lab.faults.fault import Case, Continue, KeyChain
+from homeserver.lab.faults.registry import FAULTS
 from homeserver.lab.record.entry import Entry
-from homeserver.lab.rules.faults import FAULTS, Continue
 from homeserver.lab.rules.rule import Rule, RuleBody
-from homeserver.protocol.errors import NotFound, TooLarge
+from homeserver.protocol.errors import NotFound, ProtocolError, TooLarge
 
 _MAX_RULES = 1000  # of one server; each is compared with each request
 
@@ -28,8 +29,9 @@ ALL = ""
 class Rules:
     """The rules that are in force, by the name of the server."""
 
-    def __init__(self, clock: IReactorTime, random: Random) -> None:
+    def __init__(self, clock: IReactorTime, random: Random, keys: KeyChain) -> None:
         self._clock = clock
+        self._keys = keys
         self._random = random
         self._rules: defaultdict[str, list[Rule]] = defaultdict(list)
         self._last_id = 0
@@ -97,18 +99,24 @@ class Rules:
         self, rules: Sequence[Rule], route: Route, request: Request
     ) -> Reply:
         async def work() -> Reply:
-            reply = route.answer(request)
-            return reply if isinstance(reply, Reply) else await reply
+            try:
+                reply = route.answer(request)
+                return reply if isinstance(reply, Reply) else await reply
+            except ProtocolError as problem:  # so that faults change it, too
+                return refusal(request.exchange, problem)
 
+        case = Case(request, self._clock, self._keys)
         go_on: Continue = work
         for rule in reversed(rules):
             # Those that are named first act first, so they wrap the later ones.
             for name in reversed(list(rule.faults)):
-                go_on = self._wrapped(name, rule.faults[name], go_on)
+                if FAULTS[name].applies(route.template):
+                    go_on = _wrapped(name, rule.faults[name], go_on, case)
         return await go_on()
 
-    def _wrapped(self, name: str, argument: object, go_on: Continue) -> Continue:
-        async def act() -> Reply:
-            return await FAULTS[name].act(argument, go_on, self._clock)
 
-        return act
+def _wrapped(name: str, argument: object, go_on: Continue, case: Case) -> Continue:
+    async def act() -> Reply:
+        return await FAULTS[name].act(argument, go_on, case)
+
+    return act

@@ -1,0 +1,1 @@
+"""The faults that rules put in force, a file for each family."""

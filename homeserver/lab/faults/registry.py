@@ -1,0 +1,23 @@
+"""All faults by name.
+
+Rules: the first ones wrap the later ones, so faults of HTTP change what the others
+have made of an answer; among them those that do no work come last.
+"""
+
+from collections.abc import Mapping
+
+from homeserver.lab.faults.documents import KEY_FAULTS
+from homeserver.lab.faults.fault import Fault
+from homeserver.lab.faults.http import HTTP_FAULTS
+from homeserver.lab.faults.notary import NOTARY_FAULTS
+from homeserver.lab.faults.transactions import FEDERATION_FAULTS
+from homeserver.lab.faults.well_known import WELL_KNOWN_FAULTS
+
+FAULTS: Mapping[str, Fault] = {
+    **HTTP_FAULTS,
+    **WELL_KNOWN_FAULTS,
+    **KEY_FAULTS,
+    **NOTARY_FAULTS,
+    **FEDERATION_FAULTS,
+}
+"""By the names that rules use, in the order in which they act."""

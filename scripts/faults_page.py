@@ -1,0 +1,48 @@
+"""The page about the faults of rules, made from their descriptions in the code."""
+
+from pathlib import Path
+
+from homeserver.lab.faults.fault import Fault
+from homeserver.lab.faults.registry import FAULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "faults.md"
+
+_HEAD = """\
+# Faults
+
+A rule of a lab makes a server answer wrongly; see [testing.md](testing.md). Its `do`
+has these by their names, each with its argument. A fault of `keys`, `notary`,
+`well-known` or `federation` acts on requests of that kind alone, and only those count
+as matched.
+
+This page is made by `scripts/faults_page`; change the code, not the page.
+
+| fault | argument | the answer | a right server |
+|---|---|---|---|
+"""
+
+_TAIL = """
+## How to write a fault
+
+Add a `Fault` to the file of its family in `homeserver/lab/faults/`: a sentence about
+the answer, one about what a right server does, the check of its argument, and a
+coroutine `act(argument, go_on, case)`. `await go_on()` is the answer of the next fault,
+or of the server; a fault that does not call it lets no work be done. `case` has the
+request, the clock and the keys of the lab's servers. `routes` has the beginnings of the
+templates that it acts on. A new family is a file with a mapping that `registry.py`
+includes, in the order in which they act. Then run `scripts/faults_page`.
+"""
+
+
+def build_page() -> str:
+    """The whole page."""
+    return _HEAD + "".join(_row(*each) for each in FAULTS.items()) + _TAIL
+
+
+def _row(name: str, fault: Fault) -> str:
+    return f"| `{name}` | {fault.argument} | {fault.summary} | {fault.right} |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(build_page(), "utf-8")
+    print(PAGE)
