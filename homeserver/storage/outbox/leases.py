@@ -59,8 +59,7 @@ _LEASE_MILLISECONDS = int(LEASE_SECONDS * 1000)
 
 RENEWAL_SECONDS = 5.0  # a holder may miss two renewals
 
-# Other processes that share the store do not announce what they queue.
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 1.0  # other processes that share the store announce nothing
 
 _DAMAGED_MILLISECONDS = 3_600_000  # until it is read again: it may be repaired
 
