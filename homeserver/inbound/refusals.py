@@ -162,7 +162,9 @@ class Refusals:
         self._store = store
         self._queue = queue
         self._diagnose = diagnose
-        self._evidence: BoundedMap[str, Evidence] = BoundedMap(queue.evidence)
+        self._evidence: BoundedMap[str, tuple[Evidence, Exchange]] = BoundedMap(
+            queue.evidence
+        )
         self._clock = clock
         self._changes = Changes(clock)
 
@@ -190,7 +192,7 @@ class Refusals:
                 error=problem.explanation.in_full[:_MAX_ERROR],
                 reason=exchange.reason or "content",
                 hints=tuple(exchange.hints) if evidence is None else None,
-                evidence=None if evidence is None else self._keep(evidence),
+                evidence=None if evidence is None else self._keep(evidence, exchange),
             ),
         )
 
@@ -244,22 +246,24 @@ class Refusals:
         )
         return [await self._completed(each) for each in found]
 
-    def _keep(self, evidence: Evidence) -> str | None:
+    def _keep(self, evidence: Evidence, exchange: Exchange) -> str | None:
         """Keep evidence for a while; returns its name, or None if it is too large."""
         if len(evidence.request.body) > _MAX_EVIDENCE_BYTES:
             return None
         name = secrets.token_hex(8)
-        self._evidence[name] = evidence
+        self._evidence[name] = evidence, exchange
         return name
 
     async def _completed(self, refusal: RecordedRefusal) -> RecordedRefusal:
         """A refusal with its hints, which are found now if its evidence is kept."""
         if refusal.hints is not None:
             return refusal
-        evidence = self._evidence.pop(refusal.evidence or "", None)
-        if evidence is None or self._diagnose is None:
+        kept = self._evidence.pop(refusal.evidence or "", None)
+        if kept is None or self._diagnose is None:
             return refusal
-        hints = await self._diagnose(evidence)
+        evidence, exchange = kept
+        # A record may have the exchange, and shows these hints from now on.
+        exchange.hints = hints = await self._diagnose(evidence)
         refusal = replace(refusal, hints=tuple(hints), evidence=None)
         await self._store.complete(refusal)
         return refusal

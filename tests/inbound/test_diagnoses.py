@@ -110,6 +110,19 @@ def test_budget_of_a_client() -> None:
     assert "hint" in str(put(endpoint, header).json["error"])
 
 
+def test_hints_of_an_exchange() -> None:
+    """Hints that are found later belong to the exchange of the request as well."""
+    endpoint = Endpoint()
+    for _ in range(5):
+        put(endpoint, THEM.authorize("PUT", SEND))
+    later = [exchange for _, exchange in endpoint.refusals._evidence.values()]
+    assert [(each.status, each.hints) for each in later] == [(401, [])] * 2
+    refused(endpoint)
+    assert [[hint.code for hint in each.hints] for each in later] == [
+        ["content-missing"]
+    ] * 2
+
+
 def test_evidence_is_bounded() -> None:
     """A large body is not kept, and of many requests only the last ones are."""
     endpoint = Endpoint(max_body_bytes=10**6)

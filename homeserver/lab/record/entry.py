@@ -1,8 +1,9 @@
 """An exchange in the record, with the members that it can be found by.
 
-Rules: an exchange does not change once it is in the record. A member that costs
-something to find, such as the rooms in a body, is found when it is first asked for.
-Bodies are those of others: whatever is in them, nothing is raised.
+Rules: an exchange does not change once it is in the record, but for hints that are
+found later. A member that costs something to find, such as the rooms in a body, is
+found when it is first asked for. Bodies are those of others: whatever is in them,
+nothing is raised.
 """
 
 import re
