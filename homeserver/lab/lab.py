@@ -183,7 +183,7 @@ class Lab:
             *parts.process_routes(bounds, {"exchanges": self._forget_exchanges}),
             *record_routes(self.record, self._reactor),
             *authority_routes(self.authority, view),
-            *server_routes(self.servers, self.record, shared),
+            *server_routes(self.servers, self.rules, self.record, shared),
             *rule_routes(self.rules, self.servers),
             *routes_of_each(
                 lambda name: parts.server_routes(self.servers.parts(name)),

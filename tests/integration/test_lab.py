@@ -335,6 +335,19 @@ def test_a_deleted_server_is_polite(lab: Lab) -> None:
     assert ours.request(theirs.name, VERSION).status == 200
 
 
+def test_a_server_is_made_with_rules(lab: Lab) -> None:
+    """Its rules are in force at once, and a change replaces them, for it alone."""
+    down = {"match": {"path": VERSION}, "do": {"http.status": 503}}
+    ours, other = lab.servers(2)
+    broken = lab.server(rules=[down])
+    assert ours.request(broken.name, VERSION).status == 503
+    assert ours.request(other.name, VERSION).status == 200
+    broken.change(rotate=True)
+    assert ours.request(broken.name, VERSION).status == 503
+    broken.change(rules=[])
+    assert ours.request(broken.name, VERSION).status == 200
+
+
 def test_a_transaction_is_sent_again(lab: Lab) -> None:
     """A chosen ID and the same bytes arrive twice, and are received once."""
     ours, theirs = lab.servers(2)
@@ -410,6 +423,14 @@ def check_a_thousand(lab: Lab) -> None:
 BAD: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/servers", {"nam": "a"}, 400, "did you mean 'name'?"),
     ("POST", "/v1/servers", {"name": "a b"}, 400, "not a server name"),
+    ("POST", "/v1/servers", {"rules": [{"do": {"http.x": 1}}]}, 400, "http.x"),
+    (
+        "PATCH",
+        "/v1/servers/bad.test",
+        {"rules": [{"do": {"http.x": 1}}]},
+        400,
+        "http.x",
+    ),
     ("POST", "/v1/servers", {"name": "A.test"}, 400, "`name`: 'A.test' has capitals"),
     ("POST", "/v1/servers", {"name": "a.test:0"}, 400, "port 0 needs"),
     ("POST", "/v1/servers", {"name": "a.test", "count": 2}, 400, "`name` is for one"),

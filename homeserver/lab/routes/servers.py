@@ -7,7 +7,7 @@ Rules: as those of `control.routes`. What is on the wire has the shapes of
 from functools import partial
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from homeserver.app.shared import Shared
@@ -15,10 +15,14 @@ from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing
 from homeserver.lab.record.record import Record
 from homeserver.lab.request import RequestView, send_request
+from homeserver.lab.rules.rule import RuleBody
+from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.description import Change, NewServers, ServerView
+from homeserver.lab.servers.server import LabServer
 from homeserver.lab.servers.servers import LabServers
 from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.protocol.errors import NotFound, TooLarge
+from homeserver.protocol.identifiers import ServerName
 
 _Bare = Call[Nothing, Nothing]
 
@@ -27,6 +31,23 @@ class ServersView(Struct, frozen=True):
     """Servers of the lab, in the order in which they were made."""
 
     servers: list[ServerView]
+
+
+class NewServersBody(NewServers, frozen=True, forbid_unknown_fields=True):
+    """One server, or several, with the rules of each."""
+
+    rules: Annotated[
+        list[RuleBody], Meta(description="Put in force for each of them.")
+    ] = field(default_factory=list)
+
+
+class ChangeBody(Change, frozen=True, forbid_unknown_fields=True):
+    """What to change of a server."""
+
+    rules: Annotated[
+        list[RuleBody] | UnsetType,
+        Meta(description="In place of those that are in force."),
+    ] = UNSET
 
 
 class Deletion(Struct, frozen=True):
@@ -38,14 +59,36 @@ class Deletion(Struct, frozen=True):
     ] = False
 
 
+async def _make(
+    servers: LabServers, rules: Rules, told: NewServersBody
+) -> list[LabServer]:
+    rules.check(told.rules)
+    made = await servers.make(told)
+    for server in made:
+        # Without rules, too: an earlier server of the name may have had some.
+        rules.replace(server.name.name, told.rules)
+    return made
+
+
+async def _change(
+    servers: LabServers, rules: Rules, name: ServerName, told: ChangeBody
+) -> LabServer:
+    if told.rules is UNSET:
+        return await servers.change(name, told)
+    rules.check(told.rules)
+    server = await servers.change(name, told)
+    rules.replace(name.name, told.rules)
+    return server
+
+
 def server_routes(
-    servers: LabServers, record: Record, shared: Shared
+    servers: LabServers, rules: Rules, record: Record, shared: Shared
 ) -> list[ControlRoute]:
     """The servers."""
 
-    async def make(call: Call[Nothing, NewServers]) -> ServersView:
+    async def make(call: Call[Nothing, NewServersBody]) -> ServersView:
         """Make one server, or several with names of their own."""
-        made = await servers.make(call.body)
+        made = await _make(servers, rules, call.body)
         return ServersView([servers.view(server) for server in made])
 
     def listed(_: _Bare) -> ServersView:
@@ -56,9 +99,11 @@ def server_routes(
         """One server."""
         return servers.view(servers.find(call.server("server")))
 
-    async def change(call: Call[Nothing, Change]) -> ServerView:
-        """Replace keys, the certificate, DNS records or the well-known document."""
-        return servers.view(await servers.change(call.server("server"), call.body))
+    async def change(call: Call[Nothing, ChangeBody]) -> ServerView:
+        """Replace keys, certificate, DNS records, well-known document or rules."""
+        return servers.view(
+            await _change(servers, rules, call.server("server"), call.body)
+        )
 
     async def delete(call: Call[Deletion, Nothing]) -> ServersView:
         """Delete a server; it goes on answering politely unless it is to be gone."""
@@ -87,14 +132,14 @@ def server_routes(
             every,
             make,
             Nothing,
-            NewServers,
+            NewServersBody,
             ServersView,
             status=201,
             errors=(TooLarge,),
         ),
         route("GET", every, listed, Nothing, Nothing, ServersView),
         missing("GET", one, shown, Nothing, Nothing, ServerView),
-        missing("PATCH", one, change, Nothing, Change, ServerView),
+        missing("PATCH", one, change, Nothing, ChangeBody, ServerView),
         missing("DELETE", one, delete, Deletion, Nothing, ServersView),
         missing("POST", f"{one}/request", request, Nothing, RequestBody, RequestView),
     ]

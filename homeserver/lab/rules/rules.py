@@ -49,12 +49,16 @@ class Rules:
         self._rules[server].append(rule)
         return rule
 
-    def replace(self, server: str, bodies: Sequence[RuleBody]) -> Sequence[Rule]:
-        """Put rules in force in place of the others; raises `BadJson`."""
+    def check(self, bodies: Sequence[RuleBody]) -> None:
+        """Raise `BadJson` or `TooLarge` for what cannot be the rules of a server."""
         if len(bodies) > _MAX_RULES:
             raise TooLarge(f"there are more than {_MAX_RULES} rules")
         for body in bodies:
             body.check()
+
+    def replace(self, server: str, bodies: Sequence[RuleBody]) -> Sequence[Rule]:
+        """Put rules in force in place of the others; raises `BadJson`."""
+        self.check(bodies)
         self.clear(server)
         return [self.add(server, body) for body in bodies]
 
