@@ -42,6 +42,7 @@ _MODULES = {
     "lab": "lab",
     "servers": "lab_ask",
     "exchanges": "lab_ask",
+    "fault": "lab_fault",
 }
 
 

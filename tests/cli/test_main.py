@@ -15,7 +15,7 @@ from tests.support.tables import cases
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
 COMMANDS += ["health", "resolve", "keys", "explain", "lab"]
-COMMANDS += ["servers", "exchanges", "config"]
+COMMANDS += ["servers", "exchanges", "fault", "config"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

@@ -68,3 +68,33 @@ def test_mistakes(lab: Lab, options: list[str], status: int, why: str) -> None:
     done = run(lab, "servers", *options)
     assert done.exit_code == status
     assert why in done.output
+
+
+def test_faults_are_added_listed_and_removed(lab: Lab) -> None:
+    """A fault acts on its server alone, until it is removed."""
+    ours, theirs = lab.servers(2)
+    path = "/_matrix/key/v2/server"
+    at = ["--server", theirs.name]
+    added = run(lab, "fault", "add", *at, "http.status", "503", "--method", "GET")
+    assert added.output.endswith(": http.status 503; matched 0, acted 0\n")
+    assert ours.request(theirs.name, path).status == 503
+    assert ours.request(ours.name, path).status == 200
+    [line] = run(lab, "fault", "list", *at, "--json").output.splitlines()
+    rule = json.loads(line)
+    assert rule["do"] == {"http.status": 503}
+    assert rule["acted"] >= 1
+    assert run(lab, "fault", "remove", *at, str(rule["id"])).exit_code == 0
+    assert ours.request(theirs.name, path).status == 200
+    assert run(lab, "fault", "list", *at).output == ""
+    everywhere = run(lab, "fault", "add", "http.errcode", "M_X", "--times", "1")
+    assert everywhere.exit_code == 0
+    assert run(lab, "fault", "list").output.count("http.errcode") == 1
+    assert run(lab, "fault", "remove").exit_code == 0
+    assert run(lab, "fault", "list").output == ""
+
+
+def test_a_fault_that_is_unknown(lab: Lab) -> None:
+    """The error has the name that was meant."""
+    done = run(lab, "fault", "add", "http.staus", "503")
+    assert done.exit_code == 1
+    assert "did you mean 'http.status'" in done.output

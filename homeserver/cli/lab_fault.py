@@ -1,0 +1,103 @@
+"""The commands about the faults of a lab's servers.
+
+Rules: as in `ask`. `--server` names the server; without it, rules are of all servers.
+"""
+
+import json
+from typing import Any
+
+import click
+
+from homeserver.cli.daemon import Daemon, daemon_options
+from homeserver.cli.options import fail, json_option
+from homeserver.control.client import ControlClient, ControlError
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import printable
+
+
+def _place(daemon: Daemon) -> tuple[ControlClient, list[str]]:
+    """A client, and the steps to the rules."""
+    if daemon.server is None:
+        return daemon.client(), ["v1", "rules"]
+    steps = ["v1", "servers", daemon.server.name, "rules"]
+    # The path names the server, so the query does not.
+    return Daemon(daemon.path, daemon.url, daemon.token_file, None).client(), steps
+
+
+def _show(rule: Any, *, as_json: bool) -> None:
+    parts = [f"{name} {json.dumps(value)}" for name, value in rule["do"].items()]
+    counts = f"matched {rule['matched']}, acted {rule['acted']}"
+    text = f"{rule['id']}: {', '.join(parts)}; {counts}"
+    print(json.dumps(rule) if as_json else printable(text))
+
+
+@click.group(short_help="Make a lab's servers answer wrongly; add, list, remove.")
+def fault() -> None:
+    """Make servers of a lab answer wrongly, until the fault is removed.
+
+    \b
+    Example:
+      homeserver fault add --lab http://127.0.0.1:8008 http.status 503 --times 1
+    """
+
+
+@fault.command(short_help="Put a fault in force.")
+@daemon_options
+@json_option
+@click.argument("name", metavar="FAULT")
+@click.argument("argument", metavar="[ARGUMENT]", default="true")
+@click.option("--method", metavar="PATTERN", help="Only requests with this method.")
+@click.option("--peer", metavar="PATTERN", help="Only requests of this server.")
+@click.option("--route", metavar="PATTERN", help="Only requests of this template.")
+@click.option("--times", type=click.IntRange(1), metavar="NUMBER", help="How often.")
+def add(
+    *,
+    daemon: Daemon,
+    as_json: bool,
+    name: str,
+    argument: str,
+    times: int | None,
+    **match: str | None,
+) -> None:
+    """Put a fault in force; ARGUMENT is JSON, or a text. docs/faults.md lists all."""
+    try:
+        value = json.loads(argument)
+    except ValueError:
+        value = argument
+    content: Json = {
+        "do": {name: value},
+        "match": {key: text for key, text in match.items() if text is not None},
+    }
+    if times is not None:
+        content["times"] = times
+    client, steps = _place(daemon)
+    try:
+        _show(client.post(*steps, content=content), as_json=as_json)
+    except ControlError as problem:
+        fail(1, str(problem))
+
+
+@fault.command("list", short_help="Show the faults in force.")
+@daemon_options
+@json_option
+def show(*, daemon: Daemon, as_json: bool) -> None:
+    """Show the faults in force, each with how often it has matched and acted."""
+    client, steps = _place(daemon)
+    try:
+        listed: Any = client.get(*steps)["rules"]
+    except ControlError as problem:
+        fail(1, str(problem))
+    for rule in listed:
+        _show(rule, as_json=as_json)
+
+
+@fault.command(short_help="End a fault, or all of them.")
+@daemon_options
+@click.argument("rule", metavar="[ID]", type=click.IntRange(1), required=False)
+def remove(*, daemon: Daemon, rule: int | None) -> None:
+    """End the fault with an ID; without one, all that `list` shows."""
+    client, steps = _place(daemon)
+    try:
+        client.delete(*steps, *([] if rule is None else [str(rule)]))
+    except ControlError as problem:
+        fail(1, str(problem))
