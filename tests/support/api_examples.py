@@ -66,6 +66,7 @@ def collect() -> Examples:
     ask("GET", "/v1/peers", "/v1/peers")
     ask("GET", peer, name)
     ask("GET", f"{peer}/report", f"{name}/report")
+    ask("GET", "/v1/report/{name}", "/v1/report/them.example")
     ask("DELETE", entry, f"{_TARGET}/1")
     ask("DELETE", entries, _TARGET)
     ask("POST", f"{peer}/retry", f"{name}/retry")
