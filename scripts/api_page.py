@@ -13,6 +13,7 @@ from homeserver.protocol import remarks
 from homeserver.protocol.diagnosis import hint
 from tests.support.api_examples import Example, Examples, collect
 from tests.support.control_side import Panel
+from tests.support.lab_routes import lab_table
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 
@@ -42,6 +43,14 @@ in pages by `after` and `limit`, as `{"servers": [...], "next"}`, and
 real answers. This page is made by `scripts/api_page`; change the code, not the page.
 """
 
+_LAB = """
+# The routes of a lab
+
+`homeserver lab` has these beside those above; [testing.md](testing.md) says what they
+are for. In a daemon, `POST /v1/servers`, `PATCH` and `DELETE` are 405: its servers are
+those of its configuration.
+"""
+
 _REASONS = """
 ## Reasons
 
@@ -67,17 +76,20 @@ _MAX_LINE = 88  # of an example, before it is spread over several
 def build_page() -> str:
     """The whole page."""
     document: dict[str, Any] = build_document(Panel().table, OPEN_TEMPLATES)
-    examples = collect()
-    parts = [_HEAD, *_routes(document, examples)]
-    parts += ["\n## Objects\n", *map(_view, _sorted(document))]
+    lab: dict[str, Any] = build_document(lab_table())
+    parts = [_HEAD, *_routes(document, collect()), _LAB, *_routes(lab, {})]
+    parts += ["\n## Objects\n", *map(_view, _sorted(document, lab))]
     parts += [_REASONS, _codes(refusals.REASONS), _OUTBOUND, _codes(REASONS)]
     parts += [_HINTS, _codes(hint.CODES), _REMARKS, _codes(remarks.REMARKS)]
     return "".join(parts)
 
 
-def _sorted(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    schemas = document["components"]["schemas"].values()
-    return sorted(schemas, key=lambda schema: str(schema["title"]))
+def _sorted(*documents: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The schemas of all documents, each once."""
+    schemas: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        schemas |= document["components"]["schemas"]
+    return [schemas[name] for name in sorted(schemas)]
 
 
 def _routes(document: Mapping[str, Any], examples: Examples) -> Iterator[str]:
@@ -115,7 +127,7 @@ def _answers(responses: Mapping[str, Any]) -> Iterator[str]:
             if status.startswith("2"):
                 shown = "text" if kind == "text/plain" else _type(content["schema"])
                 yield f"\nIt answers {status} with {_article(shown)}"
-    errors = [status for status in responses if status in {"404", "413"}]
+    errors = [status for status in responses if status in {"404", "408", "413"}]
     yield f", or with {' or '.join(errors)}.\n" if errors else ".\n"
 
 
@@ -169,7 +181,8 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{each}`" for each in schema["enum"])
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}"
+        items = schema.get("prefixItems") or [schema["items"]]  # a tuple, or a list
+        return f"list of {', '.join(map(_type, items))}"
     if isinstance(schema.get("additionalProperties"), dict):
         return f"object of {_type(schema['additionalProperties'])}"
     return str(schema.get("type", "any JSON"))

@@ -1,0 +1,29 @@
+"""The routes that a lab has beside those of a daemon, to be described alone."""
+
+from typing import cast
+
+from twisted.internet.task import Clock
+
+from homeserver.app.shared import Shared
+from homeserver.control.routing import ControlRoute
+from homeserver.lab.authority.authority import Authority
+from homeserver.lab.record.record import Record
+from homeserver.lab.routes.authority import LabView, authority_routes
+from homeserver.lab.routes.exchanges import record_routes
+from homeserver.lab.routes.rules import rule_routes
+from homeserver.lab.routes.servers import server_routes
+from homeserver.lab.rules.rules import Rules
+from homeserver.lab.servers.servers import LabServers
+
+
+def lab_table() -> list[ControlRoute]:
+    """Their table; none of them can be asked."""
+    clock = Clock()
+    record = Record(clock)
+    servers, rules = cast("LabServers", None), cast("Rules", None)
+    return [
+        *server_routes(servers, rules, record, cast("Shared", None)),
+        *rule_routes(rules, servers),
+        *record_routes(record, clock),
+        *authority_routes(cast("Authority", None), cast("LabView", None)),
+    ]
