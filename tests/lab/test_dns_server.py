@@ -330,7 +330,7 @@ def test_a_wrapped_zone_answers_with_faults(
         assert (message.rCode, bool(message.trunc)) == (code, is_truncated)
         assert len(parse(lab.exchange(query("alias.lab.test", dns.A))).answers) == 2
         assert lab.answered[0].reply == reply
-        assert (lab.answered[0].seconds >= 0.01) is is_late
+        assert lab.answered[0].seconds >= (0.01 if is_late else 0.0)
     finally:
         wait(lab.server.stop())
 
