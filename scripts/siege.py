@@ -111,11 +111,12 @@ def siege(folder: Path, options: argparse.Namespace, stack: ExitStack) -> int:
     attackers.stdin.flush()
     samples = watch(alpha, process.pid, temporary, options.seconds, sides)
     shown = bounds(alpha)
-    said = end(attackers)
     for side in sides:
         side.stop.set()
     for thread in threads:
         thread.join()
+    # Last, because they are the name server of what is still queued, too.
+    said = end(attackers)
     for line in shown:
         print(line)
     print(json.dumps(said, indent=2))
