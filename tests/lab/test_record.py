@@ -530,7 +530,8 @@ class HarEntry(Struct):
     response: HarResponse
     cache: dict[str, Any]
     timings: HarTimings
-    serverIPAddress: str = ""
+    # An IP address: readers refuse an empty one.
+    serverIPAddress: Annotated[str, Meta(pattern=r"\A[0-9a-f.:]+\Z")] | None = None
     connection: str = ""
     comment: str = ""
 

@@ -35,6 +35,9 @@ def build_har(entries: Iterable[Entry]) -> Mapping[str, object]:
 
 
 def _entry(seen: ExchangeDetails) -> Mapping[str, object]:
+    # A reader may refuse an address that is none.
+    has_address = seen.direction == "out" and seen.address
+    address = {"serverIPAddress": seen.address} if has_address else {}
     milliseconds = seen.seconds * 1000
     started = datetime.fromtimestamp((seen.started_ts or 0) / 1000, UTC)
     host = (seen.server if seen.direction == "in" else seen.peer) or "unknown.invalid"
@@ -45,7 +48,7 @@ def _entry(seen: ExchangeDetails) -> Mapping[str, object]:
         "response": _response(seen),
         "cache": {},
         "timings": {"send": 0, "wait": milliseconds, "receive": 0},
-        "serverIPAddress": (seen.address or "") if seen.direction == "out" else "",
+        **address,
         "comment": seen.error or "",
         # Members of others begin with an underscore.
         "_id": seen.id,
