@@ -19,10 +19,13 @@ _FILTERS = {
     "peer": "Only those with this server; `*` is any text, as in the other filters.",
     "direction": "`in` or `out`.",
     "kind": "`dns`, `connection` or `request`.",
+    "route": "The template, as in `/_matrix/federation/v1/send/{txnId}`.",
     "method": "Of a question to the DNS, the type of the records.",
     "path": "Of a question to the DNS, the name.",
     "status": "As in `503` or `5*`.",
     "reason": "The code of what is wrong with it.",
+    "txn_id": "The ID of a transaction.",
+    "room_id": "A room of its path, or of one of its PDUs.",
 }
 
 
@@ -93,7 +96,8 @@ def servers(
 def _filters(command: Any) -> Any:
     for name, text in reversed(_FILTERS.items()):
         # `path` is that of the configuration already.
-        option = click.option(f"--{name}", f"of_{name}", metavar="PATTERN", help=text)
+        flag = f"--{name.replace('_', '-')}"
+        option = click.option(flag, f"of_{name}", metavar="PATTERN", help=text)
         command = option(command)
     return command
 
