@@ -40,6 +40,9 @@ _HEADER_BYTES = 150  # two short texts and their pair
 
 _ROOM_IN_PATH = re.compile(r"/(?:!|%21)([^/]+)", re.IGNORECASE)
 
+# A transaction that is refused, or made by `request`, has its ID here alone.
+_TRANSACTION_PATH = re.compile(r"/_matrix/federation/v1/send/([^/]+)/?")
+
 # More than the largest transaction has PDUs.
 _MAX_ROOMS = 200
 
@@ -79,8 +82,14 @@ class Entry:
     def rooms(self) -> Sequence[str]:
         """The IDs of the rooms that it is about: of its path, or of its PDUs."""
         if self._rooms is None:
-            self._rooms = _rooms(self.exchange)
+            self._rooms = _rooms(self.exchange, self.txn_id)
         return self._rooms
+
+    @property
+    def txn_id(self) -> str | None:
+        """The ID of the transaction that it is, or that its path says it is."""
+        in_path = _TRANSACTION_PATH.fullmatch(self.exchange.path)
+        return self.exchange.txn_id or (in_path and unquote(in_path[1])) or None
 
     def is_at(self, servers: Collection[str]) -> bool:
         """Whether it has arrived at one of our servers that are named, if any are."""
@@ -96,13 +105,13 @@ class Entry:
         """
         if member == "room_id":
             return self.rooms
-        value: object = getattr(self.exchange, member)
+        value: object = getattr(self if member == "txn_id" else self.exchange, member)
         return () if value in {None, ""} else (str(value),)
 
 
-def _rooms(exchange: Exchange) -> Sequence[str]:
+def _rooms(exchange: Exchange, txn_id: str | None) -> Sequence[str]:
     in_path = ["!" + unquote(found) for found in _ROOM_IN_PATH.findall(exchange.path)]
-    if in_path or exchange.txn_id is None or exchange.details is None:
+    if in_path or txn_id is None or exchange.details is None:
         return in_path
     try:
         transaction = _TRANSACTION.decode(exchange.details.request.body)

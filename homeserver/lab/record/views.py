@@ -146,7 +146,7 @@ def _members(entry: Entry) -> dict[str, Any]:
         "reason": _set(exchange.reason),
         "errcode": _set(exchange.errcode),
         "error": _set(exchange.error),
-        "txn_id": _set(exchange.txn_id),
+        "txn_id": _set(entry.txn_id),
         "room_id": next(iter(entry.rooms), UNSET),
         "verified_by": _set(exchange.verified_by),
         "verdict": _set(exchange.verdict),
