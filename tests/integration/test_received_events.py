@@ -139,8 +139,9 @@ def test_unsigned_events_that_are_not_wanted(alpha: Endpoint) -> None:
     with alpha.running() as process:
         first_line(process)
         deliver(alpha, {"pdus": [OF_0_4, OF_0_5]})
+        hint = "hint: `signatures` is not a JSON object (room version 11)"
         assert verdicts(alpha) == [
-            "rejected: unsigned PDUs of 2014 are not accepted here",
+            "rejected: unsigned PDUs of 2014 are not accepted here; " + hint,
             "accepted",
         ]
 
@@ -177,7 +178,8 @@ def test_the_same_id_with_more_pdus_each_time(alpha: Endpoint) -> None:
             process.kill()
     assert [each["txn_id"] for each in received] == ["1"] * 4
     assert [len(each["pdus"]) for each in received] == [1, 1, 7, 14]
-    assert [len(each["remarks"]) for each in received] == [0, 1, 1, 1]
+    first, *others = ([each["code"] for each in one["remarks"]] for one in received)
+    assert all(len(set(each) - set(first)) == 1 for each in others)
     events = [pdu["event_id"] for each in received for pdu in each["pdus"]]
     assert len(set(events)) == 23
 

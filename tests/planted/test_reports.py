@@ -1,8 +1,10 @@
 """`homeserver report` says how a server repeats what was not accepted, and the rest."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 
@@ -48,11 +50,19 @@ def test_retries(
     assert done.returncode == (0 if fault is None else 1)
 
 
+def refusals(ours: Endpoint, name: str) -> list[Any]:
+    """The refused requests of a server; they are recorded after they are answered."""
+    deadline = time.monotonic() + 30
+    while not (found := ours.ask("refused", "--origin", name)):
+        assert time.monotonic() < deadline
+    return found
+
+
 def test_mistakes(ours: Endpoint, planted: Planting) -> None:
     """Refused requests are told with the hint on the first of them."""
     with planted("path-decoded") as them:
         assert them.send(OURS, them.transaction()).status == 401
-        [refused] = ours.ask("refused", "--origin", them.name)
+        [refused] = refusals(ours, them.name)
         assert [hint["code"] for hint in refused["hints"]] == ["uri-decoded"]
         done = ours.call("report", them.name, "--format", "tap")
     assert done.returncode == 1

@@ -157,6 +157,7 @@ CALLS: list[tuple[type, str, Call]] = [
     (OutboundQueue, "state", lambda h: h.queue.state(DOWN, 2)),
     (OutboundQueue, "summary", lambda h: h.queue.summary(DOWN)),
     (OutboundQueue, "retry_immediately", lambda h: h.queue.retry_immediately(DOWN)),
+    (OutboundQueue, "repeat", lambda h: h.queue.repeat(DOWN, 1, lambda _, __: b"{}")),
     (OutboundQueue, "drop", lambda h: h.queue.drop(DOWN, 3)),
     (OutboundQueue, "drop_transaction", lambda h: h.queue.drop_transaction(DOWN)),
     (OutboundQueue, "drop_waiting", lambda h: h.queue.drop_waiting(DOWN)),
