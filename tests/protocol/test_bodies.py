@@ -64,7 +64,10 @@ def test_nesting_of_an_item_counts_from_the_item() -> None:
 
 
 # An item that is no object stays what it is, whatever is in it.
-@pytest.mark.parametrize("item", [b"5", b"[1, {}]", nested(101)[5:-1], b"[%b]" % GOOD])
+ITEMS = [b"5", b"[1, {}]", nested(101)[5:-1], b"[%b]" % GOOD, b'[{"a": 1, "a": 2}]']
+
+
+@pytest.mark.parametrize("item", ITEMS)
 def test_item_that_is_no_object(item: bytes) -> None:
     """Refusing it is for the parser of an object."""
     data = b'{"pdus": [%b, {"a": 1, "a": 2}]}' % item
