@@ -1,8 +1,9 @@
 """The present identity of one of our servers.
 
 Rules: signing keys and certificate are replaced together, so that no key document names
-a certificate that is not presented. Parts get them anew for each use. They are made for
-their first use, as most of many servers are never reached.
+a certificate that is not presented. Each component reads the present ones for each use,
+and keeps none. They are made at their first use, as most of many servers are never
+reached.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """How much may be spent on diagnoses of what strangers send.
 
-Rules: a diagnosis takes up to forty milliseconds, and whoever sends a wrong signature
-causes one. All together take a bounded number a second and a bounded part of a core;
+Rules: a diagnosis takes up to forty milliseconds, and each wrong signature causes one.
+All together take a bounded number a second and a bounded part of a core;
 each client has a share. Trusted clients are not limited.
 """
 

@@ -41,7 +41,7 @@ _MAX_SECONDS = 600.0  # as long as any other wait of the lab
 
 
 class RequestView(Struct, frozen=True, kw_only=True):
-    """What came of a request."""
+    """The result of a request."""
 
     exchange: Annotated[int | None, Meta(description="Its ID in the record.")]
     status: Annotated[int | None, Meta(description="Null: there was no response.")]

@@ -66,7 +66,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Response:
-    """What came of a request."""
+    """The result of a request."""
 
     status: int | None
     """None: there was no response."""

@@ -102,7 +102,7 @@ def test_clients_judge_each_fault_as_the_table_says(
 PROBLEMS = {
     "expired": "the certificate has expired",
     "not-yet-valid": "the certificate is not valid yet",
-    "other-name": "is not for a.lab.test but for 'somebody-else.invalid'",
+    "other-name": "is not for a.lab.test but for 'other.invalid'",
     "no-name": "no usable name",
     "unknown-authority": "authority that is not known",
     "self-signed": "self-signed",

@@ -30,7 +30,7 @@ _OVER = VALID_FROM.replace(year=2018), VALID_FROM.replace(year=2019)
 _TO_COME = VALID_UNTIL.replace(year=2048), VALID_UNTIL
 
 # RFC 6761, section 6.4: a name without an owner.
-_OTHER_HOST = "somebody-else.invalid"
+_OTHER_HOST = "other.invalid"
 
 # A limit on names says nothing of addresses, and RFC 5737 and RFC 3849 reserve these
 # for documentation.
