@@ -26,6 +26,19 @@ Origin = Annotated[
     ServerName | None, Meta(description="Only those that name this server as origin.")
 ]
 
+Limit = Annotated[
+    int, Meta(ge=0, le=MAX_LIMIT, description="How many entries, at most.")
+]
+
+Wait = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        description="How many seconds to wait for a first entry.",
+    ),
+]
+
 
 class Page(Struct, frozen=True):
     """Which entries of a list, and how long to wait for one."""
@@ -34,17 +47,8 @@ class Page(Struct, frozen=True):
         int, Meta(ge=0, description="The ID of the last entry that the client has.")
     ] = 0
     origin: Origin = None
-    limit: Annotated[
-        int, Meta(ge=0, le=MAX_LIMIT, description="How many entries, at most.")
-    ] = 100
-    wait: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=MAX_WAIT_SECONDS,
-            description="How many seconds to wait for a first entry.",
-        ),
-    ] = 0.0
+    limit: Limit = 100
+    wait: Wait = 0.0
 
 
 class PeerPage(Struct, frozen=True):
@@ -78,9 +82,7 @@ class CacheFilter(Struct, frozen=True):
     server: Annotated[
         ServerName | None, Meta(description="Only those about this server.")
     ] = None
-    limit: Annotated[
-        int, Meta(ge=0, le=MAX_LIMIT, description="How many entries, at most.")
-    ] = MAX_LIMIT
+    limit: Limit = MAX_LIMIT
 
 
 class OfServer(Struct, frozen=True):

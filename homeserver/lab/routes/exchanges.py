@@ -11,8 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.control.client import MAX_WAIT_SECONDS
-from homeserver.control.parameters import MAX_LIMIT
+from homeserver.control.parameters import MAX_LIMIT, Limit, Wait
 from homeserver.control.routing import Call, ControlRoute, route, view_reply
 from homeserver.control.views import Nothing
 from homeserver.http.reply import Reply
@@ -86,17 +85,8 @@ class ExchangeFilter(Struct, frozen=True):
 class ExchangeQuery(ExchangeFilter, frozen=True):
     """Which exchanges, how many, and how long to wait for one."""
 
-    limit: Annotated[
-        int, Meta(ge=0, le=MAX_LIMIT, description="How many entries, at most.")
-    ] = 100
-    wait: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=MAX_WAIT_SECONDS,
-            description="How many seconds to wait for a first entry.",
-        ),
-    ] = 0.0
+    limit: Limit = 100
+    wait: Wait = 0.0
 
 
 class ExchangePage(Struct, frozen=True):
