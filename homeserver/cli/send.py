@@ -87,6 +87,17 @@ def _parse_seconds(text: str) -> float:
     callback=parsed(parse_queue_id),
     help="Send nothing, but wait for the delivery of what was queued under this ID.",
 )
+@click.option(
+    "--txn-id",
+    metavar="TEXT",
+    help="The ID of the transaction, for an empty queue.  [default: a new one]",
+)
+@click.option(
+    "--again",
+    metavar="ID",
+    callback=parsed(parse_queue_id),
+    help="Send the transaction of this queue ID once more, with the same bytes.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 if the reply has a problem.")
 def send(  # noqa: PLR0913 - its options are its arguments
     *,
@@ -100,6 +111,8 @@ def send(  # noqa: PLR0913 - its options are its arguments
     timeout: float,
     now: bool,
     entry: str | None,
+    txn_id: str | None,
+    again: str | None,
     strict: bool,
 ) -> None:
     """Submit a transaction to the running daemon and wait for its delivery to DEST.
@@ -118,11 +131,11 @@ def send(  # noqa: PLR0913 - its options are its arguments
         content = _content(file, pdus, edus, room_version)
     except ProtocolError as problem:
         fail(2, str(problem))
-    is_empty = not (content["pdus"] or content["edus"])
-    if entry is not None and not is_empty:
-        fail(2, "--wait sends nothing; leave out what is to be sent")
-    if entry is None and is_empty:
-        fail(2, "there is nothing to send; give --pdu, --edu or --transaction")
+    if txn_id is not None:
+        content["txn_id"] = txn_id
+    if again is not None:
+        content["again"] = int(again)
+    _check_is_one_thing(content, entry)
     state, known = _deliver(daemon, destination.name, content, entry, timeout, now=now)
     if as_json:
         print(json.dumps(state))
@@ -131,6 +144,18 @@ def send(  # noqa: PLR0913 - its options are its arguments
     complaint = _complaint(state, known, strict=strict)
     if complaint is not None:
         fail(1, complaint)
+
+
+def _check_is_one_thing(content: Json, entry: str | None) -> None:
+    """End the command unless there is one thing to send, or to wait for."""
+    is_empty = not (content["pdus"] or content["edus"])
+    if entry is not None and not (is_empty and content.keys() <= {"pdus", "edus"}):
+        fail(2, "--wait sends nothing; leave out what is to be sent")
+    if "again" in content:
+        if not is_empty or "txn_id" in content:
+            fail(2, "--again sends a transaction unchanged; leave out its content")
+    elif entry is None and is_empty:
+        fail(2, "there is nothing to send; give --pdu, --edu or --transaction")
 
 
 def _deliver(

@@ -1,143 +1,15 @@
 """What a person reads who has made a mistake, or who has to wait."""
 
-import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from homeserver.cli.main import main
 from homeserver.control import address_file
-from homeserver.identity import new_endpoint
 from homeserver.net.addresses import SocketAddress
 from homeserver.outbound.remote_error import Refused
 from homeserver.protocol.identifiers import ServerName
 from tests.support.canned_control import CannedControl, canned_control
-
-EDU = '{"edu_type": "m.test", "content": {}}'
-PEER = {"failures": 0, "next_attempt_ts": None, "last_error": None}
-STATE = {"id": 6, "state": "queued", "txn_id": None, "error": None, "remarks": []}
-DONE = {**STATE, "state": "delivered", "txn_id": "1", "reply": {}}
-UNKNOWN_TOKEN = {"errcode": "M_UNKNOWN_TOKEN", "error": "this is not the token"}
-
-ANSWERS: dict[str, tuple[int, Any]] = {
-    "GET /health": (200, {"status": "ok"}),
-    "GET /v1/bounds": (200, {"bounds": []}),
-    "GET /v1/peers": (200, {"peers": [], "next": None}),
-    "GET /v1/peers/b.test": (200, PEER),
-    "POST /v1/send/b.test": (202, {"id": 6}),
-    "GET /v1/send/b.test/6": (200, DONE),
-    "DELETE /v1/send/b.test": (200, {"dropped": 1}),
-}
-
-
-@pytest.fixture
-def control() -> Iterator[CannedControl]:
-    """A daemon that answers."""
-    with canned_control(dict(ANSWERS)) as control:
-        yield control
-
-
-@pytest.fixture
-def path(tmp_path: Path, control: CannedControl) -> Path:
-    """The configuration of that daemon."""
-    return configured(tmp_path, control.address)
-
-
-def configured(folder: Path, control: str) -> Path:
-    """A configuration whose control API is at an address."""
-    settings = new_endpoint.Settings(
-        ServerName.parse("a.test"),
-        SocketAddress("127.0.0.1", 0),
-        SocketAddress.parse(control),
-    )
-    return new_endpoint.create(folder / "a", settings)[0]
-
-
-def run(*words: object, env: Mapping[str, str] | None = None) -> Result:
-    """Run a command."""
-    arguments = [str(each) for each in words]
-    return CliRunner(env=env).invoke(main, arguments, prog_name="homeserver")
-
-
-def failed(result: Result) -> tuple[int, str]:
-    """How a command that prints no result has ended, and what it says."""
-    assert result.stdout == ""
-    return result.exit_code, result.stderr
-
-
-TRANSACTIONS: list[tuple[list[str], str, str]] = [
-    ([], "{}", "there is nothing to send; give --pdu, --edu or --transaction"),
-    ([], '{"pdus": [], "edus": []}', "there is nothing to send; give --pdu, --edu or"),
-    ([], '{"pdus": {}}', "`pdus` is not a list"),
-    ([], "[]", "the body is not a JSON object"),
-    (
-        ["--room-version", "12"],
-        '{"edus": [{}], "room_version": "99"}',
-        "--room-version is 12, but '99' in FILE",
-    ),
-]
-
-
-@pytest.mark.parametrize(("options", "text", "message"), TRANSACTIONS)
-def test_bad_transaction(
-    path: Path, control: CannedControl, options: list[str], text: str, message: str
-) -> None:
-    """What cannot be sent is refused before the daemon is asked."""
-    file = path.parent / "transaction.json"
-    file.write_text(text)
-    done = run("send", "-c", path, "b.test", "--transaction", file, *options)
-    status, said = failed(done)
-    assert status == 2
-    assert said.startswith(message)
-    assert control.asked == []
-
-
-def test_nothing_to_send(path: Path, control: CannedControl) -> None:
-    """A transaction of nothing is not queued."""
-    assert failed(run("send", "-c", path, "b.test"))[0] == 2
-    assert control.asked == []
-
-
-def test_transaction_as_it_is(path: Path, control: CannedControl) -> None:
-    """What is in a file goes to the daemon whole, which refuses what is unknown."""
-    refusal = {"errcode": "M_BAD_JSON", "error": "the body has no member 'pdu'"}
-    control.answers["POST /v1/send/b.test"] = 400, refusal
-    file = path.parent / "transaction.json"
-    content = {"pdu": 1, "edus": [1], "pdus": [], "room_version": "99"}
-    file.write_text(json.dumps(content))
-    done = run("send", "-c", path, "b.test", "--transaction", file, "--edu", "2")
-    assert failed(done) == (2, "the body has no member 'pdu'\n")
-    [(_, _, sent)] = control.asked
-    assert sent == content | {"edus": [1, 2]}
-
-
-def test_default_room_version(path: Path, control: CannedControl) -> None:
-    """Without a room version the daemon chooses; with one, it is told."""
-    run("send", "-c", path, "b.test", "--edu", EDU)
-    run("send", "-c", path, "b.test", "--edu", EDU, "--room-version", "2014")
-    bodies = [body for request, _, body in control.asked if "POST" in request]
-    assert ["room_version" in each for each in bodies] == [False, True]
-    assert bodies[1]["room_version"] == "2014"
-
-
-def test_back_off(path: Path, control: CannedControl) -> None:
-    """An entry that waits for the end of a back-off says how long, and why."""
-    later = 4_000_000_000_000
-    known = {"failures": 4, "next_attempt_ts": later, "last_error": "answers 503"}
-    control.answers["GET /v1/peers/b.test"] = 200, known
-    control.answers["GET /v1/send/b.test/6"] = 200, STATE
-    done = run("send", "-c", path, "b.test", "--edu", EDU, "--timeout", "0")
-    status, said = failed(done)
-    first, last = said.splitlines()
-    assert status == 1
-    assert first.startswith("b.test is in back-off for ")
-    end = "days more after 4 failures: answers 503"
-    assert first.endswith(f"{end}; queued under ID 6; `--now` tries at once")
-    assert last.startswith("not delivered yet, it stays queued under ID 6: in back-off")
-    assert last.endswith(f"{end}; `--now` tries at once")
+from tests.support.commands import ANSWERS, EDU, UNKNOWN_TOKEN, configured, failed, run
 
 
 def test_wrong_token(path: Path, control: CannedControl) -> None:

@@ -88,6 +88,19 @@ def test_remarks(pair: tuple[Endpoint, Receiver]) -> None:
     assert alpha.call("send", receiver.name, "--edu", EDU, "--strict").returncode == 0
 
 
+def test_sent_again(pair: tuple[Endpoint, Receiver]) -> None:
+    """A transaction of a chosen ID goes twice, with the same bytes."""
+    alpha, receiver = pair
+    sent = alpha.ask("send", receiver.name, "--edu", EDU, "--txn-id", "mine")
+    again = alpha.ask("send", receiver.name, "--again", str(sent[0]["id"]))
+    assert [each["txn_id"] for each in [*sent, *again]] == ["mine", "mine"]
+    assert len(receiver.arrivals) == 2
+    assert receiver.arrivals[0] == receiver.arrivals[1]
+    done = alpha.call("send", receiver.name, "--again", "99")
+    assert done.returncode == 1
+    assert "nothing of ID 99 was queued" in done.stderr
+
+
 def test_not_now(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     """What may be taken later stays queued, until it is tried again."""
     alpha, receiver = pair
