@@ -11,13 +11,14 @@ _HEAD = """\
 # Faults
 
 A rule of a lab makes a server answer wrongly; see [testing.md](testing.md). Its `do`
-has these by their names, each with its argument. A fault of `keys`, `notary`,
-`well-known` or `federation` acts on requests of that kind alone, and only those count
-as matched.
+has these by their names, each with its argument. A fault of `dns` acts on questions to
+the lab's name server, and on the look-ups of its own servers (`"direction": "out"`). A
+fault of `keys`, `notary`, `well-known` or `federation` acts on requests of that kind
+alone. Only exchanges on which a fault of the rule can act count as matched.
 
 This page is made by `scripts/faults_page`; change the code, not the page.
 
-| fault | argument | the answer | a right server |
+| fault | argument | what the other side gets | a right server |
 |---|---|---|---|
 """
 
@@ -29,8 +30,10 @@ the answer, one about what a right server does, the check of its argument, and a
 coroutine `act(argument, go_on, case)`. `await go_on()` is the answer of the next fault,
 or of the server; a fault that does not call it lets no work be done. `case` has the
 request, the clock and the keys of the lab's servers. `routes` has the beginnings of the
-templates that it acts on. A new family is a file with a mapping that `registry.py`
-includes, in the order in which they act. Then run `scripts/faults_page`.
+templates that it acts on. For a fault of `dns`, `case` has the question, and the answer
+is a `Reply` of the name server, or None for silence. A new family is a file with a
+mapping that `registry.py` includes, in the order in which they act. Then run
+`scripts/faults_page`.
 """
 
 
@@ -39,7 +42,7 @@ def build_page() -> str:
     return _HEAD + "".join(_row(*each) for each in FAULTS.items()) + _TAIL
 
 
-def _row(name: str, fault: Fault) -> str:
+def _row(name: str, fault: Fault[object]) -> str:
     return f"| `{name}` | {fault.argument} | {fault.summary} | {fault.right} |\n"
 
 

@@ -51,6 +51,7 @@ from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
+from homeserver.lab.rules.names import NameRules
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.keys import ServerKeys
 from homeserver.lab.servers.names import reachable_address
@@ -81,8 +82,8 @@ class Lab:
         self.zone = Zone(options.zone)
         self.record = Record(reactor)
         self.rules = Rules(reactor, seed.numbers("rules"), ServerKeys(self._find))
-        # Faults of names wrap this.
-        self._responder = self.zone.answer
+        names = NameRules(self.zone.answer, self.rules, self._owner, reactor)
+        self._responder = names.answer
         look_ups = LabResolver(self._responder, reactor.nameResolver, self.zone.is_ours)
         config = _build_config(options, folder)
         self.endpoint = Endpoint(
@@ -207,6 +208,9 @@ class Lab:
 
     def _find(self, name: ServerName) -> LabServer:
         return self.servers.find(name)
+
+    def _owner(self, host: str) -> ServerName | None:
+        return self.servers.owner(host)
 
     async def _forget_exchanges(self, server: ServerName | None) -> int:
         return self.record.forget(Match(server=None if server is None else server.name))

@@ -16,6 +16,7 @@ from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from homeserver.testing import Lab, LabError, Server
+from tests.support.lab_rules import put
 
 V1, V2 = "/_matrix/key/v1", "/_matrix/key/v2/server"
 VERSION = "/_matrix/federation/v1/version"
@@ -28,13 +29,6 @@ def lab() -> Iterator[Lab]:
     """A lab for all tests: each has servers of its own."""
     with Lab() as running:
         yield running
-
-
-def put(lab: Lab, server: Server, do: dict[str, object], **members: object) -> int:
-    """Put a rule in force; its ID."""
-    content = {"do": do, **members}
-    made = lab.link.call("POST", "v1", "servers", server.name, "rules", content=content)
-    return int(made["id"])
 
 
 def now_ts() -> float:

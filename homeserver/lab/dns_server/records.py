@@ -16,7 +16,7 @@ from homeserver.protocol.errors import InvalidParam, quote
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 
-_MAX_TTL = 2**31 - 1  # RFC 2181, section 8
+MAX_TTL = 2**31 - 1  # RFC 2181, section 8
 
 _U16 = 2**16
 
@@ -44,9 +44,9 @@ class Record(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
                 f"`type` of a DNS record is one of {', '.join(_PAYLOADS)}, not "
                 f"{quote(self.type)}"
             ) from None
-        if not 0 <= self.ttl <= _MAX_TTL:
+        if not 0 <= self.ttl <= MAX_TTL:
             raise InvalidParam(
-                f"`ttl` of a DNS record is 0 to {_MAX_TTL} seconds, not {self.ttl}"
+                f"`ttl` of a DNS record is 0 to {MAX_TTL} seconds, not {self.ttl}"
             )
         parse_name(self.name)
         return build(self.value, self.ttl)

@@ -229,7 +229,7 @@ _PLAIN: Mapping[str, _Row] = {
     ),
 }
 
-KEY_FAULTS: Mapping[str, Fault] = {
+KEY_FAULTS: Mapping[str, Fault[Act]] = {
     **{
         f"keys.{name}": Fault(summary, right, flag(f"keys.{name}"), act, "true", ROUTES)
         for name, (summary, act, right) in _PLAIN.items()

@@ -1,17 +1,18 @@
 """What a fault is, and the arguments that faults take.
 
-Rules: a fault changes the answer of one request and nothing else. Its argument is
-checked when the rule is made.
+Rules: a fault changes one exchange and nothing else. Its argument is checked when the
+rule is made.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
+from homeserver.net.exchange import Direction, Exchange, Kind
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.errors import BadJson
 from homeserver.protocol.identifiers import KeyId
@@ -51,30 +52,42 @@ class Case(Struct, frozen=True):
 
 
 Act = Callable[[object, Continue, Case], Awaitable[Reply]]
+"""Answers a request: with its argument, what answers otherwise, and the request."""
+
+Act_co = TypeVar("Act_co", covariant=True)
 
 
-class Fault(Struct, frozen=True):
-    """One kind of fault."""
+class Fault(Struct, Generic[Act_co], frozen=True):
+    """One kind of fault, with what it does: an `Act` for requests."""
 
     summary: str
-    """A sentence about the answer."""
+    """A sentence about what the other side gets."""
 
     right: str
-    """A sentence about what a right server does when it gets this answer."""
+    """A sentence about what a right server does when it gets this."""
 
     check: Callable[[object], object]
     """Returns the argument, or raises `BadJson`."""
 
-    act: Act
+    act: Act_co
     argument: str = "true"
     """What the argument is, in words."""
 
     routes: Sequence[str] = ()
     """The beginnings of the templates that it acts on; without one, all."""
 
-    def applies(self, route: str) -> bool:
-        """Whether it can act on a request of this route."""
-        return not self.routes or route.startswith(tuple(self.routes))
+    kind: Kind = "request"
+    """The exchanges that it acts on."""
+
+    directions: tuple[Direction, ...] = ("in",)
+
+    def applies(self, exchange: Exchange) -> bool:
+        """Whether it can act on an exchange."""
+        return (
+            exchange.kind == self.kind
+            and exchange.direction in self.directions
+            and (not self.routes or exchange.route.startswith(tuple(self.routes)))
+        )
 
 
 def flag(name: str) -> Callable[[object], object]:

@@ -150,11 +150,11 @@ def _check_headers(value: object) -> object:
     return value
 
 
-def _plain(name: str, summary: str, right: str, act: Act) -> tuple[str, Fault]:
+def _plain(name: str, summary: str, right: str, act: Act) -> tuple[str, Fault[Act]]:
     return name, Fault(summary, right, flag(name), act)
 
 
-HTTP_FAULTS: Mapping[str, Fault] = {
+HTTP_FAULTS: Mapping[str, Fault[Act]] = {
     "http.delay": Fault(
         "The answer waits for so many seconds, before any work is done.",
         "It waits up to its time-out, and serves others meanwhile.",

@@ -64,7 +64,7 @@ async def _error(_: object, __: Continue, ___: Case) -> Reply:
     return error_reply(500, "M_UNKNOWN", "a rule of the lab says so")
 
 
-NOTARY_FAULTS: Mapping[str, Fault] = {
+NOTARY_FAULTS: Mapping[str, Fault[Act]] = {
     f"notary.{name}": Fault(
         summary, _REFUSED, flag(f"notary.{name}"), act, "true", _ROUTES
     )

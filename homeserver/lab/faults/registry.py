@@ -7,17 +7,21 @@ have made of an answer; among them those that do no work come last.
 from collections.abc import Mapping
 
 from homeserver.lab.faults.documents import KEY_FAULTS
-from homeserver.lab.faults.fault import Fault
+from homeserver.lab.faults.fault import Act, Fault
 from homeserver.lab.faults.http import HTTP_FAULTS
+from homeserver.lab.faults.names import NAME_FAULTS
 from homeserver.lab.faults.notary import NOTARY_FAULTS
 from homeserver.lab.faults.transactions import FEDERATION_FAULTS
 from homeserver.lab.faults.well_known import WELL_KNOWN_FAULTS
 
-FAULTS: Mapping[str, Fault] = {
+ANSWER_FAULTS: Mapping[str, Fault[Act]] = {
     **HTTP_FAULTS,
     **WELL_KNOWN_FAULTS,
     **KEY_FAULTS,
     **NOTARY_FAULTS,
     **FEDERATION_FAULTS,
 }
-"""By the names that rules use, in the order in which they act."""
+"""Those of requests, in the order in which they act."""
+
+FAULTS: Mapping[str, Fault[object]] = {**NAME_FAULTS, **ANSWER_FAULTS}
+"""By the names that rules use."""

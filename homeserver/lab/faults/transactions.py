@@ -57,7 +57,7 @@ def _extend(answer: Json, _: object) -> Json:
     return {**answer, "org.example.unknown": {"more": [1, None]}}
 
 
-FEDERATION_FAULTS: Mapping[str, Fault] = {
+FEDERATION_FAULTS: Mapping[str, Fault[Act]] = {
     "federation.pdu-error": Fault(
         "Each PDU of the transaction has this error.",
         _DONE,

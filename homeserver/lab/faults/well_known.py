@@ -62,12 +62,12 @@ async def _cache(value: object, go_on: Continue, _: Case) -> Reply:
 
 def _plain(
     name: str, summary: str, act: Act, right: str = _NO_DELEGATION
-) -> tuple[str, Fault]:
+) -> tuple[str, Fault[Act]]:
     full = f"well-known.{name}"
     return full, Fault(summary, right, flag(full), act, routes=(PATH,))
 
 
-WELL_KNOWN_FAULTS: Mapping[str, Fault] = {
+WELL_KNOWN_FAULTS: Mapping[str, Fault[Act]] = {
     **dict(
         [
             _plain("silence", "There is no answer.", silence),

@@ -1,4 +1,4 @@
-"""A rule: which requests, and what is done to their answers.
+"""A rule: which exchanges, and what is done to them.
 
 Rules: a rule counts how often it has matched, and acts on those matches that `skip`,
 `every`, `times` and `chance` leave to it.
@@ -28,7 +28,8 @@ class RuleBody(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     match: Annotated[
-        Match, Meta(description="Of the request; without members, all requests.")
+        Match,
+        Meta(description="Of the exchange; without members, all of the kinds of `do`."),
     ] = Match()
     times: Annotated[
         Annotated[int, Meta(ge=1)] | None,
@@ -68,10 +69,9 @@ class Rule:
         self._random = random
 
     def takes(self, entry: Entry) -> bool:
-        """Whether it acts on a request; counts it if it matches."""
+        """Whether it acts on an exchange; counts it if it matches."""
         body = self.body
-        route = entry.exchange.route
-        applies = any(FAULTS[name].applies(route) for name in self.faults)
+        applies = any(FAULTS[name].applies(entry.exchange) for name in self.faults)
         if not applies or not body.match.matches(entry):
             return False
         self.matched += 1

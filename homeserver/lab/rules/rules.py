@@ -14,10 +14,11 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.http.reply import Reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
-from homeserver.lab.faults.fault import Case, Continue, KeyChain
-from homeserver.lab.faults.registry import FAULTS
+from homeserver.lab.faults.fault import Act, Case, Continue, Fault, KeyChain
+from homeserver.lab.faults.registry import ANSWER_FAULTS
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.rules.rule import Rule, RuleBody
+from homeserver.net.exchange import Exchange
 from homeserver.protocol.errors import NotFound, ProtocolError, TooLarge
 
 _MAX_RULES = 1000  # of one server; each is compared with each request
@@ -35,6 +36,11 @@ class Rules:
         self._random = random
         self._rules: defaultdict[str, list[Rule]] = defaultdict(list)
         self._last_id = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no rule is in force."""
+        return not self._rules
 
     def of(self, server: str) -> Sequence[Rule]:
         """The rules of a server, in their order."""
@@ -68,6 +74,8 @@ class Rules:
         if len(left) == len(self.of(server)):
             raise NotFound(f"there is no rule {rule_id} here")
         self._rules[server] = left
+        if not left:
+            del self._rules[server]
 
     def clear(self, server: str) -> int:
         """Let all rules of a server end; returns how many."""
@@ -77,22 +85,26 @@ class Rules:
         """The answer of a route, with the rules in force."""
 
         def answer(request: Request) -> "Reply | Awaitable[Reply]":
-            if not self._rules:
+            if self.is_empty:
                 return route.answer(request)
             exchange = request.exchange
             named = request.parameters.get("txnId")
             if named is not None:  # the answer, which may not come to act, notes it too
                 exchange.txn_id = named.decode("utf-8", "replace")
-            rules = self._taking(Entry(0, exchange))
+            rules = self.taking(exchange)
             if not rules:
                 return route.answer(request)
             return self._act(rules, route, request)
 
         return answer
 
-    def _taking(self, entry: Entry) -> Sequence[Rule]:
-        found: list[Rule] = []
-        for rule in (*self.of(entry.exchange.server), *self.of(ALL)):
+    def taking(self, exchange: Exchange) -> Sequence[Rule]:
+        """The rules that act on an exchange, in their order; counts those that match.
+
+        The exchange has the members by which rules match.
+        """
+        entry, found = Entry(0, exchange), list[Rule]()
+        for rule in (*self.of(exchange.server), *self.of(ALL)):
             if rule.takes(entry):
                 found.append(rule)
                 if not rule.body.also:
@@ -113,14 +125,17 @@ class Rules:
         go_on: Continue = work
         for rule in reversed(rules):
             # Those that are named first act first, so they wrap the later ones.
-            for name in reversed(list(rule.faults)):
-                if FAULTS[name].applies(route.template):
-                    go_on = _wrapped(name, rule.faults[name], go_on, case)
+            for name, argument in reversed(list(rule.faults.items())):
+                fault = ANSWER_FAULTS.get(name)
+                if fault is not None and fault.applies(request.exchange):
+                    go_on = _wrapped(fault, argument, go_on, case)
         return await go_on()
 
 
-def _wrapped(name: str, argument: object, go_on: Continue, case: Case) -> Continue:
+def _wrapped(
+    fault: Fault[Act], argument: object, go_on: Continue, case: Case
+) -> Continue:
     async def act() -> Reply:
-        return await FAULTS[name].act(argument, go_on, case)
+        return await fault.act(argument, go_on, case)
 
     return act
