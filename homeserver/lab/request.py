@@ -8,7 +8,7 @@ where they differ, a right server refuses it. `spoil` names mistakes that it has
 Specification: Server-server API, "Request Authentication".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -16,26 +16,17 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.identity.identity import Identity
 from homeserver.lab.spoil.draft import Draft
 from homeserver.lab.spoil.request_body import RequestBody
-from homeserver.lab.spoil.right import Right, is_met, same_as_before
+from homeserver.lab.spoil.right import Right, accepts, is_met, same_as_before
 from homeserver.lab.spoil.spoils import spoil
-from homeserver.net.cause import OURSELVES
-from homeserver.net.exchange import Exchange, Exchanges, Message
+from homeserver.lab.spoil.transmission import Means, transmit
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.time_limit import within
-from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.client import TRANSPORT_ERRORS
-from homeserver.outbound.transport.connection import (
-    describe,
-    read_body,
-    text_of,
-)
+from homeserver.outbound.transport.connection import describe, text_of
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.signing import SigningKey
-
-_MAX_REPLY_BYTES = 13_107_200  # as much as a request to us may have
+from homeserver.protocol.identifiers import ServerName
 
 _MAX_SECONDS = 600.0  # as long as any other wait of the lab
 
@@ -69,27 +60,22 @@ class RequestView(Struct, frozen=True, kw_only=True):
 
 
 async def send_request(
-    body: RequestBody,
-    identity: Identity,
-    spare_key: Callable[[KeyId], SigningKey],
-    agent: FederationAgent,
-    exchanges: Exchanges,
-    clock: IReactorTime,
+    body: RequestBody, means: Means, exchanges: Exchanges, clock: IReactorTime
 ) -> tuple[Exchange, RequestView]:
     """Send a request now; raises `InvalidParam` for one that cannot be written.
 
-    `spare_key` is the key of the server for any ID. `exchange` of the result is None:
-    the caller knows the record.
+    `exchange` of the result is None: the caller knows the record.
     """
     destination = ServerName.parse(body.destination)
-    draft = body.draft(identity, spare_key)
+    identity = means.identity
+    draft = body.draft(identity, means.spare_key)
     rights = spoil(draft, body.spoil)
 
     async def send() -> tuple[Exchange, RequestView]:
         exchange = exchanges.open("request", "out", body.method, body.path)
         exchange.server, exchange.peer = identity.server_name.name, destination.name
         return exchange, await _send_once(
-            body.timeout, destination, draft, agent, exchange, clock
+            body.timeout, destination, draft, means, exchange, clock
         )
 
     exchange, view = await send()
@@ -101,46 +87,36 @@ async def send_request(
         view = msgspec.structs.replace(
             view,
             expected=[right.text for right in rights],
-            as_expected=_as_expected(rights, view),
+            as_expected=_as_expected(rights, draft, view),
         )
     return exchange, view
 
 
-def _as_expected(rights: Sequence[Right], view: RequestView) -> bool | None:
+def _as_expected(
+    rights: Sequence[Right], draft: Draft, view: RequestView
+) -> bool | None:
     if view.status is None:
         return None if view.verified_by is None else False
-    return is_met(rights, view.status)
+    reply = view.content
+    content = msgspec.json.decode(reply) if isinstance(reply, Raw) else None
+    return is_met(rights, view.status, accepts_pdu=accepts(content, draft.wrong_ids))
 
 
 async def _send_once(
     timeout: float,
     destination: ServerName,
     draft: Draft,
-    agent: FederationAgent,
+    means: Means,
     exchange: Exchange,
     clock: IReactorTime,
 ) -> RequestView:
-    outgoing = _outgoing(draft)
-
-    def set_host(_: object) -> None:
-        if draft.host is not None:
-            outgoing.headers.setRawHeaders("Host", [draft.host])
-
     async def call() -> RequestView:
-        response, _ = await agent.send(
-            destination, outgoing, OURSELVES, exchange, set_host
-        )
-        data = await read_body(response, _MAX_REPLY_BYTES)
-        exchange.mark("body")
-        exchange.status = response.code
-        headers = list(text_of(response.headers))
-        if exchange.details is not None:
-            exchange.details.response = Message.of(headers, data)
+        response, _ = await transmit(draft, destination, means, exchange)
         return RequestView(
             exchange=None,
-            status=response.code,
-            headers=headers,
-            content=_content(data),
+            status=response.status,
+            headers=list(text_of(response.headers)),
+            content=_content(response.body),
         )
 
     view = RequestView(exchange=None, status=None)
@@ -162,19 +138,6 @@ async def _send_once(
         route=exchange.via,
         reason=UNSET if exchange.reason is None else exchange.reason,
         error=UNSET if exchange.error is None else exchange.error,
-    )
-
-
-def _outgoing(draft: Draft) -> OutgoingRequest:
-    """The request as it goes out."""
-    headers = draft.headers.copy()
-    if draft.body is not None and not headers.hasHeader("Content-Type"):
-        headers.setRawHeaders("Content-Type", ["application/json"])
-    if not headers.hasHeader("Authorization"):
-        for authorization in draft.authorizations():
-            headers.addRawHeader("Authorization", authorization)
-    return OutgoingRequest(
-        draft.method.encode("ascii"), draft.target.encode("ascii"), headers, draft.body
     )
 
 

@@ -71,6 +71,7 @@ class FederationAgent:
         resolver: Resolver,
         connector: Connector,
     ) -> None:
+        self._clock = clock
         self._resolver = resolver
         self._connector = connector
         self._connections: WeakKeyDictionary[IProtocol, VerifiedConnection] = (
@@ -158,6 +159,12 @@ class FederationAgent:
         response = await protocol.request(request)
         exchange.mark("response")
         return response, connection
+
+    def asking_for(self, sni: str) -> "FederationAgent":
+        """An agent with connections of its own, whose handshakes ask for a host."""
+        return FederationAgent(
+            self._clock, self._resolver, self._connector.asking_for(sni)
+        )
 
     async def reach(self, name: ServerName, cause: Cause) -> VerifiedConnection:
         """Make a new connection to `name`, record its peer, and close it.

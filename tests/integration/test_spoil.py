@@ -18,9 +18,25 @@ def lab() -> Iterator[Lab]:
         yield running
 
 
+def pdu(name: str) -> dict[str, Any]:
+    """An event of a room of version 10 or later."""
+    return {
+        "type": "m.room.message",
+        "room_id": f"!r:{name}",
+        "sender": f"@a:{name}",
+        "content": {},
+        "origin_server_ts": 1,
+        "depth": 1,
+        "prev_events": ["$" + "p" * 43],
+        "auth_events": ["$" + "a" * 43],
+    }
+
+
 def transaction(ours: Server, theirs: Server, *texts: str) -> dict[str, Any]:
     """What comes of a transaction with mistakes."""
     body = {"origin": ours.name, "origin_server_ts": 1, "pdus": [], "edus": []}
+    if any(text.startswith("pdu-") for text in texts):
+        body["pdus"] = [pdu(ours.name)]
     path = "/_matrix/federation/v1/send/1"
     answer = ours.request(
         theirs.name, path, method="PUT", content=body, spoil=list(texts)
@@ -52,6 +68,14 @@ MISTAKES: list[tuple[str, int, bool | None]] = [
     ("depth", 400, True),
     ("pdus:51", 400, True),
     ("edus:101", 400, True),
+    ("sni:other.test", 200, True),
+    ("pdu-signature", 200, True),
+    ("pdu-hash", 200, True),
+    ("pdu-event-id", 200, True),
+    ("pdu-size", 200, True),
+    ("pdu-room-version", 200, True),
+    ("edu-sender", 200, True),
+    ("edu-shape", 200, True),
 ]
 
 
@@ -105,6 +129,16 @@ def test_a_host_is_sent_and_recorded(lab: Lab) -> None:
     [sent] = ours.exchanges(direction="out", method="PUT")
     headers = dict(lab.exchange(sent.id)["request"]["headers"])
     assert headers["Host"] == "other.test"
+
+
+def test_a_name_in_sni_is_sent_and_recorded(lab: Lab) -> None:
+    """The handshake has it, on a connection that is not used again."""
+    ours, theirs = lab.servers(2)
+    transaction(ours, theirs, "sni:other.test")
+    transaction(ours, theirs)
+    made = ours.exchanges(direction="out", kind="connection")
+    names = [lab.exchange(each.id)["tls"]["sni"] for each in made]
+    assert names == ["other.test", theirs.name]
 
 
 def test_a_server_that_is_not_reached(lab: Lab) -> None:

@@ -21,6 +21,7 @@ from homeserver.lab.servers.description import Change, NewServers, ServerView
 from homeserver.lab.servers.server import LabServer
 from homeserver.lab.servers.servers import LabServers
 from homeserver.lab.spoil.request_body import RequestBody
+from homeserver.lab.spoil.transmission import Means
 from homeserver.protocol.errors import NotFound, TooLarge
 from homeserver.protocol.identifiers import ServerName
 
@@ -116,9 +117,7 @@ def server_routes(
         parts = servers.parts(server.name)
         exchange, view = await send_request(
             call.body,
-            parts.credentials.identity(),
-            server.key,
-            parts.agent,
+            Means(parts.credentials.identity(), server.key, parts.agent),
             shared.exchanges,
             shared.reactor,
         )

@@ -28,7 +28,6 @@ def nothing(_: Draft, __: str) -> None:
 
 def sign_other(name: str, member: str, value: Callable[[Json], object]) -> Change:
     """Change one member of the signed object alone."""
-    """A change of one member of the signed object alone."""
 
     def change(draft: Draft, _: str) -> None:
         signed = draft.must_be_signed(name)
@@ -107,6 +106,13 @@ def set_host(draft: Draft, text: str) -> None:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise InvalidParam("`spoil`: the text of `host` is one word of ASCII")
     draft.host = text
+
+
+def set_sni(draft: Draft, text: str) -> None:
+    """Name another host in the TLS handshake."""
+    if not text.isascii() or not text.isprintable() or " " in text or len(text) > 255:
+        raise InvalidParam("`spoil`: the text of `sni` is one word of ASCII")
+    draft.sni = text
 
 
 def repeat(draft: Draft, _: str) -> None:

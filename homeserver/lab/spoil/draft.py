@@ -14,7 +14,7 @@ from twisted.web.http_headers import Headers
 from homeserver.identity.identity import Identity
 from homeserver.protocol.canonical_json import Json, encode, encode_base64
 from homeserver.protocol.errors import InvalidParam, quote
-from homeserver.protocol.identifiers import KeyId
+from homeserver.protocol.identifiers import EventId, KeyId
 from homeserver.protocol.signing import SigningKey
 
 
@@ -46,8 +46,14 @@ class Draft:
     host: str | None = None
     """In place of the `Host` of the route."""
 
+    sni: str | None = None
+    """In place of the name in SNI that the route has."""
+
     is_repeated: bool = False
     """Whether it is sent twice."""
+
+    wrong_ids: set[EventId] = field(default_factory=set)
+    """The IDs under which no right server accepts a PDU."""
 
     literals: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     """Places of the body with what is sent there and what is signed there."""
@@ -67,6 +73,20 @@ class Draft:
                 f"`spoil`: {quote(name)} needs a `content` that is an object"
             )
         return self.content
+
+    def must_have_pdu(self, name: str) -> Json:
+        """The first PDU; raises `InvalidParam` where there is none."""
+        pdus = self.must_have_object(name).get("pdus")
+        if not isinstance(pdus, list) or not pdus or not isinstance(pdus[0], dict):
+            raise InvalidParam(f"`spoil`: {quote(name)} needs a PDU in `pdus`")
+        return pdus[0]
+
+    def replace_first(self, member: str, item: Json) -> None:
+        """Send another PDU or EDU in place of the first one, and sign it."""
+        content = self.must_have_object(member)
+        items = content.get(member)
+        rest = items[1:] if isinstance(items, list) else []
+        self.replace_content({**content, member: [item, *rest]})
 
     def replace_content(self, content: Json) -> None:
         """Send other JSON, and sign it."""

@@ -12,10 +12,16 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from homeserver.lab.spoil import changes
+from homeserver.lab.spoil import changes, items
 from homeserver.lab.spoil.changes import OTHER_KEY, Change, nothing
 from homeserver.lab.spoil.draft import Draft
-from homeserver.lab.spoil.right import Right, malformed, tolerated, unsigned
+from homeserver.lab.spoil.right import (
+    Right,
+    malformed,
+    of_one_item,
+    tolerated,
+    unsigned,
+)
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.shapes import not_one_of
 
@@ -127,6 +133,12 @@ SPOILS: Mapping[str, Spoil] = {
         before=changes.set_host,
         argument="text",
     ),
+    "sni": Spoil(
+        "The TLS handshake names this host (SNI).",
+        tolerated("it may refuse the handshake, or show any of its certificates."),
+        before=changes.set_sni,
+        argument="text",
+    ),
     "raw": Spoil(
         "The body is these bytes; the signature stays over `content`.",
         Right("What is right depends on the bytes.", None),
@@ -173,6 +185,45 @@ SPOILS: Mapping[str, Spoil] = {
         _TOO_MANY,
         before=changes.add_many("edus", {"edu_type": "spoiled", "content": {}}, 101),
         argument="number",
+    ),
+    "pdu-signature": Spoil(
+        "The signature of the first PDU has another first character.",
+        of_one_item("refuses the PDU, which is not signed.", refuses_pdu=True),
+        before=items.flip_signature,
+    ),
+    "pdu-hash": Spoil(
+        "The first PDU is signed with a content hash that is not its own.",
+        of_one_item("redacts the PDU, or refuses it."),
+        before=items.replace_hash,
+    ),
+    "pdu-event-id": Spoil(
+        "The first PDU has an `event_id` that is not its own.",
+        of_one_item("accepts nothing under that ID.", refuses_pdu=True),
+        before=items.add_event_id,
+    ),
+    "pdu-size": Spoil(
+        "The first PDU has more than 65,536 bytes.",
+        of_one_item(
+            "refuses the PDU, or answers 400 or 413.", 400, 413, refuses_pdu=True
+        ),
+        before=items.enlarge,
+    ),
+    "pdu-room-version": Spoil(
+        "The first PDU cites events in the format of another room version.",
+        of_one_item(
+            "refuses the PDU, whose references it cannot read.", refuses_pdu=True
+        ),
+        before=items.change_format,
+    ),
+    "edu-sender": Spoil(
+        "The first EDU is of a user of another server.",
+        of_one_item("ignores the EDU."),
+        before=items.name_other_user,
+    ),
+    "edu-shape": Spoil(
+        "The first EDU has an `edu_type` and a `content` of other types.",
+        tolerated("it may ignore the EDU, or refuse the transaction."),
+        before=items.break_edu,
     ),
 }
 """By the names that requests use."""

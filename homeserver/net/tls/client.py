@@ -109,15 +109,18 @@ class Handshake:
         *,
         must_be_trusted: bool,
         certificate: Certificate | None = None,
+        sni: str | None = None,
     ) -> None:
         """With `must_be_trusted`, a certificate with a problem ends the handshake.
 
-        A server that asks for a client certificate gets `certificate`.
+        A server that asks for a client certificate gets `certificate`. `sni` is the
+        host that is asked for; by default `name`, unless that is an address.
         """
         self._context = context
         self._name = name
         self._must_be_trusted = must_be_trusted
         self._certificate = certificate
+        self._sni = None if sni is None and is_ip(name) else sni or name
         self._problems: list[str] = []
         self._is_named = False
 
@@ -146,8 +149,8 @@ class Handshake:
         )
         if self._certificate is not None:
             self._certificate.present_on(connection)
-        if not is_ip(self._name):
-            connection.set_tlsext_host_name(self._name.encode("ascii"))
+        if self._sni is not None:
+            connection.set_tlsext_host_name(self._sni.encode("ascii"))
         return connection
 
     def _verify(

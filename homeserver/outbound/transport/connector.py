@@ -116,9 +116,18 @@ class Connector:
         self._budgets = budgets
         self._clock = clock
         self.certificate = certificate
+        self._sni: str | None = None
         # By name, host or address, and port.
         self._avoided: BoundedMap[tuple[ServerName, str, int], float]
         self._avoided = BoundedMap(avoided)
+
+    def asking_for(self, sni: str) -> "Connector":
+        """A connector whose handshakes ask for another host."""
+        other = Connector(
+            self._dialer, self._verifier, self._budgets, self._clock, self.certificate
+        )
+        other._sni = sni
+        return other
 
     async def connect(
         self, resolution: Resolution, cause: Cause, server: str = ""
@@ -230,6 +239,7 @@ class Connector:
                 name.name,
                 tried.server,
                 self.certificate(),
+                self._sni,
             ),
             tried.allowance,
         )

@@ -80,6 +80,9 @@ class Target(Struct, frozen=True):
     certificate: Certificate | None = None
     """The client certificate for a peer that asks for one."""
 
+    sni: str | None = None
+    """The host that the handshake asks for; None for the name in the certificate."""
+
 
 class Dialled(Struct, frozen=True):
     """A TLS connection after its handshake."""
@@ -152,6 +155,7 @@ class Dialer:
             target.certificate_name,
             must_be_trusted=target.must_be_trusted,
             certificate=target.certificate,
+            sni=target.sni,
         )
         factory = _TlsFactory(handshake, self._reactor)
         addresses = allowance.choose(target.addresses)
