@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from homeserver.app.credentials import Credentials
+from homeserver.app.rooms import build_rooms
+from homeserver.app.server_stores import ServerStores
 from homeserver.app.shared import Shared
 from homeserver.config.values import Profile, ServerConfig
 from homeserver.inbound.authentication import Authenticator
@@ -32,16 +34,12 @@ from homeserver.outbound.delivery.presence import PresenceAnswers
 from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.rooms import Rooms
 from homeserver.storage.key_documents import DocumentStore
-from homeserver.storage.known_peers import KnownPeers
-from homeserver.storage.notifier import Changes
-from homeserver.storage.outbox.queue import OutboundQueue
-from homeserver.storage.peers import PeerStore
-from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
 
 
-class Server:
+class Server(ServerStores):
     """One of our servers."""
 
     def __init__(
@@ -56,10 +54,9 @@ class Server:
 
         `wake` lets the sender look for due destinations.
         """
-        self.name = config.server_name
+        super().__init__(config.server_name, shared)
         self.credentials = credentials
         self._config = config
-        self._shared = shared
         self._attempts = attempts
         self._wake = wake
 
@@ -87,33 +84,6 @@ class Server:
     def delegate_to(self) -> ServerName | None:
         """The name that it delegates to."""
         return self._config.discovery.delegate_to
-
-    # The store.
-
-    @cached_property
-    def received(self) -> ReceivedStore:
-        """The received transactions."""
-        shared = self._shared
-        return ReceivedStore(shared.store.database, self.name, Changes(shared.reactor))
-
-    @cached_property
-    def peers(self) -> PeerStore:
-        """The stored data about other servers."""
-        shared = self._shared
-        return PeerStore(
-            shared.store.database, self.name, shared.reactor, shared.peer_memory
-        )
-
-    @cached_property
-    def queue(self) -> OutboundQueue:
-        """The outbound queue."""
-        store = self._shared.store
-        return OutboundQueue(store.database, self.name, store.clock)
-
-    @cached_property
-    def known_peers(self) -> KnownPeers:
-        """The known servers, and those with a queue."""
-        return KnownPeers(self._shared.store.database, self.name)
 
     # Outbound.
 
@@ -265,6 +235,11 @@ class Server:
             shared.turns,
             shared.metrics.count_transaction,
         )
+
+    @cached_property
+    def rooms(self) -> Rooms:
+        """The rooms that it takes part in."""
+        return build_rooms(self.name, self.credentials, self._shared, self._wake)
 
     @cached_property
     def notary(self) -> Notary:

@@ -1,1 +1,1 @@
-"""Rooms: their history in a file, explained and drawn."""
+"""Rooms: those that we take part in; a history in a file, explained and drawn."""

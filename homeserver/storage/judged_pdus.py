@@ -137,13 +137,17 @@ def load_room_versions(
 ) -> dict[RoomId, str]:
     """The versions of those rooms whose create event one of our names accepted.
 
-    The version is that of the create event, supported or not.
+    The version is that of the create event, supported or not. A room that the name is
+    in has its version, whatever was forgotten of what was received.
     """
     found = {}
     for room_id in room_ids:
         row = cursor.execute(
-            "SELECT room_version FROM rooms WHERE server_name = ? AND room_id = ?",
-            (server_name.name, room_id),
+            "SELECT room_version FROM joined_rooms"
+            " WHERE server_name = ? AND room_id = ?"
+            " UNION ALL SELECT room_version FROM rooms"
+            " WHERE server_name = ? AND room_id = ? LIMIT 1",
+            (server_name.name, room_id) * 2,
         ).fetchone()
         if row is not None:
             found[room_id] = row[0]

@@ -47,6 +47,11 @@ def subtract(cursor: Cursor, length: int) -> None:
     cursor.execute("UPDATE retention SET length = length - ?", (length,))
 
 
+def add_length(cursor: Cursor, length: int) -> None:
+    """Count what is kept beside transactions, in bytes."""
+    cursor.execute("UPDATE retention SET length = length + ?", (length,))
+
+
 def received_length(cursor: Cursor, after_id: int, last_id: int) -> int:
     """The size of the received transactions above an ID, up to another one."""
     return _read(cursor, f"{_RECEIVED_LENGTH} id > ? AND id <= ?", (after_id, last_id))

@@ -21,6 +21,7 @@ from homeserver.storage import known_names, refusals
 from homeserver.storage.certificate_pins import CertificatePins
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.sqlite import SqliteFile
+from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
@@ -34,6 +35,7 @@ from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RecordedRefusal, RefusalStore
 from homeserver.storage.retention import RetentionStore
+from homeserver.storage.room_directory import RoomDirectory
 from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document
 from tests.support.memory_database import MemoryDatabase
@@ -47,6 +49,7 @@ from tests.support.named_stores import (
     REFUSAL,
     ROOM,
     House,
+    room_change,
     transaction,
 )
 from tests.support.our_names import OTHER_NAME, OUR_NAME
@@ -123,6 +126,20 @@ async def leased(house: House) -> object:
     return (await house.leases.lease(Quota(9, 9), ())).transactions
 
 
+async def written(house: House) -> None:
+    """A first change of a room, or a further one."""
+    revision = await house.rooms.revision(ROOM)
+    if revision is None:
+        await house.rooms.record(room_change())
+    else:
+        await house.rooms.record(replace(room_change(revision), states=[]))
+
+
+async def listed(house: House) -> None:
+    """A room is taken from the list."""
+    await house.directory.list_publicly(ROOM, is_listed=False)
+
+
 # (class, method, a call of it). A call that only reads has the same result as in a
 # store of its own.
 CALLS: list[tuple[type, str, Call]] = [
@@ -153,6 +170,18 @@ CALLS: list[tuple[type, str, Call]] = [
     (CertificatePins, "pin", lambda h: h.pins.pin(PEER, "dd")),
     (DocumentStore, "documents", lambda h: h.documents.documents(PEER)),
     (DocumentStore, "read", lambda h: stored_document(h, h)),
+    (RoomStore, "room_ids", lambda h: h.rooms.room_ids()),
+    (RoomStore, "revision", lambda h: h.rooms.revision(ROOM)),
+    (RoomStore, "room", lambda h: h.rooms.room(ROOM)),
+    (RoomStore, "texts", lambda h: h.rooms.texts(ROOM, [EVENT])),
+    (RoomStore, "rooms_with", lambda h: h.rooms.rooms_with(EVENT)),
+    (RoomStore, "record", written),
+    (RoomStore, "forget", lambda h: h.rooms.forget(ROOM)),
+    (RoomDirectory, "list_publicly", listed),
+    (RoomDirectory, "listed_rooms", lambda h: h.directory.listed_rooms()),
+    (RoomDirectory, "add_alias", lambda h: h.directory.add_alias("#a", ROOM)),
+    (RoomDirectory, "remove_alias", lambda h: h.directory.remove_alias("#b")),
+    (RoomDirectory, "alias", lambda h: h.directory.alias("#a")),
     (OutboundQueue, "add", lambda h: h.queue.add(DOWN, [], [{}], is_ephemeral=True)),
     (OutboundQueue, "state", lambda h: h.queue.state(DOWN, 2)),
     (OutboundQueue, "summary", lambda h: h.queue.summary(DOWN)),
@@ -365,6 +394,7 @@ def test_pruning(houses: tuple[House, House]) -> None:
             assert left[table] == []
         [pending] = left["outbound_transactions"]
         assert DOWN.name in pending
+        result_of(house.rooms.forget(ROOM))
     assert result_of(store.length()) == 0
 
 

@@ -8,6 +8,7 @@ from homeserver.protocol.identifiers import EventId, KeyId, RoomId, ServerName
 from homeserver.storage.certificate_pins import CertificatePins
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Cursor
+from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.known_peers import KnownPeers
@@ -20,6 +21,8 @@ from homeserver.storage.peer_memory import PeerMemory
 from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.refusals import Refusal, RefusalStore
+from homeserver.storage.room_directory import RoomDirectory
+from homeserver.storage.room_rows import RoomChange, StateChange, StoredEvent
 from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document, signing_key
 
@@ -32,6 +35,7 @@ NOW = 1_600_000_000_000
 TABLES = (
     *("received_transactions", "received_pdus", "rooms", "refusals"),
     *("outbound_entries", "outbound_transactions", "destinations"),
+    *("joined_rooms", "room_states", "room_events", "room_aliases"),
     *("peers", "server_keys", "certificate_pins", "known_names", "key_documents"),
 )
 
@@ -54,6 +58,8 @@ class House:
         self.known = KnownPeers(database, name)
         self.refusals = RefusalStore(database, name)
         self.queue = OutboundQueue(database, name, lambda _: NOW)
+        self.rooms = RoomStore(database, name, lambda _: NOW)
+        self.directory = RoomDirectory(database, name)
         self.leases = DestinationLeases(
             database, name.__eq__, lambda _: NOW + 1000, "x", 60.0, is_shared=False
         )
@@ -62,6 +68,9 @@ class House:
         """Let each store have something of each kind."""
         result_of(self.received.record(transaction()))
         result_of(self.refusals.record([REFUSAL]))
+        result_of(self.rooms.record(room_change()))
+        result_of(self.directory.add_alias("#a", ROOM))
+        result_of(self.directory.list_publicly(ROOM, is_listed=True))
         known = Peer(PEER, "key-document", "aa", {KEY.key_id: KEY.verify_key}, 1, 1)
         assert result_of(
             self.peers.record_verified(known, None, key_document(PEER, [KEY], None))
@@ -111,6 +120,15 @@ REFUSAL = Refusal(
     error="no",
     reason="no_header",
 )
+
+
+def room_change(revision: int = 0, position: int = 0) -> RoomChange:
+    """A change of a room: a state with an event."""
+    event = StoredEvent(
+        position, EVENT, "accepted", 6, "1", "why", position, position, b"{}"
+    )
+    change = StateChange(position, None, {("m.room.create", ""): EVENT})
+    return RoomChange(ROOM, "11", revision, [EVENT], position, [change], [event])
 
 
 def transaction(reply: bytes = b"first") -> ReceivedTransaction:

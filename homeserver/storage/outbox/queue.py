@@ -56,34 +56,15 @@ class OutboundQueue:
         An ephemeral entry, which has no PDUs, may be dropped when it is stale. With
         `txn_id`, it becomes a transaction of that ID; raises `CannotChoose`.
         """
-        row = self.of(destination).row
-        entry = (*row, *map(_as_text, (pdus, edus)))
-        length = sum(len(text.encode("utf-8")) for text in entry[2:])
+        texts = _as_text(pdus), _as_text(edus)
+        ephemeral = len(edus) if is_ephemeral else 0
 
         def job(cursor: Cursor) -> int:
             now_ts = self._clock(cursor)
-            # First the row that is locked until the commit: of one queue, a smaller ID
-            # is never committed after a larger one.
-            cursor.execute(
-                "INSERT INTO destinations"
-                " (server_name, destination, queued, due_ts, fresh)"
-                " VALUES (?, ?, 1, ?, 1)"
-                " ON CONFLICT (server_name, destination) DO UPDATE SET"
-                " queued = destinations.queued + 1,"
-                " fresh = CASE WHEN destinations.due_ts IS NULL THEN 1"
-                " ELSE destinations.fresh END,"
-                " due_ts = COALESCE(destinations.due_ts, excluded.due_ts)",
-                (*row, now_ts),
-            )
-            [own_id] = cursor.execute(
-                "INSERT INTO outbound_entries"
-                " (server_name, destination, pdus, edus, length, queued_ts, ephemeral)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                (*entry, length, now_ts, len(edus) if is_ephemeral else 0),
-            ).fetchone()
+            own_id = add_entry(cursor, self.of(destination), texts, now_ts, ephemeral)
             if txn_id is not None:
                 build_chosen(cursor, self.of(destination), txn_id, now_ts)
-            return int(own_id)
+            return own_id
 
         return await self._database.write(job)
 
@@ -194,6 +175,40 @@ class OutboundQueue:
         if fails:
             await self._database.write(job)
         return fails
+
+
+def add_entry(
+    cursor: Cursor,
+    queue: QueueId,
+    texts: tuple[str, str],
+    now_ts: int,
+    ephemeral: int = 0,
+) -> int:
+    """Queue an entry as a part of a job; returns its ID.
+
+    `texts` are the lists of its PDUs and EDUs in canonical JSON; `ephemeral` of the
+    EDUs may be dropped when they are stale.
+    """
+    # First the row that is locked until the commit: of one queue, a smaller ID is never
+    # committed after a larger one.
+    cursor.execute(
+        "INSERT INTO destinations (server_name, destination, queued, due_ts, fresh)"
+        " VALUES (?, ?, 1, ?, 1)"
+        " ON CONFLICT (server_name, destination) DO UPDATE SET"
+        " queued = destinations.queued + 1,"
+        " fresh = CASE WHEN destinations.due_ts IS NULL THEN 1"
+        " ELSE destinations.fresh END,"
+        " due_ts = COALESCE(destinations.due_ts, excluded.due_ts)",
+        (*queue.row, now_ts),
+    )
+    length = sum(len(text.encode("utf-8")) for text in texts)
+    [own_id] = cursor.execute(
+        "INSERT INTO outbound_entries"
+        " (server_name, destination, pdus, edus, length, queued_ts, ephemeral)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (*queue.row, *texts, length, now_ts, ephemeral),
+    ).fetchone()
+    return int(own_id)
 
 
 def _as_text(items: Sequence[Json]) -> str:

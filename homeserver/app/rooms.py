@@ -1,0 +1,31 @@
+"""The bill of materials, third part: the rooms that one of our servers takes part in.
+
+Rules: as those of `app.server`, of whose bill of materials this is a part.
+"""
+
+from collections.abc import Callable
+
+from homeserver.app.credentials import Credentials
+from homeserver.app.shared import Shared
+from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.author import Author
+from homeserver.rooms.rooms import Rooms
+from homeserver.storage.joined_rooms import RoomStore
+from homeserver.storage.room_directory import RoomDirectory
+
+
+def build_rooms(
+    name: ServerName,
+    credentials: Credentials,
+    shared: Shared,
+    wake: Callable[[], object],
+) -> Rooms:
+    """The rooms of a server; `wake` lets the sender look for due destinations."""
+    database = shared.store.database
+    return Rooms(
+        RoomStore(database, name, shared.store.clock),
+        RoomDirectory(database, name),
+        Author(credentials.identity, shared.reactor, shared.random),
+        wake,
+        is_shared=shared.store.is_shared,
+    )

@@ -1,0 +1,287 @@
+"""A room that we take part in: its events, their outcomes, and the states.
+
+Rules: an event is taken in after the events that it cites, as far as they are known.
+What became of it stays, unless it was an outlier: that one is judged when its state is
+known. The room is in memory without the content of its messages, which are read from
+the store. `Turn` alone changes a room, and writes each change.
+
+| an event with | is taken in as |
+|---|---|
+| known auth events, and known states after its `prev_events` | what the checks decide |
+| known auth events alone | outlier: it may authorise others |
+| unknown auth events | nothing: `UnknownAuthEvent` |
+
+Specification: Server-server API, "Checks performed on receipt of a PDU", "Rejection",
+"Soft failure".
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+from twisted.internet.defer import DeferredLock
+
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.protocol.rooms.auth_graph import AuthGraph
+from homeserver.protocol.rooms.receipt import (
+    Outcome,
+    Receipt,
+    States,
+    extremities_after,
+    judge,
+)
+from homeserver.protocol.rooms.redactions import redacted
+from homeserver.protocol.rooms.rules import CitedEvents
+from homeserver.protocol.rooms.state import StateMap, has_user_with, residents
+from homeserver.protocol.rooms.switches import SWITCHES, Switches
+from homeserver.rooms.entry import Entry
+from homeserver.rooms.states import EMPTY, RoomStates
+from homeserver.storage.joined_rooms import RoomStore
+
+REDACTION = "m.room.redaction"
+
+_RESIDENTS = 16  # states whose residents are remembered: messages have few states
+
+
+class Room:
+    """One room, as one of our servers knows it."""
+
+    def __init__(
+        self,
+        room_id: RoomId,
+        room_version: RoomVersion,
+        store: RoomStore,
+        switches: Switches = SWITCHES,
+    ) -> None:
+        """A room without events."""
+        self.room_id = room_id
+        self.room_version = room_version
+        self.switches = switches
+        self.entries: dict[EventId, Entry] = {}
+        """All events, in the order of arrival."""
+
+        self.events: dict[EventId, Event] = {}
+        """The state events, and others that are needed often."""
+
+        self.states = RoomStates(self.events)
+        self.extremities: frozenset[EventId] = frozenset()
+        """The forward extremities: what the next event comes after."""
+
+        self.current_number = EMPTY
+        self.revision = 0
+        """How often the store has it written; 0 before the first time."""
+
+        self.waiting_redactions: dict[EventId, list[EventId]] = {}
+        """The accepted redactions of each event that is not known yet."""
+
+        self.is_stale = False
+        """Whether it is to be read again, as the store has something else."""
+
+        self.lock = DeferredLock()
+        self._store = store
+        self._rejected: set[EventId] = set()
+        self._passed_over: dict[EventId, Sequence[EventId]] = {}
+        self._continued: set[EventId] = set()
+        self._residents: dict[int, frozenset[ServerName]] = {}
+        self.graph = AuthGraph(room_version, self.events, self._rejected, switches)
+
+    # What is known of it.
+
+    @property
+    def current(self) -> StateMap:
+        """The current state."""
+        return self.states.map(self.current_number)
+
+    @property
+    def residents(self) -> frozenset[ServerName]:
+        """The servers with a joined user."""
+        return self.residents_at(self.current_number)
+
+    def residents_at(self, number: int) -> frozenset[ServerName]:
+        """The servers with a joined user in the state of that number."""
+        found = self._residents.get(number)
+        if found is None:
+            if len(self._residents) > _RESIDENTS:
+                self._residents.clear()
+            found = self._residents[number] = residents(self.states.map(number))
+        return found
+
+    def destinations(self, entry: Entry, own: ServerName) -> frozenset[ServerName]:
+        """The servers that receive an event of ours.
+
+        These are the residents before the event and after it, so that the server of a
+        kicked or banned user learns of it.
+        """
+        numbers = {entry.before, entry.after} - {None}
+        found = [self.residents_at(each) for each in numbers if each is not None]
+        return frozenset[ServerName]().union(*found) - {own}
+
+    def has_member(self, server_name: ServerName) -> bool:
+        """Whether a user of a server is joined now."""
+        return has_user_with(self.current, server_name, {"join"})
+
+    def state_before(self, event_id: EventId) -> StateMap | None:
+        """The state before an event of the room; None if it is not known."""
+        entry = self.entries.get(event_id)
+        if entry is None or entry.before is None:
+            return None
+        return self.states.map(entry.before)
+
+    def state_after(self, event_id: EventId) -> StateMap | None:
+        """The state after an event of the room; None if it is not known."""
+        number = self.number_after(event_id)
+        return None if number is None else self.states.map(number)
+
+    def number_after(self, event_id: EventId) -> int | None:
+        """The number of the state after an event; None if it is not known."""
+        entry = self.entries.get(event_id)
+        return None if entry is None else entry.after
+
+    def auth_chain(self, events: Iterable[Event]) -> list[Event]:
+        """What the auth events of events reach, oldest first.
+
+        Raises `UnknownAuthEvent`.
+        """
+        starts = list(events)
+        cited = [x for event in starts for x in self._auth_events(event)]
+        above = self.graph.auth_chain({each.event_id for each in cited})
+        chain = above | {each.event_id for each in cited}
+        ordered = sorted(chain, key=lambda each: self.entries[each].position)
+        return [self.events[each] for each in ordered]
+
+    def _auth_events(self, event: Event) -> list[Event]:
+        if event.type == "m.room.create":
+            return []
+        return [self.graph.event(each) for each in event.auth_event_ids]
+
+    async def read(self, event_ids: Collection[EventId]) -> dict[EventId, Event]:
+        """Events of the room, as they came, as far as it has them."""
+        known = [each for each in event_ids if each in self.entries]
+        found = {each: self.events[each] for each in known if each in self.events}
+        others = [each for each in known if each not in found]
+        if others:
+            texts = await self._store.texts(self.room_id, others)
+            found |= {each: self.parse(text) for each, text in texts.items()}
+        return found
+
+    async def shown(self, event_ids: Sequence[EventId]) -> list[Event]:
+        """Events of the room as they are served, in this order: redactions apply."""
+        found = await self.read(event_ids)
+        return [self.as_served(found[each]) for each in event_ids if each in found]
+
+    def as_served(self, event: Event) -> Event:
+        """An event of the room as it is served: redacted, if a redaction applies."""
+        entry = self.entries.get(event.event_id)
+        is_redacted = entry is not None and entry.redacted_by is not None
+        return redacted(event) if is_redacted else event
+
+    # What becomes of an event. `Turn` alone calls the methods below that change it.
+
+    def number_before(self, prev: Sequence[EventId]) -> int | None:
+        """The number of the state after events; None if one of theirs is not known."""
+        numbers: list[int] = []
+        for each in prev:
+            number = self.number_after(each)
+            if number is None:
+                return None
+            numbers.append(number)
+        return self.states.resolve(self.graph, numbers)
+
+    def judge(
+        self, event: Event, before: int | None, *, is_old: bool = False
+    ) -> Receipt:
+        """The outcome that an event would have, after a state of that number.
+
+        An old one, that is of the room's past, is not judged by the current state.
+        Raises `UnknownAuthEvent`.
+        """
+        number = before if is_old and before is not None else self.current_number
+        states = States(
+            None if before is None else self.states.map(before),
+            self.states.map(number),
+        )
+        return judge(event, self._cited(event), states, self.switches)
+
+    def take(
+        self, event: Event, before: int | None = None, *, is_old: bool = False
+    ) -> Entry:
+        """Judge an event and enter it; one that was judged keeps its outcome.
+
+        Without `before`, the number of the state before it follows from its
+        `prev_events`. Raises `UnknownAuthEvent`.
+        """
+        known = self.entries.get(event.event_id)
+        if known is not None and known.outcome is not Outcome.OUTLIER:
+            return known
+        if before is None:
+            before = self.number_before(event.prev_event_ids)
+        receipt = self.judge(event, before, is_old=is_old)
+        if known is not None and receipt.outcome is Outcome.OUTLIER:
+            return known
+        return self._enter(event, receipt, before, known)
+
+    def know(self, event: Event) -> Entry:
+        """Enter an event by its auth events alone, whatever is known before it.
+
+        Raises `UnknownAuthEvent`.
+        """
+        known = self.entries.get(event.event_id)
+        if known is not None:
+            return known
+        return self._enter(event, self.judge(event, None), None, None)
+
+    def _enter(
+        self, event: Event, receipt: Receipt, before: int | None, known: Entry | None
+    ) -> Entry:
+        outcome, after = receipt.outcome, before
+        if event.state_key is not None:
+            self.events[event.event_id] = event
+            if before is not None and outcome.sets_state:
+                after = self.states.after(before, event)
+        position = len(self.entries) if known is None else known.position
+        entry = Entry.of(event, position, receipt, (before, after))
+        is_continued = event.event_id in self._continued
+        self.note(entry)
+        if outcome.may_be_cited:
+            self._go_on(event, is_continued=is_continued)
+        return entry
+
+    def _go_on(self, event: Event, *, is_continued: bool) -> None:
+        """Move the forward extremities, and the current state with them."""
+        old = self.extremities
+        self.extremities = extremities_after(
+            event, Outcome.ACCEPTED, old, self._passed_over, is_continued=is_continued
+        )
+        if event.event_id in self.extremities:
+            self.events[event.event_id] = event
+        for gone in old - self.extremities:
+            if gone in self.events and self.events[gone].state_key is None:
+                del self.events[gone]
+        if self.extremities != old:
+            number = self.number_before(sorted(self.extremities))
+            if number is not None:  # it is known: only such events are extremities
+                self.current_number = number
+
+    def note(self, entry: Entry) -> None:
+        """Have an entry, without further effects."""
+        self.entries[entry.event_id] = entry
+        if entry.outcome is Outcome.REJECTED:
+            self._rejected.add(entry.event_id)
+        if entry.outcome.may_be_cited:
+            self._continued.update(entry.prev)
+            self._passed_over.pop(entry.event_id, None)
+        else:
+            self._passed_over[entry.event_id] = entry.prev
+
+    def _cited(self, event: Event) -> CitedEvents:
+        if event.type == "m.room.create":
+            return CitedEvents((), None)  # nothing authorises the beginning of a room
+        create = self.graph.create_of(event)
+        return CitedEvents(self._auth_events(event), create, self._rejected)
+
+    def parse(self, text: bytes) -> Event:
+        """An event of the room, from its JSON in the store."""
+        pdu: Json = msgspec.json.decode(text)
+        return Event.parse(pdu, self.room_version)

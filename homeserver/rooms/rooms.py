@@ -1,0 +1,232 @@
+"""The rooms that one of our servers takes part in.
+
+What other parts need of it:
+
+- `find` and `known` give a `Room`, from memory or from the store.
+- `create` makes a room of ours; `send` makes an event of ours in a room, enters it and
+  queues it for the servers of the room, in one commit.
+- `turn` gives the right to change a room: all that its block takes in is written when
+  the block ends. `Turn` says what may be done.
+- `begin` is `turn` for a room that was not known: the one that a user of ours joins.
+  Its block makes the events of the reply known (`know_all`), and begins at the join
+  (`Turn.begin`).
+
+```python
+async with rooms.begin(room_id, room_version) as turn:
+    unknown = await turn.know_all([*auth_chain, *state])
+    entry = await turn.begin(join, state_of(state))
+```
+
+Rules: a room exists here because it was created or joined on request. What other
+servers send about other rooms creates none.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+from twisted.internet.defer import DeferredLock
+
+from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound, quote
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.protocol.rooms.authorization import NotAllowed
+from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.creation import build_create
+from homeserver.protocol.rooms.receipt import Outcome
+from homeserver.protocol.rooms.switches import SWITCHES, Switches
+from homeserver.rooms.author import USUAL, Author, Given
+from homeserver.rooms.entry import Entry
+from homeserver.rooms.new_room import NewRoom
+from homeserver.rooms.reading import read_room
+from homeserver.rooms.room import Room
+from homeserver.rooms.turn import Turn
+from homeserver.storage.joined_rooms import RoomStore
+from homeserver.storage.room_directory import RoomDirectory
+
+
+class Sent(Struct, frozen=True):
+    """An event of ours in its room."""
+
+    event: Event
+    entry: Entry
+
+
+class Rooms:
+    """The rooms of one of our servers."""
+
+    def __init__(
+        self,
+        store: RoomStore,
+        directory: RoomDirectory,
+        author: Author,
+        wake: Callable[[], object],
+        *,
+        is_shared: bool = False,
+        switches: Switches = SWITCHES,
+    ) -> None:
+        """`wake` lets the sender look for what was queued.
+
+        `is_shared` is whether other processes may change the rooms of the store.
+        """
+        self.store = store
+        self.directory = directory
+        self.author = author
+        self._wake = wake
+        self._is_shared = is_shared
+        self._switches = switches
+        self._rooms: dict[RoomId, Room] = {}
+        self._reading = DeferredLock()
+
+    @property
+    def server_name(self) -> ServerName:
+        """Our name."""
+        return self.store.server_name
+
+    async def find(self, room_id: RoomId) -> Room | None:
+        """A room; None if there is no such room here. Raises `StoreUnavailable`."""
+        room = self._rooms.get(room_id)
+        if room is not None and not await self._is_stale(room):
+            return room
+        async with self._reading:
+            room = self._rooms.get(room_id)  # another one may have read it meanwhile
+            if room is not None and not await self._is_stale(room):
+                return room
+            self._rooms.pop(room_id, None)
+            stored = await self.store.room(room_id)
+            if stored is None:
+                return None
+            room = read_room(room_id, stored, self.store, self._switches)
+            self._rooms[room_id] = room
+            return room
+
+    async def known(self, room_id: RoomId) -> Room:
+        """As `find`; raises `NotFound`."""
+        room = await self.find(room_id)
+        if room is None:
+            raise NotFound(f"the room {quote(room_id)} is not known here")
+        return room
+
+    @asynccontextmanager
+    async def turn(self, room_id: RoomId) -> AsyncIterator[Turn]:
+        """Have the turn to change a room; its end writes what was taken in.
+
+        If the block raises, nothing is written. Raises `NotFound`, `StoreUnavailable`.
+        """
+        room = await self.known(room_id)
+        while True:
+            async with room.lock:
+                if not room.is_stale:
+                    turn = Turn(room)
+                    try:
+                        yield turn
+                        await self._write(turn)
+                    except BaseException:
+                        if turn.has_changed:
+                            self._discard(room)
+                        raise
+                    return
+            room = await self.known(room_id)
+
+    @asynccontextmanager
+    async def begin(
+        self, room_id: RoomId, room_version: RoomVersion
+    ) -> AsyncIterator[Turn]:
+        """Have the first turn of a room that is new here.
+
+        Raises `InvalidParam` if it is known already, `StoreUnavailable`.
+        """
+        if await self.find(room_id) is not None:
+            raise InvalidParam(f"the room {quote(room_id)} is known here already")
+        room = Room(room_id, room_version, self.store, self._switches)
+        turn = Turn(room)
+        yield turn
+        await self._write(turn)
+        self._rooms[room_id] = room
+
+    async def create(self, new: NewRoom) -> Room:
+        """Create a room; raises `ProtocolError` where the rules do not allow it."""
+        author, version = self.author, new.room_version
+        self._check_is_ours(new.creator.server_name)
+        ids = author.new_room_id(), author.new_event_id(version)
+        pdu = build_create(new.creator, version, author.create_ts(), new.content, ids)
+        create = author.sign(pdu, version)
+        async with self.begin(create.room_id, version) as turn:
+            await turn.take(create)
+            for each in new.events:
+                await turn.take(await author.make(turn.room, each))
+        if new.is_listed:
+            await self.directory.list_publicly(create.room_id, is_listed=True)
+        return turn.room
+
+    async def send(self, room_id: RoomId, new: NewEvent, given: Given = USUAL) -> Sent:
+        """Make an event of ours in a room, and send it to the servers of the room.
+
+        Raises `NotAllowed` where the rules do not allow it, unless `given` says
+        otherwise, another `ProtocolError` for a wrong form, and `NotFound`.
+        """
+        if given.is_checked:
+            self._check_is_ours(new.sender.server_name)
+        async with self.turn(room_id) as turn:
+            event = await self.author.make(turn.room, new, given)
+            return await self.enter(turn, event, given)
+
+    async def enter(self, turn: Turn, event: Event, given: Given = USUAL) -> Sent:
+        """Take in an event in a turn, and queue it for the servers of its room.
+
+        Raises `NotAllowed` for one that is rejected, unless `given` says otherwise.
+        """
+        receipt = await turn.judge(event)
+        if receipt.outcome is Outcome.REJECTED and given.is_checked:
+            if isinstance(receipt.verdict, NotAllowed):
+                raise receipt.verdict
+            raise Forbidden(receipt.verdict.why)
+        entry = await turn.take(event)
+        names = given.destinations
+        if names is None:
+            names = turn.room.destinations(entry, self.server_name)
+        turn.send(event, names)
+        return Sent(event, entry)
+
+    async def room_with(self, event_id: EventId) -> Room | None:
+        """A room that has an event of that ID; None if there is none."""
+        for room in self._rooms.values():
+            if event_id in room.entries:
+                return await self.find(room.room_id)
+        for room_id in await self.store.rooms_with(event_id):
+            return await self.find(room_id)
+        return None
+
+    async def forget(self, room_id: RoomId) -> None:
+        """Forget a room with everything in it; raises `NotFound`."""
+        room = await self.known(room_id)
+        async with room.lock:
+            await self.store.forget(room_id)
+            self._discard(room)
+
+    async def _write(self, turn: Turn) -> None:
+        change = turn.written()
+        if change is None:
+            return
+        turn.room.revision = await self.store.record(change)
+        turn.room.states.mark_saved(change.states)
+        if turn.has_outgoing:
+            self._wake()
+
+    async def _is_stale(self, room: Room) -> bool:
+        if self._is_shared and not room.lock.locked:
+            revision = await self.store.revision(room.room_id)
+            if revision != room.revision and not room.lock.locked:
+                self._discard(room)
+        return room.is_stale
+
+    def _discard(self, room: Room) -> None:
+        """Let a room be read again."""
+        room.is_stale = True
+        if self._rooms.get(room.room_id) is room:
+            del self._rooms[room.room_id]
+
+    def _check_is_ours(self, name: ServerName) -> None:
+        if name != self.server_name:
+            raise InvalidParam(f"the sender is a user of {name}, not of ours")

@@ -1,0 +1,158 @@
+"""The rooms that one of our names takes part in: events, states, extremities.
+
+Rules: a change of a room, and the events that it queues for other servers, are one
+commit. Each change names the revision of the room that it was made from. If another
+process that shares the store has changed the room since, nothing is written.
+"""
+
+import json
+from collections.abc import Sequence
+
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.storage.engine.interface import Cursor, Database, Short, StoreClock
+from homeserver.storage.outbox.queue import add_entry
+from homeserver.storage.outbox.queue_id import QueueId
+from homeserver.storage.room_rows import (
+    RoomChange,
+    StoredRoom,
+    load_events,
+    load_states,
+    record_events,
+    record_room,
+    record_states,
+    room_length,
+)
+from homeserver.storage.transaction_sizes import add_length, lock_counts, subtract
+
+_MAX_SHORT_BYTES = 65536
+
+
+class RoomStore:
+    """The rooms of one of our names."""
+
+    def __init__(
+        self, database: Database, server_name: ServerName, clock: StoreClock
+    ) -> None:
+        self._database = database
+        self.server_name = server_name
+        self._clock = clock
+
+    async def room_ids(self) -> list[RoomId]:
+        """The IDs of all rooms, in their order."""
+
+        def job(cursor: Cursor) -> list[RoomId]:
+            rows = cursor.execute(
+                "SELECT room_id FROM joined_rooms WHERE server_name = ?"
+                " ORDER BY room_id",
+                (self.server_name.name,),
+            ).fetchall()
+            return [RoomId(room_id) for [room_id] in rows]
+
+        return await self._database.read(job)
+
+    async def revision(self, room_id: RoomId) -> int | None:
+        """The revision of a room; None if there is no such room."""
+
+        def job(cursor: Cursor) -> int | None:
+            row = cursor.execute(
+                "SELECT revision FROM joined_rooms"
+                " WHERE server_name = ? AND room_id = ?",
+                self._key(room_id),
+            ).fetchone()
+            return None if row is None else int(row[0])
+
+        return await self._database.read(Short(job))
+
+    async def room(self, room_id: RoomId) -> StoredRoom | None:
+        """A whole room; None if there is no such room."""
+
+        def job(cursor: Cursor) -> StoredRoom | None:
+            row = cursor.execute(
+                "SELECT room_version, revision, extremities, current_state"
+                " FROM joined_rooms WHERE server_name = ? AND room_id = ?",
+                self._key(room_id),
+            ).fetchone()
+            if row is None:
+                return None
+            version, revision, extremities, current = row
+            return StoredRoom(
+                version,
+                revision,
+                json.loads(extremities),
+                current,
+                load_states(cursor, self.server_name, room_id),
+                load_events(cursor, self.server_name, room_id),
+            )
+
+        return await self._database.read(job)
+
+    async def texts(
+        self, room_id: RoomId, event_ids: Sequence[EventId]
+    ) -> dict[EventId, bytes]:
+        """The JSON of events of a room, as far as it has them."""
+
+        def job(cursor: Cursor) -> dict[EventId, bytes]:
+            found = {}
+            for event_id in event_ids:
+                row = cursor.execute(
+                    "SELECT event FROM room_events"
+                    " WHERE server_name = ? AND event_id = ? AND room_id = ?",
+                    (self.server_name.name, event_id, room_id),
+                ).fetchone()
+                if row is not None:
+                    found[event_id] = row[0].encode("utf-8")
+            return found
+
+        return await self._database.read(Short(job) if len(event_ids) < 8 else job)
+
+    async def rooms_with(self, event_id: EventId) -> list[RoomId]:
+        """The rooms that have an event of that ID: one, from room version 3 on."""
+
+        def job(cursor: Cursor) -> list[RoomId]:
+            rows = cursor.execute(
+                "SELECT room_id FROM room_events"
+                " WHERE server_name = ? AND event_id = ? ORDER BY room_id",
+                (self.server_name.name, event_id),
+            ).fetchall()
+            return [RoomId(room_id) for [room_id] in rows]
+
+        return await self._database.read(Short(job))
+
+    async def record(self, change: RoomChange) -> int:
+        """Write a change of a room; returns its revision after that.
+
+        Raises `RoomChanged`.
+        """
+
+        def job(cursor: Cursor) -> int:
+            record_room(cursor, self.server_name, change)
+            record_states(cursor, self.server_name, change)
+            record_events(cursor, self.server_name, change)
+            now_ts = self._clock(cursor)
+            for destination, pdu in change.outgoing:
+                queue = QueueId(self.server_name, destination)
+                texts = f"[{pdu.decode('utf-8')}]", "[]"
+                add_entry(cursor, queue, texts, now_ts)
+            # Retention counts it, as it counts transactions.
+            add_length(cursor, change.length)
+            return change.revision + 1
+
+        is_short = change.length <= _MAX_SHORT_BYTES and len(change.outgoing) < 8
+        return await self._database.write(Short(job) if is_short else job)
+
+    async def forget(self, room_id: RoomId) -> None:
+        """Forget a room with everything in it."""
+
+        def job(cursor: Cursor) -> None:
+            lock_counts(cursor)
+            subtract(cursor, room_length(cursor, self.server_name, room_id))
+            for table in ("joined_rooms", "room_states", "room_events", "room_aliases"):
+                cursor.execute(
+                    f"DELETE FROM {table} WHERE server_name = ? AND room_id = ?",  # noqa: S608 - ours
+                    self._key(room_id),
+                )
+
+        await self._database.write(job)
+
+    def _key(self, room_id: RoomId) -> tuple[str, str]:
+        return self.server_name.name, room_id

@@ -1,0 +1,216 @@
+"""The rows of a room in the store: values, and the parts of jobs that write them.
+
+Rules: a change of a room names the revision that it was made from. If the room has
+another one, nothing is written.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from homeserver.protocol.canonical_json import encode_integers
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.storage.engine.interface import Cursor, StoreUnavailable
+
+# Bytes of an event's row and of its entries in the indexes, beside its texts.
+_EVENT_BYTES = 300
+
+_CHANGE_BYTES = 150  # of an entry of a state: two texts and an event ID
+
+_Key = tuple[str, str]
+
+
+class RoomChanged(StoreUnavailable):
+    """Another process has changed the room since it was read."""
+
+
+class StateChange(Struct, frozen=True):
+    """A state, as the difference from an earlier one of its room."""
+
+    number: int
+    base: int | None
+    """The number of the earlier state; None for the empty one."""
+
+    changes: Mapping[_Key, EventId | None]
+    """What holds instead: {(type, state key): event ID}; None where nothing holds."""
+
+
+class StoredEvent(Struct, frozen=True):
+    """An event of a room with the outcome of its checks."""
+
+    position: int
+    event_id: EventId
+    outcome: str
+    check: int
+    rule: str
+    why: str
+    before: int | None
+    """The number of the state before it."""
+
+    after: int | None
+    event: bytes
+    """In canonical JSON."""
+
+    redacted_by: EventId | None = None
+
+
+class StoredRoom(Struct, frozen=True):
+    """A room as it is read."""
+
+    room_version: str
+    revision: int
+    extremities: Sequence[EventId]
+    current: int
+    states: Sequence[StateChange]
+    events: Sequence[StoredEvent]
+    """In the order of their positions."""
+
+
+class RoomChange(Struct, frozen=True):
+    """What is to be written of a room."""
+
+    room_id: RoomId
+    room_version: str
+    revision: int
+    """The one that the change was made from; 0 for a new room."""
+
+    extremities: Sequence[EventId]
+    current: int
+    states: Sequence[StateChange] = ()
+    events: Sequence[StoredEvent] = ()
+    redactions: Sequence[tuple[EventId, EventId]] = ()
+    """Pairs of an event and the redaction that applies to it."""
+
+    outgoing: Sequence[tuple[ServerName, bytes]] = ()
+    """The PDUs to send, in canonical JSON, each with its destination."""
+
+    @property
+    def length(self) -> int:
+        """The bytes that it adds to the store, about."""
+        changes = sum(len(each.changes) for each in self.states)
+        events = sum(len(each.event) for each in self.events)
+        return events + _EVENT_BYTES * len(self.events) + _CHANGE_BYTES * changes
+
+
+def room_length(cursor: Cursor, own: ServerName, room_id: RoomId) -> int:
+    """The bytes that a room takes in the store, about."""
+    [length] = cursor.execute(
+        f"SELECT COALESCE(SUM({_EVENT_BYTES} + LENGTH(event)), 0) FROM room_events"  # noqa: S608 - ours
+        " WHERE server_name = ? AND room_id = ?",
+        (own.name, room_id),
+    ).fetchone()
+    changes = load_states(cursor, own, room_id)
+    return int(length) + _CHANGE_BYTES * sum(len(each.changes) for each in changes)
+
+
+def record_room(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
+    """Write what a room is after a change; raises `RoomChanged`."""
+    extremities = encode_integers(sorted(change.extremities)).decode("utf-8")
+    key = (own.name, change.room_id)
+    if change.revision:
+        row = cursor.execute(
+            "UPDATE joined_rooms SET revision = revision + 1, extremities = ?,"
+            " current_state = ? WHERE server_name = ? AND room_id = ?"
+            " AND revision = ? RETURNING 1",
+            (extremities, change.current, *key, change.revision),
+        ).fetchone()
+    else:
+        row = cursor.execute(
+            "INSERT INTO joined_rooms (server_name, room_id, room_version,"
+            " revision, extremities, current_state) VALUES (?, ?, ?, 1, ?, ?)"
+            " ON CONFLICT (server_name, room_id) DO NOTHING RETURNING 1",
+            (*key, change.room_version, extremities, change.current),
+        ).fetchone()
+    if row is None:
+        raise RoomChanged(change.room_id)
+
+
+def record_states(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
+    """Write the new states of a room."""
+    cursor.executemany(
+        "INSERT INTO room_states (server_name, room_id, number, base, changes)"
+        " VALUES (?, ?, ?, ?, ?)",
+        [
+            (
+                own.name,
+                change.room_id,
+                state.number,
+                state.base,
+                encode_integers(
+                    [[*key, event_id] for key, event_id in state.changes.items()]
+                ).decode("utf-8"),
+            )
+            for state in change.states
+        ],
+    )
+
+
+def record_events(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
+    """Write new events of a room, outliers that were judged, and redactions."""
+    key = (own.name, change.room_id)
+    cursor.executemany(
+        "INSERT INTO room_events (server_name, room_id, position, event_id,"
+        " outcome, check_number, rule, why, state_before, state_after, event,"
+        " redacted_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (server_name, room_id, position) DO UPDATE SET"
+        " outcome = excluded.outcome, check_number = excluded.check_number,"
+        " rule = excluded.rule, why = excluded.why,"
+        " state_before = excluded.state_before,"
+        " state_after = excluded.state_after",
+        [
+            (
+                *key,
+                each.position,
+                each.event_id,
+                each.outcome,
+                each.check,
+                each.rule,
+                each.why,
+                each.before,
+                each.after,
+                each.event.decode("utf-8"),
+                each.redacted_by,
+            )
+            for each in change.events
+        ],
+    )
+    cursor.executemany(
+        "UPDATE room_events SET redacted_by = ?"
+        " WHERE server_name = ? AND room_id = ? AND event_id = ?",
+        [(by, *key, event_id) for event_id, by in change.redactions],
+    )
+
+
+def load_states(cursor: Cursor, own: ServerName, room_id: RoomId) -> list[StateChange]:
+    """The states of a room, in the order of their numbers."""
+    rows = cursor.execute(
+        "SELECT number, base, changes FROM room_states"
+        " WHERE server_name = ? AND room_id = ? ORDER BY number",
+        (own.name, room_id),
+    ).fetchall()
+    return [
+        StateChange(
+            number,
+            base,
+            {(kind, key): event_id for kind, key, event_id in json.loads(changes)},
+        )
+        for number, base, changes in rows
+    ]
+
+
+def load_events(cursor: Cursor, own: ServerName, room_id: RoomId) -> list[StoredEvent]:
+    """The events of a room, in the order of their positions."""
+    rows = cursor.execute(
+        "SELECT position, event_id, outcome, check_number, rule, why, state_before,"
+        " state_after, event, redacted_by FROM room_events"
+        " WHERE server_name = ? AND room_id = ? ORDER BY position",
+        (own.name, room_id),
+    ).fetchall()
+    found: list[StoredEvent] = []
+    for position, own_id, outcome, check, rule, why, before, after, event, by in rows:
+        verdict = outcome, check, rule, why
+        states = before, after
+        text = event.encode("utf-8")
+        found.append(StoredEvent(position, own_id, *verdict, *states, text, by))
+    return found

@@ -1,0 +1,125 @@
+"""The states of a room as differences, and rooms that are judged event by event."""
+
+import pytest
+
+from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
+from homeserver.protocol.rooms.history import History
+from homeserver.protocol.rooms.state import StateKey
+from homeserver.rooms.reading import read_room
+from homeserver.rooms.room import Room
+from homeserver.rooms.states import EMPTY, RoomStates
+from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
+from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
+from tests.support.coroutines import result_of
+from tests.support.our_rooms import OurRooms, ids
+
+
+def received(random: RandomRoom, ours: OurRooms) -> tuple[History, Room]:
+    """A random room as the pure history has it, and as a server's room."""
+    history = History(random.version)
+    events = list(random.events.values())
+    [create] = [each for each in events if each.type == "m.room.create"][:1]
+
+    async def receive() -> Room:
+        async with ours.rooms.begin(create.room_id, random.version) as turn:
+            for event in events:
+                try:
+                    judged = history.receive(event)
+                except UnknownAuthEvent:
+                    with pytest.raises(UnknownAuthEvent):
+                        await turn.take(event)
+                    continue
+                entry = await turn.take(event)
+                assert entry.outcome is judged.receipt.outcome
+                assert entry.check == judged.receipt.check
+                assert entry.rule == judged.receipt.verdict.rule
+                before = turn.room.state_before(event.event_id)
+                if judged.before is None:
+                    assert before is None
+                else:
+                    assert before is not None
+                    assert ids(before) == ids(judged.before)
+                assert turn.room.extremities == history.extremities
+                assert ids(turn.room.current) == ids(history.current)
+            return turn.room
+
+    return history, result_of(receive())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("seed", range(4))
+def test_as_the_pure_history(version: str, seed: int) -> None:
+    """Random rooms with forks go as they go without deltas and without a store."""
+    random = RandomRoom(seed, version, 60)
+    ours = OurRooms()
+    history, room = received(random, ours)
+    again = ours.read(room.room_id)
+    for judged in history.judged.values():
+        entry = again.entries[judged.event.event_id]
+        assert entry.outcome is judged.receipt.outcome
+        before = again.state_before(entry.event_id)
+        assert (before is None) == (judged.before is None)
+        if before is not None and judged.before is not None:
+            assert ids(before) == ids(judged.before)
+    assert again.extremities == history.extremities
+    assert ids(again.current) == ids(history.current)
+
+
+def test_differences() -> None:
+    """A thousand states of a thousand members take some thousands of entries."""
+    made = MadeRoom("10")
+    states = RoomStates(made.events)
+    number = EMPTY
+    expected: dict[int, dict[StateKey, EventId]] = {}
+    state: dict[StateKey, EventId] = {}
+    for event in [made.create, made.join]:
+        number = states.after(number, event)
+    for each in range(1000):
+        event = made.send(
+            "m.room.member",
+            f"@u{each}:a.example",
+            {"membership": "join"},
+            f"@u{each}:a.example",
+            cites=[made.join],
+        )
+        number = states.after(number, event)
+        state["m.room.member", f"@u{each}:a.example"] = event.event_id
+        expected[number] = dict(state)
+    kept = sum(len(each.changes) for each in states.unsaved())
+    assert kept < 5000
+    again = RoomStates(made.events, states.unsaved())
+    for at in list(expected)[::97]:
+        found = ids(again.map(at))
+        assert {k: v for k, v in found.items() if k in expected[at]} == expected[at]
+        assert len(found) == len(expected[at]) + 2
+    assert ("m.room.member", ALICE) in again.map(number)
+
+
+def test_added() -> None:
+    """A state from elsewhere is noted as it differs, also in what it lacks."""
+    made = MadeRoom("10")
+    states = RoomStates(made.events)
+    number = states.after(states.after(EMPTY, made.create), made.join)
+    whole = dict(states.map(number))
+    assert states.add(whole, number) == number
+    whole.pop(("m.room.member", ALICE))
+    less = states.add(whole, number)
+    assert ids(states.map(less)) == ids(whole)
+    again = RoomStates(made.events, states.unsaved())
+    assert ids(again.map(less)) == ids(whole)
+    message = made.send("m.room.message", ALICE, {}, None, cites=[made.join])
+    assert states.after(number, message) == number
+
+
+def test_read_again() -> None:
+    """Reading a room makes the same room, messages without their content."""
+    ours = OurRooms()
+    room = ours.create()
+    sent = [ours.send(room, "m.room.message", {"body": "x"}) for _ in range(3)]
+    stored = result_of(ours.store.room(room.room_id))
+    assert stored is not None
+    again = read_room(room.room_id, stored, ours.store)
+    messages = [x for x in again.events.values() if x.type == "m.room.message"]
+    assert [each.event_id for each in messages] == [sent[-1].event.event_id]
+    assert again.events.keys() == room.events.keys()
