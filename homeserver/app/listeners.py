@@ -127,6 +127,10 @@ class Listeners:
         self._by_name[name] = listener
         return listener.address
 
+    def is_open(self, where: SocketAddress) -> bool:
+        """Whether a listener that servers share is at an address."""
+        return where in self._shared_by_address
+
     def address(self, name: ServerName) -> SocketAddress | None:
         """Where a server listens; None if it does not."""
         listener = self._by_name.get(name)

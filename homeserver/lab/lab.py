@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -36,7 +37,7 @@ from homeserver.control.openapi import described
 from homeserver.control.routing import ControlRoute
 from homeserver.http.bounded_request import control_limits
 from homeserver.http.request_log import RequestLog
-from homeserver.http.router import Router
+from homeserver.http.router import Answer, Route, Router
 from homeserver.http.site import BoundedSite
 from homeserver.lab.authority.authority import Authority
 from homeserver.lab.dns_server.client import LabResolver, as_resolver
@@ -51,6 +52,7 @@ from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
+from homeserver.lab.rules.answers import Answers
 from homeserver.lab.rules.names import NameRules
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.keys import ServerKeys
@@ -84,6 +86,7 @@ class Lab:
         self.rules = Rules(reactor, seed.numbers("rules"), ServerKeys(self._find))
         names = NameRules(self.zone.answer, self.rules, self._owner, reactor)
         self._responder = names.answer
+        self.answers = Answers()
         look_ups = LabResolver(self._responder, reactor.nameResolver, self.zone.is_ours)
         config = _build_config(options, folder)
         self.endpoint = Endpoint(
@@ -93,7 +96,7 @@ class Lab:
             reactor,
             seed.numbers("process"),
             Outside(
-                lambda _: passing_store(reactor), as_resolver(look_ups), self.rules.wrap
+                lambda _: passing_store(reactor), as_resolver(look_ups), self._wrap
             ),
         )
         self._parts = self.endpoint.parts
@@ -133,7 +136,7 @@ class Lab:
             raise _cannot_listen("--control", str(problem)) from None
         control = address_of(options.control, self._control_port)
         await self.endpoint.start()
-        return Whereabouts(
+        self.where = Whereabouts(
             f"http://{control}",
             self._token,
             view.listen,
@@ -143,6 +146,7 @@ class Lab:
             view.ca_pem,
             view.version,
         )
+        return self.where
 
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight, and remove the files."""
@@ -205,6 +209,9 @@ class Lab:
             ),
             self._reactor,
         )
+
+    def _wrap(self, route: Route) -> Answer:
+        return self.answers.wrap(replace(route, answer=self.rules.wrap(route)))
 
     def _find(self, name: ServerName) -> LabServer:
         return self.servers.find(name)

@@ -62,6 +62,11 @@ class LabServers:
         self._names = Names(ground.zone.apex)
         self._views: dict[ServerName, ServerView] = {}
 
+    @property
+    def shared(self) -> Place:
+        """Of the listener that servers share."""
+        return self._ground.shared
+
     def __iter__(self) -> Iterator[LabServer]:
         return iter(self._servers.values())
 
@@ -121,6 +126,10 @@ class LabServers:
                 await self.delete(name, gone=True)
             raise
         return list(made.values())
+
+    async def make_one(self, wanted: NewServers) -> LabServer:
+        """Make one server; waits for nothing. Raises `InvalidParam`."""
+        return await self._make(wanted)
 
     async def _make(self, wanted: NewServers) -> LabServer:
         for attempt in range(_PORT_ATTEMPTS):

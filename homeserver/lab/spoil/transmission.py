@@ -39,7 +39,7 @@ async def transmit(
     connected: Callable[[VerifiedConnection], object] = lambda _: None,
 ) -> tuple[Response, VerifiedConnection]:
     """Send a draft once, and read the response; raises as `FederationAgent.send`."""
-    outgoing = _outgoing(draft)
+    outgoing = outgoing_of(draft)
 
     def prepare(connection: VerifiedConnection) -> None:
         if draft.host is not None:
@@ -62,7 +62,7 @@ async def transmit(
     return Response(response.code, response.headers, data), connection
 
 
-def _outgoing(draft: Draft) -> OutgoingRequest:
+def outgoing_of(draft: Draft) -> OutgoingRequest:
     """The request as it goes out."""
     headers = draft.headers.copy()
     if draft.body is not None and not headers.hasHeader("Content-Type"):

@@ -177,12 +177,12 @@ class PeerConnection(Protocol):
         ) as problem:
             raise NoAnswer(describe(problem)) from problem
 
-    def hand_over(self, protocol: IProtocol) -> None:
-        """Give the connection to `protocol`.
+    def hand_over(self, protocol: IProtocol, limit: int = MAX_RESPONSE_BYTES) -> None:
+        """Give the connection to `protocol`, with a limit of the bytes to it.
 
         Raises `ConnectionLost` if the connection is closed.
         """
-        self._speak(protocol, MAX_RESPONSE_BYTES)
+        self._speak(protocol, limit)
 
     @property
     def tls(self) -> TLSMemoryBIOProtocol:
