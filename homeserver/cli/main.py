@@ -39,6 +39,7 @@ _MODULES = {
     "resolve": "look_up",
     "keys": "look_up",
     "explain": "explain",
+    "conform": "conform",
     "lab": "lab",
     "servers": "lab_ask",
     "exchanges": "lab_ask",

@@ -17,11 +17,13 @@ reactor = cast("PosixReactorBase", global_reactor)
 LIMIT_SECONDS = 30.0  # for what takes milliseconds; machines are shared
 
 
-def wait(coroutine: Coroutine[Deferred[Any], Any, _T]) -> _T:
+def wait(
+    coroutine: Coroutine[Deferred[Any], Any, _T], seconds: float = LIMIT_SECONDS
+) -> _T:
     """Run the reactor until a coroutine is done; its result, or what it raises."""
     results: list[_T | Failure] = []
     Deferred.fromCoroutine(coroutine).addBoth(results.append)
-    deadline = time.monotonic() + LIMIT_SECONDS
+    deadline = time.monotonic() + seconds
     while not results:
         assert time.monotonic() < deadline, "it takes too long"
         reactor.iterate(0.05)

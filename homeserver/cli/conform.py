@@ -1,0 +1,170 @@
+"""The command that checks another homeserver.
+
+Rules: as in `main`. The report goes to standard output or a file; what is told while
+the checks run goes to standard error. Exit status 0 without a failure, 1 with one, 2
+for a mistake of the caller, 3 where the target is not reached or gone, 130 where the
+run was interrupted.
+"""
+
+import gc
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from homeserver.cli.options import fail, parsed
+from homeserver.net.addresses import AddressRange, SocketAddress
+from homeserver.protocol.identifiers import ServerName
+
+FORMATS = ("text", "json")
+
+
+@click.command(short_help="Check what another homeserver does right and wrong.")
+@click.argument(
+    "target", metavar="TARGET", required=False, callback=parsed(ServerName.parse)
+)
+@click.option(
+    "--target-address",
+    callback=parsed(SocketAddress.parse),
+    metavar="HOST:PORT",
+    help="Where TARGET is, in place of what discovery finds.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="An ID, an area, a pattern such as D1*, or a part of a section's name. May "
+    "be given again.",
+)
+@click.option("--skip", multiple=True, metavar="PATTERN", help="As --only.")
+@click.option(
+    "--room",
+    "rooms",
+    multiple=True,
+    metavar="ID_OR_ALIAS",
+    help="A public room of the target. May be given again, for other room versions.",
+)
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="USER_ID",
+    help="A user of the target. May be given again.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="For a person, or for programs.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the report there, in place of standard output.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:0",
+    show_default=True,
+    callback=parsed(SocketAddress.parse),
+    metavar="HOST:PORT",
+    help="Where our servers listen; the target has to reach it.",
+)
+@click.option(
+    "--dns",
+    default="127.0.0.1:0",
+    show_default=True,
+    callback=parsed(SocketAddress.parse),
+    metavar="HOST:PORT",
+    help="Where our name server listens.",
+)
+@click.option(
+    "--zone",
+    default="lab.test",
+    show_default=True,
+    metavar="NAME",
+    help="Below which our names are.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    callback=parsed(AddressRange.parse),
+    metavar="RANGE",
+    help="Addresses to connect to although they are private; by default loopback and "
+    "all private ranges.",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep our certificate authority here, so that the target trusts it in the "
+    "next run, too.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=6,
+    show_default=True,
+    help="How many checks run at once.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 3600),
+    metavar="SECONDS",
+    help="When a check is given up; by default each has its own limit.",
+)
+@click.option("--explain", metavar="ID", help="Explain one check and do nothing.")
+@click.option("--list", "lists", is_flag=True, help="List all checks and do nothing.")
+def conform(
+    *,
+    target: ServerName | None,
+    form: str,
+    output: Path | None,
+    explain: str | None,
+    lists: bool,
+    **told: Any,
+) -> None:
+    """Check what TARGET, a homeserver, does right and wrong, by federation alone.
+
+    It makes servers of its own, each a test case, sends requests in their names, and
+    watches how TARGET finds, verifies and answers them. First it looks what can be
+    tested, and says what to configure so that more can be.
+
+    \b
+    Example:
+      homeserver conform localhost:8448 --only M --data ~/.conform
+    """
+    if explain is not None or lists:
+        _show(explain)
+        return
+    if target is None:
+        fail(2, "TARGET is missing: the name of a homeserver")
+    # As `run` does: loading makes no garbage.
+    gc.disable()
+    from homeserver.cli import conform_run  # noqa: PLC0415 - see `main`
+
+    gc.enable()
+    text, status = conform_run.run(target, form, **told)
+    if text is not None:
+        _write(text, output)
+    sys.exit(status)
+
+
+def _show(explain: str | None) -> None:
+    from homeserver.cli import conform_list  # noqa: PLC0415 - see `main`
+
+    print(conform_list.table() if explain is None else conform_list.explain(explain))
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        print(text)
+        return
+    try:
+        output.write_text(text + "\n", "utf-8")
+    except OSError as problem:
+        fail(2, f"--output {output}: {problem.strerror}")

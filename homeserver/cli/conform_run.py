@@ -1,0 +1,94 @@
+"""One run of the checks, from the command line to the report and the exit status.
+
+Rules: as in `conform`, whose module loads this one.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import json
+
+from homeserver.cli.options import fail
+from homeserver.config.values import ConfigError, Log
+from homeserver.conformance.facts import Facts
+from homeserver.conformance.formats.text import as_text
+from homeserver.conformance.options import ConformOptions
+from homeserver.conformance.preflight import Given
+from homeserver.conformance.registry import UnknownCheck
+from homeserver.conformance.result import Report, Result
+from homeserver.conformance.run import Ended, Notes
+from homeserver.conformance.run import run as run_checks
+from homeserver.lab.dns_server.records import parse_name
+from homeserver.lab.options import DEFAULT_ALLOW
+from homeserver.monitoring import log
+from homeserver.net.addresses import AddressRange
+from homeserver.protocol.errors import InvalidParam
+from homeserver.protocol.identifiers import ServerName
+
+_NOT_REACHED = 3
+_INTERRUPTED = 130  # as a shell reports SIGINT
+
+FORMATS: Mapping[str, Callable[[Report], str]] = {
+    "text": as_text,
+    "json": lambda report: json.encode(report).decode("utf-8"),
+}
+
+
+def run(
+    target: ServerName,
+    form: str,
+    *,
+    zone: str,
+    users: tuple[str, ...],
+    rooms: tuple[str, ...],
+    **told: Any,
+) -> tuple[str | None, int]:
+    """The report in a format, None if there is none; and the exit status."""
+    log.begin(Log(level="error"), sys.stderr)
+    told["allow"] = told["allow"] or tuple(map(AddressRange.parse, DEFAULT_ALLOW))
+    try:
+        options = ConformOptions(
+            target=target,
+            zone=parse_name(zone, member="--zone"),
+            given=Given(users, rooms),
+            **told,
+        )
+        ended = run_checks(options, _Progress().notes)
+    except (ConfigError, InvalidParam, UnknownCheck) as problem:
+        fail(2, str(problem))
+    if ended.report is None:
+        print(f"{target}: {ended.why}", file=sys.stderr)
+        return None, _INTERRUPTED if ended.is_interrupted else _NOT_REACHED
+    return FORMATS[form](ended.report), status_of(ended, ended.report)
+
+
+def status_of(ended: Ended, report: Report) -> int:
+    """The exit status of a run with a report."""
+    if ended.is_interrupted:
+        return _INTERRUPTED
+    if ended.is_gone:
+        return _NOT_REACHED
+    return 1 if report.count("fail") else 0
+
+
+class _Progress:
+    """Tells on standard error how far a run is."""
+
+    def __init__(self) -> None:
+        self.notes = Notes(self._looked, self._ended)
+        self._is_terminal = sys.stderr.isatty()
+        self._count = self._done = self._failed = 0
+
+    def _looked(self, facts: Facts, count: int) -> None:
+        self._count = count
+        for each in facts.advice:
+            print(each, file=sys.stderr)
+
+    def _ended(self, result: Result) -> None:
+        self._done += 1
+        self._failed += result.result == "fail"
+        if self._is_terminal:
+            end = "\n" if self._done == self._count else ""
+            line = f"\r{self._done} of {self._count} checks, {self._failed} failed"
+            print(f"{line}: {result.id:8}", file=sys.stderr, end=end, flush=True)

@@ -1,0 +1,28 @@
+"""What pre-flight has found about the target, and what a run was told.
+
+Rules: values; a check reads them, and pre-flight writes them once.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct, field
+
+
+class Facts(Struct):
+    """What is known of the target."""
+
+    users: Sequence[str] = ()
+    """User IDs of the target."""
+
+    rooms: dict[str, str] = field(default_factory=dict)
+    """Public rooms of the target: {room version: room ID}."""
+
+    alias: str | None = None
+    version: str = ""
+    """What the target says that it is, such as `Synapse 1.163.2`."""
+
+    unmet: dict[str, str] = field(default_factory=dict)
+    """The needs that are not met: {code: why, and what to configure}."""
+
+    advice: list[str] = field(default_factory=list)
+    """What to configure so that more can be tested, in paragraphs."""

@@ -1,0 +1,200 @@
+"""Pre-flight: what of the checks this target can be asked, and what is missing.
+
+Rules: a need that is not met has a reason and what to configure. It is found by the
+default probe, one name each: by what the target says, and by what our listeners and
+our name server saw of it.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from homeserver.conformance.advice import Advice
+from homeserver.conformance.check import (
+    DNS_ZONE,
+    IP_LITERAL,
+    IPV6,
+    STANDARD_PORTS,
+    USER,
+    room,
+)
+from homeserver.conformance.facts import Facts
+from homeserver.conformance.ground import Ground, Naming
+from homeserver.conformance.ours import Ours
+from homeserver.conformance.outcome import NoAnswer
+from homeserver.conformance.reply import Reply
+from homeserver.conformance.seen import Seen
+from homeserver.conformance.target import Target
+from homeserver.net.addresses import SocketAddress
+from homeserver.protocol.errors import ProtocolError
+
+ROOM_VERSIONS = ("1", "2", "3", "6", "9", "10", "11", "12")
+
+_PROBE_SECONDS = 40.0  # a target that cannot connect to us tries for ten or thirty
+
+
+class Given(Struct, frozen=True):
+    """What the caller says that the target has."""
+
+    users: Sequence[str] = ()
+    rooms: Sequence[str] = ()
+    """Room IDs and aliases."""
+
+
+class _Probe(Struct, frozen=True, kw_only=True):
+    """One default probe, and what came of it."""
+
+    reply: str
+    seen: Seen
+    is_believed: bool = False
+
+    @property
+    def why(self) -> str:
+        """How far the target came, in words."""
+        failed = [c for c in self.seen.connections if c.result != "completed"]
+        if self.seen.key_requests:
+            return f"the target fetched the key of ours, and answered: {self.reply}"
+        if failed:
+            return f"the TLS handshake with ours failed: {failed[0].error}"
+        if self.seen.connections:
+            return "the target connected and asked for no key"
+        if self.seen.questions:
+            return (
+                "the target asked our DNS and did not connect: the address is refused?"
+            )
+        return f"the target did not come to us; it answered: {self.reply}"
+
+
+async def look(ground: Ground, given: Given) -> Facts:
+    """Find what the target can be asked; raises `NotConnected` and `NoAnswer`."""
+    await ground.find()
+    facts = Facts(users=given.users)
+    target = Target(ground, facts)
+    await target.plain("GET", "/_matrix/key/v2/server")
+    facts.version = await _version(target)
+    await _choose_names(ground, facts)
+    await _find_literals(ground, facts)
+    _find_ports(ground, facts)
+    if not facts.users:
+        facts.unmet[USER.code] = "name one by --user @NAME:TARGET, or use --setup"
+    await _find_rooms(ground, facts, given.rooms)
+    return facts
+
+
+async def _version(target: Target) -> str:
+    reply = await target.plain("GET", "/_matrix/federation/v1/version")
+    server = reply.json.get("server")
+    told = server if isinstance(server, dict) else {}
+    parts = [str(told[name]) for name in ("name", "version") if name in told]
+    return " ".join(parts) or "unknown"
+
+
+async def _choose_names(ground: Ground, facts: Facts) -> None:
+    """Take the first kind of names that the target believes."""
+    advice = Advice.of(ground)
+    probes: dict[Naming, _Probe] = {}
+    kinds: list[Naming] = ["zone", "localhost", "address"]
+    for naming in kinds:
+        ground.naming = naming
+        probes[naming] = await _probe(ground, facts)
+        if probes[naming].is_believed:
+            break
+    else:
+        # M01 says so as well: the one failure of all that comes after it.
+        best = max(probes.values(), key=_progress)
+        ground.naming = next(n for n, each in probes.items() if each is best)
+        facts.unmet[IP_LITERAL.code] = facts.unmet[DNS_ZONE.code] = best.why
+        facts.advice.append(advice.trust(best.why))
+        return
+    if ground.naming != "zone":
+        facts.unmet[DNS_ZONE.code] = probes["zone"].why
+        facts.advice.append(advice.names(probes["zone"].why))
+
+
+def _progress(probe: _Probe) -> int:
+    seen = probe.seen
+    marks = (seen.questions, seen.connections, seen.key_requests)
+    return sum(1 for each in marks if each)
+
+
+async def _probe(ground: Ground, facts: Facts, name: str | None = None) -> _Probe:
+    target = Target(ground, facts)
+    try:
+        ours = target.server() if name is None else target.server(name=name)
+    except ProtocolError as problem:
+        return _Probe(reply=str(problem), seen=Seen([]))
+    try:
+        reply = await target.ask(ours, seconds=_PROBE_SECONDS)
+    except NoAnswer as problem:
+        return _Probe(reply=str(problem), seen=target.seen(ours))
+    return _Probe(reply=str(reply), seen=target.seen(ours), is_believed=reply.is_ok)
+
+
+async def _find_literals(ground: Ground, facts: Facts) -> None:
+    """Whether the target connects to IP addresses as names, and by IPv6."""
+    if IP_LITERAL.code not in facts.unmet:
+        address = ground.lab.servers.shared.address
+        bracketed = f"[{address}]" if ":" in address else address
+        probe = await _probe(ground, facts, f"{bracketed}:0")
+        if not probe.is_believed:
+            facts.unmet[IP_LITERAL.code] = probe.why
+    probe = await _probe(ground, facts, "[::1]:0")
+    if not probe.is_believed:
+        facts.unmet[IPV6.code] = probe.why
+
+
+def _find_ports(ground: Ground, facts: Facts) -> None:
+    """Whether our listeners are where names without a port lead."""
+    host = ground.lab.servers.shared.listen.host
+    parts = ground.lab.endpoint.parts
+    missing = [
+        port
+        for port in (443, 8448)
+        if not parts.listeners.is_open(SocketAddress(host, port))
+    ]
+    if missing:
+        ports = " and ".join(map(str, missing))
+        facts.unmet[STANDARD_PORTS.code] = (
+            f"port {ports} of {host} is not ours: use --listen ADDRESS:8448, with "
+            "the privilege for ports below 1024"
+        )
+
+
+async def _find_rooms(ground: Ground, facts: Facts, rooms: Sequence[str]) -> None:
+    """Find out the versions of the rooms that were named."""
+    target = Target(ground, facts)
+    for each in rooms:
+        ours = target.server()
+        room_id = each
+        if each.startswith("#"):
+            facts.alias = each
+            reply = await target.request(
+                ours,
+                "GET",
+                "/_matrix/federation/v1/query/directory",
+                query=f"room_alias={quote(each, safe='')}",
+            )
+            room_id = str(reply.json.get("room_id", ""))
+        version = await _room_version(target, ours, room_id)
+        if version is None:
+            facts.advice.append(f"--room {each}: the target lets nobody join it")
+        else:
+            facts.rooms[version] = room_id
+    for version in ROOM_VERSIONS:
+        if version not in facts.rooms:
+            need = room(version)
+            facts.unmet[need.code] = "name one by --room, or use --setup"
+    if facts.alias is None:
+        facts.unmet["alias"] = "name one by --room #ALIAS:TARGET, or use --setup"
+
+
+async def _room_version(target: Target, ours: Ours, room_id: str) -> str | None:
+    user = f"@c:{ours.name}"
+    path = f"/_matrix/federation/v1/make_join/{quote(room_id, safe='')}/"
+    query = "&".join(f"ver={number}" for number in range(1, 13))
+    reply: Reply = await target.request(
+        ours, "GET", path + quote(user, safe=""), query=query
+    )
+    version = reply.json.get("room_version")
+    return version if reply.is_ok and isinstance(version, str) else None

@@ -1,0 +1,1 @@
+"""Tests of the checks of other servers: against ours, whole and with one fault."""

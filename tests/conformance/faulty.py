@@ -1,0 +1,91 @@
+"""A faulty target: the endpoint with one fault at a time, made by wrapping it.
+
+Rules: a fault is about one thing. A row names the checks that it turns red: those that
+fail or warn, and no others of the areas that it was run with.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from homeserver.http.reply import Reply, refusal
+from homeserver.http.request import Request
+from homeserver.http.router import Answer, Route
+from homeserver.protocol.errors import ProtocolError
+from tests.support.conformance_stage import Fault, Stage
+
+Row = tuple[str, Fault, set[str]]
+"""The name of a fault, the fault, and the IDs of the checks that it turns red."""
+
+
+def red(stage: Stage, fault: Fault, only: list[str]) -> set[str]:
+    """The IDs of the checks that a fault turns red, among some areas."""
+    results = stage.run(only, fault)
+    errors = {e.id: e.observed for e in results.values() if e.result == "error"}
+    assert errors == {}
+    return {e.id for e in results.values() if e.result in {"fail", "warn"}}
+
+
+def changed_reply(
+    template: str,
+    change: Callable[[Reply, Request], Reply],
+    when: Callable[[Request], bool] = lambda _: True,
+) -> Fault:
+    """The answers of the routes whose template begins so, changed.
+
+    A refusal is changed as any other answer.
+    """
+
+    def wrap(route: Route) -> Answer:
+        if not route.template.startswith(template):
+            return route.answer
+
+        async def answer(request: Request) -> Reply:
+            reply = await answered(route, request)
+            return change(reply, request) if when(request) else reply
+
+        return answer
+
+    return Fault(wrap)
+
+
+def changed_json(
+    template: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Fault:
+    """The JSON objects of some routes, changed."""
+
+    def changed(reply: Reply, _: Request) -> Reply:
+        content = change(msgspec.json.decode(reply.body))
+        return Reply(msgspec.json.encode(content), reply.status, reply.headers)
+
+    return changed_reply(template, changed)
+
+
+def answers_with(template: str, status: int, body: bytes = b"{}") -> Fault:
+    """One answer to all requests of some routes."""
+    return changed_reply(template, lambda _, __: Reply(body, status))
+
+
+async def answered(route: Route, request: Request) -> Reply:
+    """The answer of the endpoint, also where it is a refusal."""
+    try:
+        reply = route.answer(request)
+        return reply if isinstance(reply, Reply) else await reply
+    except ProtocolError as problem:
+        return refusal(request.exchange, problem)
+
+
+def patched(replacements: Mapping[str, object]) -> Fault:
+    """Parts of the package replaced, by their dotted names."""
+
+    @contextmanager
+    def replaced() -> Any:
+        with ExitStack() as stack:
+            for name, replacement in replacements.items():
+                stack.enter_context(patch(name, replacement))
+            yield
+
+    return Fault(patched=replaced)

@@ -1,0 +1,156 @@
+"""A lab and a target of ours in this process, for runs of the checks.
+
+Rules: the target is an endpoint of ours with real sockets. A fault wraps the answers of
+its routes or replaces a part of it, for one run; nothing of it is in the package.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from homeserver.app.credentials import Credentials
+from homeserver.app.endpoint import Endpoint
+from homeserver.app.shared import Outside
+from homeserver.app.store import passing_store
+from homeserver.config.values import (
+    Config,
+    Control,
+    Dns,
+    Limits,
+    Log,
+    Network,
+    Profile,
+    ServerConfig,
+    Verification,
+)
+from homeserver.conformance import preflight
+from homeserver.conformance.ground import Ground
+from homeserver.conformance.options import ConformOptions
+from homeserver.conformance.preflight import Given
+from homeserver.conformance.registry import all_checks, select, with_prerequisites
+from homeserver.conformance.result import Result
+from homeserver.conformance.run import ground_of
+from homeserver.conformance.runner import Plan, Runner
+from homeserver.http.router import Answer, Route
+from homeserver.identity.identity import Identity
+from homeserver.lab.folder import Folder
+from homeserver.lab.lab import Lab
+from homeserver.lab.options import DEFAULT_ALLOW, LOOPBACK, LabOptions
+from homeserver.lab.seed import Seed
+from homeserver.net.addresses import AddressRange, SocketAddress
+from homeserver.net.wall_clock import steady
+from homeserver.protocol.identifiers import KeyId, ServerName
+from tests.support.waiting import reactor, wait
+
+_ANY_PORT = SocketAddress("127.0.0.1", 0)
+_SECONDS = 240.0  # for all checks; machines are shared
+_ALLOW = tuple(map(AddressRange.parse, DEFAULT_ALLOW))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a target."""
+
+    wrap: Callable[[Route], Answer] = field(default=lambda route: route.answer)
+    """Makes the answer of each federation route."""
+
+    patched: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Replaces a part of the package for as long as the target runs."""
+
+
+SOUND = Fault()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running lab, beside which targets come and go."""
+
+    lab: Lab
+
+    def run(
+        self, only: Sequence[str], fault: Fault = SOUND, skip: Sequence[str] = ()
+    ) -> Mapping[str, Result]:
+        """The results of checks against a target with a fault, by ID."""
+        return wait(self._run(only, fault, skip), _SECONDS)
+
+    async def _run(
+        self, only: Sequence[str], fault: Fault, skip: Sequence[str]
+    ) -> Mapping[str, Result]:
+        with fault.patched():
+            endpoint, ground = await self.target(fault)
+            try:
+                known = all_checks()
+                chosen = select(known, only, skip)
+                user = f"@alice:{ground.target}"
+                facts = await preflight.look(ground, Given(users=[user]))
+                plan = Plan(with_prerequisites(known, chosen), jobs=8)
+                runner = Runner(plan, ground, facts)
+                await runner.run()
+                return runner.results
+            finally:
+                await endpoint.stop()
+
+    async def target(self, fault: Fault) -> tuple[Endpoint, Ground]:
+        """A target that listens, and what checks of it stand on."""
+        lab = self.lab
+        endpoint = Endpoint(
+            Path("conformance-target"),
+            _config(lab),
+            {},
+            steady(reactor),
+            Random(1),
+            Outside(lambda _: passing_store(reactor), wrap=fault.wrap),
+        )
+        await endpoint.start()
+        name = f"localhost:{endpoint.parts.listeners.keep(_ANY_PORT).port}"
+        server = ServerName.parse(name)
+        port = server.port or 0
+        key = Seed.random().signing_key(KeyId("ed25519:target"), name)
+        identity = Identity(server, [key], [], lab.authority.issue("localhost"))
+        await endpoint.add(
+            ServerConfig(
+                server_name=server,
+                listen=SocketAddress("127.0.0.1", port),
+                profiles={f"@alice:{name}": Profile(displayname="Alice")},
+            ),
+            Credentials(lambda: identity),
+        )
+        options = ConformOptions(
+            target=server,
+            # The system's look-ups need threads, which this reactor has not started.
+            target_address=SocketAddress("127.0.0.1", port),
+            listen=_ANY_PORT,
+            dns=_ANY_PORT,
+            zone="lab.test",
+        )
+        return endpoint, ground_of(lab, options)
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """A lab that runs for as long as the context."""
+    folder = Folder(None)
+    options = LabOptions(
+        listen=_ANY_PORT, control=_ANY_PORT, dns=_ANY_PORT, allow=_ALLOW
+    )
+    lab = Lab(options, folder, steady(reactor))
+    wait(lab.start())
+    try:
+        yield Stage(lab)
+    finally:
+        wait(lab.stop())
+
+
+def _config(lab: Lab) -> Config:
+    return Config(
+        servers=(),
+        shutdown_seconds=1.0,
+        verification=Verification(ca_file=Path(lab.where.ca_file), system_roots=False),
+        dns=Dns(servers=(SocketAddress.parse(lab.where.dns),)),
+        network=Network(allow=_ALLOW),
+        limits=Limits(trusted_clients=LOOPBACK),
+        control=Control(listen=None),
+        log=Log(level="error"),
+    )
