@@ -89,7 +89,7 @@ def _parse_seconds(text: str) -> float:
 )
 @click.option(
     "--txn-id",
-    metavar="TEXT",
+    metavar="TXN_ID",
     help="The ID of the transaction, for an empty queue.  [default: a new one]",
 )
 @click.option(

@@ -23,9 +23,9 @@ from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.seen import Seen
 from homeserver.lab.record.entry import Entry
-from homeserver.lab.request import outgoing_of
 from homeserver.lab.spoil.request_body import RequestBody, SignBody
 from homeserver.lab.spoil.spoils import spoil
+from homeserver.lab.spoil.transmission import outgoing_of
 from homeserver.net.exchange import Exchange, Message
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import Json
@@ -120,6 +120,8 @@ class Target(OurServers):
             for name, values in outgoing.headers.getAllRawHeaders()
             for value in values
         ]
+        if draft.host is not None:
+            headers.insert(0, ("Host", draft.host))
         return await self.send(
             method,
             draft.target,

@@ -14,7 +14,7 @@ from scripts.processes import PROGRAM, homeserver
 from tests.support.tables import cases
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
-COMMANDS += ["health", "resolve", "keys", "explain", "lab"]
+COMMANDS += ["health", "resolve", "keys", "explain", "conform", "lab"]
 COMMANDS += ["servers", "exchanges", "fault", "config"]
 
 
