@@ -27,6 +27,7 @@ from homeserver.net.twisted_private import RequestNotSent
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
+from homeserver.outbound.signed_request import signed_request
 from homeserver.outbound.targets import TRANSACTION_ROUTE, transaction_target
 from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
@@ -39,7 +40,7 @@ from homeserver.outbound.transport.connection import (
 )
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
-from homeserver.protocol.canonical_json import Encoded, Json
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import BadJson, Explanation, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import (
@@ -49,17 +50,26 @@ from homeserver.protocol.key_documents import (
     parse_v2,
 )
 from homeserver.protocol.replies import parse_reply
-from homeserver.protocol.xmatrix import FederationRequest
-
-# For discovery, connecting, verification and the answer: as Synapse has it.
-_REQUEST_SECONDS = 60.0
 
 # For a key document: inbound requests wait for it, and other fetches wait for a slot.
 # Time-outs of a well-known document and a name server leave time for the server.
 _DOCUMENT_SECONDS = 25.0
 
-# Of a reply that is not a key document: ten times the size of 50 errors.
-_MAX_REPLY_BYTES = 512 * 1024
+
+class Limits(Struct, frozen=True):
+    """The limits of one request."""
+
+    reply_bytes: int
+    """Of the body of the response."""
+
+    seconds: float
+    """For discovery, connecting, verification and the response."""
+
+
+# Ten times the size of 50 errors; the time is that of Synapse.
+_TRANSACTION_LIMITS = Limits(512 * 1024, 60.0)
+
+_DOCUMENT_LIMITS = Limits(MAX_DOCUMENT_BYTES, _DOCUMENT_SECONDS)
 
 TRANSPORT_ERRORS = (
     error.ConnectionClosed,
@@ -137,15 +147,9 @@ class FederationClient:
         identity = self._identity()
         exchange.server = identity.server_name.name
         exchange.route = TRANSACTION_ROUTE
-        request = FederationRequest(
-            "PUT", target, identity.server_name, destination, Encoded(body)
-        )
-        headers = Headers({"Content-Type": ["application/json"]})
-        for authorization in request.sign(identity.signing_keys):
-            headers.addRawHeader("Authorization", str(authorization))
-        outgoing = OutgoingRequest(b"PUT", target.encode("ascii"), headers, body)
-        answer, connection = await self._call(
-            destination, outgoing, _MAX_REPLY_BYTES, OURSELVES, exchange, connected
+        outgoing = signed_request(identity, "PUT", target, destination, body)
+        answer, connection = await self.call(
+            destination, outgoing, _TRANSACTION_LIMITS, OURSELVES, exchange, connected
         )
         if answer.status != 200:
             refused = read_refusal(
@@ -203,8 +207,8 @@ class FederationClient:
         exchange = self._exchanges.open("request", "out", "GET", path)
         exchange.server = self._identity().server_name.name
         try:
-            answer, connection = await self._call(
-                server_name, outgoing, MAX_DOCUMENT_BYTES, cause, exchange
+            answer, connection = await self.call(
+                server_name, outgoing, _DOCUMENT_LIMITS, cause, exchange
             )
         finally:
             exchange.close(exchange.status)
@@ -223,22 +227,26 @@ class FederationClient:
                 server_name, [f"no answer within {_DOCUMENT_SECONDS:.0f} seconds"]
             ) from None
 
-    async def _call(
+    async def call(
         self,
         destination: ServerName,
         outgoing: OutgoingRequest,
-        limit: int,
+        limits: Limits,
         cause: Cause,
         exchange: Exchange,
         connected: Callable[[VerifiedConnection], object] = lambda _: None,
     ) -> tuple[Response, VerifiedConnection]:
+        """Send a request that is signed, or needs no signature: its whole response.
+
+        Raises `Unreachable`.
+        """
         exchange.peer = destination.name
 
         async def call() -> tuple[Response, VerifiedConnection]:
             response, connection = await self._agent.send(
                 destination, outgoing, cause, exchange, connected
             )
-            data = await read_body(response, limit)
+            data = await read_body(response, limits.reply_bytes)
             exchange.mark("body")
             exchange.status = response.code
             if exchange.details is not None:
@@ -246,9 +254,8 @@ class FederationClient:
                 exchange.details.response = Message.of(headers, data)
             return Response(response.code, response.headers, data), connection
 
-        seconds = _DOCUMENT_SECONDS if outgoing.body is None else _REQUEST_SECONDS
         try:
-            return await within(seconds, self._clock, call())
+            return await within(limits.seconds, self._clock, call())
         except TRANSPORT_ERRORS as problem:
             way = ""
             if exchange.is_proven:
