@@ -157,8 +157,12 @@ class Refusals:
         queue: RefusalQueue,
         clock: IReactorTime,
         diagnose: Diagnose | None = None,
+        changes: Changes | None = None,
     ) -> None:
-        """`diagnose` finds the hints on refusals whose evidence is kept."""
+        """`diagnose` finds the hints on refusals whose evidence is kept.
+
+        `changes` are those of the refusals, also in other processes.
+        """
         self._store = store
         self._queue = queue
         self._diagnose = diagnose
@@ -166,7 +170,7 @@ class Refusals:
             queue.evidence
         )
         self._clock = clock
-        self._changes = Changes(clock)
+        self._changes = changes or Changes(clock)
 
     def record(
         self, request: Request, problem: ProtocolError, evidence: Evidence | None = None

@@ -6,9 +6,11 @@ origin sends one at a time, and repeats it after its own timeout.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from homeserver.net.bounds import Bound
 from homeserver.net.cooperate import Pace
@@ -24,14 +26,36 @@ _RETRY_SECONDS = 5  # about what a large transaction takes
 _MAX_WAITING = 2  # of one origin
 
 
+# Between two looks at a turn that another process has; a transaction takes longer.
+_LOOK_SECONDS = 0.005
+
+
+class Locks(Protocol):
+    """Locks that other processes take as well."""
+
+    def take(self, key: str) -> bool:
+        """Take a lock; whether no other process has it."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Release a lock that this process has."""
+        ...
+
+
 class Turns:
     """The turns of all origins."""
 
-    def __init__(self, clock: IReactorTime, pace: Pace) -> None:
-        """`pace` is that of the work on all transactions."""
+    def __init__(
+        self, clock: IReactorTime, pace: Pace, locks: Locks | None = None
+    ) -> None:
+        """`pace` is that of the work on all transactions.
+
+        `locks` are shared with other processes, if there are some.
+        """
         self._clock = clock
+        self._locks_of_all = locks
         self.pace = pace
-        self._locks: dict[tuple[object, ServerName], defer.DeferredLock] = {}
+        self._locks: dict[tuple[ServerName, ServerName], defer.DeferredLock] = {}
         self.bound = Bound(
             "transactions_waiting",
             "transactions that wait for another one of their origin",
@@ -40,16 +64,21 @@ class Turns:
         )
 
     @asynccontextmanager
-    async def of(self, ours: object, origin: ServerName) -> AsyncIterator[None]:
+    async def of(self, ours: ServerName, origin: ServerName) -> AsyncIterator[None]:
         """Have the turn of an origin at one of our servers.
 
         Raises `LimitExceeded` if that takes too long, or too many wait.
         """
         key = (ours, origin)
         lock = await self._take(key)
+        shared = f"{ours} {origin}"
+        is_held = False
         try:
+            is_held = await self._take_of_all(shared, origin)
             yield
         finally:
+            if is_held and self._locks_of_all is not None:
+                self._locks_of_all.release(shared)
             # Before the release, as the next transaction may run to its end within it.
             if not lock.waiting:
                 del self._locks[key]
@@ -59,7 +88,7 @@ class Turns:
         """The longest of the waiting lists."""
         return max((len(lock.waiting) for lock in self._locks.values()), default=0)
 
-    async def _take(self, key: tuple[object, ServerName]) -> defer.DeferredLock:
+    async def _take(self, key: tuple[ServerName, ServerName]) -> defer.DeferredLock:
         origin = key[1]
         lock = self._locks.setdefault(key, defer.DeferredLock())
         if not lock.locked:
@@ -73,8 +102,22 @@ class Turns:
         try:
             await within(_TURN_SECONDS, self._clock, lock.acquire())
         except defer.TimeoutError:
-            raise LimitExceeded(
-                f"an earlier transaction of {origin} is still being processed",
-                _RETRY_SECONDS,
-            ) from None
+            raise _too_long(origin) from None
         return lock
+
+    async def _take_of_all(self, shared: str, origin: ServerName) -> bool:
+        """Wait until no other process has the turn; whether there are others."""
+        locks = self._locks_of_all
+        if locks is None:
+            return False
+        last = self._clock.seconds() + _TURN_SECONDS
+        while not locks.take(shared):
+            if self._clock.seconds() >= last:
+                raise _too_long(origin)
+            await deferLater(self._clock, _LOOK_SECONDS)
+        return True
+
+
+def _too_long(origin: ServerName) -> LimitExceeded:
+    why = f"an earlier transaction of {origin} is still being processed"
+    return LimitExceeded(why, _RETRY_SECONDS)

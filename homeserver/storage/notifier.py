@@ -1,8 +1,8 @@
 """Waiting for a commit of another part of this process, or of another process.
 
 Rules: a writer announces a change after its commit, and waiters read the store again.
-The announcement has no content. Other processes that share the store announce nothing
-here, so waiters also read it from time to time.
+The announcement has no content. Processes on other machines that share the store
+announce nothing here, so waiters also read it from time to time.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,17 +24,27 @@ _LOOK_SECONDS = (
 class Changes:
     """Changes of one kind, and the coroutines that wait for one."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(
+        self, clock: IReactorTime, tell: Callable[[], object] | None = None
+    ) -> None:
+        """`tell` announces each change to other processes, which call `wake`."""
         self._clock = clock
+        self._tell = tell
         self._waiting: set[Deferred[None]] = set()
         self._is_over = False
 
     def end_waits(self) -> None:
         """End all waits, now and from now on: what was read is enough."""
         self._is_over = True
-        self.announce()
+        self.wake()
 
     def announce(self) -> None:
+        """Announce a change."""
+        self.wake()
+        if self._tell is not None:
+            self._tell()
+
+    def wake(self) -> None:
         """Wake all that wait."""
         waiting, self._waiting = self._waiting, set()
         for waiter in waiting:

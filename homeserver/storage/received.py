@@ -68,7 +68,7 @@ class ReceivedStore:
         self, database: Database, server_name: ServerName, changes: Changes
     ) -> None:
         self._database = database
-        self._server_name = server_name
+        self.server_name = server_name
         self._changes = changes
 
     def end_waits(self) -> None:
@@ -97,7 +97,7 @@ class ReceivedStore:
             contents = cursor.execute(
                 "SELECT id FROM received_transactions"
                 " WHERE server_name = ? AND origin = ? AND txn_id = ? ORDER BY id",
-                (self._server_name.name, origin.name, txn_id),
+                (self.server_name.name, origin.name, txn_id),
             ).fetchall()
             for own_id in contents:  # one is in memory at a time
                 row = cursor.execute(
@@ -122,7 +122,7 @@ class ReceivedStore:
             return {}
 
         def job(cursor: Cursor) -> dict[RoomId, str]:
-            return load_room_versions(cursor, self._server_name, room_ids)
+            return load_room_versions(cursor, self.server_name, room_ids)
 
         return await self._database.read(Short(job))
 
@@ -132,7 +132,7 @@ class ReceivedStore:
         """The servers whose signatures of these events were verified before."""
 
         def job(cursor: Cursor) -> Mapping[EventOfVersion, frozenset[ServerName]]:
-            return load_signers(cursor, self._server_name, events)
+            return load_signers(cursor, self.server_name, events)
 
         return await self._database.read(Short(job))
 
@@ -148,7 +148,7 @@ class ReceivedStore:
             for each in (received.edus, received.problems)
         )
         remarks = msgspec.json.encode(received.remarks).decode("utf-8")
-        own = self._server_name
+        own = self.server_name
         name = (own.name, received.origin.name, received.txn_id)
 
         def job(cursor: Cursor) -> bytes | None:
@@ -204,7 +204,7 @@ class ReceivedStore:
         def job(cursor: Cursor) -> list[ListedTransaction]:
             # Transactions without their content are kept for their replies alone.
             first = max(after, pruned_id(cursor))
-            return load_page(cursor, self._server_name, first, origin, limit)
+            return load_page(cursor, self.server_name, first, origin, limit)
 
         async def look() -> list[ListedTransaction]:
             found = await self._database.read(job)
@@ -223,6 +223,6 @@ class ReceivedStore:
             "SELECT reply FROM received_transactions"
             " WHERE server_name = ? AND origin = ? AND txn_id = ?"
             " AND digest IN (?, ?)",
-            (self._server_name.name, origin.name, txn_id, digest, b""),
+            (self.server_name.name, origin.name, txn_id, digest, b""),
         ).fetchone()
         return None if row is None else bytes(row[0])

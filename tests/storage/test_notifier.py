@@ -79,6 +79,17 @@ class ChangesTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(waiting), 1)
         self.assertEqual(self.looks, 2)
 
+    def test_other_processes(self) -> None:
+        """What is announced here is told to them, and what they announce is not."""
+        told: list[None] = []
+        self.changes = Changes(self.clock, lambda: told.append(None))
+        waiting = self.until(1, 10)
+        self.seen = 1
+        self.changes.wake()
+        self.assertEqual((self.successResultOf(waiting), told), (1, []))
+        self.changes.announce()
+        self.assertEqual(told, [None])
+
     def test_announced_and_not_enough(self) -> None:
         """Who looked and did not find enough waits on."""
         waiting = self.until(2, 10)

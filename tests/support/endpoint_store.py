@@ -44,6 +44,7 @@ class Endpoint:
         holder: str = "first",
         *,
         is_shared: bool = False,
+        joins: bool | None = None,
         server_name: ServerName = US,
     ) -> None:
         """`server_name` is the only name that the process serves."""
@@ -55,7 +56,13 @@ class Endpoint:
 
         self.queue = OutboundQueue(database, server_name, clock)
         self.leases = DestinationLeases(
-            database, server_name.__eq__, clock, holder, MAX_RETRY, is_shared=is_shared
+            database,
+            server_name.__eq__,
+            clock,
+            holder,
+            MAX_RETRY,
+            is_shared=is_shared,
+            joins=joins,
         )
 
     def add(self, destination: ServerName, *numbers: int) -> int:

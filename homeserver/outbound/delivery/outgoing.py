@@ -43,15 +43,17 @@ class Outgoing:
         clock: IReactorTime,
         wake: Callable[[], object],
         alive: int | SharedLimit = MAX_ENTRIES,
+        changes: Changes | None = None,
     ) -> None:
         """`wake` lets the sender look for destinations that are due.
 
         `alive` limits the servers that are remembered to have asked a moment ago.
+        `changes` are those of the queues, also in other processes.
         """
         self._queue = queue
         self._attempts = attempts
         self._wake = wake
-        self._changes = Changes(clock)
+        self._changes = changes or Changes(clock)
         self._alive: Cache[ServerName, bool] = Cache(clock, alive)
 
     def end_waits(self) -> None:

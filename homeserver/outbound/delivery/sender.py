@@ -69,9 +69,12 @@ class Sender:
         self._renewing = LoopingCall(self._renew)
         self._renewing.clock = clock
 
-    async def start(self) -> None:
-        """Resume the stored queues; raises `StoreUnavailable`."""
-        queues = await self._leases.pending()
+    async def start(self, *, tries_all: bool = True) -> None:
+        """Resume the stored queues; raises `StoreUnavailable`.
+
+        Back-offs go on unless it `tries_all`.
+        """
+        queues = await self._leases.pending() if tries_all else []
         # In random order, so that many servers that start at once spread their load.
         self._random.shuffle(queues)
         await self._leases.begin(queues, _STARTS_A_SECOND)

@@ -25,6 +25,8 @@ class Shortcut:
         """`connect` makes a connection that waits for no lock; None for none."""
         self._connect = connect
         self._connection: Connection | None = None
+        self.is_possible = connect is not None
+        """Whether the engine has one."""
 
     def run(self, use: Callable[[Connection], _T]) -> _T | None:
         """What `use` returns for the connection; None on any error."""

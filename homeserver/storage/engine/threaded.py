@@ -55,6 +55,7 @@ class ThreadedDatabase:
         self._clock = clock
         self._health = StoreHealth(clock)
         self._shortcut = Shortcut(engine.connect_for_shortcut)
+        self._others_have_shortcuts = engine.is_shared and self._shortcut.is_possible
         prepare = partial(_prepare, owner)
         writer = Role(
             "writer", write_group, probe_write, prepare, observe, self._write_short
@@ -96,7 +97,7 @@ class ThreadedDatabase:
 
     async def settle(self) -> None:
         """As `Database.settle`."""
-        if self._writer.has_unsynced:
+        if self._writer.has_unsynced or self._others_have_shortcuts:
             # Its commit syncs all commits before it.
             await self._writer.call(Short(lambda _: None))
 

@@ -78,7 +78,7 @@ class Leased(Struct, frozen=True):
 class DestinationLeases:
     """The leases of one process, which may share the store with others."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - who leases, and beside whom
         self,
         database: Database,
         serves: Callable[[ServerName], bool],
@@ -87,11 +87,14 @@ class DestinationLeases:
         longest_wait: float,
         *,
         is_shared: bool,
+        joins: bool | None = None,
     ) -> None:
         """`serves` says whether this process serves a name; the answer may change.
 
-        `holder` is a name of this process that no other process ever has.
-        `longest_wait` is the longest back-off, in seconds.
+        `holder` is a name of this process that no other process has. It may have been
+        that of a process that this one replaces.
+        `longest_wait` is the longest back-off, in seconds. Of a store that `is_shared`,
+        `joins` is whether other processes may have used it before this one.
         """
         self._database = database
         self._serves = serves
@@ -100,6 +103,7 @@ class DestinationLeases:
         self._holder = holder
         self._longest_wait = longest_wait
         self._is_shared = is_shared
+        self._joins = is_shared if joins is None else joins
         self._calls = 0
 
     async def pending(self) -> list[QueueId]:
@@ -118,15 +122,20 @@ class DestinationLeases:
     async def begin(self, queues: Sequence[QueueId], a_second: float) -> None:
         """Make queues due one after the other, `a_second` of them each second.
 
-        Where the store is not shared, every lease is of a process that has ended.
+        Without other processes, every lease is of a process that has ended. So is one
+        of an earlier process of the same name.
         """
 
         def job(cursor: Cursor) -> None:
-            if not self._is_shared:
+            if not self._joins:
                 cursor.execute(
                     "UPDATE destinations SET holder = NULL WHERE holder IS NOT NULL"
                 )
             now_ts = self._clock(cursor)
+            cursor.execute(
+                "UPDATE destinations SET holder = NULL, due_ts = ? WHERE holder = ?",
+                (now_ts, self._holder),
+            )
             for index, queue in enumerate(queues):
                 cursor.execute(
                     "UPDATE destinations SET due_ts = ?"

@@ -35,7 +35,7 @@ from tests.support.threaded_databases import (
 class ShortcutStore(Store):
     """A store in a file, whose thread commits when the test lets it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_shared: bool = False) -> None:
         self.path = path
         self.may_sync = Event()
         self.may_sync.set()
@@ -47,7 +47,7 @@ class ShortcutStore(Store):
         engine = Engine(
             lambda: self.connect(),  # noqa: PLW0108 - a test may have set another
             lambda _: 0,
-            is_shared=False,
+            is_shared=is_shared,
             connect_for_shortcut=file.connect_for_shortcut,
         )
         super().__init__(f"sqlite:{path}", engine, clock)
@@ -195,6 +195,15 @@ def test_what_was_read_is_settled(store: ShortcutStore) -> None:
     syncs = len(store.synced_by)
     store.wait(store.begin(store.database.settle()))
     assert len(store.synced_by) == syncs
+
+
+def test_what_another_process_may_have_written_is_settled(path: Path) -> None:
+    """A commit syncs also what this process knows nothing of."""
+    with closing(ShortcutStore(path, is_shared=True)) as store:
+        store.start()
+        syncs = len(store.synced_by)
+        store.wait(store.begin(store.database.settle()))
+        assert len(store.synced_by) == syncs + 1
 
 
 def test_what_is_told_of_transactions_is_on_the_disk(store: ShortcutStore) -> None:

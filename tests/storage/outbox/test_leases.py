@@ -572,6 +572,23 @@ def test_start_beside_another(pair: tuple[Endpoint, Endpoint]) -> None:
     assert second.lease() == []
 
 
+def test_start_of_a_worker(database: ImmediateDatabase, time: StoreTime) -> None:
+    """The first one ends all leases; one that joins others, those of its own name."""
+    endpoints = [
+        Endpoint(database, time, name, is_shared=True, joins=joins)
+        for name, joins in {"old": True, "1": False, "2": True}.items()
+    ]
+    _, first, second = endpoints
+    for each, destination in zip(endpoints, (A, B, C), strict=True):
+        each.add(destination, 1)
+        each.lease()
+    result_of(second.leases.begin([], 50))
+    assert [each.destination for each in second.lease()] == [C]
+    result_of(first.leases.begin(result_of(first.leases.pending()), 50))
+    time.advance(1)
+    assert {each.destination for each in first.lease()} == {A, B, C}
+
+
 def test_owed(own: Endpoint) -> None:
     """A destination is owed something until something has come of all of it."""
     own.add(A, 1)
