@@ -55,21 +55,26 @@ class SiteLimits(Struct, frozen=True):
         return [*counted, self.bodies.bound]
 
 
-def connections_to(limits: Limits, clock: IReactorTime) -> Connections:
-    """The connections to the federation listener, counted from the TLS handshake."""
+def connections_to(
+    limits: Limits, clock: IReactorTime, workers: int = 1
+) -> Connections:
+    """The connections to the federation listener, counted from the TLS handshake.
+
+    Each of so many `workers` has its part of them.
+    """
     return Connections(
         "federation",
-        limits.max_connections,
+        max(1, limits.max_connections // workers),
         clock,
-        limits.max_connections_per_address,
+        max(1, limits.max_connections_per_address // workers),
         limits.trusts,
     )
 
 
-def federation_limits(limits: Limits) -> SiteLimits:
-    """The limits of the federation site."""
+def federation_limits(limits: Limits, workers: int = 1) -> SiteLimits:
+    """The limits of the federation site, of which each worker has its part."""
     bodies = ArrivingBodies(
-        "federation", limits.max_arriving_megabytes * 2**20, limits.trusts
+        "federation", limits.max_arriving_megabytes * 2**20 // workers, limits.trusts
     )
     return SiteLimits(limits.max_body_bytes, limits.request_seconds, bodies)
 

@@ -27,13 +27,16 @@ class DiagnosisBudget:
         self,
         clock: IReactorTime,
         trusts: Callable[[str], bool] = lambda _: False,
+        workers: int = 1,
     ) -> None:
-        """`trusts` names the addresses of clients that are not limited."""
+        """`trusts` names the addresses of clients that are not limited.
+
+        Each of so many `workers` has its part of what a client may cause.
+        """
         self._clock = clock
         self._trusts = trusts
-        self._clients = TokenBuckets(
-            _OF_A_CLIENT, _OF_A_CLIENT_PER_SECOND, clock, "diagnoses", trusts
-        )
+        size, rate = max(1, _OF_A_CLIENT // workers), _OF_A_CLIENT_PER_SECOND / workers
+        self._clients = TokenBuckets(size, rate, clock, "diagnoses", trusts)
         self._left = _PER_SECOND
         self._cpu_seconds = _CPU_SECONDS
         self._filled = clock.seconds()

@@ -35,15 +35,16 @@ _UNPROVEN_PER_SECOND = 50
 
 
 def count_unproven(
-    clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
+    clock: IReactorTime,
+    trusts: Callable[[str], bool] = lambda _: False,
+    workers: int = 1,
 ) -> TokenBuckets:
     """The budgets of clients for bodies that fail authentication, for all our servers.
 
-    The clients that `trusts` names have no limit.
+    The clients that `trusts` names have no limit. Each worker has its part.
     """
-    return TokenBuckets(
-        _UNPROVEN, _UNPROVEN_PER_SECOND, clock, "unproven bodies", trusts
-    )
+    size, rate = _UNPROVEN // workers, _UNPROVEN_PER_SECOND / workers
+    return TokenBuckets(size, rate, clock, "unproven bodies", trusts)
 
 
 class XMatrixGate:

@@ -30,10 +30,16 @@ NotaryBuckets = TokenBuckets
 
 
 def count_queries(
-    clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
+    clock: IReactorTime,
+    trusts: Callable[[str], bool] = lambda _: False,
+    workers: int = 1,
 ) -> NotaryBuckets:
-    """Full buckets; the clients that `trusts` names have no limit."""
-    return TokenBuckets(_BURST_SERVERS, _SERVERS_PER_SECOND, clock, "servers", trusts)
+    """Full buckets; the clients that `trusts` names have no limit.
+
+    Each worker has its part of the rate, and all of the burst, which is one request.
+    """
+    rate = _SERVERS_PER_SECOND / workers
+    return TokenBuckets(_BURST_SERVERS, rate, clock, "servers", trusts)
 
 
 class NotaryQueries:

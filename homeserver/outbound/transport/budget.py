@@ -85,14 +85,25 @@ class Allowance:
 class Budgets:
     """Makes the allowances."""
 
-    def __init__(self, clock: IReactorTime, trusts: Callable[[str], bool]) -> None:
-        """`trusts(address)` is whether the client at an IP address has no budget."""
+    def __init__(
+        self,
+        clock: IReactorTime,
+        trusts: Callable[[str], bool],
+        workers: int = 1,
+    ) -> None:
+        """`trusts(address)` is whether the client at an IP address has no budget.
+
+        Each of so many `workers` has its part, but all that one name needs.
+        """
         self._clock = clock
         self._trusts = trusts
         self._names: BoundedMap[str, _Name] = BoundedMap(_MAX_REMEMBERED)
-        self._clients = _Buckets(_CLIENT_CONNECTIONS, _CLIENT_PER_SECOND)
-        self._targets = _Buckets(_TARGET_CONNECTIONS, _TARGET_PER_SECOND)
-        self._reserves = _Buckets(_TARGET_CONNECTIONS, _TARGET_PER_SECOND)
+        self._of_client = _CLIENT_CONNECTIONS // workers
+        of_target = _TARGET_CONNECTIONS // workers
+        target_rate = _TARGET_PER_SECOND / workers
+        self._clients = _Buckets(self._of_client, _CLIENT_PER_SECOND / workers)
+        self._targets = _Buckets(of_target, target_rate)
+        self._reserves = _Buckets(of_target, target_rate)
         self._by_name = Bound(
             "connections_by_name",
             "connections in a minute to find and reach one name for clients",
@@ -102,13 +113,13 @@ class Budgets:
         self._by_client = Bound(
             "connections_by_client",
             "connections to other servers that one client causes",
-            _CLIENT_CONNECTIONS,
+            self._of_client,
             lambda: self._clients.most_used(clock.seconds()),
         )
         self._by_target = Bound(
             "connections_by_target",
             "connections to one network that clients cause",
-            _TARGET_CONNECTIONS,
+            of_target,
             lambda: self._targets.most_used(clock.seconds()),
         )
         self.bounds = [self._by_name, self._by_client, self._by_target]
@@ -148,7 +159,7 @@ class Budgets:
         return True
 
     def _take_target(self, source: str, target: str, now: float) -> None:
-        used = _CLIENT_CONNECTIONS - self._clients.left(source, now)
+        used = self._of_client - self._clients.left(source, now)
         for budget in (self._targets, self._reserves):
             if budget.left(target, now) >= 1:
                 budget.take(target, now)

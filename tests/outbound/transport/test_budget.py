@@ -214,3 +214,15 @@ def test_memory() -> None:
     assert len(budgets._names) == 10_000
     assert len(budgets._clients._levels) == len(budgets._targets._levels) == 10_000
     assert "n10049.test" in budgets._names
+
+
+def test_one_of_several_workers() -> None:
+    """Each has its part for a client and a network, and all that one name needs."""
+    clock = Clock()
+    budgets = Budgets(clock, [].__contains__, workers=3)
+    limits = {each.name: each.limit for each in budgets.bounds}
+    assert limits == {
+        "connections_by_name": 10,
+        "connections_by_client": 200,
+        "connections_by_target": 100,
+    }
