@@ -81,9 +81,13 @@ class Endpoint:
         parts.shared.store.start()
         parts.shared.threads.start()
         listening = dict(self._listen())
-        await parts.sender.start()
+        worker = parts.shared.worker
+        await parts.sender.start(tries_all=worker is None or not worker.joins)
         parts.reactor_lag.start()
-        parts.shared.pruner.start()
+        if worker is None or worker.is_first:
+            parts.shared.pruner.start()
+        if worker is not None and worker.is_first:
+            worker.bell.listen(self._reactor, parts.shared.note_changes)
         for remark in [*find_exposed(self._secrets()), *parts.remarks.renew()]:
             self._log.warn("{remark}", remark=remark)
         return listening
@@ -215,6 +219,12 @@ class Endpoint:
                     parts.listeners.open(server.server_name, server.listen),
                 )
         if parts.control_site is not None and config.control.listen is not None:
+            worker = parts.shared.worker
+            if worker is not None and not worker.is_first:
+                self._control_port = worker.listen_to_first(
+                    self._reactor, parts.control_site
+                )
+                return
             with _as_config_error(self._path, "control.listen"):
                 self._control_port = listen(
                     config.control.listen, parts.control_site, parts.shared

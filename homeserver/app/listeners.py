@@ -158,13 +158,17 @@ def listen(
     where: SocketAddress, factory: BoundedTls | BoundedSite, shared: Shared
 ) -> IListeningPort:
     """A port that accepts connections; raises `CannotListen`."""
-    reactor = shared.reactor
+    reactor, worker = shared.reactor, shared.worker
     try:
+        if worker is not None:
+            return worker.listen(reactor, where, factory)
         port: IListeningPort = reactor.listenTCP(
             where.port, factory, interface=where.host
         )
     except CannotListenError as problem:
         raise CannotListen(f"{where}: {problem.socketError}") from None
+    except OSError as problem:
+        raise CannotListen(f"{where}: {problem}") from None
     return port
 
 

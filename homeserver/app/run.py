@@ -8,8 +8,9 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.app import signals
+from homeserver.app.announcement import announce
 from homeserver.app.discovery import (
     build_address_policy,
     build_discovery,
@@ -29,7 +31,10 @@ from homeserver.app.discovery import (
     build_trust,
 )
 from homeserver.app.endpoint import Endpoint
+from homeserver.app.shared import Outside
+from homeserver.app.store import configured_store
 from homeserver.app.systemd import ServiceManager, Watchdog
+from homeserver.app.worker import CONTROL, Link, Worker
 from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.inspect import Reach, describe_resolution
@@ -48,6 +53,9 @@ _log = Logger()
 
 _T = TypeVar("_T")
 
+_Obey = Callable[[PosixReactorBase, Callable[[], None], Callable[[], None]], None]
+"""As `signals.obey`."""
+
 # How long a thread that works on large messages may keep the interpreter's lock. By
 # default it is five milliseconds, for which each step of the reactor may have to wait.
 _SWITCH_SECONDS = 0.001
@@ -57,40 +65,43 @@ _SWITCH_SECONDS = 0.001
 _OTHER_FILES = 1000 + MAX_SECOND
 
 
-def run(path: Path, config: Config) -> None:
+def run(path: Path, config: Config, worker: Worker | None = None) -> None:
     """Run the endpoint configured at `path` until SIGTERM or SIGINT.
 
     Prints its addresses once it listens, and that of the control API if the
-    configuration leaves its port open. Raises `ConfigError` if it cannot start. Garbage
-    is collected from then on, whether or not it was before.
+    configuration leaves its port open. As one of several workers, it obeys and tells
+    the supervisor instead; `config` is adapted to it then. Raises `ConfigError` if it
+    cannot start. Garbage is collected from then on, whether or not it was before.
     """
-    raise_file_limit(config.limits.max_connections)
+    raise_file_limit(config.limits.max_connections // config.run.workers)
     sys.setswitchinterval(_SWITCH_SECONDS)
     reactor = process_reactor()
     # The system's resolver takes a thread for each name that it looks up.
     reactor.suggestThreadPoolSize(MAX_QUESTIONS)
     endpoint = Endpoint(
-        path, config, identity.load_all(path, config), reactor, SystemRandom()
+        path,
+        config,
+        identity.load_all(path, config),
+        reactor,
+        SystemRandom(),
+        Outside(partial(configured_store, path, config, reactor), worker=worker),
     )
-    manager = ServiceManager(os.environ, os.getpid())
+    manager, obey = _superior(worker)
     failures: list[Failure] = []
 
-    def announce(listening: Mapping[ServerName, SocketAddress]) -> None:
-        lines = [f"listening: {name} on {where}" for name, where in listening.items()]
-        print(*_control_line(config, endpoint), *lines, sep="\n", flush=True)
+    def begin(listening: Mapping[ServerName, SocketAddress]) -> None:
+        _announce(config, endpoint, listening, manager)
         # A full garbage collection visits all objects, for tens of milliseconds. The
         # present objects stay for the life of the process.
         gc.freeze()
         gc.enable()
-        others = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
-        manager.tell("READY=1", f"STATUS={lines[0]}{others}")
         Watchdog(manager, reactor).start()
 
     def reload() -> None:
         # The time shows the service manager which of its requests this answers.
         now = f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
         manager.tell("RELOADING=1", now)
-        _reload(path, endpoint)
+        _reload(path, endpoint, worker)
         manager.tell("READY=1")
 
     def finish() -> None:
@@ -105,9 +116,9 @@ def run(path: Path, config: Config) -> None:
 
     def start() -> None:
         _warn_of_trust(config)
-        signals.obey(reactor, finish, reload)
+        obey(reactor, finish, reload)
         starting = Deferred.fromCoroutine(endpoint.start())
-        starting.addCallback(announce).addErrback(give_up)
+        starting.addCallback(begin).addErrback(give_up)
 
     reactor.callWhenRunning(start)
     reactor.addSystemEventTrigger(
@@ -120,6 +131,13 @@ def run(path: Path, config: Config) -> None:
         failure.raiseException()
 
 
+def _superior(worker: Worker | None) -> tuple[ServiceManager | Link, _Obey]:
+    """Who is told that the process runs, and what lets it obey."""
+    if worker is not None:
+        return worker.link, worker.link.obey
+    return ServiceManager(os.environ, os.getpid()), signals.obey
+
+
 def _warn_of_trust(config: Config) -> None:
     """Name the clients without limits; a lab trusts this machine on purpose."""
     trusted = config.limits.trusted_clients
@@ -130,18 +148,33 @@ def _warn_of_trust(config: Config) -> None:
         )
 
 
-def _control_line(config: Config, endpoint: Endpoint) -> list[str]:
-    """The address of the control API, if the configuration leaves its port open."""
+def _announce(
+    config: Config,
+    endpoint: Endpoint,
+    listening: Mapping[ServerName, SocketAddress],
+    manager: ServiceManager | Link,
+) -> None:
+    """Tell where servers listen, and where the control API does if that is open."""
     control = config.control.listen
-    if control is None or control.port != 0:
-        return []
-    return [f"control: {endpoint.control_address}"]
+    is_open = control is not None and control.port == 0
+    control = endpoint.control_address if is_open else None
+    if isinstance(manager, ServiceManager):
+        announce(listening, control, manager)
+        return
+    ports = {
+        str(server.listen): listening[server.server_name].port
+        for server in config.servers
+        if server.listen.port == 0
+    }
+    manager.tell_ready(ports if control is None else {**ports, CONTROL: control.port})
 
 
-def _reload(path: Path, endpoint: Endpoint) -> None:
+def _reload(path: Path, endpoint: Endpoint, worker: Worker | None) -> None:
     """Let each server use the keys and the certificate that are configured now."""
     try:
         config = reader.load(path, reads_files=False)
+        if worker is not None:
+            config = worker.adapt(config)
     except ConfigError as problem:
         _log.error("nothing reloaded: {problem}", problem=problem)
         return

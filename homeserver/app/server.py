@@ -136,7 +136,12 @@ class Server(ServerStores):
         """Queues transactions."""
         shared = self._shared
         return Outgoing(
-            self.queue, self._attempts, shared.reactor, self._wake, shared.alive
+            self.queue,
+            self._attempts,
+            shared.reactor,
+            self._wake,
+            shared.alive,
+            shared.make_changes(),
         )
 
     # Inbound.
@@ -197,6 +202,7 @@ class Server(ServerStores):
             self._shared.refusals,
             self._shared.reactor,
             self.diagnoses.later,
+            self._shared.make_changes(),
         )
 
     @cached_property

@@ -8,7 +8,6 @@ from functools import cached_property
 from homeserver.app.shared import Shared
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.known_peers import KnownPeers
-from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
@@ -25,7 +24,7 @@ class ServerStores:
     def received(self) -> ReceivedStore:
         """The received transactions."""
         shared = self._shared
-        return ReceivedStore(shared.store.database, self.name, Changes(shared.reactor))
+        return ReceivedStore(shared.store.database, self.name, shared.make_changes())
 
     @cached_property
     def peers(self) -> PeerStore:

@@ -29,14 +29,16 @@ class Servers:
         self._shared = shared
         self._servers: dict[ServerName, Server] = {}
         self.names = LocalNames()
-        store = shared.store
+        store, worker = shared.store, shared.worker
+        joins = worker is not None and worker.joins
         leases = DestinationLeases(
             store.database,
             self.names.__contains__,
             store.clock,
-            secrets.token_hex(16),
+            secrets.token_hex(16) if worker is None else worker.holder,
             shared.config.sending.max_retry_seconds,
-            is_shared=store.is_shared,
+            is_shared=store.is_shared or worker is not None,
+            joins=store.is_shared or joins,
         )
         self._attempts = Attempts(lambda name: self[name].client, shared.exchanges)
         deliverer = Deliverer(

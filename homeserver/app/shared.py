@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
+from weakref import WeakSet
 
 from msgspec import Struct
 from twisted.internet.interfaces import IResolver
@@ -23,6 +24,7 @@ from homeserver.app.discovery import (
     build_trust,
 )
 from homeserver.app.store import Store
+from homeserver.app.worker import Worker
 from homeserver.config.values import Config
 from homeserver.control.inspect import Reach
 from homeserver.http.bounded_request import connections_to, federation_limits
@@ -45,6 +47,7 @@ from homeserver.net.tls.server import ServerContexts
 from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.connector import MAX_AVOIDED
 from homeserver.outbound.transport.dialer import Dialer
+from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.progress import TotalsStore
 from homeserver.storage.peer_memory import PeerMemory
 from homeserver.storage.pruner import Pruner
@@ -65,6 +68,9 @@ class Outside(Struct, frozen=True):
 
     wrap: Callable[[Route], Answer] | None = None
     """Makes the answer of each federation route, from that of this endpoint."""
+
+    worker: Worker | None = None
+    """The process among others of this endpoint; None where it is alone."""
 
 
 class Shared:
@@ -89,6 +95,10 @@ class Shared:
         self.threads = ThreadPool(0, _THREADS, "read")
         self.in_thread = partial(deferToThreadPool, reactor, self.threads)
 
+        self.worker = worker = outside.worker
+        self._changes: WeakSet[Changes] = WeakSet()
+        workers = config.run.workers
+
         self.store = outside.make_store(metrics.observe_commit)
         self.totals = TotalsStore(self.store.database, self.store.clock)
         self.peer_memory = PeerMemory(reactor)
@@ -100,7 +110,7 @@ class Shared:
         )
 
         trusts = config.limits.trusts
-        self.budgets = Budgets(reactor, trusts)
+        self.budgets = Budgets(reactor, trusts, workers)
         self.trust = build_trust(path, config)
         lookups = build_lookups(config, reactor, self.exchanges, outside.name_servers)
         self.resolver = build_discovery(
@@ -116,23 +126,37 @@ class Shared:
             self.exchanges,
         )
 
-        self.connections = connections_to(config.limits, reactor)
-        self.site_limits = federation_limits(config.limits)
+        # Clients come to each worker alike, so each has its part of their budgets.
+        self.connections = connections_to(config.limits, reactor, workers)
+        self.site_limits = federation_limits(config.limits, workers)
         self.server_contexts = ServerContexts()
         self.large_bodies = large_bodies()
-        self.unproven = count_unproven(reactor, trusts)
-        self.diagnosis_budget = DiagnosisBudget(reactor, trusts)
+        self.unproven = count_unproven(reactor, trusts, workers)
+        self.diagnosis_budget = DiagnosisBudget(reactor, trusts, workers)
         self.certificates = CertificateLimits()
         self.keyrings = KeyringLimits(reactor, trusts)
-        self.turns = Turns(reactor, self.pace)
+        locks = None if worker is None else worker.locks
+        self.turns = Turns(reactor, self.pace, locks)
         self.refusals = RefusalQueue(reactor)
         self.notary_buckets = (
-            count_queries(reactor, trusts) if config.notary.enabled else None
+            count_queries(reactor, trusts, workers) if config.notary.enabled else None
         )
         # Entries of tables in memory that other servers fill.
         self.avoided = SharedLimit(MAX_AVOIDED)
         self.unlisted = SharedLimit(MAX_ENTRIES)
         self.alive = SharedLimit(MAX_ENTRIES)
+
+    def make_changes(self) -> Changes:
+        """Changes that other workers announce as well."""
+        tell = None if self.worker is None else self.worker.bell.ring
+        changes = Changes(self.reactor, tell)
+        self._changes.add(changes)
+        return changes
+
+    def note_changes(self) -> None:
+        """Wake what waits: another worker has changed something."""
+        for changes in list(self._changes):
+            changes.wake()
 
     @property
     def bounds(self) -> list[Bound]:

@@ -6,6 +6,7 @@ Rules: as those of `app.shared`, of whose bill of materials this is a part.
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 
@@ -28,7 +29,7 @@ class Store:
         is_shared: bool = False,
         threaded: ThreadedDatabase | None = None,
     ) -> None:
-        """`is_shared` is whether other processes may use it."""
+        """`is_shared` is whether processes of other endpoints may use it."""
         self.database = database
         self.clock = clock
         self.is_shared = is_shared
@@ -68,7 +69,9 @@ def configured_store(
         engine = choose.choose(config.storage.url, path.absolute().parent, reactor)
         # Rows from before several names belong to the first one.
         owner = config.first.server_name
-        database = ThreadedDatabase(engine, reactor, reactor, owner, observe)
+        is_shared = engine.is_shared or config.run.workers > 1
+        threads_engine = replace(engine, is_shared=is_shared)
+        database = ThreadedDatabase(threads_engine, reactor, reactor, owner, observe)
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
     return Store(database, engine.clock, is_shared=engine.is_shared, threaded=database)

@@ -8,6 +8,7 @@ Specification: sd_notify(3), sd_watchdog_enabled(3).
 
 import socket
 from collections.abc import Mapping
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -45,6 +46,16 @@ class ServiceManager:
                 )
 
 
+class Notified(Protocol):
+    """What is told that a process runs."""
+
+    watchdog_seconds: float | None
+
+    def tell(self, *assignments: str) -> None:
+        """As `ServiceManager.tell`."""
+        ...
+
+
 class Watchdog:
     """Notifies the service manager for as long as the reactor runs.
 
@@ -53,7 +64,7 @@ class Watchdog:
     503 is better than one that cannot start.
     """
 
-    def __init__(self, manager: ServiceManager, clock: IReactorTime) -> None:
+    def __init__(self, manager: Notified, clock: IReactorTime) -> None:
         self._manager = manager
         self._beating = LoopingCall(manager.tell, "WATCHDOG=1")
         self._beating.clock = clock

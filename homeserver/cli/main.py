@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from homeserver import __version__
 from homeserver.cli.options import (
@@ -23,7 +24,7 @@ from homeserver.cli.options import (
     new_endpoint_options,
     parsed,
 )
-from homeserver.config.values import ConfigError
+from homeserver.config.values import ConfigError, Run
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.shapes import did_you_mean
@@ -149,10 +150,18 @@ def init(
     help="What the server is called. Where FILE is missing, it is made for this name "
     "first, and what it needs beside it: keys, certificate, token.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Processes on the same ports and the same store, in place of `workers` in "
+    "[run].",
+)
 @new_endpoint_options
-def run(
+def run(  # noqa: PLR0913, PLR0917 - the options in their order
     path: Path,
     server_name: ServerName | None,
+    workers: int | None,
     listen: SocketAddress | None,
     control: SocketAddress,
     control_hosts: tuple[str, ...],
@@ -172,7 +181,6 @@ def run(
     """
     # Loading makes no garbage, but would start the collector a hundred times.
     gc.disable()
-    from homeserver.app import run  # noqa: PLC0415 - see above
     from homeserver.identity import new_endpoint  # noqa: PLC0415 - see above
     from homeserver.monitoring import log  # noqa: PLC0415 - see above
 
@@ -198,6 +206,14 @@ def run(
             "another name needs another folder",
         )
     log.begin(config.log, sys.stderr)
+    if workers is not None:
+        config = replace(config, run=Run(workers))
+    if config.run.workers > 1:
+        from homeserver.app import supervisor  # noqa: PLC0415 - see above
+
+        sys.exit(supervisor.run(path, config))
+    from homeserver.app import run  # noqa: PLC0415 - see above
+
     try:
         run.run(path, config)
     except ConfigError as problem:

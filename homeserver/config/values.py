@@ -190,6 +190,13 @@ class Log(msgspec.Struct, frozen=True):
     format: Literal["text", "json"] = "text"
 
 
+class Run(msgspec.Struct, frozen=True):
+    """The table `[run]`."""
+
+    # More than any machine has processors for.
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+
+
 class Profile(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -232,6 +239,7 @@ class ProcessConfig(msgspec.Struct, frozen=True, kw_only=True):
     control: Control = Control()
     retention: Retention = Retention()
     log: Log = Log()
+    run: Run = Run()
 
 
 class Config(ProcessConfig, frozen=True, kw_only=True):

@@ -1,17 +1,21 @@
 """A daemon that is killed while servers send to it loses nothing and doubles nothing.
 
-Twice here. Fifty times, told how often a transaction was repeated:
+Twice here, alone and with three workers, of which also one alone is killed. Fifty
+times, told how often a transaction was repeated:
 
     KILLS=50 pytest --log-cli-level=INFO tests/integration/test_crashes.py
 """
 
 import logging
 import os
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from random import Random
 from threading import Semaphore
+
+import pytest
 
 from homeserver.protocol.canonical_json import Json, as_list, encode
 from homeserver.protocol.identifiers import ServerName
@@ -21,6 +25,7 @@ from tests.support.pdus import message
 from tests.support.raw_client import talking
 from tests.support.senders import PDUS, Sender, make_known
 from tests.support.signed_requests import Peer, signing_key
+from tests.support.worker_processes import kill_all, workers_of
 
 KILLS = int(os.environ.get("KILLS", "2"))
 SENDERS = 4
@@ -71,7 +76,8 @@ def kill_under_load(
 ) -> None:
     """Kill the daemon again and again while the servers send, and let it end well.
 
-    It is killed the moment that a transaction gets its 200.
+    It is killed the moment that a transaction gets its 200, and one of its workers some
+    time before.
     """
     for number in range(KILLS + 1):
         with alpha.running() as process:
@@ -80,17 +86,23 @@ def kill_under_load(
                 pass  # those of before
             for _ in range(random.randint(1, 20)):
                 assert tally.acquire(timeout=60)
+            if workers := workers_of(process):
+                os.kill(random.choice(workers), signal.SIGKILL)
+                for _ in range(random.randint(1, 20)):
+                    assert tally.acquire(timeout=60)
             if number < KILLS:
-                process.kill()
-                process.wait()
+                kill_all(process)
             else:
                 for sender in senders:
                     sender.end()
 
 
-def test_what_was_acknowledged_is_there_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_was_acknowledged_is_there_once(tmp_path: Path, workers: int) -> None:
     """After each kill -9, each transaction that got its 200 is in the store once."""
-    alpha = make_endpoint(tmp_path / "alpha", ALPHA.name, "")
+    alpha = make_endpoint(
+        tmp_path / "alpha", ALPHA.name, f"\n[run]\nworkers = {workers}\n"
+    )
     tally = Semaphore(0)
     senders = [Sender(number, ALPHA, alpha.port, tally) for number in range(SENDERS)]
     store = alpha.folder / "homeserver.db"

@@ -1,6 +1,7 @@
 """A daemon that is killed while it sends loses nothing of what it owes.
 
-Three times here. A hundred times, with twenty destinations and five thousand PDUs:
+Three times here, alone and with three workers, of which also one alone is killed. A
+hundred times, with twenty destinations and five thousand PDUs:
 
     KILLS=100 DESTINATIONS=20 PDUS=250 pytest --log-cli-level=INFO \
         tests/integration/test_queue_crashes.py
@@ -8,6 +9,7 @@ Three times here. A hundred times, with twenty destinations and five thousand PD
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +17,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from homeserver.config.reader import load
 from homeserver.control.client import ControlClient, ControlError
 from scripts.processes import Endpoint, first_line, free_ports, make_endpoint
 from tests.support.receivers import Receiver, receiving
+from tests.support.worker_processes import kill_all, workers_of
 
 KILLS = int(os.environ.get("KILLS", "3"))
 DESTINATIONS = int(os.environ.get("DESTINATIONS", "4"))
@@ -87,6 +92,8 @@ def kill_under_load(
                 and time.monotonic() < deadline
             ):
                 time.sleep(0.001)
+            if workers := workers_of(process):
+                os.kill(rng.choice(workers), signal.SIGKILL)
             for receiver in rng.sample(receivers, len(receivers) // 2):
                 if rng.random() < 0.4:
                     receiver.down()
@@ -94,8 +101,7 @@ def kill_under_load(
                 else:
                     receiver.up()
                 time.sleep(rng.uniform(0, 0.05))
-            process.kill()
-            process.wait()
+            kill_all(process)
     return down
 
 
@@ -118,7 +124,8 @@ def check(receiver: Receiver, repeated: set[object]) -> None:
     assert taken == list(range(PDUS))
 
 
-def test_what_is_owed_arrives(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_is_owed_arrives(tmp_path: Path, workers: int) -> None:
     """After each kill -9, what is owed goes on with the same bytes, in order."""
     rng = Random(1)
     # Most say 200; some say nothing after they have taken it, or fail.
@@ -127,7 +134,8 @@ def test_what_is_owed_arrives(tmp_path: Path) -> None:
         receivers, configuration = stack.enter_context(
             receiving(tmp_path, free_ports(DESTINATIONS), lambda: rng.choice(answers))
         )
-        alpha = make_endpoint(tmp_path / "alpha", "alpha.test", configuration + RETRIES)
+        configuration += f"{RETRIES}\n[run]\nworkers = {workers}\n"
+        alpha = make_endpoint(tmp_path / "alpha", "alpha.test", configuration)
         client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
         ends = time.monotonic() + LIMIT_SECONDS + 10 * KILLS
         feeders = [Feeder(client, each.name, ends) for each in receivers]

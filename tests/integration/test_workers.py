@@ -1,0 +1,148 @@
+"""A daemon of several processes on one port and one store."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from homeserver.config.reader import load
+from homeserver.control.client import ControlClient
+from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
+from tests.integration.test_rotation import published
+from tests.support.worker_processes import kill_all, workers_of
+
+SECONDS = 30.0  # for what takes one; machines are shared
+WORKERS = 3
+
+CONFIGURATION = f"""
+[run]
+workers = {WORKERS}
+
+[sending]
+first_retry_seconds = 1000
+max_retry_seconds = 1000
+"""
+
+
+def eventually(look: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + SECONDS
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def alpha(tmp_path: Path) -> Endpoint:
+    """An endpoint with workers, which does not run yet."""
+    return make_endpoint(tmp_path / "alpha", "alpha.test", CONFIGURATION)
+
+
+@pytest.fixture
+def process(alpha: Endpoint) -> Iterator[subprocess.Popen[str]]:
+    """Its processes, all of them ready."""
+    with alpha.running() as process:
+        assert (
+            first_line(process) == f"listening: alpha.test on {LOOPBACK}:{alpha.port}"
+        )
+        yield process
+
+
+def listeners(port: int) -> int:
+    """The sockets that listen at a port."""
+    table = Path("/proc/net/tcp").read_text()
+    return len(re.findall(rf": 0100007F:{port:04X} \S+ 0A ", table))
+
+
+def is_replaced(process: subprocess.Popen[str], killed: int) -> bool:
+    """Whether there are as many workers as before, and a killed one is none of them."""
+    return len({*workers_of(process)} - {killed}) == WORKERS
+
+
+def test_life(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
+    """One line says that all are ready; all reload, and all finish."""
+    assert len(workers_of(process)) == listeners(alpha.port) == WORKERS
+    assert len(published(alpha).verify_keys) == 1
+    signing_key = alpha.folder / "signing.key"
+    signing_key.write_text(signing_key.read_text() + f"ed25519 a_2 {'A' * 43}\n")
+    process.send_signal(signal.SIGHUP)
+    # Connections go to each of them.
+    eventually(lambda: {len(published(alpha).verify_keys) for _ in range(20)} == {2})
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=SECONDS)
+    assert (process.returncode, output) == (0, "")
+    assert listeners(alpha.port) == 0
+    assert "Traceback" not in alpha.log.read_text()
+
+
+def test_terminal(process: subprocess.Popen[str]) -> None:
+    """A signal that a terminal sends to each of the processes ends them once."""
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(SECONDS) == 0
+
+
+def test_killed_workers(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
+    """A worker that is killed is started again, also the first one."""
+    for number in range(WORKERS):
+        killed = workers_of(process)[number]
+        os.kill(killed, signal.SIGKILL)
+        eventually(partial(is_replaced, process, killed))
+        eventually(lambda: listeners(alpha.port) == WORKERS)
+    eventually(lambda: alpha.call("health").returncode == 0)
+    log = alpha.log.read_text()
+    assert "worker 1 (process " in log
+    assert len(re.findall("was killed by signal 9; it is started again", log)) == 3
+
+
+def test_killed_supervisor(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
+    """Workers without a supervisor finish, and leave nothing behind."""
+    process.kill()
+    process.wait()
+    eventually(lambda: listeners(alpha.port) == 0)
+
+
+def test_two_signals(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
+    """The second signal ends what the first one lets finish."""
+    with closing(socket.create_connection((LOOPBACK, alpha.port))) as client:
+        client.sendall(b"\x16\x03\x01")  # of a handshake that does not go on
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: listeners(alpha.port) == 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) in {0, 128 + signal.SIGTERM}
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_a_port_of_another_program(
+    alpha: Endpoint, process: subprocess.Popen[str], tmp_path: Path, workers: str
+) -> None:
+    """A second daemon does not slip in beside the workers of the first one."""
+    other = make_endpoint(
+        tmp_path / "other", "alpha.test", "", f"{LOOPBACK}:{alpha.port}"
+    )
+    done = homeserver("run", "-c", str(other.configuration), "--workers", workers)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"listen: {LOOPBACK}:{alpha.port}: " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "in use" in done.stderr
+
+
+def test_what_another_worker_received(
+    alpha: Endpoint, process: subprocess.Popen[str]
+) -> None:
+    """One store: each of them has what any of them has queued."""
+    client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
+    edu = {"edu_type": "m.test", "content": {}}
+    client.post("v1", "send", "192.0.2.1", content={"edus": [edu]})
+    kill_all(process)
+    with alpha.running() as again:
+        first_line(again)
+        [peer] = alpha.ask("peers")
+    assert peer["queued"] == 1
