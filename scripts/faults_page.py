@@ -12,9 +12,11 @@ _HEAD = """\
 
 A rule of a lab makes a server answer wrongly; see [testing.md](testing.md). Its `do`
 has these by their names, each with its argument. A fault of `dns` acts on questions to
-the lab's name server, and on the look-ups of its own servers (`"direction": "out"`). A
-fault of `keys`, `notary`, `well-known` or `federation` acts on requests of that kind
-alone. Only exchanges on which a fault of the rule can act count as matched.
+the lab's name server, and on the look-ups of its own servers (`"direction": "out"`).
+One of `connection` or `tls` acts on connections that come in while the rule is in
+force, so a client that keeps a connection meets it with the next one. A fault of
+`keys`, `notary`, `well-known` or `federation` acts on requests of that kind alone. Only
+exchanges on which a fault of the rule can act count as matched.
 
 This page is made by `scripts/faults_page`; change the code, not the page.
 
@@ -31,7 +33,9 @@ coroutine `act(argument, go_on, case)`. `await go_on()` is the answer of the nex
 or of the server; a fault that does not call it lets no work be done. `case` has the
 request, the clock and the keys of the lab's servers. `routes` has the beginnings of the
 templates that it acts on. For a fault of `dns`, `case` has the question, and the answer
-is a `Reply` of the name server, or None for silence. A new family is a file with a
+is a `Reply` of the name server, or None for silence. A fault of `connection` or `tls`
+is a function `act(argument, plan)` that writes into the plan of a connection, which
+`lab/front` follows. A new family is a file with a
 mapping that `registry.py` includes, in the order in which they act. Then run
 `scripts/faults_page`.
 """

@@ -8,12 +8,12 @@ from typing import cast
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from homeserver.app.servers import Servers
 from homeserver.app.shared import Shared
 from homeserver.http.site import BoundedSite
-from homeserver.http.tls_listener import BoundedTls
+from homeserver.http.tls_listener import BoundedTls, ListeningTls
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.tls.server import Listening, ServerTls
 from homeserver.protocol.identifiers import ServerName
@@ -43,15 +43,21 @@ class Listener:
 
     def open(self, servers: Servers) -> None:
         """Accept connections; raises `CannotListen`."""
-        tls = ServerTls(self._listening, servers.present, self._shared.server_contexts)
-        self._factory = BoundedTls(
-            tls,
-            self._site,
-            self._shared.connections,
-            self._shared.reactor,
-            self._shared.exchanges,
+        shared = self._shared
+        tls = ServerTls(self._listening, servers.present, shared.server_contexts)
+        self._factory = self._build(tls)
+        factory: IProtocolFactory = self._factory
+        if shared.wrap_listener is not None:
+            factory = shared.wrap_listener(
+                ListeningTls(tls, self._factory, self._build, shared.connections)
+            )
+        self._port = listen(self._where, factory, shared)
+
+    def _build(self, tls: ServerTls) -> BoundedTls:
+        shared = self._shared
+        return BoundedTls(
+            tls, self._site, shared.connections, shared.reactor, shared.exchanges
         )
-        self._port = listen(self._where, self._factory, self._shared)
 
     @property
     def address(self) -> SocketAddress:
@@ -155,7 +161,7 @@ class Listeners:
 
 
 def listen(
-    where: SocketAddress, factory: BoundedTls | BoundedSite, shared: Shared
+    where: SocketAddress, factory: IProtocolFactory, shared: Shared
 ) -> IListeningPort:
     """A port that accepts connections; raises `CannotListen`."""
     reactor, worker = shared.reactor, shared.worker

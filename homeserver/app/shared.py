@@ -12,7 +12,7 @@ from random import Random
 from weakref import WeakSet
 
 from msgspec import Struct
-from twisted.internet.interfaces import IResolver
+from twisted.internet.interfaces import IProtocolFactory, IResolver
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -29,6 +29,7 @@ from homeserver.config.values import Config
 from homeserver.control.inspect import Reach
 from homeserver.http.bounded_request import connections_to, federation_limits
 from homeserver.http.router import Answer, Route
+from homeserver.http.tls_listener import ListeningTls
 from homeserver.inbound.authentication import large_bodies
 from homeserver.inbound.client_certificates import CertificateLimits
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
@@ -69,6 +70,9 @@ class Outside(Struct, frozen=True):
     wrap: Callable[[Route], Answer] | None = None
     """Makes the answer of each federation route, from that of this endpoint."""
 
+    wrap_listener: Callable[[ListeningTls], IProtocolFactory] | None = None
+    """Makes the factory of each federation listener, from that of this endpoint."""
+
     worker: Worker | None = None
     """The process among others of this endpoint; None where it is alone."""
 
@@ -88,6 +92,7 @@ class Shared:
         self.config = config
         self.reactor = reactor
         self.random = random
+        self.wrap_listener = outside.wrap_listener
         self.metrics = metrics = Metrics()
         self.exchanges = Exchanges(reactor, metrics.observe)
         self.pace = Pace(reactor)

@@ -5,8 +5,10 @@ Rules: nothing is read from a connection beyond the limit.
 Specification: Server-server API, "TLS".
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol, cast
 
+from msgspec import Struct
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IProtocolFactory,
@@ -166,3 +168,19 @@ class BoundedTls(TLSMemoryBIOFactory):
         """Stop counting a closed connection."""
         super().unregisterProtocol(p)
         self._connections.remove(cast("Waiting", p))
+
+
+class ListeningTls(Struct, frozen=True):
+    """The parts of a TLS listener, for what stands before it."""
+
+    tls: ServerTls
+    factory: BoundedTls
+    """Makes the connections with `tls`."""
+
+    build: Callable[[ServerTls], BoundedTls]
+    """Makes a factory whose connections have another server's side of TLS.
+
+    They count towards the same limits.
+    """
+
+    connections: Connections

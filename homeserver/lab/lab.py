@@ -44,6 +44,7 @@ from homeserver.lab.dns_server.client import LabResolver, as_resolver
 from homeserver.lab.dns_server.server import Answered, DnsServer
 from homeserver.lab.dns_server.zone import Zone
 from homeserver.lab.folder import Folder
+from homeserver.lab.front.fronts import Fronts
 from homeserver.lab.options import LOOPBACK, LabOptions, Whereabouts
 from homeserver.lab.record.journal import Journal
 from homeserver.lab.record.match import Match
@@ -88,6 +89,12 @@ class Lab:
         self._responder = names.answer
         self.answers = Answers()
         look_ups = LabResolver(self._responder, reactor.nameResolver, self.zone.is_ours)
+        fronts = Fronts(
+            self.rules,
+            self.authority,
+            lambda: self.endpoint.parts.shared.exchanges,
+            reactor,
+        )
         config = _build_config(options, folder)
         self.endpoint = Endpoint(
             folder.path / "lab",  # there is no such file; messages name it
@@ -96,7 +103,10 @@ class Lab:
             reactor,
             seed.numbers("process"),
             Outside(
-                lambda _: passing_store(reactor), as_resolver(look_ups), self._wrap
+                lambda _: passing_store(reactor),
+                as_resolver(look_ups),
+                self._wrap,
+                fronts.wrap,
             ),
         )
         self._parts = self.endpoint.parts

@@ -5,9 +5,18 @@ Rules: none of them is of Python, so that they share no mistake with what they t
 
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+
+from tests.support.json_lines import running
+
+_PROGRAMS = Path(__file__).parent.parent / "integration"
 
 
 @dataclass(frozen=True)
@@ -63,3 +72,106 @@ def dig(where: str, name: str, kind: str = "A", *options: str) -> Dug:
         flags[0].partition("flags:")[2].partition(";")[0].split() if flags else [],
         ran.err + "\n".join(line for line in said if line.startswith(";;")),
     )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request to a name at HOST:PORT; the members are those of the programs."""
+
+    Address: str
+    Name: str
+    CaFile: str
+    Path: str = "/_matrix/federation/v1/version"
+    Method: str = "GET"
+    Body: str = ""
+    Seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class Got:
+    """What came of it."""
+
+    status: int
+    """0 without a response."""
+
+    headers: dict[str, str]
+    """By their names in small letters."""
+
+    body: bytes
+    error: str
+    """Empty if there is a whole response."""
+
+
+Client = Callable[[Asked], Got]
+
+
+def curl(asked: Asked) -> Got:
+    """Ask by curl."""
+    name = asked.Name
+    command = ["curl", "--silent", "--show-error", "--include", "--request"]
+    command += [asked.Method, "--max-time", str(asked.Seconds), "--http1.1"]
+    command += ["--cacert", asked.CaFile, "--connect-to", f"{name}:443:{asked.Address}"]
+    if asked.Body:
+        command += ["--data", asked.Body]
+    program = shutil.which(command[0])
+    if program is None:
+        pytest.skip("curl is not installed")
+    done = subprocess.run(
+        [program, *command[1:], f"https://{name}{asked.Path}"],
+        capture_output=True,
+        check=False,
+        timeout=asked.Seconds + 30,
+    )
+    status, headers, rest = 0, dict[str, str](), done.stdout
+    # A response may come after several interim ones.
+    while rest.startswith(b"HTTP/") and status < 200:
+        head, _, rest = rest.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        status, headers = int(first.split()[1]), {}
+        for line in lines:
+            field_name, _, value = line.partition(":")
+            known = headers.get(field_name.lower())
+            value = value.strip() if known is None else f"{known}, {value.strip()}"
+            headers[field_name.lower()] = value
+    error = done.stderr.decode("utf-8", "replace").partition("\n")[0]
+    return Got(status, headers, rest, error)
+
+
+@contextmanager
+def go() -> Iterator[Client]:
+    """Ask by Go's own client, of one file that needs the standard library alone."""
+    with TemporaryDirectory() as folder:
+        program = Path(folder) / "ask"
+        built = run(
+            "go",
+            "build",
+            "-o",
+            str(program),
+            str(_PROGRAMS / "go" / "ask.go"),
+            seconds=300,
+        )
+        assert built.code == 0, built.err
+        with _asking(program) as client:
+            yield client
+
+
+@contextmanager
+def node() -> Iterator[Client]:
+    """Ask by Node's own client."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("node is not installed")
+    with _asking(program, _PROGRAMS / "node" / "ask.mjs") as client:
+        yield client
+
+
+@contextmanager
+def _asking(*command: str | Path) -> Iterator[Client]:
+    with running(command) as program:
+
+        def ask(asked: Asked) -> Got:
+            answer = program.ask(asdict(asked))
+            body = b64decode(answer["body"] or "")
+            return Got(answer["status"], answer["headers"] or {}, body, answer["error"])
+
+        yield ask

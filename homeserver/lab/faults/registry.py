@@ -6,11 +6,13 @@ have made of an answer; among them those that do no work come last.
 
 from collections.abc import Mapping
 
+from homeserver.lab.faults.connections import CONNECTION_FAULTS, ConnectionAct
 from homeserver.lab.faults.documents import KEY_FAULTS
 from homeserver.lab.faults.fault import Act, Fault
 from homeserver.lab.faults.http import HTTP_FAULTS
 from homeserver.lab.faults.names import NAME_FAULTS
 from homeserver.lab.faults.notary import NOTARY_FAULTS
+from homeserver.lab.faults.tls import TLS_FAULTS
 from homeserver.lab.faults.transactions import FEDERATION_FAULTS
 from homeserver.lab.faults.well_known import WELL_KNOWN_FAULTS
 
@@ -23,5 +25,12 @@ ANSWER_FAULTS: Mapping[str, Fault[Act]] = {
 }
 """Those of requests, in the order in which they act."""
 
-FAULTS: Mapping[str, Fault[object]] = {**NAME_FAULTS, **ANSWER_FAULTS}
+ARRIVAL_FAULTS: Mapping[str, Fault[ConnectionAct]] = {**CONNECTION_FAULTS, **TLS_FAULTS}
+"""Those of connections that come in; all of a rule act together."""
+
+FAULTS: Mapping[str, Fault[object]] = {
+    **NAME_FAULTS,
+    **ARRIVAL_FAULTS,
+    **ANSWER_FAULTS,
+}
 """By the names that rules use."""

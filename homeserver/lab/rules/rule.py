@@ -4,7 +4,7 @@ Rules: a rule counts how often it has matched, and acts on those matches that `s
 `every`, `times` and `chance` leave to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from random import Random
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from homeserver.lab.faults.registry import FAULTS
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.record.match import Match
+from homeserver.net.exchange import Kind
 from homeserver.protocol.errors import BadJson
 from homeserver.protocol.shapes import unknown
 
@@ -64,6 +65,7 @@ class Rule:
         self.id = rule_id
         self.body = body
         self.faults = body.check()
+        self.kinds: Collection[Kind] = {FAULTS[name].kind for name in self.faults}
         self.matched = 0
         self.acted = 0
         self._random = random

@@ -5,7 +5,7 @@ all servers; after one with `also`, later ones may act too. A server without rul
 answers as if there were none.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Sequence
 from random import Random
 
@@ -18,7 +18,7 @@ from homeserver.lab.faults.fault import Act, Case, Continue, Fault, KeyChain
 from homeserver.lab.faults.registry import ANSWER_FAULTS
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.rules.rule import Rule, RuleBody
-from homeserver.net.exchange import Exchange
+from homeserver.net.exchange import Exchange, Kind
 from homeserver.protocol.errors import NotFound, ProtocolError, TooLarge
 
 _MAX_RULES = 1000  # of one server; each is compared with each request
@@ -35,12 +35,17 @@ class Rules:
         self._keys = keys
         self._random = random
         self._rules: defaultdict[str, list[Rule]] = defaultdict(list)
+        self._kinds: Counter[Kind] = Counter()
         self._last_id = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether no rule is in force."""
         return not self._rules
+
+    def concern(self, kind: Kind) -> bool:
+        """Whether any rule in force acts on exchanges of a kind."""
+        return self._kinds[kind] > 0
 
     def of(self, server: str) -> Sequence[Rule]:
         """The rules of a server, in their order."""
@@ -53,6 +58,7 @@ class Rules:
         rule = Rule(self._last_id + 1, body, self._random)
         self._last_id = rule.id
         self._rules[server].append(rule)
+        self._kinds.update(rule.kinds)
         return rule
 
     def check(self, bodies: Sequence[RuleBody]) -> None:
@@ -70,16 +76,26 @@ class Rules:
 
     def remove(self, server: str, rule_id: int) -> None:
         """Let a rule end; raises `NotFound`."""
-        left = [rule for rule in self.of(server) if rule.id != rule_id]
-        if len(left) == len(self.of(server)):
+        found = [rule for rule in self.of(server) if rule.id == rule_id]
+        if not found:
             raise NotFound(f"there is no rule {rule_id} here")
-        self._rules[server] = left
-        if not left:
-            del self._rules[server]
+        self._end(server, found)
 
     def clear(self, server: str) -> int:
         """Let all rules of a server end; returns how many."""
-        return len(self._rules.pop(server, ()))
+        ended = self.of(server)
+        self._end(server, ended)
+        return len(ended)
+
+    def _end(self, server: str, ended: Sequence[Rule]) -> None:
+        for rule in ended:
+            self._kinds.subtract(rule.kinds)
+        ids = {rule.id for rule in ended}
+        left = [rule for rule in self.of(server) if rule.id not in ids]
+        if left:
+            self._rules[server] = left
+        else:
+            self._rules.pop(server, None)
 
     def wrap(self, route: Route) -> Answer:
         """The answer of a route, with the rules in force."""

@@ -96,13 +96,16 @@ class ServerTls:
         listening: Listening,
         present: Callable[[Listening, str | None], Presented | None],
         contexts: ServerContexts,
+        prepare: Callable[[SSL.Context], object] = lambda _: None,
     ) -> None:
         """`present` chooses by the name that the client sent.
 
-        Where it returns None, the handshake fails.
+        Where it returns None, the handshake fails. `prepare` changes the context with
+        which a handshake begins.
         """
         self.listening = listening
         self._present = present
+        self._prepare = prepare
         self._contexts = contexts
         self._base: SSL.Context | None = None
         self._generation = 0
@@ -127,7 +130,25 @@ class ServerTls:
         context.set_session_id(_SESSION_ID)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_tlsext_servername_callback(self._choose)
+        self._prepare(context)
         return context
+
+    def presented(self, sni: str | None) -> Presented | None:
+        """What a client that sends this name gets; None: its handshake fails."""
+        return self._present(self.listening, sni)
+
+    def varied(
+        self,
+        change: Callable[[Presented], Presented],
+        prepare: Callable[[SSL.Context], object],
+    ) -> "ServerTls":
+        """The same, with a change of what is presented and of the first context."""
+
+        def present(listening: Listening, sni: str | None) -> Presented | None:
+            presented = self._present(listening, sni)
+            return None if presented is None else change(presented)
+
+        return ServerTls(self.listening, present, self._contexts, prepare)
 
     def _choose(self, connection: SSL.Connection) -> None:
         """Called by OpenSSL, also if the client sent no name."""
@@ -135,7 +156,7 @@ class ServerTls:
         sent = connection.get_servername()
         ours.sni = None if sent is None else sent.decode("ascii", "replace").lower()
         try:
-            presented = self._present(self.listening, ours.sni)
+            presented = self.presented(ours.sni)
             if presented is not None:
                 ours.present(self._contexts.find(presented.certificate), presented)
         except Exception:  # noqa: BLE001 - of one server; the handshake fails

@@ -1,0 +1,1 @@
+"""What stands before the listeners of a lab: connections with faults."""

@@ -1,0 +1,145 @@
+"""Transports that send less, or later, than they are told.
+
+Rules: everything else goes to the transport inside. What waits to be sent is bounded:
+whoever writes is paused meanwhile.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from zope.interface import alsoProvides, implementer, providedBy
+
+_TICK_SECONDS = 0.05
+_MAX_WAITING = 2**16  # bytes; whoever writes more is paused
+
+
+class _Wrapped:
+    """A transport around another one."""
+
+    def __init__(self, inside: Any) -> None:
+        self._inside = inside
+        alsoProvides(self, *providedBy(inside))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inside, name)
+
+    def write(self, data: bytes) -> None:
+        """As `ITransport`."""
+        self._inside.write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """As `ITransport`."""
+        self.write(b"".join(data))
+
+
+class CutTransport(_Wrapped):
+    """Sends so many bytes, and no more; then it closes, or is silent."""
+
+    def __init__(self, inside: Any, limit: int, *, closes: bool) -> None:
+        super().__init__(inside)
+        self._left = limit
+        self._closes = closes
+        self.is_over = False
+        """Whether it has sent all that it may send."""
+
+    def write(self, data: bytes) -> None:
+        """As `ITransport`."""
+        if self.is_over:
+            return
+        self._inside.write(data[: self._left])
+        self._left -= len(data)
+        if self._left <= 0:
+            self.is_over = True
+            if self._closes:
+                self._inside.unregisterProducer()
+                self._inside.loseConnection()
+
+
+@implementer(IPushProducer)
+class SlowTransport(_Wrapped):
+    """Sends so many bytes in a second."""
+
+    def __init__(self, inside: Any, rate: int, clock: IReactorTime) -> None:
+        super().__init__(inside)
+        # So many bytes with each tick, and so many ticks in a second.
+        self._step = max(1, int(rate * _TICK_SECONDS))
+        self._tick = self._step / rate
+        self._clock = clock
+        self._waiting = bytearray()
+        self._next: IDelayedCall | None = None
+        self._producer: Any = None
+        self._is_pausing = self._is_held = False
+        self._last: Callable[[], object] | None = None
+        # A client that does not read holds what waits here.
+        inside.registerProducer(self, True)  # noqa: FBT003
+
+    def write(self, data: bytes) -> None:
+        """As `ITransport`."""
+        self._waiting += data
+        self._send()
+        if len(self._waiting) > _MAX_WAITING and not self._is_pausing:
+            self._is_pausing = True
+            if self._producer is not None:
+                self._producer.pauseProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: FBT001
+        """As `IConsumer`: it is paused while much waits to be sent."""
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:
+        """As `IConsumer`."""
+        self._producer = None
+
+    def loseConnection(self) -> None:
+        """As `ITransport`: close after what waits."""
+        self._end_with(self._inside.loseConnection)
+
+    def loseWriteConnection(self) -> None:
+        """As `IHalfCloseableDescriptor`, after what waits."""
+        self._end_with(self._inside.loseWriteConnection)
+
+    def abortConnection(self) -> None:
+        """As `ITCPTransport`."""
+        self.stopProducing()
+        self._inside.abortConnection()
+
+    def pauseProducing(self) -> None:
+        """As `IPushProducer`: the client does not read."""
+        self._is_held = True
+
+    def resumeProducing(self) -> None:
+        """As `IPushProducer`."""
+        self._is_held = False
+        self._send()
+
+    def stopProducing(self) -> None:
+        """As `IPushProducer`: send nothing more."""
+        self._waiting.clear()
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    def _end_with(self, last: Callable[[], object]) -> None:
+        self._last = last
+        self._send()
+
+    def _send(self) -> None:
+        if self._next is not None or self._is_held:
+            return
+        if self._waiting:
+            piece = bytes(self._waiting[: self._step])
+            del self._waiting[: self._step]
+            self._inside.write(piece)
+            self._next = self._clock.callLater(self._tick, self._go_on)
+        elif self._last is not None:
+            last, self._last = self._last, None
+            self._inside.unregisterProducer()
+            last()
+        elif self._is_pausing:
+            self._is_pausing = False
+            if self._producer is not None:
+                self._producer.resumeProducing()
+
+    def _go_on(self) -> None:
+        self._next = None
+        self._send()

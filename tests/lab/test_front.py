@@ -1,0 +1,162 @@
+"""What stands before the listeners of a lab."""
+
+import ssl
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from homeserver.lab.front.client_hello import MAX_BYTES, parse_client_hello
+from homeserver.lab.front.transports import CutTransport, SlowTransport
+
+
+def hello(name: str | None = "A.test", *protocols: str) -> bytes:
+    """The first bytes of a client of Python."""
+    context = ssl._create_unverified_context()
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    sent = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+def test_a_client_hello() -> None:
+    """The name is in small letters, and the protocols are those that are offered."""
+    read = parse_client_hello(hello("A.test", "h2", "http/1.1"))
+    assert read is not None
+    assert (read.server_name, read.protocols) == ("a.test", [b"h2", b"http/1.1"])
+    bare = parse_client_hello(hello(None))
+    assert bare is not None
+    assert (bare.server_name, bare.protocols) == (None, [])
+
+
+def test_a_client_hello_in_pieces() -> None:
+    """It is complete with its last byte, also in records of one byte each."""
+    whole = hello()
+    for length in range(len(whole)):
+        assert parse_client_hello(whole[:length]) is None
+    records = b"".join(b"\x16\x03\x01\x00\x01" + bytes([byte]) for byte in whole[5:])
+    assert parse_client_hello(records) == parse_client_hello(whole)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1",
+        b"\x15\x03\x01\x00\x02\x02\x28",
+        b"\x16\x03\x01\x00\x01\x02",
+        b"\x16\x03\x01\xff\xff" + b"\x01\xff\xff\xff" * (MAX_BYTES // 4),
+        b"\x16\x03\x01\x00\x04\x01\x00\x00\x00",
+    ],
+)
+def test_no_client_hello(data: bytes) -> None:
+    """What is none, or has no end, is refused."""
+    with pytest.raises(ValueError, match=r"record|message|ClientHello"):
+        parse_client_hello(data)
+
+
+@given(st.binary(max_size=200), st.integers(0, 200), st.integers(0, 255))
+def test_nothing_else_is_raised(data: bytes, place: int, byte: int) -> None:
+    """Random bytes, and a ClientHello with a changed one."""
+    changed = bytearray(hello())
+    changed[place] = byte
+    for each in (data, b"\x16\x03\x01" + data, bytes(changed)):
+        try:
+            parse_client_hello(each)
+        except ValueError as problem:
+            assert type(problem) is ValueError
+
+
+class Inside:
+    """A transport that notes what is done with it."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.done: list[str] = []
+        self.producer: Any = None
+
+    def write(self, data: bytes) -> None:
+        """As a transport."""
+        self.sent += data
+
+    def registerProducer(self, producer: object, streaming: object) -> None:
+        """As a transport."""
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        """As a transport."""
+        self.producer = None
+
+    def loseConnection(self) -> None:
+        """As a transport."""
+        self.done.append("lose")
+
+    def abortConnection(self) -> None:
+        """As a transport."""
+        self.done.append("abort")
+
+
+def test_a_cut_transport() -> None:
+    """It sends so many bytes; then it closes, or is silent."""
+    for closes in (True, False):
+        inside = Inside()
+        cut = CutTransport(inside, 5, closes=closes)
+        cut.writeSequence([b"abc", b""])
+        assert not cut.is_over
+        cut.write(b"defg")
+        cut.write(b"h")
+        assert (inside.sent, cut.is_over) == (b"abcde", True)
+        assert inside.done == (["lose"] if closes else [])
+
+
+class Writer:
+    """Writes, and is paused."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        """As a producer."""
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        """As a producer."""
+        self.told.append("resume")
+
+
+def test_a_slow_transport() -> None:
+    """So many bytes leave in a second, and the end comes after the last one."""
+    inside, clock = Inside(), Clock()
+    slow = SlowTransport(inside, 100, clock)
+    slow.write(b"x" * 200)
+    slow.loseConnection()
+    clock.pump([0.05] * 19)
+    assert len(inside.sent) == 100
+    assert inside.done == []
+    clock.pump([0.05] * 30)
+    assert (len(inside.sent), inside.done) == (200, ["lose"])
+    assert (inside.producer, clock.getDelayedCalls()) == (None, [])
+
+
+def test_a_slow_transport_pauses_who_writes() -> None:
+    """What waits is bounded, and a client that does not read gets nothing more."""
+    inside, clock, writer = Inside(), Clock(), Writer()
+    slow = SlowTransport(inside, 10**6, clock)
+    slow.registerProducer(writer, streaming=True)
+    slow.write(b"x" * 200_000)
+    assert writer.told == ["pause"]
+    slow.pauseProducing()
+    clock.pump([0.05] * 10)
+    assert len(inside.sent) == 50_000
+    slow.resumeProducing()
+    clock.pump([0.05] * 10)
+    assert len(inside.sent) == 200_000
+    assert writer.told == ["pause", "resume"]
+    slow.write(b"x" * 100_000)
+    slow.abortConnection()
+    assert inside.done == ["abort"]
+    assert clock.getDelayedCalls() == []
