@@ -17,6 +17,7 @@ def take_request(details: Details, request: Request) -> None:
     """Take what has arrived of a request: its head, and a complete body."""
     body = request.content.peek() if isinstance(request.content, Body) else b""
     details.tls = facts_of(request.channel.transport)
+    details.target = request.uri.decode("latin-1")
     details.request = Message.of(_headers(request.header_lines), body)
 
 

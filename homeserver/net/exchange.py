@@ -76,6 +76,9 @@ class Details(Struct):
     """How many seconds each stage took, in order."""
 
     tls: TlsFacts | None = None
+    target: str = ""
+    """Of a request: its path with the query, as on the wire."""
+
     request: Message = Message()
     response: Message = Message()
 

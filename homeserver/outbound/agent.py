@@ -228,6 +228,7 @@ def _note(
     if exchange.details is not None:
         body = outgoing.body if isinstance(outgoing.body, bytes) else b""
         exchange.details.tls = facts_of(protocol.transport)
+        exchange.details.target = outgoing.target.decode("latin-1")
         headers = text_of(outgoing.headers)
         if isinstance(outgoing.body, bytes):
             headers.insert(0, ("Content-Length", str(len(body))))

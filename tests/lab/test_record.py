@@ -597,10 +597,17 @@ def test_requests_are_an_archive() -> None:
         exchange(kind="dns"),
         exchange(b"", b"\xff", direction="out", status=299, address="::1"),
     )
+    asked = next(record.find()).exchange
+    assert asked.details is not None
+    asked.details.target = "/_matrix/federation/v1/send/1?a=%21&b"
     first, second = check_har(build_har(record.find())).log.entries
     assert first.startedDateTime == "2023-11-14T22:13:20.000+00:00"
     assert first.time == 500
-    assert first.request.url == "https://a.test/_matrix/federation/v1/send/1"
+    assert first.request.url == ("https://a.test/_matrix/federation/v1/send/1?a=%21&b")
+    assert first.request.queryString == [
+        HarPair("a", "!"),
+        HarPair("b", ""),
+    ]
     assert first.request.postData == HarPostData("application/json", PDUS.decode(), [])
     assert first.response.content.text == '{"pdus":{}}'
     assert (first.response.statusText, first.response.redirectURL) == ("OK", "/y")

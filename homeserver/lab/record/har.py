@@ -9,6 +9,7 @@ Specification: HTTP Archive 1.2.
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
 from homeserver import __version__
 from homeserver.lab.record.entry import Entry
@@ -61,13 +62,19 @@ def _entry(seen: ExchangeDetails) -> Mapping[str, object]:
 
 def _request(seen: ExchangeDetails, host: str) -> dict[str, object]:
     message = seen.request or MessageView(headers=())
+    target = seen.target or seen.path or "/"
     request: dict[str, object] = {
         "method": seen.method or "",
-        "url": f"https://{host}{seen.path or '/'}",
+        "url": f"https://{host}{target}",
         "httpVersion": "HTTP/1.1",
         "cookies": [],
         "headers": _headers(message),
-        "queryString": [],
+        "queryString": [
+            {"name": name, "value": value}
+            for name, value in parse_qsl(
+                target.partition("?")[2], keep_blank_values=True, encoding="latin-1"
+            )
+        ],
         "headersSize": _UNKNOWN,
         "bodySize": message.body_bytes,
     }

@@ -92,6 +92,9 @@ class ExchangeDetails(ExchangeView, frozen=True, kw_only=True):
     via: str | UnsetType = UNSET
     """The route by which discovery led to the other server."""
 
+    target: str | UnsetType = UNSET
+    """The target of a request, with its query, as on the wire."""
+
     stages: Mapping[str, float] = field(default_factory=dict)
     """How many seconds each stage took, in order."""
 
@@ -118,6 +121,7 @@ def view_details(entry: Entry) -> ExchangeDetails:
     details = exchange.details
     if details is not None:
         members["stages"] = details.stages
+        members["target"] = details.target or UNSET
         if details.tls is not None:
             members["tls"] = _tls(exchange, details.tls)
         if exchange.kind == "request":
