@@ -22,16 +22,15 @@ from homeserver.app.servers import Servers
 from homeserver.app.shared import Outside, Shared
 from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import routes as control_routes
-from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
 from homeserver.control.each_server import routes_of_each
 from homeserver.control.inspect import describe_keys, describe_resolution
-from homeserver.control.openapi import described
 from homeserver.control.own_servers import OwnServerView, own_server_routes
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.reports import ReportBook
+from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
 from homeserver.control.state_routes import Forget, state_kinds, state_routes
 from homeserver.control.submit import Submitter
@@ -113,24 +112,18 @@ class Parts:
         limits = control_limits(config, shared.reactor)
         self.bounds += limits.bounds
         self.control_site = self._make_site(
-            Router(
-                described(
-                    [
-                        *self.process_routes(self.bounds),
-                        *own_server_routes(self.servers.names, self._describe),
-                        *routes_of_each(
-                            lambda name: self.server_routes(self.servers[name]),
-                            self.servers.names,
-                            self.server_routes(self.pattern()),
-                        ),
-                    ],
-                    control_routes.OPEN_TEMPLATES,
-                ),
-                TokenGuard(
-                    _load_token(self._path, config),
-                    control_routes.OPEN_TEMPLATES,
-                    config.control.hosts,
-                ).check,
+            control_router(
+                [
+                    *self.process_routes(self.bounds),
+                    *own_server_routes(self.servers.names, self._describe),
+                    *routes_of_each(
+                        lambda name: self.server_routes(self.servers[name]),
+                        self.servers.names,
+                        self.server_routes(self.pattern()),
+                    ),
+                ],
+                _load_token(self._path, config),
+                config.control.hosts,
             ),
             limits,
             RequestLog(

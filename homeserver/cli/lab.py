@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -24,7 +25,8 @@ token: {token}
 listen: {listen}
 dns: {dns}
 zone: {zone}
-ca_file: {ca_file}"""
+ca_file: {ca_file}
+page: {control}/#token={quoted}"""
 
 
 def _address(name: str, default: str, text: str) -> Callable[..., Any]:
@@ -152,7 +154,8 @@ def lab(
         if as_json:
             print(json.encode(where).decode(), flush=True)
         else:
-            print(_TEXT.format(**shown), flush=True)
+            quoted = quote(where.token, safe="")
+            print(_TEXT.format(**shown, quoted=quoted), flush=True)
 
     log.begin(Log(level="warn"), sys.stderr)
     try:

@@ -1,6 +1,6 @@
 """Replies in JSON, and errors in the form that Matrix gives all errors.
 
-Rules: every reply has a JSON body. A `ProtocolError` becomes a reply here and nowhere
+Rules: every error has a JSON body. A `ProtocolError` becomes a reply here and nowhere
 else.
 
 Specification: Server-server API, "API standards"; Client-server API, "Standard error
@@ -26,7 +26,7 @@ class Reply(Struct, frozen=True):
     """The reply to a request."""
 
     body: bytes
-    """JSON."""
+    """JSON, unless `headers` has another `Content-Type`."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -30,14 +30,12 @@ from homeserver.config.values import (
     Network,
     Verification,
 )
-from homeserver.control import routes as control_routes
-from homeserver.control.access import TokenGuard
 from homeserver.control.each_server import routes_of_each
-from homeserver.control.openapi import described
+from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
 from homeserver.http.bounded_request import control_limits
 from homeserver.http.request_log import RequestLog
-from homeserver.http.router import Answer, Route, Router
+from homeserver.http.router import Answer, Route
 from homeserver.http.site import BoundedSite
 from homeserver.lab.authority.authority import Authority
 from homeserver.lab.dns_server.client import LabResolver, as_resolver
@@ -51,6 +49,7 @@ from homeserver.lab.record.match import Match
 from homeserver.lab.record.record import Record
 from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
+from homeserver.lab.routes.faults import fault_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
 from homeserver.lab.rules.answers import Answers
@@ -200,17 +199,15 @@ class Lab:
             *authority_routes(self.authority, view),
             *server_routes(self.servers, self.rules, self.record, shared),
             *rule_routes(self.rules, self.servers),
+            *fault_routes(),
             *routes_of_each(
                 lambda name: parts.server_routes(self.servers.parts(name)),
                 self.servers.names,
                 parts.server_routes(parts.pattern()),
             ),
         ]
-        guard = TokenGuard(
-            self._token, control_routes.OPEN_TEMPLATES, self._options.control_hosts
-        )
         return BoundedSite(
-            Router(described(routes, control_routes.OPEN_TEMPLATES), guard.check),
+            control_router(routes, self._token, self._options.control_hosts),
             limits,
             RequestLog(
                 "control",

@@ -97,7 +97,8 @@ def test_other_method(path: str, known: str, method: str) -> None:
 
 
 UNKNOWN = [
-    "/",
+    "/page",
+    "/page/x/y",
     "/healthy",
     "/health/x",
     "/v1",

@@ -89,11 +89,14 @@ def test_a_start_in_text() -> None:
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        lines = [process.stdout.readline().split(": ")[0] for _ in range(6)]
+        lines = [process.stdout.readline().split(": ") for _ in range(7)]
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
         assert process.stderr.read() == ""  # what a lab trusts is no news
-    assert lines == ["control", "token", "listen", "dns", "zone", "ca_file"]
+    names = ["control", "token", "listen", "dns", "zone", "ca_file", "page"]
+    assert [name for name, _ in lines] == names
+    told = {name: value.strip() for name, value in lines}
+    assert told["page"] == f"{told['control']}/#token={told['token']}"
 
 
 NOT_STARTED: list[tuple[list[str], str]] = [

@@ -10,16 +10,14 @@ from twisted.internet.task import Clock
 
 from homeserver.config.values import Sending
 from homeserver.control import routes
-from homeserver.control.access import TokenGuard
 from homeserver.control.caches import CacheBook
 from homeserver.control.inspect import Reach, describe_keys, describe_resolution
-from homeserver.control.openapi import described
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.reports import ReportBook
+from homeserver.control.router import control_router
 from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
-from homeserver.http.router import Router
 from homeserver.inbound.refusals import RefusalQueue, Refusals
 from homeserver.keys.keyring import Keyring, KeyringLimits
 from homeserver.net.addresses import AddressPolicy, AddressRange
@@ -208,7 +206,6 @@ class Panel:
         )
         self.is_healthy = True
         self.bound = Bound("doors", "open doors", 5, lambda: 3)
-        guard = TokenGuard(TOKEN, routes.OPEN_TEMPLATES)
         submitter = Submitter(lambda: self.identity, self.sender.outgoing)
         self.failed_routes = FailedRoutes()
         caches = CacheBook(
@@ -266,7 +263,7 @@ class Panel:
         """The routes."""
 
         self.site = site(
-            Router(described(self.table, routes.OPEN_TEMPLATES), guard.check).wrapped(
+            control_router(self.table, TOKEN, ()).wrapped(
                 DescribedAnswers(self.table).wrap
             ),
             clock=self.clock,

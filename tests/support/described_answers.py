@@ -7,6 +7,7 @@ import msgspec
 from jsonschema import Draft202012Validator
 
 from homeserver.control.openapi import build_document
+from homeserver.control.page.routes import OPEN_TEMPLATES
 from homeserver.control.routing import ControlRoute
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
@@ -28,7 +29,7 @@ class DescribedAnswers:
         if key not in _DOCUMENTS:
             _DOCUMENTS[key] = _closed(build_document(routes))
         self._document = _DOCUMENTS[key]
-        self._open = {"/v1/openapi.json", "/metrics"}
+        self._open = {"/v1/openapi.json", "/metrics", *OPEN_TEMPLATES}
 
     def wrap(self, route: Route) -> Answer:
         """The answer of a route, which fails where it is not as described."""

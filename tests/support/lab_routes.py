@@ -10,6 +10,7 @@ from homeserver.lab.authority.authority import Authority
 from homeserver.lab.record.record import Record
 from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
+from homeserver.lab.routes.faults import fault_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
 from homeserver.lab.rules.rules import Rules
@@ -24,6 +25,7 @@ def lab_table() -> list[ControlRoute]:
     return [
         *server_routes(servers, rules, record, cast("Shared", None)),
         *rule_routes(rules, servers),
+        *fault_routes(),
         *record_routes(record, clock),
         *authority_routes(cast("Authority", None), cast("LabView", None)),
     ]

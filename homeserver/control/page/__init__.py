@@ -1,0 +1,1 @@
+"""The page for people at `GET /` of the control API, and its files."""

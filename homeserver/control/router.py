@@ -1,0 +1,24 @@
+"""The route table of a control API: its routes, their description, and the page.
+
+Rules: every request is judged by the guard; what needs no token is listed in
+`OPEN_TEMPLATES` of `control.routes` and of `control.page.routes`.
+"""
+
+from collections.abc import Collection, Sequence
+
+from homeserver.control import routes
+from homeserver.control.access import TokenGuard
+from homeserver.control.openapi import described
+from homeserver.control.page import routes as page
+from homeserver.control.routing import ControlRoute
+from homeserver.http.router import Router
+
+
+def control_router(
+    table: Sequence[ControlRoute], token: str, hosts: Collection[str]
+) -> Router:
+    """The table behind a token; `hosts` are names that may stand in `Host`."""
+    guard = TokenGuard(token, routes.OPEN_TEMPLATES | page.OPEN_TEMPLATES, hosts)
+    return Router(
+        [*described(table, routes.OPEN_TEMPLATES), *page.page_routes()], guard.check
+    )
