@@ -22,7 +22,8 @@ from homeserver.net.bounded_map import SharedLimit
 from homeserver.net.cache import MAX_ENTRIES, Cache, Kept
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of
-from homeserver.net.shares import Claim, GaveWay, Shares
+from homeserver.net.shares import GaveWay, Shares
+from homeserver.net.waiting_work import Claim
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused

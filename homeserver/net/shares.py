@@ -19,7 +19,6 @@ Equal work (with one key) runs once, with the smallest share of its claims.
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -29,6 +28,7 @@ from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.networks import subscriber_of
 from homeserver.net.tally import Tally
+from homeserver.net.waiting_work import Claim, WaitingWork, Work
 
 _T = TypeVar("_T")
 
@@ -45,50 +45,6 @@ _WHY = "too many others ask at the same time, with smaller shares"
 
 class GaveWay(Exception):
     """Others with smaller shares took the slot; the same work may succeed later."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The groups that one request for a slot belongs to."""
-
-    groups: frozenset[str]
-    """Empty for a client without limits."""
-
-    client: str = ""
-    """The client that causes it; empty for this server itself."""
-
-    is_known: bool = True
-    ours: str = ""
-    """The one of our servers that it is for."""
-
-
-class _Work:
-    """Work that runs, or waits for a slot."""
-
-    def __init__(self, key: Hashable, claim: Claim) -> None:
-        self.key = key
-        self.claim = claim
-        self.groups = claim.groups
-        """Those of the claim, and of a client with limits those of its targets."""
-
-        self._targets: frozenset[str] = frozenset()
-        self.begin: Deferred[None] = Deferred()
-        self.running: Deferred[Any] | None = None
-        self.gave_way = False
-
-    def join(self, claim: Claim) -> None:
-        """Take another claim."""
-        self.claim = claim
-        self._regroup()
-
-    def aim(self, targets: Iterable[str]) -> None:
-        """Add groups that became known while it runs."""
-        self._targets |= frozenset(targets)
-        self._regroup()
-
-    def _regroup(self) -> None:
-        groups = self.claim.groups
-        self.groups = groups | self._targets if groups else groups
 
 
 class Shares:
@@ -110,13 +66,11 @@ class Shares:
         self._max_waiting = max_waiting
         self._clock = clock
         self._trusts = trusts
-        self._held: OrderedDict[Hashable, _Work] = OrderedDict()
-        self._waiting: OrderedDict[Hashable, _Work] = OrderedDict()
+        self._held: OrderedDict[Hashable, Work] = OrderedDict()
+        self._waiting = WaitingWork()
         self._sizes = Tally()
-        self._queued = Tally()
         # The same by the one of our servers that the work is for.
         self._sizes_of_ours = Tally()
-        self._queued_of_ours = Tally()
         self._is_filling = False
         self._asked: Counter[str] = Counter()
         self._halved = clock.seconds()
@@ -141,11 +95,9 @@ class Shares:
     def join(self, key: Hashable, claim: Claim) -> None:
         """Give running or waiting work the share of `claim`, if that is smaller."""
         size = self._sizes.size
-        work = self._waiting.get(key)
+        work = self._waiting.find(key)
         if work is not None and size(claim.groups) < size(work.groups):
-            self._queued.remove(work.groups)
-            work.join(claim)
-            self._queued.add(work.groups)
+            self._waiting.join(work, claim)
             self._displace(work)
         work = self._held.get(key)
         if work is not None and size(claim.groups) < size(work.groups):
@@ -173,7 +125,7 @@ class Shares:
         """
         if key in self._held or key in self._waiting:
             key = object()  # a cache has forgotten the other one, which still runs
-        own = _Work(key, claim)
+        own = Work(key, claim)
         self._enter(own)
         try:
             await own.begin
@@ -189,54 +141,26 @@ class Shares:
             raise GaveWay(_WHY)
         return result
 
-    def _enter(self, work: _Work) -> None:
+    def _enter(self, work: Work) -> None:
         """Begin work, or let it wait."""
         if len(self._held) < self._slots:
             self._begin(work)
             return
-        self._waiting[work.key] = work
-        self._queued.add(work.groups)
-        self._queued_of_ours.add([work.claim.ours])
+        self._waiting.add(work)
         self._displace(work)
         if len(self._waiting) > self._max_waiting:
-            worst = self._largest_waiting()
-            self._stop_waiting(worst)
+            worst = self._waiting.last()
+            self._waiting.remove(worst)
             self._refuse(worst)
             worst.begin.errback(GaveWay(_WHY))
 
-    def _largest_waiting(self) -> _Work:
-        """The last work of the largest waiting group, of our server with the most."""
-        most, largest = self._queued.largest()
-        _, crowded = self._queued_of_ours.largest()
-        of_one = [w for w in self._waiting.values() if w.claim.ours in crowded]
-        if len(of_one) < len(self._waiting):
-            return max(reversed(of_one), key=lambda w: self._queued.size(w.groups))
-        return next(
-            work
-            for work in reversed(of_one)
-            if not most or not largest.isdisjoint(work.groups)
-        )
+    def _rank(self, claim: Claim) -> tuple[int, ...]:
+        """Which claim is next: small shares, known servers, rare clients first."""
+        share = self._sizes_of_ours.get(claim.ours, 0)
+        asked = self._asked[claim.client] if claim.client else 0
+        return share, self._sizes.size(claim.groups), not claim.is_known, asked
 
-    def _first_waiting(self) -> _Work:
-        """The work that is next: small shares, known servers, rare clients first."""
-        first, least = None, None
-        for work in self._waiting.values():
-            claim = work.claim
-            asked = self._asked[claim.client] if claim.client else 0
-            share = self._sizes_of_ours.get(claim.ours, 0)
-            rank = share, self._sizes.size(work.groups), not claim.is_known, asked
-            # Of equal ranks the oldest, which is the first here.
-            if least is None or rank < least:
-                first, least = work, rank
-        assert first is not None  # noqa: S101 - for the type checker: something waits
-        return first
-
-    def _stop_waiting(self, work: _Work) -> None:
-        del self._waiting[work.key]
-        self._queued.remove(work.groups)
-        self._queued_of_ours.remove([work.claim.ours])
-
-    def _displace(self, work: _Work) -> None:
+    def _displace(self, work: Work) -> None:
         """Let waiting work take the slot of work with a larger share."""
         of_ours, crowded = self._sizes_of_ours.largest()
         most, groups = self._sizes.largest()
@@ -253,21 +177,21 @@ class Shares:
             return
         self._release(largest)
         self._refuse(largest)
-        self._stop_waiting(work)
+        self._waiting.remove(work)
         self._begin(work)
         if largest.running is not None:
             largest.running.cancel()
 
-    def _begin(self, work: _Work) -> None:
+    def _begin(self, work: Work) -> None:
         self._held[work.key] = work
         self._sizes.add(work.groups)
         self._sizes_of_ours.add([work.claim.ours])
         work.begin.callback(None)
 
-    def _leave(self, work: _Work) -> None:
+    def _leave(self, work: Work) -> None:
         """Release the slot of finished work and begin the first that waits."""
-        if self._waiting.get(work.key) is work:
-            self._stop_waiting(work)  # its caller was cancelled
+        if self._waiting.find(work.key) is work:
+            self._waiting.remove(work)  # its caller was cancelled
         if self._held.get(work.key) is not work:
             return  # it lost its slot
         self._release(work)
@@ -275,17 +199,17 @@ class Shares:
             return  # otherwise work that ends at once would recurse
         self._is_filling = True
         while self._waiting and len(self._held) < self._slots:
-            first = self._first_waiting()
-            self._stop_waiting(first)
+            first = self._waiting.first(self._rank)
+            self._waiting.remove(first)
             self._begin(first)
         self._is_filling = False
 
-    def _release(self, work: _Work) -> None:
+    def _release(self, work: Work) -> None:
         del self._held[work.key]
         self._sizes.remove(work.groups)
         self._sizes_of_ours.remove([work.claim.ours])
 
-    def _refuse(self, work: _Work) -> None:
+    def _refuse(self, work: Work) -> None:
         work.gave_way = True
         self.bound.refuse()
 

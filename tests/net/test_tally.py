@@ -9,8 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from homeserver.net.cause import Cause
-from homeserver.net.shares import Shares, _Work
+from homeserver.net.shares import Shares
 from homeserver.net.tally import Tally
+from homeserver.net.waiting_work import Work
 
 
 def test_counts() -> None:
@@ -67,7 +68,7 @@ def test_shares_are_as_counted_one_by_one(seed: int) -> None:
         if random.random() < 0.3:
             shares.aim(key, [f"198.51.100.{random.randint(1, 3)}"])
         if random.random() < 0.5 and running:
-            waiting = list(shares._waiting.values())
+            waiting = _waiting(shares)
             done = random.choice([*running])
             others = [each for each in shares._held.values() if each.key != done]
             ranked = sorted(
@@ -82,14 +83,17 @@ def test_shares_are_as_counted_one_by_one(seed: int) -> None:
             if ranked:
                 assert ranked[0].key in shares._held
         for tally, works in (
-            (shares._sizes, shares._held),
-            (shares._queued, shares._waiting),
+            (shares._sizes, list(shares._held.values())),
+            (shares._waiting._sizes, _waiting(shares)),
         ):
-            assert tally == Counter(
-                group for each in works.values() for group in each.groups
-            )
+            assert tally == Counter(group for each in works for group in each.groups)
 
 
-def _size(works: list[_Work], groups: frozenset[str]) -> int:
+def _waiting(shares: Shares) -> list[Work]:
+    """The work that waits, the oldest first."""
+    return sorted(shares._waiting._works.values(), key=lambda each: each.number)
+
+
+def _size(works: list[Work], groups: frozenset[str]) -> int:
     """The number of works of the largest of some groups, counted one by one."""
     return max((sum(g in w.groups for w in works) for g in groups), default=0)

@@ -24,8 +24,9 @@ from homeserver.net.back_off import BackOff
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.networks import domain_of_host
-from homeserver.net.shares import Claim, GaveWay, Shares
+from homeserver.net.shares import GaveWay, Shares
 from homeserver.net.time_limit import within
+from homeserver.net.waiting_work import Claim
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.discovery.freshness import (
     MIN_SECONDS,

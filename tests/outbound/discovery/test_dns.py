@@ -30,7 +30,8 @@ from zope.interface import implementer
 
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.exchange import Exchange, Exchanges
-from homeserver.net.shares import Claim, GaveWay
+from homeserver.net.shares import GaveWay
+from homeserver.net.waiting_work import Claim
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
