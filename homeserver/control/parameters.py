@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, inspect
 from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.protocol.errors import InvalidParam, listed, quote
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.shapes import did_you_mean, not_one_of
+from homeserver.protocol.shapes import described, did_you_mean, not_one_of
 
 _T = TypeVar("_T", bound=Struct)
 
@@ -145,8 +145,8 @@ def read_query(kind: type[_T], target: bytes) -> _T:
 
 def fields_of(kind: type[Struct]) -> Sequence[inspect.Field]:
     """The fields of a struct with their types."""
-    described = inspect.type_info(kind)
-    return described.fields if isinstance(described, inspect.StructType) else ()
+    found = described(kind)
+    return found.fields if isinstance(found, inspect.StructType) else ()
 
 
 def bare_type(kind: inspect.Type) -> inspect.Type:
