@@ -134,9 +134,7 @@ class WaitingWork:
             for claim, kind in self._kinds.items()
             if claim.ours in crowded
         )
-        return max(
-            tails, key=lambda work: (self._sizes.size(work.groups), work.number)
-        )
+        return max(tails, key=lambda work: (self._sizes.size(work.groups), work.number))
 
     def _count(self, work: Work) -> None:
         self._kinds.setdefault(work.claim, OrderedDict())[work.key] = work

@@ -2,7 +2,7 @@
 
 import pytest
 
-from homeserver.net.networks import domain_of, network_of
+from homeserver.net.networks import domain_of, domain_of_host, network_of
 from homeserver.protocol.identifiers import ServerName
 
 # (server name, what it belongs to)
@@ -38,3 +38,20 @@ def test_domains(name: str, domain: str) -> None:
 def test_networks(address: str, network: str) -> None:
     """Addresses of one network belong together."""
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("a.b.example.org", "example.org"),
+        ("host1", "host1"),
+        ("a.b.example1", "b.example1"),
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8::a", "2001:db8::/64"),
+        ("[2001:db8::a]", "2001:db8::/64"),
+        ("", ""),
+    ],
+)
+def test_domains_of_hosts(host: str, domain: str) -> None:
+    """A host name is none of an address, though it may end with a digit."""
+    assert domain_of_host(host) == domain
