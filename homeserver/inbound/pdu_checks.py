@@ -11,6 +11,7 @@ three.
 
 from collections.abc import Mapping, Sequence
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
@@ -35,6 +36,17 @@ _KEYS_SECONDS = 20.0
 
 
 _MAX_HINTS = 3  # on one PDU
+
+
+class _Search(Struct):
+    """The search for the keys of one transaction's events."""
+
+    cause: Cause
+    failed: set[ServerName] = field(default_factory=set)
+    """Servers whose keys were not fetched: the next room version asks none again."""
+
+    timed_out: set[ServerName] = field(default_factory=set)
+    """Servers whose keys took too long."""
 
 
 class PduChecker:
@@ -74,18 +86,18 @@ class PduChecker:
                 )
         rooms = {each.room_id for each in candidates if each.room_id is not None}
         versions = await self._store.room_versions(sorted(rooms))
-        timed_out: set[ServerName] = set()
+        search = _Search(cause)
         # Create events first, wherever they are in the transaction: they name the
         # version of the other events of their rooms.
         creates = [each for each in candidates if each.is_create]
-        await self._try_versions(creates, versions, timed_out, cause)
+        await self._try_versions(creates, versions, search)
         for candidate in creates:
             created = candidate.final_verdict().created_room
             if created is not None:
                 room_id, version = created
                 versions.setdefault(room_id, version)
         others = [each for each in candidates if not each.is_create]
-        await self._try_versions(others, versions, timed_out, cause)
+        await self._try_versions(others, versions, search)
         judged: list[JudgedPdu] = []
         for candidate in candidates:
             await self._pace.pause()
@@ -111,13 +123,9 @@ class PduChecker:
         self,
         candidates: Sequence[PduCandidate],
         versions: Mapping[RoomId, str],
-        timed_out: set[ServerName],
-        cause: Cause,
+        search: _Search,
     ) -> None:
-        """Try the possible room versions of each PDU until a verdict is reached.
-
-        Servers whose keys cannot be fetched in time are added to `timed_out`.
-        """
+        """Try the possible room versions of each PDU until a verdict is reached."""
         for candidate in candidates:
             candidate.infer_versions(versions, self._events.default_room_version)
         while True:
@@ -131,7 +139,7 @@ class PduChecker:
                 return
             attempts = [attempt for _, attempt in tried]
             await self._find_known_signers(attempts)
-            await self._find_keys(attempts, timed_out, cause)
+            await self._find_keys(attempts, search)
             await self._verify(attempts)
             for candidate, attempt in tried:
                 await self._pace.pause()
@@ -153,10 +161,7 @@ class PduChecker:
             attempt.known_signers = known.get(name, frozenset())
 
     async def _find_keys(
-        self,
-        attempts: Sequence[VersionAttempt],
-        timed_out: set[ServerName],
-        cause: Cause,
+        self, attempts: Sequence[VersionAttempt], search: _Search
     ) -> None:
         """Set the `keys` of each attempt.
 
@@ -165,12 +170,13 @@ class PduChecker:
         by_server: dict[ServerName, list[VersionAttempt]] = {}
         for attempt in attempts:
             for name in attempt.unproven:
-                if name not in timed_out:
+                if name not in search.timed_out:
                     by_server.setdefault(name, []).append(attempt)
 
         async def find(name: ServerName) -> None:
+            events = [attempt.signed_by(name) for attempt in by_server[name]]
             found = await self._keyring.event_keys(
-                name, [attempt.signed_by(name) for attempt in by_server[name]], cause
+                name, events, search.cause, search.failed
             )
             for attempt, keys in zip(by_server[name], found, strict=True):
                 attempt.keys[name] = keys
@@ -179,7 +185,7 @@ class PduChecker:
             try:
                 await within(_KEYS_SECONDS, self._clock, find(name))
             except defer.TimeoutError:
-                timed_out.add(name)
+                search.timed_out.add(name)
 
         await together(find_in_time(name) for name in by_server)
 

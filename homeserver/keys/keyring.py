@@ -122,11 +122,16 @@ class Keyring:
         raise Unauthorized(said)
 
     async def event_keys(
-        self, server_name: ServerName, events: Sequence[SignedEvent], cause: Cause
+        self,
+        server_name: ServerName,
+        events: Sequence[SignedEvent],
+        cause: Cause,
+        failed: set[ServerName] | None = None,
     ) -> Sequence[Mapping[KeyId, VerifyKey]]:
         """The keys that may verify the server's signatures of each of some events.
 
         One look-up serves all of them, and one fetch, if there is none for one of them.
+        A server in `failed` is not asked; one is added when its keys were not fetched.
         """
         if not any(event.key_ids for event in events):
             return [{}] * len(events)  # without signatures, keys would verify nothing
@@ -134,7 +139,12 @@ class Keyring:
         def suffice(keys: Mapping[KeyId, StoredKey]) -> bool:
             return all(not each.key_ids or each.usable(keys) for each in events)
 
-        keys, _ = await self._keys(server_name, suffice, cause)
+        if failed is not None and server_name in failed:
+            keys = await self._known_keys(server_name)
+        else:
+            keys, came = await self._keys(server_name, suffice, cause)
+            if failed is not None and isinstance(came, Failed):
+                failed.add(server_name)
         if await self._store(server_name) is not None:
             keys = await self._peers.keys(server_name)
         return [event.usable(keys) for event in events]

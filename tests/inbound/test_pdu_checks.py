@@ -1,6 +1,6 @@
 """How PDUs are checked together: in rounds, in slices, and known ones only once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,11 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config.values import Events
 from homeserver.inbound.pdu_checks import PduChecker
-from homeserver.net.cause import OURSELVES
+from homeserver.keys.signed_event import SignedEvent
+from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, as_object
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import (
@@ -32,6 +34,23 @@ from tests.support.signed_requests import (
     SlowKeys,
     signing_key,
 )
+
+
+class _FailingKeys(KnownKeys):
+    """A keyring that fetches no key."""
+
+    async def event_keys(
+        self,
+        server_name: ServerName,
+        events: Sequence[SignedEvent],
+        cause: Cause,
+        failed: set[ServerName] | None = None,
+    ) -> Sequence[Mapping[KeyId, VerifyKey]]:
+        """No keys; a server that is asked fails."""
+        if failed is not None and server_name not in failed:
+            failed.add(server_name)
+            await super().event_keys(server_name, events, cause)
+        return [{} for _ in events]
 
 
 class PduCheckerTests(SynchronousTestCase):
@@ -71,6 +90,16 @@ class PduCheckerTests(SynchronousTestCase):
         )
         self.successResultOf(Deferred.fromCoroutine(self.store.record(received)))
         self.keys.asked.clear()
+
+    def test_servers_fail_once_in_a_transaction(self) -> None:
+        """However many room versions are tried, a server without keys is asked once."""
+        keys = _FailingKeys()
+        checker = PduChecker(self.store, keys, self.clock, Pace(self.clock), Events())
+        checking = checker.check([message(), message()], THEM.server_name, OURSELVES)
+        for judged in self.successResultOf(Deferred.fromCoroutine(checking)):
+            self.assertIn("valid in none", judged.verdict)
+        self.assertEqual({name for name, _, _ in keys.asked}, {THEM.server_name})
+        self.assertEqual(len(keys.causes), 1)
 
     def test_known_event_without_signatures(self) -> None:
         """An event that was accepted is accepted again, without anybody's keys."""

@@ -128,6 +128,22 @@ class BackOffTests(KeyringCase):
         self.client.answer(document(K1))
         self.assertEqual(self.successResultOf(asked), key(K1))
 
+    def test_a_failed_server_is_asked_once_for_events(self) -> None:
+        """Events of one search cause one fetch that fails, whatever the reason."""
+        failed: set[ServerName] = set()
+        first = self.ask_for_event(failed)
+        self.client.answer(Unreachable(A, ["too many"], "over_budget"))
+        self.assertEqual(self.successResultOf(first), {})
+        self.assertEqual(failed, {A})
+        self.assertEqual(self.successResultOf(self.ask_for_event(failed)), {})
+        self.assertEqual(self.client.asked, ["v2 of a.example"])
+        other = self.ask_for_event(set())
+        self.client.answer(document(K1))
+        self.assertEqual(self.successResultOf(other), {K1: key(K1)})
+        self.assertEqual(
+            self.successResultOf(self.ask_for_event(failed)), {K1: key(K1)}
+        )
+
     def test_an_error_of_ours_is_no_failure(self) -> None:
         """Where the store fails, the server has not."""
         for _ in range(5):
@@ -164,10 +180,12 @@ class BackOffTests(KeyringCase):
         self.clock.advance(30)
         self.fail(60)
 
-    def ask_for_event(self) -> Deferred[dict[KeyId, VerifyKey]]:
+    def ask_for_event(
+        self, failed: set[ServerName] | None = None
+    ) -> Deferred[dict[KeyId, VerifyKey]]:
         """Ask for a key of an event."""
         event = SignedEvent([K1], NOW, ROOM_VERSIONS["12"])
-        found = self.keyring.event_keys(A, [event], OURSELVES)
+        found = self.keyring.event_keys(A, [event], OURSELVES, failed)
         return Deferred.fromCoroutine(found).addCallback(itemgetter(0))
 
 

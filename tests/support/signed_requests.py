@@ -122,7 +122,11 @@ class KnownKeys(Keyring):
         return key
 
     async def event_keys(
-        self, server_name: ServerName, events: Sequence[SignedEvent], cause: Cause
+        self,
+        server_name: ServerName,
+        events: Sequence[SignedEvent],
+        cause: Cause,
+        failed: set[ServerName] | None = None,
     ) -> Sequence[Mapping[KeyId, VerifyKey]]:
         """Those of the keys that are known."""
         self.causes.append(cause)
@@ -165,10 +169,14 @@ class SlowKeys(KnownKeys):
         self.waiting: list[Deferred[None]] = []
 
     async def event_keys(
-        self, server_name: ServerName, events: Sequence[SignedEvent], cause: Cause
+        self,
+        server_name: ServerName,
+        events: Sequence[SignedEvent],
+        cause: Cause,
+        failed: set[ServerName] | None = None,
     ) -> Sequence[Mapping[KeyId, VerifyKey]]:
         """Those of the keys that are known, after a while."""
         answer: Deferred[None] = Deferred()
         self.waiting.append(answer)
         await answer
-        return await super().event_keys(server_name, events, cause)
+        return await super().event_keys(server_name, events, cause, failed)
