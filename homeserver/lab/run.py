@@ -4,7 +4,6 @@ Rules: the first line on standard output says where everything is, once all of i
 accepts connections. SIGTERM and SIGINT end it, and its temporary files with it.
 """
 
-import gc
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -13,7 +12,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from homeserver.app import signals
-from homeserver.app.run import process_reactor, raise_file_limit
+from homeserver.app.run import collect_garbage, process_reactor, raise_file_limit
 from homeserver.lab.folder import Folder
 from homeserver.lab.lab import Lab
 from homeserver.lab.options import LabOptions, Whereabouts
@@ -42,9 +41,7 @@ def run(options: LabOptions, announce: Callable[[Whereabouts], object]) -> None:
         def tell(where: Whereabouts) -> None:
             started.append(where)
             announce(where)
-            # As in `app.run`: what is there now stays.
-            gc.freeze()
-            gc.enable()
+            collect_garbage()
 
         def give_up(failure: Failure) -> None:
             failures.append(failure)
