@@ -18,6 +18,7 @@ from homeserver.http.reply import SERVER, Reply, error_reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.router import Answer
 from homeserver.net.exchange import Exchange
+from homeserver.net.handled import handled
 from homeserver.protocol.errors import ProtocolError
 from homeserver.storage.engine.interface import StoreUnavailable
 
@@ -55,8 +56,9 @@ async def _respond_later(
 
 def _error(exchange: Exchange, problem: Exception) -> Reply:
     if isinstance(problem, ProtocolError):
-        return refusal(exchange, problem)
+        return refusal(exchange, handled(problem))
     if isinstance(problem, StoreUnavailable):
+        handled(problem)
         exchange.errcode, exchange.error = "M_UNKNOWN", str(problem)
         return error_reply(503, "M_UNKNOWN", "the store is not available")
     # The log has the reason; the peer gets none.

@@ -23,6 +23,7 @@ from homeserver.inbound.x_matrix_headers import (
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import InThread
+from homeserver.net.handled import handled
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.bodies import check_body, read_body
 from homeserver.protocol.canonical_json import Encoded, Json
@@ -207,7 +208,7 @@ class Authenticator:
                     origin, each.key_id, cause
                 )
             except Unauthorized as problem:
-                problems.append(problem)
+                problems.append(handled(problem))
         return keys, problems
 
 

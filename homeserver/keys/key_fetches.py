@@ -21,6 +21,7 @@ from homeserver.net.back_off import MAX_KEYS, BackOff
 from homeserver.net.bounded_map import SharedLimit
 from homeserver.net.cache import MAX_ENTRIES, Cache, Kept
 from homeserver.net.cause import Cause
+from homeserver.net.handled import handled
 from homeserver.net.networks import domain_of
 from homeserver.net.shares import GaveWay, Shares
 from homeserver.net.waiting_work import Claim
@@ -240,12 +241,13 @@ async def _tried(asking: Coroutine[Any, Any, KeysAnswer]) -> KeysAnswer | Failed
     try:
         return await asking
     except Unreachable as problem:
+        handled(problem)
         if problem.conflict is not None:
             return Failed(Explanation.plain(problem.conflict), is_conflict=True)
         is_ours = problem.reason == "over_budget"
         return Failed(problem.explanation, is_silence=True, is_ours=is_ours)
     except (Refused, ProtocolError) as problem:
-        return Failed(problem.explanation)
+        return Failed(handled(problem).explanation)
 
 
 def _pause(kept: Kept[ServerName, Came]) -> Pause:

@@ -7,8 +7,12 @@ exception the cancellation raised in the work.
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from homeserver.net.handled import handled, release
 
 _T = TypeVar("_T")
 
@@ -20,4 +24,17 @@ async def within(
 ) -> _T:
     """The result of `work`; raises what it raises, and `defer.TimeoutError`."""
     running = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
-    return await running.addTimeout(seconds, clock)
+    try:
+        return await running.addTimeout(seconds, clock, _end)
+    except defer.TimeoutError as problem:
+        handled(problem)
+        raise
+
+
+def _end(result: _T | Failure, seconds: float) -> _T:
+    """As `addTimeout` does it; nothing is kept of the work that was cancelled."""
+    if isinstance(result, Failure):
+        result.trap(defer.CancelledError)
+        release(result)
+        raise defer.TimeoutError(seconds, "Deferred")
+    return result

@@ -12,6 +12,8 @@ from twisted.python.failure import Failure
 from twisted.web import _newclient
 from twisted.web.http import HTTPChannel, HTTPFactory
 
+from homeserver.net.handled import release
+
 ClientProtocol = _newclient.HTTP11ClientProtocol
 """HTTP/1.1 as a client, on one connection. Twisted's public classes make their own."""
 
@@ -99,6 +101,17 @@ class TlsConnection(BufferingTLSTransport):
 
     def _checkHandshakeStatus(self) -> None:
         self.shake()
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None:
+            # Its frames hold it, this connection, and OpenSSL's memory for that.
+            release(reason)
+        super()._tlsShutdownFinished(reason)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Called by Twisted: the connection is closed."""
+        super().connectionLost(reason)
+        self._producer = None  # it holds this connection, as this one holds it
 
     def failure(self, reason: Failure = connectionDone) -> Failure:
         """Why the handshake failed; `reason` if TLS has no reason of its own."""

@@ -35,6 +35,8 @@ NAMES: list[tuple[type, str]] = [
     (tls.TLSMemoryBIOProtocol, "_tlsConnection"),
     (tls.TLSMemoryBIOProtocol, "_reason"),
     (tls.TLSMemoryBIOProtocol, "_checkHandshakeStatus"),
+    (tls.TLSMemoryBIOProtocol, "_producer"),
+    (tls.TLSMemoryBIOProtocol, "_tlsShutdownFinished"),
     (_newclient.HTTP11ClientProtocol, "QUIESCENT"),
 ]
 

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from homeserver.net.bounded_map import BoundedMap, ByteLimit
 from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.handled import handled
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
@@ -143,10 +144,12 @@ class Attempts:
     ) -> tuple[Result, Exception]:
         """The result and the exception to record for a failed request."""
         if request.why_aborted is not None:
+            handled(problem)
             return "aborted", Exception(request.why_aborted)
         if isinstance(problem, Unreachable):
-            return "unreachable", problem
+            return "unreachable", handled(problem)
         if isinstance(problem, Refused):
+            handled(problem)
             return "rejected" if problem.is_final else "failed", problem
         self._log.failure(
             "internal error while sending to {to}",

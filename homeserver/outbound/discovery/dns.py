@@ -33,6 +33,7 @@ from zope.interface import implementer
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
 from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.handled import handled
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import GaveWay, Shares
 from homeserver.net.time_limit import within
@@ -157,7 +158,7 @@ class DnsLookups:
             try:
                 records = await self._look_up(ask, host, kind, cause)
             except (LookupFailed, OverBudget) as failure:
-                failures.append(failure)
+                failures.append(handled(failure))
             else:
                 found.extend(address_of(record) for record in records)
 
@@ -168,7 +169,7 @@ class DnsLookups:
         for each in looks:  # both run already
             await each
         if failures and not found:
-            raise failures[0]
+            raise failures.pop(0)  # no frame of it may hold it
         return found
 
     async def _look_up(

@@ -32,6 +32,7 @@ from twisted.names.error import (
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
+from homeserver.net.handled import handled
 from homeserver.net.time_limit import within
 
 # The query did not reach a name server: no route, a closed port, no IPv6 on this
@@ -91,16 +92,19 @@ class DnsClient(client.Resolver):
                 try:
                     return await self._ask(server, query, seconds)
                 except defer.TimeoutError as failure:
-                    problem = failure
+                    problem = handled(failure)
                     silent.append(server)
                     self._avoid(server)
                 except _UNREACHABLE as failure:
-                    problem = failure
+                    problem = handled(failure)
                     self._avoid(server)
                 except DomainError as failure:
-                    problem = failure
+                    problem = handled(failure)
             left = silent
-        raise problem
+        try:
+            raise problem
+        finally:
+            del problem  # its frames hold this one
 
     async def _ask(
         self, server: Server, query: dns.Query, seconds: float

@@ -23,6 +23,7 @@ from homeserver.net.addresses import RefusedAddress
 from homeserver.net.back_off import BackOff
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
+from homeserver.net.handled import handled
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import GaveWay, Shares
 from homeserver.net.time_limit import within
@@ -170,11 +171,12 @@ class WellKnown:
             # Not `LookupFailed`, after which discovery goes on without the delegation:
             # a client that fills all slots would choose the route.
             raise OverBudget(str(problem)) from None
-        except defer.TimeoutError:
+        except defer.TimeoutError as problem:
+            handled(problem)
             why = f"no complete answer within {_SECONDS:.0f} seconds"
             return failed(why), self._silences.fail(host)
         except LookupFailed as failure:
-            # A new exception: the frames of this one hold the received data.
+            handled(failure)
             return failed(str(failure), failure.reason), self._silences.fail(host)
         except _NoDelegation as answer:
             self._silences.succeed(host)

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.net.addresses import RefusedAddress
 from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.cause import Cause
+from homeserver.net.handled import handled
 from homeserver.net.tls.certificate import Certificate
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import PeerConnection
@@ -179,7 +180,7 @@ class Connector:
                 return await self._try(name, route, chosen, tried)
             except NotDialled as failed:
                 has_failed = True
-                tried.add(route, failed, *failed.reasons)
+                tried.add(route, handled(failed), *failed.reasons)
                 tried.conflict = tried.conflict or failed.conflict
                 for each in chosen if failed.address is None else [failed.address]:
                     self._avoid(name, each, route.port)

@@ -26,11 +26,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.protocols.tls import (
-    BufferingTLSTransport,
-    TLSMemoryBIOFactory,
-    TLSMemoryBIOProtocol,
-)
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from homeserver.net.addresses import AddressPolicy
@@ -40,6 +36,7 @@ from homeserver.net.time_limit import within
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.client import Handshake
 from homeserver.net.tls.facts import facts_of
+from homeserver.net.twisted_private import TlsConnection
 from homeserver.outbound.transport.budget import Allowance
 from homeserver.outbound.transport.connection import PeerConnection, describe
 from homeserver.outbound.transport.failures import NotDialled
@@ -203,7 +200,7 @@ class Dialer:
         return HostnameEndpoint(reactor, "peer.invalid", port, _CONNECT_SECONDS)
 
 
-class _Tls(BufferingTLSTransport):
+class _Tls(TlsConnection):
     """TLS that waits only a short time for the peer to close the connection."""
 
     factory: "_TlsFactory"

@@ -40,7 +40,11 @@ class KnownAddresses:
         self._reactor = reactor
         self._addresses = addresses
         self._allowance = allowance
-        self.nameResolver = self
+
+    @property
+    def nameResolver(self) -> IHostnameResolver:
+        """As `IReactorPluggableNameResolver`."""
+        return self
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._reactor, name)
