@@ -17,7 +17,7 @@ from homeserver.cli.options import fail, parsed
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import ServerName
 
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "junit", "tap", "html", "markdown")
 
 
 @click.command(short_help="Check what another homeserver does right and wrong.")
@@ -58,13 +58,33 @@ FORMATS = ("text", "json")
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="For a person, or for programs.",
+    help="For a person, for programs, for CI systems, or for a page.",
 )
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write the report there, in place of standard output.",
+)
+@click.option(
+    "--setup",
+    metavar="COMMAND",
+    help="Makes users and rooms of the target: it gets JSON such as "
+    '{"need": "room", "version": "10"} on standard input, and answers JSON. '
+    "conf/conform has some.",
+)
+@click.option(
+    "--polite/--no-polite",
+    "is_polite",
+    default=None,
+    help="Make five requests a second at most, and none that could do harm.  "
+    "[default: polite to a public address]",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="An earlier report in JSON; only what became worse counts as a failure.",
 )
 @click.option(
     "--listen",

@@ -5,13 +5,18 @@ Rules: as in `conform`, whose module loads this one.
 
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import json
 
 from homeserver.cli.options import fail
 from homeserver.config.values import ConfigError, Log
+from homeserver.conformance.baseline import BadBaseline, Comparison, compare, load
 from homeserver.conformance.facts import Facts
+from homeserver.conformance.formats.machines import as_junit, as_tap
+from homeserver.conformance.formats.markdown import as_markdown
+from homeserver.conformance.formats.page import as_html
 from homeserver.conformance.formats.text import as_text
 from homeserver.conformance.options import ConformOptions
 from homeserver.conformance.preflight import Given
@@ -19,6 +24,7 @@ from homeserver.conformance.registry import UnknownCheck
 from homeserver.conformance.result import Report, Result
 from homeserver.conformance.run import Ended, Notes
 from homeserver.conformance.run import run as run_checks
+from homeserver.conformance.setup import BadSetup
 from homeserver.lab.dns_server.records import parse_name
 from homeserver.lab.options import DEFAULT_ALLOW
 from homeserver.monitoring import log
@@ -31,6 +37,10 @@ _INTERRUPTED = 130  # as a shell reports SIGINT
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
     "text": as_text,
+    "junit": as_junit,
+    "tap": as_tap,
+    "html": as_html,
+    "markdown": as_markdown,
     "json": lambda report: json.encode(report).decode("utf-8"),
 }
 
@@ -40,6 +50,7 @@ def run(
     form: str,
     *,
     zone: str,
+    baseline: Path | None,
     users: tuple[str, ...],
     rooms: tuple[str, ...],
     **told: Any,
@@ -48,6 +59,7 @@ def run(
     log.begin(Log(level="error"), sys.stderr)
     told["allow"] = told["allow"] or tuple(map(AddressRange.parse, DEFAULT_ALLOW))
     try:
+        earlier = None if baseline is None else load(baseline)
         options = ConformOptions(
             target=target,
             zone=parse_name(zone, member="--zone"),
@@ -55,20 +67,26 @@ def run(
             **told,
         )
         ended = run_checks(options, _Progress().notes)
-    except (ConfigError, InvalidParam, UnknownCheck) as problem:
+    except (ConfigError, InvalidParam, UnknownCheck, BadBaseline, BadSetup) as problem:
         fail(2, str(problem))
-    if ended.report is None:
+    report = ended.report
+    if report is None:
         print(f"{target}: {ended.why}", file=sys.stderr)
         return None, _INTERRUPTED if ended.is_interrupted else _NOT_REACHED
-    return FORMATS[form](ended.report), status_of(ended, ended.report)
+    comparison = None if earlier is None else compare(report, earlier)
+    for line in [] if comparison is None else comparison.lines():
+        print(line, file=sys.stderr)
+    return FORMATS[form](report), _status_of(ended, report, comparison)
 
 
-def status_of(ended: Ended, report: Report) -> int:
+def _status_of(ended: Ended, report: Report, comparison: Comparison | None) -> int:
     """The exit status of a run with a report."""
     if ended.is_interrupted:
         return _INTERRUPTED
     if ended.is_gone:
         return _NOT_REACHED
+    if comparison is not None:
+        return 1 if comparison.worse else 0
     return 1 if report.count("fail") else 0
 
 

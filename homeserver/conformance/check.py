@@ -184,7 +184,7 @@ def link_of(section: str) -> str | None:
     route = _ROUTE.fullmatch(title)
     if route is not None:
         path = re.sub(r"[/{}]", "", route[2])
-        anchor = f"{route[1]}_{path}".lower()
+        anchor = f"{route[1]}{path}".lower()
     else:
         anchor = re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
     return f"https://spec.matrix.org/{SPECIFICATION}/{page}#{anchor}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
+from homeserver.conformance.setup import Setup
+
 
 class Facts(Struct):
     """What is known of the target."""
@@ -26,3 +28,6 @@ class Facts(Struct):
 
     advice: list[str] = field(default_factory=list)
     """What to configure so that more can be tested, in paragraphs."""
+
+    setup: Setup | None = None
+    """Makes what only the target's owner can; None without a command."""

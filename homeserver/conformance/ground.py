@@ -8,6 +8,7 @@ Specification: Server-server API, "Resolving server names".
 
 import secrets
 from collections.abc import Coroutine, Sequence
+from ipaddress import ip_address
 from typing import Any, Literal, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -51,6 +52,9 @@ class Ground:
         self.clock: IReactorTime = lab.endpoint.parts.shared.reactor
         self.naming: Naming = "zone"
         self.routes: Sequence[Route] = ()
+        self.is_public = False
+        """Whether the target has an address of the Internet."""
+
         self.seconds_between = 0.0
         """Between the beginnings of two requests."""
 
@@ -65,12 +69,21 @@ class Ground:
         if self._address is not None:
             where, name = self._address, self.target
             self.routes = [Route(where.host, where.port, name.name, name.host)]
-            return
+        else:
+            try:
+                resolution = await self._resolver.resolve(self.target, OURSELVES)
+            except NotResolvable as problem:
+                raise NotConnected(str(problem)) from None
+            self.routes = resolution.routes
         try:
-            resolution = await self._resolver.resolve(self.target, OURSELVES)
-        except NotResolvable as problem:
-            raise NotConnected(str(problem)) from None
-        self.routes = resolution.routes
+            addresses = await self._dialer.addresses(self.routes[0].host, OURSELVES)
+        except (LookupFailed, RefusedAddress) as problem:
+            raise NotConnected(f"{self.target}: {problem}") from None
+        self.is_public = any(ip_address(each).is_global for each in addresses)
+
+    @property
+    def _dialer(self) -> Dialer:
+        return self.lab.endpoint.parts.shared.dialer
 
     def fresh(self, prefix: str = "c") -> str:
         """A text that no other check and no other run has."""
@@ -105,7 +118,7 @@ class Ground:
         raise NotConnected("; ".join(problems) or "the target was not found")
 
     async def _connect(self, server: str, route: Route) -> Connection:
-        dialer: Dialer = self.lab.endpoint.parts.shared.dialer
+        dialer = self._dialer
         addresses = await dialer.addresses(route.host, OURSELVES)
         target = DialTarget(
             addresses,

@@ -29,3 +29,8 @@ class ConformOptions(Struct, frozen=True, kw_only=True):
     allow: Sequence[AddressRange] = ()
     jobs: int = 6
     timeout: float | None = None
+    setup: str | None = None
+    """A command line."""
+
+    is_polite: bool | None = None
+    """Whether the target is somebody else's; None for one with a public address."""

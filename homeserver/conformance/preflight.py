@@ -5,13 +5,14 @@ default probe, one name each: by what the target says, and by what our listeners
 our name server saw of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from homeserver.conformance.advice import Advice
 from homeserver.conformance.check import (
+    ALIAS,
     DNS_ZONE,
     IP_LITERAL,
     IPV6,
@@ -25,11 +26,14 @@ from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.seen import Seen
+from homeserver.conformance.setup import Setup, SetupFailed
 from homeserver.conformance.target import Target
 from homeserver.net.addresses import SocketAddress
 from homeserver.protocol.errors import ProtocolError
 
 ROOM_VERSIONS = ("1", "2", "3", "6", "9", "10", "11", "12")
+
+_USERS = 2
 
 _PROBE_SECONDS = 40.0  # a target that cannot connect to us tries for ten or thirty
 
@@ -66,20 +70,49 @@ class _Probe(Struct, frozen=True, kw_only=True):
         return f"the target did not come to us; it answered: {self.reply}"
 
 
-async def look(ground: Ground, given: Given) -> Facts:
-    """Find what the target can be asked; raises `NotConnected` and `NoAnswer`."""
-    await ground.find()
-    facts = Facts(users=given.users)
+async def look(
+    ground: Ground, given: Given, needs: Set[str], setup: Setup | None = None
+) -> Facts:
+    """Find what the target can be asked; raises `NotConnected` and `NoAnswer`.
+
+    The target has been found. `setup` makes what is not given, of the codes of `needs`.
+    """
+    facts = Facts(users=given.users, setup=setup)
     target = Target(ground, facts)
     await target.plain("GET", "/_matrix/key/v2/server")
     facts.version = await _version(target)
     await _choose_names(ground, facts)
     await _find_literals(ground, facts)
     _find_ports(ground, facts)
+    rooms = await _make(facts, given.rooms, needs)
     if not facts.users:
         facts.unmet[USER.code] = "name one by --user @NAME:TARGET, or use --setup"
-    await _find_rooms(ground, facts, given.rooms)
+    await _find_rooms(ground, facts, rooms)
     return facts
+
+
+async def _make(facts: Facts, rooms: Sequence[str], needs: Set[str]) -> Sequence[str]:
+    """Make users and rooms that are not given; returns all rooms."""
+    setup = facts.setup
+    if setup is None:
+        return rooms
+    try:
+        while USER.code in needs and len(facts.users) < _USERS:
+            made = await setup.make("user")
+            facts.users = [*facts.users, str(made["user_id"])]
+        if not rooms:
+            versions = [each for each in ROOM_VERSIONS if room(each).code in needs]
+            if ALIAS.code in needs and not versions:
+                versions = [ROOM_VERSIONS[0]]
+            rooms = [await _make_room(setup, version) for version in versions]
+    except (SetupFailed, KeyError) as problem:
+        facts.advice.append(f"--setup: {problem}")
+    return rooms
+
+
+async def _make_room(setup: Setup, version: str) -> str:
+    made = await setup.make("room", version=version)
+    return str(made.get("alias") or made["room_id"])
 
 
 async def _version(target: Target) -> str:
@@ -186,7 +219,7 @@ async def _find_rooms(ground: Ground, facts: Facts, rooms: Sequence[str]) -> Non
             need = room(version)
             facts.unmet[need.code] = "name one by --room, or use --setup"
     if facts.alias is None:
-        facts.unmet["alias"] = "name one by --room #ALIAS:TARGET, or use --setup"
+        facts.unmet[ALIAS.code] = "name one by --room #ALIAS:TARGET, or use --setup"
 
 
 async def _room_version(target: Target, ours: Ours, room_id: str) -> str | None:

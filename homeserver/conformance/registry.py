@@ -113,7 +113,7 @@ def _modules() -> Iterator[ModuleType]:
 def _matches(check: Check, pattern: str) -> bool:
     if pattern in {check.id, check.area}:
         return True
-    if "*" in pattern or "?" in pattern:
+    if any(each in pattern for each in "*?["):
         return fnmatchcase(check.id, pattern)
     # A letter or an ID is no part of a section.
     return len(pattern) > 4 and pattern.lower() in check.section.lower()

@@ -4,6 +4,7 @@ Rules: there is a report whatever happens once the target was found: interrupted
 with a target that is gone, it has the results so far. Nothing is left running.
 """
 
+import os
 from collections.abc import Callable
 from random import SystemRandom
 
@@ -23,6 +24,7 @@ from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.registry import all_checks, select, with_prerequisites
 from homeserver.conformance.result import Report, Result
 from homeserver.conformance.runner import Plan, Runner
+from homeserver.conformance.setup import Setup
 from homeserver.lab.folder import Folder
 from homeserver.lab.lab import Lab
 from homeserver.lab.options import LabOptions
@@ -31,6 +33,8 @@ from homeserver.net.addresses import SocketAddress
 _FILES = 10_000  # a listener for each name where the target asks no DNS of ours
 
 _INTERRUPTED = "the run was interrupted"
+
+_POLITE_SECONDS = 0.2  # between two requests to a server that somebody else runs
 
 
 class Notes(Struct, frozen=True):
@@ -60,12 +64,15 @@ class Conformance:
     """One run."""
 
     def __init__(self, options: ConformOptions, reactor: PosixReactorBase) -> None:
-        """Raises `UnknownCheck` and `ConfigError`."""
+        """Raises `UnknownCheck`, `ConfigError`, and `BadSetup`."""
         known = all_checks()
         self._options = options
         self._chosen = select(known, options.only, options.skip)
         self._checks = with_prerequisites(known, self._chosen)
         self._reactor = reactor
+        self._setup = None
+        if options.setup is not None:
+            self._setup = Setup(options.setup, reactor, os.environ)
         self._folder = Folder(options.data)
         self._runner: Runner | None = None
         self._is_interrupted = False
@@ -101,11 +108,22 @@ class Conformance:
         elif self._looking is not None:
             self._looking.cancel()
 
+    async def _look(self, ground: Ground) -> Facts:
+        options = self._options
+        await ground.find()
+        if _polite(options, ground):
+            ground.seconds_between = _POLITE_SECONDS
+        return await preflight.look(
+            ground,
+            options.given,
+            {need.code for check in self._checks for need in check.needs},
+            self._setup,
+        )
+
     async def _run(self, lab: Lab, notes: Notes) -> Ended:
         options = self._options
         ground = ground_of(lab, options)
-        looking = Deferred.fromCoroutine(preflight.look(ground, options.given))
-        self._looking = looking
+        looking = self._looking = Deferred.fromCoroutine(self._look(ground))
         try:
             facts = await looking
         except NoAnswer as problem:
@@ -114,6 +132,7 @@ class Conformance:
             if self._is_interrupted:
                 return Ended(None, _INTERRUPTED, is_interrupted=True)
             raise
+        is_polite = ground.seconds_between > 0
         wanted = {check.id for check in self._chosen}
         notes.looked(facts, len(wanted))
 
@@ -121,7 +140,7 @@ class Conformance:
             if result.id in wanted:
                 notes.ended(result)
 
-        plan = Plan(self._checks, options.jobs, options.timeout)
+        plan = Plan(self._checks, options.jobs, options.timeout, is_polite=is_polite)
         self._runner = Runner(plan, ground, facts, note)
         await self._runner.run()
         return Ended(
@@ -129,6 +148,11 @@ class Conformance:
             is_gone=self._runner.is_gone,
             is_interrupted=self._is_interrupted,
         )
+
+
+def _polite(options: ConformOptions, ground: Ground) -> bool:
+    wanted = options.is_polite
+    return ground.is_public if wanted is None else wanted
 
 
 def ground_of(lab: Lab, options: ConformOptions) -> Ground:
@@ -162,7 +186,7 @@ def report_of(
 def run(options: ConformOptions, notes: Notes) -> Ended:
     """Run in this process until it is over, or SIGINT or SIGTERM.
 
-    Raises `UnknownCheck` and `ConfigError`.
+    Raises `UnknownCheck`, `BadSetup` and `ConfigError`.
     """
     raise_file_limit(_FILES)
     reactor = process_reactor()

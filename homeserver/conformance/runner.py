@@ -17,7 +17,7 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
-from homeserver.conformance.check import Check
+from homeserver.conformance.check import Check, Severity
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground
 from homeserver.conformance.outcome import NoAnswer, NotTestable, Outcome
@@ -44,6 +44,9 @@ class Plan(Struct, frozen=True):
     jobs: int = 6
     timeout: float | None = None
     """In place of each check's own limit, in seconds."""
+
+    is_polite: bool = False
+    """Whether checks of robustness are left out."""
 
 
 class Runner:
@@ -131,6 +134,8 @@ class Runner:
         """Why a check cannot be run; None if it can."""
         if self.is_gone:
             return "the target answers no more"
+        if self._plan.is_polite and check.severity is Severity.ROBUSTNESS:
+            return "it is about robustness: --no-polite runs it"
         failed = [
             each for each in check.after if self._results[each].result not in _GOOD
         ]

@@ -84,7 +84,8 @@ class Stage:
                 known = all_checks()
                 chosen = select(known, only, skip)
                 user = f"@alice:{ground.target}"
-                facts = await preflight.look(ground, Given(users=[user]))
+                await ground.find()
+                facts = await preflight.look(ground, Given(users=[user]), frozenset())
                 plan = Plan(with_prerequisites(known, chosen), jobs=8)
                 runner = Runner(plan, ground, facts)
                 await runner.run()

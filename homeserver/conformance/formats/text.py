@@ -10,6 +10,7 @@ from homeserver.conformance.registry import title_of
 from homeserver.conformance.reply import shown
 from homeserver.conformance.result import VERDICTS, Report, Result
 from homeserver.lab.record.views import ExchangeDetails, MessageView
+from homeserver.protocol.errors import printable
 
 _MARKS = {
     "pass": "ok",
@@ -30,21 +31,19 @@ def as_text(report: Report) -> str:
         if result.area != area:
             area = result.area
             lines.append(f"{area}  {title_of(area)}")
-        lines.append(line_of(result))
+        lines += _line(result)
     urgent = [r for r in report.checks if r.result in {"fail", "error", "warn"}]
     for result in urgent:
         lines += ["", *_in_full(report, result)]
     lines += ["", summary(report)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
-def line_of(result: Result) -> str:
-    """One result in one line."""
-    mark = _MARKS[result.result]
-    line = f"  {mark:5} {result.id:7} {result.rule}"
-    if result.result == "pass":
-        return line
-    return f"{line}\n{'':16}{shown(result.observed)}"
+def _line(result: Result) -> Iterator[str]:
+    """One result; what did not pass has a second line."""
+    yield f"  {_MARKS[result.result]:5} {result.id:7} {result.rule}"
+    if result.result != "pass":
+        yield f"{'':16}{shown(result.observed)}"
 
 
 def summary(report: Report) -> str:
@@ -84,12 +83,8 @@ def _message(label: str, message: object) -> Iterator[str]:
     if not isinstance(message, MessageView):
         return
     for name, value in message.headers:
-        yield f"     {label} {name}: {_clean(value)}"
+        yield f"     {label} {name}: {value}"
     body = message.body if isinstance(message.body, str) else message.body_base64
     if isinstance(body, str) and body:
         cut = "..." if len(body) > _MAX_BODY else ""
-        yield f"     {label} {_clean(body[:_MAX_BODY])}{cut}"
-
-
-def _clean(text: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+        yield f"     {label} {body[:_MAX_BODY]}{cut}"

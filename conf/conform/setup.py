@@ -1,0 +1,105 @@
+"""Makes users and rooms of a Synapse or a Dendrite for `homeserver conform --setup`.
+
+Both register users by a shared secret at the same path. It reads `{"need": "user"}`,
+`{"need": "room", "version": "10"}` or `{"need": "restart"}` on standard input, and
+answers JSON. These are in its environment:
+
+CONFORM_CLIENT_API       http://127.0.0.1:8008
+CONFORM_SHARED_SECRET    registration_shared_secret of the configuration
+CONFORM_RESTART          a command that restarts the server, if it may be restarted
+
+    homeserver conform matrix.test --setup "python3 conf/conform/setup.py"
+
+It needs nothing but Python.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+API = os.environ.get("CONFORM_CLIENT_API", "http://127.0.0.1:8008").rstrip("/")
+SECRET = os.environ.get("CONFORM_SHARED_SECRET", "")
+REGISTER = "/_synapse/admin/v1/register"
+
+
+def ask(method, path, content=None, token=None):
+    """The JSON of an answer; ends the program where it is an error."""
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    body = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(API + path, body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as problem:
+        sys.exit(f"{method} {path}: {problem.code}: {problem.read(500).decode()}")
+    except OSError as problem:
+        sys.exit(f"{API} does not answer: {problem}")
+
+
+def register():
+    """A new user: the answer, with an access token."""
+    if not SECRET:
+        sys.exit("CONFORM_SHARED_SECRET is not set: registration_shared_secret")
+    nonce = ask("GET", REGISTER)["nonce"]
+    name, password = f"conform-{secrets.token_hex(4)}", secrets.token_hex(16)
+    words = [nonce, name, password, "notadmin"]
+    mac = hmac.new(SECRET.encode(), "\0".join(words).encode(), hashlib.sha1)
+    return ask(
+        "POST",
+        REGISTER,
+        {
+            "nonce": nonce,
+            "username": name,
+            "password": password,
+            "admin": False,
+            "mac": mac.hexdigest(),
+        },
+    )
+
+
+def make_room(version):
+    """A public room with an alias."""
+    user = register()
+    alias = f"conform-{secrets.token_hex(4)}"
+    server = user["user_id"].partition(":")[2]
+    made = ask(
+        "POST",
+        "/_matrix/client/v3/createRoom",
+        {
+            "preset": "public_chat",
+            "visibility": "public",
+            "room_version": version,
+            "room_alias_name": alias,
+        },
+        user["access_token"],
+    )
+    return {"room_id": made["room_id"], "alias": f"#{alias}:{server}"}
+
+
+def main():
+    """Answer one need."""
+    told = json.load(sys.stdin)
+    if told["need"] == "user":
+        answer = {"user_id": register()["user_id"]}
+    elif told["need"] == "room":
+        answer = make_room(told["version"])
+    elif told["need"] == "restart" and os.environ.get("CONFORM_RESTART"):
+        command = os.environ["CONFORM_RESTART"]
+        subprocess.run(command, shell=True, check=True, stdout=sys.stderr)
+        answer = {}
+    else:
+        sys.exit(f"cannot make: {told['need']}")
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

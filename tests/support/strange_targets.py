@@ -1,0 +1,87 @@
+"""Targets that serve a key document and then go wrong, as threads on loopback."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.certificates import issue_for
+
+Answer = Callable[[int, bytes], bytes | None]
+"""Answers a request by its number, from 1 on; None hangs until the end."""
+
+_SECONDS = 60.0  # that a test lasts at most; machines are shared
+
+
+def json_response(body: bytes, status: str = "200 OK") -> bytes:
+    """A complete response."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode("ascii") + body
+
+
+class StrangeTarget:
+    """A TLS server that answers as it is told, a thread a connection."""
+
+    def __init__(self, answer: Answer, folder: Path) -> None:
+        issue_for("localhost").write(folder)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._answer = answer
+        self._ended = threading.Event()
+        self.requests = 0
+        self.came = threading.Event()
+        """Set by the third request: pre-flight is under way or over."""
+
+    def serve(self) -> None:
+        """Accept connections until `end`."""
+        threads: list[threading.Thread] = []
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                break
+            thread = threading.Thread(target=self._talk, args=[connection])
+            thread.start()
+            threads.append(thread)
+        for thread in threads:
+            thread.join()
+
+    def end(self) -> None:
+        """Take no more connections, and let those that hang end."""
+        self._ended.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _talk(self, connection: socket.socket) -> None:
+        connection.settimeout(_SECONDS)
+        with suppress(OSError), connection:
+            tls = self._context.wrap_socket(connection, server_side=True)
+            with tls:
+                request = tls.recv(65536)
+                self.requests += 1
+                if self.requests == 3:
+                    self.came.set()
+                answer = self._answer(self.requests, request)
+                if answer is None:
+                    self._ended.wait(_SECONDS)
+                else:
+                    tls.sendall(answer)
+
+
+@contextmanager
+def strange_target(answer: Answer, folder: Path) -> Iterator[StrangeTarget]:
+    """A target that runs for as long as the context."""
+    target = StrangeTarget(answer, folder)
+    thread = threading.Thread(target=target.serve)
+    thread.start()
+    try:
+        yield target
+    finally:
+        target.end()
+        thread.join()
