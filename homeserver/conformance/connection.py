@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from homeserver.conformance.outcome import NoAnswer
+from homeserver.conformance.outcome import Late, NoAnswer
 from homeserver.conformance.reply import MAX_BYTES, NotHttp, Reader, Reply
 from homeserver.net.exchange import TlsFacts
 from homeserver.net.time_limit import within
@@ -41,12 +41,12 @@ class Connection:
             self._connection.tls.write(data)
 
     async def read(self, method: str = "GET", seconds: float = 30.0) -> Reply:
-        """The next reply; raises `NoAnswer`."""
+        """The next reply; raises `NoAnswer`, `Late` after so many seconds."""
         began = self._clock.seconds()
         try:
             reply = await within(seconds, self._clock, self._wire.read(method))
         except defer.TimeoutError:
-            raise NoAnswer(f"no answer within {seconds:g} s") from None
+            raise Late(f"no answer within {seconds:g} s") from None
         except NotHttp as problem:
             raise NoAnswer(str(problem)) from None
         return Reply(

@@ -19,6 +19,10 @@ class NoAnswer(Exception):
     """Whether there was a connection at all."""
 
 
+class Late(NoAnswer):
+    """The target gave no answer in time, and kept the connection."""
+
+
 class NotConnected(NoAnswer):
     """The target took no connection."""
 

@@ -7,13 +7,13 @@ Specification: RFC 9112; Server-server API, "API standards".
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 import msgspec
 from msgspec import Struct
 
-from homeserver.conformance.outcome import Outcome, expect
+from homeserver.conformance.outcome import Late, NoAnswer, Outcome, expect, unmet
 from homeserver.protocol.canonical_json import Json
 
 MAX_BYTES = 32 * 2**20  # of a reply; the state of a large room has a few megabytes
@@ -124,6 +124,17 @@ def refused(reply: Reply, *errcodes: str) -> Outcome:
 def no_failure(reply: Reply) -> Outcome:
     """Whether the target did not fail by the request, whatever else it said."""
     return expect(not reply.is_failure, reply, wanted="any status but 5xx")
+
+
+async def ended(asked: Awaitable[Reply]) -> Outcome:
+    """Whether a request came to an end: by any answer, or by a closed connection."""
+    try:
+        reply = await asked
+    except Late as problem:
+        return unmet(problem, wanted="an answer, or a closed connection")
+    except NoAnswer as problem:
+        return Outcome(is_met=True, observed=str(problem))
+    return no_failure(reply)
 
 
 class Reader:

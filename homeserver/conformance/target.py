@@ -23,6 +23,7 @@ from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.seen import Seen
 from homeserver.lab.record.entry import Entry
+from homeserver.lab.spoil.draft import Draft
 from homeserver.lab.spoil.request_body import RequestBody, SignBody
 from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import outgoing_of
@@ -50,6 +51,9 @@ class Changes(TypedDict, total=False):
 
     spoil: list[str]
     """Mistakes of `lab.spoil`."""
+
+    authorization: Callable[[Draft], Sequence[str]]
+    """Makes the `Authorization` headers of the signed draft, in place of its own."""
 
     seconds: float
     """For the reply."""
@@ -115,6 +119,8 @@ class Target(OurServers):
         draft = body.draft(parts.credentials.identity(), ours.server.key)
         spoil(draft, body.spoil)
         outgoing = outgoing_of(draft)
+        if (make := changes.get("authorization")) is not None:
+            outgoing.headers.setRawHeaders("Authorization", list(make(draft)))
         headers = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, values in outgoing.headers.getAllRawHeaders()
