@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,11 @@ set_hypothesis_home_dir(_home.name)
 # Machines are shared: how long one example takes says nothing.
 settings.register_profile("shared", deadline=None, database=None)
 settings.load_profile("shared")
+
+# A shell lets a command in the background ignore SIGINT, and so would all processes that
+# the tests start: those that are interrupted would go on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _INTEROP = Path(__file__).parent / "interop"
 
