@@ -52,7 +52,7 @@ def fail_all(own: Endpoint, *names: ServerName) -> None:
     queue(own, *names)
     for pending in own.lease(len(names)):
         own.fail(pending, lambda _: 0.0)
-    own.time.advance(0.001)
+        own.time.advance(0.001)  # of those due at the same time, any may go first
 
 
 def test_all_that_wait_fit(own: Endpoint) -> None:
