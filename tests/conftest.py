@@ -19,8 +19,8 @@ set_hypothesis_home_dir(_home.name)
 settings.register_profile("shared", deadline=None, database=None)
 settings.load_profile("shared")
 
-# A shell lets a command in the background ignore SIGINT, and so would all processes that
-# the tests start: those that are interrupted would go on.
+# A shell lets a command in the background ignore SIGINT, and so would all processes
+# that the tests start: those that are interrupted would go on.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -4,14 +4,11 @@ Rules: as those of `app.shared` and `app.server`, which have the parts. Nothing 
 here.
 """
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Collection, Mapping
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
-from random import Random
 from typing import NoReturn
-
-from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import Listeners
@@ -19,9 +16,10 @@ from homeserver.app.memories import AllFailedRoutes, AllKeyFetches
 from homeserver.app.remarks import Remarks
 from homeserver.app.server import Server
 from homeserver.app.servers import Servers
-from homeserver.app.shared import Outside, Shared
+from homeserver.app.shared import Shared
 from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import routes as control_routes
+from homeserver.control.all_servers import AllServers, Books
 from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
 from homeserver.control.each_server import routes_of_each
@@ -46,24 +44,20 @@ from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import ServerName
+from homeserver.storage.all_names import AllNames
 from homeserver.storage.forgetting import StoredState
+
+# The servers whose routes are kept: those of a test, and each has a few kilobytes.
+_KEPT_ROUTES = 64
 
 
 class Parts:
     """The parts of a process."""
 
-    def __init__(
-        self,
-        path: Path,
-        config: Config,
-        reactor: PosixReactorBase,
-        random: Random,
-        outside: Outside,
-    ) -> None:
-        """As `Shared`; no server is in it yet."""
-        self._path = path
-        self._config = config
-        self.shared = shared = Shared(path, config, reactor, random, outside)
+    def __init__(self, shared: Shared) -> None:
+        """No server is in it yet."""
+        self.shared = shared
+        self._config = config = shared.config
         self.servers = Servers(shared)
         self.sender = self.servers.sender
         self.remarks = Remarks(
@@ -72,10 +66,10 @@ class Parts:
                 for each in config.servers
                 if (server := self.servers.find(each.server_name)) is not None
             ],
-            reactor,
+            shared.reactor,
         )
         self.reactor_lag = ReactorLag(
-            reactor, shared.metrics.observe_lag, self.sender.adjust
+            shared.reactor, shared.metrics.observe_lag, self.sender.adjust
         )
         local = LocalServers(self.servers.names, self.servers.__getitem__)
         # One table for all our servers: an answer finds its own by the request.
@@ -87,7 +81,7 @@ class Parts:
             local.note_claim,
         )
         self.site = self._make_site(
-            router if outside.wrap is None else router.wrapped(outside.wrap),
+            router if shared.wrap is None else router.wrapped(shared.wrap),
             shared.site_limits,
             RequestLog(
                 "federation",
@@ -99,6 +93,8 @@ class Parts:
         self.listeners = Listeners(self.servers, self.site, shared)
         self.bounds: list[Bound] = [*shared.bounds, *self.sender.bounds]
         self.control_site: BoundedSite | None = None
+        self.routes_of = lru_cache(_KEPT_ROUTES)(self.server_routes)
+        """As `server_routes`, once for a server."""
 
     def make_control(self) -> None:
         """Make the site of the control API, if it is configured.
@@ -117,12 +113,13 @@ class Parts:
                     *self.process_routes(self.bounds),
                     *own_server_routes(self.servers.names, self._describe),
                     *routes_of_each(
-                        lambda name: self.server_routes(self.servers[name]),
+                        lambda name: self.routes_of(self.servers[name]),
                         self.servers.names,
                         self.server_routes(self.pattern()),
+                        self.all_servers(self.servers.names).answers,
                     ),
                 ],
-                _load_token(self._path, config),
+                _load_token(shared.path, config),
                 config.control.hosts,
             ),
             limits,
@@ -199,17 +196,19 @@ class Parts:
                 ),
                 caches,
             ),
-            *peer_routes(
-                self._peers(server),
-                ReportBook(
-                    shared.store.database,
-                    server.name,
-                    self._peers(server),
-                    server.refusals,
-                    shared.reactor,
-                ),
-            ),
+            *peer_routes(self._peers(server), self._reports(server)),
         ]
+
+    def all_servers(self, names: Collection[ServerName]) -> AllServers:
+        """What the control API answers for all servers in `names`, at any moment."""
+        shared = self.shared
+        return AllServers(
+            AllNames(shared.store.database, names.__contains__),
+            self._books,
+            shared.received,
+            shared.refused,
+            shared.pace,
+        )
 
     def _describe(self, name: ServerName) -> OwnServerView:
         identity = self.servers[name].credentials.identity()
@@ -238,6 +237,21 @@ class Parts:
             server.outgoing,
             self._caches(server),
             (server.keyring, server.agent, server.certificates),
+        )
+
+    def _books(self, name: ServerName) -> Books | None:
+        server = self.servers.find(name)
+        if server is None:
+            return None
+        return Books(server.refusals, self._peers(server), self._reports(server))
+
+    def _reports(self, server: Server) -> ReportBook:
+        return ReportBook(
+            self.shared.store.database,
+            server.name,
+            self._peers(server),
+            server.refusals,
+            self.shared.reactor,
         )
 
     def _look_again(self, name: ServerName, peer: ServerName) -> None:

@@ -20,7 +20,7 @@ from homeserver.app.composition import Parts
 from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import CannotListen, address_of, listen
 from homeserver.app.server import Server
-from homeserver.app.shared import Outside
+from homeserver.app.shared import Outside, Shared
 from homeserver.app.store import configured_store
 from homeserver.config.changes import find_changes
 from homeserver.config.values import Config, ConfigError, ServerConfig
@@ -55,13 +55,9 @@ class Endpoint:
         self._path = path
         self._config = config
         self._reactor = reactor
-        self.parts = Parts(
-            path,
-            config,
-            reactor,
-            random,
-            outside or Outside(partial(configured_store, path, config, reactor)),
-        )
+        if outside is None:
+            outside = Outside(partial(configured_store, path, config, reactor))
+        self.parts = Parts(Shared(path, config, reactor, random, outside))
         for server in config.servers:
             credentials = Credentials(
                 partial(identities.__getitem__, server.server_name)
@@ -262,6 +258,7 @@ class Endpoint:
 
     async def _finish(self) -> None:
         parts = self.parts
+        parts.shared.end_waits()
         for server in parts.servers:
             server.end_waits()
         sending = Deferred.fromCoroutine(parts.sender.stop())

@@ -202,7 +202,7 @@ class Server(ServerStores):
             self._shared.refusals,
             self._shared.reactor,
             self.diagnoses.later,
-            self._shared.make_changes(),
+            self._shared.make_changes(self._shared.refused),
         )
 
     @cached_property

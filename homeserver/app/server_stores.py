@@ -24,7 +24,8 @@ class ServerStores:
     def received(self) -> ReceivedStore:
         """The received transactions."""
         shared = self._shared
-        return ReceivedStore(shared.store.database, self.name, shared.make_changes())
+        changes = shared.make_changes(shared.received)
+        return ReceivedStore(shared.store.database, self.name, changes)
 
     @cached_property
     def peers(self) -> PeerStore:

@@ -89,10 +89,12 @@ class Shared:
         outside: Outside,
     ) -> None:
         """`path` is that of the configuration. Raises `ConfigError`."""
+        self.path = path
         self.config = config
         self.reactor = reactor
         self.random = random
         self.wrap_listener = outside.wrap_listener
+        self.wrap = outside.wrap
         self.metrics = metrics = Metrics()
         self.exchanges = Exchanges(reactor, metrics.observe)
         self.pace = Pace(reactor)
@@ -142,6 +144,8 @@ class Shared:
         self.keyrings = KeyringLimits(reactor, trusts)
         locks = None if worker is None else worker.locks
         self.turns = Turns(reactor, self.pace, locks)
+        self.received = self.make_changes()
+        self.refused = self.make_changes()
         self.refusals = RefusalQueue(reactor)
         self.notary_buckets = (
             count_queries(reactor, trusts, workers) if config.notary.enabled else None
@@ -151,9 +155,14 @@ class Shared:
         self.unlisted = SharedLimit(MAX_ENTRIES)
         self.alive = SharedLimit(MAX_ENTRIES)
 
-    def make_changes(self) -> Changes:
-        """Changes that other workers announce as well."""
+    def make_changes(self, wider: Changes | None = None) -> Changes:
+        """Changes that other workers announce as well.
+
+        With `wider`, which was made here, each of them is also one of these.
+        """
         tell = None if self.worker is None else self.worker.bell.ring
+        if wider is not None:
+            tell = wider.announce
         changes = Changes(self.reactor, tell)
         self._changes.add(changes)
         return changes
@@ -162,6 +171,11 @@ class Shared:
         """Wake what waits: another worker has changed something."""
         for changes in list(self._changes):
             changes.wake()
+
+    def end_waits(self) -> None:
+        """End all waits for something new of any of our servers."""
+        self.received.end_waits()
+        self.refused.end_waits()
 
     @property
     def bounds(self) -> list[Bound]:

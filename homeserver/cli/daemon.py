@@ -118,7 +118,7 @@ def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="NAME",
             callback=parsed(ServerName.parse),
             help="Which of the daemon's servers is meant, where it has several.  "
-            "[default: the first]",
+            "[default: all for what is listed, else the first]",
         ),
     ]
     for option in reversed(options):

@@ -52,7 +52,7 @@ def received(transaction: dict[str, Any], now_ts: int) -> str:
     """One received transaction: a line for itself and one for each item in it."""
     when = relative(transaction["received_ts"], now_ts)
     key_id = transaction["verified_by"]["key_id"]
-    head = f"{transaction['id']}: {when} transaction "
+    head = f"{transaction['id']}: {when}{_to(transaction)} transaction "
     head += f"{transaction['txn_id']!r} of {transaction['origin']}, signed by {key_id}"
     if transaction["verified_by"]["client_certificate"] is not None:
         head += " and its TLS client certificate"
@@ -116,7 +116,7 @@ def documents(result: dict[str, Any]) -> list[dict[str, Any] | None]:
 def peer(known: dict[str, Any], now_ts: int) -> str:
     """The data about one peer."""
     verified = known["verified_by"] or "never verified"
-    lines = [f"{known['server_name']}: {verified}"]
+    lines = [f"{known['server_name']}{_to(known)}: {verified}"]
     if known["certificate_sha256"] is not None:
         last = relative(known["last_verified_ts"], now_ts)
         lines.append(f"  last verified {last}")
@@ -240,13 +240,18 @@ def refusal(refused: dict[str, Any], now_ts: int) -> str:
     when = relative(refused["refused_ts"], now_ts)
     who = refused["origin"] or "a server that is not named"
     proven = "" if refused["proven"] else " (not proven)"
-    head = f"{refused['id']}: {when} {refused['method']} "
+    head = f"{refused['id']}: {when}{_to(refused)} {refused['method']} "
     head += f"{refused['path']} of {who}{proven} at {refused['address']}: "
     head += f"{refused['status']} {refused['errcode']}, {refused['reason']}"
     hints = [f"  hint: {hint(each)}" for each in refused["hints"] or ()]
     if refused["hints"] is None:
         hints = ["  too many were refused at once to look for a hint"]
     return "\n".join(map(printable, [head, f"  {refused['error']}", *hints]))
+
+
+def _to(row: dict[str, Any]) -> str:
+    """Which of several servers of ours a row belongs to."""
+    return f" [{row['server']}]" if "server" in row else ""
 
 
 def hint(members: dict[str, Any]) -> str:

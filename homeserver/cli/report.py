@@ -10,7 +10,7 @@ import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, parsed
-from homeserver.cli.report_formats import FORMATS
+from homeserver.cli.report_formats import FORMATS, Report
 from homeserver.control.client import ControlError
 from homeserver.protocol.identifiers import ServerName
 
@@ -43,12 +43,16 @@ def report(
       homeserver report -c homeserver.toml beta.test --format junit
     """
     try:
-        found = daemon.client().get(
+        found: Report = daemon.client().get(
             "v1", "peers", server_name.name, "report", timeout=_SECONDS
         )
     except ControlError as problem:
         fail(2 if problem.status == 400 else 1, str(problem))
     is_json = as_json or form == "json"
+    if not is_json:
+        # As part of the name, so that two checks of a test report differ.
+        for check in found["checks"]:
+            check["name"] += f" [{check['server']}]" if "server" in check else ""
     print(json.dumps(found) if is_json else FORMATS[form](found))
     if found["is_wrong"] or not found["checks"]:
         sys.exit(1)

@@ -55,9 +55,12 @@ class PeerPage(Struct, frozen=True):
     """Which known peers."""
 
     after: Annotated[
-        ServerName | None,
-        Meta(description="The name of the last peer that the client has."),
-    ] = None
+        str,
+        Meta(
+            description="The `next` of the last page: the name of the last peer that "
+            "the client has, after that of our server and a slash for all servers."
+        ),
+    ] = ""
     limit: Annotated[
         int, Meta(ge=0, le=MAX_LIMIT, description="How many peers, at most.")
     ] = 100

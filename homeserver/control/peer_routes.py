@@ -27,7 +27,8 @@ def peer_routes(book: PeerBook, reports: ReportBook) -> list[ControlRoute]:
     async def list_peers(call: Call[PeerPage, Nothing]) -> Peers:
         """The known peers, by name and in pages."""
         query = call.query
-        peers = await book.page(query.after, query.limit)
+        after = ServerName.parse(query.after) if query.after else None
+        peers = await book.page(after, query.limit)
         is_last = not peers or len(peers) < query.limit
         return Peers(peers, None if is_last else peers[-1].server_name)
 

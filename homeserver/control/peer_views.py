@@ -13,6 +13,7 @@ from homeserver.control.views import (
     KeyIdText,
     Name,
     Object,
+    OwnName,
     Time,
 )
 
@@ -155,6 +156,7 @@ class PeerView(Struct, frozen=True):
     last_error: str | None
     rejected: Annotated[int, Meta(description="Transactions that are never sent.")]
     dropped: Annotated[int, Meta(description="Entries that were given up.")]
+    server: OwnName = UNSET
 
 
 class CheckView(Struct, frozen=True):
@@ -167,6 +169,7 @@ class CheckView(Struct, frozen=True):
     example: Annotated[
         str, Meta(description="The first time, if there is more to say.")
     ] = ""
+    server: OwnName = UNSET
 
 
 class AttemptView(Struct, frozen=True):
@@ -183,6 +186,7 @@ class AttemptView(Struct, frozen=True):
         bool | None,
         Meta(description="Whether it has the content of that attempt, if known."),
     ]
+    server: OwnName = UNSET
 
 
 class ReportView(Struct, frozen=True):
@@ -201,7 +205,7 @@ class Peers(Struct, frozen=True):
 
     peers: list[PeerView]
     next: Annotated[
-        Name | None,
+        str | None,
         Meta(description="What to ask for `after` next; null if these are the last."),
     ]
 

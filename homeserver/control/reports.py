@@ -5,8 +5,9 @@ known; a report is wrong if one has failed.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.peer_views import AttemptView, CheckView, PeerView, ReportView
@@ -68,6 +69,26 @@ class ReportBook:
             found += page
             after = page[-1].id
         return found
+
+
+def together(name: ServerName, reports: Mapping[str, ReportView]) -> ReportView:
+    """The reports of several of our servers on a server as one; by our names."""
+    attempts = [
+        replace(attempt, server=own)
+        for own, report in reports.items()
+        for attempt in report.attempts
+    ]
+    attempts.sort(key=lambda each: each.ts)
+    return ReportView(
+        name.name,
+        any(report.is_wrong for report in reports.values()),
+        [
+            replace(check, server=own)
+            for own, report in reports.items()
+            for check in report.checks
+        ],
+        attempts[-_MAX_ATTEMPTS:],
+    )
 
 
 def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:

@@ -159,14 +159,14 @@ def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[ControlR
         page = call.query
         found = await received.after(page.after, page.origin, page.limit, page.wait)
         last = found[-1].id if found else page.after
-        return ReceivedPage([*map(_transaction, found)], last)
+        return ReceivedPage([*map(show_transaction, found)], last)
 
     async def list_refused(call: Call[Page, Nothing]) -> RefusedPage:
         """Refused requests of other servers, oldest first; waits if asked to."""
         page = call.query
         found = await refusals.after(page.after, page.origin, page.limit, page.wait)
         last = found[-1].id if found else page.after
-        return RefusedPage([*map(_refusal, found)], last)
+        return RefusedPage([*map(show_refusal, found)], last)
 
     return [
         route("GET", "/v1/received", list_received, Page, Nothing, ReceivedPage),
@@ -174,7 +174,8 @@ def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[ControlR
     ]
 
 
-def _refusal(recorded: RecordedRefusal) -> RefusalView:
+def show_refusal(recorded: RecordedRefusal) -> RefusalView:
+    """A refusal as it is listed."""
     hints = recorded.hints
     members = {
         k: v
@@ -187,7 +188,8 @@ def _refusal(recorded: RecordedRefusal) -> RefusalView:
     return RefusalView(**members)
 
 
-def _transaction(listed: ListedTransaction) -> TransactionView:
+def show_transaction(listed: ListedTransaction) -> TransactionView:
+    """A transaction as it is listed."""
     return replace(
         view_of(TransactionView, listed),
         verified_by=view_of(ProofView, listed.verified_by),

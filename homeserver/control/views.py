@@ -8,7 +8,7 @@ own description (`openapi`).
 
 from typing import Annotated, Literal, TypeVar
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import asdict
 
 from homeserver.storage.outbox.progress import State
@@ -17,6 +17,10 @@ _T = TypeVar("_T", bound=Struct)
 
 Time = Annotated[int, Meta(description="In milliseconds since 1970.")]
 Name = Annotated[str, Meta(description="A server name.")]
+OwnName = Annotated[
+    str | UnsetType,
+    Meta(description="The server of ours, in an answer about several of them."),
+]
 Event = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 Object = dict[str, object]
 KeyIdText = Annotated[str, Meta(description="As in `ed25519:a_1`.")]
@@ -206,6 +210,7 @@ class TransactionView(Struct, frozen=True):
         list[RemarkView],
         Meta(description="What is accepted, and wrong or fragile all the same."),
     ]
+    server: OwnName = UNSET
 
 
 class ReceivedPage(Struct, frozen=True):
@@ -247,6 +252,7 @@ class RefusalView(Struct, frozen=True):
         list[HintView] | None,
         Meta(description="What to change; null if it was not looked for in time."),
     ]
+    server: OwnName = UNSET
 
 
 class RefusedPage(Struct, frozen=True):

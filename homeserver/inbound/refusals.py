@@ -248,17 +248,9 @@ class Refusals:
         found = await self._changes.until(
             lambda: self._store.after(after, origin, limit), bool, wait
         )
-        return [await self._completed(each) for each in found]
+        return [await self.completed(each) for each in found]
 
-    def _keep(self, evidence: Evidence, exchange: Exchange) -> str | None:
-        """Keep evidence for a while; returns its name, or None if it is too large."""
-        if len(evidence.request.body) > _MAX_EVIDENCE_BYTES:
-            return None
-        name = secrets.token_hex(8)
-        self._evidence[name] = evidence, exchange
-        return name
-
-    async def _completed(self, refusal: RecordedRefusal) -> RecordedRefusal:
+    async def completed(self, refusal: RecordedRefusal) -> RecordedRefusal:
         """A refusal with its hints, which are found now if its evidence is kept."""
         if refusal.hints is not None:
             return refusal
@@ -271,6 +263,14 @@ class Refusals:
         refusal = replace(refusal, hints=tuple(hints), evidence=None)
         await self._store.complete(refusal)
         return refusal
+
+    def _keep(self, evidence: Evidence, exchange: Exchange) -> str | None:
+        """Keep evidence for a while; returns its name, or None if it is too large."""
+        if len(evidence.request.body) > _MAX_EVIDENCE_BYTES:
+            return None
+        name = secrets.token_hex(8)
+        self._evidence[name] = evidence, exchange
+        return name
 
 
 def _content(exchange: Exchange) -> str | None:

@@ -201,9 +201,10 @@ class Lab:
             *rule_routes(self.rules, self.servers),
             *fault_routes(),
             *routes_of_each(
-                lambda name: parts.server_routes(self.servers.parts(name)),
+                lambda name: parts.routes_of(self.servers.parts(name)),
                 self.servers.names,
                 parts.server_routes(parts.pattern()),
+                parts.all_servers(self.servers.names).answers,
             ),
         ]
         return BoundedSite(

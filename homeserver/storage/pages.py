@@ -44,33 +44,36 @@ class ListedTransaction(Struct, frozen=True):
 
 def load_page(
     cursor: Cursor,
-    server_name: ServerName,
+    server_name: ServerName | None,
     after: int,
     origin: ServerName | None,
     limit: int,
-) -> list[ListedTransaction]:
+) -> list[tuple[str, ListedTransaction]]:
     """Up to `limit` transactions with an ID above `after`, oldest first.
 
-    `server_name` is ours, which received them. Of all origins, unless one is given.
+    Each has the name of ours that received it: `server_name`, or any if that is None.
+    Of all origins, unless one is given.
 
     Fewer where they take more than `MAX_PAGE_LENGTH`.
     """
-    # Not by a condition for both cases: then the index by origin would not be used.
-    where = "server_name = ?" if origin is None else "server_name = ? AND origin = ?"
-    names = [each.name for each in (server_name, origin) if each is not None]
+    # Not by a condition for all cases: then the indexes would not be used.
+    chosen = {"server_name": server_name, "origin": origin}
+    given = {column: name.name for column, name in chosen.items() if name is not None}
+    where = "".join(f"{column} = ? AND " for column in given)
+    names = list(given.values())
     sizes = cursor.execute(
         "SELECT id, length(edus) + (SELECT coalesce(sum(length(event)), 0)"  # noqa: S608 - ours
         " FROM received_pdus WHERE transaction_id = id)"
-        f" FROM received_transactions WHERE {where} AND id > ? ORDER BY id LIMIT ?",
+        f" FROM received_transactions WHERE {where}id > ? ORDER BY id LIMIT ?",
         (*names, after, limit),
     ).fetchall()
     rows = cursor.execute(
-        "SELECT id, origin, txn_id, received_ts, key_id, client_certificate,"  # noqa: S608 - ours
-        " edus, problems, remarks FROM received_transactions"
-        f" WHERE {where} AND id > ? AND id <= ? ORDER BY id",
+        "SELECT server_name, id, origin, txn_id, received_ts, key_id,"  # noqa: S608 - ours
+        " client_certificate, edus, problems, remarks FROM received_transactions"
+        f" WHERE {where}id > ? AND id <= ? ORDER BY id",
         (*names, after, _last_of_page(after, sizes)),
     ).fetchall()
-    return [_transaction(cursor, row) for row in rows]
+    return [(owner, _transaction(cursor, row)) for owner, *row in rows]
 
 
 def _last_of_page(after: int, sizes: Sequence[tuple[int, int]]) -> int:

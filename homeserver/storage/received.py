@@ -204,7 +204,8 @@ class ReceivedStore:
         def job(cursor: Cursor) -> list[ListedTransaction]:
             # Transactions without their content are kept for their replies alone.
             first = max(after, pruned_id(cursor))
-            return load_page(cursor, self.server_name, first, origin, limit)
+            page = load_page(cursor, self.server_name, first, origin, limit)
+            return [transaction for _, transaction in page]
 
         async def look() -> list[ListedTransaction]:
             found = await self._database.read(job)

@@ -115,23 +115,40 @@ class RefusalStore:
         """Up to `limit` refusals with an ID above `after`, oldest first."""
 
         def job(cursor: Cursor) -> list[RecordedRefusal]:
-            rows = cursor.execute(
-                "SELECT id, refusal FROM refusals WHERE server_name = ? AND id > ?"
-                " AND (origin = ? OR ?) ORDER BY id LIMIT ?",
-                (
-                    self._server_name.name,
-                    after,
-                    origin and origin.name,
-                    origin is None,
-                    limit,
-                ),
-            ).fetchall()
-            return [
-                RecordedRefusal(id=own_id, **asdict(decode(refusal, type=Refusal)))
-                for own_id, refusal in rows
-            ]
+            page = load_refusals(cursor, self._server_name, after, origin, limit)
+            return [refusal for _, refusal in page]
 
         return await self._database.read(job)
+
+
+def load_refusals(
+    cursor: Cursor,
+    server_name: ServerName | None,
+    after: int,
+    origin: ServerName | None,
+    limit: int,
+) -> list[tuple[str, RecordedRefusal]]:
+    """Up to `limit` refusals with an ID above `after`, oldest first.
+
+    Each has the name of ours that refused: `server_name`, or any if that is None.
+    """
+    rows = cursor.execute(
+        "SELECT server_name, id, refusal FROM refusals"
+        " WHERE (server_name = ? OR ?) AND id > ? AND (origin = ? OR ?)"
+        " ORDER BY id LIMIT ?",
+        (
+            server_name and server_name.name,
+            server_name is None,
+            after,
+            origin and origin.name,
+            origin is None,
+            limit,
+        ),
+    ).fetchall()
+    return [
+        (owner, RecordedRefusal(id=own_id, **asdict(decode(refusal, type=Refusal))))
+        for owner, own_id, refusal in rows
+    ]
 
 
 def _prune(cursor: Cursor) -> None:

@@ -142,9 +142,15 @@ def test_transactions(process: Process) -> None:
             [peer] = process.several.ask("peers", "--server", name)
             assert peer["server_name"] == "other.test"
         assert [each["origin"] for each in process.other.ask("received")] == [A, B, OWN]
-        # Without a name, the first server is meant.
-        [of_first] = process.several.ask("received")
-        assert of_first["edus"][0]["content"] == {"to": A}
+        # Without a name, all servers are meant, and each row says whose it is.
+        of_all = process.several.ask("received")
+        assert [each["server"] for each in of_all] == [A, B, OWN]
+        assert [each["edus"][0]["content"]["to"] for each in of_all] == [A, B, OWN]
+        assert f" [{B}] transaction " in process.several.call("received").stdout
+        assert [each["server"] for each in process.several.ask("peers")] == [A, B, OWN]
+        assert f"other.test [{OWN}]: " in process.several.call("peers").stdout
+        told = process.several.call("report", "other.test").stdout
+        assert f"transactions [{B}]: 1 transactions were accepted" in told
 
 
 def test_listed(process: Process) -> None:
