@@ -16,7 +16,8 @@ the lab's name server, and on the look-ups of its own servers (`"direction": "ou
 One of `connection` or `tls` acts on connections that come in while the rule is in
 force, so a client that keeps a connection meets it with the next one. A fault of
 `keys`, `notary`, `well-known` or `federation` acts on requests of that kind alone. Only
-exchanges on which a fault of the rule can act count as matched.
+exchanges on which a fault of the rule can act count as matched. What is in `vary` is
+legal, and unusual: whatever fails on it is wrong.
 
 This page is made by `scripts/faults_page`; change the code, not the page.
 

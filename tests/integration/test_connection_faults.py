@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from homeserver.testing import Lab, LabError, Server
-from tests.support.foreign_clients import Asked, Client, curl, go, node, run
-from tests.support.lab_rules import acted, put, rule
+from tests.support.foreign_clients import CLIENTS, Client, client_of, curl, run
+from tests.support.lab_rules import acted, asked, put, rule
 
 SECONDS = 2.0  # that a client waits in vain
 
@@ -24,21 +24,11 @@ def lab() -> Iterator[Lab]:
         yield running
 
 
-@pytest.fixture(scope="module", params=["curl", "go", "node"])
+@pytest.fixture(scope="module", params=CLIENTS)
 def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     """Each client."""
-    if request.param == "curl":
-        yield curl
-        return
-    with {"go": go, "node": node}[request.param]() as asking:
+    with client_of(request.param) as asking:
         yield asking
-
-
-def asked(lab: Lab, server: Server, seconds: float = 20.0) -> Asked:
-    """A request for its version; a name of an address has a port, which is known."""
-    name = server.name.rpartition(":")[0] or server.name
-    assert lab.ca_file is not None
-    return Asked(server.listen, name, lab.ca_file, Seconds=seconds)
 
 
 IN_VAIN = r"timed out|Timeout exceeded|TLS handshake timeout|TIME"
@@ -84,7 +74,7 @@ def test_a_client_gets_no_answer(
     """It says why; a later connection, and that of another server, are right."""
     server, other = lab.server(listen=listen), lab.server(listen=listen)
     put(lab, server, do, times=1)
-    got = client(asked(lab, server, SECONDS if error is IN_VAIN else 20.0))
+    got = client(asked(lab, server, Seconds=SECONDS if error is IN_VAIN else 20.0))
     assert got.status == 0, got
     assert re.search(error, got.error), got.error
     for unharmed in (other, server):

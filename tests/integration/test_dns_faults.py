@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from homeserver.testing import Lab, LabError, Server
-from tests.support.foreign_clients import Dug, dig
-from tests.support.lab_rules import acted, put, rule
+from tests.support.foreign_clients import Dug, curl, dig
+from tests.support.lab_rules import acted, asked, put, rule
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,19 @@ def test_other_records(lab: Lab) -> None:
         "20 0 0 b.test.",
     ]
     assert ask(lab, server) == right
+
+
+def test_ipv6_only(lab: Lab) -> None:
+    """The host has an IPv6 address alone, by which it is reached."""
+    [server] = lab.servers(1)
+    put(lab, server, {"vary.ipv6-only": True})
+    assert ask(lab, server).records == []
+    [record] = ask(lab, server, "AAAA").records
+    address = record.split()[-1]
+    assert address == "::ffff:127.0.0.1"
+    _, _, port = server.listen.rpartition(":")
+    got = curl(replace(asked(lab, server), Address=f"[{address}]:{port}"))
+    assert got.status == 200
 
 
 def test_time_to_live_and_delay(lab: Lab) -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,6 +84,7 @@ class Asked:
     Path: str = "/_matrix/federation/v1/version"
     Method: str = "GET"
     Body: str = ""
+    Authorization: str = ""
     Seconds: float = 10.0
 
 
@@ -104,6 +105,8 @@ class Got:
 
 Client = Callable[[Asked], Got]
 
+CLIENTS = ("curl", "go", "node")
+
 
 def curl(asked: Asked) -> Got:
     """Ask by curl."""
@@ -113,6 +116,8 @@ def curl(asked: Asked) -> Got:
     command += ["--cacert", asked.CaFile, "--connect-to", f"{name}:443:{asked.Address}"]
     if asked.Body:
         command += ["--data", asked.Body]
+    if asked.Authorization:
+        command += ["--header", f"Authorization: {asked.Authorization}"]
     program = shutil.which(command[0])
     if program is None:
         pytest.skip("curl is not installed")
@@ -135,6 +140,15 @@ def curl(asked: Asked) -> Got:
             headers[field_name.lower()] = value
     error = done.stderr.decode("utf-8", "replace").partition("\n")[0]
     return Got(status, headers, rest, error)
+
+
+@contextmanager
+def client_of(name: str) -> Iterator[Client]:
+    """One of `CLIENTS`."""
+    made: dict[str, Callable[[], AbstractContextManager[Client]]]
+    made = {"curl": lambda: nullcontext(curl), "go": go, "node": node}
+    with made[name]() as client:
+        yield client
 
 
 @contextmanager

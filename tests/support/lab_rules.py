@@ -1,9 +1,20 @@
-"""Rules of a lab, put in force and ended through the control API."""
+"""Rules of a lab, put in force through the control API, and requests that meet them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from homeserver.testing import Lab, Server
+from tests.support.foreign_clients import Asked
+
+VERSION = "/_matrix/federation/v1/version"
+
+
+def asked(lab: Lab, server: Server, path: str = VERSION, **members: Any) -> Asked:
+    """A request of a foreign client to a server; a port in its name is known."""
+    assert lab.ca_file is not None
+    name = server.name.rpartition(":")[0] or server.name
+    return Asked(server.listen, name, lab.ca_file, path, **members)
 
 
 def put(lab: Lab, server: Server, do: dict[str, object], **members: object) -> int:

@@ -38,10 +38,10 @@ _MAX_TS = 2**53 - 1  # as large as an integer of canonical JSON
 
 _REFUSED = "It refuses the document, and with it what these keys would prove."
 
-Change = Callable[[Json, "_Signer", object], Json]
+_Change = Callable[[Json, "Signer", object], Json]
 
 
-class _Signer:
+class Signer:
     """The keys of the server that a document is of."""
 
     def __init__(self, case: Case) -> None:
@@ -73,15 +73,15 @@ def _of(document: Json, member: str) -> Json:
     return cast("Json", found) if isinstance(found, dict) else {}
 
 
-def _own_signatures(document: Json, signer: _Signer) -> dict[str, str]:
+def _own_signatures(document: Json, signer: Signer) -> dict[str, str]:
     return cast("dict[str, str]", _of(document, "signatures").get(signer.name, {}))
 
 
-def _unsigned(document: Json, _: _Signer, __: object) -> Json:
+def _unsigned(document: Json, _: Signer, __: object) -> Json:
     return {**document, "signatures": {}}
 
 
-def _bad_signature(document: Json, signer: _Signer, _: object) -> Json:
+def _bad_signature(document: Json, signer: Signer, _: object) -> Json:
     own = _own_signatures(document, signer)
     flipped = {
         key_id: ("B" if each.startswith("A") else "A") + each[1:]
@@ -90,15 +90,15 @@ def _bad_signature(document: Json, signer: _Signer, _: object) -> Json:
     return {**document, "signatures": {signer.name: flipped}}
 
 
-def _other_name(document: Json, signer: _Signer, _: object) -> Json:
+def _other_name(document: Json, signer: Signer, _: object) -> Json:
     return signer.signed({**document, "server_name": _OTHER_SERVER})
 
 
-def _missing_key(document: Json, signer: _Signer, _: object) -> Json:
+def _missing_key(document: Json, signer: Signer, _: object) -> Json:
     return signer.signed({**document, "verify_keys": {}})
 
 
-def _unknown_algorithm(document: Json, signer: _Signer, _: object) -> Json:
+def _unknown_algorithm(document: Json, signer: Signer, _: object) -> Json:
     keys = {
         key_id.replace("ed25519:", "ed448:"): each
         for key_id, each in _of(document, "verify_keys").items()
@@ -106,7 +106,7 @@ def _unknown_algorithm(document: Json, signer: _Signer, _: object) -> Json:
     return signer.signed({**document, "verify_keys": keys})
 
 
-def _padded(document: Json, signer: _Signer, _: object) -> Json:
+def _padded(document: Json, signer: Signer, _: object) -> Json:
     keys: Json = {}
     for key_id, each in _of(document, "verify_keys").items():
         bare = each["key"] if isinstance(each, dict) else each
@@ -117,14 +117,14 @@ def _padded(document: Json, signer: _Signer, _: object) -> Json:
     return {**signed, "signatures": {signer.name: padded}}
 
 
-def _valid_until(document: Json, signer: _Signer, value: object) -> Json:
+def _valid_until(document: Json, signer: Signer, value: object) -> Json:
     if "valid_until_ts" not in document:
         return document
     until_ts = signer.now_ts - 1000 if value is True else value
     return signer.signed({**document, "valid_until_ts": until_ts})
 
 
-def _old_only(document: Json, signer: _Signer, _: object) -> Json:
+def _old_only(document: Json, signer: Signer, _: object) -> Json:
     if "valid_until_ts" not in document:
         return document
     old: Json = {
@@ -138,8 +138,8 @@ def _old_only(document: Json, signer: _Signer, _: object) -> Json:
     return signer.signed({**document, "verify_keys": {}, "old_verify_keys": old_keys})
 
 
-def _other_keys(key_id: Callable[[SigningKey], KeyId]) -> Change:
-    def change(document: Json, signer: _Signer, _: object) -> Json:
+def _other_keys(key_id: Callable[[SigningKey], KeyId]) -> _Change:
+    def change(document: Json, signer: Signer, _: object) -> Json:
         keys = [signer.other(key_id(key)) for key in signer.keys[:1]]
         listed = {key.key_id: _entry(document, key) for key in keys}
         return signer.signed({**document, "verify_keys": listed}, keys)
@@ -147,10 +147,10 @@ def _other_keys(key_id: Callable[[SigningKey], KeyId]) -> Change:
     return change
 
 
-def _changed(change: Change) -> Act:
+def _changed(change: _Change) -> Act:
     async def act(value: object, go_on: Continue, case: Case) -> Reply:
         reply = await go_on()
-        signer = _Signer(case)
+        signer = Signer(case)
         if reply.status != 200 or not signer.keys:
             return reply
         document = change(parse_object(reply.body), signer, value)

@@ -27,6 +27,7 @@ from homeserver.lab.faults.fault import (
     with_body,
     with_headers,
 )
+from homeserver.lab.faults.wire import wire_of
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.errors import BadJson
 
@@ -80,6 +81,25 @@ async def _truncate(_: object, go_on: Continue, case: Case) -> Reply:
     )
     cut = with_body(reply, reply.body[: len(reply.body) // 2])
     return with_headers(cut, Content_Length=str(len(reply.body)))
+
+
+async def _delay_body(value: object, go_on: Continue, case: Case) -> Reply:
+    reply = await go_on()
+    wire_of(case).body_delay = cast("float", value)
+    return reply
+
+
+async def _chunked_cut(_: object, go_on: Continue, case: Case) -> Reply:
+    reply = await go_on()
+    wire = wire_of(case)
+    wire.has_chunks = wire.is_cut = True
+    return reply
+
+
+async def _interim(_: object, go_on: Continue, case: Case) -> Reply:
+    reply = await go_on()
+    wire_of(case).has_interim = True
+    return reply
 
 
 async def _wrong_length(value: object, go_on: Continue, _: Case) -> Reply:
@@ -187,6 +207,29 @@ HTTP_FAULTS: Mapping[str, Fault[Act]] = {
                 "The connection ends after half of the body.",
                 _RETRIES,
                 _truncate,
+            ),
+        ]
+    ),
+    "http.delay-body": Fault(
+        "The head comes at once, and the body after so many seconds.",
+        "It waits up to its time-out, and serves others meanwhile.",
+        seconds("http.delay-body"),
+        _delay_body,
+        "seconds",
+    ),
+    **dict(
+        [
+            _plain(
+                "http.chunked-cut",
+                "The body comes in chunks, and the connection ends in one of them.",
+                _RETRIES,
+                _chunked_cut,
+            ),
+            _plain(
+                "http.100-continue",
+                "A response `100 Continue` comes first, although nothing asked for it.",
+                "It skips interim responses.",
+                _interim,
             ),
         ]
     ),

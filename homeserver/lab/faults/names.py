@@ -8,7 +8,8 @@ Specification: RFC 1034, RFC 1035; RFC 2782 for SRV.
 
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
-from typing import cast
+from ipaddress import IPv4Address
+from typing import Any, cast
 
 from msgspec import Struct, ValidationError, convert
 from msgspec.structs import replace
@@ -91,6 +92,22 @@ async def _answer(value: object, go_on: ContinueName, case: NameCase) -> Reply |
     wanted = {question.code, dns.CNAME}
     found = [each.header(question.written) for each in records if each.code in wanted]
     return Reply(found) if found else await go_on()
+
+
+async def _ipv6_only(_: object, go_on: ContinueName, case: NameCase) -> Reply | None:
+    question = case.question
+    if question.code == dns.A:
+        return Reply()
+    reply = await go_on()
+    if question.code != dns.AAAA or reply is None or reply.records:
+        return reply
+    found = await case.look_up(replace(question, code=dns.A)) or Reply()
+    payloads: list[Any] = [e.payload for e in found.records if e.type == dns.A]
+    mapped = [
+        Record(question.name, "AAAA", f"::ffff:{IPv4Address(each.address)}")
+        for each in payloads
+    ]
+    return Reply([each.header(question.written) for each in mapped])
 
 
 async def _ttl(value: object, go_on: ContinueName, _: NameCase) -> Reply | None:
@@ -197,6 +214,13 @@ NAME_FAULTS: Mapping[str, Fault[NameAct]] = {
         _check_name,
         _cname,
         "DNS name",
+    ),
+    "vary.ipv6-only": _fault(
+        "The name has no A record; without an AAAA record of its own, it has one of "
+        "its IPv4 address (`::ffff:127.0.0.1`).",
+        "It connects by IPv6.",
+        flag("vary.ipv6-only"),
+        _ipv6_only,
     ),
     "dns.answer": _fault(
         "The answer has these records, of the types that are asked for.",

@@ -9,17 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from homeserver.http.reply import Reply, error_reply
-from homeserver.lab.faults.fault import Act, Case, Continue, Fault, flag, with_body
+from homeserver.lab.faults.bodies import changed
+from homeserver.lab.faults.fault import Act, Case, Continue, Fault, flag
+from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import (
     Json,
-    encode,
     encode_base64,
-    parse_object,
 )
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import sign
 
 _ROUTES = ("/_matrix/key/v2/query",)
+
+_STALE_MS = 3_600_000
 
 _REFUSED = "It refuses what the notary says, and asks the server itself or another one."
 
@@ -27,15 +29,13 @@ _Change = Callable[[Json, Case], Json]
 
 
 def _changed(change: _Change) -> Act:
-    async def act(_: object, go_on: Continue, case: Case) -> Reply:
-        reply = await go_on()
-        if reply.status != 200:
-            return reply
-        documents = cast("list[Json]", parse_object(reply.body)["server_keys"])
-        changed = [change(document, case) for document in documents]
-        return with_body(reply, encode({"server_keys": changed}))
+    """A fault of each document."""
 
-    return act
+    def change_all(answer: Json, _: object, case: Case) -> Json:
+        documents = cast("list[Json]", answer["server_keys"])
+        return {"server_keys": [change(document, case) for document in documents]}
+
+    return changed(change_all)
 
 
 def _without_own(document: Json, case: Case) -> Json:
@@ -55,9 +55,20 @@ def _forged(document: Json, case: Case) -> Json:
     return sign(bare, ServerName.parse(case.server), case.keys.signing(case.server))
 
 
-async def _empty(_: object, go_on: Continue, __: Case) -> Reply:
-    reply = await go_on()
-    return with_body(reply, b'{"server_keys":[]}') if reply.status == 200 else reply
+def _stale(document: Json, case: Case) -> Json:
+    """A document that is over; its own server signs it, if the lab has its keys."""
+    owner = ServerName.parse(str(document["server_name"]))
+    keys = case.keys.signing(owner.name)
+    if not keys:
+        return document
+    until_ts = int(wall_seconds(case.clock) * 1000) - _STALE_MS
+    bare = {**document, "valid_until_ts": until_ts, "signatures": {}}
+    notary = ServerName.parse(case.server)
+    return sign(sign(bare, owner, keys), notary, case.keys.signing(case.server))
+
+
+def _empty(_: Json, __: object, ___: Case) -> Json:
+    return {"server_keys": []}
 
 
 async def _error(_: object, __: Continue, ___: Case) -> Reply:
@@ -69,7 +80,11 @@ NOTARY_FAULTS: Mapping[str, Fault[Act]] = {
         summary, _REFUSED, flag(f"notary.{name}"), act, "true", _ROUTES
     )
     for name, (summary, act) in {
-        "empty": ("The list of documents is empty.", _empty),
+        "empty": ("The list of documents is empty.", changed(_empty)),
+        "stale": (
+            "The documents of servers of the lab were valid until an hour ago.",
+            _changed(_stale),
+        ),
         "without-own-signature": (
             "The documents lack the notary's signature.",
             _changed(_without_own),

@@ -14,9 +14,11 @@ from homeserver.lab.faults.names import NAME_FAULTS
 from homeserver.lab.faults.notary import NOTARY_FAULTS
 from homeserver.lab.faults.tls import TLS_FAULTS
 from homeserver.lab.faults.transactions import FEDERATION_FAULTS
+from homeserver.lab.faults.vary import VARY_FAULTS
 from homeserver.lab.faults.well_known import WELL_KNOWN_FAULTS
 
 ANSWER_FAULTS: Mapping[str, Fault[Act]] = {
+    **VARY_FAULTS,
     **HTTP_FAULTS,
     **WELL_KNOWN_FAULTS,
     **KEY_FAULTS,

@@ -18,8 +18,8 @@ import (
 )
 
 type question struct {
-	Address, Name, Method, Path, Body, CaFile string
-	Seconds                                   float64
+	Address, Name, Method, Path, Body, Authorization, CaFile string
+	Seconds                                                  float64
 }
 
 type answer struct {
@@ -59,6 +59,9 @@ func ask(asked question) (answer, error) {
 	)
 	if err != nil {
 		return answer{}, err
+	}
+	if asked.Authorization != "" {
+		request.Header.Set("Authorization", asked.Authorization)
 	}
 	response, err := client.Do(request)
 	if err != nil {

@@ -5,7 +5,7 @@ import { request } from "node:https";
 import { isIP } from "node:net";
 import { createInterface } from "node:readline";
 
-function ask({ Address, Name, Method, Path, Body, CaFile, Seconds }) {
+function ask({ Address, Name, Method, Path, Body, Authorization, CaFile, Seconds }) {
   const [host, port] = Address.split(":");
   const got = { status: 0, headers: {}, body: "", error: "" };
   return new Promise((resolve) => {
@@ -24,6 +24,7 @@ function ask({ Address, Name, Method, Path, Body, CaFile, Seconds }) {
       headers: { host: Name },
       ALPNProtocols: ["http/1.1"],
     };
+    if (Authorization) options.headers.authorization = Authorization;
     if (!isIP(Name)) options.servername = Name;
     const sent = request(options, (response) => {
       const parts = [];
