@@ -32,12 +32,14 @@ from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
 from homeserver.control.state_routes import Forget, state_kinds, state_routes
 from homeserver.control.submit import Submitter
+from homeserver.control.workers import OtherWorkers
 from homeserver.http.bounded_request import SiteLimits, control_limits
 from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Router
 from homeserver.http.site import BoundedSite
 from homeserver.inbound import routes as inbound_routes
 from homeserver.inbound.local_servers import LocalServers
+from homeserver.monitoring import summed
 from homeserver.monitoring.reactor_lag import ReactorLag
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
@@ -107,21 +109,29 @@ class Parts:
             return
         limits = control_limits(config, shared.reactor)
         self.bounds += limits.bounds
+        token = _load_token(shared.path, config)
+        router = control_router(
+            [
+                *self.process_routes(self.bounds),
+                *own_server_routes(self.servers.names, self._describe),
+                *routes_of_each(
+                    lambda name: self.routes_of(self.servers[name]),
+                    self.servers.names,
+                    self.server_routes(self.pattern()),
+                    self.all_servers(self.servers.names).answers,
+                ),
+            ],
+            token,
+            config.control.hosts,
+        )
+        worker = shared.worker
+        if worker is not None and worker.is_first:
+            others = OtherWorkers(
+                worker.other_sockets, token, shared.reactor, summed.add
+            )
+            router = router.wrapped(others.wrap)
         self.control_site = self._make_site(
-            control_router(
-                [
-                    *self.process_routes(self.bounds),
-                    *own_server_routes(self.servers.names, self._describe),
-                    *routes_of_each(
-                        lambda name: self.routes_of(self.servers[name]),
-                        self.servers.names,
-                        self.server_routes(self.pattern()),
-                        self.all_servers(self.servers.names).answers,
-                    ),
-                ],
-                _load_token(shared.path, config),
-                config.control.hosts,
-            ),
+            router,
             limits,
             RequestLog(
                 "control",
@@ -163,6 +173,7 @@ class Parts:
                 Scrape(shared.metrics, shared.totals, shared.reactor).read,
                 bounds,
                 self.remarks.shown,
+                1 if shared.worker is None else shared.worker.number,
             ),
             *control_routes.cache_routes(caches),
             *state_routes(

@@ -37,8 +37,8 @@ class Servers:
             store.clock,
             secrets.token_hex(16) if worker is None else worker.holder,
             shared.config.sending.max_retry_seconds,
-            is_shared=store.is_shared or worker is not None,
-            joins=store.is_shared or joins,
+            is_shared=store.is_shared,
+            joins=store.is_remote or joins,
         )
         self._attempts = Attempts(lambda name: self[name].client, shared.exchanges)
         deliverer = Deliverer(

@@ -27,12 +27,17 @@ class Store:
         clock: StoreClock,
         *,
         is_shared: bool = False,
+        is_remote: bool = False,
         threaded: ThreadedDatabase | None = None,
     ) -> None:
-        """`is_shared` is whether processes of other endpoints may use it."""
+        """`is_shared` is whether other processes may use it.
+
+        `is_remote` is whether they may be those of other endpoints.
+        """
         self.database = database
         self.clock = clock
         self.is_shared = is_shared
+        self.is_remote = is_remote
         self._threaded = threaded
 
     def start(self) -> None:
@@ -69,12 +74,19 @@ def configured_store(
         engine = choose.choose(config.storage.url, path.absolute().parent, reactor)
         # Rows from before several names belong to the first one.
         owner = config.first.server_name
-        is_shared = engine.is_shared or config.run.workers > 1
-        threads_engine = replace(engine, is_shared=is_shared)
-        database = ThreadedDatabase(threads_engine, reactor, reactor, owner, observe)
+        is_remote = engine.is_shared
+        if config.run.workers > 1:
+            engine = replace(engine, is_shared=True)
+        database = ThreadedDatabase(engine, reactor, reactor, owner, observe)
     except StoreUnavailable as problem:
         raise ConfigError(path, [f"storage.url: {problem}"]) from None
-    return Store(database, engine.clock, is_shared=engine.is_shared, threaded=database)
+    return Store(
+        database,
+        engine.clock,
+        is_shared=engine.is_shared,
+        is_remote=is_remote,
+        threaded=database,
+    )
 
 
 def passing_store(clock: IReactorTime) -> Store:

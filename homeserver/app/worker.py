@@ -71,6 +71,12 @@ class Worker(Struct, frozen=True):
         """Whether it does what is done once: the control API, and pruning."""
         return self.number == 1
 
+    @property
+    def other_sockets(self) -> dict[int, str]:
+        """Where the control APIs of the other workers are."""
+        names = dict(enumerate(self.control_names, 1))
+        return {n: name for n, name in names.items() if n != self.number}
+
     def adapt(self, config: Config) -> Config:
         """The configuration for this worker."""
         return replace(with_ports(config, self.ports), run=Run(self.count))

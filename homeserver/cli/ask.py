@@ -250,5 +250,8 @@ def health(*, daemon: Daemon, as_json: bool, verbose: bool) -> None:
         if verbose:
             state |= client.get("v1", "bounds")
     except ControlError as problem:
-        fail(1, "its store does not answer" if problem.status == 503 else str(problem))
+        if problem.status != 503:
+            fail(1, str(problem))
+        silent = [each for each in problem.remarks if each.endswith("does not answer")]
+        fail(1, "; ".join(silent) or "its store does not answer")
     print(json.dumps(state) if as_json else render.health(state))

@@ -6,7 +6,7 @@ says what to do.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Self
@@ -24,10 +24,15 @@ MAX_WAIT_SECONDS = 60.0  # of one request; a client that waits longer repeats it
 class ControlError(Exception):
     """The daemon did not answer, or refused the request; `str()` says why."""
 
-    def __init__(self, why: str, status: int | None = None) -> None:
+    def __init__(
+        self, why: str, status: int | None = None, remarks: Sequence[str] = ()
+    ) -> None:
         super().__init__(why)
         self.status = status
         """The HTTP status, if the daemon answered."""
+
+        self.remarks = remarks
+        """What a daemon that is not well says about itself."""
 
 
 class ControlPlace(Struct, frozen=True):
@@ -173,7 +178,9 @@ class ControlClient:
                 f"{self._place.shown}"
             )
             return ControlError(why, status)
-        return ControlError(str(error.get("error", f"status {status}")), status)
+        reason, remarks = error.get("error", f"status {status}"), error.get("remarks")
+        said = [*map(str, remarks)] if isinstance(remarks, list) else []
+        return ControlError(str(reason), status, said)
 
 
 def load_token(file: Path) -> str:

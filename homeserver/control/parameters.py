@@ -96,6 +96,15 @@ class OfServer(Struct, frozen=True):
     ] = None
 
 
+class OfWorker(Struct, frozen=True):
+    """Which of several processes."""
+
+    worker: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Only what this worker has, from 1 on; else the sum of all."),
+    ] = None
+
+
 class StateFilter(Struct, frozen=True):
     """Which state."""
 

@@ -15,6 +15,7 @@ from homeserver.control.parameters import (
     CacheFilter,
     KeyVersions,
     OfServer,
+    OfWorker,
     Page,
     Waiting,
 )
@@ -57,6 +58,8 @@ _T = TypeVar("_T")
 
 _Bare = Call[Nothing, Nothing]
 
+_NO_WORKER = (NotFound,)
+
 OPEN_TEMPLATES = frozenset({"/health"})
 """The routes that need no token."""
 
@@ -66,8 +69,12 @@ def status_routes(
     read_metrics: Callable[[], Awaitable[bytes]],
     bounds: Sequence[Bound],
     read_remarks: Callable[[], tuple[str, ...]] = tuple,
+    worker: int = 1,
 ) -> list[ControlRoute]:
-    """The state of this server; `read_remarks` returns what to look after."""
+    """The state of this server; `read_remarks` returns what to look after.
+
+    `worker` is the number of this process.
+    """
 
     async def health(_: _Bare) -> Health | Reply:
         """Whether the daemon accepts connections and its store answers; else 503."""
@@ -75,20 +82,35 @@ def status_routes(
             return Health("ok", read_remarks())
         return view_reply(Health("unavailable", read_remarks()), status=503)
 
-    async def metrics(_: _Bare) -> Reply:
+    def check_worker(call: Call[OfWorker, Nothing]) -> None:
+        # Where there are others, worker 1 passes on what is for them.
+        if call.query.worker not in {None, worker}:
+            raise NotFound("`worker` is none of the workers, of which there is one")
+
+    async def metrics(call: Call[OfWorker, Nothing]) -> Reply:
         """The metrics, in the text format of Prometheus."""
+        check_worker(call)
         return Reply(await read_metrics(), headers={"Content-Type": _METRICS_TYPE})
 
-    def show_bounds(_: _Bare) -> Bounds:
+    def show_bounds(call: Call[OfWorker, Nothing]) -> Bounds:
         """Each limit on what others can make the daemon hold or do, with its use."""
+        check_worker(call)
         return Bounds([_bound(each) for each in bounds])
 
     return [
         route(
             "GET", "/health", health, Nothing, Nothing, Health, instead={503: Health}
         ),
-        route("GET", "/metrics", metrics, Nothing, Nothing, None),
-        route("GET", "/v1/bounds", show_bounds, Nothing, Nothing, Bounds),
+        route("GET", "/metrics", metrics, OfWorker, Nothing, None, errors=_NO_WORKER),
+        route(
+            "GET",
+            "/v1/bounds",
+            show_bounds,
+            OfWorker,
+            Nothing,
+            Bounds,
+            errors=_NO_WORKER,
+        ),
     ]
 
 

@@ -115,7 +115,7 @@ UNKNOWN_QUERIES: list[tuple[str, str, str]] = [
     ("/v1/received", "orgin=a.org", "known are after, limit, origin, wait; did you me"),
     ("/v1/received", "&".join(["after=0"] * 51), "more than 50 parameters"),
     ("/v1/received", "after=0&x", "no query parameter 'x' here; known are after"),
-    ("/v1/bounds", "after=0", "no query parameter 'after' here; known are none"),
+    ("/v1/bounds", "after=0", "no query parameter 'after' here; known are worker"),
     ("/health", "verbose=1", "no query parameter 'verbose' here; known are none"),
     ("/v1/peers/them.example", "%ff=1", "no query parameter"),
 ]

@@ -1,5 +1,6 @@
 """A daemon of several processes on one port and one store."""
 
+import http.client
 import os
 import re
 import signal
@@ -11,10 +12,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from homeserver.config.reader import load
-from homeserver.control.client import ControlClient
+from homeserver.control.client import ControlClient, ControlError
+from homeserver.control.views import Bounds
 from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
 from tests.integration.test_rotation import published
 from tests.support.worker_processes import kill_all, workers_of
@@ -81,6 +84,62 @@ def test_life(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
     assert (process.returncode, output) == (0, "")
     assert listeners(alpha.port) == 0
     assert "Traceback" not in alpha.log.read_text()
+
+
+def test_control(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
+    """Worker 1 answers for all, for one of them, and lets all forget."""
+    client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
+
+    def limit(**chosen: int) -> object:
+        answer = client.get("v1", "bounds", **chosen)
+        bounds = msgspec.convert(answer, Bounds).bounds
+        [found] = (b for b in bounds if b.name == "connections_by_client")
+        return found.limit
+
+    assert [limit(worker=n) for n in range(1, WORKERS + 1)] == [200] * WORKERS
+    assert limit() == 600
+    with pytest.raises(ControlError, match="which are 1 to 3"):
+        limit(worker=4)
+    for _ in range(20):
+        published(alpha)
+    pattern = rb'homeserver_http_requests_total\{listener="federation",.*\} (.*)'
+    of_each = [
+        sum(map(float, re.findall(pattern, metrics(alpha, f"?worker={number}"))))
+        for number in range(1, WORKERS + 1)
+    ]
+    assert max(of_each) < sum(of_each) == 20  # connections go to each of them
+    assert sum(map(float, re.findall(pattern, metrics(alpha, "")))) == 20
+    assert client.delete("v1", "caches") == {}
+    with pytest.raises(ControlError, match="nothing is known of a peer"):
+        client.delete("v1", "peers", "x.test", "pin")
+    assert alpha.log.read_text().count("DELETE /v1/peers/x.test/pin") == WORKERS
+
+
+def metrics(endpoint: Endpoint, query: str) -> bytes:
+    """The answer of `/metrics`."""
+    config = load(endpoint.configuration).control
+    assert config.listen is not None
+    connection = http.client.HTTPConnection(config.listen.host, config.listen.port)
+    token = config.token_file.read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    with closing(connection):
+        connection.request("GET", f"/metrics{query}", headers=headers)
+        response = connection.getresponse()
+        assert response.getheader("Content-Type", "").startswith("text/plain")
+        return response.read()
+
+
+def test_health(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
+    """The daemon is well if all workers are."""
+    [_, second, _] = workers_of(process)
+    os.kill(second, signal.SIGSTOP)
+    try:
+        done = alpha.call("health")
+        assert done.returncode == 1
+        assert "worker 2 does not answer" in done.stdout + done.stderr
+    finally:
+        os.kill(second, signal.SIGCONT)
+    eventually(lambda: alpha.call("health").returncode == 0)
 
 
 def test_terminal(process: subprocess.Popen[str]) -> None:
