@@ -188,7 +188,8 @@ class Parts:
         caches = self._caches(server)
         return [
             *control_routes.send_routes(
-                Submitter(server.credentials.identity, server.outgoing), server.outgoing
+                Submitter(server.credentials.identity, server.outgoing, shared.spoiler),
+                server.outgoing,
             ),
             *control_routes.inbound_routes(server.received, server.refusals),
             *control_routes.lookup_routes(

@@ -16,7 +16,7 @@ from homeserver.identity.local_names import Arrival, LocalNames
 from homeserver.net.exchange import Exchange
 from homeserver.net.tls.server import Listening, Presented
 from homeserver.outbound.delivery.attempt import Deliverer
-from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.outcome import Attempts, TransactionClient
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.leases import DestinationLeases
@@ -40,7 +40,7 @@ class Servers:
             is_shared=store.is_shared,
             joins=store.is_remote or joins,
         )
-        self._attempts = Attempts(lambda name: self[name].client, shared.exchanges)
+        self._attempts = Attempts(self._transaction_client, shared.exchanges)
         deliverer = Deliverer(
             leases,
             self._attempts,
@@ -55,6 +55,10 @@ class Servers:
             shared.reactor,
             shared.random,
         )
+
+    def _transaction_client(self, name: ServerName) -> TransactionClient:
+        client, spoiler = self[name].client, self._shared.spoiler
+        return client if spoiler is None else spoiler.client(name, client)
 
     def __getitem__(self, name: ServerName) -> Server:
         return self._servers[name]

@@ -27,6 +27,7 @@ from homeserver.app.store import Store
 from homeserver.app.worker import Worker
 from homeserver.config.values import Config
 from homeserver.control.inspect import Reach
+from homeserver.control.submit import Spoiler
 from homeserver.http.bounded_request import connections_to, federation_limits
 from homeserver.http.router import Answer, Route
 from homeserver.http.tls_listener import ListeningTls
@@ -76,6 +77,9 @@ class Outside(Struct, frozen=True):
     worker: Worker | None = None
     """The process among others of this endpoint; None where it is alone."""
 
+    spoiler: Spoiler | None = None
+    """Makes the mistakes of transactions that are wrong on purpose."""
+
 
 class Shared:
     """The parts that all our servers share."""
@@ -97,6 +101,7 @@ class Shared:
         self.wrap = outside.wrap
         self.metrics = metrics = Metrics()
         self.exchanges = Exchanges(reactor, metrics.observe)
+        self.spoiler = outside.spoiler
         self.pace = Pace(reactor)
         # Not the reactor's threads, which hanging name look-ups may occupy.
         self.threads = ThreadPool(0, _THREADS, "read")

@@ -160,6 +160,23 @@ def delivered(state: dict[str, Any]) -> str:
     return "\n".join(map(printable, lines))
 
 
+def judged(state: dict[str, Any]) -> list[str]:
+    """What a right server does about the mistakes of a transaction, if it has any."""
+    return [printable(f"expected: {each}") for each in state.get("expected", ())]
+
+
+def not_as_expected(
+    state: dict[str, Any], now_ts: int, known: dict[str, Any] | None
+) -> str | None:
+    """Why a transaction with mistakes shows no right server; None if it does."""
+    if state["as_expected"]:
+        return None
+    if state["state"] == "delivered":
+        return "not as expected: it was delivered"
+    text = "not known" if state["as_expected"] is None else "not as expected"
+    return f"{text}: {not_delivered(state, now_ts, known)}"
+
+
 def not_delivered(
     state: dict[str, Any], now_ts: int, known: dict[str, Any] | None = None
 ) -> str:

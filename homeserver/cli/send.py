@@ -98,6 +98,13 @@ def _parse_seconds(text: str) -> float:
     callback=parsed(parse_queue_id),
     help="Send the transaction of this queue ID once more, with the same bytes.",
 )
+@click.option(
+    "--spoil",
+    "mistakes",
+    multiple=True,
+    metavar="KIND",
+    help="A mistake that it has on purpose, as in `signature`; may be given again.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 if the reply has a problem.")
 def send(  # noqa: PLR0913 - its options are its arguments
     *,
@@ -113,6 +120,7 @@ def send(  # noqa: PLR0913 - its options are its arguments
     entry: str | None,
     txn_id: str | None,
     again: str | None,
+    mistakes: tuple[str, ...],
     strict: bool,
 ) -> None:
     """Submit a transaction to the running daemon and wait for its delivery to DEST.
@@ -120,7 +128,8 @@ def send(  # noqa: PLR0913 - its options are its arguments
     A PDU without `signatures` is hashed and signed; one with signatures is sent
     unchanged. The exit status is 1 if DEST has not acknowledged the transaction in
     time. Problems of the reply, such as a PDU that DEST rejects, are printed as
-    remarks.
+    remarks. With --spoil, it is 1 if DEST did not do what a right server does; that
+    needs a lab, or `[lab] rules = true` in the configuration.
 
     \b
     Example:
@@ -131,16 +140,21 @@ def send(  # noqa: PLR0913 - its options are its arguments
         content = _content(file, pdus, edus, room_version)
     except ProtocolError as problem:
         fail(2, str(problem))
-    if txn_id is not None:
-        content["txn_id"] = txn_id
-    if again is not None:
-        content["again"] = int(again)
+    chosen = {
+        "txn_id": txn_id,
+        "again": None if again is None else int(again),
+        "spoil": list(mistakes) or None,
+    }
+    content |= {name: value for name, value in chosen.items() if value is not None}
     _check_is_one_thing(content, entry)
     state, known = _deliver(daemon, destination.name, content, entry, timeout, now=now)
     if as_json:
         print(json.dumps(state))
-    elif state["state"] == "delivered":
-        print(render.delivered(state))
+    else:
+        for text in render.judged(state):
+            print(text)
+        if state["state"] == "delivered":
+            print(render.delivered(state))
     complaint = _complaint(state, known, strict=strict)
     if complaint is not None:
         fail(1, complaint)
@@ -152,7 +166,7 @@ def _check_is_one_thing(content: Json, entry: str | None) -> None:
     if entry is not None and not (is_empty and content.keys() <= {"pdus", "edus"}):
         fail(2, "--wait sends nothing; leave out what is to be sent")
     if "again" in content:
-        if not is_empty or "txn_id" in content:
+        if not is_empty or content.keys() & {"txn_id", "spoil"}:
             fail(2, "--again sends a transaction unchanged; leave out its content")
     elif entry is None and is_empty:
         fail(2, "there is nothing to send; give --pdu, --edu or --transaction")
@@ -195,6 +209,8 @@ def _interrupted(daemon: Daemon, name: str, entry: str | None) -> str:
 
 def _complaint(state: Json, known: Json | None, *, strict: bool) -> str | None:
     """Why the command fails; None if it succeeds."""
+    if "as_expected" in state:
+        return render.not_as_expected(state, now_ts(), known)
     if state["state"] != "delivered":
         return render.not_delivered(state, now_ts(), known)
     remarks = as_list(state["remarks"], "`remarks`")

@@ -22,9 +22,10 @@ from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.seen import Seen
+from homeserver.control.signed_parts import SignBody
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.spoil.draft import Draft
-from homeserver.lab.spoil.request_body import RequestBody, SignBody
+from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import outgoing_of
 from homeserver.net.exchange import Exchange, Message

@@ -137,7 +137,8 @@ def send_routes(submitter: Submitter, sender: Outgoing) -> list[ControlRoute]:
         """How far an entry is; waits for its outcome if asked to."""
         destination, entry_id = call.server("destination"), call.entry_id()
         found = await sender.state(destination, entry_id, call.query.wait)
-        return view_of(EntryView, _queued(found, destination, entry_id))
+        shown = view_of(EntryView, _queued(found, destination, entry_id))
+        return submitter.judged(destination, shown)
 
     async def drop(call: _Bare) -> Dropped:
         """Drop an entry, with the others of its transaction."""

@@ -2,13 +2,20 @@
 
 Rules: a PDU without signatures is signed, so its sender must be a user of this server.
 A PDU with signatures is sent unchanged, even if it is invalid: a test peer needs that.
-The room version "2014" stands for the events of that time, signed or not.
+The room version "2014" stands for the events of that time, signed or not. Mistakes on
+purpose are made by a `Spoiler`; without one, a transaction with a mistake is refused.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from homeserver.control.views import Submission
+from msgspec import Struct
+from msgspec.structs import replace
+
+from homeserver.control.views import EntryView, Submission
 from homeserver.identity.identity import Identity
+from homeserver.outbound.client import FederationClient
+from homeserver.outbound.delivery.outcome import TransactionClient
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.canonical_json import (
     Json,
@@ -31,12 +38,56 @@ from homeserver.protocol.transactions import check_txn_id, parse_edu
 from homeserver.storage.outbox.chosen import CannotChoose
 
 
+class Judgement(Struct, frozen=True):
+    """What a right server does about mistakes, and whether this one did."""
+
+    expected: list[str]
+    as_expected: bool | None
+
+
+class Spoiler(Protocol):
+    """Makes the mistakes of transactions, for all our servers."""
+
+    def plan(
+        self,
+        own: ServerName,
+        destination: ServerName,
+        submission: Submission,
+        content: Json,
+    ) -> str:
+        """Plan the mistakes of a transaction with this content; returns its ID.
+
+        Raises `InvalidParam` for a mistake that cannot be made.
+        """
+        ...
+
+    def forget(self, own: ServerName, destination: ServerName, txn_id: str) -> None:
+        """Forget a plan: the transaction was not queued."""
+        ...
+
+    def judge(
+        self, own: ServerName, destination: ServerName, txn_id: str
+    ) -> Judgement | None:
+        """What came of a plan; None without one."""
+        ...
+
+    def client(self, own: ServerName, client: FederationClient) -> TransactionClient:
+        """The client of a server that makes what is planned."""
+        ...
+
+
 class Submitter:
     """Queues what is submitted, in the name of one identity."""
 
-    def __init__(self, identity: Callable[[], Identity], sender: Outgoing) -> None:
+    def __init__(
+        self,
+        identity: Callable[[], Identity],
+        sender: Outgoing,
+        spoiler: Spoiler | None = None,
+    ) -> None:
         self._identity = identity
         self._sender = sender
+        self._spoiler = spoiler
 
     async def submit(self, destination: ServerName, submission: Submission) -> int:
         """Queue a transaction; returns the entry's ID.
@@ -60,23 +111,46 @@ class Submitter:
         if submission.txn_id is not None:
             check_txn_id(submission.txn_id)
         room_version = _room_version(submission.room_version)
-        return await self._sender.enqueue(
-            destination,
-            self._complete(submission.pdus, room_version),
-            [
-                parse_edu(edu, f"EDU {index}")
-                for index, edu in enumerate(submission.edus)
-            ],
-            submission.txn_id,
-        )
+        pdus = self._complete(submission.pdus, room_version)
+        edus = [
+            parse_edu(edu, f"EDU {index}") for index, edu in enumerate(submission.edus)
+        ]
+        if not submission.is_wrong:
+            return await self._sender.enqueue(
+                destination, pdus, edus, submission.txn_id
+            )
+        if self._spoiler is None:
+            raise InvalidParam(
+                "`spoil` and `sign` make mistakes on purpose; that needs a lab, or "
+                "`[lab] rules = true` in the configuration"
+            )
+        own = self._identity().server_name
+        content: Json = {"origin": own.name, "pdus": pdus, "edus": edus}
+        txn_id = self._spoiler.plan(own, destination, submission, content)
+        try:
+            return await self._sender.enqueue(destination, pdus, edus, txn_id)
+        except BaseException:
+            self._spoiler.forget(own, destination, txn_id)
+            raise
+
+    def judged(self, destination: ServerName, entry: EntryView) -> EntryView:
+        """An entry with what came of its mistakes, if it has any."""
+        if self._spoiler is None or entry.txn_id is None:
+            return entry
+        own = self._identity().server_name
+        found = self._spoiler.judge(own, destination, entry.txn_id)
+        if found is None:
+            return entry
+        return replace(entry, expected=found.expected, as_expected=found.as_expected)
 
     async def _repeat(
         self, destination: ServerName, entry_id: int, submission: Submission
     ) -> int:
-        if submission.pdus or submission.edus or submission.txn_id is not None:
+        is_changed = submission.is_wrong or submission.txn_id is not None
+        if submission.pdus or submission.edus or is_changed:
             raise InvalidParam(
-                "`again` sends a transaction unchanged; leave out `pdus`, `edus` and "
-                "`txn_id`"
+                "`again` sends a transaction unchanged; leave out `pdus`, `edus`, "
+                "`txn_id`, `spoil` and `sign`"
             )
         if not await self._sender.repeat(destination, entry_id):
             raise NotFound(f"nothing of ID {entry_id} was queued for {destination}")

@@ -11,9 +11,12 @@ from typing import Annotated, Literal, TypeVar
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import asdict
 
+from homeserver.control.signed_parts import SignBody
 from homeserver.storage.outbox.progress import State
 
 _T = TypeVar("_T", bound=Struct)
+
+MAX_SPOILS = 10  # of a request; with more, no server finds each of them
 
 Time = Annotated[int, Meta(description="In milliseconds since 1970.")]
 Name = Annotated[str, Meta(description="A server name.")]
@@ -116,6 +119,23 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
             "entry, whose transaction is sent once more with the same ID and bytes."
         ),
     ] = None
+    spoil: Annotated[
+        list[str],
+        Meta(
+            max_length=MAX_SPOILS,
+            description="Mistakes that it has on purpose, as those of a lab's "
+            "`request`. Such a transaction is over with the first answer.",
+        ),
+    ] = []
+    sign: Annotated[
+        SignBody | UnsetType | None,
+        Meta(description="What is signed, as in a lab's `request`."),
+    ] = UNSET
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it has a mistake on purpose."""
+        return bool(self.spoil) or self.sign is not UNSET
 
 
 class Queued(Struct, frozen=True):
@@ -160,6 +180,14 @@ class EntryView(Struct, frozen=True):
     dropped_by: Annotated[
         str | None, Meta(description="A command, or `age` for what was stale.")
     ]
+    expected: Annotated[
+        list[str] | UnsetType,
+        Meta(description="With `spoil`: what a right server does about each mistake."),
+    ] = UNSET
+    as_expected: Annotated[
+        bool | UnsetType | None,
+        Meta(description="Whether it did; null where that is not known."),
+    ] = UNSET
 
 
 class ProofView(Struct, frozen=True):

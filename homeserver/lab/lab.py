@@ -59,6 +59,8 @@ from homeserver.lab.servers.keys import ServerKeys
 from homeserver.lab.servers.names import reachable_address
 from homeserver.lab.servers.server import LabServer, Place
 from homeserver.lab.servers.servers import Ground, LabServers
+from homeserver.lab.spoil.sending import SpoiledSending
+from homeserver.lab.spoil.transmission import Means
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.identifiers import ServerName
@@ -106,6 +108,7 @@ class Lab:
                 as_resolver(look_ups),
                 self._wrap,
                 fronts.wrap,
+                spoiler=SpoiledSending(self._means, reactor),
             ),
         )
         self._parts = self.endpoint.parts
@@ -220,6 +223,9 @@ class Lab:
 
     def _wrap(self, route: Route) -> Answer:
         return self.answers.wrap(replace(route, answer=self.rules.wrap(route)))
+
+    def _means(self, name: ServerName) -> Means:
+        return self.servers.means(name)
 
     def _find(self, name: ServerName) -> LabServer:
         return self.servers.find(name)

@@ -23,7 +23,7 @@ from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import Means, transmit
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.time_limit import within
-from homeserver.outbound.client import TRANSPORT_ERRORS
+from homeserver.outbound.completion import TRANSPORT_ERRORS
 from homeserver.outbound.transport.connection import describe, text_of
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName

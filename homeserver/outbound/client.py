@@ -10,22 +10,17 @@ Specification: Server-server API.
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
-from twisted.internet import defer, error
+from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import (
-    RequestGenerationFailed,
-    RequestTransmissionFailed,
-    ResponseFailed,
-)
 from twisted.web.http_headers import Headers
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.exchange import Exchange, Exchanges, Message
 from homeserver.net.time_limit import within
-from homeserver.net.twisted_private import RequestNotSent
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
+from homeserver.outbound.completion import Send, complete
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
 from homeserver.outbound.signed_request import signed_request
 from homeserver.outbound.targets import TRANSACTION_ROUTE, transaction_target
@@ -33,8 +28,6 @@ from homeserver.outbound.transport.connection import (
     KEY_DOCUMENT_PATH,
     KEYS_V2_PATH,
     Response,
-    ResponseTooLarge,
-    describe,
     read_body,
     text_of,
 )
@@ -70,17 +63,6 @@ class Limits(Struct, frozen=True):
 _TRANSACTION_LIMITS = Limits(512 * 1024, 60.0)
 
 _DOCUMENT_LIMITS = Limits(MAX_DOCUMENT_BYTES, _DOCUMENT_SECONDS)
-
-TRANSPORT_ERRORS = (
-    error.ConnectionClosed,
-    defer.CancelledError,
-    defer.TimeoutError,
-    RequestGenerationFailed,
-    RequestNotSent,
-    RequestTransmissionFailed,
-    ResponseFailed,
-    ResponseTooLarge,
-)
 
 
 class KeysAnswer(Struct, frozen=True):
@@ -148,8 +130,37 @@ class FederationClient:
         exchange.server = identity.server_name.name
         exchange.route = TRANSACTION_ROUTE
         outgoing = signed_request(identity, "PUT", target, destination, body)
-        answer, connection = await self.call(
-            destination, outgoing, _TRANSACTION_LIMITS, OURSELVES, exchange, connected
+
+        async def send() -> tuple[Response, VerifiedConnection]:
+            limits = _TRANSACTION_LIMITS
+            return await self._send(
+                destination, outgoing, limits, OURSELVES, exchange, connected
+            )
+
+        return await self.deliver(
+            destination, f"PUT {target}", exchange, send, slash=slash
+        )
+
+    async def deliver(
+        self,
+        destination: ServerName,
+        asked: str,
+        exchange: Exchange,
+        send: Send,
+        *,
+        slash: bool = False,
+    ) -> Delivery:
+        """The result of a transaction that `send` sends; as `send_transaction`.
+
+        `asked` is its method and its target.
+        """
+        answer, connection = await complete(
+            send,
+            destination,
+            asked,
+            exchange,
+            _TRANSACTION_LIMITS.seconds,
+            self._clock,
         )
         if answer.status != 200:
             refused = read_refusal(
@@ -240,42 +251,36 @@ class FederationClient:
 
         Raises `Unreachable`.
         """
-        exchange.peer = destination.name
+        return await complete(
+            lambda: self._send(
+                destination, outgoing, limits, cause, exchange, connected
+            ),
+            destination,
+            (outgoing.method + b" " + outgoing.target).decode("ascii"),
+            exchange,
+            limits.seconds,
+            self._clock,
+        )
 
-        async def call() -> tuple[Response, VerifiedConnection]:
-            response, connection = await self._agent.send(
-                destination, outgoing, cause, exchange, connected
-            )
-            data = await read_body(response, limits.reply_bytes)
-            exchange.mark("body")
-            exchange.status = response.code
-            if exchange.details is not None:
-                headers = text_of(response.headers)
-                exchange.details.response = Message.of(headers, data)
-            return Response(response.code, response.headers, data), connection
-
-        try:
-            return await within(limits.seconds, self._clock, call())
-        except TRANSPORT_ERRORS as problem:
-            way = ""
-            if exchange.is_proven:
-                way = f"{exchange.via}: {exchange.address}: "
-            asked = (outgoing.method + b" " + outgoing.target).decode("ascii")
-            failure = Unreachable(
-                destination,
-                [f"{way}{asked}: {describe(problem)}"],
-                "no_answer" if exchange.is_proven else "not_verified",
-            )
-            _note_failure(exchange, failure)
-            raise failure from None
-        except Unreachable as problem:
-            _note_failure(exchange, problem)
-            raise
-
-
-def _note_failure(exchange: Exchange, problem: Unreachable) -> None:
-    exchange.reason = problem.reasons[0] if problem.reasons else problem.reason
-    exchange.error = str(problem)
+    async def _send(
+        self,
+        destination: ServerName,
+        outgoing: OutgoingRequest,
+        limits: Limits,
+        cause: Cause,
+        exchange: Exchange,
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
+    ) -> tuple[Response, VerifiedConnection]:
+        response, connection = await self._agent.send(
+            destination, outgoing, cause, exchange, connected
+        )
+        data = await read_body(response, limits.reply_bytes)
+        exchange.mark("body")
+        exchange.status = response.code
+        if exchange.details is not None:
+            headers = text_of(response.headers)
+            exchange.details.response = Message.of(headers, data)
+        return Response(response.code, response.headers, data), connection
 
 
 def check_names_connection(

@@ -74,6 +74,7 @@ def test_chosen_transactions(path: Path, control: CannedControl) -> None:
 
 NOT_ONE_THING: list[tuple[list[str], str]] = [
     (["--again", "6", "--edu", EDU], "--again sends a transaction unchanged"),
+    (["--again", "6", "--spoil", "path"], "--again sends a transaction unchanged"),
     (["--again", "6", "--txn-id", "x"], "--again sends a transaction unchanged"),
     (["--wait", "6", "--txn-id", "x"], "--wait sends nothing"),
     (["--wait", "6", "--again", "6"], "--wait sends nothing"),
@@ -106,3 +107,42 @@ def test_back_off(path: Path, control: CannedControl) -> None:
     assert first.endswith(f"{end}; queued under ID 6; `--now` tries at once")
     assert last.startswith("not delivered yet, it stays queued under ID 6: in back-off")
     assert last.endswith(f"{end}; `--now` tries at once")
+
+
+JUDGED: list[tuple[dict[str, object], bool | None, int, str]] = [
+    ({"state": "rejected", "error": "answers 401"}, True, 0, ""),
+    ({"state": "rejected", "error": "answers 400"}, False, 1, "not as expected: rejec"),
+    ({"state": "delivered", "reply": {}}, True, 0, ""),
+    (
+        {"state": "delivered", "reply": {}},
+        False,
+        1,
+        "not as expected: it was delivered",
+    ),
+    (
+        {"state": "dropped", "dropped_ts": 1, "dropped_by": "x"},
+        None,
+        1,
+        "not known: dro",
+    ),
+]
+
+
+@pytest.mark.parametrize(("members", "as_expected", "status", "said"), JUDGED)
+def test_mistakes(
+    path: Path,
+    control: CannedControl,
+    members: dict[str, object],
+    as_expected: object,
+    status: int,
+    said: str,
+) -> None:
+    """With mistakes, the command succeeds if the server did what is right."""
+    state = STATE | {"txn_id": "1", "expected": ["X."], "as_expected": as_expected}
+    control.answers["GET /v1/send/b.test/6"] = 200, state | members
+    done = run("send", "-c", path, "b.test", "--edu", EDU, "--spoil", "path")
+    assert done.exit_code == status
+    assert done.stdout.startswith("expected: X.\n")
+    assert done.stderr.startswith(said)
+    [body] = [body for request, _, body in control.asked if "POST" in request]
+    assert body["spoil"] == ["path"]

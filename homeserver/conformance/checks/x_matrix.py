@@ -26,8 +26,8 @@ from homeserver.conformance.reply import (
     refused,
 )
 from homeserver.conformance.target import Changes, Target
+from homeserver.control.signed_parts import SignBody
 from homeserver.lab.spoil.draft import Draft
-from homeserver.lab.spoil.request_body import SignBody
 
 _AUTHENTICATION = "Server-server API, Request Authentication"
 _OTHER = "elsewhere.invalid"

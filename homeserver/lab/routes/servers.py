@@ -21,7 +21,6 @@ from homeserver.lab.servers.description import Change, NewServers, ServerView
 from homeserver.lab.servers.server import LabServer
 from homeserver.lab.servers.servers import LabServers
 from homeserver.lab.spoil.request_body import RequestBody
-from homeserver.lab.spoil.transmission import Means
 from homeserver.protocol.errors import NotFound, TooLarge
 from homeserver.protocol.identifiers import ServerName
 
@@ -114,10 +113,9 @@ def server_routes(
     async def request(call: Call[Nothing, RequestBody]) -> RequestView:
         """Send one request to another server now, with each part open to change."""
         server = servers.find(call.server("server"))
-        parts = servers.parts(server.name)
         exchange, view = await send_request(
             call.body,
-            Means(parts.credentials.identity(), server.key, parts.agent),
+            servers.means(server.name),
             shared.exchanges,
             shared.reactor,
         )

@@ -27,6 +27,7 @@ from homeserver.lab.servers.description import (
 )
 from homeserver.lab.servers.names import Names, free_port
 from homeserver.lab.servers.server import LabServer, Place
+from homeserver.lab.spoil.transmission import Means
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge, listed, quote
@@ -96,6 +97,11 @@ class LabServers:
     def parts(self, name: ServerName) -> Server:
         """The parts of the server of that name; raises `NotFound`."""
         return self._ground.endpoint.parts.servers[self.find(name).name]
+
+    def means(self, name: ServerName) -> Means:
+        """What the server of that name sends with; raises `NotFound`."""
+        parts = self.parts(name)
+        return Means(parts.credentials.identity(), self.find(name).key, parts.agent)
 
     def owner(self, host: str) -> ServerName | None:
         """The server that a DNS name belongs to: its host, or a service of it."""

@@ -12,49 +12,20 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 from twisted.web.http_headers import Headers
 
+from homeserver.control.signed_parts import SignBody
+from homeserver.control.views import MAX_SPOILS
 from homeserver.identity.identity import Identity
 from homeserver.lab.spoil.draft import Draft
 from homeserver.lab.spoil.spoils import SPOILS
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
-from homeserver.protocol.shapes import not_one_of
 from homeserver.protocol.signing import SigningKey
 
 MAX_SECONDS = 600.0  # as long as any other wait of the lab
 
 # The paths that no signature is for, unless `sign` is given.
 _UNSIGNED = ("/_matrix/key/", "/.well-known/")
-
-_MAX_SPOILS = 10  # of a request; with more, no server finds each of them
-
-_SIGNED_MEMBERS = ("method", "uri", "origin", "destination", "content")
-
-
-class SignBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is signed, where it differs from what is sent."""
-
-    method: str | UnsetType = UNSET
-    uri: str | UnsetType = UNSET
-    origin: str | UnsetType = UNSET
-    destination: str | UnsetType = UNSET
-    content: object = UNSET
-    key_id: Annotated[
-        str | UnsetType,
-        Meta(description="The ID that the header names; the first key signs for it."),
-    ] = UNSET
-    omit: Annotated[
-        list[str],
-        Meta(description="Members left out of the signed object."),
-    ] = []
-
-    def check(self) -> None:
-        """Raise `InvalidParam` for a member that nothing signs."""
-        for each in self.omit:
-            if each not in _SIGNED_MEMBERS:
-                raise InvalidParam(
-                    "`sign.omit` has " + not_one_of(each, _SIGNED_MEMBERS)
-                )
 
 
 class RequestBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +52,7 @@ class RequestBody(Struct, frozen=True, forbid_unknown_fields=True):
     spoil: Annotated[
         list[str],
         Meta(
-            max_length=_MAX_SPOILS,
+            max_length=MAX_SPOILS,
             description="Mistakes that it has on purpose: "
             + "; ".join(
                 f"`{each.usage(name)}`: {each.summary}" for name, each in SPOILS.items()

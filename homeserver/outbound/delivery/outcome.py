@@ -6,7 +6,7 @@ transactions stay in memory, so that an operator can have one of them sent once 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 from homeserver.net.bounded_map import BoundedMap, ByteLimit
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.handled import handled
-from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.client import Delivery
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
-from homeserver.outbound.transport.connector import Unreachable
+from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.batching import PendingTransaction
@@ -68,6 +68,23 @@ class _Request:
     why_aborted: str | None = None
 
 
+class TransactionClient(Protocol):
+    """Sends the transactions of one of our servers."""
+
+    async def send_transaction(
+        self,
+        destination: ServerName,
+        txn_id: str,
+        body: bytes,
+        *,
+        exchange: Exchange,
+        slash: bool = False,
+        connected: Callable[[VerifiedConnection], object] = ...,
+    ) -> Delivery:
+        """As `FederationClient.send_transaction`."""
+        ...
+
+
 class Attempts:
     """Makes attempts, one at a time for each queue."""
 
@@ -75,7 +92,7 @@ class Attempts:
 
     def __init__(
         self,
-        client_of: Callable[[ServerName], FederationClient],
+        client_of: Callable[[ServerName], TransactionClient],
         exchanges: Exchanges,
     ) -> None:
         """`client_of` has the client of each of our servers."""
