@@ -46,6 +46,7 @@ from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.routes import room_routes
 from homeserver.storage.all_names import AllNames
 from homeserver.storage.forgetting import StoredState
 
@@ -79,6 +80,7 @@ class Parts:
             [
                 *inbound_routes.key_routes(local, shared.notary_buckets),
                 *inbound_routes.federation_routes(local),
+                *room_routes(local),
             ],
             local.note_claim,
         )

@@ -7,11 +7,21 @@ from collections.abc import Callable
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.shared import Shared
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.author import Author
+from homeserver.rooms.checking import EventChecks
+from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.joined_rooms import RoomStore
+from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.room_directory import RoomDirectory
+
+
+def build_resident(rooms: Rooms, shared: Shared, checker: PduChecker) -> Resident:
+    """What answers for a server about its rooms."""
+    invites = InviteStore(shared.store.database, rooms.server_name)
+    return Resident(rooms, invites, EventChecks(checker))
 
 
 def build_rooms(

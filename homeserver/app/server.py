@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from homeserver.app.credentials import Credentials
-from homeserver.app.rooms import build_rooms
+from homeserver.app.rooms import build_resident, build_rooms
 from homeserver.app.server_stores import ServerStores
 from homeserver.app.shared import Shared
 from homeserver.config.values import Profile, ServerConfig
@@ -34,6 +34,7 @@ from homeserver.outbound.delivery.presence import PresenceAnswers
 from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.refusals import RefusalStore
@@ -222,10 +223,10 @@ class Server(ServerStores):
         )
 
     @cached_property
-    def receiver(self) -> TransactionReceiver:
-        """Receives transactions."""
+    def pdu_checker(self) -> PduChecker:
+        """Checks form, signatures and content hash of events."""
         shared = self._shared
-        checker = PduChecker(
+        return PduChecker(
             self.received,
             self.keyring,
             shared.reactor,
@@ -233,9 +234,14 @@ class Server(ServerStores):
             shared.config.events,
             self.diagnoses,
         )
+
+    @cached_property
+    def receiver(self) -> TransactionReceiver:
+        """Receives transactions."""
+        shared = self._shared
         return TransactionReceiver(
             self.received,
-            checker,
+            self.pdu_checker,
             PresenceAnswers(self.name, self.profiles, self.outgoing).answer,
             shared.reactor,
             shared.turns,
@@ -246,6 +252,11 @@ class Server(ServerStores):
     def rooms(self) -> Rooms:
         """The rooms that it takes part in."""
         return build_rooms(self.name, self.credentials, self._shared, self._wake)
+
+    @cached_property
+    def resident(self) -> Resident:
+        """Answers other servers about its rooms."""
+        return build_resident(self.rooms, self._shared, self.pdu_checker)
 
     @cached_property
     def notary(self) -> Notary:

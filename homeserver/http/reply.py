@@ -10,10 +10,11 @@ response".
 from collections.abc import Mapping
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from homeserver import __version__
 from homeserver.net.exchange import Exchange
-from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.errors import LimitExceeded, MethodNotAllowed, ProtocolError
 
 SERVER = f"homeserver/{__version__}"
@@ -41,7 +42,12 @@ def refusal(exchange: Exchange, problem: ProtocolError) -> Reply:
     """The reply to a request that broke a rule; the reason goes into its exchange."""
     exchange.errcode = problem.errcode
     exchange.error = problem.explanation.in_full
-    return error_reply(problem.status, problem.errcode, str(problem), _headers(problem))
+    reply = error_reply(
+        problem.status, problem.errcode, str(problem), _headers(problem)
+    )
+    if not problem.members:
+        return reply
+    return replace(reply, body=encode({**parse_object(reply.body), **problem.members}))
 
 
 def _headers(problem: ProtocolError) -> dict[str, str]:

@@ -9,7 +9,7 @@ Specification: Server-server API, "Request Authentication".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from homeserver.config.values import Profile
 from homeserver.http.request import Request
@@ -61,12 +61,13 @@ class LocalServer(Protocol):
         ...
 
 
-class LocalServers:
+_S_co = TypeVar("_S_co", bound=LocalServer, covariant=True)
+
+
+class LocalServers(Generic[_S_co]):
     """Finds the server of each request."""
 
-    def __init__(
-        self, names: LocalNames, find: Callable[[ServerName], LocalServer]
-    ) -> None:
+    def __init__(self, names: LocalNames, find: Callable[[ServerName], _S_co]) -> None:
         """`find` returns the server of a name that is in `names`."""
         self._names = names
         self._find = find
@@ -79,12 +80,12 @@ class LocalServers:
         name = self._claimed(headers) or self._names.answering(_arrival(request))
         exchange.server = "" if name is None else name.name
 
-    def of_signed(self, request: Request) -> LocalServer:
+    def of_signed(self, request: Request) -> _S_co:
         """The server of a signed request; raises `NotFound` while there is none."""
         name = self._claimed(request.authorizations)
         return self.of_unsigned(request) if name is None else self._find(name)
 
-    def of_unsigned(self, request: Request) -> LocalServer:
+    def of_unsigned(self, request: Request) -> _S_co:
         """The server of any other request; raises `NotFound` while there is none."""
         name = self._names.answering(_arrival(request))
         if name is None:

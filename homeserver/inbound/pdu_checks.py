@@ -73,9 +73,16 @@ class PduChecker:
         self._diagnoses = diagnoses
 
     async def check(
-        self, pdus: Sequence[Json], origin: ServerName, cause: Cause
+        self,
+        pdus: Sequence[Json],
+        origin: ServerName,
+        cause: Cause,
+        given: Mapping[RoomId, str] | None = None,
     ) -> list[JudgedPdu]:
-        """The verdicts on the PDUs of one transaction of `origin`, in their order."""
+        """The verdicts on the PDUs of one transaction of `origin`, in their order.
+
+        `given` has the versions of rooms that the store may not know.
+        """
         if not pdus:
             return []
         candidates = [PduCandidate(pdu) for pdu in pdus]
@@ -85,7 +92,8 @@ class PduChecker:
                     origin, are_accepted=self._events.unsigned_2014
                 )
         rooms = {each.room_id for each in candidates if each.room_id is not None}
-        versions = await self._store.room_versions(sorted(rooms))
+        versions = await self._store.room_versions(sorted(rooms - set(given or {})))
+        versions |= given or {}
         search = _Search(cause)
         # Create events first, wherever they are in the transaction: they name the
         # version of the other events of their rooms.

@@ -6,7 +6,7 @@ Specification: Server-server API.
 """
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -24,8 +24,10 @@ from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, MissingParam, NotFound, quote
 from homeserver.storage.engine.interface import StoreUnavailable
 
+_S = TypeVar("_S", bound=LocalServer)
 
-def federation_routes(servers: LocalServers) -> list[Route]:
+
+def federation_routes(servers: LocalServers[LocalServer]) -> list[Route]:
     """The routes of servers that take transactions and answer queries."""
     own_version = json_reply({"server": {"name": "homeserver", "version": __version__}})
 
@@ -48,23 +50,23 @@ def federation_routes(servers: LocalServers) -> list[Route]:
 
 
 def signed_route(
-    servers: LocalServers,
+    servers: LocalServers[_S],
     method: str,
     template: str,
-    answer: Callable[[LocalServer], SignedAnswer],
+    answer: Callable[[_S], SignedAnswer],
 ) -> Route:
     """A route whose requests are authenticated by the server that they are for.
 
     `answer` makes the answer of that server.
     """
 
-    def admit(request: Request) -> LocalServer:
+    def admit(request: Request) -> _S:
         server = servers.of_signed(request)
         server.signed_requests.gate.admit(request)
         return server
 
     async def authenticated(request: Request) -> Reply:
-        server = cast("LocalServer | None", request.admitted)
+        server = cast("_S | None", request.admitted)
         if server is None:  # it has no body
             server = servers.of_signed(request)
         return await server.signed_requests.answer(request, answer(server))
@@ -72,7 +74,9 @@ def signed_route(
     return Route(method, template, authenticated, admit)
 
 
-def key_routes(servers: LocalServers, buckets: NotaryBuckets | None) -> list[Route]:
+def key_routes(
+    servers: LocalServers[LocalServer], buckets: NotaryBuckets | None
+) -> list[Route]:
     """The routes of key documents; without `buckets`, no server is a notary."""
 
     def v1(request: Request) -> Reply:

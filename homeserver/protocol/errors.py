@@ -6,7 +6,7 @@ and errcodes: Server-server API, "Errors" and "Request Authentication".
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
@@ -79,6 +79,9 @@ class ProtocolError(Exception):
     status: ClassVar[int] = 400
     errcode: ClassVar[str] = "M_UNKNOWN"
 
+    members: Mapping[str, str] = {}
+    """What the error response has beside its code and its reason."""
+
     def __init__(self, why: str = "", in_full: str | None = None) -> None:
         """`why` is for the peer; `in_full` for the operator, if it has more detail."""
         super().__init__(why)
@@ -107,6 +110,16 @@ class InvalidParam(ProtocolError):
     """A name, an ID or a parameter does not match its grammar."""
 
     errcode = "M_INVALID_PARAM"
+
+
+class IncompatibleRoomVersion(ProtocolError):
+    """The room has a version that the other server, or this one, does not know."""
+
+    errcode = "M_INCOMPATIBLE_ROOM_VERSION"
+
+    def __init__(self, why: str, room_version: str) -> None:
+        super().__init__(why)
+        self.members = {"room_version": room_version}
 
 
 class BadAuthorization(ProtocolError):

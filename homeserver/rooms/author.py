@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.identity.identity import Identity
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.rooms.building import (
@@ -28,6 +28,7 @@ from homeserver.protocol.rooms.building import (
     reference,
     sign_event,
 )
+from homeserver.protocol.signing import sign
 from homeserver.rooms.room import Room
 
 _OPAQUE = string.ascii_letters
@@ -137,6 +138,16 @@ class Author:
         return sign_event(
             pdu, room_version, identity.server_name, identity.signing_keys
         )
+
+    def countersigned(self, event: Event) -> Json:
+        """An event of another server with our signatures beside those that it has."""
+        identity = self._identity()
+        signed = sign(
+            redact(event.pdu, event.room_version),
+            identity.server_name,
+            identity.signing_keys,
+        )
+        return {**event.pdu, "signatures": signed["signatures"]}
 
     async def _place(self, room: Room, prev: Sequence[EventId] | None) -> Place:
         found = await room.read(list(room.extremities) if prev is None else prev)

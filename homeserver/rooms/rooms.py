@@ -89,6 +89,8 @@ class Rooms:
         room = self._rooms.get(room_id)
         if room is not None and not await self._is_stale(room):
             return room
+        if await self.store.revision(room_id) is None:
+            return None
         async with self._reading:
             room = self._rooms.get(room_id)  # another one may have read it meanwhile
             if room is not None and not await self._is_stale(room):

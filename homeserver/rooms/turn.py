@@ -74,13 +74,16 @@ class Turn:
                 left.append(event)
         return left
 
-    async def place(self, event: Event, state: StateMap) -> Entry:
-        """Enter an event of the room's past, of which only the state before is known.
+    async def place(
+        self, event: Event, state: StateMap, *, is_old: bool = True
+    ) -> Entry:
+        """Enter an event of which only the state before is known, not what is before.
 
-        All events of the state are known. Raises `UnknownAuthEvent`.
+        All events of the state are known. `is_old` is as in `Room.judge`. Raises
+        `UnknownAuthEvent`.
         """
         before = self.room.states.add(state, self.room.current_number)
-        return await self.take(event, before, is_old=True)
+        return await self.take(event, before, is_old=is_old)
 
     async def begin(self, event: Event, state: StateMap) -> Entry:
         """Enter the first event of ours in a room of others: our join.

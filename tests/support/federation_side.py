@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 
 from homeserver.config.values import Events, Profile
 from homeserver.http.arriving import ArrivingBodies
-from homeserver.http.router import Router
+from homeserver.http.router import Route, Router
 from homeserver.inbound.authentication import Authenticator, Body
 from homeserver.inbound.diagnoses import Diagnoses
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
@@ -117,10 +117,15 @@ class Endpoint:
             delegate_to=delegate_to,
         )
         servers = OnlyServer(server)
+        self.server = server
         bodies = ArrivingBodies("federation", max_arriving_bytes)
         self.site = site(
             Router(
-                [*key_routes(servers, None), *federation_routes(servers)],
+                [
+                    *key_routes(servers, None),
+                    *federation_routes(servers),
+                    *self.more_routes(servers),
+                ],
                 servers.note_claim,
             ),
             max_body_bytes=max_body_bytes,
@@ -128,6 +133,10 @@ class Endpoint:
             bodies=bodies,
             refused=self.refusals.note,
         )
+
+    def more_routes(self, servers: OnlyServer) -> list[Route]:
+        """Further routes of the site."""
+        return []
 
     async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
         self.polled.append((asker, [str(user_id) for user_id in polled]))

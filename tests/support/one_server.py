@@ -8,11 +8,12 @@ from homeserver.config.values import Profile
 from homeserver.http.request import Request
 from homeserver.identity.local_names import LocalNames
 from homeserver.inbound.key_publisher import KeyPublisher
-from homeserver.inbound.local_servers import LocalServer, LocalServers
+from homeserver.inbound.local_servers import LocalServers
 from homeserver.inbound.notary import Notary
 from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.resident import Resident
 
 _NONE = cast("Any", None)
 
@@ -27,19 +28,20 @@ class OneServer:
     notary: Notary = _NONE
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     delegate_to: ServerName | None = None
+    resident: Resident = _NONE
 
 
-class OnlyServer(LocalServers):
+class OnlyServer(LocalServers[OneServer]):
     """Finds one server for every request."""
 
-    def __init__(self, server: LocalServer) -> None:
+    def __init__(self, server: OneServer) -> None:
         super().__init__(LocalNames(), lambda _: server)
         self._server = server
 
-    def of_signed(self, request: Request) -> LocalServer:
+    def of_signed(self, request: Request) -> OneServer:
         """As `LocalServers`."""
         return self._server
 
-    def of_unsigned(self, request: Request) -> LocalServer:
+    def of_unsigned(self, request: Request) -> OneServer:
         """As `LocalServers`."""
         return self._server

@@ -1,7 +1,7 @@
 """Rooms of Synapse that a user of ours is in.
 
-Endpoints join no rooms: here the test does what a joining server does, in an
-endpoint's name and with its key. From then on Synapse sends the endpoint what happens
+The endpoint knows nothing of these rooms: the test does what a joining server does, in
+its name and with its key. From then on Synapse sends the endpoint what happens
 in the room, and takes what the endpoint sends.
 
 Specification: Server-server API, "Joining Rooms".

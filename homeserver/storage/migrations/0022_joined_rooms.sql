@@ -51,7 +51,7 @@ CREATE TABLE received_invites (
     server_name TEXT NOT NULL,
     room_id TEXT NOT NULL,
     user_id TEXT NOT NULL,          -- the invited one
-    number BIGINT NOT NULL,         -- in the order of arrival, of all names
+    number BIGINT NOT NULL,         -- in the order of arrival, of each name
     origin TEXT NOT NULL,           -- the server that sent it
     room_version TEXT NOT NULL,
     event TEXT NOT NULL,            -- with our signature

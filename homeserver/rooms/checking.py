@@ -1,0 +1,67 @@
+"""The first three checks on events that come in any other way than by a transaction.
+
+Rules: form, signatures and content hash, by the version of the room. Keys may be
+fetched, so this is done outside of a room's turn.
+
+Specification: Server-server API, "Checks performed on receipt of a PDU".
+"""
+
+from collections.abc import Sequence
+
+from homeserver.inbound.pdu_checks import PduChecker
+from homeserver.net.cause import Cause
+from homeserver.protocol.canonical_json import Json, parse_object
+from homeserver.protocol.errors import Forbidden, ProtocolError
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import RoomVersion
+from homeserver.protocol.identifiers import EventId, ServerName
+from homeserver.rooms.room import Room
+from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
+
+_BATCH = 50  # PDUs that are checked at once, as in a transaction
+
+
+class EventChecks:
+    """Checks events for one of our servers."""
+
+    def __init__(self, checker: PduChecker) -> None:
+        self._checker = checker
+
+    async def one(
+        self, pdu: Json, room_version: RoomVersion, origin: ServerName, cause: Cause
+    ) -> Event:
+        """An event as it is taken in: redacted, if its content hash is wrong.
+
+        Raises `Forbidden` if a signature is missing or wrong, another `ProtocolError`
+        for its form.
+        """
+        event = Event.parse(pdu, room_version)
+        versions = {event.room_id: room_version.version}
+        [judged] = await self._checker.check([pdu], origin, cause, versions)
+        if judged.outcome == REJECTED:
+            raise Forbidden(judged.verdict.removeprefix(f"{REJECTED}: "))
+        return parsed(judged, room_version)
+
+    async def of_room(
+        self, pdus: Sequence[Json], room: Room, origin: ServerName, cause: Cause
+    ) -> dict[EventId, Event]:
+        """Those of a reply's events that pass, and are of the room."""
+        found: dict[EventId, Event] = {}
+        versions = {room.room_id: room.room_version.version}
+        for start in range(0, len(pdus), _BATCH):
+            batch = pdus[start : start + _BATCH]
+            for judged in await self._checker.check(batch, origin, cause, versions):
+                if judged.outcome == REJECTED or judged.event_id is None:
+                    continue
+                try:
+                    event = parsed(judged, room.room_version)
+                except ProtocolError:
+                    continue  # it passed as of another room version
+                if event.room_id == room.room_id:
+                    found[event.event_id] = event
+        return found
+
+
+def parsed(judged: JudgedPdu, room_version: RoomVersion) -> Event:
+    """The event of a verdict that rejects none; raises `ProtocolError`."""
+    return Event.parse(parse_object(judged.event), room_version)

@@ -1,0 +1,92 @@
+"""The federation routes about rooms, one line each.
+
+Rules: as those of `inbound.routes`. Version 1 of `send_join`, `send_leave` and `invite`
+answers with a list of 200 and the reply, as servers of its time read it.
+
+Specification: Server-server API, "Joining Rooms" to "Spaces".
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+from homeserver.http.reply import Reply
+from homeserver.http.request import Request
+from homeserver.http.router import Route
+from homeserver.inbound.authentication import ProvenOrigin
+from homeserver.inbound.local_servers import LocalServer, LocalServers
+from homeserver.inbound.routes import signed_route
+from homeserver.inbound.signed_requests import SignedAnswer
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.rooms import invites, memberships, past, summaries
+from homeserver.rooms.question import Question
+from homeserver.rooms.resident import Resident
+
+Answer = Callable[[Resident, Question], Awaitable[Json | bytes]]
+"""Answers a question with an object, or with one in JSON."""
+
+
+class RoomServer(LocalServer, Protocol):
+    """One of our servers, where it is in rooms."""
+
+    @property
+    def resident(self) -> Resident:
+        """Answers questions about rooms that it is in."""
+        ...
+
+
+def room_routes(servers: LocalServers[RoomServer]) -> list[Route]:
+    """The routes of servers that are in rooms."""
+    return [
+        signed_route(servers, method, template, partial(_answered, answer))
+        for method, template, answer in _ROUTES
+    ]
+
+
+def _answered(answer: Answer, server: RoomServer) -> SignedAnswer:
+    async def reply(
+        request: Request, origin: ProvenOrigin, content: Json | None
+    ) -> Reply:
+        found = await answer(server.resident, Question.of(request, origin, content))
+        return Reply(found if isinstance(found, bytes) else encode(found))
+
+    return reply
+
+
+def _as_v1(answer: Callable[[Resident, Question], Awaitable[bytes]]) -> Answer:
+    """An answer as version 1 of its route has it."""
+
+    async def listed(resident: Resident, question: Question) -> bytes:
+        return b"[200," + await answer(resident, question) + b"]"
+
+    return listed
+
+
+_V1 = "/_matrix/federation/v1"
+_V2 = "/_matrix/federation/v2"
+_EVENT = "{roomId}/{eventId}"
+_USER = "{roomId}/{userId}"
+
+_ROUTES: list[tuple[str, str, Answer]] = [
+    ("GET", f"{_V1}/make_join/{_USER}", memberships.make_join),
+    ("PUT", f"{_V1}/send_join/{_EVENT}", _as_v1(memberships.send_join)),
+    ("PUT", f"{_V2}/send_join/{_EVENT}", memberships.send_join),
+    ("GET", f"{_V1}/make_knock/{_USER}", memberships.make_knock),
+    ("PUT", f"{_V1}/send_knock/{_EVENT}", memberships.send_knock),
+    ("GET", f"{_V1}/make_leave/{_USER}", memberships.make_leave),
+    ("PUT", f"{_V1}/send_leave/{_EVENT}", _as_v1(memberships.send_leave)),
+    ("PUT", f"{_V2}/send_leave/{_EVENT}", memberships.send_leave),
+    ("PUT", f"{_V1}/invite/{_EVENT}", _as_v1(invites.v1)),
+    ("PUT", f"{_V2}/invite/{_EVENT}", invites.v2),
+    ("GET", f"{_V1}/state/{{roomId}}", past.state),
+    ("GET", f"{_V1}/state_ids/{{roomId}}", past.state_ids),
+    ("GET", f"{_V1}/event/{{eventId}}", past.event),
+    ("GET", f"{_V1}/event_auth/{_EVENT}", past.event_auth),
+    ("GET", f"{_V1}/backfill/{{roomId}}", past.backfill),
+    ("POST", f"{_V1}/get_missing_events/{{roomId}}", past.missing_events),
+    ("GET", f"{_V1}/timestamp_to_event/{{roomId}}", past.at_timestamp),
+    ("GET", f"{_V1}/hierarchy/{{roomId}}", summaries.hierarchy),
+    ("GET", f"{_V1}/publicRooms", summaries.public_rooms),
+    ("POST", f"{_V1}/publicRooms", summaries.searched_rooms),
+    ("GET", f"{_V1}/query/directory", summaries.alias),
+]
