@@ -8,11 +8,17 @@ from collections.abc import Callable
 from homeserver.app.credentials import Credentials
 from homeserver.app.shared import Shared
 from homeserver.inbound.pdu_checks import PduChecker
+from homeserver.net.cause import Cause
+from homeserver.outbound.calls import FederationCalls
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.author import Author
 from homeserver.rooms.checking import EventChecks
+from homeserver.rooms.gaps import Gaps
+from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
+from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
+from homeserver.rooms.source import Source
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.room_directory import RoomDirectory
@@ -22,6 +28,19 @@ def build_resident(rooms: Rooms, shared: Shared, checker: PduChecker) -> Residen
     """What answers for a server about its rooms."""
     invites = InviteStore(shared.store.database, rooms.server_name)
     return Resident(rooms, invites, EventChecks(checker))
+
+
+def build_receiver(
+    rooms: Rooms, calls: FederationCalls, shared: Shared, checker: PduChecker
+) -> RoomReceiver:
+    """What takes in the events of a server's rooms."""
+    checks = EventChecks(checker)
+
+    def source_of(room: Room, name: ServerName, cause: Cause) -> Source:
+        return Source(calls, checks, room, name, cause)
+
+    gaps = Gaps(rooms, source_of, shared.reactor)
+    return RoomReceiver(checker, rooms, gaps, shared.pace)
 
 
 def build_rooms(

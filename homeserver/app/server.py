@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from homeserver.app.credentials import Credentials
-from homeserver.app.rooms import build_resident, build_rooms
+from homeserver.app.rooms import build_receiver, build_resident, build_rooms
 from homeserver.app.server_stores import ServerStores
 from homeserver.app.shared import Shared
 from homeserver.config.values import Profile, ServerConfig
@@ -27,6 +27,7 @@ from homeserver.keys.keyring import Keyring
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.server import Presented
 from homeserver.outbound.agent import FederationAgent
+from homeserver.outbound.calls import FederationCalls
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.delivery.outcome import Attempts
 from homeserver.outbound.delivery.outgoing import Outgoing
@@ -130,6 +131,13 @@ class Server(ServerStores):
         shared = self._shared
         return FederationClient(
             self.agent, self.credentials.identity, shared.reactor, shared.exchanges
+        )
+
+    @cached_property
+    def calls(self) -> FederationCalls:
+        """Makes signed calls of any route."""
+        return FederationCalls(
+            self.client, self.credentials.identity, self._shared.exchanges
         )
 
     @cached_property
@@ -241,7 +249,7 @@ class Server(ServerStores):
         shared = self._shared
         return TransactionReceiver(
             self.received,
-            self.pdu_checker,
+            build_receiver(self.rooms, self.calls, shared, self.pdu_checker),
             PresenceAnswers(self.name, self.profiles, self.outgoing).answer,
             shared.reactor,
             shared.turns,

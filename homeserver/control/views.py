@@ -212,8 +212,8 @@ class PduView(Struct, frozen=True):
     verdict: Annotated[
         str,
         Meta(
-            description="`accepted`, `redacted`, `rejected` or `unsigned`, and after a "
-            "colon the reason."
+            description="`accepted`, `redacted`, `rejected`, `soft-failed` or "
+            "`unsigned`, and after a colon the reason."
         ),
     ]
     event: Annotated[

@@ -26,6 +26,7 @@ from homeserver.net.cooperate import Pace, together
 from homeserver.net.time_limit import within
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.hint import as_sentence
+from homeserver.protocol.events import edus
 from homeserver.protocol.events.unsigned_2014 import is_unsigned_2014
 from homeserver.protocol.identifiers import RoomId, ServerName
 from homeserver.storage.judged_pdus import REDACTED, REJECTED, JudgedPdu
@@ -112,6 +113,13 @@ class PduChecker:
             verdict = candidate.final_verdict()
             judged.append(await self._explained(candidate, verdict, cause))
         return judged
+
+    async def check_edu(self, edu: Json, origin: ServerName) -> None:
+        """Check the form of an EDU, and that its origin may send it.
+
+        Raises `ProtocolError`.
+        """
+        edus.check(edu, origin)
 
     async def _explained(
         self, candidate: PduCandidate, verdict: JudgedPdu, cause: Cause

@@ -11,12 +11,12 @@ Specification: Server-server API, "Transactions".
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
+from typing import Protocol
 
 from msgspec import Struct, structs
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.turns import Turns
 from homeserver.net.cause import Cause
 from homeserver.net.wall_clock import wall_seconds
@@ -37,6 +37,20 @@ from homeserver.storage.repeats import MAX_CONTENTS, Known
 
 AnswerPoll = Callable[[ServerName, Sequence[UserId]], Awaitable[None]]
 """Sends a server the presence of the local users that it asked for."""
+
+
+class Checker(Protocol):
+    """Checks what is in a transaction."""
+
+    async def check(
+        self, pdus: Sequence[Json], origin: ServerName, cause: Cause
+    ) -> list[JudgedPdu]:
+        """The verdicts on PDUs, in their order."""
+        ...
+
+    async def check_edu(self, edu: Json, origin: ServerName) -> None:
+        """Raise `ProtocolError` for an EDU that is not accepted."""
+        ...
 
 
 class TransactionResult(Struct, frozen=True):
@@ -75,7 +89,7 @@ class TransactionReceiver:
     def __init__(
         self,
         store: ReceivedStore,
-        checker: PduChecker,
+        checker: Checker,
         answer_poll: AnswerPoll,
         clock: IReactorTime,
         turns: Turns,
@@ -217,7 +231,7 @@ class TransactionReceiver:
                 problems.append(f"EDU {index}: {edu.problem}: {quote(edu.text)}")
                 continue
             try:
-                edus.check(edu, origin)
+                await self._checker.check_edu(edu, origin)
                 polled += edus.polled_users(edu)
             except ProtocolError as problem:
                 problems.append(f"EDU {index} ({quote(edu['edu_type'])}): {problem}")

@@ -97,20 +97,22 @@ class VersionAttempt(Struct):
             reason = f"{REJECTED}: {unknown_room_version(named)}"
             return JudgedPdu(None, None, reason, encode(event.pdu), created_room=room)
         version, verdict, room = event.room_version.version, "accepted", None
-        encoded = event.encoded
         if not event.content_hash_matches:
             verdict = "redacted: content hash"
-            encoded = encode(redact(event.pdu, event.room_version))
+            event = Event.parse(
+                redact(event.pdu, event.room_version), event.room_version
+            )
         elif (room_id := event.created_room_id) is not None:
             room = (room_id, version)
         return JudgedPdu(
             event.event_id,
             version,
             _with_remark(verdict, self._remark),
-            encoded,
+            event.encoded,
             self.possible.source,
             room,
             self._new_signers,
+            event,
         )
 
     @property

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import Cause
-from homeserver.protocol.canonical_json import Json, parse_object
-from homeserver.protocol.errors import Forbidden, ProtocolError
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.rooms.room import Room
-from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
+from homeserver.storage.judged_pdus import REJECTED
 
 _BATCH = 50  # PDUs that are checked at once, as in a transaction
 
@@ -36,11 +36,14 @@ class EventChecks:
         for its form.
         """
         event = Event.parse(pdu, room_version)
-        versions = {event.room_id: room_version.version}
+        version = room_version.version
+        versions = {event.room_id: version}
         [judged] = await self._checker.check([pdu], origin, cause, versions)
         if judged.outcome == REJECTED:
             raise Forbidden(judged.verdict.removeprefix(f"{REJECTED}: "))
-        return parsed(judged, room_version)
+        if judged.parsed is None or judged.parsed.room_version != room_version:
+            raise Forbidden(f"it is no signed event of room version {version}")
+        return judged.parsed
 
     async def of_room(
         self, pdus: Sequence[Json], room: Room, origin: ServerName, cause: Cause
@@ -51,17 +54,10 @@ class EventChecks:
         for start in range(0, len(pdus), _BATCH):
             batch = pdus[start : start + _BATCH]
             for judged in await self._checker.check(batch, origin, cause, versions):
-                if judged.outcome == REJECTED or judged.event_id is None:
+                event = judged.parsed
+                if event is None or judged.outcome == REJECTED:
                     continue
-                try:
-                    event = parsed(judged, room.room_version)
-                except ProtocolError:
-                    continue  # it passed as of another room version
-                if event.room_id == room.room_id:
+                is_of_version = event.room_version == room.room_version
+                if is_of_version and event.room_id == room.room_id:
                     found[event.event_id] = event
         return found
-
-
-def parsed(judged: JudgedPdu, room_version: RoomVersion) -> Event:
-    """The event of a verdict that rejects none; raises `ProtocolError`."""
-    return Event.parse(parse_object(judged.event), room_version)

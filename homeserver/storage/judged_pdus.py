@@ -14,11 +14,12 @@ from itertools import chain
 from msgspec import Struct
 
 from homeserver.protocol.canonical_json import Encoded, encode_integers
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.version_inference import VersionSource
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.storage.engine.interface import Cursor
 
-OUTCOMES = ("accepted", "redacted", "rejected", "unsigned")
+OUTCOMES = ("accepted", "redacted", "rejected", "soft-failed", "unsigned")
 """The first word of each verdict."""
 
 REDACTED = "redacted"
@@ -26,6 +27,9 @@ REDACTED = "redacted"
 
 REJECTED = "rejected"
 """The first word of the verdict on a rejected PDU."""
+
+SOFT_FAILED = "soft-failed"
+"""The first word of the verdict on a PDU that the current state of its room bars."""
 
 UNSIGNED = "unsigned: of 2014, by its transaction's origin alone"
 """The verdict on an unsigned PDU of 2014."""
@@ -57,6 +61,9 @@ class JudgedPdu(Struct, frozen=True):
 
     signers: Collection[ServerName] = ()
     """The servers whose signatures were verified now for the first time."""
+
+    parsed: Event | None = None
+    """The event as it is recorded; None if it is rejected, or unsigned."""
 
     @property
     def outcome(self) -> str:

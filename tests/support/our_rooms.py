@@ -4,6 +4,7 @@ from random import Random
 
 from twisted.internet.task import Clock
 
+from homeserver.identity.identity import Identity
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
@@ -36,8 +37,11 @@ class OurRooms:
         database: ImmediateDatabase | None = None,
         name: ServerName = OUR_NAME,
         *,
+        own: Identity | None = None,
+        seed: int = 1,
         is_shared: bool = False,
     ) -> None:
+        """`own` is the identity; by default ours."""
         self.database = database or MemoryDatabase()
         self.clock = Clock()
         self.clock.advance(NOW)
@@ -45,8 +49,8 @@ class OurRooms:
         """How often the sender was woken."""
 
         self.store = RoomStore(self.database, name, lambda _: int(NOW * 1000))
-        own = identity()
-        self.author = Author(lambda: own, self.clock, Random(1))
+        known = own or identity()
+        self.author = Author(lambda: known, self.clock, Random(seed))
         self.rooms = Rooms(
             self.store,
             RoomDirectory(self.database, name),

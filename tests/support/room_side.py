@@ -1,21 +1,28 @@
 """A server with rooms, put together in memory, and another server that asks it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from homeserver.config.values import Events
 from homeserver.http.router import Route
 from homeserver.inbound.pdu_checks import PduChecker
+from homeserver.inbound.transactions import TransactionReceiver
+from homeserver.inbound.turns import Turns
+from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
+from homeserver.outbound.calls import FederationCalls
 from homeserver.protocol.canonical_json import Json, as_object, encode, parse
 from homeserver.protocol.events.event import Event, hash_and_sign
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
-from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.rooms.checking import EventChecks
+from homeserver.rooms.gaps import Gaps
+from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 from homeserver.rooms.routes import room_routes
+from homeserver.rooms.source import Source
 from homeserver.storage.received_invites import InviteStore
 from tests.support.coroutines import result_of
 from tests.support.federation_side import Endpoint
@@ -41,7 +48,9 @@ VERSIONS = [("ver", version) for version in ROOM_VERSIONS]
 class RoomSide(Endpoint):
     """A site that answers about rooms of ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: object = None) -> None:
+        """`calls` are made to other servers; none by default."""
+        self.calls = calls
         self.database = MemoryDatabase()
         self.ours = OurRooms(self.database)
         self.keys = KnownKeys(THEM, OTHERS, Peer(US, signing_key()))
@@ -54,10 +63,22 @@ class RoomSide(Endpoint):
         checker = PduChecker(
             self._received, self.keys, self.clock, Pace(self.clock), Events()
         )
-        self.resident = self.server.resident = Resident(
-            self.ours.rooms,
-            InviteStore(self.database, OUR_NAME),
-            EventChecks(checker),
+        checks, rooms = EventChecks(checker), self.ours.rooms
+        invites = InviteStore(self.database, OUR_NAME)
+        self.resident = self.server.resident = Resident(rooms, invites, checks)
+        calls = cast("FederationCalls", self.calls)
+
+        def source_of(room: Room, name: ServerName, cause: Cause) -> Source:
+            return Source(calls, checks, room, name, cause)
+
+        self.gaps = Gaps(rooms, source_of, self.clock)
+        pace = Pace(self.clock)
+        self.server.receiver = TransactionReceiver(
+            self._received,
+            RoomReceiver(checker, rooms, self.gaps, pace),
+            self._answer_poll,
+            self.clock,
+            Turns(self.clock, pace),
         )
         return room_routes(servers)
 

@@ -1,0 +1,168 @@
+"""The events of a transaction that are of rooms that we are in.
+
+Rules: the events have passed the first three checks. The server ACL of a room applies
+to the origin of the transaction. Events of a room are judged in the order in which they
+came. What an event cites and the room lacks is fetched from the origin, outside of the
+room's turn. An event of any other room keeps its verdict and makes no room.
+
+| outcome | verdict | in the reply | in the room |
+|---|---|---|---|
+| accepted | as before | no error | yes |
+| soft-failed | `soft-failed`, and the rule | no error | yes |
+| rejected | `rejected`, and the rule | error | yes |
+| denied by the ACL, or not to be judged | `rejected`, and why | error | no |
+
+Specification: Server-server API, "Checks performed on receipt of a PDU", "Server Access
+Control Lists (ACLs)", "Soft failure".
+"""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from homeserver.inbound.pdu_checks import PduChecker
+from homeserver.net.cause import Cause
+from homeserver.net.cooperate import Pace
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import Forbidden, InvalidParam
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import RoomId, ServerName, parse_room_id
+from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
+from homeserver.protocol.rooms.receipt import Outcome
+from homeserver.protocol.rooms.rules import named
+from homeserver.protocol.rooms.server_acl import may_take_part
+from homeserver.rooms.entry import Entry
+from homeserver.rooms.gaps import Gaps
+from homeserver.rooms.missing import Missing
+from homeserver.rooms.room import Room
+from homeserver.rooms.rooms import Rooms
+from homeserver.rooms.turn import Turn
+from homeserver.storage.judged_pdus import REJECTED, SOFT_FAILED, JudgedPdu
+
+_MAX_ROOMS = 100  # of one receipt EDU that are looked at
+
+
+class RoomReceiver:
+    """Takes in the events of transactions, for one of our servers."""
+
+    def __init__(
+        self, checker: PduChecker, rooms: Rooms, gaps: Gaps, pace: Pace
+    ) -> None:
+        """`checker` makes the first three checks.
+
+        `pace` is that of the work on all transactions.
+        """
+        self._checker = checker
+        self._rooms = rooms
+        self._gaps = gaps
+        self._pace = pace
+
+    async def check(
+        self, pdus: Sequence[Json], origin: ServerName, cause: Cause
+    ) -> list[JudgedPdu]:
+        """The verdicts on the PDUs of a transaction, in their order.
+
+        Raises `StoreUnavailable`.
+        """
+        checked = await self._checker.check(pdus, origin, cause)
+        return await self._in_rooms(checked, origin, cause)
+
+    async def check_edu(self, edu: Json, origin: ServerName) -> None:
+        """Raise `ProtocolError` for an EDU that is not accepted."""
+        await self._checker.check_edu(edu, origin)
+        for room_id in _rooms_of(edu):
+            room = await self._rooms.find(room_id)
+            if room is not None and not may_take_part(room.current, origin):
+                raise Forbidden(_denied(room, origin))
+
+    async def _in_rooms(
+        self, pdus: Sequence[JudgedPdu], origin: ServerName, cause: Cause
+    ) -> list[JudgedPdu]:
+        verdicts = list(pdus)
+        by_room: dict[RoomId, list[int]] = {}
+        for number, pdu in enumerate(pdus):
+            if pdu.parsed is not None:
+                by_room.setdefault(pdu.parsed.room_id, []).append(number)
+        for room_id, numbers in by_room.items():
+            room = await self._rooms.find(room_id)
+            if room is None or not room.has_member(self._rooms.server_name):
+                continue
+            of_room = [pdus[number] for number in numbers]
+            judged = await self._judge(room, of_room, origin, cause)
+            for number, verdict in zip(numbers, judged, strict=True):
+                verdicts[number] = verdict
+        return verdicts
+
+    async def _judge(
+        self,
+        room: Room,
+        pdus: Sequence[JudgedPdu],
+        origin: ServerName,
+        cause: Cause,
+    ) -> list[JudgedPdu]:
+        if not may_take_part(room.current, origin):
+            why = f"{REJECTED}: {_denied(room, origin)}"
+            return [replace(pdu, verdict=why) for pdu in pdus]
+        entries: list[Entry | Missing | None] = []
+        async with self._rooms.turn(room.room_id) as turn:
+            for pdu in pdus:
+                await self._pace.pause()
+                entries.append(await _take(turn, pdu.parsed))
+        for number, pdu in enumerate(pdus):
+            if isinstance(entries[number], Missing) and pdu.parsed is not None:
+                await self._gaps.fill(pdu.parsed, origin, cause)
+                async with self._rooms.turn(room.room_id) as turn:
+                    entries[number] = await _take(turn, pdu.parsed)
+        return [_verdict(pdu, entry) for pdu, entry in zip(pdus, entries, strict=True)]
+
+
+async def _take(turn: Turn, event: Event | None) -> Entry | Missing | None:
+    """The entry of an event, or what is missing to judge it."""
+    if event is None or event.room_version != turn.room.room_version:
+        return None
+    missing = Missing.of(turn.room, event)
+    if missing:
+        # It may have arrived before; then nothing has to be fetched for it.
+        known = turn.room.entries.get(event.event_id)
+        if known is None or known.outcome is Outcome.OUTLIER:
+            return missing
+    try:
+        return await turn.take(event)
+    except UnknownAuthEvent as problem:
+        return Missing([problem.event_id], [])
+
+
+def _verdict(pdu: JudgedPdu, entry: Entry | Missing | None) -> JudgedPdu:
+    if entry is None:
+        return replace(pdu, verdict=f"{REJECTED}: the room has another version")
+    if isinstance(entry, Missing):
+        return replace(pdu, verdict=f"{REJECTED}: {entry}")
+    if entry.outcome is Outcome.REJECTED:
+        return replace(pdu, verdict=f"{REJECTED}: rule {entry.rule}: {entry.why}")
+    if entry.outcome is Outcome.SOFT_FAILED:
+        return replace(pdu, verdict=f"{SOFT_FAILED}: rule {entry.rule}: {entry.why}")
+    return pdu
+
+
+def _denied(room: Room, origin: ServerName) -> str:
+    return f"the server ACL of {named(room.room_id)} denies {origin}"
+
+
+def _rooms_of(edu: Json) -> list[RoomId]:
+    """The rooms that an EDU is about, as far as they can be read."""
+    content = edu.get("content")
+    if not isinstance(content, dict):
+        return []
+    texts: list[object] = []
+    if edu.get("edu_type") == "m.typing":
+        texts = [content.get("room_id")]
+    elif edu.get("edu_type") == "m.receipt":
+        texts = [*content][:_MAX_ROOMS]
+    found: list[RoomId] = []
+    for text in texts:
+        if isinstance(text, str):
+            try:
+                found.append(parse_room_id(text))
+            except InvalidParam:
+                continue
+    return found

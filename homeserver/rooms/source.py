@@ -1,0 +1,153 @@
+"""A server that is asked for the events of a room.
+
+Rules: every event of a reply passes the checks of form, signatures and content hash,
+and those of other rooms are left out. What a server does not have is no error. The
+number of events that are read of a reply is bounded.
+
+Specification: Server-server API, "Backfilling and retrieving missing events",
+"Retrieving events".
+"""
+
+from collections.abc import Collection, Sequence
+
+from msgspec import Struct
+
+from homeserver.net.cause import Cause
+from homeserver.outbound.calls import USUAL, WHOLE_STATE, Call, FederationCalls
+from homeserver.outbound.client import Limits
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.targets import federation_target
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import EventId, ServerName
+from homeserver.rooms.checking import EventChecks
+from homeserver.rooms.room import Room
+
+Events = dict[EventId, Event]
+
+MAX_MISSING = 20  # events of get_missing_events: as Synapse has it
+MAX_BACKFILL = 100  # the same
+MAX_STATE = 20_000  # events of a state, and of its auth chain
+
+_V1 = "/_matrix/federation/v1"
+
+
+class StateIds(Struct, frozen=True):
+    """A state and its auth chain, by the IDs of their events."""
+
+    state: Sequence[EventId]
+    auth_chain: Sequence[EventId]
+
+
+class Source:
+    """One server, asked about one room."""
+
+    def __init__(
+        self,
+        calls: FederationCalls,
+        checks: EventChecks,
+        room: Room,
+        server_name: ServerName,
+        cause: Cause,
+    ) -> None:
+        """Requests are charged to `cause`."""
+        self._calls = calls
+        self._checks = checks
+        self._room = room
+        self._server_name = server_name
+        self._cause = cause
+
+    async def missing_events(
+        self, earliest: Collection[EventId], latest: Sequence[EventId]
+    ) -> Events:
+        """Events before `latest`; raises `Unreachable` and `Refused`."""
+        call = Call(
+            method="POST",
+            path=federation_target("get_missing_events", self._room.room_id),
+            route=f"{_V1}/get_missing_events/{{roomId}}",
+            content={
+                "earliest_events": sorted(earliest)[:MAX_MISSING],
+                "latest_events": list(latest)[-MAX_MISSING:],
+                "limit": MAX_MISSING,
+                "min_depth": 0,
+            },
+        )
+        return await self._events(call, "events", MAX_MISSING)
+
+    async def backfill(self, starts: Sequence[EventId], limit: int) -> Events:
+        """Events and those before them; raises `Unreachable` and `Refused`."""
+        limit = min(limit, MAX_BACKFILL)
+        call = Call(
+            method="GET",
+            path=federation_target("backfill", self._room.room_id),
+            route=f"{_V1}/backfill/{{roomId}}",
+            query=[*(("v", each) for each in starts), ("limit", str(limit))],
+            limits=Limits(limit * 70_000 + 10_000, USUAL.seconds),
+        )
+        return await self._events(call, "pdus", limit)
+
+    async def event(self, event_id: EventId) -> Events:
+        """One event, if the server has it; raises `Unreachable`."""
+        call = Call(
+            method="GET",
+            path=federation_target("event", event_id),
+            route=f"{_V1}/event/{{eventId}}",
+        )
+        try:
+            found = await self._events(call, "pdus", 1)
+        except Refused:
+            return {}
+        return {key: event for key, event in found.items() if key == event_id}
+
+    async def auth_chain(self, event_id: EventId) -> Events:
+        """The auth chain of an event, if the server has it; raises `Unreachable`."""
+        call = Call(
+            method="GET",
+            path=federation_target("event_auth", self._room.room_id, event_id),
+            route=f"{_V1}/event_auth/{{roomId}}/{{eventId}}",
+            limits=WHOLE_STATE,
+        )
+        try:
+            return await self._events(call, "auth_chain", MAX_STATE)
+        except Refused:
+            return {}
+
+    async def state_ids(self, event_id: EventId) -> StateIds:
+        """The state before an event; raises `Unreachable` and `Refused`."""
+        reply = await self._ask(self._state_call("state_ids", event_id))
+        return StateIds(_ids(reply, "pdu_ids"), _ids(reply, "auth_chain_ids"))
+
+    async def state(self, event_id: EventId) -> Events:
+        """The same with all events; raises `Unreachable` and `Refused`."""
+        reply = await self._ask(self._state_call("state", event_id))
+        chain = await self._checked(reply.get("auth_chain"), MAX_STATE)
+        return chain | await self._checked(reply.get("pdus"), MAX_STATE)
+
+    def _state_call(self, route: str, event_id: EventId) -> Call:
+        return Call(
+            method="GET",
+            path=federation_target(route, self._room.room_id),
+            route=f"{_V1}/{route}/{{roomId}}",
+            query=[("event_id", event_id)],
+            limits=WHOLE_STATE,
+        )
+
+    async def _events(self, call: Call, member: str, most: int) -> Events:
+        reply = await self._ask(call)
+        return await self._checked(reply.get(member), most)
+
+    async def _ask(self, call: Call) -> Json:
+        return await self._calls.ask(self._server_name, call, self._cause)
+
+    async def _checked(self, pdus: object, most: int) -> Events:
+        items = pdus if isinstance(pdus, list) else []
+        objects = [each for each in items[:most] if isinstance(each, dict)]
+        return await self._checks.of_room(
+            objects, self._room, self._server_name, self._cause
+        )
+
+
+def _ids(reply: Json, member: str) -> list[EventId]:
+    found = reply.get(member)
+    items = found if isinstance(found, list) else []
+    return [EventId(each) for each in items[:MAX_STATE] if isinstance(each, str)]
