@@ -45,6 +45,7 @@ _MODULES = {
     "servers": "lab_ask",
     "exchanges": "lab_ask",
     "fault": "lab_fault",
+    "man": "man",
 }
 
 
