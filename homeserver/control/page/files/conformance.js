@@ -23,8 +23,11 @@ export function conformance() {
   const form = el("div", { class: "bar" }, el("label", { for: "report" }, "A report of homeserver conform --format json: "), file);
   file.addEventListener("change", () =>
     run(form, async () => {
-      if (file.files.length === 0) return;
-      report = read(await text(file.files[0]));
+      const [chosen] = file.files;
+      if (chosen === undefined) return;
+      report = read(await text(chosen).finally(() => {
+        file.value = ""; // so that the same file can be chosen again
+      }));
       draw();
     }),
   );

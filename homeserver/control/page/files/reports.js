@@ -6,7 +6,7 @@ import { el, moment, run, seconds, shown, table } from "/page/text.js";
 
 const MOST = 1000; // peers of a list
 
-const SIGNS = { passed: ["✓ passed", "good"], failed: ["✗ failed", "bad"], remarked: ["! remarked", "warn"] };
+const SIGNS = { passed: ["✓\u00a0passed", "good"], failed: ["✗\u00a0failed", "bad"], remarked: ["!\u00a0remarked", "warn"] };
 
 /** The view; `chosen` is one of ours and a peer. */
 export function reports(_, chosen, peer) {

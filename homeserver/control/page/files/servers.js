@@ -7,11 +7,11 @@ const MOST = 200; // of a list; the filter finds the others
 const ALL = "";
 
 const QUICK = [
-  ["503, once", { do: { "http.status": 503 }, times: 1 }],
-  ["503, always", { do: { "http.status": 503 } }],
-  ["no answer", { do: { "http.silence": true } }],
-  ["lose the reply, once", { do: { "http.drop-reply": true }, times: 1 }],
-  ["wait 5 s", { do: { "http.delay": 5 } }],
+  ["503 to a PUT, once", { do: { "http.status": 503 }, match: { method: "PUT" }, times: 1 }],
+  ["503 to each request", { do: { "http.status": 503 } }],
+  ["nothing", { do: { "http.silence": true } }],
+  ["a lost reply to a PUT, once", { do: { "http.drop-reply": true }, match: { method: "PUT" }, times: 1 }],
+  ["a delay of 5 s", { do: { "http.delay": 5 } }],
 ];
 
 /** The view; `chosen` is the name of a server, null for the first. */
@@ -106,7 +106,7 @@ async function changes(panel, name) {
   );
   const bar = el(
     "div",
-    { class: "bar pad0" },
+    { class: "bar" },
     button("Sign with a new key", async () => {
       await patch(ofServer(name), { rotate: true });
       await again();
@@ -165,7 +165,7 @@ async function rules(name) {
     await draw();
   };
   await draw();
-  const quick = el("div", { class: "bar pad0", role: "group", "aria-label": "Common faults" }, "Answer with ");
+  const quick = el("div", { class: "bar", role: "group", "aria-label": "Common faults" }, "Answer with ");
   for (const [label, rule] of QUICK) quick.append(button(label, () => add(rule)));
   const renew = button("Renew", draw, { title: "How often each rule has matched" });
   return [el("h3", {}, "Rules: what is answered wrongly"), holder, quick, await form(add), renew];
