@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from homeserver.testing import Lab, Server
-from tests.support.chromium import PROGRAM, Browser, Tab
+from tests.support.browser_tab import Tab
+from tests.support.chromium import PROGRAM, Browser
+from tests.support.contrast import CONTRAST
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="chromium is not installed (Debian: apt install chromium)"
@@ -74,7 +76,7 @@ def test_a_refused_request_and_a_retry(tab: Tab, lab: Lab, tmp_path: Path) -> No
     tab.click("nav a", "Servers")
     tab.click(".list a", two.name)
     tab.wait_for_text(".panel h2", two.name)
-    tab.click("button", "503, once")
+    tab.click("button", "503 to a PUT, once")
     tab.wait_for_text(".panel", '{"http.status":503}')
     sent = one.send(two.name, edus=[{"edu_type": "m.test", "content": {}}])
     assert sent.state == "delivered"
@@ -95,7 +97,7 @@ def test_a_refused_request_and_a_retry(tab: Tab, lab: Lab, tmp_path: Path) -> No
         })()"""
     )
 
-    tab.browser.call(
+    tab.call_browser(
         "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path)
     )
     tab.click("button", "HAR")
@@ -223,6 +225,58 @@ def test_the_keyboard_is_enough(tab: Tab, lab: Lab) -> None:
     assert tab.evaluate("document.activeElement.matches('.rows')")
 
 
+REPORT = {
+    "target": "hs.test",
+    "version": {"name": HOSTILE},
+    "spec": "v1.19",
+    "checks": [
+        {
+            "id": "A01",
+            "area": "requests",
+            "severity": "must",
+            "result": "fail",
+            "rule": f"A request is refused. {HOSTILE}",
+            "section": "Request Authentication",
+            "expected": "401",
+            "observed": HOSTILE,
+            "seconds": 0.1,
+            "exchange": {"status": 200},
+        },
+        {"id": "A02", "area": "requests", "result": "pass", "rule": "Another one."},
+    ],
+}
+
+NO_REPORTS = [
+    ("no JSON", "the file is not JSON"),
+    ("{}", "the file has no list `checks`"),
+    ('{"checks": [{}]}', "`checks[0]` has no text `id`"),
+    ('{"checks": [{"id": "A", "result": "good"}]}', "`checks[0].result` is none of"),
+]
+
+
+def test_a_conformance_report_is_opened(tab: Tab, tmp_path: Path) -> None:
+    """A file is a table of checks; another file is refused with its reason."""
+    tab.evaluate("location.hash = '#/conformance'")
+    tab.wait_for("document.querySelector('#report') !== null")
+    file = tmp_path / "report.json"
+    for text, why in NO_REPORTS:
+        file.write_text(text)
+        tab.upload("#report", file)
+        tab.wait_for_text(".problem", why)
+    file.write_text(json.dumps(REPORT))
+    tab.upload("#report", file)
+    tab.wait_for_text(".tiles", "fail")
+    assert tab.evaluate("document.querySelectorAll('details').length") == 2
+    tab.click("summary", "A01")
+    tab.wait_for_text("details[open]", "homeserver conform hs.test --only A01")
+    tab.click(".tiles button", "fail")
+    tab.wait_for("document.querySelectorAll('details').length === 1")
+    assert "\u202e" not in tab.evaluate("document.querySelector('main').textContent")
+    assert (
+        tab.evaluate("document.querySelectorAll('main script, main img').length") == 0
+    )
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_each_view_fits(tab: Tab, lab: Lab, width: int, scheme: str) -> None:
@@ -243,35 +297,3 @@ def test_each_view_fits(tab: Tab, lab: Lab, width: int, scheme: str) -> None:
     tab.wait_for("document.querySelector('.detail table.diff') !== null")
     assert tab.evaluate(wide) <= 0
     assert tab.evaluate(CONTRAST) == []
-
-
-# The texts whose contrast with their ground is below 4.5:1 (WCAG 2.2, 1.4.3).
-CONTRAST = """(() => {
-  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => {
-    const [r, g, b] = colour.map((each) => {
-      const part = each / 255;
-      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (node) => {
-    for (let at = node; at !== null; at = at.parentElement) {
-      const found = parts(getComputedStyle(at).backgroundColor);
-      if (found.length < 4 || found[3] > 0) return found.slice(0, 3);
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  for (const node of document.querySelectorAll("body *")) {
-    const own = [...node.childNodes].some((each) => each.nodeType === 3
-      && each.data.trim());
-    if (!own || node.offsetParent === null || node.tagName === "OPTION") continue;
-    const one = light(parts(getComputedStyle(node).color).slice(0, 3));
-    const other = light(ground(node));
-    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    const what = `${node.tagName}.${node.className} ${node.textContent.slice(0, 20)}`;
-    if (ratio < 4.5) found.push(`${what} ${ratio}`);
-  }
-  return found;
-})()"""
