@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from homeserver.protocol.identifiers import ServerName
-from scripts.benchmarks import alone, large_store, rooms, rows, servers
+from scripts.benchmarks import alone, large_store, page, rooms, rows, servers
 from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.table import OURS, Row, head, measure, render
 from scripts.benchmarks.transactions import TransactionMaker
@@ -58,6 +58,7 @@ def main(
         *rooms.state_resolutions(),
     ]
     with ExitStack() as stack, _told():
+        alone_rows += page.scrolling(stack)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         if shutil.which("wrk") is None:
             print("wrk is not installed: no server is measured")
