@@ -20,6 +20,7 @@ from scripts.benchmarks.servers import (
     NGINX,
     SYNAPSE,
     UNBOUNDED,
+    WORKERS,
     running_ours,
 )
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
@@ -116,9 +117,9 @@ def puts(
 
     # Synapse throws the PDUs of a room away that it is not in.
     return [
-        row(0, 2000, LARGE, SYNAPSE, GO),
+        row(0, 2000, LARGE, WORKERS, SYNAPSE, GO),
         row(1, 1500, LARGE, GO),
-        row(50, 150, GO),
+        row(50, 150, WORKERS, GO),
     ]
 
 

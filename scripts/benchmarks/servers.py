@@ -55,6 +55,9 @@ UNBOUNDED = "unbounded"
 LARGE = "large store"
 """Ours with a store that has received much."""
 
+WORKERS = "two workers"
+"""Ours as two processes."""
+
 # What is measured here is not whether a certificate is good.
 UNVERIFIED = ssl.create_default_context()
 UNVERIFIED.check_hostname = False
@@ -194,6 +197,7 @@ def start_all(
     yardsticks = {
         UNBOUNDED: _unbounded,
         LARGE: _large,
+        WORKERS: _two_workers,
         SYNAPSE: _synapse,
         GO: _go,
         NGINX: _nginx,
@@ -210,16 +214,24 @@ def start_all(
 
 @contextmanager
 def _ours_again(
-    setting: Setting, name: str, within: Sequence[str], program: Sequence[str] = ()
+    setting: Setting,
+    name: str,
+    within: Sequence[str],
+    program: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> Iterator[Server]:
     """One more of ours, of the same name and certificate, with a store of its own."""
     made = make_endpoint(setting.endpoint.folder.with_name(name), NAME, _CONFIGURATION)
     for each in ("tls.crt", "tls.key", "signing.key"):
         shutil.copy(setting.endpoint.folder / each, made.folder)
     command = [*within, *(program or [str(OWN_PROGRAM)]), "run", "-c"]
-    with running([*command, str(made.configuration)], made.log) as process:
+    with running([*command, str(made.configuration), *options], made.log) as process:
         first_line(process)
         yield _server(process, made.port)
+
+
+def _two_workers(setting: Setting) -> AbstractContextManager[Server]:
+    return _ours_again(setting, WORKERS, (), options=("--workers", "2"))
 
 
 def _unbounded(setting: Setting) -> AbstractContextManager[Server]:

@@ -1,6 +1,7 @@
 """A daemon of several processes on one port and one store."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -19,8 +20,10 @@ from homeserver.config.reader import load
 from homeserver.control.client import ControlClient, ControlError
 from homeserver.control.views import Bounds
 from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
+from tests.integration.test_daemon import EDU, endpoints
 from tests.integration.test_rotation import published
-from tests.support.worker_processes import kill_all, workers_of
+from tests.support.several_servers import several
+from tests.support.worker_processes import workers_of
 
 SECONDS = 30.0  # for what takes one; machines are shared
 WORKERS = 3
@@ -193,15 +196,43 @@ def test_a_port_of_another_program(
     assert "in use" in done.stderr
 
 
-def test_what_another_worker_received(
-    alpha: Endpoint, process: subprocess.Popen[str]
-) -> None:
-    """One store: each of them has what any of them has queued."""
-    client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
-    edu = {"edu_type": "m.test", "content": {}}
-    client.post("v1", "send", "192.0.2.1", content={"edus": [edu]})
-    kill_all(process)
-    with alpha.running() as again:
-        first_line(again)
-        [peer] = alpha.ask("peers")
-    assert peer["queued"] == 1
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_one_store(tmp_path: Path, store: str, request: pytest.FixtureRequest) -> None:
+    """What any worker has received is there once, in order, and told by worker 1."""
+    with endpoints(tmp_path, "alpha.test", "beta.test") as (alpha, beta):
+        text = f"\n[run]\nworkers = {WORKERS}\n"
+        if store == "postgresql":
+            url = request.getfixturevalue("postgres").new_store()
+            text += f"\n[storage]\nurl = {json.dumps(url)}\n"
+        with alpha.configuration.open("a") as file:
+            file.write(text)
+        with alpha.running() as process, beta.running() as other:
+            first_line(process)
+            first_line(other)
+            for number in range(6):
+                edu = EDU % number
+                [sent] = beta.ask("send", "alpha.test", "--edu", edu, "--timeout", "60")
+                assert sent["state"] == "delivered"
+            received = alpha.ask("received", "--origin", "beta.test")
+            [back] = alpha.ask("send", "beta.test", "--edu", EDU % 7)
+            assert back["state"] == "delivered"
+    numbers = [edu["content"]["number"] for each in received for edu in each["edus"]]
+    assert numbers == list(range(6))
+    assert "Traceback" not in alpha.log.read_text()
+
+
+def test_several_servers(tmp_path: Path) -> None:
+    """Each worker serves each of several servers, at the port of all or its own."""
+    with several(tmp_path, ["a.test", "own.test"], "own.test") as made:
+        with made.several.configuration.open("a") as file:
+            file.write("\n[run]\nworkers = 2\n")
+        with made.several.running() as process:
+            assert process.stdout is not None
+            lines = {first_line(process), process.stdout.readline().strip()}
+            assert lines == {
+                f"listening: {name} on {LOOPBACK}:{made.ports[name]}"
+                for name in ("a.test", "own.test")
+            }
+            assert {listeners(made.ports[name]) for name in ("a.test", "own.test")} == {
+                2
+            }
