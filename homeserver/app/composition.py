@@ -35,7 +35,7 @@ from homeserver.control.submit import Submitter
 from homeserver.control.workers import OtherWorkers
 from homeserver.http.bounded_request import SiteLimits, control_limits
 from homeserver.http.request_log import RequestLog
-from homeserver.http.router import Router
+from homeserver.http.router import Route, Router
 from homeserver.http.site import BoundedSite
 from homeserver.inbound import routes as inbound_routes
 from homeserver.inbound.local_servers import LocalServers
@@ -45,6 +45,7 @@ from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import encode_base64
+from homeserver.protocol.federation_paths import TEMPLATES
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.routes import room_routes
 from homeserver.storage.all_names import AllNames
@@ -93,6 +94,10 @@ class Parts:
                 config.log.level,
                 self.servers.note_refusal,
             ),
+        )
+        templates = Router([Route("GET", each, _no_answer) for each in TEMPLATES])
+        shared.exchanges.route_of = lambda path: (
+            templates.find(path.encode("utf-8", "replace")).template
         )
         self.listeners = Listeners(self.servers, self.site, shared)
         self.bounds: list[Bound] = [*shared.bounds, *self.sender.bounds]
@@ -177,7 +182,7 @@ class Parts:
                 self.remarks.shown,
                 1 if shared.worker is None else shared.worker.number,
             ),
-            *control_routes.cache_routes(caches),
+            *control_routes.cache_routes(caches, self.servers.names),
             *state_routes(
                 state_kinds(state, caches, self._look_again) | dict(more_state or {}),
                 lambda: self.servers.names,
@@ -285,6 +290,10 @@ class Parts:
 
 
 _NO_NAME = ServerName.parse("name.invalid")  # reserved by RFC 2606
+
+
+def _no_answer(_: object) -> NoReturn:
+    raise AssertionError("no request comes to the paths of other servers")
 
 
 def _no_identity() -> NoReturn:

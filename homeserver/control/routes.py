@@ -4,7 +4,7 @@ Rules: a route calls one part, and answers with a view. Decisions are made in th
 so that the command line does not repeat them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ from homeserver.http.reply import Reply
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.bounds import Bound
 from homeserver.outbound.delivery.outgoing import Outgoing
-from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge
+from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.drops import AlreadyOver
 from homeserver.storage.pages import ListedTransaction
@@ -220,26 +220,37 @@ def show_transaction(listed: ListedTransaction) -> TransactionView:
     )
 
 
-def cache_routes(book: CacheBook) -> list[ControlRoute]:
-    """The caches of discovery and of the keyring."""
+def cache_routes(book: CacheBook, names: Collection[ServerName]) -> list[ControlRoute]:
+    """The caches of discovery and of the keyring; `names` are those of our servers."""
+
+    def unknown(name: ServerName) -> NotFound:
+        return NotFound(
+            f"nothing is remembered of {quote(name.name)}, and it is not a server here"
+        )
 
     def show(call: Call[CacheFilter, Nothing]) -> Caches:
         """What discovery and the keyring remember, and until when."""
         name = call.query.server
         kept = book.all() if name is None else book.about(name)
+        if name is not None and not kept and name not in names:
+            raise unknown(name)
         return Caches(kept[: call.query.limit], len(kept))
 
     def forget(call: Call[OfServer, Nothing]) -> Nothing:
         """Forget what discovery and the keyring remember."""
-        if call.query.server is None:
+        name = call.query.server
+        if name is None:
             book.forget_all()
-        else:
-            book.forget(call.query.server)
+        elif not book.forget(name) and name not in names:
+            raise unknown(name)
         return Nothing()
 
+    errors = (NotFound,)
     return [
-        route("GET", "/v1/caches", show, CacheFilter, Nothing, Caches),
-        route("DELETE", "/v1/caches", forget, OfServer, Nothing, Nothing),
+        route("GET", "/v1/caches", show, CacheFilter, Nothing, Caches, errors=errors),
+        route(
+            "DELETE", "/v1/caches", forget, OfServer, Nothing, Nothing, errors=errors
+        ),
     ]
 
 

@@ -198,7 +198,7 @@ class Lab:
         bounds = [*parts.bounds, *limits.bounds, *self.record.bounds]
         routes: Sequence[ControlRoute] = [
             *parts.process_routes(bounds, {"exchanges": self._forget_exchanges}),
-            *record_routes(self.record, self._reactor),
+            *record_routes(self.record, self._reactor, self.servers.names),
             *authority_routes(self.authority, view),
             *server_routes(self.servers, self.rules, self.record, shared),
             *rule_routes(self.rules, self.servers),

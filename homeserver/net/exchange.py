@@ -232,6 +232,9 @@ class Exchanges:
         self.record: Callable[[Exchange], object] | None = None
         """Takes each exchange as well, with its details; None without a record."""
 
+        self.route_of: Callable[[str], str] = lambda _: NO_ROUTE
+        """Finds the template of the path of a request to another server."""
+
     @property
     def details(self) -> Details | None:
         """The details of an exchange that begins now; None without a record."""
@@ -248,7 +251,7 @@ class Exchanges:
         path: str = "",
     ) -> Exchange:
         """An exchange that begins now and is handed over when it is closed."""
-        return Exchange(
+        exchange = Exchange(
             kind,
             direction,
             "",
@@ -259,6 +262,8 @@ class Exchanges:
             self.close,
             self.details,
         )
+        self._find_route(exchange)
+        return exchange
 
     def close(self, exchange: Exchange) -> None:
         """Hand over an exchange that is over now."""
@@ -269,6 +274,12 @@ class Exchanges:
         """Stop the time of an exchange, which is handed over later."""
         # Never negative, even if the clock was set back.
         exchange.seconds = max(0.0, self.clock.seconds() - exchange.began)
+        self._find_route(exchange)  # where the path was not known before
+
+    def _find_route(self, exchange: Exchange) -> None:
+        is_sent = exchange.kind == "request" and exchange.direction == "out"
+        if is_sent and exchange.path and exchange.route == NO_ROUTE:
+            exchange.route = self.route_of(exchange.path)
 
     def hand_over(self, exchange: Exchange) -> None:
         """Hand over an exchange whose time was stopped."""

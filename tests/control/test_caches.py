@@ -21,6 +21,7 @@ from homeserver.protocol.key_documents import build_v2
 from tests.support.control_side import NOW, Panel
 from tests.support.coroutines import result_of
 from tests.support.dns_records import a, cname, srv
+from tests.support.manual_sender import US
 from tests.support.signed_requests import THEM
 
 NOW_TS = int(NOW * 1000)
@@ -358,3 +359,13 @@ def test_keys_beside_what_is_remembered() -> None:
     kept = panel.ask("GET", f"/v1/keys/{HOST}").json["kept"]
     assert kept == shown(panel, f"?server={HOST}")
     assert len(kept) == len(THEIRS)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_unknown_server(method: str) -> None:
+    """Of a server that nothing is remembered of, only one of ours is no mistake."""
+    panel = Panel()
+    answer = panel.ask(method, "/v1/caches?server=x.test")
+    why = "nothing is remembered of 'x.test', and it is not a server here"
+    assert (answer.status, answer.json["error"]) == (404, why)
+    assert panel.ask(method, f"/v1/caches?server={US}").status == 200

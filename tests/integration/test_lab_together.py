@@ -171,3 +171,28 @@ def test_report(lab: Lab) -> None:
         assert {each["server"] for each in failed} == {ours[0].name}
     nothing = ask(lab, "v1", "report", "none.test")
     assert (nothing["is_wrong"], nothing["checks"]) == (False, [])
+
+
+ROUTES = {
+    "/_matrix/federation/v1/version": "/_matrix/federation/v1/version",
+    "/_matrix/federation/v1/send/a%2Fb?x=1": "/_matrix/federation/v1/send/{txnId}",
+    "/_matrix/federation/v2/send_join/!a:b/$c": (
+        "/_matrix/federation/v2/send_join/{roomId}/{eventId}"
+    ),
+    "/of/nobody": "other",
+}
+
+
+def test_routes_of_sent_requests(lab: Lab) -> None:
+    """What is sent is found by the template of its path, as what arrives is."""
+    ours, theirs = lab.servers(2)
+    for path, route in ROUTES.items():
+        answer = ours.request(theirs.name, path)
+        assert lab.exchange(answer.exchange)["route"] == route
+    send(ours, theirs, "t")
+    assert lab.exchanges(direction="out", route="/_matrix/key/v2/server")
+    assert not [
+        each.json["path"]
+        for each in lab.exchanges(kind="request", direction="out", route="other")
+        if each.json["path"] != "/of/nobody"
+    ]

@@ -16,11 +16,15 @@ from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.seed import Seed
 from homeserver.protocol.canonical_json import encode
+from homeserver.protocol.identifiers import ServerName
 from tests.lab.test_record import check_har
 from tests.support.exchanges import exchange
 from tests.support.http_connection import Answer, Connection, request, site
 
 VIEW = LabView("127.0.0.1:1", "127.0.0.1:2", "lab.test", "PEM", "1")
+
+
+A, B = map(ServerName.parse, ["a.test", "b.test"])
 
 
 class Panel:
@@ -31,7 +35,7 @@ class Panel:
         self.record = Record(self.clock)
         self.authority = Authority(Seed("tests"))
         self.table = [
-            *record_routes(self.record, self.clock),
+            *record_routes(self.record, self.clock, [A, B]),
             *authority_routes(self.authority, VIEW),
         ]
         self.site = site(Router(described(self.table, ())), clock=self.clock)
@@ -179,6 +183,13 @@ def test_silence(panel: Panel) -> None:
     [answer] = noisy.answers()
     assert answer.status == 408
     assert [each["id"] for each in json.loads(answer.body)["latest"]] == [4, 5, 6, 7, 8]
+
+
+def test_silence_of_no_server(panel: Panel) -> None:
+    """A name that is not a server's would be quiet at once: it is refused."""
+    answer = panel.ask("POST", "/v1/quiet", {"servers": ["b.test", "x.test"]})
+    why = "'x.test' is not a server here; there is a.test, b.test"
+    assert (answer.status, answer.json["error"]) == (404, why)
 
 
 def test_a_certificate_for_a_server_under_test(panel: Panel) -> None:

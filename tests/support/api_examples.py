@@ -74,7 +74,7 @@ def collect() -> Examples:
     ask("DELETE", f"{peer}/pin", f"{name}/pin")
     ask("GET", "/v1/received", "/v1/received?origin=them.example&limit=1")
     ask("GET", "/v1/refused", "/v1/refused?after=0")
-    ask("GET", "/v1/caches", "/v1/caches?server=them.example")
+    ask("GET", "/v1/caches", "/v1/caches?limit=10")
     ask("DELETE", "/v1/caches", "/v1/caches")
     ask("GET", "/v1/resolve/{name}", "/v1/resolve/them.example")
     ask("GET", "/v1/keys/{name}", "/v1/keys/them.example")

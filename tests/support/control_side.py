@@ -234,7 +234,7 @@ class Panel:
             *routes.status_routes(self._is_healthy, self._read_metrics, [self.bound]),
             *routes.send_routes(submitter, self.sender.outgoing),
             *routes.inbound_routes(self.received, refusals),
-            *routes.cache_routes(caches),
+            *routes.cache_routes(caches, [US]),
             *routes.lookup_routes(
                 partial(
                     describe_resolution,

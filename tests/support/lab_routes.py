@@ -26,6 +26,6 @@ def lab_table() -> list[ControlRoute]:
         *server_routes(servers, rules, record, cast("Shared", None)),
         *rule_routes(rules, servers),
         *fault_routes(),
-        *record_routes(record, clock),
+        *record_routes(record, clock, ()),
         *authority_routes(cast("Authority", None), cast("LabView", None)),
     ]

@@ -4,6 +4,7 @@ Rules: as those of `control.routes`. What is on the wire has the shapes of this 
 and of `lab.record.views`.
 """
 
+from collections.abc import Collection
 from functools import partial
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.control.each_server import check_ours
 from homeserver.control.parameters import MAX_LIMIT, Limit, Wait
 from homeserver.control.routing import Call, ControlRoute, route, view_reply
 from homeserver.control.views import Nothing
@@ -168,8 +170,10 @@ class Noisy(Struct, frozen=True):
     latest: Annotated[list[ExchangeView], Meta(description="The last arrivals.")]
 
 
-def record_routes(record: Record, clock: IReactorTime) -> list[ControlRoute]:
-    """The record."""
+def record_routes(
+    record: Record, clock: IReactorTime, names: Collection[ServerName]
+) -> list[ControlRoute]:
+    """The record; `names` are those of our servers, at any moment."""
 
     async def listed(call: Call[ExchangeQuery, Nothing]) -> ExchangePage:
         """The exchanges in the record, oldest first; waits for one if asked to."""
@@ -218,11 +222,13 @@ def record_routes(record: Record, clock: IReactorTime) -> list[ControlRoute]:
             ExchangeDetails,
             errors=(NotFound,),
         ),
-        *_waiting_routes(record, clock),
+        *_waiting_routes(record, clock, names),
     ]
 
 
-def _waiting_routes(record: Record, clock: IReactorTime) -> list[ControlRoute]:
+def _waiting_routes(
+    record: Record, clock: IReactorTime, ours: Collection[ServerName]
+) -> list[ControlRoute]:
     async def expected(call: Call[Nothing, ExpectBody]) -> Matched | Reply:
         """Wait until so many exchanges match; 408 says what was nearest."""
         body = call.body
@@ -238,7 +244,8 @@ def _waiting_routes(record: Record, clock: IReactorTime) -> list[ControlRoute]:
     async def silent(call: Call[Nothing, QuietBody]) -> Quiet | Reply:
         """Wait until nothing has arrived for some time: the end of a test."""
         body = call.body
-        names = [ServerName.parse(name).name for name in body.servers]
+        parsed = map(ServerName.parse, body.servers)
+        names = [check_ours(name, ours).name for name in parsed]
         seconds = await quiet(record, clock, body.for_, body.within, names)
         if seconds is not None:
             return Quiet(seconds)
@@ -262,6 +269,7 @@ def _waiting_routes(record: Record, clock: IReactorTime) -> list[ControlRoute]:
             Nothing,
             QuietBody,
             Quiet,
+            errors=(NotFound,),
             instead={408: Noisy},
         ),
     ]
