@@ -161,6 +161,7 @@ def watch(
 ) -> list[Sample]:
     """Measure the endpoint each second, and print a line each half minute."""
     samples: list[Sample] = []
+    panel, requests, cpu = Panel(endpoint), 0, 0.0
     begun = time.monotonic()
     while (now := time.monotonic() - begun) < seconds:
         time.sleep(1.0)
@@ -168,13 +169,19 @@ def watch(
         if int(now) % 30 == 0:
             latest = samples[-1]
             delivered = sum(len(side.seconds) for side in sides)
+            before = requests, cpu
+            requests, cpu = panel.count_requests(), cpu_seconds(process_id)
+            # The cost of the same flood, also where the machine has other work.
+            each = (cpu - before[1]) / max(1, requests - before[0])
             print(
                 f"{now:5.0f} s  {delivered:6} delivered  "
                 f"{latest.memory:6.1f} MB memory  {latest.store:6.1f} MB store  "
                 f"{latest.bodies:6.1f} MB bodies  "
-                f"{latest.files:5} files  {cpu_seconds(process_id):6.1f} s CPU",
+                f"{latest.files:5} files  {cpu:6.1f} s CPU, {each * 1000:4.1f} ms a "
+                "request",
                 flush=True,
             )
+    panel.close()
     return samples
 
 

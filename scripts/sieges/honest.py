@@ -7,6 +7,7 @@ once, in the order in which they were queued.
 
 import http.client
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from scripts.processes import Endpoint
 
 _CLIENTS = 30  # of each side: what is delivered slowly does not hold up the next
 _WAIT_SECONDS = 60.0
+
+_REQUESTS = re.compile(
+    r'^homeserver_http_requests_total\{.*listener="federation".*\} (\S+)$', re.MULTILINE
+)
 
 
 class Panel:
@@ -34,6 +39,16 @@ class Panel:
 
     def ask(self, method: str, target: str, content: Any = None) -> dict[str, Any]:
         """The answer to a request; raises `OSError` for any status but 200 and 202."""
+        found: dict[str, Any] = json.loads(self.read(method, target, content))
+        return found
+
+    def count_requests(self) -> int:
+        """How many requests of other servers were answered."""
+        text = self.read("GET", "/metrics").decode()
+        return sum(int(float(each)) for each in _REQUESTS.findall(text))
+
+    def read(self, method: str, target: str, content: Any = None) -> bytes:
+        """The body of the answer; raises as `ask` does."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection(
                 self._listen.host, self._listen.port, timeout=_WAIT_SECONDS + 30
@@ -48,8 +63,7 @@ class Panel:
             raise OSError(f"{method} {target}: {problem!r}") from None
         if response.status not in {200, 202}:
             raise OSError(f"{method} {target}: {response.status} {data[:200]!r}")
-        found: dict[str, Any] = json.loads(data)
-        return found
+        return data
 
     def close(self) -> None:
         """End the connection."""
