@@ -123,7 +123,9 @@ class Server(ServerStores):
     def agent(self) -> FederationAgent:
         """Sends requests over its own connections."""
         shared = self._shared
-        return FederationAgent(shared.reactor, shared.resolver, self.connector)
+        return FederationAgent(
+            shared.reactor, shared.resolver, self.connector, shared.idle
+        )
 
     @cached_property
     def client(self) -> FederationClient:

@@ -49,6 +49,7 @@ from homeserver.net.tls.server import ServerContexts
 from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.connector import MAX_AVOIDED
 from homeserver.outbound.transport.dialer import Dialer
+from homeserver.outbound.transport.idle_connections import IdleConnections
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.progress import TotalsStore
 from homeserver.storage.peer_memory import PeerMemory
@@ -139,6 +140,8 @@ class Shared:
         )
 
         # Clients come to each worker alike, so each has its part of their budgets.
+        self.idle = IdleConnections(reactor)
+
         self.connections = connections_to(config.limits, reactor, workers)
         self.site_limits = federation_limits(config.limits, workers)
         self.server_contexts = ServerContexts()
@@ -192,6 +195,7 @@ class Shared:
             self.diagnosis_budget.bound,
             self.refusals.bound,
             self.certificates.bound,
+            self.idle.bound,
             *self.pruner.bounds,
             *self.budgets.bounds,
             *self.peer_memory.bounds,

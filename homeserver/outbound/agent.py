@@ -2,27 +2,22 @@
 
 Rules: a request goes to a server *name*, as in
 `matrix-federation://alpha.test/_matrix/...`. The next route is tried after a failed
-connection or verification, never after a byte of a request was sent. The pool contains
-only verified connections, each under the name that it was verified for.
+connection or verification, never after a byte of a request was sent. Only the sender
+decides on retries.
 
 Specification: Server-server API, "Resolving server names" and "Authentication".
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import cast
-from weakref import WeakKeyDictionary
+from collections.abc import Callable
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IConsumer,
-    IProtocol,
-    IProtocolFactory,
     IReactorTime,
-    IStreamClientEndpoint,
 )
-from twisted.web.client import URI, HTTPConnectionPool
+from twisted.web.client import URI
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
@@ -31,25 +26,25 @@ from zope.interface import implementer
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.exchange import Exchange, Message
 from homeserver.net.tls.facts import facts_of
-from homeserver.net.twisted_private import ClientProtocol, ClientRequest
+from homeserver.net.twisted_private import ClientRequest
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
-from homeserver.outbound.transport.connection import USER_AGENT, PeerConnection, text_of
+from homeserver.outbound.transport.connection import USER_AGENT, text_of
 from homeserver.outbound.transport.connector import (
     Connector,
     Unreachable,
     VerifiedConnection,
 )
 from homeserver.outbound.transport.failures import NotVerified
+from homeserver.outbound.transport.idle_connections import (
+    HttpConnection,
+    IdleConnections,
+)
 from homeserver.protocol.discovery import NotResolvable, Resolution
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.identifiers import ServerName
 
 SCHEME = b"matrix-federation"
-
-# Shorter than the idle time-out of servers: a request fails on a connection that the
-# peer is closing at that moment.
-_IDLE_SECONDS = 30
 
 
 class OutgoingRequest(Struct, frozen=True):
@@ -70,18 +65,14 @@ class FederationAgent:
         clock: IReactorTime,
         resolver: Resolver,
         connector: Connector,
+        idle: IdleConnections | None = None,
     ) -> None:
+        """`idle` has the idle connections, of others as well."""
         self._clock = clock
         self._resolver = resolver
         self._connector = connector
-        self._connections: WeakKeyDictionary[IProtocol, VerifiedConnection] = (
-            WeakKeyDictionary()
-        )
         self._forgotten: Counter[ServerName] = Counter()
-        self._pool = HTTPConnectionPool(clock)
-        self._pool.cachedConnectionTimeout = _IDLE_SECONDS
-        # Only the sender decides on retries.
-        self._pool.retryAutomatically = False
+        self._idle = idle or IdleConnections(clock)
 
     def request(
         self,
@@ -131,25 +122,23 @@ class FederationAgent:
         """
         resolution = await self._resolve(name, cause)
         exchange.mark("resolution")
-        exchange.is_reused = True
         host_header = resolution.routes[0].host_header
-
-        def connect() -> Awaitable[tuple[PeerConnection, VerifiedConnection]]:
-            exchange.is_reused = False
-            return self._connector.connect(resolution, cause, exchange.server)
-
-        endpoint = _VerifiedEndpoint(connect, self._connections)
-        protocol: ClientProtocol = await self._pool.getConnection(
-            # By name, because a connection is verified for a name; and by the client
-            # certificate that it shows.
-            (name, host_header, self._forgotten[name], self._connector.certificate()),
-            endpoint,
-        )
+        # By name, because a connection is verified for a name; and by the client
+        # certificate that it shows.
+        key = name, host_header, self._forgotten[name], self._connector.certificate()
+        protocol = self._idle.take(self, key)
+        exchange.is_reused = protocol is not None
+        if protocol is None:
+            wire, verified = await self._connector.connect(
+                resolution, cause, exchange.server
+            )
+            protocol = HttpConnection(verified, self, key, self._idle)
+            wire.hand_over(protocol)
         method, target = outgoing.method, outgoing.target
         headers, body = outgoing.headers, outgoing.body
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
-        connection = self._connections[protocol]
+        connection = protocol.verified
         if cause.is_ours and not connection.is_recorded:
             connection = await self._record(protocol, connection)
         connected(connection)
@@ -163,7 +152,7 @@ class FederationAgent:
     def asking_for(self, sni: str) -> "FederationAgent":
         """An agent with connections of its own, whose handshakes ask for a host."""
         return FederationAgent(
-            self._clock, self._resolver, self._connector.asking_for(sni)
+            self._clock, self._resolver, self._connector.asking_for(sni), self._idle
         )
 
     async def reach(self, name: ServerName, cause: Cause) -> VerifiedConnection:
@@ -185,7 +174,7 @@ class FederationAgent:
         self._connector.forget(name)
 
     async def _record(
-        self, protocol: ClientProtocol, connection: VerifiedConnection
+        self, protocol: HttpConnection, connection: VerifiedConnection
     ) -> VerifiedConnection:
         """Record the peer of a connection that was made for a client."""
         try:
@@ -195,7 +184,7 @@ class FederationAgent:
             if isinstance(problem, NotVerified):
                 raise _unverified(connection, problem) from None
             raise
-        self._connections[protocol] = recorded
+        protocol.verified = recorded
         return recorded
 
     async def _resolve(self, name: ServerName, cause: Cause) -> Resolution:
@@ -212,13 +201,13 @@ class FederationAgent:
 
     async def close(self) -> None:
         """Close the idle connections."""
-        await self._pool.closeCachedConnections()
+        await self._idle.close(self)
 
 
 def _note(
     exchange: Exchange,
     connection: VerifiedConnection,
-    protocol: ClientProtocol,
+    protocol: HttpConnection,
     outgoing: OutgoingRequest,
 ) -> None:
     """Write the connection of a request into its exchange."""
@@ -266,27 +255,3 @@ class _Body:
 
     def stopProducing(self) -> None:
         """As `IBodyProducer`."""
-
-
-@implementer(IStreamClientEndpoint)
-class _VerifiedEndpoint:
-    """The endpoint of the pool: connects by the routes of a server, in order."""
-
-    def __init__(
-        self,
-        make: Callable[[], Awaitable[tuple[PeerConnection, VerifiedConnection]]],
-        connections: WeakKeyDictionary[IProtocol, VerifiedConnection],
-    ) -> None:
-        self._make = make
-        self._connections = connections
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """As `IStreamClientEndpoint`; the connection is verified."""
-        return Deferred.fromCoroutine(self._connect(protocolFactory))
-
-    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        wire, connection = await self._make()
-        protocol = cast("IProtocol", factory.buildProtocol(wire.tls.getPeer()))
-        self._connections[protocol] = connection
-        wire.hand_over(protocol)
-        return protocol

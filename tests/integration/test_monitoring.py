@@ -135,6 +135,7 @@ BOUNDS = {
     "hanging_deliveries",
     "held_keys",
     "held_keys_bytes",
+    "idle_connections",
     "key_fetches",
     "known_names",
     "known_names_bytes",
