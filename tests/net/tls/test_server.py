@@ -15,7 +15,7 @@ from homeserver.net.tls.server import (
     ServerContexts,
     ServerTls,
 )
-from tests.support.certificates import authority, issue_for
+from tests.support.certificates import authority, issue, issue_for
 
 CA = authority()
 CERTIFICATES = {name: issue_for(name, CA).value for name in ("a.test", "b.test")}
@@ -149,9 +149,35 @@ def test_few_contexts_are_kept() -> None:
     """The contexts of the certificates that were presented last are kept."""
     contexts = ServerContexts(2)
     a, b, c = (issue_for(f"{n}.test", CA).value for n in "abc")
-    first = contexts.find(a)
-    second = contexts.find(b)
+    for each in a, b, c:
+        assert contexts.find(each) is None
+    first, second = contexts.find(a), contexts.find(b)
+    assert None not in {first, second}
     assert contexts.find(a) is first
     contexts.find(c)
     assert contexts.find(a) is first
     assert contexts.find(b) is not second
+
+
+def test_rare_certificates_need_no_context() -> None:
+    """A certificate among many that are presented in turn is set on connections."""
+    contexts = ServerContexts()
+    many = [issue_for(f"{n}.test", CA).value for n in range(65)]
+    for each in many * 2:
+        assert contexts.find(each) is None
+
+
+def test_a_chain_needs_a_context() -> None:
+    """OpenSSL takes a chain from a context alone."""
+    between = issue("Between", None, issuer=authority(), is_authority=True)
+    assert ServerContexts().find(issue_for("a.test", between).value) is not None
+
+
+def test_first_and_later_handshakes() -> None:
+    """The same certificate is presented on the connection, and by a context."""
+    listener = Listener()
+    for _ in range(3):
+        client, server, _ = listener.connect(b"b.test", tls_1_2())
+        leaf = client.get_peer_certificate(as_cryptography=True)
+        assert leaf is not None
+        assert server.leaf == leaf.public_bytes(Encoding.DER)
