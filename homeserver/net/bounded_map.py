@@ -27,6 +27,14 @@ class _Member(Protocol):
         ...
 
 
+class _MemberRef(ref[_Member]):
+    """A weak reference to a map, which knows its key."""
+
+    __slots__ = ("key",)
+
+    key: int
+
+
 class SharedLimit:
     """A limit on the entries of several maps together."""
 
@@ -37,7 +45,7 @@ class SharedLimit:
 
         # By the identity of the map, for maps that have entries.
         self._counts: OrderedDict[int, int] = OrderedDict()
-        self._members: dict[int, ref[_Member]] = {}
+        self._members: dict[int, _MemberRef] = {}
 
     def update(self, member: _Member) -> None:
         """Count the entries of a map again, as it has changed."""
@@ -47,7 +55,8 @@ class SharedLimit:
             return
         if key not in self._members:
             # Without a reference to it: the map of a removed server goes with it.
-            self._members[key] = ref(member, lambda _: self._forget(key))
+            self._members[key] = _MemberRef(member, self._forget_lost)
+            self._members[key].key = key
         self.use += count - self._counts.get(key, 0)
         self._counts[key] = count
 
@@ -66,6 +75,9 @@ class SharedLimit:
             self._counts.move_to_end(key)
             if count >= average:
                 return self._members[key]()
+
+    def _forget_lost(self, lost: _MemberRef) -> None:
+        self._forget(lost.key)
 
     def _forget(self, key: int) -> None:
         self.use -= self._counts.pop(key, 0)
@@ -100,6 +112,8 @@ class ByteLimit:
 
 class BoundedMap(OrderedDict[_K, _V]):
     """A mapping in the order in which its keys were set last, the oldest first."""
+
+    __slots__ = ("_evicted", "_limit")  # each of our servers has a dozen
 
     def __init__(
         self,

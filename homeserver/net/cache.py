@@ -44,6 +44,8 @@ class _Entry(Struct, Generic[_V], frozen=True):
 class Cache(Generic[_K, _V]):
     """Values by key, each with a time to live."""
 
+    __slots__ = ("_bound", "_clock", "_entries", "_limit", "_waiting")
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -55,7 +57,7 @@ class Cache(Generic[_K, _V]):
             max_entries = ByteLimit(max_entries.limit, lambda each: weigh(each.value))
         self._limit = max_entries
         self._entries: BoundedMap[_K, _Entry[_V]] = BoundedMap(
-            max_entries, lambda _: self._count_eviction()
+            max_entries, self._count_eviction
         )
         self._waiting: dict[_K, list[Deferred[_V]]] = {}
         self._bound: Bound | None = None
@@ -103,7 +105,7 @@ class Cache(Generic[_K, _V]):
             self._bound = Bound(name, what, most, lambda: len(self._entries))
         return self._bound
 
-    def _count_eviction(self) -> None:
+    def _count_eviction(self, _: object) -> None:
         if self._bound is not None:
             self._bound.refuse()
 

@@ -24,13 +24,16 @@ _LOOK_SECONDS = (
 class Changes:
     """Changes of one kind, and the coroutines that wait for one."""
 
+    # Each of our servers has three.
+    __slots__ = ("__weakref__", "_clock", "_is_over", "_tell", "_waiting")
+
     def __init__(
         self, clock: IReactorTime, tell: Callable[[], object] | None = None
     ) -> None:
         """`tell` announces each change to other processes, which call `wake`."""
         self._clock = clock
         self._tell = tell
-        self._waiting: set[Deferred[None]] = set()
+        self._waiting: dict[Deferred[None], None] = {}
         self._is_over = False
 
     def end_waits(self) -> None:
@@ -46,7 +49,7 @@ class Changes:
 
     def wake(self) -> None:
         """Wake all that wait."""
-        waiting, self._waiting = self._waiting, set()
+        waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
             if not waiter.called:
                 waiter.callback(None)
@@ -62,7 +65,7 @@ class Changes:
         while True:
             # Wait from before the look: a change during it must not be missed.
             changed: Deferred[None] = Deferred()
-            self._waiting.add(changed)
+            self._waiting[changed] = None
             try:
                 seen = await look()
                 left = deadline - self._clock.seconds()
@@ -72,4 +75,4 @@ class Changes:
             except defer.TimeoutError:
                 pass
             finally:
-                self._waiting.discard(changed)
+                self._waiting.pop(changed, None)

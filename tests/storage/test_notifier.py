@@ -22,7 +22,7 @@ class ChangesTests(SynchronousTestCase):
 
     def tearDown(self) -> None:
         """Whoever came is gone, and took what it had set up along."""
-        self.assertEqual(self.changes._waiting, set())
+        self.assertEqual(self.changes._waiting, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     async def look(self) -> int:
