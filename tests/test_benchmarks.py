@@ -73,7 +73,7 @@ class TableTests(TestCase):
     """Rounds, and what is made of them."""
 
     def test_turns(self) -> None:
-        """The servers of a row have their rounds in turns."""
+        """The servers of a row have their rounds in turns, forwards and backwards."""
         turns: list[tuple[str, int]] = []
 
         def take(server: str, number: int) -> Sample:
@@ -84,7 +84,7 @@ class TableTests(TestCase):
             "a row", "us", {OURS: lambda n: take("a", n), "b": lambda n: take("b", n)}
         )
         [(_, samples)] = measure([row], 2)
-        self.assertEqual(turns, [("a", 0), ("b", 0), ("a", 1), ("b", 1)])
+        self.assertEqual(turns, [("a", 0), ("b", 0), ("b", 1), ("a", 1)])
         self.assertEqual([len(each) for each in samples.values()], [2, 2])
 
     def test_sums(self) -> None:
@@ -97,7 +97,23 @@ class TableTests(TestCase):
         )
         self.assertEqual((ours.value, ours.spread, ours.per_second), (5.0, 1.0, 20.0))
         self.assertEqual((theirs.value, theirs.per_second), (2.5, None))
-        self.assertEqual(theirs.by_ours, 0.5)
+        self.assertEqual((theirs.by_ours, theirs.error), (0.5, None))
+
+    def test_ratios(self) -> None:
+        """A ratio is that of the same round, which other load does not change."""
+        load = [1.0, 9.0, 2.0, 1.0, 5.0, 1.0, 1.0, 4.0, 1.0, 3.0]
+        ratios = [0.90, 0.91, 0.92, 0.93, 0.95, 0.95, 0.96, 0.97, 0.98, 5.0]
+        ours, theirs = summarise(
+            {
+                OURS: [Sample(each) for each in load],
+                LIBSODIUM: [Sample(a * b) for a, b in zip(load, ratios, strict=True)],
+            }
+        )
+        self.assertEqual((ours.by_ours, ours.error), (1.0, None))
+        assert theirs.by_ours is not None
+        assert theirs.error is not None
+        self.assertAlmostEqual(theirs.by_ours, 0.95)
+        self.assertAlmostEqual(theirs.error, (0.98 - 0.91) / 2)
 
 
 class ResolverTests(TestCase):
