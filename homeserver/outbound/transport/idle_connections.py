@@ -23,7 +23,7 @@ from homeserver.outbound.transport.connector import VerifiedConnection
 # peer is closing at that moment.
 _IDLE_SECONDS = 30.0
 
-_MAX_IDLE = 64  # four megabytes; another handshake takes three milliseconds
+_MAX_IDLE = 100  # six megabytes; another handshake takes three milliseconds
 _MAX_OF_ONE = 2  # with one key
 
 
