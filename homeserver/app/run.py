@@ -64,7 +64,7 @@ _SWITCH_SECONDS = 0.001
 # garbage, and after how many times of that the older ones. With Python's own numbers, a
 # full look-through every other second took a quarter of the CPU time of a flood, whose
 # requests wait for seconds. There is little garbage: see `net/handled`.
-_GARBAGE_THRESHOLDS = (5000, 10, 10)
+_GARBAGE_THRESHOLDS = (10_000, 10, 20)
 
 # Beside inbound connections: outbound ones, most of them to servers that do not answer;
 # questions to the DNS, arriving bodies, the store.
