@@ -142,6 +142,7 @@ BOUNDS = {
     "refusals_waiting",
     "remembered_keys_bytes",
     "sending_slots",
+    "steps_by_client",
     "transactions_waiting",
     "well_known_answers",
     "well_known_fetches",

@@ -38,6 +38,10 @@ _NAME_SECONDS = 60.0
 _CLIENT_CONNECTIONS = 600
 _CLIENT_PER_SECOND = 10.0
 
+# For one client as well: steps of discovery or connecting, each with its questions to
+# the DNS, as a step that leads to no connection costs as much CPU time.
+_CLIENT_STEPS = 2 * _CLIENT_CONNECTIONS
+
 # To one network, for all clients: a hosting provider has hundreds of servers in one.
 _TARGET_CONNECTIONS = 300
 _TARGET_PER_SECOND = 5.0
@@ -102,6 +106,7 @@ class Budgets:
         of_target = _TARGET_CONNECTIONS // workers
         target_rate = _TARGET_PER_SECOND / workers
         self._clients = _Buckets(self._of_client, _CLIENT_PER_SECOND / workers)
+        self._steps = _Buckets(_CLIENT_STEPS // workers, _CLIENT_PER_SECOND / workers)
         self._targets = _Buckets(of_target, target_rate)
         self._reserves = _Buckets(of_target, target_rate)
         self._by_name = Bound(
@@ -116,21 +121,38 @@ class Budgets:
             self._of_client,
             lambda: self._clients.most_used(clock.seconds()),
         )
+        self._by_step = Bound(
+            "steps_by_client",
+            "steps to find and reach other servers that one client causes",
+            _CLIENT_STEPS // workers,
+            lambda: self._steps.most_used(clock.seconds()),
+        )
         self._by_target = Bound(
             "connections_by_target",
             "connections to one network that clients cause",
             of_target,
             lambda: self._targets.most_used(clock.seconds()),
         )
-        self.bounds = [self._by_name, self._by_client, self._by_target]
+        self.bounds = [
+            self._by_name,
+            self._by_client,
+            self._by_step,
+            self._by_target,
+        ]
 
     def step(self, cause: Cause, name: str) -> Allowance:
         """The allowance of one step towards the server called `name`.
 
-        Several ports of one host, as in test set-ups, are several servers.
+        Several ports of one host, as in test set-ups, are several servers. Raises
+        `OverBudget` before anything is asked for a client that causes too many steps.
         """
         if cause.client is None or self._trusts(cause.client):
             return Allowance()
+        source, now = subscriber_of(cause.client), self._clock.seconds()
+        if self._steps.left(source, now) < 1:
+            self._by_step.refuse()
+            raise OverBudget(f"too many servers are looked for for {cause.client}")
+        self._steps.take(source, now)
         return _Limited(self, cause.client, name.lower())
 
     def take(self, client: str, server: str, address: str) -> None:

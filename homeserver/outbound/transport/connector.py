@@ -139,7 +139,12 @@ class Connector:
         few are tried. Raises `Unreachable`.
         """
         name = resolution.server_name
-        allowance = self._budgets.step(cause, name.name)
+        try:
+            allowance = self._budgets.step(cause, name.name)
+        except OverBudget as problem:
+            raise Unreachable(
+                name, [str(problem)], "over_budget", reasons=[problem.reason]
+            ) from None
         tried = _Tried(cause, allowance, server)
         routes = sorted(
             resolution.routes,

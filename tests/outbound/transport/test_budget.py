@@ -193,6 +193,22 @@ def test_what_is_refused_costs_nothing() -> None:
     assert spending.bounds()["connections_by_target"] == (300, 101)
 
 
+def test_steps() -> None:
+    """A client causes twice as many steps, and few after that, connected or not."""
+    spending = Spending()
+    for number in range(1200):
+        spending.step(host=f"n{number}.test")
+    with pytest.raises(OverBudget, match=r"too many servers are looked for for 192"):
+        spending.step(host="x.test")
+    assert spending.bounds()["steps_by_client"] == (1200, 1)
+    spending.step("192.0.2.2", "x.test")
+    spending.clock.advance(1)
+    for number in range(10):
+        spending.step(host=f"m{number}.test")
+    with pytest.raises(OverBudget):
+        spending.step(host="x.test")
+
+
 def test_clock_set_back() -> None:
     """Where the clock is set back, what is left stays, and nothing comes back."""
     spending = Spending()
@@ -224,5 +240,6 @@ def test_one_of_several_workers() -> None:
     assert limits == {
         "connections_by_name": 10,
         "connections_by_client": 200,
+        "steps_by_client": 400,
         "connections_by_target": 100,
     }
