@@ -181,7 +181,6 @@ def watch(
                 "request",
                 flush=True,
             )
-    panel.close()
     return samples
 
 

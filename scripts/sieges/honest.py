@@ -45,6 +45,7 @@ class Panel:
     def count_requests(self) -> int:
         """How many requests of other servers were answered."""
         text = self.read("GET", "/metrics").decode()
+        self.close()  # the endpoint closes an idle connection
         return sum(int(float(each)) for each in _REQUESTS.findall(text))
 
     def read(self, method: str, target: str, content: Any = None) -> bytes:
