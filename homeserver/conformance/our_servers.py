@@ -21,6 +21,7 @@ from homeserver.lab.servers.description import (
     TlsBody,
     WellKnownBody,
 )
+from homeserver.lab.servers.names import free_port
 from homeserver.net.tls.certificate import Certificate
 
 
@@ -101,6 +102,20 @@ class OurServers:
             self.present(ours, certificate)
         self._instruct(ours, wanted)
         return ours
+
+    def refusing_name(self) -> str:
+        """A name that leads to a port which refuses connections."""
+        ground = self._ground
+        address = ground.lab.servers.shared.address
+        port = free_port(address)
+        if ground.naming == "localhost":
+            return f"localhost:{port}"
+        if ground.naming == "address":
+            return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        host = f"{ground.fresh()}.{ground.lab.zone.apex}"
+        kind = "AAAA" if ":" in address else "A"
+        ground.lab.zone.add([Record(host, kind, address)])
+        return f"{host}:{port}"
 
     def present(self, ours: Ours, certificate: str | Certificate) -> None:
         """Let a server of ours present another certificate from now on."""

@@ -6,7 +6,7 @@ signs, it signs with a key that it publishes, unless the check says otherwise.
 Specification: Server-server API, "Publishing Keys".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
@@ -52,11 +52,13 @@ class Ours(Struct, frozen=True):
         *,
         signed_by: Sequence[SigningKey] | None = None,
         without: Sequence[str] = (),
+        also: Mapping[str, object] | None = None,
         **members: object,
     ) -> Json:
         """Its key document of version 2 with other members, then signed.
 
-        `signed_by` are the keys that sign it, by default its own.
+        `signed_by` are the keys that sign it, by default its own; `also` are members
+        whose names are no Python.
         """
         document: Json = {
             "server_name": self.name.name,
@@ -64,6 +66,7 @@ class Ours(Struct, frozen=True):
             "old_verify_keys": {},
             "valid_until_ts": self.now_ts + _VALID_MS,
             **members,
+            **(also or {}),
         }
         for member in without:
             document.pop(member, None)

@@ -4,20 +4,22 @@ Rules: each request is made without a signature, and nothing of ours is asked.
 """
 
 import re
-from collections.abc import Mapping
 
 from homeserver.conformance.check import check, info, must, should
-from homeserver.conformance.outcome import NotTestable, Outcome, expect, reported, unmet
-from homeserver.conformance.reply import Reply
+from homeserver.conformance.documents import (
+    PATH,
+    is_signed,
+    key_of,
+    listed_keys,
+    own_document,
+)
+from homeserver.conformance.outcome import Outcome, expect, reported, unmet
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json, decode_base64
 from homeserver.protocol.errors import ProtocolError
-from homeserver.protocol.identifiers import KeyId
-from homeserver.protocol.signing import VerifyKey, signed_bytes
 
 _PUBLISHING = "Server-server API, Publishing Keys"
 _ROUTE = "Server-server API, GET /_matrix/key/v2/server"
-_PATH = "/_matrix/key/v2/server"
 
 _HOUR_MS = 3600 * 1000
 _KEY_ID = re.compile(r"ed25519:[A-Za-z0-9_]+")
@@ -26,7 +28,7 @@ _KEY_ID = re.compile(r"ed25519:[A-Za-z0-9_]+")
 @check("K01", must, _ROUTE)
 async def served(t: Target) -> Outcome:
     """The key document is served to everybody, as application/json."""
-    reply = await t.plain("GET", _PATH)
+    reply = await t.plain("GET", PATH)
     return expect(
         reply.is_ok and reply.content_type == "application/json" and bool(reply.json),
         f"{reply}, {reply.content_type or 'no content type'}",
@@ -37,14 +39,14 @@ async def served(t: Target) -> Outcome:
 @check("K02", must, _PUBLISHING, after=["K01"])
 async def signed(t: Target) -> Outcome:
     """The key document names the server, and each listed ed25519 key has signed it."""
-    document = await _document(t)
+    document = await own_document(t)
     named = document.get("server_name")
-    wrong = [key_id for key_id in _keys(document) if not _verifies(document, key_id)]
+    keys = listed_keys(document)
+    wrong = [key_id for key_id in keys if not _verifies(document, key_id)]
     return expect(
-        named == t.name.name and not wrong and bool(_keys(document)),
+        named == t.name.name and not wrong and bool(keys),
         f"server_name {named!r}",
-        f"no right signature of {', '.join(wrong) or 'none'} "
-        f"among {len(_keys(document))} keys",
+        f"no right signature of {', '.join(wrong) or 'none'} among {len(keys)} keys",
         wanted=f"server_name {t.name.name!r}, and a right signature of each key",
     )
 
@@ -52,7 +54,7 @@ async def signed(t: Target) -> Outcome:
 @check("K03", should, _ROUTE, after=["K01"])
 async def valid(t: Target) -> Outcome:
     """The key document is valid for more than an hour."""
-    until = (await _document(t)).get("valid_until_ts")
+    until = (await own_document(t)).get("valid_until_ts")
     is_met = isinstance(until, int) and until > t.now_ts + _HOUR_MS
     return expect(is_met, f"valid_until_ts is {until!r}; it is now {t.now_ts}")
 
@@ -60,7 +62,7 @@ async def valid(t: Target) -> Outcome:
 @check("K04", must, _ROUTE, after=["K01"])
 async def old_keys(t: Target) -> Outcome:
     """Each entry of old_verify_keys has a key, and expired_ts as an integer."""
-    entries = (await _document(t)).get("old_verify_keys", {})
+    entries = (await own_document(t)).get("old_verify_keys", {})
     if not isinstance(entries, dict):
         return unmet(f"old_verify_keys is {entries!r}", wanted="an object")
     wrong = [key_id for key_id, each in entries.items() if not _is_old_entry(each)]
@@ -70,7 +72,7 @@ async def old_keys(t: Target) -> Outcome:
 @check("K05", must, "Appendices, Unpadded Base64", after=["K01"])
 async def key_form(t: Target) -> Outcome:
     """Keys are 32 bytes in unpadded base64, and their IDs ed25519:[A-Za-z0-9_]+."""
-    document = await _document(t)
+    document = await own_document(t)
     listed = document.get("verify_keys")
     if not isinstance(listed, dict) or not listed:
         return unmet(f"verify_keys is {listed!r}", wanted="at least one key")
@@ -85,21 +87,21 @@ async def key_form(t: Target) -> Outcome:
 @check("K06", info, "Server-server API, Resolving server names")
 async def strange_host(t: Target) -> Outcome:
     """With the Host of a stranger, the target's own document comes, or a refusal."""
-    reply = await t.plain("GET", _PATH, headers=[("Host", "stranger.invalid")])
+    reply = await t.plain("GET", PATH, headers=[("Host", "stranger.invalid")])
     return reported(reply, f"server_name {reply.json.get('server_name')!r}")
 
 
 @check("K07", info, _ROUTE)
 async def by_key_id(t: Target) -> Outcome:
     """The removed form with a key ID answers the document, or 404."""
-    return reported(await t.plain("GET", f"{_PATH}/ed25519:any"))
+    return reported(await t.plain("GET", f"{PATH}/ed25519:any"))
 
 
 @check("K08", must, _ROUTE, after=["K01"])
 async def nonsense_authorization(t: Target) -> Outcome:
     """The key document needs no authorization, so a wrong one changes nothing."""
     header = ("Authorization", "X-Matrix nonsense")
-    reply = await t.plain("GET", _PATH, headers=[header])
+    reply = await t.plain("GET", PATH, headers=[header])
     return expect(reply.is_ok, reply, wanted="status 200")
 
 
@@ -117,32 +119,9 @@ async def version(t: Target) -> Outcome:
     )
 
 
-async def _document(t: Target) -> Json:
-    reply: Reply = await t.plain("GET", _PATH)
-    if not reply.json:
-        raise NotTestable(f"there is no key document: {reply}")
-    return reply.json
-
-
-def _keys(document: Json) -> Mapping[str, object]:
-    listed = _object(document.get("verify_keys"))
-    return {k: v for k, v in listed.items() if k.startswith("ed25519:")}
-
-
 def _verifies(document: Json, key_id: str) -> bool:
-    signatures = _object(document.get("signatures"))
-    own = _object(signatures.get(str(document.get("server_name"))))
-    entry = _object(_keys(document)[key_id])
-    try:
-        key = VerifyKey.parse(KeyId(key_id), str(entry.get("key")))
-        signature = decode_base64(str(own.get(key_id)))
-        return key.verify(signed_bytes(document), signature)
-    except (ProtocolError, ValueError):
-        return False
-
-
-def _object(value: object) -> Json:
-    return value if isinstance(value, dict) else {}
+    name = str(document.get("server_name"))
+    return is_signed(document, name, key_of(document, key_id))
 
 
 def _is_entry(key_id: str, entry: object) -> bool:

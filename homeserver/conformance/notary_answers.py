@@ -1,0 +1,119 @@
+"""Queries to the target as a notary, and what its answers have in them.
+
+Specification: Server-server API, "Querying Keys Through Another Server".
+"""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from homeserver.conformance.documents import (
+    is_signed,
+    key_of,
+    listed_documents,
+    listed_keys,
+    own_document,
+)
+from homeserver.conformance.ours import Ours
+from homeserver.conformance.outcome import NotTestable, Outcome, expect
+from homeserver.conformance.reply import Reply
+from homeserver.conformance.target import Target
+from homeserver.protocol.canonical_json import Json, encode
+
+_PATH = "/_matrix/key/v2/query"
+_SECONDS = 40.0  # for an answer: the target may have to ask a server that is silent
+
+
+class Answer(Struct, frozen=True):
+    """What a notary answered, and its own document at that time."""
+
+    reply: Reply
+    own: Json
+    notary: str
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it has a list of documents."""
+        return isinstance(self.reply.json.get("server_keys"), list)
+
+    @property
+    def documents(self) -> Sequence[Json]:
+        """All documents."""
+        return listed_documents(self.reply.json)
+
+    def of(self, ours: Ours) -> Sequence[Json]:
+        """The documents of a server of ours."""
+        name = ours.name.name
+        return [each for each in self.documents if each.get("server_name") == name]
+
+    def has(self, ours: Ours) -> bool:
+        """Whether it has a document of a server of ours with its key."""
+        return any(ours.key.key_id in self.keys(each) for each in self.of(ours))
+
+    def keys(self, document: Json) -> Mapping[str, object]:
+        """The keys that a document lists."""
+        return listed_keys(document)
+
+    def is_countersigned(self, document: Json) -> bool:
+        """Whether the notary has signed a document with a key that it publishes."""
+        keys = (key_of(self.own, key_id) for key_id in listed_keys(self.own))
+        return any(is_signed(document, self.notary, key) for key in keys)
+
+    def __str__(self) -> str:
+        if not self.reply.is_ok:
+            return str(self.reply)
+        names = [str(each.get("server_name")) for each in self.documents]
+        return f"{self.reply}, documents of {', '.join(names) or 'no server'}"
+
+
+def given_soundly(t: Target, ours: Ours, answer: Answer) -> Outcome:
+    """Whether a document of ours is given, under our signature and the notary's."""
+    found = answer.of(ours)
+    problems = ["it is not given"] if not found else []
+    for each in found:
+        if not is_signed(each, ours.name.name, ours.key.verify_key):
+            problems.append("our signature does not verify")
+        if not answer.is_countersigned(each):
+            problems.append("the notary's signature does not verify")
+    if not t.seen(ours).key_requests:
+        problems.append("our server was not asked")
+    return expect(
+        answer.reply.is_ok and not problems,
+        answer,
+        *dict.fromkeys(problems),
+        wanted="status 200, the document under both signatures",
+    )
+
+
+async def ask(t: Target, server_keys: Json, *, seconds: float = _SECONDS) -> Answer:
+    """The answer to a query for several servers; raises `NotTestable`, `NoAnswer`."""
+    body = encode({"server_keys": server_keys})
+    headers = [("Content-Type", "application/json")]
+    reply = await t.send("POST", _PATH, headers, body, seconds=seconds)
+    return await _answer(t, reply)
+
+
+async def ask_for(t: Target, *servers: Ours, minimum: int | None = None) -> Answer:
+    """The answer to a query for servers of ours, each by the ID of its key."""
+    criteria: Json = {}
+    if minimum is not None:
+        criteria["minimum_valid_until_ts"] = minimum
+    return await ask(
+        t, {each.name.name: {each.key.key_id: criteria} for each in servers}
+    )
+
+
+async def by_get(t: Target, who: Ours | str, minimum: int | None = None) -> Answer:
+    """The answer to a query for one server, in the path."""
+    name = who if isinstance(who, str) else who.name.name
+    path = f"{_PATH}/{quote(name, safe='')}"
+    if minimum is not None:
+        path += f"?minimum_valid_until_ts={minimum}"
+    return await _answer(t, await t.send("GET", path, seconds=_SECONDS))
+
+
+async def _answer(t: Target, reply: Reply) -> Answer:
+    if reply.status in {404, 405} and reply.errcode == "M_UNRECOGNIZED":
+        raise NotTestable(f"the target is no notary: {reply}")
+    return Answer(reply, await own_document(t), t.name.name)
