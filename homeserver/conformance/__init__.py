@@ -9,7 +9,7 @@ A check is a function with the decorator `check`, or a row of a table, in a modu
     @check("M02", must, "Server-server API, Publishing Keys", needs=[TRUSTED_NAME])
     async def expired_document(t: Target) -> Outcome:
         \"\"\"A key document whose valid_until_ts has passed verifies no request.\"\"\"
-        ours = t.server(keys=lambda o: o.document(valid_until_ts=o.now_ts - 1000))
+        ours = t.server(keys=lambda o: o.document(valid_until_ts=1))
         reply = await t.ask(ours)
         return expect(reply.status == 401, reply, wanted="status 401")
 """

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from homeserver.conformance.connection import Connection
+from homeserver.conformance.notary_desk import NotaryDesk
 from homeserver.conformance.outcome import NotConnected
 from homeserver.lab.lab import Lab
 from homeserver.lab.servers.description import NewServers
@@ -50,6 +51,9 @@ class Ground:
         self.lab = lab
         self.target = target
         self.clock: IReactorTime = lab.endpoint.parts.shared.reactor
+        self.desk = NotaryDesk()
+        """Of our notaries; only a target that trusts one of them comes there."""
+
         self.naming: Naming = "zone"
         self.routes: Sequence[Route] = ()
         self.is_public = False

@@ -117,6 +117,12 @@ class OurServers:
         ground.lab.zone.add([Record(host, kind, address)])
         return f"{host}:{port}"
 
+    def unreachable_server(self) -> Ours:
+        """A server in the zone whose name leads to a port that refuses connections."""
+        ground = self._ground
+        port = free_port(ground.lab.servers.shared.address)
+        return self.server(name=f"{ground.fresh()}.{ground.lab.zone.apex}:{port}")
+
     def present(self, ours: Ours, certificate: str | Certificate) -> None:
         """Let a server of ours present another certificate from now on."""
         if isinstance(certificate, str):

@@ -6,6 +6,7 @@ our name server saw of it.
 """
 
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -16,12 +17,14 @@ from homeserver.conformance.check import (
     DNS_ZONE,
     IP_LITERAL,
     IPV6,
+    NOTARY,
     STANDARD_PORTS,
     USER,
     room,
 )
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground, Naming
+from homeserver.conformance.notary_desk import NAMES
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.reply import Reply
@@ -84,6 +87,8 @@ async def look(
     await _choose_names(ground, facts)
     await _find_literals(ground, facts)
     _find_ports(ground, facts)
+    if NOTARY.code in needs:
+        await _find_notary(ground, facts)
     rooms = await _make(facts, given.rooms, needs)
     if not facts.users:
         facts.unmet[USER.code] = "name one by --user @NAME:TARGET, or use --setup"
@@ -192,6 +197,30 @@ def _find_ports(ground: Ground, facts: Facts) -> None:
             f"port {ports} of {host} is not ours: use --listen ADDRESS:8448, with "
             "the privilege for ports below 1024"
         )
+
+
+async def _find_notary(ground: Ground, facts: Facts) -> None:
+    """Whether the target asks a notary of ours about a name that it cannot reach."""
+    if DNS_ZONE.code in facts.unmet:
+        facts.unmet[NOTARY.code] = facts.unmet[DNS_ZONE.code]
+        return
+    target, zone = Target(ground, facts), ground.lab.zone.apex
+    for name in NAMES:
+        notary = target.server(name=name.format(zone=zone))
+        target.instruct(notary, answers=ground.desk.answers(notary))
+        # A signed request of its own ends a back-off.
+        await _asked(target, notary)
+    unreachable = target.unreachable_server()
+    await _asked(target, unreachable)
+    if ground.desk.asked(unreachable.name.name) is None:
+        name = NAMES[0].format(zone=zone)
+        why = f"it asks no notary of ours: let it trust {name}"
+        facts.unmet[NOTARY.code] = why
+
+
+async def _asked(target: Target, ours: Ours) -> None:
+    with suppress(NoAnswer):
+        await target.ask(ours, seconds=_PROBE_SECONDS)
 
 
 async def _find_rooms(ground: Ground, facts: Facts, rooms: Sequence[str]) -> None:

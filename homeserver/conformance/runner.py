@@ -20,7 +20,12 @@ from twisted.logger import Logger
 from homeserver.conformance.check import Check, Severity
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground
-from homeserver.conformance.outcome import NoAnswer, NotTestable, Outcome
+from homeserver.conformance.outcome import (
+    NoAnswer,
+    NotConnected,
+    NotTestable,
+    Outcome,
+)
 from homeserver.conformance.result import Result, Verdict, judge, result_of
 from homeserver.conformance.target import Target
 from homeserver.lab.record.views import ExchangeDetails, view_details
@@ -30,6 +35,8 @@ _log = Logger()
 
 _SUSPICIOUS = 3  # checks in a row without an answer
 _PROBE_SECONDS = 15.0
+
+_PATIENCE = 0.7  # of the time of a check, for one reply at most
 
 _MAX_EXCHANGES = 100  # of one check in a report
 _GOOD = ("pass", "info")
@@ -149,33 +156,49 @@ class Runner:
 
     async def _run(self, check: Check) -> None:
         clock = self._ground.clock
-        target = Target(self._ground, self._facts)
         limit = self._plan.timeout or check.seconds + check.waits
+        # A target that hangs is found out before the check is given up.
+        target = Target(self._ground, self._facts, _PATIENCE * limit)
         began = clock.seconds()
         try:
-            outcome = await within(limit, clock, _call(check, target))
-            verdict = judge(check, outcome)
-            self._silent = 0
-        except NotTestable as problem:
-            verdict, outcome = "not-testable", Outcome(None, str(problem))
-        except NoAnswer as problem:
-            outcome = Outcome(is_met=False, observed=str(problem), expected="an answer")
-            verdict = judge(check, outcome)
-            if await self._has_gone():
-                verdict = "not-testable"
-        except defer.TimeoutError:
-            outcome = Outcome(is_met=False, observed=f"not over within {limit:g} s")
-            verdict = "error"
-            await self._has_gone()
+            verdict, outcome = await self._judged(check, target, limit)
         except defer.CancelledError:
             return  # by `stop`, which has its result
-        except Exception as problem:  # noqa: BLE001 - a mistake of one check
-            why = f"{type(problem).__name__}: {problem}"
-            verdict, outcome = "error", Outcome(None, f"our own mistake: {why}")
-            _log.failure("check {check} failed", check=check.id)
         if check.id not in self._results:
             seconds = clock.seconds() - began
             self._end(check, verdict, outcome, seconds, _exchanges(target))
+
+    async def _judged(
+        self, check: Check, target: Target, limit: float
+    ) -> tuple[Verdict, Outcome]:
+        """What came of a check; raises `CancelledError` alone."""
+        try:
+            outcome = await within(limit, self._ground.clock, _call(check, target))
+        except NotTestable as problem:
+            return "not-testable", Outcome(None, str(problem))
+        except NoAnswer as problem:
+            return await self._unanswered(check, problem)
+        except defer.TimeoutError:
+            why = f"not over within {limit:g} s"
+            return "error", Outcome(is_met=False, observed=why)
+        except defer.CancelledError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - a mistake of one check
+            why = f"{type(problem).__name__}: {problem}"
+            _log.failure("check {check} failed", check=check.id)
+            return "error", Outcome(None, f"our own mistake: {why}")
+        self._silent = 0
+        return judge(check, outcome), outcome
+
+    async def _unanswered(
+        self, check: Check, problem: NoAnswer
+    ) -> tuple[Verdict, Outcome]:
+        """The verdict where a request got no answer."""
+        is_gone = await self._has_gone()
+        if is_gone or isinstance(problem, NotConnected):
+            return "not-testable", Outcome(None, str(problem))
+        outcome = Outcome(is_met=False, observed=str(problem), expected="an answer")
+        return judge(check, outcome), outcome
 
     async def _has_gone(self) -> bool:
         """Whether the target answers nothing any more, after a check without answer."""

@@ -38,6 +38,8 @@ _T = TypeVar("_T")
 
 USER_AGENT = f"homeserver/{__version__} conform"
 
+_PATIENCE = 600.0  # seconds; checks end before
+
 _SECONDS = 30.0  # for a reply: the target may have to find a key first
 
 
@@ -63,8 +65,12 @@ class Changes(TypedDict, total=False):
 class Target(OurServers):
     """The target, for one check."""
 
-    def __init__(self, ground: Ground, facts: Facts) -> None:
+    def __init__(
+        self, ground: Ground, facts: Facts, patience: float = _PATIENCE
+    ) -> None:
+        """`patience` is for how many seconds it waits for a reply at most."""
         super().__init__(ground)
+        self._patience = patience
         self._shared = ground.lab.endpoint.parts.shared
         self._began_after = ground.lab.record.last_id
         self.facts = facts
@@ -170,7 +176,7 @@ class Target(OurServers):
                 exchange.details.tls = connection.tls
                 exchange.details.request = Message.of(complete, body or b"")
             connection.send(head(method, target, complete) + (body or b""))
-            reply = await connection.read(method, seconds)
+            reply = await connection.read(method, min(seconds, self._patience))
         except NoAnswer as problem:
             exchange.reason, exchange.error = "no_answer", str(problem)
             raise

@@ -20,6 +20,11 @@ from tests.support.strange_targets import (
 
 _SECONDS = 120.0  # for a run that takes five; machines are shared
 
+# More than pre-flight makes of a target that says yes to everything.
+_UNDER_WAY = 8
+
+_AREAS = ["--only", "A", "--only", "M"]
+
 _CONFIGURATION = """
 [network]
 allow = ["127.0.0.0/8", "::1"]
@@ -153,7 +158,7 @@ def _wrong_shapes(_: int, __: bytes) -> bytes:
 @contextmanager
 def run_against(target: StrangeTarget, *more: str) -> Iterator[subprocess.Popen[str]]:
     """A run that goes on."""
-    address = ["--target-address", target.address, "--timeout", "5", *more]
+    address = ["--target-address", target.address, "--timeout", "3", *more]
     process = subprocess.Popen(
         [*_command(), "localhost:1", "--format", "json", *address],
         stdout=subprocess.PIPE,
@@ -188,11 +193,43 @@ def test_a_target_that_answers_no_http(tmp_path: Path) -> None:
     assert "HTTP" in done.stderr
 
 
+def test_a_target_that_ends_in_the_middle(tmp_path: Path) -> None:
+    """What was not run is not testable, nothing is wrong, and the status says why."""
+    with (
+        strange_target(lambda *_: json_response(b"{}"), tmp_path) as target,
+        run_against(target, *_AREAS) as process,
+    ):
+        assert target.wait_for(_UNDER_WAY, _SECONDS)
+        target.end()
+        output, errors = process.communicate(timeout=_SECONDS)
+    assert process.returncode == 3, errors
+    results = {each["result"] for each in json.loads(output)["checks"]}
+    assert "error" not in results
+    assert "not-testable" in results
+
+
+def test_a_target_that_hangs_in_the_middle(tmp_path: Path) -> None:
+    """It is found out, and what was not run is not testable."""
+
+    def answer(number: int, _: bytes) -> bytes | None:
+        return json_response(b"{}") if number < _UNDER_WAY else None
+
+    with (
+        strange_target(answer, tmp_path) as target,
+        run_against(target, *_AREAS) as process,
+    ):
+        output, errors = process.communicate(timeout=_SECONDS)
+    assert process.returncode == 3, errors
+    results = {each["result"] for each in json.loads(output)["checks"]}
+    assert "error" not in results
+    assert "not-testable" in results
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_at_once(tmp_path: Path, number: int) -> None:
     """Also while the target hangs; nothing is left running."""
     with strange_target(_hang, tmp_path) as target, run_against(target) as process:
-        assert target.came.wait(_SECONDS)
+        assert target.wait_for(3, _SECONDS)
         os.kill(process.pid, number)
         _, errors = process.communicate(timeout=_SECONDS)
         assert process.returncode == 130

@@ -84,8 +84,9 @@ class Stage:
                 known = all_checks()
                 chosen = select(known, only, skip)
                 user = f"@alice:{ground.target}"
+                needs = {need.code for check in chosen for need in check.needs}
                 await ground.find()
-                facts = await preflight.look(ground, Given(users=[user]), frozenset())
+                facts = await preflight.look(ground, Given(users=[user]), needs)
                 plan = Plan(with_prerequisites(known, chosen), jobs=8)
                 runner = Runner(plan, ground, facts)
                 await runner.run()

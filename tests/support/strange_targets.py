@@ -34,8 +34,7 @@ class StrangeTarget:
         self._answer = answer
         self._ended = threading.Event()
         self.requests = 0
-        self.came = threading.Event()
-        """Set by the third request: pre-flight is under way or over."""
+        self._came = threading.Condition()
 
     def serve(self) -> None:
         """Accept connections until `end`."""
@@ -51,6 +50,11 @@ class StrangeTarget:
         for thread in threads:
             thread.join()
 
+    def wait_for(self, requests: int, seconds: float) -> bool:
+        """Whether so many requests come within so many seconds."""
+        with self._came:
+            return self._came.wait_for(lambda: self.requests >= requests, seconds)
+
     def end(self) -> None:
         """Take no more connections, and let those that hang end."""
         self._ended.set()
@@ -64,10 +68,11 @@ class StrangeTarget:
             tls = self._context.wrap_socket(connection, server_side=True)
             with tls:
                 request = tls.recv(65536)
-                self.requests += 1
-                if self.requests == 3:
-                    self.came.set()
-                answer = self._answer(self.requests, request)
+                with self._came:
+                    self.requests += 1
+                    number = self.requests
+                    self._came.notify_all()
+                answer = self._answer(number, request)
                 if answer is None:
                     self._ended.wait(_SECONDS)
                 else:

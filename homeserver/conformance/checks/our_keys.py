@@ -21,7 +21,8 @@ async def sound(t: Target) -> Outcome:
 
 
 def _expired(ours: Ours) -> Json:
-    return ours.document(valid_until_ts=ours.now_ts - 1000)
+    # The request may have come long before: a target that is slow judges by that.
+    return ours.document(valid_until_ts=ours.now_ts - 3600 * 1000)
 
 
 def _unsigned(ours: Ours) -> Json:
