@@ -47,7 +47,7 @@ class Changes(TypedDict, total=False):
     """What a request is to be, where it is not the usual one."""
 
     content: object
-    query: str
+    query: str | None
     headers: dict[str, str]
     sign: SignBody | None
     """What is signed, where it differs from what is sent; None for no signature."""
