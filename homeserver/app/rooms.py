@@ -51,10 +51,11 @@ def build_rooms(
 ) -> Rooms:
     """The rooms of a server; `wake` lets the sender look for due destinations."""
     database = shared.store.database
+    megabytes = shared.config.retention.max_megabytes
     return Rooms(
-        RoomStore(database, name, shared.store.clock),
+        RoomStore(database, name, shared.store.clock, is_shared=shared.store.is_shared),
         RoomDirectory(database, name),
         Author(credentials.identity, shared.reactor, shared.random),
         wake,
-        is_shared=shared.store.is_shared,
+        max_bytes=None if megabytes is None else megabytes * 1_000_000,
     )

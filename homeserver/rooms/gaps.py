@@ -26,6 +26,7 @@ from homeserver.net.cause import Cause
 from homeserver.net.time_limit import within
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.errors import Overloaded
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
@@ -69,7 +70,7 @@ class Gaps:
             room = await self._rooms.known(event.room_id)
             walk = _Walk(self._rooms, room, self._source_of(room, origin, cause))
             # What is still missing says what has failed.
-            with suppress(defer.TimeoutError, Unreachable, Refused):
+            with suppress(defer.TimeoutError, Unreachable, Refused, Overloaded):
                 await within(_WALK_SECONDS, self._clock, walk.fill(event))
 
     @asynccontextmanager
@@ -168,6 +169,7 @@ class _Walk(Struct, frozen=True):
 
     async def _know(self, events: Events) -> None:
         if events:
+            await self.rooms.check_space()
             async with self.rooms.turn(self.room.room_id) as turn:
                 await turn.know_all(list(events.values())[:MAX_STATE])
 

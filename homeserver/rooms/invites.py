@@ -93,6 +93,7 @@ async def _received(
 
 async def _enter(resident: Resident, event: Event) -> None:
     """Take in an invite to a room that we are in; raises `Forbidden`."""
+    await resident.rooms.check_space()
     async with resident.rooms.turn(event.room_id) as turn:
         try:
             receipt = await turn.judge(event)

@@ -147,6 +147,7 @@ async def _take(
     resident: Resident, room: Room, event: Event, question: Question
 ) -> Entry:
     """Take in an event that must be accepted, and send it to the others."""
+    await resident.rooms.check_space()
     async with resident.rooms.turn(room.room_id) as turn:
         known = turn.room.entries.get(event.event_id)
         if known is not None and known.outcome is Outcome.ACCEPTED:

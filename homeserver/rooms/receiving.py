@@ -24,7 +24,7 @@ from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import Forbidden, InvalidParam
+from homeserver.protocol.errors import Forbidden, InvalidParam, Overloaded
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomId, ServerName, parse_room_id
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
@@ -103,6 +103,10 @@ class RoomReceiver:
         if not may_take_part(room.current, origin):
             why = f"{REJECTED}: {_denied(room, origin)}"
             return [replace(pdu, verdict=why) for pdu in pdus]
+        try:
+            await self._rooms.check_space()
+        except Overloaded as problem:
+            return [replace(x, verdict=f"{REJECTED}: {problem}") for x in pdus]
         entries: list[Entry | Missing | None] = []
         async with self._rooms.turn(room.room_id) as turn:
             for pdu in pdus:

@@ -27,7 +27,13 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 from twisted.internet.defer import DeferredLock
 
-from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound, quote
+from homeserver.protocol.errors import (
+    Forbidden,
+    InvalidParam,
+    NotFound,
+    Overloaded,
+    quote,
+)
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
@@ -44,6 +50,8 @@ from homeserver.rooms.room import Room
 from homeserver.rooms.turn import Turn
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.room_directory import RoomDirectory
+
+_RETRY_SECONDS = 3600  # nothing is removed of a room by itself
 
 
 class Sent(Struct, frozen=True):
@@ -63,18 +71,18 @@ class Rooms:
         author: Author,
         wake: Callable[[], object],
         *,
-        is_shared: bool = False,
+        max_bytes: int | None = None,
         switches: Switches = SWITCHES,
     ) -> None:
         """`wake` lets the sender look for what was queued.
 
-        `is_shared` is whether other processes may change the rooms of the store.
+        `max_bytes` is what all rooms may take of it for what other servers send.
         """
+        self._max_bytes = max_bytes
         self.store = store
         self.directory = directory
         self.author = author
         self._wake = wake
-        self._is_shared = is_shared
         self._switches = switches
         self._rooms: dict[RoomId, Room] = {}
         self._reading = DeferredLock()
@@ -191,6 +199,18 @@ class Rooms:
         turn.send(event, names)
         return Sent(event, entry)
 
+    async def check_space(self) -> None:
+        """Raise `Overloaded` if the rooms take as much of the store as they may.
+
+        It is for what other servers send; what is asked for here is always stored.
+        """
+        if self._max_bytes is None or await self.store.length() < self._max_bytes:
+            return
+        raise Overloaded(
+            "the rooms here take all the space that [retention] max_megabytes allows",
+            _RETRY_SECONDS,
+        )
+
     async def room_with(self, event_id: EventId) -> Room | None:
         """A room that has an event of that ID; None if there is none."""
         for room in self._rooms.values():
@@ -217,7 +237,7 @@ class Rooms:
             self._wake()
 
     async def _is_stale(self, room: Room) -> bool:
-        if self._is_shared and not room.lock.locked:
+        if self.store.is_shared and not room.lock.locked:
             revision = await self.store.revision(room.room_id)
             if revision != room.revision and not room.lock.locked:
                 self._discard(room)

@@ -31,8 +31,15 @@ class RoomStore:
     """The rooms of one of our names."""
 
     def __init__(
-        self, database: Database, server_name: ServerName, clock: StoreClock
+        self,
+        database: Database,
+        server_name: ServerName,
+        clock: StoreClock,
+        *,
+        is_shared: bool = False,
     ) -> None:
+        """`is_shared` is whether other processes may change the rooms."""
+        self.is_shared = is_shared
         self._database = database
         self.server_name = server_name
         self._clock = clock
@@ -49,6 +56,17 @@ class RoomStore:
             return [RoomId(room_id) for [room_id] in rows]
 
         return await self._database.read(job)
+
+    async def length(self) -> int:
+        """The bytes that the rooms of all our names take, about."""
+
+        def job(cursor: Cursor) -> int:
+            [length] = cursor.execute(
+                "SELECT COALESCE(SUM(length), 0) FROM joined_rooms"
+            ).fetchone()
+            return int(length)
+
+        return await self._database.read(Short(job))
 
     async def revision(self, room_id: RoomId) -> int | None:
         """The revision of a room; None if there is no such room."""

@@ -172,7 +172,8 @@ class Pruner:
             if self._is_too_large:
                 self._log.warn(
                     "retention.max_megabytes: {megabytes} MB are kept, and no more can "
-                    "be removed: they are replies of the last week, or rejected",
+                    "be removed: they are replies of the last week, or rejected, or of "
+                    "rooms",
                     megabytes=self._megabytes,
                 )
 

@@ -95,13 +95,11 @@ class RoomChange(Struct, frozen=True):
 
 def room_length(cursor: Cursor, own: ServerName, room_id: RoomId) -> int:
     """The bytes that a room takes in the store, about."""
-    [length] = cursor.execute(
-        f"SELECT COALESCE(SUM({_EVENT_BYTES} + LENGTH(event)), 0) FROM room_events"  # noqa: S608 - ours
-        " WHERE server_name = ? AND room_id = ?",
+    row = cursor.execute(
+        "SELECT length FROM joined_rooms WHERE server_name = ? AND room_id = ?",
         (own.name, room_id),
     ).fetchone()
-    changes = load_states(cursor, own, room_id)
-    return int(length) + _CHANGE_BYTES * sum(len(each.changes) for each in changes)
+    return 0 if row is None else int(row[0])
 
 
 def record_room(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
@@ -111,16 +109,17 @@ def record_room(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
     if change.revision:
         row = cursor.execute(
             "UPDATE joined_rooms SET revision = revision + 1, extremities = ?,"
-            " current_state = ? WHERE server_name = ? AND room_id = ?"
-            " AND revision = ? RETURNING 1",
-            (extremities, change.current, *key, change.revision),
+            " current_state = ?, length = length + ?"
+            " WHERE server_name = ? AND room_id = ? AND revision = ? RETURNING 1",
+            (extremities, change.current, change.length, *key, change.revision),
         ).fetchone()
     else:
         row = cursor.execute(
             "INSERT INTO joined_rooms (server_name, room_id, room_version,"
-            " revision, extremities, current_state) VALUES (?, ?, ?, 1, ?, ?)"
+            " revision, extremities, current_state, length)"
+            " VALUES (?, ?, ?, 1, ?, ?, ?)"
             " ON CONFLICT (server_name, room_id) DO NOTHING RETURNING 1",
-            (*key, change.room_version, extremities, change.current),
+            (*key, change.room_version, extremities, change.current, change.length),
         ).fetchone()
     if row is None:
         raise RoomChanged(change.room_id)

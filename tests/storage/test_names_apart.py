@@ -135,6 +135,11 @@ async def written(house: House) -> None:
         await house.rooms.record(replace(room_change(revision), states=[]))
 
 
+async def of_all_names(house: House) -> None:
+    """The length is that of all names: their rooms share one limit."""
+    await house.rooms.length()
+
+
 async def listed(house: House) -> None:
     """A room is taken from the list."""
     await house.directory.list_publicly(ROOM, is_listed=False)
@@ -171,6 +176,7 @@ CALLS: list[tuple[type, str, Call]] = [
     (DocumentStore, "documents", lambda h: h.documents.documents(PEER)),
     (DocumentStore, "read", lambda h: stored_document(h, h)),
     (RoomStore, "room_ids", lambda h: h.rooms.room_ids()),
+    (RoomStore, "length", of_all_names),
     (RoomStore, "revision", lambda h: h.rooms.revision(ROOM)),
     (RoomStore, "room", lambda h: h.rooms.room(ROOM)),
     (RoomStore, "texts", lambda h: h.rooms.texts(ROOM, [EVENT])),

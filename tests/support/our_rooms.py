@@ -40,6 +40,7 @@ class OurRooms:
         own: Identity | None = None,
         seed: int = 1,
         is_shared: bool = False,
+        max_bytes: int | None = None,
     ) -> None:
         """`own` is the identity; by default ours."""
         self.database = database or MemoryDatabase()
@@ -48,7 +49,9 @@ class OurRooms:
         self.woken = 0
         """How often the sender was woken."""
 
-        self.store = RoomStore(self.database, name, lambda _: int(NOW * 1000))
+        self.store = RoomStore(
+            self.database, name, lambda _: int(NOW * 1000), is_shared=is_shared
+        )
         known = own or identity()
         self.author = Author(lambda: known, self.clock, Random(seed))
         self.rooms = Rooms(
@@ -56,7 +59,7 @@ class OurRooms:
             RoomDirectory(self.database, name),
             self.author,
             self._wake,
-            is_shared=is_shared,
+            max_bytes=max_bytes,
         )
 
     def _wake(self) -> None:
