@@ -4,7 +4,7 @@ Rules: as those of `app.shared` and `app.server`, which have the parts. Nothing 
 here.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,11 @@ from homeserver.control.caches import CacheBook
 from homeserver.control.client import load_token
 from homeserver.control.each_server import routes_of_each
 from homeserver.control.inspect import describe_keys, describe_resolution
-from homeserver.control.own_servers import OwnServerView, own_server_routes
+from homeserver.control.own_servers import (
+    OwnServerView,
+    own_server_routes,
+    refuse_lab_routes,
+)
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
 from homeserver.control.reports import ReportBook
@@ -71,6 +75,7 @@ class Parts:
                 if (server := self.servers.find(each.server_name)) is not None
             ],
             shared.reactor,
+            [_RULES] if config.lab.rules else [],
         )
         self.reactor_lag = ReactorLag(
             shared.reactor, shared.metrics.observe_lag, self.sender.adjust
@@ -105,8 +110,8 @@ class Parts:
         self.routes_of = lru_cache(_KEPT_ROUTES)(self.server_routes)
         """As `server_routes`, once for a server."""
 
-    def make_control(self) -> None:
-        """Make the site of the control API, if it is configured.
+    def make_control(self, more: Sequence[ControlRoute] = ()) -> None:
+        """Make the site of the control API, if it is configured, with `more` routes.
 
         The first server must have been added before.
         """
@@ -121,6 +126,7 @@ class Parts:
             [
                 *self.process_routes(self.bounds),
                 *own_server_routes(self.servers.names, self._describe),
+                *more,
                 *routes_of_each(
                     lambda name: self.routes_of(self.servers[name]),
                     self.servers.names,
@@ -130,6 +136,7 @@ class Parts:
             ],
             token,
             config.control.hosts,
+            refuse_lab_routes,
         )
         worker = shared.worker
         if worker is not None and worker.is_first:
@@ -288,6 +295,8 @@ class Parts:
         )
         return site
 
+
+_RULES = "lab.rules is on: the control API may make this endpoint answer wrongly"
 
 _NO_NAME = ServerName.parse("name.invalid")  # reserved by RFC 2606
 

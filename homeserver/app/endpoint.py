@@ -4,11 +4,12 @@ Rules: only the order is decided here. Ports are opened last and closed first; r
 work is finished, within the configured time.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -27,10 +28,23 @@ from homeserver.config.values import Config, ConfigError, ServerConfig
 from homeserver.control import address_file
 from homeserver.control.inspect import describe_keys
 from homeserver.control.peer_views import KeysView
+from homeserver.control.routing import ControlRoute
 from homeserver.identity.exposure import find_exposed
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import SocketAddress
 from homeserver.protocol.identifiers import ServerName
+
+
+class Extension(Protocol):
+    """What a process does beside what it is configured for."""
+
+    def wrap(self, outside: Outside) -> Outside:
+        """What the process stands on, from that without the extension."""
+        ...
+
+    def routes(self, parts: Parts) -> Sequence[ControlRoute]:
+        """More routes of the control API."""
+        ...
 
 
 class Endpoint:
@@ -38,7 +52,7 @@ class Endpoint:
 
     _log = Logger()
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a process is made of
         self,
         path: Path,
         config: Config,
@@ -46,6 +60,7 @@ class Endpoint:
         reactor: PosixReactorBase,
         random: Random,
         outside: Outside | None = None,
+        extension: Extension | None = None,
     ) -> None:
         """`path` is that of the configuration. Raises `ConfigError`.
 
@@ -57,13 +72,16 @@ class Endpoint:
         self._reactor = reactor
         if outside is None:
             outside = Outside(partial(configured_store, path, config, reactor))
+        if extension is not None:
+            outside = extension.wrap(outside)
         self.parts = Parts(Shared(path, config, reactor, random, outside))
         for server in config.servers:
             credentials = Credentials(
                 partial(identities.__getitem__, server.server_name)
             )
             self.parts.servers.add(server, credentials)
-        self.parts.make_control()
+        more = () if extension is None else extension.routes(self.parts)
+        self.parts.make_control(more)
         self._control_port: IListeningPort | None = None
         self.control_address: SocketAddress | None = None
         """Where the control API listens; None if it does not."""

@@ -20,9 +20,16 @@ class Remarks:
     """The remarks on the configured servers, and on the configuration."""
 
     def __init__(
-        self, servers: Callable[[], Sequence[Server]], clock: IReactorTime
+        self,
+        servers: Callable[[], Sequence[Server]],
+        clock: IReactorTime,
+        lasting: Sequence[str] = (),
     ) -> None:
-        """`servers` returns those that the configuration has."""
+        """`servers` returns those that the configuration has.
+
+        `lasting` are remarks that hold as long as the process runs.
+        """
+        self._lasting = lasting
         self._servers = servers
         self._clock = clock
         self._changes: str | None = None
@@ -40,7 +47,7 @@ class Remarks:
     def renew(self) -> list[str]:
         """Every remark, computed now."""
         changes = [] if self._changes is None else [self._changes]
-        self._found = [*changes, *self._on_servers()]
+        self._found = [*self._lasting, *changes, *self._on_servers()]
         self._until = self._clock.seconds() + _SECONDS
         return self._found
 

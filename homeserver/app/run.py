@@ -30,7 +30,7 @@ from homeserver.app.discovery import (
     build_lookups,
     build_trust,
 )
-from homeserver.app.endpoint import Endpoint
+from homeserver.app.endpoint import Endpoint, Extension
 from homeserver.app.shared import Outside
 from homeserver.app.store import configured_store
 from homeserver.app.systemd import ServiceManager, Watchdog
@@ -71,12 +71,18 @@ _GARBAGE_THRESHOLDS = (10_000, 10, 20)
 _OTHER_FILES = 1000 + MAX_SECOND
 
 
-def run(path: Path, config: Config, worker: Worker | None = None) -> None:
+def run(
+    path: Path,
+    config: Config,
+    worker: Worker | None = None,
+    extend: Callable[[PosixReactorBase], Extension] | None = None,
+) -> None:
     """Run the endpoint configured at `path` until SIGTERM or SIGINT.
 
     Prints its addresses once it listens, and that of the control API if the
     configuration leaves its port open. As one of several workers, it obeys and tells
-    the supervisor instead; `config` is adapted to it then. Raises `ConfigError` if it
+    the supervisor instead; `config` is adapted to it then. `extend` makes an extension
+    of the endpoint. Raises `ConfigError` if it
     cannot start. Garbage is collected from then on, whether or not it was before.
     """
     raise_file_limit(config.limits.max_connections // config.run.workers)
@@ -91,6 +97,7 @@ def run(path: Path, config: Config, worker: Worker | None = None) -> None:
         reactor,
         SystemRandom(),
         Outside(partial(configured_store, path, config, reactor), worker=worker),
+        None if extend is None else extend(reactor),
     )
     manager, obey = _superior(worker)
     failures: list[Failure] = []

@@ -35,6 +35,8 @@ def _show(rule: Any, *, as_json: bool) -> None:
 def fault() -> None:
     """Make servers of a lab answer wrongly, until the fault is removed.
 
+    A daemon takes them with `[lab] rules = true` in its configuration.
+
     \b
     Example:
       homeserver fault add --lab http://127.0.0.1:8008 http.status 503 --times 1

@@ -24,7 +24,7 @@ from homeserver.cli.options import (
     new_endpoint_options,
     parsed,
 )
-from homeserver.config.values import ConfigError, Run
+from homeserver.config.values import Config, ConfigError, Run
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.shapes import did_you_mean
@@ -209,16 +209,29 @@ def run(  # noqa: PLR0913, PLR0917 - the options in their order
     log.begin(config.log, sys.stderr)
     if workers is not None:
         config = replace(config, run=Run(workers))
+    try:
+        _run(path, config)
+    except ConfigError as problem:
+        fail(2, str(problem))
+
+
+def _run(path: Path, config: Config) -> None:
+    """Run one process or several; raises `ConfigError`."""
     if config.run.workers > 1:
+        if config.lab.rules:
+            why = "lab.rules: needs one worker, as rules are those of a process"
+            raise ConfigError(path, [why])
         from homeserver.app import supervisor  # noqa: PLC0415 - see above
 
         sys.exit(supervisor.run(path, config))
     from homeserver.app import run  # noqa: PLC0415 - see above
 
-    try:
-        run.run(path, config)
-    except ConfigError as problem:
-        fail(2, str(problem))
+    extend = None
+    if config.lab.rules:
+        from homeserver.lab.daemon import DaemonRules  # noqa: PLC0415 - see above
+
+        extend = DaemonRules
+    run.run(path, config, extend=extend)
 
 
 @main.command(short_help="Print a configuration with every key explained.")

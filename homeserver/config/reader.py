@@ -141,6 +141,8 @@ def _contradictions(top: _Top, servers: list[ServerConfig]) -> Iterator[str]:
     """The mistakes between values that are right one by one."""
     if top.sending.max_retry_seconds < top.sending.first_retry_seconds:
         yield "sending.max_retry_seconds: is less than first_retry_seconds"
+    if top.lab.rules and top.run.workers > 1:
+        yield "lab.rules: needs one worker, as rules are those of a process"
     known: dict[ServerName, ServerConfig] = {}
     by_key: dict[Path, ServerName] = {}
     for server in servers:

@@ -197,6 +197,12 @@ class Run(msgspec.Struct, frozen=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
 
 
+class LabTable(msgspec.Struct, frozen=True):
+    """The table `[lab]`."""
+
+    rules: bool = False
+
+
 class Profile(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -240,6 +246,7 @@ class ProcessConfig(msgspec.Struct, frozen=True, kw_only=True):
     retention: Retention = Retention()
     log: Log = Log()
     run: Run = Run()
+    lab: LabTable = LabTable()
 
 
 class Config(ProcessConfig, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ Rules: as in `control.routes`. Where servers are made and removed by requests, o
 routes do that.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from itertools import dropwhile, islice
 from typing import Annotated
@@ -14,7 +15,9 @@ from homeserver.control.each_server import check_ours
 from homeserver.control.parameters import MAX_LIMIT
 from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing
-from homeserver.protocol.errors import NotFound
+from homeserver.http.request import Request
+from homeserver.net.exchange import NO_ROUTE
+from homeserver.protocol.errors import Forbidden, NotFound
 from homeserver.protocol.identifiers import ServerName
 
 
@@ -53,6 +56,21 @@ class OwnServersPage(Struct, frozen=True):
     limit: Annotated[
         int, Meta(ge=0, le=MAX_LIMIT, description="How many servers, at most.")
     ] = 100
+
+
+_OF_A_LAB = re.compile(rb"/v1/(servers/[^/]+/)?(rules(/[^/]*)?|request|faults)/?")
+
+
+def refuse_lab_routes(request: Request, template: str) -> None:
+    """Say what a route needs that only a lab has, and an endpoint that may be one.
+
+    Raises `Forbidden`.
+    """
+    if template == NO_ROUTE and _OF_A_LAB.fullmatch(request.path):
+        raise Forbidden(
+            "rules, and requests that are wrong on purpose, need `[lab] rules = true` "
+            "in the configuration, and a restart"
+        )
 
 
 def own_server_routes(

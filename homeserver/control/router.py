@@ -11,14 +11,26 @@ from homeserver.control.access import TokenGuard
 from homeserver.control.openapi import described
 from homeserver.control.page import routes as page
 from homeserver.control.routing import ControlRoute
-from homeserver.http.router import Router
+from homeserver.http.request import Request
+from homeserver.http.router import Check, Router
 
 
 def control_router(
-    table: Sequence[ControlRoute], token: str, hosts: Collection[str]
+    table: Sequence[ControlRoute],
+    token: str,
+    hosts: Collection[str],
+    judge: Check = lambda _, __: None,
 ) -> Router:
-    """The table behind a token; `hosts` are names that may stand in `Host`."""
+    """The table behind a token; `hosts` are names that may stand in `Host`.
+
+    `judge` sees a request after the guard.
+    """
     guard = TokenGuard(token, routes.OPEN_TEMPLATES | page.OPEN_TEMPLATES, hosts)
+
+    def check(request: Request, template: str) -> None:
+        guard.check(request, template)
+        judge(request, template)
+
     return Router(
-        [*described(table, routes.OPEN_TEMPLATES), *page.page_routes()], guard.check
+        [*described(table, routes.OPEN_TEMPLATES), *page.page_routes()], check
     )

@@ -200,8 +200,10 @@ class Lab:
             *parts.process_routes(bounds, {"exchanges": self._forget_exchanges}),
             *record_routes(self.record, self._reactor, self.servers.names),
             *authority_routes(self.authority, view),
-            *server_routes(self.servers, self.rules, self.record, shared),
-            *rule_routes(self.rules, self.servers),
+            *server_routes(
+                self.servers, self.rules, self.record, shared.exchanges, self._reactor
+            ),
+            *rule_routes(self.rules, self._find),
             *fault_routes(),
             *routes_of_each(
                 lambda name: parts.routes_of(self.servers.parts(name)),

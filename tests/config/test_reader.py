@@ -103,6 +103,8 @@ DEFAULTS: dict[str, object] = {
     "retention.max_megabytes": None,
     "log.level": "info",
     "log.format": "text",
+    "lab.rules": False,
+    "run.workers": 1,
     "profiles": {},
 }
 
@@ -186,6 +188,8 @@ VALUES: list[tuple[str, str, object]] = [
     ("log.level", '"error"', "error"),
     ("log.format", '"text"', "text"),
     ("log.format", '"json"', "json"),
+    ("lab.rules", "true", True),
+    ("run.workers", "2", 2),
     (
         "profiles",
         '{"@a:own.example" = {displayname = "A", avatar_url = "mxc://own.example/a"}}',

@@ -4,7 +4,6 @@ from typing import cast
 
 from twisted.internet.task import Clock
 
-from homeserver.app.shared import Shared
 from homeserver.control.routing import ControlRoute
 from homeserver.lab.authority.authority import Authority
 from homeserver.lab.record.record import Record
@@ -15,6 +14,7 @@ from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.servers import LabServers
+from homeserver.net.exchange import Exchanges
 
 
 def lab_table() -> list[ControlRoute]:
@@ -23,8 +23,8 @@ def lab_table() -> list[ControlRoute]:
     record = Record(clock)
     servers, rules = cast("LabServers", None), cast("Rules", None)
     return [
-        *server_routes(servers, rules, record, cast("Shared", None)),
-        *rule_routes(rules, servers),
+        *server_routes(servers, rules, record, Exchanges(clock), clock),
+        *rule_routes(rules, lambda _: None),
         *fault_routes(),
         *record_routes(record, clock, ()),
         *authority_routes(cast("Authority", None), cast("LabView", None)),

@@ -13,8 +13,8 @@ from homeserver.control.views import Nothing
 from homeserver.lab.record.match import Match
 from homeserver.lab.rules.rule import Rule, RuleBody
 from homeserver.lab.rules.rules import ALL, Rules
-from homeserver.lab.servers.servers import LabServers
 from homeserver.protocol.errors import NotFound, TooLarge
+from homeserver.protocol.identifiers import ServerName
 
 
 class RuleView(Struct, frozen=True):
@@ -45,11 +45,18 @@ class Ended(Struct, frozen=True):
     ended: int
 
 
-def rule_routes(rules: Rules, servers: LabServers) -> list[ControlRoute]:
-    """The rules of each server, and those of all."""
+def rule_routes(
+    rules: Rules, check: Callable[[ServerName], object]
+) -> list[ControlRoute]:
+    """The rules of each server, and those of all.
+
+    `check` raises `NotFound` for a name that is none of ours.
+    """
 
     def of_one(call: Call[Any, Any]) -> str:
-        return servers.find(call.server("server")).name.name
+        name = call.server("server")
+        check(name)
+        return name.name
 
     return [
         *_routes("/v1/servers/{server}/rules", rules, of_one),

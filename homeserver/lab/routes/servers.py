@@ -1,26 +1,26 @@
 """Routes of the lab's servers: made, listed, changed, deleted, and their sending.
 
 Rules: as those of `control.routes`. What is on the wire has the shapes of
-`lab.servers.description` and `lab.request`.
+`lab.servers.description`.
 """
 
 from functools import partial
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
-from msgspec.structs import replace
+from twisted.internet.interfaces import IReactorTime
 
-from homeserver.app.shared import Shared
 from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing
 from homeserver.lab.record.record import Record
-from homeserver.lab.request import RequestView, send_request
+from homeserver.lab.routes.requests import request_routes
 from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.description import Change, NewServers, ServerView
 from homeserver.lab.servers.server import LabServer
 from homeserver.lab.servers.servers import LabServers
-from homeserver.lab.spoil.request_body import RequestBody
+from homeserver.lab.spoil.transmission import Means
+from homeserver.net.exchange import Exchanges
 from homeserver.protocol.errors import NotFound, TooLarge
 from homeserver.protocol.identifiers import ServerName
 
@@ -82,7 +82,11 @@ async def _change(
 
 
 def server_routes(
-    servers: LabServers, rules: Rules, record: Record, shared: Shared
+    servers: LabServers,
+    rules: Rules,
+    record: Record,
+    exchanges: Exchanges,
+    clock: IReactorTime,
 ) -> list[ControlRoute]:
     """The servers."""
 
@@ -110,16 +114,8 @@ def server_routes(
         await servers.delete(call.server("server"), gone=call.query.gone)
         return ServersView([])
 
-    async def request(call: Call[Nothing, RequestBody]) -> RequestView:
-        """Send one request to another server now, with each part open to change."""
-        server = servers.find(call.server("server"))
-        exchange, view = await send_request(
-            call.body,
-            servers.means(server.name),
-            shared.exchanges,
-            shared.reactor,
-        )
-        return replace(view, exchange=record.id_of(exchange))
+    def means(name: ServerName) -> Means:
+        return servers.means(name)
 
     every, one = "/v1/servers", "/v1/servers/{server}"
     missing = partial(route, errors=(NotFound,))
@@ -138,5 +134,5 @@ def server_routes(
         missing("GET", one, shown, Nothing, Nothing, ServerView),
         missing("PATCH", one, change, Nothing, ChangeBody, ServerView),
         missing("DELETE", one, delete, Deletion, Nothing, ServersView),
-        missing("POST", f"{one}/request", request, Nothing, RequestBody, RequestView),
+        *request_routes(means, exchanges, clock, record.id_of),
     ]

@@ -6,8 +6,9 @@ answers as if there were none.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from random import Random
+from typing import get_args
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -15,13 +16,15 @@ from homeserver.http.reply import Reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
 from homeserver.lab.faults.fault import Act, Case, Continue, Fault, KeyChain
-from homeserver.lab.faults.registry import ANSWER_FAULTS
+from homeserver.lab.faults.registry import ANSWER_FAULTS, FAULTS
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.rules.rule import Rule, RuleBody
 from homeserver.net.exchange import Exchange, Kind
-from homeserver.protocol.errors import NotFound, ProtocolError, TooLarge
+from homeserver.protocol.errors import BadJson, NotFound, ProtocolError, TooLarge
 
 _MAX_RULES = 1000  # of one server; each is compared with each request
+
+KINDS: Collection[Kind] = get_args(Kind)
 
 ALL = ""
 """Stands for all servers."""
@@ -30,7 +33,15 @@ ALL = ""
 class Rules:
     """The rules that are in force, by the name of the server."""
 
-    def __init__(self, clock: IReactorTime, random: Random, keys: KeyChain) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        random: Random,
+        keys: KeyChain,
+        kinds: Collection[Kind] = KINDS,
+    ) -> None:
+        """`kinds` are those of the exchanges on which rules can act here."""
+        self._possible = kinds
         self._clock = clock
         self._keys = keys
         self._random = random
@@ -55,6 +66,7 @@ class Rules:
         """Put a rule in force after the others; raises `BadJson` and `TooLarge`."""
         if len(self.of(server)) >= _MAX_RULES:
             raise TooLarge(f"there are {_MAX_RULES} rules already; delete some")
+        self._check_kinds(body)
         rule = Rule(self._last_id + 1, body, self._random)
         self._last_id = rule.id
         self._rules[server].append(rule)
@@ -67,6 +79,13 @@ class Rules:
             raise TooLarge(f"there are more than {_MAX_RULES} rules")
         for body in bodies:
             body.check()
+            self._check_kinds(body)
+
+    def _check_kinds(self, body: RuleBody) -> None:
+        for name in body.do:
+            fault = FAULTS.get(name)
+            if fault is not None and fault.kind not in self._possible:
+                raise BadJson(f"`{name}` needs a name server, which only a lab has")
 
     def replace(self, server: str, bodies: Sequence[RuleBody]) -> Sequence[Rule]:
         """Put rules in force in place of the others; raises `BadJson`."""

@@ -1,0 +1,86 @@
+"""Rules and wrong requests for the servers of a daemon: `[lab] rules = true`.
+
+Rules: only an endpoint whose configuration says so has this extension. There is neither
+a name server nor a record here, so faults of the DNS are refused, and a request has no
+ID. A faulty certificate is of an authority that nothing trusts.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec.structs import replace
+from twisted.internet.posixbase import PosixReactorBase
+
+from homeserver.app.composition import Parts
+from homeserver.app.shared import Outside
+from homeserver.control.each_server import check_ours
+from homeserver.control.routing import ControlRoute
+from homeserver.lab.authority.authority import Authority
+from homeserver.lab.front.fronts import Fronts
+from homeserver.lab.routes.faults import fault_routes
+from homeserver.lab.routes.requests import request_routes
+from homeserver.lab.routes.rules import rule_routes
+from homeserver.lab.rules.rules import Rules
+from homeserver.lab.seed import Seed
+from homeserver.lab.spoil.transmission import Means
+from homeserver.net.exchange import Exchanges
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.protocol.signing import SigningKey
+
+
+class DaemonRules:
+    """The extension, as `app.endpoint.Extension`."""
+
+    _parts: Parts
+
+    def __init__(self, reactor: PosixReactorBase) -> None:
+        self._reactor = reactor
+        self._seed = Seed.random()
+        self._rules = Rules(
+            reactor,
+            self._seed.numbers("rules"),
+            self,
+            {"connection", "request"},
+        )
+
+    def wrap(self, outside: Outside) -> Outside:
+        """As `Extension`."""
+        fronts = Fronts(
+            self._rules, Authority(self._seed), self._exchanges, self._reactor
+        )
+        return replace(outside, wrap=self._rules.wrap, wrap_listener=fronts.wrap)
+
+    def routes(self, parts: Parts) -> Sequence[ControlRoute]:
+        """As `Extension`."""
+        self._parts = parts
+        names = parts.servers.names
+        return [
+            *rule_routes(self._rules, lambda name: check_ours(name, names)),
+            *fault_routes(),
+            *request_routes(self._means, parts.shared.exchanges, self._reactor),
+        ]
+
+    def signing(self, server: str) -> Sequence[SigningKey]:
+        """As `KeyChain`."""
+        try:
+            found = self._parts.servers.find(ServerName.parse(server))
+        except ProtocolError:
+            return []
+        return [] if found is None else found.credentials.identity().signing_keys
+
+    def spare(self, server: str, key_id: KeyId) -> SigningKey:
+        """As `KeyChain`: one that it signs with, or one of no document."""
+        for key in self.signing(server):
+            if key.key_id == key_id:
+                return key
+        return self._seed.signing_key(key_id, server)
+
+    def _exchanges(self) -> Exchanges:
+        return self._parts.shared.exchanges
+
+    def _means(self, name: ServerName) -> Means:
+        server = self._parts.servers[check_ours(name, self._parts.servers.names)]
+        return Means(
+            server.credentials.identity(), partial(self.spare, name.name), server.agent
+        )
