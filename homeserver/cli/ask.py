@@ -11,7 +11,13 @@ import click
 
 from homeserver.cli import render
 from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option, parsed, parsed_entry
+from homeserver.cli.options import (
+    fail,
+    follow_option,
+    json_option,
+    parsed_entry,
+    server_option,
+)
 from homeserver.cli.times import now_ts
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
 from homeserver.protocol.canonical_json import Json, as_integer, as_list, as_object
@@ -24,13 +30,8 @@ _PEERS = 100  # in one answer of the daemon, which takes three milliseconds to m
 @click.command(short_help="Show what other servers have sent.")
 @daemon_options
 @json_option
-@click.option(
-    "--origin",
-    metavar="NAME",
-    callback=parsed(ServerName.parse),
-    help="Only what this server has sent.",
-)
-@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+@server_option("--origin", "Only what this server has sent.")
+@follow_option
 def received(
     *, daemon: Daemon, as_json: bool, origin: ServerName | None, follow: bool
 ) -> None:
@@ -47,13 +48,8 @@ def received(
 @click.command(short_help="Show the requests that were refused, and why.")
 @daemon_options
 @json_option
-@click.option(
-    "--origin",
-    metavar="NAME",
-    callback=parsed(ServerName.parse),
-    help="Only those that claim this server as their origin.",
-)
-@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+@server_option("--origin", "Only those that claim this server as their origin.")
+@follow_option
 def refused(
     *, daemon: Daemon, as_json: bool, origin: ServerName | None, follow: bool
 ) -> None:
@@ -125,17 +121,12 @@ def _parsed_pin(
 @click.command(short_help="Show the known peers.")
 @daemon_options
 @json_option
-@click.option(
+@server_option(
     "--forget",
-    metavar="NAME",
-    callback=parsed(ServerName.parse),
-    help="Forget how this peer was verified, its pins and keys, and its failures.",
+    "Forget how this peer was verified, its pins and keys, and its failures.",
 )
-@click.option(
-    "--retry",
-    metavar="NAME",
-    callback=parsed(ServerName.parse),
-    help="Reset the back-off of this peer, and forget its discovery results.",
+@server_option(
+    "--retry", "Reset the back-off of this peer, and forget its discovery results."
 )
 @click.option(
     "--pin",
@@ -151,12 +142,7 @@ def _parsed_pin(
     callback=parsed_entry,
     help="Drop the queued transaction with this ID, which `send` printed.",
 )
-@click.option(
-    "--drop-all",
-    metavar="NAME",
-    callback=parsed(ServerName.parse),
-    help="Drop everything that is queued for this peer.",
-)
+@server_option("--drop-all", "Drop everything that is queued for this peer.")
 def peers(  # noqa: PLR0913 - its options are its arguments
     *,
     daemon: Daemon,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option, parsed
+from homeserver.cli.options import fail, follow_option, json_option, server_option
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlError
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
@@ -45,12 +45,7 @@ _FILTERS = {
     "--name", metavar="NAME", help="Its name; by default one below the lab's zone."
 )
 @click.option("--own", is_flag=True, help="With a port of its own.")
-@click.option(
-    "--delete",
-    metavar="NAME",
-    callback=parsed(ServerName.parse),
-    help="Delete a server; it goes on answering politely.",
-)
+@server_option("--delete", "Delete a server; it goes on answering politely.")
 @click.option("--gone", is_flag=True, help="A deleted server answers nothing any more.")
 def servers(
     *,
@@ -106,7 +101,7 @@ def _filters(command: Any) -> Any:
 @daemon_options
 @json_option
 @_filters
-@click.option("--follow", is_flag=True, help="Wait for more, until interrupted.")
+@follow_option
 def exchanges(*, daemon: Daemon, as_json: bool, follow: bool, **filters: Any) -> None:
     """Show the exchanges in the record of a lab, oldest first.
 

@@ -7,7 +7,7 @@ configuration) and exit status 2. A failed operation is exit status 1.
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from msgspec import ValidationError, convert
@@ -57,6 +57,18 @@ def parsed(parse_text: Callable[[str], object]) -> Callable[..., object]:
             fail(2, f"{where}{problem}")
 
     return callback
+
+
+def server_option(flag: str, text: str) -> Callable[..., Any]:
+    """An option that names another server; `text` is its help."""
+    return click.option(
+        flag, metavar="NAME", callback=parsed(ServerName.parse), help=text
+    )
+
+
+follow_option = click.option(
+    "--follow", is_flag=True, help="Wait for more, until interrupted."
+)
 
 
 def parsed_entry(
