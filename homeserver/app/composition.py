@@ -13,7 +13,7 @@ from typing import NoReturn
 from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import Listeners
 from homeserver.app.memories import AllFailedRoutes, AllKeyFetches
-from homeserver.app.remarks import Remarks
+from homeserver.app.remarks import RULES_ARE_ON, Remarks
 from homeserver.app.server import Server
 from homeserver.app.servers import Servers
 from homeserver.app.shared import Shared
@@ -68,14 +68,11 @@ class Parts:
         self._config = config = shared.config
         self.servers = Servers(shared)
         self.sender = self.servers.sender
+        names = [each.server_name for each in config.servers]
         self.remarks = Remarks(
-            lambda: [
-                server
-                for each in config.servers
-                if (server := self.servers.find(each.server_name)) is not None
-            ],
+            lambda: list(filter(None, map(self.servers.find, names))),
             shared.reactor,
-            [_RULES] if config.lab.rules else [],
+            [RULES_ARE_ON] if config.lab.rules else [],
         )
         self.reactor_lag = ReactorLag(
             shared.reactor, shared.metrics.observe_lag, self.sender.adjust
@@ -295,8 +292,6 @@ class Parts:
         )
         return site
 
-
-_RULES = "lab.rules is on: the control API may make this endpoint answer wrongly"
 
 _NO_NAME = ServerName.parse("name.invalid")  # reserved by RFC 2606
 
