@@ -176,6 +176,9 @@ def make_synapse(
             "destination_retry_multiplier": 1,
             "destination_max_retry_interval": 100,
             "client_timeout": "10s",
+            # Of a request, before its destination counts as failed.
+            "max_long_retry_delay": "1s",
+            "max_short_retry_delay": "1s",
         },
         # A repeated query must not get a cached answer.
         "caches": {"sync_response_cache_duration": "0s"},
