@@ -22,6 +22,7 @@ from homeserver.lab.routes.requests import request_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.seed import Seed
+from homeserver.lab.spoil.sending import SpoiledSending
 from homeserver.lab.spoil.transmission import Means
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.errors import ProtocolError
@@ -49,7 +50,12 @@ class DaemonRules:
         fronts = Fronts(
             self._rules, Authority(self._seed), self._exchanges, self._reactor
         )
-        return replace(outside, wrap=self._rules.wrap, wrap_listener=fronts.wrap)
+        return replace(
+            outside,
+            wrap=self._rules.wrap,
+            wrap_listener=fronts.wrap,
+            spoiler=SpoiledSending(self._means, self._reactor),
+        )
 
     def routes(self, parts: Parts) -> Sequence[ControlRoute]:
         """As `Extension`."""

@@ -108,6 +108,24 @@ def test_without_the_key_all_is_refused(
     assert plain.version() == (200, "")
 
 
+SEND: list[dict[str, Any]] = [{"spoil": ["signature"]}, {"sign": {"uri": "/"}}]
+EDUS = {"edus": [{"edu_type": "m.x", "content": {}}]}
+
+
+@pytest.mark.parametrize("members", SEND, ids=str)
+def test_sending_what_is_wrong(
+    plain: Daemon, ruled: Daemon, members: dict[str, Any]
+) -> None:
+    """A queued transaction is spoiled with the key alone."""
+    # A spoiled transaction needs an empty queue.
+    path = f"/v1/send/{LOOPBACK}:{1 + SEND.index(members)}"
+    status, answer = plain.ask("POST", path, EDUS | members)
+    assert 400 <= status < 500
+    assert "`[lab] rules = true`" in answer["error"]
+    status, answer = ruled.ask("POST", path, EDUS | members)
+    assert status == 202, answer
+
+
 def test_without_the_key_nothing_is_said(plain: Daemon) -> None:
     """`/health` has no remark, and a wrong token is refused first."""
     assert plain.ask("GET", "/health") == (200, {"status": "ok"})
