@@ -32,6 +32,7 @@ def resolution(result: dict[str, Any], now_ts: int) -> str:
         if "problem" in route:
             end = f": {route['problem']}"
         lines.append(line + end)
+    lines += [f"hint: {hint(each)}" for each in result.get("hints", ())]
     return "\n".join(map(printable, lines))
 
 

@@ -27,10 +27,11 @@ from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
-from homeserver.outbound.transport.verification import InvalidDocument
+from homeserver.outbound.transport.sightings import InvalidDocument
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.diagnosis.key_documents import Version, diagnose_key_document
+from homeserver.protocol.diagnosis.resolution import diagnose_resolution
 from homeserver.protocol.discovery import LookupFailed, NotResolvable, Route
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
@@ -65,28 +66,49 @@ async def describe_resolution(
         resolution = await resolver.resolve(name, OURSELVES)
     except NotResolvable as problem:
         steps = list(map(describe, problem.steps))
-        return ResolutionView(name.name, steps, error=str(problem))
+        hints = diagnose_resolution(problem.steps, problem.reason)
+        return ResolutionView(
+            name.name, steps, error=str(problem), hints=_views(hints) or UNSET
+        )
     except OverBudget as problem:
         return ResolutionView(name.name, [], error=str(problem))
     looks = [
         Deferred.fromCoroutine(_route_to(reach, route)) for route in resolution.routes
     ]
     followed = [*resolution.steps, *await resolver.aliases(resolution)]
+    routes = [await each for each in looks]  # all run already
+    hints = diagnose_resolution(followed)
+    hints += dict.fromkeys(hint for _, hint in routes if hint is not None)
     return ResolutionView(
         name.name,
         list(map(describe, followed)),
-        [await each for each in looks],  # all run already
+        [route for route, _ in routes],
+        hints=_views(hints) or UNSET,
     )
 
 
-async def _route_to(reach: Reach, route: Route) -> RouteView:
-    """A route with its addresses."""
+async def _route_to(reach: Reach, route: Route) -> tuple[RouteView, Hint | None]:
+    """A route with its addresses, and what to change if there is none."""
     shown = view_of(RouteView, route)
+    hint = None
     try:
         found = await reach.look_up(route.host, OURSELVES)
-        return replace(shown, addresses=reach.policy.allowed(found))
-    except (LookupFailed, OverBudget, RefusedAddress) as problem:
-        return replace(shown, addresses=[], problem=str(problem))
+        return replace(shown, addresses=reach.policy.allowed(found)), None
+    except LookupFailed as problem:
+        why: Exception = problem
+        if problem.reason == "no_address":
+            text = "a host has no address; publish an A or AAAA record for it"
+            hint = Hint("no-address", text, received=route.host)
+    except RefusedAddress as problem:
+        why = problem
+        text = (
+            "every address of a host is in a range that is not connected to; if it is "
+            "yours, add it to `[network] allow`"
+        )
+        hint = Hint("address-refused", text, received=route.host)
+    except OverBudget as problem:
+        why = problem
+    return replace(shown, addresses=[], problem=str(why)), hint
 
 
 async def describe_keys(

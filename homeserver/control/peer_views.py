@@ -92,6 +92,10 @@ class ResolutionView(Struct, frozen=True):
         list[RouteView] | UnsetType, Meta(description="In the order of the attempts.")
     ] = UNSET
     error: str | UnsetType = UNSET
+    hints: Annotated[
+        list[HintView] | UnsetType,
+        Meta(description="What to change for it to be found; left out without any."),
+    ] = UNSET
 
 
 class DocumentView(Struct, frozen=True):

@@ -72,6 +72,12 @@ class Route(Struct, frozen=True):
         return f"{host}:{self.port}"
 
 
+LookupReason = Literal[
+    "no_answer", "no_address", "too_many_aliases", "no_delegation", "not_asked"
+]
+"""Why a look-up failed, as a stable code for programs."""
+
+
 class Step(Struct, frozen=True):
     """One discovery step and its result."""
 
@@ -80,6 +86,8 @@ class Step(Struct, frozen=True):
 
     asked: str
     found: str
+    reason: LookupReason | None = None
+    """Why there is no well-known document, of that step."""
 
 
 class Resolution(Struct, frozen=True):
@@ -88,12 +96,6 @@ class Resolution(Struct, frozen=True):
     server_name: ServerName
     steps: Sequence[Step]
     routes: Sequence[Route]
-
-
-LookupReason = Literal[
-    "no_answer", "no_address", "too_many_aliases", "no_delegation", "not_asked"
-]
-"""Why a look-up failed, as a stable code for programs."""
 
 
 class LookupFailed(Exception):
@@ -168,7 +170,8 @@ async def resolve(
             steps.append(Step("well-known", url, f"delegates to {target}"))
         except LookupFailed as error:
             # After any failure: "continue to the next step".
-            steps.append(Step("well-known", url, f"no delegation: {error}"))
+            found = f"no delegation: {error}"
+            steps.append(Step("well-known", url, found, error.reason))
 
     # 1 and 3.1. An IP literal is connected to directly.
     if target.is_ip:

@@ -1,11 +1,18 @@
 """What a person is shown of discovery and of another server's keys."""
 
 import hashlib
+from typing import Any
 
 import pytest
 
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
-from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step
+from homeserver.protocol.discovery import (
+    NotResolvable,
+    NotResolvableReason,
+    Resolution,
+    Route,
+    Step,
+)
 from homeserver.protocol.key_documents import build_v1, build_v2, parse_v2
 from homeserver.protocol.signing import sign
 from tests.support.control_side import LEAF, Panel
@@ -14,7 +21,11 @@ from tests.support.signed_requests import OTHERS, THEM, Peer, signing_key
 
 V1, V2 = "/_matrix/key/v1", "/_matrix/key/v2/server"
 
-STEP = {"step": "srv", "asked": "_matrix._tcp.them.example", "found": "10 5 99 a.org"}
+STEP: dict[str, Any] = {
+    "step": "srv",
+    "asked": "_matrix._tcp.them.example",
+    "found": "10 5 99 a.org",
+}
 
 
 def test_resolve() -> None:
@@ -81,6 +92,20 @@ def test_route_without_an_address(host: str, problem: str) -> None:
     assert str(shown["problem"]).startswith(problem)
 
 
+def test_hints() -> None:
+    """What to change is told, at the name and at its routes."""
+    panel = Panel()
+    panel.routes.outcomes["[::1]:99"] = NotResolvable("no way", [], "no_service")
+    found = [panel.ask("GET", "/v1/resolve/%5B::1%5D:99").json]
+    route = Route("10.0.0.1", 1, "them.example", "them.example")
+    resolution = Resolution(THEM.server_name, [], [route, route])
+    panel.routes.outcomes["them.example"] = resolution
+    found.append(panel.ask("GET", "/v1/resolve/them.example").json)
+    hints = [as_list(each["hints"], "hints") for each in found]
+    codes = [as_object(hint, "a hint")["code"] for those in hints for hint in those]
+    assert codes == ["srv-no-service", "address-refused"]
+
+
 def test_allowed_addresses_of_a_route() -> None:
     """Refused addresses are left out where others are allowed."""
     panel = Panel()
@@ -109,7 +134,9 @@ def test_aliases() -> None:
 def test_not_resolvable() -> None:
     """A name that leads nowhere is told with the steps and the reason."""
     panel = Panel()
-    panel.routes.outcomes["[::1]:99"] = NotResolvable("no way", [Step(**STEP)])
+    reason: NotResolvableReason = "no_usable_record"
+    problem = NotResolvable("no way", [Step(**STEP)], reason)
+    panel.routes.outcomes["[::1]:99"] = problem
     answer = panel.ask("GET", "/v1/resolve/%5B::1%5D:99")
     assert (answer.status, answer.json) == (
         200,

@@ -696,6 +696,7 @@ def test_a_well_known_that_fails_is_told() -> None:
         "well-known",
         "https://a.org/.well-known/matrix/server",
         "no delegation: status 404",
+        "no_answer",
     )
 
 

@@ -155,5 +155,14 @@ CODES: Mapping[str, str] = {
     "document-seconds": "a time is in seconds instead of milliseconds",
     "document-unsigned": "the document has no signature by a key that it lists",
     "document-certificate": "the document has another certificate than the connection",
+    # Discovery.
+    "well-known-invalid": "the well-known document delegates to no server",
+    "srv-deprecated": "the SRV record is of the deprecated service alone",
+    "srv-unusable": "an SRV record has no host name as its target, or port 0",
+    "srv-alias": "the target of an SRV record is an alias",
+    "srv-no-service": "the SRV record says that there is no homeserver",
+    "dns-no-answer": "the DNS gave no definite answer",
+    "no-address": "a host has no address",
+    "address-refused": "every address of a host is in a range that is refused",
 }
 """{code: what it means}, of every hint."""
