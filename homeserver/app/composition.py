@@ -274,6 +274,7 @@ class Parts:
             server.name,
             self._peers(server),
             server.refusals,
+            server.verifier.sightings,
             self.shared.reactor,
         )
 

@@ -14,6 +14,7 @@ from homeserver.control.peer_views import AttemptView, CheckView, PeerView, Repo
 from homeserver.control.peers import PeerBook
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.wall_clock import wall_seconds
+from homeserver.outbound.transport.sightings import Sighting
 from homeserver.protocol.diagnosis.hint import as_sentence
 from homeserver.protocol.diagnosis.retries import Attempt, remarks_on_retries
 from homeserver.protocol.identifiers import ServerName
@@ -36,12 +37,14 @@ class ReportBook:
         own_name: ServerName,
         peers: PeerBook,
         refusals: Refusals,
+        sightings: Mapping[ServerName, Sighting],
         clock: IReactorTime,
     ) -> None:
         self._database = database
         self._own_name = own_name
         self._peers = peers
         self._refusals = refusals
+        self._sightings = sightings
         self._clock = clock
 
     async def report(self, name: ServerName) -> ReportView:
@@ -52,6 +55,7 @@ class ReportBook:
         attempts = _attempts(behaviour, refused)
         now_ts = int(wall_seconds(self._clock) * 1000)
         checks = [
+            *_sighting_checks(self._sightings.get(name)),
             *_peer_checks(peer, now_ts),
             *_transaction_checks(behaviour),
             *_refusal_checks(refused),
@@ -89,6 +93,25 @@ def together(name: ServerName, reports: Mapping[str, ReportView]) -> ReportView:
         ],
         attempts[-_MAX_ATTEMPTS:],
     )
+
+
+def _sighting_checks(sighting: Sighting | None) -> Iterator[CheckView]:
+    if sighting is None:
+        return
+    route = sighting.route
+    by = "its name" if route.srv_priority is None else "its SRV record"
+    text = f"{by} leads to {route}; it was reached at {sighting.address}"
+    yield CheckView("discovery", "passed", text)
+    if sighting.tls is not None:
+        text = ", ".join(filter(None, [sighting.tls.version, sighting.tls.cipher]))
+        yield CheckView("TLS", "passed", text)
+    if sighting.failure is not None:
+        yield CheckView("identity", "failed", f"not verified: {sighting.failure}")
+    elif sighting.problem is not None:
+        text = f"{sighting.problem}; servers that know no key documents refuse it"
+        yield CheckView("certificate", "remarked", text)
+    else:
+        yield CheckView("certificate", "passed", "it proves the name by itself")
 
 
 def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:

@@ -43,6 +43,7 @@ from homeserver.outbound.transport.idle_connections import (
 from homeserver.protocol.discovery import NotResolvable, Resolution
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.remarks import Remark
 
 SCHEME = b"matrix-federation"
 
@@ -214,6 +215,10 @@ def _note(
     exchange.mark("connection")
     exchange.address, exchange.via = connection.address, str(connection.route)
     exchange.verified_by, exchange.is_proven = connection.peer.verified_by, True
+    problem = connection.peer.problem
+    if problem is not None:
+        text = f"{problem}; servers that know no key documents do not reach it"
+        exchange.remarks = [Remark("certificate", text)]
     if exchange.details is not None:
         body = outgoing.body if isinstance(outgoing.body, bytes) else b""
         exchange.details.tls = facts_of(protocol.transport)

@@ -25,6 +25,7 @@ class Remark(Struct, frozen=True):
 REMARKS: Mapping[str, str] = {
     "no_destination": "the X-Matrix header has no `destination`",
     "no_sni": "the TLS handshake named no server",
+    "certificate": "the server's certificate alone does not prove its name",
     "capitals": "the server's name has capitals",
     "padded_base64": "base64 has padding",
     "no_origin": "the transaction has no `origin`",

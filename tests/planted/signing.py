@@ -141,4 +141,6 @@ def event_id(event: Object, faults: frozenset[str]) -> str:
     if "id-of-unredacted" in faults:
         signed = without(event, "signatures", "unsigned")
     digest = hashlib.sha256(canonical(signed)).digest()
+    if "id-standard" in faults:
+        return "$" + unpadded(digest)
     return "$" + urlsafe(digest) + ("=" if "id-padded" in faults else "")

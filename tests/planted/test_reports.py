@@ -77,7 +77,20 @@ def test_unknown(ours: Endpoint) -> None:
     assert '"checks": []' in done.stdout
 
 
+def test_certificate(ours: Endpoint, planted: Planting) -> None:
+    """How a server was reached is told, and that its certificate proves nothing."""
+    with planted() as them:
+        assert them.send(OURS, them.transaction()).status == 200
+        done = ours.call("report", them.name)
+    said = f"ok: discovery: its name leads to {them.name}; it was reached at 127.0.0.1"
+    assert said in done.stdout
+    assert "ok: TLS: TLSv1.3, TLS_" in done.stdout
+    assert "remark: certificate: the certificate is self-signed" in done.stdout
+    assert done.returncode == 0
+
+
 REPLIES = [
+    ("id-standard", "is in the alphabet of room version 3"),
     ("id-padded", "the event ID has padding"),
     ("id-of-unredacted", "the whole event was signed or hashed; redact it first"),
 ]

@@ -33,7 +33,7 @@ from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.dialer import Dialer
-from homeserver.outbound.transport.verification import InvalidDocument
+from homeserver.outbound.transport.sightings import InvalidDocument
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.discovery import (
@@ -249,7 +249,7 @@ class Panel:
             ),
             *peer_routes(
                 book,
-                ReportBook(self.database, US, book, refusals, self.clock),
+                ReportBook(self.database, US, book, refusals, {}, self.clock),
             ),
             *state_routes(
                 state_kinds(

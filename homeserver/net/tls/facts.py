@@ -10,10 +10,12 @@ from homeserver.net.exchange import TlsFacts
 
 
 def facts_of(transport: object) -> TlsFacts | None:
-    """The TLS of a connection after its handshake; None without TLS."""
+    """The TLS of a connection after its handshake; None without TLS, or at its end."""
     if not isinstance(transport, TLSMemoryBIOProtocol):
         return None
-    handle: SSL.Connection = transport.getHandle()
+    handle: SSL.Connection | None = transport.getHandle()
+    if handle is None:
+        return None
     leaf = transport.getPeerCertificate()
     certificate = None
     if leaf is not None:

@@ -26,7 +26,7 @@ from homeserver.outbound.delivery.outcome import Attempts, Ended
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.diagnosis.replies import diagnose_reply
+from homeserver.protocol.diagnosis.replies import diagnose_reply, remark_on_alphabet
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.remarks import Remark
 from homeserver.protocol.replies import (
@@ -176,7 +176,7 @@ class Deliverer:
         verdict = f"{made.address}, verified by {made.peer.verified_by}"
         if remarks:
             verdict += f"; {len(remarks)} remarks, the first: {remarks[0]}"
-        ended.exchange.remarks = remarks
+        ended.exchange.remarks = [*ended.exchange.remarks, *remarks]
         self._tell(ended, LogLevel.info, verdict)
         return following
 
@@ -189,15 +189,21 @@ class Deliverer:
         answered = answered_pdus(delivery.reply)
         found: list[EventId | None] = []
         first_missing: Json | None = None
+        alphabet: Remark | None = None
         began = self._clock.seconds()
         for pdu in sent_pdus(pending.body):
-            found.append(find_event_id(pdu, answered))
-            if found[-1] is None and first_missing is None:
-                first_missing = pdu
+            own_id = find_event_id(pdu, answered)
+            found.append(own_id)
+            if own_id is None:
+                first_missing = first_missing or pdu
+            else:
+                alphabet = alphabet or remark_on_alphabet(pdu, own_id)
             if self._clock.seconds() - began > _TURN_SECONDS:
                 await deferLater(self._clock, 0)
                 began = self._clock.seconds()
         remarks = remarks_on(delivery.reply, found)
+        if alphabet is not None:
+            remarks.append(alphabet)
         if first_missing is None:
             return remarks
         steps = diagnose_reply(first_missing, found, answered)

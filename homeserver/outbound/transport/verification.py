@@ -11,9 +11,9 @@ Specification: Server-server API, "TLS" and "Response Authentication"; the Novem
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
-from msgspec import Struct
 from OpenSSL import crypto
 from twisted.internet.interfaces import IReactorTime
 
@@ -22,6 +22,7 @@ from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import Exchanges
 from homeserver.net.tls.advice import advise
 from homeserver.net.tls.client import Handshake
+from homeserver.net.tls.facts import facts_of
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.remote_error import read_refusal
 from homeserver.outbound.transport.connection import (
@@ -33,6 +34,12 @@ from homeserver.outbound.transport.connection import (
     Response,
 )
 from homeserver.outbound.transport.failures import NotVerified, VerificationReason
+from homeserver.outbound.transport.sightings import (
+    MAX_INVALID,
+    MAX_SIGHTINGS,
+    InvalidDocument,
+    Sighting,
+)
 from homeserver.outbound.transport.verified_peer import VerifiedPeer, record_peer
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import ProtocolError, quote
@@ -51,19 +58,6 @@ _KEY_DOCUMENT_SECONDS = 10.0
 
 
 VerificationResult = Literal["verified", "failed"]
-
-
-class InvalidDocument(Struct, frozen=True):
-    """A key document that did not verify its server."""
-
-    version: Literal[1, 2]
-    data: bytes
-    certificate: bytes
-    """The DER of the leaf of the connection that it came on."""
-
-
-# For operators who look for the mistake; each takes up to 64 KiB.
-_MAX_INVALID = 20
 
 
 class Verifier:
@@ -89,7 +83,10 @@ class Verifier:
         self.invalid_documents: BoundedMap[ServerName, InvalidDocument]
         """The last documents that did not verify their servers."""
 
-        self.invalid_documents = BoundedMap(_MAX_INVALID)
+        self.invalid_documents = BoundedMap(MAX_INVALID)
+        self.sightings: BoundedMap[ServerName, Sighting] = BoundedMap(MAX_SIGHTINGS)
+        """How servers were last seen, for operators."""
+
         self._peers = peers
         self._clock = clock
         self._observe = observe
@@ -106,6 +103,23 @@ class Verifier:
         The handshake is complete. Nothing is recorded. After `NotVerified`, the
         connection must not be used.
         """
+        problem, facts = handshake.problem, facts_of(connection.tls)
+        seen = Sighting(route, connection.address, facts, problem)
+        try:
+            peer = await self._verify(server_name, route, handshake, connection)
+        except NotVerified as failure:
+            self.sightings[server_name] = seen.failed(str(failure))
+            raise
+        self.sightings[server_name] = seen
+        return replace(peer, problem=problem)
+
+    async def _verify(
+        self,
+        server_name: ServerName,
+        route: Route,
+        handshake: Handshake,
+        connection: PeerConnection,
+    ) -> VerifiedPeer:
         leaf = connection.tls.getPeerCertificate()
         if leaf is None:
             raise NotVerified("the peer showed no certificate", "no_certificate")

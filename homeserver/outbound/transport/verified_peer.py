@@ -34,6 +34,9 @@ class VerifiedPeer:
     verified_ts: int = 0
     """When it was verified, in milliseconds since 1970."""
 
+    problem: str | None = None
+    """Why its certificate alone would not prove it; None if it does."""
+
     certificate_sha256: str = field(init=False)
     """The fingerprint of the leaf, in hexadecimal."""
 

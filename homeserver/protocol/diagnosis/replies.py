@@ -42,3 +42,29 @@ def diagnose_reply(
                 text = f"the reply has {quote(name)} for a PDU: {why}"
                 return [Remark("reply_event_id", text)]
     return []
+
+
+def remark_on_alphabet(pdu: Json, answered: EventId) -> Remark | None:
+    """A remark on the ID of a PDU in the alphabet of room version 3 alone."""
+    if not _has_standard_alphabet(answered) or _is_of_version_3(pdu):
+        return None
+    text = (
+        f"the reply names {quote(answered)}, which is in the alphabet of room version "
+        "3; other versions have `-` and `_` in place of `+` and `/`"
+    )
+    return Remark("reply_event_id", text)
+
+
+def _is_of_version_3(pdu: Json) -> bool:
+    """Whether a PDU shows that its room has version 3."""
+    content = pdu.get("content")
+    if isinstance(content, dict) and content.get("room_version") == "3":
+        return True
+    cited = (pdu.get("prev_events"), pdu.get("auth_events"))
+    ids = [each for those in cited if isinstance(those, list) for each in those]
+    return any(isinstance(each, str) and _has_standard_alphabet(each) for each in ids)
+
+
+def _has_standard_alphabet(text: str) -> bool:
+    # The IDs of versions 1 and 2 have a domain, and may have any character.
+    return ":" not in text and ("+" in text or "/" in text)

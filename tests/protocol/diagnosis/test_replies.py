@@ -3,10 +3,11 @@
 import pytest
 
 from homeserver.protocol.canonical_json import encode_urlsafe_base64
-from homeserver.protocol.diagnosis.replies import diagnose_reply
+from homeserver.protocol.diagnosis.replies import diagnose_reply, remark_on_alphabet
 from homeserver.protocol.diagnosis.search import run
 from homeserver.protocol.events.event import content_hash, event_id
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.remarks import REMARKS
 from tests.support.pdus import message
 
@@ -30,3 +31,25 @@ def test_event_ids(answered: list[str], said: str | None) -> None:
     found = run(diagnose_reply(PDU, [None], answered))
     assert {each.code for each in found} <= REMARKS.keys()
     assert [said in each.text for each in found if said] == ([True] if said else [])
+
+
+STANDARD = "$" + "a+/" * 14 + "a"
+ALPHABETS: list[tuple[dict[str, object], str, bool]] = [
+    ({}, STANDARD, True),
+    ({}, OWN_ID, False),
+    ({}, "$a/b:server.example", False),
+    ({"content": {"room_version": "3"}}, STANDARD, False),
+    ({"content": 1}, STANDARD, True),
+    ({"prev_events": [STANDARD]}, STANDARD, False),
+    ({"auth_events": [STANDARD]}, STANDARD, False),
+    ({"prev_events": [1], "auth_events": 1}, STANDARD, True),
+    ({"prev_events": [OWN_ID]}, STANDARD, True),
+]
+
+
+@pytest.mark.parametrize(("changes", "answered", "is_told"), ALPHABETS)
+def test_alphabets(changes: dict[str, object], answered: str, is_told: object) -> None:
+    """The alphabet of room version 3 is told, unless the PDU is of that version."""
+    remark = remark_on_alphabet(PDU | changes, EventId(answered))
+    assert (remark is not None) is is_told
+    assert remark is None or remark.code in REMARKS
