@@ -240,7 +240,7 @@ REPORT = {
             "expected": "401",
             "observed": HOSTILE,
             "seconds": 0.1,
-            "exchange": {"status": 200},
+            "exchange": [{"id": 1, "kind": "request", "path": HOSTILE}, None],
         },
         {"id": "A02", "area": "requests", "result": "pass", "rule": "Another one."},
     ],

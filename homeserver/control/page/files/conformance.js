@@ -1,6 +1,8 @@
 // The report of `homeserver conform --format json`, opened from a file. Rules: the file
 // is read here and goes nowhere.
 
+import { sections } from "/page/detail.js";
+import { state, what } from "/page/record.js";
 import { block, button, el, facts, run, shown } from "/page/text.js";
 
 const RESULTS = {
@@ -128,9 +130,30 @@ function one(check) {
         ["again", `homeserver conform ${report.target} --only ${check.id}`],
       ]),
     );
-    if (check.exchange !== null && check.exchange !== undefined) made.append(block(long(check.exchange)));
+    made.append(...passed(check.exchange));
   });
   return made;
+}
+
+/** All that went over the wire in a check, each exchange closed at first. */
+function* passed(exchanges) {
+  if (!Array.isArray(exchanges)) {
+    if (exchanges !== null && exchanges !== undefined) yield block(long(exchanges));
+    return;
+  }
+  for (const each of exchanges.filter((one) => one !== null && typeof one === "object")) {
+    const made = el("details", {}, el("summary", {}, shown(`${what(each)} ${state(each)}`, 300)));
+    made.addEventListener("toggle", () => {
+      if (!made.open || made.children.length > 1) return;
+      try {
+        made.append(...sections(each));
+      } catch {
+        // A file may have anything here.
+        made.append(block(long(each)));
+      }
+    });
+    yield made;
+  }
 }
 
 const long = (value) => (value === null || value === undefined || typeof value === "string" ? value : JSON.stringify(value, null, 2));

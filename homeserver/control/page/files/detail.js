@@ -31,7 +31,8 @@ export function pane(close) {
   };
 }
 
-function* sections(details) {
+/** What there is to say of an exchange. */
+export function* sections(details) {
   const tone = { right: "good", wrong: "bad", silent: "dim" }[outcome(details)];
   const arrow = details.direction === "in" ? "from" : "to";
   yield el("p", { class: tone }, el("b", {}, shown(state(details))), details.errcode ? ` ${details.errcode}` : "");
