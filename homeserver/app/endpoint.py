@@ -98,12 +98,12 @@ class Endpoint:
         worker = parts.shared.worker
         await parts.sender.start(tries_all=worker is None or not worker.joins)
         parts.reactor_lag.start()
-        if worker is None or worker.is_first:
+        if worker is None or worker.is_first:  # for all
             parts.shared.pruner.start()
+            for remark in [*find_exposed(self._secrets()), *parts.remarks.renew()]:
+                self._log.warn("{remark}", remark=remark)
         if worker is not None and worker.is_first:
             worker.bell.listen(self._reactor, parts.shared.note_changes)
-        for remark in [*find_exposed(self._secrets()), *parts.remarks.renew()]:
-            self._log.warn("{remark}", remark=remark)
         return listening
 
     async def add(

@@ -82,10 +82,11 @@ def run(
     Prints its addresses once it listens, and that of the control API if the
     configuration leaves its port open. As one of several workers, it obeys and tells
     the supervisor instead; `config` is adapted to it then. `extend` makes an extension
-    of the endpoint. Raises `ConfigError` if it
-    cannot start. Garbage is collected from then on, whether or not it was before.
+    of the endpoint. Raises `ConfigError` if it cannot start. Garbage is collected from
+    then on, whether or not it was before.
     """
-    raise_file_limit(config.limits.max_connections // config.run.workers)
+    workers = 1 if worker is None else worker.count
+    raise_file_limit(config.limits.max_connections // workers)
     sys.setswitchinterval(_SWITCH_SECONDS)
     reactor = process_reactor()
     # The system's resolver takes a thread for each name that it looks up.
@@ -96,7 +97,7 @@ def run(
         identity.load_all(path, config),
         reactor,
         SystemRandom(),
-        Outside(partial(configured_store, path, config, reactor), worker=worker),
+        _outside(path, config, reactor, worker),
         None if extend is None else extend(reactor),
     )
     manager, obey = _superior(worker)
@@ -125,7 +126,7 @@ def run(
         finish()
 
     def start() -> None:
-        _warn_of_trust(config)
+        _warn_of_trust(config, worker)
         obey(reactor, finish, reload)
         starting = Deferred.fromCoroutine(endpoint.start())
         starting.addCallback(begin).addErrback(give_up)
@@ -139,6 +140,16 @@ def run(
         if failure.check(StoreUnavailable):
             raise ConfigError(path, [f"storage.url: {failure.value}"])
         failure.raiseException()
+
+
+def _outside(
+    path: Path, config: Config, reactor: PosixReactorBase, worker: Worker | None
+) -> Outside:
+    """What the process stands on."""
+    store = partial(
+        configured_store, path, config, reactor, has_workers=worker is not None
+    )
+    return Outside(store, worker=worker)
 
 
 def _superior(worker: Worker | None) -> tuple[ServiceManager | Link, _Obey]:
@@ -159,10 +170,10 @@ def collect_garbage() -> None:
     gc.enable()
 
 
-def _warn_of_trust(config: Config) -> None:
+def _warn_of_trust(config: Config, worker: Worker | None) -> None:
     """Name the clients without limits; a lab trusts this machine on purpose."""
     trusted = config.limits.trusted_clients
-    if trusted:
+    if trusted and (worker is None or worker.is_first):
         _log.warn(
             "limits.trusted_clients: no shares and no budgets for clients in {ranges}",
             ranges=", ".join(map(str, trusted)),

@@ -110,7 +110,7 @@ class Shared:
 
         self.worker = worker = outside.worker
         self._changes: WeakSet[Changes] = WeakSet()
-        workers = config.run.workers
+        workers = 1 if worker is None else worker.count
 
         self.store = outside.make_store(metrics.observe_commit)
         self.totals = TotalsStore(self.store.database, self.store.clock)

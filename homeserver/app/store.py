@@ -65,17 +65,20 @@ def configured_store(
     config: Config,
     reactor: PosixReactorBase,
     observe: Callable[[int, float], object],
+    *,
+    has_workers: bool = False,
 ) -> Store:
     """The store of the configuration at `path`; raises `ConfigError`.
 
-    `observe` is called with each commit: its jobs, and its seconds.
+    `observe` is called with each commit: its jobs, and its seconds. `has_workers` is
+    whether this process is one of several.
     """
     try:
         engine = choose.choose(config.storage.url, path.absolute().parent, reactor)
         # Rows from before several names belong to the first one.
         owner = config.first.server_name
         is_remote = engine.is_shared
-        if config.run.workers > 1:
+        if has_workers:
             engine = replace(engine, is_shared=True)
         database = ThreadedDatabase(engine, reactor, reactor, owner, observe)
     except StoreUnavailable as problem:

@@ -51,15 +51,16 @@ _STABLE_SECONDS = 60.0  # after it, the pause before a restart is the first one 
 _MAX_MESSAGE = 65536  # a few lines
 
 
-def run(path: Path, config: Config) -> int:
-    """Run the workers of an endpoint; returns the exit status.
+def run(path: Path, config: Config, workers: int) -> int:
+    """Run so many workers of an endpoint; returns the exit status.
 
     `path` is that of the configuration.
     """
     # Loaded once for all; the collector would write to the memory that they share.
     import_module("homeserver.app.endpoint")
     gc.freeze()
-    return Supervisor(path, config, ServiceManager(os.environ, os.getpid())).run()
+    manager = ServiceManager(os.environ, os.getpid())
+    return Supervisor(path, config, workers, manager).run()
 
 
 class _Child:
@@ -81,12 +82,14 @@ class Supervisor:
 
     _log = Logger()
 
-    def __init__(self, path: Path, config: Config, manager: ServiceManager) -> None:
+    def __init__(
+        self, path: Path, config: Config, workers: int, manager: ServiceManager
+    ) -> None:
         """`path` is that of the configuration."""
         self._path = path
         self._config = config
         self._manager = manager
-        self._count = config.run.workers
+        self._count = workers
         self._children: dict[int, _Child] = {}
         self._due: dict[int, float] = {}
         """When ended workers are started again."""
@@ -150,7 +153,13 @@ class Supervisor:
             self._controls[number - 1],
             self._control_names,
         )
-        process_id = os.fork()
+        try:
+            process_id = os.fork()
+        except OSError as problem:
+            ours.close()
+            theirs.close()
+            self._start_later(number, f"cannot be started: {problem.strerror}")
+            return
         if process_id == 0:
             # A link ends only when the supervisor has closed its end everywhere.
             for link in [ours, *(each.link for each in self._children.values())]:
@@ -209,22 +218,26 @@ class Supervisor:
         _, ended = os.waitpid(child.process_id, 0)
         status = os.waitstatus_to_exitcode(ended)
         if self._is_ending or not self._is_up:
-            self._status = self._status or status
+            # As a shell reports a signal.
+            self._status = self._status or (status if status >= 0 else 128 - status)
             if not self._is_ending:
                 self._finish()
             return
         if time.monotonic() - child.started >= _STABLE_SECONDS:
             self._pauses.succeed(number)
+        how = (
+            f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+        )
+        self._start_later(number, f"(process {child.process_id}) {how}")
+
+    def _start_later(self, number: int, why: str) -> None:
+        """Start a worker after a pause, which is longer each time."""
         pause = self._pauses.fail(number)
         self._due[number] = time.monotonic() + pause
         self._log.error(
-            "worker {number} (process {process}) {how}; it is started again in "
-            "{pause} s",
+            "worker {number} {why}; it is started again in {pause} s",
             number=number,
-            process=child.process_id,
-            how=f"was killed by signal {-status}"
-            if status < 0
-            else f"ended with {status}",
+            why=why,
             pause=pause,
         )
 

@@ -29,7 +29,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from homeserver.config.values import Config, Run
+from homeserver.config.values import Config
 from homeserver.http.unix_listener import AsLocal
 from homeserver.net.addresses import SocketAddress
 
@@ -79,7 +79,7 @@ class Worker(Struct, frozen=True):
 
     def adapt(self, config: Config) -> Config:
         """The configuration for this worker."""
-        return replace(with_ports(config, self.ports), run=Run(self.count))
+        return with_ports(config, self.ports)
 
     def listen(
         self, reactor: PosixReactorBase, where: SocketAddress, factory: IProtocolFactory

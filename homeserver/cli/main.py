@@ -14,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import click
-from msgspec.structs import replace
 
 from homeserver import __version__
 from homeserver.cli.options import (
@@ -24,7 +23,7 @@ from homeserver.cli.options import (
     new_endpoint_options,
     parsed,
 )
-from homeserver.config.values import Config, ConfigError, Run
+from homeserver.config.values import Config, ConfigError
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.shapes import did_you_mean
@@ -207,23 +206,21 @@ def run(  # noqa: PLR0913, PLR0917 - the options in their order
             "another name needs another folder",
         )
     log.begin(config.log, sys.stderr)
-    if workers is not None:
-        config = replace(config, run=Run(workers))
     try:
-        _run(path, config)
+        _run(path, config, workers or config.run.workers)
     except ConfigError as problem:
         fail(2, str(problem))
 
 
-def _run(path: Path, config: Config) -> None:
+def _run(path: Path, config: Config, workers: int) -> None:
     """Run one process or several; raises `ConfigError`."""
-    if config.run.workers > 1:
+    if workers > 1:
         if config.lab.rules:
             why = "lab.rules: needs one worker, as rules are those of a process"
             raise ConfigError(path, [why])
         from homeserver.app import supervisor  # noqa: PLC0415 - see above
 
-        sys.exit(supervisor.run(path, config))
+        sys.exit(supervisor.run(path, config, workers))
     from homeserver.app import run  # noqa: PLC0415 - see above
 
     extend = None

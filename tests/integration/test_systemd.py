@@ -13,9 +13,13 @@ from scripts.processes import first_line, make_endpoint
 SECONDS = 30.0  # for what takes one; machines are shared
 
 
-def test_the_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_manager_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     """The manager hears of the start, each reload, the end, and that all is well."""
-    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    configuration = f"\n[run]\nworkers = {workers}\n"
+    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", configuration)
     address = tmp_path / "notify"
     monkeypatch.setenv("NOTIFY_SOCKET", str(address))
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
