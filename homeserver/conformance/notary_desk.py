@@ -8,6 +8,8 @@ Specification: Server-server API, "Querying Keys Through Another Server".
 
 from collections.abc import Callable, Mapping, Sequence
 
+from twisted.internet.defer import DeferredLock
+
 from homeserver.conformance.ours import Ours
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
@@ -32,6 +34,10 @@ class NotaryDesk:
     def __init__(self) -> None:
         self._given: dict[str, Given] = {}
         self._asked: dict[str, str] = {}
+        self.notaries: list[Ours] = []
+        self.turn = DeferredLock()
+        """Held by the check whose answers the notaries give: one that is broken may
+        keep a target from asking again for a while."""
 
     def give(self, name: str, given: Given) -> None:
         """Let the notaries answer about a name from now on."""
@@ -43,6 +49,7 @@ class NotaryDesk:
 
     def answers(self, notary: Ours) -> Mapping[str, Answer]:
         """The answers of the routes of one notary."""
+        self.notaries.append(notary)
 
         def answer(request: Request) -> Reply:
             return self._answer(notary, _names(request))

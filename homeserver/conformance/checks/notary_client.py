@@ -35,6 +35,8 @@ _ROUTE = "Server-server API, GET /_matrix/key/v2/server"
 
 _NEEDS = [TRUSTED_NAME, DNS_ZONE, DEAD_ADDRESS, NOTARY]
 
+_WITH_WAITING = 300.0  # seconds: the checks take turns
+
 _SECONDS = 60.0  # for a target that tries the notary, and then the origin
 _HOUR_MS = 3600 * 1000
 
@@ -46,7 +48,14 @@ async def _ask(t: Target, ours: Ours, make: Make) -> Reply:
     """The default probe of an origin that the notary knows."""
     desk, name = t.ground.desk, ours.name.name
     desk.give(name, make(ours))
-    reply = await t.ask(ours, seconds=_SECONDS)
+    await desk.turn.acquire()
+    try:
+        for notary in desk.notaries:
+            # It ends a back-off after an earlier check.
+            await t.ask(notary)
+        reply = await t.ask(ours, seconds=_SECONDS)
+    finally:
+        desk.turn.release()
     if desk.asked(name) is None:
         raise NotTestable("the target did not ask the notary about this name")
     return reply
@@ -60,7 +69,7 @@ def _sound(ours: Ours) -> Given:
     return lambda notary: [notary.sign(ours.document())]
 
 
-@check("W01", must, _QUERYING, needs=_NEEDS)
+@check("W01", must, _QUERYING, needs=_NEEDS, seconds=_WITH_WAITING)
 async def sound(t: Target) -> Outcome:
     """A key that only a trusted notary gives verifies requests of its origin."""
     reply = await _ask_unreachable(t, _sound)
@@ -118,6 +127,7 @@ CHOICES = [
         info,
         _QUERYING,
         needs=_NEEDS,
+        seconds=_WITH_WAITING,
         rule=f"A document {which} is taken from a trusted notary, or not.",
     )(lambda t, make=make: _is_reported(t, make))  # type: ignore[misc]
     for check_id, which, make in _CHOICES
@@ -141,6 +151,7 @@ WRONG_DOCUMENTS = [
         must,
         section,
         needs=_NEEDS,
+        seconds=_WITH_WAITING,
         rule=f"A document {which} proves no request, also if a notary gives it.",
     )(lambda t, make=make: _is_refused(t, make))  # type: ignore[misc]
     for check_id, section, which, make in _WRONG
@@ -178,6 +189,7 @@ BROKEN_NOTARIES = [
         severity,
         section,
         needs=_NEEDS,
+        seconds=_WITH_WAITING,
         rule=_BROKEN_RULE.format(what=what),
     )(lambda t, make=make: _is_asked_directly(t, make))  # type: ignore[misc]
     for check_id, severity, section, what, make in _BROKEN
@@ -196,7 +208,7 @@ async def _is_asked_directly(t: Target, make: Make) -> Outcome:
     )
 
 
-@check("W10", info, _QUERYING, needs=_NEEDS)
+@check("W10", info, _QUERYING, needs=_NEEDS, seconds=_WITH_WAITING)
 async def other_key_same_id(t: Target) -> Outcome:
     """Another key under the ID of the right one is taken from the notary, or not."""
     ours = t.server()
