@@ -16,8 +16,12 @@ the lab's name server, and on the look-ups of its own servers (`"direction": "ou
 One of `connection` or `tls` acts on connections that come in while the rule is in
 force, so a client that keeps a connection meets it with the next one. A fault of
 `keys`, `notary`, `well-known` or `federation` acts on requests of that kind alone. Only
-exchanges on which a fault of the rule can act count as matched. What is in `vary` is
-legal, and unusual: whatever fails on it is wrong.
+exchanges on which a fault of the rule can act count as matched.
+
+What is in `vary` is legal, and unusual: whatever fails on it is wrong. It acts on the
+answers of a server (`"direction": "in"`) and on the requests that it sends (`"out"`).
+`tls.client-certificate` acts on the connections that a server makes; each of them goes
+on showing what it has shown.
 
 This page is made by `scripts/faults_page`; change the code, not the page.
 
@@ -36,9 +40,9 @@ request, the clock and the keys of the lab's servers. `routes` has the beginning
 templates that it acts on. For a fault of `dns`, `case` has the question, and the answer
 is a `Reply` of the name server, or None for silence. A fault of `connection` or `tls`
 is a function `act(argument, plan)` that writes into the plan of a connection, which
-`lab/front` follows. A new family is a file with a
-mapping that `registry.py` includes, in the order in which they act. Then run
-`scripts/faults_page`.
+`lab/front` follows. What `vary` does to a request is a function in `departing.py`. A
+new family is a file with a mapping that `registry.py` includes, in the order in which
+they act. Then run `scripts/faults_page`.
 """
 
 

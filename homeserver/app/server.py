@@ -124,7 +124,11 @@ class Server(ServerStores):
         """Sends requests over its own connections."""
         shared = self._shared
         return FederationAgent(
-            shared.reactor, shared.resolver, self.connector, shared.idle
+            shared.reactor,
+            shared.resolver,
+            self.connector,
+            shared.idle,
+            shared.outgoing.depart,
         )
 
     @cached_property

@@ -46,9 +46,10 @@ from homeserver.net.cache import MAX_ENTRIES
 from homeserver.net.cooperate import Pace
 from homeserver.net.exchange import Exchanges
 from homeserver.net.tls.server import ServerContexts
+from homeserver.outbound.agent import Depart
 from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.connector import MAX_AVOIDED
-from homeserver.outbound.transport.dialer import Dialer
+from homeserver.outbound.transport.dialer import Dialer, Target
 from homeserver.outbound.transport.idle_connections import IdleConnections
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.progress import TotalsStore
@@ -58,6 +59,16 @@ from homeserver.storage.retention import RetentionStore
 
 # Two large bodies are read at once.
 _THREADS = 2
+
+
+class OutgoingHooks(Struct, frozen=True):
+    """What changes what our servers send."""
+
+    depart: Depart = lambda outgoing, _: outgoing
+    """The request that is sent in place of one."""
+
+    aim: Callable[[Target], Target] = lambda target: target
+    """The connection that is made in place of one."""
 
 
 class Outside(Struct, frozen=True):
@@ -75,6 +86,7 @@ class Outside(Struct, frozen=True):
     wrap_listener: Callable[[ListeningTls], IProtocolFactory] | None = None
     """Makes the factory of each federation listener, from that of this endpoint."""
 
+    outgoing: OutgoingHooks = OutgoingHooks()
     worker: Worker | None = None
     """The process among others of this endpoint; None where it is alone."""
 
@@ -99,6 +111,7 @@ class Shared:
         self.reactor = reactor
         self.random = random
         self.wrap_listener = outside.wrap_listener
+        self.outgoing = outside.outgoing
         self.wrap = outside.wrap
         self.metrics = metrics = Metrics()
         self.exchanges = Exchanges(reactor, metrics.observe)
@@ -137,6 +150,7 @@ class Shared:
             policy,
             self.trust.context,
             self.exchanges,
+            outside.outgoing.aim,
         )
 
         # Clients come to each worker alike, so each has its part of their budgets.

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.app.composition import Parts
-from homeserver.app.shared import Outside
+from homeserver.app.shared import OutgoingHooks, Outside
 from homeserver.control.each_server import check_ours
 from homeserver.control.routing import ControlRoute
 from homeserver.lab.authority.authority import Authority
@@ -20,6 +20,7 @@ from homeserver.lab.front.fronts import Fronts
 from homeserver.lab.routes.faults import fault_routes
 from homeserver.lab.routes.requests import request_routes
 from homeserver.lab.routes.rules import rule_routes
+from homeserver.lab.rules.departures import Departures
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.seed import Seed
 from homeserver.lab.spoil.sending import SpoiledSending
@@ -47,13 +48,14 @@ class DaemonRules:
 
     def wrap(self, outside: Outside) -> Outside:
         """As `Extension`."""
-        fronts = Fronts(
-            self._rules, Authority(self._seed), self._exchanges, self._reactor
-        )
+        authority = Authority(self._seed)
+        fronts = Fronts(self._rules, authority, self._exchanges, self._reactor)
+        departures = Departures(self._rules, self, authority)
         return replace(
             outside,
             wrap=self._rules.wrap,
             wrap_listener=fronts.wrap,
+            outgoing=OutgoingHooks(departures.depart, departures.aim),
             spoiler=SpoiledSending(self._means, self._reactor),
         )
 

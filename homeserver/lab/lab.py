@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from homeserver import __version__
 from homeserver.app.endpoint import Endpoint
 from homeserver.app.listeners import CannotListen, address_of, listen
-from homeserver.app.shared import Outside
+from homeserver.app.shared import OutgoingHooks, Outside
 from homeserver.app.store import passing_store
 from homeserver.config.values import (
     Config,
@@ -53,6 +53,7 @@ from homeserver.lab.routes.faults import fault_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
 from homeserver.lab.rules.answers import Answers
+from homeserver.lab.rules.departures import Departures
 from homeserver.lab.rules.names import NameRules
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.keys import ServerKeys
@@ -96,6 +97,7 @@ class Lab:
             lambda: self.endpoint.parts.shared.exchanges,
             reactor,
         )
+        departures = Departures(self.rules, ServerKeys(self._find), self.authority)
         config = _build_config(options, folder)
         self.endpoint = Endpoint(
             folder.path / "lab",  # there is no such file; messages name it
@@ -108,6 +110,7 @@ class Lab:
                 as_resolver(look_ups),
                 self._wrap,
                 fronts.wrap,
+                outgoing=OutgoingHooks(departures.depart, departures.aim),
                 spoiler=SpoiledSending(self._means, reactor),
             ),
         )

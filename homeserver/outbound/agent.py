@@ -56,6 +56,18 @@ class OutgoingRequest(Struct, frozen=True):
     headers: Headers
     body: IBodyProducer | bytes | None = None
 
+    def build(self) -> ClientRequest:
+        """The request for a connection."""
+        body = self.body
+        producer = _Body(body) if isinstance(body, bytes) else body
+        return ClientRequest(
+            self.method, self.target, self.headers, producer, persistent=True
+        )
+
+
+Depart = Callable[[OutgoingRequest, Exchange], OutgoingRequest]
+"""The request that is sent in place of one, with all of its headers."""
+
 
 @implementer(IAgent)
 class FederationAgent:
@@ -67,8 +79,10 @@ class FederationAgent:
         resolver: Resolver,
         connector: Connector,
         idle: IdleConnections | None = None,
+        depart: Depart = lambda outgoing, _: outgoing,
     ) -> None:
         """`idle` has the idle connections, of others as well."""
+        self._depart = depart
         self._clock = clock
         self._resolver = resolver
         self._connector = connector
@@ -135,25 +149,27 @@ class FederationAgent:
             )
             protocol = HttpConnection(verified, self, key, self._idle)
             wire.hand_over(protocol)
-        method, target = outgoing.method, outgoing.target
-        headers, body = outgoing.headers, outgoing.body
+        headers = outgoing.headers
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])
         connection = protocol.verified
         if cause.is_ours and not connection.is_recorded:
             connection = await self._record(protocol, connection)
         connected(connection)
+        outgoing = self._depart(outgoing, exchange)
         _note(exchange, connection, protocol, outgoing)
-        producer = _Body(body) if isinstance(body, bytes) else body
-        request = ClientRequest(method, target, headers, producer, persistent=True)
-        response = await protocol.request(request)
+        response = await protocol.request(outgoing.build())
         exchange.mark("response")
         return response, connection
 
     def asking_for(self, sni: str) -> "FederationAgent":
         """An agent with connections of its own, whose handshakes ask for a host."""
         return FederationAgent(
-            self._clock, self._resolver, self._connector.asking_for(sni), self._idle
+            self._clock,
+            self._resolver,
+            self._connector.asking_for(sni),
+            self._idle,
+            self._depart,
         )
 
     async def reach(self, name: ServerName, cause: Cause) -> VerifiedConnection:

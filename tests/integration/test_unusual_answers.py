@@ -209,6 +209,7 @@ def test_each_fault_is_met_by_a_client_of_others() -> None:
     folder = Path(__file__).parent
     files = (
         "test_unusual_answers.py",
+        "test_faults_of_requests.py",
         "test_faults_of_answers.py",
         "test_connection_faults.py",
         "test_dns_faults.py",

@@ -1,4 +1,4 @@
-"""Faults of TLS: of the server's side of a handshake.
+"""Faults of TLS: of our side of a handshake.
 
 Rules: those of `connections`. A session that began before is not resumed while a fault
 of the certificate or the version is in force.
@@ -15,6 +15,12 @@ from homeserver.lab.faults.fault import Fault, flag
 from homeserver.protocol.errors import BadJson
 from homeserver.protocol.shapes import not_one_of
 
+CLIENT_CERTIFICATE = "tls.client-certificate"
+
+OTHER_HOST = "other.invalid"  # RFC 6761: a name without an owner
+
+_SHOWN = ("none", "other", "expired")
+
 VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 
 _HANDSHAKE_FAILURE = 40
@@ -25,6 +31,12 @@ def _check_certificate(value: object) -> object:
     if not isinstance(value, str) or value not in CERTIFICATE_FAULTS:
         why = not_one_of(str(value), CERTIFICATE_FAULTS)
         raise BadJson(f"`tls.certificate` is {why}")
+    return value
+
+
+def _check_shown(value: object) -> object:
+    if value not in _SHOWN:
+        raise BadJson(f"`{CLIENT_CERTIFICATE}` is {not_one_of(str(value), _SHOWN)}")
     return value
 
 
@@ -104,6 +116,16 @@ TLS_FAULTS: Mapping[str, Fault[ConnectionAct]] = {
         "unreachable.",
         flag("tls.no-alpn"),
         _no_alpn,
+    ),
+    CLIENT_CERTIFICATE: Fault(
+        "A connection that the server makes shows no client certificate, one of "
+        "another host, or an expired one.",
+        "It goes by the signature of a request: no certificate is demanded.",
+        _check_shown,
+        lambda _, __: None,
+        "none, other or expired",
+        kind="connection",
+        directions=("out",),
     ),
 }
 """In the order in which they are listed; those of one rule act together."""

@@ -1,7 +1,7 @@
 """What is legal and unusual: a server that fails on it is wrong.
 
-Rules: those of `fault`. A response means the same; its bytes, or the way to it, are
-others. Signatures hold.
+Rules: those of `fault`. A message means the same; its bytes, or the way to it, are
+others. Signatures hold. `departing` has what they do to requests of our servers.
 
 Specification: RFC 8259, RFC 9110 and RFC 9112; Server-server API, "API standards".
 """
@@ -63,7 +63,11 @@ def _set(**members: Any) -> Callable[[Wire], object]:
 
 def _row(name: str, summary: str, act: Act) -> tuple[str, Fault[Act]]:
     full = f"vary.{name}"
-    return full, Fault(summary, RIGHT, flag(full), act)
+    return full, Fault(summary, RIGHT, flag(full), act, directions=("in", "out"))
+
+
+async def _leave(_: object, go_on: Continue, __: Case) -> Reply:
+    return await go_on()
 
 
 VARY_FAULTS: Mapping[str, Fault[Act]] = dict(
@@ -85,8 +89,8 @@ VARY_FAULTS: Mapping[str, Fault[Act]] = dict(
         ),
         _row(
             "extra-members",
-            "The JSON object has a member that nothing knows; a key document is signed "
-            "with it.",
+            "The JSON object of a response has a member that nothing knows; a key "
+            "document is signed with it.",
             _extend,
         ),
         _row(
@@ -114,6 +118,17 @@ VARY_FAULTS: Mapping[str, Fault[Act]] = dict(
             "The message is one of HTTP/1.0, and the connection ends after a response.",
             _on_the_wire(_set(version=b"HTTP/1.0")),
         ),
+        (
+            "vary.trailing-slash",
+            Fault(
+                "The path of a request of the server ends with a slash, as paths of "
+                "2014 did; it is signed so.",
+                RIGHT,
+                flag("vary.trailing-slash"),
+                _leave,
+                directions=("out",),
+            ),
+        ),
     ]
 )
-"""Those of responses, in the order in which they act."""
+"""Those of messages, in the order in which they act on responses."""

@@ -100,12 +100,15 @@ class Dialer:
         policy: AddressPolicy,
         context: Callable[[Certificate | None], SSL.Context],
         exchanges: Exchanges | None = None,
+        aim: Callable[[Target], Target] = lambda target: target,
     ) -> None:
         """`look_up` returns the IP addresses of a host, or raises `LookupFailed`.
 
         `context` makes that of a connection which shows a client certificate, or none.
-        `exchanges` has each connection, with its handshake.
+        `exchanges` has each connection, with its handshake. `aim` may change where a
+        connection leads, and what it shows.
         """
+        self._aim = aim
         self._reactor = reactor
         self._look_up = look_up
         self._policy = policy
@@ -133,6 +136,7 @@ class Dialer:
 
         Raises `NotDialled`, and `OverBudget` if `allowance` has no connection left.
         """
+        target = self._aim(target)
         exchange = self.exchanges.open("connection", "out")
         exchange.peer, exchange.server = target.peer, target.server
         exchange.via = f"{target.certificate_name}:{target.port}"
