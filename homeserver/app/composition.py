@@ -102,7 +102,7 @@ class Parts:
             templates.find(path.encode("utf-8", "replace")).template
         )
         self.listeners = Listeners(self.servers, self.site, shared)
-        self.bounds: list[Bound] = [*shared.bounds, *self.sender.bounds]
+        self.bounds: list[Bound] = [*shared.bounds, *self.servers.bounds]
         self.control_site: BoundedSite | None = None
         self.routes_of = lru_cache(_KEPT_ROUTES)(self.server_routes)
         """As `server_routes`, once for a server."""

@@ -13,6 +13,7 @@ from homeserver.app.shared import Shared
 from homeserver.config.values import ServerConfig
 from homeserver.identity.identity import Identity
 from homeserver.identity.local_names import Arrival, LocalNames
+from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
 from homeserver.net.tls.server import Listening, Presented
 from homeserver.outbound.delivery.attempt import Deliverer
@@ -59,6 +60,11 @@ class Servers:
     def _transaction_client(self, name: ServerName) -> TransactionClient:
         client, spoiler = self[name].client, self._shared.spoiler
         return client if spoiler is None else spoiler.client(name, client)
+
+    @property
+    def bounds(self) -> list[Bound]:
+        """The limits on what is sent, and kept of it, for all of them."""
+        return [*self.sender.bounds, self._attempts.bound]
 
     def __getitem__(self, name: ServerName) -> Server:
         return self._servers[name]

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from homeserver.cli import render
-from homeserver.cli.daemon import Daemon, daemon_options
+from homeserver.cli.daemon import Daemon, daemon_options, whole_daemon_options
 from homeserver.cli.options import (
     fail,
     follow_option,
@@ -214,7 +214,7 @@ def _print_dropped(reply: Json, name: ServerName) -> None:
 
 
 @click.command(short_help="Ask whether the daemon is well.")
-@daemon_options
+@whole_daemon_options
 @json_option
 @click.option(
     "--verbose", is_flag=True, help="Show every bound: its use and its refusals."
@@ -228,8 +228,6 @@ def health(*, daemon: Daemon, as_json: bool, verbose: bool) -> None:
     Example:
       homeserver health -c homeserver.toml
     """
-    if daemon.server is not None:
-        fail(2, "health is that of the whole daemon; leave out --server")
     client = daemon.client(needs_token=verbose)
     try:
         state = client.get("health", timeout=5.0)

@@ -79,6 +79,18 @@ class Daemon(Struct, frozen=True):
 
 
 def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name the daemon, and a server in it."""
+    option = click.option(
+        "--server",
+        metavar="NAME",
+        callback=parsed(ServerName.parse),
+        help="Which of the daemon's servers is meant, where it has several.  "
+        "[default: all for what is listed, else the first]",
+    )
+    return whole_daemon_options(option(command))
+
+
+def whole_daemon_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that name the daemon; the command gets a `Daemon`."""
 
     @wraps(command)
@@ -87,7 +99,7 @@ def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
         path: Path,
         lab: str | None,
         token_file: Path | None,
-        server: ServerName | None,
+        server: ServerName | None = None,
         **options: object,
     ) -> None:
         given = click.get_current_context().get_parameter_source
@@ -112,13 +124,6 @@ def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="FILE",
             help="Where the token for --lab is.  [env var: HOMESERVER_LAB_TOKEN has "
             "the token itself]",
-        ),
-        click.option(
-            "--server",
-            metavar="NAME",
-            callback=parsed(ServerName.parse),
-            help="Which of the daemon's servers is meant, where it has several.  "
-            "[default: all for what is listed, else the first]",
         ),
     ]
     for option in reversed(options):

@@ -33,6 +33,9 @@ class UnknownToken(Unauthorized):
 _HOST_AND_PORT = re.compile(r"(.*?)(?::[0-9]*)?", re.DOTALL)
 
 
+IN_TOKEN_FILE = "TOKEN is in the file that `token_file` in [control] names"  # noqa: S105 - where
+
+
 class TokenGuard:
     """Lets requests with the token through."""
 
@@ -41,11 +44,14 @@ class TokenGuard:
         token: str,
         open_templates: Collection[str] = (),
         hosts: Collection[str] = (),
+        source: str = IN_TOKEN_FILE,
     ) -> None:
         """`open_templates` are the routes that need no token.
 
-        `hosts` are the names, without a port, that may stand in `Host`.
+        `hosts` are the names, without a port, that may stand in `Host`. `source` says
+        where the token is found.
         """
+        self._source = source
         self._expected = token.encode()
         self._open = open_templates
         self._hosts = frozenset(map(str.lower, hosts))
@@ -92,8 +98,7 @@ class TokenGuard:
         given = request.requestHeaders.getRawHeaders(b"Authorization", [])
         if not given:
             raise MissingToken(
-                "the control API needs `Authorization: Bearer TOKEN`; TOKEN is in "
-                "the file that `token_file` in [control] names"
+                f"the control API needs `Authorization: Bearer TOKEN`; {self._source}"
             )
         # RFC 9110, section 11.1: a scheme is written in any case.
         scheme, _, token = given[0].partition(b" ")

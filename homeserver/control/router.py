@@ -7,7 +7,7 @@ Rules: every request is judged by the guard; what needs no token is listed in
 from collections.abc import Collection, Sequence
 
 from homeserver.control import routes
-from homeserver.control.access import TokenGuard
+from homeserver.control.access import IN_TOKEN_FILE, TokenGuard
 from homeserver.control.openapi import described
 from homeserver.control.page import routes as page
 from homeserver.control.routing import ControlRoute
@@ -20,12 +20,14 @@ def control_router(
     token: str,
     hosts: Collection[str],
     judge: Check = lambda _, __: None,
+    source: str = IN_TOKEN_FILE,
 ) -> Router:
-    """The table behind a token; `hosts` are names that may stand in `Host`.
+    """The table behind a token, as `TokenGuard`.
 
     `judge` sees a request after the guard.
     """
-    guard = TokenGuard(token, routes.OPEN_TEMPLATES | page.OPEN_TEMPLATES, hosts)
+    open_templates = routes.OPEN_TEMPLATES | page.OPEN_TEMPLATES
+    guard = TokenGuard(token, open_templates, hosts, source)
 
     def check(request: Request, template: str) -> None:
         guard.check(request, template)

@@ -6,7 +6,7 @@ control API that makes servers.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -34,6 +34,8 @@ from homeserver.control.each_server import routes_of_each
 from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
 from homeserver.http.bounded_request import control_limits
+from homeserver.http.reply import Reply
+from homeserver.http.request import Request
 from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Answer, Route
 from homeserver.http.site import BoundedSite
@@ -58,7 +60,7 @@ from homeserver.lab.rules.names import NameRules
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.keys import ServerKeys
 from homeserver.lab.servers.names import reachable_address
-from homeserver.lab.servers.server import LabServer, Place
+from homeserver.lab.servers.server import POLITE, LabServer, Place
 from homeserver.lab.servers.servers import Ground, LabServers
 from homeserver.lab.spoil.sending import SpoiledSending
 from homeserver.lab.spoil.transmission import Means
@@ -67,6 +69,11 @@ from homeserver.net.exchange import Exchanges
 from homeserver.protocol.identifiers import ServerName
 
 _HTTPS_PORT = 443  # where clients look for well-known documents
+
+_FROM_WHERE = (
+    "TOKEN is what the lab printed at its start, or what --token-file or "
+    "HOMESERVER_LAB_TOKEN gave it"
+)
 
 
 class Lab:
@@ -216,7 +223,9 @@ class Lab:
             ),
         ]
         return BoundedSite(
-            control_router(routes, self._token, self._options.control_hosts),
+            control_router(
+                routes, self._token, self._options.control_hosts, source=_FROM_WHERE
+            ),
             limits,
             RequestLog(
                 "control",
@@ -227,7 +236,16 @@ class Lab:
         )
 
     def _wrap(self, route: Route) -> Answer:
-        return self.answers.wrap(replace(route, answer=self.rules.wrap(route)))
+        answer = self.answers.wrap(replace(route, answer=self.rules.wrap(route)))
+        if route.template in POLITE:
+            return answer
+
+        async def polite(request: Request) -> Reply:
+            self.servers.check_lives(request.exchange.server)
+            answered = answer(request)
+            return await answered if isinstance(answered, Awaitable) else answered
+
+        return polite
 
     def _means(self, name: ServerName) -> Means:
         return self.servers.means(name)

@@ -327,6 +327,11 @@ def test_a_deleted_server_is_polite(lab: Lab) -> None:
     with pytest.raises(LabError, match="there is no server"):
         theirs.change(rotate=True)
     assert ours.request(theirs.name, "/_matrix/key/v2/server").status == 200
+    for path in (VERSION, PROFILE):
+        answer = ours.request(theirs.name, path)
+        assert (answer.status, answer.content["errcode"]) == (404, "M_NOT_FOUND")
+        assert "was deleted" in answer.content["error"]
+    assert lab.server().request(ours.name, VERSION).status == 200
     body = {"origin": ours.name, "origin_server_ts": 1, "pdus": []}
     path = "/_matrix/federation/v1/send/1"
     taken = ours.request(theirs.name, path, method="PUT", content=body)

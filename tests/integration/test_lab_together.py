@@ -1,6 +1,8 @@
 """What the control API of a lab answers about all of its servers together."""
 
+import json
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from threading import Thread
 from typing import Any
 
@@ -196,3 +198,61 @@ def test_routes_of_sent_requests(lab: Lab) -> None:
         for each in lab.exchanges(kind="request", direction="out", route="other")
         if each.json["path"] != "/of/nobody"
     ]
+
+
+def test_names_outside_the_zone(lab: Lab) -> None:
+    """Such a server is made, and says who finds it."""
+    inside, outside = lab.server(), lab.server("hs.elsewhere.test")
+    own = lab.server(listen="own")
+    assert "note" not in inside.json
+    assert "note" not in own.json
+    note = outside.json["note"]
+    assert note.startswith(
+        "hs.elsewhere.test is not below lab.test: only a server that"
+    )
+    assert inside.request(outside.name, "/_matrix/key/v2/server").status == 200
+
+
+def test_a_name_without_an_address(lab: Lab) -> None:
+    """That is the reason: there was nothing to verify."""
+    ours = lab.server()
+    answer = ours.request("nothing.lab.test", "/_matrix/key/v2/server")
+    assert (answer.status, answer.reason) == (None, "no_address")
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        ({"name": "a.test", "type": "MX", "value": "x"}, "`dns[1]`: `type` of a DNS"),
+        ({"name": "a.test", "type": "A", "value": "x"}, "`dns[1]`: `value` of an A"),
+        ({"name": "a.test", "type": "A", "value": 1}, "dns[1].value"),
+        ({"name": "a b", "type": "A", "value": "127.0.0.1"}, "`dns[1]`: `name`"),
+    ],
+)
+def test_a_bad_record(lab: Lab, record: dict[str, object], why: str) -> None:
+    """It is named by its place in the list."""
+    good = {"name": "a.test", "type": "A", "value": "127.0.0.1"}
+    with pytest.raises(LabError) as refused:
+        lab.server(dns=[good, record])
+    assert why in str(refused.value)
+
+
+def test_a_missing_token(lab: Lab) -> None:
+    """A lab has no configuration, so the error names what gives its token."""
+    connection = HTTPConnection(lab.control.removeprefix("http://"), timeout=30)
+    connection.request("GET", "/v1/servers")
+    response = connection.getresponse()
+    said = json.loads(response.read())["error"]
+    connection.close()
+    assert response.status == 401
+    assert "HOMESERVER_LAB_TOKEN" in said
+    assert "[control]" not in said
+
+
+def test_what_is_kept_to_be_sent_again(lab: Lab) -> None:
+    """It is one of the bounds."""
+    ours, theirs = lab.servers(2)
+    ours.send(theirs.name, edus=[{"edu_type": "m.test", "content": {}}])
+    bounds = {each["name"]: each for each in ask(lab, "v1", "bounds")["bounds"]}
+    kept = bounds["kept_transaction_bytes"]
+    assert 0 < kept["use"] < kept["limit"] == 8 * 2**20

@@ -137,6 +137,10 @@ class ServerView(Struct, frozen=True):
     listen: Annotated[str, Meta(description="HOST:PORT.")]
     certificate_sha256: Annotated[str, Meta(description="In hexadecimal.")]
     dns: list[Record]
+    note: Annotated[
+        str | UnsetType,
+        Meta(description="Who finds it, where its name is not below the zone."),
+    ] = UNSET
 
 
 class Keys(Struct, frozen=True):

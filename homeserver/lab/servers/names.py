@@ -9,6 +9,8 @@ import socket
 from collections.abc import Collection
 from ipaddress import ip_address
 
+from msgspec import UNSET, UnsetType
+
 from homeserver.net.addresses import SocketAddress
 from homeserver.protocol.identifiers import ServerName
 
@@ -27,6 +29,17 @@ class Names:
             name = ServerName.parse(f"s{self._last}.{self._zone}")
             if name not in taken:
                 return name
+
+
+def note_on(name: ServerName, zone: str) -> str | UnsetType:
+    """Who finds a server by its name, where that is not everyone."""
+    host = name.host
+    if name.is_ip or host == "localhost" or host.endswith(f".{zone}"):
+        return UNSET
+    return (
+        f"{host} is not below {zone}: only a server that asks the name server of this "
+        "lab for it finds it; for all others it is unreachable"
+    )
 
 
 def free_port(host: str) -> int:

@@ -39,6 +39,21 @@ from homeserver.protocol.signing import SigningKey
 SERVICES = ("_matrix-fed._tcp", "_matrix._tcp")
 
 
+POLITE = frozenset(
+    {
+        "/.well-known/matrix/server",  # a name that delegates is found by it
+        "/_matrix/key/v1",
+        "/_matrix/key/v2/server",
+        "/_matrix/key/v2/server/{keyId}",
+        "/_matrix/key/v2/query",
+        "/_matrix/key/v2/query/{serverName}",
+        "/_matrix/key/v2/query/{serverName}/{keyId}",
+        "/_matrix/federation/v1/send/{txnId}",
+    }
+)
+"""The routes that a deleted server still answers."""
+
+
 class Place(Struct, frozen=True):
     """Where a server is found."""
 
@@ -84,6 +99,7 @@ class LabServer(Struct, frozen=True):
             wanted.tls.check()
             server = replace(server, tls=wanted.tls)
         if not isinstance(wanted.dns, UnsetType):
+            _check_records(wanted.dns)
             server = replace(server, dns=wanted.dns)
         if not isinstance(wanted.well_known, UnsetType):
             server = replace(server, delegate_to=_delegation(wanted.well_known))
@@ -173,6 +189,14 @@ def default_records(name: ServerName, place: Place) -> list[Record]:
 def _key_id(seed: Seed, name: ServerName, number: int) -> KeyId:
     labels = ("key ID", name.name, str(number))
     return KeyId(f"ed25519:a_{seed.bytes(3, *labels).hex()}")
+
+
+def _check_records(records: Sequence[Record]) -> None:
+    for index, record in enumerate(records):
+        try:
+            record.check()
+        except InvalidParam as problem:
+            raise InvalidParam(f"`dns[{index}]`: {problem}") from None
 
 
 def _delegation(wanted: WellKnownBody | None) -> ServerName | None:

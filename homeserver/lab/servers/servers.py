@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.app.credentials import Credentials
@@ -25,7 +26,7 @@ from homeserver.lab.servers.description import (
     ServerView,
     parse_server_name,
 )
-from homeserver.lab.servers.names import Names, free_port
+from homeserver.lab.servers.names import Names, free_port, note_on
 from homeserver.lab.servers.server import LabServer, Place
 from homeserver.lab.spoil.transmission import Means
 from homeserver.net.addresses import SocketAddress
@@ -91,7 +92,10 @@ class LabServers:
         """A server as the control API shows it."""
         found = self._views.get(server.name)
         if found is None:
-            found = self._views[server.name] = server.view(self._ground.authority)
+            shown = server.view(self._ground.authority)
+            found = self._views[server.name] = replace(
+                shown, note=note_on(server.name, self._ground.zone.apex)
+            )
         return found
 
     def parts(self, name: ServerName) -> Server:
@@ -102,6 +106,11 @@ class LabServers:
         """What the server of that name sends with; raises `NotFound`."""
         parts = self.parts(name)
         return Means(parts.credentials.identity(), self.find(name).key, parts.agent)
+
+    def check_lives(self, name: str) -> None:
+        """Raise `NotFound` for a server that was deleted."""
+        if name and self._polite and ServerName.parse(name) in self._polite:
+            raise NotFound(f"the server {name} was deleted; only its keys are left")
 
     def owner(self, host: str) -> ServerName | None:
         """The server that a DNS name belongs to: its host, or a service of it."""

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.net.bounded_map import BoundedMap, ByteLimit
+from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.handled import handled
 from homeserver.outbound.client import Delivery
@@ -99,8 +100,15 @@ class Attempts:
         self._client_of = client_of
         self._exchanges = exchanges
         self._requests: dict[QueueId, _Request] = {}
+        limit = ByteLimit(_KEPT_BYTES, lambda body: len(body) + _ENTRY_BYTES)
+        self.bound = Bound(
+            "kept_transaction_bytes",
+            "bytes of delivered transactions that can be sent once more",
+            _KEPT_BYTES,
+            lambda: limit.use,
+        )
         self._delivered: BoundedMap[tuple[QueueId, str], bytes] = BoundedMap(
-            ByteLimit(_KEPT_BYTES, lambda body: len(body) + _ENTRY_BYTES)
+            limit, lambda _: self.bound.refuse()
         )
 
     def delivered_body(self, queue: QueueId, txn_id: str) -> bytes | None:

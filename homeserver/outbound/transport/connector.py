@@ -46,10 +46,11 @@ MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
 
 
 # One text for all that an unverified address can do: a port that is closed, silent,
-# without TLS, or of another server.
+# without TLS, or of another server; and for a host of our network that is not there.
 _PUBLIC: Mapping[UnreachableReason, str] = {
     "not_resolved": "{} cannot be resolved",
     "not_verified": "no connection to {} could be verified",
+    "no_address": "no connection to {} could be verified",
     "over_budget": "{} is not connected to now: clients cause too many connections",
     "no_answer": "{} gave no answer on a verified connection",
 }
@@ -290,6 +291,8 @@ class _Tried:
 
     def failure(self, name: ServerName, reason: UnreachableReason) -> Unreachable:
         """The error after the last attempt."""
+        if set(self.reasons) == {"no_address"}:
+            reason = "no_address"
         return Unreachable(name, self.attempts, reason, self.conflict, self.reasons)
 
 

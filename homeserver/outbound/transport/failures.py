@@ -42,7 +42,9 @@ AttemptReason = (
 )
 """Why one attempt to reach a server failed."""
 
-UnreachableReason = Literal["not_resolved", "not_verified", "no_answer", "over_budget"]
+UnreachableReason = Literal[
+    "not_resolved", "no_address", "not_verified", "no_answer", "over_budget"
+]
 """Why a request got no answer, after all attempts."""
 
 REASONS: Mapping[AttemptReason | UnreachableReason, str] = {

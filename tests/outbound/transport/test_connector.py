@@ -314,7 +314,8 @@ class RouteTests(ConnectorTestCase):
             assert said == "no connection to peer.test could be verified"
         self.make_stack(refuse=["10.0.0.0/8"])
         self.hosts["lost.test"] = LookupFailed("no answer")
-        for host in ("10.0.0.1", "lost.test"):
+        self.hosts["none.test"] = LookupFailed("no such name", "no_address")
+        for host in ("10.0.0.1", "lost.test", "none.test"):
             said = self.public(hosts=[host])
             assert said == "no connection to peer.test could be verified"
 
