@@ -54,8 +54,10 @@ _MAX_MESSAGE = 65536  # a few lines
 def run(path: Path, config: Config, workers: int) -> int:
     """Run so many workers of an endpoint; returns the exit status.
 
-    `path` is that of the configuration.
+    `path` is that of the configuration. Raises `ConfigError`.
     """
+    if not hasattr(os, "eventfd"):
+        raise ConfigError(path, ["run.workers: several workers need Linux"])
     # Loaded once for all; the collector would write to the memory that they share.
     import_module("homeserver.app.endpoint")
     gc.freeze()
@@ -126,21 +128,21 @@ class Supervisor:
                     self._obey(signals.recv(1)[0])
                 else:
                     self._hear(key.data)
-            for number in [
-                n for n, when in self._due.items() if time.monotonic() >= when
-            ]:
+            now = time.monotonic()
+            for number in [n for n, when in self._due.items() if now >= when]:
                 del self._due[number]
                 self._start(number)
         return self._status
 
     def _wait(self) -> float | None:
         """The seconds until a worker is started again."""
-        return (
-            max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None
-        )
+        first = min(self._due.values(), default=None)
+        return None if first is None else max(0.0, first - time.monotonic())
 
     def _start(self, number: int) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):  # neither waits for one that stands still
+            end.settimeout(0.0)
         worker = Worker(
             number,
             self._count,
@@ -201,14 +203,13 @@ class Supervisor:
             return
         self._is_up = True
         config = with_ports(self._config, self._ports)
+        listening = {each.server_name: each.listen for each in config.servers}
         control = config.control.listen
-        announce(
-            {each.server_name: each.listen for each in config.servers},
-            None
-            if control is None or control.port
-            else SocketAddress(control.host, self._ports[CONTROL]),
-            self._manager,
-        )
+        if control is not None:
+            is_open = control.port == 0
+            chosen = SocketAddress(control.host, self._ports.get(CONTROL, 0))
+            control = chosen if is_open else None
+        announce(listening, control, self._manager)
 
     def _bury(self, number: int) -> None:
         """Take note of the end of a worker."""
