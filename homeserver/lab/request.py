@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.control.views import RemarkView, view_of
 from homeserver.lab.spoil.draft import Draft
 from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.right import Right, accepts, is_met, same_as_before
@@ -43,7 +44,10 @@ class RequestView(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     verified_by: str | None = None
     route: str | None = None
-    remarks: Sequence[str] = ()
+    remarks: Annotated[
+        Sequence[RemarkView],
+        Meta(description="What the server should change, though it was accepted."),
+    ] = ()
     reason: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
     expected: Annotated[
@@ -136,6 +140,7 @@ async def _send_once(
         seconds=exchange.seconds,
         verified_by=exchange.verified_by,
         route=exchange.via,
+        remarks=[view_of(RemarkView, each) for each in exchange.remarks],
         reason=UNSET if exchange.reason is None else exchange.reason,
         error=UNSET if exchange.error is None else exchange.error,
     )

@@ -50,6 +50,31 @@ def test_retries(
     assert done.returncode == (0 if fault is None else 1)
 
 
+def test_no_retry(ours: Endpoint, planted: Planting) -> None:
+    """A transaction that was never repeated after a 503 is told after a minute."""
+    with planted("no-retry") as them:
+        them.send(OURS, them.transaction(), "first")
+        edu = {"edu_type": "m.x", "content": {}}
+        with locked(ours):
+            made = them.deliver(OURS, them.transaction(edus=[edu]))
+        assert made == [("r0", 503)]
+        refusals(ours, them.name)
+    assert ours.call("report", them.name).returncode == 0
+    path = ours.folder / "homeserver.db"
+    with closing(sqlite3.connect(path, timeout=30)) as database:
+        database.execute(
+            "UPDATE refusals SET refusal = json_set(refusal, '$.refused_ts',"
+            " json_extract(refusal, '$.refused_ts') - 61000) WHERE origin = ?",
+            (them.name,),
+        )
+        database.commit()
+    done = ours.call("report", them.name)
+    assert "WRONG: no_retry: 'r0' was answered with 503 and never repeated" in (
+        done.stdout
+    )
+    assert done.returncode == 1
+
+
 def refusals(ours: Endpoint, name: str) -> list[Any]:
     """The refused requests of a server; they are recorded after they are answered."""
     deadline = time.monotonic() + 30
