@@ -116,6 +116,7 @@ class TransactionReceiver:
         `StoreUnavailable`; nothing is recorded then.
         """
         check_txn_id(txn_id)
+        self._pace.begin_work()
         async with self._turns.of(self._store.server_name, origin.server_name):
             digest = await self.digest(content)
             reply = await self._store.reply_to(origin.server_name, txn_id, digest)

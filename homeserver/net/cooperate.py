@@ -1,11 +1,14 @@
 """Cooperative work: pauses between slices of long work, and concurrent work.
 
 Rules: long work on data of a peer awaits `Pace.pause` between slices, and each slice is
-short.
+short. In turns, the work that has used least time goes on, and the one that waits for
+longest: a short work is not held up by long ones, and a long one not for ever by many
+short ones.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Generator, Iterable
+from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
@@ -18,21 +21,39 @@ _T = TypeVar("_T")
 _TURN_SECONDS = 0.003
 
 
+class _Work:
+    """The work of one coroutine, with all that it begins."""
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        """In seconds, in slices after a pause."""
+
+
+# Of the coroutine that runs: those that it begins have it as well.
+_present: ContextVar[_Work | None] = ContextVar("present work", default=None)
+
+
 class Pace:
     """How long all works together have used the present turn of the reactor."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._began: float | None = None
-        self._waiting: deque[Deferred[None]] = deque()
+        self._waiting: OrderedDict[Deferred[None], _Work] = OrderedDict()
+        self._is_for_oldest = False
+
+    def begin_work(self) -> None:
+        """Count the time of the present coroutine as that of one work from now on."""
+        _present.set(_Work())
 
     async def pause(self) -> None:
-        """Yield to the reactor if the turn is used up; works resume in order."""
+        """Yield to the reactor if the turn is used up."""
         if self._began is None:
             self._begin_turn()
         if self._is_time():
             waiter: Deferred[None] = Deferred()
-            self._waiting.append(waiter)
+            work = _present.get()
+            self._waiting[waiter] = _Work() if work is None else work
             await waiter
 
     async def run(self, steps: Generator[None, None, _T]) -> _T:
@@ -59,9 +80,18 @@ class Pace:
         if self._waiting:
             self._begin_turn()
         while self._waiting:
-            self._waiting.popleft().callback(None)
+            waiter = self._next()
+            work, began = self._waiting.pop(waiter), self._clock.seconds()
+            waiter.callback(None)
+            work.used += self._clock.seconds() - began
             if self._is_time():
                 break
+
+    def _next(self) -> Deferred[None]:
+        self._is_for_oldest = not self._is_for_oldest
+        if self._is_for_oldest:
+            return next(iter(self._waiting))
+        return min(self._waiting, key=lambda waiter: self._waiting[waiter].used)
 
 
 class InThread(Protocol):

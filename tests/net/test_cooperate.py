@@ -62,6 +62,34 @@ class PaceTests(SynchronousTestCase):
             turns.append("".join(self.steps))
         assert turns == ["aa", "bb", "cc"]
 
+    def test_short_work_among_long_ones(self) -> None:
+        """Short work is over soon, however much long work waits; all goes on."""
+
+        async def work(name: str, seconds: float, times: int) -> None:
+            self.pace.begin_work()
+            for _ in range(times):
+                await self.pace.pause()
+                self.steps.append(name)
+                self.clock.rightNow += seconds
+
+        def begin(name: str, seconds: float, times: int) -> Deferred[None]:
+            return Deferred.fromCoroutine(work(name, seconds, times))
+
+        long = [begin(name, 0.01, 40) for name in "abcdefgh"]
+        for _ in range(20):
+            self.clock.turn()
+        short = begin("short", 0.0005, 60)
+        turns = 0
+        while not short.called:
+            self.clock.turn()
+            turns += 1
+        # Six steps in a turn, of every other turn at least.
+        assert turns <= 20
+        self.steps.clear()
+        while not all(each.called for each in long):
+            self.clock.turn()
+        assert set(self.steps) == set("abcdefgh")
+
     def test_nothing_is_left_when_all_is_done(self) -> None:
         """Without work there is no call."""
         self.work("a", 0.001, 7)
