@@ -24,10 +24,12 @@ from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.room_directory import RoomDirectory
 
 
-def build_resident(rooms: Rooms, shared: Shared, checker: PduChecker) -> Resident:
+def build_resident(
+    rooms: Rooms, calls: FederationCalls, shared: Shared, checker: PduChecker
+) -> Resident:
     """What answers for a server about its rooms."""
     invites = InviteStore(shared.store.database, rooms.server_name)
-    return Resident(rooms, invites, EventChecks(checker))
+    return Resident(rooms, invites, EventChecks(checker), calls)
 
 
 def build_receiver(

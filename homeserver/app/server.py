@@ -5,14 +5,14 @@ server without traffic costs its name and its credentials: no thread, no descrip
 timer. Read the properties from top to bottom and you know the server.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.rooms import build_receiver, build_resident, build_rooms
 from homeserver.app.server_stores import ServerStores
 from homeserver.app.shared import Shared
-from homeserver.config.values import Profile, ServerConfig
+from homeserver.config.values import ServerConfig
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.diagnoses import Diagnoses
@@ -25,7 +25,6 @@ from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
 from homeserver.net.tls.certificate import Certificate
-from homeserver.net.tls.server import Presented
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.calls import FederationCalls
 from homeserver.outbound.client import FederationClient
@@ -34,7 +33,6 @@ from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.presence import PresenceAnswers
 from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.verification import Verifier
-from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.key_documents import DocumentStore
@@ -56,9 +54,7 @@ class Server(ServerStores):
 
         `wake` lets the sender look for due destinations.
         """
-        super().__init__(config.server_name, shared)
-        self.credentials = credentials
-        self._config = config
+        super().__init__(config, credentials, shared)
         self._attempts = attempts
         self._wake = wake
 
@@ -67,25 +63,6 @@ class Server(ServerStores):
         self._config = config
         for part in ("publisher", "notary"):  # they have the validity of the keys
             self.__dict__.pop(part, None)
-
-    @property
-    def presented(self) -> Presented:
-        """The certificate that it presents, and whether it requests one."""
-        return Presented(
-            self.credentials.identity().certificate,
-            self._config.tls.client_certificates != "ignore",
-            self.name.name,
-        )
-
-    @property
-    def profiles(self) -> Mapping[str, Profile]:
-        """The profiles of its users, by user ID."""
-        return self._config.profiles
-
-    @property
-    def delegate_to(self) -> ServerName | None:
-        """The name that it delegates to."""
-        return self._config.discovery.delegate_to
 
     # Outbound.
 
@@ -270,7 +247,7 @@ class Server(ServerStores):
     @cached_property
     def resident(self) -> Resident:
         """Answers other servers about its rooms."""
-        return build_resident(self.rooms, self._shared, self.pdu_checker)
+        return build_resident(self.rooms, self.calls, self._shared, self.pdu_checker)
 
     @cached_property
     def notary(self) -> Notary:

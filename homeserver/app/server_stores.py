@@ -1,11 +1,15 @@
-"""The bill of materials: what is stored for one of our servers.
+"""The bill of materials: what is configured and stored for one of our servers.
 
 Rules: as those of `app.server`, of whose bill of materials this is a part.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 
+from homeserver.app.credentials import Credentials
 from homeserver.app.shared import Shared
+from homeserver.config.values import Profile, ServerConfig
+from homeserver.net.tls.server import Presented
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.outbox.queue import OutboundQueue
@@ -14,11 +18,34 @@ from homeserver.storage.received import ReceivedStore
 
 
 class ServerStores:
-    """The stores of one of our servers."""
+    """The configuration and the stores of one of our servers."""
 
-    def __init__(self, name: ServerName, shared: Shared) -> None:
-        self.name = name
+    def __init__(
+        self, config: ServerConfig, credentials: Credentials, shared: Shared
+    ) -> None:
+        self.name = config.server_name
+        self.credentials = credentials
+        self._config = config
         self._shared = shared
+
+    @property
+    def presented(self) -> Presented:
+        """The certificate that it presents, and whether it requests one."""
+        return Presented(
+            self.credentials.identity().certificate,
+            self._config.tls.client_certificates != "ignore",
+            self.name.name,
+        )
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles of its users, by user ID."""
+        return self._config.profiles
+
+    @property
+    def delegate_to(self) -> ServerName | None:
+        """The name that it delegates to."""
+        return self._config.discovery.delegate_to
 
     @cached_property
     def received(self) -> ReceivedStore:

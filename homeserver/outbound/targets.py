@@ -10,6 +10,9 @@ from urllib.parse import quote as percent_encode
 
 _FEDERATION = "/_matrix/federation/v1"
 
+FEDERATION_V2 = "/_matrix/federation/v2"
+"""The base of the routes of version 2."""
+
 TRANSACTION_ROUTE = f"{_FEDERATION}/send/{{txnId}}"
 """The template of the path of transactions."""
 
@@ -17,10 +20,13 @@ TRANSACTION_ROUTE = f"{_FEDERATION}/send/{{txnId}}"
 _LITERAL = "!:@$"
 
 
-def federation_target(*steps: str, slash: bool = False) -> str:
-    """The path of a federation route; `slash` ends it with a slash, as in 2014."""
+def federation_target(*steps: str, slash: bool = False, base: str = _FEDERATION) -> str:
+    """The path of a federation route; `slash` ends it with a slash, as in 2014.
+
+    `base` is that of version 1, or `FEDERATION_V2`.
+    """
     segments = [percent_encode(step, safe=_LITERAL) for step in steps]
-    return "/".join([_FEDERATION, *segments]) + ("/" if slash else "")
+    return "/".join([base, *segments]) + ("/" if slash else "")
 
 
 def transaction_target(txn_id: str, *, slash: bool = False) -> str:

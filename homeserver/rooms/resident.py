@@ -9,6 +9,7 @@ Specification: Server-server API, "Server Access Control Lists (ACLs)".
 
 from collections.abc import Mapping
 
+from homeserver.outbound.calls import FederationCalls
 from homeserver.protocol.errors import Forbidden, NotFound, quote
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.rooms.restricted_joins import allowed_rooms, authorising_user
@@ -26,8 +27,15 @@ _MAX_ALLOWED_ROOMS = 50  # of a join rule: each is looked for
 class Resident:
     """One of our servers, where it is in rooms."""
 
-    def __init__(self, rooms: Rooms, invites: InviteStore, checks: EventChecks) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        invites: InviteStore,
+        checks: EventChecks,
+        calls: FederationCalls,
+    ) -> None:
         """`invites` has those of our users to rooms that we are not in."""
+        self.calls = calls
         self.rooms = rooms
         self.invites = invites
         self.checks = checks

@@ -18,7 +18,7 @@ from homeserver.inbound.local_servers import LocalServer, LocalServers
 from homeserver.inbound.routes import signed_route
 from homeserver.inbound.signed_requests import SignedAnswer
 from homeserver.protocol.canonical_json import Json, encode
-from homeserver.rooms import invites, memberships, past, summaries
+from homeserver.rooms import invites, memberships, past, summaries, third_party
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
 
@@ -78,6 +78,11 @@ _ROUTES: list[tuple[str, str, Answer]] = [
     ("PUT", f"{_V2}/send_leave/{_EVENT}", memberships.send_leave),
     ("PUT", f"{_V1}/invite/{_EVENT}", _as_v1(invites.v1)),
     ("PUT", f"{_V2}/invite/{_EVENT}", invites.v2),
+    (
+        "PUT",
+        f"{_V1}/exchange_third_party_invite/{{roomId}}",
+        third_party.exchange,
+    ),
     ("GET", f"{_V1}/state/{{roomId}}", past.state),
     ("GET", f"{_V1}/state_ids/{{roomId}}", past.state_ids),
     ("GET", f"{_V1}/event/{{eventId}}", past.event),

@@ -1,12 +1,12 @@
 """Two servers in one room, in memory: ours, and another one that we ask."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.outbound.calls import Call
+from homeserver.outbound.calls import Call, FederationCalls
 from homeserver.outbound.remote_error import Refused
 from homeserver.protocol.canonical_json import Json, as_object, parse_object
 from homeserver.protocol.errors import ProtocolError
@@ -96,7 +96,8 @@ class Pair:
         self.theirs = result_of(self.them.rooms.create(new))
         checks = EventChecks(self.side.server.receiver._checker)  # type: ignore[arg-type]
         invites = InviteStore(self.them.database, THEM.server_name)
-        self.calls.resident = Resident(self.them.rooms, invites, checks)
+        nothing = cast("FederationCalls", None)
+        self.calls.resident = Resident(self.them.rooms, invites, checks, nothing)
         result_of(self._join())
 
     async def _join(self) -> None:

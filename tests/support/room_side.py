@@ -65,8 +65,8 @@ class RoomSide(Endpoint):
         )
         checks, rooms = EventChecks(checker), self.ours.rooms
         invites = InviteStore(self.database, OUR_NAME)
-        self.resident = self.server.resident = Resident(rooms, invites, checks)
         calls = cast("FederationCalls", self.calls)
+        self.resident = self.server.resident = Resident(rooms, invites, checks, calls)
 
         def source_of(room: Room, name: ServerName, cause: Cause) -> Source:
             return Source(calls, checks, room, name, cause)

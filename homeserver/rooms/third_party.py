@@ -1,0 +1,80 @@
+"""Invites by third-party identifiers, as the server of the invited user asks us.
+
+Rules: the sender is a user of ours, the invited one a user of the server that asks: so
+no server makes us ask another one. The invite is what the rules of the room allow, and
+is part of it once that server has signed it.
+
+Specification: Server-server API, "Third-party invites".
+"""
+
+from homeserver.outbound.calls import Call
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.targets import FEDERATION_V2, federation_target
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json, as_object, as_text
+from homeserver.protocol.errors import Forbidden, InvalidParam, quote
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import UserId
+from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.templates import add_countersignature
+from homeserver.rooms.memberships import shown_state
+from homeserver.rooms.question import Question
+from homeserver.rooms.resident import Resident
+from homeserver.rooms.room import Room
+
+
+async def exchange(resident: Resident, question: Question) -> bytes:
+    """PUT exchange_third_party_invite: the invite that takes the place of a token."""
+    await resident.rooms.check_space()
+    room = await resident.room(question)
+    event = await resident.rooms.author.make(room, _wanted(resident, room, question))
+    signed = await _countersigned(resident, room, event, question)
+    async with resident.rooms.turn(room.room_id) as turn:
+        await resident.rooms.enter(turn, signed)
+    return b"{}"
+
+
+def _wanted(resident: Resident, room: Room, question: Question) -> NewEvent:
+    body = question.content
+    content = as_object(body.get("content"), "`content`")
+    sender = UserId.parse(as_text(body.get("sender"), "`sender`"))
+    target = UserId.parse(as_text(body.get("state_key"), "`state_key`"))
+    expected = [
+        ("`type`", body.get("type"), "m.room.member"),
+        ("`room_id`", body.get("room_id"), room.room_id),
+        ("`membership`", content.get("membership"), "invite"),
+        ("the sender's server", sender.server_name.name, resident.server_name.name),
+        ("the invited server", target.server_name.name, question.origin.name),
+    ]
+    for what, found, asked in expected:
+        if found != asked:
+            raise InvalidParam(f"{what} is {quote(found)}, not {asked}")
+    invite = as_object(content.get("third_party_invite"), "`third_party_invite`")
+    wanted: Json = {"membership": "invite", "third_party_invite": invite}
+    return NewEvent("m.room.member", sender, wanted, target.user_id)
+
+
+async def _countersigned(
+    resident: Resident, room: Room, event: Event, question: Question
+) -> Event:
+    """The invite with the signature of the invited user's server."""
+    origin, version = question.origin, room.room_version
+    call = Call(
+        method="PUT",
+        path=federation_target(
+            "invite", room.room_id, event.event_id, base=FEDERATION_V2
+        ),
+        route=f"{FEDERATION_V2}/invite/{{roomId}}/{{eventId}}",
+        content={
+            "event": event.pdu,
+            "room_version": version.version,
+            "invite_room_state": [each.pdu for each in shown_state(room)],
+        },
+    )
+    try:
+        reply = await resident.calls.ask(origin, call, question.cause)
+    except (Refused, Unreachable):
+        raise Forbidden(f"{origin} did not take the invite of its user") from None
+    answered = Event.parse(as_object(reply.get("event"), "`event`"), version)
+    signed = add_countersignature(event, answered, origin)
+    return await resident.checks.one(signed.pdu, version, origin, question.cause)

@@ -1,0 +1,136 @@
+"""Invites by third-party identifiers, exchanged for invites of users."""
+
+from typing import Any
+
+import pytest
+
+from homeserver.net.cause import OURSELVES, Cause
+from homeserver.outbound.calls import Call
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.events.event import redact
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.state import membership
+from homeserver.protocol.signing import sign
+from homeserver.rooms.room import Room
+from tests.support.our_rooms import ALICE, BOB
+from tests.support.room_side import RoomSide
+from tests.support.signed_requests import OTHERS, THEM, signing_key
+
+TOKEN = "token"
+MAIL = signing_key("0", b"9")
+IDENTITY = ServerName.parse("identity.example")
+
+
+class Invited:
+    """The invited user's server, which signs the invite."""
+
+    def __init__(self) -> None:
+        self.asked: list[Call] = []
+        self.change: dict[str, object] = {}
+        self.failure: Exception | None = None
+
+    async def ask(
+        self, destination: ServerName, call: Call, cause: Cause = OURSELVES
+    ) -> Json:
+        """As `FederationCalls`."""
+        assert destination == THEM.server_name
+        self.asked.append(call)
+        if self.failure is not None:
+            raise self.failure
+        content: Any = call.content
+        pdu = {**content["event"], **self.change}
+        version = ROOM_VERSIONS[content["room_version"]]
+        signed = sign(redact(pdu, version), THEM.server_name, [THEM.key])
+        return {"event": {**pdu, "signatures": signed["signatures"]}}
+
+
+def scene(version: str = "10") -> tuple[RoomSide, Invited, Room]:
+    """A room to which somebody is invited by mail."""
+    invited = Invited()
+    side = RoomSide(invited)
+    key = encode_base64(MAIL.verify_key.key)
+    content: Json = {
+        "display_name": "b...",
+        "key_validity_url": "https://identity.example/",
+        "public_key": key,
+    }
+    state = [NewEvent("m.room.third_party_invite", ALICE, content, TOKEN)]
+    return side, invited, side.ours.create(version, initial_state=state)
+
+
+def body(room: Room, **changes: object) -> Json:
+    """The body of a request."""
+    signed = sign({"mxid": BOB.user_id, "token": TOKEN}, IDENTITY, [MAIL])
+    invite = {"display_name": "b...", "signed": signed}
+    return {
+        "type": "m.room.member",
+        "room_id": room.room_id,
+        "sender": ALICE.user_id,
+        "state_key": BOB.user_id,
+        "content": {"membership": "invite", "third_party_invite": invite},
+        **changes,
+    }
+
+
+def exchange(side: RoomSide, room: Room, content: Json) -> tuple[int, object]:
+    """The status and the errcode of the answer."""
+    answer = side.ask(
+        "PUT", "exchange_third_party_invite", room.room_id, content=content
+    )
+    return answer.status, answer.json.get("errcode")
+
+
+@pytest.mark.parametrize("version", ["1", "5", "10", "12"])
+def test_exchanged(version: str) -> None:
+    """The user is invited, and the user's server has signed that."""
+    side, invited, room = scene(version)
+    assert exchange(side, room, body(room)) == (200, None)
+    [call] = invited.asked
+    assert call.path.startswith("/_matrix/federation/v2/invite/!")
+    event = side.known(room).current["m.room.member", BOB.user_id]
+    assert membership(side.known(room).current, BOB.user_id) == "invite"
+    signatures: Any = event.pdu["signatures"]
+    assert set(signatures) == {"us.example", THEM.server_name.name}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"type": "m.room.x"}, 400),
+        ({"room_id": "!x:us.example"}, 400),
+        ({"sender": BOB.user_id}, 400),
+        ({"sender": 1}, 400),
+        ({"state_key": f"@x:{OTHERS.server_name}"}, 400),
+        ({"state_key": f"@x:{THEM.server_name}"}, 403),
+        ({"content": {"membership": "join"}}, 400),
+        ({"content": {"membership": "invite"}}, 400),
+        ({"content": {"membership": "invite", "third_party_invite": {}}}, 403),
+    ],
+)
+def test_refused(changes: dict[str, object], status: int) -> None:
+    """What is no such invite, or not allowed, asks nobody and changes nothing."""
+    side, invited, room = scene()
+    assert exchange(side, room, body(room, **changes))[0] == status
+    assert invited.asked == []
+    assert ("m.room.member", BOB.user_id) not in side.known(room).current
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Refused(THEM.server_name, 403, "M_FORBIDDEN", "no"),
+        Unreachable(THEM.server_name, ["no"]),
+    ],
+)
+def test_not_signed(failure: Exception) -> None:
+    """Without the signature of the user's server nobody is invited."""
+    side, invited, room = scene()
+    invited.failure = failure
+    assert exchange(side, room, body(room)) == (403, "M_FORBIDDEN")
+    assert ("m.room.member", BOB.user_id) not in side.known(room).current
+    invited.failure, invited.change = None, {"depth": 99}
+    assert exchange(side, room, body(room)) == (400, "M_BAD_JSON")
