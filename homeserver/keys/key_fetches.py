@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.back_off import MAX_KEYS, BackOff
-from homeserver.net.bounded_map import SharedLimit
+from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.cache import MAX_ENTRIES, Cache, Kept
 from homeserver.net.cause import Cause
 from homeserver.net.handled import handled
@@ -34,8 +34,9 @@ from homeserver.protocol.errors import Explanation, ProtocolError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument
 
-# For how long there is no other fetch after a successful one. A newer key is rejected
-# meanwhile, but the retries of its server come seconds later.
+# In so many seconds there are two successful fetches at most: the second one at once,
+# because a server may sign with a new key just after the first. A still newer key is
+# rejected meanwhile, but the retries of its server come seconds later.
 _FRESH_SECONDS = 10.0
 
 # For how long there is no other fetch after a failed one: doubled with each failure,
@@ -99,6 +100,7 @@ class FetchLimits:
         """`trusts` is as in `Shares`."""
         self.ended = SharedLimit(MAX_ENTRIES)
         self.failures = SharedLimit(MAX_KEYS)
+        self.succeeded = SharedLimit(MAX_ENTRIES)
         self.shares = Shares(
             ("key_fetches", "fetches of other servers' keys"),
             _MAX_FETCHES,
@@ -129,6 +131,7 @@ class KeyFetches:
             _FAILURE_SECONDS, _MAX_FAILURE_SECONDS, limits.failures
         )
         self._shares = limits.shares
+        self._succeeded: BoundedMap[ServerName, float] = BoundedMap(limits.succeeded)
         self._forgotten: Counter[ServerName] = Counter()
 
     async def fetch(
@@ -164,11 +167,13 @@ class KeyFetches:
     def end_pause(self, server_name: ServerName) -> None:
         """Forget the last fetch of a server, and its failures."""
         self._ended.forget(server_name)
+        self._succeeded.pop(server_name, None)
         self._back_off.succeed(server_name)
 
     def end_pauses(self) -> None:
         """As `end_pause`, for every server."""
         self._ended.forget_all()
+        self._succeeded.clear()
         self._back_off.forget_all()
 
     def forget(self, server_name: ServerName) -> None:
@@ -206,7 +211,16 @@ class KeyFetches:
             return came, 0.0 if came.is_ours else self._back_off.fail(server_name)
         self._observe("fetched")
         self._back_off.succeed(server_name)
-        return came, _FRESH_SECONDS
+        return came, self._fresh_seconds(server_name)
+
+    def _fresh_seconds(self, server_name: ServerName) -> float:
+        """For how long there is no other fetch after a successful one."""
+        now = self._clock.seconds()
+        last = self._succeeded.get(server_name)
+        if last is not None and now - last < _FRESH_SECONDS:
+            return _FRESH_SECONDS
+        self._succeeded[server_name] = now
+        return 0.0
 
     async def _fetch(self, server_name: ServerName, cause: Cause) -> Came:
         age = self._forgotten[server_name]

@@ -256,11 +256,14 @@ class RefreshTests(KeyringCase):
         self.assertEqual(self.client.asked, ["v2 of a.example"])
 
     def test_news_count_as_a_fetch(self) -> None:
-        """A key that is not among what was fetched a moment ago is not fetched."""
+        """A key that was in neither of two fetches is not fetched a third time."""
         self.refresh()
         self.client.answer(document(K1))
+        second = self.ask(K2)
+        self.client.answer(document(K1))
+        self.assertNotIn("failed", self.refusal(second))
         self.assertNotIn("failed", self.refusal(self.ask(K2)))
-        self.assertEqual(self.client.asked, ["v2 of a.example"])
+        self.assertEqual(self.client.asked, ["v2 of a.example"] * 2)
 
     def test_an_error_of_ours_is_raised(self) -> None:
         """Where the store fails, a request for news fails."""
