@@ -8,16 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import NoReturn
 
-from homeserver.app.credentials import Credentials
 from homeserver.app.listeners import Listeners
 from homeserver.app.memories import AllFailedRoutes, AllKeyFetches
 from homeserver.app.remarks import RULES_ARE_ON, Remarks
+from homeserver.app.sent_routes import SentRoutes
 from homeserver.app.server import Server
 from homeserver.app.servers import Servers
 from homeserver.app.shared import Shared
-from homeserver.config.values import Config, ConfigError, ServerConfig
+from homeserver.config.values import Config, ConfigError
 from homeserver.control import routes as control_routes
 from homeserver.control.all_servers import AllServers, Books
 from homeserver.control.caches import CacheBook
@@ -39,7 +38,7 @@ from homeserver.control.submit import Submitter
 from homeserver.control.workers import OtherWorkers
 from homeserver.http.bounded_request import SiteLimits, control_limits
 from homeserver.http.request_log import RequestLog
-from homeserver.http.router import Route, Router
+from homeserver.http.router import Router
 from homeserver.http.site import BoundedSite
 from homeserver.inbound import routes as inbound_routes
 from homeserver.inbound.local_servers import LocalServers
@@ -49,7 +48,6 @@ from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import encode_base64
-from homeserver.protocol.federation_paths import TEMPLATES
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.routes import room_routes
 from homeserver.storage.all_names import AllNames
@@ -97,10 +95,7 @@ class Parts:
                 self.servers.note_refusal,
             ),
         )
-        templates = Router([Route("GET", each, _no_answer) for each in TEMPLATES])
-        shared.exchanges.route_of = lambda path: (
-            templates.find(path.encode("utf-8", "replace")).template
-        )
+        shared.exchanges.route_of = SentRoutes().find
         self.listeners = Listeners(self.servers, self.site, shared)
         self.bounds: list[Bound] = [*shared.bounds, *self.servers.bounds]
         self.control_site: BoundedSite | None = None
@@ -127,7 +122,7 @@ class Parts:
                 *routes_of_each(
                     lambda name: self.routes_of(self.servers[name]),
                     self.servers.names,
-                    self.server_routes(self.pattern()),
+                    self.server_routes(self.servers.pattern()),
                     self.all_servers(self.servers.names).answers,
                 ),
             ],
@@ -156,12 +151,6 @@ class Parts:
         """What may be forgotten of what is stored."""
         store = self.shared.store
         return StoredState(store.database, store.clock, self.shared.reactor)
-
-    def pattern(self) -> Server:
-        """A server whose routes have the shape of all; it answers no request."""
-        return self.servers.build(
-            ServerConfig(server_name=_NO_NAME), Credentials(_no_identity)
-        )
 
     def process_routes(
         self, bounds: list[Bound], more_state: Mapping[str, Forget] | None = None
@@ -292,17 +281,6 @@ class Parts:
             request_log.listener, lambda: len(site.channels)
         )
         return site
-
-
-_NO_NAME = ServerName.parse("name.invalid")  # reserved by RFC 2606
-
-
-def _no_answer(_: object) -> NoReturn:
-    raise AssertionError("no request comes to the paths of other servers")
-
-
-def _no_identity() -> NoReturn:
-    raise AssertionError("nothing is asked of the pattern of a server")
 
 
 def _load_token(path: Path, config: Config) -> str:

@@ -6,6 +6,7 @@ removed server ends its own work only, and its queue stays stored.
 
 import secrets
 from collections.abc import Collection, Iterator
+from typing import NoReturn
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.server import Server
@@ -21,6 +22,8 @@ from homeserver.outbound.delivery.outcome import Attempts, TransactionClient
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.leases import DestinationLeases
+
+_NO_NAME = ServerName.parse("name.invalid")  # reserved by RFC 2606
 
 
 class Servers:
@@ -107,6 +110,11 @@ class Servers:
             config, credentials, self._shared, self._attempts, self.sender.wake
         )
 
+    def pattern(self) -> Server:
+        """A server whose routes have the shape of all; it answers no request."""
+        config = ServerConfig(server_name=_NO_NAME)
+        return self.build(config, Credentials(_no_identity))
+
     def replace(
         self,
         name: ServerName,
@@ -156,3 +164,7 @@ class Servers:
         """The certificate for the name in SNI; None without a server."""
         name = self.names.presenting(Arrival(listening.own, listening.default, sni))
         return None if name is None else self._servers[name].presented
+
+
+def _no_identity() -> NoReturn:
+    raise AssertionError("nothing is asked of the pattern of a server")

@@ -218,7 +218,7 @@ class Lab:
             *routes_of_each(
                 lambda name: parts.routes_of(self.servers.parts(name)),
                 self.servers.names,
-                parts.server_routes(parts.pattern()),
+                parts.server_routes(parts.servers.pattern()),
                 parts.all_servers(self.servers.names).answers,
             ),
         ]
