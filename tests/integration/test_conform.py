@@ -234,3 +234,23 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path, number: int) -> None:
         _, errors = process.communicate(timeout=_SECONDS)
         assert process.returncode == 130
         assert errors.strip() == "localhost:1: the run was interrupted"
+
+
+def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
+    """The checks that were not over are not testable, and none is wrong."""
+
+    def answer(number: int, _: bytes) -> bytes | None:
+        return json_response(b"{}") if number < _UNDER_WAY else None
+
+    with (
+        strange_target(answer, tmp_path) as target,
+        run_against(target, *_AREAS, "--timeout", "300") as process,
+    ):
+        assert target.wait_for(_UNDER_WAY, _SECONDS)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=_SECONDS)
+    assert process.returncode == 130, errors
+    checks = json.loads(output)["checks"]
+    assert "error" not in {each["result"] for each in checks}
+    interrupted = [each for each in checks if "interrupted" in each["observed"]]
+    assert {each["result"] for each in interrupted} == {"not-testable"}
