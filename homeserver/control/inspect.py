@@ -98,14 +98,14 @@ async def _route_to(reach: Reach, route: Route) -> tuple[RouteView, Hint | None]
         why: Exception = problem
         if problem.reason == "no_address":
             text = "a host has no address; publish an A or AAAA record for it"
-            hint = Hint("no-address", text, received=route.host)
+            hint = Hint("no-address", text)
     except RefusedAddress as problem:
         why = problem
         text = (
             "every address of a host is in a range that is not connected to; if it is "
             "yours, add it to `[network] allow`"
         )
-        hint = Hint("address-refused", text, received=route.host)
+        hint = Hint("address-refused", text)
     except OverBudget as problem:
         why = problem
     return replace(shown, addresses=[], problem=str(why)), hint

@@ -127,14 +127,20 @@ def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:
             text = f"every key expired; the last one {hours:.1f} h ago"
             yield CheckView("keys", "failed", text)
         else:
-            yield CheckView("keys", "passed", f"{len(valid)} current keys are known")
+            yield CheckView(
+                "keys",
+                "passed",
+                _counted(len(valid), "current key is", "current keys are") + " known",
+            )
     if peer.failures:
-        text = f"the last {peer.failures} deliveries failed"
+        text = (
+            "the last " + _counted(peer.failures, "delivery", "deliveries") + " failed"
+        )
         yield CheckView(
             "deliveries", "failed", text, peer.failures, peer.last_error or ""
         )
     if peer.rejected:
-        text = f"{peer.rejected} transactions of ours were rejected"
+        text = _said(peer.rejected, "transaction", "of ours ", "rejected")
         yield CheckView("rejections", "failed", text, peer.rejected)
 
 
@@ -142,20 +148,22 @@ def _transaction_checks(behaviour: Behaviour) -> Iterator[CheckView]:
     arrivals = behaviour.arrivals
     if not arrivals:
         return
-    text = f"{len(arrivals)} transactions were accepted"
+    text = _said(len(arrivals), "transaction", "", "accepted")
     yield CheckView("transactions", "passed", text, len(arrivals))
     for outcome, count in sorted(behaviour.outcomes.items()):
         is_bad = outcome in {"rejected", "redacted"}
         yield CheckView(
             f"PDUs {outcome}",
             "failed" if is_bad else "passed",
-            f"{count} PDUs were {outcome}",
+            _said(count, "PDU", "", outcome),
             count,
             behaviour.first_verdicts[outcome] if is_bad else "",
         )
     problems = [problem for each in arrivals for problem in each.problems]
     if problems:
-        text = f"{len(problems)} problems in transactions that were accepted"
+        text = (
+            _counted(len(problems), "problem", "problems") + " in accepted transactions"
+        )
         yield CheckView("problems", "failed", text, len(problems), problems[0])
     yield from _remark_checks([r for each in arrivals for r in each.remarks])
 
@@ -164,7 +172,13 @@ def _remark_checks(remarks: Sequence[Remark]) -> Iterator[CheckView]:
     counts = Counter(each.code for each in remarks)
     for code, count in sorted(counts.items()):
         first = next(each.text for each in remarks if each.code == code)
-        yield CheckView(code, "remarked", f"remarked {count} times", count, first)
+        yield CheckView(
+            code,
+            "remarked",
+            "remarked " + _counted(count, "time", "times"),
+            count,
+            first,
+        )
 
 
 def _refusal_checks(refused: Sequence[RecordedRefusal]) -> Iterator[CheckView]:
@@ -178,7 +192,7 @@ def _refusal_checks(refused: Sequence[RecordedRefusal]) -> Iterator[CheckView]:
         yield CheckView(
             reason,
             "failed",
-            f"{count} requests were refused{proven}",
+            _said(count, "request", "", "refused") + proven,
             count,
             example + as_sentence(first.hints or ()),
         )
@@ -230,3 +244,14 @@ def _time_line(attempts: Sequence[Attempt]) -> list[AttemptView]:
         lines.append(AttemptView(each.ts, each.txn_id, each.status, pause, same))
         last[each.txn_id] = each
     return lines
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    """A number and the noun that agrees with it."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def _said(number: int, noun: str, which: str, outcome: str) -> str:
+    """How many of something had an outcome, as a sentence."""
+    verb = "was" if number == 1 else "were"
+    return f"{_counted(number, noun, f'{noun}s')} {which}{verb} {outcome}"

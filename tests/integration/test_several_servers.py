@@ -150,7 +150,7 @@ def test_transactions(process: Process) -> None:
         assert [each["server"] for each in process.several.ask("peers")] == [A, B, OWN]
         assert f"other.test [{OWN}]: " in process.several.call("peers").stdout
         told = process.several.call("report", "other.test").stdout
-        assert f"transactions [{B}]: 1 transactions were accepted" in told
+        assert f"transactions [{B}]: 1 transaction was accepted" in told
 
 
 def test_listed(process: Process) -> None:

@@ -52,13 +52,13 @@ def _of_step(step: Step) -> Iterator[Hint]:
                 "the well-known document delegates to no server; serve "
                 '`{"m.server": "NAME:PORT"}` with status 200, or answer 404'
             )
-            yield Hint("well-known-invalid", text, received=step.found)
+            yield Hint("well-known-invalid", text)
     elif "(unusable: " in step.found:
         text = "an SRV record cannot be used; it needs a host name and a port above 0"
-        yield Hint("srv-unusable", text, received=step.found)
+        yield Hint("srv-unusable", text)
     elif "is an alias of" in step.found:
         text = "the target of an SRV record is an alias; name the host itself"
-        yield Hint("srv-alias", text, received=f"{step.asked} {step.found}")
+        yield Hint("srv-alias", text)
 
 
 def _has_records(step: Step) -> bool:
