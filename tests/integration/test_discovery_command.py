@@ -96,11 +96,15 @@ def test_text(command: Command) -> None:
     """Each step and each route is a line, and the status is 0.
 
     A target that is an alias, as none may be, is told, and that no daemon was asked.
+    What to change stands at the end.
     """
     done = command.run("a.test")
     assert done.stderr == said(command)
     assert done.returncode == 0
-    assert done.stdout.splitlines() == STEPS + [
+    *lines, alias, service = done.stdout.splitlines()
+    assert alias.startswith("hint: the target of an SRV record is an alias")
+    assert service.startswith("hint: the service `_matrix._tcp` is deprecated")
+    assert lines == STEPS + [
         f"route {number}: connect to {way}, Host: a.test, certificate for a.test; "
         f"{REACHED}"
         for number, way in (
@@ -135,18 +139,29 @@ def test_json(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"),
+    ("name", "reason", "advice"),
     [
-        ("refused.test", "127.0.0.1 is in the refused range 127.0.0.0/8"),
-        ("127.0.0.1:1", "127.0.0.1 is in the refused range 127.0.0.0/8"),
-        ("lost.test", "nowhere.test has no address"),
+        (
+            "refused.test",
+            "127.0.0.1 is in the refused range 127.0.0.0/8",
+            "add it to `[network] allow`",
+        ),
+        (
+            "127.0.0.1:1",
+            "127.0.0.1 is in the refused range 127.0.0.0/8",
+            "add it to `[network] allow`",
+        ),
+        ("lost.test", "nowhere.test has no address", "publish an A or AAAA record"),
     ],
 )
-def test_route_without_an_address(command: Command, name: str, reason: str) -> None:
+def test_route_without_an_address(
+    command: Command, name: str, reason: str, advice: str
+) -> None:
     """A route that leads nowhere says why, and the status is 1 if each does."""
     done = command.run(name)
     assert done.returncode == 1
-    *_, route = done.stdout.splitlines()
+    *_, route, hint = done.stdout.splitlines()
+    assert advice in hint
     assert f": {reason}" in route
     [line] = done.stderr.removeprefix(said(command)).splitlines()
     assert line.startswith(f"no route to {name} can be used: {reason}")
@@ -156,7 +171,8 @@ def test_one_route_that_can_be_used(command: Command) -> None:
     """One route with an address is enough, whatever is wrong with the others."""
     done = command.run("half.test")
     assert (done.returncode, done.stderr) == (0, said(command))
-    first, second = done.stdout.splitlines()[-2:]
+    first, second, hint = done.stdout.splitlines()[-3:]
+    assert hint.startswith("hint: a host has no address")
     assert "nowhere.test has no address" in first
     assert second.endswith(f"; {REACHED}")
 
