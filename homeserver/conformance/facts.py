@@ -20,6 +20,9 @@ class Facts(Struct):
     """Public rooms of the target: {room version: room ID}."""
 
     alias: str | None = None
+    media: str | None = None
+    """The ID of media that the target has."""
+
     version: str = ""
     """What the target says that it is, such as `Synapse 1.163.2`."""
 

@@ -17,6 +17,7 @@ from homeserver.conformance.check import (
     DNS_ZONE,
     IP_LITERAL,
     IPV6,
+    MEDIA,
     NOTARY,
     STANDARD_PORTS,
     USER,
@@ -92,6 +93,8 @@ async def look(
     rooms = await _make(facts, given.rooms, needs)
     if not facts.users:
         facts.unmet[USER.code] = "name one by --user @NAME:TARGET, or use --setup"
+    if facts.media is None:
+        facts.unmet[MEDIA.code] = "use --setup, which makes one"
     await _find_rooms(ground, facts, rooms)
     return facts
 
@@ -110,6 +113,8 @@ async def _make(facts: Facts, rooms: Sequence[str], needs: Set[str]) -> Sequence
             if ALIAS.code in needs and not versions:
                 versions = [ROOM_VERSIONS[0]]
             rooms = [await _make_room(setup, version) for version in versions]
+        if MEDIA.code in needs:
+            facts.media = str((await setup.make("media"))["media_id"])
     except (SetupFailed, KeyError) as problem:
         facts.advice.append(f"--setup: {problem}")
     return rooms

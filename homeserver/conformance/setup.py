@@ -125,6 +125,6 @@ class _Process(ProcessProtocol):
             self.ended.callback(None)
 
 
-NEEDS: Sequence[str] = ("user", "room", "restart")
+NEEDS: Sequence[str] = ("user", "room", "media", "restart")
 """What it can be asked for: a `user` answers `user_id`, a `room` of a `version`
-`room_id` and perhaps `alias`, a `restart` nothing."""
+`room_id` and perhaps `alias`, `media` `media_id`, a `restart` nothing."""

@@ -1,0 +1,288 @@
+"""Q: queries: profiles, aliases, the list of public rooms, spaces, and what they need.
+
+Rules: a route that the target does not have is not testable. Whether a stranger may ask
+is the target's choice where the text says so: 403 passes then.
+"""
+
+from collections.abc import Callable
+
+from homeserver.conformance.check import (
+    ALIAS,
+    TRUSTED_NAME,
+    USER,
+    Check,
+    check,
+    info,
+    must,
+    robustness,
+)
+from homeserver.conformance.outcome import (
+    NotTestable,
+    Outcome,
+    each_of,
+    expect,
+    reported,
+)
+from homeserver.conformance.reply import Reply, refused, status
+from homeserver.conformance.target import Target
+from homeserver.protocol.canonical_json import Json
+
+V1 = "/_matrix/federation/v1"
+
+_QUERY = "Server-server API, GET /_matrix/federation/v1/query/"
+_PROFILE = _QUERY + "profile"
+_DIRECTORY = _QUERY + "directory"
+_ROOMS = "Server-server API, GET /_matrix/federation/v1/publicRooms"
+_SPACES = "Server-server API, GET /_matrix/federation/v1/hierarchy/{roomId}"
+
+
+def present(reply: Reply) -> Reply:
+    """A reply of a route that is there; raises `NotTestable`."""
+    if reply.status in {404, 405} and reply.errcode == "M_UNRECOGNIZED":
+        raise NotTestable(f"the target has no such route: {reply}")
+    return reply
+
+
+async def get(t: Target, path: str, query: str | None = None) -> Reply:
+    """A signed GET of a fresh name; raises `NotTestable` for a route that is absent."""
+    return present(await t.request(t.server(), "GET", V1 + path, query=query))
+
+
+def not_found(reply: Reply) -> Outcome:
+    """Whether the answer is 404 M_NOT_FOUND."""
+    return expect(
+        (reply.status, reply.errcode) == (404, "M_NOT_FOUND"),
+        reply,
+        wanted="status 404 M_NOT_FOUND",
+    )
+
+
+@check("Q01", must, _PROFILE, needs=[TRUSTED_NAME, USER])
+async def profile(t: Target) -> Outcome:
+    """The profile of a user is an object of texts, or forbidden."""
+    reply = await get(t, "/query/profile", f"user_id={t.facts.users[0]}")
+    values = [reply.json.get(n, "") for n in ("displayname", "avatar_url")]
+    is_sound = reply.is_ok and all(v is None or isinstance(v, str) for v in values)
+    return expect(
+        is_sound or reply.status == 403, reply, reply.json, wanted="status 200 or 403"
+    )
+
+
+@check("Q02", must, _PROFILE, needs=[TRUSTED_NAME, USER])
+async def profile_field(t: Target) -> Outcome:
+    """With `field`, the profile has that field alone."""
+    query = f"user_id={t.facts.users[0]}&field=displayname"
+    reply = await get(t, "/query/profile", query)
+    is_met = reply.is_ok and reply.json.keys() <= {"displayname"}
+    return expect(
+        is_met or reply.status == 403,
+        reply,
+        f"members {sorted(reply.json)}",
+        wanted="displayname alone, or status 403",
+    )
+
+
+@check("Q03", must, _PROFILE, needs=[TRUSTED_NAME])
+async def unknown_user(t: Target) -> Outcome:
+    """A user that there is not has no profile: 404 M_NOT_FOUND, or 403."""
+    user_id = f"@{t.fresh('nobody')}:{t.name}"
+    reply = await get(t, "/query/profile", f"user_id={user_id}")
+    return not_found(reply) if reply.status != 403 else status(reply, 403)
+
+
+def _row(
+    check_id: str,
+    section: str,
+    question: tuple[str, str | None],
+    rule: str,
+    judge: Callable[[Reply], Outcome] = refused,
+) -> Check:
+    """One question, a path and a query, and what its answer is to be."""
+    path, query = question
+
+    async def run(t: Target) -> Outcome:
+        text = None if query is None else query.replace("TARGET", t.name.name)
+        return judge(await get(t, path, text))
+
+    severity = must if section else robustness
+    severity = info if judge is reported else severity
+    return check(check_id, severity, section, needs=[TRUSTED_NAME], rule=rule)(run)
+
+
+def _bad_request(reply: Reply) -> Outcome:
+    return status(reply, 400)
+
+
+QUESTIONS = [
+    _row(
+        "Q04",
+        _PROFILE,
+        ("/query/profile", "user_id=@user:elsewhere.invalid"),
+        "The profile of another server's user is refused.",
+    ),
+    _row(
+        "Q05",
+        "",
+        ("/query/profile", None),
+        "A question for a profile without `user_id` is refused with 400.",
+        _bad_request,
+    ),
+    _row(
+        "Q06",
+        "",
+        ("/query/profile", "user_id=%00garbage"),
+        "A question for the profile of what is no user ID is refused.",
+    ),
+    _row(
+        "Q08",
+        _DIRECTORY,
+        ("/query/directory", "room_alias=%23there-is-none:TARGET"),
+        "An alias that there is not is answered by 404 M_NOT_FOUND.",
+        not_found,
+    ),
+    _row(
+        "Q09",
+        "",
+        ("/query/directory", None),
+        "A question for a room without `room_alias` is refused with 400.",
+        _bad_request,
+    ),
+    _row(
+        "Q10",
+        _QUERY + "{queryType}",
+        ("/query/unknown", None),
+        "A query of an unknown type is refused, by a status of the target's choice.",
+        reported,
+    ),
+    _row(
+        "Q11",
+        "",
+        ("/query/directory", "room_alias=%00garbage"),
+        "A question for what is no alias is refused.",
+    ),
+    _row(
+        "Q24",
+        _SPACES,
+        ("/hierarchy/!none:elsewhere.invalid", None),
+        "The hierarchy of a room that there is not is answered by 404 M_NOT_FOUND.",
+        not_found,
+    ),
+]
+
+
+@check("Q07", must, _DIRECTORY, needs=[TRUSTED_NAME, ALIAS])
+async def alias(t: Target) -> Outcome:
+    """An alias leads to a room ID and to the servers that are in the room."""
+    known = (t.facts.alias or "").replace("#", "%23")
+    reply = await get(t, "/query/directory", f"room_alias={known}")
+    servers = reply.json.get("servers")
+    return expect(
+        str(reply.json.get("room_id", "")).startswith("!")
+        and isinstance(servers, list)
+        and t.name.name in servers,
+        reply,
+        reply.json,
+        wanted="room_id, and servers with the target among them",
+    )
+
+
+def _is_list_of_rooms(reply: Reply) -> Outcome:
+    chunk = reply.json.get("chunk")
+    is_met = reply.is_ok and isinstance(chunk, list)
+    return expect(
+        is_met or reply.status == 403, reply, wanted="status 200 with a chunk, or 403"
+    )
+
+
+@check("Q12", must, _ROOMS, needs=[TRUSTED_NAME])
+async def public_rooms(t: Target) -> Outcome:
+    """The list of public rooms has a chunk, or is forbidden."""
+    return _is_list_of_rooms(await get(t, "/publicRooms", "limit=3"))
+
+
+@check(
+    "Q13",
+    must,
+    "Server-server API, POST /_matrix/federation/v1/publicRooms",
+    needs=[TRUSTED_NAME],
+)
+async def searched_rooms(t: Target) -> Outcome:
+    """The list of public rooms that is searched has a chunk, or is forbidden."""
+    content: Json = {"limit": 3, "filter": {"generic_search_term": t.fresh("none")}}
+    reply = await t.request(t.server(), "POST", f"{V1}/publicRooms", content=content)
+    return _is_list_of_rooms(present(reply))
+
+
+@check("Q26", info, "Server-server API, PUT /_matrix/federation/v1/3pid/onbind")
+async def onbind(t: Target) -> Outcome:
+    """An empty notice of an identity server is refused."""
+    header = ("Content-Type", "application/json")
+    return reported(await t.plain("PUT", f"{V1}/3pid/onbind", b"{}", [header]))
+
+
+@check(
+    "Q27",
+    must,
+    "Server-server API, POST /_matrix/policy/v1/sign",
+    needs=[TRUSTED_NAME],
+)
+async def no_policy_server(t: Target) -> Outcome:
+    """A server that is no policy server answers 404 where one signs events."""
+    ours = t.server()
+    path = "/_matrix/policy/v1/sign"
+    return status(await t.request(ours, "POST", path, content={}), 404)
+
+
+_SIGNED_ROUTES = [
+    ("PUT", "/send/1"),
+    ("GET", "/event/$none"),
+    ("GET", "/state/!none:elsewhere.invalid?event_id=$none"),
+    ("GET", "/state_ids/!none:elsewhere.invalid?event_id=$none"),
+    ("GET", "/event_auth/!none:elsewhere.invalid/$none"),
+    ("GET", "/backfill/!none:elsewhere.invalid?v=$none&limit=1"),
+    ("POST", "/get_missing_events/!none:elsewhere.invalid"),
+    ("GET", "/timestamp_to_event/!none:elsewhere.invalid?ts=0&dir=f"),
+    ("GET", "/make_join/!none:elsewhere.invalid/@user:elsewhere.invalid"),
+    ("PUT", "/send_join/!none:elsewhere.invalid/$none"),
+    ("PUT", "/../v2/send_join/!none:elsewhere.invalid/$none"),
+    ("GET", "/make_leave/!none:elsewhere.invalid/@user:elsewhere.invalid"),
+    ("PUT", "/send_leave/!none:elsewhere.invalid/$none"),
+    ("PUT", "/../v2/send_leave/!none:elsewhere.invalid/$none"),
+    ("GET", "/make_knock/!none:elsewhere.invalid/@user:elsewhere.invalid"),
+    ("PUT", "/send_knock/!none:elsewhere.invalid/$none"),
+    ("PUT", "/invite/!none:elsewhere.invalid/$none"),
+    ("PUT", "/../v2/invite/!none:elsewhere.invalid/$none"),
+    ("PUT", "/exchange_third_party_invite/!none:elsewhere.invalid"),
+    ("GET", "/publicRooms"),
+    ("POST", "/publicRooms"),
+    ("GET", "/hierarchy/!none:elsewhere.invalid"),
+    ("GET", "/query/directory?room_alias=%23none:elsewhere.invalid"),
+    ("GET", "/query/profile?user_id=@user:elsewhere.invalid"),
+    ("GET", "/user/devices/@user:elsewhere.invalid"),
+    ("POST", "/user/keys/query"),
+    ("POST", "/user/keys/claim"),
+]
+
+
+@check("Q28", must, "Server-server API, Request Authentication")
+async def unsigned(t: Target) -> Outcome:
+    """Each signed route refuses a request without a signature with 401."""
+    found: list[tuple[str, Outcome]] = []
+    for method, path in _SIGNED_ROUTES:
+        target = f"{V1}{path}".replace("/v1/..", "")
+        body = None if method == "GET" else b"{}"
+        headers = [("Content-Type", "application/json")] if body else []
+        reply = await t.plain(method, target, body, headers)
+        if reply.status not in {404, 405} or reply.errcode != "M_UNRECOGNIZED":
+            outcome = expect(reply.status == 401, reply, wanted="status 401")
+            found.append((f"{method} {target}", outcome))
+    if not found:
+        raise NotTestable("the target has none of the routes")
+    outcome = each_of(found)
+    absent = len(_SIGNED_ROUTES) - len(found)
+    return outcome if outcome.is_met is False or not absent else _less(outcome, absent)
+
+
+def _less(outcome: Outcome, absent: int) -> Outcome:
+    text = f"{outcome.observed}; {absent} of {len(_SIGNED_ROUTES)} routes are absent"
+    return Outcome(outcome.is_met, text)
