@@ -3,7 +3,7 @@
 Specification: Server-server API, "Querying Keys Through Another Server".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -22,6 +22,9 @@ from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json, encode
 
 _PATH = "/_matrix/key/v2/query"
+_ATTEMPTS = 3
+_LATE_SECONDS = 1.0  # an answer without a wait takes a few milliseconds
+
 _SECONDS = 40.0  # for an answer: the target may have to ask a server that is silent
 
 
@@ -41,6 +44,11 @@ class Answer(Struct, frozen=True):
     def documents(self) -> Sequence[Json]:
         """All documents."""
         return listed_documents(self.reply.json)
+
+    def count(self, minimum: int | None) -> int:
+        """How many documents are valid until a time or longer."""
+        times = [each.get("valid_until_ts") for each in self.documents]
+        return sum(isinstance(each, int) and each >= (minimum or 0) for each in times)
 
     def of(self, ours: Ours) -> Sequence[Json]:
         """The documents of a server of ours."""
@@ -99,18 +107,35 @@ async def ask_for(t: Target, *servers: Ours, minimum: int | None = None) -> Answ
     criteria: Json = {}
     if minimum is not None:
         criteria["minimum_valid_until_ts"] = minimum
-    return await ask(
-        t, {each.name.name: {each.key.key_id: criteria} for each in servers}
-    )
+    named: Json = {each.name.name: {each.key.key_id: criteria} for each in servers}
+    return await patiently(lambda: ask(t, named), len(servers), minimum)
 
 
-async def by_get(t: Target, who: Ours | str, minimum: int | None = None) -> Answer:
+async def by_get(t: Target, ours: Ours, minimum: int | None = None) -> Answer:
     """The answer to a query for one server, in the path."""
-    name = who if isinstance(who, str) else who.name.name
-    path = f"{_PATH}/{quote(name, safe='')}"
+    path = f"{_PATH}/{quote(ours.name.name, safe='')}"
     if minimum is not None:
         path += f"?minimum_valid_until_ts={minimum}"
-    return await _answer(t, await t.send("GET", path, seconds=_SECONDS))
+
+    async def once() -> Answer:
+        return await _answer(t, await t.send("GET", path, seconds=_SECONDS))
+
+    return await patiently(once, 1, minimum)
+
+
+async def patiently(
+    query: Callable[[], Awaitable[Answer]], wanted: int, minimum: int | None = None
+) -> Answer:
+    """The answer to a query, which is repeated while it comes late and incomplete.
+
+    A notary may answer with what it has while a slow server has not answered yet.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        answer = await query()
+        is_late = answer.reply.is_ok and answer.reply.seconds > _LATE_SECONDS
+        if not is_late or answer.count(minimum) >= wanted:
+            return answer
+    return await query()
 
 
 async def _answer(t: Target, reply: Reply) -> Answer:
