@@ -136,6 +136,7 @@ BOUNDS = {
     "held_keys",
     "held_keys_bytes",
     "idle_connections",
+    "kept_transaction_bytes",
     "key_fetches",
     "known_names",
     "known_names_bytes",
