@@ -91,7 +91,8 @@ def test_mistakes(ours: Endpoint, planted: Planting) -> None:
         assert [hint["code"] for hint in refused["hints"]] == ["uri-decoded"]
         done = ours.call("report", them.name, "--format", "tap")
     assert done.returncode == 1
-    assert "not ok 1 - bad_signature: 1 request was refused" in done.stdout
+    assert " - bad_signature: 1 request was refused" in done.stdout
+    assert "not ok " in done.stdout
     assert "hint: the signature is over the decoded target" in done.stdout
 
 

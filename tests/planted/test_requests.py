@@ -46,7 +46,9 @@ REQUESTS = [
 def test_requests(planted: Planting, fault: str, sentence: str) -> None:
     """The answer to the request itself says what to change."""
     with planted(fault) as them:
-        answer = them.send(OURS, them.transaction(them.event()))
+        # One signature in fifteen has the same text in both alphabets.
+        answers = (them.send(OURS, them.transaction(them.event())) for _ in range(20))
+        answer = next(each for each in answers if each.status != 200)
         assert answer.status in {400, 401}
         assert sentence in answer.error
 
