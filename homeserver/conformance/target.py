@@ -58,8 +58,17 @@ class Changes(TypedDict, total=False):
     authorization: Callable[[Draft], Sequence[str]]
     """Makes the `Authorization` headers of the signed draft, in place of its own."""
 
+    wire: "Wire"
+    """Changes what goes over the wire, after it was signed."""
+
     seconds: float
     """For the reply."""
+
+
+Wire = Callable[
+    [list[tuple[str, str]], bytes | None], tuple[list[tuple[str, str]], bytes | None]
+]
+"""Makes other headers and another body of those of a request."""
 
 
 class Target(OurServers):
@@ -135,11 +144,14 @@ class Target(OurServers):
         ]
         if draft.host is not None:
             headers.insert(0, ("Host", draft.host))
+        data = draft.body
+        if (change := changes.get("wire")) is not None:
+            headers, data = change(headers, data)
         return await self.send(
             method,
             draft.target,
             headers,
-            draft.body,
+            data,
             ours=ours,
             seconds=changes.get("seconds", _SECONDS),
         )

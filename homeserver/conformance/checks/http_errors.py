@@ -1,0 +1,275 @@
+"""H: unknown paths and methods, the form of refusals, and the forms of requests.
+
+Rules: none of these requests costs the target more than its answer.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from homeserver.conformance.check import (
+    TRUSTED_NAME,
+    Check,
+    check,
+    info,
+    must,
+    robustness,
+)
+from homeserver.conformance.connection import Connection
+from homeserver.conformance.outcome import (
+    Late,
+    NoAnswer,
+    Outcome,
+    each_of,
+    expect,
+    reported,
+    unmet,
+)
+from homeserver.conformance.reply import Reply, accepted, ended, refused, status
+from homeserver.conformance.target import Target, head
+
+_UNSUPPORTED = "Server-server API, Unsupported endpoints"
+_STANDARDS = "Server-server API, API standards"
+_V1 = "/_matrix/federation/v1"
+_VERSION = f"{_V1}/version"
+
+LONG_SECONDS = 10.0
+"""Within which a malformed head is answered, or its connection closed."""
+
+IDLE_SECONDS = 5.0
+"""Within which a request is answered beside idle connections."""
+
+_CONNECTIONS = 200
+
+
+def _unrecognized(reply: Reply, code: int) -> Outcome:
+    return expect(
+        (reply.status, reply.errcode) == (code, "M_UNRECOGNIZED"),
+        reply,
+        wanted=f"status {code} M_UNRECOGNIZED",
+    )
+
+
+@check("H01", must, _UNSUPPORTED)
+async def unknown_path(t: Target) -> Outcome:
+    """An unknown path under federation is answered by 404 M_UNRECOGNIZED."""
+    return _unrecognized(await t.plain("GET", f"{_V1}/{t.fresh('none')}"), 404)
+
+
+@check("H02", must, _UNSUPPORTED, needs=[TRUSTED_NAME])
+async def unknown_path_signed(t: Target) -> Outcome:
+    """A signed request of an unknown path is answered by 404 M_UNRECOGNIZED."""
+    path = f"{_V1}/{t.fresh('none')}"
+    return _unrecognized(await t.request(t.server(), "GET", path), 404)
+
+
+@check("H03", must, _UNSUPPORTED)
+async def wrong_method(t: Target) -> Outcome:
+    """A known path with a method that it has not is answered by 405 M_UNRECOGNIZED."""
+    return _unrecognized(await t.plain("DELETE", _VERSION), 405)
+
+
+@check("H04", must, _UNSUPPORTED)
+async def unknown_key_path(t: Target) -> Outcome:
+    """An unknown path under keys is answered by 404 M_UNRECOGNIZED."""
+    return _unrecognized(await t.plain("GET", f"/_matrix/key/{t.fresh('none')}"), 404)
+
+
+@check("H05", must, _STANDARDS)
+async def form_of_refusals(t: Target) -> Outcome:
+    """A refusal is a JSON object with an errcode, as application/json."""
+    found = [
+        (f"{method} {path}", _is_error(await t.plain(method, path)))
+        for method, path in (
+            ("GET", f"{_V1}/{t.fresh('none')}"),
+            ("GET", f"{_V1}/publicRooms"),
+            ("DELETE", _VERSION),
+        )
+    ]
+    return each_of(found)
+
+
+def _is_error(reply: Reply) -> Outcome:
+    return expect(
+        bool(reply.errcode) and reply.content_type == "application/json",
+        f"{reply}, {reply.content_type or 'no content type'}",
+        wanted="a JSON object with errcode, application/json",
+    )
+
+
+def _untyped(
+    headers: list[tuple[str, str]], body: bytes | None
+) -> tuple[list[tuple[str, str]], bytes | None]:
+    return [each for each in headers if each[0] != "Content-Type"], body
+
+
+def _in_chunks(
+    headers: list[tuple[str, str]], body: bytes | None
+) -> tuple[list[tuple[str, str]], bytes | None]:
+    data = body or b""
+    half = len(data) // 2
+    chunks = (data[:half], data[half:], b"")
+    sent = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in chunks)
+    return [*headers, ("Transfer-Encoding", "chunked")], sent
+
+
+@check("H06", must, _STANDARDS, needs=[TRUSTED_NAME])
+async def no_content_type(t: Target) -> Outcome:
+    """A body without Content-Type is read as JSON."""
+    return accepted(await t.ask(t.server(), wire=_untyped))
+
+
+@check("H07", must, "RFC 9112, 7.1", needs=[TRUSTED_NAME])
+async def chunked(t: Target) -> Outcome:
+    """A body in chunks is read."""
+    return accepted(await t.ask(t.server(), wire=_in_chunks))
+
+
+@check("H08", must, "RFC 9110, 10.1.1", needs=[TRUSTED_NAME])
+async def expects_continue(t: Target) -> Outcome:
+    """A request that expects 100-continue is answered by that, or at once by 200."""
+    reply = await t.ask(t.server(), headers={"Expect": "100-continue"})
+    before = ", ".join(map(str, reply.interim)) or "none"
+    return expect(reply.is_ok, reply, f"interim responses: {before}")
+
+
+@check("H09", info, "RFC 9112, 3.2.2")
+async def absolute_form(t: Target) -> Outcome:
+    """A request target with scheme and host is understood, or refused."""
+    host = t.route.host_header
+    return reported(await t.send("GET", f"https://{host}{_VERSION}"))
+
+
+@check("H10", must, "RFC 9112, 9.3")
+async def two_requests(t: Target) -> Outcome:
+    """Two requests on one connection are both answered."""
+    connection = await t.connect()
+    headers = [("Host", t.route.host_header), ("Connection", "keep-alive")]
+    try:
+        replies = []
+        for _ in range(2):
+            connection.send(head("GET", _VERSION, headers))
+            replies.append(await connection.read())
+    finally:
+        connection.close()
+    return expect(all(each.is_ok for each in replies), *replies)
+
+
+@check("H11", robustness, "")
+async def long_header(t: Target) -> Outcome:
+    """A header line of 20 kB is answered in 10 s, or closed, and others are served."""
+    headers = [("X-Long", "x" * 20_000)]
+    outcome = await ended(t.send("GET", _VERSION, headers, seconds=LONG_SECONDS))
+    other = await t.plain("GET", _VERSION)
+    return each_of([("the long one", outcome), ("another", accepted(other))])
+
+
+@check("H12", robustness, "RFC 9112, 6.1")
+async def two_lengths(t: Target) -> Outcome:
+    """A request with Content-Length and chunks is refused, or its connection closed."""
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", "2"),
+        ("Transfer-Encoding", "chunked"),
+    ]
+    path = f"{_V1}/send/{t.fresh('t')}"
+    data = b"2\r\n{}\r\n0\r\n\r\n"
+    try:
+        reply = await t.send("PUT", path, headers, data, seconds=LONG_SECONDS)
+    except Late as problem:
+        return unmet(problem, wanted="status 400, or a closed connection")
+    except NoAnswer as problem:
+        return Outcome(is_met=True, observed=str(problem))
+    return status(reply, 400)
+
+
+@check("H13", robustness, "", needs=[TRUSTED_NAME], is_alone=True)
+async def idle_connections(t: Target) -> Outcome:
+    """Beside 200 idle connections, a request is answered within 5 s."""
+    opened = await _open(t, _CONNECTIONS)
+    try:
+        reply = await t.ask(t.server())
+    finally:
+        for each in opened:
+            each.close()
+    return expect(
+        reply.is_ok and reply.seconds < IDLE_SECONDS,
+        reply,
+        f"after {reply.seconds:.1f} s, beside {len(opened)} connections",
+        wanted=f"status 200 within {IDLE_SECONDS:g} s",
+    )
+
+
+async def _open(t: Target, number: int) -> Sequence[Connection]:
+    opening = [Deferred.fromCoroutine(_try(t)) for _ in range(number)]
+    found = await gatherResults(opening, consumeErrors=True)
+    return [each for each in found if each is not None]
+
+
+async def _try(t: Target) -> Connection | None:
+    try:
+        return await t.connect()
+    except NoAnswer:
+        return None
+
+
+@check("H14", robustness, "", needs=[TRUSTED_NAME])
+async def deep_json(t: Target) -> Outcome:
+    """JSON of 10,000 levels is refused by 4xx."""
+    return refused(await t.ask(t.server(), spoil=["depth"]))
+
+
+def _choice(check_id: str, rule: str, method: str, path: str) -> Check:
+    async def run(t: Target) -> Outcome:
+        return reported(await t.plain(method, path))
+
+    return check(check_id, info, _UNSUPPORTED, rule=rule)(run)
+
+
+CHOICES = [
+    _choice(
+        "H15", "A slash after a path changes nothing, or all.", "GET", f"{_VERSION}/"
+    ),
+    _choice("H16", "HEAD is answered as GET without a body, or not.", "HEAD", _VERSION),
+    _choice("H16.options", "OPTIONS is answered, or refused.", "OPTIONS", _VERSION),
+]
+
+
+@check("H17", must, _STANDARDS, needs=[TRUSTED_NAME])
+async def beyond_ascii(t: Target) -> Outcome:
+    """A user ID outside ASCII is answered in JSON of UTF-8, by 200 or 4xx."""
+    user = quote(f"@\u00fcser\u2603:{t.name}", safe="@:")
+    query = f"user_id={user}"
+    reply = await t.request(t.server(), "GET", f"{_V1}/query/profile", query=query)
+    return expect(
+        (reply.is_ok or reply.is_refusal) and isinstance(reply.content, dict),
+        reply,
+        wanted="status 200 or 4xx, and a JSON object",
+    )
+
+
+_REFUSING = (
+    "/event/$none",
+    "/state/!none:elsewhere.invalid?event_id=$none",
+    "/make_join/!none:elsewhere.invalid/@user:elsewhere.invalid",
+    "/make_leave/!none:elsewhere.invalid/@user:elsewhere.invalid",
+    "/backfill/!none:elsewhere.invalid?v=$none&limit=1",
+    "/hierarchy/!none:elsewhere.invalid",
+    "/query/profile?user_id=@nobody:elsewhere.invalid",
+    "/query/directory?room_alias=%23none:elsewhere.invalid",
+    "/user/devices/@nobody:elsewhere.invalid",
+)
+
+
+@check("H18", must, _STANDARDS, needs=[TRUSTED_NAME])
+async def every_refusal(t: Target) -> Outcome:
+    """The refusals of all routes are JSON objects with an errcode."""
+    found: list[tuple[str, Outcome]] = []
+    for target in _REFUSING:
+        path, _, query = target.partition("?")
+        reply = await t.request(t.server(), "GET", _V1 + path, query=query or None)
+        if not reply.is_ok:
+            has_code = expect(bool(reply.errcode), reply, wanted="an errcode")
+            found.append((f"GET {target}", has_code))
+    return each_of(found)
