@@ -30,7 +30,7 @@ from homeserver.control.own_servers import (
 )
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
-from homeserver.control.reports import ReportBook
+from homeserver.control.reports import Observed, ReportBook
 from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
 from homeserver.control.state_routes import Forget, state_kinds, state_routes
@@ -263,7 +263,7 @@ class Parts:
             server.name,
             self._peers(server),
             server.refusals,
-            server.verifier.sightings,
+            Observed(server.verifier.sightings, server.signed_requests.counts),
             self.shared.reactor,
         )
 

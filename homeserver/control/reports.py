@@ -7,12 +7,14 @@ known; a report is wrong if one has failed.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.peer_views import AttemptView, CheckView, PeerView, ReportView
 from homeserver.control.peers import PeerBook
 from homeserver.inbound.refusals import Refusals
+from homeserver.inbound.request_counts import RequestCounts
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.transport.sightings import Sighting
 from homeserver.protocol.diagnosis.hint import as_sentence
@@ -28,6 +30,13 @@ _PAGE = 1000
 _MAX_ATTEMPTS = 1000  # of the time line, the last ones
 
 
+class Observed(Struct, frozen=True):
+    """What one of our servers remembers of others since it was started."""
+
+    sightings: Mapping[ServerName, Sighting]
+    counts: RequestCounts
+
+
 class ReportBook:
     """Makes the reports of one of our servers."""
 
@@ -37,14 +46,14 @@ class ReportBook:
         own_name: ServerName,
         peers: PeerBook,
         refusals: Refusals,
-        sightings: Mapping[ServerName, Sighting],
+        observed: "Observed",
         clock: IReactorTime,
     ) -> None:
         self._database = database
         self._own_name = own_name
         self._peers = peers
         self._refusals = refusals
-        self._sightings = sightings
+        self._observed = observed
         self._clock = clock
 
     async def report(self, name: ServerName) -> ReportView:
@@ -55,8 +64,9 @@ class ReportBook:
         attempts = _attempts(behaviour, refused)
         now_ts = int(wall_seconds(self._clock) * 1000)
         checks = [
-            *_sighting_checks(self._sightings.get(name)),
+            *_sighting_checks(self._observed.sightings.get(name)),
             *_peer_checks(peer, now_ts),
+            *_request_checks(self._observed.counts.of(name)),
             *_transaction_checks(behaviour),
             *_refusal_checks(refused),
             *_retry_checks(attempts, now_ts),
@@ -142,6 +152,12 @@ def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:
     if peer.rejected:
         text = _said(peer.rejected, "transaction", "of ours ", "rejected")
         yield CheckView("rejections", "failed", text, peer.rejected)
+
+
+def _request_checks(counts: Mapping[str, int]) -> Iterator[CheckView]:
+    for kind, count in sorted(counts.items()):
+        text = _said(count, "request", "", "authenticated since the start")
+        yield CheckView(kind, "passed", text, count)
 
 
 def _transaction_checks(behaviour: Behaviour) -> Iterator[CheckView]:

@@ -24,6 +24,7 @@ from homeserver.inbound.authentication import (
 from homeserver.inbound.diagnoses import Diagnoses, Evidence, is_by_signature
 from homeserver.inbound.gate import XMatrixGate
 from homeserver.inbound.head_remarks import remarks_on_head
+from homeserver.inbound.request_counts import RequestCounts
 from homeserver.inbound.x_matrix_headers import readable
 from homeserver.net.cause import Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
@@ -58,6 +59,7 @@ class SignedRequests:
         self._authenticator = authenticator
         self._heard = heard
         self._diagnoses = diagnoses
+        self.counts = RequestCounts()
 
     async def answer(self, request: Request, answer: SignedAnswer) -> Reply:
         """The reply of `answer` to an authenticated request; raises `ProtocolError`."""
@@ -83,6 +85,7 @@ class SignedRequests:
             exchange.remarks = [*remarks]
             origin = replace(origin, remarks=exchange.remarks)
             self._heard(origin.server_name)
+            self.counts.add(origin.server_name, exchange.method, exchange.route)
             return await answer(request, origin, content)
         except ProtocolError as problem:
             if request.is_refused:

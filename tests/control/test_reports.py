@@ -148,3 +148,19 @@ def test_both_paths() -> None:
     short = panel.ask("GET", f"/v1/report/{NAME}").json
     assert short["attempts"]
     assert short == panel.ask("GET", f"/v1/peers/{NAME}/report").json
+
+
+def test_requests_are_counted_by_kind() -> None:
+    """Each kind of request that a server made is a line, with its number."""
+    panel = Panel()
+    template = "/_matrix/federation/v1/query/{queryType}"
+    for _ in range(2):
+        panel.counts.add(NAME, "GET", template)
+    panel.counts.add(NAME, "PUT", f"{SEND}{{txnId}}")
+    checks, _, is_wrong = report(panel)
+    found = {name: (each["count"], each["text"]) for name, each in checks.items()}
+    assert found == {
+        f"GET {template}": (2, "2 requests were authenticated since the start"),
+        f"PUT {SEND}{{txnId}}": (1, "1 request was authenticated since the start"),
+    }
+    assert not is_wrong

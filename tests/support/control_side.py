@@ -14,11 +14,12 @@ from homeserver.control.caches import CacheBook
 from homeserver.control.inspect import Reach, describe_keys, describe_resolution
 from homeserver.control.peer_routes import peer_routes
 from homeserver.control.peers import PeerBook
-from homeserver.control.reports import ReportBook
+from homeserver.control.reports import Observed, ReportBook
 from homeserver.control.router import control_router
 from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
 from homeserver.inbound.refusals import RefusalQueue, Refusals
+from homeserver.inbound.request_counts import RequestCounts
 from homeserver.keys.keyring import Keyring, KeyringLimits
 from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.bounds import Bound
@@ -208,6 +209,7 @@ class Panel:
         self.bound = Bound("doors", "open doors", 5, lambda: 3)
         submitter = Submitter(lambda: self.identity, self.sender.outgoing)
         self.failed_routes = FailedRoutes()
+        self.counts = RequestCounts()
         caches = CacheBook(
             self.routes.kept, self.keyring.fetches, self.failed_routes, self.clock
         )
@@ -249,7 +251,14 @@ class Panel:
             ),
             *peer_routes(
                 book,
-                ReportBook(self.database, US, book, refusals, {}, self.clock),
+                ReportBook(
+                    self.database,
+                    US,
+                    book,
+                    refusals,
+                    Observed({}, self.counts),
+                    self.clock,
+                ),
             ),
             *state_routes(
                 state_kinds(
