@@ -1,0 +1,110 @@
+"""D: each check of names, addresses and SRV has a fault that turns it red."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import pytest
+from msgspec.structs import replace
+
+from homeserver.protocol import discovery
+from homeserver.protocol.discovery import (
+    Algorithm,
+    LookupFailed,
+    Lookups,
+    Resolution,
+    SrvRecord,
+)
+from homeserver.protocol.identifiers import ServerName
+from tests.conformance.faulty import Row, patched, red
+from tests.support.conformance_stage import Fault, Stage
+
+_resolve = discovery.resolve
+_order = discovery.order
+
+_Draw = Callable[[int], int]
+
+
+def _services(*services: str) -> Fault:
+    """Other services are looked up."""
+
+    async def resolve(
+        name: ServerName, lookups: Lookups, algorithm: Algorithm, draw: _Draw
+    ) -> Resolution:
+        return await _resolve(
+            name, lookups, replace(algorithm, services=services), draw
+        )
+
+    return patched({"homeserver.protocol.discovery.resolve": resolve})
+
+
+async def _srv_first(
+    name: ServerName, lookups: Lookups, algorithm: Algorithm, draw: _Draw
+) -> Resolution:
+    with suppress(LookupFailed):
+        if not name.is_ip and await lookups.srv(f"_matrix-fed._tcp.{name.host}"):
+            name = ServerName.parse(name.host)
+    return await _resolve(name, lookups, algorithm, draw)
+
+
+async def _bare_host(
+    name: ServerName, lookups: Lookups, algorithm: Algorithm, draw: _Draw
+) -> Resolution:
+    found = await _resolve(name, lookups, algorithm, draw)
+    routes = [replace(each, host_header=name.host) for each in found.routes]
+    return replace(found, routes=routes)
+
+
+def _ordered(order: Callable[[Sequence[SrvRecord], _Draw], object]) -> Fault:
+    return patched({"homeserver.protocol.discovery.order": order})
+
+
+def _highest_number(records: Sequence[SrvRecord], draw: _Draw) -> Sequence[SrvRecord]:
+    return _order([replace(e, priority=65535 - e.priority) for e in records], draw)
+
+
+def _heaviest(records: Sequence[SrvRecord], _: _Draw) -> Sequence[SrvRecord]:
+    return sorted(records, key=lambda each: (each.priority, -each.weight))
+
+
+_FED, _OLD = "_matrix-fed._tcp", "_matrix._tcp"
+
+ROWS: list[Row] = [
+    (
+        "SRV for a name with a port",
+        patched({"homeserver.protocol.discovery.resolve": _srv_first}),
+        {"D01"},
+    ),
+    (
+        "Host without the port",
+        patched({"homeserver.protocol.discovery.resolve": _bare_host}),
+        {"D01", "D02", "D32"},
+    ),
+    ("old service alone", _services(_OLD), {"D11", "D13", "D26", "D27", "D29"}),
+    ("new service alone", _services(_FED), {"D12"}),
+    ("old service first", _services(_OLD, _FED), {"D13"}),
+    ("highest number first", _ordered(_highest_number), {"D26"}),
+    ("first target alone", _ordered(lambda r, d: _order(r, d)[:1]), {"D27", "D29"}),
+    ("heaviest always", _ordered(_heaviest), {"D44"}),
+    (
+        "no alias of an alias",
+        patched({"homeserver.outbound.discovery.records._MAX_ALIASES": 1}),
+        {"D32"},
+    ),
+    (
+        "another path of keys",
+        patched(
+            {"homeserver.outbound.client.KEYS_V2_PATH": "/_matrix/key/v2/server?v=2"}
+        ),
+        {"D46"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
+def test_a_fault_turns_its_checks_red(
+    on_stage: Stage, name: str, fault: Fault, expected: set[str]
+) -> None:
+    """It turns them red, and no others of this area."""
+    # It asks for forty names; the faults of the others do not matter.
+    skip = ["D44"] if "D44" not in expected else []
+    assert red(on_stage, fault, ["D"], skip) == expected
