@@ -7,7 +7,7 @@ without addresses and their behaviour.
 Specification: Server-server API, "Resolving server names".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import PeerConnection
 from homeserver.outbound.transport.dialer import Dialer, Target, without
 from homeserver.outbound.transport.failures import (
+    PUBLIC_TEXTS,
     AttemptReason,
     NotDialled,
     NotVerified,
@@ -43,17 +44,6 @@ _MAX_TEXT = 4000
 _AVOIDED_SECONDS = 60.0
 
 MAX_AVOIDED = 10_000  # peers choose the routes; a megabyte or two
-
-
-# One text for all that an unverified address can do: a port that is closed, silent,
-# without TLS, or of another server; and for a host of our network that is not there.
-_PUBLIC: Mapping[UnreachableReason, str] = {
-    "not_resolved": "{} cannot be resolved",
-    "not_verified": "no connection to {} could be verified",
-    "no_address": "no connection to {} could be verified",
-    "over_budget": "{} is not connected to now: clients cause too many connections",
-    "no_answer": "{} gave no answer on a verified connection",
-}
 
 
 class Unreachable(Exception):
@@ -82,7 +72,9 @@ class Unreachable(Exception):
     @property
     def explanation(self) -> Explanation:
         """For peers without the attempts, for the operator with them."""
-        return Explanation(_PUBLIC[self.reason].format(self.destination), str(self))
+        return Explanation(
+            PUBLIC_TEXTS[self.reason].format(self.destination), str(self)
+        )
 
 
 class VerifiedConnection(Struct, frozen=True):

@@ -117,3 +117,15 @@ class NotVerified(Exception):
         super().__init__(why)
         self.reasons = reasons
         self.conflict = conflict
+
+
+# One text for all that an unverified address can do: a port that is closed, silent,
+# without TLS, or of another server; and for a host of our network that is not there.
+PUBLIC_TEXTS: Mapping[UnreachableReason, str] = {
+    "not_resolved": "{} cannot be resolved",
+    "not_verified": "no connection to {} could be verified",
+    "no_address": "no connection to {} could be verified",
+    "over_budget": "{} is not connected to now: clients cause too many connections",
+    "no_answer": "{} gave no answer on a verified connection",
+}
+"""What another server is told of a request that got no answer; `{}` is the name."""

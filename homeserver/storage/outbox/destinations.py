@@ -19,12 +19,35 @@ def lease(cursor: Cursor, queue: QueueId, holder: str, until_ts: int) -> None:
     )
 
 
+def renew(cursor: Cursor, queue: QueueId, holder: str, until_ts: int) -> bool:
+    """Lease a queue for longer; False for one that `holder` leases no more."""
+    renewed = cursor.execute(
+        "UPDATE destinations SET due_ts = ? WHERE server_name = ?"
+        " AND destination = ? AND holder = ? RETURNING 1",
+        (until_ts, *queue.row, holder),
+    ).fetchall()
+    return bool(renewed)
+
+
 def release(cursor: Cursor, queue: QueueId, due_ts: int | None) -> None:
     """End the lease of a queue, which is due at `due_ts`; None for idle."""
     cursor.execute(
         "UPDATE destinations SET holder = NULL, due_ts = ?"
         " WHERE server_name = ? AND destination = ?",
         (due_ts, *queue.row),
+    )
+
+
+def end_former(cursor: Cursor, holder: str, now_ts: int, *, is_alone: bool) -> None:
+    """End the leases of an earlier process of the name `holder`, which are due now.
+
+    With `is_alone`, there is no other process: every lease is of one that has ended.
+    """
+    if is_alone:
+        cursor.execute("UPDATE destinations SET holder = NULL WHERE holder IS NOT NULL")
+    cursor.execute(
+        "UPDATE destinations SET holder = NULL, due_ts = ? WHERE holder = ?",
+        (now_ts, holder),
     )
 
 

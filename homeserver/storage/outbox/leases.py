@@ -41,8 +41,10 @@ from homeserver.storage.outbox.destinations import (
     count_answer,
     count_damage,
     count_failure,
+    end_former,
     lease,
     release,
+    renew,
 )
 from homeserver.storage.outbox.due import (
     Quota,
@@ -127,15 +129,8 @@ class DestinationLeases:
         """
 
         def job(cursor: Cursor) -> None:
-            if not self._joins:
-                cursor.execute(
-                    "UPDATE destinations SET holder = NULL WHERE holder IS NOT NULL"
-                )
             now_ts = self._clock(cursor)
-            cursor.execute(
-                "UPDATE destinations SET holder = NULL, due_ts = ? WHERE holder = ?",
-                (now_ts, self._holder),
-            )
+            end_former(cursor, self._holder, now_ts, is_alone=not self._joins)
             for index, queue in enumerate(queues):
                 cursor.execute(
                     "UPDATE destinations SET due_ts = ?"
@@ -211,11 +206,7 @@ class DestinationLeases:
             return [
                 queue
                 for queue in known
-                if not cursor.execute(
-                    "UPDATE destinations SET due_ts = ? WHERE server_name = ?"
-                    " AND destination = ? AND holder = ? RETURNING 1",
-                    (due_ts, *queue.row, self._holder),
-                ).fetchall()
+                if not renew(cursor, queue, self._holder, due_ts)
             ]
 
         return await self._database.write(job)
