@@ -31,7 +31,7 @@ unknown members of bodies are refused. Errors are `{"errcode", "error"}`, as tho
 Matrix; any route may answer with 400, 401, 403 and 503. Times in `_ts` are milliseconds
 since 1970.
 
-A daemon may have several servers. The routes about sending, received and refused
+A daemon may have several servers. The routes about rooms, sending, received and refused
 requests, peers and look-ups take `server=NAME` as a query parameter, the name of the
 server that is meant; it is the first one by default. Each is also there with the name
 in its path, as in `GET /v1/servers/NAME/received`. `GET /v1/servers` lists the servers,

@@ -49,6 +49,7 @@ from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.control_routes import room_control_routes
 from homeserver.rooms.routes import room_routes
 from homeserver.storage.all_names import AllNames
 from homeserver.storage.forgetting import StoredState
@@ -209,6 +210,7 @@ class Parts:
                 caches,
             ),
             *peer_routes(self._peers(server), self._reports(server)),
+            *room_control_routes(server.rooms),
         ]
 
     def all_servers(self, names: Collection[ServerName]) -> AllServers:

@@ -211,6 +211,14 @@ def parse_event_domain(text: str) -> ServerName:
     return _parse_domain("an event ID", "$", text)
 
 
+def parse_alias(text: str) -> ServerName:
+    """Parse a room alias; returns the server that it names.
+
+    Raises `InvalidParam`.
+    """
+    return _parse_domain("a room alias", "#", text)
+
+
 def _parse_domain(kind: str, sigil: str, text: str) -> ServerName:
     if _NOT_IN_ID.search(text):
         raise InvalidParam(

@@ -13,6 +13,7 @@ from homeserver.protocol.identifiers import (
     DEFAULT_PORT,
     ServerName,
     UserId,
+    parse_alias,
     parse_event_domain,
     parse_key_id,
     parse_room_id,
@@ -454,7 +455,13 @@ def test_no_event_domain(text: str) -> None:
 )
 def test_nothing_but_a_protocol_error_is_raised(text: str) -> None:
     """Any text is an ID, or is refused with the one error that callers expect."""
-    for parse in (UserId.parse, parse_room_id, parse_event_domain, parse_key_id):
+    for parse in (
+        UserId.parse,
+        parse_alias,
+        parse_room_id,
+        parse_event_domain,
+        parse_key_id,
+    ):
         try:
             parsed = parse(text)
         except InvalidParam:

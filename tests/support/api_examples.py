@@ -1,11 +1,12 @@
 """Real requests to the control API with their answers, the same at each run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 from msgspec import Struct
 
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.canonical_json import Json, as_list, as_object, as_text, encode
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.discovery import Resolution, Route, Step
 from homeserver.protocol.events.event import Event
@@ -78,12 +79,39 @@ def collect() -> Examples:
     ask("DELETE", "/v1/caches", "/v1/caches")
     ask("GET", "/v1/resolve/{name}", "/v1/resolve/them.example")
     ask("GET", "/v1/keys/{name}", "/v1/keys/them.example")
+    _ask_about_rooms(panel, ask)
     state = "/v1/state?of=received,refused"
     forgetting = panel.begin("DELETE", state)
     panel.clock.pump([0] * 10)
     [answer] = forgetting.answers()
     found["DELETE", "/v1/state"] = Example(state, None, answer)
     return found
+
+
+def _ask_about_rooms(panel: Panel, ask: Callable[..., None]) -> None:
+    own = panel.identity.server_name
+    every, one = "/v1/rooms", "/v1/rooms/{room_id}"
+    bob: Json = {"user_id": f"@bob:{own}"}
+    new: Json = {"room_version": "11", "preset": "public_chat", "alias": f"#a:{own}"}
+    ask("POST", every, every, new)
+    ask("GET", every, every)
+    [listed] = as_list(panel.ask("GET", every).json["rooms"], "rooms")
+    room_id = as_text(as_object(listed, "a room")["room_id"], "room_id")
+    room = f"{every}/{quote(room_id, '')}"
+    ask("GET", one, room)
+    message: Json = {"type": "m.room.message", "content": {"body": "hello"}}
+    ask("POST", f"{one}/events", f"{room}/events", message)
+    [end] = as_list(panel.ask("GET", room).json["extremities"], "the ends")
+    sent = as_text(end, "an end")
+    event = f"{room}/events/{quote(sent, '')}"
+    ask("POST", f"{one}/redact", f"{room}/redact", {"event_id": sent})
+    ask("GET", f"{one}/events/{{event_id}}", event)
+    ask("POST", f"{one}/invite", f"{room}/invite", bob)
+    ask("POST", f"{one}/leave", f"{room}/leave", bob)
+    ask("POST", f"{one}/ban", f"{room}/ban", bob | {"reason": "spam"})
+    ask("GET", f"{one}/members", f"{room}/members?membership=ban")
+    ask("GET", f"{one}/graph", f"{room}/graph?after=6&limit=2")
+    ask("GET", f"{one}/state", f"{room}/state?at={quote(sent, '')}")
 
 
 def _receive(panel: Panel) -> None:

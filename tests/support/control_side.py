@@ -45,13 +45,18 @@ from homeserver.protocol.discovery import (
     Step,
 )
 from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.author import Author
+from homeserver.rooms.control_routes import room_control_routes
+from homeserver.rooms.rooms import Rooms
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.forgetting import StoredState
+from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
+from homeserver.storage.room_directory import RoomDirectory
 from tests.support.coroutines import result_of
 from tests.support.described_answers import DescribedAnswers
 from tests.support.dns_records import ScriptedClient
@@ -260,6 +265,7 @@ class Panel:
                     self.clock,
                 ),
             ),
+            *room_control_routes(self._rooms()),
             *state_routes(
                 state_kinds(
                     StoredState(self.database, self.now_ts, self.clock),
@@ -276,6 +282,15 @@ class Panel:
                 DescribedAnswers(self.table).wrap
             ),
             clock=self.clock,
+        )
+
+    def _rooms(self) -> Rooms:
+        own = self.identity.server_name
+        return Rooms(
+            RoomStore(self.database, own, self.now_ts),
+            RoomDirectory(self.database, own),
+            Author(lambda: self.identity, self.clock, Random(1)),
+            lambda: None,
         )
 
     def now_ts(self, _: object) -> int:

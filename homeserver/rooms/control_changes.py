@@ -1,0 +1,174 @@
+"""What the control API changes in the rooms of one of our servers.
+
+Rules: what is asked for is made as an event of ours, by the rules of the room; nothing
+here asks another server. An invite of another server's user needs that server's
+signature, so it is not made.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from homeserver.control.routing import Call
+from homeserver.control.views import Nothing
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import InvalidParam, quote
+from homeserver.protocol.events.room_versions import parse_room_version
+from homeserver.protocol.identifiers import EventId, RoomId, UserId, parse_alias
+from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
+from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.state import CREATE, membership
+from homeserver.rooms.author import USUAL, Given
+from homeserver.rooms.control_views import (
+    LeaveBody,
+    MembershipBody,
+    NewEventBody,
+    NewRoomBody,
+    RedactionBody,
+    RoomEventView,
+    RoomView,
+)
+from homeserver.rooms.new_room import NewRoom
+from homeserver.rooms.room import REDACTION, Room
+from homeserver.rooms.rooms import Rooms
+
+_MEMBER = "m.room.member"
+_ALIAS = "m.room.canonical_alias"
+
+
+async def room_in_path(rooms: Rooms, parameters: Mapping[str, bytes]) -> Room:
+    """The room that the path of a request names; raises `NotFound`."""
+    room_id = parameters["room_id"].decode("utf-8", "replace")
+    return await rooms.known(RoomId(room_id))
+
+
+class RoomChanges:
+    """Changes the rooms of a server as the control API asks."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def create(self, call: Call[Nothing, NewRoomBody]) -> RoomView:
+        """Create a room, whose only member is its creator."""
+        body, own = call.body, self._rooms.server_name
+        creator = UserId.parse(body.creator or f"@creator:{own}")
+        state = [
+            NewEvent(each.type, creator, each.content, each.state_key)
+            for each in body.initial_state
+        ]
+        if body.alias is not None:
+            await self._check_alias(body.alias)
+            state.append(NewEvent(_ALIAS, creator, {"alias": body.alias}, ""))
+        new = NewRoom(
+            creator=creator,
+            room_version=parse_room_version(body.room_version),
+            preset=body.preset,
+            content=body.creation_content,
+            power_levels=body.power_levels,
+            initial_state=state,
+            name=body.name,
+            topic=body.topic,
+            is_listed=body.is_listed,
+        )
+        room = await self._rooms.create(new)
+        if body.alias is not None:
+            added = await self._rooms.directory.add_alias(body.alias, room.room_id)
+            if not added:
+                await self._rooms.forget(room.room_id)
+                raise _taken(body.alias)
+        return RoomView.of(room)
+
+    async def send(self, call: Call[Nothing, NewEventBody]) -> RoomEventView:
+        """Make an event in a room, and send it to the room's servers."""
+        body = call.body
+        room = await self._room(call.parameters)
+        redacts = None if body.redacts is None else EventId(body.redacts)
+        sender = self._sender(room, body.sender)
+        new = NewEvent(body.type, sender, body.content, body.state_key, redacts)
+        given = Given(
+            prev_events=_event_ids(body.prev_events),
+            auth_events=_event_ids(body.auth_events),
+            depth=body.depth,
+            origin_server_ts=body.origin_server_ts,
+        )
+        return await self._send(room, new, given)
+
+    async def invite(self, call: Call[Nothing, MembershipBody]) -> RoomEventView:
+        """Invite a user of ours to a room."""
+        user = UserId.parse(call.body.user_id)
+        if user.server_name != self._rooms.server_name:
+            raise InvalidParam(
+                f"`user_id` is {quote(str(user))}: the invite of another server's "
+                "user needs the signature of that server, which is not asked here"
+            )
+        return await self._change(call, "invite", call.body)
+
+    async def ban(self, call: Call[Nothing, MembershipBody]) -> RoomEventView:
+        """Ban a user from a room."""
+        return await self._change(call, "ban", call.body)
+
+    async def leave(self, call: Call[Nothing, LeaveBody]) -> RoomEventView:
+        """Let a user leave a room, or kick the user."""
+        body = call.body
+        sender = body.sender or body.user_id
+        return await self._change(
+            call, "leave", MembershipBody(body.user_id, sender, body.reason)
+        )
+
+    async def redact(self, call: Call[Nothing, RedactionBody]) -> RoomEventView:
+        """Redact an event of a room."""
+        room, body = await self._room(call.parameters), call.body
+        content: Json = {} if body.reason is None else {"reason": body.reason}
+        sender = self._sender(room, body.sender)
+        new = NewEvent(REDACTION, sender, content, None, EventId(body.event_id))
+        return await self._send(room, new)
+
+    async def _room(self, parameters: Mapping[str, bytes]) -> Room:
+        return await room_in_path(self._rooms, parameters)
+
+    def _sender(self, room: Room, given: str | None) -> UserId:
+        if given is not None:
+            return UserId.parse(given)
+        own, current = self._rooms.server_name, room.current
+        create = current.get(CREATE)
+        users = [] if create is None else [create.sender.user_id]
+        users += sorted(key for kind, key in current if kind == _MEMBER)
+        for each in users:
+            if membership(current, each) == "join":
+                user = UserId.parse(each)
+                if user.server_name == own:
+                    return user
+        raise InvalidParam(f"no user of {own} is in the room; give a `sender`")
+
+    async def _change(
+        self, call: Call[Nothing, Any], kind: str, body: MembershipBody
+    ) -> RoomEventView:
+        room = await self._room(call.parameters)
+        content: Json = {"membership": kind}
+        if body.reason is not None:
+            content["reason"] = body.reason
+        user, sender = UserId.parse(body.user_id), self._sender(room, body.sender)
+        return await self._send(room, NewEvent(_MEMBER, sender, content, user.user_id))
+
+    async def _send(
+        self, room: Room, new: NewEvent, given: Given = USUAL
+    ) -> RoomEventView:
+        try:
+            sent = await self._rooms.send(room.room_id, new, given)
+        except UnknownAuthEvent as problem:
+            raise InvalidParam(f"`auth_events`: {problem}") from None
+        return RoomEventView.of(sent)
+
+    async def _check_alias(self, alias: str) -> None:
+        own, named = self._rooms.server_name, parse_alias(alias)
+        if named != own:
+            raise InvalidParam(f"`alias` is one of {named}, not of {own}")
+        if await self._rooms.directory.alias(alias) is not None:
+            raise _taken(alias)
+
+
+def _taken(alias: str) -> InvalidParam:
+    return InvalidParam(f"`alias` {quote(alias)} leads to another room already")
+
+
+def _event_ids(given: list[str] | None) -> list[EventId] | None:
+    return None if given is None else [*map(EventId, given)]

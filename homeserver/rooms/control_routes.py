@@ -1,0 +1,187 @@
+"""The routes of the control API about the rooms of one of our servers.
+
+Rules: as in `control.routes`. `rooms.control_changes` makes the changes.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
+
+from msgspec import Raw
+
+from homeserver.control.routing import A, B, Call, ControlRoute, Q, route
+from homeserver.control.views import Nothing
+from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound, quote
+from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.rooms.state import membership_of
+from homeserver.rooms.control_changes import RoomChanges, room_in_path
+from homeserver.rooms.control_views import (
+    AtEvent,
+    Graph,
+    GraphEvent,
+    GraphPage,
+    LeaveBody,
+    ListedRoom,
+    Members,
+    MembershipBody,
+    MemberView,
+    NewEventBody,
+    NewRoomBody,
+    RedactionBody,
+    RoomEventView,
+    RoomList,
+    RoomsPage,
+    RoomState,
+    RoomView,
+    WithMembership,
+)
+from homeserver.rooms.entry import Entry
+from homeserver.rooms.room import Room
+from homeserver.rooms.rooms import Rooms, Sent
+
+_MEMBER = "m.room.member"
+_ERRORS = (NotFound,)
+_POST_ERRORS = (Forbidden, NotFound)
+
+
+class RoomsShown:
+    """Answers what the control API is asked about the rooms of a server."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    async def list_rooms(self, call: Call[RoomsPage, Nothing]) -> RoomList:
+        """The rooms that the server takes part in."""
+        after, limit = call.query.after, call.query.limit
+        rest = [each for each in await self._rooms.store.room_ids() if each > after]
+        page = rest[:limit]
+        is_last = len(rest) <= limit or limit == 0
+        return RoomList([*map(ListedRoom, page)], None if is_last else page[-1])
+
+    async def show(self, call: Call[Nothing, Nothing]) -> RoomView:
+        """One room: its version, its servers and its ends."""
+        return RoomView.of(await self._room(call.parameters))
+
+    async def state(self, call: Call[AtEvent, Nothing]) -> RoomState:
+        """The state of a room, now or at an event."""
+        room = await self._room(call.parameters)
+        at = call.query.at
+        if at is None:
+            if call.query.before:
+                raise InvalidParam("`before` needs an event in `at`")
+            found = room.current
+        else:
+            entry = _entry(room, at)
+            number = entry.before if call.query.before else entry.after
+            if number is None:
+                raise NotFound(
+                    f"the state at {quote(at)} is not known: it is an outlier"
+                )
+            found = room.states.map(number)
+        # As it came, and as the rules go by it: redactions do not apply.
+        state = [Raw(found[key].encoded) for key in sorted(found)]
+        return RoomState(room.room_id, state)
+
+    async def members(self, call: Call[WithMembership, Nothing]) -> Members:
+        """The members of a room now, and those who were."""
+        current = (await self._room(call.parameters)).current
+        found = [
+            MemberView(key, membership_of(event), event.event_id)
+            for (kind, key), event in sorted(current.items())
+            if kind == _MEMBER
+        ]
+        wanted = call.query.membership
+        return Members([x for x in found if wanted in {None, x.membership}])
+
+    async def graph(self, call: Call[GraphPage, Nothing]) -> Graph:
+        """The events of a room, each with those that it comes after."""
+        room = await self._room(call.parameters)
+        after, limit = call.query.after, call.query.limit
+        page = [
+            _node(room, each)
+            for each in islice(room.entries.values(), after, after + limit)
+        ]
+        end = after + len(page)
+        is_last = not page or end >= len(room.entries)
+        return Graph(
+            room.room_id, sorted(room.extremities), page, None if is_last else end
+        )
+
+    async def event(self, call: Call[Nothing, Nothing]) -> RoomEventView:
+        """An event of a room as it came, with its verdict and the reason."""
+        room = await self._room(call.parameters)
+        entry = _entry(room, call.parameters["event_id"].decode("utf-8", "replace"))
+        found = await room.read([entry.event_id])
+        return RoomEventView.of(Sent(found[entry.event_id], entry))
+
+    async def _room(self, parameters: Mapping[str, bytes]) -> Room:
+        return await room_in_path(self._rooms, parameters)
+
+
+def _entry(room: Room, event_id: str) -> Entry:
+    entry = room.entries.get(EventId(event_id))
+    if entry is None:
+        raise NotFound(f"the room has no event {quote(event_id)}")
+    return entry
+
+
+def _node(room: Room, entry: Entry) -> GraphEvent:
+    event = room.events.get(entry.event_id)
+    return GraphEvent(
+        entry.event_id,
+        entry.type,
+        None if event is None else event.state_key,
+        entry.depth,
+        entry.origin_server_ts,
+        [*entry.prev],
+        entry.outcome.value,
+        entry.why,
+    )
+
+
+def room_control_routes(rooms: Rooms) -> list[ControlRoute]:
+    """The rooms of a server."""
+    changes, shown = RoomChanges(rooms), RoomsShown(rooms)
+    every, one = "/v1/rooms", "/v1/rooms/{room_id}"
+    return [
+        route(
+            "POST",
+            every,
+            changes.create,
+            Nothing,
+            NewRoomBody,
+            RoomView,
+            errors=(Forbidden,),
+        ),
+        route("GET", every, shown.list_rooms, RoomsPage, Nothing, RoomList),
+        route("GET", one, shown.show, Nothing, Nothing, RoomView, errors=_ERRORS),
+        _post("events", changes.send, NewEventBody),
+        _post("invite", changes.invite, MembershipBody),
+        _post("ban", changes.ban, MembershipBody),
+        _post("leave", changes.leave, LeaveBody),
+        _post("redact", changes.redact, RedactionBody),
+        _get("state", shown.state, AtEvent, RoomState),
+        _get("members", shown.members, WithMembership, Members),
+        _get("graph", shown.graph, GraphPage, Graph),
+        _get("events/{event_id}", shown.event, Nothing, RoomEventView),
+    ]
+
+
+def _post(
+    name: str,
+    answer: Callable[[Call[Nothing, B]], Awaitable[RoomEventView]],
+    body: type[B],
+) -> ControlRoute:
+    template = f"/v1/rooms/{{room_id}}/{name}"
+    return route(
+        "POST", template, answer, Nothing, body, RoomEventView, errors=_POST_ERRORS
+    )
+
+
+def _get(
+    name: str,
+    answer: Callable[[Call[Q, Nothing]], Awaitable[A]],
+    query: type[Q],
+    returns: type[A],
+) -> ControlRoute:
+    template = f"/v1/rooms/{{room_id}}/{name}"
+    return route("GET", template, answer, query, Nothing, returns, errors=_ERRORS)
