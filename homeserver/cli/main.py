@@ -44,6 +44,7 @@ _MODULES = {
     "servers": "lab_ask",
     "exchanges": "lab_ask",
     "fault": "lab_fault",
+    "room": "room",
     "man": "man",
 }
 

@@ -15,7 +15,7 @@ from tests.support.tables import cases
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
 COMMANDS += ["health", "resolve", "keys", "explain", "conform", "lab"]
-COMMANDS += ["servers", "exchanges", "fault", "config"]
+COMMANDS += ["servers", "exchanges", "fault", "room", "man", "config"]
 
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:

@@ -1,0 +1,244 @@
+"""The commands about the rooms that a running server takes part in.
+
+Rules: as in `ask`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from homeserver.cli.daemon import Daemon, daemon_options
+from homeserver.cli.options import fail, json_option
+from homeserver.control.client import ControlError
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import ProtocolError, printable
+from homeserver.protocol.events.room_versions import parse_room_version
+
+_ROOMS = ("v1", "rooms")
+_SECONDS = 60.0  # the state of a large room takes some
+
+
+@click.group(short_help="Make rooms and events in them; show them.")
+def room() -> None:
+    """Make rooms of a running server and events in them, and show them.
+
+    \b
+    Example:
+      homeserver room create -c homeserver.toml --preset public_chat
+    """
+
+
+@room.command(short_help="Create a room.")
+@daemon_options
+@json_option
+@click.option("--room-version", metavar="VERSION", help="By default 12.")
+@click.option(
+    "--preset",
+    type=click.Choice(["private_chat", "trusted_private_chat", "public_chat"]),
+    help="By default private_chat.",
+)
+@click.option("--alias", metavar="ALIAS", help="As in `#room:alpha.test`.")
+@click.option("--name", metavar="TEXT", help="The name that users see.")
+@click.option("--creator", metavar="USER", help="By default `@creator` of the server.")
+def create(*, daemon: Daemon, as_json: bool, **options: str | None) -> None:
+    """Create a room; prints its ID.
+
+    \b
+    Example:
+      homeserver room create -c homeserver.toml --alias '#room:alpha.test'
+    """
+    version = options["room_version"]
+    if version is not None:
+        try:
+            parse_room_version(version)
+        except ProtocolError as problem:
+            fail(2, f"--room-version: {problem}")
+    content: Json = {key: text for key, text in options.items() if text is not None}
+    try:
+        made = daemon.client().post(*_ROOMS, content=content)
+    except ControlError as problem:
+        fail(1, str(problem))
+    print(json.dumps(made) if as_json else printable(str(made["room_id"])))
+
+
+@room.command("list", short_help="List the rooms.")
+@daemon_options
+@json_option
+def show(*, daemon: Daemon, as_json: bool) -> None:
+    """List the rooms of the server.
+
+    \b
+    Example:
+      homeserver room list -c homeserver.toml
+    """
+    for each in _pages(daemon, [], "rooms", ""):
+        print(json.dumps(each) if as_json else printable(each["room_id"]))
+
+
+@room.command(short_help="Send an event.")
+@daemon_options
+@json_option
+@click.argument("room_id", metavar="ROOM")
+@click.argument("event_type", metavar="TYPE")
+@click.argument("content", metavar="[JSON]", default="{}")
+@click.option("--state-key", metavar="KEY", help="Makes it a state event.")
+@click.option("--sender", metavar="USER", help="A user of the server.")
+@click.option("--redacts", metavar="EVENT", help="The event that a redaction redacts.")
+@click.option(
+    "--prev-event",
+    "prev_events",
+    metavar="EVENT",
+    multiple=True,
+    help="The event that it comes after; repeatable. By default the room's ends.",
+)
+@click.option(
+    "--auth-event",
+    "auth_events",
+    metavar="EVENT",
+    multiple=True,
+    help="An event that allows it; repeatable. By default those of the rules.",
+)
+@click.option("--depth", type=int, metavar="NUMBER", help="Its depth.")
+def send(
+    *,
+    daemon: Daemon,
+    as_json: bool,
+    room_id: str,
+    event_type: str,
+    content: str,
+    **options: Any,
+) -> None:
+    """Make an event in a room, and send it to the servers of the room.
+
+    \b
+    Example:
+      homeserver room send -c homeserver.toml '!r:alpha.test' m.room.topic \\
+        '{"topic": "hello"}' --state-key ''
+    """
+    try:
+        parsed = json.loads(content)
+    except ValueError as problem:
+        fail(2, f"the content is not JSON: {problem}")
+    body: Json = {"type": event_type, "content": parsed}
+    for name, value in options.items():
+        if value is not None and value != ():
+            body[name] = list(value) if isinstance(value, tuple) else value
+    try:
+        sent = daemon.client().post(*_ROOMS, room_id, "events", content=body)
+    except ControlError as problem:
+        fail(1, str(problem))
+    text = f"{sent['event_id']}: {sent['verdict']}, {sent['reason']}"
+    print(json.dumps(sent) if as_json else printable(text))
+
+
+@room.command(short_help="Show the state of a room.")
+@daemon_options
+@json_option
+@click.argument("room_id", metavar="ROOM")
+@click.option("--at", metavar="EVENT", help="The state after this event.")
+@click.option("--before", is_flag=True, help="With --at: the state before it.")
+def state(
+    *, daemon: Daemon, as_json: bool, room_id: str, at: str | None, before: bool
+) -> None:
+    """Show the state of a room, now or at an event.
+
+    \b
+    Example:
+      homeserver room state -c homeserver.toml '!r:alpha.test'
+    """
+    if before and at is None:
+        fail(2, "--before needs --at EVENT")
+    chosen = {"at": at, "before": "true" if before else None}
+    for each in _listed(daemon, [room_id, "state"], "state", **chosen):
+        content = json.dumps(each["content"], ensure_ascii=False)
+        key = f" {each['state_key']}" if each["state_key"] else ""
+        text = f"{each['type']}{key}: {content}"
+        print(json.dumps(each) if as_json else printable(text))
+
+
+@room.command(short_help="Show the members of a room.")
+@daemon_options
+@json_option
+@click.argument("room_id", metavar="ROOM")
+def members(*, daemon: Daemon, as_json: bool, room_id: str) -> None:
+    """Show the members of a room now, and those who were.
+
+    \b
+    Example:
+      homeserver room members -c homeserver.toml '!r:alpha.test'
+    """
+    for each in _listed(daemon, [room_id, "members"], "members"):
+        text = f"{each['user_id']}: {each['membership']}"
+        print(json.dumps(each) if as_json else printable(text))
+
+
+@room.command(short_help="Show the events of a room as a graph.")
+@daemon_options
+@json_option
+@click.argument("room_id", metavar="ROOM")
+@click.option("--dot", is_flag=True, help="In the language of Graphviz.")
+def graph(*, daemon: Daemon, as_json: bool, room_id: str, dot: bool) -> None:
+    """Show the events of a room in the order of their arrival, and what is before each.
+
+    \b
+    Example:
+      homeserver room graph -c homeserver.toml '!r:alpha.test' --dot | dot -Tsvg
+    """
+    if dot and as_json:
+        fail(2, "--dot and --json are two forms; choose one")
+    if dot:
+        print("digraph room {")
+    for each in _pages(daemon, [room_id, "graph"], "events", 0):
+        if dot:
+            print("\n".join(_dot(each)))
+        elif as_json:
+            print(json.dumps(each))
+        else:
+            before = ", ".join(each["prev_events"]) or "nothing"
+            text = f"{each['event_id']} {each['type']}: {each['verdict']}"
+            print(printable(f"{text}; after {before}"))
+    if dot:
+        print("}")
+
+
+def _dot(event: Any) -> Iterator[str]:
+    """The lines of an event and of its edges."""
+    name = _quoted(event["event_id"])
+    label = _quoted(f"{event['type']} {event['depth']} {event['verdict']}")
+    yield f"  {name} [label={label}];"
+    yield from (f"  {name} -> {_quoted(each)};" for each in event["prev_events"])
+
+
+def _quoted(text: str) -> str:
+    """A text of a peer in a drawing: a quoted string that it cannot end."""
+    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _listed(
+    daemon: Daemon, steps: Sequence[str], member: str, **arguments: object
+) -> Any:
+    try:
+        page = daemon.client().get(*_ROOMS, *steps, timeout=_SECONDS, **arguments)
+    except ControlError as problem:
+        _fail(problem)
+    return page[member]
+
+
+def _pages(
+    daemon: Daemon, steps: Sequence[str], member: str, after: object
+) -> Iterator[Any]:
+    """The items of a list, page by page; ends the command on an error."""
+    while after is not None:
+        client = daemon.client()
+        try:
+            page: Any = client.get(*_ROOMS, *steps, timeout=_SECONDS, after=after)
+        except ControlError as problem:
+            _fail(problem)
+        yield from page[member]
+        after = page["next"]
+
+
+def _fail(problem: ControlError) -> NoReturn:
+    fail(1, str(problem))

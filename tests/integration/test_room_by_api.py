@@ -1,0 +1,100 @@
+"""A room that the control API of a real daemon makes, and that another server joins.
+
+The other server is one of the test's, known by its key.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from homeserver.config.reader import load
+from homeserver.control.client import ControlClient
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
+from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
+from tests.support.http_connection import request
+from tests.support.raw_client import talking
+from tests.support.room_side import signed
+from tests.support.senders import make_known
+from tests.support.signed_requests import THEM
+
+BOB = f"@bob:{THEM.server_name}"
+
+
+def ask(
+    endpoint: Endpoint, method: str, target: str, content: Json | None = None
+) -> Any:
+    """What the daemon answers the other server."""
+    name = ServerName.parse(endpoint.name)
+    header = THEM.authorize(method, target, content, destination=name)
+    body = None if content is None else encode(content)
+    with talking(LOOPBACK, endpoint.port) as talk:
+        talk.send(request(method, target, [f"Authorization: {header}"], body))
+        answer = talk.answer()
+    assert answer.status == 200, answer.json
+    return answer.json
+
+
+def join(endpoint: Endpoint, room_id: str) -> None:
+    """Let Bob join a room."""
+    room, bob = quote(room_id, ""), quote(BOB, "")
+    base = "/_matrix/federation"
+    template = ask(endpoint, "GET", f"{base}/v1/make_join/{room}/{bob}?ver=11")
+    event = signed(template["event"], "11")
+    target = f"{base}/v2/send_join/{room}/{quote(event.event_id, '')}"
+    ask(endpoint, "PUT", target, event.pdu)
+
+
+def command(endpoint: Endpoint, *words: str) -> str:
+    """What a command about rooms prints."""
+    config = ["-c", str(endpoint.configuration)]
+    done = homeserver("room", words[0], *config, *words[1:])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_room_by_api(tmp_path: Path) -> None:
+    """Created by the API, joined by another server, and the same after a restart."""
+    alpha = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    with alpha.running() as process:
+        first_line(process)
+    name = ServerName.parse(alpha.name)
+    make_known(alpha.folder / "homeserver.db", name, THEM)
+    with alpha.running() as process:
+        first_line(process)
+        client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
+        new: Json = {
+            "room_version": "11",
+            "preset": "public_chat",
+            "alias": f"#room:{name}",
+        }
+        made: Any = client.post("v1", "servers", name.name, "rooms", content=new)
+        room_id = made["room_id"]
+        assert made["servers"] == [name.name]
+        alias = quote(f"#room:{name}", "")
+        query = f"/_matrix/federation/v1/query/directory?room_alias={alias}"
+        assert ask(alpha, "GET", query)["room_id"] == room_id
+        join(alpha, room_id)
+        assert f"{BOB}: join" in command(alpha, "members", room_id)
+        topic = "m.room.topic", '{"topic": "hello"}', "--state-key", ""
+        sent = json.loads(command(alpha, "send", room_id, *topic, "--json"))
+        assert sent["verdict"] == "accepted"
+        state = command(alpha, "state", room_id)
+        assert 'm.room.topic: {"topic": "hello"}' in state
+    with alpha.running() as process:
+        first_line(process)
+        assert command(alpha, "state", room_id) == state
+        assert room_id in command(alpha, "list")
+        [last] = json.loads(command(alpha, "graph", room_id, "--json").split("\n")[-2])[
+            "prev_events"
+        ]
+        graph = command(alpha, "graph", room_id, "--dot")
+        assert f'"{sent["event_id"]}" -> "{last}";' in graph
+        event: Any = client.get("v1", "rooms", room_id, "events", sent["event_id"])
+        assert (event["verdict"], event["check"]) == ("accepted", 6)
+        done = homeserver(
+            "room", "state", "-c", str(alpha.configuration), "!no:alpha.test"
+        )
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "not known here" in done.stderr
