@@ -31,7 +31,7 @@ ITEMS = [
         robustness,
         "",
         "A transaction whose `pdus` is an object is refused.",
-        with_members(pdus={}),
+        with_members(pdus={"event": {}}),
         refused,
     ),
     row(
