@@ -2,7 +2,8 @@
 
 Rules: Synapse has a new database, and a network with nothing but a loopback interface,
 in which our name server is the only one. It differs from its defaults as
-`scripts.synapse` says. The committed report has the verdicts alone.
+`scripts.synapse` says, and trusts a notary of ours. The committed report has the
+verdicts alone.
 """
 
 import json
@@ -29,6 +30,7 @@ _NAME = "synapse.test:7000"
 _ADDRESS = "127.0.0.3:7000"
 _LISTEN = "127.0.0.4:8448"
 _DNS = "127.0.0.1:53"
+_NOTARY = "notary.lab.test"  # ours; it knows of no server but where a check needs it
 
 _VERSIONS = ("1", "2", "3", "6", "9", "10", "11", "12")
 _SECONDS = 900  # for all checks; a machine that does nothing else needs sixty
@@ -86,7 +88,7 @@ def _run(folder: Path, arguments: list[str]) -> int:
 
 
 def _make(folder: Path, data: Path) -> Synapse:
-    """A Synapse that trusts our authority, and has a certificate of it."""
+    """A Synapse that trusts our authority, with a certificate of it, and our notary."""
     folder.mkdir()
     ours = Folder(data)
     authority = Authority(ours.seed(None))
@@ -94,7 +96,7 @@ def _make(folder: Path, data: Path) -> Synapse:
     certificate = authority.issue_to_others([_NAME.partition(":")[0]])
     (folder / "tls.crt").write_text(chain_pem(certificate))
     (folder / "tls.key").write_text(key_pem(certificate))
-    return make_synapse(folder, _NAME, [_ADDRESS], ours.ca_file)
+    return make_synapse(folder, _NAME, [_ADDRESS], ours.ca_file, notary=_NOTARY)
 
 
 def _register(synapse: Synapse, name: str) -> tuple[str, str]:

@@ -128,11 +128,13 @@ def make_synapse(
     listen: Sequence[str],
     ca_file: Path,
     within: tuple[str, ...] = (),
+    notary: str | None = None,
 ) -> Synapse:
     """Write the configuration of a Synapse.
 
     It takes federation at each of `listen` (HOST:PORT), with `tls.crt` and `tls.key`,
-    which are in `folder`, and trusts the authorities in `ca_file`.
+    which are in `folder`, and trusts the authorities in `ca_file`; and it asks `notary`
+    for keys, if one is named.
     """
     federation = [
         {
@@ -170,7 +172,7 @@ def make_synapse(
         # All the others are on this machine, and there is no notary on the Internet.
         "ip_range_blacklist": [],
         "federation_ip_range_blacklist": [],
-        "trusted_key_servers": [],
+        "trusted_key_servers": [] if notary is None else [{"server_name": notary}],
         "federation": {
             "destination_min_retry_interval": 100,
             "destination_retry_multiplier": 1,
