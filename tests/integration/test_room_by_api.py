@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from homeserver.config.reader import load
 from homeserver.control.client import ControlClient
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
+from homeserver.testing import Lab, LabError
 from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
 from tests.support.http_connection import request
 from tests.support.raw_client import talking
@@ -98,3 +101,24 @@ def test_room_by_api(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert "not known here" in done.stderr
+
+
+def test_rooms_of_a_lab() -> None:
+    """Each server of a lab has its own rooms."""
+    with Lab() as lab:
+        one, two = lab.server(), lab.server()
+
+        def ask_lab(method: str, *steps: str, content: Any = None) -> Any:
+            return lab.link.call(method, "v1", "servers", *steps, content=content)
+
+        made = ask_lab("POST", one.name, "rooms", content={"name": "N"})
+        room_id = made["room_id"]
+        assert made["servers"] == [one.name]
+        content = {"type": "m.room.message", "content": {"body": "hello"}}
+        sent = ask_lab("POST", one.name, "rooms", room_id, "events", content=content)
+        assert sent["event"]["sender"] == f"@creator:{one.name}"
+        graph = ask_lab("GET", one.name, "rooms", room_id, "graph")
+        assert graph["extremities"] == [sent["event_id"]]
+        assert ask_lab("GET", two.name, "rooms")["rooms"] == []
+        with pytest.raises(LabError, match="not known here"):
+            ask_lab("GET", two.name, "rooms", room_id)
