@@ -13,7 +13,7 @@ from homeserver.control.views import Nothing
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.events.room_versions import parse_room_version
-from homeserver.protocol.identifiers import EventId, RoomId, UserId, parse_alias
+from homeserver.protocol.identifiers import EventId, UserId, parse_alias, parse_room_id
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import CREATE, membership
@@ -36,9 +36,12 @@ _ALIAS = "m.room.canonical_alias"
 
 
 async def room_in_path(rooms: Rooms, parameters: Mapping[str, bytes]) -> Room:
-    """The room that the path of a request names; raises `NotFound`."""
-    room_id = parameters["room_id"].decode("utf-8", "replace")
-    return await rooms.known(RoomId(room_id))
+    """The room that the path of a request names.
+
+    Raises `InvalidParam` and `NotFound`.
+    """
+    text = parameters["room_id"].decode("utf-8", "replace")
+    return await rooms.known(parse_room_id(text))
 
 
 class RoomChanges:

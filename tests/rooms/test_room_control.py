@@ -223,3 +223,6 @@ def test_unknown() -> None:
         assert "not known" in desk.get(what, 404)["error"]
     assert "not known" in desk.post("ban", 404, user_id=BOB)["error"]
     assert "not known" in desk.post("events", 404, type="x")["error"]
+    for bad in ("no", "%00", "!no%00:us.example", "%ff", "!" + "x" * 300):
+        desk.room = f"/{bad}"
+        assert "not a room ID" in desk.get("state", 400)["error"]
