@@ -153,7 +153,7 @@ ROWS: list[Row] = [
     (
         "names not compared",
         _names(lambda *_: None),
-        {"T01", "T06", "T08", "T17", "T19"},
+        {"T01", "T06", "T08", "T17", "T18", "T19"},
     ),
     ("expired accepted", _overlooks(_EXPIRED), {"T02"}),
     ("not yet valid accepted", _overlooks(_NOT_YET), {"T03"}),
@@ -179,7 +179,7 @@ ROWS: list[Row] = [
     ("leaf as an authority", _overlooks(_NO_AUTHORITY, _PURPOSE, depth=1), {"T11"}),
     ("purpose not compared", _overlooks(_PURPOSE), {"T12"}),
     ("capitals compared", _names(_as_written), {"T13"}),
-    ("first name alone", _names(_first_alone), {"T14"}),
+    ("first name alone", _names(_first_alone), {"T14", "D05"}),
     ("TLS 1.3 alone", patched({f"{_TLS}.ClientTls._build": _latest_alone}), {"T15"}),
     ("target of SRV proves", _names(_target_of_srv), {"T17"}),
     (
@@ -216,7 +216,7 @@ ROWS: list[Row] = [
 def test_a_fault_turns_its_checks_red(
     on_stage: Stage, name: str, fault: Fault, expected: set[str]
 ) -> None:
-    """It turns them red, and no others of this area."""
+    """It turns them red, and no others of this area and of those it comes after."""
     # A stalled handshake takes ten seconds; the faults of the others do not matter.
     skip = ["T20"] if "T20" not in expected else []
-    assert red(on_stage, fault, ["T"], skip) == expected
+    assert red(on_stage, fault, ["T"], skip) == on_stage.testable(expected)

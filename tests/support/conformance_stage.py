@@ -4,7 +4,9 @@ Rules: the target is an endpoint of ours with real sockets. A fault wraps the an
 its routes or replaces a part of it, for one run; nothing of it is in the package.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ from homeserver.config.values import (
     Verification,
 )
 from homeserver.conformance import preflight
+from homeserver.conformance.check import STANDARD_PORTS
 from homeserver.conformance.ground import Ground
 from homeserver.conformance.options import ConformOptions
 from homeserver.conformance.preflight import Given
@@ -68,6 +71,22 @@ class Stage:
     """A running lab, beside which targets come and go."""
 
     lab: Lab
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether the lab listens at the ports of names without a port."""
+        host = self.lab.servers.shared.listen.host
+        is_open = self.lab.endpoint.parts.listeners.is_open
+        return all(is_open(SocketAddress(host, each)) for each in (443, 8448))
+
+    def testable(self, ids: Iterable[str]) -> set[str]:
+        """Those of some checks whose need of ports can be met."""
+        checks = all_checks()
+        return {
+            each
+            for each in ids
+            if self.has_ports or STANDARD_PORTS not in checks[each].needs
+        }
 
     def run(
         self, only: Sequence[str], fault: Fault = SOUND, skip: Sequence[str] = ()
@@ -135,7 +154,7 @@ def stage() -> Iterator[Stage]:
     """A lab that runs for as long as the context."""
     folder = Folder(None)
     options = LabOptions(
-        listen=_ANY_PORT, control=_ANY_PORT, dns=_ANY_PORT, allow=_ALLOW
+        listen=_standard_ports(), control=_ANY_PORT, dns=_ANY_PORT, allow=_ALLOW
     )
     lab = Lab(options, folder, steady(reactor))
     wait(lab.start())
@@ -143,6 +162,20 @@ def stage() -> Iterator[Stage]:
         yield Stage(lab)
     finally:
         wait(lab.stop())
+
+
+def _standard_ports() -> SocketAddress:
+    """Port 8448 of an address that no other run has; any port without privileges.
+
+    Only Linux has all of 127.0.0.0/8 without being told.
+    """
+    numbers = [secrets.randbelow(253) + 2 for _ in range(3)]
+    host = ".".join(map(str, (127, *numbers)))
+    try:
+        with socket.create_server((host, 443)):
+            return SocketAddress(host, 8448)
+    except OSError:
+        return _ANY_PORT
 
 
 def _config(lab: Lab) -> Config:

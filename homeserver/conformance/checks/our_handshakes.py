@@ -7,6 +7,7 @@ from OpenSSL import crypto
 
 from homeserver.conformance.check import (
     DNS_ZONE,
+    STANDARD_PORTS,
     TRUSTED_NAME,
     Check,
     Severity,
@@ -65,6 +66,34 @@ async def srv_target(t: Target) -> Outcome:
     )
     t.present(ours, lab.authority.issue(other))
     return judge_refused(t, ours, await t.ask(ours))
+
+
+@check(
+    "T18",
+    must,
+    _RESOLVING,
+    needs=[TRUSTED_NAME, DNS_ZONE, STANDARD_PORTS],
+    after=["D05"],
+)
+async def delegated_name(t: Target) -> Outcome:
+    """Where a name delegates, the certificate names the host that is delegated to."""
+    lab = t.ground.lab
+    name = f"{t.fresh()}.{lab.zone.apex}"
+    address = lab.servers.shared.address
+    kind = "AAAA" if ":" in address else "A"
+    ours = t.server(
+        name=name,
+        well_known=f"d.{name}:443",
+        dns=[Record(name, kind, address), Record(f"d.{name}", kind, address)],
+    )
+    t.present(ours, lab.authority.issue(name))
+    reply = await t.ask(ours)
+    return expect(
+        reply.status == 401 and not t.seen(ours).key_requests,
+        reply,
+        t.seen(ours),
+        wanted="status 401, and no request for keys",
+    )
 
 
 @check("T20", robustness, "", needs=[TRUSTED_NAME], waits=10.0, seconds=90.0)
