@@ -15,7 +15,7 @@ from homeserver.app.shared import Shared
 from homeserver.config.values import ServerConfig
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
-from homeserver.inbound.diagnoses import Diagnoses
+from homeserver.inbound.diagnoses import Diagnoses, Evidence
 from homeserver.inbound.gate import XMatrixGate
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.notary import Notary
@@ -33,6 +33,7 @@ from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.presence import PresenceAnswers
 from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.verification import Verifier
+from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.key_documents import DocumentStore
@@ -193,9 +194,13 @@ class Server(ServerStores):
             RefusalStore(self._shared.store.database, self.name),
             self._shared.refusals,
             self._shared.reactor,
-            self.diagnoses.later,
+            self._diagnose_later,
             self._shared.make_changes(self._shared.refused),
         )
+
+    async def _diagnose_later(self, evidence: Evidence) -> list[Hint]:
+        # Made late: diagnoses bring a keyring, and few refusals need them.
+        return await self.diagnoses.later(evidence)
 
     @cached_property
     def signed_requests(self) -> SignedRequests:

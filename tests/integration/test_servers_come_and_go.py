@@ -305,3 +305,19 @@ def test_many_cost_little(process: Process) -> None:
     assert {key for each in servers for key in each.__dict__} == made
     assert len(list(Path("/proc/self/fd").iterdir())) <= files + 2
     assert document(process.port(first.name), first.name).server_name == first.name
+
+
+def test_an_unknown_path_costs_little(process: Process) -> None:
+    """A server that refuses a path makes no keyring: nothing is to be diagnosed."""
+    server = process.add(A)
+
+    def refused() -> int:
+        connection = connect(process.port(A), A.name)
+        connection.request("GET", "/unknown", headers={"Host": A.name})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    assert wait_for_thread(refused) == 404
+    assert server.has("refusals")
+    assert not server.has("keyring")
