@@ -43,6 +43,8 @@ class KeyPublisher:
         """
         self._make()
         if presented is None or presented == self._leaf:
+            # Made for its first use: few servers still ask for it.
+            self._v1 = self._v1 or self._build_v1(self._identity(), self._leaf)
             return self._v1
         return self._build_v1(self._identity(), presented)
 
@@ -67,7 +69,7 @@ class KeyPublisher:
         self._renew_at = now + self._validity_seconds / 2
         self._valid_until_ts = int((now + self._validity_seconds) * 1000)
         self._leaf = identity.certificate.leaf
-        self._v1 = self._build_v1(identity, self._leaf)
+        self._v1 = b""
         self._v2 = self._build_v2(identity, [self._leaf])
 
     def _build_v1(self, identity: Identity, certificate: bytes) -> bytes:
