@@ -3,6 +3,8 @@
 Rules: nothing is decided by these facts.
 """
 
+from functools import lru_cache
+
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
@@ -19,7 +21,7 @@ def facts_of(transport: object) -> TlsFacts | None:
     leaf = transport.getPeerCertificate()
     certificate = None
     if leaf is not None:
-        certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
+        certificate = _one(crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf))
     return TlsFacts(
         handle.get_protocol_version_name(),
         handle.get_cipher_name(),
@@ -27,6 +29,14 @@ def facts_of(transport: object) -> TlsFacts | None:
         _text(handle.get_alpn_proto_negotiated()),
         certificate,
     )
+
+
+# A record has thousands of connections to a few servers, and half a kilobyte for each
+# certificate. OpenSSL takes none of more than a hundred kilobytes.
+@lru_cache(64)
+def _one(certificate: bytes) -> bytes:
+    """The same object for equal certificates that were seen lately."""
+    return certificate
 
 
 def _text(name: bytes | None) -> str | None:

@@ -48,3 +48,13 @@ def test_a_client_that_says_nothing() -> None:
 def test_no_tls() -> None:
     """A connection without TLS has none of it."""
     assert facts_of(StringTransport()) is None
+
+
+def test_one_certificate_in_memory() -> None:
+    """A record of many connections to one server keeps its certificate once."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    CLIENT.present_in(context)
+    first, second = (facts_of(shaken(context)) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.certificate is second.certificate
