@@ -16,7 +16,7 @@ from homeserver.conformance.check import (
     robustness,
     should,
 )
-from homeserver.conformance.documents import is_signed
+from homeserver.conformance.documents import is_signed, listed_keys, own_document
 from homeserver.conformance.notary_answers import (
     Answer,
     ask,
@@ -142,10 +142,12 @@ async def _is_not_given(t: Target, document: KeyAnswer) -> Outcome:
     return expect(_is_empty(answer), answer, wanted="status 200, an empty list")
 
 
-@check("N12", info, _QUERYING)
+@check("N12", info, _QUERYING, after=["K01"])
 async def itself(t: Target) -> Outcome:
     """A notary that is asked for itself may give its own document."""
-    return reported(await ask(t, {t.name.name: _any_key(t)}))
+    keys = listed_keys(await own_document(t))
+    criteria: Json = {"minimum_valid_until_ts": t.now_ts}
+    return reported(await ask(t, {t.name.name: dict.fromkeys(keys, criteria)}))
 
 
 @check("N13", must, "Appendices, Signing JSON", needs=[TRUSTED_NAME])
