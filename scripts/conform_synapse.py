@@ -35,7 +35,12 @@ _NOTARY = "notary.lab.test"  # ours; it knows of no server but where a check nee
 _VERSIONS = ("1", "2", "3", "6", "9", "10", "11", "12")
 _SECONDS = 900  # for all checks; a machine that does nothing else needs sixty
 
-_SETUP = 'ip link set lo up; mount --bind "$0" /etc/resolv.conf; exec "$@"'
+_SETUP = """
+ip link set lo up
+mount --bind "$0/resolv.conf" /etc/resolv.conf
+mount --bind "$0/hosts" /etc/hosts
+exec "$@"
+"""
 
 
 def main() -> int:
@@ -43,13 +48,15 @@ def main() -> int:
     if _INSIDE in os.environ:
         return _run(Path(os.environ[_INSIDE]), sys.argv[1:])
     with TemporaryDirectory(prefix="conform-synapse-") as folder:
-        resolv = Path(folder) / "resolv.conf"
-        resolv.write_text(f"nameserver {_DNS.partition(':')[0]}\n")
+        resolv, hosts = Path(folder) / "resolv.conf", Path(folder) / "hosts"
+        resolv.write_text(f"nameserver {_host(_DNS)}\n")
+        # As a notary, Synapse looks for itself as for any other server.
+        hosts.write_text(f"{_host(_ADDRESS)} {_host(_NAME)}\n127.0.0.1 localhost\n")
         # Who is not root becomes it in a namespace of users.
         users = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         command = [
             *["unshare", "--net", "--mount", *users, "--"],
-            *["sh", "-ec", _SETUP, str(resolv)],
+            *["sh", "-ec", _SETUP, folder],
             *[sys.executable, "-m", "scripts.conform_synapse", *sys.argv[1:]],
         ]
         environment = {**os.environ, _INSIDE: folder}
@@ -87,13 +94,17 @@ def _run(folder: Path, arguments: list[str]) -> int:
     return done.returncode
 
 
+def _host(address: str) -> str:
+    return address.partition(":")[0]
+
+
 def _make(folder: Path, data: Path) -> Synapse:
     """A Synapse that trusts our authority, with a certificate of it, and our notary."""
     folder.mkdir()
     ours = Folder(data)
     authority = Authority(ours.seed(None))
     ours.write_authorities(authority.pem, [])
-    certificate = authority.issue_to_others([_NAME.partition(":")[0]])
+    certificate = authority.issue_to_others([_host(_NAME)])
     (folder / "tls.crt").write_text(chain_pem(certificate))
     (folder / "tls.key").write_text(key_pem(certificate))
     return make_synapse(folder, _NAME, [_ADDRESS], ours.ca_file, notary=_NOTARY)
