@@ -169,7 +169,8 @@ def test_pauses() -> None:
         200,
         encode(build_v2(ServerName.parse("b.example"), [THEM.key], [], NOW_TS + 10**9)),
     )
-    pause(panel, ServerName.parse("b.example"))
+    for _ in range(2):  # the first success has no pause
+        pause(panel, ServerName.parse("b.example"))
     failed, fetched = shown(panel)
     assert failed["cache"] == fetched["cache"] == "keys"
     assert (failed["asked"], fetched["asked"]) == (HOST, "b.example")
