@@ -50,7 +50,7 @@ class Plan(Struct, frozen=True):
 
     jobs: int = 6
     timeout: float | None = None
-    """In place of each check's own limit, in seconds."""
+    """In place of each check's own limit, in seconds; what it waits for is added."""
 
     is_polite: bool = False
     """Whether checks of robustness are left out."""
@@ -156,7 +156,7 @@ class Runner:
 
     async def _run(self, check: Check) -> None:
         clock = self._ground.clock
-        limit = self._plan.timeout or check.seconds + check.waits
+        limit = (self._plan.timeout or check.seconds) + check.waits
         # A target that hangs is found out before the check is given up.
         target = Target(self._ground, self._facts, _PATIENCE * limit)
         began = clock.seconds()

@@ -6,11 +6,11 @@ run, because the target may come back to them.
 Specification: Server-server API, "Request Authentication" and "Transactions".
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypedDict, TypeVar, Unpack
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from msgspec import UNSET
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 
 from homeserver import __version__
@@ -155,6 +155,16 @@ class Target(OurServers):
             ours=ours,
             seconds=changes.get("seconds", _SECONDS),
         )
+
+    async def all(
+        self, asked: Sequence[Coroutine[Deferred[Any], Any, Reply]]
+    ) -> list[Reply]:
+        """The replies to requests that are made at once; raises `NoAnswer`."""
+        running = [Deferred.fromCoroutine(each) for each in asked]
+        try:
+            return await gatherResults(running, consumeErrors=True)
+        except FirstError as problem:
+            problem.subFailure.raiseException()
 
     async def plain(
         self,

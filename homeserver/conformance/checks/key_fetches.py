@@ -1,7 +1,5 @@
 """M: how often the target comes for a key document of ours, and what it keeps of it."""
 
-from twisted.internet.defer import Deferred, gatherResults
-
 from homeserver.conformance.check import TRUSTED_NAME, check, info, must, should
 from homeserver.conformance.checks.x_matrix import changed, written
 from homeserver.conformance.ours import entries, old_entries
@@ -74,8 +72,7 @@ async def rotated(t: Target) -> Outcome:
 async def first_at_once(t: Target) -> Outcome:
     """Twenty first requests at once make the target come once, and are all answered."""
     ours = t.server()
-    asked = [Deferred.fromCoroutine(t.ask(ours)) for _ in range(20)]
-    replies = await gatherResults(asked, consumeErrors=True)
+    replies = await t.all([t.ask(ours) for _ in range(20)])
     statuses = sorted({each.status for each in replies})
     fetches = len(t.seen(ours).key_requests)
     # Too many transactions of one server at once may be limited.

@@ -8,8 +8,6 @@ import base64
 import json
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, gatherResults
-
 from homeserver.conformance.check import (
     TRUSTED_NAME,
     Check,
@@ -240,8 +238,7 @@ async def at_once(t: Target) -> Outcome:
     """Five transactions of a server at once are taken, or limited with 429."""
     ours = t.server()
     await t.ask(ours)
-    asked = [Deferred.fromCoroutine(t.ask(ours)) for _ in range(5)]
-    replies = await gatherResults(asked, consumeErrors=True)
+    replies = await t.all([t.ask(ours) for _ in range(5)])
     return reported(", ".join(sorted(str(each.status) for each in replies)))
 
 
