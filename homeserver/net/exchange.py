@@ -233,7 +233,7 @@ class Exchanges:
         """Takes each exchange as well, with its details; None without a record."""
 
         self.route_of: Callable[[str], str] = lambda _: NO_ROUTE
-        """Finds the template of the path of a request to another server."""
+        """Finds the template of the path of a request that is sent, for a record."""
 
     @property
     def details(self) -> Details | None:
@@ -277,8 +277,9 @@ class Exchanges:
         self._find_route(exchange)  # where the path was not known before
 
     def _find_route(self, exchange: Exchange) -> None:
-        is_sent = exchange.kind == "request" and exchange.direction == "out"
-        if is_sent and exchange.path and exchange.route == NO_ROUTE:
+        if self.record is None or exchange.route != NO_ROUTE or not exchange.path:
+            return  # only a record shows the routes of what is sent
+        if exchange.kind == "request" and exchange.direction == "out":
             exchange.route = self.route_of(exchange.path)
 
     def hand_over(self, exchange: Exchange) -> None:

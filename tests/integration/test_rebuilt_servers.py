@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from twisted.web.http_headers import Headers
 
+from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.canonical_json import Json, encode, encode_base64
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import build_v2
@@ -55,7 +56,7 @@ def origin() -> Iterator[RecordingPeer]:
 def build(peer: RecordingPeer, key: SigningKey, issued: Issued, **more: object) -> None:
     """Let a server have a key and a certificate from now on."""
     name = name_of(peer)
-    until = int(reactor.seconds() * 1000) + 3_600_000
+    until = int(wall_seconds(reactor) * 1000) + 3_600_000
     document = build_v2(name, [key], [], until, [issued.value.leaf])
     document = sign({**document, **more, "signatures": {}}, name, [key])
     peer.issued = issued

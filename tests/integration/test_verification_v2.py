@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.identifiers import ServerName
@@ -37,7 +38,7 @@ SYNAPSE_2018 = http(
 
 def now_ts() -> int:
     """The time, in milliseconds since 1970."""
-    return int(reactor.seconds() * 1000)
+    return int(wall_seconds(reactor) * 1000)
 
 
 def document(

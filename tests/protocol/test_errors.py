@@ -14,6 +14,7 @@ STATUSES: list[tuple[type[errors.ProtocolError], int, str]] = [
     (errors.BadJson, 400, "M_BAD_JSON"),
     (errors.MissingParam, 400, "M_MISSING_PARAM"),
     (errors.InvalidParam, 400, "M_INVALID_PARAM"),
+    (errors.IncompatibleRoomVersion, 400, "M_INCOMPATIBLE_ROOM_VERSION"),
     (errors.BadAuthorization, 400, "M_UNAUTHORIZED"),
     (errors.Unauthorized, 401, "M_UNAUTHORIZED"),
     (errors.Forbidden, 403, "M_FORBIDDEN"),
@@ -39,6 +40,12 @@ def test_table_is_complete() -> None:
     kinds = {errors.ProtocolError, *errors.ProtocolError.__subclasses__()}
     here = {kind for kind in kinds if kind.__module__ == errors.__name__}
     assert here == {error for error, _, _ in STATUSES}
+
+
+def test_room_version_of_an_error() -> None:
+    """A server that does not know the version of a room is told the version."""
+    problem = errors.IncompatibleRoomVersion("it has version 12", "12")
+    assert problem.members == {"room_version": "12"}
 
 
 def test_message_is_the_text_of_the_error() -> None:

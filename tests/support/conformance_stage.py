@@ -152,6 +152,8 @@ class Stage:
 @contextmanager
 def stage() -> Iterator[Stage]:
     """A lab that runs for as long as the context."""
+    # Other tests of this process have a reactor with one clock.
+    clocks = {name: vars(reactor).get(name) for name in ("seconds", "wall_seconds")}
     folder = Folder(None)
     options = LabOptions(
         listen=_standard_ports(), control=_ANY_PORT, dns=_ANY_PORT, allow=_ALLOW
@@ -162,6 +164,11 @@ def stage() -> Iterator[Stage]:
         yield Stage(lab)
     finally:
         wait(lab.stop())
+        for name, clock in clocks.items():
+            if clock is None:
+                vars(reactor).pop(name, None)
+            else:
+                setattr(reactor, name, clock)
 
 
 def _standard_ports() -> SocketAddress:

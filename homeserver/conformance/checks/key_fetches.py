@@ -13,6 +13,9 @@ from homeserver.lab.servers.description import KeysBody
 _PUBLISHING = "Server-server API, Publishing Keys"
 _ROUTE = "Server-server API, GET /_matrix/key/v2/server"
 
+# A target may protect other servers by a pause between two fetches.
+_NEW_KEY_MS = 12_000
+
 _SHORT_MS = 2500  # how long a document is valid that runs out during a check
 
 
@@ -33,15 +36,20 @@ async def kept(t: Target) -> Outcome:
 _TWO_KEYS = KeysBody(ids=["ed25519:first", "ed25519:second"])
 
 
-@check("M22", should, _PUBLISHING, needs=[TRUSTED_NAME])
+@check("M22", should, _PUBLISHING, needs=[TRUSTED_NAME], waits=_NEW_KEY_MS / 1000)
 async def new_key(t: Target) -> Outcome:
-    """A key that is new since the last fetch is fetched."""
+    """A key that is new since the last fetch is fetched within 12 s."""
     ours = t.server(signing=_TWO_KEYS, keys=lambda each: each.document())
     first, second = ours.server.keys.signing
     known = await t.ask(ours, sign=SignBody(key_id=first))
     both = entries(ours.spare_key(first), ours.spare_key(second))
     t.instruct(ours, keys=lambda each: each.document(verify_keys=both))
-    reply = await t.ask(ours, sign=SignBody(key_id=second))
+    end = t.now_ts + _NEW_KEY_MS
+    while True:
+        reply = await t.ask(ours, sign=SignBody(key_id=second))
+        if reply.is_ok or t.now_ts >= end:
+            break
+        await t.wait_until(min(end, t.now_ts + 1000))
     return each_of([("the first", accepted(known)), ("the new", accepted(reply))])
 
 

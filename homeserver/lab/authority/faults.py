@@ -120,6 +120,11 @@ def _chain_missing(authority: Authority, host: str) -> Certificate:
 class _WeakCertificate(Certificate):
     """A certificate whose key OpenSSL presents only where its settings allow it."""
 
+    @property
+    def needs_context(self) -> bool:
+        """Its settings are those of a context."""
+        return True
+
     def present_in(self, context: SSL.Context) -> None:
         """As `Certificate`, at OpenSSL's lowest level of security."""
         context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")

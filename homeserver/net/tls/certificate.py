@@ -51,6 +51,11 @@ class Certificate:
         connection.use_privatekey(self.private_key)
 
     @property
+    def needs_context(self) -> bool:
+        """Whether only a context presents it, as OpenSSL takes a chain from there."""
+        return len(self.chain) > 1
+
+    @property
     def names(self) -> list[str]:
         """The host names in the leaf's subjectAltName, as they are written there."""
         try:

@@ -77,8 +77,7 @@ class ServerContexts:
         if found is not None:
             self._contexts.move_to_end(certificate)
             return found
-        # OpenSSL takes a chain from a context alone.
-        if len(certificate.chain) == 1 and certificate not in self._presented:
+        if not certificate.needs_context and certificate not in self._presented:
             self._presented[certificate] = None
             return None
         found = self._contexts[certificate] = _Context(certificate)
