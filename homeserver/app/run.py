@@ -153,7 +153,7 @@ def _outside(
 
 
 def _superior(worker: Worker | None) -> tuple[ServiceManager | Link, _Obey]:
-    """Who is told that the process runs, and what lets it obey."""
+    """Where the process reports its state, and how it gets its signals."""
     if worker is not None:
         return worker.link, worker.link.obey
     return ServiceManager(os.environ, os.getpid()), signals.obey

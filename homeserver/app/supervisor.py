@@ -3,7 +3,7 @@
 | what happens | what follows |
 |---|---|
 | worker 1 is ready | the others are started |
-| all are ready | the addresses are printed, and the service manager is told |
+| all are ready | it prints the addresses, and notifies the service manager |
 | SIGHUP | all reload |
 | SIGTERM or SIGINT | all finish, then the supervisor ends |
 | a second one | all end at once |

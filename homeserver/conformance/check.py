@@ -17,7 +17,7 @@ from homeserver.conformance.outcome import Outcome
 from homeserver.conformance.target import Target
 
 Run = Callable[[Target], Awaitable[Outcome]]
-"""Makes the stimulus, and says what came of it.
+"""Makes the stimulus, and judges the result.
 
 May raise `NotTestable`; a target that gives no answer at all raises `NoAnswer`.
 """

@@ -128,7 +128,7 @@ WRONG_DOCUMENTS = [
         must,
         _QUERYING,
         needs=[TRUSTED_NAME],
-        rule=f"A document {which} is given to nobody.",
+        rule=f"A document {which} is not handed out.",
     )(lambda t, document=document: _is_not_given(t, document))  # type: ignore[misc]
     for check_id, which, document in _WRONG
 ]
