@@ -1,9 +1,9 @@
 """The command that checks another homeserver.
 
-Rules: as in `main`. The report goes to standard output or a file; what is told while
-the checks run goes to standard error. Exit status 0 without a failure, 1 with one, 2
-for a mistake of the caller, 3 where the target is not reached or gone, 130 where the
-run was interrupted.
+Rules: as in `main`. The report goes to standard output or a file; the progress of the
+checks goes to standard error. Exit status 0 without a failure, 1 with one, 2 for a
+mistake of the caller, 3 where the target is not reached or gone, 130 where the run was
+interrupted.
 """
 
 import gc
@@ -13,8 +13,14 @@ from typing import Any
 
 import click
 
-from homeserver.cli.options import fail, parsed
-from homeserver.net.addresses import AddressRange, SocketAddress
+from homeserver.cli.options import (
+    address_option,
+    allow_option,
+    fail,
+    parsed,
+    zone_option,
+)
+from homeserver.net.addresses import SocketAddress
 from homeserver.protocol.identifiers import ServerName
 
 FORMATS = ("text", "json", "junit", "tap", "html", "markdown")
@@ -86,37 +92,14 @@ FORMATS = ("text", "json", "junit", "tap", "html", "markdown")
     metavar="FILE",
     help="An earlier report in JSON; only what became worse counts as a failure.",
 )
-@click.option(
+@address_option(
     "--listen",
-    default="127.0.0.1:0",
-    show_default=True,
-    callback=parsed(SocketAddress.parse),
-    metavar="HOST:PORT",
-    help="Where our servers listen; the target has to reach it.",
+    "127.0.0.1:0",
+    "Where our servers listen; the target has to reach it.",
 )
-@click.option(
-    "--dns",
-    default="127.0.0.1:0",
-    show_default=True,
-    callback=parsed(SocketAddress.parse),
-    metavar="HOST:PORT",
-    help="Where our name server listens.",
-)
-@click.option(
-    "--zone",
-    default="lab.test",
-    show_default=True,
-    metavar="NAME",
-    help="Below which our names are.",
-)
-@click.option(
-    "--allow",
-    multiple=True,
-    callback=parsed(AddressRange.parse),
-    metavar="RANGE",
-    help="Addresses to connect to although they are private; by default loopback and "
-    "all private ranges.",
-)
+@address_option("--dns", "127.0.0.1:0", "Where our name server listens.")
+@zone_option
+@allow_option
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),

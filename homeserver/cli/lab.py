@@ -6,7 +6,6 @@ Rules: as in `main`. The first line on standard output says where everything is.
 import gc
 import os
 import sys
-from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,15 @@ from urllib.parse import quote
 
 import click
 
-from homeserver.cli.options import fail, json_option, parse_host_name, parsed
+from homeserver.cli.options import (
+    address_option,
+    allow_option,
+    fail,
+    json_option,
+    parse_host_name,
+    parsed,
+    zone_option,
+)
 from homeserver.net.addresses import AddressRange, SocketAddress
 
 _TOKEN_VARIABLE = "HOMESERVER_LAB_TOKEN"  # noqa: S105 - its name
@@ -29,36 +36,12 @@ ca_file: {ca_file}
 page: {control}/#token={quoted}"""
 
 
-def _address(name: str, default: str, text: str) -> Callable[..., Any]:
-    return click.option(
-        name,
-        default=default,
-        show_default=True,
-        callback=parsed(SocketAddress.parse),
-        metavar="HOST:PORT",
-        help=text,
-    )
-
-
 @click.command(short_help="Run a lab: many servers for the tests of another one.")
-@_address("--listen", "127.0.0.1:0", "Address and port that servers share.")
-@_address("--control", "127.0.0.1:0", "Address and port of the control API.")
-@_address("--dns", "127.0.0.1:0", "Address and port of the name server.")
-@click.option(
-    "--zone",
-    default="lab.test",
-    show_default=True,
-    metavar="NAME",
-    help="Below which servers get their names.",
-)
-@click.option(
-    "--allow",
-    multiple=True,
-    callback=parsed(AddressRange.parse),
-    metavar="RANGE",
-    help="Addresses to connect to although they are private; by default loopback and "
-    "all private ranges. May be given again.",
-)
+@address_option("--listen", "127.0.0.1:0", "Address and port that servers share.")
+@address_option("--control", "127.0.0.1:0", "Address and port of the control API.")
+@address_option("--dns", "127.0.0.1:0", "Address and port of the name server.")
+@zone_option
+@allow_option
 @click.option(
     "--trust",
     multiple=True,

@@ -151,6 +151,37 @@ def new_endpoint_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def address_option(name: str, default: str, text: str) -> Callable[..., Any]:
+    """An address of ours with a port, with a default."""
+    return click.option(
+        name,
+        default=default,
+        show_default=True,
+        callback=parsed(SocketAddress.parse),
+        metavar="HOST:PORT",
+        help=text,
+    )
+
+
+zone_option = click.option(
+    "--zone",
+    default="lab.test",
+    show_default=True,
+    metavar="NAME",
+    help="Below which servers get their names.",
+)
+
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    callback=parsed(AddressRange.parse),
+    metavar="RANGE",
+    help="Addresses to connect to although they are private; by default loopback and "
+    "all private ranges. May be given again.",
+)
+"""Of a process that has no configuration."""
+
+
 def load(path: Path, *, reads_files: bool = True) -> Config:
     """Read a configuration, or exit with its mistakes; as `reader.load`."""
     try:
