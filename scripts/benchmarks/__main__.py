@@ -55,6 +55,7 @@ def main(
     alone_rows = [
         alone.verifications(),
         alone.resolutions(),
+        alone.recordings(),
         *rooms.state_resolutions(),
     ]
     with ExitStack() as stack, _told():

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IResolver
 from twisted.internet.task import Clock
 from twisted.names import dns
 
+from homeserver.lab.record.record import Record
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.resolver import Resolver
@@ -21,6 +22,7 @@ from homeserver.outbound.transport.dialer import Dialer
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.identifiers import ServerName
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
+from tests.support.exchanges import exchange
 
 _ROUND_SECONDS = 0.2  # of CPU time
 
@@ -91,6 +93,21 @@ def resolutions() -> Row:
         "us CPU",
         {OURS: lambda _: Sample(_microseconds(work))},
     )
+
+
+def recordings(count: int = 10_000) -> Row:
+    """An exchange with a body, kept in the record of a lab."""
+    body = b'{"pdus":[' + b",".join([b'{"room_id":"!a:b.test"}'] * 50) + b"]}"
+
+    def measure(_: int) -> Sample:
+        made = [exchange(body) for _ in range(count)]
+        record = Record(Clock())
+        begun = time.process_time()
+        for each in made:
+            record.add(each)
+        return Sample((time.process_time() - begun) / count * 1e6)
+
+    return Row("record an exchange", "us CPU", {OURS: measure})
 
 
 def _microseconds(work: Callable[[int], None]) -> float:

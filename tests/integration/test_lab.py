@@ -1,7 +1,6 @@
 """A lab as a process: how it starts, what its servers do, and how it ends."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -32,13 +31,11 @@ def lab() -> Iterator[Lab]:
         yield running
 
 
-def resources(pid: int) -> tuple[float, int]:
-    """CPU seconds and kilobytes of memory of a process."""
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(stat[11]) + int(stat[12])
+def resident_kilobytes(pid: int) -> int:
+    """The memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     [memory] = re.findall(r"VmRSS:\s+(\d+) kB", status)
-    return ticks / os.sysconf("SC_CLK_TCK"), int(memory)
+    return int(memory)
 
 
 def pid_of(lab: Lab) -> int:
@@ -73,10 +70,7 @@ def test_a_start_tells_where_everything_is() -> None:
             "ca_pem",
             "version",
         }
-        seconds, kilobytes = resources(pid_of(lab))
-        # On a machine that does nothing else: 0.55 s and 63 MB.
-        assert seconds < 1.2
-        assert kilobytes < 75_000
+        assert resident_kilobytes(pid_of(lab)) < 75_000
         ca_file = Path(process.whereabouts["ca_file"])
         assert ca_file.read_text() == lab.ca_pem
     assert not ca_file.parent.exists()
@@ -410,19 +404,16 @@ def test_parallel_tests_do_not_see_each_other(lab: Lab) -> None:
 
 
 def test_a_thousand_servers() -> None:
-    """They take little time and memory, and no thread and no file each."""
+    """They take little memory, and no thread and no file each."""
     with Lab() as lab:
         check_a_thousand(lab)
 
 
 def check_a_thousand(lab: Lab) -> None:
     """Make them, and ask one."""
-    before, _ = resources(pid_of(lab))
     files = len(list(Path(f"/proc/{pid_of(lab)}/fd").iterdir()))
     servers = lab.servers(1000)
-    seconds, kilobytes = resources(pid_of(lab))
-    assert seconds - before < 3
-    assert kilobytes < 100_000
+    assert resident_kilobytes(pid_of(lab)) < 100_000
     assert len({server.name for server in servers}) == 1000
     assert len(list(Path(f"/proc/{pid_of(lab)}/fd").iterdir())) < files + 20
     assert servers[0].request(servers[999].name, VERSION).status == 200

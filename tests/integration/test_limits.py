@@ -82,7 +82,8 @@ def plainly(port: int) -> Iterator[Talk]:
 def test_bodies_that_nobody_waits_for(tmp_path: Path) -> None:
     """Without a usable header the answer comes at once, and twelve megabytes after it.
 
-    They cost next to nothing: two milliseconds of CPU each, twenty on a bad day.
+    They cost next to nothing: two milliseconds of CPU each; reading one would be
+    four hundred.
     """
     body = b'{"a":[' + b"1," * (6 * MEGABYTE) + b"1]}"
     with running(tmp_path) as (alpha, process_id):
@@ -101,7 +102,7 @@ def test_bodies_that_nobody_waits_for(tmp_path: Path) -> None:
                     except (ssl.SSLError, OSError):
                         continue  # it was cut off, as it did not stop
                     assert answer.error == (401, "M_UNAUTHORIZED")
-        assert (cpu(process_id) - begun) / 20 < 0.02
+        assert (cpu(process_id) - begun) / 20 < 0.1
 
 
 def test_room_for_bodies(tmp_path: Path) -> None:

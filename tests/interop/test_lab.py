@@ -10,7 +10,7 @@ from tests.support.json_lines import running
 from tests.support.network_namespace import network
 
 NAMES = 50
-SECONDS = 30.0  # Synapse does one discovery after another in some 0.1 s of CPU
+SECONDS = 150.0  # for what takes five; machines are shared
 
 
 def test_synapse_finds_each_name_of_a_lab(installed: None, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The record: what is kept, found, waited for and exported."""
 
 import json
-import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -652,13 +651,3 @@ def test_a_full_disk_ends_the_journal() -> None:
     assert waiting.watches == 0
     assert journal._lines == []
     journal.close()
-
-
-def test_recording_costs_little() -> None:
-    """Recording takes microseconds; a request takes hundreds."""
-    exchanges = [exchange(PDUS) for _ in range(10_000)]
-    record = Record(Clock())
-    began = time.process_time()
-    for each in exchanges:
-        record.add(each)
-    assert time.process_time() - began < 10_000 * 20e-6

@@ -15,7 +15,7 @@ Steps = Generator[None, None, _T]
 # The 40 ms that a diagnosis may take are also held by a machine that is loaded.
 LIMIT_US = 15_000
 
-_SLICE_US = 800  # the reactor may stand still for 5 ms; one trial takes up to 2
+SLICE_US = 800  # the reactor may stand still for 5 ms; one trial takes up to 2
 
 _TRIAL_US = 55  # one ed25519 verification, and building what it is over
 _HASH_US = 20  # building alone, or with SHA-256
@@ -27,7 +27,7 @@ class Work:
 
     def __init__(self, limit: int = LIMIT_US) -> None:
         self._left = limit
-        self._slice = _SLICE_US
+        self._slice = SLICE_US
 
     @property
     def is_over(self) -> bool:
@@ -50,7 +50,7 @@ class Work:
         self._slice -= cost
         if self._slice > 0:
             return False
-        self._slice = _SLICE_US
+        self._slice = SLICE_US
         return True
 
 
