@@ -41,7 +41,7 @@ def build_receiver(
     def source_of(room: Room, name: ServerName, cause: Cause) -> Source:
         return Source(calls, checks, room, name, cause)
 
-    gaps = Gaps(rooms, source_of, shared.reactor)
+    gaps = Gaps(rooms, source_of, shared.reactor, shared.random)
     return RoomReceiver(checker, rooms, gaps, shared.pace)
 
 

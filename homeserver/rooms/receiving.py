@@ -2,8 +2,9 @@
 
 Rules: the events have passed the first three checks. The server ACL of a room applies
 to the origin of the transaction. Events of a room are judged in the order in which they
-came. What an event cites and the room lacks is fetched from the origin, outside of the
-room's turn. An event of any other room keeps its verdict and makes no room.
+came. What an event cites and the room lacks is fetched from the origin, then from other
+servers of the room, outside of the room's turn. An event of any other room keeps its
+verdict and makes no room.
 
 | outcome | verdict | in the reply | in the room |
 |---|---|---|---|
@@ -16,7 +17,8 @@ Specification: Server-server API, "Checks performed on receipt of a PDU", "Serve
 Control Lists (ACLs)", "Soft failure".
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -79,6 +81,7 @@ class RoomReceiver:
         self, pdus: Sequence[JudgedPdu], origin: ServerName, cause: Cause
     ) -> list[JudgedPdu]:
         verdicts = list(pdus)
+        until = self._gaps.deadline()
         by_room: dict[RoomId, list[int]] = {}
         for number, pdu in enumerate(pdus):
             if pdu.parsed is not None:
@@ -88,7 +91,8 @@ class RoomReceiver:
             if room is None or not room.has_member(self._rooms.server_name):
                 continue
             of_room = [pdus[number] for number in numbers]
-            judged = await self._judge(room, of_room, origin, cause)
+            fill = partial(self._gaps.fill, origin=origin, cause=cause, until=until)
+            judged = await self._judge(room, of_room, origin, fill)
             for number, verdict in zip(numbers, judged, strict=True):
                 verdicts[number] = verdict
         return verdicts
@@ -98,8 +102,9 @@ class RoomReceiver:
         room: Room,
         pdus: Sequence[JudgedPdu],
         origin: ServerName,
-        cause: Cause,
+        fill: Callable[[Event], Awaitable[None]],
     ) -> list[JudgedPdu]:
+        """`fill` fetches what is missing to judge an event."""
         if not may_take_part(room.current, origin):
             why = f"{REJECTED}: {_denied(room, origin)}"
             return [replace(pdu, verdict=why) for pdu in pdus]
@@ -114,7 +119,7 @@ class RoomReceiver:
                 entries.append(await _take(turn, pdu.parsed))
         for number, pdu in enumerate(pdus):
             if isinstance(entries[number], Missing) and pdu.parsed is not None:
-                await self._gaps.fill(pdu.parsed, origin, cause)
+                await fill(pdu.parsed)
                 async with self._rooms.turn(room.room_id) as turn:
                     entries[number] = await _take(turn, pdu.parsed)
         return [_verdict(pdu, entry) for pdu, entry in zip(pdus, entries, strict=True)]

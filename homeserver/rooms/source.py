@@ -2,7 +2,8 @@
 
 Rules: every event of a reply passes the checks of form, signatures and content hash,
 and those of other rooms are left out. What a server does not have is no error. The
-number of events that are read of a reply is bounded.
+number of events that are read of a reply is bounded, and that of the requests: each
+method raises `TooManyRequests` beyond it.
 
 Specification: Server-server API, "Backfilling and retrieving missing events",
 "Retrieving events".
@@ -29,7 +30,13 @@ MAX_MISSING = 20  # events of get_missing_events: as Synapse has it
 MAX_BACKFILL = 100  # the same
 MAX_STATE = 20_000  # events of a state, and of its auth chain
 
+MAX_REQUESTS = 200  # to one server, for one purpose
+
 _V1 = "/_matrix/federation/v1"
+
+
+class TooManyRequests(Exception):
+    """A server was asked as often as it may be, and something still lacks."""
 
 
 class StateIds(Struct, frozen=True):
@@ -56,6 +63,7 @@ class Source:
         self._room = room
         self._server_name = server_name
         self._cause = cause
+        self._left = MAX_REQUESTS
 
     async def missing_events(
         self, earliest: Collection[EventId], latest: Sequence[EventId]
@@ -137,6 +145,9 @@ class Source:
         return await self._checked(reply.get(member), most)
 
     async def _ask(self, call: Call) -> Json:
+        if not self._left:
+            raise TooManyRequests
+        self._left -= 1
         return await self._calls.ask(self._server_name, call, self._cause)
 
     async def _checked(self, pdus: object, most: int) -> Events:

@@ -26,9 +26,17 @@ from tests.support.coroutines import result_of
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import BOB, OurRooms, text
 from tests.support.room_side import RoomSide, signed
-from tests.support.signed_requests import THEM, US, Peer, identity, signing_key
+from tests.support.signed_requests import (
+    OTHERS,
+    THEM,
+    US,
+    Peer,
+    identity,
+    signing_key,
+)
 
 ANN = UserId.parse(f"@ann:{OUR_NAME}")
+OLI = UserId.parse(f"@oli:{OTHERS.server_name}")
 EVE = UserId.parse(f"@eve:{THEM.server_name}")
 
 _ANSWERS: dict[str, Callable[[Resident, Question], Awaitable[bytes]]] = {
@@ -49,15 +57,21 @@ class Calls:
         self.made: list[str] = []
         """The routes that were asked, in order."""
 
+        self.of_others: list[str] = []
+        """Those of them that were asked of the third server."""
+
         self.change: dict[str, Callable[[Json], Json]] = {}
-        """What becomes of the reply, by route; raises `ProtocolError` to refuse."""
+        """What becomes of the other server's reply, by route.
+
+        It raises `ProtocolError` to refuse. The third server's replies are as they are.
+        """
 
     async def ask(
         self, destination: ServerName, call: Call, cause: Cause = OURSELVES
     ) -> Json:
         """As `FederationCalls`."""
         assert self.resident is not None
-        assert destination == THEM.server_name
+        assert destination in {THEM.server_name, OTHERS.server_name}
         route, *steps = call.path.removeprefix("/_matrix/federation/v1/").split("/")
         self.made.append(route)
         names = [each[1:-1] for each in call.route.split("/") if each.startswith("{")]
@@ -68,6 +82,9 @@ class Calls:
         question = Question(US, path, query, call.content or {}, cause)
         try:
             reply = parse_object(await _ANSWERS[route](self.resident, question))
+            if destination == OTHERS.server_name:
+                self.of_others.append(route)
+                return reply
             change = self.change.get(route)
             return reply if change is None else change(reply)
         except ProtocolError as problem:
@@ -100,10 +117,24 @@ class Pair:
         self.calls.resident = Resident(self.them.rooms, invites, checks, nothing)
         result_of(self._join())
 
-    async def _join(self) -> None:
-        new = NewEvent("m.room.member", ANN, {"membership": "join"}, ANN.user_id)
+    def admit(self) -> Event:
+        """Let a user of the third server join; it answers as the other one does."""
+        join = result_of(self._joining(OLI, OTHERS))
+
+        async def take() -> None:
+            async with self.them.rooms.turn(self.theirs.room_id) as turn:
+                await turn.take(join)
+
+        result_of(take())
+        return join
+
+    async def _joining(self, user: UserId, peer: Peer) -> Event:
+        new = NewEvent("m.room.member", user, {"membership": "join"}, user.user_id)
         template = await self.them.author.template(self.theirs, new)
-        join = signed(template, self.version.version, Peer(US, signing_key()))
+        return signed(template, self.version.version, peer)
+
+    async def _join(self) -> None:
+        join = await self._joining(ANN, Peer(US, signing_key()))
         before = self.theirs.current
         chain = self.theirs.auth_chain([join, *before.values()])
         async with self.them.rooms.turn(self.theirs.room_id) as turn:

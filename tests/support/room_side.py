@@ -1,6 +1,7 @@
 """A server with rooms, put together in memory, and another server that asks it."""
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -71,7 +72,7 @@ class RoomSide(Endpoint):
         def source_of(room: Room, name: ServerName, cause: Cause) -> Source:
             return Source(calls, checks, room, name, cause)
 
-        self.gaps = Gaps(rooms, source_of, self.clock)
+        self.gaps = Gaps(rooms, source_of, self.clock, Random(1))
         pace = Pace(self.clock)
         self.server.receiver = TransactionReceiver(
             self._received,
