@@ -25,7 +25,7 @@ from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.receipt import Outcome
-from homeserver.protocol.rooms.templates import Sent, check_sent
+from homeserver.protocol.rooms.templates import Sent, check_invite_state, check_sent
 from homeserver.rooms.question import Question
 from homeserver.rooms.replies import events_json
 from homeserver.rooms.resident import Resident
@@ -62,7 +62,7 @@ async def _received(
     state: object,
 ) -> bytes:
     pdu, room_version = sent
-    shown = _checked_state(state)
+    items, shown = _checked_state(state)
     own = resident.server_name
     room = await resident.rooms.find(question.room_id)
     if room is not None:
@@ -73,6 +73,7 @@ async def _received(
         event,
         Sent("invite", question.room_id, question.event_id, question.origin, own),
     )
+    check_invite_state(items, question.room_id, room_version)
     await resident.checks.one(pdu, room_version, question.origin, question.cause)
     signed = Event.parse(resident.rooms.author.countersigned(event), room_version)
     if room is not None and room.has_member(own):
@@ -114,15 +115,19 @@ def _version(value: object) -> RoomVersion:
     return found
 
 
-def _checked_state(state: object) -> bytes:
-    """What comes with an invite, in JSON; raises `BadJson` and `InvalidParam`."""
-    items = as_list(state, "`invite_room_state`")
-    for each in items:
+def _checked_state(state: object) -> tuple[list[Json], bytes]:
+    """The events that come with an invite, and their JSON.
+
+    Raises `BadJson` and `InvalidParam`.
+    """
+    items = [
         as_object(each, "an entry of `invite_room_state`")
+        for each in as_list(state, "`invite_room_state`")
+    ]
     encoded = encode(items)
     if len(items) > _MAX_STATE_EVENTS or len(encoded) > _MAX_STATE_BYTES:
         raise InvalidParam(
             f"`invite_room_state` has {len(items)} events of {len(encoded)} bytes; "
             f"{_MAX_STATE_EVENTS} and {_MAX_STATE_BYTES} are allowed"
         )
-    return encoded
+    return items, encoded

@@ -9,6 +9,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import RoomId, UserId
 from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.creation import build_create
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
 from homeserver.storage import received_invites
@@ -24,11 +25,20 @@ from tests.support.signed_requests import OTHERS, THEM
 ALL = tuple(ROOM_VERSIONS)
 
 
+def _create() -> Event:
+    """The create event of a room of another server, of version 12."""
+    pdu = build_create(BOB, ROOM_VERSIONS["12"], 1)
+    return signed(pdu, "12")
+
+
+CREATE = _create()
+
+
 def invite(version: str = "10", user: str = ALICE.user_id, **members: object) -> Event:
     """An invite to a room of another server."""
     pdu: Json = {
         "type": "m.room.member",
-        "room_id": "!r:them.example" if version != "12" else "!" + "r" * 43,
+        "room_id": "!r:them.example" if version != "12" else CREATE.room_id,
         "sender": BOB.user_id,
         "state_key": user,
         "content": {"membership": "invite"},
@@ -65,7 +75,12 @@ def test_invited(version: str) -> None:
     """An invite is signed and recorded, and no room comes of it."""
     side = RoomSide()
     event = invite(version)
-    state = [{"type": "m.room.name", "state_key": "", "content": {"name": "N"}}]
+    state: list[Json] = [
+        {"type": "m.room.name", "state_key": "", "content": {"name": "N"}}
+    ]
+    if version == "12":
+        name = {**CREATE.pdu, **state[0], "room_id": CREATE.room_id}
+        state = [CREATE.pdu, signed({**name, "signatures": {}}, version).pdu]
     answer = send(side, event, invite_room_state=state)
     assert answer.status == 200, answer.json
     pdu: Any = answer.json["event"]
@@ -122,6 +137,12 @@ BAD: list[tuple[str, Event, dict[str, object], tuple[int, str]]] = [
         (400, "M_INVALID_PARAM"),
     ),
     ("version", invite(), {"room_version": 10}, (400, "M_INVALID_PARAM")),
+    (
+        "no create event",
+        invite("12"),
+        {"invite_room_state": []},
+        (400, "M_INVALID_PARAM"),
+    ),
     ("other version", invite(), {"room_version": "1"}, (400, "M_BAD_JSON")),
 ]
 
@@ -179,13 +200,14 @@ def test_to_a_room_of_ours(version: str) -> None:
     wanted = NewEvent("m.room.member", BOB, {"membership": "invite"}, new.user_id)
     template = result_of(side.ours.author.template(side.known(room), wanted))
     event = signed(template, version)
-    assert send(side, event).status == 200
+    state = [side.known(room).current["m.room.create", ""].pdu]
+    assert send(side, event, invite_room_state=state).status == 200
     assert membership(side.known(room).current, new.user_id) == "invite"
     assert recorded(side) == []
     # One that the rules do not allow is refused.
     side.ours.send(room, "m.room.member", {"membership": "ban"}, f"@x:{OUR_NAME}")
     banned = changed(event, state_key=f"@x:{OUR_NAME}")
-    assert send(side, banned).error == (403, "M_FORBIDDEN")
+    assert send(side, banned, invite_room_state=state).error == (403, "M_FORBIDDEN")
     acl: Json = {"allow": ["us.example"]}
     side.ours.send(room, "m.room.server_acl", acl, "", Given())
     assert send(side, event).error == (403, "M_FORBIDDEN")

@@ -20,6 +20,7 @@ from homeserver.protocol.rooms.templates import (
     Sent,
     Wanted,
     add_countersignature,
+    check_invite_state,
     check_sent,
     read_template,
 )
@@ -252,6 +253,26 @@ def test_what_was_not_to_be_sent() -> None:
         with pytest.raises(InvalidParam) as refused:
             check_sent(given, asked)
         assert sentence in str(refused.value)
+
+
+def test_what_comes_with_an_invite() -> None:
+    """To a room whose ID is a hash, whole events of the room are needed."""
+    room, other = Room("12"), Room("12", name="other")
+    rules = room.state["m.room.join_rules", ""]
+    version, room_id = room.version, room.room_id
+    check_invite_state([rules.pdu, room.create.pdu], room_id, version)
+    stripped: Json = {"type": "m.room.name", "state_key": "", "content": {}}
+    wrong: list[tuple[list[Json], str]] = [
+        ([], "lacks the create event"),
+        ([rules.pdu], "lacks the create event"),
+        ([room.create.pdu, stripped], "an event of `invite_room_state`: "),
+        ([room.create.pdu, other.create.pdu], f"has an event of '{other.room_id}'"),
+    ]
+    for state, sentence in wrong:
+        with pytest.raises(InvalidParam) as refused:
+            check_invite_state(state, room_id, version)
+        assert sentence in str(refused.value)
+        check_invite_state(state, room_id, ROOM_VERSIONS["11"])
 
 
 OWN = {"d.example": {"ed25519:1": "ours"}}
