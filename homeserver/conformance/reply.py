@@ -13,7 +13,14 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from homeserver.conformance.outcome import Late, NoAnswer, Outcome, expect, unmet
+from homeserver.conformance.outcome import (
+    Late,
+    NoAnswer,
+    NotTestable,
+    Outcome,
+    expect,
+    unmet,
+)
 from homeserver.protocol.canonical_json import Json
 
 MAX_BYTES = 32 * 2**20  # of a reply; the state of a large room has a few megabytes
@@ -96,6 +103,13 @@ def shown(text: str) -> str:
     """A text of the target, in a line of a report."""
     clean = "".join(c if c.isprintable() else "\ufffd" for c in text)
     return clean if len(clean) <= _MAX_SHOWN else f"{clean[:_MAX_SHOWN]}..."
+
+
+def present(reply: Reply) -> Reply:
+    """A reply of a route that is there; raises `NotTestable`."""
+    if reply.status in {404, 405} and reply.errcode == "M_UNRECOGNIZED":
+        raise NotTestable(f"the target has no such route: {reply}")
+    return reply
 
 
 def status(reply: Reply, *wanted: int) -> Outcome:

@@ -12,9 +12,9 @@ from homeserver.conformance.check import (
     info,
     must,
 )
-from homeserver.conformance.checks.queries import V1, get, not_found, present
+from homeserver.conformance.checks.queries import V1, get, not_found
 from homeserver.conformance.outcome import NotTestable, Outcome, expect, reported
-from homeserver.conformance.reply import Reply, refused, status
+from homeserver.conformance.reply import Reply, present, refused, status
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
 
