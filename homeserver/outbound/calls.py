@@ -84,6 +84,18 @@ class FederationCalls:
         self, destination: ServerName, call: Call, cause: Cause = OURSELVES
     ) -> object:
         """As `ask`, for a route whose reply may be a list."""
+        try:
+            return parse(await self.ask_text(destination, call, cause))
+        except ProtocolError as problem:
+            raise Refused(destination, 200, None, str(problem)) from None
+
+    async def ask_text(
+        self, destination: ServerName, call: Call, cause: Cause = OURSELVES
+    ) -> bytes:
+        """The body of a reply, for a caller that reads it in parts.
+
+        Raises `Unreachable`, and `Refused` for an error response.
+        """
         identity = self._identity()
         body = None if call.content is None else encode(call.content)
         outgoing = signed_request(identity, call.method, call.target, destination, body)
@@ -100,7 +112,4 @@ class FederationCalls:
                 raise refused
         finally:
             exchange.close(exchange.status)
-        try:
-            return parse(answer.body)
-        except ProtocolError as problem:
-            raise Refused(destination, 200, None, str(problem)) from None
+        return answer.body

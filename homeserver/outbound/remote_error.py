@@ -68,6 +68,16 @@ class Refused(Exception):
         return self.is_about_path and error == _UNRECOGNIZED_2014
 
     @property
+    def is_of_unknown_route(self) -> bool:
+        """Whether the server has no such route, and does not mean what the path names.
+
+        `is_unrecognized` also takes a 404 about a room for that.
+        """
+        if self.status in {404, 405}:
+            return self.reply is None or self.errcode == "M_UNRECOGNIZED"
+        return self.is_unrecognized
+
+    @property
     def is_about_path(self) -> bool:
         """Whether the server does not know the path and did not read the content.
 
