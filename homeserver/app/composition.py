@@ -210,7 +210,7 @@ class Parts:
                 caches,
             ),
             *peer_routes(self._peers(server), self._reports(server)),
-            *room_control_routes(server.rooms),
+            *room_control_routes(server.rooms, lambda: server.elsewhere),
         ]
 
     def all_servers(self, names: Collection[ServerName]) -> AllServers:

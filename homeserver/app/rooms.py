@@ -13,7 +13,10 @@ from homeserver.outbound.calls import FederationCalls
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.author import Author
 from homeserver.rooms.checking import EventChecks
+from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.gaps import Gaps
+from homeserver.rooms.join_reply import JoinReplyReader
+from homeserver.rooms.joining import Joiner
 from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
@@ -30,6 +33,14 @@ def build_resident(
     """What answers for a server about its rooms."""
     invites = InviteStore(shared.store.database, rooms.server_name)
     return Resident(rooms, invites, EventChecks(checker), calls)
+
+
+def build_elsewhere(
+    resident: Resident, shared: Shared, checker: PduChecker
+) -> Elsewhere:
+    """What takes users of a server into rooms of other servers."""
+    reader = JoinReplyReader(EventChecks(checker), shared.pace)
+    return Elsewhere(resident, Joiner(resident, reader, shared.pace))
 
 
 def build_receiver(

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from functools import cached_property
 
 from homeserver.app.credentials import Credentials
-from homeserver.app.rooms import build_receiver, build_resident, build_rooms
+from homeserver.app.rooms import (
+    build_elsewhere,
+    build_receiver,
+    build_resident,
+    build_rooms,
+)
 from homeserver.app.server_stores import ServerStores
 from homeserver.app.shared import Shared
 from homeserver.config.values import ServerConfig
@@ -34,6 +39,7 @@ from homeserver.outbound.delivery.presence import PresenceAnswers
 from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.diagnosis.hint import Hint
+from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.key_documents import DocumentStore
@@ -253,6 +259,11 @@ class Server(ServerStores):
     def resident(self) -> Resident:
         """Answers other servers about its rooms."""
         return build_resident(self.rooms, self.calls, self._shared, self.pdu_checker)
+
+    @cached_property
+    def elsewhere(self) -> Elsewhere:
+        """Takes its users into rooms of other servers."""
+        return build_elsewhere(self.resident, self._shared, self.pdu_checker)
 
     @cached_property
     def notary(self) -> Notary:

@@ -11,6 +11,7 @@ import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option
+from homeserver.cli.room_memberships import join
 from homeserver.control.client import ControlError
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError, printable
@@ -20,14 +21,17 @@ _ROOMS = ("v1", "rooms")
 _SECONDS = 60.0  # the state of a large room takes some
 
 
-@click.group(short_help="Make rooms and events in them; show them.")
+@click.group(short_help="Make and join rooms, make events in them; show them.")
 def room() -> None:
-    """Make rooms of a running server and events in them, and show them.
+    """Make and join rooms with a running server, make events in them, and show them.
 
     \b
     Example:
       homeserver room create -c homeserver.toml --preset public_chat
     """
+
+
+room.add_command(join)
 
 
 @room.command(short_help="Create a room.")

@@ -120,9 +120,10 @@ class ControlClient:
         """GET a route, given as the steps of its path; raises `ControlError`."""
         return self._call("GET", self._target(steps, arguments), None, timeout)
 
-    def post(self, *steps: str, content: Json) -> Json:
+    def post(self, *steps: str, content: Json, timeout: float = 10.0) -> Json:
         """POST a JSON object to a route; raises `ControlError`."""
-        return self._call("POST", self._target(steps), json.dumps(content).encode())
+        body = json.dumps(content).encode()
+        return self._call("POST", self._target(steps), body, timeout)
 
     def put(self, *steps: str, content: Json) -> Json:
         """PUT a JSON object to a route; raises `ControlError`."""

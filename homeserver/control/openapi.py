@@ -29,6 +29,7 @@ _PARAMETERS: dict[str, tuple[str, str]] = {
     "destination": ("string", "The server name of the destination."),
     "id": ("integer", "The ID of the entry."),
     "name": ("string", "A server name."),
+    "room": ("string", "The ID or the alias of a room, percent-encoded."),
     "room_id": ("string", "The ID of a room, percent-encoded."),
     "event_id": ("string", "The ID of an event, percent-encoded."),
     "server": ("string", "The name of one of the daemon's own servers."),

@@ -175,6 +175,12 @@ class TooLarge(ProtocolError):
     errcode = "M_TOO_LARGE"
 
 
+class NoServerHelps(ProtocolError):
+    """Other servers, which had to be asked, did not answer or gave no usable answer."""
+
+    status = 502
+
+
 class RequestTimeout(ProtocolError):
     """A request did not arrive completely within the time limit."""
 

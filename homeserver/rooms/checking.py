@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import Forbidden
+from homeserver.protocol.errors import Forbidden, quote
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
-from homeserver.protocol.identifiers import EventId, ServerName
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.rooms.room import Room
 from homeserver.storage.judged_pdus import REJECTED
 
 _BATCH = 50  # PDUs that are checked at once, as in a transaction
+_LARGE_BATCH = 5000  # of a state: there is one time limit for the keys of each batch
 
 
 class EventChecks:
@@ -49,15 +50,38 @@ class EventChecks:
         self, pdus: Sequence[Json], room: Room, origin: ServerName, cause: Cause
     ) -> dict[EventId, Event]:
         """Those of a reply's events that pass, and are of the room."""
+        found, _ = await self.all_of_room(
+            pdus, (room.room_id, room.room_version), origin, cause, _BATCH
+        )
+        return found
+
+    async def all_of_room(
+        self,
+        pdus: Sequence[Json],
+        room: tuple[RoomId, RoomVersion],
+        origin: ServerName,
+        cause: Cause,
+        batch_size: int = _LARGE_BATCH,
+    ) -> tuple[dict[EventId, Event], dict[int, str]]:
+        """Those that pass, and why the others do not, by their place in the list.
+
+        In a batch, keys are fetched from all servers at once.
+        """
+        room_id, room_version = room
         found: dict[EventId, Event] = {}
-        versions = {room.room_id: room.room_version.version}
-        for start in range(0, len(pdus), _BATCH):
-            batch = pdus[start : start + _BATCH]
-            for judged in await self._checker.check(batch, origin, cause, versions):
+        problems: dict[int, str] = {}
+        versions = {room_id: room_version.version}
+        for start in range(0, len(pdus), batch_size):
+            batch = pdus[start : start + batch_size]
+            verdicts = await self._checker.check(batch, origin, cause, versions)
+            for number, judged in enumerate(verdicts, start):
                 event = judged.parsed
                 if event is None or judged.outcome == REJECTED:
-                    continue
-                is_of_version = event.room_version == room.room_version
-                if is_of_version and event.room_id == room.room_id:
+                    problems[number] = judged.verdict.removeprefix(f"{REJECTED}: ")
+                elif event.room_version != room_version:
+                    problems[number] = f"no event of version {room_version.version}"
+                elif event.room_id != room_id:
+                    problems[number] = f"of another room, {quote(event.room_id)}"
+                else:
                     found[event.event_id] = event
-        return found
+        return found, problems

@@ -18,12 +18,14 @@ from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import CREATE, membership
 from homeserver.rooms.author import USUAL, Given
-from homeserver.rooms.control_views import (
+from homeserver.rooms.control_bodies import (
     LeaveBody,
     MembershipBody,
     NewEventBody,
     NewRoomBody,
     RedactionBody,
+)
+from homeserver.rooms.control_views import (
     RoomEventView,
     RoomView,
 )

@@ -10,30 +10,42 @@ from msgspec import Raw
 
 from homeserver.control.routing import A, B, Call, ControlRoute, Q, route
 from homeserver.control.views import Nothing
-from homeserver.protocol.errors import Forbidden, InvalidParam, NotFound, quote
+from homeserver.protocol.errors import (
+    Forbidden,
+    InvalidParam,
+    NoServerHelps,
+    NotFound,
+    quote,
+)
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.state import membership_of
-from homeserver.rooms.control_changes import RoomChanges, room_in_path
-from homeserver.rooms.control_views import (
+from homeserver.rooms.control_bodies import (
     AtEvent,
-    Graph,
-    GraphEvent,
     GraphPage,
+    JoinBody,
     LeaveBody,
-    ListedRoom,
-    Members,
     MembershipBody,
-    MemberView,
     NewEventBody,
     NewRoomBody,
     RedactionBody,
-    RoomEventView,
-    RoomList,
     RoomsPage,
-    RoomState,
-    RoomView,
     WithMembership,
 )
+from homeserver.rooms.control_changes import RoomChanges, room_in_path
+from homeserver.rooms.control_memberships import RoomMemberships
+from homeserver.rooms.control_views import (
+    Graph,
+    GraphEvent,
+    JoinedView,
+    ListedRoom,
+    Members,
+    MemberView,
+    RoomEventView,
+    RoomList,
+    RoomState,
+    RoomView,
+)
+from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms, Sent
@@ -138,9 +150,12 @@ def _node(room: Room, entry: Entry) -> GraphEvent:
     )
 
 
-def room_control_routes(rooms: Rooms) -> list[ControlRoute]:
-    """The rooms of a server."""
+def room_control_routes(
+    rooms: Rooms, elsewhere: Callable[[], Elsewhere]
+) -> list[ControlRoute]:
+    """The rooms of a server; `elsewhere` takes its users into those of others."""
     changes, shown = RoomChanges(rooms), RoomsShown(rooms)
+    memberships = RoomMemberships(elsewhere)
     every, one = "/v1/rooms", "/v1/rooms/{room_id}"
     return [
         route(
@@ -154,6 +169,15 @@ def room_control_routes(rooms: Rooms) -> list[ControlRoute]:
         ),
         route("GET", every, shown.list_rooms, RoomsPage, Nothing, RoomList),
         route("GET", one, shown.show, Nothing, Nothing, RoomView, errors=_ERRORS),
+        route(
+            "POST",
+            "/v1/rooms/{room}/join",
+            memberships.join,
+            Nothing,
+            JoinBody,
+            JoinedView,
+            errors=(*_POST_ERRORS, NoServerHelps),
+        ),
         _post("events", changes.send, NewEventBody),
         _post("invite", changes.invite, MembershipBody),
         _post("ban", changes.ban, MembershipBody),

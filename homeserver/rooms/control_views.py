@@ -1,4 +1,4 @@
-"""The bodies, queries and answers of the control API about rooms, as structs.
+"""The answers of the control API about rooms, as structs.
 
 Rules: as in `control.views`.
 """
@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from homeserver.control.parameters import MAX_LIMIT, Limit
-from homeserver.control.views import Event, Object, Time
-from homeserver.rooms.new_room import Preset
+from homeserver.control.views import Event, Time
+from homeserver.rooms.joining import Joined
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Sent
+
+_MAX_LEFT_OUT = 100  # that are shown
 
 RoomIdText = Annotated[str, Meta(description="The ID of a room.")]
 EventIdText = Annotated[str, Meta(description="The ID of an event.")]
@@ -20,147 +21,6 @@ Verdict = Annotated[
     Meta(description="What the checks on receipt decided."),
 ]
 Reason = Annotated[str, Meta(description="Why they decided so, as a sentence.")]
-Sender = Annotated[
-    str | None,
-    Meta(
-        description="A user of ours; by default the creator of the room or else the "
-        "first user of ours in it, by their IDs."
-    ),
-]
-User = Annotated[str, Meta(description="The user that it is about.")]
-Said = Annotated[str | None, Meta(description="A reason that the event gives.")]
-
-
-class NewStateBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A state event of a new room."""
-
-    type: str
-    content: Object
-    state_key: str = ""
-
-
-class NewRoomBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A room to create; each member may be left out."""
-
-    room_version: str = "12"
-    preset: Preset = "private_chat"
-    creator: Annotated[
-        str | None,
-        Meta(description="A user of ours; by default the one called `creator`."),
-    ] = None
-    alias: Annotated[
-        str | None, Meta(description="An alias of our server, as in `#room:a.org`.")
-    ] = None
-    name: str | None = None
-    topic: str | None = None
-    initial_state: Annotated[
-        list[NewStateBody],
-        Meta(description="In place of the state of the preset with the same key."),
-    ] = []
-    power_levels: Annotated[
-        Object, Meta(description="Members of the power levels, beside the usual ones.")
-    ] = {}
-    creation_content: Annotated[
-        Object, Meta(description="Further members of the create event's content.")
-    ] = {}
-    is_listed: Annotated[
-        bool, Meta(description="Whether the list of public rooms has it.")
-    ] = False
-
-
-class NewEventBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """An event to make, to enter and to send to the servers of the room."""
-
-    type: str
-    content: Object = {}
-    state_key: Annotated[
-        str | None, Meta(description="Makes it a state event; null for others.")
-    ] = None
-    sender: Sender = None
-    redacts: Annotated[
-        str | None, Meta(description="The event that a redaction redacts.")
-    ] = None
-    prev_events: Annotated[
-        list[str] | None,
-        Meta(description="In place of the ends of the room: this makes a fork."),
-    ] = None
-    auth_events: Annotated[
-        list[str] | None,
-        Meta(description="In place of those that the rules select."),
-    ] = None
-    depth: int | None = None
-    origin_server_ts: Annotated[
-        int | None, Meta(description="By default the time now.")
-    ] = None
-
-
-class MembershipBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A change of a user's membership."""
-
-    user_id: User
-    sender: Sender = None
-    reason: Said = None
-
-
-class LeaveBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A user that leaves, or is made to."""
-
-    user_id: User
-    sender: Annotated[
-        str | None,
-        Meta(description="By default the user itself; another one kicks the user."),
-    ] = None
-    reason: Said = None
-
-
-class RedactionBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """An event to redact."""
-
-    event_id: EventIdText
-    sender: Sender = None
-    reason: Said = None
-
-
-class RoomsPage(Struct, frozen=True):
-    """Which rooms."""
-
-    after: Annotated[
-        str, Meta(description="The ID of the last room that the client has.")
-    ] = ""
-    limit: Limit = 100
-
-
-class AtEvent(Struct, frozen=True):
-    """Which state."""
-
-    at: Annotated[
-        str | None,
-        Meta(description="The state after this event; the current one by default."),
-    ] = None
-    before: Annotated[
-        bool, Meta(description="Whether the state before the event is meant.")
-    ] = False
-
-
-class WithMembership(Struct, frozen=True):
-    """Which members."""
-
-    membership: Annotated[
-        Literal["join", "invite", "leave", "ban", "knock"] | None,
-        Meta(description="Only those with this membership."),
-    ] = None
-
-
-class GraphPage(Struct, frozen=True):
-    """Which events of a room."""
-
-    after: Annotated[
-        int,
-        Meta(ge=0, description="The `next` of the last page: how many were before."),
-    ] = 0
-    limit: Annotated[
-        int, Meta(ge=0, le=MAX_LIMIT, description="How many events, at most.")
-    ] = MAX_LIMIT
 
 
 class ListedRoom(Struct, frozen=True):
@@ -231,6 +91,51 @@ class RoomEventView(Struct, frozen=True):
             entry.rule,
             entry.redacted_by,
             Raw(sent.event.encoded),
+        )
+
+
+class LeftOutView(Struct, frozen=True):
+    """An event of the room's state that is not part of the room here."""
+
+    event_id: Annotated[
+        str | None, Meta(description="Null if its form allows no event ID.")
+    ]
+    reason: Reason
+
+
+class FailureView(Struct, frozen=True):
+    """A server that was asked and did not help."""
+
+    server_name: str
+    reason: Annotated[str, Meta(description="What it answered, or why it did not.")]
+
+
+class JoinedView(Struct, frozen=True):
+    """A room with a user who has joined it."""
+
+    room_id: RoomIdText
+    room_version: str
+    event_id: EventIdText
+    through: Annotated[
+        str | None,
+        Meta(description="The server that it was joined through; null for none."),
+    ]
+    servers: Annotated[list[str], Meta(description="Those with a joined user.")]
+    failures: list[FailureView]
+    left_out: list[LeftOutView]
+
+    @classmethod
+    def of(cls, joined: Joined) -> "JoinedView":
+        """That of a join."""
+        room, through = joined.room, joined.server_name
+        return cls(
+            room.room_id,
+            room.room_version.version,
+            joined.event_id,
+            None if through is None else through.name,
+            sorted(each.name for each in room.residents),
+            [FailureView(x.server_name.name, x.why) for x in joined.failures],
+            [LeftOutView(x.event_id, x.why) for x in joined.left_out[:_MAX_LEFT_OUT]],
         )
 
 

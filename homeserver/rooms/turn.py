@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId, ServerName
@@ -21,7 +22,6 @@ from homeserver.protocol.rooms.redactions import ground_of
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.room import REDACTION, Room
-from homeserver.rooms.states import EMPTY
 from homeserver.storage.room_rows import RoomChange
 
 
@@ -59,15 +59,20 @@ class Turn:
             self._events[event.event_id] = event
         return entry
 
-    async def know_all(self, events: Collection[Event]) -> list[Event]:
+    async def know_all(
+        self, events: Collection[Event], pace: Pace | None = None
+    ) -> list[Event]:
         """Enter events as outliers, in whatever order they come.
 
-        Returns those that cannot be judged, as they cite what is not known.
+        With `pace`, others have their turn meanwhile. Returns those that cannot be
+        judged, as they cite what is not known.
         """
         waiting = {each.event_id: each for each in events}
         order = _by_auth_events(waiting)
         left: list[Event] = []
         for event in order:
+            if pace is not None:
+                await pace.pause()
             try:
                 await self.know(event)
             except UnknownAuthEvent:
@@ -89,10 +94,12 @@ class Turn:
         """Enter the first event of ours in a room of others: our join.
 
         The current state follows from it. `state` is the state before it, of which all
-        events are known. Raises `UnknownAuthEvent`.
+        events are known. What was the end of a room that we had left is none any more.
+        Raises `UnknownAuthEvent`.
         """
-        before = self.room.states.add(state, EMPTY)
+        before = self.room.states.add(state, self.room.current_number)
         self.room.current_number = before
+        self.room.extremities = frozenset()
         return await self.take(event, before)
 
     def send(self, event: Event, destinations: Collection[ServerName]) -> None:

@@ -106,6 +106,8 @@ def _ask_about_rooms(panel: Panel, ask: Callable[..., None]) -> None:
     event = f"{room}/events/{quote(sent, '')}"
     ask("POST", f"{one}/redact", f"{room}/redact", {"event_id": sent})
     ask("GET", f"{one}/events/{{event_id}}", event)
+    ask("POST", f"{every}/{{room}}/join", f"{room}/join", bob)
+    ask("POST", f"{one}/leave", f"{room}/leave", bob)
     ask("POST", f"{one}/invite", f"{room}/invite", bob)
     ask("POST", f"{one}/leave", f"{room}/leave", bob)
     ask("POST", f"{one}/ban", f"{room}/ban", bob | {"reason": "spam"})

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from homeserver.config.values import Sending
+from homeserver.config.values import Events, Sending
 from homeserver.control import routes
 from homeserver.control.caches import CacheBook
 from homeserver.control.inspect import Reach, describe_keys, describe_resolution
@@ -18,14 +18,17 @@ from homeserver.control.reports import Observed, ReportBook
 from homeserver.control.router import control_router
 from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
+from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.refusals import RefusalQueue, Refusals
 from homeserver.inbound.request_counts import RequestCounts
 from homeserver.keys.keyring import Keyring, KeyringLimits
 from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
-from homeserver.net.exchange import Exchange
+from homeserver.net.cooperate import Pace
+from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.tls.certificate_names import is_ip
+from homeserver.outbound.calls import FederationCalls
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.kept_answers import KeptAnswers
@@ -46,7 +49,12 @@ from homeserver.protocol.discovery import (
 )
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.author import Author
+from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.control_routes import room_control_routes
+from homeserver.rooms.elsewhere import Elsewhere
+from homeserver.rooms.join_reply import JoinReplyReader
+from homeserver.rooms.joining import Joiner
+from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.forgetting import StoredState
@@ -55,6 +63,7 @@ from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
+from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.refusals import RefusalStore
 from homeserver.storage.room_directory import RoomDirectory
 from tests.support.coroutines import result_of
@@ -237,6 +246,7 @@ class Panel:
         refusals = Refusals(
             RefusalStore(self.database, US), RefusalQueue(self.clock), self.clock
         )
+        self.rooms = self._rooms()
         self.table = [
             *routes.status_routes(self._is_healthy, self._read_metrics, [self.bound]),
             *routes.send_routes(submitter, self.sender.outgoing),
@@ -265,7 +275,7 @@ class Panel:
                     self.clock,
                 ),
             ),
-            *room_control_routes(self._rooms()),
+            *room_control_routes(self.rooms, self._elsewhere),
             *state_routes(
                 state_kinds(
                     StoredState(self.database, self.now_ts, self.clock),
@@ -292,6 +302,18 @@ class Panel:
             Author(lambda: self.identity, self.clock, Random(1)),
             lambda: None,
         )
+
+    def _elsewhere(self) -> Elsewhere:
+        pace = Pace(self.clock)
+        checker = PduChecker(self.received, self.keyring, self.clock, pace, Events())
+        checks = EventChecks(checker)
+        calls = FederationCalls(
+            self.carrier, lambda: self.identity, Exchanges(self.clock)
+        )
+        invites = InviteStore(self.database, self.identity.server_name)
+        resident = Resident(self.rooms, invites, checks, calls)
+        joiner = Joiner(resident, JoinReplyReader(checks, pace), pace)
+        return Elsewhere(resident, joiner)
 
     def now_ts(self, _: object) -> int:
         """The time of the store."""
