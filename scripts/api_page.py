@@ -31,13 +31,14 @@ unknown members of bodies are refused. Errors are `{"errcode", "error"}`, as tho
 Matrix; any route may answer with 400, 401, 403 and 503. Times in `_ts` are milliseconds
 since 1970.
 
-A daemon may have several servers. The routes about rooms, sending, received and refused
-requests, peers and look-ups take `server=NAME` as a query parameter, the name of the
-server that is meant; it is the first one by default. Each is also there with the name
-in its path, as in `GET /v1/servers/NAME/received`. `GET /v1/servers` lists the servers,
-in pages by `after` and `limit`, as `{"servers": [...], "next"}`, and
-`GET /v1/servers/NAME` shows one: `{"server_name", "key_id", "verify_key", "listen",
-"certificate_sha256"}`. A name that is none of them is a 404 that says which there are.
+A daemon may have several servers. The routes about rooms, users, media, sending,
+received and refused requests, peers and look-ups take `server=NAME` as a query
+parameter, the name of the server that is meant; it is the first one by default. Each is
+also there with the name in its path, as in `GET /v1/servers/NAME/received`. `GET
+/v1/servers` lists the servers, in pages by `after` and `limit`, as `{"servers": [...],
+"next"}`, and `GET /v1/servers/NAME` shows one: `{"server_name", "key_id", "verify_key",
+"listen", "certificate_sha256"}`. A name that is none of them is a 404 that says which
+there are.
 
 `GET /v1/openapi.json` has all of this as an OpenAPI document, and the examples here are
 real answers. This page is made by `scripts/api_page`; change the code, not the page.

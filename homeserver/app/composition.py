@@ -53,6 +53,8 @@ from homeserver.rooms.control_routes import room_control_routes
 from homeserver.rooms.routes import room_routes
 from homeserver.storage.all_names import AllNames
 from homeserver.storage.forgetting import StoredState
+from homeserver.users.control_routes import user_control_routes
+from homeserver.users.routes import user_routes
 
 # The servers whose routes are kept: those of a test, and each has a few kilobytes.
 _KEPT_ROUTES = 64
@@ -83,6 +85,7 @@ class Parts:
                 *inbound_routes.key_routes(local, shared.notary_buckets),
                 *inbound_routes.federation_routes(local),
                 *room_routes(local),
+                *user_routes(local),
             ],
             local.note_claim,
         )
@@ -211,6 +214,7 @@ class Parts:
             ),
             *peer_routes(self._peers(server), self._reports(server)),
             *room_control_routes(server.rooms, lambda: server.elsewhere),
+            *user_control_routes(server.user_desk),
         ]
 
     def all_servers(self, names: Collection[ServerName]) -> AllServers:

@@ -1,8 +1,9 @@
-"""The bill of materials: what is configured and stored for one of our servers.
+"""The bill of materials: what is configured, stored and defined for a server of ours.
 
 Rules: as those of `app.server`, of whose bill of materials this is a part.
 """
 
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -15,6 +16,9 @@ from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore
+from homeserver.users.control_routes import UserDesk
+from homeserver.users.media import MediaShelf
+from homeserver.users.users import Users
 
 
 class ServerStores:
@@ -37,10 +41,27 @@ class ServerStores:
             self.name.name,
         )
 
+    @cached_property
+    def users(self) -> Users:
+        """Its users that a test defines."""
+        return Users(self.name)
+
+    @cached_property
+    def media(self) -> MediaShelf:
+        """Its media that a test defines."""
+        return MediaShelf()
+
+    @property
+    def user_desk(self) -> UserDesk:
+        """Defines its users and media."""
+        shared = self._shared
+        workers = 1 if shared.worker is None else shared.worker.count
+        return UserDesk(self.users, self.media, shared.random, workers)
+
     @property
     def profiles(self) -> Mapping[str, Profile]:
-        """The profiles of its users, by user ID."""
-        return self._config.profiles
+        """The profiles of its users, by user ID, as they are at any moment."""
+        return ChainMap(self.users.profiles, dict(self._config.profiles))
 
     @property
     def delegate_to(self) -> ServerName | None:

@@ -32,6 +32,8 @@ _PARAMETERS: dict[str, tuple[str, str]] = {
     "room": ("string", "The ID or the alias of a room, percent-encoded."),
     "room_id": ("string", "The ID of a room, percent-encoded."),
     "event_id": ("string", "The ID of an event, percent-encoded."),
+    "user_id": ("string", "The ID of a user, percent-encoded."),
+    "media_id": ("string", "The ID of media."),
     "server": ("string", "The name of one of the daemon's own servers."),
 }
 

@@ -135,6 +135,13 @@ class Unauthorized(ProtocolError):
     errcode = "M_UNAUTHORIZED"
 
 
+class UnknownToken(ProtocolError):
+    """An access token is not one that was issued here."""
+
+    status = 401
+    errcode = "M_UNKNOWN_TOKEN"
+
+
 class Forbidden(ProtocolError):
     """The requesting server is authenticated, and not allowed to do this."""
 

@@ -1,7 +1,7 @@
 """Q: each check has a fault that turns it red.
 
-The target has no users with devices, no media and no OpenID. Routes for them are added
-here, with answers that are right but for the one of a row.
+The routes about users and media are those of this test, with answers that are right but
+for the one of a row.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from homeserver.http.reply import Reply
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
 from homeserver.inbound.local_servers import LocalServers
-from homeserver.inbound.routes import federation_routes, signed_route
+from homeserver.inbound.routes import signed_route
 from tests.conformance.faulty import Row, answered, patched, red
 from tests.support.conformance_stage import Fault, Stage
 
@@ -89,7 +89,7 @@ def _routes(
     changes: Mapping[str, _Answer], unsigned: set[str]
 ) -> Callable[[LocalServers[Any]], list[Route]]:
     def routes(servers: LocalServers[Any]) -> list[Route]:
-        made = federation_routes(servers)
+        made: list[Route] = []
         for template, (method, sound) in _SOUND.items():
             answer = changes.get(template, sound)
             if template in unsigned:
@@ -147,7 +147,7 @@ def _target(
     def replaced() -> AbstractContextManager[object]:
         return patched(
             {
-                "homeserver.inbound.routes.federation_routes": _routes(
+                "homeserver.app.composition.user_routes": _routes(
                     changes or {}, unsigned
                 ),
                 "homeserver.conformance.preflight._make": _given,

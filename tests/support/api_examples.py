@@ -80,6 +80,7 @@ def collect() -> Examples:
     ask("GET", "/v1/resolve/{name}", "/v1/resolve/them.example")
     ask("GET", "/v1/keys/{name}", "/v1/keys/them.example")
     _ask_about_rooms(panel, ask)
+    _ask_about_users(panel, ask)
     state = "/v1/state?of=received,refused"
     forgetting = panel.begin("DELETE", state)
     panel.clock.pump([0] * 10)
@@ -114,6 +115,31 @@ def _ask_about_rooms(panel: Panel, ask: Callable[..., None]) -> None:
     ask("GET", f"{one}/members", f"{room}/members?membership=ban")
     ask("GET", f"{one}/graph", f"{room}/graph?after=6&limit=2")
     ask("GET", f"{one}/state", f"{room}/state?at={quote(sent, '')}")
+
+
+def _ask_about_users(panel: Panel, ask: Callable[..., None]) -> None:
+    own = panel.identity.server_name
+    every, one, media = "/v1/users", "/v1/users/{user_id}", "/v1/media"
+    user = f"{every}/{quote(f'@alice:{own}', '')}"
+    device: Json = {"device_id": "A", "display_name": "phone", "one_time_keys": 1}
+    ask(
+        "POST",
+        every,
+        every,
+        {
+            "user_id": f"@alice:{own}",
+            "displayname": "Alice",
+            "devices": [device],
+            "cross_signing": True,
+            "openid_tokens": ["secret"],
+        },
+    )
+    ask("GET", every, every)
+    ask("GET", one, user)
+    ask("DELETE", one, user)
+    ask("POST", media, media, {"media_id": "cat", "content": "meow"})
+    ask("GET", media, media)
+    ask("DELETE", f"{media}/{{media_id}}", f"{media}/cat")
 
 
 def _receive(panel: Panel) -> None:

@@ -14,6 +14,7 @@ from random import Random
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.endpoint import Endpoint
+from homeserver.app.server import Server
 from homeserver.app.shared import Outside
 from homeserver.app.store import passing_store
 from homeserver.config.values import (
@@ -28,7 +29,7 @@ from homeserver.config.values import (
     Verification,
 )
 from homeserver.conformance import preflight
-from homeserver.conformance.check import STANDARD_PORTS
+from homeserver.conformance.check import MEDIA, STANDARD_PORTS
 from homeserver.conformance.ground import Ground
 from homeserver.conformance.options import ConformOptions
 from homeserver.conformance.preflight import Given
@@ -45,7 +46,12 @@ from homeserver.lab.seed import Seed
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.net.wall_clock import steady
 from homeserver.protocol.identifiers import KeyId, ServerName
+from homeserver.users.made_keys import KeyMaker
+from homeserver.users.media import File, Media
+from homeserver.users.users import Device, User
 from tests.support.waiting import reactor, wait
+
+_MEDIA = "known"
 
 _ANY_PORT = SocketAddress("127.0.0.1", 0)
 _SECONDS = 240.0  # for all checks; machines are shared
@@ -106,6 +112,9 @@ class Stage:
                 needs = {need.code for check in chosen for need in check.needs}
                 await ground.find()
                 facts = await preflight.look(ground, Given(users=[user]), needs)
+                # Only a command that makes media knows their ID.
+                facts.media = _MEDIA
+                facts.unmet.pop(MEDIA.code, None)
                 plan = Plan(with_prerequisites(known, chosen), jobs=8)
                 runner = Runner(plan, ground, facts)
                 await runner.run()
@@ -138,6 +147,7 @@ class Stage:
             ),
             Credentials(lambda: identity),
         )
+        _define_user(endpoint.parts.servers[server])
         options = ConformOptions(
             target=server,
             # The system's look-ups need threads, which this reactor has not started.
@@ -147,6 +157,16 @@ class Stage:
             zone="lab.test",
         )
         return endpoint, ground_of(lab, options)
+
+
+def _define_user(server: Server) -> None:
+    """Let the target have a user with a device, and media."""
+    keys, _ = KeyMaker(f"@alice:{server.name}", Random(1)).device("A")
+    device = Device(device_id="A", keys=keys)
+    server.users.put(
+        User(user_id=f"@alice:{server.name}", stream_id=1, devices={"A": device})
+    )
+    server.media.put(Media(media_id=_MEDIA, file=File("image/png", b"pixels")))
 
 
 @contextmanager

@@ -66,6 +66,9 @@ from homeserver.storage.received import ReceivedStore
 from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.refusals import RefusalStore
 from homeserver.storage.room_directory import RoomDirectory
+from homeserver.users.control_routes import UserDesk, user_control_routes
+from homeserver.users.media import MediaShelf
+from homeserver.users.users import Users
 from tests.support.coroutines import result_of
 from tests.support.described_answers import DescribedAnswers
 from tests.support.dns_records import ScriptedClient
@@ -204,6 +207,8 @@ class Panel:
         self.clock = Clock()
         self.clock.advance(NOW)
         self.identity = identity()
+        self.users = Users(self.identity.server_name)
+        self.media = MediaShelf()
         self.database = FailingDatabase()
         self.carrier = Carrier()
         self.sender = build_sender(
@@ -276,6 +281,7 @@ class Panel:
                 ),
             ),
             *room_control_routes(self.rooms, self._elsewhere),
+            *user_control_routes(self.user_desk()),
             *state_routes(
                 state_kinds(
                     StoredState(self.database, self.now_ts, self.clock),
@@ -293,6 +299,10 @@ class Panel:
             ),
             clock=self.clock,
         )
+
+    def user_desk(self, workers: int = 1) -> UserDesk:
+        """Defines users and media."""
+        return UserDesk(self.users, self.media, Random(1), workers)
 
     def _rooms(self) -> Rooms:
         own = self.identity.server_name

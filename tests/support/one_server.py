@@ -14,6 +14,8 @@ from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.resident import Resident
+from homeserver.users.media import MediaShelf
+from homeserver.users.users import Users
 
 _NONE = cast("Any", None)
 
@@ -29,6 +31,8 @@ class OneServer:
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     delegate_to: ServerName | None = None
     resident: Resident = _NONE
+    users: Users = _NONE
+    media: MediaShelf = _NONE
 
 
 class OnlyServer(LocalServers[OneServer]):
