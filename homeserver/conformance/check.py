@@ -57,6 +57,9 @@ TRUSTED_NAME = Need(
 DNS_ZONE = Need("dns", "a DNS zone of ours that the target asks")
 STANDARD_PORTS = Need("ports", "our listeners at the ports 443 and 8448")
 IP_LITERAL = Need("literal", "IP addresses of ours that the target may connect to")
+OWN_ADDRESS = Need(
+    "own-address", "addresses of ours beside that of the lab, with a free port 8448"
+)
 IPV6 = Need("ipv6", "a target that connects by IPv6")
 DEAD_ADDRESS = Need("dead-address", "an address that refuses, and one that is silent")
 USER = Need("user", "a user of the target (`--user`)")

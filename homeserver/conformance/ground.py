@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from homeserver.conformance.addresses import Addresses
 from homeserver.conformance.connection import Connection
 from homeserver.conformance.notary_desk import NotaryDesk
 from homeserver.conformance.outcome import NotConnected
@@ -51,6 +52,9 @@ class Ground:
         self.lab = lab
         self.target = target
         self.clock: IReactorTime = lab.endpoint.parts.shared.reactor
+        self.addresses = Addresses(
+            lab.servers.shared.address, lab.endpoint.parts.listeners
+        )
         self.desk = NotaryDesk()
         """Of our notaries; only a target that trusts one of them comes there."""
 

@@ -23,13 +23,17 @@ from homeserver.lab.servers.description import (
 )
 from homeserver.lab.servers.names import free_port
 from homeserver.net.tls.certificate import Certificate
+from homeserver.protocol.identifiers import ServerName
 
 
 class Wanted(TypedDict, total=False):
     """What a server of ours is to be, where it is not the usual one."""
 
     name: str
-    """In place of a fresh name; with port 0, on a listener of its own."""
+    """In place of a fresh name.
+
+    With port 0, and for an address, the server has a listener of its own.
+    """
 
     has_port: bool
     """False for a name without a port, in the zone."""
@@ -164,7 +168,8 @@ class OurServers:
         """The name of a new server, and whether its listener is its own."""
         ground = self._ground
         if (name := wanted.get("name")) is not None:
-            return name, "own" if name.endswith(":0") else "shared"
+            is_own = name.endswith(":0") or ServerName.parse(name).is_ip
+            return name, "own" if is_own else "shared"
         if ground.naming == "zone":
             host = f"{ground.fresh()}.{ground.lab.zone.apex}"
             port = ground.lab.servers.shared.listen.port

@@ -14,11 +14,13 @@ from msgspec import Struct
 from homeserver.conformance.advice import Advice
 from homeserver.conformance.check import (
     ALIAS,
+    DEAD_ADDRESS,
     DNS_ZONE,
     IP_LITERAL,
     IPV6,
     MEDIA,
     NOTARY,
+    OWN_ADDRESS,
     STANDARD_PORTS,
     USER,
     room,
@@ -27,7 +29,7 @@ from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground, Naming
 from homeserver.conformance.notary_desk import NAMES
 from homeserver.conformance.ours import Ours
-from homeserver.conformance.outcome import NoAnswer
+from homeserver.conformance.outcome import NoAnswer, NotTestable
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.seen import Seen
 from homeserver.conformance.setup import Setup, SetupFailed
@@ -88,6 +90,8 @@ async def look(
     await _choose_names(ground, facts)
     await _find_literals(ground, facts)
     _find_ports(ground, facts)
+    if needs & {OWN_ADDRESS.code, DEAD_ADDRESS.code}:
+        await _find_addresses(ground, facts)
     if NOTARY.code in needs:
         await _find_notary(ground, facts)
     rooms = await _make(facts, given.rooms, needs)
@@ -185,6 +189,20 @@ async def _find_literals(ground: Ground, facts: Facts) -> None:
     probe = await _probe(ground, facts, "[::1]:0")
     if not probe.is_believed:
         facts.unmet[IPV6.code] = probe.why
+
+
+async def _find_addresses(ground: Ground, facts: Facts) -> None:
+    """Whether the target connects to other addresses of ours than that of the lab."""
+    why = facts.unmet.get(IP_LITERAL.code)
+    if why is None:
+        try:
+            probe = await _probe(ground, facts, f"{ground.addresses.fresh()}:0")
+        except NotTestable as problem:
+            why = str(problem)
+        else:
+            why = None if probe.is_believed else probe.why
+    if why is not None:
+        facts.unmet[OWN_ADDRESS.code] = facts.unmet[DEAD_ADDRESS.code] = why
 
 
 def _find_ports(ground: Ground, facts: Facts) -> None:

@@ -10,17 +10,28 @@ from homeserver.conformance.check import (
     check,
     info,
     must,
+    robustness,
 )
+from homeserver.conformance.checks.discovery_literals import judge_literal
 from homeserver.conformance.checks.discovery_srv import named
-from homeserver.conformance.outcome import Outcome, expect, reported
+from homeserver.conformance.checks.x_matrix import changed, written
+from homeserver.conformance.ours import Ours
+from homeserver.conformance.outcome import Late, Outcome, expect, reported, unmet
 from homeserver.conformance.seen import headers_of
 from homeserver.conformance.target import Target
+from homeserver.control.signed_parts import SignBody
 from homeserver.lab.dns_server.records import Record
 from homeserver.lab.record.match import Match
 from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.servers.names import free_port
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.signing import sign
 
 _RESOLVING = "Server-server API, Resolving server names"
+
+SECONDS = 30.0
+"""Within which a question that is never answered is given up."""
 
 
 @check("D01", must, _RESOLVING, needs=[TRUSTED_NAME, DNS_ZONE])
@@ -52,23 +63,7 @@ async def port(t: Target) -> Outcome:
 async def address(t: Target) -> Outcome:
     """An IPv4 address with a port leads there, as `Host`, and without SNI."""
     ours = t.server(name="127.0.0.1:0")
-    reply = await t.ask(ours)
-    seen = t.seen(ours)
-    hosts = {host for each in seen.key_requests for host in headers_of(each, "Host")}
-    shown = [
-        details.tls.sni
-        for each in seen.connections
-        if (details := each.details) is not None
-        and details.tls is not None
-        and details.tls.sni is not None
-    ]
-    return expect(
-        reply.is_ok and hosts == {ours.name.name} and not shown,
-        reply,
-        f"Host {', '.join(sorted(hosts)) or 'unknown'}",
-        f"SNI {', '.join(shown) or 'none'}",
-        wanted=f"status 200, Host {ours.name}, no SNI",
-    )
+    return judge_literal(t, ours, await t.ask(ours))
 
 
 @check("D32", must, _RESOLVING, needs=[TRUSTED_NAME, DNS_ZONE])
@@ -94,6 +89,41 @@ async def failing_names(t: Target) -> Outcome:
     failing = RuleBody({"dns.servfail": True}, Match(kind="dns", method="SRV"))
     t.instruct(ours, rules=[failing])
     return reported(await t.ask(ours), t.seen(ours))
+
+
+@check("D37", robustness, "", needs=[TRUSTED_NAME, DNS_ZONE], waits=10.0, seconds=90.0)
+async def silent_names(t: Target) -> Outcome:
+    """A name whose SRV question is not answered costs a request 30 s at most."""
+    ours = t.server(has_port=False)
+    silence = RuleBody({"dns.silence": True}, Match(kind="dns", method="SRV"))
+    t.instruct(ours, rules=[silence])
+    try:
+        reply = await t.ask(ours, seconds=SECONDS)
+    except Late as problem:
+        return unmet(problem, wanted="any answer")
+    return expect(not reply.is_failure, reply, f"after {reply.seconds:.1f} s")
+
+
+@check("D38", info, "Appendices, Server Name", needs=[TRUSTED_NAME, DNS_ZONE])
+async def capitals(t: Target) -> Outcome:
+    """A name in capitals is found, and believed or not."""
+    ours = t.server()
+    shouted = ours.name.name.upper()
+
+    def keys(each: Ours) -> Json:
+        document = each.document(signed_by=[], server_name=shouted)
+        return sign(document, ServerName.parse(shouted), [each.key])
+
+    t.instruct(ours, keys=keys)
+    reply = await t.ask(
+        ours,
+        content={**t.transaction(ours), "origin": shouted},
+        sign=SignBody(origin=shouted),
+        authorization=written(changed(origin=shouted)),
+    )
+    seen = t.seen(ours)
+    hosts = {host for each in seen.key_requests for host in headers_of(each, "Host")}
+    return reported(reply, f"Host {', '.join(sorted(hosts)) or 'unknown'}")
 
 
 @check("D46", must, "Server-server API, Publishing Keys", needs=[TRUSTED_NAME])

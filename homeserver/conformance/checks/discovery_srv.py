@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from homeserver.conformance.check import (
     DNS_ZONE,
+    STANDARD_PORTS,
     TRUSTED_NAME,
     check,
     info,
@@ -159,6 +160,25 @@ async def nowhere(t: Target) -> Outcome:
     ours = served(t, [missing, _Service(_live(t), 20)])
     reply = await t.ask(ours)
     return expect(reply.is_ok, reply, t.seen(ours), wanted="status 200")
+
+
+@check("D30", should, _RECORDS, needs=[*_NEEDS, STANDARD_PORTS])
+async def no_service(t: Target) -> Outcome:
+    """A record with the target `.` says that there is no server: none is tried."""
+    name = f"{t.fresh()}.{t.ground.lab.zone.apex}"
+    address = t.ground.lab.servers.shared.address
+    ours = t.server(
+        name=name,
+        dns=[
+            Record(f"{_FED}.{name}", "SRV", "0 0 0 ."),
+            Record(name, "AAAA" if ":" in address else "A", address),
+        ],
+    )
+    reply = await t.ask(ours)
+    seen = t.seen(ours)
+    is_met = reply.status == 401 and not seen.key_requests
+    wanted = "status 401, and no request for keys"
+    return expect(is_met, reply, seen, wanted=wanted)
 
 
 @check("D31", info, _RESOLVING, needs=_NEEDS)

@@ -17,6 +17,7 @@ from homeserver.conformance.check import (
     must,
     should,
 )
+from homeserver.conformance.checks.discovery_literals import judge_delegated
 from homeserver.conformance.delegation import (
     FED,
     NEEDS,
@@ -74,14 +75,7 @@ async def host_alone(t: Target) -> Outcome:
 @check("D09", must, _RESOLVING, needs=[*NEEDS, IP_LITERAL])
 async def literal(t: Target) -> Outcome:
     """A document with an IP address and a port leads there, with both as `Host`."""
-    there = t.server(name="127.0.0.1:0")
-    ours = delegating(t, there.name.name)
-    for each in (there, ours):
-        t.instruct(each, keys=lambda _: ours.document())
-    reply = await t.ask(ours)
-    # A request that is signed for a name counts as that name's.
-    seen = there if t.seen(there).key_requests else ours
-    return judge_host(t, seen, reply, there.name.name)
+    return await judge_delegated(t, "127.0.0.1:0")
 
 
 @check("D14", must, _RESOLVING, needs=NEEDS)

@@ -1,0 +1,61 @@
+"""Pre-flight: what is not to be had is a need that is not met, with its reason."""
+
+from typing import NoReturn
+
+from homeserver.conformance.outcome import NotTestable
+from homeserver.net.addresses import RefusedAddress
+from homeserver.net.cause import Cause
+from homeserver.outbound.transport.dialer import Dialer
+from tests.conformance.faulty import patched
+from tests.support.conformance_stage import Stage
+
+_addresses = Dialer.addresses
+
+
+def test_checks_of_other_addresses_need_them(on_stage: Stage) -> None:
+    """Without one, they say why."""
+
+    def none(_: object) -> NoReturn:
+        raise NotTestable("this machine has none")
+
+    fault = patched({"homeserver.conformance.addresses.Addresses.fresh": none})
+    results = on_stage.run(["D03", "D10", "D35", "D43"], fault)
+    assert {"D03", "D35"} <= results.keys()
+    for each in on_stage.testable({"D03", "D10", "D35", "D43"}):
+        assert results[each].result == "not-testable"
+        assert "this machine has none" in results[each].observed
+
+
+def test_a_target_may_refuse_other_addresses(on_stage: Stage) -> None:
+    """Then the checks that need them tell no failure."""
+    ours = {"127.0.0.1", "::1", on_stage.lab.servers.shared.address}
+
+    async def refuse(dialer: Dialer, host: str, cause: Cause) -> list[str]:
+        found = await _addresses(dialer, host, cause)
+        if ours.isdisjoint(found):
+            raise RefusedAddress("only some addresses are connected to")
+        return found
+
+    fault = patched({"homeserver.outbound.transport.dialer.Dialer.addresses": refuse})
+    results = on_stage.run(["D02", "D03", "D35"], fault)
+    assert {key: each.result for key, each in results.items()} == {
+        "M01": "pass",
+        "D02": "pass",
+        "D03": "not-testable",
+        "D35": "not-testable",
+    }
+
+
+def test_checks_of_ipv6_need_a_target_that_has_it(on_stage: Stage) -> None:
+    """Without it, they say how far the target came."""
+
+    async def refuse(dialer: Dialer, host: str, cause: Cause) -> list[str]:
+        if host == "::1":
+            raise RefusedAddress("no IPv6")
+        return await _addresses(dialer, host, cause)
+
+    fault = patched({"homeserver.outbound.transport.dialer.Dialer.addresses": refuse})
+    results = on_stage.run(["D04", "D33", "D34"], fault)
+    for each in ("D04", "D33", "D34"):
+        assert results[each].result == "not-testable"
+        assert "the target did not come to us" in results[each].observed
