@@ -34,7 +34,7 @@ def main() -> None:
         lab.quiet()
         tab = browser.open(f"{lab.control}/#token={lab.link.token}")
         tab.resize(1280, 640)
-        _take(tab, alpha, beta, young)
+        _take(tab, alpha, beta, young, _forked(lab, young))
 
 
 def _happen(young: Server, alpha: Server, beta: Server) -> None:
@@ -54,7 +54,25 @@ def _happen(young: Server, alpha: Server, beta: Server) -> None:
     young.send(alpha.name, edus=[edu])
 
 
-def _take(tab: Tab, alpha: Server, beta: Server, young: Server) -> None:
+def _forked(lab: Lab, young: Server) -> str:
+    """The ID of a room with a fork that has been merged."""
+    rooms = ["v1", "servers", young.name, "rooms"]
+    made = lab.link.call("POST", *rooms, content={"topic": "Before"})
+    room = str(made["room_id"])
+
+    def send(kind: str, **members: object) -> None:
+        content = {"type": kind, "content": {}} | members
+        lab.link.call("POST", *rooms, room, "events", content=content)
+
+    for topic in ("One", "The other"):
+        prev = {"prev_events": made["extremities"], "state_key": ""}
+        send("m.room.topic", content={"topic": topic}, **prev)
+    for text in ("Which topic is it?", "The later one."):
+        send("m.room.message", content={"msgtype": "m.text", "body": text})
+    return room
+
+
+def _take(tab: Tab, alpha: Server, beta: Server, young: Server, room: str) -> None:
     tab.prefer("light")
     tab.wait_for_text("#status", "live")
     tab.choose("[aria-label=Kind]", "request")
@@ -71,6 +89,11 @@ def _take(tab: Tab, alpha: Server, beta: Server, young: Server) -> None:
     tab.evaluate(f"location.hash = '#/reports/{alpha.name}/{young.name}'")
     tab.wait_for("document.querySelector('.panel table') !== null")
     _save(tab, "report")
+
+    tab.evaluate(f"location.hash = '#/rooms/{young.name}/' + {room!r}")
+    tab.click(".graph li:last-child button")
+    tab.wait_for("document.querySelector('.event-detail pre') !== null")
+    _save(tab, "room")
 
     tab.prefer("dark")
     tab.resize(400, 720)

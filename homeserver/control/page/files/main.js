@@ -5,6 +5,7 @@ import { describe, forgetToken, has, keepToken, takeToken } from "/page/api.js";
 import { conformance } from "/page/conformance.js";
 import { Exchanges } from "/page/record.js";
 import { reports } from "/page/reports.js";
+import { rooms } from "/page/rooms.js";
 import { servers } from "/page/servers.js";
 import { el, shown } from "/page/text.js";
 import { timeline } from "/page/timeline.js";
@@ -16,6 +17,7 @@ const status = document.getElementById("status");
 const VIEWS = {
   timeline: ["Time line", () => true, (exchanges, id) => timeline(exchanges, id === null ? null : Number(id))],
   servers: ["Servers", () => has("GET", "/v1/servers"), servers],
+  rooms: ["Rooms", () => has("GET", "/v1/servers/{server}/rooms"), rooms],
   reports: ["Reports", () => has("GET", "/v1/servers/{server}/report/{name}"), reports],
   conformance: ["Conformance", () => true, conformance],
 };
