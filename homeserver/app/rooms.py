@@ -17,6 +17,7 @@ from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.join_reply import JoinReplyReader
 from homeserver.rooms.joining import Joiner
+from homeserver.rooms.outsiders import Outsiders
 from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
@@ -40,7 +41,8 @@ def build_elsewhere(
 ) -> Elsewhere:
     """What takes users of a server into rooms of other servers."""
     reader = JoinReplyReader(EventChecks(checker), shared.pace)
-    return Elsewhere(resident, Joiner(resident, reader, shared.pace))
+    joiner = Joiner(resident, reader, shared.pace)
+    return Elsewhere(resident, joiner, Outsiders(resident))
 
 
 def build_receiver(

@@ -11,7 +11,7 @@ import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option
-from homeserver.cli.room_memberships import join
+from homeserver.cli.room_memberships import invite, join, knock, leave
 from homeserver.control.client import ControlError
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError, printable
@@ -31,7 +31,8 @@ def room() -> None:
     """
 
 
-room.add_command(join)
+for _command in (join, knock, leave, invite):
+    room.add_command(_command)
 
 
 @room.command(short_help="Create a room.")

@@ -1,4 +1,4 @@
-"""The commands that take users of a running server into rooms of other servers.
+"""The commands that change who is in a room, also in those of other servers.
 
 Rules: as in `ask`.
 """
@@ -57,6 +57,64 @@ def join(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
     way = "" if through is None else f", through {through}"
     text = f"{joined['room_id']}: version {joined['room_version']}{way}"
     print(json.dumps(joined) if as_json else printable(text))
+
+
+@click.command(short_help="Knock at a room.")
+@daemon_options
+@json_option
+@click.argument("room", metavar="ROOM")
+@_user_option
+@_via_option
+@_reason_option
+def knock(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
+    """Knock at a room, by its ID or an alias; an invite may be the answer.
+
+    \b
+    Example:
+      homeserver room knock -c homeserver.toml '!r:beta.test' --reason 'let me in'
+    """
+    _show(ask(daemon, room, "knock", options), as_json=as_json)
+
+
+@click.command(short_help="Leave a room, or decline an invite to it.")
+@daemon_options
+@json_option
+@click.argument("room", metavar="ROOM")
+@click.argument("user_id", metavar="USER")
+@_via_option
+@_reason_option
+@click.option("--sender", metavar="USER", help="Another user, who kicks this one.")
+def leave(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
+    """Let a user leave a room, decline an invite or take a knock back; or kick one.
+
+    \b
+    Example:
+      homeserver room leave -c homeserver.toml '!r:beta.test' '@bob:alpha.test'
+    """
+    _show(ask(daemon, room, "leave", options), as_json=as_json)
+
+
+@click.command(short_help="Invite a user to a room.")
+@daemon_options
+@json_option
+@click.argument("room", metavar="ROOM")
+@click.argument("user_id", metavar="USER")
+@_reason_option
+@click.option("--sender", metavar="USER", help="A user of the server in the room.")
+def invite(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
+    """Invite a user, whose own server has to sign the invite as well.
+
+    \b
+    Example:
+      homeserver room invite -c homeserver.toml '!r:alpha.test' '@bob:beta.test'
+    """
+    _show(ask(daemon, room, "invite", options), as_json=as_json)
+
+
+def _show(changed: Any, *, as_json: bool) -> None:
+    """Print an event of a membership, and what became of it."""
+    text = f"{changed['event_id']}: {changed['verdict']}, {changed['reason']}"
+    print(json.dumps(changed) if as_json else printable(text))
 
 
 def ask(daemon: Daemon, room: str, what: str, options: dict[str, Any]) -> Any:

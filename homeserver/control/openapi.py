@@ -29,8 +29,10 @@ _PARAMETERS: dict[str, tuple[str, str]] = {
     "destination": ("string", "The server name of the destination."),
     "id": ("integer", "The ID of the entry."),
     "name": ("string", "A server name."),
-    "room": ("string", "The ID or the alias of a room, percent-encoded."),
-    "room_id": ("string", "The ID of a room, percent-encoded."),
+    "room_id": (
+        "string",
+        "The ID of a room, percent-encoded; to join, knock and leave, or its alias.",
+    ),
     "event_id": ("string", "The ID of an event, percent-encoded."),
     "user_id": ("string", "The ID of a user, percent-encoded."),
     "media_id": ("string", "The ID of media."),

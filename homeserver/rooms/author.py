@@ -7,7 +7,7 @@ Specification: Server-server API, "PDUs", "Auth events selection".
 """
 
 import string
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 
 from msgspec import Struct
@@ -28,6 +28,7 @@ from homeserver.protocol.rooms.building import (
     reference,
     sign_event,
 )
+from homeserver.protocol.rooms.templates import Template
 from homeserver.protocol.signing import sign
 from homeserver.rooms.room import Room
 
@@ -131,6 +132,16 @@ class Author:
         if given.depth is not None:
             pdu["depth"] = given.depth
         return self.sign(pdu, room.room_version)
+
+    def completed(self, template: Template, profile: Mapping[str, str]) -> Event:
+        """The event of another server's template, hashed and signed by us.
+
+        `profile` is as in `Template.complete`. Raises `ProtocolError` for a wrong form.
+        """
+        version = template.room_version
+        event_id = self.new_event_id(version)
+        pdu = template.complete(profile, self.now_ts(), event_id)
+        return self.sign(pdu, version)
 
     def sign(self, pdu: Json, room_version: RoomVersion) -> Event:
         """Hash and sign an event; raises `ProtocolError` for a wrong form."""

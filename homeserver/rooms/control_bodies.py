@@ -106,7 +106,7 @@ class MembershipBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LeaveBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A user that leaves, or is made to."""
+    """A user that leaves or declines an invite, or is made to leave."""
 
     user_id: User
     sender: Annotated[
@@ -114,10 +114,11 @@ class LeaveBody(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="By default the user itself; another one kicks the user."),
     ] = None
     reason: Said = None
+    via: Via = []
 
 
 class JoinBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """A user that joins a room."""
+    """A user that joins a room, or knocks at it."""
 
     user_id: OurUser = None
     via: Via = []

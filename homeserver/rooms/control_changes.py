@@ -1,11 +1,11 @@
 """What the control API changes in the rooms of one of our servers.
 
-Rules: what is asked for is made as an event of ours, by the rules of the room; nothing
-here asks another server. An invite of another server's user needs that server's
-signature, so it is not made.
+Rules: what is asked for is made as an event of ours, by the rules of the room. Other
+servers are asked for what cannot be done without them: to sign the invite of a user of
+theirs, to take the leave of a user whose room no user of ours is in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from homeserver.control.routing import Call
@@ -13,12 +13,19 @@ from homeserver.control.views import Nothing
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.events.room_versions import parse_room_version
-from homeserver.protocol.identifiers import EventId, UserId, parse_alias, parse_room_id
+from homeserver.protocol.identifiers import (
+    EventId,
+    ServerName,
+    UserId,
+    parse_alias,
+    parse_room_id,
+)
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import CREATE, membership
 from homeserver.rooms.author import USUAL, Given
 from homeserver.rooms.control_bodies import (
+    JoinBody,
     LeaveBody,
     MembershipBody,
     NewEventBody,
@@ -29,12 +36,29 @@ from homeserver.rooms.control_views import (
     RoomEventView,
     RoomView,
 )
+from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.room import REDACTION, Room
 from homeserver.rooms.rooms import Rooms
 
+_Reasoned = MembershipBody | LeaveBody | JoinBody
 _MEMBER = "m.room.member"
 _ALIAS = "m.room.canonical_alias"
+
+
+def room_text(parameters: Mapping[str, bytes]) -> str:
+    """The room of a path as it stands there: an ID, or an alias."""
+    return parameters["room_id"].decode("utf-8", "replace")
+
+
+def servers_in(via: Sequence[str]) -> list[ServerName]:
+    """The servers that a request names; raises `InvalidParam`."""
+    return [ServerName.parse(each) for each in via]
+
+
+def reason_in(body: _Reasoned) -> dict[str, str]:
+    """What a reason adds to the content of a membership."""
+    return {} if body.reason is None else {"reason": body.reason}
 
 
 async def room_in_path(rooms: Rooms, parameters: Mapping[str, bytes]) -> Room:
@@ -42,15 +66,16 @@ async def room_in_path(rooms: Rooms, parameters: Mapping[str, bytes]) -> Room:
 
     Raises `InvalidParam` and `NotFound`.
     """
-    text = parameters["room_id"].decode("utf-8", "replace")
-    return await rooms.known(parse_room_id(text))
+    return await rooms.known(parse_room_id(room_text(parameters)))
 
 
 class RoomChanges:
     """Changes the rooms of a server as the control API asks."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, elsewhere: Callable[[], Elsewhere]) -> None:
+        """`elsewhere` is called for each request: few servers ever need it."""
         self._rooms = rooms
+        self._elsewhere = elsewhere
 
     async def create(self, call: Call[Nothing, NewRoomBody]) -> RoomView:
         """Create a room, whose only member is its creator."""
@@ -98,26 +123,30 @@ class RoomChanges:
         return await self._send(room, new, given)
 
     async def invite(self, call: Call[Nothing, MembershipBody]) -> RoomEventView:
-        """Invite a user of ours to a room."""
-        user = UserId.parse(call.body.user_id)
-        if user.server_name != self._rooms.server_name:
-            raise InvalidParam(
-                f"`user_id` is {quote(str(user))}: the invite of another server's "
-                "user needs the signature of that server, which is not asked here"
-            )
-        return await self._change(call, "invite", call.body)
+        """Invite a user to a room; the user's own server signs the invite as well."""
+        body = call.body
+        if UserId.parse(body.user_id).server_name == self._rooms.server_name:
+            return await self._change(call, "invite", body)
+        room = await self._room(call.parameters)
+        new = self._membership(room, "invite", body)
+        return RoomEventView.of(await self._elsewhere().invite(room, new))
 
     async def ban(self, call: Call[Nothing, MembershipBody]) -> RoomEventView:
         """Ban a user from a room."""
         return await self._change(call, "ban", call.body)
 
     async def leave(self, call: Call[Nothing, LeaveBody]) -> RoomEventView:
-        """Let a user leave a room, or kick the user."""
+        """Let a user leave a room or decline an invite, or kick the user."""
         body = call.body
-        sender = body.sender or body.user_id
-        return await self._change(
-            call, "leave", MembershipBody(body.user_id, sender, body.reason)
+        if body.sender not in {None, body.user_id}:
+            kick = MembershipBody(body.user_id, body.sender, body.reason)
+            return await self._change(call, "leave", kick)
+        user = UserId.parse(body.user_id)
+        self._check_is_ours(user)
+        done = await self._elsewhere().leave(
+            room_text(call.parameters), user, servers_in(body.via), reason_in(body)
         )
+        return RoomEventView.of(done)
 
     async def redact(self, call: Call[Nothing, RedactionBody]) -> RoomEventView:
         """Redact an event of a room."""
@@ -148,11 +177,18 @@ class RoomChanges:
         self, call: Call[Nothing, Any], kind: str, body: MembershipBody
     ) -> RoomEventView:
         room = await self._room(call.parameters)
-        content: Json = {"membership": kind}
-        if body.reason is not None:
-            content["reason"] = body.reason
+        return await self._send(room, self._membership(room, kind, body))
+
+    def _membership(self, room: Room, kind: str, body: MembershipBody) -> NewEvent:
+        content: Json = {"membership": kind, **reason_in(body)}
         user, sender = UserId.parse(body.user_id), self._sender(room, body.sender)
-        return await self._send(room, NewEvent(_MEMBER, sender, content, user.user_id))
+        return NewEvent(_MEMBER, sender, content, user.user_id)
+
+    def _check_is_ours(self, user: UserId) -> None:
+        if user.server_name != self._rooms.server_name:
+            raise InvalidParam(
+                f"{quote(str(user))} is another server's user; a `sender` of ours kicks"
+            )
 
     async def _send(
         self, room: Room, new: NewEvent, given: Given = USUAL

@@ -1,20 +1,18 @@
-"""What the control API does for users of ours in rooms that other servers are in.
+"""What the control API does for users of ours who are not in a room yet.
 
 Rules: a room is named by its ID or by an alias. Other servers are asked only for what
 cannot be done here: a room that a user of ours is in needs none for a join.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from homeserver.control.routing import Call
 from homeserver.control.views import Nothing
+from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.identifiers import ServerName, UserId
-from homeserver.rooms.control_bodies import (
-    JoinBody,
-)
-from homeserver.rooms.control_views import (
-    JoinedView,
-)
+from homeserver.rooms.control_bodies import JoinBody
+from homeserver.rooms.control_changes import reason_in, room_text, servers_in
+from homeserver.rooms.control_views import JoinedView, RoomEventView
 from homeserver.rooms.elsewhere import Elsewhere
 
 
@@ -29,28 +27,33 @@ class RoomMemberships:
         """Let a user join a room, through servers that are in it if need be."""
         elsewhere, body = self._elsewhere(), call.body
         joined = await elsewhere.join(
-            room_in(call.parameters),
-            user_of(body.user_id, elsewhere.server_name),
-            [ServerName.parse(each) for each in body.via],
+            room_text(call.parameters),
+            _user(body, elsewhere.server_name),
+            servers_in(body.via),
             _profile(body),
         )
         return JoinedView.of(joined)
 
+    async def knock(self, call: Call[Nothing, JoinBody]) -> RoomEventView:
+        """Let a user knock at a room, through servers that are in it if need be."""
+        elsewhere, body = self._elsewhere(), call.body
+        done = await elsewhere.knock(
+            room_text(call.parameters),
+            _user(body, elsewhere.server_name),
+            servers_in(body.via),
+            _profile(body),
+        )
+        return RoomEventView.of(done)
 
-def room_in(parameters: Mapping[str, bytes]) -> str:
-    """The ID or the alias that the path of a request names."""
-    return parameters["room"].decode("utf-8", "replace")
 
-
-def user_of(text: str | None, own: ServerName) -> UserId:
-    """A user of ours, by default the one called `creator`; raises `InvalidParam`."""
-    return UserId.parse(text or f"@creator:{own}")
+def _user(body: JoinBody, own: ServerName) -> UserId:
+    user = UserId.parse(body.user_id or f"@creator:{own}")
+    if user.server_name != own:
+        raise InvalidParam(f"{quote(str(user))} is not a user of {own}")
+    return user
 
 
 def _profile(body: JoinBody) -> dict[str, str]:
-    members = {
-        "avatar_url": body.avatar_url,
-        "displayname": body.displayname,
-        "reason": body.reason,
-    }
-    return {key: text for key, text in members.items() if text is not None}
+    members = {"avatar_url": body.avatar_url, "displayname": body.displayname}
+    given = {key: text for key, text in members.items() if text is not None}
+    return given | reason_in(body)

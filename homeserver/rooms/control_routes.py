@@ -3,7 +3,7 @@
 Rules: as in `control.routes`. `rooms.control_changes` makes the changes.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
 from msgspec import Raw
@@ -15,6 +15,7 @@ from homeserver.protocol.errors import (
     InvalidParam,
     NoServerHelps,
     NotFound,
+    ProtocolError,
     quote,
 )
 from homeserver.protocol.identifiers import EventId
@@ -53,6 +54,7 @@ from homeserver.rooms.rooms import Rooms, Sent
 _MEMBER = "m.room.member"
 _ERRORS = (NotFound,)
 _POST_ERRORS = (Forbidden, NotFound)
+_ASKING_ERRORS = (*_POST_ERRORS, NoServerHelps)
 
 
 class RoomsShown:
@@ -154,7 +156,7 @@ def room_control_routes(
     rooms: Rooms, elsewhere: Callable[[], Elsewhere]
 ) -> list[ControlRoute]:
     """The rooms of a server; `elsewhere` takes its users into those of others."""
-    changes, shown = RoomChanges(rooms), RoomsShown(rooms)
+    changes, shown = RoomChanges(rooms, elsewhere), RoomsShown(rooms)
     memberships = RoomMemberships(elsewhere)
     every, one = "/v1/rooms", "/v1/rooms/{room_id}"
     return [
@@ -171,17 +173,18 @@ def room_control_routes(
         route("GET", one, shown.show, Nothing, Nothing, RoomView, errors=_ERRORS),
         route(
             "POST",
-            "/v1/rooms/{room}/join",
+            "/v1/rooms/{room_id}/join",
             memberships.join,
             Nothing,
             JoinBody,
             JoinedView,
-            errors=(*_POST_ERRORS, NoServerHelps),
+            errors=_ASKING_ERRORS,
         ),
         _post("events", changes.send, NewEventBody),
-        _post("invite", changes.invite, MembershipBody),
+        _post("knock", memberships.knock, JoinBody, _ASKING_ERRORS),
+        _post("invite", changes.invite, MembershipBody, _ASKING_ERRORS),
         _post("ban", changes.ban, MembershipBody),
-        _post("leave", changes.leave, LeaveBody),
+        _post("leave", changes.leave, LeaveBody, _ASKING_ERRORS),
         _post("redact", changes.redact, RedactionBody),
         _get("state", shown.state, AtEvent, RoomState),
         _get("members", shown.members, WithMembership, Members),
@@ -194,11 +197,10 @@ def _post(
     name: str,
     answer: Callable[[Call[Nothing, B]], Awaitable[RoomEventView]],
     body: type[B],
+    errors: Sequence[type[ProtocolError]] = _POST_ERRORS,
 ) -> ControlRoute:
     template = f"/v1/rooms/{{room_id}}/{name}"
-    return route(
-        "POST", template, answer, Nothing, body, RoomEventView, errors=_POST_ERRORS
-    )
+    return route("POST", template, answer, Nothing, body, RoomEventView, errors=errors)
 
 
 def _get(

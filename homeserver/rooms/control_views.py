@@ -9,6 +9,7 @@ from msgspec import Meta, Raw, Struct
 
 from homeserver.control.views import Event, Time
 from homeserver.rooms.joining import Joined
+from homeserver.rooms.outsiders import Taken
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Sent
 
@@ -77,11 +78,23 @@ class RoomEventView(Struct, frozen=True):
     redacted_by: Annotated[
         str | None, Meta(description="The redaction that applies to it.")
     ]
+    through: Annotated[
+        str | None,
+        Meta(
+            description="The server that took it in, of a room that no user of ours is "
+            "in; null for others."
+        ),
+    ]
     event: Event
 
     @classmethod
-    def of(cls, sent: Sent) -> "RoomEventView":
+    def of(cls, sent: Sent | Taken) -> "RoomEventView":
         """That of an event."""
+        text = Raw(sent.event.encoded)
+        if isinstance(sent, Taken):
+            name, event_id = sent.server_name.name, sent.event.event_id
+            why = f"{name} has accepted it"
+            return cls(event_id, "accepted", why, 0, "", None, name, text)
         entry = sent.entry
         return cls(
             entry.event_id,
@@ -90,7 +103,8 @@ class RoomEventView(Struct, frozen=True):
             entry.check,
             entry.rule,
             entry.redacted_by,
-            Raw(sent.event.encoded),
+            None,
+            text,
         )
 
 

@@ -1,33 +1,45 @@
-"""Users of ours in rooms that other servers are in: joins, by ID or by alias.
+"""What our users do to rooms with the help of other servers, by room ID or alias.
 
 Rules: nothing here is done but on request. An alias is asked of the server that it
-names.
+names. An invite of another server's user is part of the room once that server has
+signed it, and not before.
 
-Specification: Server-server API, "Joining Rooms", "Querying for information".
+Specification: Server-server API, "Joining Rooms", "Inviting to a room", "Querying for
+information".
 """
 
 from collections.abc import Iterable, Mapping
 
+from homeserver.net.cause import OURSELVES
 from homeserver.protocol.errors import NotFound, quote
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import (
     ServerName,
     UserId,
     parse_alias,
     parse_room_id,
 )
+from homeserver.protocol.rooms.building import NewEvent
 from homeserver.rooms.candidates import Candidates
 from homeserver.rooms.joining import Joined, Joiner
+from homeserver.rooms.memberships import shown_state
+from homeserver.rooms.outsiders import Outsiders, Taken
 from homeserver.rooms.remote_server import AliasTarget, RemoteServer
 from homeserver.rooms.resident import Resident
+from homeserver.rooms.room import Room
+from homeserver.rooms.rooms import Sent
 
 
 class Elsewhere:
     """One of our servers, where other servers are asked for it."""
 
-    def __init__(self, resident: Resident, joiner: Joiner) -> None:
+    def __init__(
+        self, resident: Resident, joiner: Joiner, outsiders: Outsiders
+    ) -> None:
         """`resident` is the server where it is in rooms."""
         self.resident = resident
         self._joiner = joiner
+        self._outsiders = outsiders
 
     @property
     def server_name(self) -> ServerName:
@@ -67,3 +79,49 @@ class Elsewhere:
         return await self._joiner.join(
             target.room_id, user, [*via, *target.servers], profile
         )
+
+    async def leave(
+        self,
+        room: str,
+        user: UserId,
+        via: Iterable[ServerName] = (),
+        profile: Mapping[str, str] | None = None,
+    ) -> Sent | Taken:
+        """As `Outsiders.leave`, by a room's ID or its alias."""
+        target = await self.find(room)
+        names = [*via, *target.servers]
+        return await self._outsiders.leave(target.room_id, user, names, profile or {})
+
+    async def knock(
+        self,
+        room: str,
+        user: UserId,
+        via: Iterable[ServerName] = (),
+        profile: Mapping[str, str] | None = None,
+    ) -> Sent | Taken:
+        """As `Outsiders.knock`, by a room's ID or its alias."""
+        target = await self.find(room)
+        names = [*via, *target.servers]
+        return await self._outsiders.knock(target.room_id, user, names, profile or {})
+
+    async def invite(self, room: Room, invite: NewEvent) -> Sent:
+        """Invite a user of another server to a room that we are in.
+
+        Raises `NotAllowed` where the rules do not allow it, `Forbidden` or
+        `NoServerHelps` where that server does not sign it, and `InvalidParam`.
+        """
+        resident = self.resident
+        user = UserId.parse(invite.state_key or "")
+        event = await resident.rooms.author.make(room, invite)
+
+        async def signed(name: ServerName) -> Event:
+            server = RemoteServer(resident.calls, name)
+            answered = await server.invite(event, shown_state(room))
+            return await resident.checks.one(
+                answered.pdu, room.room_version, name, OURSELVES
+            )
+
+        asked = Candidates(self.server_name, [user.server_name])
+        whole = await asked.ask(f"{user} is not invited", signed)
+        async with resident.rooms.turn(room.room_id) as turn:
+            return await resident.rooms.enter(turn, whole)

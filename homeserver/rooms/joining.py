@@ -137,11 +137,7 @@ class Joiner:
         self, name: ServerName, wanted: Wanted, profile: Mapping[str, str]
     ) -> Joined:
         server = RemoteServer(self._resident.calls, name)
-        template = await server.template(wanted)
-        author, version = self._rooms.author, template.room_version
-        event_id = author.new_event_id(version)
-        pdu = template.complete(profile, author.now_ts(), event_id)
-        join = author.sign(pdu, version)
+        join = self._rooms.author.completed(await server.template(wanted), profile)
         text = await server.send("join", join)
         reply = await self._reader.read(text, join, name, OURSELVES)
         del text  # as large as the room

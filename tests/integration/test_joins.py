@@ -54,6 +54,12 @@ class Side:
         found: list[Json] = self.get(room_id, "state")["state"]
         return found
 
+    def membership(self, room_id: str, user_id: str) -> str:
+        """The membership of a user in a room, as this endpoint has it."""
+        members = self.get(room_id, "members")["members"]
+        found = {each["user_id"]: each["membership"] for each in members}
+        return str(found.get(user_id))
+
     def create(self, version: str, **more: Any) -> str:
         """A room, public by default; its ID."""
         room_id: str = self.post(
@@ -122,3 +128,128 @@ def test_joined(sides: tuple[Side, Side], version: str) -> None:
     again = beta.post(room_id, "join")
     assert again["through"] is None
     eventually(lambda: alpha.has(room_id, again["event_id"]))
+
+
+def test_by_alias(sides: tuple[Side, Side]) -> None:
+    """An alias leads to its room; a server that is dead is passed over, and told."""
+    alpha, beta = sides
+    alias = f"#alias:{alpha.name}"
+    room_id = alpha.create("12", alias=alias)
+    [dead] = free_ports(1)
+    joined = beta.post(alias, "join", via=[f"localhost:{dead}"])
+    assert (joined["room_id"], joined["through"]) == (room_id, alpha.name)
+    [failure] = joined["failures"]
+    assert failure["server_name"] == f"localhost:{dead}"
+    with pytest.raises(ControlError, match="M_NOT_FOUND"):
+        beta.post(f"#none:{alpha.name}", "join")
+
+
+def test_invited(sides: tuple[Side, Side]) -> None:
+    """A private room is joined after an invite, or the invite is declined."""
+    alpha, beta = sides
+    room_id = alpha.create("11", preset="private_chat")
+    bob, eve = beta.user("bob"), beta.user("eve")
+    with pytest.raises(ControlError, match="M_FORBIDDEN"):
+        beta.post(room_id, "join", user_id=bob)
+    for user in (bob, eve):
+        assert alpha.post(room_id, "invite", user_id=user)["verdict"] == "accepted"
+    declined = beta.post(room_id, "leave", user_id=eve)
+    assert declined["through"] == alpha.name
+    assert alpha.has(room_id, declined["event_id"])
+    assert beta.post(room_id, "join", user_id=bob)["through"] == alpha.name
+    same(alpha, beta, room_id)
+    # Beta is in the room now: no other server is needed for more of its users.
+    assert alpha.post(room_id, "invite", user_id=eve)["verdict"] == "accepted"
+    eventually(lambda: beta.membership(room_id, eve) == "invite")
+    assert beta.post(room_id, "join", user_id=eve)["through"] is None
+    eventually(lambda: alpha.membership(room_id, eve) == "join")
+
+
+def test_kicked_banned_and_back(sides: tuple[Side, Side]) -> None:
+    """What one side does to users of the other reaches it; a room is joined again."""
+    alpha, beta = sides
+    room_id = alpha.create("10")
+    bob = beta.user("bob")
+    beta.post(room_id, "join", user_id=bob, via=[alpha.name])
+    said = beta.post(
+        room_id, "events", type="m.room.message", content={"body": "spam"}, sender=bob
+    )["event_id"]
+    eventually(lambda: alpha.has(room_id, said))
+    gone = alpha.post(room_id, "redact", event_id=said)["event_id"]
+    eventually(lambda: beta.has(room_id, gone))
+    assert beta.get(room_id, "events", said)["redacted_by"] == gone
+    creator = alpha.user("creator")
+    alpha.post(room_id, "leave", user_id=bob, sender=creator)
+    eventually(lambda: beta.membership(room_id, bob) == "leave")
+    missed = alpha.say(room_id, "nobody of beta reads this")
+    assert beta.post(room_id, "join", user_id=bob)["through"] == alpha.name
+    same(alpha, beta, room_id)
+    assert not beta.has(room_id, missed)
+    alpha.post(room_id, "ban", user_id=bob)
+    eventually(lambda: beta.membership(room_id, bob) == "ban")
+    with pytest.raises(ControlError, match="banned"):
+        beta.post(room_id, "join", user_id=bob)
+
+
+def test_left(sides: tuple[Side, Side]) -> None:
+    """The last user of a server leaves, and joins again."""
+    alpha, beta = sides
+    room_id = alpha.create("12")
+    bob = beta.user("bob")
+    beta.post(room_id, "join", user_id=bob, via=[alpha.name])
+    left = beta.post(room_id, "leave", user_id=bob)
+    assert left["through"] is None
+    eventually(lambda: alpha.membership(room_id, bob) == "leave")
+    alpha.post(
+        room_id, "events", type="m.room.topic", state_key="", content={"topic": "T"}
+    )
+    assert beta.post(room_id, "join", user_id=bob)["through"] == alpha.name
+    same(alpha, beta, room_id)
+    event_id = alpha.say(room_id, "welcome back")
+    eventually(lambda: beta.has(room_id, event_id))
+
+
+def test_knocked(sides: tuple[Side, Side]) -> None:
+    """A user knocks, takes that back, knocks again, and is let in."""
+    alpha, beta = sides
+    rule = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}
+    room_id = alpha.create("11", initial_state=[rule])
+    bob = beta.user("bob")
+    for _ in range(2):
+        knocked = beta.post(room_id, "knock", user_id=bob, reason="let me in")
+        assert knocked["through"] == alpha.name
+        assert alpha.membership(room_id, bob) == "knock"
+        beta.post(room_id, "leave", user_id=bob)
+        assert alpha.membership(room_id, bob) == "leave"
+    beta.post(room_id, "knock", user_id=bob)
+    alpha.post(room_id, "invite", user_id=bob)
+    beta.post(room_id, "join", user_id=bob)
+    same(alpha, beta, room_id)
+
+
+@pytest.mark.parametrize("version", ["8", "10", "12"])
+def test_restricted(sides: tuple[Side, Side], version: str) -> None:
+    """A user who is in the allowed room joins, and alpha signs that as well."""
+    alpha, beta = sides
+    allowed = alpha.create(version)
+    content = {
+        "join_rule": "restricted",
+        "allow": [{"type": "m.room_membership", "room_id": allowed}],
+    }
+    rule = {"type": "m.room.join_rules", "content": content}
+    levels = {"invite": 50}
+    room_id = alpha.create(version, initial_state=[rule], power_levels=levels)
+    bob = beta.user("bob")
+    with pytest.raises(ControlError, match="M_FORBIDDEN"):
+        beta.post(room_id, "join", user_id=bob, via=[alpha.name])
+    beta.post(allowed, "join", user_id=bob, via=[alpha.name])
+    joined = beta.post(room_id, "join", user_id=bob, via=[alpha.name])
+    same(alpha, beta, room_id)
+    event = beta.get(room_id, "events", joined["event_id"])["event"]
+    assert set(event["signatures"]) == {alpha.name, beta.name}
+    # Beta may not invite there, so that another user of it needs alpha again.
+    eve = beta.user("eve")
+    beta.post(allowed, "join", user_id=eve)
+    eventually(lambda: alpha.membership(allowed, eve) == "join")
+    assert beta.post(room_id, "join", user_id=eve)["through"] == alpha.name
+    eventually(lambda: alpha.membership(room_id, eve) == "join")

@@ -107,7 +107,8 @@ def _ask_about_rooms(panel: Panel, ask: Callable[..., None]) -> None:
     event = f"{room}/events/{quote(sent, '')}"
     ask("POST", f"{one}/redact", f"{room}/redact", {"event_id": sent})
     ask("GET", f"{one}/events/{{event_id}}", event)
-    ask("POST", f"{every}/{{room}}/join", f"{room}/join", bob)
+    ask("POST", f"{one}/join", f"{room}/join", bob)
+    _ask_to_knock(panel, ask)
     ask("POST", f"{one}/leave", f"{room}/leave", bob)
     ask("POST", f"{one}/invite", f"{room}/invite", bob)
     ask("POST", f"{one}/leave", f"{room}/leave", bob)
@@ -140,6 +141,14 @@ def _ask_about_users(panel: Panel, ask: Callable[..., None]) -> None:
     ask("POST", media, media, {"media_id": "cat", "content": "meow"})
     ask("GET", media, media)
     ask("DELETE", f"{media}/{{media_id}}", f"{media}/cat")
+
+
+def _ask_to_knock(panel: Panel, ask: Callable[..., None]) -> None:
+    rule: Json = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}
+    made = panel.ask("POST", "/v1/rooms", {"initial_state": [rule]}).json
+    room = quote(as_text(made["room_id"], "room_id"), "")
+    bob: Json = {"user_id": f"@bob:{panel.identity.server_name}", "reason": "hello"}
+    ask("POST", "/v1/rooms/{room_id}/knock", f"/v1/rooms/{room}/knock", bob)
 
 
 def _receive(panel: Panel) -> None:

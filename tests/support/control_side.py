@@ -28,13 +28,15 @@ from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.tls.certificate_names import is_ip
+from homeserver.outbound.agent import OutgoingRequest
 from homeserver.outbound.calls import FederationCalls
-from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.client import Delivery, FederationClient, Limits
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.kept_answers import KeptAnswers
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
+from homeserver.outbound.transport.connection import Response
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.dialer import Dialer
 from homeserver.outbound.transport.sightings import InvalidDocument
@@ -54,6 +56,7 @@ from homeserver.rooms.control_routes import room_control_routes
 from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.join_reply import JoinReplyReader
 from homeserver.rooms.joining import Joiner
+from homeserver.rooms.outsiders import Outsiders
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.engine.interface import Job, StoreUnavailable
@@ -137,6 +140,18 @@ class Carrier(FederationClient):
             raise Unreachable(server_name, ["no route"])
         status, body = self.documents[target]
         return status, body, link(server_name)
+
+    async def call(
+        self,
+        destination: ServerName,
+        outgoing: OutgoingRequest,
+        limits: Limits,
+        cause: Cause,
+        exchange: Exchange,
+        connected: Callable[[VerifiedConnection], object] = lambda _: None,
+    ) -> tuple[Response, VerifiedConnection]:
+        """Lead nowhere."""
+        raise Unreachable(destination, ["no route"])
 
     def arrive(self, reply: Json) -> None:
         """Let the first transaction on its way be answered with 200."""
@@ -323,7 +338,7 @@ class Panel:
         invites = InviteStore(self.database, self.identity.server_name)
         resident = Resident(self.rooms, invites, checks, calls)
         joiner = Joiner(resident, JoinReplyReader(checks, pace), pace)
-        return Elsewhere(resident, joiner)
+        return Elsewhere(resident, joiner, Outsiders(resident))
 
     def now_ts(self, _: object) -> int:
         """The time of the store."""

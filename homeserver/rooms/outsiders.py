@@ -1,0 +1,107 @@
+"""Users of ours outside of a room: they knock, take that back, and decline invites.
+
+Rules: another server takes such an event, as no user of ours is in the room. Where one
+is, the event is made here as any other. An invite is forgotten with the first try to
+decline it, even if no server takes that: nobody can be made to keep one.
+
+Specification: Server-server API, "Knocking upon a room", "Leaving Rooms (Rejecting
+Invites)".
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from homeserver.protocol.canonical_json import Json, parse_object
+from homeserver.protocol.errors import Forbidden, NoServerHelps, NotFound, quote
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.identifiers import RoomId, ServerName, UserId
+from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.templates import Wanted
+from homeserver.rooms.candidates import Candidates, Failure, domain_of_room
+from homeserver.rooms.remote_server import RemoteServer
+from homeserver.rooms.resident import Resident
+from homeserver.rooms.rooms import Sent
+
+
+class Taken(Struct, frozen=True):
+    """An event of ours that another server has taken."""
+
+    event: Event
+    server_name: ServerName
+    failures: Sequence[Failure]
+    """The servers that were asked before."""
+
+
+class Outsiders:
+    """Users of one of our servers, outside of rooms."""
+
+    def __init__(self, resident: Resident) -> None:
+        """`resident` is the server where it is in rooms."""
+        self._resident = resident
+        self._rooms = resident.rooms
+
+    async def leave(
+        self,
+        room_id: RoomId,
+        user: UserId,
+        via: Iterable[ServerName],
+        profile: Mapping[str, str],
+    ) -> Sent | Taken:
+        """Let a user leave, decline an invite or take a knock back.
+
+        Raises `Forbidden`, `NoServerHelps` and other `ProtocolError`s.
+        """
+        wanted = Wanted("leave", room_id, user)
+        try:
+            done = await self._change(wanted, via, profile)
+        except (Forbidden, NotFound, NoServerHelps) as problem:
+            if await self._resident.invites.remove(room_id, user):
+                raise type(problem)(f"{problem}; the invite is forgotten") from None
+            raise
+        await self._resident.invites.remove(room_id, user)
+        return done
+
+    async def knock(
+        self,
+        room_id: RoomId,
+        user: UserId,
+        via: Iterable[ServerName],
+        profile: Mapping[str, str],
+    ) -> Sent | Taken:
+        """Let a user knock; raises as `leave`."""
+        return await self._change(Wanted("knock", room_id, user), via, profile)
+
+    async def _change(
+        self, wanted: Wanted, via: Iterable[ServerName], profile: Mapping[str, str]
+    ) -> Sent | Taken:
+        room = await self._rooms.find(wanted.room_id)
+        own, user = self._rooms.server_name, wanted.user
+        residents: list[ServerName] = []
+        if room is not None:
+            if room.has_member(own):
+                content: Json = {**profile, "membership": wanted.membership}
+                new = NewEvent("m.room.member", user, content, user.user_id)
+                return await self._rooms.send(wanted.room_id, new)
+            residents = sorted(room.residents, key=str)
+        invite = await self._resident.invites.find(wanted.room_id, user)
+        inviting = [] if invite is None else [invite.origin]
+        domain = domain_of_room(wanted.room_id)
+        candidates = Candidates(own, [*via, *inviting, *residents, *domain])
+
+        async def through(name: ServerName) -> Event:
+            return await self._through(name, wanted, profile)
+
+        what = f"{user} cannot {wanted.membership} {quote(wanted.room_id)}"
+        event = await candidates.ask(what, through)
+        asked = candidates.names[len(candidates.failures)]
+        return Taken(event, asked, list(candidates.failures))
+
+    async def _through(
+        self, name: ServerName, wanted: Wanted, profile: Mapping[str, str]
+    ) -> Event:
+        server = RemoteServer(self._resident.calls, name)
+        event = self._rooms.author.completed(await server.template(wanted), profile)
+        # What it tells of the room is for clients; a reply has to be an object.
+        parse_object(await server.send(wanted.membership, event))
+        return event
