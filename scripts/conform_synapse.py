@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from homeserver.lab.authority.authority import Authority, chain_pem, key_pem
 from homeserver.lab.folder import Folder
 from scripts.processes import PROGRAM
-from scripts.synapse import Synapse, make_synapse
+from scripts.synapse import REGISTRATION, Synapse, make_synapse
 
 _TOP = Path(__file__).parent.parent
 _BASELINE = _TOP / "docs" / "conformance" / "synapse.json"
@@ -32,7 +32,8 @@ _LISTEN = "127.0.0.4:8448"
 _DNS = "127.0.0.1:53"
 _NOTARY = "notary.lab.test"  # ours; it knows of no server but where a check needs it
 
-_VERSIONS = ("1", "2", "3", "6", "9", "10", "11", "12")
+_SETUP_PROGRAM = _TOP / "conf" / "conform" / "setup.py"
+
 _SECONDS = 900  # for all checks; a machine that does nothing else needs sixty
 
 _SETUP = """
@@ -69,19 +70,22 @@ def _run(folder: Path, arguments: list[str]) -> int:
     data, report = folder / "data", folder / "report.json"
     synapse = _make(folder / "synapse", data)
     with synapse.running():
-        user, token = _register(synapse, "alice")
-        other, _ = _register(synapse, "bob")
-        rooms = [_make_room(synapse, token, version) for version in _VERSIONS]
         command = [
             *[str(PROGRAM), "conform", _NAME, "--target-address", _ADDRESS],
             *["--data", str(data), "--listen", _LISTEN, "--dns", _DNS],
-            *["--user", user, "--user", other],
-            *[option for room in rooms for option in ("--room", room)],
+            *["--setup", f"{sys.executable} {_SETUP_PROGRAM}"],
             *["--format", "json", "--output", str(report), *more],
         ]
         if not writes and _BASELINE.exists():
             command += ["--baseline", str(_BASELINE)]
-        done = subprocess.run(command, check=False, timeout=_SECONDS)
+        environment = {
+            **os.environ,
+            # The client API is beside that of the federation.
+            "CONFORM_CLIENT_API": f"https://{_NAME}",
+            "CONFORM_SHARED_SECRET": REGISTRATION,
+            "SSL_CERT_FILE": str(data / "ca.pem"),
+        }
+        done = subprocess.run(command, check=False, timeout=_SECONDS, env=environment)
     if not report.exists():
         return done.returncode
     found = json.loads(report.read_text())
@@ -108,29 +112,6 @@ def _make(folder: Path, data: Path) -> Synapse:
     (folder / "tls.crt").write_text(chain_pem(certificate))
     (folder / "tls.key").write_text(key_pem(certificate))
     return make_synapse(folder, _NAME, [_ADDRESS], ours.ca_file, notary=_NOTARY)
-
-
-def _register(synapse: Synapse, name: str) -> tuple[str, str]:
-    """A new user: its ID, and an access token."""
-    content = {
-        "username": name,
-        "password": "password",
-        "auth": {"type": "m.login.dummy"},
-    }
-    _, made = synapse.ask("POST", "/_matrix/client/v3/register", content)
-    return made["user_id"], made["access_token"]
-
-
-def _make_room(synapse: Synapse, token: str, version: str) -> str:
-    """A public room; its alias."""
-    content = {
-        "preset": "public_chat",
-        "visibility": "public",
-        "room_version": version,
-        "room_alias_name": f"version-{version}",
-    }
-    synapse.ask("POST", "/_matrix/client/v3/createRoom", content, token)
-    return f"#version-{version}:{_NAME}"
 
 
 def _summary(report: dict[str, object]) -> str:

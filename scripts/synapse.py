@@ -34,6 +34,9 @@ handlers: {stderr: {class: logging.StreamHandler, formatter: line}}
 root: {level: INFO, handlers: [stderr]}
 """
 
+REGISTRATION = "registrations"
+"""The secret by which users are registered."""
+
 # Per second, and at once: more than a test asks for.
 _UNLIMITED = {"per_second": 10000, "burst_count": 10000}
 
@@ -185,10 +188,16 @@ def make_synapse(
         # A repeated query must not get a cached answer.
         "caches": {"sync_response_cache_duration": "0s"},
         "enable_registration": True,
+        "registration_shared_secret": REGISTRATION,
         "enable_registration_without_verification": True,
         "rc_message": _UNLIMITED,
         "rc_registration": _UNLIMITED,
         "rc_room_creation": _UNLIMITED,
+        "rc_invites": {
+            "per_room": _UNLIMITED,
+            "per_user": _UNLIMITED,
+            "per_issuer": _UNLIMITED,
+        },
         "rc_joins": {"local": _UNLIMITED, "remote": _UNLIMITED},
         "rc_joins_per_room": _UNLIMITED,
         "rc_federation": {

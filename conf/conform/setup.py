@@ -2,7 +2,8 @@
 
 Both register users by a shared secret at the same path. It reads `{"need": "user"}`,
 `{"need": "room", "version": "10"}` or `{"need": "restart"}` on standard input, and
-answers JSON. These are in its environment:
+answers JSON. The need of a room may have `state`, `power_levels`, and users to `invite`
+or to `ban`. These are in its environment:
 
 CONFORM_CLIENT_API       http://127.0.0.1:8008
 CONFORM_SHARED_SECRET    registration_shared_secret of the configuration
@@ -66,8 +67,8 @@ def register():
     )
 
 
-def make_room(version):
-    """A public room with an alias."""
+def make_room(version, state=None, power_levels=None, invite=(), ban=()):
+    """A room with an alias: public, unless its state is to be another one."""
     user = register()
     alias = f"conform-{secrets.token_hex(4)}"
     server = user["user_id"].partition(":")[2]
@@ -79,25 +80,36 @@ def make_room(version):
             "visibility": "public",
             "room_version": version,
             "room_alias_name": alias,
+            "initial_state": [
+                {"type": kind, "state_key": "", "content": content}
+                for kind, content in (state or {}).items()
+            ],
+            "power_level_content_override": power_levels or {},
+            "invite": list(invite),
         },
         user["access_token"],
     )
+    room = urllib.parse.quote(made["room_id"], safe="")
+    for each in ban:
+        path = f"/_matrix/client/v3/rooms/{room}/ban"
+        ask("POST", path, {"user_id": each}, user["access_token"])
     return {"room_id": made["room_id"], "alias": f"#{alias}:{server}"}
 
 
 def main():
     """Answer one need."""
     told = json.load(sys.stdin)
-    if told["need"] == "user":
+    need = told.pop("need")
+    if need == "user":
         answer = {"user_id": register()["user_id"]}
-    elif told["need"] == "room":
-        answer = make_room(told["version"])
-    elif told["need"] == "restart" and os.environ.get("CONFORM_RESTART"):
+    elif need == "room":
+        answer = make_room(**told)
+    elif need == "restart" and os.environ.get("CONFORM_RESTART"):
         command = os.environ["CONFORM_RESTART"]
         subprocess.run(command, shell=True, check=True, stdout=sys.stderr)
         answer = {}
     else:
-        sys.exit(f"cannot make: {told['need']}")
+        sys.exit(f"cannot make: {need}")
     print(json.dumps(answer))
 
 

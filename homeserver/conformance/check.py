@@ -73,6 +73,20 @@ def room(version: str) -> Need:
     return Need(f"room-{version}", f"a public room of version {version} (`--room`)")
 
 
+def _made(kind: str, text: str) -> Need:
+    return Need(f"room-{kind}", f"{text} (`--setup`)")
+
+
+KNOCK_ROOM = _made("knock", "a room that users knock at")
+INVITE_ROOM = _made("invite", "a room to which users of ours are invited")
+RESTRICTED_ROOM = _made("restricted", "a room for the members of another one")
+UNJUDGED_ROOM = _made("unjudged", "a room for the members of one unknown to it")
+UNGRANTED_ROOM = _made("ungranted", "a restricted room where nobody may invite")
+BAN_ROOM = _made("ban", "a room that a user of ours is banned from")
+ACL_ROOM = _made("acl", "a room whose ACL denies names of ours")
+HIDDEN_ROOM = _made("hidden", "a room whose past only its members of then may read")
+
+
 class CheckOptions(TypedDict, total=False):
     """What most checks leave out."""
 

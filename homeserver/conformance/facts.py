@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
-from homeserver.conformance.setup import Setup
+from homeserver.conformance.ours import Ours
+from homeserver.conformance.setup import Maker
 
 
 class Facts(Struct):
@@ -17,7 +18,11 @@ class Facts(Struct):
     """User IDs of the target."""
 
     rooms: dict[str, str] = field(default_factory=dict)
-    """Public rooms of the target: {room version: room ID}."""
+    """Rooms of the target: {room version, or what is special about it: room ID}."""
+
+    guests: dict[str, Sequence[Ours]] = field(default_factory=dict)
+    """Servers of ours that a special room of the target is about: those of the users
+    that it invites or bans, or those that its ACL denies."""
 
     alias: str | None = None
     media: str | None = None
@@ -32,5 +37,5 @@ class Facts(Struct):
     advice: list[str] = field(default_factory=list)
     """What to configure so that more can be tested, in paragraphs."""
 
-    setup: Setup | None = None
+    setup: Maker | None = None
     """Makes what only the target's owner can; None without a command."""

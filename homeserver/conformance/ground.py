@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 
 from homeserver.conformance.addresses import Addresses
 from homeserver.conformance.connection import Connection
+from homeserver.conformance.members import Members
 from homeserver.conformance.notary_desk import NotaryDesk
 from homeserver.conformance.outcome import NotConnected
 from homeserver.lab.lab import Lab
@@ -57,6 +58,9 @@ class Ground:
         )
         self.desk = NotaryDesk()
         """Of our notaries; only a target that trusts one of them comes there."""
+
+        self.members = Members()
+        """Those of ours that are in rooms of the target."""
 
         self.naming: Naming = "zone"
         self.routes: Sequence[Route] = ()

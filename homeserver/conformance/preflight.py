@@ -7,39 +7,30 @@ our name server saw of it.
 
 from collections.abc import Sequence, Set
 from contextlib import suppress
-from urllib.parse import quote
 
 from msgspec import Struct
 
 from homeserver.conformance.advice import Advice
 from homeserver.conformance.check import (
-    ALIAS,
     DEAD_ADDRESS,
     DNS_ZONE,
     IP_LITERAL,
     IPV6,
-    MEDIA,
     NOTARY,
     OWN_ADDRESS,
     STANDARD_PORTS,
-    USER,
-    room,
 )
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground, Naming
 from homeserver.conformance.notary_desk import NAMES
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NoAnswer, NotTestable
-from homeserver.conformance.reply import Reply
+from homeserver.conformance.provision import provide
 from homeserver.conformance.seen import Seen
-from homeserver.conformance.setup import Setup, SetupFailed
+from homeserver.conformance.setup import Maker
 from homeserver.conformance.target import Target
 from homeserver.net.addresses import SocketAddress
 from homeserver.protocol.errors import ProtocolError
-
-ROOM_VERSIONS = ("1", "2", "3", "6", "9", "10", "11", "12")
-
-_USERS = 2
 
 _PROBE_SECONDS = 40.0  # a target that cannot connect to us tries for ten or thirty
 
@@ -77,7 +68,7 @@ class _Probe(Struct, frozen=True, kw_only=True):
 
 
 async def look(
-    ground: Ground, given: Given, needs: Set[str], setup: Setup | None = None
+    ground: Ground, given: Given, needs: Set[str], setup: Maker | None = None
 ) -> Facts:
     """Find what the target can be asked; raises `NotConnected` and `NoAnswer`.
 
@@ -94,39 +85,8 @@ async def look(
         await _find_addresses(ground, facts)
     if NOTARY.code in needs:
         await _find_notary(ground, facts)
-    rooms = await _make(facts, given.rooms, needs)
-    if not facts.users:
-        facts.unmet[USER.code] = "name one by --user @NAME:TARGET, or use --setup"
-    if facts.media is None:
-        facts.unmet[MEDIA.code] = "use --setup, which makes one"
-    await _find_rooms(ground, facts, rooms)
+    await provide(Target(ground, facts), given.rooms, needs)
     return facts
-
-
-async def _make(facts: Facts, rooms: Sequence[str], needs: Set[str]) -> Sequence[str]:
-    """Make users and rooms that are not given; returns all rooms."""
-    setup = facts.setup
-    if setup is None:
-        return rooms
-    try:
-        while USER.code in needs and len(facts.users) < _USERS:
-            made = await setup.make("user")
-            facts.users = [*facts.users, str(made["user_id"])]
-        if not rooms:
-            versions = [each for each in ROOM_VERSIONS if room(each).code in needs]
-            if ALIAS.code in needs and not versions:
-                versions = [ROOM_VERSIONS[0]]
-            rooms = [await _make_room(setup, version) for version in versions]
-        if MEDIA.code in needs:
-            facts.media = str((await setup.make("media"))["media_id"])
-    except (SetupFailed, KeyError) as problem:
-        facts.advice.append(f"--setup: {problem}")
-    return rooms
-
-
-async def _make_room(setup: Setup, version: str) -> str:
-    made = await setup.make("room", version=version)
-    return str(made.get("alias") or made["room_id"])
 
 
 async def _version(target: Target) -> str:
@@ -244,42 +204,3 @@ async def _find_notary(ground: Ground, facts: Facts) -> None:
 async def _asked(target: Target, ours: Ours) -> None:
     with suppress(NoAnswer):
         await target.ask(ours, seconds=_PROBE_SECONDS)
-
-
-async def _find_rooms(ground: Ground, facts: Facts, rooms: Sequence[str]) -> None:
-    """Find out the versions of the rooms that were named."""
-    target = Target(ground, facts)
-    for each in rooms:
-        ours = target.server()
-        room_id = each
-        if each.startswith("#"):
-            facts.alias = each
-            reply = await target.request(
-                ours,
-                "GET",
-                "/_matrix/federation/v1/query/directory",
-                query=f"room_alias={quote(each, safe='')}",
-            )
-            room_id = str(reply.json.get("room_id", ""))
-        version = await _room_version(target, ours, room_id)
-        if version is None:
-            facts.advice.append(f"--room {each}: the target lets nobody join it")
-        else:
-            facts.rooms[version] = room_id
-    for version in ROOM_VERSIONS:
-        if version not in facts.rooms:
-            need = room(version)
-            facts.unmet[need.code] = "name one by --room, or use --setup"
-    if facts.alias is None:
-        facts.unmet[ALIAS.code] = "name one by --room #ALIAS:TARGET, or use --setup"
-
-
-async def _room_version(target: Target, ours: Ours, room_id: str) -> str | None:
-    user = f"@c:{ours.name}"
-    path = f"/_matrix/federation/v1/make_join/{quote(room_id, safe='')}/"
-    query = "&".join(f"ver={number}" for number in range(1, 13))
-    reply: Reply = await target.request(
-        ours, "GET", path + quote(user, safe=""), query=query
-    )
-    version = reply.json.get("room_version")
-    return version if reply.is_ok and isinstance(version, str) else None

@@ -19,12 +19,14 @@ from homeserver.conformance import preflight
 from homeserver.conformance.check import SPECIFICATION, Check
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground
+from homeserver.conformance.leaving import leave_all
 from homeserver.conformance.options import ConformOptions
 from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.registry import all_checks, select, with_prerequisites
 from homeserver.conformance.result import Report, Result
 from homeserver.conformance.runner import Plan, Runner
 from homeserver.conformance.setup import Setup
+from homeserver.conformance.target import Target
 from homeserver.lab.folder import Folder
 from homeserver.lab.lab import Lab
 from homeserver.lab.options import LabOptions
@@ -143,6 +145,8 @@ class Conformance:
         plan = Plan(self._checks, options.jobs, options.timeout, is_polite=is_polite)
         self._runner = Runner(plan, ground, facts, note)
         await self._runner.run()
+        if not self._runner.is_gone:
+            await leave_all(Target(ground, facts))
         return Ended(
             report_of(options, facts, self._runner, self._chosen),
             is_gone=self._runner.is_gone,

@@ -8,7 +8,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import cast
+from typing import Protocol, cast
 
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
@@ -33,6 +33,14 @@ class SetupFailed(Exception):
     """The command made nothing; `str()` says what it said."""
 
 
+class Maker(Protocol):
+    """Makes what checks need of a target."""
+
+    async def make(self, need: str, **details: object) -> Json:
+        """What there is now; raises `SetupFailed`."""
+        ...
+
+
 class Setup:
     """Runs the command."""
 
@@ -49,7 +57,7 @@ class Setup:
         self._reactor = reactor
         self._environment = environment
 
-    async def make(self, need: str, **details: str) -> Json:
+    async def make(self, need: str, **details: object) -> Json:
         """What the command answers to a need; raises `SetupFailed`."""
         request = json.dumps({"need": need, **details})
         process = _Process(request.encode("utf-8"))
@@ -127,4 +135,7 @@ class _Process(ProcessProtocol):
 
 NEEDS: Sequence[str] = ("user", "room", "media", "restart")
 """What it can be asked for: a `user` answers `user_id`, a `room` of a `version`
-`room_id` and perhaps `alias`, `media` `media_id`, a `restart` nothing."""
+`room_id` and perhaps `alias`, `media` `media_id`, a `restart` nothing.
+
+A room is public, unless it is to have other `state`: {event type: content}, or
+`power_levels`: members of that event. Users may be there to `invite` or to `ban`."""

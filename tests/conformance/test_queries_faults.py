@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from homeserver.conformance.facts import Facts
+from homeserver.conformance.target import Target
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
@@ -109,11 +109,11 @@ def _signed(answer: _Answer) -> Callable[[object], Any]:
     return lambda _: signed
 
 
-async def _given(facts: Facts, rooms: object, _: object) -> object:
+async def _given(target: Target, *_: object) -> None:
     """What `--setup` and `--room` would give."""
+    facts = target.facts
     facts.media = "known"
-    facts.alias = f"#known:{facts.users[0].partition(':')[2]}"
-    return rooms
+    facts.alias = f"#known:{target.name}"
 
 
 _Change = Callable[[Reply, Request], Reply | None]
@@ -150,7 +150,7 @@ def _target(
                 "homeserver.app.composition.user_routes": _routes(
                     changes or {}, unsigned
                 ),
-                "homeserver.conformance.preflight._make": _given,
+                "homeserver.conformance.provision._make": _given,
             }
         ).patched()
 

@@ -2,8 +2,8 @@
 
 from tests.support.conformance_stage import Stage
 
-# It trusts no notary, and no alias of it is known.
-_NOT_TESTABLE = {f"W{number:02}" for number in range(1, 14)} | {"Q07"}
+# It trusts no notary.
+_NOT_TESTABLE = {f"W{number:02}" for number in range(1, 14)}
 
 
 def test_nothing_is_wrong_with_the_endpoint(on_stage: Stage) -> None:

@@ -29,7 +29,7 @@ from homeserver.config.values import (
     Verification,
 )
 from homeserver.conformance import preflight
-from homeserver.conformance.check import MEDIA, STANDARD_PORTS
+from homeserver.conformance.check import STANDARD_PORTS
 from homeserver.conformance.ground import Ground
 from homeserver.conformance.options import ConformOptions
 from homeserver.conformance.preflight import Given
@@ -49,6 +49,7 @@ from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.users.made_keys import KeyMaker
 from homeserver.users.media import File, Media
 from homeserver.users.users import Device, User
+from tests.support.target_rooms import TargetRooms
 from tests.support.waiting import reactor, wait
 
 _MEDIA = "known"
@@ -111,10 +112,9 @@ class Stage:
                 user = f"@alice:{ground.target}"
                 needs = {need.code for check in chosen for need in check.needs}
                 await ground.find()
-                facts = await preflight.look(ground, Given(users=[user]), needs)
-                # Only a command that makes media knows their ID.
-                facts.media = _MEDIA
-                facts.unmet.pop(MEDIA.code, None)
+                maker = TargetRooms(endpoint, ground.target, _MEDIA)
+                given = Given(users=[user])
+                facts = await preflight.look(ground, given, needs, maker)
                 plan = Plan(with_prerequisites(known, chosen), jobs=8)
                 runner = Runner(plan, ground, facts)
                 await runner.run()

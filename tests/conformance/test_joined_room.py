@@ -1,0 +1,87 @@
+"""Rooms of a target that a server of ours joins."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from homeserver.conformance import preflight
+from homeserver.conformance.check import room
+from homeserver.conformance.joined_room import JoinedRoom
+from homeserver.conformance.joining import enter
+from homeserver.conformance.leaving import leave_all
+from homeserver.conformance.preflight import Given
+from homeserver.conformance.provision import ROOM_VERSIONS
+from homeserver.conformance.target import Target
+from homeserver.protocol.identifiers import RoomId
+from tests.support.conformance_stage import SOUND, Stage
+from tests.support.target_rooms import TargetRooms
+from tests.support.waiting import wait
+
+
+def in_room(
+    stage: Stage, version: str, work: Callable[[Target, JoinedRoom], Awaitable[None]]
+) -> None:
+    """Do something in a room of a target of ours, with a server that joined it."""
+
+    async def run() -> None:
+        endpoint, ground = await stage.target(SOUND)
+        try:
+            await ground.find()
+            maker, needs = TargetRooms(endpoint, ground.target), {room(version).code}
+            facts = await preflight.look(ground, Given(), needs, maker)
+            t = Target(ground, facts)
+            joined = await enter(t, version)
+            await work(t, joined)
+            await leave_all(t)
+            rooms = endpoint.parts.servers[ground.target].rooms
+            found = await rooms.known(RoomId(facts.rooms[version]))
+            assert [each.name for each in found.residents] == [ground.target.name]
+        finally:
+            await endpoint.stop()
+
+    wait(run(), 60)
+
+
+@pytest.mark.parametrize("version", ROOM_VERSIONS)
+def test_a_sound_event_is_accepted_and_a_bad_one_is_not(
+    on_stage: Stage, version: str
+) -> None:
+    """The ends of the room tell them apart, and the state has what was accepted."""
+
+    async def work(t: Target, joined: JoinedRoom) -> None:
+        async with joined.turn():
+            place = await joined.place()
+            sound = await joined.message(at=place)
+            assert await joined.accepts(sound, at=place)
+            place = await joined.place()
+            assert joined.id_of(sound) in place.ids
+            # A member may not name a room of others.
+            bad = await joined.build("m.room.name", {"name": "ours"}, "", at=place)
+            assert not await joined.accepts(bad, at=place)
+        later = await joined.say("later")
+        state = await joined.state_at(later)
+        assert joined.join.event_id in state
+        assert joined.id_of(bad) not in state
+        event = await joined.event(joined.id_of(later))
+        assert event.json["pdus"] == [later]
+
+    in_room(on_stage, version, work)
+
+
+def test_events_of_two_branches_are_merged_by_the_next_one(on_stage: Stage) -> None:
+    """A place after several events cites them all."""
+
+    async def work(t: Target, joined: JoinedRoom) -> None:
+        other = await enter(t, "10")
+        async with joined.turn():
+            place = await joined.place()
+            one = await joined.message("one", at=place)
+            two = await other.message("two", at=place)
+            await joined.send(one)
+            await other.send(two)
+            assert set(await joined.ends()) == {joined.id_of(one), joined.id_of(two)}
+            last = await joined.message("last", at=joined.after(one, two))
+            await joined.send(last)
+            assert await joined.ends() == [joined.id_of(last)]
+
+    in_room(on_stage, "10", work)
