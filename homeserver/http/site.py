@@ -41,6 +41,7 @@ class _Channel(ClosingChannel):
     requestFactory = BoundedRequest  # type: ignore[assignment]
 
     _waiting_since = 0.0
+    _connected = 0.0
     _is_arriving = False
 
     def connectionMade(self) -> None:
@@ -48,7 +49,7 @@ class _Channel(ClosingChannel):
         # Twisted asks for both with each request, and the system for ours.
         self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
-        self._waiting_since = self.site.reactor.seconds()
+        self._waiting_since = self._connected = self.site.reactor.seconds()
         self.site.add(self)
 
     def getPeer(self) -> IPv4Address | IPv6Address:
@@ -112,7 +113,9 @@ class _Channel(ClosingChannel):
 
     def open_exchange(self, method: bytes, target: bytes) -> Exchange:
         """The exchange of a request on this connection."""
-        return self.site.request_log.open(method, target, self.getPeer().host)
+        exchange = self.site.request_log.open(method, target, self.getPeer().host)
+        exchange.port, exchange.connected = self.getHost().port, self._connected
+        return exchange
 
     def begin(self, exchange: Exchange) -> None:
         """Start the time of a request that is complete."""

@@ -82,7 +82,7 @@ class SignedRequests:
             remarks = remarks_on_head(
                 headers, readable(headers), self.gate.own_name, transport
             )
-            exchange.remarks = [*remarks]
+            exchange.remarks = [*exchange.remarks, *remarks]
             origin = replace(origin, remarks=exchange.remarks)
             self._heard(origin.server_name)
             self.counts.add(origin.server_name, exchange.method, exchange.route)

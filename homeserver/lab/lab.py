@@ -58,8 +58,9 @@ from homeserver.lab.rules.answers import Answers
 from homeserver.lab.rules.departures import Departures
 from homeserver.lab.rules.names import NameRules
 from homeserver.lab.rules.rules import Rules
+from homeserver.lab.servers.fallback import Fallback
 from homeserver.lab.servers.keys import ServerKeys
-from homeserver.lab.servers.names import reachable_address
+from homeserver.lab.servers.names import reachable_address, usual_ports
 from homeserver.lab.servers.server import POLITE, LabServer, Place
 from homeserver.lab.servers.servers import Ground, LabServers
 from homeserver.lab.spoil.sending import SpoiledSending
@@ -67,8 +68,6 @@ from homeserver.lab.spoil.transmission import Means
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.exchange import Exchanges
 from homeserver.protocol.identifiers import ServerName
-
-_HTTPS_PORT = 443  # where clients look for well-known documents
 
 _FROM_WHERE = (
     "TOKEN is what the lab printed at its start, or what --token-file or "
@@ -97,6 +96,7 @@ class Lab:
         names = NameRules(self.zone.answer, self.rules, self._owner, reactor)
         self._responder = names.answer
         self.answers = Answers()
+        self._fallback = Fallback(self.zone, self._find_known)
         look_ups = LabResolver(self._responder, reactor.nameResolver, self.zone.is_ours)
         fronts = Fronts(
             self.rules,
@@ -142,7 +142,7 @@ class Lab:
                 ) from None
         dns = self._listen_for_questions(options.dns)
         listening = self._listen(options.listen)
-        self._listen_for_documents(listening)
+        self._listen_at_usual_ports(listening)
         place = Place(listening, reachable_address(listening))
         self.servers = LabServers(
             Ground(self.endpoint, self.authority, self.zone, self._seed, place),
@@ -186,14 +186,13 @@ class Lab:
         except CannotListen as problem:
             raise _cannot_listen("--listen", str(problem)) from None
 
-    def _listen_for_documents(self, listening: SocketAddress) -> None:
-        """Serve well-known documents at their port, where that may be had."""
-        if listening.port == _HTTPS_PORT:
-            return
-        try:
-            self._parts.listeners.keep(SocketAddress(listening.host, _HTTPS_PORT))
-        except CannotListen as problem:
-            self._log.info("no well-known documents: {problem}", problem=problem)
+    def _listen_at_usual_ports(self, listening: SocketAddress) -> None:
+        """Listen where clients look for documents and fall back to, if we may."""
+        for port, loss in usual_ports(listening).items():
+            try:
+                self._parts.listeners.keep(SocketAddress(listening.host, port))
+            except CannotListen as problem:
+                self._log.info("{loss}: {problem}", loss=loss, problem=problem)
 
     def _listen_for_questions(self, where: SocketAddress) -> SocketAddress:
         try:
@@ -237,6 +236,7 @@ class Lab:
 
     def _wrap(self, route: Route) -> Answer:
         answer = self.answers.wrap(replace(route, answer=self.rules.wrap(route)))
+        answer = self._fallback.wrap(answer)
         if route.template in POLITE:
             return answer
 
@@ -253,6 +253,9 @@ class Lab:
     def _find(self, name: ServerName) -> LabServer:
         return self.servers.find(name)
 
+    def _find_known(self, name: str) -> LabServer | None:
+        return self.servers.known(name)
+
     def _owner(self, host: str) -> ServerName | None:
         return self.servers.owner(host)
 
@@ -261,6 +264,7 @@ class Lab:
 
     def _note_question(self, answered: Answered) -> None:
         """Record a question to the name server."""
+        self._fallback.note(answered)
         question = answered.question
         exchange = self._parts.shared.exchanges.open(
             "dns", "in", question.type, question.name

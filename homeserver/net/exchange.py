@@ -109,6 +109,12 @@ class Exchange(Struct):
     details: Details | None = None
     """None without a record."""
 
+    port: int = 0
+    """Of ours, to which the client of an inbound request connected; 0 if unknown."""
+
+    connected: float = 0.0
+    """When that was, by the reactor's clock."""
+
     server: str = ""
     """Our name in it; empty until it is known."""
 

@@ -24,6 +24,7 @@ class Remark(Struct, frozen=True):
 
 REMARKS: Mapping[str, str] = {
     "no_destination": "the X-Matrix header has no `destination`",
+    "fallback": "a request came to port 8448 although SRV records name another port",
     "no_sni": "the TLS handshake named no server",
     "certificate": "the server's certificate alone does not prove its name",
     "capitals": "the server's name has capitals",

@@ -67,6 +67,9 @@ class PlantedServer:
     addresses: dict[str, int] = field(default_factory=dict)
     """The ports of other servers, by name; DNS is not asked."""
 
+    host: str = "127.0.0.1"
+    """The IP address of other servers."""
+
     key_id: str = "ed25519:p_1"
     received: list[Object] = field(default_factory=list)
     """The transactions that were accepted."""
@@ -261,9 +264,8 @@ class PlantedServer:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         # Connected to by hand, as the name to connect to would be the one of SNI.
-        raw = socket.create_connection(
-            ("127.0.0.1", self.addresses[destination]), _SECONDS
-        )
+        port = 8448 if "srv-ignored" in self.faults else self.addresses[destination]
+        raw = socket.create_connection((self.host, port), _SECONDS)
         sni = None if "no-sni" in self.faults else destination.partition(":")[0]
         connection = http.client.HTTPSConnection("127.0.0.1", timeout=_SECONDS)
         connection.sock = context.wrap_socket(raw, server_hostname=sni)

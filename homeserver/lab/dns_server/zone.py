@@ -116,6 +116,10 @@ class Zone:
         """The records of a name."""
         return self._records.get(parse_name(name), ())
 
+    def known(self, name: str) -> Sequence[Record]:
+        """The records of a name in lower case, whether or not it is a DNS name."""
+        return self._records.get(name, ())
+
     def answer(self, question: Question) -> Reply:
         """The right answer."""
         name, owner = question.name, question.written

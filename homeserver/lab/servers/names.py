@@ -12,7 +12,12 @@ from ipaddress import ip_address
 from msgspec import UNSET, UnsetType
 
 from homeserver.net.addresses import SocketAddress
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
+
+_HTTPS_PORT = 443  # where clients look for well-known documents
+
+# Where what is tested mostly listens, at the default port.
+_COMMON = frozenset({"127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 - compared
 
 
 class Names:
@@ -49,6 +54,18 @@ def free_port(host: str) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def usual_ports(listen: SocketAddress) -> dict[int, str]:
+    """The ports where clients look without a record; for each, what lacks without it.
+
+    The default port is left to others at addresses that a lab does not have for itself.
+    """
+    ports = {_HTTPS_PORT: "no well-known documents"}
+    if listen.host not in _COMMON:
+        ports[DEFAULT_PORT] = "no remarks on fallback"
+    ports.pop(listen.port, None)
+    return ports
 
 
 def reachable_address(listen: SocketAddress) -> str:

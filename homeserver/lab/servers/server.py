@@ -77,6 +77,8 @@ class LabServer(Struct, frozen=True):
     tls: TlsBody
     dns: Sequence[Record]
     delegate_to: ServerName | None
+    records_since: float = 0.0
+    """When `dns` was last changed, by the reactor's clock; 0 if it never was."""
 
     @classmethod
     def build(

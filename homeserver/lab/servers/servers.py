@@ -88,6 +88,10 @@ class LabServers:
             raise NotFound(f"there is no server {quote(name.name)}; there are: {known}")
         return server
 
+    def known(self, name: str) -> LabServer | None:
+        """The server of that name; None if there is none."""
+        return self._servers.get(ServerName.parse(name)) if name else None
+
     def view(self, server: LabServer) -> ServerView:
         """A server as the control API shows it."""
         found = self._views.get(server.name)
@@ -223,6 +227,8 @@ class LabServers:
         ground, before = self._ground, self.find(name)
         now_ts = int(wall_seconds(self._clock) * 1000)
         server = before.changed(wanted, now_ts)
+        if server.dns != before.dns:
+            server = replace(server, records_since=self._clock.seconds())
         identity = server.identity(ground.authority)
         ground.zone.remove(before.dns)
         try:
