@@ -23,11 +23,11 @@ from homeserver.protocol.diagnosis.headers import diagnose_destination, diagnose
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.diagnosis.request_parts import ReceivedRequest
 from homeserver.protocol.diagnosis.requests import diagnose_request
-from homeserver.protocol.diagnosis.search import Steps
 from homeserver.protocol.errors import BadAuthorization, ProtocolError, Unauthorized
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.slices import Steps
 from homeserver.protocol.xmatrix import Authorization
 
 

@@ -21,9 +21,10 @@ from homeserver.protocol.diagnosis.event_variants import (
     toggled_members,
 )
 from homeserver.protocol.diagnosis.hint import Hint, clip
-from homeserver.protocol.diagnosis.search import Steps, Work
+from homeserver.protocol.diagnosis.search import Work
 from homeserver.protocol.events.event import Event, content_hash
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.slices import Steps
 
 _HASH_BYTES = 32
 _UNHASHED = frozenset({"unsigned", "signatures", "hashes"})

@@ -9,10 +9,11 @@ import hashlib
 from homeserver.protocol.canonical_json import Json, decode_base64
 from homeserver.protocol.diagnosis.event_variants import signed_variants
 from homeserver.protocol.diagnosis.hint import Hint, clip
-from homeserver.protocol.diagnosis.search import Steps, Work
+from homeserver.protocol.diagnosis.search import Work
 from homeserver.protocol.errors import BadJson, ProtocolError
 from homeserver.protocol.events.event import content_hash, event_id
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
+from homeserver.protocol.slices import Steps
 
 _HASH_BYTES = 32
 _TO_STANDARD = str.maketrans("-_", "+/")

@@ -19,12 +19,13 @@ from homeserver.protocol.diagnosis.candidate_keys import (
 from homeserver.protocol.diagnosis.content_hashes import diagnose_content_hash
 from homeserver.protocol.diagnosis.event_variants import Variant, signed_variants
 from homeserver.protocol.diagnosis.hint import Hint, clip
-from homeserver.protocol.diagnosis.search import Steps, Work
+from homeserver.protocol.diagnosis.search import Work
 from homeserver.protocol.errors import BadJson, ProtocolError, listed
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SIGNATURE_BYTES, event_signatures
+from homeserver.protocol.slices import Steps
 
 _MAX_SIGNATURES = 2  # of one server; most sign with one key
 _MAX_KEYS = 4  # that each mistake is tried with

@@ -22,12 +22,12 @@ from homeserver.protocol.diagnosis.material import (
 )
 from homeserver.protocol.diagnosis.request_parts import ReceivedRequest
 from homeserver.protocol.diagnosis.requests import diagnose_request
-from homeserver.protocol.diagnosis.search import run
 from homeserver.protocol.errors import BadAuthorization, ProtocolError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import DEFAULT_ROOM_VERSION, RoomVersion
 from homeserver.protocol.events.version_inference import infer_room_versions
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.slices import run
 from homeserver.protocol.xmatrix import Authorization
 
 Kind = Literal["request", "event", "key-document"]

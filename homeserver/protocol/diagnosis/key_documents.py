@@ -28,7 +28,7 @@ from homeserver.protocol.diagnosis.event_variants import (
 )
 from homeserver.protocol.diagnosis.headers import name_hints
 from homeserver.protocol.diagnosis.hint import Hint, clip
-from homeserver.protocol.diagnosis.search import Steps, Work
+from homeserver.protocol.diagnosis.search import Work
 from homeserver.protocol.errors import BadJson, ProtocolError, listed, quote
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import MAX_DOCUMENT_BYTES
@@ -39,6 +39,7 @@ from homeserver.protocol.signing import (
     VerifyKey,
     parse_signatures,
 )
+from homeserver.protocol.slices import Steps
 
 Version = Literal[1, 2]
 

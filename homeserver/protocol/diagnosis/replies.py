@@ -9,11 +9,11 @@ from itertools import islice
 
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.event_ids import diagnose_event_id
-from homeserver.protocol.diagnosis.search import Steps
 from homeserver.protocol.errors import quote
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.remarks import Remark
+from homeserver.protocol.slices import Steps
 
 _MAX_NAMES = 2
 

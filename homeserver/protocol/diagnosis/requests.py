@@ -27,8 +27,9 @@ from homeserver.protocol.diagnosis.request_parts import (
     right_parts,
     write_parts,
 )
-from homeserver.protocol.diagnosis.search import LIMIT_US, Steps, Work
+from homeserver.protocol.diagnosis.search import LIMIT_US, Work
 from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.slices import Steps
 from homeserver.protocol.xmatrix import Authorization
 
 MAX_SIGNATURES = 2  # of one request; most have one

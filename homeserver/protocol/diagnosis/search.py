@@ -4,14 +4,6 @@ Rules: cost is counted, not measured, so that the same input always gives the sa
 result. The unit is a microsecond of one core of 2026.
 """
 
-from collections.abc import Generator
-from typing import TypeVar
-
-_T = TypeVar("_T")
-
-Steps = Generator[None, None, _T]
-"""A search: it yields between slices, and returns what it found."""
-
 # The 40 ms that a diagnosis may take are also held by a machine that is loaded.
 LIMIT_US = 15_000
 
@@ -52,13 +44,3 @@ class Work:
             return False
         self._slice = SLICE_US
         return True
-
-
-def run(steps: Steps[_T]) -> _T:
-    """The result of a search, without pauses."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result

@@ -16,10 +16,10 @@ from homeserver.protocol.diagnosis.event_ids import diagnose_event_id
 from homeserver.protocol.diagnosis.event_variants import signed_variants
 from homeserver.protocol.diagnosis.events import diagnose_event
 from homeserver.protocol.diagnosis.hint import CODES, Hint
-from homeserver.protocol.diagnosis.search import run
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.slices import run
 
 THEM = ServerName.parse("them.example")
 SEED = nacl.signing.SigningKey(b"1" * 32)

@@ -10,9 +10,9 @@ import pytest
 
 from homeserver.protocol.diagnosis.hint import CODES, Hint
 from homeserver.protocol.diagnosis.key_documents import Version, diagnose_key_document
-from homeserver.protocol.diagnosis.search import run
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import MAX_DOCUMENT_BYTES
+from homeserver.protocol.slices import run
 
 NOW = 1_800_000_000_000
 THEM = ServerName.parse("them.example")

@@ -27,13 +27,14 @@ from homeserver.protocol.diagnosis.hint import CODES, Hint
 from homeserver.protocol.diagnosis.key_documents import diagnose_key_document
 from homeserver.protocol.diagnosis.request_parts import ReceivedRequest
 from homeserver.protocol.diagnosis.requests import diagnose_request
-from homeserver.protocol.diagnosis.search import LIMIT_US, SLICE_US, Steps
+from homeserver.protocol.diagnosis.search import LIMIT_US, SLICE_US
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import build_v2
 from homeserver.protocol.signing import VerifyKey, event_signatures, verify
+from homeserver.protocol.slices import Steps
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 from tests.support.pdus import create, message
 from tests.support.signed_requests import THEM

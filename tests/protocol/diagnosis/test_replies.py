@@ -4,11 +4,11 @@ import pytest
 
 from homeserver.protocol.canonical_json import encode_urlsafe_base64
 from homeserver.protocol.diagnosis.replies import diagnose_reply, remark_on_alphabet
-from homeserver.protocol.diagnosis.search import run
 from homeserver.protocol.events.event import content_hash, event_id
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.remarks import REMARKS
+from homeserver.protocol.slices import run
 from tests.support.pdus import message
 
 PDU = message("10", depth=5)

@@ -14,9 +14,9 @@ from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
 from homeserver.protocol.diagnosis.hint import CODES, MAX_TEXT, Hint
 from homeserver.protocol.diagnosis.request_parts import MAX_BODY_BYTES, ReceivedRequest
 from homeserver.protocol.diagnosis.requests import diagnose_request
-from homeserver.protocol.diagnosis.search import run
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.slices import run
 from homeserver.protocol.xmatrix import Authorization
 
 ORIGIN = "Them.example:8449"
