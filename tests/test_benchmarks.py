@@ -16,6 +16,7 @@ from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.events.room_versions import DEFAULT_ROOM_VERSION
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
+from homeserver.protocol.slices import run
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 from scripts.benchmarks import large_store
 from scripts.benchmarks.alone import resolutions
@@ -131,7 +132,7 @@ class StateResolutionTests(TestCase):
         """The long one has so many events in its auth chain, the short one none."""
         for version in ("10", "12"):
             graph, states = branches(version, 20)
-            difference = graph.auth_difference(states)
+            difference = run(graph.auth_difference(states))
             topics = 1
             self.assertEqual(len(difference), 20 + topics)
 

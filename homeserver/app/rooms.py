@@ -72,5 +72,6 @@ def build_rooms(
         RoomDirectory(database, name),
         Author(credentials.identity, shared.reactor, shared.random),
         wake,
+        shared.pace,
         max_bytes=None if megabytes is None else megabytes * 1_000_000,
     )

@@ -168,7 +168,7 @@ class Author:
         known = [
             x.event_id for x in events if room.number_after(x.event_id) is not None
         ]
-        number = room.number_before(known)
+        number = await room.number_before(known)
         if number is None or not known:
             number = room.current_number
         return Place(room.room_version, room.room_id, events, room.states.map(number))

@@ -3,9 +3,9 @@
 Rules: each event is read once, and of messages only the members that an entry has.
 """
 
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.events.room_versions import parse_room_version
 from homeserver.protocol.identifiers import EventId, RoomId
-from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.rooms.entry import Head
 from homeserver.rooms.room import REDACTION, Room
 from homeserver.rooms.states import RoomStates
@@ -17,10 +17,10 @@ def read_room(
     room_id: RoomId,
     stored: StoredRoom,
     store: RoomStore,
-    switches: Switches = SWITCHES,
+    pace: Pace,
 ) -> Room:
     """A room as the store has it."""
-    room = Room(room_id, parse_room_version(stored.room_version), store, switches)
+    room = Room(room_id, parse_room_version(stored.room_version), store, pace)
     room.states = RoomStates(room.events, stored.states)
     room.extremities = frozenset(stored.extremities)
     room.current_number = stored.current

@@ -20,27 +20,25 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 from twisted.internet.defer import DeferredLock
 
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.rooms.auth_graph import AuthGraph
-from homeserver.protocol.rooms.receipt import (
-    Outcome,
-    Receipt,
-    States,
-    extremities_after,
-    judge,
-)
+from homeserver.protocol.rooms.receipt import Outcome, Receipt, States, judge
 from homeserver.protocol.rooms.redactions import redacted
 from homeserver.protocol.rooms.rules import CitedEvents
 from homeserver.protocol.rooms.state import StateMap, has_user_with, residents
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
+from homeserver.rooms.ends import Ends
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.states import EMPTY, RoomStates
 from homeserver.storage.joined_rooms import RoomStore
 
 REDACTION = "m.room.redaction"
+
+_MAX_BRANCHES = 100  # states that are resolved at once
 
 _RESIDENTS = 16  # states whose residents are remembered: messages have few states
 
@@ -53,9 +51,10 @@ class Room:
         room_id: RoomId,
         room_version: RoomVersion,
         store: RoomStore,
+        pace: Pace,
         switches: Switches = SWITCHES,
     ) -> None:
-        """A room without events."""
+        """A room without events; `pace` is that of the work on all events."""
         self.room_id = room_id
         self.room_version = room_version
         self.switches = switches
@@ -81,9 +80,9 @@ class Room:
 
         self.lock = DeferredLock()
         self._store = store
+        self._pace = pace
         self._rejected: set[EventId] = set()
-        self._passed_over: dict[EventId, Sequence[EventId]] = {}
-        self._continued: set[EventId] = set()
+        self._ends = Ends(self.entries, self.events)
         self._residents: dict[int, frozenset[ServerName]] = {}
         self.graph = AuthGraph(room_version, self.events, self._rejected, switches)
 
@@ -179,15 +178,21 @@ class Room:
 
     # What becomes of an event. `Turn` alone calls the methods below that change it.
 
-    def number_before(self, prev: Sequence[EventId]) -> int | None:
-        """The number of the state after events; None if one of theirs is not known."""
-        numbers: list[int] = []
+    async def number_before(self, prev: Iterable[EventId]) -> int | None:
+        """The number of the state after events.
+
+        None if one of theirs is not known, or too many differ: only an event that is
+        fetched may cite so many.
+        """
+        numbers: set[int] = set()
         for each in prev:
             number = self.number_after(each)
             if number is None:
                 return None
-            numbers.append(number)
-        return self.states.resolve(self.graph, numbers)
+            numbers.add(number)
+        if len(numbers) > _MAX_BRANCHES:
+            return None
+        return await self.states.resolve(self.graph, numbers, self._pace)
 
     def judge(
         self, event: Event, before: int | None, *, is_old: bool = False
@@ -204,25 +209,24 @@ class Room:
         )
         return judge(event, self._cited(event), states, self.switches)
 
-    def take(
+    async def take(
         self, event: Event, before: int | None = None, *, is_old: bool = False
     ) -> Entry:
         """Judge an event and enter it; one that was judged keeps its outcome.
 
         Without `before`, the number of the state before it follows from its
-        `prev_events`. Raises `UnknownAuthEvent`.
+        `prev_events`. An old one is no end of the room. Raises `UnknownAuthEvent`.
         """
         known = self.entries.get(event.event_id)
-        if known is not None and known.outcome is not Outcome.OUTLIER:
+        if known is not None and known.before is not None:
             return known
         if before is None:
-            before = self.number_before(event.prev_event_ids)
-        receipt = self.judge(event, before, is_old=is_old)
-        if known is not None and receipt.outcome is Outcome.OUTLIER:
+            before = await self.number_before(event.prev_event_ids)
+        if known is not None and before is None:
             return known
-        return self._enter(event, receipt, before, known)
+        return await self._enter(event, before, is_old=is_old)
 
-    def know(self, event: Event) -> Entry:
+    async def know(self, event: Event) -> Entry:
         """Enter an event by its auth events alone, whatever is known before it.
 
         Raises `UnknownAuthEvent`.
@@ -230,50 +234,58 @@ class Room:
         known = self.entries.get(event.event_id)
         if known is not None:
             return known
-        return self._enter(event, self.judge(event, None), None, None)
+        return await self._enter(event, None, is_old=False)
 
-    def _enter(
-        self, event: Event, receipt: Receipt, before: int | None, known: Entry | None
-    ) -> Entry:
+    async def _enter(self, event: Event, before: int | None, *, is_old: bool) -> Entry:
+        receipt = self.judge(event, before, is_old=is_old)
         outcome, after = receipt.outcome, before
+        has_event = event.event_id in self.events
         if event.state_key is not None:
             self.events[event.event_id] = event
             if before is not None and outcome.sets_state:
                 after = self.states.after(before, event)
+        ends, current = self.extremities, self.current_number
+        if outcome.may_be_cited and not is_old and after is not None:
+            try:
+                ends, current = await self._end(event, after)
+            except BaseException:  # it is cancelled, or an auth chain has a gap
+                if not has_event:
+                    self.events.pop(event.event_id, None)
+                raise
+        # From here on all of it changes at once: nothing awaits.
+        known = self.entries.get(event.event_id)
         position = len(self.entries) if known is None else known.position
         entry = Entry.of(event, position, receipt, (before, after))
-        is_continued = event.event_id in self._continued
         self.note(entry)
-        if outcome.may_be_cited:
-            self._go_on(event, is_continued=is_continued)
+        self._move_to(event, ends, current)
         return entry
 
-    def _go_on(self, event: Event, *, is_continued: bool) -> None:
-        """Move the forward extremities, and the current state with them."""
-        old = self.extremities
-        self.extremities = extremities_after(
-            event, Outcome.ACCEPTED, old, self._passed_over, is_continued=is_continued
-        )
-        if event.event_id in self.extremities:
+    async def _end(self, event: Event, after: int) -> tuple[frozenset[EventId], int]:
+        """The ends of the room with an accepted event, and the state after them."""
+        ends = self._ends.after(event, self.extremities)
+        if ends == self.extremities:
+            return ends, self.current_number
+        numbers = {self.number_after(each) for each in ends - {event.event_id}}
+        if event.event_id in ends:
+            numbers.add(after)
+        known = [each for each in numbers if each is not None]  # only such are ends
+        return ends, await self.states.resolve(self.graph, known, self._pace)
+
+    def _move_to(self, event: Event, ends: frozenset[EventId], current: int) -> None:
+        """Have other forward extremities, and the current state of them."""
+        if event.event_id in ends:
             self.events[event.event_id] = event
-        for gone in old - self.extremities:
+        for gone in self.extremities - ends:
             if gone in self.events and self.events[gone].state_key is None:
                 del self.events[gone]
-        if self.extremities != old:
-            number = self.number_before(sorted(self.extremities))
-            if number is not None:  # it is known: only such events are extremities
-                self.current_number = number
+        self.extremities, self.current_number = ends, current
 
     def note(self, entry: Entry) -> None:
         """Have an entry, without further effects."""
         self.entries[entry.event_id] = entry
         if entry.outcome is Outcome.REJECTED:
             self._rejected.add(entry.event_id)
-        if entry.outcome.may_be_cited:
-            self._continued.update(entry.prev)
-            self._passed_over.pop(entry.event_id, None)
-        else:
-            self._passed_over[entry.event_id] = entry.prev
+        self._ends.note(entry)
 
     def _cited(self, event: Event) -> CitedEvents:
         if event.type == "m.room.create":

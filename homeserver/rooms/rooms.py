@@ -27,6 +27,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 from twisted.internet.defer import DeferredLock
 
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.errors import (
     Forbidden,
     InvalidParam,
@@ -41,7 +42,6 @@ from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.creation import build_create
 from homeserver.protocol.rooms.receipt import Outcome
-from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.rooms.author import USUAL, Author, Given
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.new_room import NewRoom
@@ -70,11 +70,13 @@ class Rooms:
         directory: RoomDirectory,
         author: Author,
         wake: Callable[[], object],
+        pace: Pace,
         *,
         max_bytes: int | None = None,
-        switches: Switches = SWITCHES,
     ) -> None:
         """`wake` lets the sender look for what was queued.
+
+        `pace` is that of the work on all events.
 
         `max_bytes` is what all rooms may take of it for what other servers send.
         """
@@ -83,7 +85,7 @@ class Rooms:
         self.directory = directory
         self.author = author
         self._wake = wake
-        self._switches = switches
+        self._pace = pace
         self._rooms: dict[RoomId, Room] = {}
         self._reading = DeferredLock()
 
@@ -107,7 +109,7 @@ class Rooms:
             stored = await self.store.room(room_id)
             if stored is None:
                 return None
-            room = read_room(room_id, stored, self.store, self._switches)
+            room = read_room(room_id, stored, self.store, self._pace)
             self._rooms[room_id] = room
             return room
 
@@ -149,7 +151,7 @@ class Rooms:
         """
         if await self.find(room_id) is not None:
             raise InvalidParam(f"the room {quote(room_id)} is known here already")
-        room = Room(room_id, room_version, self.store, self._switches)
+        room = Room(room_id, room_version, self.store, self._pace)
         turn = Turn(room)
         yield turn
         await self._write(turn)

@@ -17,11 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.state import StateKey, StateMap, key_of
-from homeserver.protocol.rooms.state_resolution import resolve
+from homeserver.protocol.rooms.state_resolution import resolution
 from homeserver.storage.room_rows import StateChange
 
 EMPTY = 0
@@ -103,10 +104,13 @@ class RoomStates:
         changes |= {key: None for key in old if key not in state}
         return self._note(near, state, changes) if changes else near
 
-    def resolve(self, graph: AuthGraph, numbers: Iterable[int]) -> int:
+    async def resolve(
+        self, graph: AuthGraph, numbers: Iterable[int], pace: Pace
+    ) -> int:
         """The number of the state where branches with these states meet.
 
-        Raises `UnknownAuthEvent` where the graph lacks an event of their auth chains.
+        It is found in slices, between which `pace` lets others have their turn. Raises
+        `UnknownAuthEvent` where the graph lacks an event of their auth chains.
         """
         distinct = frozenset(numbers)
         if len(distinct) < 2:
@@ -114,7 +118,8 @@ class RoomStates:
         known = self._resolved.get(distinct)
         if known is None:
             ordered = sorted(distinct)
-            resolved = resolve(graph, [self.map(each) for each in ordered])
+            maps = [self.map(each) for each in ordered]
+            resolved = await pace.run(resolution(graph, maps))
             known = self._resolved[distinct] = self.add(resolved, ordered[-1])
             if len(self._resolved) > _RESOLUTIONS:
                 self._resolved.popitem(last=False)

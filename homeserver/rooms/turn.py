@@ -43,7 +43,7 @@ class Turn:
         """
         await self._hold_cited(event)
         known = self.room.entries.get(event.event_id)
-        entry = self.room.take(event, before, is_old=is_old)
+        entry = await self.room.take(event, before, is_old=is_old)
         if entry is not known:
             self._events[event.event_id] = event
             if entry.outcome.is_shown:
@@ -54,7 +54,7 @@ class Turn:
         """Enter an event as an outlier; raises `UnknownAuthEvent`."""
         await self._hold_cited(event)
         known = self.room.entries.get(event.event_id)
-        entry = self.room.know(event)
+        entry = await self.room.know(event)
         if entry is not known:
             self._events[event.event_id] = event
         return entry
@@ -110,7 +110,7 @@ class Turn:
     async def judge(self, event: Event) -> Receipt:
         """The outcome that an event would have; raises `UnknownAuthEvent`."""
         await self._hold_cited(event)
-        before = self.room.number_before(event.prev_event_ids)
+        before = await self.room.number_before(event.prev_event_ids)
         return self.room.judge(event, before)
 
     @property

@@ -42,11 +42,20 @@ async def walk_back(intake: Intake, event: Event) -> None:
             known = await intake.room.read([event_id])
             found = known or await intake.source.event(event_id)
             if event_id in found:
-                await intake.enter_at_state(found[event_id])
+                await _enter(intake, found[event_id])
     for each in sorted(chain.values(), key=lambda x: (x.depth, x.event_id)):
         await intake.fetch_auth(each)
         if each is not event and not Missing.of(intake.room, each):
             await intake.take(each)
+
+
+async def _enter(intake: Intake, event: Event) -> None:
+    """Enter an event after what it cites, or else at the state before it."""
+    await intake.fetch_auth(event)
+    if Missing.of(intake.room, event):
+        await intake.enter_at_state(event)
+    else:  # it was rejected: servers tell such an event alone, and no state at it
+        await intake.take(event)
 
 
 async def _go_back(intake: Intake, chain: Events) -> None:

@@ -19,6 +19,7 @@ from homeserver.protocol.rooms.authorization import NotAllowed, check_state_depe
 from homeserver.protocol.rooms.orderings import sender_power
 from homeserver.protocol.rooms.state import JOIN_RULES, POWER_LEVELS, StateMap, key_of
 from homeserver.protocol.rooms.versions import StateResolution, rules_of
+from homeserver.protocol.slices import run
 from tests.interop.gomatrixserverlib_differences import Known
 from tests.interop.gomatrixserverlib_signs import has_unread_levels
 from tests.support.resolution_traces import Judged, Trace, agreed
@@ -137,7 +138,7 @@ def _rank(graph: AuthGraph, event: Event) -> tuple[float, int, str]:
 def _conflicts(trace: Trace) -> tuple[set[EventId], set[EventId]]:
     """The events in conflict, and those of the auth difference."""
     events = {each.event_id for state in trace.states for each in state.values()}
-    return events - _common(trace), trace.graph.auth_difference(trace.states)
+    return events - _common(trace), run(trace.graph.auth_difference(trace.states))
 
 
 def _common(trace: Trace) -> set[EventId]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.history import History
@@ -119,7 +120,7 @@ def test_read_again() -> None:
     sent = [ours.send(room, "m.room.message", {"body": "x"}) for _ in range(3)]
     stored = result_of(ours.store.room(room.room_id))
     assert stored is not None
-    again = read_room(room.room_id, stored, ours.store)
+    again = read_room(room.room_id, stored, ours.store, Pace(ours.clock))
     messages = [x for x in again.events.values() if x.type == "m.room.message"]
     assert [each.event_id for each in messages] == [sent[-1].event.event_id]
     assert again.events.keys() == room.events.keys()

@@ -326,6 +326,7 @@ class Panel:
             RoomDirectory(self.database, own),
             Author(lambda: self.identity, self.clock, Random(1)),
             lambda: None,
+            Pace(self.clock),
         )
 
     def _elsewhere(self) -> Elsewhere:

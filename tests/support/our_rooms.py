@@ -5,6 +5,7 @@ from random import Random
 from twisted.internet.task import Clock
 
 from homeserver.identity.identity import Identity
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
@@ -59,6 +60,7 @@ class OurRooms:
             RoomDirectory(self.database, name),
             self.author,
             self._wake,
+            Pace(self.clock),
             max_bytes=max_bytes,
         )
 

@@ -15,6 +15,7 @@ from homeserver.protocol.rooms.state import StateKey, StateMap, state_of
 from homeserver.protocol.rooms.state_resolution import resolve
 from homeserver.protocol.rooms.switches import Switches
 from homeserver.protocol.rooms.versions import StateResolution, rules_of
+from homeserver.protocol.slices import Steps
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,15 @@ def traced(graph: AuthGraph, states: Sequence[StateMap]) -> Trace:
         reached.update(state_of([event]))
         return allowed
 
-    def power(graph: AuthGraph, chosen: set[EventId]) -> list[Event]:
-        trace.by_power = order_by_power(graph, chosen)
+    def power(graph: AuthGraph, chosen: set[EventId]) -> Steps[list[Event]]:
+        trace.by_power = yield from order_by_power(graph, chosen)
         return trace.by_power
 
     def mainline(
         graph: AuthGraph, event_ids: Iterable[EventId], power_levels: Event | None
-    ) -> list[Event]:
+    ) -> Steps[list[Event]]:
         trace.power_levels = power_levels
-        trace.by_mainline = order_by_mainline(graph, event_ids, power_levels)
+        trace.by_mainline = yield from order_by_mainline(graph, event_ids, power_levels)
         return trace.by_mainline
 
     with (

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from homeserver.config.reader import load
 from homeserver.identity.identity import load as load_identity
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
@@ -42,6 +43,7 @@ class StoppedEndpoint:
             RoomDirectory(database, self.name),
             Author(lambda: identity, clock, Random(1)),
             lambda: None,
+            Pace(clock),
         )
 
         self.invites = InviteStore(database, self.name)

@@ -1,8 +1,9 @@
 """The auth graph of a room: which events authorise which, over events that are given.
 
 Rules: each walk is iterative and visits an event once, so that its cost grows with the
-auth chain and nothing else. An event that is cited and not known ends a walk:
-half of an auth chain resolves to another state than the whole.
+auth chain and nothing else. Walks for state resolution go in slices. An event that is
+cited and not known ends a walk: half of an auth chain resolves to another state than
+the whole.
 
 Specification: Room Versions, "State resolution", "Definitions" (2 and 12).
 """
@@ -17,6 +18,9 @@ from homeserver.protocol.rooms.authorization import cited_state
 from homeserver.protocol.rooms.rules import CitedEvents
 from homeserver.protocol.rooms.state import POWER_LEVELS, StateKey, StateMap, key_of
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
+from homeserver.protocol.slices import Steps, run, slices
+
+_SLICE = 200  # events that are looked at between two pauses: about half a millisecond
 
 
 class UnknownAuthEvent(LookupError):
@@ -81,40 +85,78 @@ class AuthGraph:
 
     def auth_chain(self, event_ids: Iterable[EventId]) -> set[EventId]:
         """What the auth events of these events reach; themselves where cited alone."""
-        cited = {each for one in event_ids for each in self.cited_by(one)}
-        return _reached(cited, self.cited_by)
+        return run(self._chain(event_ids))
 
-    def auth_difference(self, states: Sequence[StateMap]) -> set[EventId]:
-        """The events that are in some full auth chain, and not in all of them."""
-        chains = [self._full_auth_chain(state) for state in states]
-        return set[EventId]().union(*chains) - chains[0].intersection(*chains)
+    def auth_difference(self, states: Sequence[StateMap]) -> Steps[set[EventId]]:
+        """The events that are in some full auth chain, and not in all of them.
 
-    def conflicted_subgraph(self, conflicted: set[EventId]) -> set[EventId]:
+        What all states have in common is in all chains, with its auth chain. So only
+        the chains of the rest are compared, as far as they lie outside of that.
+        """
+        own = [{event.event_id for event in state.values()} for state in states]
+        yield
+        common = set[EventId].intersection(*own)
+        shared = yield from self._full_chain(common)
+        rest: list[set[EventId]] = []
+        for each in own:
+            chain = yield from self._full_chain(each - common, shared)
+            rest.append(chain)
+        return set[EventId]().union(*rest) - rest[0].intersection(*rest)
+
+    def conflicted_subgraph(self, conflicted: set[EventId]) -> Steps[set[EventId]]:
         """The events on the paths of auth events from one conflicted event to another.
 
         The conflicted events themselves belong to it.
         """
         above: dict[EventId, list[EventId]] = {}
-        for event_id in self.auth_chain(conflicted):
-            for cited in self.cited_by(event_id):
-                above.setdefault(cited, []).append(event_id)
-        return _reached(conflicted, lambda event_id: above.get(event_id, ()))
+        chain = yield from self._chain(conflicted)
+        for part in slices(chain, _SLICE):
+            for event_id in part:
+                for cited in self.cited_by(event_id):
+                    above.setdefault(cited, []).append(event_id)
+            yield
+        found = yield from _reached(
+            conflicted, lambda event_id: above.get(event_id, ()), frozenset()
+        )
+        return found
 
-    def _full_auth_chain(self, state: StateMap) -> set[EventId]:
-        own = {event.event_id for event in state.values()}
-        chain = self.auth_chain(own)
-        return chain | own if self.switches.states_are_in_their_chains else chain
+    def _full_chain(
+        self, own: Collection[EventId], known: Collection[EventId] = frozenset()
+    ) -> Steps[set[EventId]]:
+        """The full auth chain of a state of these events, without what is known."""
+        chain = yield from self._chain(own, known)
+        if self.switches.states_are_in_their_chains:
+            chain.update(each for each in own if each not in known)
+        return chain
+
+    def _chain(
+        self, event_ids: Iterable[EventId], known: Collection[EventId] = frozenset()
+    ) -> Steps[set[EventId]]:
+        """As `auth_chain`, without known events: all that they reach is known too."""
+        cited: set[EventId] = set()
+        for part in slices(event_ids, _SLICE):
+            cited.update(x for one in part for x in self.cited_by(one))
+            yield
+        found = yield from _reached(cited - set(known), self.cited_by, known)
+        return found
 
 
 def _reached(
-    starts: Iterable[EventId], links: Callable[[EventId], Iterable[EventId]]
-) -> set[EventId]:
-    """The events to which links lead from these events, themselves included."""
+    starts: Iterable[EventId],
+    links: Callable[[EventId], Iterable[EventId]],
+    known: Collection[EventId],
+) -> Steps[set[EventId]]:
+    """The events to which links lead from these events, themselves included.
+
+    It goes no further at events that are known.
+    """
     reached = set(starts)
     waiting = list(reached)
     while waiting:
-        for linked in links(waiting.pop()):
-            if linked not in reached:
-                reached.add(linked)
-                waiting.append(linked)
+        for _ in range(min(_SLICE, len(waiting))):
+            for linked in links(waiting.pop()):
+                if linked not in reached and linked not in known:
+                    reached.add(linked)
+                    waiting.append(linked)
+        yield
     return reached

@@ -1,6 +1,7 @@
 """The two orderings in which state resolution v2 applies events.
 
 Rules: each ordering is total, so that it does not depend on the order of its input.
+It is made in slices.
 Event IDs are compared by their bytes. Times come from the wire: any integer.
 
 Specification: Room Versions, version 2, "Reverse topological power ordering" and
@@ -21,11 +22,14 @@ from homeserver.protocol.rooms.power_levels import (
 )
 from homeserver.protocol.rooms.state import CREATE, POWER_LEVELS, state_of
 from homeserver.protocol.rooms.versions import rules_of
+from homeserver.protocol.slices import Steps, slices
+
+_SLICE = 50  # events between two pauses: power levels are read for each
 
 _ByPower = tuple[Power, int, bytes]
 
 
-def order_by_power(graph: AuthGraph, chosen: set[EventId]) -> list[Event]:
+def order_by_power(graph: AuthGraph, chosen: set[EventId]) -> Steps[list[Event]]:
     """Order the chosen events by the reverse topological power ordering.
 
     An event comes after those of its auth events that are chosen too. Of the events
@@ -33,24 +37,39 @@ def order_by_power(graph: AuthGraph, chosen: set[EventId]) -> list[Event]:
     earliest; then the one of the least ID.
     """
     # Kahn's algorithm: a heap holds the events that wait for no other one.
-    waits_for = {
-        each: len(chosen.intersection(graph.cited_by(each))) for each in chosen
-    }
-    cited_by: dict[EventId, list[EventId]] = {}
-    for each in chosen:
-        for cited in set(graph.cited_by(each)):
-            cited_by.setdefault(cited, []).append(each)
-    ready = [_rank(graph, each) for each, count in waits_for.items() if count == 0]
+    waits_for, cited_by = yield from _waiting(graph, chosen)
+    ready: list[_ByPower] = []
+    for part in slices(waits_for, _SLICE):
+        ready += (_rank(graph, each) for each in part if not waits_for[each])
+        yield
     heapify(ready)
-    ordered = []
+    ordered: list[Event] = []
     while ready:
-        event = graph.event(EventId(heappop(ready)[-1].decode()))
-        ordered.append(event)
-        for each in cited_by.get(event.event_id, ()):
-            waits_for[each] -= 1
-            if waits_for[each] == 0:
-                heappush(ready, _rank(graph, each))
+        for _ in range(min(_SLICE, len(ready))):
+            event = graph.event(EventId(heappop(ready)[-1].decode()))
+            ordered.append(event)
+            for each in cited_by.get(event.event_id, ()):
+                waits_for[each] -= 1
+                if waits_for[each] == 0:
+                    heappush(ready, _rank(graph, each))
+        yield
     return ordered
+
+
+def _waiting(
+    graph: AuthGraph, chosen: set[EventId]
+) -> Steps[tuple[dict[EventId, int], dict[EventId, list[EventId]]]]:
+    """For how many of its auth events each chosen event waits, and what cites each."""
+    waits_for: dict[EventId, int] = {}
+    cited_by: dict[EventId, list[EventId]] = {}
+    for part in slices(chosen, _SLICE):
+        for each in part:
+            cited = chosen.intersection(graph.cited_by(each))
+            waits_for[each] = len(cited)
+            for other in cited:
+                cited_by.setdefault(other, []).append(each)
+        yield
+    return waits_for, cited_by
 
 
 def _rank(graph: AuthGraph, event_id: EventId) -> _ByPower:
@@ -72,29 +91,31 @@ def sender_power(graph: AuthGraph, event: Event) -> Power:
 
 def order_by_mainline(
     graph: AuthGraph, event_ids: Iterable[EventId], power_levels: Event | None
-) -> list[Event]:
+) -> Steps[list[Event]]:
     """Order events by the mainline of these power levels.
 
     Those that rest on the oldest power levels of the mainline go first, and before
     them those that rest on none of it; then the earliest; then the least ID.
     """
-    position = _mainline(graph, power_levels)
-    return sorted(
-        map(graph.event, event_ids),
-        key=lambda event: (
-            -_closest(graph, event, position),
-            event.origin_server_ts,
-            event.event_id.encode(),
-        ),
-    )
+    position = yield from _mainline(graph, power_levels)
+    ranked: list[tuple[float, int, bytes]] = []
+    for part in slices(event_ids, _SLICE):
+        for event in map(graph.event, part):
+            closest = _closest(graph, event, position)
+            ranked.append((-closest, event.origin_server_ts, event.event_id.encode()))
+        yield
+    return [graph.event(EventId(each.decode())) for *_, each in sorted(ranked)]
 
 
-def _mainline(graph: AuthGraph, power_levels: Event | None) -> dict[EventId, float]:
+def _mainline(
+    graph: AuthGraph, power_levels: Event | None
+) -> Steps[dict[EventId, float]]:
     """Power levels, those that they cite, and so on, each with its position."""
     position: dict[EventId, float] = {}
     while power_levels is not None and power_levels.event_id not in position:
         position[power_levels.event_id] = len(position)
         power_levels = graph.power_levels_of(power_levels)
+        yield
     return position
 
 

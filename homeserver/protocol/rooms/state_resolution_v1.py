@@ -15,11 +15,16 @@ from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent
 from homeserver.protocol.rooms.state import POWER_LEVELS, StateKey, StateMap, state_of
 from homeserver.protocol.rooms.switches import Switches
+from homeserver.protocol.slices import Steps, slices
+
+_SLICE = 500  # entries of a state between two pauses
 
 
-def resolve_v1(states: Sequence[StateMap], switches: Switches) -> StateMap:
-    """The state that holds where branches with these states meet."""
-    resolved, conflicts = _separate(states)
+def resolve_v1(
+    states: Sequence[StateMap], switches: Switches
+) -> Steps[dict[StateKey, Event]]:
+    """The state that holds where branches with these states meet, in slices."""
+    resolved, conflicts = yield from _separate(states)
     # Power levels first, then join rules, then members, each by what is resolved then.
     for keys in (
         [key for key in conflicts if key == POWER_LEVELS],
@@ -27,21 +32,29 @@ def resolve_v1(states: Sequence[StateMap], switches: Switches) -> StateMap:
         [key for key in conflicts if key[0] == "m.room.member"],
     ):
         rules = _Rules(resolved, switches)
-        resolved |= {key: rules.last_allowed(conflicts.pop(key)) for key in keys}
+        found: dict[StateKey, Event] = {}
+        for key in keys:
+            found[key] = rules.last_allowed(conflicts.pop(key))
+            yield
+        resolved |= found
     rules = _Rules(resolved, switches)
-    return resolved | {
-        key: rules.deepest_allowed(events) for key, events in conflicts.items()
-    }
+    found = {}
+    for key, events in conflicts.items():
+        found[key] = rules.deepest_allowed(events)
+        yield
+    return resolved | found
 
 
 def _separate(
     states: Sequence[StateMap],
-) -> tuple[dict[StateKey, Event], dict[StateKey, list[Event]]]:
+) -> Steps[tuple[dict[StateKey, Event], dict[StateKey, list[Event]]]]:
     """What is not in conflict, and the events of each key that is."""
     known: dict[StateKey, dict[EventId, Event]] = {}
     for state in states:
-        for key, event in state.items():
-            known.setdefault(key, {})[event.event_id] = event
+        for part in slices(state.items(), _SLICE):
+            for key, event in part:
+                known.setdefault(key, {})[event.event_id] = event
+            yield
     agreed: dict[StateKey, Event] = {}
     conflicts: dict[StateKey, list[Event]] = {}
     for key, events in known.items():

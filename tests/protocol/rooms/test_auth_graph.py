@@ -8,6 +8,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.state import CREATE, state_of
 from homeserver.protocol.rooms.switches import Switches
+from homeserver.protocol.slices import run
 from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
 from tests.protocol.rooms.vectors import reference
 
@@ -71,13 +72,13 @@ def test_auth_difference() -> None:
     left, right = topic(room, shared), topic(room, shared)
     ends = topic(room, left), topic(room, right)
     states = [state_of([room.create, room.join, each]) for each in ends]
-    assert room.graph.auth_difference(states) == ids(left, right, *ends)
+    assert run(room.graph.auth_difference(states)) == ids(left, right, *ends)
     by_text = replace(room.graph, switches=_TEXT)
-    assert by_text.auth_difference(states) == ids(left, right)
-    assert by_text.auth_difference([*states, state_of([left])]) == ids(
+    assert run(by_text.auth_difference(states)) == ids(left, right)
+    assert run(by_text.auth_difference([*states, state_of([left])])) == ids(
         left, right, shared
     ) - ids(shared)
-    assert by_text.auth_difference([*states, {}]) == ids(
+    assert run(by_text.auth_difference([*states, {}])) == ids(
         left, right, shared, room.join, room.create
     )
 
@@ -92,7 +93,7 @@ def test_conflicted_subgraph() -> None:
     end = topic(room, deep, below)
     above = topic(room, end)
     alone = topic(room, room.join)
-    assert room.graph.conflicted_subgraph(ids(start, end, alone)) == ids(
+    assert run(room.graph.conflicted_subgraph(ids(start, end, alone))) == ids(
         start, between, deep, end, alone
     )
     assert above.event_id in room.events

@@ -7,13 +7,14 @@ import pytest
 
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.orderings import order_by_mainline, order_by_power
+from homeserver.protocol.slices import run
 from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
 from tests.protocol.rooms.vectors import reference
 
 
 def ordered_by_power(room: MadeRoom, events: Sequence[Event]) -> list[Event]:
     """The events in reverse topological power ordering."""
-    return order_by_power(room.graph, {event.event_id for event in events})
+    return run(order_by_power(room.graph, {event.event_id for event in events}))
 
 
 def ban(room: MadeRoom, sender: str, cites: Sequence[Event], ts: int = 1000) -> Event:
@@ -56,7 +57,7 @@ def test_power_of_create_events() -> None:
         for cites, ts in (([], 1), ([reference(power)], 2))
     )
     graph = replace(room.graph, rejected={power.event_id})
-    ordered = order_by_power(graph, {first.event_id, second.event_id})
+    ordered = run(order_by_power(graph, {first.event_id, second.event_id}))
     assert ordered == [second, first]
 
 
@@ -147,7 +148,7 @@ def test_mainline_positions() -> None:
         ban(room, ALICE, [three], ts=2),
     ]
     ids = [event.event_id for event in reversed(topics)]
-    assert order_by_mainline(room.graph, ids, three) == topics
+    assert run(order_by_mainline(room.graph, ids, three)) == topics
 
 
 def test_power_levels_start_at_their_auth_events() -> None:
@@ -158,7 +159,7 @@ def test_power_levels_start_at_their_auth_events() -> None:
     early = ban(room, ALICE, [one], ts=two.origin_server_ts - 1)
     late = ban(room, ALICE, [one], ts=two.origin_server_ts + 1)
     ids = [event.event_id for event in (late, two, early)]
-    assert order_by_mainline(room.graph, ids, two) == [early, two, late]
+    assert run(order_by_mainline(room.graph, ids, two)) == [early, two, late]
 
 
 def test_without_power_levels() -> None:
@@ -171,7 +172,7 @@ def test_without_power_levels() -> None:
         key=lambda event: event.event_id.encode(),
     )
     ids = [event.event_id for event in reversed(events)]
-    assert order_by_mainline(room.graph, ids, None) == events
+    assert run(order_by_mainline(room.graph, ids, None)) == events
 
 
 def test_levels_of_other_keys_are_no_mainline() -> None:
@@ -181,4 +182,4 @@ def test_levels_of_other_keys_are_no_mainline() -> None:
     other = room.send("m.room.power_levels", ALICE, {}, "x", cites=[one])
     early, late = ban(room, ALICE, [other], ts=5), ban(room, ALICE, [one], ts=1)
     ids = [event.event_id for event in (late, early)]
-    assert order_by_mainline(room.graph, ids, one) == [early, late]
+    assert run(order_by_mainline(room.graph, ids, one)) == [early, late]
