@@ -1,9 +1,9 @@
-"""Makes users and rooms of a Synapse or a Dendrite for `homeserver conform --setup`.
+"""Makes what `homeserver conform --setup` needs of a Synapse or a Dendrite.
 
 Both register users by a shared secret at the same path. It reads `{"need": "user"}`,
-`{"need": "room", "version": "10"}` or `{"need": "restart"}` on standard input, and
-answers JSON. The need of a room may have `state`, `power_levels`, and users to `invite`
-or to `ban`. These are in its environment:
+`{"need": "room", "version": "10"}`, `{"need": "media"}` or `{"need": "restart"}` on
+standard input, and answers JSON. The need of a room may have `state`, `power_levels`,
+and users to `invite` or to `ban`. These are in its environment:
 
 CONFORM_CLIENT_API       http://127.0.0.1:8008
 CONFORM_SHARED_SECRET    registration_shared_secret of the configuration
@@ -19,23 +19,31 @@ import hmac
 import json
 import os
 import secrets
+import struct
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+import zlib
 
 API = os.environ.get("CONFORM_CLIENT_API", "http://127.0.0.1:8008").rstrip("/")
 SECRET = os.environ.get("CONFORM_SHARED_SECRET", "")
 REGISTER = "/_synapse/admin/v1/register"
 
+WIDTH, HEIGHT = 400, 300  # of a picture; servers make thumbnails of up to 320 by 240
 
-def ask(method, path, content=None, token=None):
-    """The JSON of an answer; ends the program where it is an error."""
-    headers = {"Content-Type": "application/json"}
+
+def ask(method, path, content=None, token=None, kind="application/json"):
+    """The JSON of an answer; ends the program where it is an error.
+
+    `content` is JSON, or the bytes of something else.
+    """
+    headers = {"Content-Type": kind}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    body = None if content is None else json.dumps(content).encode()
+    is_json = content is not None and not isinstance(content, bytes)
+    body = json.dumps(content).encode() if is_json else content
     request = urllib.request.Request(API + path, body, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
@@ -96,6 +104,32 @@ def make_room(version, state=None, power_levels=None, invite=(), ban=()):
     return {"room_id": made["room_id"], "alias": f"#{alias}:{server}"}
 
 
+def make_media():
+    """A picture that a user has uploaded."""
+    made = ask(
+        "POST",
+        "/_matrix/media/v3/upload",
+        picture(),
+        register()["access_token"],
+        "image/png",
+    )
+    return {"media_id": made["content_uri"].rpartition("/")[2]}
+
+
+def picture():
+    """A grey picture as PNG."""
+    head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 0, 0, 0, 0)
+    rows = (b"\0" + b"\x80" * WIDTH) * HEIGHT
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data))
+        + name
+        + data
+        + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
 def main():
     """Answer one need."""
     told = json.load(sys.stdin)
@@ -104,6 +138,8 @@ def main():
         answer = {"user_id": register()["user_id"]}
     elif need == "room":
         answer = make_room(**told)
+    elif need == "media":
+        answer = make_media()
     elif need == "restart" and os.environ.get("CONFORM_RESTART"):
         command = os.environ["CONFORM_RESTART"]
         subprocess.run(command, shell=True, check=True, stdout=sys.stderr)

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from homeserver.http.reply import Reply, error_reply
 from homeserver.http.request import Request
 
-MOST_BYTES = 2**25
+MOST_BYTES = 2**26
 """More than the buffers of a connection have, which are sent though nothing is read."""
 
 _PIECE = b" " * 2**14
