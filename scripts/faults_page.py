@@ -15,8 +15,8 @@ has these by their names, each with its argument. A fault of `dns` acts on quest
 the lab's name server, and on the look-ups of its own servers (`"direction": "out"`).
 One of `connection` or `tls` acts on connections that come in while the rule is in
 force, so a client that keeps a connection meets it with the next one. A fault of
-`keys`, `notary`, `well-known` or `federation` acts on requests of that kind alone. Only
-exchanges on which a fault of the rule can act count as matched.
+`keys`, `notary`, `well-known`, `federation` or `policy` acts on requests of that kind
+alone. Only exchanges on which a fault of the rule can act count as matched.
 
 What is in `vary` is legal, and unusual: whatever fails on it is wrong. It acts on the
 answers of a server (`"direction": "in"`) and on the requests that it sends (`"out"`).

@@ -50,6 +50,7 @@ from homeserver.net.exchange import Exchanges
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.control_routes import room_control_routes
+from homeserver.rooms.policy_routes import policy_control_routes
 from homeserver.rooms.routes import room_routes
 from homeserver.storage.all_names import AllNames
 from homeserver.storage.forgetting import StoredState
@@ -214,6 +215,7 @@ class Parts:
             ),
             *peer_routes(self._peers(server), self._reports(server)),
             *room_control_routes(server.rooms, lambda: server.elsewhere),
+            *policy_control_routes(server.policy_desk),
             *user_control_routes(server.user_desk),
         ]
 

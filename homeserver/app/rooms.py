@@ -18,6 +18,8 @@ from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.join_reply import JoinReplyReader
 from homeserver.rooms.joining import Joiner
 from homeserver.rooms.outsiders import Outsiders
+from homeserver.rooms.policies import Policies
+from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
@@ -29,11 +31,15 @@ from homeserver.storage.room_directory import RoomDirectory
 
 
 def build_resident(
-    rooms: Rooms, calls: FederationCalls, shared: Shared, checker: PduChecker
+    rooms: Rooms,
+    calls: FederationCalls,
+    shared: Shared,
+    checker: PduChecker,
+    desk: PolicyDesk,
 ) -> Resident:
-    """What answers for a server about its rooms."""
+    """What answers for a server about its rooms; `desk` is its policy server."""
     invites = InviteStore(shared.store.database, rooms.server_name)
-    return Resident(rooms, invites, EventChecks(checker), calls)
+    return Resident(rooms, invites, EventChecks(checker), calls, desk)
 
 
 def build_elsewhere(
@@ -63,11 +69,12 @@ def build_rooms(
     credentials: Credentials,
     shared: Shared,
     wake: Callable[[], object],
+    policies: Policies,
 ) -> Rooms:
     """The rooms of a server; `wake` lets the sender look for due destinations."""
     database = shared.store.database
     megabytes = shared.config.retention.max_megabytes
-    return Rooms(
+    rooms = Rooms(
         RoomStore(database, name, shared.store.clock, is_shared=shared.store.is_shared),
         RoomDirectory(database, name),
         Author(credentials.identity, shared.reactor, shared.random),
@@ -75,3 +82,5 @@ def build_rooms(
         shared.pace,
         max_bytes=None if megabytes is None else megabytes * 1_000_000,
     )
+    rooms.recommend = policies.recommend
+    return rooms

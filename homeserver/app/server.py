@@ -40,6 +40,7 @@ from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.verification import Verifier
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.rooms.elsewhere import Elsewhere
+from homeserver.rooms.policies import Policies
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.key_documents import DocumentStore
@@ -64,12 +65,6 @@ class Server(ServerStores):
         super().__init__(config, credentials, shared)
         self._attempts = attempts
         self._wake = wake
-
-    def reconfigure(self, config: ServerConfig) -> None:
-        """Be what another configuration of the same name says, from now on."""
-        self._config = config
-        for part in ("publisher", "notary"):  # they have the validity of the keys
-            self.__dict__.pop(part, None)
 
     # Outbound.
 
@@ -253,12 +248,17 @@ class Server(ServerStores):
     @cached_property
     def rooms(self) -> Rooms:
         """The rooms that it takes part in."""
-        return build_rooms(self.name, self.credentials, self._shared, self._wake)
+        policies = Policies(lambda: self.calls, self.policy_desk)
+        return build_rooms(
+            self.name, self.credentials, self._shared, self._wake, policies
+        )
 
     @cached_property
     def resident(self) -> Resident:
         """Answers other servers about its rooms."""
-        return build_resident(self.rooms, self.calls, self._shared, self.pdu_checker)
+        return build_resident(
+            self.rooms, self.calls, self._shared, self.pdu_checker, self.policy_desk
+        )
 
     @cached_property
     def elsewhere(self) -> Elsewhere:
@@ -276,10 +276,6 @@ class Server(ServerStores):
             self._shared.reactor,
             self._shared.unlisted,
         )
-
-    def has(self, part: str) -> bool:
-        """Whether a part was made; without it there is nothing to end or to close."""
-        return part in self.__dict__
 
     def announce_sent(self) -> None:
         """Wake all that wait for the state of an entry of its queues."""

@@ -12,6 +12,7 @@ from homeserver.app.shared import Shared
 from homeserver.config.values import Profile, ServerConfig
 from homeserver.net.tls.server import Presented
 from homeserver.protocol.identifiers import ServerName
+from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
@@ -32,6 +33,16 @@ class ServerStores:
         self._config = config
         self._shared = shared
 
+    def reconfigure(self, config: ServerConfig) -> None:
+        """Be what another configuration of the same name says, from now on."""
+        self._config = config
+        for part in ("publisher", "notary"):  # they have the validity of the keys
+            self.__dict__.pop(part, None)
+
+    def has(self, part: str) -> bool:
+        """Whether a part was made; without it there is nothing to end or to close."""
+        return part in self.__dict__
+
     @property
     def presented(self) -> Presented:
         """The certificate that it presents, and whether it requests one."""
@@ -50,6 +61,11 @@ class ServerStores:
     def media(self) -> MediaShelf:
         """Its media that a test defines."""
         return MediaShelf()
+
+    @cached_property
+    def policy_desk(self) -> PolicyDesk:
+        """Signs events as a policy server, if a test makes it one."""
+        return PolicyDesk(self.name, self._shared.random)
 
     @property
     def user_desk(self) -> UserDesk:

@@ -51,6 +51,9 @@ class Given(Struct, frozen=True, kw_only=True):
     is_checked: bool = True
     """Whether an event that the rules do not allow is refused, and not made."""
 
+    asks_policy: bool = True
+    """Whether the policy server of the room, if any, is asked for its signature."""
+
     @property
     def is_at_end(self) -> bool:
         """Whether its place in the room is the usual one."""

@@ -31,7 +31,7 @@ class Entry(Struct, frozen=True):
     prev: Sequence[EventId]
     outcome: Outcome
     check: int
-    """The number of the check on receipt that decided, 4 to 6."""
+    """The number of the check on receipt that decided, 4 to 7."""
 
     rule: str
     """The number of the authorization rule that decided."""

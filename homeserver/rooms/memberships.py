@@ -129,7 +129,9 @@ async def _received(
     checked = await resident.checks.one(
         pdu, room.room_version, question.origin, question.cause
     )
-    return room, checked
+    # The other server does not know yet whether the room has a policy server.
+    signed = await resident.rooms.recommend(checked, room.current, question.cause)
+    return room, signed
 
 
 async def _countersigned(resident: Resident, room: Room, event: Event) -> Json:

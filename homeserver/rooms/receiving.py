@@ -9,7 +9,7 @@ verdict and makes no room.
 | outcome | verdict | in the reply | in the room |
 |---|---|---|---|
 | accepted | as before | no error | yes |
-| soft-failed | `soft-failed`, and the rule | no error | yes |
+| soft-failed | `soft-failed`, and the rule or the policy server | no error | yes |
 | rejected | `rejected`, and the rule | error | yes |
 | denied by the ACL, or not to be judged | `rejected`, and why | error | no |
 
@@ -36,6 +36,7 @@ from homeserver.protocol.rooms.server_acl import may_take_part
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.missing import Missing
+from homeserver.rooms.policies import NoAnswer
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
 from homeserver.rooms.turn import Turn
@@ -92,7 +93,7 @@ class RoomReceiver:
                 continue
             of_room = [pdus[number] for number in numbers]
             fill = partial(self._gaps.fill, origin=origin, cause=cause, until=until)
-            judged = await self._judge(room, of_room, origin, fill)
+            judged = await self._judge(room, of_room, origin, cause, fill)
             for number, verdict in zip(numbers, judged, strict=True):
                 verdicts[number] = verdict
         return verdicts
@@ -102,6 +103,7 @@ class RoomReceiver:
         room: Room,
         pdus: Sequence[JudgedPdu],
         origin: ServerName,
+        cause: Cause,
         fill: Callable[[Event], Awaitable[None]],
     ) -> list[JudgedPdu]:
         """`fill` fetches what is missing to judge an event."""
@@ -112,6 +114,7 @@ class RoomReceiver:
             await self._rooms.check_space()
         except Overloaded as problem:
             return [replace(x, verdict=f"{REJECTED}: {problem}") for x in pdus]
+        pdus = await self._recommended(room, pdus, cause)
         entries: list[Entry | Missing | None] = []
         async with self._rooms.turn(room.room_id) as turn:
             for pdu in pdus:
@@ -123,6 +126,27 @@ class RoomReceiver:
                 async with self._rooms.turn(room.room_id) as turn:
                     entries[number] = await _take(turn, pdu.parsed)
         return [_verdict(pdu, entry) for pdu, entry in zip(pdus, entries, strict=True)]
+
+    async def _recommended(
+        self, room: Room, pdus: Sequence[JudgedPdu], cause: Cause
+    ) -> list[JudgedPdu]:
+        """The events, with the signatures of the room's policy server where it signs.
+
+        A silent server is not asked again for the same transaction.
+        """
+        asked = list(pdus)
+        for number, pdu in enumerate(pdus):
+            event = pdu.parsed
+            if event is None or event.event_id in room.entries:
+                continue
+            try:
+                signed = await self._rooms.recommend(event, room.current, cause)
+            except NoAnswer:
+                break
+            except Forbidden:
+                continue
+            asked[number] = replace(pdu, parsed=signed)
+        return asked
 
 
 async def _take(turn: Turn, event: Event | None) -> Entry | Missing | None:
@@ -149,7 +173,8 @@ def _verdict(pdu: JudgedPdu, entry: Entry | Missing | None) -> JudgedPdu:
     if entry.outcome is Outcome.REJECTED:
         return replace(pdu, verdict=f"{REJECTED}: rule {entry.rule}: {entry.why}")
     if entry.outcome is Outcome.SOFT_FAILED:
-        return replace(pdu, verdict=f"{SOFT_FAILED}: rule {entry.rule}: {entry.why}")
+        rule = f"rule {entry.rule}: " if entry.rule else ""  # a policy server has none
+        return replace(pdu, verdict=f"{SOFT_FAILED}: {rule}{entry.why}")
     return pdu
 
 

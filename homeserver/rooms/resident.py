@@ -16,6 +16,7 @@ from homeserver.protocol.rooms.restricted_joins import allowed_rooms, authorisin
 from homeserver.protocol.rooms.server_acl import may_take_part
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.checking import EventChecks
+from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.question import Question
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
@@ -33,12 +34,14 @@ class Resident:
         invites: InviteStore,
         checks: EventChecks,
         calls: FederationCalls,
+        policy_desk: PolicyDesk,
     ) -> None:
         """`invites` has those of our users to rooms that we are not in."""
         self.calls = calls
         self.rooms = rooms
         self.invites = invites
         self.checks = checks
+        self.policy_desk = policy_desk
 
     @property
     def server_name(self) -> ServerName:

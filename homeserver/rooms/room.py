@@ -26,6 +26,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.rooms.auth_graph import AuthGraph
+from homeserver.protocol.rooms.policy import apply_policy
 from homeserver.protocol.rooms.receipt import Outcome, Receipt, States, judge
 from homeserver.protocol.rooms.redactions import redacted
 from homeserver.protocol.rooms.rules import CitedEvents
@@ -199,15 +200,16 @@ class Room:
     ) -> Receipt:
         """The outcome that an event would have, after a state of that number.
 
-        An old one, that is of the room's past, is not judged by the current state.
-        Raises `UnknownAuthEvent`.
+        An old one, that is of the room's past, is not judged by the current state, and
+        needs no signature of a policy server. Raises `UnknownAuthEvent`.
         """
         number = before if is_old and before is not None else self.current_number
         states = States(
             None if before is None else self.states.map(before),
             self.states.map(number),
         )
-        return judge(event, self._cited(event), states, self.switches)
+        receipt = judge(event, self._cited(event), states, self.switches)
+        return receipt if is_old else apply_policy(receipt, event, states.current)
 
     async def take(
         self, event: Event, before: int | None = None, *, is_old: bool = False

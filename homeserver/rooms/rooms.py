@@ -27,6 +27,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 from twisted.internet.defer import DeferredLock
 
+from homeserver.net.cause import OURSELVES
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.errors import (
     Forbidden,
@@ -41,10 +42,12 @@ from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.creation import build_create
+from homeserver.protocol.rooms.policy import is_recommended
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.rooms.author import USUAL, Author, Given
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.new_room import NewRoom
+from homeserver.rooms.policies import Recommend, not_asked
 from homeserver.rooms.reading import read_room
 from homeserver.rooms.room import Room
 from homeserver.rooms.turn import Turn
@@ -86,6 +89,9 @@ class Rooms:
         self.author = author
         self._wake = wake
         self._pace = pace
+        self.recommend: Recommend = not_asked
+        """Asks the policy servers of rooms."""
+
         self._rooms: dict[RoomId, Room] = {}
         self._reading = DeferredLock()
 
@@ -167,7 +173,10 @@ class Rooms:
         async with self.begin(create.room_id, version) as turn:
             await turn.take(create)
             for each in new.events:
-                await turn.take(await author.make(turn.room, each))
+                event = await author.make(turn.room, each)
+                await turn.take(
+                    await self.recommend(event, turn.room.current, OURSELVES)
+                )
         if new.is_listed:
             await self.directory.list_publicly(create.room_id, is_listed=True)
         return turn.room
@@ -175,13 +184,20 @@ class Rooms:
     async def send(self, room_id: RoomId, new: NewEvent, given: Given = USUAL) -> Sent:
         """Make an event of ours in a room, and send it to the servers of the room.
 
-        Raises `NotAllowed` where the rules do not allow it, unless `given` says
-        otherwise, another `ProtocolError` for a wrong form, and `NotFound`.
+        The policy server of the room is asked before, outside of the room's turn.
+        Raises `Forbidden` if it does not sign, `NotAllowed` where the rules do not
+        allow it, unless `given` says otherwise, another `ProtocolError` for a wrong
+        form, and `NotFound`.
         """
         if given.is_checked:
             self._check_is_ours(new.sender.server_name)
         async with self.turn(room_id) as turn:
             event = await self.author.make(turn.room, new, given)
+            current = turn.room.current
+            if not given.asks_policy or is_recommended(event, current):
+                return await self.enter(turn, event, given)
+        event = await self.recommend(event, current, OURSELVES)
+        async with self.turn(room_id) as turn:
             return await self.enter(turn, event, given)
 
     async def enter(self, turn: Turn, event: Event, given: Given = USUAL) -> Sent:

@@ -18,7 +18,15 @@ from homeserver.inbound.local_servers import LocalServer, LocalServers
 from homeserver.inbound.routes import signed_route
 from homeserver.inbound.signed_requests import SignedAnswer
 from homeserver.protocol.canonical_json import Json, encode
-from homeserver.rooms import invites, memberships, past, summaries, third_party
+from homeserver.rooms import (
+    invites,
+    memberships,
+    past,
+    policy_routes,
+    summaries,
+    third_party,
+)
+from homeserver.rooms.policies import SIGN
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
 
@@ -94,4 +102,5 @@ _ROUTES: list[tuple[str, str, Answer]] = [
     ("GET", f"{_V1}/publicRooms", summaries.public_rooms),
     ("POST", f"{_V1}/publicRooms", summaries.searched_rooms),
     ("GET", f"{_V1}/query/directory", summaries.alias),
+    ("POST", SIGN, policy_routes.sign),
 ]

@@ -100,7 +100,8 @@ class Turn:
         before = self.room.states.add(state, self.room.current_number)
         self.room.current_number = before
         self.room.extremities = frozenset()
-        return await self.take(event, before)
+        # The room's servers took it in before we knew of any policy server to ask.
+        return await self.take(event, before, is_old=True)
 
     def send(self, event: Event, destinations: Collection[ServerName]) -> None:
         """Queue an event for other servers."""

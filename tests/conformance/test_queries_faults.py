@@ -80,7 +80,6 @@ _SOUND: Mapping[str, tuple[str, _Answer]] = {
     _DEVICES: ("GET", _devices),
     _DOWNLOAD: ("GET", _media(_PARTS)),
     _THUMBNAIL: ("GET", _media(_PARTS)),
-    _POLICY: ("POST", _always(_error(404, "M_UNRECOGNIZED"))),
 }
 _UNSIGNED = {_OPENID}
 
@@ -273,7 +272,11 @@ ROWS: list[Row] = [
         _target(replies={("GET", _SPACES): lambda r, _: _other_code(r)}),
         {"Q24"},
     ),
-    ("signs events", _target({_POLICY: _always(_json({}))}), {"Q27"}),
+    (
+        "signs events",
+        _target(replies={("POST", _POLICY): lambda *_: _json({})}),
+        {"Q27"},
+    ),
     ("404 to strangers", _profile(_to_strangers), {"Q28"}),
     ("media in one part", _target({_DOWNLOAD: _media(_ONE_PART)}), {"Q29"}),
     (

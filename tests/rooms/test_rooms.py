@@ -2,6 +2,7 @@
 
 import pytest
 
+from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.errors import BadJson, InvalidParam, NotFound
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId, RoomId, UserId
@@ -279,10 +280,18 @@ def test_names_apart() -> None:
     assert found.room_id == room.room_id
 
 
-def test_begun_elsewhere() -> None:
-    """A room that others have made begins with our join, after the state before it."""
+@pytest.mark.parametrize("has_policy", [False, True])
+def test_begun_elsewhere(*, has_policy: bool) -> None:
+    """A room that others have made begins with our join, after the state before it.
+
+    Our join needs no signature of a policy server: nobody could know of that one.
+    """
     theirs = OurRooms()
     room = theirs.create("10", preset="public_chat")
+    if has_policy:
+        key = encode_base64(bytes(32))
+        policy: Json = {"via": OUR_NAME.name, "public_keys": {"ed25519": key}}
+        theirs.send(room, "m.room.policy", policy, "")
     bob = UserId.parse(f"@b:{OUR_NAME}")
     new = NewEvent("m.room.member", bob, {"membership": "join"}, bob.user_id)
     join = result_of(theirs.author.make(room, new))

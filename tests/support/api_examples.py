@@ -81,6 +81,8 @@ def collect() -> Examples:
     ask("GET", "/v1/keys/{name}", "/v1/keys/them.example")
     _ask_about_rooms(panel, ask)
     _ask_about_users(panel, ask)
+    for method in ("POST", "GET", "DELETE"):
+        ask(method, "/v1/policy", "/v1/policy")
     state = "/v1/state?of=received,refused"
     forgetting = panel.begin("DELETE", state)
     panel.clock.pump([0] * 10)

@@ -57,6 +57,8 @@ from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.join_reply import JoinReplyReader
 from homeserver.rooms.joining import Joiner
 from homeserver.rooms.outsiders import Outsiders
+from homeserver.rooms.policy_desk import PolicyDesk
+from homeserver.rooms.policy_routes import policy_control_routes
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.engine.interface import Job, StoreUnavailable
@@ -224,6 +226,7 @@ class Panel:
         self.identity = identity()
         self.users = Users(self.identity.server_name)
         self.media = MediaShelf()
+        self.desk = PolicyDesk(self.identity.server_name, Random(1))
         self.database = FailingDatabase()
         self.carrier = Carrier()
         self.sender = build_sender(
@@ -296,6 +299,7 @@ class Panel:
                 ),
             ),
             *room_control_routes(self.rooms, self._elsewhere),
+            *policy_control_routes(self.desk),
             *user_control_routes(self.user_desk()),
             *state_routes(
                 state_kinds(
@@ -337,7 +341,7 @@ class Panel:
             self.carrier, lambda: self.identity, Exchanges(self.clock)
         )
         invites = InviteStore(self.database, self.identity.server_name)
-        resident = Resident(self.rooms, invites, checks, calls)
+        resident = Resident(self.rooms, invites, checks, calls, self.desk)
         joiner = Joiner(resident, JoinReplyReader(checks, pace), pace)
         return Elsewhere(resident, joiner, Outsiders(resident))
 

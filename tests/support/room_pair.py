@@ -1,6 +1,7 @@
 """Two servers in one room, in memory: ours, and another one that we ask."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from random import Random
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from homeserver.rooms import past
 from homeserver.rooms.author import Given
 from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.new_room import NewRoom
+from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
@@ -114,7 +116,8 @@ class Pair:
         checks = EventChecks(self.side.server.receiver._checker)  # type: ignore[arg-type]
         invites = InviteStore(self.them.database, THEM.server_name)
         nothing = cast("FederationCalls", None)
-        self.calls.resident = Resident(self.them.rooms, invites, checks, nothing)
+        desk = PolicyDesk(THEM.server_name, Random(1))
+        self.calls.resident = Resident(self.them.rooms, invites, checks, nothing, desk)
         result_of(self._join())
 
     def admit(self) -> Event:

@@ -19,6 +19,8 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
 from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.gaps import Gaps
+from homeserver.rooms.policies import Policies
+from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
@@ -67,7 +69,11 @@ class RoomSide(Endpoint):
         checks, rooms = EventChecks(checker), self.ours.rooms
         invites = InviteStore(self.database, OUR_NAME)
         calls = cast("FederationCalls", self.calls)
-        self.resident = self.server.resident = Resident(rooms, invites, checks, calls)
+        self.desk = PolicyDesk(OUR_NAME, Random(1))
+        rooms.recommend = Policies(lambda: calls, self.desk).recommend
+        self.resident = self.server.resident = Resident(
+            rooms, invites, checks, calls, self.desk
+        )
 
         def source_of(room: Room, name: ServerName, cause: Cause) -> Source:
             return Source(calls, checks, room, name, cause)
@@ -96,6 +102,12 @@ class RoomSide(Endpoint):
         """The answer to a request of another server."""
         path = "/".join([V2 if v2 else V1, route, *(quote(x, safe="") for x in steps)])
         target = f"{path}?{urlencode(query)}" if query else path
+        return self.ask_at(method, target, content, peer)
+
+    def ask_at(
+        self, method: str, target: str, content: Json | None = None, peer: Peer = THEM
+    ) -> Answer:
+        """The answer to a request of another server, at whatever path."""
         header = "Authorization: " + peer.authorize(method, target, content)
         body = None if content is None else encode(content)
         return ask(self.site, method, target, [header], body)

@@ -12,6 +12,7 @@ from homeserver.lab.faults.fault import Act, Fault
 from homeserver.lab.faults.http import HTTP_FAULTS
 from homeserver.lab.faults.names import NAME_FAULTS
 from homeserver.lab.faults.notary import NOTARY_FAULTS
+from homeserver.lab.faults.policy import POLICY_FAULTS
 from homeserver.lab.faults.tls import TLS_FAULTS
 from homeserver.lab.faults.transactions import FEDERATION_FAULTS
 from homeserver.lab.faults.vary import VARY_FAULTS
@@ -24,6 +25,7 @@ ANSWER_FAULTS: Mapping[str, Fault[Act]] = {
     **KEY_FAULTS,
     **NOTARY_FAULTS,
     **FEDERATION_FAULTS,
+    **POLICY_FAULTS,
 }
 """Those of requests, in the order in which they act."""
 

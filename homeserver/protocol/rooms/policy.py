@@ -14,6 +14,8 @@ from homeserver.protocol.canonical_json import as_object, decode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.rooms.authorization import NotAllowed
+from homeserver.protocol.rooms.receipt import Outcome, Receipt
 from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.state import StateKey, StateMap, has_user_with
 from homeserver.protocol.signing import POLICY_KEY_ID, VerifyKey
@@ -98,6 +100,18 @@ def needs_policy(event: Event) -> bool:
     always remove a policy server that does not answer.
     """
     return (event.type, event.state_key) != POLICY
+
+
+def apply_policy(receipt: Receipt, event: Event, current: StateMap) -> Receipt:
+    """The outcome of an event after the seventh check, which the current state decides.
+
+    An event that passed the others is soft-failed without the signature.
+    """
+    if receipt.outcome is not Outcome.ACCEPTED or is_recommended(event, current):
+        return receipt
+    name = current[POLICY].content["via"]  # it names a server, or none would be needed
+    why = f"the policy server {name} did not sign it"
+    return Receipt(Outcome.SOFT_FAILED, 7, NotAllowed("", why))
 
 
 def is_recommended(event: Event, current: StateMap) -> bool:

@@ -65,7 +65,7 @@ class Receipt:
 
     outcome: Outcome
     check: int
-    """The number of the check that decided, 4 to 6; for an accepted event, 6."""
+    """The number of the check that decided, 4 to 7; for an accepted event, 6."""
 
     verdict: Allowed | NotAllowed
     """The verdict of that check."""

@@ -8,7 +8,14 @@ from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.rooms.policy import PolicyServer, is_recommended, needs_policy
+from homeserver.protocol.rooms.authorization import Allowed, NotAllowed
+from homeserver.protocol.rooms.policy import (
+    PolicyServer,
+    apply_policy,
+    is_recommended,
+    needs_policy,
+)
+from homeserver.protocol.rooms.receipt import Outcome, Receipt
 from homeserver.protocol.signing import POLICY_KEY_ID, SigningKey
 from tests.protocol.rooms.room import ALICE, DAN, Room
 from tests.support.tables import cases
@@ -171,3 +178,18 @@ def test_what_needs_no_signature() -> None:
         other = room.make("m.room.policy", ALICE, {}, key)
         assert needs_policy(other)
         assert not is_recommended(other, room.state)
+
+
+def test_the_seventh_check_decides_last() -> None:
+    """It soft-fails what the others accepted, and leaves any other outcome."""
+    room = room_with(policy_of())
+    event = room.make("m.room.message", ALICE, {})
+    allowed = Allowed("9", "otherwise")
+    accepted = Receipt(Outcome.ACCEPTED, 6, allowed)
+    found = apply_policy(accepted, event, room.state)
+    assert (found.outcome, found.check) == (Outcome.SOFT_FAILED, 7)
+    assert isinstance(found.verdict, NotAllowed)
+    assert found.verdict.why == f"the policy server {D} did not sign it"
+    rejected = Receipt(Outcome.REJECTED, 5, allowed)
+    assert apply_policy(rejected, event, room.state) is rejected
+    assert apply_policy(accepted, event, {}) is accepted

@@ -1,0 +1,333 @@
+"""Policy servers of rooms: asked, obeyed, and one of our own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import nacl.signing
+import pytest
+
+from homeserver.net.cause import OURSELVES, Cause
+from homeserver.outbound.calls import Call
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json, as_object, encode_base64
+from homeserver.protocol.errors import Forbidden
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.policy import PolicyServer
+from homeserver.protocol.rooms.receipt import Outcome
+from homeserver.protocol.signing import POLICY_KEY_ID, SigningKey
+from homeserver.rooms.author import USUAL, Given
+from homeserver.rooms.room import Room
+from tests.support.coroutines import result_of
+from tests.support.our_names import OUR_NAME
+from tests.support.our_rooms import ALICE, text
+from tests.support.room_side import RoomSide, signed
+from tests.support.signed_requests import OTHERS, THEM
+
+KEY = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"p" * 32))
+OTHER_KEY = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"q" * 32))
+
+VERSION = ROOM_VERSIONS["11"]
+
+
+def reply(event: Event, key: SigningKey = KEY, name: object = None) -> Json:
+    """What a policy server answers."""
+    signature = encode_base64(key.sign(event.signed))
+    return {str(name or THEM.server_name): {POLICY_KEY_ID: signature}}
+
+
+class PolicyCalls:
+    """A policy server that signs, unless a test decides otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: list[Event] = []
+        self.answer: Callable[[Event], Json] = reply
+
+    async def ask(
+        self, destination: ServerName, call: Call, cause: Cause = OURSELVES
+    ) -> Json:
+        """As `FederationCalls`."""
+        assert destination == THEM.server_name
+        assert (call.method, call.path) == ("POST", "/_matrix/policy/v1/sign")
+        event = Event.parse(as_object(call.content, "the event"), VERSION)
+        self.asked.append(event)
+        return self.answer(event)
+
+
+def policy(key: SigningKey = KEY, via: object = None) -> Json:
+    """The content of `m.room.policy`."""
+    public = encode_base64(key.verify_key.key)
+    return {
+        "via": str(via or THEM.server_name),
+        "public_keys": {"ed25519": public},
+    }
+
+
+class Scene:
+    """A public room of ours that Bob's server is the policy server of."""
+
+    def __init__(self) -> None:
+        self.calls = PolicyCalls()
+        self.side = RoomSide(self.calls)
+        room = self.side.ours.create("11", preset="public_chat")
+        self.side.join(room)
+        self.room_id = room.room_id
+        self.side.ours.send(room, "m.room.policy", policy(), "")
+        assert self.calls.asked == []
+
+    @property
+    def room(self) -> Room:
+        """As it is now."""
+        return result_of(self.side.ours.rooms.known(self.room_id))
+
+    def say(self, given: Given = USUAL) -> Event:
+        """A message of Alice's."""
+        ours = self.side.ours
+        return ours.send(self.room, "m.room.message", text("a"), given=given).event
+
+    def from_bob(self, body: str = "b") -> Event:
+        """A message of Bob's."""
+        new = NewEvent("m.room.message", ALICE, text(body))
+        pdu = result_of(self.side.ours.author.template(self.room, new))
+        bob = self.room.current["m.room.member", "@bob:them.example"]
+        alice = self.room.current["m.room.member", ALICE.user_id]
+        cited = [bob.event_id if x == alice.event_id else x for x in as_list(pdu)]
+        return signed({**pdu, "sender": bob.state_key, "auth_events": cited}, "11")
+
+    def transact(self, *events: Event) -> list[str]:
+        """The verdicts on events that come."""
+        number = len(self.side.received)
+        content: Json = {
+            "origin": THEM.server_name.name,
+            "origin_server_ts": 1,
+            "pdus": [each.pdu for each in events],
+        }
+        answer = self.side.ask("PUT", "send", str(number), content=content)
+        assert answer.status == 200, answer.json
+        received: Any = self.side.received[-1]
+        return [each["verdict"] for each in received["pdus"]]
+
+    def has(self, event: Event) -> bool:
+        """Whether the room has an event with the policy server's signature."""
+        found = result_of(self.room.read([event.event_id]))[event.event_id]
+        server = PolicyServer.of(self.room.current)
+        assert server is not None
+        return server.has_signed(found)
+
+
+def as_list(pdu: Json) -> list[str]:
+    """The auth events of an event."""
+    found = pdu["auth_events"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """The room."""
+    return Scene()
+
+
+def test_our_events_have_its_signature(scene: Scene) -> None:
+    """It is asked once, and what others get has the signature beside ours."""
+    event = scene.say()
+    assert [each.event_id for each in scene.calls.asked] == [event.event_id]
+    assert scene.has(event)
+    assert set(as_object(event.pdu["signatures"], "signatures")) == {
+        OUR_NAME.name,
+        THEM.server_name.name,
+    }
+    assert scene.room.entries[event.event_id].outcome is Outcome.ACCEPTED
+
+
+def test_it_can_be_replaced_without_it(scene: Scene) -> None:
+    """The event that names it needs no signature, and none is asked for."""
+    scene.side.ours.send(scene.room, "m.room.policy", {}, "")
+    scene.say()
+    assert scene.calls.asked == []
+
+
+def refuse(_: Event) -> Json:
+    """The server refuses."""
+    raise Refused(THEM.server_name, 400, "M_FORBIDDEN", "spam")
+
+
+def hang(_: Event) -> Json:
+    """The server does not answer in time."""
+    raise Unreachable(THEM.server_name, ["timed out"])
+
+
+def of_another(event: Event) -> Json:
+    """A signature of another event."""
+    return reply(signed({**event.pdu, "depth": 99, "signatures": {}}, "11"))
+
+
+WRONG: list[Callable[[Event], Json]] = [
+    refuse,
+    hang,
+    of_another,
+    lambda event: reply(event, OTHER_KEY),
+    lambda event: reply(event, name="other.example"),
+    lambda _: {},
+    lambda _: {THEM.server_name.name: {POLICY_KEY_ID: 1}},
+]
+
+
+@pytest.mark.parametrize("answer", WRONG)
+def test_our_events_are_not_sent_without_it(
+    scene: Scene, answer: Callable[[Event], Json]
+) -> None:
+    """Nothing is sent, and nothing is in the room; the caller learns why."""
+    scene.calls.answer = answer
+    before, queued = dict(scene.room.entries), scene.side.ours.queued()
+    with pytest.raises(Forbidden, match="policy server"):
+        scene.say()
+    assert (scene.room.entries, scene.side.ours.queued()) == (before, queued)
+    assert len(scene.calls.asked) == 1
+
+
+def test_a_test_may_send_without_it(scene: Scene) -> None:
+    """Then the event is sent, and soft-failed as others do it."""
+    event = scene.say(Given(asks_policy=False))
+    assert scene.calls.asked == []
+    entry = scene.room.entries[event.event_id]
+    assert (entry.outcome, entry.check, entry.rule) == (Outcome.SOFT_FAILED, 7, "")
+    assert "the policy server them.example did not sign it" in entry.why
+    assert event.event_id not in scene.room.extremities
+
+
+def test_received_events_are_asked_about(scene: Scene) -> None:
+    """Once each; those that it signs are accepted, with the signature."""
+    events = [scene.from_bob(), scene.from_bob("c")]
+    assert scene.transact(*events) == ["accepted"] * 2
+    assert len(scene.calls.asked) == 2
+    assert all(scene.has(each) for each in events)
+    scene.transact(*events)
+    assert len(scene.calls.asked) == 2
+
+
+def test_signed_events_are_not_asked_about(scene: Scene) -> None:
+    """A received event that has the signature is accepted as it is."""
+    event = scene.from_bob()
+    own = as_object(event.pdu["signatures"], "signatures")[THEM.server_name.name]
+    both = {**as_object(own, "own"), **as_object(reply(event)["them.example"], "both")}
+    pdu = {**event.pdu, "signatures": {THEM.server_name.name: both}}
+    assert scene.transact(Event.parse(pdu, VERSION)) == ["accepted"]
+    assert scene.calls.asked == []
+
+
+@pytest.mark.parametrize("answer", WRONG)
+def test_received_events_are_soft_failed_without_it(
+    scene: Scene, answer: Callable[[Event], Json]
+) -> None:
+    """They are stored, and not cited; a silent server is asked once at a time."""
+    scene.calls.answer = answer
+    events = [scene.from_bob(), scene.from_bob("c")]
+    verdict = "soft-failed: the policy server them.example did not sign it"
+    assert scene.transact(*events) == [verdict] * 2
+    assert len(scene.calls.asked) == (1 if answer is hang else 2)
+    assert not scene.room.extremities & {each.event_id for each in events}
+
+
+def test_joins_are_asked_about(scene: Scene) -> None:
+    """The joining server does not know of it; without the signature it is refused."""
+    user = f"@oli:{OTHERS.server_name}"
+    join = scene.side.join(scene.room, user, OTHERS)
+    assert scene.has(join)
+    scene.calls.answer = refuse
+    other = f"@eve:{OTHERS.server_name}"
+    event = scene.side.membership(scene.room, "join", other, OTHERS)
+    answer = scene.side.send("join", event, peer=OTHERS)
+    assert (answer.status, answer.json["errcode"]) == (403, "M_FORBIDDEN")
+    assert event.event_id not in scene.room.entries
+
+
+def test_our_server_may_be_the_one() -> None:
+    """It signs its own events without a request, from the beginning of the room."""
+    calls = PolicyCalls()
+    side = RoomSide(calls)
+    side.desk.open()
+    content: Json = {
+        "via": OUR_NAME.name,
+        "public_keys": {"ed25519": side.desk.public_key},
+    }
+    state = [NewEvent("m.room.policy", ALICE, content, "")]
+    room = side.ours.create("11", initial_state=state, name="N")
+    sent = side.ours.send(room, "m.room.message", text("a"))
+    assert {each.outcome for each in room.entries.values()} == {Outcome.ACCEPTED}
+    assert POLICY_KEY_ID in as_object(
+        as_object(sent.event.pdu["signatures"], "all")[OUR_NAME.name], "ours"
+    )
+    side.desk.close()
+    with pytest.raises(Forbidden, match="is no policy server"):
+        side.ours.send(room, "m.room.message", text("b"))
+
+
+class Desk:
+    """A room of ours that Bob is in, and what our server signs."""
+
+    def __init__(self) -> None:
+        self.side = RoomSide()
+        self.room = self.side.ours.create("11", preset="public_chat")
+        self.side.join(self.room)
+
+    def sign(self, kind: str = "m.room.message", **members: object) -> Any:
+        """The answer to Bob's server."""
+        pdu: Json = {
+            "type": kind,
+            "room_id": self.room.room_id,
+            "sender": "@bob:them.example",
+            "content": {},
+            "depth": 1,
+            "origin_server_ts": 1,
+            "prev_events": [],
+            "auth_events": [],
+            **members,
+        }
+        self.event = signed(pdu, "11")
+        path = "/_matrix/policy/v1/sign"
+        return self.side.ask_at("POST", path, content=self.event.pdu)
+
+
+def test_it_signs_what_it_is_asked_about() -> None:
+    """By the key that the control API told, as long as it is a policy server."""
+    desk = Desk()
+    assert desk.sign().json["errcode"] == "M_UNRECOGNIZED"
+    public = desk.side.desk.open()
+    answer = desk.sign()
+    assert answer.status == 200, answer.json
+    server = PolicyServer(OUR_NAME, type(KEY.verify_key).parse(POLICY_KEY_ID, public))
+    assert server.has_signed(server.add_signature(desk.event, answer.json))
+    desk.side.desk.close()
+    assert desk.sign().status == 404
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"room_id": "!none:us.example"}, (404, "M_NOT_FOUND")),
+        ({"kind": "m.room.policy", "state_key": ""}, (400, "M_FORBIDDEN")),
+    ],
+    ids=repr,
+)
+def test_what_it_does_not_sign(
+    members: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    """Events of rooms that it is not in, and the one that names a policy server."""
+    desk = Desk()
+    desk.side.desk.open()
+    answer = desk.sign(**members)
+    assert (answer.status, answer.json["errcode"]) == expected
+
+
+@pytest.mark.parametrize("content", [{}, {"room_id": 1}, {"room_id": "!a:b"}])
+def test_what_is_no_event(content: Json) -> None:
+    """It is refused with an error that says why."""
+    desk = Desk()
+    desk.side.desk.open()
+    answer = desk.side.ask_at("POST", "/_matrix/policy/v1/sign", content=content)
+    assert answer.status in {400, 404}
+    assert answer.json["errcode"] != "M_UNKNOWN"
