@@ -112,7 +112,8 @@ class Elsewhere:
         """
         resident = self.resident
         user = UserId.parse(invite.state_key or "")
-        event = await resident.rooms.author.make(room, invite)
+        made = await resident.rooms.author.make(room, invite)
+        event = await resident.rooms.recommend(made, room.current, OURSELVES)
 
         async def signed(name: ServerName) -> Event:
             server = RemoteServer(resident.calls, name)

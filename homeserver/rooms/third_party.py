@@ -28,8 +28,8 @@ async def exchange(resident: Resident, question: Question) -> bytes:
     await resident.rooms.check_space()
     room = await resident.room(question)
     event = await resident.rooms.author.make(room, _wanted(resident, room, question))
+    event = await resident.rooms.recommend(event, room.current, question.cause)
     signed = await _countersigned(resident, room, event, question)
-    signed = await resident.rooms.recommend(signed, room.current, question.cause)
     async with resident.rooms.turn(room.room_id) as turn:
         await resident.rooms.enter(turn, signed)
     return b"{}"
