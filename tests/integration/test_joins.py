@@ -4,16 +4,13 @@ The rooms are made by the control API, and joined by it at the other endpoint.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from homeserver.config.reader import load
-from homeserver.control.client import ControlClient, ControlError
-from homeserver.protocol.canonical_json import Json
+from homeserver.control.client import ControlError
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports, make_endpoint
+from scripts.processes import LOOPBACK, first_line, free_ports, make_endpoint
+from tests.support.room_clients import Side
 from tests.support.synapse_servers import eventually
 
 _CONFIGURATION = """
@@ -24,68 +21,6 @@ allow = ["127.0.0.0/8", "::1"]
 first_retry_seconds = 0.2
 max_retry_seconds = 0.5
 """
-
-
-@dataclass(frozen=True)
-class Side:
-    """A running endpoint, and what is asked of its control API."""
-
-    endpoint: Endpoint
-
-    @property
-    def name(self) -> str:
-        """Its server name."""
-        return self.endpoint.name
-
-    def user(self, name: str) -> str:
-        """A user of it."""
-        return f"@{name}:{self.name}"
-
-    def post(self, *steps: str, **body: Any) -> Any:
-        """Ask for something in `/v1/rooms`."""
-        return self._client().post("v1", "rooms", *steps, content=body)
-
-    def get(self, *steps: str) -> Any:
-        """Ask about something in `/v1/rooms`."""
-        return self._client().get("v1", "rooms", *steps)
-
-    def state(self, room_id: str) -> list[Json]:
-        """The state of a room, event by event."""
-        found: list[Json] = self.get(room_id, "state")["state"]
-        return found
-
-    def membership(self, room_id: str, user_id: str) -> str:
-        """The membership of a user in a room, as this endpoint has it."""
-        members = self.get(room_id, "members")["members"]
-        found = {each["user_id"]: each["membership"] for each in members}
-        return str(found.get(user_id))
-
-    def create(self, version: str, **more: Any) -> str:
-        """A room, public by default; its ID."""
-        room_id: str = self.post(
-            room_version=version, **{"preset": "public_chat", **more}
-        )["room_id"]
-        return room_id
-
-    def say(self, room_id: str, body: str) -> str:
-        """Send a message; its event ID."""
-        sent = self.post(
-            room_id, "events", type="m.room.message", content={"body": body}
-        )
-        event_id: str = sent["event_id"]
-        return event_id
-
-    def has(self, room_id: str, event_id: str) -> bool:
-        """Whether an event is accepted in a room here."""
-        try:
-            verdict = self.get(room_id, "events", event_id)["verdict"]
-        except ControlError:
-            return False
-        return bool(verdict == "accepted")
-
-    def _client(self) -> ControlClient:
-        path = self.endpoint.configuration
-        return ControlClient.of_config(path, load(path))
 
 
 @pytest.fixture(scope="module")
