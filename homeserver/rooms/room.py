@@ -21,7 +21,6 @@ import msgspec
 from twisted.internet.defer import DeferredLock
 
 from homeserver.net.cooperate import Pace
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
@@ -200,16 +199,17 @@ class Room:
     ) -> Receipt:
         """The outcome that an event would have, after a state of that number.
 
-        An old one, that is of the room's past, is not judged by the current state, and
-        needs no signature of a policy server. Raises `UnknownAuthEvent`.
+        An old one, that is of the room's past, is not judged by the current state. No
+        policy server has to sign it, nor the join that begins a room here. Raises
+        `UnknownAuthEvent`.
         """
         number = before if is_old and before is not None else self.current_number
-        states = States(
-            None if before is None else self.states.map(before),
-            self.states.map(number),
-        )
+        current = self.states.map(number)
+        states = States(None if before is None else self.states.map(before), current)
         receipt = judge(event, self._cited(event), states, self.switches)
-        return receipt if is_old else apply_policy(receipt, event, states.current)
+        if is_old or not self.extremities:
+            return receipt
+        return apply_policy(receipt, event, current)
 
     async def take(
         self, event: Event, before: int | None = None, *, is_old: bool = False
@@ -297,5 +297,4 @@ class Room:
 
     def parse(self, text: bytes) -> Event:
         """An event of the room, from its JSON in the store."""
-        pdu: Json = msgspec.json.decode(text)
-        return Event.parse(pdu, self.room_version)
+        return Event.parse(msgspec.json.decode(text), self.room_version)

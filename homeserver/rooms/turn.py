@@ -100,8 +100,7 @@ class Turn:
         before = self.room.states.add(state, self.room.current_number)
         self.room.current_number = before
         self.room.extremities = frozenset()
-        # The room's servers took it in before we knew of any policy server to ask.
-        return await self.take(event, before, is_old=True)
+        return await self.take(event, before)
 
     def send(self, event: Event, destinations: Collection[ServerName]) -> None:
         """Queue an event for other servers."""
