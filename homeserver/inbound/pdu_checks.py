@@ -26,9 +26,13 @@ from homeserver.net.cooperate import Pace, together
 from homeserver.net.time_limit import within
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.hint import as_sentence
+from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.events import edus
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.unsigned_2014 import is_unsigned_2014
+from homeserver.protocol.events.version_inference import PossibleVersion, VersionSource
 from homeserver.protocol.identifiers import RoomId, ServerName
+from homeserver.protocol.signing import event_signatures
 from homeserver.storage.judged_pdus import REDACTED, REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore
 
@@ -113,6 +117,24 @@ class PduChecker:
             verdict = candidate.final_verdict()
             judged.append(await self._explained(candidate, verdict, cause))
         return judged
+
+    async def check_signature(
+        self, event: Event, server_name: ServerName, cause: Cause
+    ) -> None:
+        """Raise `Forbidden` if a server has not signed an event.
+
+        It is for signatures that `check` does not require: those of invited users'
+        servers.
+        """
+        attempt = VersionAttempt(
+            event,
+            PossibleVersion(event.room_version, VersionSource.CREATE_EVENT),
+            {server_name: event_signatures(event.pdu, server_name)},
+        )
+        await self._find_keys([attempt], _Search(cause))
+        await self._verify([attempt])
+        if attempt.problem is not None:
+            raise Forbidden(attempt.problem)
 
     async def check_edu(self, edu: Json, origin: ServerName) -> None:
         """Check the form of an EDU, and that its origin may send it.

@@ -46,6 +46,17 @@ class EventChecks:
             raise Forbidden(f"it is no signed event of room version {version}")
         return judged.parsed
 
+    async def countersigned(
+        self, event: Event, server_name: ServerName, cause: Cause
+    ) -> Event:
+        """An event as `one` has it, which another server must have signed as well.
+
+        Raises as `one`.
+        """
+        checked = await self.one(event.pdu, event.room_version, server_name, cause)
+        await self._checker.check_signature(checked, server_name, cause)
+        return checked
+
     async def of_room(
         self, pdus: Sequence[Json], room: Room, origin: ServerName, cause: Cause
     ) -> dict[EventId, Event]:
@@ -78,10 +89,10 @@ class EventChecks:
                 event = judged.parsed
                 if event is None or judged.outcome == REJECTED:
                     problems[number] = judged.verdict.removeprefix(f"{REJECTED}: ")
-                elif event.room_version != room_version:
-                    problems[number] = f"no event of version {room_version.version}"
                 elif event.room_id != room_id:
                     problems[number] = f"of another room, {quote(event.room_id)}"
+                elif event.room_version != room_version:
+                    problems[number] = f"no event of version {room_version.version}"
                 else:
                     found[event.event_id] = event
         return found, problems

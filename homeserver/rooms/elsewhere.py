@@ -111,6 +111,7 @@ class Elsewhere:
         `NoServerHelps` where that server does not sign it, and `InvalidParam`.
         """
         resident = self.resident
+        resident.rooms.check_is_ours(invite.sender)
         user = UserId.parse(invite.state_key or "")
         made = await resident.rooms.author.make(room, invite)
         event = await resident.rooms.recommend(made, room.current, OURSELVES)
@@ -118,9 +119,7 @@ class Elsewhere:
         async def signed(name: ServerName) -> Event:
             server = RemoteServer(resident.calls, name)
             answered = await server.invite(event, shown_state(room))
-            return await resident.checks.one(
-                answered.pdu, room.room_version, name, OURSELVES
-            )
+            return await resident.checks.countersigned(answered, name, OURSELVES)
 
         asked = Candidates(self.server_name, [user.server_name])
         whole = await asked.ask(f"{user} is not invited", signed)

@@ -38,7 +38,7 @@ from homeserver.protocol.errors import (
 )
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
-from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.creation import build_create
@@ -166,7 +166,7 @@ class Rooms:
     async def create(self, new: NewRoom) -> Room:
         """Create a room; raises `ProtocolError` where the rules do not allow it."""
         author, version = self.author, new.room_version
-        self._check_is_ours(new.creator.server_name)
+        self.check_is_ours(new.creator)
         ids = author.new_room_id(), author.new_event_id(version)
         pdu = build_create(new.creator, version, author.create_ts(), new.content, ids)
         create = author.sign(pdu, version)
@@ -190,7 +190,7 @@ class Rooms:
         form, and `NotFound`.
         """
         if given.is_checked:
-            self._check_is_ours(new.sender.server_name)
+            self.check_is_ours(new.sender)
         async with self.turn(room_id) as turn:
             event = await self.author.make(turn.room, new, given)
             current = turn.room.current
@@ -216,6 +216,13 @@ class Rooms:
             names = turn.room.destinations(entry, self.server_name)
         turn.send(event, names)
         return Sent(event, entry)
+
+    def check_is_ours(self, user: UserId) -> None:
+        """Raise `InvalidParam` for a sender that is another server's user."""
+        if user.server_name != self.server_name:
+            raise InvalidParam(
+                f"the sender is a user of {user.server_name}, not of ours"
+            )
 
     async def check_space(self) -> None:
         """Raise `Overloaded` if the rooms take as much of the store as they may.
@@ -266,7 +273,3 @@ class Rooms:
         room.is_stale = True
         if self._rooms.get(room.room_id) is room:
             del self._rooms[room.room_id]
-
-    def _check_is_ours(self, name: ServerName) -> None:
-        if name != self.server_name:
-            raise InvalidParam(f"the sender is a user of {name}, not of ours")

@@ -78,4 +78,4 @@ async def _countersigned(
         raise Forbidden(f"{origin} did not take the invite of its user") from None
     answered = Event.parse(as_object(reply.get("event"), "`event`"), version)
     signed = add_countersignature(event, answered, origin)
-    return await resident.checks.one(signed.pdu, version, origin, question.cause)
+    return await resident.checks.countersigned(signed, origin, question.cause)
