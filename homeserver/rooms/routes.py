@@ -14,13 +14,14 @@ from homeserver.http.reply import Reply
 from homeserver.http.request import Request
 from homeserver.http.router import Route
 from homeserver.inbound.authentication import ProvenOrigin
-from homeserver.inbound.local_servers import LocalServer, LocalServers
+from homeserver.inbound.local_servers import LocalServers
 from homeserver.inbound.routes import signed_route
 from homeserver.inbound.signed_requests import SignedAnswer
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.rooms import (
     invites,
     memberships,
+    on_bind,
     past,
     policy_routes,
     summaries,
@@ -29,12 +30,13 @@ from homeserver.rooms import (
 from homeserver.rooms.policies import SIGN
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
+from homeserver.users.routes import UserServer
 
 Answer = Callable[[Resident, Question], Awaitable[Json | bytes]]
 """Answers a question with an object, or with one in JSON."""
 
 
-class RoomServer(LocalServer, Protocol):
+class RoomServer(UserServer, Protocol):
     """One of our servers, where it is in rooms."""
 
     @property
@@ -45,9 +47,22 @@ class RoomServer(LocalServer, Protocol):
 
 def room_routes(servers: LocalServers[RoomServer]) -> list[Route]:
     """The routes of servers that are in rooms."""
+
+    async def bound(request: Request) -> Reply:
+        server = servers.of_unsigned(request)
+
+        def is_known(user_id: str) -> bool:
+            is_defined = server.users.find(user_id) is not None
+            return is_defined or user_id in server.profiles
+
+        return await on_bind.bound(request, server.resident, is_known)
+
     return [
-        signed_route(servers, method, template, partial(_answered, answer))
-        for method, template, answer in _ROUTES
+        Route("PUT", f"{_V1}/3pid/onbind", bound, on_bind.admit),
+        *(
+            signed_route(servers, method, template, partial(_answered, answer))
+            for method, template, answer in _ROUTES
+        ),
     ]
 
 
