@@ -65,6 +65,12 @@ def test_a_listener_of_ipv4_alone_refuses_ipv6(on_stage: Stage) -> None:
         socket.create_connection(("::1", where.port), timeout=10)
 
 
+def test_a_lab_of_ipv6_has_no_listener_of_ipv4(on_stage: Stage) -> None:
+    """The check is not testable then."""
+    with pytest.raises(NotTestable, match="::1 is the only address"):
+        _addresses(on_stage, "::1").by_ipv4_alone()
+
+
 def test_a_silent_port_answers_nothing() -> None:
     """A connection to it is neither taken nor refused; afterwards it is refused."""
     where = SocketAddress("127.0.0.1", _free_port())

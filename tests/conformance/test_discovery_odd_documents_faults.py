@@ -1,6 +1,6 @@
 """D: each check of odd documents and records has a fault that turns it red."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -8,7 +8,7 @@ from homeserver.protocol import discovery
 from homeserver.protocol.discovery import Algorithm, Lookups, Resolution, SrvRecord
 from homeserver.protocol.identifiers import ServerName
 from tests.conformance.faulty import Row, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.support.conformance_stage import SOUND, Fault, Stage
 
 _resolve = discovery.resolve
 
@@ -81,3 +81,42 @@ def test_a_fault_turns_its_checks_red(
     if expected & set(_KEPT):
         area += _KEPT
     assert red(on_stage, fault, area) == on_stage.testable(expected)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            SOUND,
+            {
+                "D20": "asked without TLS: nothing",
+                "D21": "status 200; Host c",
+                "D38": "status 200; Host C",
+                "D41": "1 requests for the document, 3 for keys",
+                "D42": "1 requests for the document, 3 for keys",
+            },
+        ),
+        (
+            patched(
+                {
+                    f"{_MODULE}._MAX_BODY_BYTES": 2**20,
+                    f"{_MODULE}.within_bounds": lambda _: 0.0,
+                    **_NO_PAUSE,
+                }
+            ),
+            {
+                "D21": "status 200; Host d.c",
+                "D41": "3 requests for the document, 3 for keys",
+                "D42": "3 requests for the document, 3 for keys",
+            },
+        ),
+    ],
+)
+def test_choices_are_reported(
+    on_stage: Stage, fault: Fault, told: Mapping[str, str]
+) -> None:
+    """What is told of them follows the target."""
+    results = on_stage.run(sorted(told), fault)
+    for each in on_stage.testable(told):
+        assert results[each].result == "info"
+        assert results[each].observed.startswith(told[each])
