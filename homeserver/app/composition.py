@@ -182,7 +182,8 @@ class Parts:
             ),
             *control_routes.cache_routes(caches, self.servers.names),
             *state_routes(
-                state_kinds(state, caches, self._look_again) | dict(more_state or {}),
+                state_kinds(state, caches, shared.refusals, self._look_again)
+                | dict(more_state or {}),
                 lambda: self.servers.names,
             ),
         ]
@@ -227,6 +228,7 @@ class Parts:
             self._books,
             shared.received,
             shared.refused,
+            shared.refusals,
             shared.pace,
         )
 

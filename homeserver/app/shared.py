@@ -36,7 +36,7 @@ from homeserver.inbound.client_certificates import CertificateLimits
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
 from homeserver.inbound.gate import count_unproven
 from homeserver.inbound.notary_queries import count_queries
-from homeserver.inbound.refusals import RefusalQueue
+from homeserver.inbound.refusal_queue import RefusalQueue
 from homeserver.inbound.turns import Turns
 from homeserver.keys.keyring import KeyringLimits
 from homeserver.monitoring.metrics import Metrics

@@ -22,6 +22,7 @@ from homeserver.control.reports import ReportBook, together
 from homeserver.control.routes import show_refusal, show_transaction
 from homeserver.control.routing import Call
 from homeserver.control.views import Nothing, ReceivedPage, RefusedPage
+from homeserver.inbound.refusal_queue import RefusalQueue
 from homeserver.inbound.refusals import Refusals
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.errors import InvalidParam, NotFound, ProtocolError, quote
@@ -49,6 +50,7 @@ class AllServers:
         find: Callable[[ServerName], Books | None],
         received: Changes,
         refused: Changes,
+        waiting: RefusalQueue,
         pace: Pace,
     ) -> None:
         """`find` returns None for a server that was removed meanwhile.
@@ -59,6 +61,7 @@ class AllServers:
         self._find = find
         self._received = received
         self._refused = refused
+        self._waiting = waiting
         self._pace = pace
 
     @property
@@ -91,6 +94,7 @@ class AllServers:
 
     async def _list_refused(self, call: Call[Page, Nothing]) -> RefusedPage:
         page = call.query
+        await self._waiting.catch_up()
         found, last = await self._refused.until(
             lambda: self._stored.refused(page.after, page.origin, page.limit),
             lambda rows: bool(rows[0]),
@@ -128,6 +132,7 @@ class AllServers:
 
     async def _report(self, call: _Bare) -> ReportView:
         name = call.server("name")
+        await self._waiting.catch_up()  # a refusal may be all that is known of it
         reports = {}
         for owner, books in await self._knowing(name):
             await self._pace.pause()

@@ -11,6 +11,7 @@ from homeserver.control.caches import CacheBook
 from homeserver.control.parameters import StateFilter
 from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import ForgottenState, Nothing
+from homeserver.inbound.refusal_queue import RefusalQueue
 from homeserver.protocol.errors import InvalidParam, NotFound, listed, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.forgetting import Forgotten, StoredState
@@ -20,7 +21,10 @@ Forget = Callable[[ServerName | None], Awaitable[int]]
 
 
 def state_kinds(
-    state: StoredState, caches: CacheBook, look_again: Forgotten
+    state: StoredState,
+    caches: CacheBook,
+    waiting: RefusalQueue,
+    look_again: Forgotten,
 ) -> dict[str, Forget]:
     """What a server that was started has.
 
@@ -32,10 +36,14 @@ def state_kinds(
         caches.forget_all()
         return count
 
+    async def forget_refused(own: ServerName | None) -> int:
+        await waiting.catch_up()  # those that are recorded later would stay
+        return await state.forget_refused(own)
+
     return {
         "queue": state.forget_queue,
         "received": state.forget_received,
-        "refused": state.forget_refused,
+        "refused": forget_refused,
         "pins": partial(state.forget_pins, forgotten=look_again),
         "keys": partial(state.forget_keys, forgotten=look_again),
         "caches": forget_caches,

@@ -6,6 +6,7 @@ Each other worker has the same routes at a UNIX socket.
 |---|---|
 | what is in the memory of a process | adds up the answers of all |
 | the same with `?worker=N` | passes on the answer of that one |
+| refused requests, and reports | lets the others write theirs before its own answer |
 | what makes a process forget something | passes the request on after its own answer |
 | every other one | answers it from the store |
 
@@ -52,6 +53,13 @@ _PASSED_ON = frozenset(
     }
 )
 
+_WITH_REFUSALS = frozenset(
+    {"GET /v1/refused", "GET /v1/peers/{name}/report", "GET /v1/report/{name}"}
+)
+
+# Empty; but a worker writes the refusals that wait before it answers.
+_NO_REFUSALS = b"/v1/refused?limit=1&after=9007199254740991"
+
 Add = Callable[[Sequence[bytes], Request], bytes]
 """Makes one body of those of several workers, for a request."""
 
@@ -86,6 +94,8 @@ class OtherWorkers:
         if name in self._added:
             add = self._added[name]
             return lambda request: self._add(route, request, add)
+        if name in _WITH_REFUSALS:
+            return lambda request: self._after_writing(route, request)
         if name in _PASSED_ON:
             return lambda request: self._pass_on(route, request)
         return route.answer
@@ -127,6 +137,10 @@ class OtherWorkers:
             raise Overloaded(f"worker {named[0]} does not answer", int(_SECONDS))
         return reply
 
+    async def _after_writing(self, route: Route, request: Request) -> Reply:
+        await self._ask_each("GET", _NO_REFUSALS, b"")
+        return await _answer(route, request)
+
     async def _pass_on(self, route: Route, request: Request) -> Reply:
         """Let all forget; the answer is that of a worker that knew something."""
         try:
@@ -147,10 +161,14 @@ class OtherWorkers:
         if request.content is not None:
             request.content.seek(0)
             content = request.content.read()
+        return await self._ask_each(route.method, request.uri, content)
+
+    async def _ask_each(
+        self, method: str, target: bytes, content: bytes
+    ) -> dict[int, Reply | None]:
+        """The answers of the other workers to a request, by their numbers."""
         asked = [
-            Deferred.fromCoroutine(
-                self._ask(number, route.method, request.uri, content)
-            )
+            Deferred.fromCoroutine(self._ask(number, method, target, content))
             for number in self._sockets
         ]
         return dict(zip(self._sockets, await gatherResults(asked), strict=True))

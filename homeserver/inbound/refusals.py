@@ -1,41 +1,31 @@
 """Refused requests of other servers, kept for those who test a server against ours.
 
-Rules: a client chooses how often it is refused, so refusals are written in groups, a
-few times a second, and a bounded number waits. Neither bodies nor signatures are
-stored; where the hints on a refusal are still to be found, they are in memory until an
-operator asks, the last ones alone.
+Rules: what was refused can be read at once, though it is written a moment later
+(`refusal_queue`). Neither bodies nor signatures are stored; where the hints on a
+refusal are still to be found, they are in memory until an operator asks, the last ones
+alone.
 """
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from homeserver.http.request import Request
 from homeserver.inbound.authentication import FAILURES
 from homeserver.inbound.diagnoses import Evidence
-from homeserver.net.bounded_map import BoundedMap, SharedLimit
-from homeserver.net.bounds import Bound
-from homeserver.net.cooperate import together
+from homeserver.inbound.refusal_queue import RefusalQueue
+from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import NO_ROUTE, Exchange
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.errors import ProtocolError, printable
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.notifier import Changes
 from homeserver.storage.refusals import RecordedRefusal, Refusal, RefusalStore
 
-# Short for a person who waits, and at most four writes a second.
-_RECORD_SECONDS = 0.25
-
-_MAX_WAITING = 250  # writing this many takes five milliseconds
-
-# Requests whose hints are to be found when an operator asks: four megabytes at most.
-_MAX_EVIDENCE = 200
+# Of a request whose hints are to be found when an operator asks.
 _MAX_EVIDENCE_BYTES = 16 * 1024
 
 _MAX_PATH = 500  # characters; our paths have about sixty
@@ -67,85 +57,6 @@ _BY_STATUS = {
 }
 
 Diagnose = Callable[[Evidence], Awaitable[list[Hint]]]
-
-
-class RefusalQueue:
-    """The refusals of all our servers that wait to be recorded."""
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._waiting: dict[Refusals, list[Refusal]] = {}
-        self._is_recording = False
-        self._recording: Deferred[None] | None = None
-        self._next: IDelayedCall | None = None
-        self.evidence = SharedLimit(_MAX_EVIDENCE)
-        """Of the requests whose hints are still to be found."""
-
-        self.bound = Bound(
-            "refusals_waiting",
-            "refused requests that wait to be recorded",
-            _MAX_WAITING,
-            lambda: sum(map(len, self._waiting.values())),
-        )
-
-    def has_room(self, refusals: "Refusals") -> bool:
-        """Whether one more refusal may wait.
-
-        When the queue is full, a server that has less than the average still has room,
-        so that no flood to one server hides the refusals of another one. So it never
-        holds more than twice its limit.
-        """
-        own = len(self._waiting.get(refusals, ()))
-        if self.bound.is_reached and own * len(self._waiting) >= _MAX_WAITING:
-            self.bound.refuse()
-            return False
-        return True
-
-    def add(self, refusals: "Refusals", refusal: Refusal) -> None:
-        """Let a refusal wait."""
-        self._waiting.setdefault(refusals, []).append(refusal)
-        self._record_soon()
-
-    async def stop(self) -> None:
-        """Record all that wait, if the store answers."""
-        if self._recording is not None:
-            await self._recording
-        self._cancel_next()  # two writes at once would record the same
-        await self._record()
-        self._cancel_next()
-
-    def _cancel_next(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def _record_soon(self) -> None:
-        """Schedule the next write, unless one is scheduled or running."""
-        if self._waiting and self._next is None and not self._is_recording:
-            self._next = self._clock.callLater(_RECORD_SECONDS, self._begin)
-
-    def _begin(self) -> None:
-        self._next = None
-        self._recording = Deferred.fromCoroutine(self._record())
-
-    async def _record(self) -> None:
-        """Record all that wait; after a failure they wait for the next write."""
-        if not self._waiting:
-            return
-        self._is_recording = True
-        # At once, so that the store commits them together.
-        await together(self._write(each) for each in list(self._waiting))
-        self._is_recording = False
-        self._record_soon()
-
-    async def _write(self, refusals: "Refusals") -> None:
-        waiting = self._waiting[refusals]
-        count = len(waiting)
-        with suppress(StoreUnavailable):  # the store logs it
-            await refusals.write(waiting[:count])
-            del waiting[:count]
-        if not waiting:
-            del self._waiting[refusals]
 
 
 class Refusals:
@@ -245,6 +156,7 @@ class Refusals:
         The `reason` of each is one of `REASONS`.
         Without any, waits up to `wait` seconds for one.
         """
+        await self._queue.catch_up()
         found = await self._changes.until(
             lambda: self._store.after(after, origin, limit), bool, wait
         )

@@ -9,7 +9,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.http.request import Request
-from homeserver.inbound.refusals import RefusalQueue, Refusals
+from homeserver.inbound.refusal_queue import RefusalQueue
+from homeserver.inbound.refusals import Refusals
 from homeserver.net.cause import Cause
 from homeserver.net.exchange import Exchange
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
@@ -279,8 +280,16 @@ class RecordingTests(SynchronousTestCase):
 
     def ids(self) -> list[object]:
         """The IDs of those that are recorded."""
-        looking = Deferred.fromCoroutine(self.refusals.after(0, None, 99, 0))
+        looking = Deferred.fromCoroutine(self.store.after(0, None, 99))
         return [each.id for each in self.successResultOf(looking)]
+
+    def read(self) -> Deferred[list[int]]:
+        """Ask for those that were refused, as an operator does."""
+
+        async def read() -> list[int]:
+            return [each.id for each in await self.refusals.after(0, None, 99, 0)]
+
+        return Deferred.fromCoroutine(read())
 
     def advance(self) -> None:
         """Let the time pass after which they are recorded."""
@@ -310,6 +319,54 @@ class RecordingTests(SynchronousTestCase):
         self.advance()
         self.store.recording[1].callback(None)
         self.assertEqual(self.ids(), [1])
+
+    def test_read_at_once(self) -> None:
+        """Who reads has what was refused before, and all readers by one write."""
+        for _ in range(3):
+            self.refuse()
+        reading, other = self.read(), self.read()
+        self.assertEqual(len(self.store.recording), 1)
+        self.store.recording[0].callback(None)
+        for each in (reading, other):
+            self.assertEqual(self.successResultOf(each), [1, 2, 3])
+        self.advance()
+        self.assertEqual(len(self.store.recording), 1)
+
+    def test_read_during_a_write(self) -> None:
+        """What the write under way has not got is in the next one, begun after it."""
+        self.refuse()
+        self.advance()
+        self.refuse()
+        reading, other = self.read(), self.read()
+        self.assertEqual(len(self.store.recording), 1)
+        self.store.recording[0].callback(None)
+        self.assertEqual(len(self.store.recording), 2)
+        self.assertNoResult(reading)
+        self.store.recording[1].callback(None)
+        for each in (reading, other):
+            self.assertEqual(self.successResultOf(each), [1, 2])
+
+    def test_read_of_a_store_that_fails(self) -> None:
+        """Who reads gets what there is, and nothing is lost."""
+        self.refuse()
+        reading = self.read()
+        self.store.recording[0].errback(StoreUnavailable("gone"))
+        self.assertEqual(self.successResultOf(reading), [])
+        self.advance()
+        self.store.recording[1].callback(None)
+        self.assertEqual(self.ids(), [1])
+
+    def test_read_of_a_store_that_hangs(self) -> None:
+        """Who reads waits for a second, and the write goes on."""
+        self.refuse()
+        reading = self.read()
+        self.endpoint.clock.advance(0.9)
+        self.assertNoResult(reading)
+        self.endpoint.clock.advance(0.1)
+        self.assertEqual(self.successResultOf(reading), [])
+        self.store.recording[0].callback(None)
+        self.assertEqual(self.ids(), [1])
+        self.assertEqual(len(self.store.recording), 1)
 
     def stop(self) -> Deferred[None]:
         """Stop it."""

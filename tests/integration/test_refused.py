@@ -4,6 +4,9 @@ import http.client
 import ssl
 from pathlib import Path
 
+from homeserver.config.reader import load
+from homeserver.control.client import ControlClient
+from homeserver.protocol.canonical_json import as_list, as_object
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
 
 
@@ -12,15 +15,18 @@ def send(endpoint: Endpoint, txn_id: str) -> int:
     return ask(endpoint, "PUT", f"/_matrix/federation/v1/send/{txn_id}", b"{}")
 
 
-def ask(endpoint: Endpoint, method: str, path: str, body: bytes = b"") -> int:
-    """Send a request; the status."""
+def ask(
+    endpoint: Endpoint, method: str, path: str, body: bytes = b"", header: str = ""
+) -> int:
+    """Send a request, perhaps with an `Authorization` header; the status."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     connection = http.client.HTTPSConnection(
         LOOPBACK, endpoint.port, context=context, timeout=10
     )
-    connection.request(method, path, body)
+    headers = {"Authorization": header} if header else {}
+    connection.request(method, path, body, headers)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -64,3 +70,29 @@ def test_each_error(tmp_path: Path) -> None:
         found = [(each["status"], each["reason"]) for each in alpha.ask("refused")]
     expected = [(404, "unknown_path"), (405, "method_not_allowed"), (413, "too_large")]
     assert found == expected
+
+
+def test_at_once(tmp_path: Path) -> None:
+    """What was refused is listed, reported and forgotten at once, each time."""
+    alpha = make_endpoint(tmp_path / "alpha", "alpha.test", "")
+    header = (
+        'X-Matrix origin="them.test",destination="else.test",key="ed25519:1",'
+        f'sig="{"A" * 86}"'
+    )
+    path = "/_matrix/federation/v1/send/{}"
+    with alpha.running() as process:
+        first_line(process)
+        client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
+        for number in range(1, 21):
+            assert ask(alpha, "PUT", path.format(number), b"{}", header) == 401
+            if number % 2:
+                listed = client.get("v1", "refused")
+                assert len(as_list(listed["refused"], "refused")) == number
+            else:
+                report = client.get("v1", "peers", "them.test", "report")
+                [check] = as_list(report["checks"], "checks")
+                assert as_object(check, "a check")["count"] == number
+        assert send(alpha, "21") == 401
+        forgotten = client.delete("v1", "state", of="refused")
+        assert forgotten == {"forgotten": {"refused": 21}}
+        assert client.get("v1", "refused")["refused"] == []

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -116,6 +117,24 @@ def test_control(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
     with pytest.raises(ControlError, match="nothing is known of a peer"):
         client.delete("v1", "peers", "x.test", "pin")
     assert alpha.log.read_text().count("DELETE /v1/peers/x.test/pin") == WORKERS
+
+
+def test_refused(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
+    """What any worker refused is listed at once, and forgotten by all."""
+    client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for number in range(1, 13):
+        connection = http.client.HTTPSConnection(LOOPBACK, alpha.port, context=context)
+        with closing(connection):
+            connection.request("GET", "/_matrix/nothing")
+            assert connection.getresponse().status == 404
+        if number < 12:
+            found = client.get("v1", "refused")["refused"]
+            assert isinstance(found, list)
+            assert len(found) == number
+    client.delete("v1", "state", of="refused")
+    assert client.get("v1", "refused")["refused"] == []
 
 
 def metrics(endpoint: Endpoint, query: str) -> bytes:

@@ -1,7 +1,6 @@
 """`homeserver report` says how a server repeats what was not accepted, and the rest."""
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -44,10 +43,8 @@ def test_retries(
 
             made = them.deliver(OURS, them.transaction(), answered)
         assert [status for _, status in made] == [503] * failing + [200]
-        # Refusals are recorded within a quarter of a second.
-        end = time.monotonic() + 30
-        while f"{said}: " not in (done := ours.call("report", them.name)).stdout:
-            assert time.monotonic() < end, done.stdout
+        done = ours.call("report", them.name)
+        assert f"{said}: " in done.stdout
     assert "r0: 503" in done.stdout
     assert done.returncode == (0 if fault is None else 1)
 
@@ -78,10 +75,9 @@ def test_no_retry(ours: Endpoint, planted: Planting) -> None:
 
 
 def refusals(ours: Endpoint, name: str) -> list[Any]:
-    """The refused requests of a server; they are recorded after they are answered."""
-    deadline = time.monotonic() + 30
-    while not (found := ours.ask("refused", "--origin", name)):
-        assert time.monotonic() < deadline
+    """The refused requests of a server, of which there are some."""
+    found = ours.ask("refused", "--origin", name)
+    assert found
     return found
 
 

@@ -19,7 +19,8 @@ from homeserver.control.router import control_router
 from homeserver.control.state_routes import state_kinds, state_routes
 from homeserver.control.submit import Submitter
 from homeserver.inbound.pdu_checks import PduChecker
-from homeserver.inbound.refusals import RefusalQueue, Refusals
+from homeserver.inbound.refusal_queue import RefusalQueue
+from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.request_counts import RequestCounts
 from homeserver.keys.keyring import Keyring, KeyringLimits
 from homeserver.net.addresses import AddressPolicy, AddressRange
@@ -266,9 +267,8 @@ class Panel:
             caches,
             [self.keyring, self],
         )
-        refusals = Refusals(
-            RefusalStore(self.database, US), RefusalQueue(self.clock), self.clock
-        )
+        waiting = RefusalQueue(self.clock)
+        refusals = Refusals(RefusalStore(self.database, US), waiting, self.clock)
         self.rooms = self._rooms()
         self.table = [
             *routes.status_routes(self._is_healthy, self._read_metrics, [self.bound]),
@@ -305,6 +305,7 @@ class Panel:
                 state_kinds(
                     StoredState(self.database, self.now_ts, self.clock),
                     caches,
+                    waiting,
                     lambda _, peer: book.look_again(peer),
                 ),
                 lambda: [US],

@@ -15,7 +15,8 @@ from homeserver.inbound.diagnosis_budget import DiagnosisBudget
 from homeserver.inbound.gate import XMatrixGate, count_unproven
 from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.pdu_checks import PduChecker
-from homeserver.inbound.refusals import RefusalQueue, Refusals
+from homeserver.inbound.refusal_queue import RefusalQueue
+from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.routes import federation_routes, key_routes
 from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
