@@ -55,6 +55,8 @@ class OutgoingRequest(Struct, frozen=True):
     target: bytes
     headers: Headers
     body: IBodyProducer | bytes | None = None
+    reply_bytes: int = 0
+    """Of the body of its response, at most; a megabyte is allowed in any case."""
 
     def build(self) -> ClientRequest:
         """The request for a connection."""
@@ -149,6 +151,8 @@ class FederationAgent:
             )
             protocol = HttpConnection(verified, self, key, self._idle)
             wire.hand_over(protocol)
+            protocol.allow = wire.allow
+        protocol.allow(outgoing.reply_bytes)
         headers = outgoing.headers
         headers.setRawHeaders("Host", [host_header])
         headers.setRawHeaders("User-Agent", [USER_AGENT])

@@ -10,6 +10,7 @@ Specification: Server-server API.
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
@@ -271,6 +272,7 @@ class FederationClient:
         exchange: Exchange,
         connected: Callable[[VerifiedConnection], object] = lambda _: None,
     ) -> tuple[Response, VerifiedConnection]:
+        outgoing = replace(outgoing, reply_bytes=limits.reply_bytes)
         response, connection = await self._agent.send(
             destination, outgoing, cause, exchange, connected
         )

@@ -188,3 +188,19 @@ def test_restricted(sides: tuple[Side, Side], version: str) -> None:
     eventually(lambda: alpha.membership(allowed, eve) == "join")
     assert beta.post(room_id, "join", user_id=eve)["through"] == alpha.name
     eventually(lambda: alpha.membership(room_id, eve) == "join")
+
+
+def test_large(sides: tuple[Side, Side]) -> None:
+    """A room of more than a megabyte, as any large room is, is joined."""
+    alpha, beta = sides
+    room_id = alpha.create("12")
+    for number in range(20):
+        alpha.post(
+            room_id,
+            "events",
+            type="m.large",
+            state_key=str(number),
+            content={"x": "x" * 60_000},
+        )
+    beta.post(room_id, "join", via=[alpha.name])
+    same(alpha, beta, room_id)

@@ -184,6 +184,10 @@ class PeerConnection(Protocol):
         """
         self._speak(protocol, limit)
 
+    def allow(self, reply_bytes: int) -> None:
+        """Let the next response have so large a body; a megabyte in any case."""
+        self._limit = max(MAX_RESPONSE_BYTES, reply_bytes + MAX_HEAD_BYTES)
+
     @property
     def tls(self) -> TLSMemoryBIOProtocol:
         """The transport, which is set when the handshake begins."""

@@ -7,7 +7,7 @@ kilobytes, so a thousand of them would take more than all else in this process.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -42,6 +42,9 @@ class HttpConnection(ClientProtocol):
         self.verified = verified
         self.owner = owner
         self.key = owner, key
+        self.allow: Callable[[int], None] = lambda _: None
+        """As `PeerConnection.allow` of the connection below."""
+
         self.idle_since = 0.0
         """In seconds of the reactor's clock."""
 
