@@ -9,6 +9,7 @@ Specification: Server-server API, "Joining Rooms".
 from homeserver.conformance.joined_room import JoinedRoom
 from homeserver.conformance.members import Member
 from homeserver.conformance.membership_requests import (
+    Differs,
     MemberEvent,
     events_in,
     make,
@@ -38,20 +39,23 @@ async def enter(t: Target, version: str) -> JoinedRoom:
     return await join_room(t, t.facts.rooms[version])
 
 
-async def join_room(t: Target, room_id: str, ours: Ours | None = None) -> JoinedRoom:
+async def join_room(
+    t: Target, room_id: str, ours: Ours | None = None, differs: Differs | None = None
+) -> JoinedRoom:
     """Join a room of the target with a server of ours, a fresh one by default.
 
-    Raises `NoAnswer`, and `NotTestable` where the target does not let it in.
+    `differs` is what of `send_join` is not as usual. Raises `NoAnswer`, and
+    `NotTestable` where the target does not let it in.
     """
     ours = ours or t.server()
     async with t.ground.members.lock(room_id):
-        member = await _join(t, ours, room_id)
+        member = await _join(t, ours, room_id, differs or {})
     t.ground.members.add(member)
     return JoinedRoom(t, member)
 
 
-async def _join(t: Target, ours: Ours, room_id: str) -> Member:
-    found = await _try(t, ours, room_id)
+async def _join(t: Target, ours: Ours, room_id: str, differs: Differs) -> Member:
+    found = await _try(t, ours, room_id, differs)
     for _ in range(_MAX_TRIES):
         if isinstance(found, Member):
             return found
@@ -59,11 +63,11 @@ async def _join(t: Target, ours: Ours, room_id: str) -> Member:
         if found.status != 429 or not isinstance(wait_ms, int):
             break
         await t.wait_until(t.now_ts + min(wait_ms, _MAX_PAUSE_MS))
-        found = await _try(t, ours, room_id)
+        found = await _try(t, ours, room_id, differs)
     raise NotTestable(f"the target lets none of ours join the room: {found}")
 
 
-async def _try(t: Target, ours: Ours, room_id: str) -> Member | Reply:
+async def _try(t: Target, ours: Ours, room_id: str, differs: Differs) -> Member | Reply:
     """A member, or the reply that refuses it."""
     reply = await make(t, ours, "join", room_id)
     if not reply.is_ok:
@@ -71,7 +75,8 @@ async def _try(t: Target, ours: Ours, room_id: str) -> Member | Reply:
     if version_of(reply) is None:
         raise NotTestable(f"the room has an unknown version: {reply.json}")
     event = sign(t, ours, reply)
-    reply = await put(t, "join", event, room_id=room_id)
+    where: Differs = {"room_id": room_id, **differs}
+    reply = await put(t, "join", event, **where)
     return member_of(event, room_id, reply) if reply.is_ok else reply
 
 

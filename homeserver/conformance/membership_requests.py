@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict, Unpack
 from urllib.parse import quote
 
+import nacl.signing
 from msgspec import Struct
+from msgspec.structs import replace
 
+from homeserver.conformance.documents import as_json
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.target import Target
@@ -25,6 +28,7 @@ from homeserver.protocol.events.room_versions import (
     RoomVersion,
 )
 from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.signing import SigningKey
 
 Membership = Literal["join", "leave", "knock"]
 
@@ -86,12 +90,14 @@ class MemberEvent(Struct, frozen=True):
         return id_of(self.pdu, self.version)
 
     def changed(self, **members: object) -> "MemberEvent":
-        """The same with other members, hashed and signed again."""
-        return MemberEvent(
-            self.ours,
-            signed(self.ours, {**bare(self.pdu), **members}, self.version),
-            self.version,
-        )
+        """The same with other members, hashed and signed again; not those of None."""
+        changed = {**bare(self.pdu), **members}
+        pdu = {name: value for name, value in changed.items() if value is not None}
+        return replace(self, pdu=signed(self.ours, pdu, self.version))
+
+    def signed_with(self, signatures: object) -> "MemberEvent":
+        """The same with other signatures."""
+        return replace(self, pdu={**self.pdu, "signatures": signatures})
 
 
 def sign(t: Target, ours: Ours, reply: Reply, **members: object) -> MemberEvent:
@@ -149,6 +155,15 @@ async def put(
     )
     query = differs.get("query")
     return await t.request(event.ours, "PUT", where, content=event.pdu, query=query)
+
+
+def other_signatures(event: MemberEvent) -> Json:
+    """Signatures by another key under the ID of the right one."""
+    key_id = event.ours.key.key_id
+    other = SigningKey(key_id, nacl.signing.SigningKey.generate())
+    unsigned = bare(event.pdu)
+    made = hash_and_sign(unsigned, event.version, event.ours.name, [other])
+    return as_json(made["signatures"])
 
 
 def events_in(reply: Reply, *members: str) -> Sequence[object]:

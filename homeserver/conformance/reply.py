@@ -135,6 +135,12 @@ def refused(reply: Reply, *errcodes: str) -> Outcome:
     return expect(is_met, reply, wanted=f"a status 4xx {wanted}".strip())
 
 
+def answered(reply: Reply, wanted: int, errcode: str) -> Outcome:
+    """Whether a reply has a status and an error code."""
+    is_met = (reply.status, reply.errcode) == (wanted, errcode)
+    return expect(is_met, reply, wanted=f"status {wanted} {errcode}")
+
+
 def no_failure(reply: Reply) -> Outcome:
     """Whether the target did not fail by the request, whatever else it said."""
     return expect(not reply.is_failure, reply, wanted="any status but 5xx")

@@ -8,7 +8,7 @@ Specification: Server-server API, "Checks performed on receipt of a PDU"; Room V
 
 from collections.abc import Iterable, Mapping
 
-from homeserver.conformance.documents import key_of, listed_keys, own_document
+from homeserver.conformance.documents import as_json, key_of, listed_keys, own_document
 from homeserver.conformance.reply import shown
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
@@ -77,5 +77,4 @@ def events_of(pdus: Iterable[object], version: RoomVersion) -> list[Event]:
 
 def templates_event(content: Json) -> Json:
     """The event of a template; empty in place of anything else."""
-    found = content.get("event")
-    return found if isinstance(found, dict) else {}
+    return as_json(content.get("event"))

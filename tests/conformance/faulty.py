@@ -71,6 +71,18 @@ def answers_with(template: str, status: int, body: bytes = b"{}") -> Fault:
     return changed_reply(template, lambda _, __: Reply(body, status))
 
 
+def answers_where(template: str, text: bytes, other: Reply) -> Fault:
+    """Another answer of some routes in place of each that has a text in it."""
+    return changed_reply(
+        template, lambda reply, _: other if text in reply.body else reply
+    )
+
+
+def takes(template: str, text: bytes) -> Fault:
+    """Routes that take what they should refuse, with a text in the reason."""
+    return answers_where(template, text, Reply(b"{}"))
+
+
 async def answered(route: Route, request: Request) -> Reply:
     """The answer of the endpoint, also where it is a refusal."""
     try:
