@@ -1,0 +1,91 @@
+"""L and Y: each check has a fault that turns it red."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import msgspec
+import pytest
+
+from homeserver.http.reply import Reply
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import Forbidden
+from homeserver.protocol.rooms.state import membership
+from homeserver.rooms.question import Question
+from homeserver.rooms.resident import Resident
+from homeserver.rooms.routes import _ROUTES
+from tests.conformance.faulty import (
+    Row,
+    answers_where,
+    changed_json,
+    patched,
+    red,
+    takes,
+)
+from tests.support.conformance_stage import Fault, Stage
+
+_V1, _V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
+_LEAVE, _SEND_LEAVE = f"{_V1}/make_leave", f"{_V2}/send_leave"
+_KNOCK, _SEND_KNOCK = f"{_V1}/make_knock", f"{_V1}/send_knock"
+
+_Answer = Callable[[Resident, Question], Awaitable[Json | bytes]]
+
+
+def _error(status: int, errcode: str) -> Reply:
+    return Reply(msgspec.json.encode({"errcode": errcode, "error": ""}), status)
+
+
+async def _refuses(
+    kind: str, answer: _Answer, resident: Resident, question: Question
+) -> Json | bytes:
+    """Those who have a membership get no template."""
+    room = await resident.rooms.known(question.room_id)
+    if membership(room.current, question.user.user_id) == kind:
+        raise Forbidden("you stay")
+    return await answer(resident, question)
+
+
+def _keeps(kind: str) -> Fault:
+    routes = [
+        (method, path, partial(_refuses, kind, answer) if _LEAVE in path else answer)
+        for method, path, answer in _ROUTES
+    ]
+    return patched({"homeserver.rooms.routes._ROUTES": routes})
+
+
+ROWS: list[Row] = [
+    ("members stay", _keeps("join"), {"L01"}),
+    ("the invited stay", _keeps("invite"), {"L05"}),
+    (
+        "an odd answer",
+        answers_where(_SEND_LEAVE, b"{}", Reply(b"[]")),
+        {"L01", "L05"},
+    ),
+    ("others leave", takes(_LEAVE, b"cannot leave"), {"L02"}),
+    ("joins", takes(_SEND_LEAVE, b"`membership` is"), {"L03"}),
+    ("others' users", takes(_LEAVE, b"is not a user of"), {"L04"}),
+    (
+        "nothing is shown",
+        changed_json(_SEND_KNOCK, lambda _: {"knock_room_state": []}),
+        {"Y01"},
+    ),
+    ("knocks at open doors", takes(_KNOCK, b"join rule 'public'"), {"Y02"}),
+    (
+        "no code for a version",
+        answers_where(_KNOCK, b"_ROOM_VERSION", _error(400, "M_UNKNOWN")),
+        {"Y03"},
+    ),
+    (
+        "no code for no room",
+        answers_where(_KNOCK, b"M_NOT_FOUND", _error(403, "M_FORBIDDEN")),
+        {"Y04"},
+    ),
+    ("joins by a knock", takes(_SEND_KNOCK, b"`membership` is"), {"Y05"}),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
+def test_a_fault_turns_its_checks_red(
+    on_stage: Stage, name: str, fault: Fault, expected: set[str]
+) -> None:
+    """It turns them red, and no others of these areas."""
+    assert red(on_stage, fault, ["L", "Y"]) == expected
