@@ -1,5 +1,6 @@
 """D: each check of odd documents and records has a fault that turns it red."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
@@ -92,8 +93,8 @@ def test_a_fault_turns_its_checks_red(
                 "D20": "asked without TLS: nothing",
                 "D21": "status 200; Host c",
                 "D38": "status 200; Host C",
-                "D41": "1 requests for the document, 3 for keys",
-                "D42": "1 requests for the document, 3 for keys",
+                "D41": "1 requests for the document, [34] for keys",
+                "D42": "1 requests for the document, [34] for keys",
             },
         ),
         (
@@ -106,8 +107,8 @@ def test_a_fault_turns_its_checks_red(
             ),
             {
                 "D21": "status 200; Host d.c",
-                "D41": "3 requests for the document, 3 for keys",
-                "D42": "3 requests for the document, 3 for keys",
+                "D41": "([34]) requests for the document, \\1 for keys",
+                "D42": "([34]) requests for the document, \\1 for keys",
             },
         ),
     ],
@@ -119,4 +120,4 @@ def test_choices_are_reported(
     results = on_stage.run(sorted(told), fault)
     for each in on_stage.testable(told):
         assert results[each].result == "info"
-        assert results[each].observed.startswith(told[each])
+        assert re.match(told[each], results[each].observed)

@@ -3,7 +3,7 @@
 Rules: each address that is a name is given to one check alone. A host that has several
 addresses has one that answers.
 
-Specification: Server-server API, "Resolving server names".
+Specification: Server-server API, "Resolving server names"; RFC 1123, section 2.3.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,8 @@ from homeserver.lab.dns_server.records import Record
 from homeserver.net.addresses import SocketAddress
 
 _RESOLVING = "Server-server API, Resolving server names"
+
+_ADDRESSES = "RFC 1123, 2.3"  # of an application that has several addresses of a host
 
 _HTTPS_PORT = 443
 
@@ -103,7 +105,7 @@ async def by_ipv6_alone(t: Target) -> Outcome:
     return named(t, ours, await t.ask(ours))
 
 
-@check("D34", should, _RESOLVING, needs=[TRUSTED_NAME, DNS_ZONE, IPV6])
+@check("D34", should, _ADDRESSES, needs=[TRUSTED_NAME, DNS_ZONE, IPV6])
 async def refused_by_ipv6(t: Target) -> Outcome:
     """Where the IPv6 address of a name refuses, its IPv4 address is used."""
     where = t.ground.addresses.by_ipv4_alone()
@@ -111,7 +113,7 @@ async def refused_by_ipv6(t: Target) -> Outcome:
     return named(t, ours, await t.ask(ours))
 
 
-@check("D35", should, _RESOLVING, needs=[TRUSTED_NAME, DNS_ZONE, DEAD_ADDRESS])
+@check("D35", should, _ADDRESSES, needs=[TRUSTED_NAME, DNS_ZONE, DEAD_ADDRESS])
 async def refused_by_first(t: Target) -> Outcome:
     """Where the first of two addresses of a name refuses, the other is used."""
     where = t.ground.lab.servers.shared.listen

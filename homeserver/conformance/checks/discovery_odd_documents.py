@@ -39,7 +39,7 @@ _MakeAnswer = Callable[[str], Reply]
 _FETCHES = 3
 _VALID_MS = 1000  # of a key document, so that the target comes again
 _MARGIN_MS = 200
-_WAITS = 16.0  # a target may protect other servers by a pause between two fetches
+_WAITS = 20.0  # a target may protect other servers by a pause between two fetches
 
 
 @check("D20", info, _DOCUMENT, needs=NEEDS)
