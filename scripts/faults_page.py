@@ -16,7 +16,10 @@ the lab's name server, and on the look-ups of its own servers (`"direction": "ou
 One of `connection` or `tls` acts on connections that come in while the rule is in
 force, so a client that keeps a connection meets it with the next one. A fault of
 `keys`, `notary`, `well-known`, `federation` or `policy` acts on requests of that kind
-alone. Only exchanges on which a fault of the rule can act count as matched.
+alone, and so does one of an answer about rooms: `template` (the event that a server
+proposes for a join, a knock or a leave), `send-join`, `missing` (the events between
+others), `backfill`, `state`, `state-ids`, `event`, `event-auth` and `invite`. Only
+exchanges on which a fault of the rule can act count as matched.
 
 What is in `vary` is legal, and unusual: whatever fails on it is wrong. It acts on the
 answers of a server (`"direction": "in"`) and on the requests that it sends (`"out"`).
@@ -37,7 +40,8 @@ the answer, one about what a right server does, the check of its argument, and a
 coroutine `act(argument, go_on, case)`. `await go_on()` is the answer of the next fault,
 or of the server; a fault that does not call it lets no work be done. `case` has the
 request, the clock and the keys of the lab's servers. `routes` has the beginnings of the
-templates that it acts on. For a fault of `dns`, `case` has the question, and the answer
+templates that it acts on. What forges events for an answer about a room is in
+`forger.py`. For a fault of `dns`, `case` has the question, and the answer
 is a `Reply` of the name server, or None for silence. A fault of `connection` or `tls`
 is a function `act(argument, plan)` that writes into the plan of a connection, which
 `lab/front` follows. What `vary` does to a request is a function in `departing.py`. A

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from homeserver.lab.faults.connections import CONNECTION_FAULTS, ConnectionAct
 from homeserver.lab.faults.documents import KEY_FAULTS
 from homeserver.lab.faults.fault import Act, Fault
+from homeserver.lab.faults.history import HISTORY_FAULTS
 from homeserver.lab.faults.http import HTTP_FAULTS
+from homeserver.lab.faults.invites import INVITE_FAULTS
+from homeserver.lab.faults.joins import SEND_JOIN_FAULTS
 from homeserver.lab.faults.names import NAME_FAULTS
 from homeserver.lab.faults.notary import NOTARY_FAULTS
 from homeserver.lab.faults.policy import POLICY_FAULTS
+from homeserver.lab.faults.templates import TEMPLATE_FAULTS
 from homeserver.lab.faults.tls import TLS_FAULTS
 from homeserver.lab.faults.transactions import FEDERATION_FAULTS
 from homeserver.lab.faults.vary import VARY_FAULTS
@@ -26,6 +30,10 @@ ANSWER_FAULTS: Mapping[str, Fault[Act]] = {
     **NOTARY_FAULTS,
     **FEDERATION_FAULTS,
     **POLICY_FAULTS,
+    **TEMPLATE_FAULTS,
+    **SEND_JOIN_FAULTS,
+    **HISTORY_FAULTS,
+    **INVITE_FAULTS,
 }
 """Those of requests, in the order in which they act."""
 

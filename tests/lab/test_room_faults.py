@@ -1,0 +1,381 @@
+"""Faults of answers about rooms, as a plain client gets them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from homeserver.lab.faults.history import HISTORY_FAULTS
+from homeserver.lab.faults.invites import INVITE_FAULTS
+from homeserver.lab.faults.joins import SEND_JOIN_FAULTS
+from homeserver.lab.faults.policy import POLICY_FAULTS
+from homeserver.lab.faults.templates import TEMPLATE_FAULTS
+from homeserver.protocol.canonical_json import Json, parse
+from homeserver.protocol.events.event import Event, redact
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.signing import parse_signatures, signed_bytes
+from tests.support.faulty_side import FaultySide
+from tests.support.http_connection import Answer
+from tests.support.our_names import OUR_NAME
+from tests.support.our_rooms import ALICE, BOB, text
+from tests.support.room_side import VERSIONS, signed
+from tests.support.signed_requests import signing_key
+
+FORMATS = ("1", "11", "12")
+
+
+class Scene:
+    """A room of Alice's, in which Bob of another server is."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.side = FaultySide()
+        state = [NewEvent("m.room.topic", ALICE, {"topic": "T"}, "")]
+        self.room = self.side.ours.create(
+            version, preset="public_chat", initial_state=state
+        )
+        ban: Json = {"membership": "ban"}
+        self.side.ours.send(self.room, "m.room.member", ban, "@eve:other.example")
+        self.join = self.side.membership(self.room, "join")
+        self.joined = self.side.send("join", self.join)
+        assert self.joined.status == 200
+        said = [
+            self.side.ours.send(self.room, "m.room.message", text(str(each))).event
+            for each in range(4)
+        ]
+        self.said = [each.event_id for each in said]
+        self.invite = signed(
+            {
+                "type": "m.room.member",
+                "room_id": "!other:them.example",
+                "sender": BOB.user_id,
+                "state_key": ALICE.user_id,
+                "content": {"membership": "invite"},
+                "origin_server_ts": 1,
+                "depth": 5,
+                "prev_events": [],
+                "auth_events": [],
+            },
+            "11",
+        )
+
+    def ask(self, route: str) -> Answer:  # noqa: PLR0911 - one for each route
+        """The answer of a route."""
+        side, room, last = self.side, self.room.room_id, self.said[-1]
+        at = [("event_id", last)]
+        if route == "make_join":
+            user = "@new:them.example"
+            return side.ask("GET", route, room, user, query=VERSIONS)
+        if route == "send_join":
+            return side.send("join", self.join)  # again: the same reply
+        if route == "get_missing_events":
+            content: Any = {
+                "earliest_events": [self.join.event_id],
+                "latest_events": [last],
+                "limit": 10,
+            }
+            return side.ask("POST", route, room, content=content)
+        if route == "backfill":
+            return side.ask("GET", route, room, query=[("v", last), ("limit", "3")])
+        if route in {"state", "state_ids"}:
+            return side.ask("GET", route, room, query=at)
+        if route == "event":
+            return side.ask("GET", route, last)
+        if route == "event_auth":
+            return side.ask("GET", route, room, last)
+        assert route == "invite"
+        steps = self.invite.room_id, self.invite.event_id
+        body: Any = {"event": self.invite.pdu, "room_version": "11"}
+        return side.ask("PUT", route, *steps, content=body, v2=True)
+
+    def both(self, name: str, *, value: object = True) -> tuple[Any, Any]:
+        """The answers of a route with a fault and without it."""
+        route = ROUTES[name.partition(".")[0]]
+        right = self.ask(route)
+        assert right.status == 200, right.json
+        self.side.put({name: value})
+        got = self.ask(route)
+        self.side.put({})
+        assert got.status == 200, got.json
+        return got.json, right.json
+
+    def events(self, pdus: Any) -> list[Event]:
+        """Events of an answer, which have the form of the room's version."""
+        return [Event.parse(each, ROOM_VERSIONS[self.version]) for each in pdus]
+
+    def is_signed(self, pdu: Any) -> bool:
+        """Whether our signature of an event verifies."""
+        version = ROOM_VERSIONS[self.version]
+        key = signing_key().verify_key
+        signatures = parse_signatures(pdu, OUR_NAME)
+        message = signed_bytes(redact(pdu, version))
+        return any(
+            isinstance(each, bytes) and key.verify(message, each)
+            for each in signatures.values()
+        )
+
+
+ROUTES = {
+    "template": "make_join",
+    "send-join": "send_join",
+    "missing": "get_missing_events",
+    "backfill": "backfill",
+    "state": "state",
+    "state-ids": "state_ids",
+    "event": "event",
+    "event-auth": "event_auth",
+    "invite": "invite",
+}
+
+Check = Callable[[Scene, Any, Any], bool]
+"""Whether a wrong answer is as it should be, beside the right one."""
+
+
+def types(got: Any) -> set[str]:
+    """The types of the events of a reply to a join."""
+    return {each["type"] for each in [*got["state"], *got["auth_chain"]]}
+
+
+def of_type(got: Any, kind: str, key: str = "") -> Any:
+    """An event of the state of a reply to a join."""
+    [found] = [
+        each
+        for each in got["state"]
+        if (each["type"], each.get("state_key")) == (kind, key)
+    ]
+    return found
+
+
+def only(*changed: str) -> Check:
+    """Only these members of the proposed event differ."""
+
+    def check(_: Scene, got: Any, right: Any) -> bool:
+        differing = {
+            name
+            for name in right["event"]
+            if got["event"].get(name) != right["event"][name]
+        }
+        return differing - {"origin_server_ts"} == {*changed}
+
+    return check
+
+
+def all_of_other_room(scene: Scene, pdus: Any) -> bool:
+    """All events are signed, and of another room."""
+    rooms = {each["room_id"] for each in pdus}
+    return (
+        bool(pdus)
+        and scene.room.room_id not in rooms
+        and all(map(scene.is_signed, pdus))
+    )
+
+
+def all_unrelated(scene: Scene, pdus: Any) -> bool:
+    """All events are of the room and signed, and not known."""
+    ids = {each.event_id for each in scene.events(pdus)}
+    return (
+        len(ids) == len(pdus) > 0
+        and not ids & set(scene.room.entries)
+        and {each["room_id"] for each in pdus} == {scene.room.room_id}
+        and all(map(scene.is_signed, pdus))
+    )
+
+
+def none_signed(scene: Scene, pdus: Any) -> bool:
+    """No signature verifies."""
+    return bool(pdus) and not any(map(scene.is_signed, pdus))
+
+
+def halved(*names: str) -> Check:
+    """Of each list half is left."""
+    return lambda _, got, right: all(
+        len(got[name]) == len(right[name]) // 2 for name in names
+    )
+
+
+def emptied(*names: str) -> Check:
+    """Nothing is left of lists that had something."""
+    return lambda _, got, right: all(got[name] == [] and right[name] for name in names)
+
+
+CHECKS: dict[str, Check] = {
+    "template.no-event": lambda _, got, __: "event" not in got,
+    "template.room-id": only("room_id"),
+    "template.sender": only("sender"),
+    "template.state-key": only("state_key"),
+    "template.type": only("type"),
+    "template.membership": only("content"),
+    "template.depth": only("depth"),
+    "template.auth-events": only("auth_events"),
+    "template.prev-events": only("prev_events"),
+    "send-join.no-create": lambda _, got, right: (
+        types(right) - types(got) == {"m.room.create"}
+    ),
+    "send-join.other-version": lambda scene, got, right: (
+        of_type(got, "m.room.create")["content"]["room_version"] == "6"
+        and of_type(right, "m.room.create")["content"]["room_version"] == scene.version
+    ),
+    "send-join.bad-signature": lambda scene, got, _: (
+        [x["type"] for x in got["state"] if not scene.is_signed(x)]
+        == ["m.room.join_rules"]
+    ),
+    "send-join.unsigned": lambda _, got, __: (
+        of_type(got, "m.room.topic", "spoiled")["sender"] == "@spoiled:spoiled.invalid"
+    ),
+    "send-join.other-room": lambda scene, got, _: all_of_other_room(
+        scene, [of_type(got, "m.room.topic", "spoiled")]
+    ),
+    "send-join.missing-auth": lambda _, got, right: (
+        types(right) - types(got) == {"m.room.power_levels"}
+    ),
+    "send-join.banned": lambda scene, got, _: (
+        of_type(got, "m.room.member", BOB.user_id)["content"]["membership"] == "ban"
+        and scene.is_signed(of_type(got, "m.room.member", BOB.user_id))
+    ),
+    "send-join.invite-only": lambda scene, got, _: (
+        of_type(got, "m.room.join_rules")["content"]["join_rule"] == "invite"
+        and scene.is_signed(of_type(got, "m.room.join_rules"))
+    ),
+    "send-join.other-event": lambda _, got, right: (
+        got["event"]["content"] != right["event"]["content"]
+    ),
+    "send-join.no-event": lambda _, got, __: "event" not in got,
+    "send-join.members-omitted": lambda _, got, right: (
+        got["members_omitted"] is True
+        and len(got["state"]) < len(right["state"])
+        and bool(got["servers_in_room"])
+    ),
+    "send-join.no-servers": lambda _, got, __: (
+        got["members_omitted"] is True and got["servers_in_room"] == []
+    ),
+    "missing.none": emptied("events"),
+    "missing.unrelated": lambda scene, got, _: all_unrelated(scene, got["events"]),
+    "missing.endless": lambda scene, got, _: (
+        len(got["events"]) == 1
+        and scene.is_signed(got["events"][0])
+        and (scene.version != "1" or got["events"][0]["event_id"] == scene.said[-1])
+    ),
+    "missing.other-room": lambda scene, got, _: all_of_other_room(scene, got["events"]),
+    "missing.bad-signature": lambda scene, got, _: none_signed(scene, got["events"]),
+    "backfill.unrelated": lambda scene, got, _: all_unrelated(scene, got["pdus"]),
+    "backfill.other-room": lambda scene, got, _: all_of_other_room(scene, got["pdus"]),
+    "backfill.bad-signature": lambda scene, got, _: none_signed(scene, got["pdus"]),
+    "state.empty": emptied("pdus", "auth_chain"),
+    "state.half": halved("pdus", "auth_chain"),
+    "state.without-bans": lambda _, got, right: (
+        [x["state_key"] for x in right["pdus"] if x not in got["pdus"]]
+        == ["@eve:other.example"]
+    ),
+    "state.bad-signature": lambda scene, got, _: (
+        not any(scene.is_signed(x) for x in got["pdus"])
+    ),
+    "state-ids.empty": emptied("pdu_ids", "auth_chain_ids"),
+    "state-ids.half": halved("pdu_ids", "auth_chain_ids"),
+    "state-ids.invented": lambda scene, got, right: (
+        got["pdu_ids"][:-1] == right["pdu_ids"]
+        and got["pdu_ids"][-1] not in scene.room.entries
+    ),
+    "event.other": lambda scene, got, _: all_unrelated(scene, got["pdus"]),
+    "event.bad-signature": lambda scene, got, _: none_signed(scene, got["pdus"]),
+    "event-auth.empty": emptied("auth_chain"),
+    "event-auth.half": halved("auth_chain"),
+    "invite.no-event": lambda _, got, __: "event" not in got,
+    "invite.unsigned": lambda _, got, right: (
+        {*right["event"]["signatures"]} - {*got["event"]["signatures"]}
+        == {OUR_NAME.name}
+    ),
+    "invite.bad-signature": lambda _, got, right: (
+        got["event"]["signatures"][OUR_NAME.name]
+        != right["event"]["signatures"][OUR_NAME.name]
+        and got["event"]["signatures"]["them.example"]
+        == right["event"]["signatures"]["them.example"]
+    ),
+    "invite.other-event": lambda _, got, __: (
+        got["event"]["content"]["membership"] == "join"
+    ),
+    "invite.changed": lambda _, got, right: (
+        got["event"]["content"] != right["event"]["content"]
+        and got["event"]["signatures"] == right["event"]["signatures"]
+    ),
+}
+
+
+@pytest.mark.parametrize("version", FORMATS)
+@pytest.mark.parametrize("name", CHECKS)
+def test_wrong_answers(name: str, version: str) -> None:
+    """Each is wrong in its one way."""
+    scene = Scene(version)
+    assert CHECKS[name](scene, *scene.both(name))
+
+
+def test_a_template_of_another_version() -> None:
+    """The version is the argument."""
+    got, right = Scene("11").both("template.room-version", value="99")
+    assert (got["room_version"], right["room_version"]) == ("99", "11")
+
+
+def test_an_event_that_is_not_there() -> None:
+    """404, as for one that does not exist."""
+    scene = Scene("11")
+    scene.side.put({"event.missing": True})
+    answer = scene.ask("event")
+    assert (answer.status, answer.json["errcode"]) == (404, "M_NOT_FOUND")
+
+
+def test_errors_stay_as_they_are() -> None:
+    """A fault of an answer is none of an error."""
+    scene = Scene("11")
+    scene.side.put({"send-join.no-create": True})
+    answer = scene.side.ask("PUT", "send_join", "!none:a.b", "$x", content={}, v2=True)
+    assert answer.status == 404
+
+
+def test_replies_of_version_1_are_wrong_as_well() -> None:
+    """They are lists."""
+    scene = Scene("11")
+    scene.side.put({"send-join.no-event": True})
+    answer = scene.side.send("join", scene.join, v2=False)
+    reply: Any = parse(answer.body)
+    assert reply[0] == 200
+    assert "event" not in reply[1]
+
+
+POLICY: dict[str, Callable[[Any, Any], bool]] = {
+    "policy.unsigned": lambda got, _: got == {},
+    "policy.wrong-key": lambda got, right: got.keys() == right.keys() and got != right,
+    "policy.other-server": lambda got, right: (
+        [*got.values()] == [*right.values()] and got != right
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*POLICY, "policy.refuse"])
+def test_wrong_policy_servers(name: str) -> None:
+    """They sign with another key, for another server, or not at all."""
+    scene = Scene("11")
+    scene.side.desk.open()
+    event = scene.side.ours.send(scene.room, "m.room.message", text("a")).event
+    path = "/_matrix/policy/v1/sign"
+    right = scene.side.ask_at("POST", path, event.pdu)
+    assert right.status == 200, right.json
+    scene.side.put({name: True})
+    got = scene.side.ask_at("POST", path, event.pdu)
+    if name == "policy.refuse":
+        assert (got.status, got.json["errcode"]) == (400, "M_FORBIDDEN")
+    else:
+        assert POLICY[name](got.json, right.json)
+
+
+def test_each_fault_has_its_test() -> None:
+    """None of these families is left out."""
+    families = (
+        TEMPLATE_FAULTS,
+        SEND_JOIN_FAULTS,
+        HISTORY_FAULTS,
+        INVITE_FAULTS,
+        POLICY_FAULTS,
+    )
+    names = {name for family in families for name in family}
+    alone = {"template.room-version", "event.missing", "policy.refuse"}
+    assert names == CHECKS.keys() | POLICY.keys() | alone
