@@ -32,6 +32,12 @@ from homeserver.rooms.checking import EventChecks
 
 MAX_EVENTS = 50_000  # of a state with its auth chain: some 400 MB of memory
 
+# Commas and brackets, which bound the values in memory: events have about thirty.
+_MAX_VALUES = 4_000_000
+
+# Whose keys are fetched: as many fetches as may run and wait at a time.
+MAX_SERVERS = 1000
+
 _VIA = "join_authorised_via_users_server"
 
 DECISIVE = frozenset({CREATE, POWER_LEVELS, JOIN_RULES})
@@ -101,11 +107,22 @@ class JoinReplyReader:
             raise BadJson("`members_omitted` is true, which was not asked for")
         signed = await self._signed(reply, join, origin, cause)
         left_out: list[LeftOut] = []
-        state = await self._events(reply.state, join, origin, cause, left_out)
-        chain = await self._events(reply.auth_chain, join, origin, cause, left_out)
-        by_key = _state(state)
-        _check_create(by_key, chain, join)
-        return JoinReply(signed, by_key, list(chain.values()), left_out)
+        listed_state = await self._parsed(reply.state, left_out)
+        listed_chain = await self._parsed(reply.auth_chain, left_out)
+        _check_servers([*listed_state, *listed_chain])
+
+        async def checked(pdus: Sequence[Json]) -> dict[EventId, Event]:
+            room = join.room_id, join.room_version
+            found, problems = await self._checks.all_of_room(pdus, room, origin, cause)
+            for number, why in problems.items():
+                _check_is_dispensable(pdus[number], why)
+                left_out.append(LeftOut(_id_of(pdus[number], join), why))
+            return found
+
+        state = _state(await checked(listed_state))
+        chain = await checked(listed_chain)
+        _check_create(state, chain, join)
+        return JoinReply(signed, state, list(chain.values()), left_out)
 
     async def _signed(
         self, reply: _Reply, join: Event, origin: ServerName, cause: Cause
@@ -126,15 +143,10 @@ class JoinReplyReader:
         signed = add_countersignature(join, answered, name)
         return await self._checks.one(signed.pdu, version, origin, cause)
 
-    async def _events(
-        self,
-        texts: Sequence[Raw],
-        join: Event,
-        origin: ServerName,
-        cause: Cause,
-        left_out: list[LeftOut],
-    ) -> dict[EventId, Event]:
-        """Those of a list that pass the checks; others are added to `left_out`."""
+    async def _parsed(
+        self, texts: Sequence[Raw], left_out: list[LeftOut]
+    ) -> list[Json]:
+        """The objects of a list; texts that are none are added to `left_out`."""
         pdus: list[Json] = []
         for each in texts:
             await self._pace.pause()
@@ -142,20 +154,30 @@ class JoinReplyReader:
                 pdus.append(parse_object(bytes(each)))
             except ProtocolError as problem:
                 left_out.append(LeftOut(None, str(problem)))
-        found, problems = await self._checks.all_of_room(
-            pdus, (join.room_id, join.room_version), origin, cause
-        )
-        for number, why in problems.items():
-            self._check_is_dispensable(pdus[number], why)
-            left_out.append(LeftOut(_id_of(pdus[number], join), why))
-        return found
+        return pdus
 
-    def _check_is_dispensable(self, pdu: Json, why: str) -> None:
-        if (pdu.get("type"), pdu.get("state_key")) in DECISIVE:
-            raise BadJson(f"the {quote(pdu['type'])} event of the reply: {why}")
+
+def _check_is_dispensable(pdu: Json, why: str) -> None:
+    kind, key = pdu.get("type"), pdu.get("state_key")
+    if isinstance(kind, str) and isinstance(key, str) and (kind, key) in DECISIVE:
+        raise BadJson(f"the {kind} event of the reply: {why}")
+
+
+def _check_servers(pdus: Sequence[Json]) -> None:
+    """Raise `TooLarge` if too many servers have to have signed events."""
+    named = [pdu.get(each) for pdu in pdus for each in ("sender", "event_id")]
+    names = {each.partition(":")[2] for each in named if isinstance(each, str)}
+    if len(names) > MAX_SERVERS:
+        raise TooLarge(
+            f"{len(names)} servers have signed events of the room; the keys of "
+            f"{MAX_SERVERS} are fetched here at most"
+        )
 
 
 def _decode(text: bytes) -> _Reply:
+    values = sum(map(text.count, (b",", b"[", b"{")))
+    if values > _MAX_VALUES:
+        raise TooLarge(f"the reply has some {values} values; {_MAX_VALUES} are allowed")
     try:
         counted = msgspec.json.decode(text, type=_Counted)
         number = len(counted.state) + len(counted.auth_chain)

@@ -19,7 +19,7 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import membership
-from homeserver.rooms.join_reply import MAX_EVENTS
+from homeserver.rooms.join_reply import MAX_EVENTS, MAX_SERVERS
 from homeserver.rooms.question import Question
 from tests.support.coroutines import result_of
 from tests.support.neighbours import ANN, Neighbours
@@ -268,6 +268,32 @@ def test_too_many_events() -> None:
         near.join()
 
 
+def test_too_many_values() -> None:
+    """A reply that would take much more memory than bytes is refused unread."""
+    near = Neighbours()
+    near.calls.instead["send_join"] = lambda _: b'{"x":[' + b"[]," * 2_000_001 + b"0]}"
+    with pytest.raises(NoServerHelps, match="values"):
+        near.join()
+
+
+def test_too_many_servers() -> None:
+    """The keys of a bounded number of servers are fetched for one reply."""
+    near = Neighbours()
+    topic = near.send("m.room.topic", {"topic": "T"}, "")
+
+    def crowd(question: Question) -> Json:
+        reply: Any = answer(near, question)
+        reply["auth_chain"] += [
+            {**topic.pdu, "sender": f"@a:s{number}.example"}
+            for number in range(MAX_SERVERS)
+        ]
+        return reply  # type: ignore[no-any-return]
+
+    near.calls.instead["send_join"] = crowd
+    with pytest.raises(NoServerHelps, match=f"the keys of {MAX_SERVERS}"):
+        near.join()
+
+
 def test_left_out() -> None:
     """Events that do not pass are left out and told; the rest of the state holds."""
     near = Neighbours()
@@ -282,13 +308,14 @@ def test_left_out() -> None:
             {**name.pdu, "auth_events": ["$unknown"], "type": "m.bad"}, "10", THEM
         )
         evil = signed({**name.pdu, "sender": EVE.user_id, "type": "m.evil"}, "10", THEM)
-        reply["state"] += [foreign.pdu, bad.pdu, evil.pdu]
+        odd = {**name.pdu, "state_key": {}}
+        reply["state"] += [foreign.pdu, bad.pdu, evil.pdu, odd]
         return reply  # type: ignore[no-any-return]
 
     near.calls.instead["send_join"] = lie
     joined = result_of(near.elsewhere.join(near.room_id, ANN, [FIRST]))
     why = {str(x.event_id): x.why for x in joined.left_out}
-    assert len(why) == 4
+    assert len(why) == 5
     assert "signature" in why[topic.event_id]
     assert "another room" in why[foreign.event_id]
     current = joined.room.current
