@@ -62,6 +62,9 @@ class Calls:
         self.instead: dict[str, Callable[[Question], Any]] = {}
         """What the first server answers in place of that."""
 
+        self.spoil: dict[str, Callable[[bytes], bytes]] = {}
+        """What becomes of their text, by route."""
+
         self.unknown: set[tuple[str, int]] = set()
         """The routes that neither of them has, each with its version."""
 
@@ -105,7 +108,8 @@ class Calls:
                 str(problem),
                 reply={"errcode": problem.errcode, **problem.members},
             ) from None
-        return reply if isinstance(reply, bytes) else encode(reply)
+        text = reply if isinstance(reply, bytes) else encode(reply)
+        return self.spoil[route](text) if route in self.spoil else text
 
     async def _reply(
         self, destination: ServerName, call: Call, question: Question, route: str
