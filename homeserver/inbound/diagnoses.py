@@ -106,11 +106,11 @@ class Diagnoses:
         )
 
     async def of_event(
-        self, pdu: Json, room_version: RoomVersion, address: str
+        self, pdu: Json, room_version: RoomVersion, address: str | None
     ) -> list[Hint]:
         """The hints on a rejected or redacted PDU; empty without a budget.
 
-        `address` is that of the client that sent it.
+        `address` is that of the client that sent it; None for one that we asked for.
         """
         if not self._budget.take(address):
             return []

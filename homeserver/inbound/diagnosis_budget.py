@@ -42,15 +42,19 @@ class DiagnosisBudget:
         self._filled = clock.seconds()
         self.bound = self._clients.bound
 
-    def take(self, address: str) -> bool:
-        """Take one diagnosis for the client at `address`; whether there was one."""
-        if self._trusts(address):
+    def take(self, address: str | None) -> bool:
+        """Take one diagnosis for the client at `address`; whether there was one.
+
+        None stands for this server itself, which has the part of all clients.
+        """
+        if address is not None and self._trusts(address):
             return True
         self._fill()
         if self._cpu_seconds <= 0 or self._left < 1:
             return False
         try:
-            self._clients.take(address, 1)
+            if address is not None:
+                self._clients.take(address, 1)
         except LimitExceeded:
             return False
         self._left -= 1

@@ -152,7 +152,7 @@ class PduChecker:
         if self._diagnoses is None or room_version is None or is_fine:
             return verdict
         hints = await self._diagnoses.of_event(
-            candidate.pdu, room_version, cause.client or ""
+            candidate.pdu, room_version, cause.client
         )
         said = as_sentence(hints[:_MAX_HINTS])
         return replace(verdict, verdict=verdict.verdict + said)

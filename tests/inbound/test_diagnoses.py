@@ -259,3 +259,11 @@ def test_processor_time() -> None:
     assert not shared.take("192.0.2.2")
     clock.advance(0.2)
     assert shared.take("192.0.2.2")
+
+
+def test_what_we_have_asked_for_is_diagnosed_as_well() -> None:
+    """No client pays for it, and all of it together has the limit of all clients."""
+    shared, _ = budget()
+    taken = [shared.take(None) for _ in range(50)]
+    assert taken[0]
+    assert not taken[-1]
