@@ -12,6 +12,7 @@ from homeserver.net.cause import Cause
 from homeserver.outbound.calls import FederationCalls
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.author import Author
+from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.gaps import Gaps
@@ -48,7 +49,9 @@ def build_elsewhere(
     """What takes users of a server into rooms of other servers."""
     reader = JoinReplyReader(EventChecks(checker), shared.pace)
     joiner = Joiner(resident, reader, shared.pace)
-    return Elsewhere(resident, joiner, Outsiders(resident))
+    return Elsewhere(
+        resident, joiner, Outsiders(resident), Backfill(resident, shared.reactor)
+    )
 
 
 def build_receiver(
@@ -75,7 +78,13 @@ def build_rooms(
     database = shared.store.database
     megabytes = shared.config.retention.max_megabytes
     rooms = Rooms(
-        RoomStore(database, name, shared.store.clock, is_shared=shared.store.is_shared),
+        RoomStore(
+            database,
+            name,
+            shared.store.clock,
+            shared.make_changes(),
+            is_shared=shared.store.is_shared,
+        ),
         RoomDirectory(database, name),
         Author(credentials.identity, shared.reactor, shared.random),
         wake,

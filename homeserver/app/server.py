@@ -287,6 +287,8 @@ class Server(ServerStores):
         for name in ("received", "refusals", "outgoing"):
             if self.has(name):
                 getattr(self, name).end_waits()
+        if self.has("rooms"):
+            self.rooms.store.changes.end_waits()
 
     async def close(self) -> None:
         """Close its idle connections to other servers."""

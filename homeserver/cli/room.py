@@ -4,13 +4,14 @@ Rules: as in `ask`.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option
+from homeserver.cli.room_history import backfill, events, graph, pages
 from homeserver.cli.room_memberships import invite, join, knock, leave
 from homeserver.control.client import ControlError
 from homeserver.protocol.canonical_json import Json
@@ -31,7 +32,7 @@ def room() -> None:
     """
 
 
-for _command in (join, knock, leave, invite):
+for _command in (join, knock, leave, invite, graph, events, backfill):
     room.add_command(_command)
 
 
@@ -78,7 +79,7 @@ def show(*, daemon: Daemon, as_json: bool) -> None:
     Example:
       homeserver room list -c homeserver.toml
     """
-    for each in _pages(daemon, [], "rooms", ""):
+    for each in pages(daemon, [], "rooms", ""):
         print(json.dumps(each) if as_json else printable(each["room_id"]))
 
 
@@ -179,48 +180,6 @@ def members(*, daemon: Daemon, as_json: bool, room_id: str) -> None:
         print(json.dumps(each) if as_json else printable(text))
 
 
-@room.command(short_help="Show the events of a room as a graph.")
-@daemon_options
-@json_option
-@click.argument("room_id", metavar="ROOM")
-@click.option("--dot", is_flag=True, help="In the language of Graphviz.")
-def graph(*, daemon: Daemon, as_json: bool, room_id: str, dot: bool) -> None:
-    """Show the events of a room in the order of their arrival, and what is before each.
-
-    \b
-    Example:
-      homeserver room graph -c homeserver.toml '!r:alpha.test' --dot | dot -Tsvg
-    """
-    if dot and as_json:
-        fail(2, "--dot and --json are two forms; choose one")
-    if dot:
-        print("digraph room {")
-    for each in _pages(daemon, [room_id, "graph"], "events", 0):
-        if dot:
-            print("\n".join(_dot(each)))
-        elif as_json:
-            print(json.dumps(each))
-        else:
-            before = ", ".join(each["prev_events"]) or "nothing"
-            text = f"{each['event_id']} {each['type']}: {each['verdict']}"
-            print(printable(f"{text}; after {before}"))
-    if dot:
-        print("}")
-
-
-def _dot(event: Any) -> Iterator[str]:
-    """The lines of an event and of its edges."""
-    name = _quoted(event["event_id"])
-    label = _quoted(f"{event['type']} {event['depth']} {event['verdict']}")
-    yield f"  {name} [label={label}];"
-    yield from (f"  {name} -> {_quoted(each)};" for each in event["prev_events"])
-
-
-def _quoted(text: str) -> str:
-    """A text of a peer in a drawing: a quoted string that it cannot end."""
-    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def _listed(
     daemon: Daemon, steps: Sequence[str], member: str, **arguments: object
 ) -> Any:
@@ -229,20 +188,6 @@ def _listed(
     except ControlError as problem:
         _fail(problem)
     return page[member]
-
-
-def _pages(
-    daemon: Daemon, steps: Sequence[str], member: str, after: object
-) -> Iterator[Any]:
-    """The items of a list, page by page; ends the command on an error."""
-    while after is not None:
-        client = daemon.client()
-        try:
-            page: Any = client.get(*_ROOMS, *steps, timeout=_SECONDS, after=after)
-        except ControlError as problem:
-            _fail(problem)
-        yield from page[member]
-        after = page["next"]
 
 
 def _fail(problem: ControlError) -> NoReturn:

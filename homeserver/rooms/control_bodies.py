@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from homeserver.control.parameters import MAX_LIMIT, Limit
+from homeserver.control.parameters import MAX_LIMIT, Limit, Wait
 from homeserver.control.views import Object
+from homeserver.rooms.backfill import MAX_FETCHED
 from homeserver.rooms.control_views import EventIdText
 from homeserver.rooms.new_room import Preset
 
@@ -135,6 +136,21 @@ class RedactionBody(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Said = None
 
 
+class BackfillBody(
+    Struct, frozen=True, forbid_unknown_fields=True, rename={"from_event": "from"}
+):
+    """History to fetch; each member may be left out."""
+
+    from_event: Annotated[
+        str | None,
+        Meta(description="Only what leads to this event; by default to all events."),
+    ] = None
+    limit: Annotated[
+        int, Meta(ge=1, le=MAX_FETCHED, description="How many events, at most.")
+    ] = 100
+    via: Via = []
+
+
 class RoomsPage(Struct, frozen=True):
     """Which rooms."""
 
@@ -165,13 +181,31 @@ class WithMembership(Struct, frozen=True):
     ] = None
 
 
+_After = Annotated[
+    int,
+    Meta(ge=0, description="The `next` of the last page: how many were before."),
+]
+
+
+class EventPage(Struct, frozen=True):
+    """Which events of a room, and how long to wait for one."""
+
+    after: _After = 0
+    limit: Limit = 100
+    wait: Wait = 0.0
+
+
 class GraphPage(Struct, frozen=True):
     """Which events of a room."""
 
-    after: Annotated[
-        int,
-        Meta(ge=0, description="The `next` of the last page: how many were before."),
-    ] = 0
+    after: _After = 0
     limit: Annotated[
         int, Meta(ge=0, le=MAX_LIMIT, description="How many events, at most.")
     ] = MAX_LIMIT
+    format: Annotated[
+        Literal["json", "dot", "svg"],
+        Meta(
+            description="With `dot` (for Graphviz) or `svg`, the answer has a drawing "
+            "of these events as well."
+        ),
+    ] = "json"

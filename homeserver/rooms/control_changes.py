@@ -25,6 +25,7 @@ from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import CREATE, membership
 from homeserver.rooms.author import USUAL, Given
 from homeserver.rooms.control_bodies import (
+    BackfillBody,
     JoinBody,
     LeaveBody,
     MembershipBody,
@@ -33,6 +34,7 @@ from homeserver.rooms.control_bodies import (
     RedactionBody,
 )
 from homeserver.rooms.control_views import (
+    BackfilledView,
     RoomEventView,
     RoomView,
 )
@@ -155,6 +157,16 @@ class RoomChanges:
         sender = self._sender(room, body.sender)
         new = NewEvent(REDACTION, sender, content, None, EventId(body.event_id))
         return await self._send(room, new)
+
+    async def backfill(self, call: Call[Nothing, BackfillBody]) -> BackfilledView:
+        """Fetch events of before those that are known, from servers of the room."""
+        body = call.body
+        start = None if body.from_event is None else EventId(body.from_event)
+        room = await self._room(call.parameters)
+        done = await self._elsewhere().backfill.fetch(
+            room.room_id, body.limit, start, servers_in(body.via)
+        )
+        return BackfilledView.of(done)
 
     async def _room(self, parameters: Mapping[str, bytes]) -> Room:
         return await room_in_path(self._rooms, parameters)

@@ -6,7 +6,7 @@ Rules: as in `control.routes`. `rooms.control_changes` makes the changes.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from homeserver.control.routing import A, B, Call, ControlRoute, Q, route
 from homeserver.control.views import Nothing
@@ -22,6 +22,8 @@ from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.state import membership_of
 from homeserver.rooms.control_bodies import (
     AtEvent,
+    BackfillBody,
+    EventPage,
     GraphPage,
     JoinBody,
     LeaveBody,
@@ -35,12 +37,14 @@ from homeserver.rooms.control_bodies import (
 from homeserver.rooms.control_changes import RoomChanges, room_in_path
 from homeserver.rooms.control_memberships import RoomMemberships
 from homeserver.rooms.control_views import (
+    BackfilledView,
     Graph,
     GraphEvent,
     JoinedView,
     ListedRoom,
     Members,
     MemberView,
+    RoomEvents,
     RoomEventView,
     RoomList,
     RoomState,
@@ -48,6 +52,7 @@ from homeserver.rooms.control_views import (
 )
 from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.entry import Entry
+from homeserver.rooms.graph_rows import DRAWN, in_rows, node_of
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms, Sent
 
@@ -111,14 +116,38 @@ class RoomsShown:
         room = await self._room(call.parameters)
         after, limit = call.query.after, call.query.limit
         page = [
-            _node(room, each)
+            GraphEvent.of(room, each)
             for each in islice(room.entries.values(), after, after + limit)
         ]
         end = after + len(page)
         is_last = not page or end >= len(room.entries)
-        return Graph(
-            room.room_id, sorted(room.extremities), page, None if is_last else end
-        )
+        drawing: str | UnsetType = UNSET
+        if call.query.format != "json":
+            draw = DRAWN[call.query.format]
+            drawing = draw([*map(node_of, in_rows(page))])
+        rest = None if is_last else end
+        return Graph(room.room_id, sorted(room.extremities), page, rest, drawing)
+
+    async def events(self, call: Call[EventPage, Nothing]) -> RoomEvents:
+        """The events of a room as they arrive; waits for a first one if asked to."""
+        after, limit = call.query.after, call.query.limit
+
+        async def look() -> Room:
+            return await self._room(call.parameters)
+
+        def has_more(room: Room) -> bool:
+            return len(room.entries) > after
+
+        changes = self._rooms.store.changes
+        room = await changes.until(look, has_more, call.query.wait)
+        page = list(islice(room.entries.values(), after, after + limit))
+        found = await room.read([each.event_id for each in page])
+        shown = [
+            RoomEventView.of(Sent(found[each.event_id], each))
+            for each in page
+            if each.event_id in found
+        ]
+        return RoomEvents(room.room_id, shown, after + len(page))
 
     async def event(self, call: Call[Nothing, Nothing]) -> RoomEventView:
         """An event of a room as it came, with its verdict and the reason."""
@@ -136,20 +165,6 @@ def _entry(room: Room, event_id: str) -> Entry:
     if entry is None:
         raise NotFound(f"the room has no event {quote(event_id)}")
     return entry
-
-
-def _node(room: Room, entry: Entry) -> GraphEvent:
-    event = room.events.get(entry.event_id)
-    return GraphEvent(
-        entry.event_id,
-        entry.type,
-        None if event is None else event.state_key,
-        entry.depth,
-        entry.origin_server_ts,
-        [*entry.prev],
-        entry.outcome.value,
-        entry.why,
-    )
 
 
 def room_control_routes(
@@ -180,6 +195,15 @@ def room_control_routes(
             JoinedView,
             errors=_ASKING_ERRORS,
         ),
+        route(
+            "POST",
+            "/v1/rooms/{room_id}/backfill",
+            changes.backfill,
+            Nothing,
+            BackfillBody,
+            BackfilledView,
+            errors=(NoServerHelps, NotFound),
+        ),
         _post("events", changes.send, NewEventBody),
         _post("knock", memberships.knock, JoinBody, _ASKING_ERRORS),
         _post("invite", changes.invite, MembershipBody, _ASKING_ERRORS),
@@ -189,6 +213,7 @@ def room_control_routes(
         _get("state", shown.state, AtEvent, RoomState),
         _get("members", shown.members, WithMembership, Members),
         _get("graph", shown.graph, GraphPage, Graph),
+        _get("events", shown.events, EventPage, RoomEvents),
         _get("events/{event_id}", shown.event, Nothing, RoomEventView),
     ]
 

@@ -5,9 +5,11 @@ Rules: as in `control.views`.
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from homeserver.control.views import Event, Time
+from homeserver.rooms.backfill import Backfilled
+from homeserver.rooms.entry import Entry
 from homeserver.rooms.joining import Joined
 from homeserver.rooms.outsiders import Taken
 from homeserver.rooms.room import Room
@@ -188,6 +190,48 @@ class GraphEvent(Struct, frozen=True):
     verdict: Verdict
     reason: Reason
 
+    @classmethod
+    def of(cls, room: Room, entry: Entry) -> "GraphEvent":
+        """That of an event of a room."""
+        event = room.events.get(entry.event_id)
+        return cls(
+            entry.event_id,
+            entry.type,
+            None if event is None else event.state_key,
+            entry.depth,
+            entry.origin_server_ts,
+            [*entry.prev],
+            entry.outcome.value,
+            entry.why,
+        )
+
+
+class BackfilledView(Struct, frozen=True):
+    """History of a room that was fetched."""
+
+    room_id: RoomIdText
+    through: Annotated[
+        str | None,
+        Meta(description="The server that had it; null if nothing was missing."),
+    ]
+    events: Annotated[list[GraphEvent], Meta(description="The oldest first.")]
+    is_complete: Annotated[
+        bool, Meta(description="Whether nothing is missing back to the first event.")
+    ]
+    failures: list[FailureView]
+
+    @classmethod
+    def of(cls, done: Backfilled) -> "BackfilledView":
+        """That of a backfill."""
+        through = done.server_name
+        return cls(
+            done.room.room_id,
+            None if through is None else through.name,
+            [GraphEvent.of(done.room, each) for each in done.entries],
+            done.is_complete,
+            [FailureView(x.server_name.name, x.why) for x in done.failures],
+        )
+
 
 class Graph(Struct, frozen=True):
     """Events of a room in the order in which they arrived."""
@@ -199,3 +243,14 @@ class Graph(Struct, frozen=True):
         int | None,
         Meta(description="What `after` has to be for more; null at the end."),
     ]
+    drawing: Annotated[
+        str | UnsetType, Meta(description="The events, drawn as `format` says.")
+    ] = UNSET
+
+
+class RoomEvents(Struct, frozen=True):
+    """Events of a room in the order in which they arrived."""
+
+    room_id: RoomIdText
+    events: list[RoomEventView]
+    next: Annotated[int, Meta(description="What `after` has to be for later ones.")]

@@ -20,6 +20,7 @@ from homeserver.protocol.identifiers import (
     parse_room_id,
 )
 from homeserver.protocol.rooms.building import NewEvent
+from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.candidates import Candidates
 from homeserver.rooms.joining import Joined, Joiner
 from homeserver.rooms.memberships import shown_state
@@ -34,10 +35,15 @@ class Elsewhere:
     """One of our servers, where other servers are asked for it."""
 
     def __init__(
-        self, resident: Resident, joiner: Joiner, outsiders: Outsiders
+        self,
+        resident: Resident,
+        joiner: Joiner,
+        outsiders: Outsiders,
+        backfill: Backfill,
     ) -> None:
         """`resident` is the server where it is in rooms."""
         self.resident = resident
+        self.backfill = backfill
         self._joiner = joiner
         self._outsiders = outsiders
 

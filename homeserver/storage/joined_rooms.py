@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.storage.engine.interface import Cursor, Database, Short, StoreClock
+from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.queue import add_entry
 from homeserver.storage.outbox.queue_id import QueueId
 from homeserver.storage.room_rows import (
@@ -35,10 +36,14 @@ class RoomStore:
         database: Database,
         server_name: ServerName,
         clock: StoreClock,
+        changes: Changes,
         *,
         is_shared: bool = False,
     ) -> None:
         """`is_shared` is whether other processes may change the rooms."""
+        self.changes = changes
+        """Those of all rooms, once they are stored."""
+
         self.is_shared = is_shared
         self._database = database
         self.server_name = server_name
@@ -156,7 +161,9 @@ class RoomStore:
             return change.revision + 1
 
         is_short = change.length <= _MAX_SHORT_BYTES and len(change.outgoing) < 8
-        return await self._database.write(Short(job) if is_short else job)
+        revision = await self._database.write(Short(job) if is_short else job)
+        self.changes.announce()
+        return revision
 
     async def forget(self, room_id: RoomId) -> None:
         """Forget a room with everything in it."""

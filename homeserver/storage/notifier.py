@@ -24,7 +24,7 @@ _LOOK_SECONDS = (
 class Changes:
     """Changes of one kind, and the coroutines that wait for one."""
 
-    # Each of our servers has three.
+    # Each of our servers has four.
     __slots__ = ("__weakref__", "_clock", "_is_over", "_tell", "_waiting")
 
     def __init__(

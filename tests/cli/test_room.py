@@ -19,7 +19,7 @@ SENT = {"event_id": "$e", "verdict": "accepted", "reason": "no rule refuses it"}
         (["create", "--room-version", "99"], "--room-version: "),
         (["send", ROOM, "x", "{"], "the content is not JSON: "),
         (["state", ROOM, "--before"], "--before needs --at EVENT"),
-        (["graph", ROOM, "--dot", "--json"], "--dot and --json are two forms"),
+        (["graph", ROOM, "--format", "dot", "--json"], "--format and --json are two"),
     ],
 )
 def test_refused(
@@ -64,17 +64,61 @@ def test_graph_of_a_peer(path: Path, control: CannedControl) -> None:
     event = {
         "event_id": '$"];x[',
         "type": 'm"\n\\',
+        "state_key": None,
         "depth": 1,
+        "origin_server_ts": 1,
         "verdict": "accepted",
+        "reason": "no rule refuses it",
         "prev_events": ["$0"],
     }
     control.answers[f"GET {AT}/graph"] = 200, {"events": [event], "next": None}
-    lines = run("room", "graph", "-c", path, ROOM, "--dot").stdout.splitlines()
+    drawn = run("room", "graph", "-c", path, ROOM, "--format", "dot").stdout
+    lines = drawn.splitlines()
     assert lines[0] == "digraph room {"
-    assert lines[1].startswith(r'  "$\"];x[" [label="m\"')
+    assert lines[1].startswith(r'  "$\"];x[" [label="$\"];x[ m\"')
     assert lines[2:] == [r'  "$\"];x[" -> "$0";', "}"]
+    control.answers[f"GET {AT}/graph"] = 200, {"events": [event], "next": None}
+    drawn = run("room", "graph", "-c", path, ROOM, "--format", "svg").stdout
+    assert drawn.startswith("<svg ")
+    assert '<title>$"];x[</title>' in drawn
     text = run("room", "graph", "-c", path, ROOM).stdout
     assert text.count("\n") == 1
     control.answers[f"GET {AT}/graph"] = 200, {"events": [event], "next": None}
     shown = run("room", "graph", "-c", path, ROOM, "--json").stdout
     assert json.loads(shown) == event
+
+
+def test_backfill(path: Path, control: CannedControl) -> None:
+    """What was fetched is listed, and who had nothing is told beside it."""
+    event = {"event_id": "$1", "type": "m.x", "verdict": "rejected"}
+    done = {
+        "room_id": ROOM,
+        "through": "b.test",
+        "events": [event],
+        "is_complete": True,
+        "failures": [{"server_name": "c.test", "reason": "it\nsays no"}],
+    }
+    control.answers[f"POST {AT}/backfill"] = 200, done
+    words = ("--from", "$9", "--limit", "5", "--via", "c.test", "--via", "b.test")
+    shown = run("room", "backfill", "-c", path, ROOM, *words)
+    assert shown.stdout == "$1 m.x: rejected\n"
+    assert shown.stderr.count("\n") == 2
+    assert "nothing is missing" in shown.stderr
+    [(_, _, body)] = control.asked
+    assert body == {"from": "$9", "limit": 5, "via": ["c.test", "b.test"]}
+    shown = run("room", "backfill", "-c", path, ROOM, "--json")
+    assert json.loads(shown.stdout) == done
+
+
+def test_events(path: Path, control: CannedControl) -> None:
+    """The events of a room are shown to the end."""
+    event = {"type": "m.x", "sender": "@a\n:a.test"}
+    shown = {"event_id": "$1", "verdict": "accepted", "event": event}
+    control.answers[f"GET {AT}/events"] = 200, {"events": [shown], "next": 4}
+    done = run("room", "events", "-c", path, ROOM, "--after", "4")
+    assert done.stdout.startswith("$1 m.x by @a")
+    assert done.stdout.count("\n") == 1
+    [(asked, _, _)] = control.asked
+    assert "after=4" in asked
+    done = run("room", "events", "-c", path, ROOM, "--after", "4", "--json")
+    assert json.loads(done.stdout) == shown

@@ -251,12 +251,14 @@ class Sea:
         deadline = time.monotonic() + LIMIT_SECONDS
         while True:
             self.heal()
+            last = ""
             for each in [*self.islands, self.islands[0]]:
                 content = {"body": "the end"}
                 sent = each.post("events", type="m.room.message", content=content)
-                self._wait_for(sent["event_id"], deadline)
+                last = sent["event_id"]
+                self._wait_for(last, deadline)
             ends = [each.ends() for each in self.islands]
-            if all(each == [sent["event_id"]] for each in ends):
+            if all(each == [last] for each in ends):
                 return
             assert time.monotonic() < deadline, ends
 

@@ -92,7 +92,7 @@ def test_room_by_api(tmp_path: Path) -> None:
         [last] = json.loads(command(alpha, "graph", room_id, "--json").split("\n")[-2])[
             "prev_events"
         ]
-        graph = command(alpha, "graph", room_id, "--dot")
+        graph = command(alpha, "graph", room_id, "--format", "dot")
         assert f'"{sent["event_id"]}" -> "{last}";' in graph
         event: Any = client.get("v1", "rooms", room_id, "events", sent["event_id"])
         assert (event["verdict"], event["check"]) == ("accepted", 6)

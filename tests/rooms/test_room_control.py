@@ -104,11 +104,61 @@ def test_forked_by_one_call() -> None:
     assert sorted(graph["extremities"]) == ends
     nodes = {each["event_id"]: each for each in graph["events"]}
     assert nodes[right["event_id"]]["prev_events"] == [root]
+    for form, begin in (("svg", "<svg "), ("dot", "digraph room {")):
+        drawn = desk.get(f"graph?format={form}")["drawing"]
+        assert drawn.startswith(begin)
+        assert right["event_id"] in drawn
+    assert "drawing" not in graph
     pages = desk.get("graph?limit=3")
     assert pages["next"] == 3
     rest = desk.get("graph?after=3")
     assert [*pages["events"], *rest["events"]] == graph["events"]
     assert rest["next"] is None
+
+
+def test_events_as_they_arrive() -> None:
+    """Events come in pages in the order of arrival; a request waits for the next."""
+    desk = Desk()
+    page = desk.get("events?limit=3")
+    assert [len(page["events"]), page["next"]] == [3, 3]
+    rest = desk.get("events?after=3")
+    graph = desk.get("graph")["events"]
+    found = [each["event_id"] for each in [*page["events"], *rest["events"]]]
+    assert found == [each["event_id"] for each in graph]
+    assert rest["events"][0]["event"]["type"] == graph[3]["type"]
+    end = rest["next"]
+    path = f"/v1/rooms{desk.room}/events?after={end}&wait=20"
+    waiting = desk.panel.begin("GET", path)
+    assert waiting.answers() == []
+    topic = desk.topic("now")
+    [answer] = waiting.answers()
+    shown: Any = answer.json
+    [event] = shown["events"]
+    assert event["event_id"] == topic["event_id"]
+    assert answer.json["next"] == end + 1
+    # Without one, the answer comes when the time is over.
+    late = desk.panel.begin("GET", f"/v1/rooms{desk.room}/events?after=99&wait=20")
+    desk.panel.clock.pump([1] * 21)
+    [answer] = late.answers()
+    assert answer.json["events"] == []
+    assert answer.json["next"] == 99
+
+
+def test_backfill() -> None:
+    """Where nothing is missing, nothing is asked; limits and servers are checked."""
+    desk = Desk()
+    done = desk.post("backfill")
+    assert done == {
+        "room_id": desk.room_id,
+        "through": None,
+        "events": [],
+        "is_complete": True,
+        "failures": [],
+    }
+    assert "`limit`" in desk.post("backfill", 400, limit=0)["error"]
+    assert "`limit`" in desk.post("backfill", 400, limit=1001)["error"]
+    assert "has no event" in desk.post("backfill", 404, **{"from": "$no"})["error"]
+    assert "server name" in desk.post("backfill", 400, via=["a b"])["error"]
 
 
 def test_after_an_unknown_event() -> None:

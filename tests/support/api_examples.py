@@ -117,6 +117,8 @@ def _ask_about_rooms(panel: Panel, ask: Callable[..., None]) -> None:
     ask("POST", f"{one}/ban", f"{room}/ban", bob | {"reason": "spam"})
     ask("GET", f"{one}/members", f"{room}/members?membership=ban")
     ask("GET", f"{one}/graph", f"{room}/graph?after=6&limit=2")
+    ask("GET", f"{one}/events", f"{room}/events?after=6&limit=2&wait=20")
+    ask("POST", f"{one}/backfill", f"{room}/backfill", {"limit": 50})
     ask("GET", f"{one}/state", f"{room}/state?at={quote(sent, '')}")
 
 

@@ -52,6 +52,7 @@ from homeserver.protocol.discovery import (
 )
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.author import Author
+from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.control_routes import room_control_routes
 from homeserver.rooms.elsewhere import Elsewhere
@@ -327,7 +328,7 @@ class Panel:
     def _rooms(self) -> Rooms:
         own = self.identity.server_name
         return Rooms(
-            RoomStore(self.database, own, self.now_ts),
+            RoomStore(self.database, own, self.now_ts, Changes(self.clock)),
             RoomDirectory(self.database, own),
             Author(lambda: self.identity, self.clock, Random(1)),
             lambda: None,
@@ -344,7 +345,9 @@ class Panel:
         invites = InviteStore(self.database, self.identity.server_name)
         resident = Resident(self.rooms, invites, checks, calls, self.desk)
         joiner = Joiner(resident, JoinReplyReader(checks, pace), pace)
-        return Elsewhere(resident, joiner, Outsiders(resident))
+        return Elsewhere(
+            resident, joiner, Outsiders(resident), Backfill(resident, self.clock)
+        )
 
     def now_ts(self, _: object) -> int:
         """The time of the store."""

@@ -58,7 +58,7 @@ class House:
         self.known = KnownPeers(database, name)
         self.refusals = RefusalStore(database, name)
         self.queue = OutboundQueue(database, name, lambda _: NOW)
-        self.rooms = RoomStore(database, name, lambda _: NOW)
+        self.rooms = RoomStore(database, name, lambda _: NOW, Changes(clock))
         self.directory = RoomDirectory(database, name)
         self.leases = DestinationLeases(
             database, name.__eq__, lambda _: NOW + 1000, "x", 60.0, is_shared=False

@@ -21,6 +21,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.rooms import routes
+from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.join_reply import JoinReplyReader
 from homeserver.rooms.joining import Joiner
@@ -141,7 +142,8 @@ class Neighbours:
         pace = Pace(self.side.clock)
         joiner = Joiner(self.side.resident, JoinReplyReader(checks, pace), pace)
         outsiders = Outsiders(self.side.resident)
-        self.elsewhere = Elsewhere(self.side.resident, joiner, outsiders)
+        history = Backfill(self.side.resident, self.side.clock)
+        self.elsewhere = Elsewhere(self.side.resident, joiner, outsiders, history)
         self.version = version
         self.theirs = self.create(**more)
 

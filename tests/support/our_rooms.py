@@ -18,6 +18,7 @@ from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms, Sent
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.joined_rooms import RoomStore
+from homeserver.storage.notifier import Changes
 from homeserver.storage.room_directory import RoomDirectory
 from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
@@ -51,7 +52,11 @@ class OurRooms:
         """How often the sender was woken."""
 
         self.store = RoomStore(
-            self.database, name, lambda _: int(NOW * 1000), is_shared=is_shared
+            self.database,
+            name,
+            lambda _: int(NOW * 1000),
+            Changes(self.clock),
+            is_shared=is_shared,
         )
         known = own or identity()
         self.author = Author(lambda: known, self.clock, Random(seed))

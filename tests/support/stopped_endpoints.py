@@ -21,6 +21,7 @@ from homeserver.rooms.rooms import Rooms
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.joined_rooms import RoomStore
+from homeserver.storage.notifier import Changes
 from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.room_directory import RoomDirectory
 from scripts.processes import Endpoint
@@ -39,7 +40,12 @@ class StoppedEndpoint:
         clock = Clock()
         clock.advance(time.time())  # noqa: TID251 - as the endpoint has it
         self.rooms = Rooms(
-            RoomStore(database, self.name, lambda _: int(clock.seconds() * 1000)),
+            RoomStore(
+                database,
+                self.name,
+                lambda _: int(clock.seconds() * 1000),
+                Changes(clock),
+            ),
             RoomDirectory(database, self.name),
             Author(lambda: identity, clock, Random(1)),
             lambda: None,
