@@ -171,7 +171,7 @@ class Rooms:
         pdu = build_create(new.creator, version, author.create_ts(), new.content, ids)
         create = author.sign(pdu, version)
         async with self.begin(create.room_id, version) as turn:
-            await turn.take(create)
+            await self.enter(turn, create)
             for each in new.events:
                 event = await author.make(turn.room, each)
                 await turn.take(

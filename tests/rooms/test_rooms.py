@@ -94,6 +94,14 @@ def test_not_created() -> None:
         result_of(ours.rooms.known(RoomId("!no:us.example")))
 
 
+def test_why_not_created() -> None:
+    """A create event that is not allowed is refused with its own rule."""
+    ours = OurRooms()
+    with pytest.raises(NotAllowed, match=r"^rule 1\.4: .*additional_creators"):
+        ours.create("12", content={"additional_creators": "x"})
+    assert result_of(ours.store.room_ids()) == []
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_sent(version: str) -> None:
     """Events of ours follow one another, and go to the servers in the room."""
