@@ -35,12 +35,17 @@ _ORIGINS = 32  # of them, that send
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="Another tree of this server, to measure beside this one.",
 )
+@click.option(
+    "--same", is_flag=True, help="Measure this server twice: what differs is noise."
+)
 def main(
     rounds: int,
     scale: float,
     only: tuple[str, ...],
     without: tuple[str, ...],
     before: Path | None,
+    *,
+    same: bool,
 ) -> None:
     """Measure, and print one table.
 
@@ -68,7 +73,7 @@ def main(
             return
         setting = servers.make(folder, _OTHERS)
         others = stack.enter_context(servers.running_others(setting))
-        running = servers.start_all(setting, without, before, stack)
+        running = servers.start_all(setting, without, before, stack, has_same=same)
         maker = TransactionMaker(
             setting.others[:_ORIGINS],
             ServerName.parse(servers.NAME),

@@ -18,6 +18,7 @@ from scripts.benchmarks.servers import (
     GO,
     LARGE,
     NGINX,
+    SAME,
     SYNAPSE,
     UNBOUNDED,
     WORKERS,
@@ -30,7 +31,7 @@ from scripts.processes import Endpoint
 
 _US = "us CPU"
 
-AGAIN = (BEFORE, UNBOUNDED)
+AGAIN = (BEFORE, UNBOUNDED, SAME)
 """Others of ours, in each row of requests."""
 
 _CONNECTIONS = 16  # half as many as there are origins: each sends one at a time

@@ -52,6 +52,9 @@ BEFORE = "before"
 UNBOUNDED = "unbounded"
 """Ours without its bounds on strangers."""
 
+SAME = "the same"
+"""Ours once more, without any difference: what it differs by is noise."""
+
 LARGE = "large store"
 """Ours with a store that has received much."""
 
@@ -177,12 +180,17 @@ def running_ours(endpoint: Endpoint) -> Iterator[Server]:
 
 
 def start_all(
-    setting: Setting, without: Sequence[str], before: Path | None, stack: ExitStack
+    setting: Setting,
+    without: Sequence[str],
+    before: Path | None,
+    stack: ExitStack,
+    *,
+    has_same: bool = False,
 ) -> dict[str, Server]:
     """Start ours and every yardstick that is installed: {name: server}.
 
     Those named in `without` are left out. `before` is the tree of `BEFORE`; None
-    leaves it out.
+    leaves it out. `SAME` is there only if asked for.
     """
     ours = stack.enter_context(running_ours(setting.endpoint))
     servers = {OURS: ours}
@@ -198,6 +206,7 @@ def start_all(
         UNBOUNDED: _unbounded,
         LARGE: _large,
         WORKERS: _two_workers,
+        **({SAME: _same} if has_same else {}),
         SYNAPSE: _synapse,
         GO: _go,
         NGINX: _nginx,
@@ -237,6 +246,11 @@ def _two_workers(setting: Setting) -> AbstractContextManager[Server]:
 def _unbounded(setting: Setting) -> AbstractContextManager[Server]:
     program = (sys.executable, "-m", "scripts.benchmarks.unbounded")
     return _ours_again(setting, UNBOUNDED, (), program)
+
+
+def _same(setting: Setting) -> AbstractContextManager[Server]:
+    # Started as `UNBOUNDED` is, which it is compared with.
+    return _ours_again(setting, SAME, (), (sys.executable, "-m", "homeserver"))
 
 
 def _large(setting: Setting) -> AbstractContextManager[Server]:
