@@ -51,10 +51,10 @@ from homeserver.rooms.control_views import (
     RoomView,
 )
 from homeserver.rooms.elsewhere import Elsewhere
-from homeserver.rooms.entry import Entry
+from homeserver.rooms.entry import Entry, Sent
 from homeserver.rooms.graph_rows import DRAWN, in_rows, node_of
 from homeserver.rooms.room import Room
-from homeserver.rooms.rooms import Rooms, Sent
+from homeserver.rooms.rooms import Rooms
 
 _MEMBER = "m.room.member"
 _ERRORS = (NotFound,)

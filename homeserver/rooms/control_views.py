@@ -9,11 +9,10 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from homeserver.control.views import Event, Time
 from homeserver.rooms.backfill import Backfilled
-from homeserver.rooms.entry import Entry
+from homeserver.rooms.entry import Entry, Sent
 from homeserver.rooms.joining import Joined
 from homeserver.rooms.outsiders import Taken
 from homeserver.rooms.room import Room
-from homeserver.rooms.rooms import Sent
 
 _MAX_LEFT_OUT = 100  # that are shown
 

@@ -22,13 +22,13 @@ from homeserver.protocol.identifiers import (
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.candidates import Candidates
+from homeserver.rooms.entry import Sent
 from homeserver.rooms.joining import Joined, Joiner
 from homeserver.rooms.memberships import shown_state
 from homeserver.rooms.outsiders import Outsiders, Taken
 from homeserver.rooms.remote_server import AliasTarget, RemoteServer
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
-from homeserver.rooms.rooms import Sent
 
 
 class Elsewhere:
@@ -129,5 +129,6 @@ class Elsewhere:
 
         asked = Candidates(self.server_name, [user.server_name])
         whole = await asked.ask(f"{user} is not invited", signed)
-        async with resident.rooms.turn(room.room_id) as turn:
-            return await resident.rooms.enter(turn, whole)
+        return await resident.rooms.change(
+            room.room_id, lambda turn: resident.rooms.enter(turn, whole)
+        )

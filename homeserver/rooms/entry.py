@@ -124,3 +124,10 @@ class Head(Struct):
 
 
 _HEADS = msgspec.json.Decoder(Head)
+
+
+class Sent(Struct, frozen=True):
+    """An event of ours in its room."""
+
+    event: Event
+    entry: Entry

@@ -73,14 +73,16 @@ class Intake(Struct, frozen=True):
             if room.entries[each.event_id].outcome is not Outcome.REJECTED
         )
         with suppress(UnknownAuthEvent):
-            async with self.rooms.turn(room.room_id) as turn:
-                await turn.place(event, state, is_old=is_old)
+            await self.rooms.change(
+                room.room_id, lambda turn: turn.place(event, state, is_old=is_old)
+            )
 
     async def take(self, event: Event, *, is_old: bool = False) -> Entry | None:
         """Enter an event after those that it cites; None where auth events lack."""
         with suppress(UnknownAuthEvent):
-            async with self.rooms.turn(self.room.room_id) as turn:
-                return await turn.take(event, is_old=is_old)
+            return await self.rooms.change(
+                self.room.room_id, lambda turn: turn.take(event, is_old=is_old)
+            )
         return None
 
     async def _know(self, events: Events) -> None:
@@ -96,8 +98,10 @@ class Intake(Struct, frozen=True):
             lacking += (x for x in _cited(came) if x not in found and x not in known)
         if found:
             await self.rooms.check_space()
-            async with self.rooms.turn(self.room.room_id) as turn:
-                await turn.know_all(list(found.values())[:MAX_STATE])
+            lacking_events = list(found.values())[:MAX_STATE]
+            await self.rooms.change(
+                self.room.room_id, lambda turn: turn.know_all(lacking_events)
+            )
 
 
 def _cited(events: Events) -> list[EventId]:

@@ -29,6 +29,7 @@ from homeserver.protocol.rooms.templates import Sent, check_invite_state, check_
 from homeserver.rooms.question import Question
 from homeserver.rooms.replies import events_json
 from homeserver.rooms.resident import Resident
+from homeserver.rooms.turn import Turn
 from homeserver.storage.received_invites import ReceivedInvite
 
 # What Synapse sends has about ten events; an event has at most 65,536 bytes.
@@ -95,7 +96,8 @@ async def _received(
 async def _enter(resident: Resident, event: Event) -> None:
     """Take in an invite to a room that we are in; raises `Forbidden`."""
     await resident.rooms.check_space()
-    async with resident.rooms.turn(event.room_id) as turn:
+
+    async def take(turn: Turn) -> None:
         try:
             receipt = await turn.judge(event)
         except UnknownAuthEvent as problem:
@@ -104,6 +106,8 @@ async def _enter(resident: Resident, event: Event) -> None:
             raise receipt.verdict
         if receipt.outcome is Outcome.ACCEPTED:
             await turn.take(event)
+
+    await resident.rooms.change(event.room_id, take)
 
 
 def _version(value: object) -> RoomVersion:

@@ -27,6 +27,7 @@ from homeserver.rooms.question import Question
 from homeserver.rooms.replies import events_json, joined_reply
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
+from homeserver.rooms.turn import Turn
 
 _VIA = "join_authorised_via_users_server"
 
@@ -150,7 +151,8 @@ async def _take(
 ) -> Entry:
     """Take in an event that must be accepted, and send it to the others."""
     await resident.rooms.check_space()
-    async with resident.rooms.turn(room.room_id) as turn:
+
+    async def take(turn: Turn) -> Entry:
         known = turn.room.entries.get(event.event_id)
         if known is not None and known.outcome is Outcome.ACCEPTED:
             return known  # sent again, as the reply was lost
@@ -165,4 +167,6 @@ async def _take(
         entry = await turn.take(event)
         names = turn.room.destinations(entry, resident.server_name)
         turn.send(event, names - {question.origin})
-    return entry
+        return entry
+
+    return await resident.rooms.change(room.room_id, take)

@@ -19,9 +19,9 @@ from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.templates import Wanted
 from homeserver.rooms.candidates import Candidates, Failure, domain_of_room
+from homeserver.rooms.entry import Sent
 from homeserver.rooms.remote_server import RemoteServer
 from homeserver.rooms.resident import Resident
-from homeserver.rooms.rooms import Sent
 
 
 class Taken(Struct, frozen=True):

@@ -115,16 +115,21 @@ class RoomReceiver:
         except Overloaded as problem:
             return [replace(x, verdict=f"{REJECTED}: {problem}") for x in pdus]
         pdus = await self._recommended(room, pdus, cause)
-        entries: list[Entry | Missing | None] = []
-        async with self._rooms.turn(room.room_id) as turn:
+
+        async def take_all(turn: Turn) -> list[Entry | Missing | None]:
+            taken: list[Entry | Missing | None] = []
             for pdu in pdus:
                 await self._pace.pause()
-                entries.append(await _take(turn, pdu.parsed))
+                taken.append(await _take(turn, pdu.parsed))
+            return taken
+
+        entries = await self._rooms.change(room.room_id, take_all)
         for number, pdu in enumerate(pdus):
             if isinstance(entries[number], Missing) and pdu.parsed is not None:
                 await fill(pdu.parsed)
-                async with self._rooms.turn(room.room_id) as turn:
-                    entries[number] = await _take(turn, pdu.parsed)
+                entries[number] = await self._rooms.change(
+                    room.room_id, partial(_take, event=pdu.parsed)
+                )
         return [_verdict(pdu, entry) for pdu, entry in zip(pdus, entries, strict=True)]
 
     async def _recommended(

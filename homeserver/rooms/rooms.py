@@ -7,28 +7,24 @@ What other parts need of it:
   queues it for the servers of the room, in one commit.
 - `turn` gives the right to change a room: all that its block takes in is written when
   the block ends. `Turn` says what may be done.
+- `change` has it done in a turn, and again where another process was faster.
 - `begin` is `turn` for a room that was not known: the one that a user of ours joins.
   Its block makes the events of the reply known (`know_all`), and begins at the join
   (`Turn.begin`).
-
-```python
-async with rooms.begin(room_id, room_version) as turn:
-    unknown = await turn.know_all([*auth_chain, *state])
-    entry = await turn.begin(join, state_of(state))
-```
 
 Rules: a room exists here because it was created or joined on request. What other
 servers send about other rooms creates none.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
-from msgspec import Struct
 from twisted.internet.defer import DeferredLock
 
 from homeserver.net.cause import OURSELVES
 from homeserver.net.cooperate import Pace
+from homeserver.net.handled import handled
 from homeserver.protocol.errors import (
     Forbidden,
     InvalidParam,
@@ -44,8 +40,9 @@ from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.creation import build_create
 from homeserver.protocol.rooms.policy import is_recommended
 from homeserver.protocol.rooms.receipt import Outcome
+from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.author import USUAL, Author, Given
-from homeserver.rooms.entry import Entry
+from homeserver.rooms.entry import Sent
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.policies import Recommend, not_asked
 from homeserver.rooms.reading import read_room
@@ -53,15 +50,13 @@ from homeserver.rooms.room import Room
 from homeserver.rooms.turn import Turn
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.room_directory import RoomDirectory
+from homeserver.storage.room_rows import RoomChanged
+
+_T = TypeVar("_T")
+
+_ATTEMPTS = 10  # of a change; each that fails is a change of another process
 
 _RETRY_SECONDS = 3600  # nothing is removed of a room by itself
-
-
-class Sent(Struct, frozen=True):
-    """An event of ours in its room."""
-
-    event: Event
-    entry: Entry
 
 
 class Rooms:
@@ -132,20 +127,36 @@ class Rooms:
 
         If the block raises, nothing is written. Raises `NotFound`, `StoreUnavailable`.
         """
-        room = await self.known(room_id)
         while True:
+            room = self._rooms.get(room_id) or await self.known(room_id)
             async with room.lock:
-                if not room.is_stale:
+                if not room.is_stale and await self._is_current(room):
                     turn = Turn(room)
                     try:
                         yield turn
                         await self._write(turn)
-                    except BaseException:
-                        if turn.has_changed:
+                    except BaseException as problem:
+                        if turn.has_changed or isinstance(problem, RoomChanged):
                             self._discard(room)
                         raise
                     return
-            room = await self.known(room_id)
+
+    async def change(
+        self, room_id: RoomId, work: Callable[[Turn], Awaitable[_T]]
+    ) -> _T:
+        """What `work` returns in a turn; it is called again if that cannot be written.
+
+        That is where another process has changed the room meanwhile. Raises as `turn`.
+        """
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                async with self.turn(room_id) as turn:
+                    return await work(turn)
+            except RoomChanged as problem:
+                if not left:
+                    raise
+                handled(problem)
+        raise AssertionError("the last attempt returns or raises")
 
     @asynccontextmanager
     async def begin(
@@ -191,14 +202,19 @@ class Rooms:
         """
         if given.is_checked:
             self.check_is_ours(new.sender)
-        async with self.turn(room_id) as turn:
+
+        async def make(turn: Turn) -> Sent | tuple[Event, StateMap]:
             event = await self.author.make(turn.room, new, given)
             current = turn.room.current
             if not given.asks_policy or is_recommended(event, current):
                 return await self.enter(turn, event, given)
-        event = await self.recommend(event, current, OURSELVES)
-        async with self.turn(room_id) as turn:
-            return await self.enter(turn, event, given)
+            return event, current
+
+        made = await self.change(room_id, make)
+        if isinstance(made, Sent):
+            return made
+        event = await self.recommend(*made, OURSELVES)
+        return await self.change(room_id, lambda turn: self.enter(turn, event, given))
 
     async def enter(self, turn: Turn, event: Event, given: Given = USUAL) -> Sent:
         """Take in an event in a turn, and queue it for the servers of its room.
@@ -260,6 +276,13 @@ class Rooms:
         turn.room.states.mark_saved(change.states)
         if turn.has_outgoing:
             self._wake()
+
+    async def _is_current(self, room: Room) -> bool:
+        """Whether the store has nothing newer, which another process wrote."""
+        is_shared = self.store.is_shared
+        if is_shared and await self.store.revision(room.room_id) != room.revision:
+            self._discard(room)
+        return not room.is_stale
 
     async def _is_stale(self, room: Room) -> bool:
         if self.store.is_shared and not room.lock.locked:

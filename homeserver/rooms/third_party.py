@@ -30,8 +30,9 @@ async def exchange(resident: Resident, question: Question) -> bytes:
     event = await resident.rooms.author.make(room, _wanted(resident, room, question))
     event = await resident.rooms.recommend(event, room.current, question.cause)
     signed = await _countersigned(resident, room, event, question)
-    async with resident.rooms.turn(room.room_id) as turn:
-        await resident.rooms.enter(turn, signed)
+    await resident.rooms.change(
+        room.room_id, lambda turn: resident.rooms.enter(turn, signed)
+    )
     return b"{}"
 
 

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,16 @@ import pytest
 from homeserver.config.reader import load
 from homeserver.control.client import ControlClient, ControlError
 from homeserver.control.views import Bounds
-from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
+from homeserver.protocol.canonical_json import as_list
+from homeserver.testing import Lab, Server
+from scripts.processes import (
+    LOOPBACK,
+    Endpoint,
+    first_line,
+    free_ports,
+    homeserver,
+    make_endpoint,
+)
 from tests.integration.test_daemon import EDU, endpoints
 from tests.integration.test_rotation import published
 from tests.support.several_servers import several
@@ -135,6 +145,40 @@ def test_refused(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
             assert len(found) == number
     client.delete("v1", "state", of="refused")
     assert client.get("v1", "refused")["refused"] == []
+
+
+def test_one_room(tmp_path: Path) -> None:
+    """Workers that change one room at the same time do so one after the other."""
+    [port] = free_ports(1)
+    where = f"{LOOPBACK}:{port}"
+    allowed = f'{CONFIGURATION}[network]\nallow = ["127.0.0.0/8", "::1"]\n'
+    alpha = make_endpoint(tmp_path / "alpha", f"localhost:{port}", allowed, where)
+    with alpha.running() as process, Lab() as lab, ThreadPoolExecutor(12) as pool:
+        first_line(process)
+        client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
+        made = client.post("v1", "rooms", content={"preset": "public_chat"})
+        servers = lab.servers(12, listen="own")
+
+        def join(server: Server) -> int:
+            body = {"user_id": f"@u:{server.name}", "via": [alpha.name]}
+            steps = (
+                "v1",
+                "servers",
+                server.name,
+                "rooms",
+                str(made["room_id"]),
+                "join",
+            )
+            return len(
+                lab.link.call("POST", *steps, content=body, seconds=60)["failures"]
+            )
+
+        assert list(pool.map(join, servers)) == [0] * 12
+        found = client.get("v1", "rooms", str(made["room_id"]), "members")
+    assert len(as_list(found["members"], "members")) == 13
+    log = alpha.log.read_text()
+    assert log.count("PUT /_matrix/federation/v2/send_join/") == 12
+    assert ": 503 in " not in log
 
 
 def metrics(endpoint: Endpoint, query: str) -> bytes:

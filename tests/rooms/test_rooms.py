@@ -12,7 +12,8 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
 from homeserver.rooms.room import Room
-from homeserver.storage.engine.interface import StoreUnavailable
+from homeserver.rooms.turn import Turn
+from homeserver.storage.room_rows import RoomChanged
 from tests.support.coroutines import result_of
 from tests.support.our_names import OTHER_NAME, OUR_NAME
 from tests.support.our_rooms import (
@@ -271,9 +272,47 @@ def test_two_processes() -> None:
     alone, other = OurRooms(ours.database), OurRooms(ours.database)
     result_of(alone.rooms.known(room.room_id))
     other.send(room, "m.room.message", text("3"))
-    with pytest.raises(StoreUnavailable):
-        alone.send(room, "m.room.message", text("4"))
-    alone.send(room, "m.room.message", text("5"))
+    before = other.read(room.room_id).extremities
+    sent = alone.send(room, "m.room.message", text("4"))
+    assert set(sent.event.prev_event_ids) == before
+    assert len(other.read(room.room_id).entries) == len(again.entries) + 2
+
+
+def test_changed_again_and_again() -> None:
+    """A change that others always come before is given up, and nothing is written."""
+    ours = OurRooms()
+    room = ours.create()
+    attempts = []
+
+    async def take(turn: Turn) -> None:
+        attempts.append(turn.room)
+        other = OurRooms(ours.database)
+        new = NewEvent("m.room.message", ALICE, text(str(len(attempts))))
+        await other.rooms.send(room.room_id, new)
+        await ours.rooms.enter(turn, await ours.author.make(turn.room, new))
+
+    with pytest.raises(RoomChanged):
+        result_of(ours.rooms.change(room.room_id, take))
+    assert len({*map(id, attempts)}) == len(attempts) == 10
+    assert len(ours.read(room.room_id).entries) == len(room.entries) - 1 + 10
+
+
+def test_sent_once_more() -> None:
+    """A turn that only queues something reads a room again that others changed."""
+    ours = OurRooms()
+    room = ours.create()
+    sent = ours.send(room, "m.room.message", text("1"))
+    attempts = []
+
+    async def send(turn: Turn) -> None:
+        attempts.append(turn.room)
+        if len(attempts) == 1:
+            new = NewEvent("m.room.message", ALICE, text("2"))
+            await OurRooms(ours.database).rooms.send(room.room_id, new)
+        turn.send(sent.event, [OTHER_NAME])
+
+    result_of(ours.rooms.change(room.room_id, send))
+    assert len(attempts) == 2
 
 
 def test_names_apart() -> None:

@@ -13,9 +13,10 @@ from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.author import USUAL, Author, Given
+from homeserver.rooms.entry import Sent
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.room import Room
-from homeserver.rooms.rooms import Rooms, Sent
+from homeserver.rooms.rooms import Rooms
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.notifier import Changes
