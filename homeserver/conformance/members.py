@@ -11,6 +11,7 @@ from twisted.internet.defer import DeferredLock
 
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.reply import Reply
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomId
 from homeserver.protocol.rooms.state import StateMap
@@ -29,10 +30,20 @@ class Member(Struct, frozen=True):
     """To `send_join`."""
 
 
+class History(Struct, frozen=True):
+    """A member, and messages of its own that stand one after the other."""
+
+    member: Member
+    messages: Sequence[Json]
+
+
 class Members:
     """The memberships of one run."""
 
     def __init__(self) -> None:
+        self.history: History | None = None
+        """What all checks share that change nothing."""
+
         self._locks: dict[str, DeferredLock] = {}
         self._members: list[Member] = []
 

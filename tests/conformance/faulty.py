@@ -4,8 +4,9 @@ Rules: a fault is about one thing. A row names the checks that it turns red: tho
 fail or warn, and no others of the areas that it was run with.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -14,8 +15,15 @@ import msgspec
 from homeserver.http.reply import Reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError
+from homeserver.rooms.question import Question
+from homeserver.rooms.resident import Resident
+from homeserver.rooms.routes import _ROUTES
 from tests.support.conformance_stage import Fault, Stage
+
+RoomAnswer = Callable[[Resident, Question], Awaitable[Json | bytes]]
+"""The answer of a route about rooms."""
 
 Row = tuple[str, Fault, set[str]]
 """The name of a fault, the fault, and the IDs of the checks that it turns red."""
@@ -81,6 +89,30 @@ def answers_where(template: str, text: bytes, other: Reply) -> Fault:
 def takes(template: str, text: bytes) -> Fault:
     """Routes that take what they should refuse, with a text in the reason."""
     return answers_where(template, text, Reply(b"{}"))
+
+
+def in_rooms(
+    route: str,
+    change: Callable[[RoomAnswer, Resident, Question], Awaitable[Json | bytes]],
+) -> Fault:
+    """The answers of one route about rooms, made in another way from those there are.
+
+    `route` is its name in the path, such as `make_leave`.
+    """
+    routes = [
+        (
+            method,
+            template,
+            partial(change, answer) if f"/{route}/" in template else answer,
+        )
+        for method, template, answer in _ROUTES
+    ]
+    return patched({"homeserver.rooms.routes._ROUTES": routes})
+
+
+def error(status: int, errcode: str) -> Reply:
+    """A refusal."""
+    return Reply(msgspec.json.encode({"errcode": errcode, "error": ""}), status)
 
 
 async def answered(route: Route, request: Request) -> Reply:

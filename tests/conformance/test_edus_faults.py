@@ -77,5 +77,5 @@ ROWS: list[Row] = [
 def test_a_fault_turns_its_checks_red(
     on_stage: Stage, name: str, fault: Fault, expected: set[str]
 ) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, ["E"]) == expected
+    """It turns them red, and no others of this area but that of an ACL."""
+    assert red(on_stage, fault, ["E"], ["E41"]) == expected

@@ -17,6 +17,7 @@ from tests.conformance.faulty import (
     answers_where,
     changed_json,
     changed_reply,
+    error,
     patched,
     red,
     takes,
@@ -88,7 +89,7 @@ def _once() -> Fault:
 
     def change(reply: Reply, request: Request) -> Reply:
         if request.path in seen:
-            return _error(400, "M_INVALID_PARAM")
+            return error(400, "M_INVALID_PARAM")
         seen.add(request.path)
         return reply
 
@@ -104,10 +105,6 @@ def _needs_version(reply: Reply, request: Request) -> Reply:
         "room_version": "10",
     }
     return Reply(msgspec.json.encode(content), 400)
-
-
-def _error(status: int, errcode: str) -> Reply:
-    return Reply(msgspec.json.encode({"errcode": errcode, "error": ""}), status)
 
 
 def _allows(is_denied: Callable[[ServerName, list[str]], bool]) -> Fault:
@@ -126,13 +123,13 @@ ROWS: list[Row] = [
     ("another member", _template(lambda e: {**e, "type": "m.room.name"}), {"J01"}),
     (
         "no code for a version",
-        answers_where(_MAKE, b"_ROOM_VERSION", _error(400, "M_INVALID_PARAM")),
+        answers_where(_MAKE, b"_ROOM_VERSION", error(400, "M_INVALID_PARAM")),
         {"J02"},
     ),
     ("always a version", changed_reply(_MAKE, _needs_version), {"J03"}),
     (
         "another code for no room",
-        answers_where(_MAKE, b"M_NOT_FOUND", _error(404, "M_UNKNOWN")),
+        answers_where(_MAKE, b"M_NOT_FOUND", error(404, "M_UNKNOWN")),
         {"J04"},
     ),
     ("others' users", takes(_MAKE, b"is not a user of"), {"J05"}),
@@ -154,12 +151,12 @@ ROWS: list[Row] = [
     ("an unmet condition", takes(_MAKE, b"is in no room that"), {"J11"}),
     (
         "no code for what it cannot judge",
-        answers_where(_MAKE, b"M_UNABLE_TO_AUTHORISE", _error(403, "M_FORBIDDEN")),
+        answers_where(_MAKE, b"M_UNABLE_TO_AUTHORISE", error(403, "M_FORBIDDEN")),
         {"J12"},
     ),
     (
         "no code for what it cannot grant",
-        answers_where(_MAKE, b"M_UNABLE_TO_GRANT", _error(403, "M_FORBIDDEN")),
+        answers_where(_MAKE, b"M_UNABLE_TO_GRANT", error(403, "M_FORBIDDEN")),
         {"J13"},
     ),
     (

@@ -1,9 +1,7 @@
 """L and Y: each check has a fault that turns it red."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
-import msgspec
 import pytest
 
 from homeserver.http.reply import Reply
@@ -12,12 +10,13 @@ from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
-from homeserver.rooms.routes import _ROUTES
 from tests.conformance.faulty import (
+    RoomAnswer,
     Row,
     answers_where,
     changed_json,
-    patched,
+    error,
+    in_rooms,
     red,
     takes,
 )
@@ -27,15 +26,9 @@ _V1, _V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
 _LEAVE, _SEND_LEAVE = f"{_V1}/make_leave", f"{_V2}/send_leave"
 _KNOCK, _SEND_KNOCK = f"{_V1}/make_knock", f"{_V1}/send_knock"
 
-_Answer = Callable[[Resident, Question], Awaitable[Json | bytes]]
-
-
-def _error(status: int, errcode: str) -> Reply:
-    return Reply(msgspec.json.encode({"errcode": errcode, "error": ""}), status)
-
 
 async def _refuses(
-    kind: str, answer: _Answer, resident: Resident, question: Question
+    kind: str, answer: RoomAnswer, resident: Resident, question: Question
 ) -> Json | bytes:
     """Those who have a membership get no template."""
     room = await resident.rooms.known(question.room_id)
@@ -45,11 +38,7 @@ async def _refuses(
 
 
 def _keeps(kind: str) -> Fault:
-    routes = [
-        (method, path, partial(_refuses, kind, answer) if _LEAVE in path else answer)
-        for method, path, answer in _ROUTES
-    ]
-    return patched({"homeserver.rooms.routes._ROUTES": routes})
+    return in_rooms("make_leave", partial(_refuses, kind))
 
 
 ROWS: list[Row] = [
@@ -71,12 +60,12 @@ ROWS: list[Row] = [
     ("knocks at open doors", takes(_KNOCK, b"join rule 'public'"), {"Y02"}),
     (
         "no code for a version",
-        answers_where(_KNOCK, b"_ROOM_VERSION", _error(400, "M_UNKNOWN")),
+        answers_where(_KNOCK, b"_ROOM_VERSION", error(400, "M_UNKNOWN")),
         {"Y03"},
     ),
     (
         "no code for no room",
-        answers_where(_KNOCK, b"M_NOT_FOUND", _error(403, "M_FORBIDDEN")),
+        answers_where(_KNOCK, b"M_NOT_FOUND", error(403, "M_FORBIDDEN")),
         {"Y04"},
     ),
     ("joins by a knock", takes(_SEND_KNOCK, b"`membership` is"), {"Y05"}),
