@@ -52,11 +52,6 @@ _SIGNED = "/_matrix/federation/v1/send/other"
 
 UNPROVEN = [
     _unproven(
-        "A14",
-        "A header that names another destination is refused with 401.",
-        authorization=written(changed(destination=_OTHER)),
-    ),
-    _unproven(
         "A16",
         "What is signed for another destination is refused, also without the name.",
         sign=SignBody(destination=_OTHER),
@@ -88,6 +83,22 @@ UNPROVEN = [
         sign=SignBody(origin=_OTHER),
     ),
 ]
+
+
+@check("A14", must, _AUTHENTICATION, needs=[TRUSTED_NAME])
+async def for_another(t: Target) -> Outcome:
+    """A header that names another destination is refused with 401."""
+    header = written(changed(destination=_OTHER))
+    named = await t.ask(t.server(), authorization=header)
+    # As another server would pass on what it was sent.
+    whole = SignBody(destination=_OTHER)
+    passed_on = await t.ask(t.server(), sign=whole, authorization=header)
+    return each_of(
+        [
+            ("signed for the target", not_authenticated(named)),
+            ("signed for the other", not_authenticated(passed_on)),
+        ]
+    )
 
 
 @check("A15", must, _AUTHENTICATION, needs=[TRUSTED_NAME])
