@@ -1,13 +1,15 @@
 """The command that makes what only the target's owner can: a user, a room, a restart.
 
 Rules: it is run once for each need, gets `{"need": ...}` on standard input, and answers
-a JSON object on standard output. It ends with the run, and within its time.
+a JSON object on standard output. It and all that it started end with the run, however
+that ends, and within its time.
 """
 
 import json
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from shutil import which
 from typing import Protocol, cast
 
 from twisted.internet import defer, error
@@ -17,6 +19,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from homeserver.conformance import keeper
 from homeserver.net.time_limit import within
 from homeserver.protocol.canonical_json import Json
 
@@ -61,21 +64,22 @@ class Setup:
         """What the command answers to a need; raises `SetupFailed`."""
         request = json.dumps({"need": need, **details})
         process = _Process(request.encode("utf-8"))
-        try:
-            transport = self._reactor.spawnProcess(
-                process,
-                self._words[0],
-                self._words,
-                env=dict(self._environment),
-            )
-        except OSError as problem:
-            raise SetupFailed(f"{self._words[0]}: {problem.strerror}") from None
+        if which(self._words[0], path=self._environment.get("PATH")) is None:
+            raise SetupFailed(f"{self._words[0]}: there is no such program")
+        transport = self._reactor.spawnProcess(
+            process,
+            sys.executable,
+            [sys.executable, "-m", keeper.__name__, *self._words],
+            env=dict(self._environment),
+            childFDs={0: "w", 1: "r", 2: "r", keeper.LIFELINE: "w"},
+        )
         try:
             await within(_SECONDS, self._reactor, process.ended)
         except defer.TimeoutError:
             raise SetupFailed(f"{need}: not over within {_SECONDS:g} s") from None
         finally:
-            _end(transport)
+            # Also its own children end then.
+            transport.closeChildFD(keeper.LIFELINE)
         return _answer(need, process)
 
 
@@ -91,12 +95,6 @@ def _answer(need: str, process: "_Process") -> Json:
     if not isinstance(answer, dict):
         raise SetupFailed(f"{need}: the command answered no JSON object")
     return cast("Json", answer)
-
-
-def _end(transport: IProcessTransport) -> None:
-    """End a process that has not ended."""
-    with suppress(error.ProcessExitedAlready):
-        transport.signalProcess("KILL")
 
 
 class _Process(ProcessProtocol):

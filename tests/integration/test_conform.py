@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.processes import Endpoint, first_line, make_endpoint
+from scripts.processes import Endpoint, first_line, free_ports, make_endpoint
 from tests.support.strange_targets import (
     StrangeTarget,
     json_response,
@@ -254,3 +255,41 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path) -> None:
     assert "error" not in {each["result"] for each in checks}
     interrupted = [each for each in checks if "interrupted" in each["observed"]]
     assert {each["result"] for each in interrupted} == {"not-testable"}
+
+
+# It holds a connection for as long as it or its child lives.
+_SLEEPER = """
+import socket, subprocess, sys, time
+connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+subprocess.Popen(sleep, pass_fds=[connection.fileno()])
+connection.sendall(b"x")
+time.sleep(600)
+"""
+
+
+def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
+    """The set-up command ends with its children, and the port is free; no report."""
+    program, report = tmp_path / "sleeper.py", tmp_path / "report.json"
+    program.write_text(_SLEEPER)
+    [port] = free_ports(1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as waiting,
+        strange_target(lambda *_: json_response(b"{}"), tmp_path) as target,
+        run_against(
+            target,
+            *["--setup", f"{sys.executable} {program} {waiting.getsockname()[1]}"],
+            *["--listen", f"127.0.0.1:{port}", "--output", str(report)],
+        ) as process,
+    ):
+        waiting.settimeout(_SECONDS)
+        connection, _ = waiting.accept()
+        with connection:
+            connection.settimeout(_SECONDS)
+            assert connection.recv(1) == b"x"
+            process.kill()
+            process.wait(_SECONDS)
+            assert connection.recv(1) == b""
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+    assert not report.exists()
