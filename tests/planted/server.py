@@ -1,61 +1,38 @@
 """A small homeserver whose mistakes are switched on by name.
 
 It serves its keys, sends transactions and repeats them, and takes those of others. It
-is made of the standard library, PyNaCl and cryptography.
+is made of the standard library, PyNaCl and cryptography: `listener` is how it is asked,
+`answers` what it answers, `keys` and `client` how it finds other servers.
 
 Rules: nothing of `homeserver` is imported, so that no mistake is shared.
 """
 
-import base64
-import http.client
 import json
-import re
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import SigningKey
 
+from tests.planted.answers import SEND, Answers
+from tests.planted.certificate import der, self_signed
+from tests.planted.client import Client
+from tests.planted.keys import Keys, now_ts
+from tests.planted.listener import Answer, Listener
 from tests.planted.signing import (
     Object,
     canonical,
-    event_id,
     request_message,
     sign_event,
     unpadded,
     urlsafe,
 )
 
-SEND = "/_matrix/federation/v1/send/"
-_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
-_SECONDS = 20.0  # for an answer; machines are shared
-
-
-@dataclass
-class Answer:
-    """What a request got."""
-
-    status: int
-    content: Any
-
-    @property
-    def error(self) -> str:
-        """The sentence of an error."""
-        return str(self.content["error"])
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
 
 
 @dataclass
@@ -65,7 +42,16 @@ class PlantedServer:
     folder: Path
     faults: frozenset[str] = frozenset()
     addresses: dict[str, int] = field(default_factory=dict)
-    """The ports of other servers, by name; DNS is not asked."""
+    """The ports of other servers at `host`, by name."""
+
+    dns: str | None = None
+    """The name server that is asked for all other names; None for none."""
+
+    ca_file: Path | None = None
+    """The authority of other servers; None for those that prove nothing."""
+
+    pem: Path | None = None
+    """A private key and a certificate of 127.0.0.1; a self-signed one if None."""
 
     host: str = "127.0.0.1"
     """The IP address of other servers."""
@@ -74,33 +60,25 @@ class PlantedServer:
     received: list[Object] = field(default_factory=list)
     """The transactions that were accepted."""
 
-    _seen: dict[str, Object] = field(default_factory=dict)
     _count: int = 0
 
     def __post_init__(self) -> None:
         self.key = SigningKey.generate()
         self.served = self.key
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        self._http.daemon_threads = True
-        self.name = f"127.0.0.1:{self._http.server_address[1]}"
-        self.certificate = _certify(self.folder)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.folder / "planted.pem")
-        self._http.socket = context.wrap_socket(
-            self._http.socket, server_side=True, do_handshake_on_connect=False
+        pem = self.pem or self_signed(self.folder / "planted.pem")
+        self.certificate = der(pem)
+        self._client = Client(
+            self.addresses, self.host, self.ca_file, self.dns, self.faults
         )
+        answers = Answers(self, Keys(self._client, self.faults))
+        self._listener = Listener(pem, answers.respond)
+        self.name = f"127.0.0.1:{self._listener.port}"
 
     @contextmanager
     def running(self) -> Iterator["PlantedServer"]:
         """Serve until the context ends."""
-        thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
-        thread.start()
-        try:
+        with self._listener.running():
             yield self
-        finally:
-            self._http.shutdown()
-            thread.join()
-            self._http.server_close()
 
     def replace_key(self) -> None:
         """Sign with another key, under the same ID, and serve that one."""
@@ -108,27 +86,19 @@ class PlantedServer:
 
     def key_document(self, version: int) -> Object:
         """The key document of a version, signed."""
-        public = unpadded(bytes(self.served.verify_key))
-        if "key-is-seed" in self.faults:
-            public = unpadded(bytes(self.served))
-        if "key-hexadecimal" in self.faults:
-            public = bytes(self.served.verify_key).hex()
         document: Object = {"server_name": self.name}
         if "name-of-document" in self.faults:
             document["server_name"] = f"https://{self.name}"
+        public = self._public_key()
         if version == 1:
             document["verify_keys"] = {self.key_id: public}
             document["tls_certificate"] = unpadded(self.certificate)
         else:
-            hour = -3_600_000 if "document-expired" in self.faults else 3_600_000
-            until = _now_ts() + hour
             document |= {
                 "verify_keys": {self.key_id: {"key": public}},
                 "old_verify_keys": {},
-                "valid_until_ts": until,
+                "valid_until_ts": self._valid_until(),
             }
-            if "document-seconds" in self.faults:
-                document["valid_until_ts"] = until // 1000
         message = canonical(document)
         if "document-spaces" in self.faults:
             message = json.dumps(document, sort_keys=True).encode()
@@ -136,6 +106,17 @@ class PlantedServer:
             return document
         signature = unpadded(self.served.sign(message).signature)
         return {**document, "signatures": {self.name: {self.key_id: signature}}}
+
+    def _public_key(self) -> str:
+        if "key-is-seed" in self.faults:
+            return unpadded(bytes(self.served))
+        public = bytes(self.served.verify_key)
+        return public.hex() if "key-hexadecimal" in self.faults else unpadded(public)
+
+    def _valid_until(self) -> int:
+        is_over = "document-expired" in self.faults
+        until = now_ts() + (-_HOUR_MS if is_over else _DAY_MS)
+        return until // 1000 if "document-seconds" in self.faults else until
 
     def event(self, **changes: Any) -> Object:
         """A signed event of this server's."""
@@ -150,7 +131,7 @@ class PlantedServer:
                 "displayname": "Grüße",
                 "join_authorised_via_users_server": f"@a:{self.name}",
             },
-            "origin_server_ts": _now_ts(),
+            "origin_server_ts": now_ts(),
             "depth": self._count,
             "prev_events": [],
             "auth_events": [],
@@ -175,7 +156,7 @@ class PlantedServer:
             typing = {"user_id": "@x:elsewhere.test", "room_id": "!r", "typing": True}
             edus = [{"edu_type": "m.typing", "content": typing}]
         content: Object = {
-            "origin_server_ts": _now_ts(),
+            "origin_server_ts": now_ts(),
             "pdus": list(pdus),
             "edus": edus or [],
         }
@@ -250,143 +231,4 @@ class PlantedServer:
             f'{name}="{value}"' for name, value in parameters.items()
         )
         body = None if content is None else json.dumps(content).encode()
-        return self._ask(destination, method, uri, body, header)
-
-    def _ask(
-        self,
-        destination: str,
-        method: str,
-        uri: str,
-        body: bytes | None = None,
-        header: str | None = None,
-    ) -> Answer:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        # Connected to by hand, as the name to connect to would be the one of SNI.
-        port = 8448 if "srv-ignored" in self.faults else self.addresses[destination]
-        raw = socket.create_connection((self.host, port), _SECONDS)
-        sni = None if "no-sni" in self.faults else destination.partition(":")[0]
-        connection = http.client.HTTPSConnection("127.0.0.1", timeout=_SECONDS)
-        connection.sock = context.wrap_socket(raw, server_hostname=sni)
-        headers = {"Host": destination, "Content-Type": "application/json"}
-        if header is not None:
-            headers["Authorization"] = header
-        try:
-            connection.request(method, uri, body, headers)
-            response = connection.getresponse()
-            return Answer(response.status, json.loads(response.read()))
-        finally:
-            connection.close()
-
-    def take(self, method: str, uri: str, header: str, body: bytes) -> Answer | None:
-        """The answer to a transaction of another server; None for none."""
-        sent = dict(_PARAMETER.findall(header))
-        content = json.loads(body)
-        request: Object = {
-            "method": method,
-            "uri": uri,
-            "origin": sent["origin"],
-            "destination": sent["destination"],
-            "content": content,
-        }
-        is_ours = sent["destination"] == self.name
-        if not is_ours and "destination-unchecked" not in self.faults:
-            return Answer(401, {"errcode": "M_UNAUTHORIZED", "error": "not for us"})
-        if "signature-unchecked" not in self.faults and not self._verifies(
-            request, sent["key"], sent["sig"]
-        ):
-            return Answer(401, {"errcode": "M_UNAUTHORIZED", "error": "not signed"})
-        if uri in self._seen and "duplicate-unanswered" in self.faults:
-            return None
-        self.received.append(content)
-        results: Object = {event_id(pdu, self.faults): {} for pdu in content["pdus"]}
-        self._seen[uri] = {"pdus": results}
-        return Answer(200, self._seen[uri])
-
-    def _verifies(self, request: Object, key_id: str, signature: str) -> bool:
-        origin = request["origin"]
-        keys = self._ask(origin, "GET", "/_matrix/key/v2/server").content
-        key = _decode(keys["verify_keys"][key_id]["key"])
-        try:
-            VerifyKey(key).verify(canonical(request), _decode(signature))
-        except BadSignatureError:
-            return False
-        return True
-
-
-def _now_ts() -> int:
-    return int(datetime.now(UTC).timestamp() * 1000)
-
-
-def _decode(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4))
-
-
-def _handler_of(planted: PlantedServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """Answers the requests of other servers."""
-
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            """Serve the key documents."""
-            if self.path == "/_matrix/key/v2/server":
-                self._answer(Answer(200, planted.key_document(2)))
-            elif self.path == "/_matrix/key/v1" and "no-v1" not in planted.faults:
-                self._answer(Answer(200, planted.key_document(1)))
-            else:
-                error = {"errcode": "M_UNRECOGNIZED", "error": "unknown"}
-                self._answer(Answer(404, error))
-
-        def do_PUT(self) -> None:
-            """Take a transaction."""
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            header = self.headers["Authorization"]
-            answer = planted.take("PUT", self.path, header, body)
-            if answer is None:
-                self.close_connection = True
-            else:
-                self._answer(answer)
-
-        def _answer(self, answer: Answer) -> None:
-            data = canonical(answer.content)
-            self.send_response(answer.status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    return Handler
-
-
-def _certify(folder: Path) -> bytes:
-    """Write a self-signed certificate and its key; returns the DER."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "planted")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    (folder / "planted.pem").write_bytes(private + pem)
-    return certificate.public_bytes(serialization.Encoding.DER)
+        return self._client.ask(destination, method, uri, body, header)

@@ -59,12 +59,12 @@ _CHANGES: dict[str, Change] = {
         "destination": r["origin"],
     },
     "content-left-out": lambda r: without(r, "content"),
-    "content-string": lambda r: {**r, "content": canonical(r["content"]).decode()},
+    "content-string": lambda r: {**r, "content": canonical(r.get("content")).decode()},
     "content-empty": lambda r: {**r, "content": {}},
 }
 
 _FORMS: dict[str, Write] = {
-    "content-alone": lambda r: canonical(r["content"]),
+    "content-alone": lambda r: canonical(r.get("content")),
     "json-spaces": lambda r: json.dumps(r, sort_keys=True, ensure_ascii=False).encode(),
     "json-unsorted": lambda r: json.dumps(
         r, separators=(",", ":"), ensure_ascii=False

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from homeserver.testing import ExpectationFailed, Lab, Server
+from tests.planted.answers import SEND
 from tests.planted.dns import look_up
-from tests.planted.server import SEND, PlantedServer
+from tests.planted.server import PlantedServer
 
 Plant = Callable[..., AbstractContextManager[PlantedServer]]
 

@@ -37,6 +37,7 @@ from homeserver.conformance.registry import all_checks, select, with_prerequisit
 from homeserver.conformance.result import Result
 from homeserver.conformance.run import ground_of
 from homeserver.conformance.runner import Plan, Runner
+from homeserver.conformance.setup import Maker
 from homeserver.http.router import Answer, Route
 from homeserver.identity.identity import Identity
 from homeserver.lab.folder import Folder
@@ -107,20 +108,19 @@ class Stage:
         with fault.patched():
             endpoint, ground = await self.target(fault)
             try:
-                known = all_checks()
-                chosen = select(known, only, skip)
-                user = f"@alice:{ground.target}"
-                needs = {need.code for check in chosen for need in check.needs}
-                await ground.find()
+                given = Given(users=[f"@alice:{ground.target}"])
                 maker = TargetRooms(endpoint, ground.target, _MEDIA)
-                given = Given(users=[user])
-                facts = await preflight.look(ground, given, needs, maker)
-                plan = Plan(with_prerequisites(known, chosen), jobs=8)
-                runner = Runner(plan, ground, facts)
-                await runner.run()
-                return runner.results
+                return await _results(ground, given, only, skip, maker)
             finally:
                 await endpoint.stop()
+
+    def run_against(
+        self, name: str, only: Sequence[str], skip: Sequence[str] = ()
+    ) -> Mapping[str, Result]:
+        """The results of checks against another server at 127.0.0.1, by ID."""
+        server = ServerName.parse(name)
+        ground = ground_of(self.lab, _options(server))
+        return wait(_results(ground, Given(), only, skip), _SECONDS)
 
     async def target(self, fault: Fault) -> tuple[Endpoint, Ground]:
         """A target that listens, and what checks of it stand on."""
@@ -148,15 +148,7 @@ class Stage:
             Credentials(lambda: identity),
         )
         _define_user(endpoint.parts.servers[server])
-        options = ConformOptions(
-            target=server,
-            # The system's look-ups need threads, which this reactor has not started.
-            target_address=SocketAddress("127.0.0.1", port),
-            listen=_ANY_PORT,
-            dns=_ANY_PORT,
-            zone="lab.test",
-        )
-        return endpoint, ground_of(lab, options)
+        return endpoint, ground_of(lab, _options(server))
 
 
 def _define_user(server: Server) -> None:
@@ -203,6 +195,35 @@ def _standard_ports() -> SocketAddress:
             return SocketAddress(host, 8448)
     except OSError:
         return _ANY_PORT
+
+
+async def _results(
+    ground: Ground,
+    given: Given,
+    only: Sequence[str],
+    skip: Sequence[str],
+    maker: Maker | None = None,
+) -> Mapping[str, Result]:
+    known = all_checks()
+    chosen = select(known, only, skip)
+    needs = {need.code for check in chosen for need in check.needs}
+    await ground.find()
+    facts = await preflight.look(ground, given, needs, maker)
+    plan = Plan(with_prerequisites(known, chosen), jobs=8)
+    runner = Runner(plan, ground, facts)
+    await runner.run()
+    return runner.results
+
+
+def _options(server: ServerName) -> ConformOptions:
+    return ConformOptions(
+        target=server,
+        # The system's look-ups need threads, which this reactor has not started.
+        target_address=SocketAddress("127.0.0.1", server.port or 0),
+        listen=_ANY_PORT,
+        dns=_ANY_PORT,
+        zone="lab.test",
+    )
 
 
 def _config(lab: Lab) -> Config:
