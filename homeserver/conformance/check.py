@@ -65,6 +65,7 @@ DEAD_ADDRESS = Need("dead-address", "an address that refuses, and one that is si
 USER = Need("user", "a user of the target (`--user`)")
 ALIAS = Need("alias", "an alias of a room of the target (`--room`)")
 MEDIA = Need("media", "a media ID of the target (`--setup`)")
+RESTART = Need("restart", "a restart of the target (`--setup`)")
 NOTARY = Need("notary", "a target whose trusted notary is a name of ours")
 
 

@@ -18,6 +18,7 @@ from homeserver.conformance.check import (
     INVITE_ROOM,
     KNOCK_ROOM,
     MEDIA,
+    RESTART,
     RESTRICTED_ROOM,
     UNGRANTED_ROOM,
     UNJUDGED_ROOM,
@@ -113,7 +114,9 @@ async def provide(target: Target, rooms: Sequence[str], needs: Set[str]) -> None
     )
     facts.unmet |= {room(each).code: _BY_NAME for each in ROOM_VERSIONS}
     facts.unmet |= {each.code: _BY_SETUP for each in _SPECIAL}
-    if facts.setup is not None:
+    if facts.setup is None:
+        facts.unmet[RESTART.code] = "use --setup, which restarts it"
+    else:
         await _make(target, facts.setup, needs)
     for code, is_met in {
         USER.code: facts.users,

@@ -27,6 +27,9 @@ class TargetRooms:
         """As `Maker`."""
         if need == "media":
             return {"media_id": self._media_id}
+        if need == "restart":
+            # Nothing that it has to remember is in its memory alone.
+            return {}
         if need != "room":
             raise SetupFailed(f"cannot make: {need}")
         return await self._room(**details)  # type: ignore[arg-type]  # from our own code
