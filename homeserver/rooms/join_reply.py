@@ -121,7 +121,7 @@ class JoinReplyReader:
 
         state = _state(await checked(listed_state))
         chain = await checked(listed_chain)
-        _check_create(state, chain, join)
+        _check_create(state, chain)
         return JoinReply(signed, state, list(chain.values()), left_out)
 
     async def _signed(
@@ -203,8 +203,11 @@ def _state(events: Mapping[EventId, Event]) -> dict[tuple[str, str], Event]:
     return state
 
 
-def _check_create(state: StateMap, chain: Mapping[EventId, Event], join: Event) -> None:
-    """Check that the room begins with one create event, of the right version."""
+def _check_create(state: StateMap, chain: Mapping[EventId, Event]) -> None:
+    """Check that the room begins with one create event.
+
+    One of another version than the template named has not passed the checks.
+    """
     create = state.get(CREATE)
     if create is None:
         raise BadJson("`state` has no create event of the room")
@@ -215,12 +218,6 @@ def _check_create(state: StateMap, chain: Mapping[EventId, Event], join: Event) 
     ]
     if others:
         raise BadJson(f"there is another create event: {listed(others)}")
-    version = create.content.get("room_version", "1")
-    if version != join.room_version.version:
-        raise BadJson(
-            f"the create event names room version {quote(version)}, and the template "
-            f"named {join.room_version.version}"
-        )
 
 
 def _id_of(pdu: Json, join: Event) -> EventId | None:

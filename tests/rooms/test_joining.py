@@ -206,12 +206,6 @@ def left_event(reply: Any) -> Any:
     return reply
 
 
-def doubled(reply: Any) -> Any:
-    """A reply with two events for one key."""
-    reply["state"].append(of_kind(reply, "m.room.topic", "more"))
-    return reply
-
-
 REPLIES = [
     (lambda reply: drop(reply, "m.room.create"), "no create event"),
     (
@@ -252,6 +246,78 @@ def test_forged_reply(change: Callable[[Any], Any], why: str) -> None:
     assert {x.outcome for x in room.entries.values() if x.before is not None} == {
         Outcome.ACCEPTED
     }
+
+
+def other_create(near: Neighbours, version: str = "10") -> Event:
+    """Another create event of the same room."""
+    create = near.theirs.current["m.room.create", ""]
+    content = {**create.content, "room_version": version}
+    return signed({**create.pdu, "content": content, "depth": 2}, version, THEM)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (lambda near: near.send("m.room.message", text("x")), "a message in it"),
+        (lambda near: near.send("m.room.topic", {"topic": "2"}, ""), "two events for"),
+        (other_create, "two events for"),
+    ],
+)
+def test_more_state(more: Callable[[Neighbours], Event], why: str) -> None:
+    """A state has one event for each key, and nothing that is no state."""
+    near = Neighbours()
+    near.send("m.room.topic", {"topic": "1"}, "")
+
+    def add(question: Question) -> Json:
+        reply: Any = answer(near, question)
+        reply["state"].append(more(near).pdu)
+        return reply  # type: ignore[no-any-return]
+
+    near.calls.instead["send_join"] = add
+    with pytest.raises(NoServerHelps, match=why):
+        near.join()
+    assert near.ours is None
+
+
+def test_other_create() -> None:
+    """The auth chain has no second beginning of the room."""
+    near = Neighbours()
+
+    def add(question: Question) -> Json:
+        reply: Any = answer(near, question)
+        reply["auth_chain"].append(other_create(near).pdu)
+        return reply  # type: ignore[no-any-return]
+
+    near.calls.instead["send_join"] = add
+    with pytest.raises(NoServerHelps, match="another create event"):
+        near.join()
+
+
+def test_other_version() -> None:
+    """The create event names the version that the template named."""
+    near = Neighbours()
+    near.calls.change["make_join"] = with_("room_version", value="9")
+    near.calls.instead["send_join"] = lambda question: answer(near, question)
+    with pytest.raises(
+        NoServerHelps, match="create event of the reply: no event of version 9"
+    ):
+        near.join()
+    # A room that is known here keeps its version, whatever other create there is.
+    near.calls.change.clear()
+    near.calls.instead.clear()
+    near.join()
+    result_of(near.elsewhere.leave(near.room_id, ANN))
+
+    def lie(question: Question) -> Json:
+        reply: Any = answer(near, question)
+        reply["state"] = [other_create(near, "9").pdu]
+        reply["auth_chain"] = []
+        return reply  # type: ignore[no-any-return]
+
+    near.calls.change["make_join"] = with_("room_version", value="9")
+    near.calls.instead["send_join"] = lie
+    with pytest.raises(NoServerHelps, match="known here with version 10"):
+        near.join()
 
 
 def test_too_many_events() -> None:
