@@ -12,12 +12,14 @@ from msgspec.structs import replace
 from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.app.composition import Parts
+from homeserver.app.server import Server
 from homeserver.app.shared import OutgoingHooks, Outside
 from homeserver.control.each_server import check_ours
 from homeserver.control.routing import ControlRoute
 from homeserver.lab.authority.authority import Authority
 from homeserver.lab.front.fronts import Fronts
 from homeserver.lab.routes.faults import fault_routes
+from homeserver.lab.routes.forgeries import forgery_routes
 from homeserver.lab.routes.requests import request_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.rules.departures import Departures
@@ -66,6 +68,7 @@ class DaemonRules:
         return [
             *rule_routes(self._rules, lambda name: check_ours(name, names)),
             *fault_routes(),
+            *forgery_routes(self._server, self._means),
             *request_routes(self._means, parts.shared.exchanges, self._reactor),
         ]
 
@@ -87,8 +90,11 @@ class DaemonRules:
     def _exchanges(self) -> Exchanges:
         return self._parts.shared.exchanges
 
+    def _server(self, name: ServerName) -> Server:
+        return self._parts.servers[check_ours(name, self._parts.servers.names)]
+
     def _means(self, name: ServerName) -> Means:
-        server = self._parts.servers[check_ours(name, self._parts.servers.names)]
+        server = self._server(name)
         return Means(
             server.credentials.identity(), partial(self.spare, name.name), server.agent
         )

@@ -52,6 +52,7 @@ from homeserver.lab.record.record import Record
 from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.routes.faults import fault_routes
+from homeserver.lab.routes.forgeries import forgery_routes
 from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
 from homeserver.lab.rules.answers import Answers
@@ -214,6 +215,7 @@ class Lab:
             ),
             *rule_routes(self.rules, self._find),
             *fault_routes(),
+            *forgery_routes(self.servers.parts, self.servers.means),
             *routes_of_each(
                 lambda name: parts.routes_of(self.servers.parts(name)),
                 self.servers.names,

@@ -113,7 +113,11 @@ class Author:
         return pdu
 
     async def make(self, room: Room, new: NewEvent, given: Given = USUAL) -> Event:
-        """An event of a room, hashed and signed.
+        """An event of a room, hashed and signed; raises as `template`."""
+        return self.sign(await self.draft(room, new, given), room.room_version)
+
+    async def draft(self, room: Room, new: NewEvent, given: Given = USUAL) -> Json:
+        """An event of a room, without hashes and signatures.
 
         One whose place is as usual is checked, unless `given` says otherwise. Raises as
         `template`.
@@ -134,7 +138,7 @@ class Author:
             pdu["auth_events"] = await self._references(room, given.auth_events)
         if given.depth is not None:
             pdu["depth"] = given.depth
-        return self.sign(pdu, room.room_version)
+        return pdu
 
     def completed(self, template: Template, profile: Mapping[str, str]) -> Event:
         """The event of another server's template, hashed and signed by us.

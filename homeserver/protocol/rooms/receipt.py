@@ -30,8 +30,8 @@ from homeserver.protocol.rooms.authorization import (
     check_by_auth_events,
     check_state_dependent,
 )
-from homeserver.protocol.rooms.rules import CitedEvents
-from homeserver.protocol.rooms.state import StateKey, StateMap, key_of
+from homeserver.protocol.rooms.rules import CitedEvents, named
+from homeserver.protocol.rooms.state import CREATE, StateKey, StateMap, key_of
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
 
 
@@ -89,7 +89,14 @@ def judge(
 
     If the state before is not known, an event that passes check 4 is an outlier. If
     that state is incomplete, the caller judges the event again when it is complete.
+
+    The text allows a second create event, which cites nothing, by the room's first
+    server. A room begins once: it is rejected.
     """
+    create = states.current.get(CREATE, event)
+    if key_of(event) == CREATE and create.event_id != event.event_id:
+        why = f"the room has begun with {named(create.event_id)}"
+        return Receipt(Outcome.REJECTED, 4, NotAllowed("1", why))
     try:
         allowed = check_by_auth_events(event, cited, switches)
     except NotAllowed as refused:

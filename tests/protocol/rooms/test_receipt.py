@@ -16,6 +16,7 @@ from homeserver.protocol.rooms.receipt import (
     required_signers,
     state_after,
 )
+from homeserver.protocol.rooms.rules import CitedEvents
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.protocol.rooms.switches import Switches
 from tests.protocol.rooms.room import ALICE, BOB, DAN, OLIVE, Room
@@ -40,6 +41,21 @@ def test_an_accepted_event(version: str) -> None:
     assert outcome.may_be_cited
     assert outcome.is_shown
     assert state_after(event, outcome, room.state)[("m.room.topic", "")] is event
+
+
+def test_a_room_begins_once() -> None:
+    """A second create event is rejected; the first one again is not."""
+    room = Room("10")
+    second = room.make(
+        "m.room.create", ALICE, {"creator": ALICE}, "", auth=[], prev_events=[]
+    )
+    receipt = judged(room, second, {})
+    assert (receipt.outcome, receipt.check) == (Outcome.REJECTED, 4)
+    assert "the room has begun with" in str(receipt.verdict)
+    again = judge(room.create, CitedEvents((), None), States({}, room.state))
+    assert again.outcome is Outcome.ACCEPTED
+    beginning = judge(room.create, CitedEvents((), None), States({}, {}))
+    assert beginning.outcome is Outcome.ACCEPTED
 
 
 @pytest.mark.parametrize("version", VERSIONS)

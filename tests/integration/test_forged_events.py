@@ -1,0 +1,248 @@
+"""Events that are wrong on purpose, sent by one server of a lab to another one."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from homeserver.lab.spoil.events import EVENT_SPOILS
+from homeserver.testing import Lab, LabError
+from tests.support.forged_events import ForgedRoom
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab for all tests: each room has servers of its own."""
+    with Lab() as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["10", "12"])
+def room(lab: Lab, request: pytest.FixtureRequest) -> ForgedRoom:
+    """A room for all tests that do not change it."""
+    return ForgedRoom(lab, request.param, name="N")
+
+
+ROWS: list[tuple[str, str | None]] = [
+    ("signature", None),
+    ("no-signature", None),
+    ("other-key", None),
+    ("prev-events:21", None),
+    ("auth-events:11", None),
+    ("size", None),
+    ("state-key", None),
+    ("float", None),
+    ("big-integer", None),
+    ("unknown-auth", None),
+    ("unknown-prev", None),
+    ("other-room", None),
+    ("content", "accepted"),
+    ("hash", "accepted"),
+    ("duplicate-auth", "rejected"),
+    ("foreign-auth", "rejected"),
+    ("create-auth", "rejected"),
+]
+"""Each mistake, and the verdict; None for an event that is dropped."""
+
+
+@pytest.mark.parametrize(("spoil", "verdict"), ROWS)
+def test_mistakes(room: ForgedRoom, spoil: str, verdict: str | None) -> None:
+    """Our server does what a right one does, and cites nothing that it refuses."""
+    made = room.forge(spoil, content={"body": "b"})
+    assert room.verdict(made["event_id"]) == verdict
+    [expected] = made["expected"]
+    assert expected.startswith("A right server ")
+    if verdict == "accepted":
+        assert room.event(made["event_id"])["event"]["content"] == {}
+    else:
+        assert made["event_id"] not in room.ends()
+
+
+def test_an_event_of_another_server_s_id(lab: Lab) -> None:
+    """In version 1 the ID is chosen, and its server has to have signed it."""
+    room = ForgedRoom(lab, "1")
+    made = room.forge("event-id")
+    assert made["event_id"] == "$spoiled:spoiled.invalid"
+    assert room.verdict(made["event_id"]) is None
+
+
+def test_two_contents_of_one_id(lab: Lab) -> None:
+    """In version 1 the first one stays."""
+    room = ForgedRoom(lab, "1")
+    event_id = f"$x:{room.ours.name}"
+    for body in ("first", "second"):
+        room.forge(content={"body": body}, members={"event_id": event_id})
+    assert room.event(event_id)["event"]["content"] == {"body": "first"}
+
+
+def test_a_wrong_signature_of_a_policy_server(lab: Lab) -> None:
+    """It is soft-failed, after the policy server was asked."""
+    room = ForgedRoom(lab, "11")
+    policy = room.call("POST", room.theirs, "policy")
+    room.send("m.room.policy", policy["content"], "")
+    room.call("DELETE", room.theirs, "policy")
+    made = room.forge("policy-signature")
+    assert room.verdict(made["event_id"]) == "soft-failed"
+    assert made["event_id"] not in room.ends()
+
+
+MEMBER = "m.room.member"
+LEVELS = "m.room.power_levels"
+JOIN = {"membership": "join"}
+
+Forgery = Callable[[ForgedRoom], dict[str, Any]]
+"""An event that the rules forbid, by the members of a request."""
+
+FORBIDDEN: dict[str, Forgery] = {
+    "by a user who never joined": lambda room: {"sender": f"@ghost:{room.ours.name}"},
+    "state by a user without power": lambda room: {
+        "kind": "m.room.topic",
+        "state_key": "",
+        "sender": room.eve,
+    },
+    "levels that raise oneself": lambda room: {
+        "kind": LEVELS,
+        "state_key": "",
+        "sender": room.eve,
+        "content": {"users": {room.eve: 100}},
+    },
+    "levels as strings": lambda _: {
+        "kind": LEVELS,
+        "state_key": "",
+        "content": {"users_default": "0"},
+    },
+    "a state key of another user": lambda room: {
+        "kind": "m.room.x",
+        "state_key": room.eve,
+    },
+    "a join of another user": lambda room: {
+        "kind": MEMBER,
+        "state_key": f"@ghost:{room.ours.name}",
+        "content": JOIN,
+    },
+    "a ban by a user without power": lambda room: {
+        "kind": MEMBER,
+        "state_key": room.alice,
+        "sender": room.eve,
+        "content": {"membership": "ban"},
+    },
+    "a membership that there is not": lambda room: {
+        "kind": MEMBER,
+        "state_key": room.eve,
+        "sender": room.eve,
+        "content": {"membership": "x"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_what_the_rules_forbid(room: ForgedRoom, name: str) -> None:
+    """It is rejected, and its state does not hold."""
+    before = room.state(room.theirs)
+    made = room.forge(**FORBIDDEN[name](room))
+    assert room.verdict(made["event_id"]) == "rejected"
+    assert room.state(room.theirs) == before
+
+
+def test_a_second_create_event(lab: Lab) -> None:
+    """It is refused, and the room stays what it is."""
+    room = ForgedRoom(lab, "10")
+    create = room.state(room.theirs)["m.room.create", ""]
+    made = room.forge(
+        kind="m.room.create",
+        state_key="",
+        content=create["content"],
+        members={"prev_events": [], "auth_events": []},
+    )
+    assert room.verdict(made["event_id"]) == "rejected"
+    assert room.state(room.theirs)["m.room.create", ""] == create
+
+
+@pytest.mark.parametrize(
+    ("version", "ts", "verdict"),
+    [
+        ("10", -1, "accepted"),
+        ("4", 2**53 - 1, "accepted"),
+        # From version 5 on a key has to be valid at the time of the event.
+        ("10", 2**53 - 1, None),
+    ],
+)
+def test_times(lab: Lab, version: str, ts: int, verdict: str | None) -> None:
+    """An event of the far past is accepted, one of the future if its key is valid."""
+    room = ForgedRoom(lab, version)
+    made = room.forge(origin_server_ts=ts, enter=True)
+    assert made["verdict"] == "accepted"
+    assert room.verdict(made["event_id"]) == verdict
+
+
+@pytest.mark.parametrize("version", ["10", "12"])
+def test_what_a_banned_user_says(lab: Lab, version: str) -> None:
+    """Before the ban it is soft-failed; after it, and by its auth events, rejected."""
+    room = ForgedRoom(lab, version)
+    before = room.send()
+    auth = room.forge(sender=room.eve)["event"]["auth_events"]
+    ban = room.send(MEMBER, {"membership": "ban"}, room.eve)
+    late = room.forge(sender=room.eve, prev_events=[before], auth_events=auth)
+    assert room.verdict(late["event_id"]) == "soft-failed"
+    assert late["event_id"] not in room.ends()
+    other = room.forge(sender=room.eve, prev_events=[ban], auth_events=auth)
+    assert room.verdict(other["event_id"]) == "rejected"
+    after = room.forge(sender=room.eve, prev_events=[ban])
+    assert room.verdict(after["event_id"]) == "rejected"
+
+
+@pytest.mark.parametrize("version", ["1", "2", "10", "12"])
+def test_forks_end_alike(lab: Lab, version: str) -> None:
+    """Two topics of one time, told in different orders, end in one of them."""
+    room = ForgedRoom(lab, version)
+    third = lab.server()
+    via = {"via": [room.ours.name]}
+    room.call("POST", third, *room.at("join"), content=via)
+    [start] = room.call("GET", room.ours, *room.at())["extremities"]
+    first, second = room.theirs.name, third.name
+    made = [
+        room.forge(
+            kind="m.room.topic",
+            state_key="",
+            content={"topic": told_first},
+            prev_events=[start],
+            origin_server_ts=1,
+            destinations=[told_first],
+            enter=True,
+        )
+        for told_first in (first, second)
+    ]
+    room.ours.send(second, pdus=[made[0]["event"]])
+    room.ours.send(first, pdus=[made[1]["event"]])
+    topics = [
+        room.state(each)["m.room.topic", ""]["content"]["topic"]
+        for each in (room.ours, room.theirs, third)
+    ]
+    assert len(set(topics)) == 1
+    assert room.ends() == {each["event_id"] for each in made}
+
+
+def test_what_cannot_be_forged(room: ForgedRoom) -> None:
+    """The answer says what is wrong with the request."""
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"spoil": ["x"]}, "`spoil` has"),
+        ({"spoil": ["prev-events"]}, "prev-events:NUMBER"),
+        ({"spoil": ["signature:1"]}, "it is signature"),
+        ({"spoil": ["prev-events:x"]}, "has a number"),
+        ({"spoil": ["event-id"]}, "version 1 or 2"),
+        ({"spoil": ["policy-signature"]}, "m.room.policy"),
+        ({"members": {"content": 1}, "enter": True}, "content"),
+        ({"members": {"room_id": "!a:b.c"}, "enter": True}, "another room"),
+    ]
+    for members, text in wrong:
+        with pytest.raises(LabError) as refused:
+            content = {"type": "m.room.message", **members}
+            room.call("POST", room.ours, *room.at("forge"), content=content)
+        assert refused.value.status == 400, refused.value
+        assert text in str(refused.value)
+
+
+def test_each_mistake_is_tried() -> None:
+    """None is left out."""
+    names = {spoil.partition(":")[0] for spoil, _ in ROWS}
+    assert names | {"event-id", "policy-signature"} == set(EVENT_SPOILS)
