@@ -1,7 +1,6 @@
 """Joining a room of the target with a server of ours.
 
-Rules: a join is noted, and its server leaves at the end of the run. One that comes too
-soon after others is made again.
+Rules: one that comes too soon after others is made again.
 
 Specification: Server-server API, "Joining Rooms".
 """
@@ -50,7 +49,6 @@ async def join_room(
     ours = ours or t.server()
     async with t.ground.members.lock(room_id):
         member = await _join(t, ours, room_id, differs or {})
-    t.ground.members.add(member)
     return JoinedRoom(t, member)
 
 

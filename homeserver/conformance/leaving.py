@@ -1,7 +1,7 @@
 """The end of a run: our users leave the rooms of the target.
 
-Rules: a target that does not let one leave, or answers no more, keeps no other one. It
-takes a bounded time.
+Rules: invites are declined and knocks taken back as well. A target that does not let
+one leave, or answers no more, keeps no other one. It takes a bounded time.
 
 Specification: Server-server API, "Leaving Rooms (Rejecting Invites)".
 """
@@ -12,8 +12,8 @@ from contextlib import suppress
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, gatherResults
 
-from homeserver.conformance.members import Member
 from homeserver.conformance.membership_requests import make, put, sign
+from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.target import Target
 from homeserver.net.time_limit import within
@@ -39,11 +39,10 @@ async def _all(working: "Deferred[list[None]]") -> None:
     await working
 
 
-async def _leave(t: Target, members: Iterator[Member]) -> None:
-    for member in members:
-        ours = member.ours
+async def _leave(t: Target, members: Iterator[tuple[Ours, str]]) -> None:
+    for ours, room_id in members:
         with suppress(NoAnswer):
-            template = await make(t, ours, "leave", member.room_id)
+            template = await make(t, ours, "leave", room_id)
             if template.is_ok:
                 event = sign(t, ours, template)
-                await put(t, "leave", event, room_id=member.room_id)
+                await put(t, "leave", event, room_id=room_id)

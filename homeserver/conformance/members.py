@@ -45,17 +45,27 @@ class Members:
         """What all checks share that change nothing."""
 
         self._locks: dict[str, DeferredLock] = {}
-        self._members: list[Member] = []
+        self._there: dict[tuple[str, str], Ours] = {}
 
     def lock(self, room_id: str) -> DeferredLock:
         """The turn to change a room."""
         return self._locks.setdefault(room_id, DeferredLock())
 
-    def add(self, member: Member) -> None:
-        """Note a member, who has to leave."""
-        self._members.append(member)
+    def note(self, ours: Ours, room_id: str) -> bool:
+        """Note that a user of ours may be in a room, invited to it, or knocks.
 
-    def take_all(self) -> Sequence[Member]:
-        """All members that have to leave, who are forgotten here."""
-        members, self._members = self._members, []
-        return members
+        Whether that is new.
+        """
+        key = (ours.name.name, room_id)
+        is_new = key not in self._there
+        self._there[key] = ours
+        return is_new
+
+    def forget(self, ours: Ours, room_id: str) -> None:
+        """Note that a user of ours has nothing to do with a room."""
+        self._there.pop((ours.name.name, room_id), None)
+
+    def take_all(self) -> Sequence[tuple[Ours, str]]:
+        """All servers that have to leave, and the rooms; they are forgotten here."""
+        there, self._there = self._there, {}
+        return [(ours, room_id) for (_, room_id), ours in there.items()]

@@ -1,7 +1,8 @@
 """The requests by which users of ours join, leave and knock at rooms of the target.
 
 Rules: a template is signed as it came, so that what the target makes of it is seen;
-members of it are changed where a check says so.
+members of it are changed where a check says so. Who joined or knocked leaves at the end
+of the run.
 
 Specification: Server-server API, "Joining Rooms", "Leaving Rooms (Rejecting Invites)",
 "Knocking upon a room".
@@ -146,15 +147,24 @@ class Differs(TypedDict, total=False):
 async def put(
     t: Target, membership: Membership, event: MemberEvent, **differs: Unpack[Differs]
 ) -> Reply:
-    """The reply to `send_join` and its like; raises `NoAnswer`."""
+    """The reply to `send_join` and its like; raises `NoAnswer`.
+
+    Who joins or knocks is noted before, because the reply may be lost.
+    """
+    room_id = differs.get("room_id") or str(event.pdu.get("room_id"))
+    members, ours = t.ground.members, event.ours
+    is_new = membership != "leave" and members.note(ours, room_id)
     where = path(
         f"send_{membership}",
-        differs.get("room_id") or str(event.pdu.get("room_id")),
+        room_id,
         differs.get("event_id") or event.id,
         version=1 if membership == "knock" else differs.get("api", 2),
     )
     query = differs.get("query")
-    return await t.request(event.ours, "PUT", where, content=event.pdu, query=query)
+    reply = await t.request(ours, "PUT", where, content=event.pdu, query=query)
+    if reply.is_ok if membership == "leave" else is_new and not reply.is_ok:
+        members.forget(ours, room_id)
+    return reply
 
 
 def other_signatures(event: MemberEvent) -> Json:

@@ -182,6 +182,9 @@ async def _make_special(
         details["power_levels"] = {"invite": special.invite_level}
     facts.guests[kind_of(need)] = guests
     await _make_room(target, setup, need, details)
+    if special.is_invite and kind_of(need) in facts.rooms:
+        for each in guests:
+            target.ground.members.note(each, facts.rooms[kind_of(need)])
 
 
 async def _make_room(target: Target, setup: Maker, need: Need, details: Json) -> None:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts.processes import Endpoint, first_line, free_ports, make_endpoint
+from scripts.processes import (
+    Endpoint,
+    first_line,
+    free_ports,
+    homeserver,
+    make_endpoint,
+)
 from tests.support.strange_targets import (
     StrangeTarget,
     json_response,
@@ -89,6 +95,22 @@ def test_names_of_localhost_do_without_a_name_server(
     assert done.returncode == 0, done.stdout
     assert "not testable" not in done.stdout.rpartition("\n\n")[2]
     assert "Discovery cannot be tested" in done.stderr
+
+
+def test_our_users_leave_the_rooms_of_the_target(data: Path, ours: Endpoint) -> None:
+    """A room that was joined has the members that it had."""
+    config = ["-c", str(ours.configuration)]
+    version = ["--room-version", "10", "--preset", "public_chat"]
+    made = homeserver("room", "create", *config, *version)
+    room_id = made.stdout.strip()
+    assert room_id.startswith("!"), made.stderr
+    rooms = ["--data", str(data), "--room", room_id]
+    done = conform(*rooms, "--only", "J20.v10", "--only", "L04", **at(ours))
+    assert done.returncode == 0, done.stdout
+    assert "2 pass" in done.stdout
+    members = homeserver("room", "members", *config, room_id)
+    joined = [line for line in members.stdout.splitlines() if "join" in line]
+    assert len(joined) == 1, members.stdout
 
 
 def test_a_target_that_does_not_trust_us_fails_once(ours: Endpoint) -> None:
