@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
+import pytest
 
 from homeserver.http.reply import Reply, refusal
 from homeserver.http.request import Request
@@ -30,13 +31,31 @@ Row = tuple[str, Fault, set[str]]
 
 
 def red(
-    stage: Stage, fault: Fault, only: list[str], skip: Sequence[str] = ()
+    stage: Stage, fault: Fault, only: Sequence[str], skip: Sequence[str] = ()
 ) -> set[str]:
     """The IDs of the checks that a fault turns red, among some areas."""
     results = stage.run(only, fault, skip)
     errors = {e.id: e.observed for e in results.values() if e.result == "error"}
     assert errors == {}
     return {e.id for e in results.values() if e.result in {"fail", "warn"}}
+
+
+def fault_test(
+    rows: Sequence[Row], areas: Sequence[str], slow: Sequence[str] = ()
+) -> Callable[[Stage, str, Fault, set[str]], None]:
+    """The test of a module's rows, among some areas.
+
+    `slow` are checks that are left out where a fault does not turn them red. Where our
+    ports are not to be had, the checks that need them are not testable.
+    """
+
+    @pytest.mark.parametrize(("name", "fault", "expected"), rows)
+    def test(on_stage: Stage, name: str, fault: Fault, expected: set[str]) -> None:
+        """It turns its checks red, and no others of these areas."""
+        found = red(on_stage, fault, areas, sorted(set(slow) - expected))
+        assert found == on_stage.testable(expected), sorted(found)
+
+    return test
 
 
 def changed_reply(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from homeserver.outbound.discovery import well_known
@@ -22,8 +21,8 @@ from homeserver.protocol.discovery import (
 )
 from homeserver.protocol.errors import BadJson
 from homeserver.protocol.identifiers import ServerName
-from tests.conformance.faulty import Row, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _resolve = discovery.resolve
 _parse = well_known._parse
@@ -168,10 +167,4 @@ ROWS: list[Row] = [
 _AREA = [*(f"D0{number}" for number in range(5, 10)), "D14", "D15", "D16*", "D17"]
 _AREA += ["D18*", "D19", "D23*", "D24", "D25", "D45"]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, _AREA) == on_stage.testable(expected)
+test_a_fault_turns_its_checks_red = fault_test(ROWS, _AREA)

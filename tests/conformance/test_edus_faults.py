@@ -4,11 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import pytest
-
 from homeserver.protocol.transactions import Transaction
-from tests.conformance.faulty import Row, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _parse = Transaction.parse
 
@@ -72,10 +70,5 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area but that of an ACL."""
-    assert red(on_stage, fault, ["E"], ["E41"]) == expected
+# It needs a room with an ACL.
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["E"], ["E41"])

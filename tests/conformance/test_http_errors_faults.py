@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 
-import pytest
-
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
 from homeserver.protocol.bodies import ReadBody, read_body
-from tests.conformance.faulty import Row, answers_with, changed_reply, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import (
+    Row,
+    answers_with,
+    changed_reply,
+    fault_test,
+    patched,
+)
+from tests.support.conformance_stage import Fault
 
 _V1 = "/_matrix/federation/v1"
 _SEND = f"{_V1}/send"
@@ -93,10 +97,4 @@ ROWS: list[Row] = [
     ("nothing in a refusal", answers_with(f"{_V1}/event/", 404, b""), {"H18"}),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, ["H"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["H"])

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-import pytest
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
@@ -19,8 +18,8 @@ from homeserver.protocol.rooms.templates import Sent, check_invite_state, check_
 from homeserver.rooms.author import Author
 from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.invites import _version
-from tests.conformance.faulty import Row, changed_reply, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, changed_reply, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _V1, _V2 = ("/_matrix/federation/v1/invite", "/_matrix/federation/v2/invite")
 _countersigned = Author.countersigned
@@ -185,10 +184,4 @@ ROWS: list[Row] = [
     ("floats", changed_reply(_V2, _taken), {"I16"}),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, ["I"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["I"])

@@ -2,8 +2,6 @@
 
 from functools import partial
 
-import pytest
-
 from homeserver.http.reply import Reply
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import Forbidden
@@ -16,11 +14,11 @@ from tests.conformance.faulty import (
     answers_where,
     changed_json,
     error,
+    fault_test,
     in_rooms,
-    red,
     takes,
 )
-from tests.support.conformance_stage import Fault, Stage
+from tests.support.conformance_stage import Fault
 
 _V1, _V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
 _LEAVE, _SEND_LEAVE = f"{_V1}/make_leave", f"{_V2}/send_leave"
@@ -71,10 +69,4 @@ ROWS: list[Row] = [
     ("joins by a knock", takes(_SEND_KNOCK, b"`membership` is"), {"Y05"}),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of these areas."""
-    assert red(on_stage, fault, ["L", "Y"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["L", "Y"])

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
@@ -13,10 +12,10 @@ from tests.conformance.faulty import (
     Row,
     changed_json,
     changed_reply,
+    fault_test,
     patched,
-    red,
 )
-from tests.support.conformance_stage import Fault, Stage
+from tests.support.conformance_stage import Fault
 from tests.support.waiting import reactor
 
 _QUERY = "/_matrix/key/v2/query"
@@ -181,12 +180,5 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    # It waits for two seconds.
-    skip = [] if "N05" in expected else ["N05"]
-    assert red(on_stage, fault, ["N"], skip) == expected
+# It waits for two seconds.
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["N"], ["N05"])

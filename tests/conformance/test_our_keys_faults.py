@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from homeserver.keys.key_fetches import Came, Failed, KeyFetches
@@ -17,8 +16,8 @@ from homeserver.protocol.errors import BadJson, Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import KeyDocument, parse_v2
 from homeserver.protocol.signing import VerifyKey
-from tests.conformance.faulty import Row, answers_with, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, answers_with, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _Json = dict[str, Any]
 
@@ -204,10 +203,4 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, ["M"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["M"])

@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import pytest
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
@@ -13,9 +12,9 @@ from tests.conformance.faulty import (
     answers_with,
     changed_json,
     changed_reply,
-    red,
+    fault_test,
 )
-from tests.support.conformance_stage import Fault, Stage
+from tests.support.conformance_stage import Fault
 from tests.support.waiting import reactor
 
 _KEYS = "/_matrix/key/v2/server"
@@ -74,10 +73,4 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of these areas."""
-    assert red(on_stage, fault, ["K", "V"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["K", "V"])

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import pytest
 
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
 from homeserver.protocol.canonical_json import Json
-from tests.conformance.faulty import Row, changed_reply, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, changed_reply, fault_test, patched
+from tests.support.conformance_stage import Fault
 from tests.support.target_rooms import TargetRooms
 
 _SEND = "/_matrix/federation/v1/send"
@@ -37,10 +36,4 @@ def _forgotten() -> Fault:
 
 ROWS: list[Row] = [("replies forgotten", _forgotten(), {"X27"})]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, ["X"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["X"])

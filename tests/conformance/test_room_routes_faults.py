@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from homeserver.conformance.checks.room_events import UNKNOWN
 from homeserver.http.reply import Reply
 from homeserver.http.request import Request
@@ -24,12 +22,12 @@ from tests.conformance.faulty import (
     changed_json,
     changed_reply,
     error,
+    fault_test,
     in_rooms,
     patched,
-    red,
     takes,
 )
-from tests.support.conformance_stage import Fault, Stage
+from tests.support.conformance_stage import Fault
 
 _V1 = "/_matrix/federation/v1"
 _EVENT = f"{_V1}/event/"
@@ -195,10 +193,4 @@ ROWS: list[Row] = [
     ("breaks on EDUs", _breaks_on_two(), {"E41"}),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others about rooms that we are in."""
-    assert red(on_stage, fault, ["G", "E41"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["G", "E41"])

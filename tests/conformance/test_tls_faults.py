@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from cryptography import x509
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -13,8 +12,8 @@ from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.certificate_names import check_name
 from homeserver.net.tls.client import ClientTls, Handshake
 from homeserver.net.tls.server import ServerTls, _Context
-from tests.conformance.faulty import Row, changed_json, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, changed_json, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _verify = Handshake._verify
 _build = ClientTls._build
@@ -211,12 +210,5 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area and of those it comes after."""
-    # A stalled handshake takes ten seconds; the faults of the others do not matter.
-    skip = ["T20"] if "T20" not in expected else []
-    assert red(on_stage, fault, ["T"], skip) == on_stage.testable(expected)
+# A stalled handshake takes ten seconds.
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["T"], ["T20"])

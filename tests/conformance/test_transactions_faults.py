@@ -5,7 +5,6 @@ from itertools import count
 from typing import Any
 
 import msgspec
-import pytest
 from msgspec.structs import replace
 
 from homeserver.http.reply import Reply
@@ -13,8 +12,8 @@ from homeserver.http.request import Request
 from homeserver.protocol.bodies import ReadBody, read_body
 from homeserver.protocol.errors import BadJson, Forbidden
 from homeserver.protocol.transactions import Transaction
-from tests.conformance.faulty import Row, changed_reply, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, changed_reply, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _SEND = "/_matrix/federation/v1/send"
 _parse = Transaction.parse
@@ -157,10 +156,4 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, ["X"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["X"])

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import unquote
 
-import pytest
 from msgspec.structs import replace
 
 from homeserver.inbound import x_matrix_headers
@@ -15,8 +14,8 @@ from homeserver.protocol.errors import BadAuthorization, Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
-from tests.conformance.faulty import Row, patched, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _Change = Callable[[FederationRequest], FederationRequest]
 _verify = FederationRequest.verify
@@ -186,10 +185,4 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    assert red(on_stage, fault, ["A"]) == expected
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["A"])
