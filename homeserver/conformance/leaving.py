@@ -6,17 +6,22 @@ one leave, or answers no more, keeps no other one. It takes a bounded time.
 Specification: Server-server API, "Leaving Rooms (Rejecting Invites)".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from twisted.internet import defer
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from homeserver.conformance.membership_requests import make, put, sign
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NoAnswer
 from homeserver.conformance.target import Target
 from homeserver.net.time_limit import within
+
+_log = Logger()
 
 _AT_ONCE = 4
 _SECONDS = 20.0  # for all of them, beside the pauses between two requests
@@ -28,15 +33,17 @@ async def leave_all(t: Target) -> None:
     members = t.ground.members.take_all()
     pauses = len(members) * _REQUESTS * t.ground.seconds_between
     left = iter(members)
-    working = gatherResults(
-        [Deferred.fromCoroutine(_leave(t, left)) for _ in range(_AT_ONCE)]
+    # Those that are cancelled when the time is over end as failures of the list.
+    working: Deferred[Any] = DeferredList(
+        [Deferred.fromCoroutine(_leave(t, left)) for _ in range(_AT_ONCE)],
+        consumeErrors=True,
     )
+    ended: Sequence[tuple[bool, object]] = ()
     with suppress(defer.TimeoutError):
-        await within(_SECONDS + pauses, t.ground.clock, _all(working))
-
-
-async def _all(working: "Deferred[list[None]]") -> None:
-    await working
+        ended = await within(_SECONDS + pauses, t.ground.clock, working)
+    for _, found in ended:
+        if isinstance(found, Failure) and not found.check(defer.CancelledError):
+            _log.failure("a room was not left", found)
 
 
 async def _leave(t: Target, members: Iterator[tuple[Ours, str]]) -> None:
