@@ -8,7 +8,7 @@ so that one that lies costs them little. What the room still lacks then is not t
 Specification: Server-server API, "Backfilling and retrieving missing events".
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from random import Random
 
@@ -20,6 +20,7 @@ from homeserver.net.cause import Cause
 from homeserver.net.time_limit import within
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import Overloaded
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomId, ServerName
@@ -68,6 +69,12 @@ class Gaps:
     def deadline(self) -> float:
         """Until when the gaps of a transaction may be filled that arrives now."""
         return self._clock.seconds() + _SECONDS
+
+    async def end_joins(self, pdus: Iterable[Json]) -> None:
+        """Wait for the joins under way of the rooms of some PDUs."""
+        named = [pdu.get("room_id") for pdu in pdus]
+        for room_id in {each for each in named if isinstance(each, str)}:
+            await self._rooms.joins.ended(RoomId(room_id), self._clock)
 
     async def fill(
         self, event: Event, origin: ServerName, cause: Cause, until: float

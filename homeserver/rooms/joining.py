@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec import Struct
-from twisted.internet.defer import DeferredLock
 
 from homeserver.net.cause import OURSELVES
 from homeserver.net.cooperate import Pace
@@ -66,7 +65,6 @@ class Joiner:
         self._rooms = resident.rooms
         self._reader = reader
         self._pace = pace
-        self._running: dict[RoomId, DeferredLock] = {}
 
     async def join(
         self,
@@ -81,7 +79,7 @@ class Joiner:
         `NoServerHelps` and other `ProtocolError`s, and `StoreUnavailable`.
         """
         content = dict(profile or {})
-        async with self._turn(room_id):
+        async with self._rooms.joins.turn(room_id):
             room = await self._rooms.find(room_id)
             own = self._rooms.server_name
             names = list(via)
@@ -194,14 +192,3 @@ class Joiner:
                 known = turn.room.room_version.version
                 raise BadJson(f"the room is known here with version {known}")
             yield turn
-
-    @asynccontextmanager
-    async def _turn(self, room_id: RoomId) -> AsyncIterator[None]:
-        lock = self._running.setdefault(room_id, DeferredLock())
-        await lock.acquire()
-        try:
-            yield
-        finally:
-            if not lock.waiting:
-                self._running.pop(room_id, None)
-            lock.release()

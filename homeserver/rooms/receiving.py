@@ -3,8 +3,8 @@
 Rules: the events have passed the first three checks. The server ACL of a room applies
 to the origin of the transaction. Events of a room are judged in the order in which they
 came. What an event cites and the room lacks is fetched from the origin, then from other
-servers of the room, outside of the room's turn. An event of any other room keeps its
-verdict and makes no room.
+servers of the room, outside of the room's turn. What comes of a room while it is joined
+waits for that. An event of any other room keeps its verdict and makes no room.
 
 | outcome | verdict | in the reply | in the room |
 |---|---|---|---|
@@ -67,6 +67,7 @@ class RoomReceiver:
 
         Raises `StoreUnavailable`.
         """
+        await self._gaps.end_joins(pdus)
         checked = await self._checker.check(pdus, origin, cause)
         return await self._in_rooms(checked, origin, cause)
 

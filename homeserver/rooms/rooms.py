@@ -43,6 +43,7 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.author import USUAL, Author, Given
 from homeserver.rooms.entry import Sent
+from homeserver.rooms.joins import Joins
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.policies import Recommend, not_asked
 from homeserver.rooms.reading import read_room
@@ -87,6 +88,7 @@ class Rooms:
         self.recommend: Recommend = not_asked
         """Asks the policy servers of rooms."""
 
+        self.joins = Joins()
         self._rooms: dict[RoomId, Room] = {}
         self._reading = DeferredLock()
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import (
     Forbidden,
     IncompatibleRoomVersion,
@@ -22,8 +23,9 @@ from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.join_reply import MAX_EVENTS, MAX_SERVERS
 from homeserver.rooms.question import Question
 from tests.support.coroutines import result_of
+from tests.support.http_connection import Connection, request
 from tests.support.neighbours import ANN, Neighbours
-from tests.support.our_rooms import BOB, ids, same, text
+from tests.support.our_rooms import ALICE, BOB, ids, same, text
 from tests.support.room_pair import EVE
 from tests.support.room_side import signed
 from tests.support.signed_requests import OTHERS, THEM
@@ -584,3 +586,78 @@ def test_events_of_a_reply_are_copied() -> None:
     theirs = result_of(near.them.rooms.known(near.room_id)).current
     for key, event in ours.items():
         assert event.encoded == theirs[key].encoded
+
+
+def transact(near: Neighbours, *events: Event) -> Connection:
+    """Let the first server begin a transaction; the connection has its answer."""
+    content: Json = {
+        "origin": FIRST.name,
+        "origin_server_ts": 1,
+        "pdus": [each.pdu for each in events],
+        "edus": [],
+    }
+    target = "/_matrix/federation/v1/send/t1"
+    header = "Authorization: " + THEM.authorize("PUT", target, content)
+    connection = Connection(near.side.site)
+    connection.send(request("PUT", target, [header], encode(content)))
+    return connection
+
+
+def test_event_while_joining() -> None:
+    """What comes of the room before the reply to the join is part of it after that."""
+    near = Neighbours()
+    begun: list[tuple[Event, Connection]] = []
+
+    def go_on(reply: Any) -> Any:
+        event = near.send("m.room.message", text("welcome"))
+        begun.append((event, transact(near, event)))
+        return reply
+
+    near.calls.change["send_join"] = go_on
+    room = near.join()
+    [(event, connection)] = begun
+    [answered] = connection.answers()
+    assert answered.json == {"pdus": {event.event_id: {}}}
+    assert room.entries[event.event_id].outcome is Outcome.ACCEPTED
+    assert room.extremities == {event.event_id}
+
+
+def test_endless_join() -> None:
+    """A transaction does not wait for a join for ever."""
+    near = Neighbours()
+    waiting: Deferred[None] = Deferred()
+    event = near.send("m.room.message", text("x"))
+    joins = near.side.ours.rooms.joins
+
+    async def hold() -> None:
+        async with joins.turn(near.room_id):
+            await waiting
+
+    held = Deferred.fromCoroutine(hold())
+    connection = transact(near, event)
+    assert connection.answers() == []
+    near.side.clock.advance(10)
+    [answered] = connection.answers()
+    assert answered.status == 200
+    waiting.callback(None)
+    assert held.called
+    result_of(joins.ended(near.room_id, near.side.clock))
+
+
+def test_joins_at_once() -> None:
+    """A second user waits for the join of the first one, and needs no server then."""
+    near = Neighbours()
+    second: list[Any] = []
+
+    def join_too(reply: Any) -> Any:
+        joining = near.elsewhere.join(near.room_id, ALICE, [FIRST])
+        Deferred.fromCoroutine(joining).addBoth(second.append)
+        assert second == []
+        return reply
+
+    near.calls.change["send_join"] = join_too
+    near.join()
+    [joined] = second
+    assert joined.server_name is None
+    assert near.calls.routes() == ["make_join", "send_join"]
+    assert membership(joined.room.current, ALICE.user_id) == "join"
