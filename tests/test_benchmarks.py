@@ -20,7 +20,7 @@ from homeserver.protocol.slices import run
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
 from scripts.benchmarks import large_store
 from scripts.benchmarks.alone import resolutions
-from scripts.benchmarks.rooms import branches, state_resolutions
+from scripts.benchmarks.rooms import branches, creations, state_resolutions
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample, measure, summarise
 from scripts.benchmarks.transactions import KEY_ID, Origin, TransactionMaker
 from scripts.benchmarks.usage import cpu_seconds
@@ -137,8 +137,8 @@ class StateResolutionTests(TestCase):
             self.assertEqual(len(difference), 20 + topics)
 
     def test_rows(self) -> None:
-        """Each is the time of one resolution, in which the users of a branch join."""
-        for row in state_resolutions(20):
+        """They are the times of creating rooms, and of resolving their states."""
+        for row in [creations(2), *state_resolutions(20)]:
             [measure_round] = row.measures.values()
             self.assertGreater(measure_round(0).value, 0)
 

@@ -33,6 +33,7 @@ class Turn:
         self._events: dict[EventId, Event] = {}
         self._outgoing: list[tuple[ServerName, bytes]] = []
         self._redactions: list[tuple[EventId, EventId]] = []
+        self._has_begun = False
 
     async def take(
         self, event: Event, before: int | None = None, *, is_old: bool = False
@@ -97,6 +98,7 @@ class Turn:
         events are known. What was the end of a room that we had left is none any more.
         Raises `UnknownAuthEvent`.
         """
+        self._has_begun = True
         before = self.room.states.add(state, self.room.current_number)
         self.room.current_number = before
         self.room.extremities = frozenset()
@@ -116,7 +118,7 @@ class Turn:
     @property
     def has_changed(self) -> bool:
         """Whether the room in memory may have what is not in the store."""
-        return bool(self._events or self._redactions)
+        return self._has_begun or bool(self._events or self._redactions)
 
     @property
     def has_outgoing(self) -> bool:

@@ -61,6 +61,7 @@ def main(
         alone.verifications(),
         alone.resolutions(),
         alone.recordings(),
+        rooms.creations(),
         *rooms.state_resolutions(),
     ]
     with ExitStack() as stack, _told():

@@ -1,4 +1,4 @@
-"""A room with a long auth chain, and the time to resolve its state."""
+"""The time to create rooms, and to resolve the state of one with a long auth chain."""
 
 import time
 from functools import cache, partial
@@ -12,11 +12,28 @@ from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.state import StateKey, StateMap, state_of
 from homeserver.protocol.rooms.state_resolution import resolve
 from scripts.benchmarks.table import OURS, Row, Sample
+from tests.support.our_rooms import OurRooms
 
 EVENTS = 10_000
 """What one branch has in its auth chain and the other lacks: all of it is applied."""
 
+ROOMS = 1_000
+"""That are created, in a store in memory: as a lab has them."""
+
 _ALICE = "@alice:bench.test"
+
+
+def creations(rooms: int = ROOMS) -> Row:
+    """Public rooms of the last version, with the usual state and one member."""
+    return Row(f"create {rooms} rooms", "s CPU", {OURS: partial(_create_rooms, rooms)})
+
+
+def _create_rooms(rooms: int, _: int) -> Sample:
+    ours = OurRooms()
+    begun = time.process_time()
+    for _number in range(rooms):
+        ours.create(preset="public_chat")
+    return Sample(time.process_time() - begun)
 
 
 def state_resolutions(events: int = EVENTS) -> list[Row]:

@@ -6,6 +6,7 @@ from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.errors import BadJson, InvalidParam, NotFound
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId, RoomId, UserId
+from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.receipt import Outcome
@@ -26,6 +27,8 @@ from tests.support.our_rooms import (
     same,
     text,
 )
+from tests.support.room_side import changed
+from tests.support.signed_requests import US, Peer, signing_key
 
 VERSIONS = tuple(ROOM_VERSIONS)
 
@@ -256,6 +259,24 @@ def test_written_or_not() -> None:
     again = result_of(ours.rooms.known(room.room_id))
     assert again.entries == before
     ours.send(again, "m.room.message", text("y"))
+
+
+def test_begun_in_vain() -> None:
+    """A room that was left and is joined in vain stays as the store has it."""
+    ours = OurRooms()
+    room = ours.create()
+    before = room.extremities
+    new = NewEvent("m.room.message", ALICE, text("x"))
+    event = result_of(ours.author.make(room, new))
+    lost = changed(event, Peer(US, signing_key()), auth_events=["$" + "a" * 43])
+
+    async def begin() -> None:
+        async with ours.rooms.turn(room.room_id) as turn:
+            await turn.begin(lost, turn.room.current)
+
+    with pytest.raises(UnknownAuthEvent):
+        result_of(begin())
+    assert result_of(ours.rooms.known(room.room_id)).extremities == before
 
 
 def test_two_processes() -> None:

@@ -66,6 +66,10 @@ class Side:
             return False
         return bool(verdict == "accepted")
 
+    def drop(self, destination: str) -> None:
+        """Drop what waits for a server."""
+        self._client().delete("v1", "send", destination)
+
     def _client(self) -> ControlClient:
         path = self.endpoint.configuration
         return ControlClient.of_config(path, load(path))
