@@ -58,20 +58,34 @@ def _changed(event: Json, _: Case) -> Json:
 
 INVITE_FAULTS: Mapping[str, Fault[Act]] = {
     f"invite.{name}": Fault(
-        summary, _RIGHT, flag(f"invite.{name}"), act, "true", _ROUTES
+        summary, right, flag(f"invite.{name}"), act, "true", _ROUTES
     )
-    for name, (summary, act) in {
-        "no-event": ("There is no event in the answer.", changed_events(_none)),
+    for name, (summary, act, right) in {
+        "no-event": (
+            "There is no event in the answer.",
+            changed_events(_none),
+            _RIGHT,
+        ),
         "unsigned": (
             "The event lacks the signature of the invited user's server.",
             _event(_unsigned),
+            _RIGHT,
         ),
         "bad-signature": (
             "The signature of the invited user's server is wrong.",
             _event(_bad_signature),
+            _RIGHT,
         ),
-        "other-event": ("The event is a join of the invited user.", _event(_other)),
-        "changed": ("The event has another content.", _event(_changed)),
+        "other-event": (
+            "The event is a join of the invited user.",
+            _event(_other),
+            _RIGHT,
+        ),
+        "changed": (
+            "The event has more content than was hashed.",
+            _event(_changed),
+            "It sends the event that it has made, or tells its user of the failure.",
+        ),
     }.items()
 }
 """In the order in which they act."""
