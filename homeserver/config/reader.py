@@ -42,7 +42,8 @@ def load(path: Path, *, reads_files: bool = True) -> Config:
     except FileNotFoundError as error:
         why = (
             f"cannot be read: {error.strerror}; `homeserver init` makes one, and so "
-            "does `homeserver run` where HOMESERVER_SERVER_NAME is set"
+            "does `homeserver run` where HOMESERVER_SERVER_NAME is set; commands that "
+            "ask a lab take `--lab URL`"
         )
         raise ConfigError(path, [why]) from None
     except OSError as error:

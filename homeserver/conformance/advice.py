@@ -34,6 +34,11 @@ It has to ask the name server at {dns}, which knows that zone and nothing else.
     ADDRESS:53), or forward the zone to it, as in dnsmasq: server=/{zone}/{dns_dnsmasq}
   A container: docker run --dns ADDRESS, with --dns ADDRESS:53 here"""
 
+NOT_VERIFIED = """\
+The target accepted a signed request and fetched no key of ours, so it verifies no
+signature. Let it do that first. Until then it fails each check that expects a refusal,
+and those that wait for it to come to us: discovery, TLS and the cache of keys."""
+
 
 class Advice(Struct, frozen=True):
     """The places that advice names."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from homeserver.conformance.advice import Advice
+from homeserver.conformance.advice import NOT_VERIFIED, Advice
 from homeserver.conformance.check import (
     DEAD_ADDRESS,
     DNS_ZONE,
@@ -106,6 +106,8 @@ async def _choose_names(ground: Ground, facts: Facts) -> None:
         ground.naming = naming
         probes[naming] = await _probe(ground, facts)
         if probes[naming].is_believed:
+            if not probes[naming].seen.key_requests:
+                facts.advice.append(NOT_VERIFIED)
             break
     else:
         # M01 says so as well: the one failure of all that comes after it.

@@ -18,7 +18,12 @@ from homeserver.inbound.request_counts import RequestCounts
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.transport.sightings import Sighting
 from homeserver.protocol.diagnosis.hint import as_sentence
-from homeserver.protocol.diagnosis.retries import Attempt, remarks_on_retries
+from homeserver.protocol.diagnosis.retries import (
+    PATIENCE_MS,
+    Attempt,
+    remarks_on_retries,
+    unrepeated,
+)
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.remarks import Remark
 from homeserver.storage.behaviour import Behaviour, load_behaviour
@@ -221,7 +226,14 @@ def _retry_checks(attempts: Sequence[Attempt], now_ts: int) -> Iterator[CheckVie
     for code in dict.fromkeys(each.code for each in remarks):
         those = [each for each in remarks if each.code == code]
         yield CheckView(code, "failed", those[0].text, len(those))
-    if not remarks:
+    open_ones = unrepeated(attempts)
+    if open_ones and not remarks:
+        text = (
+            f"{open_ones[0].txn_id!r} was answered with {open_ones[0].status} and is "
+            f"not repeated yet; it is waited for {PATIENCE_MS // 1000} s"
+        )
+        yield CheckView("retries", "remarked", text, len(open_ones))
+    elif not remarks:
         text = "what failed for now was repeated as it should be"
         yield CheckView("retries", "passed", text)
 

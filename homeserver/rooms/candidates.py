@@ -64,7 +64,9 @@ class Candidates:
         `IncompatibleRoomVersion` or `NoServerHelps` if none helps.
         """
         if not self.names:
-            raise InvalidParam(f"{what}: no server is known to ask; name some in `via`")
+            raise InvalidParam(
+                f"{what}: no server is known to ask; name some in `via` (`--via NAME`)"
+            )
         for name in self.names:
             try:
                 return await question(name)

@@ -181,7 +181,9 @@ def expect_of(
     except LabError as problem:
         if problem.status != 408:
             raise
-        raise ExpectationFailed(match, problem.answer) from None
+        raise ExpectationFailed(
+            match, problem.answer, count=count, never=never
+        ) from None
     return [Exchange.of(each) for each in answer["matched"]]
 
 

@@ -56,11 +56,11 @@ class Exchange:
         """As a line."""
         what = " ".join(filter(None, [self.method, self.path]))
         arrow = "<-" if self.direction == "in" else "->"
-        parts = [self.id, self.kind, self.server, arrow, self.peer, what]
+        parts = [self.id, self.kind, self.server or "?", arrow, self.peer or "?", what]
         if self.status is not None:
             parts.append(self.status)
         if self.reason is not None:
-            parts.append(f"{self.reason}: {self.error}")
+            parts.append(": ".join(filter(None, [self.reason, self.error])))
         return " ".join(map(str, parts))
 
 
@@ -125,11 +125,20 @@ class Sent:
 class ExpectationFailed(AssertionError):
     """What was expected has not happened; `str()` says what was nearest."""
 
-    def __init__(self, wanted: Mapping[str, object], answer: Answer) -> None:
+    def __init__(
+        self,
+        wanted: Mapping[str, object],
+        answer: Answer,
+        *,
+        count: int = 1,
+        never: bool = False,
+    ) -> None:
+        """`count` exchanges were to come, or none at all (`never`)."""
         self.matched = [Exchange.of(each) for each in answer.get("matched", [])]
         self.nearest = answer.get("nearest", [])
         members = ", ".join(f"{k}={v!r}" for k, v in wanted.items())
-        lines = [f"{len(self.matched)} exchanges matched {members}"]
+        due = "none" if never else count
+        lines = [f"exchanges with {members}: {len(self.matched)} seen, {due} wanted"]
         for miss in self.nearest:
             differs = "; ".join(
                 f"{name} is {each['seen']!r}, not {each['wanted']!r}"

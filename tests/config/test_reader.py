@@ -739,6 +739,7 @@ def test_no_file(tmp_path: Path) -> None:
     [problem] = problems(tmp_path / "no.toml")
     assert problem.startswith("cannot be read: No such file or directory; ")
     assert "homeserver init" in problem
+    assert "--lab URL" in problem
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -1,13 +1,19 @@
 """Pre-flight: what is not to be had is a need that is not met, with its reason."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
+from unittest.mock import patch
 
+from homeserver.conformance import preflight
+from homeserver.conformance.advice import NOT_VERIFIED
+from homeserver.conformance.facts import Facts
 from homeserver.conformance.outcome import NotTestable
+from homeserver.http.reply import Reply
+from homeserver.http.router import Answer, Route
 from homeserver.net.addresses import RefusedAddress
 from homeserver.net.cause import Cause
 from homeserver.outbound.transport.dialer import Dialer
 from tests.conformance.faulty import patched
-from tests.support.conformance_stage import Stage
+from tests.support.conformance_stage import SOUND, Fault, Stage
 
 _addresses = Dialer.addresses
 
@@ -59,3 +65,27 @@ def test_checks_of_ipv6_need_a_target_that_has_it(on_stage: Stage) -> None:
     for each in ("D04", "D33", "D34"):
         assert results[each].result == "not-testable"
         assert "the target did not come to us" in results[each].observed
+
+
+def test_a_target_that_verifies_nothing_is_told_so_first(on_stage: Stage) -> None:
+    """It answers without a key of ours; the advice names that one cause."""
+
+    def believes(route: Route) -> Answer:
+        is_asked = route.template.startswith("/_matrix/federation/v1/send/")
+        return (lambda _: Reply(b'{"pdus":{}}')) if is_asked else route.answer
+
+    assert NOT_VERIFIED in _advice(on_stage, Fault(believes))
+    assert NOT_VERIFIED not in _advice(on_stage, SOUND)
+
+
+def _advice(on_stage: Stage, fault: Fault) -> list[str]:
+    """What a run with a fault says first."""
+    look, found = preflight.look, list[Facts]()
+
+    async def noted(*arguments: Any) -> Facts:
+        found.append(await look(*arguments))
+        return found[-1]
+
+    with patch.object(preflight, "look", noted):
+        on_stage.run(["K01"], fault)
+    return found[0].advice

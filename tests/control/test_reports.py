@@ -135,6 +135,12 @@ def test_right_retries() -> None:
     """A server that repeats as it should passes that, too."""
     panel = Panel()
     refuse(panel, 0, status=503, reason="limit", content="aa")
+    checks, _, is_wrong = report(panel)
+    assert checks["retries"]["outcome"] == "remarked"
+    assert checks["retries"]["text"] == (
+        "'1' was answered with 503 and is not repeated yet; it is waited for 60 s"
+    )
+    assert not is_wrong
     receive(panel, "1", 2000)
     checks, _, is_wrong = report(panel)
     assert checks["retries"]["outcome"] == "passed"

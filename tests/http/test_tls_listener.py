@@ -231,7 +231,7 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(self.results, ["failed"])
         self.assertEqual(self.exchange.address, "192.0.2.1")
         self.assertEqual(self.exchange.reason, "handshake_failed")
-        self.assertIn("unsupported protocol", str(self.exchange.error))
+        self.assertEqual(self.exchange.error, "unsupported protocol")
         assert line is not None
         self.assertTrue(line.startswith("TLS handshake of 192.0.2.1 failed: "), line)
         self.assertIn("unsupported protocol", line)

@@ -10,6 +10,8 @@ from cryptography import x509
 
 from homeserver.protocol.errors import quote
 
+_TRUSTED = "`ca_file` (of a lab: start it with `--trust FILE`)"
+
 
 def advise(chain: Sequence[bytes]) -> str:
     """The end of a sentence on a rejected certificate.
@@ -27,7 +29,7 @@ def advise(chain: Sequence[bytes]) -> str:
         return ""
     said = f" (it names {quote(names)}, is valid until {until}"
     if is_own:
-        said += "; add it to `ca_file`"
+        said += f"; add it to {_TRUSTED}"
     else:
         said += f", and was issued by {quote(issuer)}"
         if not is_complete:
@@ -35,7 +37,7 @@ def advise(chain: Sequence[bytes]) -> str:
                 ", whose certificate was not sent: send the whole chain, without the "
                 "root"
             )
-        said += "; add its root to `ca_file`"
+        said += f"; add its root to {_TRUSTED}"
     return f"{said}, or serve `/_matrix/key/v1`)"
 
 

@@ -27,7 +27,7 @@ from zope.interface import implementer
 from homeserver import __version__
 from homeserver.net.exchange import Exchange, Message
 from homeserver.net.time_limit import within
-from homeserver.net.tls.facts import facts_of
+from homeserver.net.tls.facts import facts_of, problem_of
 from homeserver.net.twisted_private import (
     ClientProtocol,
     ClientRequest,
@@ -244,7 +244,7 @@ def describe(problem: Exception) -> str:
         return "the peer ended the connection"
     if isinstance(problem, ParseError):
         return f"it is not HTTP: {quote(problem.data)}"
-    text = str(problem) or type(problem).__name__
+    text = problem_of(problem) or str(problem) or type(problem).__name__
     # Twisted's parse errors contain the bad line.
     return text if len(text) <= 200 and text.isprintable() else quote(text)
 

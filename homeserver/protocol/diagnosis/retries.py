@@ -41,6 +41,12 @@ class Attempt(Struct, frozen=True):
         return self.status >= 500 or self.status == 429
 
 
+def unrepeated(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The last attempts of transactions that failed for now and came no more."""
+    last = {each.txn_id: each for each in attempts}
+    return [each for each in last.values() if each.has_failed_for_now]
+
+
 def remarks_on_retries(attempts: Sequence[Attempt], now_ts: int) -> Iterator[Remark]:
     """What is wrong in how a server repeats; `attempts` are in their order."""
     pauses: dict[str, list[int]] = {}

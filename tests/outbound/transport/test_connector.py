@@ -565,7 +565,8 @@ class KeyDocumentTests(ConnectorTestCase):
         )
         assert attempt.startswith(f"{start} (it names ")
         assert attempt.endswith(
-            "; add it to `ca_file`, or serve `/_matrix/key/v1`); "
+            "; add it to `ca_file` (of a lab: start it with `--trust FILE`), or serve "
+            "`/_matrix/key/v1`); "
             "by key-document: /_matrix/key/v1 answers with status 500"
         )
         assert wire.tcp.disconnecting
