@@ -12,7 +12,7 @@ import click
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option
 from homeserver.cli.room_history import backfill, events, graph, pages
-from homeserver.cli.room_memberships import invite, join, knock, leave
+from homeserver.cli.room_memberships import invite, invites, join, knock, leave
 from homeserver.control.client import ControlError
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError, printable
@@ -32,7 +32,7 @@ def room() -> None:
     """
 
 
-for _command in (join, knock, leave, invite, graph, events, backfill):
+for _command in (join, knock, leave, invite, invites, graph, events, backfill):
     room.add_command(_command)
 
 

@@ -111,6 +111,25 @@ def invite(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
     _show(ask(daemon, room, "invite", options), as_json=as_json)
 
 
+@click.command(short_help="List the invites that wait for an answer.")
+@daemon_options
+@json_option
+def invites(*, daemon: Daemon, as_json: bool) -> None:
+    """List the invites of users of the server to rooms that it is not in.
+
+    \b
+    Example:
+      homeserver room invites -c homeserver.toml
+    """
+    try:
+        answer: Any = daemon.client().get("v1", "invites")
+    except ControlError as problem:
+        fail(1, str(problem))
+    for each in answer["invites"]:
+        text = f"{each['room_id']}: {each['user_id']}, by {each['event']['sender']}"
+        print(json.dumps(each) if as_json else printable(text))
+
+
 def _show(changed: Any, *, as_json: bool) -> None:
     """Print an event of a membership, and what became of it."""
     text = f"{changed['event_id']}: {changed['verdict']}, {changed['reason']}"

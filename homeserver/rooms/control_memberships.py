@@ -12,7 +12,12 @@ from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.rooms.control_bodies import JoinBody
 from homeserver.rooms.control_changes import reason_in, room_text, servers_in
-from homeserver.rooms.control_views import JoinedView, RoomEventView
+from homeserver.rooms.control_views import (
+    InviteList,
+    InviteView,
+    JoinedView,
+    RoomEventView,
+)
 from homeserver.rooms.elsewhere import Elsewhere
 
 
@@ -33,6 +38,11 @@ class RoomMemberships:
             _profile(body),
         )
         return JoinedView.of(joined)
+
+    async def invites(self, call: Call[Nothing, Nothing]) -> InviteList:
+        """The invites of users to rooms of other servers, to join or to leave."""
+        found = await self._elsewhere().resident.invites.all()
+        return InviteList([*map(InviteView.of, found)])
 
     async def knock(self, call: Call[Nothing, JoinBody]) -> RoomEventView:
         """Let a user knock at a room, through servers that are in it if need be."""

@@ -40,6 +40,7 @@ from homeserver.rooms.control_views import (
     BackfilledView,
     Graph,
     GraphEvent,
+    InviteList,
     JoinedView,
     ListedRoom,
     Members,
@@ -185,6 +186,7 @@ def room_control_routes(
             errors=(Forbidden,),
         ),
         route("GET", every, shown.list_rooms, RoomsPage, Nothing, RoomList),
+        route("GET", "/v1/invites", memberships.invites, Nothing, Nothing, InviteList),
         route("GET", one, shown.show, Nothing, Nothing, RoomView, errors=_ERRORS),
         route(
             "POST",

@@ -88,10 +88,18 @@ def test_invited(sides: tuple[Side, Side]) -> None:
         beta.post(room_id, "join", user_id=bob)
     for user in (bob, eve):
         assert alpha.post(room_id, "invite", user_id=user)["verdict"] == "accepted"
+    listed = beta.invites()
+    assert {(each["room_id"], each["user_id"]) for each in listed} == {
+        (room_id, bob),
+        (room_id, eve),
+    }
+    assert "m.room.create" in {x["type"] for x in listed[0]["room_state"]}
     declined = beta.post(room_id, "leave", user_id=eve)
+    assert [each["user_id"] for each in beta.invites()] == [bob]
     assert declined["through"] == alpha.name
     assert alpha.has(room_id, declined["event_id"])
     assert beta.post(room_id, "join", user_id=bob)["through"] == alpha.name
+    assert beta.invites() == []
     same(alpha, beta, room_id)
     # Beta is in the room now: no other server is needed for more of its users.
     assert alpha.post(room_id, "invite", user_id=eve)["verdict"] == "accepted"

@@ -13,6 +13,7 @@ from homeserver.protocol.errors import (
     InvalidParam,
     NoServerHelps,
     NotFound,
+    Overloaded,
     ProtocolError,
 )
 from homeserver.protocol.events.event import Event, redact
@@ -562,6 +563,24 @@ def test_again() -> None:
     assert ids(room.current) == ids(theirs.current)
     assert room.extremities == {room.current["m.room.member", ANN.user_id].event_id}
     same(room, near.side.ours.read(near.room_id))
+
+
+def test_again_without_via() -> None:
+    """The servers of a room that we had left are asked, by which it was known last."""
+    near = Neighbours("12")
+    near.join()
+    result_of(near.elsewhere.leave(near.room_id, ANN))
+    joined = result_of(near.elsewhere.join(near.room_id, ANN))
+    assert joined.server_name == FIRST
+
+
+def test_full_store() -> None:
+    """Nobody is asked for a room that has no place here."""
+    near = Neighbours()
+    near.side.ours.rooms._max_bytes = 0
+    with pytest.raises(Overloaded):
+        near.join()
+    assert near.calls.made == []
 
 
 def test_failed_again() -> None:

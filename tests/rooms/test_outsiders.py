@@ -8,6 +8,7 @@ import pytest
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import (
     Forbidden,
+    InvalidParam,
     NoServerHelps,
     NotFound,
     ProtocolError,
@@ -101,6 +102,16 @@ def test_knocked() -> None:
     assert membership(there(near).current, ANN.user_id) == "knock"
     result_of(near.elsewhere.leave(near.room_id, ANN, [FIRST]))
     assert membership(there(near).current, ANN.user_id) == "leave"
+
+
+def test_knocked_again() -> None:
+    """The servers of a room that we had left are asked without `via`."""
+    near = Neighbours("12")
+    near.join()
+    result_of(near.elsewhere.leave(near.room_id, ANN))
+    # They have not heard of the leave yet; a knock of a member is refused.
+    with pytest.raises(Forbidden, match=FIRST.name):
+        result_of(near.elsewhere.knock(near.room_id, ANN))
 
 
 @pytest.mark.parametrize(
@@ -241,4 +252,7 @@ def test_forbidden_invite() -> None:
     new = NewEvent("m.room.member", ANN, {"membership": "invite"}, BOB.user_id)
     with pytest.raises(ProtocolError, match="rule"):
         result_of(near.elsewhere.invite(room, new))
+    theirs = NewEvent("m.room.member", BOB, {"membership": "invite"}, BOB.user_id)
+    with pytest.raises(InvalidParam, match="not of ours"):
+        result_of(near.elsewhere.invite(room, theirs))
     assert len(near.calls.made) == 1

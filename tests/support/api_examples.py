@@ -12,10 +12,11 @@ from homeserver.protocol.discovery import Resolution, Route, Step
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.events.version_inference import VersionSource
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.key_documents import build_v1, build_v2
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import ReceivedTransaction
+from homeserver.storage.received_invites import InviteStore, ReceivedInvite
 from homeserver.storage.refusals import Refusal, RefusalStore
 from tests.support.control_side import LEAF, NOW, Panel
 from tests.support.coroutines import result_of
@@ -111,6 +112,7 @@ def _ask_about_rooms(panel: Panel, ask: Callable[..., None]) -> None:
     ask("GET", f"{one}/events/{{event_id}}", event)
     ask("POST", f"{one}/join", f"{room}/join", bob)
     _ask_to_knock(panel, ask)
+    _ask_for_invites(panel, ask)
     ask("POST", f"{one}/leave", f"{room}/leave", bob)
     ask("POST", f"{one}/invite", f"{room}/invite", bob)
     ask("POST", f"{one}/leave", f"{room}/leave", bob)
@@ -145,6 +147,21 @@ def _ask_about_users(panel: Panel, ask: Callable[..., None]) -> None:
     ask("POST", media, media, {"media_id": "cat", "content": "meow"})
     ask("GET", media, media)
     ask("DELETE", f"{media}/{{media_id}}", f"{media}/cat")
+
+
+def _ask_for_invites(panel: Panel, ask: Callable[..., None]) -> None:
+    event = encode(message())
+    own, bob = panel.identity.server_name, f"@bob:{panel.identity.server_name}"
+    invite = ReceivedInvite(
+        RoomId("!r:them.example"),
+        UserId.parse(bob),
+        THEM.server_name,
+        "11",
+        event,
+        b"[]",
+    )
+    result_of(InviteStore(panel.database, own).record(invite))
+    ask("GET", "/v1/invites", "/v1/invites")
 
 
 def _ask_to_knock(panel: Panel, ask: Callable[..., None]) -> None:

@@ -32,6 +32,11 @@ class Side:
         """Ask about something in `/v1/rooms`."""
         return self._client().get("v1", "rooms", *steps)
 
+    def invites(self) -> list[Any]:
+        """The invites of users of this server that wait for an answer."""
+        found: Any = self._client().get("v1", "invites")["invites"]
+        return list(found)
+
     def state(self, room_id: str) -> list[Json]:
         """The state of a room, event by event."""
         found: list[Json] = self.get(room_id, "state")["state"]
