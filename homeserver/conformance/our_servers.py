@@ -11,7 +11,8 @@ from msgspec import UNSET, UnsetType
 
 from homeserver.conformance.ground import Ground
 from homeserver.conformance.ours import KeyAnswer, Ours, answer_with
-from homeserver.http.reply import error_reply
+from homeserver.http.reply import Reply, error_reply, json_reply
+from homeserver.http.request import Request
 from homeserver.http.router import Answer
 from homeserver.lab.dns_server.records import Record
 from homeserver.lab.rules.rule import RuleBody
@@ -24,6 +25,17 @@ from homeserver.lab.servers.description import (
 from homeserver.lab.servers.names import free_port
 from homeserver.net.tls.certificate import Certificate
 from homeserver.protocol.identifiers import ServerName
+
+_V1 = "/_matrix/federation/v1"
+
+_ABOUT_ROOMS = (
+    "backfill/{roomId}",
+    "event/{eventId}",
+    "event_auth/{roomId}/{eventId}",
+    "get_missing_events/{roomId}",
+    "state/{roomId}",
+    "state_ids/{roomId}",
+)
 
 
 class Wanted(TypedDict, total=False):
@@ -61,7 +73,11 @@ class Wanted(TypedDict, total=False):
     """One rule for all requests: `{"keys.expired": True}`."""
 
     answers: Mapping[str, Answer]
-    """Answers by the template of the route, in place of those of the lab."""
+    """Answers by the template of the route, in place of those of the lab.
+
+    By default transactions are taken, and nothing is known of rooms: the lab itself
+    would have to verify who asks, and cannot find each target.
+    """
 
 
 class OurServers:
@@ -147,7 +163,7 @@ class OurServers:
 
     def _instruct(self, ours: Ours, wanted: Wanted) -> None:
         lab, name = self._ground.lab, ours.name.name
-        answers = dict(wanted.get("answers", {}))
+        answers = {**_USUAL, **wanted.get("answers", {})}
         if (make := wanted.get("keys")) is not None:
             answer = answer_with(make, ours)
             answers |= {
@@ -178,6 +194,22 @@ class OurServers:
             return "localhost:0", "own"
         address = ground.lab.servers.shared.address
         return f"[{address}]:0" if ":" in address else f"{address}:0", "own"
+
+
+def taken(_: Request) -> Reply:
+    """The answer of a server that takes a transaction, whatever is in it."""
+    return json_reply({"pdus": {}})
+
+
+def not_found(_: Request) -> Reply:
+    """The answer of a server that does not have what it is asked for."""
+    return error_reply(404, "M_NOT_FOUND", "there is no such event here")
+
+
+_USUAL: Mapping[str, Answer] = {
+    f"{_V1}/send/{{txnId}}": taken,
+    **{f"{_V1}/{route}": not_found for route in _ABOUT_ROOMS},
+}
 
 
 def _well_known(name: str | None) -> WellKnownBody | UnsetType:

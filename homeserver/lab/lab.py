@@ -237,7 +237,7 @@ class Lab:
         )
 
     def _wrap(self, route: Route) -> Answer:
-        answer = self.answers.wrap(replace(route, answer=self.rules.wrap(route)))
+        answer = self.rules.wrap(replace(route, answer=self.answers.wrap(route)))
         answer = self._fallback.wrap(answer)
         if route.template in POLITE:
             return answer

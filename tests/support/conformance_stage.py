@@ -25,6 +25,7 @@ from homeserver.config.values import (
     Log,
     Network,
     Profile,
+    Sending,
     ServerConfig,
     Verification,
 )
@@ -56,7 +57,7 @@ from tests.support.waiting import reactor, wait
 _MEDIA = "known"
 
 _ANY_PORT = SocketAddress("127.0.0.1", 0)
-_SECONDS = 240.0  # for all checks; machines are shared
+_SECONDS = 900.0  # for all checks; machines are shared
 _ALLOW = tuple(map(AddressRange.parse, DEFAULT_ALLOW))
 
 
@@ -230,6 +231,7 @@ def _config(lab: Lab) -> Config:
     return Config(
         servers=(),
         shutdown_seconds=1.0,
+        sending=Sending(first_retry_seconds=0.2, max_retry_seconds=0.5),
         # Without the method of 2014, which accepts any certificate that a document of
         # version 1 names: today's text accepts no such certificate.
         verification=Verification(

@@ -1,7 +1,7 @@
 """Answers that code gives in place of a server of the lab.
 
-Rules: they are for one server and the templates that they name. Rules of that server do
-not act on them.
+Rules: they are for one server and the templates that they name. Rules of that server
+act on them as on any other answer.
 """
 
 from collections.abc import Awaitable, Mapping
