@@ -4,7 +4,7 @@ Rules: the target's certificate is looked at and refused by none: a check judges
 reply is read within limits of bytes and of time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
@@ -124,3 +124,9 @@ def _forget_in(waiting: list[Deferred[None]]) -> Callable[[Deferred[None]], None
             waiting.remove(waiter)
 
     return forget
+
+
+def head(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """The head of a request, as it goes out."""
+    lines = [f"{method} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

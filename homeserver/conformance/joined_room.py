@@ -169,10 +169,16 @@ class JoinedRoom:
 
         Raises `NoAnswer`, and `NotTestable` if it never is.
         """
-        reply = await self.put(pdu)
-        if not await self._is_end(self.id_of(pdu)):
-            raise NotTestable(f"a sound event is not accepted: {reply}")
+        reply, _ = await self.settle(pdu)
         return reply
+
+    async def settle(self, pdu: Json) -> tuple[Reply, Sequence[EventId]]:
+        """The same, with the ends of the room that there are then."""
+        reply = await self.put(pdu)
+        ends = await self._ends_with(self.id_of(pdu))
+        if ends is None:
+            raise NotTestable(f"a sound event is not accepted: {reply}")
+        return reply, ends
 
     async def say(self, body: str = "hello") -> Json:
         """Send a message at the ends of the room, in a turn of its own.
@@ -192,8 +198,8 @@ class JoinedRoom:
         """
         marker = await self.message("marker", at=at)
         await self.put(pdu)
-        await self.send(marker)
-        return self.id_of(pdu) in await self.ends()
+        _, ends = await self.settle(marker)
+        return self.id_of(pdu) in ends
 
     async def state_at(self, pdu: Json) -> frozenset[str]:
         """The IDs of the state before an event of ours, as the target has it.
@@ -221,12 +227,12 @@ class JoinedRoom:
         async with self._t.ground.members.lock(self.room_id):
             yield
 
-    async def _is_end(self, event_id: EventId) -> bool:
-        """Whether an event becomes an end of the room in time."""
+    async def _ends_with(self, event_id: EventId) -> Sequence[EventId] | None:
+        """The ends of the room, when an event is one; None if it is not in time."""
         clock = self._t.ground.clock
         limit = clock.seconds() + _SECONDS
-        while event_id not in await self.ends():
+        while event_id not in (ends := await self.ends()):
             if clock.seconds() > limit:
-                return False
+                return None
             await deferLater(clock, _PAUSE)
-        return True
+        return ends

@@ -46,6 +46,8 @@ class Members:
 
         self._locks: dict[str, DeferredLock] = {}
         self._there: dict[tuple[str, str], Ours] = {}
+        self.shared: dict[str, Member] = {}
+        """Those that checks of events share, by room version."""
 
     def lock(self, room_id: str) -> DeferredLock:
         """The turn to change a room."""

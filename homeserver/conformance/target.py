@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 
 from homeserver import __version__
-from homeserver.conformance.connection import Connection
+from homeserver.conformance.connection import Connection, head
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground
 from homeserver.conformance.our_servers import OurServers
@@ -270,6 +270,11 @@ class Target(OurServers):
         """Wait for a time in milliseconds since 1970, at which a key ends perhaps."""
         await deferLater(self._ground.clock, max(0, ts - self.now_ts) / 1000)
 
+    def share(self, ours: Ours) -> None:
+        """Look at a server that other checks have as well, from now on."""
+        self.names.add(ours.name.name)
+        self._began_after = self._ground.lab.record.last_id
+
     def exchanges(self) -> list[Entry]:
         """All that the record has of this check."""
         return [
@@ -287,9 +292,3 @@ class Target(OurServers):
             exchange.server = ours.name.name
         self._plain.append(exchange)
         return exchange
-
-
-def head(method: str, target: str, headers: Sequence[tuple[str, str]]) -> bytes:
-    """The head of a request, as it goes out."""
-    lines = [f"{method} {target} HTTP/1.1", *(f"{n}: {v}" for n, v in headers)]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

@@ -16,7 +16,7 @@ from homeserver.conformance.check import (
     must,
     robustness,
 )
-from homeserver.conformance.connection import Connection
+from homeserver.conformance.connection import Connection, head
 from homeserver.conformance.outcome import (
     Late,
     NoAnswer,
@@ -27,7 +27,7 @@ from homeserver.conformance.outcome import (
     unmet,
 )
 from homeserver.conformance.reply import Reply, accepted, ended, refused, status
-from homeserver.conformance.target import Target, head
+from homeserver.conformance.target import Target
 
 _UNSUPPORTED = "Server-server API, Unsupported endpoints"
 _STANDARDS = "Server-server API, API standards"

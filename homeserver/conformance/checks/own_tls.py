@@ -6,6 +6,7 @@ Rules: each connection is ours, and closed at once; nothing is asked but key doc
 from OpenSSL import SSL
 
 from homeserver.conformance.check import check, info, must, should
+from homeserver.conformance.connection import head
 from homeserver.conformance.outcome import (
     NoAnswer,
     NotTestable,
@@ -15,7 +16,7 @@ from homeserver.conformance.outcome import (
     reported,
     unmet,
 )
-from homeserver.conformance.target import Target, head
+from homeserver.conformance.target import Target
 from homeserver.net.addresses import AddressPolicy
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.transport.budget import Allowance
