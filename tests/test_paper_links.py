@@ -114,7 +114,7 @@ def test_a_route_is_there(paper: str, asked: str) -> None:
     """A route that is named is one of a daemon or of a lab."""
     method, path = asked.split(" ")
     bare = re.split(r"[?#]", path)[0].rstrip(".,;:)")
-    of_lab = "rules|request|rooms/[^/]+/forge"
+    of_lab = "rules|request|sign|rooms/[^/]+/forge"
     bare = re.sub(rf"^/v1/servers/[^/]+/(?!{of_lab})", "/v1/", bare)
     known = _ROUTES + [(m, r.replace("/[^/]+/rules", "/rules")) for m, r in _ROUTES]
     own = [("GET", "/v1/servers"), ("GET", "/v1/openapi.json")]

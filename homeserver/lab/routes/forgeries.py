@@ -1,11 +1,13 @@
-"""The route of events that are wrong on purpose, in rooms of one of our servers.
+"""The routes of events that are wrong on purpose.
 
-Rules: as those of `control.routes`. The rules of the room are not asked, nor is its
-policy server. The event goes through the queue to the servers of the room; our own
-server takes it in only if the request says so, and then judges it as others do.
+Rules: as those of `control.routes`. In a room of ours the rules of the room are not
+asked, nor is its policy server. The event goes through the queue to the servers of the
+room; our own server takes it in only if the request says so, and then judges it as
+others do. Any other event is signed and given back, for a request of the test.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -20,6 +22,7 @@ from homeserver.lab.spoil.transmission import Means
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge
 from homeserver.protocol.events.event import Event, event_id
+from homeserver.protocol.events.room_versions import parse_room_version
 from homeserver.protocol.identifiers import EventId, ServerName, UserId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.building import NewEvent
@@ -29,7 +32,20 @@ from homeserver.rooms.control_changes import room_in_path
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.room import Room
 
-_PATH = "/v1/servers/{server}/rooms/{room_id}/forge"
+_FORGE = "/v1/servers/{server}/rooms/{room_id}/forge"
+_SIGN = "/v1/servers/{server}/sign"
+
+Spoils = Annotated[
+    list[str],
+    Meta(
+        max_length=MAX_SPOILS,
+        description="Mistakes that it has on purpose: "
+        + "; ".join(
+            f"`{each.usage(name)}`: {each.summary}"
+            for name, each in EVENT_SPOILS.items()
+        ),
+    ),
+]
 
 
 class ForgedEventBody(NewEventBody, frozen=True, forbid_unknown_fields=True):
@@ -42,17 +58,7 @@ class ForgedEventBody(NewEventBody, frozen=True, forbid_unknown_fields=True):
             "signed: also `event_id`, `room_id` or `sender`."
         ),
     ] = field(default_factory=dict)
-    spoil: Annotated[
-        list[str],
-        Meta(
-            max_length=MAX_SPOILS,
-            description="Mistakes that it has on purpose: "
-            + "; ".join(
-                f"`{each.usage(name)}`: {each.summary}"
-                for name, each in EVENT_SPOILS.items()
-            ),
-        ),
-    ] = field(default_factory=list)
+    spoil: Spoils = field(default_factory=list)
     destinations: Annotated[
         list[str] | None,
         Meta(description="The servers that get it; by default those of the room."),
@@ -64,6 +70,28 @@ class ForgedEventBody(NewEventBody, frozen=True, forbid_unknown_fields=True):
             "can ask for it. Its form has to be right."
         ),
     ] = False
+
+
+class UnsignedEventBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """An event of any room, such as one that a server has proposed for a join."""
+
+    event: Annotated[
+        Object, Meta(description="Its `hashes` and `signatures` are made anew.")
+    ]
+    room_version: str
+    spoil: Spoils = field(default_factory=list)
+
+
+class SignedView(Struct, frozen=True):
+    """An event with hashes and the signatures of the server."""
+
+    event_id: Annotated[
+        str | None, Meta(description="Null where its form allows none.")
+    ]
+    event: Object
+    expected: Annotated[
+        list[str], Meta(description="What a right server does about each mistake.")
+    ]
 
 
 class SentTo(Struct, frozen=True):
@@ -104,10 +132,7 @@ def forgery_routes(
         server, body = server_of(name), call.body
         room = await room_in_path(server.rooms, call.parameters)
         piece = await _drafted(server, room, body, means(name))
-        try:
-            expected = spoil_event(piece, body.spoil)
-        except (KeyError, TypeError, ValueError, OverflowError):
-            raise InvalidParam("`members`: the event cannot be signed") from None
+        expected = _spoiled(piece, body.spoil)
         entry = await _entered(server, room, piece.pdu) if body.enter else None
         names = room.residents - {name}
         if body.destinations is not None:
@@ -125,10 +150,34 @@ def forgery_routes(
             expected,
         )
 
-    errors = (NotFound, TooLarge)
+    def sign(call: Call[Nothing, UnsignedEventBody]) -> SignedView:
+        """Hash and sign an event of any room, for a request that sends it."""
+        body, ours = call.body, means(call.server("server"))
+        version = parse_room_version(body.room_version)
+        other = ours.spare_key(OTHER_KEY)
+        bare = {
+            k: v
+            for k, v in body.event.items()
+            if k not in {"hashes", "signatures", "unsigned"}
+        }
+        piece = Workpiece(bare, version, {}, ours.identity, other)
+        expected = _spoiled(piece, body.spoil)
+        return SignedView(_id_of(piece), piece.pdu, expected)
+
+    post, found = partial(route, "POST"), (NotFound,)
+    large = (NotFound, TooLarge)
     return [
-        route("POST", _PATH, forge, Nothing, ForgedEventBody, ForgedView, errors=errors)
+        post(_FORGE, forge, Nothing, ForgedEventBody, ForgedView, errors=large),
+        post(_SIGN, sign, Nothing, UnsignedEventBody, SignedView, errors=found),
     ]
+
+
+def _spoiled(piece: Workpiece, spoils: Sequence[str]) -> list[str]:
+    """What is right about an event, once it is signed; raises `InvalidParam`."""
+    try:
+        return spoil_event(piece, spoils)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise InvalidParam("the event has no form in which it can be signed") from None
 
 
 async def _drafted(

@@ -112,6 +112,8 @@ def cite_foreign(piece: Workpiece, _: str) -> None:
 
 def cite_create(piece: Workpiece, _: str) -> None:
     """Leave the create event out, or cite it where that is wrong."""
+    if CREATE not in piece.state:
+        raise InvalidParam("`spoil`: `create-auth` needs a room of the server")
     create = reference(piece.state[CREATE])
     found = piece.references("auth_events")
     if create in found:
