@@ -1,6 +1,6 @@
 """Joining a room of the target with a server of ours.
 
-Rules: one that comes too soon after others is made again.
+Rules: those of one room come one after the other.
 
 Specification: Server-server API, "Joining Rooms".
 """
@@ -26,9 +26,6 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomId
 from homeserver.protocol.rooms.state import state_of
 
-_MAX_TRIES = 4  # of a join that comes too soon after others
-_MAX_PAUSE_MS = 5000
-
 
 async def enter(t: Target, version: str) -> JoinedRoom:
     """Join the public room of a version with a fresh server of ours.
@@ -53,29 +50,16 @@ async def join_room(
 
 
 async def _join(t: Target, ours: Ours, room_id: str, differs: Differs) -> Member:
-    found = await _try(t, ours, room_id, differs)
-    for _ in range(_MAX_TRIES):
-        if isinstance(found, Member):
-            return found
-        wait_ms = found.json.get("retry_after_ms")
-        if found.status != 429 or not isinstance(wait_ms, int):
-            break
-        await t.wait_until(t.now_ts + min(wait_ms, _MAX_PAUSE_MS))
-        found = await _try(t, ours, room_id, differs)
-    raise NotTestable(f"the target lets none of ours join the room: {found}")
-
-
-async def _try(t: Target, ours: Ours, room_id: str, differs: Differs) -> Member | Reply:
-    """A member, or the reply that refuses it."""
     reply = await make(t, ours, "join", room_id)
-    if not reply.is_ok:
-        return reply
-    if version_of(reply) is None:
-        raise NotTestable(f"the room has an unknown version: {reply.json}")
-    event = sign(t, ours, reply)
-    where: Differs = {"room_id": room_id, **differs}
-    reply = await put(t, "join", event, **where)
-    return member_of(event, room_id, reply) if reply.is_ok else reply
+    if reply.is_ok:
+        if version_of(reply) is None:
+            raise NotTestable(f"the room has an unknown version: {reply.json}")
+        event = sign(t, ours, reply)
+        where: Differs = {"room_id": room_id, **differs}
+        reply = await put(t, "join", event, **where)
+        if reply.is_ok:
+            return member_of(event, room_id, reply)
+    raise NotTestable(f"the target lets none of ours join the room: {reply}")
 
 
 def member_of(event: MemberEvent, room_id: str, reply: Reply) -> Member:

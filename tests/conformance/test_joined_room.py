@@ -1,7 +1,9 @@
 """Rooms of a target that a server of ours joins."""
 
+import re
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from homeserver.conformance import preflight
@@ -12,19 +14,25 @@ from homeserver.conformance.leaving import leave_all
 from homeserver.conformance.preflight import Given
 from homeserver.conformance.provision import ROOM_VERSIONS
 from homeserver.conformance.target import Target
+from homeserver.http.reply import Reply
+from homeserver.http.request import Request
 from homeserver.protocol.identifiers import RoomId
-from tests.support.conformance_stage import SOUND, Stage
+from tests.conformance.faulty import changed_reply
+from tests.support.conformance_stage import SOUND, Fault, Stage
 from tests.support.target_rooms import TargetRooms
 from tests.support.waiting import wait
 
 
 def in_room(
-    stage: Stage, version: str, work: Callable[[Target, JoinedRoom], Awaitable[None]]
+    stage: Stage,
+    version: str,
+    work: Callable[[Target, JoinedRoom], Awaitable[None]],
+    fault: Fault = SOUND,
 ) -> None:
     """Do something in a room of a target of ours, with a server that joined it."""
 
     async def run() -> None:
-        endpoint, ground = await stage.target(SOUND)
+        endpoint, ground = await stage.target(fault)
         try:
             await ground.find()
             maker, needs = TargetRooms(endpoint, ground.target), {room(version).code}
@@ -85,3 +93,29 @@ def test_events_of_two_branches_are_merged_by_the_next_one(on_stage: Stage) -> N
             assert await joined.ends() == [joined.id_of(last)]
 
     in_room(on_stage, "10", work)
+
+
+def _limits() -> Fault:
+    """A target that refuses each first request about a membership, as too soon."""
+    seen: set[bytes] = set()
+
+    def change(reply: Reply, request: Request) -> Reply:
+        if request.path in seen:
+            return reply
+        seen.add(request.path)
+        limit = {"errcode": "M_LIMIT_EXCEEDED", "error": "", "retry_after_ms": 5}
+        return Reply(msgspec.json.encode(limit), 429)
+
+    is_meant = re.compile(rb".*/(make|send)_(join|leave)/.*").fullmatch
+    return changed_reply(
+        "/_matrix/federation/", change, lambda request: bool(is_meant(request.path))
+    )
+
+
+def test_a_join_that_comes_too_soon_is_made_again(on_stage: Stage) -> None:
+    """So is a leave."""
+
+    async def work(t: Target, joined: JoinedRoom) -> None:
+        await joined.say()
+
+    in_room(on_stage, "10", work, _limits())
