@@ -50,15 +50,14 @@ def typed(command: str, **environment: str) -> str:
 
 def test_the_first_refused_request(told: dict[str, str]) -> None:
     """The commands of the steps do what the README says that they do."""
-    where = {"TOKEN": told["token"], "CONTROL": told["control"]}
+    where = {
+        "HOMESERVER_LAB": told["control"],
+        "HOMESERVER_LAB_TOKEN": told["token"],
+    }
     made = typed(block("curl -H"), **where)
     found = re.search(r'"server_name":"127\.0\.0\.1:(\d+)"', made)
     assert found is not None
     answer = typed(block("curl -sk").replace("PORT", found[1]))
     assert answer.strip() == block('{"errcode"').strip()
-    refused = typed(
-        f"{sys.executable} -m homeserver refused --lab $CONTROL",
-        CONTROL=told["control"],
-        HOMESERVER_LAB_TOKEN=told["token"],
-    )
+    refused = typed(f"{sys.executable} -m homeserver refused", **where)
     assert "malformed_header" in refused
