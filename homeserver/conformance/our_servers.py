@@ -169,10 +169,12 @@ class OurServers:
             answers |= {
                 "/_matrix/key/v2/server": answer,
                 "/_matrix/key/v2/server/{keyId}": answer,
-                # Some servers ask for the document of 2014 where the other is wrong.
-                "/_matrix/key/v1": lambda _: error_reply(
-                    404, "M_UNRECOGNIZED", "there is no such document"
-                ),
+                # Where it is wrong, some servers ask for the document of 2014, and
+                # others ask ours as a notary of itself.
+                "/_matrix/key/v1": _no_document,
+                "/_matrix/key/v2/query": _no_document,
+                "/_matrix/key/v2/query/{serverName}": _no_document,
+                **answers,
             }
         lab.answers.set(name, answers)
         rules = list(wanted.get("rules", ()))
@@ -214,3 +216,7 @@ _USUAL: Mapping[str, Answer] = {
 
 def _well_known(name: str | None) -> WellKnownBody | UnsetType:
     return UNSET if name is None else WellKnownBody(name)
+
+
+def _no_document(_: Request) -> Reply:
+    return error_reply(404, "M_UNRECOGNIZED", "there is no such document")
