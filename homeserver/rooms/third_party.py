@@ -7,18 +7,16 @@ is part of it once that server has signed it.
 Specification: Server-server API, "Third-party invites".
 """
 
-from homeserver.outbound.calls import Call
 from homeserver.outbound.remote_error import Refused
-from homeserver.outbound.targets import FEDERATION_V2, federation_target
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, as_object, as_text
 from homeserver.protocol.errors import Forbidden, InvalidParam, quote
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.building import NewEvent
-from homeserver.protocol.rooms.templates import add_countersignature
 from homeserver.rooms.memberships import shown_state
 from homeserver.rooms.question import Question
+from homeserver.rooms.remote_server import RemoteServer
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 
@@ -60,23 +58,10 @@ async def _countersigned(
     resident: Resident, room: Room, event: Event, question: Question
 ) -> Event:
     """The invite with the signature of the invited user's server."""
-    origin, version = question.origin, room.room_version
-    call = Call(
-        method="PUT",
-        path=federation_target(
-            "invite", room.room_id, event.event_id, base=FEDERATION_V2
-        ),
-        route=f"{FEDERATION_V2}/invite/{{roomId}}/{{eventId}}",
-        content={
-            "event": event.pdu,
-            "room_version": version.version,
-            "invite_room_state": [each.pdu for each in shown_state(room)],
-        },
-    )
+    origin = question.origin
+    server = RemoteServer(resident.calls, origin, question.cause)
     try:
-        reply = await resident.calls.ask(origin, call, question.cause)
+        signed = await server.invite(event, shown_state(room))
     except (Refused, Unreachable):
         raise Forbidden(f"{origin} did not take the invite of its user") from None
-    answered = Event.parse(as_object(reply.get("event"), "`event`"), version)
-    signed = add_countersignature(event, answered, origin)
     return await resident.checks.countersigned(signed, origin, question.cause)

@@ -120,5 +120,18 @@ def test_rooms_of_a_lab() -> None:
         graph = ask_lab("GET", one.name, "rooms", room_id, "graph")
         assert graph["extremities"] == [sent["event_id"]]
         assert ask_lab("GET", two.name, "rooms")["rooms"] == []
+        bob = f"@bob:{two.name}"
+        invited = ask_lab(
+            "POST", one.name, "rooms", room_id, "invite", content={"user_id": bob}
+        )
+        assert len(invited["event"]["signatures"]) == 2
+        [invite] = ask_lab("GET", two.name, "invites")["invites"]
+        assert (invite["room_id"], invite["origin"]) == (room_id, one.name)
+        joined = ask_lab(
+            "POST", two.name, "rooms", room_id, "join", content={"user_id": bob}
+        )
+        assert joined["through"] == one.name
+        graph = ask_lab("GET", one.name, "rooms", room_id, "graph")
+        assert graph["extremities"] == [joined["event_id"]]
         with pytest.raises(LabError, match="not known here"):
-            ask_lab("GET", two.name, "rooms", room_id)
+            ask_lab("GET", lab.server().name, "rooms", room_id)

@@ -8,7 +8,7 @@ from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.calls import Call
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.canonical_json import Json, encode_base64
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
 from homeserver.protocol.events.event import redact
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
@@ -32,10 +32,11 @@ class Invited:
         self.asked: list[Call] = []
         self.change: dict[str, object] = {}
         self.failure: Exception | None = None
+        self.key = THEM.key
 
-    async def ask(
+    async def ask_text(
         self, destination: ServerName, call: Call, cause: Cause = OURSELVES
-    ) -> Json:
+    ) -> bytes:
         """As `FederationCalls`."""
         assert destination == THEM.server_name
         self.asked.append(call)
@@ -44,8 +45,8 @@ class Invited:
         content: Any = call.content
         pdu = {**content["event"], **self.change}
         version = ROOM_VERSIONS[content["room_version"]]
-        signed = sign(redact(pdu, version), THEM.server_name, [THEM.key])
-        return {"event": {**pdu, "signatures": signed["signatures"]}}
+        signed = sign(redact(pdu, version), THEM.server_name, [self.key])
+        return encode({"event": {**pdu, "signatures": signed["signatures"]}})
 
 
 def scene(version: str = "10") -> tuple[RoomSide, Invited, Room]:
@@ -134,3 +135,13 @@ def test_not_signed(failure: Exception) -> None:
     assert ("m.room.member", BOB.user_id) not in side.known(room).current
     invited.failure, invited.change = None, {"depth": 99}
     assert exchange(side, room, body(room)) == (400, "M_BAD_JSON")
+
+
+def test_forged_signature() -> None:
+    """A signature by another key than the user's server has makes no invite."""
+    side, invited, room = scene()
+    key = signing_key("t_1", b"8")
+    assert key.key_id == THEM.key.key_id
+    invited.key = key
+    assert exchange(side, room, body(room)) == (403, "M_FORBIDDEN")
+    assert membership(side.known(room).current, BOB.user_id) == "leave"
