@@ -4,6 +4,7 @@ The rooms are made by the control API, and joined by it at the other endpoint.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -212,3 +213,45 @@ def test_large(sides: tuple[Side, Side]) -> None:
         )
     beta.post(room_id, "join", via=[alpha.name])
     same(alpha, beta, room_id)
+
+
+@pytest.fixture
+def gamma(tmp_path: Path) -> Iterator[Side]:
+    """A third endpoint that runs."""
+    [port] = free_ports(1)
+    made = make_endpoint(
+        tmp_path / "gamma", f"localhost:{port}", _CONFIGURATION, f"{LOOPBACK}:{port}"
+    )
+    with made.running() as process:
+        first_line(process)
+        yield Side(made)
+
+
+@pytest.mark.parametrize("version", ["1", "9", "12"])
+def test_through_one_that_joined(
+    sides: tuple[Side, Side], gamma: Side, version: str
+) -> None:
+    """A server that has joined a room lets another one in; all three go on."""
+    alpha, beta = sides
+    room_id = alpha.create(version)
+    for number in range(3):
+        alpha.post(
+            room_id,
+            "events",
+            type="m.room.topic",
+            state_key="",
+            content={"topic": str(number)},
+        )
+    alpha.post(room_id, "ban", user_id=beta.user("eve"))
+    beta.post(room_id, "join", via=[alpha.name])
+    joined = gamma.post(room_id, "join", via=[beta.name])
+    assert (joined["through"], joined["left_out"]) == (beta.name, [])
+    assert joined["servers"] == sorted([alpha.name, beta.name, gamma.name])
+    eventually(lambda: alpha.membership(room_id, gamma.user("creator")) == "join")
+    everybody = (alpha, beta, gamma)
+    for one in everybody:
+        event_id = one.say(room_id, "hello")
+        for other in everybody:
+            eventually(lambda o=other, e=event_id: o.has(room_id, e))  # type: ignore[misc]
+    same(alpha, beta, room_id)
+    same(beta, gamma, room_id)
