@@ -4,7 +4,7 @@ Rules: as in `control.routes`. `rooms.control_changes` makes the changes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -133,22 +133,20 @@ class RoomsShown:
         """The events of a room as they arrive; waits for a first one if asked to."""
         after, limit = call.query.after, call.query.limit
 
-        async def look() -> Room:
-            return await self._room(call.parameters)
+        async def look() -> RoomEvents:
+            room = await self._room(call.parameters)
+            page = list(islice(room.entries.values(), after, after + limit))
+            found = await room.read([each.event_id for each in page])
+            # Those that are not stored yet come later.
+            stored = takewhile(lambda each: each.event_id in found, page)
+            shown = [RoomEventView.of(Sent(found[x.event_id], x)) for x in stored]
+            return RoomEvents(room.room_id, shown, after + len(shown))
 
-        def has_more(room: Room) -> bool:
-            return len(room.entries) > after
+        def has_one(found: RoomEvents) -> bool:
+            return bool(found.events)
 
         changes = self._rooms.store.changes
-        room = await changes.until(look, has_more, call.query.wait)
-        page = list(islice(room.entries.values(), after, after + limit))
-        found = await room.read([each.event_id for each in page])
-        shown = [
-            RoomEventView.of(Sent(found[each.event_id], each))
-            for each in page
-            if each.event_id in found
-        ]
-        return RoomEvents(room.room_id, shown, after + len(page))
+        return await changes.until(look, has_one, call.query.wait)
 
     async def event(self, call: Call[Nothing, Nothing]) -> RoomEventView:
         """An event of a room as it came, with its verdict and the reason."""

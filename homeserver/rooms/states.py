@@ -118,7 +118,10 @@ class RoomStates:
         known = self._resolved.get(distinct)
         if known is None:
             ordered = sorted(distinct)
-            maps = [self.map(each) for each in ordered]
+            maps: list[StateMap] = []
+            for each in ordered:
+                await pace.pause()
+                maps.append(self.map(each))
             resolved = await pace.run(resolution(graph, maps))
             known = self._resolved[distinct] = self.add(resolved, ordered[-1])
             if len(self._resolved) > _RESOLUTIONS:

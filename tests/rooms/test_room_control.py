@@ -4,10 +4,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import RoomId, UserId
+from homeserver.protocol.rooms.building import NewEvent
 from tests.support.control_side import Panel
+from tests.support.our_rooms import text
 from tests.support.signed_requests import US
 
 ANN, BOB = f"@ann:{US}", f"@bob:{US}"
@@ -142,6 +146,31 @@ def test_events_as_they_arrive() -> None:
     [answer] = late.answers()
     assert answer.json["events"] == []
     assert answer.json["next"] == 99
+
+
+def test_events_that_are_not_stored_yet() -> None:
+    """An event is shown once it is stored, and not passed over before that."""
+    desk = Desk()
+    rooms, gate = desk.panel.rooms, Deferred[None]()
+    end = desk.get("events?limit=1000")["next"]
+
+    async def say() -> None:
+        async with rooms.turn(RoomId(desk.room_id)) as turn:
+            for number in "12":
+                new = NewEvent("m.room.message", UserId.parse(ANN), text(number))
+                await turn.take(await rooms.author.make(turn.room, new))
+            await gate
+
+    saying = Deferred.fromCoroutine(say())
+    page = desk.get(f"events?after={end}")
+    assert (page["events"], page["next"]) == ([], end)
+    path = f"/v1/rooms{desk.room}/events?after={end}&wait=20"
+    waiting = desk.panel.begin("GET", path)
+    assert waiting.answers() == []
+    gate.callback(None)
+    assert saying.called
+    [answer] = waiting.answers()
+    assert answer.json["next"] == end + 2
 
 
 def test_backfill() -> None:

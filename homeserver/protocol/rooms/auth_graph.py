@@ -93,9 +93,12 @@ class AuthGraph:
         What all states have in common is in all chains, with its auth chain. So only
         the chains of the rest are compared, as far as they lie outside of that.
         """
-        own = [{event.event_id for event in state.values()} for state in states]
-        yield
+        own: list[set[EventId]] = []
+        for state in states:
+            own.append({event.event_id for event in state.values()})
+            yield
         common = set[EventId].intersection(*own)
+        yield
         shared = yield from self._full_chain(common)
         rest: list[set[EventId]] = []
         for each in own:

@@ -49,7 +49,11 @@ def resolve(graph: AuthGraph, states: Sequence[StateMap]) -> StateMap:
 
 def resolution(graph: AuthGraph, states: Sequence[StateMap]) -> Steps[StateMap]:
     """As `resolve`, in slices."""
-    distinct = list({_identity(state): state for state in states}.values())
+    by_events: dict[frozenset[EventId], StateMap] = {}
+    for state in states:
+        by_events[_identity(state)] = state
+        yield
+    distinct = list(by_events.values())
     if len(distinct) < 2:
         return distinct[0] if distinct else {}
     algorithm = rules_of(graph.room_version).state_resolution

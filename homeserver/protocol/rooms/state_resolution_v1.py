@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import NotAllowed, check_state_dependent
 from homeserver.protocol.rooms.state import POWER_LEVELS, StateKey, StateMap, state_of
 from homeserver.protocol.rooms.switches import Switches
 from homeserver.protocol.slices import Steps, slices
 
-_SLICE = 500  # entries of a state between two pauses
+_KEYS = 1000  # of all states together, between two pauses
 
 
 def resolve_v1(
@@ -49,19 +48,21 @@ def _separate(
     states: Sequence[StateMap],
 ) -> Steps[tuple[dict[StateKey, Event], dict[StateKey, list[Event]]]]:
     """What is not in conflict, and the events of each key that is."""
-    known: dict[StateKey, dict[EventId, Event]] = {}
+    every: set[StateKey] = set()
     for state in states:
-        for part in slices(state.items(), _SLICE):
-            for key, event in part:
-                known.setdefault(key, {})[event.event_id] = event
-            yield
+        every.update(state)
+        yield
     agreed: dict[StateKey, Event] = {}
     conflicts: dict[StateKey, list[Event]] = {}
-    for key, events in known.items():
-        if len(events) == 1:
-            [agreed[key]] = events.values()
-        else:
-            conflicts[key] = list(events.values())
+    for keys in slices(every, _KEYS // len(states) + 1):
+        for key in keys:
+            found = [state[key] for state in states if key in state]
+            events = {each.event_id: each for each in found}
+            if len(events) == 1:
+                agreed[key] = found[0]
+            else:
+                conflicts[key] = list(events.values())
+        yield
     return agreed, conflicts
 
 
