@@ -26,8 +26,11 @@ def _place(daemon: Daemon) -> tuple[ControlClient, list[str]]:
 
 def _show(rule: Any, *, as_json: bool) -> None:
     parts = [f"{name} {json.dumps(value)}" for name, value in rule["do"].items()]
+    only = "".join(f", {name} {value}" for name, value in rule["match"].items())
     counts = f"matched {rule['matched']}, acted {rule['acted']}"
-    text = f"{rule['id']}: {', '.join(parts)}; {counts}"
+    if rule["times"] is not None:
+        counts += f" of {rule['times']}"
+    text = f"{rule['id']}: {', '.join(parts)}{only}; {counts}"
     print(json.dumps(rule) if as_json else printable(text))
 
 

@@ -89,7 +89,7 @@ def test_a_room_is_a_graph_that_can_be_clicked(tab: Tab, lab: Lab) -> None:
     tab.wait_for_text(".event-detail table", "m.room.topic")
 
     room.send("m.room.message", "later")
-    tab.click("button", "Renew")
+    tab.click("button", "Refresh")
     tab.wait_for(f"document.querySelectorAll('.graph li').length === {len(rows) + 1}")
 
 

@@ -76,7 +76,8 @@ def test_faults_are_added_listed_and_removed(lab: Lab) -> None:
     path = "/_matrix/key/v2/server"
     at = ["--server", theirs.name]
     added = run(lab, "fault", "add", *at, "http.status", "503", "--method", "GET")
-    assert added.output.endswith(": http.status 503; matched 0, acted 0\n")
+    said = ": http.status 503, method GET; matched 0, acted 0\n"
+    assert added.output.endswith(said)
     assert ours.request(theirs.name, path).status == 503
     assert ours.request(ours.name, path).status == 200
     [line] = run(lab, "fault", "list", *at, "--json").output.splitlines()
@@ -88,6 +89,7 @@ def test_faults_are_added_listed_and_removed(lab: Lab) -> None:
     assert run(lab, "fault", "list", *at).output == ""
     everywhere = run(lab, "fault", "add", "http.errcode", "M_X", "--times", "1")
     assert everywhere.exit_code == 0
+    assert everywhere.output.endswith('"M_X"; matched 0, acted 0 of 1\n')
     assert run(lab, "fault", "list").output.count("http.errcode") == 1
     assert run(lab, "fault", "remove").exit_code == 0
     assert run(lab, "fault", "list").output == ""

@@ -25,6 +25,9 @@ class RuleView(Struct, frozen=True):
     acted: Annotated[int, Meta(description="How often it acted.")]
     match: Match
     do: dict[str, object]
+    times: Annotated[
+        int | None, Meta(description="How often it acts; null: without an end.")
+    ]
 
 
 class RulesView(Struct, frozen=True):
@@ -110,4 +113,5 @@ def _routes(
 
 
 def _view(rule: Rule) -> RuleView:
-    return RuleView(rule.id, rule.matched, rule.acted, rule.body.match, rule.body.do)
+    body = rule.body
+    return RuleView(rule.id, rule.matched, rule.acted, body.match, body.do, body.times)

@@ -54,7 +54,7 @@ async function show(panel, server, id) {
       ["servers", room.servers.join(", ")],
       ["events", events.length < room.events ? `${room.events}, of which the newest ${events.length} are shown` : room.events],
     ]),
-    el("div", { class: "bar" }, button("Renew", () => show(panel, server, id))),
+    el("div", { class: "bar" }, button("Refresh", () => show(panel, server, id))),
     el("div", { class: "graph-and-event" }, graph(events, room.extremities, open), detail),
   );
 }

@@ -151,7 +151,7 @@ async function rules(name) {
           JSON.stringify(rule.do),
           Object.keys(rule.match).length === 0 ? "anything" : JSON.stringify(rule.match),
           rule.matched,
-          rule.acted,
+          rule.times === null ? rule.acted : `${rule.acted} of ${rule.times}`,
           button("End", async () => {
             await remove(`${path}/${rule.id}`);
             await draw();
@@ -167,7 +167,7 @@ async function rules(name) {
   await draw();
   const quick = el("div", { class: "bar", role: "group", "aria-label": "Common faults" }, "Answer with ");
   for (const [label, rule] of QUICK) quick.append(button(label, () => add(rule)));
-  const renew = button("Renew", draw, { title: "How often each rule has matched" });
+  const renew = button("Refresh", draw, { title: "How often each rule has matched" });
   return [el("h3", {}, "Rules: what is answered wrongly"), holder, quick, await form(add), renew];
 }
 
