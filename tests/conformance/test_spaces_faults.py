@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import pytest
-
-from tests.conformance.faulty import Row, changed_json, red
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, changed_json, fault_test
 
 _ROUTE = "/_matrix/federation/v1/hierarchy"
 
@@ -23,10 +20,4 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_it_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """No other check of hierarchies is red."""
-    assert red(on_stage, fault, ["Q24", "Q25"]) == expected
+test_a_fault_turns_its_check_red = fault_test(ROWS, ["Q24", "Q25"])
