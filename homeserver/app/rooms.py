@@ -64,7 +64,8 @@ def build_receiver(
         return Source(calls, checks, room, name, cause)
 
     gaps = Gaps(rooms, source_of, shared.reactor, shared.random)
-    return RoomReceiver(checker, rooms, gaps, shared.pace)
+    invites = InviteStore(shared.store.database, rooms.server_name)
+    return RoomReceiver(checker, rooms, invites, gaps, shared.pace)
 
 
 def build_rooms(

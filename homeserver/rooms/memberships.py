@@ -22,6 +22,7 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.restricted_joins import needs_authorisation
 from homeserver.protocol.rooms.state import StateKey
 from homeserver.protocol.rooms.templates import Sent, check_sent
+from homeserver.rooms.destinations import destinations
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.question import Question
 from homeserver.rooms.replies import events_json, joined_reply
@@ -165,7 +166,7 @@ async def _take(
         if receipt.outcome is not Outcome.ACCEPTED:
             raise Forbidden("the state before it is not known: unknown `prev_events`")
         entry = await turn.take(event)
-        names = turn.room.destinations(entry, resident.server_name)
+        names = destinations(turn.room, event, entry, resident.server_name)
         turn.send(event, names - {question.origin})
         return entry
 

@@ -4,7 +4,8 @@ Rules: the events have passed the first three checks. The server ACL of a room a
 to the origin of the transaction. Events of a room are judged in the order in which they
 came. What an event cites and the room lacks is fetched from the origin, then from other
 servers of the room, outside of the room's turn. What comes of a room while it is joined
-waits for that. An event of any other room keeps its verdict and makes no room.
+waits for that. An event of any other room keeps its verdict and makes no room; it may
+take an invite back that the origin has sent.
 
 | outcome | verdict | in the reply | in the room |
 |---|---|---|---|
@@ -18,6 +19,7 @@ Control Lists (ACLs)", "Soft failure".
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
@@ -28,11 +30,12 @@ from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import Forbidden, InvalidParam, Overloaded
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import RoomId, ServerName, parse_room_id
+from homeserver.protocol.identifiers import RoomId, ServerName, UserId, parse_room_id
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.server_acl import may_take_part
+from homeserver.protocol.rooms.state import membership_of
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.missing import Missing
@@ -41,6 +44,7 @@ from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
 from homeserver.rooms.turn import Turn
 from homeserver.storage.judged_pdus import REJECTED, SOFT_FAILED, JudgedPdu
+from homeserver.storage.received_invites import InviteStore
 
 _MAX_ROOMS = 100  # of one receipt EDU that are looked at
 
@@ -49,12 +53,19 @@ class RoomReceiver:
     """Takes in the events of transactions, for one of our servers."""
 
     def __init__(
-        self, checker: PduChecker, rooms: Rooms, gaps: Gaps, pace: Pace
+        self,
+        checker: PduChecker,
+        rooms: Rooms,
+        invites: InviteStore,
+        gaps: Gaps,
+        pace: Pace,
     ) -> None:
         """`checker` makes the first three checks.
 
-        `pace` is that of the work on all transactions.
+        `invites` are those of our users to rooms that we are not in. `pace` is that of
+        the work on all transactions.
         """
+        self._invites = invites
         self._checker = checker
         self._rooms = rooms
         self._gaps = gaps
@@ -91,6 +102,8 @@ class RoomReceiver:
         for room_id, numbers in by_room.items():
             room = await self._rooms.find(room_id)
             if room is None or not room.has_member(self._rooms.server_name):
+                for number in numbers:
+                    await self._withdraw(pdus[number].parsed, origin)
                 continue
             of_room = [pdus[number] for number in numbers]
             fill = partial(self._gaps.fill, origin=origin, cause=cause, until=until)
@@ -98,6 +111,18 @@ class RoomReceiver:
             for number, verdict in zip(numbers, judged, strict=True):
                 verdicts[number] = verdict
         return verdicts
+
+    async def _withdraw(self, event: Event | None, origin: ServerName) -> None:
+        """Forget an invite that its sender's server takes back."""
+        if event is None or event.type != "m.room.member":
+            return
+        if membership_of(event) not in {"leave", "ban"} or event.state_key is None:
+            return
+        with suppress(InvalidParam):
+            user = UserId.parse(event.state_key)
+            invite = await self._invites.find(event.room_id, user)
+            if invite is not None and invite.origin == origin:
+                await self._invites.remove(event.room_id, user)
 
     async def _judge(
         self,

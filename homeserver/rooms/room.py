@@ -107,16 +107,6 @@ class Room:
             found = self._residents[number] = residents(self.states.map(number))
         return found
 
-    def destinations(self, entry: Entry, own: ServerName) -> frozenset[ServerName]:
-        """The servers that receive an event of ours.
-
-        These are the residents before the event and after it, so that the server of a
-        kicked or banned user learns of it.
-        """
-        numbers = {entry.before, entry.after} - {None}
-        found = [self.residents_at(each) for each in numbers if each is not None]
-        return frozenset[ServerName]().union(*found) - {own}
-
     def has_member(self, server_name: ServerName) -> bool:
         """Whether a user of a server is joined now."""
         return has_user_with(self.current, server_name, {"join"})

@@ -42,6 +42,7 @@ from homeserver.protocol.rooms.policy import is_recommended
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.author import USUAL, Author, Given
+from homeserver.rooms.destinations import destinations
 from homeserver.rooms.entry import Sent
 from homeserver.rooms.joins import Joins
 from homeserver.rooms.new_room import NewRoom
@@ -75,9 +76,8 @@ class Rooms:
     ) -> None:
         """`wake` lets the sender look for what was queued.
 
-        `pace` is that of the work on all events.
-
-        `max_bytes` is what all rooms may take of it for what other servers send.
+        `pace` is that of the work on all events. `max_bytes` is what all rooms may take
+        of the store for what other servers send.
         """
         self._max_bytes = max_bytes
         self.store = store
@@ -231,7 +231,7 @@ class Rooms:
         entry = await turn.take(event)
         names = given.destinations
         if names is None:
-            names = turn.room.destinations(entry, self.server_name)
+            names = destinations(turn.room, event, entry, self.server_name)
         turn.send(event, names)
         return Sent(event, entry)
 

@@ -109,6 +109,18 @@ def test_invited(sides: tuple[Side, Side]) -> None:
     eventually(lambda: alpha.membership(room_id, eve) == "join")
 
 
+def test_withdrawn(sides: tuple[Side, Side]) -> None:
+    """An invite that is taken back is no invite any more; a knock is turned away."""
+    alpha, beta = sides
+    room_id = alpha.create("12", preset="private_chat")
+    bob, creator = beta.user("bob"), alpha.user("creator")
+    for what in ("leave", "ban"):
+        alpha.post(room_id, "invite", user_id=bob)
+        assert [each["room_id"] for each in beta.invites()] == [room_id]
+        alpha.post(room_id, what, user_id=bob, sender=creator)
+        eventually(lambda: beta.invites() == [])
+
+
 def test_kicked_banned_and_back(sides: tuple[Side, Side]) -> None:
     """What one side does to users of the other reaches it; a room is joined again."""
     alpha, beta = sides

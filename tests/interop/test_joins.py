@@ -125,7 +125,12 @@ def test_invited(scene: Scene, version: str) -> None:
     room_id = scene.create(version, preset="private_chat")
     with pytest.raises(ControlError, match="M_FORBIDDEN"):
         scene.join(room_id)
-    eve = scene.ours.user("eve")
+    eve, zoe = scene.ours.user("eve"), scene.ours.user("zoe")
+    content = {"user_id": zoe}
+    scene.alice.do("POST", "rooms", room_id, "invite", content=content)
+    assert [each["user_id"] for each in scene.ours.invites()] == [zoe]
+    scene.alice.do("POST", "rooms", room_id, "kick", content=content)
+    eventually(lambda: scene.ours.invites() == [])
     for user in (scene.bob, eve):
         content = {"user_id": user}
         scene.alice.do("POST", "rooms", room_id, "invite", content=content)

@@ -24,7 +24,7 @@ from tests.support.coroutines import result_of
 from tests.support.neighbours import ANN, Neighbours
 from tests.support.our_rooms import ALICE, BOB, new_room
 from tests.support.room_side import signed
-from tests.support.signed_requests import THEM
+from tests.support.signed_requests import OTHERS, THEM
 
 
 def there(near: Neighbours) -> Room:
@@ -256,3 +256,41 @@ def test_forbidden_invite() -> None:
     with pytest.raises(InvalidParam, match="not of ours"):
         result_of(near.elsewhere.invite(room, theirs))
     assert len(near.calls.made) == 1
+
+
+def leave_of_ann(near: Neighbours) -> Event:
+    """Bob takes the invite of Ann back."""
+    return near.send("m.room.member", {"membership": "leave"}, ANN.user_id)
+
+
+@pytest.mark.parametrize("is_inviting", [True, False])
+def test_withdrawn(*, is_inviting: bool) -> None:
+    """The server that sent an invite takes it back, and no other one can."""
+    near = Neighbours("10", preset="private_chat")
+    invited(near)
+    leave = leave_of_ann(near)
+    peer = THEM if is_inviting else OTHERS
+    content: Json = {
+        "origin": peer.server_name.name,
+        "origin_server_ts": 1,
+        "pdus": [leave.pdu],
+        "edus": [],
+    }
+    answer = near.side.ask("PUT", "send", "t1", content=content, peer=peer)
+    assert answer.json == {"pdus": {leave.event_id: {}}}
+    assert is_invited(near) is not is_inviting
+
+
+@pytest.mark.parametrize("what", ["invite", "knock"])
+@pytest.mark.parametrize("how", ["leave", "ban"])
+def test_turned_away(what: str, how: str) -> None:
+    """The server of a user whose invite or knock ends learns of it, also outside."""
+    near = Neighbours("11", initial_state=[KNOCKABLE])
+    if what == "invite":
+        near.send("m.room.member", {"membership": "invite"}, ANN.user_id)
+    else:
+        result_of(near.elsewhere.knock(near.room_id, ANN, [FIRST]))
+    near.send("m.room.topic", {"topic": "not for them"}, "")
+    assert near.them.queued() == {}
+    near.send("m.room.member", {"membership": how}, ANN.user_id)
+    assert near.them.queued() == {ANN.server_name.name: 1}

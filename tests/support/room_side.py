@@ -82,7 +82,7 @@ class RoomSide(Endpoint):
         pace = Pace(self.clock)
         self.server.receiver = TransactionReceiver(
             self._received,
-            RoomReceiver(checker, rooms, self.gaps, pace),
+            RoomReceiver(checker, rooms, invites, self.gaps, pace),
             self._answer_poll,
             self.clock,
             Turns(self.clock, pace),
