@@ -680,3 +680,38 @@ def test_joins_at_once() -> None:
     assert joined.server_name is None
     assert near.calls.routes() == ["make_join", "send_join"]
     assert membership(joined.room.current, ALICE.user_id) == "join"
+
+
+@pytest.mark.parametrize(
+    "reply", [b"[403,{}]", b"[200]", b"{}", b"[200,[]]", b"", b"[[", b'["200",{}]']
+)
+def test_bad_old_reply(reply: bytes) -> None:
+    """A reply of version 1 is a list of 200 and an object, or nothing is joined."""
+    near = Neighbours()
+    near.calls.unknown = {("send_join", 2)}
+    near.calls.spoil["send_join"] = lambda _: reply
+    with pytest.raises(NoServerHelps, match=FIRST.name):
+        near.join()
+    assert near.ours is None
+
+
+def test_alias() -> None:
+    """An alias leads to a room and to some servers, of which few are read."""
+    near = Neighbours("12")
+    alias = f"#a:{FIRST}"
+    added = near.them.rooms.directory.add_alias(alias, near.room_id)
+    assert result_of(added)
+    names = ["not a name", 7, *(f"s{number}.example" for number in range(99))]
+    near.calls.change["query"] = with_("servers", value=names)
+    target = result_of(near.elsewhere.find(alias))
+    assert target.room_id == near.room_id
+    assert len(target.servers) == 19
+    assert target.servers[-1] == FIRST
+    near.calls.change["query"] = with_("servers", value=[])
+    assert result_of(near.elsewhere.join(alias, ANN)).server_name == FIRST
+    near.calls.change["query"] = with_("room_id", value="nonsense")
+    with pytest.raises(NoServerHelps, match="leads nowhere"):
+        result_of(near.elsewhere.join(alias, ANN))
+    near.calls.change.clear()
+    with pytest.raises(NotFound, match="leads nowhere"):
+        result_of(near.elsewhere.join(f"#b:{FIRST}", ANN))
