@@ -57,7 +57,10 @@ class Outsiders:
             done = await self._change(wanted, via, profile)
         except (Forbidden, NotFound, NoServerHelps) as problem:
             if await self._resident.invites.remove(room_id, user):
-                raise type(problem)(f"{problem}; the invite is forgotten") from None
+                # One of ours that the rules forbid is a kind of `Forbidden`.
+                kinds = (Forbidden, NotFound, NoServerHelps)
+                kind = next(each for each in kinds if isinstance(problem, each))
+                raise kind(f"{problem}; the invite is forgotten") from None
             raise
         await self._resident.invites.remove(room_id, user)
         return done

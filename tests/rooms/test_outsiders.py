@@ -78,6 +78,17 @@ def test_declined_to_nobody() -> None:
         result_of(near.elsewhere.leave(near.room_id, BOB, [FIRST]))
 
 
+def test_declined_after_all() -> None:
+    """An invite that was taken back can be declined where users of ours have come."""
+    near = Neighbours("12")
+    invited(near)
+    near.send("m.room.member", {"membership": "leave"}, ANN.user_id)
+    near.join(user=ALICE)
+    with pytest.raises(Forbidden, match=r"rule .*; the invite is forgotten"):
+        result_of(near.elsewhere.leave(near.room_id, ANN))
+    assert not is_invited(near)
+
+
 def test_joined_after_invite() -> None:
     """The server that sent an invite is asked without `via`; the invite is used up."""
     near = Neighbours("12", preset="private_chat")
