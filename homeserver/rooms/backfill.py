@@ -28,7 +28,7 @@ from homeserver.rooms.intake import Intake
 from homeserver.rooms.missing import Missing
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
-from homeserver.rooms.source import MAX_BACKFILL, Source, TooManyRequests
+from homeserver.rooms.source import MAX_BACKFILL, Source, TooMuch
 from homeserver.rooms.walk import reached
 
 MAX_FETCHED = 1000  # events of one request
@@ -110,9 +110,7 @@ class Backfill:
             await within(_SECONDS, self._clock, fetching.run())
         except defer.TimeoutError:
             return f"it takes more than {_SECONDS:g} s"
-        except TooManyRequests:
-            return "it was asked too often"
-        except (Unreachable, Refused, ProtocolError) as problem:
+        except (TooMuch, Unreachable, Refused, ProtocolError) as problem:
             return str(problem)
         return "it has nothing of what is missing"
 

@@ -6,7 +6,7 @@ fetched, so this is done outside of a room's turn.
 Specification: Server-server API, "Checks performed on receipt of a PDU".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import Cause
@@ -20,6 +20,11 @@ from homeserver.storage.judged_pdus import REJECTED
 
 _BATCH = 50  # PDUs that are checked at once, as in a transaction
 _LARGE_BATCH = 5000  # of a state: there is one time limit for the keys of each batch
+
+# Whose keys are fetched for one purpose: as many fetches as may run and wait at a time.
+MAX_SIGNERS = 1000
+
+_VIA = "join_authorised_via_users_server"
 
 
 class EventChecks:
@@ -76,16 +81,26 @@ class EventChecks:
     ) -> tuple[dict[EventId, Event], dict[int, str]]:
         """Those that pass, and why the others do not, by their place in the list.
 
-        In a batch, keys are fetched from all servers at once.
+        In a batch, keys are fetched from all servers at once; the caller bounds their
+        number (`signers`). Events of other rooms cost none.
         """
         room_id, room_version = room
         found: dict[EventId, Event] = {}
         problems: dict[int, str] = {}
         versions = {room_id: room_version.version}
-        for start in range(0, len(pdus), batch_size):
-            batch = pdus[start : start + batch_size]
-            verdicts = await self._checker.check(batch, origin, cause, versions)
-            for number, judged in enumerate(verdicts, start):
+        numbers: list[int] = []
+        for number, pdu in enumerate(pdus):
+            named = pdu.get("room_id", room_id)  # a create event of version 12 has none
+            if named == room_id:
+                numbers.append(number)
+            else:
+                problems[number] = f"of another room, {quote(named)}"
+        for start in range(0, len(numbers), batch_size):
+            batch = numbers[start : start + batch_size]
+            verdicts = await self._checker.check(
+                [pdus[each] for each in batch], origin, cause, versions
+            )
+            for number, judged in zip(batch, verdicts, strict=True):
                 event = judged.parsed
                 if event is None or judged.outcome == REJECTED:
                     problems[number] = judged.verdict.removeprefix(f"{REJECTED}: ")
@@ -96,3 +111,17 @@ class EventChecks:
                 else:
                     found[event.event_id] = event
         return found, problems
+
+
+def signers(pdus: Iterable[Json]) -> set[str]:
+    """The servers whose keys the check of some events may ask for.
+
+    They are as the events name them: junk among them counts as well.
+    """
+    found: set[str] = set()
+    for pdu in pdus:
+        content = pdu.get("content")
+        via = content.get(_VIA) if isinstance(content, dict) else None
+        named = [pdu.get("sender"), pdu.get("event_id"), via]
+        found.update(x.partition(":")[2] for x in named if isinstance(x, str))
+    return found

@@ -29,7 +29,7 @@ from homeserver.rooms.intake import Intake
 from homeserver.rooms.missing import Missing
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
-from homeserver.rooms.source import Source, TooManyRequests
+from homeserver.rooms.source import Source, TooMuch
 from homeserver.rooms.walk import walk_back
 
 _SECONDS = 40.0  # of one transaction: its sender waits a minute, also for its keys
@@ -100,7 +100,7 @@ class Gaps:
                     Unreachable,
                     Refused,
                     Overloaded,
-                    TooManyRequests,
+                    TooMuch,
                 ):
                     await within(seconds, self._clock, walk_back(intake, event))
                 room = await self._rooms.known(event.room_id)

@@ -28,15 +28,12 @@ from homeserver.protocol.rooms.state import (
     key_of,
 )
 from homeserver.protocol.rooms.templates import add_countersignature
-from homeserver.rooms.checking import EventChecks
+from homeserver.rooms.checking import MAX_SIGNERS, EventChecks, signers
 
 MAX_EVENTS = 50_000  # of a state with its auth chain: some 400 MB of memory
 
 # Commas and brackets, which bound the values in memory: events have about thirty.
 _MAX_VALUES = 4_000_000
-
-# Whose keys are fetched: as many fetches as may run and wait at a time.
-MAX_SERVERS = 1000
 
 _VIA = "join_authorised_via_users_server"
 
@@ -165,12 +162,11 @@ def _check_is_dispensable(pdu: Json, why: str) -> None:
 
 def _check_servers(pdus: Sequence[Json]) -> None:
     """Raise `TooLarge` if too many servers have to have signed events."""
-    named = [pdu.get(each) for pdu in pdus for each in ("sender", "event_id")]
-    names = {each.partition(":")[2] for each in named if isinstance(each, str)}
-    if len(names) > MAX_SERVERS:
+    number = len(signers(pdus))
+    if number > MAX_SIGNERS:
         raise TooLarge(
-            f"{len(names)} servers have signed events of the room; the keys of "
-            f"{MAX_SERVERS} are fetched here at most"
+            f"{number} servers have signed events of the room; the keys of "
+            f"{MAX_SIGNERS} are fetched here at most"
         )
 
 

@@ -2,8 +2,9 @@
 
 Rules: every event of a reply passes the checks of form, signatures and content hash,
 and those of other rooms are left out. What a server does not have is no error. The
-number of events that are read of a reply is bounded, and that of the requests: each
-method raises `TooManyRequests` beyond it.
+number of events that are read of a reply is bounded, and that of the requests and of
+the servers whose keys are fetched: each method raises `TooMuch` beyond it. An ID is
+asked for if it has the length of one.
 
 Specification: Server-server API, "Backfilling and retrieving missing events",
 "Retrieving events".
@@ -20,8 +21,8 @@ from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import federation_target
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventId, ServerName
-from homeserver.rooms.checking import EventChecks
+from homeserver.protocol.identifiers import MAX_ID_BYTES, EventId, ServerName
+from homeserver.rooms.checking import MAX_SIGNERS, EventChecks, signers
 from homeserver.rooms.room import Room
 
 Events = dict[EventId, Event]
@@ -35,8 +36,8 @@ MAX_REQUESTS = 200  # to one server, for one purpose
 _V1 = "/_matrix/federation/v1"
 
 
-class TooManyRequests(Exception):
-    """A server was asked as often as it may be, and something still lacks."""
+class TooMuch(Exception):
+    """A server is asked no more, and something still lacks; `str()` says why."""
 
 
 class StateIds(Struct, frozen=True):
@@ -64,6 +65,7 @@ class Source:
         self._server_name = server_name
         self._cause = cause
         self._left = MAX_REQUESTS
+        self._signers: set[str] = set()
 
     async def missing_events(
         self, earliest: Collection[EventId], latest: Sequence[EventId]
@@ -96,6 +98,8 @@ class Source:
 
     async def event(self, event_id: EventId) -> Events:
         """One event, if the server has it; raises `Unreachable`."""
+        if not _is_short(event_id):
+            return {}
         call = Call(
             method="GET",
             path=federation_target("event", event_id),
@@ -121,15 +125,26 @@ class Source:
             return {}
 
     async def state_ids(self, event_id: EventId) -> StateIds:
-        """The state before an event; raises `Unreachable` and `Refused`."""
+        """The state before an event, whole; raises `Unreachable` and `Refused`."""
         reply = await self._ask(self._state_call("state_ids", event_id))
-        return StateIds(_ids(reply, "pdu_ids"), _ids(reply, "auth_chain_ids"))
+        return StateIds(self._ids(reply, "pdu_ids"), self._ids(reply, "auth_chain_ids"))
 
     async def state(self, event_id: EventId) -> Events:
         """The same with all events; raises `Unreachable` and `Refused`."""
         reply = await self._ask(self._state_call("state", event_id))
         chain = await self._checked(reply.get("auth_chain"), MAX_STATE)
         return chain | await self._checked(reply.get("pdus"), MAX_STATE)
+
+    def _ids(self, reply: Json, member: str) -> list[EventId]:
+        found = reply.get(member)
+        items = found if isinstance(found, list) else []
+        if len(items) > MAX_STATE:
+            raise TooMuch(f"`{member}` has more than {MAX_STATE} IDs")
+        ids = [EventId(each) for each in items if isinstance(each, str)]
+        if len(ids) < len(items):
+            why = f"`{member}` has what is no ID"
+            raise Refused(self._server_name, 200, None, why)
+        return ids
 
     def _state_call(self, route: str, event_id: EventId) -> Call:
         return Call(
@@ -146,19 +161,21 @@ class Source:
 
     async def _ask(self, call: Call) -> Json:
         if not self._left:
-            raise TooManyRequests
+            raise TooMuch("it was asked too often")
         self._left -= 1
         return await self._calls.ask(self._server_name, call, self._cause)
 
     async def _checked(self, pdus: object, most: int) -> Events:
         items = pdus if isinstance(pdus, list) else []
         objects = [each for each in items[:most] if isinstance(each, dict)]
+        self._signers |= signers(objects)
+        if len(self._signers) > MAX_SIGNERS:
+            raise TooMuch(f"its events name more than {MAX_SIGNERS} servers")
         return await self._checks.of_room(
             objects, self._room, self._server_name, self._cause
         )
 
 
-def _ids(reply: Json, member: str) -> list[EventId]:
-    found = reply.get(member)
-    items = found if isinstance(found, list) else []
-    return [EventId(each) for each in items[:MAX_STATE] if isinstance(each, str)]
+def _is_short(event_id: str) -> bool:
+    """Whether an ID has the length of one; an event may cite a longer text."""
+    return len(event_id.encode("utf-8")) <= MAX_ID_BYTES

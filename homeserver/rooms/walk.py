@@ -32,7 +32,7 @@ _STATES = 3  # that are fetched in one walk
 async def walk_back(intake: Intake, event: Event) -> None:
     """Take in what leads to an event, as far as the server gives it.
 
-    Raises `Unreachable`, `TooManyRequests` and `Overloaded`.
+    Raises `Unreachable`, `TooMuch` and `Overloaded`.
     """
     chain: Events = {event.event_id: event}
     with suppress(Refused):  # a server may know this route not, and others

@@ -12,6 +12,8 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.rooms.author import Given
 from homeserver.rooms.backfill import Backfill, Backfilled
 from homeserver.rooms.candidates import Failure
+from homeserver.rooms.checking import MAX_SIGNERS
+from homeserver.rooms.source import MAX_STATE
 from tests.support.coroutines import result_of
 from tests.support.our_rooms import ids, same, text
 from tests.support.room_pair import EVE, Pair
@@ -176,6 +178,50 @@ def test_another_server() -> None:
     assert failure.server_name == THEM.server_name
     assert "nothing" in failure.why
     assert pair.calls.made[:2] == ["backfill"] * 2
+
+
+@pytest.mark.parametrize(
+    ("room_id", "number", "why"),
+    [
+        (None, MAX_SIGNERS, f"more than {MAX_SIGNERS} servers"),
+        ("!other:them.example", 20, "nothing of what is missing"),
+    ],
+)
+def test_events_of_many_servers(room_id: str | None, number: int, why: str) -> None:
+    """Keys are fetched for events of the room, and of a bounded number of servers."""
+    pair = Late("10", talk)
+    [create] = [x for x in pair.theirs.events.values() if x.type == "m.room.create"]
+    like = {**create.pdu, "room_id": room_id or create.room_id}
+    crowd = [{**like, "sender": f"@a:s{each}.example"} for each in range(number)]
+    never = [f"${each:043}" for each in range(40)]
+    pair.calls.change["state_ids"] = lambda _: {"pdu_ids": never, "auth_chain_ids": []}
+    pair.calls.change["state"] = lambda _: {"pdus": crowd, "auth_chain": [create.pdu]}
+    before = len(pair.side.keys.asked)
+    with pytest.raises(NoServerHelps, match=why):
+        pair.backfill(1)
+    asked = {str(name) for name, *_ in pair.side.keys.asked[before:]}
+    assert asked == {THEM.server_name.name}
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        lambda ids: [*ids, 7],
+        lambda ids: [*ids, "$" + "a" * 255],
+        lambda ids: ids * MAX_STATE,
+    ],
+)
+def test_state_with_junk(junk: Callable[[list[object]], list[object]]) -> None:
+    """A state of which a part cannot be read is no state; no part of it is taken."""
+    pair = Late("10", talk)
+    pair.calls.change["state_ids"] = lambda reply: {
+        **reply,
+        "pdu_ids": junk(as_list(reply["pdu_ids"], "")),
+    }
+    with pytest.raises(NoServerHelps):
+        pair.backfill(1)
+    assert pair.calls.made.count("state") == 0
+    same(pair.ours, pair.side.ours.read(pair.theirs.room_id))
 
 
 def test_states_are_bounded() -> None:

@@ -183,6 +183,18 @@ def test_unknown_for_ever(version: str) -> None:
     assert len(pair.calls.made) == before
 
 
+def test_long_ids() -> None:
+    """What is too long for an ID is not asked for, and shown in part."""
+    pair = three()
+    long = ["$\n" + "a" * 300, "$" + "\u00e9" * 128]
+    lost = changed(pair.send(), THEM, auth_events=long)
+    why = pair.transact(lost)[lost.event_id]["error"]
+    assert "event_auth" in pair.calls.made
+    assert "event" not in pair.calls.made
+    assert why.isprintable()
+    assert len(why) < 300
+
+
 def test_of_another_room() -> None:
     """An event after one of another room is not taken in, nor is that one."""
     pair = three()

@@ -21,7 +21,8 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import membership
-from homeserver.rooms.join_reply import MAX_EVENTS, MAX_SERVERS
+from homeserver.rooms.checking import MAX_SIGNERS
+from homeserver.rooms.join_reply import MAX_EVENTS
 from homeserver.rooms.question import Question
 from tests.support.coroutines import result_of
 from tests.support.http_connection import Connection, request
@@ -345,7 +346,14 @@ def test_too_many_values() -> None:
         near.join()
 
 
-def test_too_many_servers() -> None:
+@pytest.mark.parametrize(
+    "naming",
+    [
+        lambda user: {"sender": user},
+        lambda user: {"content": {"join_authorised_via_users_server": user}},
+    ],
+)
+def test_too_many_servers(naming: Callable[[str], Json]) -> None:
     """The keys of a bounded number of servers are fetched for one reply."""
     near = Neighbours()
     topic = near.send("m.room.topic", {"topic": "T"}, "")
@@ -353,13 +361,13 @@ def test_too_many_servers() -> None:
     def crowd(question: Question) -> Json:
         reply: Any = answer(near, question)
         reply["auth_chain"] += [
-            {**topic.pdu, "sender": f"@a:s{number}.example"}
-            for number in range(MAX_SERVERS)
+            {**topic.pdu, **naming(f"@a:s{number}.example")}
+            for number in range(MAX_SIGNERS)
         ]
         return reply  # type: ignore[no-any-return]
 
     near.calls.instead["send_join"] = crowd
-    with pytest.raises(NoServerHelps, match=f"the keys of {MAX_SERVERS}"):
+    with pytest.raises(NoServerHelps, match=f"the keys of {MAX_SIGNERS}"):
         near.join()
 
 
