@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.rooms.rules import named
 from homeserver.rooms.room import Room
 
 
@@ -38,5 +39,5 @@ class Missing(Struct, frozen=True):
 
     def __str__(self) -> str:
         what = "`auth_events`" if self.auth else "`prev_events`"
-        some = ", ".join((*self.auth, *self.prev)[:3])
+        some = ", ".join(map(named, (*self.auth, *self.prev)[:3]))
         return f"its {what} could not be fetched: {some}"

@@ -15,7 +15,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import cited_state
-from homeserver.protocol.rooms.rules import CitedEvents
+from homeserver.protocol.rooms.rules import CitedEvents, named
 from homeserver.protocol.rooms.state import POWER_LEVELS, StateKey, StateMap, key_of
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.protocol.slices import Steps, run, slices
@@ -27,7 +27,7 @@ class UnknownAuthEvent(LookupError):
     """An event cites an auth event that is not known."""
 
     def __init__(self, event_id: EventId) -> None:
-        super().__init__(f"the auth event {event_id} is not known")
+        super().__init__(f"the auth event {named(event_id)} is not known")
         self.event_id = event_id
 
 
