@@ -32,6 +32,8 @@ VERSIONS = ("1", "6", "10", "12")
 STRICT = ("6", "10", "12")
 """Those of them in which canonical JSON is demanded, and the times of keys count."""
 
+_SECONDS = 120.0  # checks of one room wait for each other
+
 RECEIPT = "Server-server API, Checks performed on receipt of a PDU"
 
 
@@ -147,8 +149,6 @@ class Row(Struct, frozen=True, kw_only=True):
     after: str = "P01"
     """The check that it comes after, of the same version."""
 
-    waits: float = 0.0
-
     def checks(self, run: Run) -> list[Check]:
         """One check for each version."""
         return [self._check(version, run) for version in self.versions]
@@ -175,5 +175,5 @@ class Row(Struct, frozen=True, kw_only=True):
             needs=[TRUSTED_NAME, room(version)],
             after=[f"{self.after}.v{version}"],
             rule=f"{self.rule.removesuffix('.')} (room version {version}).",
-            waits=self.waits,
+            seconds=_SECONDS,
         )(run_one)
