@@ -1,6 +1,6 @@
 """P: each check of gaps, keys and branches has a fault that turns it red."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,10 @@ from homeserver.conformance.fates import STRICT
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.key_documents import KeyDocument, OldVerifyKey, parse_v2
+from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.orderings import order_by_mainline
+from homeserver.protocol.rooms.state import StateMap
+from homeserver.protocol.rooms.state_resolution import resolution
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.missing import Missing
 from homeserver.rooms.receiving import _take
@@ -83,6 +86,18 @@ def _the_earliest_last(*arguments: Any) -> Generator[None, None, list[Event]]:
     return ordered[::-1]
 
 
+def _the_other_hash(
+    graph: AuthGraph, states: Sequence[StateMap]
+) -> Generator[None, None, StateMap]:
+    resolved = yield from resolution(graph, states)
+    if graph.room_version.version != "1":
+        return resolved
+    found = dict(resolved)
+    for state in states:
+        found |= {k: e for k, e in state.items() if e is not resolved.get(k)}
+    return found
+
+
 ROWS: list[Row] = [
     (
         "asks nobody",
@@ -131,6 +146,11 @@ ROWS: list[Row] = [
             }
         ),
         of("P43", versions=("6", "10", "11", "12")),
+    ),
+    (
+        "the other one by its hash",
+        patched({"homeserver.rooms.states.resolution": _the_other_hash}),
+        {"P43b.v1"},
     ),
 ]
 

@@ -39,6 +39,8 @@ _ROUTE = "Server-server API, PUT /_matrix/federation/v1/send/{txnId}"
 
 _MAX_PDUS, _MAX_EDUS = 50, 100
 
+_AGAIN_SECONDS = 55.0  # until what failed twice comes a third time
+
 
 def _rule(times: int, do: dict[str, object]) -> list[RuleBody]:
     """What is done to the first transactions."""
@@ -92,7 +94,7 @@ async def again(t: Target) -> Outcome:
     audience = await Audience.of(t, "2")
     t.instruct(audience.ours, rules=_rule(2, {"http.status": 500}))
     await _told(audience)
-    sent = await audience.until_sent(3, 55.0)
+    sent = await audience.until_sent(3, _AGAIN_SECONDS)
     return expect(
         len(sent) >= 3 and is_one(sent[:3]),
         f"{len(sent)} transactions, IDs {', '.join(map(txn_id, sent))}",
