@@ -143,7 +143,7 @@ class Joiner:
 
     async def _enter(self, reply: JoinReply, name: ServerName) -> Joined:
         """Write a room as a reply has it; raises `Forbidden` and `BadJson`."""
-        join, left_out = reply.join, list(reply.left_out)
+        join, left_out = await self._recommended(reply.join), list(reply.left_out)
         events = {each.event_id: each for each in reply.auth_chain}
         events |= {each.event_id: each for each in reply.state.values()}
         async with self._first_turn(join.room_id, join.room_version) as turn:
@@ -166,6 +166,16 @@ class Joiner:
                     f"rule {entry.rule}: {entry.why}"
                 )
         return Joined(turn.room, join.event_id, name, (), left_out)
+
+    async def _recommended(self, join: Event) -> Event:
+        """The join with the signature that a policy server of a known room has to give.
+
+        Raises `Forbidden` if it does not.
+        """
+        room = await self._rooms.find(join.room_id)
+        if room is None or not room.has_member(self._rooms.server_name):
+            return join
+        return await self._rooms.recommend(join, room.current, OURSELVES)
 
     async def _begin(
         self, turn: Turn, join: Event, state: Mapping[tuple[str, str], Event]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import (
     Forbidden,
@@ -20,7 +21,7 @@ from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.receipt import Outcome
-from homeserver.protocol.rooms.state import membership
+from homeserver.protocol.rooms.state import StateMap, membership
 from homeserver.rooms.checking import MAX_SIGNERS
 from homeserver.rooms.join_reply import MAX_EVENTS
 from homeserver.rooms.question import Question
@@ -723,3 +724,33 @@ def test_alias() -> None:
     near.calls.change.clear()
     with pytest.raises(NotFound, match="leads nowhere"):
         result_of(near.elsewhere.join(f"#b:{FIRST}", ANN))
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_policy_of_known_room(*, is_signed: bool) -> None:
+    """In a room that we are in, the policy server has to sign the join as well."""
+    near = Neighbours(power_levels={"invite": 50})
+    allowed = near.create()
+    result_of(near.elsewhere.join(allowed.room_id, ALICE, [FIRST]))
+    near.join()
+    rule: Json = {
+        "join_rule": "restricted",
+        "allow": [{"type": "m.room_membership", "room_id": allowed.room_id}],
+    }
+    transact(near, near.send("m.room.join_rules", rule, ""))
+    asked: list[Event] = []
+
+    async def recommend(event: Event, current: StateMap, cause: Cause) -> Event:
+        asked.append(event)
+        if not is_signed:
+            raise Forbidden("the policy server does not sign it")
+        return event
+
+    near.side.ours.rooms.recommend = recommend
+    if is_signed:
+        room = near.join(user=ALICE)
+        assert membership(room.current, ALICE.user_id) == "join"
+    else:
+        with pytest.raises(NoServerHelps, match="does not sign"):
+            near.join(user=ALICE)
+    assert [x.state_key for x in asked] == [ALICE.user_id]
