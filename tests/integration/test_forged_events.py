@@ -191,37 +191,6 @@ def test_what_a_banned_user_says(lab: Lab, version: str) -> None:
     assert room.verdict(after["event_id"]) == "rejected"
 
 
-@pytest.mark.parametrize("version", ["1", "2", "10", "12"])
-def test_forks_end_alike(lab: Lab, version: str) -> None:
-    """Two topics of one time, told in different orders, end in one of them."""
-    room = ForgedRoom(lab, version)
-    third = lab.server()
-    via = {"via": [room.ours.name]}
-    room.call("POST", third, *room.at("join"), content=via)
-    [start] = room.call("GET", room.ours, *room.at())["extremities"]
-    first, second = room.theirs.name, third.name
-    made = [
-        room.forge(
-            kind="m.room.topic",
-            state_key="",
-            content={"topic": told_first},
-            prev_events=[start],
-            origin_server_ts=1,
-            destinations=[told_first],
-            enter=True,
-        )
-        for told_first in (first, second)
-    ]
-    room.ours.send(second, pdus=[made[0]["event"]])
-    room.ours.send(first, pdus=[made[1]["event"]])
-    topics = [
-        room.state(each)["m.room.topic", ""]["content"]["topic"]
-        for each in (room.ours, room.theirs, third)
-    ]
-    assert len(set(topics)) == 1
-    assert room.ends() == {each["event_id"] for each in made}
-
-
 def test_what_cannot_be_forged(room: ForgedRoom) -> None:
     """The answer says what is wrong with the request."""
     wrong: list[tuple[dict[str, Any], str]] = [
@@ -246,3 +215,90 @@ def test_each_mistake_is_tried() -> None:
     """None is left out."""
     names = {spoil.partition(":")[0] for spoil, _ in ROWS}
     assert names | {"event-id", "policy-signature"} == set(EVENT_SPOILS)
+
+
+@pytest.mark.parametrize("version", ["10", "12"])
+def test_relayed_events(lab: Lab, version: str) -> None:
+    """Another server of the room may send an event: its sender's server signed it."""
+    room = ForgedRoom(lab, version)
+    third = lab.server()
+    via = {"via": [room.ours.name]}
+    room.call("POST", third, *room.at("join"), content=via)
+    made = room.forge(destinations=[third.name], enter=True)
+    third.send(room.theirs.name, pdus=[made["event"]])
+    assert room.verdict(made["event_id"]) == "accepted"
+
+
+@pytest.mark.parametrize("version", ["1", "10", "12"])
+def test_auth_events_that_were_rejected(lab: Lab, version: str) -> None:
+    """An event that cites one is rejected itself."""
+    room = ForgedRoom(lab, version)
+    join = {"membership": "join"}
+    ghost = f"@ghost:{room.ours.name}"
+    bad = room.forge(kind=MEMBER, state_key=ghost, content=join, enter=True)
+    assert room.verdict(bad["event_id"]) == "rejected"
+    auth = room.forge(destinations=[])["event"]["auth_events"]
+    ids = [each if isinstance(each, str) else each[0] for each in auth]
+    [*kept, _] = ids
+    made = room.forge(sender=ghost, auth_events=[*kept, bad["event_id"]], enter=True)
+    assert room.verdict(made["event_id"]) == "rejected"
+
+
+def test_a_banned_user_who_joins(lab: Lab) -> None:
+    """The join is rejected, in a public room as well."""
+    room = ForgedRoom(lab, "10")
+    room.send(MEMBER, {"membership": "ban"}, room.eve)
+    made = room.forge(kind=MEMBER, state_key=room.eve, sender=room.eve, content=JOIN)
+    assert room.verdict(made["event_id"]) == "rejected"
+
+
+def test_a_restricted_join_that_nobody_authorised(lab: Lab) -> None:
+    """A user of the server that names itself needs a user who may invite."""
+    room = ForgedRoom(lab, "10")
+    rule = {"join_rule": "restricted", "allow": []}
+    room.send("m.room.join_rules", rule, "")
+    ghost = f"@ghost:{room.ours.name}"
+    made = room.forge(kind=MEMBER, state_key=ghost, sender=ghost, content=JOIN)
+    assert room.verdict(made["event_id"]) == "rejected"
+    via = {**JOIN, "join_authorised_via_users_server": f"@no:{room.ours.name}"}
+    made = room.forge(kind=MEMBER, state_key=ghost, sender=ghost, content=via)
+    assert room.verdict(made["event_id"]) == "rejected"
+
+
+def test_levels_that_name_a_creator(lab: Lab) -> None:
+    """In version 12 they are rejected: a creator has all power."""
+    room = ForgedRoom(lab, "12")
+    levels = room.state(room.ours)["m.room.power_levels", ""]["content"]
+    users = {**levels.get("users", {}), room.alice: 100}
+    made = room.forge(kind=LEVELS, state_key="", content={**levels, "users": users})
+    assert room.verdict(made["event_id"]) == "rejected"
+
+
+@pytest.mark.parametrize(("version", "in_content"), [("10", False), ("11", True)])
+def test_a_redaction_without_power(lab: Lab, version: str, *, in_content: bool) -> None:
+    """It is an event of the room, and the other one keeps its content."""
+    room = ForgedRoom(lab, version)
+    user = f"@creator:{room.theirs.name}"
+    said = room.call(
+        "POST",
+        room.theirs,
+        *room.at("events"),
+        content={"type": "m.room.message", "content": {"body": "b"}, "sender": user},
+    )["event_id"]
+    made = room.forge(
+        kind="m.room.redaction",
+        sender=room.eve,
+        redacts=None if in_content else said,
+        content={"redacts": said} if in_content else {},
+    )
+    assert room.verdict(made["event_id"]) == "accepted"
+    assert room.event(said)["redacted_by"] is None
+
+
+def test_events_of_another_room_before_it(lab: Lab) -> None:
+    """Nothing of the other room is taken in, and the event is not part of this one."""
+    room, other = ForgedRoom(lab, "10"), ForgedRoom(lab, "10")
+    [end] = other.call("GET", other.ours, *other.at())["extremities"]
+    made = room.forge(prev_events=[end])
+    assert room.verdict(made["event_id"]) is None
+    assert room.event(end) is None
