@@ -107,6 +107,18 @@ def test_invites(lab: Lab, name: str, version: str) -> None:
     assert ("m.room.member", user) not in room.state(room.ours)
 
 
+def test_an_invite_to_a_room_with_a_policy_server(lab: Lab) -> None:
+    """The policy server signs it before the invited user's server does."""
+    room, other = ForgedRoom(lab, "11"), lab.server()
+    policy = room.call("POST", room.ours, "policy")
+    room.send("m.room.policy", policy["content"], "")
+    user = f"@x:{other.name}"
+    room.call("POST", room.ours, *room.at("invite"), content={"user_id": user})
+    signatures = room.state(room.ours)["m.room.member", user]["signatures"]
+    assert "ed25519:policy_server" in signatures[room.ours.name]
+    assert other.name in signatures
+
+
 def test_a_changed_invite(lab: Lab) -> None:
     """Our own event is sent, with the signature of the answer."""
     room, other = ForgedRoom(lab, "11"), lab.server()

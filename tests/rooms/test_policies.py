@@ -254,7 +254,10 @@ def test_our_server_may_be_the_one() -> None:
         "via": OUR_NAME.name,
         "public_keys": {"ed25519": side.desk.public_key},
     }
-    state = [NewEvent("m.room.policy", ALICE, content, "")]
+    state = [
+        NewEvent("m.room.policy", ALICE, content, ""),
+        NewEvent("m.room.x", ALICE, {}, ""),
+    ]
     room = side.ours.create("11", initial_state=state, name="N")
     sent = side.ours.send(room, "m.room.message", text("a"))
     assert {each.outcome for each in room.entries.values()} == {Outcome.ACCEPTED}

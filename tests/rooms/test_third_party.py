@@ -14,7 +14,7 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import membership
-from homeserver.protocol.signing import sign
+from homeserver.protocol.signing import POLICY_KEY_ID, sign
 from homeserver.rooms.room import Room
 from tests.support.our_rooms import ALICE, BOB
 from tests.support.room_side import RoomSide
@@ -96,6 +96,21 @@ def test_exchanged(version: str) -> None:
     assert membership(side.known(room).current, BOB.user_id) == "invite"
     signatures: Any = event.pdu["signatures"]
     assert set(signatures) == {"us.example", THEM.server_name.name}
+
+
+def test_the_policy_server_has_signed_it() -> None:
+    """Before the invited user's server is asked."""
+    side, invited, room = scene()
+    keys = {"ed25519": side.desk.open()}
+    policy: Json = {"via": "us.example", "public_keys": keys}
+    side.ours.send(room, "m.room.policy", policy, "")
+    assert exchange(side, room, body(room)) == (200, None)
+    [call] = invited.asked
+    content: Any = call.content
+    assert POLICY_KEY_ID in content["event"]["signatures"]["us.example"]
+    event = side.known(room).current["m.room.member", BOB.user_id]
+    signatures: Any = event.pdu["signatures"]
+    assert POLICY_KEY_ID in signatures["us.example"]
 
 
 @pytest.mark.parametrize(
