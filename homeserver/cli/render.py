@@ -256,7 +256,7 @@ def health(state: dict[str, Any]) -> str:
 def refusal(refused: dict[str, Any], now_ts: int) -> str:
     """One refused request: a line for itself and one that says why."""
     when = relative(refused["refused_ts"], now_ts)
-    who = refused["origin"] or "a server that is not named"
+    who = refused["origin"] or "an unknown server"
     proven = "" if refused["proven"] else " (not proven)"
     head = f"{refused['id']}: {when}{_to(refused)} {refused['method']} "
     head += f"{refused['path']} of {who}{proven} at {refused['address']}: "

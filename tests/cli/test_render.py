@@ -539,7 +539,7 @@ def test_refusal() -> None:
     unknown = render.refusal(refused | {"hints": None}, NOW)
     assert unknown.endswith("\n  too many were refused at once to look for a hint")
     assert render.refusal(refused | {"hints": []}, NOW).endswith("it does not verify")
-    assert "of a server that is not named (not" in render.refusal(
+    assert "of an unknown server (not" in render.refusal(
         refused | {"origin": None}, NOW
     )
     assert "of a.example at 192.0.2.1" in render.refusal(

@@ -58,7 +58,7 @@ def test_it_shows_what_was_refused(ports: tuple[int, int], tmp_path: Path) -> No
         tab.write(token)
         tab.press("Enter")
         tab.click(".row .state", "400")
-        tab.wait_for_text(".detail .hint", "instead of 64")
+        tab.wait_for_text(".detail .hint", "64 bytes have 86")
         assert "HAR" not in tab.text(".bar")
         tab.click("nav a", "Servers")
         tab.wait_for_text(".panel h2", f"localhost:{port}")

@@ -28,6 +28,7 @@ def base64_hints(
 
 
 def _hints(what: str, text: str, length: int) -> Iterator[Hint]:
+    given = len(text)
     text = text[:4096]  # ten times a certificate's digest, key or signature
     if len(text) == 2 * length and _HEXADECIMAL.fullmatch(text):
         said = f"{what} is hexadecimal; send unpadded base64"
@@ -55,5 +56,6 @@ def _hints(what: str, text: str, length: int) -> Iterator[Hint]:
         )
         yield Hint("signature-with-message", said)
     elif len(data) != length:
-        said = f"{what} has {len(data)} bytes instead of {length}"
+        characters = len(encode_base64(bytes(length)))
+        said = f"{what} has {given} characters; {length} bytes have {characters}"
         yield Hint("base64-invalid", said)
