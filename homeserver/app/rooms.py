@@ -48,7 +48,7 @@ def build_elsewhere(
 ) -> Elsewhere:
     """What takes users of a server into rooms of other servers."""
     reader = JoinReplyReader(EventChecks(checker), shared.pace)
-    joiner = Joiner(resident, reader, shared.pace)
+    joiner = Joiner(resident, reader)
     return Elsewhere(
         resident, joiner, Outsiders(resident), Backfill(resident, shared.reactor)
     )

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from msgspec import Struct
 
 from homeserver.net.cause import OURSELVES
-from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import BadJson, Forbidden, quote
 from homeserver.protocol.events.event import Event
@@ -59,12 +58,11 @@ class Joined(Struct, frozen=True):
 class Joiner:
     """Joins rooms as users of one of our servers."""
 
-    def __init__(self, resident: Resident, reader: JoinReplyReader, pace: Pace) -> None:
+    def __init__(self, resident: Resident, reader: JoinReplyReader) -> None:
         """`resident` is the server where it is in rooms."""
         self._resident = resident
         self._rooms = resident.rooms
         self._reader = reader
-        self._pace = pace
 
     async def join(
         self,
@@ -147,7 +145,7 @@ class Joiner:
         events = {each.event_id: each for each in reply.auth_chain}
         events |= {each.event_id: each for each in reply.state.values()}
         async with self._first_turn(join.room_id, join.room_version) as turn:
-            unknown = await turn.know_all(list(events.values()), self._pace)
+            unknown = await turn.know_all(list(events.values()))
             why = {each.event_id: "its `auth_events` are not there" for each in unknown}
             state = {}
             for key, event in reply.state.items():

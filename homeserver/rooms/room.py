@@ -80,7 +80,7 @@ class Room:
 
         self.lock = DeferredLock()
         self._store = store
-        self._pace = pace
+        self.pace = pace
         self._rejected: set[EventId] = set()
         self._ends = Ends(self.entries, self.events)
         self._residents: dict[int, frozenset[ServerName]] = {}
@@ -182,7 +182,7 @@ class Room:
             numbers.add(number)
         if len(numbers) > _MAX_BRANCHES:
             return None
-        return await self.states.resolve(self.graph, numbers, self._pace)
+        return await self.states.resolve(self.graph, numbers, self.pace)
 
     def judge(
         self, event: Event, before: int | None, *, is_old: bool = False
@@ -261,7 +261,7 @@ class Room:
         if event.event_id in ends:
             numbers.add(after)
         known = [each for each in numbers if each is not None]  # only such are ends
-        return ends, await self.states.resolve(self.graph, known, self._pace)
+        return ends, await self.states.resolve(self.graph, known, self.pace)
 
     def _move_to(self, event: Event, ends: frozenset[EventId], current: int) -> None:
         """Have other forward extremities, and the current state of them."""

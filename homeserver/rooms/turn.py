@@ -12,7 +12,6 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from homeserver.net.cooperate import Pace
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId, ServerName
@@ -60,20 +59,17 @@ class Turn:
             self._events[event.event_id] = event
         return entry
 
-    async def know_all(
-        self, events: Collection[Event], pace: Pace | None = None
-    ) -> list[Event]:
+    async def know_all(self, events: Collection[Event]) -> list[Event]:
         """Enter events as outliers, in whatever order they come.
 
-        With `pace`, others have their turn meanwhile. Returns those that cannot be
-        judged, as they cite what is not known.
+        Others have their turn meanwhile. Returns those that cannot be judged, as they
+        cite what is not known.
         """
         waiting = {each.event_id: each for each in events}
         order = _by_auth_events(waiting)
         left: list[Event] = []
         for event in order:
-            if pace is not None:
-                await pace.pause()
+            await self.room.pace.pause()
             try:
                 await self.know(event)
             except UnknownAuthEvent:

@@ -136,7 +136,7 @@ def test_cancelled() -> None:
     topic = result_of(pair.them.author.make(room, new, given))
     before = dict(room.entries), room.extremities, ids(room.current)
     clock = _Ticking()
-    room._pace = Pace(clock)
+    room.pace = Pace(clock)
     taking = Deferred.fromCoroutine(room.take(topic))
     taking.addErrback(lambda failure: failure.trap(CancelledError))
     assert topic.event_id in room.events

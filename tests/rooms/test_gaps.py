@@ -8,6 +8,7 @@ from homeserver.protocol.canonical_json import Json, as_list
 from homeserver.protocol.errors import NotFound
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.rooms.author import Given
+from homeserver.rooms.source import MAX_STATE
 from tests.support.our_rooms import BOB, ids
 from tests.support.room_pair import Pair
 from tests.support.room_side import changed
@@ -117,6 +118,21 @@ def test_state_that_is_not_to_be_had(event: Lie) -> None:
     assert ids(pair.ours.current) == ids(pair.theirs.current)
     assert pair.ours.entries[topics[-1].event_id].outcome is Outcome.ACCEPTED
     assert "event" in pair.calls.of_others
+
+
+def test_state_that_is_too_large() -> None:
+    """A state of more events than are taken in is not taken for its first part."""
+    pair = Pair("10")
+    for number in range(130):
+        pair.send("m.room.topic", {"topic": str(number)}, "")
+    last = pair.send()
+    more = [f"$never{number}" for number in range(MAX_STATE)]
+    pair.calls.change["state_ids"] = lambda reply: {
+        **reply,
+        "pdu_ids": [*as_list(reply["pdu_ids"], ""), *more],
+    }
+    assert "could not be fetched" in pair.transact(last)[last.event_id]["error"]
+    assert pair.calls.made.count("state") == 0
 
 
 def test_auth_chain_that_omits_what_matters() -> None:

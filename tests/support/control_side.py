@@ -344,7 +344,7 @@ class Panel:
         )
         invites = InviteStore(self.database, self.identity.server_name)
         resident = Resident(self.rooms, invites, checks, calls, self.desk)
-        joiner = Joiner(resident, JoinReplyReader(checks, pace), pace)
+        joiner = Joiner(resident, JoinReplyReader(checks, pace))
         return Elsewhere(
             resident, joiner, Outsiders(resident), Backfill(resident, self.clock)
         )

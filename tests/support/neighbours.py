@@ -140,7 +140,7 @@ class Neighbours:
         desk = PolicyDesk(THEM.server_name, Random(1))
         self.resident = Resident(self.them.rooms, invites, checks, nothing, desk)
         pace = Pace(self.side.clock)
-        joiner = Joiner(self.side.resident, JoinReplyReader(checks, pace), pace)
+        joiner = Joiner(self.side.resident, JoinReplyReader(checks, pace))
         outsiders = Outsiders(self.side.resident)
         history = Backfill(self.side.resident, self.side.clock)
         self.elsewhere = Elsewhere(self.side.resident, joiner, outsiders, history)
