@@ -73,8 +73,8 @@ class Gaps:
     async def end_joins(self, pdus: Iterable[Json]) -> None:
         """Wait for the joins under way of the rooms of some PDUs."""
         named = [pdu.get("room_id") for pdu in pdus]
-        for room_id in {each for each in named if isinstance(each, str)}:
-            await self._rooms.joins.ended(RoomId(room_id), self._clock)
+        room_ids = {RoomId(each) for each in named if isinstance(each, str)}
+        await self._rooms.joins.ended(room_ids, self._clock)
 
     async def fill(
         self, event: Event, origin: ServerName, cause: Cause, until: float

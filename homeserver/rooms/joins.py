@@ -7,7 +7,7 @@ the room from the moment in which it takes our join in.
 Specification: Server-server API, "Joining Rooms".
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 from twisted.internet import defer
@@ -37,12 +37,17 @@ class Joins:
                 self._running.pop(room_id, None)
             lock.release()
 
-    async def ended(self, room_id: RoomId, clock: IReactorTime) -> None:
-        """Wait for the joins of a room that are under way, if any."""
-        if room_id in self._running:
-            with suppress(defer.TimeoutError):
-                await within(_PATIENCE_SECONDS, clock, self._pass(room_id))
+    async def ended(self, room_ids: Iterable[RoomId], clock: IReactorTime) -> None:
+        """Wait for the joins of some rooms that are under way, if any.
 
-    async def _pass(self, room_id: RoomId) -> None:
-        async with self.turn(room_id):
-            pass
+        The limit is one for all of them.
+        """
+        running = [each for each in room_ids if each in self._running]
+        if running:
+            with suppress(defer.TimeoutError):
+                await within(_PATIENCE_SECONDS, clock, self._pass(running))
+
+    async def _pass(self, room_ids: Iterable[RoomId]) -> None:
+        for room_id in room_ids:
+            async with self.turn(room_id):
+                pass

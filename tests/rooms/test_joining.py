@@ -651,25 +651,26 @@ def test_event_while_joining() -> None:
 
 
 def test_endless_join() -> None:
-    """A transaction does not wait for a join for ever."""
+    """A transaction does not wait for joins for ever, however many there are."""
     near = Neighbours()
     waiting: Deferred[None] = Deferred()
     event = near.send("m.room.message", text("x"))
+    other = near.create()
     joins = near.side.ours.rooms.joins
 
     async def hold() -> None:
-        async with joins.turn(near.room_id):
+        async with joins.turn(near.room_id), joins.turn(other.room_id):
             await waiting
 
     held = Deferred.fromCoroutine(hold())
-    connection = transact(near, event)
+    connection = transact(near, event, *other.current.values())
     assert connection.answers() == []
     near.side.clock.advance(10)
     [answered] = connection.answers()
     assert answered.status == 200
     waiting.callback(None)
     assert held.called
-    result_of(joins.ended(near.room_id, near.side.clock))
+    result_of(joins.ended([near.room_id, other.room_id], near.side.clock))
 
 
 def test_joins_at_once() -> None:
