@@ -1,6 +1,7 @@
 """A room as it is read from the store.
 
-Rules: each event is read once, and of messages only the members that an entry has.
+Rules: each event is read once, and of messages only the members that an entry has. It
+is done in slices: a large room takes seconds.
 """
 
 from homeserver.net.cooperate import Pace
@@ -13,19 +14,20 @@ from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.room_rows import StoredRoom
 
 
-def read_room(
+async def read_room(
     room_id: RoomId,
     stored: StoredRoom,
     store: RoomStore,
     pace: Pace,
 ) -> Room:
-    """A room as the store has it."""
+    """A room as the store has it; `pace` lets others have their turn meanwhile."""
     room = Room(room_id, parse_room_version(stored.room_version), store, pace)
     room.states = RoomStates(room.events, stored.states)
     room.extremities = frozenset(stored.extremities)
     room.current_number = stored.current
     room.revision = stored.revision
     for row in stored.events:
+        await pace.pause()
         head = Head.of(row.event)
         entry = head.entry(row)
         room.note(entry)

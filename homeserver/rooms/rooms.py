@@ -112,7 +112,7 @@ class Rooms:
             stored = await self.store.room(room_id)
             if stored is None:
                 return None
-            room = read_room(room_id, stored, self.store, self._pace)
+            room = await read_room(room_id, stored, self.store, self._pace)
             self._rooms[room_id] = room
             return room
 

@@ -120,7 +120,29 @@ def test_read_again() -> None:
     sent = [ours.send(room, "m.room.message", {"body": "x"}) for _ in range(3)]
     stored = result_of(ours.store.room(room.room_id))
     assert stored is not None
-    again = read_room(room.room_id, stored, ours.store, Pace(ours.clock))
+    reading = read_room(room.room_id, stored, ours.store, Pace(ours.clock))
+    again = result_of(reading)
     messages = [x for x in again.events.values() if x.type == "m.room.message"]
     assert [each.event_id for each in messages] == [sent[-1].event.event_id]
     assert again.events.keys() == room.events.keys()
+
+
+class CountingPace(Pace):
+    """Counts the pauses that work offers."""
+
+    count = 0
+
+    async def pause(self) -> None:
+        """Count one."""
+        self.count += 1
+
+
+def test_read_in_slices() -> None:
+    """Reading a room offers a pause before each event."""
+    ours = OurRooms()
+    room = ours.create()
+    stored = result_of(ours.store.room(room.room_id))
+    assert stored is not None
+    pace = CountingPace(ours.clock)
+    result_of(read_room(room.room_id, stored, ours.store, pace))
+    assert pace.count >= len(stored.events) > 4
