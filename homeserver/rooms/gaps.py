@@ -8,9 +8,10 @@ so that one that lies costs them little. What the room still lacks then is not t
 Specification: Server-server API, "Backfilling and retrieving missing events".
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from random import Random
+from typing import Any, TypeVar
 
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
@@ -43,6 +44,8 @@ _LENIENCE, _PER_SECOND = 20.0, 0.1
 
 _MAX_ORIGINS = 1000  # whose gaps are counted; one that is forgotten begins anew
 
+_T = TypeVar("_T")
+
 
 class Gaps:
     """Fills the gaps in the rooms of one of our servers."""
@@ -66,9 +69,19 @@ class Gaps:
         self._left: BoundedMap[ServerName, tuple[float, float]]
         self._left = BoundedMap(_MAX_ORIGINS)
 
-    def deadline(self) -> float:
-        """Until when the gaps of a transaction may be filled that arrives now."""
-        return self._clock.seconds() + _SECONDS
+    def deadline(self, seconds: float = _SECONDS) -> float:
+        """Until when other servers may be asked for a transaction that arrives now."""
+        return self._clock.seconds() + seconds
+
+    async def in_time(
+        self, until: float, work: Coroutine[defer.Deferred[Any], Any, _T]
+    ) -> _T:
+        """The result of `work`; raises `defer.TimeoutError` if it comes too late."""
+        seconds = until - self._clock.seconds()
+        if seconds <= 0:
+            work.close()
+            raise defer.TimeoutError
+        return await within(seconds, self._clock, work)
 
     async def end_joins(self, pdus: Iterable[Json]) -> None:
         """Wait for the joins under way of the rooms of some PDUs."""

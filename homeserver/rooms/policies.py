@@ -7,7 +7,10 @@ own server is the policy server, its desk signs, without a request.
 Specification: Server-server API, "Policy Servers".
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.calls import Call, FederationCalls
@@ -25,7 +28,7 @@ SIGN = "/_matrix/policy/v1/sign"
 
 _LIMITS = Limits(100_000, 30.0)  # seconds: as long as Synapse waits
 
-Recommend = Callable[[Event, StateMap, Cause], Awaitable[Event]]
+Recommend = Callable[[Event, StateMap, Cause], Coroutine[Deferred[Any], Any, Event]]
 """An event with the signature of the policy server that a state names, if any.
 
 Raises `Forbidden` where there is none to be had.

@@ -4,7 +4,8 @@ Rules: the events have passed the first three checks. The server ACL of a room a
 to the origin of the transaction. Events of a room are judged in the order in which they
 came. What an event cites and the room lacks is fetched from the origin, then from other
 servers of the room, outside of the room's turn. What comes of a room while it is joined
-waits for that. An event of any other room keeps its verdict and makes no room; it may
+waits for that. The policy server of a room has a bounded time for all events of the
+room. An event of any other room keeps its verdict and makes no room; it may
 take an invite back that the origin has sent.
 
 | outcome | verdict | in the reply | in the room |
@@ -18,11 +19,12 @@ Specification: Server-server API, "Checks performed on receipt of a PDU", "Serve
 Control Lists (ACLs)", "Soft failure".
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
+from twisted.internet import defer
 
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import Cause
@@ -47,6 +49,9 @@ from homeserver.storage.judged_pdus import REJECTED, SOFT_FAILED, JudgedPdu
 from homeserver.storage.received_invites import InviteStore
 
 _MAX_ROOMS = 100  # of one receipt EDU that are looked at
+
+# For the policy server of one room: as long as one request to it may take.
+_POLICY_SECONDS = 30.0
 
 
 class RoomReceiver:
@@ -106,8 +111,7 @@ class RoomReceiver:
                     await self._withdraw(pdus[number].parsed, origin)
                 continue
             of_room = [pdus[number] for number in numbers]
-            fill = partial(self._gaps.fill, origin=origin, cause=cause, until=until)
-            judged = await self._judge(room, of_room, origin, cause, fill)
+            judged = await self._judge(room, of_room, origin, cause, until)
             for number, verdict in zip(numbers, judged, strict=True):
                 verdicts[number] = verdict
         return verdicts
@@ -130,9 +134,9 @@ class RoomReceiver:
         pdus: Sequence[JudgedPdu],
         origin: ServerName,
         cause: Cause,
-        fill: Callable[[Event], Awaitable[None]],
+        until: float,
     ) -> list[JudgedPdu]:
-        """`fill` fetches what is missing to judge an event."""
+        """Other servers are asked for what is missing, `until` at the latest."""
         if not may_take_part(room.current, origin):
             why = f"{REJECTED}: {_denied(room, origin)}"
             return [replace(pdu, verdict=why) for pdu in pdus]
@@ -140,7 +144,7 @@ class RoomReceiver:
             await self._rooms.check_space()
         except Overloaded as problem:
             return [replace(x, verdict=f"{REJECTED}: {problem}") for x in pdus]
-        pdus = await self._recommended(room, pdus, cause)
+        pdus = await self._recommended(room, pdus, cause, until)
 
         async def take_all(turn: Turn) -> list[Entry | Missing | None]:
             taken: list[Entry | Missing | None] = []
@@ -152,27 +156,29 @@ class RoomReceiver:
         entries = await self._rooms.change(room.room_id, take_all)
         for number, pdu in enumerate(pdus):
             if isinstance(entries[number], Missing) and pdu.parsed is not None:
-                await fill(pdu.parsed)
+                await self._gaps.fill(pdu.parsed, origin, cause, until)
                 entries[number] = await self._rooms.change(
                     room.room_id, partial(_take, event=pdu.parsed)
                 )
         return [_verdict(pdu, entry) for pdu, entry in zip(pdus, entries, strict=True)]
 
     async def _recommended(
-        self, room: Room, pdus: Sequence[JudgedPdu], cause: Cause
+        self, room: Room, pdus: Sequence[JudgedPdu], cause: Cause, until: float
     ) -> list[JudgedPdu]:
         """The events, with the signatures of the room's policy server where it signs.
 
-        A silent server is not asked again for the same transaction.
+        A silent or slow server is not asked again for the same transaction.
         """
         asked = list(pdus)
+        until = min(until, self._gaps.deadline(_POLICY_SECONDS))
         for number, pdu in enumerate(pdus):
             event = pdu.parsed
             if event is None or event.event_id in room.entries:
                 continue
+            asking = self._rooms.recommend(event, room.current, cause)
             try:
-                signed = await self._rooms.recommend(event, room.current, cause)
-            except NoAnswer:
+                signed = await self._gaps.in_time(until, asking)
+            except (NoAnswer, defer.TimeoutError):
                 break
             except Forbidden:
                 continue

@@ -5,12 +5,13 @@ from typing import Any
 
 import nacl.signing
 import pytest
+from twisted.internet.defer import Deferred
 
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.calls import Call
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.canonical_json import Json, as_object, encode_base64
+from homeserver.protocol.canonical_json import Json, as_object, encode, encode_base64
 from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
@@ -18,10 +19,12 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.policy import PolicyServer
 from homeserver.protocol.rooms.receipt import Outcome
+from homeserver.protocol.rooms.state import StateMap
 from homeserver.protocol.signing import POLICY_KEY_ID, SigningKey
 from homeserver.rooms.author import USUAL, Given
 from homeserver.rooms.room import Room
 from tests.support.coroutines import result_of
+from tests.support.http_connection import Connection, request
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import ALICE, text
 from tests.support.room_side import RoomSide, signed
@@ -109,6 +112,19 @@ class Scene:
         assert answer.status == 200, answer.json
         received: Any = self.side.received[-1]
         return [each["verdict"] for each in received["pdus"]]
+
+    def begin(self, *events: Event) -> Connection:
+        """Let a transaction begin; the connection has its answer."""
+        content: Json = {
+            "origin": THEM.server_name.name,
+            "origin_server_ts": 1,
+            "pdus": [each.pdu for each in events],
+        }
+        target = "/_matrix/federation/v1/send/begun"
+        header = "Authorization: " + THEM.authorize("PUT", target, content)
+        connection = Connection(self.side.site)
+        connection.send(request("PUT", target, [header], encode(content)))
+        return connection
 
     def has(self, event: Event) -> bool:
         """Whether the room has an event with the policy server's signature."""
@@ -229,6 +245,40 @@ def test_received_events_are_soft_failed_without_it(
     verdict = "soft-failed: the policy server them.example did not sign it"
     assert scene.transact(*events) == [verdict] * 2
     assert len(scene.calls.asked) == (1 if answer is hang else 2)
+    assert not scene.room.extremities & {each.event_id for each in events}
+
+
+def test_a_slow_server(scene: Scene) -> None:
+    """All events of a transaction wait for it as long as one request may take."""
+
+    def slowly(event: Event) -> Json:
+        scene.side.clock.advance(9)
+        return reply(event)
+
+    scene.calls.answer = slowly
+    events = [scene.from_bob(str(number)) for number in range(10)]
+    verdicts = scene.transact(*events)
+    assert len(scene.calls.asked) == 4
+    assert verdicts[:4] == ["accepted"] * 4
+    assert all(each.startswith("soft-failed") for each in verdicts[4:])
+
+
+def test_a_server_that_hangs(scene: Scene) -> None:
+    """A request to it ends with the time that all of them have."""
+    waiting: list[Deferred[Event]] = []
+
+    async def never(_: Event, __: StateMap, ___: Cause) -> Event:
+        waiting.append(Deferred())
+        return await waiting[-1]
+
+    events = [scene.from_bob("b"), scene.from_bob("c")]
+    scene.side.ours.rooms.recommend = never
+    connection = scene.begin(*events)
+    assert connection.answers() == []
+    scene.side.clock.advance(30)
+    [answer] = connection.answers()
+    assert answer.json == {"pdus": {each.event_id: {} for each in events}}
+    assert len(waiting) == 1
     assert not scene.room.extremities & {each.event_id for each in events}
 
 
