@@ -34,8 +34,8 @@ def advise(chain: Sequence[bytes]) -> str:
         said += f", and was issued by {quote(issuer)}"
         if not is_complete:
             said += (
-                ", whose certificate was not sent: send the whole chain, without the "
-                "root"
+                ", whose certificate was not sent: unless that is the root, send it as "
+                "well"
             )
         said += f"; add its root to {_TRUSTED}"
     return f"{said}, or serve `/_matrix/key/v1`)"

@@ -193,7 +193,7 @@ class Verifier:
         until = document.valid_until_ts
         if until is not None and until < wall_seconds(self._clock) * 1000:
             # It may be an old document, with an old certificate.
-            why = f"{path}: the key document expired at {until}"
+            why = f"{path}: the key document expired at {until} ms since 1970"
             raise NotVerified(why, "document_expired")
         if not document.names_certificate(certificate):
             if document.valid_until_ts is None or document.tls_fingerprints:

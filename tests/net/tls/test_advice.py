@@ -21,7 +21,7 @@ CHAINS = [
     (
         "incomplete",
         der(issue_for("a.test", BETWEEN)),
-        "by 'CN=Between', whose certificate was not sent: send the whole chain",
+        "by 'CN=Between', whose certificate was not sent: unless that is the root",
         "add its root to `ca_file`",
     ),
     ("complete", der(issue_for("a.test", BETWEEN), BETWEEN), "'CN=Between'; add", ""),
