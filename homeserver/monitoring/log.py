@@ -5,7 +5,7 @@ message and each value in it as a member of its own. Events of other packages ha
 message only, as their other values may hold anything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TextIO
 
@@ -29,14 +29,19 @@ from homeserver.protocol.errors import printable
 _OURS = "homeserver."
 
 
-def begin(config: Log, stream: TextIO) -> None:
-    """Start logging to `stream`, as configured."""
+def begin(config: Log, stream: TextIO, quiet: Sequence[str] = ()) -> None:
+    """Start logging to `stream`, as configured.
+
+    Of the namespaces in `quiet`, critical events alone are logged.
+    """
     level = LogLevel.lookupByName(config.level)
     predicate = LogLevelFilterPredicate(defaultLogLevel=level)
     if level is not LogLevel.debug:
         # Below warnings, Twisted logs each UDP port that is opened, and the like.
         for namespace in ("twisted", "log_legacy"):
             predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
+    for namespace in quiet:
+        predicate.setLogLevelForNamespace(namespace, LogLevel.critical)
     globalLogBeginner.beginLoggingTo(
         [FilteringLogObserver(_Lines(stream, _FORMATS[config.format]), [predicate])],
         # What the process prints is for the user who started it, not for the log.

@@ -95,6 +95,8 @@ def test_names_of_localhost_do_without_a_name_server(
     assert done.returncode == 0, done.stdout
     assert "not testable" not in done.stdout.rpartition("\n\n")[2]
     assert "Discovery cannot be tested" in done.stderr
+    # Some of our servers answered with 500, as their checks wanted.
+    assert " error " not in done.stderr
 
 
 def test_our_users_leave_the_rooms_of_the_target(data: Path, ours: Endpoint) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from typing import Literal
 
@@ -37,6 +37,7 @@ def write(
     say: Callable[[Logger], object],
     stream: StringIO | None = None,
     publisher: LogPublisher | None = None,
+    quiet: Sequence[str] = (),
 ) -> str:
     """What is written of the events that `say` makes, logged as `log` says."""
     stream = stream or StringIO()
@@ -47,7 +48,7 @@ def write(
         patch.setattr(warnings, "showwarning", warnings.showwarning)
         beginner = LogBeginner(publisher, StringIO(), sys, warnings)
         patch.setattr(log_module, "globalLogBeginner", beginner)
-        log_module.begin(log, stream)
+        log_module.begin(log, stream, quiet)
     say(Logger("place", observer=publisher))
     return stream.getvalue()
 
@@ -145,6 +146,19 @@ def test_level(level: Level, written: list[str]) -> None:
 
     lines = write(Log(level=level), say).splitlines()
     assert [line.split()[1] for line in lines] == written
+
+
+@pytest.mark.parametrize("quiet", ["place", "elsewhere"])
+def test_a_quiet_place(quiet: str) -> None:
+    """Of one that is to be quiet, only what is critical is written."""
+
+    def say(log: Logger) -> None:
+        log.error("an error")
+        log.critical("all is over")
+
+    lines = write(Log(level="error"), say, quiet=[quiet]).splitlines()
+    written = [line.split()[1] for line in lines]
+    assert written == (["critical"] if quiet == "place" else ["error", "critical"])
 
 
 class Place:
