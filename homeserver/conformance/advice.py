@@ -34,6 +34,14 @@ It has to ask the name server at {dns}, which knows that zone and nothing else.
     ADDRESS:53), or forward the zone to it, as in dnsmasq: server=/{zone}/{dns_dnsmasq}
   A container: docker run --dns ADDRESS, with --dns ADDRESS:53 here"""
 
+NO_ROOMS = """\
+Most checks of rooms cannot be made, because no room of the target is known. Name a
+public one by --room, or let --setup make all that they need: users, public rooms of
+each version, and rooms that invite, ban or deny users of ours.
+  Synapse, Dendrite, with their shared secret of registration:
+    export CONFORM_CLIENT_API=http://127.0.0.1:8008 CONFORM_SHARED_SECRET=...
+    --setup 'python3 conf/conform/setup.py'"""
+
 NOT_VERIFIED = """\
 The target accepted a signed request and fetched no key of ours, so it verifies no
 signature. Let it do that first. Until then it fails each check that expects a refusal,

@@ -69,13 +69,19 @@ RESTART = Need("restart", "a restart of the target (`--setup`)")
 NOTARY = Need("notary", "a target whose trusted notary is a name of ours")
 
 
+ROOM_CODE = "room-"
+"""What the code of each need of a room begins with."""
+
+
 def room(version: str) -> Need:
     """A public room of the target with a room version."""
-    return Need(f"room-{version}", f"a public room of version {version} (`--room`)")
+    return Need(
+        f"{ROOM_CODE}{version}", f"a public room of version {version} (`--room`)"
+    )
 
 
 def _made(kind: str, text: str) -> Need:
-    return Need(f"room-{kind}", f"{text} (`--setup`)")
+    return Need(f"{ROOM_CODE}{kind}", f"{text} (`--setup`)")
 
 
 KNOCK_ROOM = _made("knock", "a room that users knock at")

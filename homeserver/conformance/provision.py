@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from msgspec import Struct
 
+from homeserver.conformance.advice import NO_ROOMS
 from homeserver.conformance.check import (
     ACL_ROOM,
     ALIAS,
@@ -20,6 +21,7 @@ from homeserver.conformance.check import (
     MEDIA,
     RESTART,
     RESTRICTED_ROOM,
+    ROOM_CODE,
     UNGRANTED_ROOM,
     UNJUDGED_ROOM,
     USER,
@@ -100,7 +102,7 @@ _SPECIAL: Mapping[Need, _Special] = {
 
 def kind_of(need: Need) -> str:
     """What `Facts.rooms` and `Facts.guests` call a special room."""
-    return need.code.removeprefix("room-")
+    return need.code.removeprefix(ROOM_CODE)
 
 
 async def provide(target: Target, rooms: Sequence[str], needs: Set[str]) -> None:
@@ -116,6 +118,8 @@ async def provide(target: Target, rooms: Sequence[str], needs: Set[str]) -> None
     facts.unmet |= {each.code: _BY_SETUP for each in _SPECIAL}
     if facts.setup is None:
         facts.unmet[RESTART.code] = "use --setup, which restarts it"
+        if not facts.rooms and any(each.startswith(ROOM_CODE) for each in needs):
+            facts.advice.append(NO_ROOMS)
     else:
         await _make(target, facts.setup, needs)
     for code, is_met in {

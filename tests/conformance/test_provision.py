@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from homeserver.conformance.advice import NO_ROOMS
 from homeserver.conformance.check import (
     ACL_ROOM,
     ALIAS,
@@ -74,6 +75,19 @@ def test_rooms_are_found_by_their_names(on_stage: Stage) -> None:
         assert [f"--room {closed['room_id']}: "] == [
             each.partition("the target")[0] for each in facts.advice
         ]
+
+    beside(on_stage, work)
+
+
+def test_without_rooms_there_is_advice(on_stage: Stage) -> None:
+    """It is for checks that need one."""
+
+    async def work(t: Target, _: TargetRooms, __: Rooms) -> None:
+        t.facts.setup = None
+        await provide(t, [], {USER.code})
+        assert t.facts.advice == []
+        await provide(t, [], {KNOCK_ROOM.code})
+        assert t.facts.advice == [NO_ROOMS]
 
     beside(on_stage, work)
 

@@ -7,6 +7,7 @@ the room can make one: its member events are made from the template of another n
 from collections.abc import Mapping
 
 from homeserver.conformance.check import ACL_ROOM, TRUSTED_NAME, check, must
+from homeserver.conformance.checks.closed_rooms import denied_join
 from homeserver.conformance.checks.room_events import UNKNOWN, of
 from homeserver.conformance.checks.transactions import pdus_of
 from homeserver.conformance.documents import as_json
@@ -15,10 +16,9 @@ from homeserver.conformance.membership_requests import (
     make,
     path,
     quoted,
-    sign,
     user_of,
 )
-from homeserver.conformance.outcome import NotTestable, Outcome, each_of, expect
+from homeserver.conformance.outcome import Outcome, each_of, expect
 from homeserver.conformance.reply import Reply, accepted, answered
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
@@ -27,16 +27,6 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 _ACLS = "Server-server API, Server Access Control Lists (ACLs)"
 
 _NEEDS = [TRUSTED_NAME, ACL_ROOM]
-
-
-async def _join(t: Target) -> MemberEvent:
-    """The join that the denied server would make; raises `NotTestable`."""
-    [guest, _], room_id = t.facts.guests["acl"], t.facts.rooms["acl"]
-    template = await make(t, t.server(), "join", room_id)
-    if not template.is_ok:
-        raise NotTestable(f"there is no template of one that it lets in: {template}")
-    user = user_of(guest)
-    return sign(t, guest, template, sender=user, state_key=user)
 
 
 def _events(t: Target, join: MemberEvent) -> Mapping[str, MemberEvent]:
@@ -94,7 +84,7 @@ async def _others(t: Target, join: MemberEvent) -> dict[str, Reply]:
 @check("G23", must, _ACLS, needs=_NEEDS, after=["J08"])
 async def denied_requests(t: Target) -> Outcome:
     """All requests about a room of a server that its ACL denies are refused by 403."""
-    join = await _join(t)
+    join = await denied_join(t)
     replies = await _others(t, join)
     for route, event in _events(t, join).items():
         replies[route] = await _put(t, route, event)
@@ -106,7 +96,7 @@ async def denied_requests(t: Target) -> Outcome:
 @check("G24", must, _ACLS, needs=_NEEDS, after=["J08"])
 async def denied_pdu(t: Target) -> Outcome:
     """A PDU of a room from a server that its ACL denies has an error."""
-    join = await _join(t)
+    join = await denied_join(t)
     content: Json = {"msgtype": "m.text", "body": "hello"}
     message = join.changed(type="m.room.message", state_key=None, content=content)
     transaction = t.transaction(message.ours, [message.pdu])
