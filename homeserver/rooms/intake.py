@@ -23,6 +23,7 @@ from homeserver.rooms.missing import Missing
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
 from homeserver.rooms.source import MAX_STATE, Events, Source
+from homeserver.rooms.turn import Turn
 
 _SINGLE = 30  # events that are fetched one by one, at once
 
@@ -66,16 +67,22 @@ class Intake(Struct, frozen=True):
         if not ids.state or any(each not in room.entries for each in ids.state):
             return
         await self.fetch_auth(event)
-        found = (await room.read(ids.state)).values()
-        state = state_of(
-            each
-            for each in found
-            if room.entries[each.event_id].outcome is not Outcome.REJECTED
-        )
-        with suppress(UnknownAuthEvent):
-            await self.rooms.change(
-                room.room_id, lambda turn: turn.place(event, state, is_old=is_old)
+
+        async def place(turn: Turn) -> None:
+            # It may have been read again since: then it lacks what was not written.
+            entries = turn.room.entries
+            if any(each not in entries for each in ids.state):
+                return
+            found = (await turn.room.read(ids.state)).values()
+            state = state_of(
+                each
+                for each in found
+                if entries[each.event_id].outcome is not Outcome.REJECTED
             )
+            await turn.place(event, state, is_old=is_old)
+
+        with suppress(UnknownAuthEvent):
+            await self.rooms.change(room.room_id, place)
 
     async def take(self, event: Event, *, is_old: bool = False) -> Entry | None:
         """Enter an event after those that it cites; None where auth events lack."""

@@ -14,6 +14,7 @@ from homeserver.rooms.backfill import Backfill, Backfilled
 from homeserver.rooms.candidates import Failure
 from homeserver.rooms.checking import MAX_SIGNERS
 from homeserver.rooms.source import MAX_STATE
+from homeserver.storage.room_rows import RoomChanged
 from tests.support.coroutines import result_of
 from tests.support.our_rooms import ids, same, text
 from tests.support.room_pair import EVE, Pair
@@ -221,6 +222,30 @@ def test_state_with_junk(junk: Callable[[list[object]], list[object]]) -> None:
     with pytest.raises(NoServerHelps):
         pair.backfill(1)
     assert pair.calls.made.count("state") == 0
+    same(pair.ours, pair.side.ours.read(pair.theirs.room_id))
+
+
+def test_read_again_meanwhile() -> None:
+    """An event that could not be written is no part of a state that a server tells."""
+    pair = Late("10", talk)
+    topic = pair.send("m.room.topic", {"topic": "never written"}, "")
+    rooms = pair.side.ours.rooms
+
+    async def fail() -> None:
+        async with rooms.turn(pair.theirs.room_id) as turn:
+            await turn.know_all([topic])
+            raise RoomChanged("")
+
+    def lose(reply: Json) -> Json:
+        with pytest.raises(RoomChanged):
+            result_of(fail())
+        return {**reply, "pdu_ids": [*as_list(reply["pdu_ids"], ""), topic.event_id]}
+
+    pair.calls.change["state_ids"] = lose
+    pair.calls.change["event"] = refuse
+    with pytest.raises(NoServerHelps):
+        pair.backfill(1)
+    assert topic.event_id not in pair.ours.entries
     same(pair.ours, pair.side.ours.read(pair.theirs.room_id))
 
 
