@@ -22,7 +22,7 @@ from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.received_invites import InviteStore
 
-_MAX_ALLOWED_ROOMS = 50  # of a join rule: each is looked for
+MAX_ALLOWED_ROOMS = 50  # of a join rule: each is looked for
 
 
 class Resident:
@@ -86,7 +86,7 @@ class Resident:
         """
         answers: Mapping[RoomId, bool | None] = {
             room_id: await self._is_in(room_id, user)
-            for room_id in allowed_rooms(room.current)[:_MAX_ALLOWED_ROOMS]
+            for room_id in allowed_rooms(room.current)[:MAX_ALLOWED_ROOMS]
         }
         return authorising_user(
             room.current, room.room_version, self.server_name, answers.get

@@ -17,7 +17,7 @@ from homeserver.protocol.rooms.history_visibility import visibility
 from homeserver.protocol.rooms.restricted_joins import allowed_rooms
 from homeserver.protocol.rooms.state import StateMap, has_user_with, users_with
 from homeserver.rooms.question import Question
-from homeserver.rooms.resident import Resident
+from homeserver.rooms.resident import MAX_ALLOWED_ROOMS, Resident
 from homeserver.rooms.room import Room
 
 _MAX_ROOMS = 100  # in one page of the list, whatever limit is asked for
@@ -189,7 +189,7 @@ async def _is_accessible(resident: Resident, room: Room, origin: ServerName) -> 
         return True
     if rule not in _RESTRICTED:
         return False
-    for room_id in allowed_rooms(current):
+    for room_id in allowed_rooms(current)[:MAX_ALLOWED_ROOMS]:
         allowed = await resident.rooms.find(room_id)
         if allowed is not None and origin in allowed.residents:
             return True

@@ -7,6 +7,7 @@ import pytest
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.rooms import summaries
+from homeserver.rooms.resident import MAX_ALLOWED_ROOMS
 from tests.support.coroutines import result_of
 from tests.support.our_rooms import ALICE
 from tests.support.room_side import RoomSide
@@ -150,3 +151,20 @@ def test_hierarchy() -> None:
     side.join(child)
     shown: Any = side.ask("GET", "hierarchy", closed.room_id).json
     assert shown["room"]["allowed_room_ids"] == [child.room_id]
+
+
+def test_many_allowed_rooms() -> None:
+    """Of a join rule, a bounded number of rooms is looked for, as for a join."""
+    side = RoomSide()
+    child = side.ours.create("11", preset="public_chat")
+    side.join(child)
+    names = [f"!r{number}:x.example" for number in range(MAX_ALLOWED_ROOMS)]
+    statuses = []
+    for room_ids in ([*names[1:], child.room_id], [*names, child.room_id]):
+        allow = [{"type": "m.room_membership", "room_id": each} for each in room_ids]
+        rule: Json = {"join_rule": "restricted", "allow": allow}
+        closed = side.ours.create(
+            "11", initial_state=[state("m.room.join_rules", rule)]
+        )
+        statuses.append(side.ask("GET", "hierarchy", closed.room_id).status)
+    assert statuses == [200, 404]
