@@ -123,7 +123,7 @@ def _breaks_on_no_json() -> Fault:
 ROWS: list[Row] = [
     (
         "joins are not passed on",
-        patched({"homeserver.rooms.room.Room.destinations": lambda *_: frozenset()}),
+        patched({"homeserver.rooms.memberships.destinations": lambda *_: frozenset()}),
         {"O01"},
     ),
     ("another ID each time", _under_another_id(), {"O02", "O07"}),
