@@ -50,7 +50,7 @@ def admit(request: Request) -> None:
     """Raise `TooLarge` for a body that no right request has."""
     length = request.getHeader(b"Content-Length")
     if length is not None and int(length) > _MAX_BYTES:
-        raise TooLarge(f"the body has at most {_MAX_BYTES} bytes")
+        raise _too_large()
 
 
 async def bound(
@@ -61,7 +61,10 @@ async def bound(
     `is_known` is whether there is a user of that ID. An invite that its server refuses
     is passed over.
     """
-    content = parse_object(b"" if request.content is None else request.content.read())
+    data = b"" if request.content is None else request.content.read()
+    if len(data) > _MAX_BYTES:  # it came in chunks
+        raise _too_large()
+    content = parse_object(data)
     for name in ("medium", "address", "mxid", "invites"):
         if name not in content:
             raise MissingParam(f"the body has no `{name}`")
@@ -76,6 +79,10 @@ async def bound(
         with suppress(ProtocolError, Refused, Unreachable):
             await _exchange(resident, sender, pdu, cause_of(request))
     return json_reply({})
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the body has at most {_MAX_BYTES} bytes")
 
 
 def _read(invite: object, user: UserId) -> tuple[UserId, Json]:

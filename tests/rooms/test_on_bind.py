@@ -15,7 +15,7 @@ from homeserver.protocol.rooms.state import membership
 from homeserver.protocol.signing import sign
 from homeserver.users.users import User, Users
 from tests.support.coroutines import result_of
-from tests.support.http_connection import Answer, ask
+from tests.support.http_connection import Answer, Connection, ask, chunked
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import ALICE, BOB
 from tests.support.room_side import RoomSide
@@ -165,3 +165,20 @@ def test_large_bodies_are_not_read(scene: Scene) -> None:
     """They are refused before they have come."""
     answer = scene.bind(padding="x" * 70_000)
     assert (answer.status, answer.json["errcode"]) == (413, "M_TOO_LARGE")
+
+
+def test_large_bodies_in_chunks(scene: Scene) -> None:
+    """What does not say its length is bounded as well, and sent to nobody."""
+    invited = invite()
+    invited["signed"]["padding"] = "x" * 70_000
+    body: Json = {
+        "medium": "email",
+        "address": "ann@us.example",
+        "mxid": ANN,
+        "invites": [invited],
+    }
+    connection = Connection(scene.side.site)
+    connection.send(chunked(PATH, encode(body), b""))
+    [answer] = connection.answers()
+    assert (answer.status, answer.json["errcode"]) == (413, "M_TOO_LARGE")
+    assert scene.senders.asked == []
