@@ -51,9 +51,20 @@ class Room:
         path = ["v1", "servers", self.server, "rooms", *steps]
         return self._lab.link.call(method, *path, content=content)
 
-    def send(self, kind: str, topic: str, prev: list[str] | None = None) -> Any:
-        """Make an event, after the ends of the room or after some events."""
+    def send(
+        self,
+        kind: str,
+        topic: str,
+        prev: list[str] | None = None,
+        ts: int | None = None,
+    ) -> Any:
+        """Make an event, after the ends of the room or after some events.
+
+        `ts` is when it claims to be sent, in milliseconds.
+        """
         content: dict[str, Any] = {"type": kind, "content": {"topic": topic}}
+        if ts is not None:
+            content["origin_server_ts"] = ts
         if kind == "m.room.topic":
             content["state_key"] = ""
         if prev is not None:
@@ -91,6 +102,16 @@ def test_a_room_is_a_graph_that_can_be_clicked(tab: Tab, lab: Lab) -> None:
     room.send("m.room.message", "later")
     tab.click("button", "Refresh")
     tab.wait_for(f"document.querySelectorAll('.graph li').length === {len(rows) + 1}")
+
+
+def test_a_time_that_is_no_date(tab: Tab, lab: Lab) -> None:
+    """An event of a time that no calendar has is shown with its number."""
+    room, late = Room(lab), 2**53 - 1
+    room.send("m.room.message", "late", ts=late)
+    tab.evaluate(f"location.hash = '#/rooms/{room.server}/' + {room.id!r}")
+    tab.wait_for_text(".graph li:last-child", str(late))
+    tab.click(".graph li:last-child button")
+    tab.wait_for_text(".event-detail dl", str(late))
 
 
 def test_the_text_of_a_room_does_nothing(tab: Tab, lab: Lab) -> None:

@@ -116,6 +116,7 @@ export function seconds(value) {
 export function time(ts) {
   if (ts === null || ts === undefined) return "";
   const at = new Date(ts);
+  if (Number.isNaN(at.getTime())) return String(ts); // a peer's may be after the year 275760
   const two = (part) => String(part).padStart(2, "0");
   const rest = String(at.getMilliseconds()).padStart(3, "0");
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${rest}`;
@@ -124,5 +125,7 @@ export function time(ts) {
 /** Milliseconds since 1970 as day and time. */
 export function moment(ts) {
   if (ts === null || ts === undefined) return "";
-  return `${new Date(ts).toISOString().slice(0, 10)} ${time(ts)}`;
+  const at = new Date(ts);
+  if (Number.isNaN(at.getTime())) return String(ts);
+  return `${at.toISOString().slice(0, 10)} ${time(ts)}`;
 }
