@@ -43,7 +43,7 @@ class Backfilled(Struct, frozen=True):
 
     room: Room
     server_name: ServerName | None
-    """The server that had it; None if nothing was missing."""
+    """The first server that had some of it; None if nothing was missing."""
 
     entries: Sequence[Entry]
     """The oldest first."""
@@ -52,7 +52,7 @@ class Backfilled(Struct, frozen=True):
     """Whether all is known that leads to the first event."""
 
     failures: Sequence[Failure]
-    """The servers that were asked before."""
+    """The servers that had nothing, or not all, of what was missing."""
 
 
 class Backfill:
@@ -85,24 +85,29 @@ class Backfill:
             return Backfilled(room, None, [], not _missing(room, start), [])
         others = sorted(room.residents, key=str)
         asked = Candidates(self._rooms.server_name, [*via, *others])
+        found: list[EventId] = []
+        helped: ServerName | None = None
         for name in asked.names:
             source = Source(
                 self._resident.calls, self._resident.checks, room, name, OURSELVES
             )
-            fetching = _Fetching(Intake(self._rooms, room, source), start, limit)
+            intake = Intake(self._rooms, room, source)
+            fetching = _Fetching(intake, start, limit - len(found))
             why = await self._fill(fetching)
-            if fetching.found:
-                room = await self._rooms.known(room_id)
-                return Backfilled(
-                    room,
-                    name,
-                    [room.entries[each] for each in fetching.found],
-                    not _missing(room, start),
-                    asked.failures,
-                )
+            found[:0] = fetching.found
+            if fetching.found and helped is None:
+                helped = name
+            room = await self._rooms.known(room_id)
+            if len(found) >= limit or not _missing(room, start):
+                break
+            # One that came later than others has not all of it.
             asked.failures.append(Failure(name, why))
-        why = asked.said or "no other server is in it"
-        raise NoServerHelps(f"no history of {quote(room_id)}: {why}")
+        if not found:
+            why = asked.said or "no other server is in it"
+            raise NoServerHelps(f"no history of {quote(room_id)}: {why}")
+        entries = [room.entries[each] for each in found]
+        is_complete = not _missing(room, start)
+        return Backfilled(room, helped, entries, is_complete, asked.failures)
 
     async def _fill(self, fetching: "_Fetching") -> str:
         """Fetch from one server; returns why no more came."""
@@ -112,7 +117,7 @@ class Backfill:
             return f"it takes more than {_SECONDS:g} s"
         except (TooMuch, Unreachable, Refused, ProtocolError) as problem:
             return str(problem)
-        return "it has nothing of what is missing"
+        return "it has no more of what is missing"
 
 
 class _Fetching:

@@ -244,7 +244,7 @@ class BackfilledView(Struct, frozen=True):
     room_id: RoomIdText
     through: Annotated[
         str | None,
-        Meta(description="The server that had it; null if nothing was missing."),
+        Meta(description="The first server that had some; null if none was missing."),
     ]
     events: Annotated[list[GraphEvent], Meta(description="The oldest first.")]
     is_complete: Annotated[

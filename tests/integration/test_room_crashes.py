@@ -131,6 +131,7 @@ def test_killed_in_rooms(tmp_path: Path) -> None:
                         pass  # those of before
                     for _ in range(random.randint(1, 30)):
                         assert users.tally.acquire(timeout=LIMIT_SECONDS)
+                    eventually(lambda: users.joined)
                     kill_all(process)
                 users.may_ask.clear()
                 check_store(alpha, users)

@@ -137,7 +137,7 @@ def test_wrong_events() -> None:
     pair.calls.change["backfill"] = lambda _: {
         "pdus": [unsigned, unrelated.pdu, aside.pdu, 7, {}]
     }
-    with pytest.raises(NoServerHelps, match="nothing of what is missing"):
+    with pytest.raises(NoServerHelps, match="no more of what is missing"):
         pair.backfill()
     assert unrelated.event_id not in pair.ours.entries
     assert aside.event_id not in pair.ours.entries
@@ -185,7 +185,7 @@ def test_another_server() -> None:
     ("room_id", "number", "why"),
     [
         (None, MAX_SIGNERS, f"more than {MAX_SIGNERS} servers"),
-        ("!other:them.example", 20, "nothing of what is missing"),
+        ("!other:them.example", 20, "no more of what is missing"),
     ],
 )
 def test_events_of_many_servers(room_id: str | None, number: int, why: str) -> None:
@@ -247,6 +247,26 @@ def test_read_again_meanwhile() -> None:
         pair.backfill(1)
     assert topic.event_id not in pair.ours.entries
     same(pair.ours, pair.side.ours.read(pair.theirs.room_id))
+
+
+def test_rest_of_another_server() -> None:
+    """What one server lacks of the history, the next one gives."""
+    pair = Late("10", talk)
+    pair.transact(pair.admit())
+    given: list[int] = []
+
+    def some(reply: Json) -> Json:
+        given.append(1)
+        return {"pdus": as_list(reply["pdus"], "")[:10] if len(given) == 1 else []}
+
+    pair.calls.change["backfill"] = some
+    done = pair.backfill(via=[THEM.server_name])
+    assert done.is_complete
+    assert done.server_name == THEM.server_name
+    assert [each.server_name for each in done.failures] == [THEM.server_name]
+    depths = [each.depth for each in done.entries]
+    assert depths == sorted(depths)
+    agrees(pair)
 
 
 def test_states_are_bounded() -> None:
