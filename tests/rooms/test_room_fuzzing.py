@@ -101,6 +101,9 @@ def test_events(version: str, changes: dict[str, Any], *, is_signed: bool) -> No
     """A message with other members, signed again or not."""
     pair = _pair(version)
     event = pair.send()
+    if version == "1":
+        # Under the same ID it would stand for the event, of which the first copy stays.
+        changes = {"event_id": f"$other{pair._count}:them.example", **changes}
     pdu: Json = {**event.pdu, **changes}
     if is_signed:
         try:
