@@ -7,8 +7,8 @@ What a turn queues for other servers is part of its commit.
 Specification: Room Versions, "Handling redactions".
 """
 
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
@@ -41,9 +41,9 @@ class Turn:
 
         A redaction applies from then on. Raises `UnknownAuthEvent`.
         """
-        await self._hold_cited(event)
         known = self.room.entries.get(event.event_id)
-        entry = await self.room.take(event, before, is_old=is_old)
+        async with self._cited(event):
+            entry = await self.room.take(event, before, is_old=is_old)
         if entry is not known:
             self._events[event.event_id] = event
             if entry.outcome.is_shown:
@@ -52,9 +52,9 @@ class Turn:
 
     async def know(self, event: Event) -> Entry:
         """Enter an event as an outlier; raises `UnknownAuthEvent`."""
-        await self._hold_cited(event)
         known = self.room.entries.get(event.event_id)
-        entry = await self.room.know(event)
+        async with self._cited(event):
+            entry = await self.room.know(event)
         if entry is not known:
             self._events[event.event_id] = event
         return entry
@@ -107,9 +107,9 @@ class Turn:
 
     async def judge(self, event: Event) -> Receipt:
         """The outcome that an event would have; raises `UnknownAuthEvent`."""
-        await self._hold_cited(event)
         before = await self.room.number_before(event.prev_event_ids)
-        return self.room.judge(event, before)
+        async with self._cited(event):
+            return self.room.judge(event, before)
 
     @property
     def has_changed(self) -> bool:
@@ -139,12 +139,21 @@ class Turn:
             self._outgoing,
         )
 
-    async def _hold_cited(self, event: Event) -> None:
-        """Read the cited events that are no state events, so that rules refuse them."""
+    @asynccontextmanager
+    async def _cited(self, event: Event) -> AsyncIterator[None]:
+        """Hold the cited events that are no state events, so that rules refuse them.
+
+        They are messages, of which memory does not keep the content.
+        """
         held = self.room.events
         others = [x for x in event.auth_event_ids if x not in held]
-        if others:
-            held.update(await self._read(others))
+        found = await self._read(others) if others else {}
+        held.update(found)
+        try:
+            yield
+        finally:
+            for each in found.keys() - self.room.extremities:
+                held.pop(each, None)
 
     async def _read(self, event_ids: Collection[EventId]) -> dict[EventId, Event]:
         """Events of the room, also those that are not written yet."""

@@ -78,6 +78,18 @@ def test_rejected_and_soft_failed() -> None:
     assert str(verdicts[1]).startswith("rejected: rule ")
 
 
+def test_cited_messages() -> None:
+    """An event that is authorised by messages is rejected, and they leave memory."""
+    pair = Pair("10")
+    messages = [pair.send() for _ in range(3)]
+    pair.transact(*messages)
+    cited = [each.event_id for each in messages]
+    bad = changed(pair.send(), THEM, auth_events=cited)
+    assert "rule 2" in pair.transact(bad)[bad.event_id]["error"]
+    held = {x.event_id for x in pair.ours.events.values() if x.state_key is None}
+    assert held == pair.ours.extremities == {cited[-1]}
+
+
 @pytest.mark.parametrize("version", ALL)
 def test_gap(version: str) -> None:
     """What is missing between is fetched from the server that sent the event."""
