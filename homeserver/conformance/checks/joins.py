@@ -22,7 +22,7 @@ from homeserver.conformance.membership_requests import (
 )
 from homeserver.conformance.outcome import Outcome, each_of, expect, reported
 from homeserver.conformance.provision import ROOM_VERSIONS
-from homeserver.conformance.reply import accepted, answered, refused
+from homeserver.conformance.reply import accepted, answered, present, refused
 from homeserver.conformance.target import Target
 from homeserver.conformance.their_events import (
     events_of,
@@ -96,7 +96,8 @@ async def first_version(t: Target) -> Outcome:
 async def unknown_room(t: Target) -> Outcome:
     """A room that there is not is answered by 404 M_NOT_FOUND."""
     room_id = f"!{t.fresh('none')}:{t.name}"
-    return answered(await make(t, t.server(), "join", room_id), 404, "M_NOT_FOUND")
+    reply = present(await make(t, t.server(), "join", room_id))
+    return answered(reply, 404, "M_NOT_FOUND")
 
 
 @check("J05", must, MAKE_JOIN, needs=[TRUSTED_NAME, room(USUAL)])
