@@ -29,7 +29,7 @@ from homeserver.rooms.missing import Missing
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 from homeserver.rooms.source import MAX_BACKFILL, Source, TooMuch
-from homeserver.rooms.walk import reached
+from homeserver.rooms.walk import before
 
 MAX_FETCHED = 1000  # events of one request
 
@@ -138,7 +138,7 @@ class _Fetching:
             if not starts:
                 return
             most = min(self._limit - len(self.found), MAX_BACKFILL)
-            came = reached(starts, await self._intake.source.backfill(starts, most))
+            came = before(starts, await self._intake.source.backfill(starts, most))
             ordered = oldest_first(came, lambda event: event.prev_event_ids)
             entered = [x.event_id for x in ordered if await self._enter(x)]
             if not entered:

@@ -1,6 +1,7 @@
 """What another server says of a room, taken into it: auth chains, states, old events.
 
-Rules: an event is entered after what authorises it. A state is entered whole, as half
+Rules: an event is entered after what authorises it. Of a reply,
+only what the event or its state rests on is entered. A state is entered whole, as half
 of one is another state. An auth event that a reply omits is asked for by its ID, and
 in vain ends nothing: what is still missing then says what has failed.
 
@@ -9,6 +10,7 @@ missing events".
 """
 
 from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from msgspec import Struct
@@ -46,7 +48,7 @@ class Intake(Struct, frozen=True):
             for each in lacks:
                 if each not in came:
                     came |= await self.source.event(each)
-            await self._know(came)
+            await self._know(_chain(lacks, came))
 
     async def enter_at_state(self, event: Event, *, is_old: bool = False) -> None:
         """Enter an event at the state before it that the other server says.
@@ -63,7 +65,7 @@ class Intake(Struct, frozen=True):
         else:
             for each in lacks:
                 came |= await self.source.event(each)
-        await self._know(came)
+        await self._know(_chain(ids.state, came))
         if not ids.state or any(each not in room.entries for each in ids.state):
             return
         await self.fetch_auth(event)
@@ -109,6 +111,27 @@ class Intake(Struct, frozen=True):
             await self.rooms.change(
                 self.room.room_id, lambda turn: turn.know_all(lacking_events)
             )
+
+
+def reached(
+    starts: Iterable[EventId],
+    events: Mapping[EventId, Event],
+    links: Callable[[Event], Iterable[EventId]],
+) -> Events:
+    """The events to which links lead from some, themselves included, among others."""
+    found: Events = {}
+    waiting = list(starts)
+    while waiting:
+        event = events.get(waiting.pop())
+        if event is not None and event.event_id not in found:
+            found[event.event_id] = event
+            waiting += links(event)
+    return found
+
+
+def _chain(starts: Iterable[EventId], events: Events) -> Events:
+    """Events that came, with those of them that authorise them."""
+    return reached(starts, events, lambda event: event.auth_event_ids)
 
 
 def _cited(events: Events) -> list[EventId]:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from homeserver.outbound.remote_error import Refused
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
-from homeserver.rooms.intake import Intake
+from homeserver.rooms.intake import Intake, reached
 from homeserver.rooms.missing import Missing
 from homeserver.rooms.room import Room
 from homeserver.rooms.source import Events
@@ -66,7 +66,7 @@ async def _go_back(intake: Intake, chain: Events) -> None:
             return
         ends = intake.room.extremities
         came = await intake.source.missing_events(ends, list(chain))
-        found = reached(wanted, came)
+        found = before(wanted, came)
         if not found:
             return
         chain |= found
@@ -82,13 +82,6 @@ def lacked_before(room: Room, chain: Mapping[EventId, Event]) -> list[EventId]:
     ]
 
 
-def reached(starts: Iterable[EventId], events: Mapping[EventId, Event]) -> Events:
+def before(starts: Iterable[EventId], events: Mapping[EventId, Event]) -> Events:
     """The events to which `prev_events` lead from some, among those that came."""
-    found: Events = {}
-    waiting = list(starts)
-    while waiting:
-        event = events.get(waiting.pop())
-        if event is not None and event.event_id not in found:
-            found[event.event_id] = event
-            waiting += event.prev_event_ids
-    return found
+    return reached(starts, events, lambda event: event.prev_event_ids)

@@ -199,6 +199,36 @@ def test_unknown_for_ever(version: str) -> None:
     assert len(pair.calls.made) == before
 
 
+def test_auth_chain_with_more() -> None:
+    """Of an auth chain, what does not authorise the event is not taken in."""
+    pair = three()
+    levels = pair.send("m.room.power_levels", {"users": {BOB.user_id: 100}}, "")
+    last = pair.send()
+    aside = [changed(levels, content={"ban": n}) for n in range(50)]
+    chain: Json = {"auth_chain": [x.pdu for x in [*aside, levels]]}
+    lie(pair, event_auth=lambda _: chain)
+    assert pair.transact(last) == {last.event_id: {}}
+    assert "event_auth" in pair.calls.made
+    has_all(pair)
+
+
+def test_state_with_more() -> None:
+    """Of a state, what it does not consist of and rest on is not taken in."""
+    pair = three()
+    topics = [pair.send("m.room.topic", {"topic": str(n)}, "") for n in range(130)]
+    last = pair.send()
+    state = [*pair.theirs.current.values()]
+    aside = [changed(topics[0], content={"topic": f"x{n}"}) for n in range(50)]
+    pair.calls.change["state_ids"] = lambda _: {
+        "pdu_ids": [x.event_id for x in state],
+        "auth_chain_ids": [x.event_id for x in aside],
+    }
+    pair.calls.change["state"] = lambda _: {"pdus": [x.pdu for x in [*aside, *state]]}
+    assert pair.transact(last) == {last.event_id: {}}
+    assert "state" in pair.calls.made
+    assert not {x.event_id for x in aside} & pair.ours.entries.keys()
+
+
 def test_long_ids() -> None:
     """What is too long for an ID is not asked for, and shown in part."""
     pair = three()
