@@ -276,7 +276,9 @@ class AgentTests(SynchronousTestCase):
         server = site(root).buildProtocol(address)
         pump = connect(
             server,
-            FakeTransport(server, isServer=True, peerAddress=address),
+            FakeTransport(
+                server, isServer=True, hostAddress=address, peerAddress=address
+            ),
             client,
             FakeTransport(client, isServer=False),
         )

@@ -205,7 +205,7 @@ def test_signatures_hold(lab: Lab) -> None:
 
 
 def test_each_fault_is_met_by_a_client_of_others() -> None:
-    """No fault is left out of these tests."""
+    """No fault is left out of these tests, or of that of rooms."""
     folder = Path(__file__).parent
     files = (
         "test_unusual_answers.py",
@@ -213,6 +213,7 @@ def test_each_fault_is_met_by_a_client_of_others() -> None:
         "test_faults_of_answers.py",
         "test_connection_faults.py",
         "test_dns_faults.py",
+        "../lab/test_room_faults.py",
     )
     text = "".join((folder / each).read_text("utf-8") for each in files)
     assert [name for name in FAULTS if f'"{name}"' not in text] == []

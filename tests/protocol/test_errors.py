@@ -17,12 +17,14 @@ STATUSES: list[tuple[type[errors.ProtocolError], int, str]] = [
     (errors.IncompatibleRoomVersion, 400, "M_INCOMPATIBLE_ROOM_VERSION"),
     (errors.BadAuthorization, 400, "M_UNAUTHORIZED"),
     (errors.Unauthorized, 401, "M_UNAUTHORIZED"),
+    (errors.UnknownToken, 401, "M_UNKNOWN_TOKEN"),
     (errors.Forbidden, 403, "M_FORBIDDEN"),
     (errors.NotFound, 404, "M_NOT_FOUND"),
     (errors.Unrecognized, 404, "M_UNRECOGNIZED"),
     (errors.MethodNotAllowed, 405, "M_UNRECOGNIZED"),
     (errors.RequestTimeout, 408, "M_UNKNOWN"),
     (errors.TooLarge, 413, "M_TOO_LARGE"),
+    (errors.NoServerHelps, 502, "M_UNKNOWN"),
     (errors.LimitExceeded, 429, "M_LIMIT_EXCEEDED"),
 ]
 
