@@ -91,14 +91,14 @@ async def send_join(resident: Resident, question: Question) -> bytes:
     """PUT send_join: the join, signed; returns the state before it in JSON."""
     is_small = question.flag("omit_members")
     room, event = await _received(resident, question, "join")
-    entry = await _take(resident, room, event, question)
+    room, entry = await _take(resident, room, event, question)
     return joined_reply(room, event, entry, resident.server_name, is_small=is_small)
 
 
 async def send_knock(resident: Resident, question: Question) -> bytes:
     """PUT send_knock: the knock, signed; returns what the room shows of itself."""
     room, event = await _received(resident, question, "knock")
-    await _take(resident, room, event, question)
+    room, _ = await _take(resident, room, event, question)
     return events_json({"knock_room_state": shown_state(room)})
 
 
@@ -149,14 +149,18 @@ async def _countersigned(resident: Resident, room: Room, event: Event) -> Json:
 
 async def _take(
     resident: Resident, room: Room, event: Event, question: Question
-) -> Entry:
-    """Take in an event that must be accepted, and send it to the others."""
+) -> tuple[Room, Entry]:
+    """Take in an event that must be accepted, and send it to the others.
+
+    The room is the one that has the entry: another process may have changed it, and it
+    was read anew.
+    """
     await resident.rooms.check_space()
 
-    async def take(turn: Turn) -> Entry:
+    async def take(turn: Turn) -> tuple[Room, Entry]:
         known = turn.room.entries.get(event.event_id)
         if known is not None and known.outcome is Outcome.ACCEPTED:
-            return known  # sent again, as the reply was lost
+            return turn.room, known  # sent again, as the reply was lost
         try:
             receipt = await turn.judge(event)
         except UnknownAuthEvent as problem:
@@ -168,6 +172,6 @@ async def _take(
         entry = await turn.take(event)
         names = destinations(turn.room, event, entry, resident.server_name)
         turn.send(event, names - {question.origin})
-        return entry
+        return turn.room, entry
 
     return await resident.rooms.change(room.room_id, take)

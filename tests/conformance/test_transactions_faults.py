@@ -118,7 +118,7 @@ ROWS: list[Row] = [
         _refuses(lambda content: "org.example.unknown" in _edu_types(content)),
         {"X03", "X05", "X26"},
     ),
-    ("another reply each time", _numbered(), {"X06"}),
+    ("another reply each time", _numbered(), {"X06", "X27"}),
     (
         "one code for all",
         _where(400, b"M_NOT_JSON", Reply(b'{"errcode":"M_UNKNOWN"}', 400)),
@@ -138,7 +138,7 @@ ROWS: list[Row] = [
     (
         "one PDU costs all",
         _reads(_forbids_pdus),
-        {"X06", "X16", "X19", "X22"},
+        {"X06", "X16", "X19", "X22", "X27"},
     ),
     ("every PDU is taken", _taken(_all_taken), {"X17"}),
     ("51 PDUs", _limits(MAX_PDUS=51), {"X18"}),

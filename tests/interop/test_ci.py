@@ -39,8 +39,8 @@ def test_synapse_passes_the_tests_of_ci(installed: None, tmp_path: Path) -> None
     folder, log = tmp_path / "synapse", tmp_path / "log"
     folder.mkdir()
     variables = {"HOMESERVER_LAB": f"http://{CONTROL}", "HOMESERVER_LAB_TOKEN": "token"}
-    # Synapse has port 8448 of all addresses.
-    listen = ["--listen", "127.0.0.4:7000", "--control", CONTROL, "--dns", NAMESERVER]
+    # Synapse has port 8448 of all addresses, which a lab leaves free at this one.
+    listen = ["--listen", "127.0.0.1:7000", "--control", CONTROL, "--dns", NAMESERVER]
     path = f"PATH={SYNAPSE.parent}:/usr/bin:/bin"
     start = ["env", f"--chdir={folder}", path, "python", str(CI / "start_synapse.py")]
     tests = ["-m", "pytest", str(CI / "test_synapse.py")]

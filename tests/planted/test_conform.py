@@ -180,11 +180,17 @@ def test_a_fault_is_named(
 ) -> None:
     """It is named by the checks that are about it, and by no other near them."""
     skip = sorted(_SLOW - expected)
-    with plant(fault) as them:
-        results = on_stage.run_against(them.name, areas, skip)
-    found = {e.id: e.observed for e in results.values() if e.result in {"fail", "warn"}}
+    found: dict[str, str] = {}
+    # One ID in four is the same in both alphabets.
+    for _ in range(10 if fault == "id-standard" else 1):
+        with plant(fault) as them:
+            results = on_stage.run_against(them.name, areas, skip)
+        wrong = (each for each in results.values() if each.result in {"fail", "warn"})
+        found |= {each.id: each.observed for each in wrong}
+        assert "error" not in {each.result for each in results.values()}
+        if found.keys() >= expected:
+            break
     assert found.keys() == on_stage.testable(expected), found
-    assert "error" not in {each.result for each in results.values()}
 
 
 def test_the_command(tmp_path: Path) -> None:
