@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from homeserver.protocol.canonical_json import encode_integers
+from homeserver.protocol.errors import Overloaded
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
-from homeserver.storage.engine.interface import Cursor, StoreUnavailable
+from homeserver.storage.engine.interface import Cursor
 
 # Bytes of an event's row and of its entries in the indexes, beside its texts.
 _EVENT_BYTES = 300
@@ -21,8 +22,14 @@ _CHANGE_BYTES = 150  # of an entry of a state: two texts and an event ID
 _Key = tuple[str, str]
 
 
-class RoomChanged(StoreUnavailable):
-    """Another process has changed the room since it was read."""
+class RoomChanged(Overloaded):
+    """Another process has changed the room since it was read.
+
+    The store is well: a request that meets this for too long is the one to repeat.
+    """
+
+    def __init__(self, room_id: str) -> None:
+        super().__init__(f"another worker has changed {room_id} meanwhile", 1)
 
 
 class StateChange(Struct, frozen=True):
