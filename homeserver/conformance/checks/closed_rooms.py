@@ -128,7 +128,7 @@ TEMPLATES = [
         _RESTRICTED,
         UNJUDGED_ROOM,
         _stranger,
-        "A condition that the server cannot judge is told by an error code.",
+        "A join that the server cannot judge is refused with an error of its own.",
         (400, "M_UNABLE_TO_AUTHORISE_JOIN"),
     ),
     _row(
@@ -136,7 +136,7 @@ TEMPLATES = [
         _RESTRICTED,
         UNGRANTED_ROOM,
         _member,
-        "A server without a user that may invite tells so by an error code.",
+        "A join that nobody there may authorise is refused with an error of its own.",
         (400, "M_UNABLE_TO_GRANT_JOIN"),
     ),
 ]

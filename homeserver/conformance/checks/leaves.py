@@ -112,14 +112,14 @@ async def knock(t: Target) -> Outcome:
 
 @check("Y02", must, _MAKE_KNOCK, needs=[TRUSTED_NAME, room(USUAL)])
 async def open_room(t: Target) -> Outcome:
-    """Nobody knocks at a public room: 403 M_FORBIDDEN."""
+    """A knock at a public room is refused: 403 M_FORBIDDEN."""
     reply = await make(t, t.server(), "knock", t.facts.rooms[USUAL])
     return answered(reply, 403, "M_FORBIDDEN")
 
 
 @check("Y03", must, _MAKE_KNOCK, needs=[TRUSTED_NAME, KNOCK_ROOM])
 async def other_version(t: Target) -> Outcome:
-    """A knock of a server without the room's version is told so by an error code."""
+    """A knock is refused where `ver` lacks the version of the room."""
     room_id = t.facts.rooms["knock"]
     reply = await make(t, t.server(), "knock", room_id, query="ver=1")
     return answered(reply, 400, "M_INCOMPATIBLE_ROOM_VERSION")

@@ -76,7 +76,8 @@ class UnsignedEventBody(Struct, frozen=True, forbid_unknown_fields=True):
     """An event of any room, such as one that a server has proposed for a join."""
 
     event: Annotated[
-        Object, Meta(description="Its `hashes` and `signatures` are made anew.")
+        Object,
+        Meta(description="The lab computes its `hashes` and `signatures` again."),
     ]
     room_version: str
     spoil: Spoils = field(default_factory=list)
