@@ -8,9 +8,10 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import membership
+from homeserver.rooms.author import Given
 from homeserver.rooms.room import Room
 from tests.support.our_names import OUR_NAME
-from tests.support.our_rooms import ALICE, BOB, ids, same
+from tests.support.our_rooms import ALICE, BOB, OurRooms, ids, same
 from tests.support.room_side import (
     VERSIONS,
     RoomSide,
@@ -65,6 +66,30 @@ def test_joined(version: str, *, v2: bool) -> None:
     side.join(room, CAROL, OTHERS)
     assert side.ours.queued() == {THEM.server_name.name: 1}
     same(side.known(room), side.ours.read(room.room_id))
+
+
+def test_joined_beside_another_worker() -> None:
+    """The reply is of the room as another process has changed it meanwhile."""
+    side = RoomSide()
+    side.ours.store.is_shared = True
+    room = side.ours.create(preset="public_chat")
+    fork = Given(prev_events=[*room.extremities])
+    for topic in "ab":
+        side.ours.send(room, "m.room.topic", {"topic": topic}, "", fork)
+    event = side.membership(room, "join")
+    assert len(event.prev_event_ids) == 2
+
+    async def change() -> None:
+        other = OurRooms(side.database).rooms
+        new = NewEvent("m.room.topic", ALICE, {"topic": "c"}, "")
+        await other.send(room.room_id, new)
+
+    before = ids(side.known(room).current)
+    side.ours.rooms.check_space = change  # type: ignore[method-assign]
+    answer = side.send("join", event)
+    assert answer.status == 200, answer.json
+    sent = ids_of(answer.json["state"], room.room_version.version)
+    assert sorted(sent) == sorted(before.values())
 
 
 @pytest.mark.parametrize("is_named", [True, False])
