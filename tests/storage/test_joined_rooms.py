@@ -1,0 +1,33 @@
+"""Changes of rooms in a store that several processes share."""
+
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+
+from homeserver.protocol.identifiers import RoomId
+from homeserver.storage.joined_rooms import RoomStore
+from homeserver.storage.notifier import Changes
+from homeserver.storage.room_rows import RoomChange, RoomChanged
+from tests.support.our_names import OUR_NAME
+from tests.support.threaded_databases import Store, insert, rooms
+
+ROOM = RoomId("!r:us.example")
+
+
+def test_a_room_that_another_process_has_changed(tmp_path: Path) -> None:
+    """Its change alone fails: the store is well, and commits what came with it."""
+    store = Store(f"sqlite:{tmp_path / 'homeserver.db'}")
+    changes = Changes(Clock())
+    mine = RoomStore(store.database, OUR_NAME, lambda _: 0, changes, is_shared=True)
+    new = RoomChange(ROOM, "10", 0, [], 0)
+    assert store.wait(store.begin(mine.record(new))) == 1
+    late = store.begin(mine.record(new))
+    beside = store.begin_write(insert("beside"))
+    assert store.wait(beside) == "beside"
+    with pytest.raises(RoomChanged, match="another worker has changed !r:us") as found:
+        store.wait(late)
+    assert (found.value.status, found.value.retry_after) == (503, 1)
+    assert store.database.problem is None
+    assert store.read(rooms) == ["beside"]
+    store.close()
