@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import json
+from msgspec.structs import replace
 
 from homeserver.cli.options import fail
 from homeserver.config.values import ConfigError, Log
@@ -41,7 +42,7 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
     "tap": as_tap,
     "html": as_html,
     "markdown": as_markdown,
-    "json": lambda report: json.encode(report).decode("utf-8"),
+    "json": lambda report: json.encode(replace(report, options=())).decode("utf-8"),
 }
 
 

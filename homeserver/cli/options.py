@@ -14,6 +14,7 @@ from msgspec import ValidationError, convert
 
 from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError, HostName
+from homeserver.lab.options import DEFAULT_ZONE
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
@@ -165,7 +166,7 @@ def address_option(name: str, default: str, text: str) -> Callable[..., Any]:
 
 zone_option = click.option(
     "--zone",
-    default="lab.test",
+    default=DEFAULT_ZONE,
     show_default=True,
     metavar="NAME",
     help="Below which servers get their names.",

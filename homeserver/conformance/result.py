@@ -4,6 +4,7 @@ Rules: the members are those that `docs/conformance.md` lists; others may be add
 none is renamed.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -36,7 +37,7 @@ class Result(Struct, frozen=True, kw_only=True):
     """All that went over the wire, oldest first."""
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A whole run."""
 
     target: str
@@ -45,6 +46,13 @@ class Report(Struct, frozen=True, kw_only=True):
 
     spec: str
     checks: Sequence[Result]
+    options: Sequence[str] = ()
+    """Those of the command that say where the target is and what it has."""
+
+    def repeat(self, check_id: str) -> str:
+        """The command that makes a check once more."""
+        options = [*self.options, "--only", check_id]
+        return shlex.join(["homeserver", "conform", self.target, *options])
 
     def count(self, *verdicts: Verdict) -> int:
         """How many results are one of some verdicts."""

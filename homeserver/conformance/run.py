@@ -184,6 +184,7 @@ def report_of(
         version=facts.version,
         spec=SPECIFICATION,
         checks=[results[each.id] for each in chosen if each.id in results],
+        options=options.of_target,
     )
 
 

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from homeserver.net.addresses import AddressRange, SocketAddress
 
+DEFAULT_ZONE = "lab.test"
+
 # Loopback, and the ranges of RFC 1918, RFC 6598 and RFC 4193: test networks are there.
 DEFAULT_ALLOW = (
     "127.0.0.0/8",
@@ -30,7 +32,7 @@ class LabOptions(Struct, frozen=True, kw_only=True):
     listen: SocketAddress
     control: SocketAddress
     dns: SocketAddress
-    zone: str = "lab.test"
+    zone: str = DEFAULT_ZONE
     allow: Sequence[AddressRange] = ()
     trust: Sequence[Path] = ()
     """Files with authorities in PEM, trusted beside the system's and the lab's own."""

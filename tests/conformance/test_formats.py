@@ -48,7 +48,13 @@ def _result(number: int, verdict: str) -> Result:
 def report() -> Report:
     """A report with a check of each verdict."""
     results = [_result(n, verdict) for n, verdict in enumerate(VERDICTS, 1)]
-    return Report(target="target.test", version=_HOSTILE, spec="v1.19", checks=results)
+    return Report(
+        target="target.test",
+        version=_HOSTILE,
+        spec="v1.19",
+        checks=results,
+        options=["--setup", "make room"],
+    )
 
 
 def test_junit_is_xml(report: Report) -> None:
@@ -116,7 +122,7 @@ def test_text_obeys_no_terminal(report: Report) -> None:
     """What a terminal would obey is escaped or left out."""
     text = FORMATS["text"](report)
     assert all(line.isprintable() for line in text.splitlines())
-    assert "homeserver conform target.test --only K01" in text
+    assert "homeserver conform target.test --setup 'make room' --only K01" in text
 
 
 def test_json_has_the_members_that_are_documented(report: Report) -> None:

@@ -66,9 +66,4 @@ def _reasons(report: Report, result: Result) -> Iterator[str]:
         yield f"expected: {printable(result.expected)}"
     if result.section:
         yield f"rule: {result.section} {link_of(result.section) or ''}".strip()
-    yield f"repeat: {repeat(report, result)}"
-
-
-def repeat(report: Report, result: Result) -> str:
-    """The command that makes a check once more."""
-    return f"homeserver conform {printable(report.target)} --only {result.id}"
+    yield f"repeat: {printable(report.repeat(result.id))}"

@@ -61,7 +61,7 @@ def _in_full(report: Report, result: Result) -> Iterator[str]:
     if result.expected:
         yield f"  expected: {result.expected}"
     yield f"  observed: {shown(result.observed)}"
-    yield f"  repeat: homeserver conform {report.target} --only {result.id}"
+    yield f"  repeat: {printable(report.repeat(result.id))}"
     for exchange in result.exchange:
         yield from _exchange(exchange)
 
