@@ -14,6 +14,7 @@ from homeserver.net.cause import OURSELVES
 from homeserver.protocol.errors import NotFound, quote
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import (
+    RoomId,
     ServerName,
     UserId,
     parse_alias,
@@ -81,10 +82,8 @@ class Elsewhere:
         profile: Mapping[str, str] | None = None,
     ) -> Joined:
         """As `Joiner.join`, by a room's ID or its alias; raises as `find` as well."""
-        target = await self.find(room)
-        return await self._joiner.join(
-            target.room_id, user, [*via, *target.servers], profile
-        )
+        room_id, names = await self._with_servers(room, via)
+        return await self._joiner.join(room_id, user, names, profile)
 
     async def leave(
         self,
@@ -94,9 +93,8 @@ class Elsewhere:
         profile: Mapping[str, str] | None = None,
     ) -> Sent | Taken:
         """As `Outsiders.leave`, by a room's ID or its alias."""
-        target = await self.find(room)
-        names = [*via, *target.servers]
-        return await self._outsiders.leave(target.room_id, user, names, profile or {})
+        room_id, names = await self._with_servers(room, via)
+        return await self._outsiders.leave(room_id, user, names, profile or {})
 
     async def knock(
         self,
@@ -106,9 +104,8 @@ class Elsewhere:
         profile: Mapping[str, str] | None = None,
     ) -> Sent | Taken:
         """As `Outsiders.knock`, by a room's ID or its alias."""
-        target = await self.find(room)
-        names = [*via, *target.servers]
-        return await self._outsiders.knock(target.room_id, user, names, profile or {})
+        room_id, names = await self._with_servers(room, via)
+        return await self._outsiders.knock(room_id, user, names, profile or {})
 
     async def invite(self, room: Room, invite: NewEvent) -> Sent:
         """Invite a user of another server to a room that we are in.
@@ -132,3 +129,10 @@ class Elsewhere:
         return await resident.rooms.change(
             room.room_id, lambda turn: resident.rooms.enter(turn, whole)
         )
+
+    async def _with_servers(
+        self, room: str, via: Iterable[ServerName]
+    ) -> tuple[RoomId, list[ServerName]]:
+        """The ID of a room, and the servers to ask; raises as `find`."""
+        target = await self.find(room)
+        return target.room_id, [*via, *target.servers]

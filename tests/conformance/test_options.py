@@ -28,7 +28,7 @@ OPTIONS: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {"given": Given(["@a:t"], ["!r:t", "#b:t"]), "setup": "make"},
-        "--room !r:t --room #b:t --user @a:t --setup make".split(),
+        ["--room", "!r:t", "--room", "#b:t", "--user", "@a:t", "--setup", "make"],
     ),
     (
         {"listen": SocketAddress("127.0.0.4", 8448), "dns": SocketAddress("::", 53)},
