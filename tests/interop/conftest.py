@@ -62,13 +62,7 @@ def dendrite(gomatrixserverlib: Path) -> Iterator[JsonLines]:
 def pair(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Synapse and an endpoint on the loopback interface."""
     neighbourhood = Neighbourhood(tmp_path_factory.mktemp("pair"))
-    synapse_port, our_port = free_ports(2)
-    synapse = neighbourhood.make_synapse(
-        f"localhost:{synapse_port}", f"{LOOPBACK}:{synapse_port}"
-    )
-    ours = neighbourhood.make_endpoint(
-        f"localhost:{our_port}", f"{LOOPBACK}:{our_port}"
-    )
+    synapse, ours = neighbourhood.make_both()
     with synapse.running(), ours.running() as process:
         first_line(process)
         yield Pair(neighbourhood, synapse, ours, Signer.of(synapse), Signer.of(ours))

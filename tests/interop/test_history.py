@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from scripts.processes import LOOPBACK, first_line, free_ports
+from scripts.processes import first_line
 from tests.support.consistent_rooms import check_consistent
 from tests.support.coroutines import result_of
 from tests.support.room_clients import Side
@@ -17,13 +17,7 @@ VERSIONS = ("1", "6", "10", "12")
 def test_history(installed: None, tmp_path: Path) -> None:
     """All of it is fetched and accepted; after an absence the gap is filled."""
     neighbourhood = Neighbourhood(tmp_path)
-    synapse_port, our_port = free_ports(2)
-    synapse = neighbourhood.make_synapse(
-        f"localhost:{synapse_port}", f"{LOOPBACK}:{synapse_port}"
-    )
-    ours = neighbourhood.make_endpoint(
-        f"localhost:{our_port}", f"{LOOPBACK}:{our_port}"
-    )
+    synapse, ours = neighbourhood.make_both()
     side, rooms = Side(ours), dict[str, str]()
     with synapse.running():
         alice = User.register(synapse, "alice")

@@ -9,7 +9,7 @@ import pytest
 from homeserver.control.client import ControlError
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from scripts.processes import LOOPBACK, first_line, free_ports
+from scripts.processes import first_line
 from scripts.synapse import Synapse
 from tests.support.room_clients import Side
 from tests.support.synapse_servers import Neighbourhood, eventually
@@ -81,13 +81,7 @@ class Scene:
 def scene(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Synapse and an endpoint, both running."""
     neighbourhood = Neighbourhood(tmp_path_factory.mktemp("joins"))
-    synapse_port, our_port = free_ports(2)
-    synapse = neighbourhood.make_synapse(
-        f"localhost:{synapse_port}", f"{LOOPBACK}:{synapse_port}"
-    )
-    ours = neighbourhood.make_endpoint(
-        f"localhost:{our_port}", f"{LOOPBACK}:{our_port}"
-    )
+    synapse, ours = neighbourhood.make_both()
     with synapse.running(), ours.running() as process:
         first_line(process)
         yield Scene(synapse, Side(ours), User.register(synapse, "alice"))

@@ -14,7 +14,7 @@ from homeserver.protocol.identifiers import EventId, RoomId
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.room import Room
-from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports
+from scripts.processes import Endpoint, first_line
 from scripts.synapse import Synapse
 from tests.support.coroutines import result_of
 from tests.support.stopped_endpoints import StoppedEndpoint
@@ -46,13 +46,7 @@ class Scene:
 def scene(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Synapse and an endpoint with a public room of each version."""
     neighbourhood = Neighbourhood(tmp_path_factory.mktemp("rooms"))
-    synapse_port, our_port = free_ports(2)
-    synapse = neighbourhood.make_synapse(
-        f"localhost:{synapse_port}", f"{LOOPBACK}:{synapse_port}"
-    )
-    ours = neighbourhood.make_endpoint(
-        f"localhost:{our_port}", f"{LOOPBACK}:{our_port}"
-    )
+    synapse, ours = neighbourhood.make_both()
     side = StoppedEndpoint(ours)
     rooms = {
         f"v{version}": side.create(f"v{version}", version, is_listed=version == "11")

@@ -6,15 +6,14 @@ A join that has to fail fails; of a wrong event, Synapse's user sees what is rig
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homeserver.testing import Lab, Server
-from scripts.processes import LOOPBACK, free_ports
-from scripts.synapse import Synapse, make_synapse
+from scripts.synapse import Synapse
 from tests.support.lab_rules import acted, put
+from tests.support.synapse_in_lab import synapse_in_lab
 from tests.support.synapse_servers import eventually
 from tests.support.synapse_users import User
 
@@ -50,17 +49,8 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Both run on the loopback interface; each test has servers of its own."""
-    folder = tmp_path_factory.mktemp("synapse")
-    [port] = free_ports(1)
-    with Lab() as lab:
-        certificate, key = lab.certificate("localhost")
-        (folder / "tls.crt").write_text(certificate)
-        (folder / "tls.key").write_text(key)
-        assert lab.ca_file is not None
-        name, where = f"localhost:{port}", [f"{LOOPBACK}:{port}"]
-        synapse = make_synapse(folder, name, where, Path(lab.ca_file))
-        with synapse.running():
-            yield Stage(lab, synapse, User.register(synapse, "alice"))
+    with synapse_in_lab(tmp_path_factory.mktemp("synapse")) as (lab, synapse, alice):
+        yield Stage(lab, synapse, alice)
 
 
 TEMPLATES: list[dict[str, object]] = [

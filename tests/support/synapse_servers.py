@@ -23,7 +23,7 @@ from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
-from scripts.processes import Endpoint, make_endpoint
+from scripts.processes import LOOPBACK, Endpoint, free_ports, make_endpoint
 from scripts.synapse import Synapse, make_synapse
 from tests.support.certificates import Issued, authority, issue
 
@@ -91,6 +91,14 @@ class Neighbourhood:
         )
         self.certify(name).write(folder)
         return endpoint
+
+    def make_both(self) -> tuple[Synapse, Endpoint]:
+        """A Synapse and an endpoint of ours on the loopback interface."""
+        theirs, ours = free_ports(2)
+        return (
+            self.make_synapse(f"localhost:{theirs}", f"{LOOPBACK}:{theirs}"),
+            self.make_endpoint(f"localhost:{ours}", f"{LOOPBACK}:{ours}"),
+        )
 
     def certify(self, *names: str) -> Issued:
         """A certificate of the authority for server names, less their ports."""
