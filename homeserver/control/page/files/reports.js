@@ -1,7 +1,7 @@
 // How other servers behaved towards one of ours.
 
 import { get, ofServer } from "/page/api.js";
-import { everyone } from "/page/servers.js";
+import { offer } from "/page/servers.js";
 import { el, moment, run, seconds, shown, table } from "/page/text.js";
 
 const MOST = 1000; // peers of a list
@@ -26,13 +26,10 @@ export function reports(_, chosen, peer) {
     `#/reports/${encodeURIComponent(server)}${other === null ? "" : `/${encodeURIComponent(other)}`}`;
 
   run(list, async () => {
-    const all = await everyone();
-    for (const each of all.slice(0, MOST)) ours.append(el("option", { value: each.server_name }, each.server_name));
-    if (all.length === 0) {
+    if (!(await offer(ours, chosen))) {
       panel.replaceChildren(el("p", { class: "dim" }, "There is no server of ours yet."));
       return;
     }
-    ours.value = chosen ?? all[0].server_name;
     const { peers } = await get(ofServer(ours.value, "/peers"), { query: { limit: MOST } });
     for (const each of peers) {
       const isHere = each.server_name === peer;

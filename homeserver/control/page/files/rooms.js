@@ -2,10 +2,10 @@
 
 import { get, ofServer } from "/page/api.js";
 import { graph } from "/page/graph.js";
-import { everyone } from "/page/servers.js";
+import { offer } from "/page/servers.js";
 import { block, button, el, facts, moment, run, shown, table } from "/page/text.js";
 
-const MOST = 1000; // rooms of a list, and servers
+const MOST = 1000; // rooms of a list
 const MOST_EVENTS = 2000; // of a graph, the newest
 const PAGE = 1000; // events of one answer
 
@@ -18,13 +18,10 @@ export function rooms(_, chosen, room) {
     location.hash = address(ours.value);
   });
   run(list, async () => {
-    const all = await everyone();
-    for (const each of all.slice(0, MOST)) ours.append(el("option", { value: each.server_name }, each.server_name));
-    if (all.length === 0) {
+    if (!(await offer(ours, chosen))) {
       panel.replaceChildren(el("p", { class: "dim" }, "There is no server of ours yet."));
       return;
     }
-    ours.value = chosen ?? all[0].server_name;
     const found = await get(ofServer(ours.value, "/rooms"), { query: { limit: MOST } });
     for (const { room_id: id } of found.rooms) {
       list.append(el("li", {}, el("a", { href: address(ours.value, id), "aria-current": id === room ? "true" : null }, shown(id, 255))));

@@ -4,6 +4,7 @@ import { describe, get, has, ofServer, patch, post, remove } from "/page/api.js"
 import { button, el, facts, plain, run, shown, table } from "/page/text.js";
 
 const MOST = 200; // of a list; the filter finds the others
+const MOST_OFFERED = 1000; // of a menu
 const ALL = "";
 
 const QUICK = [
@@ -56,7 +57,7 @@ export function servers(_, chosen) {
 }
 
 /** All our servers, page by page where there are pages. */
-export async function everyone() {
+async function everyone() {
   const found = [];
   let after;
   do {
@@ -65,6 +66,14 @@ export async function everyone() {
     after = page.next;
   } while (after);
   return found;
+}
+
+/** Offer our servers in a menu, the wanted or the first one chosen; whether there are any. */
+export async function offer(menu, wanted) {
+  const all = await everyone();
+  for (const each of all.slice(0, MOST_OFFERED)) menu.append(el("option", { value: each.server_name }, each.server_name));
+  if (all.length > 0) menu.value = wanted ?? all[0].server_name;
+  return all.length > 0;
 }
 
 async function show(panel, name) {
