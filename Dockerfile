@@ -3,8 +3,8 @@
 #
 #     docker run -e HOMESERVER_SERVER_NAME=example.org -v homeserver:/data -p 8448:8448 homeserver
 #
-# The same image next year has the same base: give it by its digest,
-# `--build-arg BASE=python:3.11-slim-bookworm@sha256:...`.
+# `docker compose build` gives the base by its digest, so that the same image can be built
+# next year; `docker build` alone takes what the name means today.
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
 WORKDIR /source

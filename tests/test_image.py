@@ -7,6 +7,7 @@ from homeserver import __version__
 
 TOP = Path(__file__).parent.parent
 DOCKERFILE = (TOP / "Dockerfile").read_text("utf-8")
+COMPOSE = (TOP / "docker-compose.yml").read_text("utf-8")
 
 
 def test_labels() -> None:
@@ -22,6 +23,13 @@ def test_labels() -> None:
 def test_one_base() -> None:
     """Both stages stand on the base that a build may give by its digest."""
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${BASE}"] * 2
+
+
+def test_base_by_its_digest() -> None:
+    """A build by compose names a digest of the base that `docker build` takes."""
+    [pinned] = re.findall(r"BASE:-(\S+)@sha256:[0-9a-f]{64}}", COMPOSE)
+    assert f"ARG BASE={pinned}\n" in DOCKERFILE
+    assert set(re.findall(r"^ +build: (.*)$", COMPOSE, re.MULTILINE)) == {"*build"}
 
 
 def test_what_is_copied_is_there() -> None:
