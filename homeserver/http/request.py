@@ -10,6 +10,7 @@ from functools import cached_property
 from twisted.web import http
 
 from homeserver.net.exchange import Exchange
+from homeserver.protocol.xmatrix_headers import XMatrixHeaders
 
 
 class Request(http.Request):
@@ -31,7 +32,7 @@ class Request(http.Request):
     """Whether it was answered before its body was read."""
 
     @cached_property
-    def authorizations(self) -> Sequence[str]:
-        """The values of the `Authorization` headers, decoded once."""
+    def x_matrix(self) -> XMatrixHeaders:
+        """The `Authorization` headers, parsed once."""
         lines = self.requestHeaders.getRawHeaders(b"Authorization", [])
-        return [line.decode("ascii", "replace") for line in lines]
+        return XMatrixHeaders([line.decode("ascii", "replace") for line in lines])

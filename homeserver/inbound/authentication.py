@@ -15,11 +15,6 @@ from twisted.internet.defer import DeferredSemaphore
 
 from homeserver.identity.identity import Identity
 from homeserver.inbound.client_certificates import ClientCertificates
-from homeserver.inbound.x_matrix_headers import (
-    MissingAuthorization,
-    OtherDestination,
-    check_headers,
-)
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import InThread
@@ -41,6 +36,11 @@ from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.remarks import Remark
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from homeserver.protocol.xmatrix_headers import (
+    MissingAuthorization,
+    OtherDestination,
+    XMatrixHeaders,
+)
 
 
 class NoUsableKey(Unauthorized):
@@ -137,21 +137,20 @@ class Authenticator:
         self,
         method: str,
         uri: str,
-        headers: Sequence[str],
+        headers: XMatrixHeaders,
         body: Body,
         shown: ShownCertificate | None,
         cause: Cause,
     ) -> tuple[ProvenOrigin, Json | None]:
         """Authenticate a request; returns its origin and its parsed body.
 
-        `uri` is the request target as received, `headers` are the values of its
-        `Authorization` headers, `shown` is the client's certificate; key fetches are
-        charged to `cause`. Raises `NotJson` and `BadJson` (400) for the body,
-        `BadAuthorization` (400) for malformed headers, `Unauthorized` (401), and
+        `uri` is the request target as received, `shown` is the client's certificate;
+        key fetches are charged to `cause`. Raises `NotJson` and `BadJson` (400) for the
+        body, `BadAuthorization` (400) for malformed headers, `Unauthorized` (401), and
         `Forbidden` (403) for a certificate that is not the origin's. Cheap checks run
         first: the headers, then the keys, then the body.
         """
-        authorizations = check_headers(headers, self.own_name)
+        authorizations = headers.check(self.own_name)
         origin = authorizations[0].origin
         if body.length == 0 and method in _WITH_BODY:
             raise NotJson(

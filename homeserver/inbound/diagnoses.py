@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
-from homeserver.inbound.x_matrix_headers import MissingAuthorization, OtherDestination
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
@@ -29,6 +28,11 @@ from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.slices import Steps
 from homeserver.protocol.xmatrix import Authorization
+from homeserver.protocol.xmatrix_headers import (
+    MissingAuthorization,
+    OtherDestination,
+    XMatrixHeaders,
+)
 
 
 class Evidence(Struct, frozen=True):
@@ -67,17 +71,16 @@ class Diagnoses:
 
     def of_head(
         self,
-        headers: Sequence[str],
-        authorizations: Sequence[Authorization],
+        headers: XMatrixHeaders,
         own_name: ServerName,
         problem: ProtocolError,
     ) -> list[Hint]:
-        """The hints on a request whose head is refused; `headers` are unparsed."""
+        """The hints on a request whose head is refused."""
         if isinstance(problem, BadAuthorization):
-            found = (diagnose_header(each) for each in headers)
+            found = (diagnose_header(each) for each in headers.texts)
             return next((hints for hints in found if hints), [])
         if isinstance(problem, OtherDestination):
-            for each in authorizations:
+            for each in headers.readable:
                 hints = diagnose_destination(each, own_name, self._other_names)
                 if hints:
                     return hints

@@ -16,11 +16,6 @@ from homeserver.http.request import Request
 from homeserver.inbound.authentication import failure_of
 from homeserver.inbound.diagnoses import Diagnoses, Evidence
 from homeserver.inbound.refusals import Refusals
-from homeserver.inbound.x_matrix_headers import (
-    check_headers,
-    claimed_origin,
-    readable,
-)
 from homeserver.protocol.diagnosis.hint import Hint, as_sentence
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
@@ -65,12 +60,11 @@ class XMatrixGate:
 
     def admit(self, request: Request) -> None:
         """Raise `ProtocolError` for a request whose head is not acceptable."""
-        headers = request.authorizations
         try:
-            check_headers(headers, self.own_name)
+            request.x_matrix.check(self.own_name)
             self._unproven.check(request.getClientAddress().host)
         except ProtocolError as problem:
-            raise self.refuse(request, headers, problem) from None
+            raise self.refuse(request, problem) from None
 
     def charge(self, address: str, length: int) -> None:
         """Charge a client for a body of so many bytes that proved nothing."""
@@ -79,7 +73,6 @@ class XMatrixGate:
     def refuse(
         self,
         request: Request,
-        headers: Sequence[str],
         problem: ProtocolError,
         evidence: Evidence | None = None,
     ) -> ProtocolError:
@@ -91,10 +84,10 @@ class XMatrixGate:
         if exchange.is_proven:
             exchange.reason = "content"
         else:
-            exchange.peer = claimed_origin(headers)
+            exchange.peer = request.x_matrix.claimed_origin
             exchange.reason = failure_of(problem)
         exchange.hints = exchange.hints or self._diagnoses.of_head(
-            headers, readable(headers), self.own_name, problem
+            request.x_matrix, self.own_name, problem
         )
         self._refusals.record(request, problem, evidence)
         return _with_hints(problem, exchange.hints)

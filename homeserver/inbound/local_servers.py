@@ -8,7 +8,7 @@ choose.
 Specification: Server-server API, "Request Authentication".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from homeserver.config.values import Profile
@@ -18,10 +18,6 @@ from homeserver.inbound.key_publisher import KeyPublisher
 from homeserver.inbound.notary import Notary
 from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
-from homeserver.inbound.x_matrix_headers import (
-    claimed_destination,
-    claimed_origin,
-)
 from homeserver.net.tls.server import connection_of
 from homeserver.protocol.errors import NotFound
 from homeserver.protocol.identifiers import ServerName
@@ -74,15 +70,14 @@ class LocalServers(Generic[_S_co]):
 
     def note_claim(self, request: Request, _: str) -> None:
         """Note the claimed origin and destination of a request, whatever its route."""
-        headers = request.authorizations
         exchange = request.exchange
-        exchange.peer = claimed_origin(headers)
-        name = self._claimed(headers) or self._names.answering(_arrival(request))
+        exchange.peer = request.x_matrix.claimed_origin
+        name = self._claimed(request) or self._names.answering(_arrival(request))
         exchange.server = "" if name is None else name.name
 
     def of_signed(self, request: Request) -> _S_co:
         """The server of a signed request; raises `NotFound` while there is none."""
-        name = self._claimed(request.authorizations)
+        name = self._claimed(request)
         return self.of_unsigned(request) if name is None else self._find(name)
 
     def of_unsigned(self, request: Request) -> _S_co:
@@ -93,9 +88,9 @@ class LocalServers(Generic[_S_co]):
         request.exchange.server = name.name
         return self._find(name)
 
-    def _claimed(self, headers: Sequence[str]) -> ServerName | None:
+    def _claimed(self, request: Request) -> ServerName | None:
         """The destination of a request, if it is one of our servers."""
-        destination = claimed_destination(headers)
+        destination = request.x_matrix.claimed_destination
         return destination if destination in self._names else None
 
 

@@ -8,7 +8,7 @@ Specification: Server-server API, "Request Authentication".
 """
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -25,7 +25,6 @@ from homeserver.inbound.diagnoses import Diagnoses, Evidence, is_by_signature
 from homeserver.inbound.gate import XMatrixGate
 from homeserver.inbound.head_remarks import remarks_on_head
 from homeserver.inbound.request_counts import RequestCounts
-from homeserver.inbound.x_matrix_headers import readable
 from homeserver.net.cause import Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.canonical_json import Json
@@ -64,7 +63,6 @@ class SignedRequests:
     async def answer(self, request: Request, answer: SignedAnswer) -> Reply:
         """The reply of `answer` to an authenticated request; raises `ProtocolError`."""
         exchange = request.exchange
-        headers = request.authorizations
         transport = request.channel.transport  # a request that has ended has no channel
         body: Body | None = None
         try:
@@ -72,16 +70,14 @@ class SignedRequests:
             origin, content = await self._authenticator.authenticate(
                 request.method.decode("ascii", "replace"),
                 request.uri.decode("ascii", "replace"),
-                headers,
+                request.x_matrix,
                 body,
                 ShownCertificate.on(transport),
                 cause_of(request),
             )
             exchange.peer, exchange.is_proven = origin.server_name.name, True
             exchange.mark("authentication")
-            remarks = remarks_on_head(
-                headers, readable(headers), self.gate.own_name, transport
-            )
+            remarks = remarks_on_head(request.x_matrix, self.gate.own_name, transport)
             exchange.remarks = [*exchange.remarks, *remarks]
             origin = replace(origin, remarks=exchange.remarks)
             self._heard(origin.server_name)
@@ -91,15 +87,12 @@ class SignedRequests:
             if request.is_refused:
                 raise
             if exchange.is_proven or body is None:
-                raise self.gate.refuse(request, headers, problem) from None
-            raise await self._unproven_request(
-                request, headers, body, problem
-            ) from None
+                raise self.gate.refuse(request, problem) from None
+            raise await self._unproven_request(request, body, problem) from None
 
     async def _unproven_request(
         self,
         request: Request,
-        headers: Sequence[str],
         body: Body,
         problem: ProtocolError,
     ) -> ProtocolError:
@@ -108,17 +101,15 @@ class SignedRequests:
         if body.length and failure_of(problem) in _READ:
             self.gate.charge(address, body.length)
         if not is_by_signature(problem):
-            return self.gate.refuse(request, headers, problem)
-        evidence = self._evidence(request, headers, body)
+            return self.gate.refuse(request, problem)
+        evidence = self._evidence(request, body)
         hints = await self._diagnoses.of_request(evidence, address)
         if hints is not None:
             request.exchange.hints = hints
-            return self.gate.refuse(request, headers, problem)
-        return self.gate.refuse(request, headers, problem, evidence)
+            return self.gate.refuse(request, problem)
+        return self.gate.refuse(request, problem, evidence)
 
-    def _evidence(
-        self, request: Request, headers: Sequence[str], body: Body
-    ) -> Evidence:
+    def _evidence(self, request: Request, body: Body) -> Evidence:
         host = request.getHeader(b"Host")
         data = bytes(MAX_BODY_BYTES + 1)  # that it is too large is all that matters
         if body.length <= MAX_BODY_BYTES:
@@ -132,7 +123,7 @@ class SignedRequests:
                 self.gate.own_name,
                 [] if host is None else [host.decode("ascii", "replace")],
             ),
-            readable(headers),
+            request.x_matrix.readable,
         )
 
 

@@ -3,28 +3,31 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 from msgspec.structs import replace
 
-from homeserver.inbound import x_matrix_headers
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.protocol.errors import BadAuthorization, Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from homeserver.protocol.xmatrix_headers import XMatrixHeaders
 from tests.conformance.faulty import Row, fault_test, patched
 from tests.support.conformance_stage import Fault
+
+_HEADERS = "homeserver.protocol.xmatrix_headers"
 
 _Change = Callable[[FederationRequest], FederationRequest]
 _verify = FederationRequest.verify
 _request_key = Keyring.request_key
-_parse_all = x_matrix_headers._parse
+_check = XMatrixHeaders.check
 
 
 def _reads(read: Callable[[str], Authorization]) -> Fault:
-    return patched({"homeserver.inbound.x_matrix_headers._read_header": read})
+    return patched({f"{_HEADERS}.Authorization": SimpleNamespace(parse=read)})
 
 
 def _refuses(pattern: str) -> Fault:
@@ -56,10 +59,12 @@ def _any_destination(header: str) -> Authorization:
     return replace(Authorization.parse(header), destination=None)
 
 
-def _no_header(headers: Sequence[str]) -> list[Authorization]:
-    if not headers:
+def _no_header(
+    headers: XMatrixHeaders, own_name: ServerName
+) -> Sequence[Authorization]:
+    if not headers.texts:
         raise BadAuthorization("there is none")
-    return _parse_all(headers)
+    return _check(headers, own_name)
 
 
 def _verifies(*variants: _Change) -> Fault:
@@ -126,7 +131,7 @@ ROWS: list[Row] = [
     ("GET verified with content", _verifies(_with_content), {"A01", "A24"}),
     (
         "400 without a header",
-        patched({"homeserver.inbound.x_matrix_headers._parse": _no_header}),
+        patched({f"{_HEADERS}.XMatrixHeaders.check": _no_header}),
         {"A02"},
     ),
     ("breaks on Bearer", _breaks("is not X-Matrix"), {"A04", "A38"}),

@@ -17,7 +17,6 @@ from homeserver.inbound.authentication import (
     failure_of,
 )
 from homeserver.inbound.client_certificates import ClientCertificates
-from homeserver.inbound.x_matrix_headers import MAX_HEADERS
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.tls.shown_certificate import ShownCertificate
 from homeserver.protocol.canonical_json import Json, encode
@@ -29,6 +28,7 @@ from homeserver.protocol.errors import (
 )
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.xmatrix_headers import MAX_HEADERS, XMatrixHeaders
 from tests.support.coroutines import result_of
 from tests.support.federation_side import at_once, body_of
 from tests.support.signed_requests import (
@@ -65,7 +65,9 @@ def authenticate(
     )
     body = b"" if content is None else encode(content)
     proven, parsed = result_of(
-        authenticator.authenticate(method, uri, headers, body_of(body), None, OURSELVES)
+        authenticator.authenticate(
+            method, uri, XMatrixHeaders(headers), body_of(body), None, OURSELVES
+        )
     )
     assert parsed == content
     return proven
@@ -87,7 +89,12 @@ def test_proof_is_told_to_the_keyring() -> None:
         failures: list[Failure] = []
         Deferred.fromCoroutine(
             Authenticator(identity, keyring, ANY_CERTIFICATE, at_once).authenticate(
-                "PUT", URI, headers, body_of(encode(BODY)), None, OURSELVES
+                "PUT",
+                URI,
+                XMatrixHeaders(headers),
+                body_of(encode(BODY)),
+                None,
+                OURSELVES,
             )
         ).addErrback(failures.append)
         assert keyring.proven == proven
@@ -104,7 +111,12 @@ def test_rebuilt_server_is_told() -> None:
         header = sign(peer).replace(peer.key.key_id, key)
         authenticating = Deferred.fromCoroutine(
             Authenticator(identity, keyring, ANY_CERTIFICATE, at_once).authenticate(
-                "PUT", URI, [header], body_of(encode(BODY)), None, OURSELVES
+                "PUT",
+                URI,
+                XMatrixHeaders([header]),
+                body_of(encode(BODY)),
+                None,
+                OURSELVES,
             )
         )
         failure = SynchronousTestCase().failureResultOf(authenticating, Unauthorized)
@@ -334,7 +346,7 @@ def test_says_which_key_proved_it() -> None:
     headers = [sign(key=signing_key("t_1", b"8")), sign(second)]
     proven, _ = result_of(
         authenticator.authenticate(
-            "PUT", URI, headers, body_of(encode(BODY)), None, OURSELVES
+            "PUT", URI, XMatrixHeaders(headers), body_of(encode(BODY)), None, OURSELVES
         )
     )
     assert proven == ProvenOrigin(THEM.server_name, KeyId("ed25519:t_2"))
@@ -362,7 +374,12 @@ def test_asks_for_no_key_of_a_request_for_somebody_else() -> None:
         with pytest.raises(ProtocolError):
             result_of(
                 authenticator.authenticate(
-                    "PUT", URI, headers, body_of(encode(BODY)), None, OURSELVES
+                    "PUT",
+                    URI,
+                    XMatrixHeaders(headers),
+                    body_of(encode(BODY)),
+                    None,
+                    OURSELVES,
                 )
             )
 
@@ -399,7 +416,9 @@ class ReadingTests(SynchronousTestCase):
         authenticator = Authenticator(identity, keys, ANY_CERTIFICATE, at_once)
         body = Body(len(encode(BODY)), self.read)
         return Deferred.fromCoroutine(
-            authenticator.authenticate("PUT", URI, [sign()], body, None, OURSELVES)
+            authenticator.authenticate(
+                "PUT", URI, XMatrixHeaders([sign()]), body, None, OURSELVES
+            )
         )
 
     def test_known_keys(self) -> None:
@@ -436,7 +455,12 @@ class ReadingTests(SynchronousTestCase):
         authenticator = Authenticator(identity, keys, ANY_CERTIFICATE, at_once)
         begun = Deferred.fromCoroutine(
             authenticator.authenticate(
-                "PUT", URI, [sign()], Body(len(body), lambda: body), None, OURSELVES
+                "PUT",
+                URI,
+                XMatrixHeaders([sign()]),
+                Body(len(body), lambda: body),
+                None,
+                OURSELVES,
             )
         )
         self.assertNoResult(begun)
@@ -475,7 +499,9 @@ class LargeBodyTests(SynchronousTestCase):
         header = header or THEM.authorize("PUT", URI, content)
         body = Body(length, read)
         return Deferred.fromCoroutine(
-            self.authenticator.authenticate("PUT", URI, [header], body, None, OURSELVES)
+            self.authenticator.authenticate(
+                "PUT", URI, XMatrixHeaders([header]), body, None, OURSELVES
+            )
         )
 
     def test_small_one(self) -> None:
@@ -553,7 +579,7 @@ def test_failure(failure: str, body: bytes, headers: list[str]) -> None:
     with pytest.raises(ProtocolError) as caught:
         result_of(
             authenticator.authenticate(
-                "PUT", URI, headers, body_of(body), None, OURSELVES
+                "PUT", URI, XMatrixHeaders(headers), body_of(body), None, OURSELVES
             )
         )
     assert failure_of(caught.value) == failure

@@ -33,6 +33,7 @@ from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.errors import Forbidden, Unauthorized
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.xmatrix_headers import XMatrixHeaders
 from homeserver.storage.peers import Peer, PeerStore
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.coroutines import result_of
@@ -707,7 +708,12 @@ def authenticate(certificates: ClientCertificates, header: str) -> ProvenOrigin:
     )
     proven, _ = result_of(
         authenticator.authenticate(
-            "PUT", URI, [header], body_of(encode(BODY)), SHOWN_WITH_REQUEST, OURSELVES
+            "PUT",
+            URI,
+            XMatrixHeaders([header]),
+            body_of(encode(BODY)),
+            SHOWN_WITH_REQUEST,
+            OURSELVES,
         )
     )
     return proven

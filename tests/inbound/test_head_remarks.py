@@ -5,7 +5,7 @@ import pytest
 from homeserver.inbound.head_remarks import remarks_on_head
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.remarks import REMARKS, read_remarks
-from homeserver.protocol.xmatrix import Authorization
+from homeserver.protocol.xmatrix_headers import XMatrixHeaders
 
 US = ServerName.parse("us.example")
 HEADER = 'X-Matrix origin="{}",{}key="ed25519:a",sig="{}"'
@@ -23,8 +23,8 @@ HEADS = [
 @pytest.mark.parametrize(("header", "codes"), HEADS)
 def test_heads(header: str, codes: list[str]) -> None:
     """A header that is accepted may be wrong all the same."""
-    parsed = [Authorization.parse(header)]
-    found = [each.code for each in remarks_on_head([header], parsed, US, None)]
+    headers = XMatrixHeaders([header])
+    found = [each.code for each in remarks_on_head(headers, US, None)]
     assert found == codes
     assert set(found) <= REMARKS.keys()
 
