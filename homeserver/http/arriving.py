@@ -8,7 +8,6 @@ one client cannot keep out the bodies of others.
 
 import contextlib
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from typing import IO, cast
@@ -27,6 +26,22 @@ _ALL_IN_MEMORY = 16 * 2**20
 _RETRY_SECONDS = 5  # about the time in which bodies arrive, or are processed
 
 
+class _Client:
+    """A client with bodies that are open."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.held = 0
+        """The bytes of its bodies."""
+
+        self.bodies: dict[Body, None] = {}  # in the order of their requests
+
+    @property
+    def newest_waiting(self) -> "Body | None":
+        """The newest body that has not been read."""
+        return next((each for each in reversed(self.bodies) if not each.is_read), None)
+
+
 class ArrivingBodies:
     """The bodies of the requests to one listener."""
 
@@ -38,16 +53,16 @@ class ArrivingBodies:
     ) -> None:
         """`limit` is in bytes; bodies of clients that `trusts` names do not count."""
         self._trusts = trusts
-        self._held: Counter[str] = Counter()
+        self._clients: dict[str, _Client] = {}
+        self._held = 0  # by all clients
         self.in_memory = 0
         """How many bytes of bodies are in memory, and not in files."""
 
-        self._waiting: dict[str, list[Body]] = {}  # of each client, oldest first
         self.bound = Bound(
             f"{listener}_body_bytes",
             f"bytes of bodies of requests to the {listener} listener",
             limit,
-            self._held.total,
+            lambda: self._held,
         )
 
     def open(self, address: str, give_way: Callable[[Overloaded], None]) -> "Body":
@@ -55,52 +70,42 @@ class ArrivingBodies:
 
         `give_way` refuses the request before its body is read, and closes the body.
         """
-        client = None if self._trusts(address) else subscriber_of(address)
+        if self._trusts(address):
+            return Body(self, None, give_way)
+        name = subscriber_of(address)
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = _Client(name)
         body = Body(self, client, give_way)
-        if client is not None:
-            self._waiting.setdefault(client, []).append(body)
+        client.bodies[body] = None
         return body
 
-    def take(self, body: "Body", length: int) -> None:
-        """Count more of a body; raises `Overloaded` if there is no room for it."""
-        client = body.client
-        if client is None:
-            return
-        while self.bound.use() + length > self.bound.limit:
+    def take(self, client: _Client, length: int) -> None:
+        """Count more of a client's body; raises `Overloaded` if there is no room."""
+        while self._held + length > self.bound.limit:
             self.bound.refuse()
-            largest, held = max(
-                self._held.items(), key=lambda item: item[1], default=(client, 0)
-            )
-            others = self._waiting.get(largest, [])
-            if held <= self._held[client] + length or not others:
+            largest = max(self._clients.values(), key=lambda each: each.held)
+            newest = largest.newest_waiting
+            if newest is None or largest.held <= client.held + length:
                 raise Overloaded(
                     "there is no room for the bodies of more requests", _RETRY_SECONDS
                 )
-            others[-1].give_way(
+            newest.give_way(
                 Overloaded(
                     "there is no room for the bodies of so many requests of one client",
                     _RETRY_SECONDS,
                 )
             )
-        self._held[client] += length
+        client.held += length
+        self._held += length
 
-    def end_waiting(self, body: "Body") -> None:
-        """Stop a body from giving way: it is read, or closed."""
-        if body.client is None:
-            return
-        waiting = self._waiting.get(body.client, [])
-        if body in waiting:
-            waiting.remove(body)
-            if not waiting:
-                del self._waiting[body.client]
-
-    def release(self, body: "Body") -> None:
-        """Stop counting a body."""
-        self.end_waiting(body)
-        if body.client is not None:
-            self._held[body.client] -= body.length
-            if self._held[body.client] <= 0:
-                del self._held[body.client]
+    def release(self, client: _Client, body: "Body") -> None:
+        """Stop counting a client's body."""
+        client.held -= body.length
+        self._held -= body.length
+        del client.bodies[body]
+        if not client.bodies:
+            del self._clients[client.name]
 
 
 class Body:
@@ -109,38 +114,48 @@ class Body:
     def __init__(
         self,
         bodies: ArrivingBodies,
-        client: str | None,
+        client: _Client | None,
         give_way: Callable[[Overloaded], None],
     ) -> None:
         """`client` is None if the body does not count."""
         self._bodies = bodies
+        self._client = client
         self._file: IO[bytes] = BytesIO()
-        self.client = client
+        self._is_in_memory = True
         self.give_way = give_way
         self.length = 0
         """In bytes, so far."""
 
-        self._in_memory = 0
+        self.is_read = False
+        """Whether it no longer gives way."""
+
         self.closed = False
 
     def write(self, data: bytes) -> None:
         """Keep a piece that arrived; raises `Overloaded` if there is no room."""
-        self._bodies.take(self, len(data))
-        self.length += len(data)
-        if isinstance(self._file, BytesIO):
-            self._count_in_memory(len(data))
-            if self.length > _IN_MEMORY or self._bodies.in_memory > _ALL_IN_MEMORY:
-                self._keep(self._move_to_disk)
-                self._count_in_memory(-self._in_memory)
-        self._keep(lambda: self._file.write(data))
+        length = len(data)
+        if self._client is not None:
+            self._bodies.take(self._client, length)
+        self.length += length
+        try:
+            if self._is_in_memory:
+                self._bodies.in_memory += length
+                if self.length > _IN_MEMORY or self._bodies.in_memory > _ALL_IN_MEMORY:
+                    self._move_to_disk()
+            self._file.write(data)
+        except OSError as error:
+            raise _no_room(error) from None
 
     def flush(self) -> None:
         """Flush to the disk what is buffered; raises `Overloaded`."""
-        self._keep(self._file.flush)
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _no_room(error) from None
 
     def read(self) -> bytes:
         """The rest of the body, which no longer gives way."""
-        self._bodies.end_waiting(self)
+        self.is_read = True
         return self._file.read()
 
     def peek(self) -> bytes:
@@ -160,17 +175,16 @@ class Body:
 
     def close(self) -> None:
         """Discard the body."""
-        if not self.closed:
-            self.closed = True
-            self._bodies.release(self)
-            self._count_in_memory(-self._in_memory)
-            # Unwritten data is discarded anyway.
-            with contextlib.suppress(OSError):
-                self._file.close()
-
-    def _count_in_memory(self, length: int) -> None:
-        self._in_memory += length
-        self._bodies.in_memory += length
+        if self.closed:
+            return
+        self.closed = True
+        if self._client is not None:
+            self._bodies.release(self._client, self)
+        if self._is_in_memory:
+            self._bodies.in_memory -= self.length
+        # Unwritten data is discarded anyway.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _move_to_disk(self) -> None:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the body
@@ -181,11 +195,11 @@ class Body:
                 file.close()
             raise
         self._file = file
+        self._is_in_memory = False
+        self._bodies.in_memory -= self.length
 
-    def _keep(self, write: Callable[[], object]) -> None:
-        try:
-            write()
-        except OSError as error:
-            raise Overloaded(
-                f"there is no room for the body: {error.strerror}", _RETRY_SECONDS
-            ) from None
+
+def _no_room(error: OSError) -> Overloaded:
+    return Overloaded(
+        f"there is no room for the body: {error.strerror}", _RETRY_SECONDS
+    )

@@ -62,14 +62,15 @@ class TokenBuckets:
         The debt is at most a full bucket.
         """
         if not self._trusts(address):
-            left = self._fill(address) - tokens
+            left = self._left(address) - tokens
             self._put(address, max(float(-self._size), left))
 
     def _demand(self, address: str, tokens: int) -> float:
         """The tokens in a bucket; raises `LimitExceeded` if there are fewer."""
-        left = self._fill(address)
+        left = self._left(address)
         if left < tokens:
             self.bound.refuse()
+            self._put(address, left)  # a client that keeps asking is remembered
             raise LimitExceeded(
                 f"{address} asks for more than {self._per_second:g} {self._what} a "
                 "second",
@@ -77,13 +78,14 @@ class TokenBuckets:
             )
         return left
 
-    def _fill(self, address: str) -> float:
-        """The tokens in a bucket, which becomes the most recently used one."""
-        client, now = subscriber_of(address), self._clock.seconds()
-        left, since = self._buckets.get(client, (float(self._size), now))
-        left = min(left + (now - since) * self._per_second, float(self._size))
-        self._buckets[client] = (left, now)
-        return left
+    def _left(self, address: str) -> float:
+        """The tokens in a bucket now; an unknown client has a full one."""
+        bucket = self._buckets.get(subscriber_of(address))
+        if bucket is None:
+            return float(self._size)
+        left, since = bucket
+        left += (self._clock.seconds() - since) * self._per_second
+        return min(left, float(self._size))
 
     def _put(self, address: str, left: float) -> None:
         self._buckets[subscriber_of(address)] = (left, self._clock.seconds())
