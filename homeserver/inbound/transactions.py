@@ -27,16 +27,15 @@ from homeserver.protocol.errors import (
     ProtocolError,
     quote,
 )
-from homeserver.protocol.events import edus
-from homeserver.protocol.identifiers import EventId, ServerName, UserId
+from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.protocol.remarks import Remark
 from homeserver.protocol.transactions import Transaction, build_reply, check_txn_id
 from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.repeats import MAX_CONTENTS, Known
 
-AnswerPoll = Callable[[ServerName, Sequence[UserId]], Awaitable[None]]
-"""Sends a server the presence of the local users that it asked for."""
+Effect = Callable[[ServerName, Sequence[Json], Cause], Awaitable[None]]
+"""Does what accepted EDUs of a server ask for; requests are charged to the cause."""
 
 
 class Checker(Protocol):
@@ -90,18 +89,18 @@ class TransactionReceiver:
         self,
         store: ReceivedStore,
         checker: Checker,
-        answer_poll: AnswerPoll,
+        effect: Effect,
         clock: IReactorTime,
         turns: Turns,
         observe: Callable[[ReceivedTransaction], object] = lambda _: None,
     ) -> None:
-        """`answer_poll` is called after the commit if presence was asked for.
+        """`effect` is called with the accepted EDUs, after the commit.
 
         `observe` is called with each transaction that was recorded.
         """
         self._store = store
         self._checker = checker
-        self._answer_poll = answer_poll
+        self._effect = effect
         self._clock = clock
         self._observe = observe
         self._pace = turns.pace
@@ -129,25 +128,25 @@ class TransactionReceiver:
             checked = _CheckedTransaction(
                 origin, txn_id, digest, transaction, pdus, _missing(content)
             )
-            received, reply, polled = await self._record(checked)
-        if polled:
-            await self._answer_poll(origin.server_name, polled)
+            received, reply, accepted = await self._record(checked)
+            if accepted:
+                await self._effect(origin.server_name, accepted, cause)
         return _result(reply, received)
 
     async def _record(
         self, checked: "_CheckedTransaction"
-    ) -> tuple[ReceivedTransaction, bytes, list[UserId]]:
+    ) -> tuple[ReceivedTransaction, bytes, list[Json]]:
         """Record the new PDUs and EDUs of a transaction.
 
-        Returns what was recorded, the reply, and the users whose presence it asks for.
+        Returns what was recorded, the reply, and the accepted ones of the EDUs.
         """
         known = Known()
         while True:
-            received, polled = await self._assemble(checked, known)
+            received, accepted = await self._assemble(checked, known)
             reply = await self._store.record(received)
             if reply is not None:
                 self._observe(received)
-                return received, reply, polled
+                return received, reply, accepted
             # The ID was used before with other content, perhaps a moment ago in
             # another process that shares the store.
             known = await self._store.known_under(
@@ -161,8 +160,8 @@ class TransactionReceiver:
 
     async def _assemble(
         self, checked: "_CheckedTransaction", known: Known
-    ) -> tuple[ReceivedTransaction, list[UserId]]:
-        """What to record of a transaction, and the users whose presence it asks for."""
+    ) -> tuple[ReceivedTransaction, list[Json]]:
+        """What to record of a transaction, and the accepted ones of its EDUs."""
         verdicts = [known.verdict_on(pdu.event_id, pdu.event) for pdu in checked.pdus]
         answered = [
             pdu if verdict is None else structs.replace(pdu, verdict=verdict)
@@ -175,7 +174,7 @@ class TransactionReceiver:
         ]
         whole = checked.transaction
         new = structs.replace(whole, edus=known.new_edus(whole.edus))
-        polled, problems = await self._check(checked.origin.server_name, new)
+        accepted, problems = await self._check(checked.origin.server_name, new)
         new_edus = _without_flaws(new.edus)
         remarks = [*checked.origin.remarks, *checked.remarks]
         if known.contents:
@@ -199,7 +198,7 @@ class TransactionReceiver:
             remarks,
             known.contents,
         )
-        return received, polled
+        return received, accepted
 
     async def digest(self, content: Json) -> bytes:
         """SHA-256 of the PDUs and EDUs of a transaction, in their order.
@@ -219,9 +218,9 @@ class TransactionReceiver:
 
     async def _check(
         self, origin: ServerName, transaction: Transaction
-    ) -> tuple[list[UserId], list[str]]:
-        """The users whose presence is asked for, and problems outside the PDUs."""
-        polled: list[UserId] = []
+    ) -> tuple[list[Json], list[str]]:
+        """The accepted EDUs, and problems outside the PDUs."""
+        accepted: list[Json] = []
         problems: list[str] = []
         if transaction.origin not in (None, origin.name):
             claimed = quote(transaction.origin)
@@ -233,10 +232,11 @@ class TransactionReceiver:
                 continue
             try:
                 await self._checker.check_edu(edu, origin)
-                polled += edus.polled_users(edu)
             except ProtocolError as problem:
                 problems.append(f"EDU {index} ({quote(edu['edu_type'])}): {problem}")
-        return polled, problems
+            else:
+                accepted.append(edu)
+        return accepted, problems
 
 
 def _missing(content: Json) -> list[Remark]:

@@ -14,12 +14,12 @@ from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.inbound.turns import Turns
-from homeserver.net.cause import OURSELVES
+from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.cooperate import Pace
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.discovery import Resolution
-from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.protocol.identifiers import ServerName
 from tests.support.control_side import AUTHORIZATION, HOST, NOW, Panel
 from tests.support.coroutines import result_of
 from tests.support.http_connection import Connection, ask, request
@@ -31,9 +31,8 @@ EDU: Json = {"edu_type": "x.test", "content": {"typing": True}}
 SEND = "/v1/send/them.example"
 
 
-async def nobody_asks(asker: ServerName, polled: Sequence[UserId]) -> None:
-    """Fail: nobody asks for presence here."""
-    raise AssertionError(asker)
+async def no_effect(origin: ServerName, edus: Sequence[Json], cause: Cause) -> None:
+    """What EDUs ask for is not done here."""
 
 
 def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
@@ -48,7 +47,7 @@ def deliver(panel: Panel, txn_id: str, *pdus: Json, peer: Peer = THEM) -> None:
             pace,
             Events(),
         ),
-        nobody_asks,
+        no_effect,
         panel.clock,
         Turns(panel.clock, pace),
     )

@@ -18,7 +18,7 @@ from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.inbound.turns import Turns
 from homeserver.keys.keyring import Keyring
-from homeserver.net.cause import OURSELVES
+from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.cooperate import Pace
 from homeserver.protocol import signing
 from homeserver.protocol.bodies import FlawedItem
@@ -36,6 +36,7 @@ from homeserver.protocol.errors import (
     LimitExceeded,
     ProtocolError,
 )
+from homeserver.protocol.events.edus import polled_users
 from homeserver.protocol.events.event import (
     content_hash,
     event_id,
@@ -43,7 +44,7 @@ from homeserver.protocol.events.event import (
     redact,
 )
 from homeserver.protocol.events.room_versions import EVENTS_OF_2014, ROOM_VERSIONS
-from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.remarks import Remark
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Database, Job, StoreUnavailable
@@ -115,13 +116,17 @@ class Inbox:
         self.receiver = TransactionReceiver(
             self.store,
             PduChecker(self.store, self.keyring, self.clock, pace, events),
-            self._answer_poll,
+            self._note_polled,
             self.clock,
             self.turns,
         )
 
-    async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
-        self.polled.append((asker, [str(user_id) for user_id in polled]))
+    async def _note_polled(
+        self, asker: ServerName, edus: Sequence[Json], _: Cause
+    ) -> None:
+        polled = [str(user) for edu in edus for user in polled_users(edu)]
+        if polled:
+            self.polled.append((asker, polled))
 
     def begin(self, txn_id: str, content: Json, peer: Peer = THEM) -> Deferred[bytes]:
         """Hand a transaction over; the reply to it, when there is one."""
@@ -982,7 +987,7 @@ class RepeatedTests(SynchronousTestCase):
         inbox.receiver = TransactionReceiver(
             inbox.store,
             PduChecker(inbox.store, KnownKeys(), inbox.clock, pace, Events()),
-            inbox._answer_poll,
+            inbox._note_polled,
             inbox.clock,
             Turns(inbox.clock, pace),
         )

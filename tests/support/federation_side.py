@@ -22,9 +22,11 @@ from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.inbound.turns import Turns
 from homeserver.keys.keyring import Keyring
+from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.protocol.events.edus import polled_users
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Database
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
@@ -109,7 +111,7 @@ class Endpoint:
                 PduChecker(
                     self._received, keyring, self.clock, pace, Events(), diagnoses
                 ),
-                self._answer_poll,
+                self._note_polled,
                 self.clock,
                 Turns(self.clock, pace),
             ),
@@ -139,8 +141,12 @@ class Endpoint:
         """Further routes of the site."""
         return []
 
-    async def _answer_poll(self, asker: ServerName, polled: Sequence[UserId]) -> None:
-        self.polled.append((asker, [str(user_id) for user_id in polled]))
+    async def _note_polled(
+        self, asker: ServerName, edus: Sequence[Json], _: Cause
+    ) -> None:
+        polled = [str(user) for edu in edus for user in polled_users(edu)]
+        if polled:
+            self.polled.append((asker, polled))
 
     @property
     def received(self) -> list[Json]:

@@ -83,7 +83,7 @@ class RoomSide(Endpoint):
         self.server.receiver = TransactionReceiver(
             self._received,
             RoomReceiver(checker, rooms, invites, self.gaps, pace),
-            self._answer_poll,
+            self._note_polled,
             self.clock,
             Turns(self.clock, pace),
         )

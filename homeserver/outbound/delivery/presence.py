@@ -9,8 +9,9 @@ Specification: the November 2014 text, "EDUs", "Presence".
 from collections.abc import Container, Sequence
 
 from homeserver.outbound.delivery.outgoing import Outgoing
-from homeserver.protocol.events.edus import build_presence
-from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.edus import build_presence, polled_users
+from homeserver.protocol.identifiers import ServerName
 
 # Users in one answer, which fit into an EDU of the usual size.
 _MAX_USERS = 500
@@ -27,8 +28,12 @@ class PresenceAnswers:
         self._online = online
         self._outgoing = outgoing
 
-    async def answer(self, asker: ServerName, polled: Sequence[UserId]) -> None:
-        """Send `asker` the presence of our users; raises `StoreUnavailable`."""
+    async def answer(self, asker: ServerName, edus: Sequence[Json]) -> None:
+        """Send `asker` the presence of our users that its checked EDUs ask for.
+
+        Raises `StoreUnavailable`.
+        """
+        polled = [user for edu in edus for user in polled_users(edu)]
         own = [each for each in polled if each.server_name == self._server_name]
         users = list(dict.fromkeys(own))[:_MAX_USERS]
         if users:

@@ -6,7 +6,7 @@ from typing import cast
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.presence import PresenceAnswers
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.protocol.identifiers import ServerName
 from tests.support.coroutines import result_of
 
 US, THEM = map(ServerName.parse, ["us.example", "them.example"])
@@ -32,7 +32,9 @@ def told(*polled: str) -> list[tuple[ServerName, list[tuple[object, object]]]]:
     """What each caller learns."""
     outbox = Outbox()
     answers = PresenceAnswers(US, {"@on:us.example": 1}, cast("Outgoing", outbox))
-    result_of(answers.answer(THEM, [UserId.parse(each) for each in polled]))
+    poll: Json = {"edu_type": "m.presence", "content": {"poll": list(polled)}}
+    other: Json = {"edu_type": "m.typing", "content": {}}
+    result_of(answers.answer(THEM, [other, poll]))
     found = []
     for destination, edu in outbox.sent:
         content = cast("dict[str, list[Json]]", edu["content"])
