@@ -19,6 +19,7 @@ from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage import known_names, refusals
 from homeserver.storage.certificate_pins import CertificatePins
+from homeserver.storage.device_lists import DeviceListStore, KnownDevices
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.joined_rooms import RoomStore
@@ -48,6 +49,7 @@ from tests.support.named_stores import (
     PEER,
     REFUSAL,
     ROOM,
+    USER,
     House,
     room_change,
     transaction,
@@ -145,6 +147,11 @@ async def listed(house: House) -> None:
     await house.directory.list_publicly(ROOM, is_listed=False)
 
 
+def told(known: KnownDevices | None) -> KnownDevices:
+    """What a name knows of a user, if that is nothing, and something else."""
+    return KnownDevices(USER, problem="new" if known is None else "changed")
+
+
 # (class, method, a call of it). A call that only reads has the same result as in a
 # store of its own.
 CALLS: list[tuple[type, str, Call]] = [
@@ -188,6 +195,10 @@ CALLS: list[tuple[type, str, Call]] = [
     (RoomDirectory, "add_alias", lambda h: h.directory.add_alias("#a", ROOM)),
     (RoomDirectory, "remove_alias", lambda h: h.directory.remove_alias("#b")),
     (RoomDirectory, "alias", lambda h: h.directory.alias("#a")),
+    (DeviceListStore, "change", lambda h: h.device_lists.change(USER, told)),
+    (DeviceListStore, "find", lambda h: h.device_lists.find(USER)),
+    (DeviceListStore, "users", lambda h: h.device_lists.users()),
+    (DeviceListStore, "forget", lambda h: h.device_lists.forget([USER])),
     (OutboundQueue, "add", lambda h: h.queue.add(DOWN, [], [{}], is_ephemeral=True)),
     (OutboundQueue, "state", lambda h: h.queue.state(DOWN, 2)),
     (OutboundQueue, "summary", lambda h: h.queue.summary(DOWN)),
@@ -415,6 +426,7 @@ def test_stores_are_cheap() -> None:
         lambda: CertificatePins(nothing, OUR_NAME, nothing),
         lambda: DocumentStore(nothing, OUR_NAME),
         lambda: KnownPeers(nothing, OUR_NAME),
+        lambda: DeviceListStore(nothing, OUR_NAME),
         lambda: RefusalStore(nothing, OUR_NAME),
         lambda: OutboundQueue(nothing, OUR_NAME, nothing),
     ]

@@ -4,8 +4,9 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from homeserver.protocol.identifiers import EventId, KeyId, RoomId, ServerName
+from homeserver.protocol.identifiers import EventId, KeyId, RoomId, ServerName, UserId
 from homeserver.storage.certificate_pins import CertificatePins
+from homeserver.storage.device_lists import DeviceListStore, KnownDevices
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.joined_rooms import RoomStore
@@ -28,6 +29,7 @@ from tests.support.key_documents import key_document, signing_key
 
 PEER, DOWN = map(ServerName.parse, ["peer.example", "down.example"])
 ROOM, EVENT = RoomId("!r:peer.example"), EventId("$e")
+USER = UserId.parse("@user:peer.example")
 KEY, OTHER_KEY = (signing_key(KeyId("ed25519:1"), seed) for seed in (b"1", b"2"))
 
 NOW = 1_600_000_000_000
@@ -35,6 +37,7 @@ NOW = 1_600_000_000_000
 TABLES = (
     *("received_transactions", "received_pdus", "rooms", "refusals"),
     *("outbound_entries", "outbound_transactions", "destinations"),
+    "device_lists",
     *("joined_rooms", "room_states", "room_events", "room_aliases"),
     *("peers", "server_keys", "certificate_pins", "known_names", "key_documents"),
 )
@@ -60,6 +63,7 @@ class House:
         self.queue = OutboundQueue(database, name, lambda _: NOW)
         self.rooms = RoomStore(database, name, lambda _: NOW, Changes(clock))
         self.directory = RoomDirectory(database, name)
+        self.device_lists = DeviceListStore(database, name)
         self.leases = DestinationLeases(
             database, name.__eq__, lambda _: NOW + 1000, "x", 60.0, is_shared=False
         )
@@ -70,6 +74,7 @@ class House:
         result_of(self.refusals.record([REFUSAL]))
         result_of(self.rooms.record(room_change()))
         result_of(self.directory.add_alias("#a", ROOM))
+        result_of(self.device_lists.change(USER, lambda _: KnownDevices(USER)))
         result_of(self.directory.list_publicly(ROOM, is_listed=True))
         known = Peer(PEER, "key-document", "aa", {KEY.key_id: KEY.verify_key}, 1, 1)
         assert result_of(

@@ -1,0 +1,172 @@
+"""The device lists of other servers' users, as one of our names has them.
+
+Rules: one change of a list is one commit, made from the list that is stored then, so
+that none is lost where several processes take in updates. The lists of the users of
+each server, and all together, have a bounded number and size; beyond that those go
+whose last change is the oldest.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec import Struct
+
+from homeserver.protocol.device_lists import DeviceList
+from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.storage.engine.interface import Cursor, Database, Short
+
+MAX_OF_ONE = (500, 10_000_000)  # lists and bytes, of the users of one server
+MAX_OF_ALL = (2000, 40_000_000)
+
+_ROW_BYTES = 500  # beside the devices
+
+
+class KnownDevices(Struct, frozen=True):
+    """What is known of the devices of a user."""
+
+    user: UserId
+    devices: DeviceList | None = None
+    """As they were told last; None before that."""
+
+    problem: str | None = None
+    """Why they are not up to date; None if they are."""
+
+
+Change = Callable[[KnownDevices | None], KnownDevices | None]
+"""What is known of a user after a change, given what was before; None for nothing.
+
+It may be called again, and does nothing else.
+"""
+
+
+class DeviceListStore:
+    """The device lists of other servers' users that one of our names has."""
+
+    def __init__(self, database: Database, server_name: ServerName) -> None:
+        self._database = database
+        self._server_name = server_name
+
+    async def change(self, user: UserId, change: Change) -> KnownDevices | None:
+        """Change what is known of a user; returns what is known then.
+
+        Raises `StoreUnavailable`, and what `change` raises.
+        """
+        own = self._server_name.name
+
+        def job(cursor: Cursor) -> KnownDevices | None:
+            row = cursor.execute(
+                "SELECT user_id, devices, problem FROM device_lists"
+                " WHERE server_name = ? AND user_id = ? FOR UPDATE",
+                (own, user.user_id),
+            ).fetchone()
+            before = None if row is None else _known(*row)
+            after = change(before)
+            if after == before:
+                return after
+            if after is None:
+                _delete(cursor, own, user.user_id)
+                return None
+            _put(cursor, own, after)
+            peer = user.server_name.name
+            _bound(cursor, " AND peer = ?", (own, peer), MAX_OF_ONE)
+            _bound(cursor, "", (own,), MAX_OF_ALL)
+            return after
+
+        return await self._database.write(job)
+
+    async def find(self, user: UserId) -> KnownDevices | None:
+        """What is known of a user."""
+
+        def job(cursor: Cursor) -> KnownDevices | None:
+            row = cursor.execute(
+                "SELECT user_id, devices, problem FROM device_lists"
+                " WHERE server_name = ? AND user_id = ?",
+                (self._server_name.name, user.user_id),
+            ).fetchone()
+            return None if row is None else _known(*row)
+
+        return await self._database.read(Short(job))
+
+    async def users(self) -> list[UserId]:
+        """The users of whom anything is known, in the order of their IDs."""
+
+        def job(cursor: Cursor) -> list[UserId]:
+            rows = cursor.execute(
+                "SELECT user_id FROM device_lists WHERE server_name = ?"
+                " ORDER BY user_id",
+                (self._server_name.name,),
+            ).fetchall()
+            return [UserId.parse(user_id) for [user_id] in rows]
+
+        return await self._database.read(job)
+
+    async def forget(self, users: Iterable[UserId]) -> None:
+        """Forget what is known of some users."""
+        forgotten = [each.user_id for each in users]
+
+        def job(cursor: Cursor) -> None:
+            for each in forgotten:
+                _delete(cursor, self._server_name.name, each)
+
+        if forgotten:
+            await self._database.write(job)
+
+
+def _delete(cursor: Cursor, own: str, user_id: str) -> None:
+    cursor.execute(
+        "DELETE FROM device_lists WHERE server_name = ? AND user_id = ?",
+        (own, user_id),
+    )
+
+
+def _put(cursor: Cursor, own: str, known: KnownDevices) -> None:
+    [last] = cursor.execute(
+        "SELECT COALESCE(MAX(number), 0) FROM device_lists WHERE server_name = ?",
+        (own,),
+    ).fetchone()
+    devices = None
+    if known.devices is not None:
+        devices = msgspec.json.encode(known.devices).decode("utf-8")
+    user_id, peer = known.user.user_id, known.user.server_name.name
+    length = _ROW_BYTES + len(devices or "")
+    cursor.execute(
+        "INSERT INTO device_lists"
+        " (server_name, user_id, number, peer, devices, problem, length)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (server_name, user_id) DO UPDATE SET number = excluded.number,"
+        " devices = excluded.devices, problem = excluded.problem,"
+        " length = excluded.length",
+        (own, user_id, last + 1, peer, devices, known.problem, length),
+    )
+
+
+def _bound(
+    cursor: Cursor, condition: str, names: tuple[str, ...], most: tuple[int, int]
+) -> None:
+    """Forget the lists that were changed the longest time ago, beyond the most."""
+    max_lists, max_bytes = most
+    count, length = cursor.execute(
+        "SELECT COUNT(*), COALESCE(SUM(length), 0) FROM device_lists"  # noqa: S608 - ours
+        f" WHERE server_name = ?{condition}",
+        names,
+    ).fetchone()
+    if count <= max_lists and length <= max_bytes:
+        return
+    rows = cursor.execute(
+        "SELECT user_id, length FROM device_lists"  # noqa: S608 - ours
+        f" WHERE server_name = ?{condition} ORDER BY number",
+        names,
+    ).fetchall()
+    for user_id, row_length in rows:
+        if count <= max_lists and length <= max_bytes:
+            return
+        _delete(cursor, names[0], user_id)
+        count, length = count - 1, length - row_length
+
+
+def _known(user_id: str, devices: str | None, problem: str | None) -> KnownDevices:
+    return KnownDevices(
+        UserId.parse(user_id),
+        None if devices is None else msgspec.json.decode(devices, type=DeviceList),
+        problem,
+    )
