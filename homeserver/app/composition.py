@@ -217,7 +217,7 @@ class Parts:
             *peer_routes(self._peers(server), self._reports(server)),
             *room_control_routes(server.rooms, lambda: server.elsewhere),
             *policy_control_routes(server.policy_desk),
-            *user_control_routes(server.user_desk),
+            *user_control_routes(server.user_desk, server.device_lists),
         ]
 
     def all_servers(self, names: Collection[ServerName]) -> AllServers:

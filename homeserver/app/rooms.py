@@ -4,6 +4,7 @@ Rules: as those of `app.server`, of whose bill of materials this is a part.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.shared import Shared
@@ -25,10 +26,14 @@ from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
+from homeserver.rooms.shared_rooms import sharing_a_room
 from homeserver.rooms.source import Source
+from homeserver.storage.device_lists import DeviceListStore
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.room_directory import RoomDirectory
+from homeserver.users.device_list_fetches import DeviceListFetches
+from homeserver.users.device_lists import KeptDeviceLists
 
 
 def build_resident(
@@ -66,6 +71,18 @@ def build_receiver(
     gaps = Gaps(rooms, source_of, shared.reactor, shared.random)
     invites = InviteStore(shared.store.database, rooms.server_name)
     return RoomReceiver(checker, rooms, invites, gaps, shared.pace)
+
+
+def build_device_lists(
+    rooms: Rooms, calls: FederationCalls, shared: Shared
+) -> KeptDeviceLists:
+    """The devices of other servers' users that are in a server's rooms."""
+    store = DeviceListStore(shared.store.database, rooms.server_name)
+    fetches = DeviceListFetches(
+        calls, store, shared.device_list_fetches, shared.reactor
+    )
+    sharing = partial(sharing_a_room, rooms)
+    return KeptDeviceLists(store, fetches, sharing, shared.pace)
 
 
 def build_rooms(

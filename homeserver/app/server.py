@@ -5,19 +5,17 @@ server without traffic costs its name and its credentials: no thread, no descrip
 timer. Read the properties from top to bottom and you know the server.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cached_property
 
-from homeserver.app.credentials import Credentials
 from homeserver.app.rooms import (
+    build_device_lists,
     build_elsewhere,
     build_receiver,
     build_resident,
     build_rooms,
 )
-from homeserver.app.server_stores import ServerStores
-from homeserver.app.shared import Shared
-from homeserver.config.values import ServerConfig
+from homeserver.app.server_outbound import ServerOutbound
 from homeserver.inbound.authentication import Authenticator
 from homeserver.inbound.client_certificates import ClientCertificates
 from homeserver.inbound.diagnoses import Diagnoses, Evidence
@@ -29,116 +27,22 @@ from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.signed_requests import SignedRequests
 from homeserver.inbound.transactions import TransactionReceiver
 from homeserver.keys.keyring import Keyring
-from homeserver.net.tls.certificate import Certificate
-from homeserver.outbound.agent import FederationAgent
-from homeserver.outbound.calls import FederationCalls
-from homeserver.outbound.client import FederationClient
-from homeserver.outbound.delivery.outcome import Attempts
-from homeserver.outbound.delivery.outgoing import Outgoing
+from homeserver.net.cause import Cause
 from homeserver.outbound.delivery.presence import PresenceAnswers
-from homeserver.outbound.transport.connector import Connector
-from homeserver.outbound.transport.verification import Verifier
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.diagnosis.hint import Hint
+from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.policies import Policies
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.refusals import RefusalStore
+from homeserver.users.device_lists import KeptDeviceLists
 
 
-class Server(ServerStores):
+class Server(ServerOutbound):
     """One of our servers."""
-
-    def __init__(
-        self,
-        config: ServerConfig,
-        credentials: Credentials,
-        shared: Shared,
-        attempts: Attempts,
-        wake: Callable[[], object],
-    ) -> None:
-        """`attempts` are those of all our servers to deliver.
-
-        `wake` lets the sender look for due destinations.
-        """
-        super().__init__(config, credentials, shared)
-        self._attempts = attempts
-        self._wake = wake
-
-    # Outbound.
-
-    @cached_property
-    def verifier(self) -> Verifier:
-        """Verifies other servers, by the data about them."""
-        shared = self._shared
-        return Verifier(
-            shared.config.verification.methods,
-            self.peers,
-            shared.reactor,
-            shared.metrics.count_verification,
-            shared.exchanges,
-        )
-
-    @cached_property
-    def connector(self) -> Connector:
-        """Makes verified connections."""
-        shared = self._shared
-        return Connector(
-            shared.dialer,
-            self.verifier,
-            shared.budgets,
-            shared.reactor,
-            self._client_certificate,
-            shared.avoided,
-        )
-
-    def _client_certificate(self) -> Certificate | None:
-        if not self._config.tls.present_client_certificate:
-            return None
-        return self.credentials.identity().certificate
-
-    @cached_property
-    def agent(self) -> FederationAgent:
-        """Sends requests over its own connections."""
-        shared = self._shared
-        return FederationAgent(
-            shared.reactor,
-            shared.resolver,
-            self.connector,
-            shared.idle,
-            shared.outgoing.depart,
-        )
-
-    @cached_property
-    def client(self) -> FederationClient:
-        """Signs requests with its keys."""
-        shared = self._shared
-        return FederationClient(
-            self.agent, self.credentials.identity, shared.reactor, shared.exchanges
-        )
-
-    @cached_property
-    def calls(self) -> FederationCalls:
-        """Makes signed calls of any route."""
-        return FederationCalls(
-            self.client, self.credentials.identity, self._shared.exchanges
-        )
-
-    @cached_property
-    def outgoing(self) -> Outgoing:
-        """Queues transactions."""
-        shared = self._shared
-        return Outgoing(
-            self.queue,
-            self._attempts,
-            shared.reactor,
-            self._wake,
-            shared.alive,
-            shared.make_changes(),
-        )
-
-    # Inbound.
 
     @cached_property
     def publisher(self) -> KeyPublisher:
@@ -239,11 +143,24 @@ class Server(ServerStores):
         return TransactionReceiver(
             self.received,
             build_receiver(self.rooms, self.calls, shared, self.pdu_checker),
-            PresenceAnswers(self.name, self.profiles, self.outgoing).answer,
+            self._act_on,
             shared.reactor,
             shared.turns,
             shared.metrics.count_transaction,
         )
+
+    async def _act_on(
+        self, origin: ServerName, edus: Sequence[Json], cause: Cause
+    ) -> None:
+        """Do what the accepted EDUs of a transaction ask for."""
+        presence = PresenceAnswers(self.name, self.profiles, self.outgoing)
+        await presence.answer(origin, edus)
+        await self.device_lists.take_in(origin, edus, cause)
+
+    @cached_property
+    def device_lists(self) -> KeptDeviceLists:
+        """The devices of other servers' users that are in its rooms."""
+        return build_device_lists(self.rooms, self.calls, self._shared)
 
     @cached_property
     def rooms(self) -> Rooms:
@@ -291,6 +208,8 @@ class Server(ServerStores):
             self.rooms.store.changes.end_waits()
 
     async def close(self) -> None:
-        """Close its idle connections to other servers."""
+        """End its fetches, and close its idle connections to other servers."""
+        if self.has("device_lists"):
+            self.device_lists.stop()
         if self.has("agent"):
             await self.agent.close()

@@ -56,6 +56,7 @@ from homeserver.storage.outbox.progress import TotalsStore
 from homeserver.storage.peer_memory import PeerMemory
 from homeserver.storage.pruner import Pruner
 from homeserver.storage.retention import RetentionStore
+from homeserver.users.device_list_fetches import device_list_shares
 
 # Two large bodies are read at once.
 _THREADS = 2
@@ -164,6 +165,7 @@ class Shared:
         self.diagnosis_budget = DiagnosisBudget(reactor, trusts, workers)
         self.certificates = CertificateLimits()
         self.keyrings = KeyringLimits(reactor, trusts)
+        self.device_list_fetches = device_list_shares(reactor, trusts)
         locks = None if worker is None else worker.locks
         self.turns = Turns(reactor, self.pace, locks)
         self.received = self.make_changes()
@@ -215,6 +217,7 @@ class Shared:
             *self.peer_memory.bounds,
             *self.keyrings.bounds,
             *self.resolver.kept.bounds,
+            self.device_list_fetches.bound,
             self.turns.bound,
             *queries,
             *self.site_limits.bounds,

@@ -25,6 +25,8 @@ from homeserver.users.control_views import (
     UserList,
     UserView,
 )
+from homeserver.users.device_list_routes import device_list_routes
+from homeserver.users.device_lists import KeptDeviceLists
 from homeserver.users.made_keys import KeyMaker, Signer
 from homeserver.users.media import File, Media, MediaShelf
 from homeserver.users.users import Device, User, Users
@@ -176,8 +178,8 @@ def _text(call: _Bare, name: str) -> str:
     return call.parameters[name].decode("utf-8", "replace")
 
 
-def user_control_routes(desk: UserDesk) -> list[ControlRoute]:
-    """The users and the media of a server."""
+def user_control_routes(desk: UserDesk, lists: KeptDeviceLists) -> list[ControlRoute]:
+    """The users and the media of a server, and the devices of others' users."""
     every, one = "/v1/users", "/v1/users/{user_id}"
     media, found = "/v1/media", (NotFound,)
     posted = (Forbidden, TooLarge)
@@ -207,4 +209,5 @@ def user_control_routes(desk: UserDesk) -> list[ControlRoute]:
             Nothing,
             errors=found,
         ),
+        *device_list_routes(lists),
     ]

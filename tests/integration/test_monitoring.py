@@ -128,6 +128,7 @@ BOUNDS = {
     "connections_by_target",
     "control_body_bytes",
     "control_connections",
+    "device_list_fetches",
     "dns_answers",
     "dns_questions",
     "federation_body_bytes",

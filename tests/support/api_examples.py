@@ -1,12 +1,14 @@
 """Real requests to the control API with their answers, the same at each run."""
 
 from collections.abc import Callable, Mapping
+from random import Random
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, as_list, as_object, as_text, encode
+from homeserver.protocol.device_lists import DeviceList, ListedDevice
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.discovery import Resolution, Route, Step
 from homeserver.protocol.events.event import Event
@@ -14,10 +16,12 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.events.version_inference import VersionSource
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.key_documents import build_v1, build_v2
+from homeserver.storage.device_lists import DeviceListStore, KnownDevices
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import ReceivedTransaction
 from homeserver.storage.received_invites import InviteStore, ReceivedInvite
 from homeserver.storage.refusals import Refusal, RefusalStore
+from homeserver.users.made_keys import KeyMaker
 from tests.support.control_side import LEAF, NOW, Panel
 from tests.support.coroutines import result_of
 from tests.support.http_connection import Answer
@@ -144,9 +148,22 @@ def _ask_about_users(panel: Panel, ask: Callable[..., None]) -> None:
     ask("GET", every, every)
     ask("GET", one, user)
     ask("DELETE", one, user)
+    _ask_about_devices(panel, ask)
     ask("POST", media, media, {"media_id": "cat", "content": "meow"})
     ask("GET", media, media)
     ask("DELETE", f"{media}/{{media_id}}", f"{media}/cat")
+
+
+def _ask_about_devices(panel: Panel, ask: Callable[..., None]) -> None:
+    bob = UserId.parse(f"@bob:{THEM.server_name}")
+    made, _ = KeyMaker(bob.user_id, Random(1)).device("A")
+    devices = DeviceList(7, {"A": ListedDevice("A", "phone", made)})
+    known = KnownDevices(bob, devices)
+    own = panel.identity.server_name
+    result_of(DeviceListStore(panel.database, own).change(bob, lambda _: known))
+    every = "/v1/device_lists"
+    ask("GET", every, every)
+    ask("GET", f"{every}/{{user_id}}", f"{every}/{quote(bob.user_id, '')}")
 
 
 def _ask_for_invites(panel: Panel, ask: Callable[..., None]) -> None:

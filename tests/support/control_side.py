@@ -1,6 +1,6 @@
 """The control API of one server, put together in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 from typing import TypeVar, cast
@@ -50,7 +50,7 @@ from homeserver.protocol.discovery import (
     Route,
     Step,
 )
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.rooms.author import Author
 from homeserver.rooms.backfill import Backfill
 from homeserver.rooms.checking import EventChecks
@@ -63,6 +63,7 @@ from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.policy_routes import policy_control_routes
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
+from homeserver.storage.device_lists import DeviceListStore
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.forgetting import StoredState
 from homeserver.storage.joined_rooms import RoomStore
@@ -74,6 +75,8 @@ from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.refusals import RefusalStore
 from homeserver.storage.room_directory import RoomDirectory
 from homeserver.users.control_routes import UserDesk, user_control_routes
+from homeserver.users.device_list_fetches import DeviceListFetches, device_list_shares
+from homeserver.users.device_lists import KeptDeviceLists
 from homeserver.users.media import MediaShelf
 from homeserver.users.users import Users
 from tests.support.coroutines import result_of
@@ -301,7 +304,7 @@ class Panel:
             ),
             *room_control_routes(self.rooms, self._elsewhere),
             *policy_control_routes(self.desk),
-            *user_control_routes(self.user_desk()),
+            *user_control_routes(self.user_desk(), self._device_lists()),
             *state_routes(
                 state_kinds(
                     StoredState(self.database, self.now_ts, self.clock),
@@ -335,13 +338,26 @@ class Panel:
             Pace(self.clock),
         )
 
+    def _device_lists(self) -> KeptDeviceLists:
+        """Those of users who all share a room with one of ours."""
+
+        async def all_of_them(users: Iterable[UserId]) -> set[UserId]:
+            return set(users)
+
+        store = DeviceListStore(self.database, self.identity.server_name)
+        shares = device_list_shares(self.clock)
+        fetches = DeviceListFetches(self._calls(), store, shares, self.clock)
+        return KeptDeviceLists(store, fetches, all_of_them, Pace(self.clock))
+
+    def _calls(self) -> FederationCalls:
+        return FederationCalls(
+            self.carrier, lambda: self.identity, Exchanges(self.clock)
+        )
+
     def _elsewhere(self) -> Elsewhere:
         pace = Pace(self.clock)
         checker = PduChecker(self.received, self.keyring, self.clock, pace, Events())
-        checks = EventChecks(checker)
-        calls = FederationCalls(
-            self.carrier, lambda: self.identity, Exchanges(self.clock)
-        )
+        checks, calls = EventChecks(checker), self._calls()
         invites = InviteStore(self.database, self.identity.server_name)
         resident = Resident(self.rooms, invites, checks, calls, self.desk)
         joiner = Joiner(resident, JoinReplyReader(checks, pace))

@@ -1,0 +1,157 @@
+"""Fetching the devices of a user from the user's server.
+
+Rules: one fetch of a user at a time; an update that arrives meanwhile is followed by
+one more. All our servers together have few fetches at once. After a failure, a server
+is left alone for some seconds, twice as long after each one: nothing is fetched then,
+and nothing is repeated by itself.
+
+Specification: Server-server API, `GET /user/devices/{userId}`.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from msgspec.structs import replace
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from homeserver.net.back_off import MAX_KEYS, BackOff
+from homeserver.net.bounded_map import BoundedMap
+from homeserver.net.cause import Cause
+from homeserver.net.handled import handled
+from homeserver.net.networks import domain_of
+from homeserver.net.shares import GaveWay, Shares
+from homeserver.outbound.calls import Call, FederationCalls
+from homeserver.outbound.client import Limits
+from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.targets import federation_target
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.device_lists import (
+    MAX_LIST_BYTES,
+    DeviceList,
+    parse_device_list,
+)
+from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.identifiers import ServerName, UserId
+from homeserver.storage.device_lists import DeviceListStore, KnownDevices
+
+_log = Logger()
+
+# A reply may be written with more spaces and escapes than it is kept with.
+_LIMITS = Limits(2 * MAX_LIST_BYTES, 30.0)
+
+_AT_ONCE = 8
+_MAX_WAITING = 100
+
+_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 5.0, 3600.0
+
+_MAX_PROBLEM = 1000  # characters
+
+
+def device_list_shares(
+    clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
+) -> Shares:
+    """The fetches at once of all our servers; `trusts` is as in `Shares`."""
+    bound = "device_list_fetches", "fetches of the devices of other servers' users"
+    return Shares(bound, _AT_ONCE, _MAX_WAITING, clock, trusts)
+
+
+class DeviceListFetches:
+    """The fetches of one of our servers."""
+
+    def __init__(
+        self,
+        calls: FederationCalls,
+        store: DeviceListStore,
+        shares: Shares,
+        clock: IReactorTime,
+    ) -> None:
+        self._calls = calls
+        self._store = store
+        self._shares = shares
+        self._clock = clock
+        self._running: dict[UserId, Deferred[None]] = {}
+        self._again: set[UserId] = set()
+        """Those of them that are followed by another fetch."""
+
+        self._back_off: BackOff[ServerName] = BackOff(
+            _PAUSE_SECONDS, _MAX_PAUSE_SECONDS
+        )
+        self._resting: BoundedMap[ServerName, float] = BoundedMap(MAX_KEYS)
+        """Until when servers that failed are left alone."""
+
+    def want(self, user: UserId, cause: Cause) -> None:
+        """Fetch the devices of a user, unless the server of the user is left alone."""
+        if user in self._running:
+            self._again.add(user)
+        elif self._resting.get(user.server_name, 0.0) <= self._clock.seconds():
+            running = self._running[user] = Deferred.fromCoroutine(
+                self._fetch_all(user, cause)
+            )
+            running.addErrback(_end).addBoth(lambda _: self._leave(user))
+
+    def stop(self) -> None:
+        """End all fetches."""
+        for running in list(self._running.values()):
+            running.cancel()
+
+    def _leave(self, user: UserId) -> None:
+        self._running.pop(user, None)
+        self._again.discard(user)
+
+    async def _fetch_all(self, user: UserId, cause: Cause) -> None:
+        """Fetch the devices, and again for an update that arrives meanwhile."""
+        while True:
+            self._again.discard(user)
+            is_fetched = await self._fetch(user, cause)
+            if not is_fetched or user not in self._again:
+                return
+
+    async def _fetch(self, user: UserId, cause: Cause) -> bool:
+        """Fetch and record the devices; whether that succeeded."""
+        try:
+            found = await self._ask(user, cause)
+        except (Unreachable, Refused, ProtocolError, GaveWay) as problem:
+            why = str(handled(problem))[:_MAX_PROBLEM]
+            if not isinstance(problem, GaveWay):
+                pause = self._back_off.fail(user.server_name)
+                self._resting[user.server_name] = self._clock.seconds() + pause
+            await self._store.change(user, partial(_failed, why))
+            return False
+        self._back_off.succeed(user.server_name)
+        await self._store.change(user, partial(_fetched, found))
+        return True
+
+    async def _ask(self, user: UserId, cause: Cause) -> DeviceList:
+        name = user.server_name
+        claim = self._shares.claim(cause, domain_of(name), ours=str(id(self)))
+        key = (self, user)
+        call = Call(
+            method="GET",
+            path=federation_target("user", "devices", user.user_id),
+            route="/_matrix/federation/v1/user/devices/{userId}",
+            limits=_LIMITS,
+        )
+        aimed = replace(cause, aims_at=partial(self._shares.aim, key))
+        reply = await self._shares.run(
+            key, claim, lambda: self._calls.ask(name, call, aimed)
+        )
+        return parse_device_list(reply, user)
+
+
+def _fetched(found: DeviceList, known: KnownDevices | None) -> KnownDevices | None:
+    """What is known after a fetch; nothing of a user that was forgotten meanwhile."""
+    return None if known is None else KnownDevices(known.user, found)
+
+
+def _failed(why: str, known: KnownDevices | None) -> KnownDevices | None:
+    return None if known is None else KnownDevices(known.user, known.devices, why)
+
+
+def _end(failure: Failure) -> None:
+    """Let a fetch end that was stopped, or could not be recorded."""
+    if failure.check(CancelledError) is None:
+        why = "the devices of a user were not recorded"
+        _log.failure(why, failure)

@@ -1,0 +1,229 @@
+"""The devices of other servers' users that are in rooms of ours."""
+
+import pytest
+
+from homeserver.outbound.remote_error import Refused
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.errors import NotFound
+from homeserver.protocol.identifiers import UserId
+from homeserver.storage import device_lists as stored_lists
+from homeserver.storage.device_lists import DeviceListStore
+from homeserver.users import device_list_fetches
+from tests.support.coroutines import result_of
+from tests.support.device_side import DeviceSide, devices, update
+from tests.support.our_names import OUR_NAME
+from tests.support.our_rooms import ALICE, BOB
+from tests.support.signed_requests import OTHERS, THEM
+
+PATH = f"/_matrix/federation/v1/user/devices/{BOB}"
+
+
+@pytest.fixture
+def side() -> DeviceSide:
+    """A server with a room that Bob has joined."""
+    return DeviceSide()
+
+
+def fetched(side: DeviceSide, stream_id: int = 1, *ids: str) -> None:
+    """Let Bob's devices have been fetched."""
+    side.tell(update(stream_id))
+    side.remote.answer(devices(stream_id, *ids))
+    assert side.stream_id() == stream_id
+
+
+def problem(side: DeviceSide) -> str:
+    """Why Bob's list is not up to date."""
+    found = result_of(side.lists.known(BOB)).problem
+    assert found is not None
+    return found
+
+
+def test_the_first_update(side: DeviceSide) -> None:
+    """The list is fetched, as there may be other devices than the one that is told."""
+    side.tell(update(4, 3))
+    assert "not fetched yet" in problem(side)
+    assert side.remote.asked == [PATH]
+    side.remote.answer(devices(4, "A", "B"))
+    [known] = side.kept()
+    assert known.problem is None
+    assert known.devices is not None
+    assert (known.devices.stream_id, [*known.devices.devices]) == (4, ["A", "B"])
+
+
+def test_updates_in_order(side: DeviceSide) -> None:
+    """Each is applied to the list of the one before it, without a question."""
+    fetched(side, 4, "A")
+    side.tell(update(5, 4, device_id="B"), update(6, 5, deleted=True))
+    found = result_of(side.lists.known(BOB)).devices
+    assert found is not None
+    assert (found.stream_id, [*found.devices]) == (6, ["B"])
+    assert len(side.remote.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "edu",
+    [
+        update(9, 7),
+        update(9),
+        update(2**53 - 1, -(2**53) + 1),
+        update(5, 4, keys={"user_id": BOB.user_id}),
+    ],
+)
+def test_an_update_that_cannot_be_applied(side: DeviceSide, edu: Json) -> None:
+    """The list is fetched again, and stays as it is until then."""
+    fetched(side, 4, "A")
+    side.tell(edu)
+    found = result_of(side.lists.known(BOB))
+    assert found.problem is not None
+    assert found.devices is not None
+    assert found.devices.stream_id == 4
+    side.remote.answer(devices(10, "C"))
+    assert side.stream_id() == 10
+
+
+def test_one_fetch_of_a_user_at_a_time(side: DeviceSide) -> None:
+    """Updates that arrive during a fetch are followed by one more, not by each."""
+    side.tell(update(4, 3))
+    for number in range(5, 9):
+        side.tell(update(number, number - 1))
+    assert len(side.remote.asked) == 1
+    side.remote.answer(devices(4))
+    assert len(side.remote.asked) == 2
+    side.remote.answer(devices(8))
+    assert len(side.remote.asked) == 2
+    assert side.stream_id() == 8
+
+
+def test_a_server_that_fails_is_left_alone(side: DeviceSide) -> None:
+    """Nothing is repeated by itself; a later update is the next occasion."""
+    side.tell(update(4, 3))
+    side.remote.answer(Refused(BOB.server_name, 500, "M_UNKNOWN", "broken"))
+    assert problem(side) == "them.example answers 500 M_UNKNOWN: broken"
+    side.clock.advance(4)
+    side.tell(update(5, 4))
+    assert len(side.remote.asked) == 1
+    side.clock.advance(2)
+    side.tell(update(6, 5))
+    side.remote.answer(Refused(BOB.server_name, 500, "M_UNKNOWN", "broken"))
+    side.clock.advance(8)
+    side.tell(update(7, 6))
+    assert len(side.remote.asked) == 2
+    side.clock.advance(3)
+    side.tell(update(8, 7))
+    side.remote.answer(devices(8))
+    assert side.stream_id() == 8
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (devices(4, user="@eve:them.example"), "'@eve:them.example', not '@bob:them"),
+        ({}, "`user_id` is null"),
+        ({**devices(4), "devices": [{"device_id": "A", "keys": {}}]}, "`keys` of the"),
+        (devices(4, *map(str, range(1001))), "more than 1000 devices"),
+        ({**devices(4), "stream_id": None}, "`stream_id`"),
+    ],
+)
+def test_a_wrong_reply(side: DeviceSide, reply: Json, why: str) -> None:
+    """Nothing of it is kept, and the reason is shown."""
+    side.tell(update(4, 3))
+    side.remote.answer(reply)
+    [known] = side.kept()
+    assert known.devices is None
+    assert known.problem is not None
+    assert why in known.problem
+
+
+def test_users_of_another_server(side: DeviceSide) -> None:
+    """An update is taken from the user's own server alone."""
+    side.tell(update(4, 3), peer=OTHERS)
+    side.tell(update(4, 3, user=ALICE.user_id))
+    assert side.kept() == []
+    assert side.remote.asked == []
+
+
+def test_users_without_a_room(side: DeviceSide) -> None:
+    """Nothing is kept and nothing is asked of a user that is in no room of ours."""
+    side.tell(update(4, 3, user="@eve:them.example"))
+    assert side.kept() == []
+    assert side.remote.asked == []
+
+
+@pytest.mark.parametrize("by_update", [False, True])
+def test_a_user_that_leaves(side: DeviceSide, by_update: bool) -> None:  # noqa: FBT001 - of a table
+    """The list is forgotten when the user is in no room of ours any more."""
+    fetched(side)
+    side.leave(BOB)
+    if by_update:
+        side.tell(update(2, 1))
+        assert result_of(DeviceListStore(side.database, OUR_NAME).find(BOB)) is None
+    with pytest.raises(NotFound):
+        result_of(side.lists.known(BOB))
+    assert side.kept() == []
+    assert len(side.remote.asked) == 1
+
+
+def test_forgotten_during_a_fetch(side: DeviceSide) -> None:
+    """A reply about a user that left meanwhile brings nothing back."""
+    side.tell(update(4, 3))
+    side.leave(BOB)
+    assert side.kept() == []
+    side.remote.answer(devices(4))
+    assert result_of(DeviceListStore(side.database, OUR_NAME).users()) == []
+
+
+def test_signing_keys(side: DeviceSide) -> None:
+    """They are part of a list that is kept, and make none."""
+    key: Json = {"usage": ["master"]}
+    content: Json = {"user_id": BOB.user_id, "master_key": key}
+    edu: Json = {"edu_type": "m.signing_key_update", "content": content}
+    side.tell(edu)
+    assert side.kept() == []
+    fetched(side)
+    side.tell(edu)
+    [known] = side.kept()
+    assert known.devices is not None
+    assert known.devices.master_key == key
+
+
+def test_few_fetches_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many users an origin tells of, eight are asked for and some wait."""
+    monkeypatch.setattr(device_list_fetches, "_MAX_WAITING", 3)
+    side = DeviceSide()
+    users = [UserId.parse(f"@u{number}:them.example") for number in range(15)]
+    for each in users:
+        side.join(side.room, each.user_id)
+    side.tell(*(update(4, 3, user=each.user_id) for each in users))
+    assert len(side.remote.waiting) == 8
+    said = [each.problem for each in side.kept()]
+    assert sum("too many others" in str(each) for each in said) == 15 - 8 - 3
+    while side.remote.waiting:
+        call, _ = side.remote.waiting[0]
+        side.remote.answer(devices(4, user=call.path.rpartition("/")[2]))
+    assert len(side.remote.asked) == 11
+
+
+def test_stopped(side: DeviceSide) -> None:
+    """Fetches that run end, and say nothing more."""
+    side.tell(update(4, 3))
+    side.lists.stop()
+    side.tell(update(5, 4))
+    assert len(side.remote.asked) == 2
+
+
+def test_a_flood_of_users(side: DeviceSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's users take the places of each other, not those of other servers'."""
+    monkeypatch.setattr(stored_lists, "MAX_OF_ONE", (3, 10_000))
+    store = DeviceListStore(side.database, OUR_NAME)
+    fetched(side)
+    others = UserId.parse(f"@ann:{OTHERS.server_name}")
+    known = result_of(store.find(BOB))
+    assert known is not None
+    result_of(store.change(others, lambda _: stored_lists.KnownDevices(others)))
+    for number in range(1000):
+        each = UserId.parse(f"@u{number}:{THEM.server_name}")
+        new = stored_lists.KnownDevices(each, known.devices)
+        result_of(store.change(each, lambda _, new=new: new))  # type: ignore[misc]
+    kept = [each.user_id for each in result_of(store.users())]
+    last = [f"@u{number}:them.example" for number in (997, 998, 999)]
+    assert kept == [others.user_id, *last]
