@@ -1,9 +1,10 @@
 """The forward extremities of a room, its ends: which events they are after each event.
 
 Rules: an accepted event that none cites is an end, and takes the place of those that it
-reaches. The number of ends is bounded, so that forks without a limit do not make state
-resolution ever longer. Nothing is lost with an end: it holds again before each event
-that cites it.
+reaches through events of known state. Through others it reaches none: what another
+server says of the state after those may lack what holds at an end. The number of ends
+is bounded, so that forks without a limit do not make state resolution ever longer.
+Nothing is lost with an end: it holds again before each event that cites it.
 
 Specification: Server-server API, "PDUs", "Soft failure".
 """
@@ -37,7 +38,7 @@ class Ends:
         if entry.outcome.may_be_cited:
             self._continued.update(entry.prev)
             self._passed_over.pop(entry.event_id, None)
-        else:
+        elif entry.after is not None:
             self._passed_over[entry.event_id] = entry.prev
 
     def after(self, event: Event, ends: frozenset[EventId]) -> frozenset[EventId]:

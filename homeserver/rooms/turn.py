@@ -79,12 +79,17 @@ class Turn:
     async def place(
         self, event: Event, state: StateMap, *, is_old: bool = True
     ) -> Entry:
-        """Enter an event of which only the state before is known, not what is before.
+        """Enter an event at the state before it that another server says.
 
-        All events of the state are known. `is_old` is as in `Room.judge`. Raises
-        `UnknownAuthEvent`.
+        All events of the state are known. It is one branch beside the states after
+        those events before it that are known here. `is_old` is as in `Room.judge`.
+        Raises `UnknownAuthEvent`.
         """
-        before = self.room.states.add(state, self.room.current_number)
+        room = self.room
+        said = room.states.add(state, room.current_number)
+        after = [room.number_after(each) for each in event.prev_event_ids]
+        numbers = {said, *(each for each in after if each is not None)}
+        before = await room.states.resolve(room.graph, numbers, room.pace)
         return await self.take(event, before, is_old=is_old)
 
     async def begin(self, event: Event, state: StateMap) -> Entry:

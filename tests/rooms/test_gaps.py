@@ -7,10 +7,11 @@ import pytest
 from homeserver.protocol.canonical_json import Json, as_list
 from homeserver.protocol.errors import NotFound
 from homeserver.protocol.rooms.receipt import Outcome
+from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
 from homeserver.rooms.source import MAX_STATE
 from tests.support.our_rooms import BOB, ids
-from tests.support.room_pair import Pair
+from tests.support.room_pair import OLI, Pair
 from tests.support.room_side import changed
 from tests.support.signed_requests import THEM
 
@@ -287,3 +288,37 @@ def test_requests_of_one_walk() -> None:
     }
     assert "error" in pair.transact(last)[last.event_id]
     assert len(pair.calls.made) == 200
+
+
+@pytest.mark.parametrize("version", ["1", "10", "12"])
+@pytest.mark.parametrize("is_direct", [True, False])
+def test_a_state_without_what_holds_at_our_end(
+    version: str, *, is_direct: bool
+) -> None:
+    """The other server says no ban; ours holds, whatever has the event before it.
+
+    That is either the ban and an unknown event, or an event whose own state nothing
+    tells.
+    """
+    pair = Pair(version)
+    pair.transact(pair.send("m.room.x", {}, "x"))
+    [start] = pair.theirs.extremities
+    ban = pair.send("m.room.member", {"membership": "ban"}, OLI.user_id)
+    assert pair.transact(ban) == {ban.event_id: {}}
+    fork = Given(prev_events=[start if is_direct else ban.event_id])
+    hidden = pair.send("m.room.topic", {"topic": "1"}, "", given=fork)
+    cited = [ban.event_id, hidden.event_id] if is_direct else [hidden.event_id]
+    middle = pair.send("m.room.y", {}, "y", given=Given(prev_events=cited))
+    last = pair.send()
+    pair.calls.change["get_missing_events"] = refuse
+    pair.calls.change["state_ids"] = lambda reply: {
+        **reply,
+        "pdu_ids": [
+            each
+            for each in as_list(reply["pdu_ids"], "the state")
+            if each != ban.event_id
+        ],
+    }
+    assert pair.transact(last) == {last.event_id: {}}
+    assert pair.ours.entries[middle.event_id].outcome is Outcome.ACCEPTED
+    assert membership(pair.ours.current, OLI.user_id) == "ban"
