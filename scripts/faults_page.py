@@ -26,6 +26,10 @@ answers of a server (`"direction": "in"`) and on the requests that it sends (`"o
 `tls.client-certificate` acts on the connections that a server makes; each of them goes
 on showing what it has shown.
 
+Events and requests that a server of the lab makes wrong need no rule: what they are,
+and what a right server does about each, is in
+[testing.md](testing.md#events-that-are-wrong-on-purpose).
+
 This page is made by `scripts/faults_page`; change the code, not the page.
 
 | fault | argument | what the other side gets | a right server |

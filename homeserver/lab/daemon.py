@@ -87,6 +87,10 @@ class DaemonRules:
                 return key
         return self._seed.signing_key(key_id, server)
 
+    def policy(self, server: str) -> SigningKey | None:
+        """As `KeyChain`."""
+        return self._server(ServerName.parse(server)).policy_desk.key
+
     def _exchanges(self) -> Exchanges:
         return self._parts.shared.exchanges
 

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from homeserver import __version__
 from homeserver.app.endpoint import Endpoint
 from homeserver.app.listeners import CannotListen, address_of, listen
+from homeserver.app.server import Server
 from homeserver.app.shared import OutgoingHooks, Outside
 from homeserver.app.store import passing_store
 from homeserver.config.values import (
@@ -93,7 +94,8 @@ class Lab:
         folder.write_authorities(self.authority.pem, options.trust)
         self.zone = Zone(options.zone)
         self.record = Record(reactor)
-        self.rules = Rules(reactor, seed.numbers("rules"), ServerKeys(self._find))
+        keys = ServerKeys(self._find, self._server)
+        self.rules = Rules(reactor, seed.numbers("rules"), keys)
         names = NameRules(self.zone.answer, self.rules, self._owner, reactor)
         self._responder = names.answer
         self.answers = Answers()
@@ -105,7 +107,7 @@ class Lab:
             lambda: self.endpoint.parts.shared.exchanges,
             reactor,
         )
-        departures = Departures(self.rules, ServerKeys(self._find), self.authority)
+        departures = Departures(self.rules, keys, self.authority)
         config = _build_config(options, folder)
         self.endpoint = Endpoint(
             folder.path / "lab",  # there is no such file; messages name it
@@ -254,6 +256,9 @@ class Lab:
 
     def _find(self, name: ServerName) -> LabServer:
         return self.servers.find(name)
+
+    def _server(self, name: ServerName) -> Server:
+        return self.servers.parts(name)
 
     def _find_known(self, name: str) -> LabServer | None:
         return self.servers.known(name)

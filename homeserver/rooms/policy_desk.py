@@ -34,22 +34,23 @@ class PolicyDesk:
         """`random` makes keys."""
         self.server_name = server_name
         self._random = random
-        self._key: SigningKey | None = None
+        self.key: SigningKey | None = None
+        """None for a server that is no policy server."""
 
     @property
     def public_key(self) -> str | None:
         """The key of `m.room.policy`; None for a server that is no policy server."""
-        return None if self._key is None else encode_base64(self._key.verify_key.key)
+        return None if self.key is None else encode_base64(self.key.verify_key.key)
 
     def open(self) -> str:
         """Be a policy server from now on, with a new key; returns the public one."""
         seed = self._random.randbytes(_SEED_BYTES)
-        self._key = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(seed))
-        return encode_base64(self._key.verify_key.key)
+        self.key = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(seed))
+        return encode_base64(self.key.verify_key.key)
 
     def close(self) -> None:
         """Be no policy server any more."""
-        self._key = None
+        self.key = None
 
     def check_open(self) -> None:
         """Raise `Unrecognized` for a server that is no policy server."""
@@ -64,6 +65,6 @@ class PolicyDesk:
         return {self.server_name.name: {POLICY_KEY_ID: signature}}
 
     def _opened(self) -> SigningKey:
-        if self._key is None:
+        if self.key is None:
             raise Unrecognized(f"{self.server_name} is no policy server")
-        return self._key
+        return self.key

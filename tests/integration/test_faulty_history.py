@@ -1,4 +1,7 @@
-"""Our own server asks a lying one for the past of a room, and for a signed invite."""
+"""Our own server asks a lying one for the past of a room, and for a signed invite.
+
+Lies about the state of a room are in `test_state_lies`.
+"""
 
 from collections.abc import Iterator
 

@@ -9,8 +9,10 @@ from homeserver.lab.faults.history import HISTORY_FAULTS
 from homeserver.lab.faults.invites import INVITE_FAULTS
 from homeserver.lab.faults.joins import SEND_JOIN_FAULTS
 from homeserver.lab.faults.policy import POLICY_FAULTS
+from homeserver.lab.faults.states import STATE_FAULTS
 from homeserver.lab.faults.templates import TEMPLATE_FAULTS
 from homeserver.protocol.canonical_json import Json, parse
+from homeserver.protocol.errors import BadJson
 from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.rooms.building import NewEvent
@@ -37,6 +39,9 @@ class Scene:
         )
         ban: Json = {"membership": "ban"}
         self.side.ours.send(self.room, "m.room.member", ban, "@eve:other.example")
+        self.levels = self.room.current["m.room.power_levels", ""]
+        newer = {**self.levels.content, "kick": 60}
+        self.side.ours.send(self.room, "m.room.power_levels", newer, "")
         self.join = self.side.membership(self.room, "join")
         self.joined = self.side.send("join", self.join)
         assert self.joined.status == 200
@@ -103,6 +108,11 @@ class Scene:
     def events(self, pdus: Any) -> list[Event]:
         """Events of an answer, which have the form of the room's version."""
         return [Event.parse(each, ROOM_VERSIONS[self.version]) for each in pdus]
+
+    def created_room(self, got: Any) -> bool:
+        """Whether the create event of a reply to a join is one of the room."""
+        [create] = self.events([of_type(got, "m.room.create")])
+        return create.room_id == self.room.room_id
 
     def is_signed(self, pdu: Any) -> bool:
         """Whether our signature of an event verifies."""
@@ -216,6 +226,11 @@ CHECKS: dict[str, Check] = {
         of_type(got, "m.room.create")["content"]["room_version"] == "6"
         and of_type(right, "m.room.create")["content"]["room_version"] == scene.version
     ),
+    "send-join.other-create": lambda scene, got, right: (
+        of_type(got, "m.room.create") != of_type(right, "m.room.create")
+        and scene.is_signed(of_type(got, "m.room.create"))
+        and scene.created_room(got) == (scene.version != "12")
+    ),
     "send-join.bad-signature": lambda scene, got, _: (
         [x["type"] for x in got["state"] if not scene.is_signed(x)]
         == ["m.room.join_rules"]
@@ -266,6 +281,17 @@ CHECKS: dict[str, Check] = {
     "state.without-bans": lambda _, got, right: (
         [x["state_key"] for x in right["pdus"] if x not in got["pdus"]]
         == ["@eve:other.example"]
+    ),
+    "state.older-levels": lambda scene, got, right: (
+        of_type({"state": got["pdus"]}, "m.room.power_levels") == scene.levels.pdu
+        and len(got["pdus"]) == len(right["pdus"])
+        and scene.levels.pdu not in right["pdus"]
+    ),
+    "state.rejected": lambda scene, got, right: (
+        of_type({"state": got["pdus"]}, "m.room.topic")["sender"]
+        == f"@spoiled:{OUR_NAME}"
+        and len(got["pdus"]) == len(right["pdus"])
+        and scene.is_signed(of_type({"state": got["pdus"]}, "m.room.topic"))
     ),
     "state.bad-signature": lambda scene, got, _: (
         not any(scene.is_signed(x) for x in got["pdus"])
@@ -323,6 +349,26 @@ def test_an_event_that_is_not_there() -> None:
     assert (answer.status, answer.json["errcode"]) == (404, "M_NOT_FOUND")
 
 
+@pytest.mark.parametrize("version", FORMATS)
+def test_a_state_with_and_without_some_events(version: str) -> None:
+    """The argument names them."""
+    scene = Scene(version)
+    levels, member = scene.levels.event_id, scene.join.event_id
+    got, right = scene.both("state-ids.with", value=[levels])
+    assert got == {**right, "pdu_ids": [*right["pdu_ids"], levels]}
+    got, right = scene.both("state-ids.without", value=[member])
+    assert got["pdu_ids"] == [each for each in right["pdu_ids"] if each != member]
+    assert len(got["pdu_ids"]) == len(right["pdu_ids"]) - 1
+
+
+@pytest.mark.parametrize("value", [True, [], ["x"], [1], ["$a"] * 101])
+def test_what_names_no_events(value: object) -> None:
+    """The rule is refused."""
+    for name in ("state-ids.with", "state-ids.without"):
+        with pytest.raises(BadJson, match=name):
+            Scene("11").side.put({name: value})
+
+
 def test_errors_stay_as_they_are() -> None:
     """A fault of an answer is none of an error."""
     scene = Scene("11")
@@ -344,6 +390,9 @@ def test_replies_of_version_1_are_wrong_as_well() -> None:
 POLICY: dict[str, Callable[[Any, Any], bool]] = {
     "policy.unsigned": lambda got, _: got == {},
     "policy.wrong-key": lambda got, right: got.keys() == right.keys() and got != right,
+    "policy.other-event": lambda got, right: (
+        got.keys() == right.keys() and got != right
+    ),
     "policy.other-server": lambda got, right: (
         [*got.values()] == [*right.values()] and got != right
     ),
@@ -373,9 +422,16 @@ def test_each_fault_has_its_test() -> None:
         TEMPLATE_FAULTS,
         SEND_JOIN_FAULTS,
         HISTORY_FAULTS,
+        STATE_FAULTS,
         INVITE_FAULTS,
         POLICY_FAULTS,
     )
     names = {name for family in families for name in family}
-    alone = {"template.room-version", "event.missing", "policy.refuse"}
+    alone = {
+        "template.room-version",
+        "event.missing",
+        "policy.refuse",
+        "state-ids.with",
+        "state-ids.without",
+    }
     assert names == CHECKS.keys() | POLICY.keys() | alone

@@ -34,6 +34,9 @@ class Keys:
         """A key for each name and ID."""
         return Seed("tests").signing_key(key_id, server)
 
+    def policy(self, server: str) -> None:
+        """None is a policy server."""
+
 
 class Asked:
     """A request, as far as rules look at it."""

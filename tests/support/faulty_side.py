@@ -1,6 +1,6 @@
 """A server with rooms whose answers rules of a lab make wrong, in memory."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 from msgspec.structs import replace
@@ -12,6 +12,7 @@ from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.rules.rules import ALL, Rules
 from homeserver.protocol.identifiers import KeyId
 from homeserver.protocol.signing import SigningKey
+from homeserver.rooms.policy_desk import PolicyDesk
 from tests.support.one_server import OnlyServer
 from tests.support.our_names import OUR_NAME
 from tests.support.room_side import RoomSide
@@ -20,6 +21,10 @@ from tests.support.signed_requests import signing_key
 
 class OurKeys:
     """The keys of the server."""
+
+    def __init__(self, desk: Callable[[], PolicyDesk]) -> None:
+        """`desk` is called when a fault needs it: routes are made before it is."""
+        self._desk = desk
 
     def signing(self, server: str) -> list[SigningKey]:
         """The one that signs."""
@@ -30,13 +35,17 @@ class OurKeys:
         """One that nothing publishes."""
         return SigningKey(key_id, signing_key("spare", b"z").key)
 
+    def policy(self, server: str) -> SigningKey | None:
+        """That of the server as a policy server."""
+        return self._desk().key
+
 
 class FaultySide(RoomSide):
     """A site that answers about rooms of ours, with rules."""
 
     def more_routes(self, servers: OnlyServer) -> list[Route]:
         """The routes about rooms."""
-        self.rules = Rules(self.clock, Random(1), OurKeys())
+        self.rules = Rules(self.clock, Random(1), OurKeys(lambda: self.desk))
         found = super().more_routes(servers)
         return [replace(each, answer=self._wrapped(each)) for each in found]
 

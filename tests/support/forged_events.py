@@ -7,12 +7,20 @@ from tests.support.synapse_servers import eventually
 
 SECONDS = 30.0  # for a transaction, on a shared machine
 
+LEVEL_SPOILS = {
+    "raised-levels": "1",
+    "demoted-equal": "1",
+    "text-levels": "10",
+    "creator-levels": "12",
+}
+"""The mistakes of power levels, and the room version since which each is one."""
+
 
 class ForgedRoom:
     """A public room whose creator forges, and what the other server makes of it."""
 
     def __init__(self, lab: Lab, version: str, **new: object) -> None:
-        self.lab = lab
+        self.lab, self.version = lab, version
         self.ours, self.theirs = lab.server(), lab.server()
         self.alice, self.eve = f"@creator:{self.ours.name}", f"@eve:{self.ours.name}"
         made = self.call(

@@ -37,6 +37,10 @@ class KeyChain(Protocol):
         """The key for any ID; raises `NotFound`."""
         ...
 
+    def policy(self, server: str) -> SigningKey | None:
+        """The key of a policy server; None for one that is none."""
+        ...
+
 
 class Case(Struct, frozen=True):
     """A request that a fault acts on."""

@@ -8,7 +8,7 @@ since the third.
 Specification: Server-server API, "PDUs", "Signing Events".
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
@@ -168,6 +168,45 @@ class Forger:
         if self.version.id_format is not IdFormat.SENT:
             return None
         return self.unknown_id(f"own {self.now_ts} {self._count}")
+
+
+def in_each(name: str, change: Callable[[Forger, Json], Json]) -> Change:
+    """Another event in place of each one of a list."""
+
+    def act(answer: Json, _: object, case: Case) -> Json:
+        events = events_in(answer, name)
+        forger = Forger(case, events)
+        return {**answer, name: [change(forger, each) for each in events]}
+
+    return act
+
+
+def flipped_event(_: Forger, pdu: Json) -> Json:
+    """An event with wrong signatures, for `in_each`."""
+    return flipped(pdu)
+
+
+def emptied(*names: str) -> Change:
+    """Nothing is left of some lists."""
+
+    def act(answer: Json, _: object, __: Case) -> Json:
+        return {**answer, **{name: [] for name in names if name in answer}}
+
+    return act
+
+
+def halved(*names: str) -> Change:
+    """Of each list the first half is left."""
+
+    def act(answer: Json, _: object, __: Case) -> Json:
+        lists: Json = {}
+        for name in names:
+            found = answer.get(name)
+            if isinstance(found, list):
+                lists[name] = found[: len(found) // 2]
+        return {**answer, **lists}
+
+    return act
 
 
 def _version_of(events: Sequence[Json]) -> RoomVersion:

@@ -1,4 +1,4 @@
-"""Faults of a server that others ask for the past and the state of a room.
+"""Faults of a server that others ask for the past of a room.
 
 Rules: those of `fault`.
 
@@ -14,15 +14,17 @@ from homeserver.lab.faults.forger import (
     OTHER_SERVER,
     Forger,
     changed_events,
+    emptied,
     events_in,
-    flipped,
+    flipped_event,
+    halved,
+    in_each,
 )
-from homeserver.protocol.canonical_json import Json, as_object, parse_object
+from homeserver.protocol.canonical_json import Json, parse_object
 
 _V1 = "/_matrix/federation/v1"
 _MISSING = f"{_V1}/get_missing_events/"
 _BACKFILL = f"{_V1}/backfill/"
-_STATE, _STATE_IDS = f"{_V1}/state/", f"{_V1}/state_ids/"
 _EVENT, _EVENT_AUTH = f"{_V1}/event/", f"{_V1}/event_auth/"
 
 _BOUNDED = (
@@ -30,43 +32,10 @@ _BOUNDED = (
     "the state before the event."
 )
 _DROPPED = "It takes none of these events."
-_INCOMPLETE = "It takes no event by this state as if it were complete."
 
 _Change = Callable[[Json, object, Case], Json]
 
 _FEW = 3  # forged events of an answer
-
-
-def _in_each(name: str, change: Callable[[Forger, Json], Json]) -> _Change:
-    """Another event in place of each one of a list."""
-
-    def act(answer: Json, _: object, case: Case) -> Json:
-        events = events_in(answer, name)
-        forger = Forger(case, events)
-        return {**answer, name: [change(forger, each) for each in events]}
-
-    return act
-
-
-def _empty(*names: str) -> _Change:
-    def act(answer: Json, _: object, __: Case) -> Json:
-        return {**answer, **{name: [] for name in names if name in answer}}
-
-    return act
-
-
-def _half(*names: str) -> _Change:
-    """Of each list the first half is left."""
-
-    def act(answer: Json, _: object, __: Case) -> Json:
-        lists: Json = {}
-        for name in names:
-            found = answer.get(name)
-            if isinstance(found, list):
-                lists[name] = found[: len(found) // 2]
-        return {**answer, **lists}
-
-    return act
 
 
 def _unrelated(name: str) -> _Change:
@@ -103,10 +72,6 @@ def _other_room(forger: Forger, _: Json) -> Json:
     return forger.message(room_id=f"!spoiled:{OTHER_SERVER}")
 
 
-def _bad_signature(_: Forger, pdu: Json) -> Json:
-    return flipped(pdu)
-
-
 def _other_event(forger: Forger, pdu: Json) -> Json:
     """Another event of the same room."""
     return forger.message(pdu.get("sender"), pdu.get("room_id"))
@@ -116,31 +81,13 @@ async def _no_event(_: object, __: Continue, ___: Case) -> Reply:
     return error_reply(404, "M_NOT_FOUND", "a rule of the lab says so")
 
 
-def _invented(answer: Json, _: object, case: Case) -> Json:
-    forger = Forger(case, [])
-    ids = answer.get("pdu_ids")
-    known = ids if isinstance(ids, list) else []
-    if any(":" in str(each) for each in known):  # versions 1 and 2
-        forger = Forger(case, [{"event_id": ""}])
-    return {**answer, "pdu_ids": [*known, forger.unknown_id("invented")]}
-
-
-def _without_bans(answer: Json, _: object, __: Case) -> Json:
-    def is_ban(pdu: Json) -> bool:
-        content = as_object(pdu.get("content", {}), "`content`")
-        return content.get("membership") == "ban"
-
-    kept = [each for each in events_in(answer, "pdus") if not is_ban(each)]
-    return {**answer, "pdus": kept}
-
-
 _Row = tuple[str, str, Act, str]
 
 _ROWS: Mapping[str, _Row] = {
     "missing.none": (
         _MISSING,
         "There are no missing events.",
-        changed_events(_empty("events")),
+        changed_events(emptied("events")),
         _BOUNDED,
     ),
     "missing.unrelated": (
@@ -158,13 +105,13 @@ _ROWS: Mapping[str, _Row] = {
     "missing.other-room": (
         _MISSING,
         "The missing events are of another room.",
-        changed_events(_in_each("events", _other_room)),
+        changed_events(in_each("events", _other_room)),
         _BOUNDED,
     ),
     "missing.bad-signature": (
         _MISSING,
         "The missing events have wrong signatures.",
-        changed_events(_in_each("events", _bad_signature)),
+        changed_events(in_each("events", flipped_event)),
         _BOUNDED,
     ),
     "backfill.unrelated": (
@@ -176,56 +123,14 @@ _ROWS: Mapping[str, _Row] = {
     "backfill.other-room": (
         _BACKFILL,
         "The events are of another room.",
-        changed_events(_in_each("pdus", _other_room)),
+        changed_events(in_each("pdus", _other_room)),
         _DROPPED,
     ),
     "backfill.bad-signature": (
         _BACKFILL,
         "The events have wrong signatures.",
-        changed_events(_in_each("pdus", _bad_signature)),
+        changed_events(in_each("pdus", flipped_event)),
         _DROPPED,
-    ),
-    "state.empty": (
-        _STATE,
-        "There is no state.",
-        changed_events(_empty("pdus", "auth_chain")),
-        _INCOMPLETE,
-    ),
-    "state.half": (
-        _STATE,
-        "Half of the state and half of the auth chain are there.",
-        changed_events(_half("pdus", "auth_chain")),
-        "It takes it as one branch, resolved with the state that it knows.",
-    ),
-    "state.without-bans": (
-        _STATE,
-        "The state has no ban.",
-        changed_events(_without_bans),
-        "It takes it as one branch: the ban that it knows is not undone by it.",
-    ),
-    "state.bad-signature": (
-        _STATE,
-        "The events of the state have wrong signatures.",
-        changed_events(_in_each("pdus", _bad_signature)),
-        _DROPPED,
-    ),
-    "state-ids.empty": (
-        _STATE_IDS,
-        "There is no state.",
-        changed_events(_empty("pdu_ids", "auth_chain_ids")),
-        _INCOMPLETE,
-    ),
-    "state-ids.half": (
-        _STATE_IDS,
-        "Half of the state and half of the auth chain are named.",
-        changed_events(_half("pdu_ids", "auth_chain_ids")),
-        "It takes it as one branch, resolved with the state that it knows.",
-    ),
-    "state-ids.invented": (
-        _STATE_IDS,
-        "The state has one more event, which does not exist.",
-        changed_events(_invented),
-        _INCOMPLETE,
     ),
     "event.missing": (
         _EVENT,
@@ -236,25 +141,25 @@ _ROWS: Mapping[str, _Row] = {
     "event.other": (
         _EVENT,
         "The event is another one.",
-        changed_events(_in_each("pdus", _other_event)),
+        changed_events(in_each("pdus", _other_event)),
         _DROPPED,
     ),
     "event.bad-signature": (
         _EVENT,
         "The event has wrong signatures.",
-        changed_events(_in_each("pdus", _bad_signature)),
+        changed_events(in_each("pdus", flipped_event)),
         _DROPPED,
     ),
     "event-auth.empty": (
         _EVENT_AUTH,
         "There is no auth chain.",
-        changed_events(_empty("auth_chain")),
+        changed_events(emptied("auth_chain")),
         "It rejects the event, or fetches what it cites elsewhere.",
     ),
     "event-auth.half": (
         _EVENT_AUTH,
         "Half of the auth chain is there.",
-        changed_events(_half("auth_chain")),
+        changed_events(halved("auth_chain")),
         "It rejects the event, or fetches what it cites elsewhere.",
     ),
 }

@@ -48,20 +48,30 @@ def _without(wrong: Callable[[Json], bool]) -> _Change:
     return change
 
 
-def _other_version(answer: Json, _: object, case: Case) -> Json:
-    def other(pdu: Json) -> Json:
-        if pdu.get("type") != "m.room.create":
-            return pdu
-        content = as_object(pdu["content"], "`content`")
-        other = "6" if content.get("room_version") != "6" else "9"
-        return forger.signed({**pdu, "content": {**content, "room_version": other}})
+def _create(change: Callable[[Json], Json]) -> _Change:
+    """A create event with other content."""
 
-    forger = Forger(case, _all(answer))
-    lists = {
-        name: [other(each) for each in events_in(answer, name)]
-        for name in ("state", "auth_chain")
-    }
-    return {**answer, **lists}
+    def act(answer: Json, _: object, case: Case) -> Json:
+        forger = Forger(case, _all(answer))
+
+        def other(pdu: Json) -> Json:
+            if pdu.get("type") != "m.room.create":
+                return pdu
+            content = as_object(pdu["content"], "`content`")
+            return forger.signed({**pdu, "content": change(content)})
+
+        lists = {
+            name: [other(each) for each in events_in(answer, name)]
+            for name in ("state", "auth_chain")
+        }
+        return {**answer, **lists}
+
+    return act
+
+
+def _other_version(content: Json) -> Json:
+    other = "6" if content.get("room_version") != "6" else "9"
+    return {**content, "room_version": other}
 
 
 def _bad_signature(answer: Json, _: object, __: Case) -> Json:
@@ -171,7 +181,12 @@ SEND_JOIN_FAULTS: Mapping[str, Fault[Act]] = {
         ),
         "other-version": (
             "The create event is of another room version than the template.",
-            _other_version,
+            _create(_other_version),
+            _FAILS,
+        ),
+        "other-create": (
+            "The create event is another one; in version 12, it is of another room.",
+            _create(lambda content: {**content, "spoiled": True}),
             _FAILS,
         ),
         "bad-signature": (

@@ -10,8 +10,15 @@ from collections.abc import Mapping
 from homeserver.http.reply import Reply, error_reply
 from homeserver.lab.faults.bodies import changed
 from homeserver.lab.faults.fault import Act, Case, Continue, Fault, flag
-from homeserver.protocol.canonical_json import Json, encode, encode_base64
-from homeserver.protocol.signing import POLICY_KEY_ID
+from homeserver.protocol.canonical_json import (
+    Json,
+    encode,
+    encode_base64,
+    parse_object,
+)
+from homeserver.protocol.events.event import redact
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.signing import POLICY_KEY_ID, signed_bytes
 
 _ROUTES = ("/_matrix/policy/v1/sign",)
 
@@ -34,6 +41,17 @@ def _wrong_key(answer: Json, _: object, case: Case) -> Json:
     return {case.server: {POLICY_KEY_ID: encode_base64(key.sign(encode(answer)))}}
 
 
+def _other_event(answer: Json, _: object, case: Case) -> Json:
+    key, content = case.keys.policy(case.server), case.request.content
+    if key is None or content is None:
+        return answer
+    content.seek(0)
+    pdu = parse_object(content.read())
+    other = {**pdu, "origin_server_ts": 0}
+    message = signed_bytes(redact(other, ROOM_VERSIONS["11"]))
+    return {case.server: {POLICY_KEY_ID: encode_base64(key.sign(message))}}
+
+
 def _other_server(answer: Json, _: object, case: Case) -> Json:
     return {"spoiled.invalid": answer.get(case.server)}
 
@@ -48,6 +66,10 @@ POLICY_FAULTS: Mapping[str, Fault[Act]] = {
         "wrong-key": (
             "The signature is that of another key than the room names.",
             changed(_wrong_key),
+        ),
+        "other-event": (
+            "The signature is that of another event.",
+            changed(_other_event),
         ),
         "other-server": (
             "The signature is one of another server.",

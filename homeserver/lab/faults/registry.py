@@ -16,6 +16,7 @@ from homeserver.lab.faults.joins import SEND_JOIN_FAULTS
 from homeserver.lab.faults.names import NAME_FAULTS
 from homeserver.lab.faults.notary import NOTARY_FAULTS
 from homeserver.lab.faults.policy import POLICY_FAULTS
+from homeserver.lab.faults.states import STATE_FAULTS
 from homeserver.lab.faults.templates import TEMPLATE_FAULTS
 from homeserver.lab.faults.tls import TLS_FAULTS
 from homeserver.lab.faults.transactions import FEDERATION_FAULTS
@@ -33,6 +34,7 @@ ANSWER_FAULTS: Mapping[str, Fault[Act]] = {
     **TEMPLATE_FAULTS,
     **SEND_JOIN_FAULTS,
     **HISTORY_FAULTS,
+    **STATE_FAULTS,
     **INVITE_FAULTS,
 }
 """Those of requests, in the order in which they act."""
