@@ -7,7 +7,7 @@ import pytest
 
 from homeserver.lab.spoil.events import EVENT_SPOILS
 from homeserver.testing import Lab, LabError
-from tests.support.forged_events import ForgedRoom
+from tests.support.forged_events import LEVEL_SPOILS, ForgedRoom
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,12 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module", params=["10", "12"])
 def room(lab: Lab, request: pytest.FixtureRequest) -> ForgedRoom:
-    """A room for all tests that do not change it."""
-    return ForgedRoom(lab, request.param, name="N")
+    """A room for all tests that do not change it.
+
+    Its state has more events than an event may cite.
+    """
+    more = [{"type": "m.room.x", "content": {}, "state_key": str(n)} for n in range(20)]
+    return ForgedRoom(lab, request.param, name="N", initial_state=more)
 
 
 ROWS: list[tuple[str, str | None]] = [
@@ -87,7 +91,6 @@ def test_a_wrong_signature_of_a_policy_server(lab: Lab) -> None:
 
 
 MEMBER = "m.room.member"
-LEVELS = "m.room.power_levels"
 JOIN = {"membership": "join"}
 
 Forgery = Callable[[ForgedRoom], dict[str, Any]]
@@ -99,17 +102,6 @@ FORBIDDEN: dict[str, Forgery] = {
         "kind": "m.room.topic",
         "state_key": "",
         "sender": room.eve,
-    },
-    "levels that raise oneself": lambda room: {
-        "kind": LEVELS,
-        "state_key": "",
-        "sender": room.eve,
-        "content": {"users": {room.eve: 100}},
-    },
-    "levels as strings": lambda _: {
-        "kind": LEVELS,
-        "state_key": "",
-        "content": {"users_default": "0"},
     },
     "a state key of another user": lambda room: {
         "kind": "m.room.x",
@@ -144,18 +136,51 @@ def test_what_the_rules_forbid(room: ForgedRoom, name: str) -> None:
     assert room.state(room.theirs) == before
 
 
-def test_a_second_create_event(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("version", "members", "verdict"),
+    [
+        ("10", {"prev_events": [], "auth_events": []}, "rejected"),
+        ("10", {"auth_events": []}, "rejected"),
+        # One of version 12 has no room ID: it is the room's by its hash.
+        ("12", {"prev_events": [], "auth_events": []}, None),
+        ("12", {"auth_events": []}, None),
+    ],
+)
+def test_a_second_create_event(
+    lab: Lab, version: str, members: dict[str, object], verdict: str | None
+) -> None:
     """It is refused, and the room stays what it is."""
-    room = ForgedRoom(lab, "10")
+    room = ForgedRoom(lab, version)
     create = room.state(room.theirs)["m.room.create", ""]
     made = room.forge(
-        kind="m.room.create",
-        state_key="",
-        content=create["content"],
-        members={"prev_events": [], "auth_events": []},
+        kind="m.room.create", state_key="", content=create["content"], members=members
     )
-    assert room.verdict(made["event_id"]) == "rejected"
+    assert room.verdict(made["event_id"]) == verdict
     assert room.state(room.theirs)["m.room.create", ""] == create
+
+
+def test_a_create_event_of_another_hash(lab: Lab) -> None:
+    """In version 12 it begins another room, of which nothing is taken in."""
+    room = ForgedRoom(lab, "12")
+    create = room.state(room.theirs)["m.room.create", ""]
+    unsigned = {
+        key: each
+        for key, each in create.items()
+        if key in {"type", "state_key", "sender", "depth", "origin_server_ts"}
+    }
+    event = {
+        **unsigned,
+        "content": {**create["content"], "x": 1},
+        "prev_events": [],
+        "auth_events": [],
+    }
+    body = {"event": event, "room_version": "12"}
+    signed = room.call("POST", room.ours, "sign", content=body)
+    room.ours.send(room.theirs.name, pdus=[signed["event"]])
+    assert room.verdict(signed["event_id"]) is None
+    assert room.call("GET", room.theirs, "rooms")["rooms"] == [
+        {"room_id": room.room_id}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +239,8 @@ def test_what_cannot_be_forged(room: ForgedRoom) -> None:
 def test_each_mistake_is_tried() -> None:
     """None is left out."""
     names = {spoil.partition(":")[0] for spoil, _ in ROWS}
-    assert names | {"event-id", "policy-signature"} == set(EVENT_SPOILS)
+    elsewhere = {"event-id", "policy-signature"} | LEVEL_SPOILS.keys()
+    assert names | elsewhere == set(EVENT_SPOILS)
 
 
 @pytest.mark.parametrize("version", ["10", "12"])
@@ -265,15 +291,6 @@ def test_a_restricted_join_that_nobody_authorised(lab: Lab) -> None:
     assert room.verdict(made["event_id"]) == "rejected"
 
 
-def test_levels_that_name_a_creator(lab: Lab) -> None:
-    """In version 12 they are rejected: a creator has all power."""
-    room = ForgedRoom(lab, "12")
-    levels = room.state(room.ours)["m.room.power_levels", ""]["content"]
-    users = {**levels.get("users", {}), room.alice: 100}
-    made = room.forge(kind=LEVELS, state_key="", content={**levels, "users": users})
-    assert room.verdict(made["event_id"]) == "rejected"
-
-
 @pytest.mark.parametrize(("version", "in_content"), [("10", False), ("11", True)])
 def test_a_redaction_without_power(lab: Lab, version: str, *, in_content: bool) -> None:
     """It is an event of the room, and the other one keeps its content."""
@@ -293,6 +310,31 @@ def test_a_redaction_without_power(lab: Lab, version: str, *, in_content: bool) 
     )
     assert room.verdict(made["event_id"]) == "accepted"
     assert room.event(said)["redacted_by"] is None
+
+
+@pytest.mark.parametrize("version", ["1", "10", "12"])
+def test_auth_events_of_another_room(lab: Lab, version: str) -> None:
+    """They authorise nothing, although the other server has that room as well."""
+    room = ForgedRoom(lab, version)
+    made = room.call(
+        "POST",
+        room.ours,
+        "rooms",
+        content={"preset": "public_chat", "room_version": version},
+    )
+    there = "rooms", made["room_id"]
+    room.call("POST", room.theirs, *there, "join", content={"via": [room.ours.name]})
+    [levels] = [
+        each["event_id"]
+        for each in room.call("GET", room.ours, *there, "graph")["events"]
+        if each["type"] == "m.room.power_levels"
+    ]
+    auth = room.forge(destinations=[])["event"]["auth_events"]
+    ids = [each if isinstance(each, str) else each[0] for each in auth]
+    bad = room.forge(auth_events=[*ids[:-1], levels])
+    assert room.verdict(bad["event_id"]) is None
+    assert room.event(levels) is None
+    assert bad["event_id"] not in room.ends()
 
 
 def test_events_of_another_room_before_it(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""Joins, leaves, knocks and invites that a server of a lab signs wrongly."""
+"""Joins, leaves and knocks that a server of a lab signs wrongly."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -143,41 +143,6 @@ def test_a_knock_at_a_public_room(room: ForgedRoom) -> None:
     signed = asking.sign({**event, "content": {"membership": "knock"}})
     answer = asking.put(f"{V1}/send_knock", signed["event_id"], signed["event"])
     assert answer.status == 403, answer
-
-
-INVITES: dict[str, tuple[Change, tuple[str, ...]]] = {
-    "no invite": (with_content(membership="join"), ()),
-    "of a user of another server": (with_members(state_key=OTHER), ()),
-    "by a user of another server": (with_members(sender=OTHER), ()),
-    "not signed": (lambda _, event: event, ("no-signature",)),
-    "signed by another key": (lambda _, event: event, ("other-key",)),
-}
-
-
-@pytest.mark.parametrize("name", INVITES)
-def test_wrong_invites(room: ForgedRoom, name: str) -> None:
-    """None of them is signed."""
-    asking = Asking(room)
-    change, spoil = INVITES[name]
-    event: Event = {
-        **asking.proposed("join"),
-        "room_id": f"!r:{asking.asker.name}",
-        "state_key": f"@bob:{room.ours.name}",
-        "content": {"membership": "invite"},
-    }
-    signed = asking.sign(change(asking, event), *spoil)
-    steps = quote(f"!r:{asking.asker.name}", ""), quote(signed["event_id"], "")
-    answer = asking.asker.request(
-        room.ours.name,
-        "/".join([f"{V2}/invite", *steps]),
-        method="PUT",
-        content={
-            "event": signed["event"],
-            "room_version": "10",
-            "invite_room_state": [],
-        },
-    )
-    assert answer.status in {400, 403}, answer
 
 
 def test_what_cannot_be_signed(room: ForgedRoom) -> None:

@@ -8,6 +8,7 @@ Specification: Server-server API, "Request Authentication".
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from urllib.parse import quote as percent_encode
 
 from twisted.web.http_headers import Headers
 
@@ -94,6 +95,13 @@ class Draft:
         self.body = encode(content)
         if self.signed is not None:
             self.signed["content"] = content
+
+    def replace_last_step(self, step: str) -> None:
+        """Send to a path with another last step, and sign it."""
+        start, _, _ = self.target.partition("?")[0].rpartition("/")
+        self.target = f"{start}/{percent_encode(step, safe='')}"
+        if self.signed is not None:
+            self.signed["uri"] = self.target
 
     def add_literal(self, name: str, sent: bytes, signed: bytes) -> None:
         """Add a member whose value is no JSON that could be written."""

@@ -61,14 +61,17 @@ def set_content(member: object) -> Change:
 
 
 def cite_many(name: str) -> Change:
-    """Cite so many events; those that are added do not exist."""
+    """Cite so many events: those of the state, and then some that do not exist."""
 
     def change(piece: Workpiece, text: str) -> None:
         if not (text.isascii() and text.isdigit() and int(text[:9]) <= _MAX_CITED):
             raise InvalidParam(f"`spoil`: `{name}` has a number up to {_MAX_CITED}")
-        found = piece.references(name)
-        more = [piece.unknown(each) for each in range(int(text) - len(found))]
-        piece.pdu[name] = [*found, *more]
+        cited = piece.references(name)
+        for _, event in sorted(piece.state.items()):
+            if len(cited) < int(text) and reference(event) not in cited:
+                cited.append(reference(event))
+        more = [piece.unknown(each) for each in range(int(text) - len(cited))]
+        piece.pdu[name] = [*cited, *more]
 
     return change
 
@@ -120,6 +123,13 @@ def cite_create(piece: Workpiece, _: str) -> None:
         piece.pdu["auth_events"] = [each for each in found if each != create]
     else:
         piece.pdu["auth_events"] = [*found, create]
+
+
+def name_other_room(piece: Workpiece, _: str) -> None:
+    """Be of a room that does not exist."""
+    opaque = "0" * 43  # in version 12, of no create event
+    is_hash = piece.room_version.has_hash_room_id
+    piece.pdu["room_id"] = f"!{opaque}" if is_hash else f"!spoiled:{OTHER_SERVER}"
 
 
 def set_member(member: str, value: object) -> Change:

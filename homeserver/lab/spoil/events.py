@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from homeserver.lab.spoil import event_changes as changes
-from homeserver.lab.spoil.changes import OTHER_SERVER
+from homeserver.lab.spoil import level_changes as levels
 from homeserver.lab.spoil.event_changes import Change, Workpiece
 from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.events.event import MAX_EVENT_BYTES, hash_and_sign
@@ -76,13 +76,13 @@ EVENT_SPOILS: Mapping[str, EventSpoil] = {
         before=changes.name_other_id,
     ),
     "prev-events": EventSpoil(
-        "It comes after so many events, of which some do not exist.",
+        "It comes after so many events; only those of the state exist.",
         f"{_DROPPED}20 are allowed.",
         before=changes.cite_many("prev_events"),
         argument="number",
     ),
     "auth-events": EventSpoil(
-        "It cites so many auth events, of which some do not exist.",
+        "It cites so many auth events; only those of the state exist.",
         f"{_DROPPED}10 are allowed.",
         before=changes.cite_many("auth_events"),
         argument="number",
@@ -135,7 +135,27 @@ EVENT_SPOILS: Mapping[str, EventSpoil] = {
     "other-room": EventSpoil(
         "It is of another room, which nothing knows.",
         "A right server takes nothing in: it is in no such room.",
-        before=changes.set_member("room_id", f"!spoiled:{OTHER_SERVER}"),
+        before=changes.name_other_room,
+    ),
+    "raised-levels": EventSpoil(
+        "It is power levels that give their sender more power than it has.",
+        f"{_REJECTED}nobody gives more power than their own.",
+        before=levels.raise_sender,
+    ),
+    "demoted-equal": EventSpoil(
+        "It is power levels that take power from a user with the sender's power.",
+        f"{_REJECTED}only users with less power lose it.",
+        before=levels.demote_equal,
+    ),
+    "text-levels": EventSpoil(
+        "It is power levels, one of which is a text.",
+        f"{_REJECTED}it is a number since version 10. Until then, the text is read.",
+        before=levels.write_text,
+    ),
+    "creator-levels": EventSpoil(
+        "It is power levels that name the room's creator.",
+        f"{_REJECTED}a creator has all power in version 12. Until then, it is right.",
+        before=levels.name_creator,
     ),
     "policy-signature": EventSpoil(
         "The signature of the room's policy server is wrong.",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from homeserver.lab.spoil import changes, items
+from homeserver.lab.spoil import changes, invites, items
 from homeserver.lab.spoil.changes import OTHER_KEY, Change, nothing
 from homeserver.lab.spoil.draft import Draft
 from homeserver.lab.spoil.right import (
@@ -44,6 +44,7 @@ class Spoil(Struct, frozen=True):
 _NOT_VERIFIED = unsigned("the signature does not verify.")
 _NO_KEY = unsigned("the origin has no such key that is valid now.")
 _NOT_CANONICAL = tolerated("it may refuse a number that canonical JSON does not have.")
+_NO_INVITE = malformed("it signs no such invite.", 400, 403)
 _TOO_MANY = malformed("a transaction has at most 50 PDUs and 100 EDUs.", 400, 413)
 
 SPOILS: Mapping[str, Spoil] = {
@@ -224,6 +225,35 @@ SPOILS: Mapping[str, Spoil] = {
         "The first EDU has an `edu_type` and a `content` of other types.",
         tolerated("it may ignore the EDU, or refuse the transaction."),
         before=items.break_edu,
+    ),
+    "invite-membership": Spoil(
+        "The event of the invite is a join.", _NO_INVITE, before=invites.send_join
+    ),
+    "invite-state-key": Spoil(
+        "The event invites a user of another server.",
+        _NO_INVITE,
+        before=invites.invite_stranger,
+    ),
+    "invite-event-id": Spoil(
+        "The path of the invite has the ID of another event.",
+        _NO_INVITE,
+        before=invites.name_other_id,
+    ),
+    "invite-room-version": Spoil(
+        "`room_version` is one whose events have another form.",
+        _NO_INVITE,
+        before=invites.name_other_version,
+    ),
+    "invite-no-create": Spoil(
+        "`invite_room_state`, of a room of version 12, lacks the create event.",
+        _NO_INVITE,
+        before=invites.drop_create,
+    ),
+    "invite-other-room": Spoil(
+        "`invite_room_state`, of a room of version 12, has the create event of another "
+        "room.",
+        _NO_INVITE,
+        before=invites.change_create,
     ),
 }
 """By the names that requests use."""
