@@ -3,7 +3,9 @@
 Both register users by a shared secret at the same path. It reads `{"need": "user"}`,
 `{"need": "room", "version": "10"}`, `{"need": "media"}` or `{"need": "restart"}` on
 standard input, and answers JSON. The need of a room may have `state`, `power_levels`,
-and users to `invite` or to `ban`. These are in its environment:
+and users to `invite` or to `ban`. `{"need": "join"}` has `user_id`, `room_id` and
+`via`: a user that was made joins a room through another server. These are in its
+environment:
 
 CONFORM_CLIENT_API       http://127.0.0.1:8008
 CONFORM_SHARED_SECRET    registration_shared_secret of the configuration
@@ -59,7 +61,8 @@ def register():
     if not SECRET:
         sys.exit("CONFORM_SHARED_SECRET is not set: registration_shared_secret")
     nonce = ask("GET", REGISTER)["nonce"]
-    name, password = f"conform-{secrets.token_hex(4)}", secrets.token_hex(16)
+    name = f"conform-{secrets.token_hex(4)}"
+    password = password_of(name)
     words = [nonce, name, password, "notadmin"]
     mac = hmac.new(SECRET.encode(), "\0".join(words).encode(), hashlib.sha1)
     return ask(
@@ -75,9 +78,37 @@ def register():
     )
 
 
+def password_of(name):
+    """The password of a user, by which a later run of this program logs it in."""
+    return hmac.new(
+        SECRET.encode(), f"password of {name}".encode(), "sha256"
+    ).hexdigest()
+
+
+def join(user_id, room_id, via):
+    """Let a user join a room of another server."""
+    name = user_id.removeprefix("@").partition(":")[0]
+    logged_in = ask(
+        "POST",
+        "/_matrix/client/v3/login",
+        {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": name},
+            "password": password_of(name),
+        },
+    )
+    room, server = (urllib.parse.quote(each, safe="") for each in (room_id, via))
+    path = f"/_matrix/client/v3/join/{room}?server_name={server}&via={server}"
+    ask("POST", path, {}, logged_in["access_token"])
+    return {}
+
+
 def make_room(version, state=None, power_levels=None, invite=(), ban=()):
     """A room with an alias: public, unless its state is to be another one."""
     user = register()
+    levels = dict(power_levels or {})
+    if "users" in levels:
+        levels["users"] = {user["user_id"]: 100, **levels["users"]}
     alias = f"conform-{secrets.token_hex(4)}"
     server = user["user_id"].partition(":")[2]
     made = ask(
@@ -92,7 +123,7 @@ def make_room(version, state=None, power_levels=None, invite=(), ban=()):
                 {"type": kind, "state_key": "", "content": content}
                 for kind, content in (state or {}).items()
             ],
-            "power_level_content_override": power_levels or {},
+            "power_level_content_override": levels,
             "invite": list(invite),
         },
         user["access_token"],
@@ -140,6 +171,8 @@ def main():
         answer = make_room(**told)
     elif need == "media":
         answer = make_media()
+    elif need == "join":
+        answer = join(**told)
     elif need == "restart" and os.environ.get("CONFORM_RESTART"):
         command = os.environ["CONFORM_RESTART"]
         subprocess.run(command, shell=True, check=True, stdout=sys.stderr)

@@ -66,6 +66,7 @@ USER = Need("user", "a user of the target (`--user`)")
 ALIAS = Need("alias", "an alias of a room of the target (`--room`)")
 MEDIA = Need("media", "a media ID of the target (`--setup`)")
 RESTART = Need("restart", "a restart of the target (`--setup`)")
+CLIENT = Need("client", "a user of the target that joins a room of ours (`--setup`)")
 NOTARY = Need("notary", "a target whose trusted notary is a name of ours")
 
 
@@ -91,6 +92,7 @@ UNJUDGED_ROOM = _made("unjudged", "a room for the members of one unknown to it")
 UNGRANTED_ROOM = _made("ungranted", "a restricted room where nobody may invite")
 BAN_ROOM = _made("ban", "a room that a user of ours is banned from")
 ACL_ROOM = _made("acl", "a room whose ACL denies names of ours")
+POWER_ROOM = _made("power", "a room where a user of ours has power")
 HIDDEN_ROOM = _made("hidden", "a room whose past only its members of then may read")
 
 

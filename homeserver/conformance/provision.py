@@ -15,10 +15,12 @@ from homeserver.conformance.check import (
     ACL_ROOM,
     ALIAS,
     BAN_ROOM,
+    CLIENT,
     HIDDEN_ROOM,
     INVITE_ROOM,
     KNOCK_ROOM,
     MEDIA,
+    POWER_ROOM,
     RESTART,
     RESTRICTED_ROOM,
     ROOM_CODE,
@@ -63,6 +65,8 @@ class _Special(Struct, frozen=True):
 
     visibility: str | None = None
     invite_level: int | None = None
+    guests_level: int | None = None
+    """The power of their users. Then every member may set the topic."""
 
     def state(self, public_room: str | None, denied: Sequence[str]) -> Json:
         """Its state, where that is not as usual."""
@@ -85,6 +89,22 @@ class _Special(Struct, frozen=True):
             state["m.room.history_visibility"] = content
         return state
 
+    def about(self, users: Sequence[str]) -> Json:
+        """What else set-up is asked for, about the users of the guests."""
+        found: Json = {}
+        if self.is_invite:
+            found["invite"] = users
+        if self.is_ban:
+            found["ban"] = users
+        if self.invite_level is not None:
+            found["power_levels"] = {"invite": self.invite_level}
+        if self.guests_level is not None:
+            found["power_levels"] = {
+                "users": dict.fromkeys(users, self.guests_level),
+                "events": {"m.room.topic": 0},
+            }
+        return found
+
 
 _SPECIAL: Mapping[Need, _Special] = {
     KNOCK_ROOM: _Special(join_rule="knock"),
@@ -95,6 +115,7 @@ _SPECIAL: Mapping[Need, _Special] = {
         join_rule="restricted", has_known_condition=True, invite_level=101
     ),
     BAN_ROOM: _Special(guests=1, is_ban=True),
+    POWER_ROOM: _Special(guests=1, guests_level=50),
     ACL_ROOM: _Special(guests=2, is_acl=True),
     HIDDEN_ROOM: _Special(visibility="joined"),
 }
@@ -118,6 +139,7 @@ async def provide(target: Target, rooms: Sequence[str], needs: Set[str]) -> None
     facts.unmet |= {each.code: _BY_SETUP for each in _SPECIAL}
     if facts.setup is None:
         facts.unmet[RESTART.code] = "use --setup, which restarts it"
+        facts.unmet[CLIENT.code] = "use --setup, which lets its user join"
         if not facts.rooms and any(each.startswith(ROOM_CODE) for each in needs):
             facts.advice.append(NO_ROOMS)
     else:
@@ -178,12 +200,7 @@ async def _make_special(
         "version": SPECIAL_VERSION,
         "state": special.state(public_room, denied),
     }
-    if special.is_invite:
-        details["invite"] = users
-    if special.is_ban:
-        details["ban"] = users
-    if special.invite_level is not None:
-        details["power_levels"] = {"invite": special.invite_level}
+    details |= special.about(users)
     facts.guests[kind_of(need)] = guests
     await _make_room(target, setup, need, details)
     if special.is_invite and kind_of(need) in facts.rooms:

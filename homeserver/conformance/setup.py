@@ -131,9 +131,11 @@ class _Process(ProcessProtocol):
             self.ended.callback(None)
 
 
-NEEDS: Sequence[str] = ("user", "room", "media", "restart")
+NEEDS: Sequence[str] = ("user", "room", "media", "restart", "join")
 """What it can be asked for: a `user` answers `user_id`, a `room` of a `version`
-`room_id` and perhaps `alias`, `media` `media_id`, a `restart` nothing.
+`room_id` and perhaps `alias`, `media` `media_id`, a `restart` nothing, and so does a
+`join` of a user, `user_id`, to a room of ours, `room_id`, through our server `via`.
 
 A room is public, unless it is to have other `state`: {event type: content}, or
-`power_levels`: members of that event. Users may be there to `invite` or to `ban`."""
+`power_levels`: members of that event, whose `users` are there beside the creator. Users
+may be there to `invite` or to `ban`."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from homeserver.app.endpoint import Endpoint
 from homeserver.conformance.setup import SetupFailed
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Json, as_object
+from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.events.room_versions import parse_room_version
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.protocol.rooms.building import NewEvent
@@ -30,9 +31,20 @@ class TargetRooms:
         if need == "restart":
             # Nothing that it has to remember is in its memory alone.
             return {}
+        if need == "join":
+            return await self._join(**details)  # type: ignore[arg-type]  # from our own code
         if need != "room":
             raise SetupFailed(f"cannot make: {need}")
         return await self._room(**details)  # type: ignore[arg-type]  # from our own code
+
+    async def _join(self, user_id: str, room_id: str, via: str) -> Json:
+        elsewhere = self._endpoint.parts.servers[self._name].elsewhere
+        try:
+            user, server = UserId.parse(user_id), ServerName.parse(via)
+            await elsewhere.join(room_id, user, [server])
+        except ProtocolError as problem:
+            raise SetupFailed(str(problem)) from None
+        return {}
 
     async def _room(
         self,
@@ -44,12 +56,16 @@ class TargetRooms:
     ) -> Json:
         rooms = self._endpoint.parts.servers[self._name].rooms
         creator = UserId.parse(f"@owner:{self._name}")
+        levels = dict(power_levels or {})
+        if "users" in levels:
+            others = as_object(levels["users"], "users")
+            levels["users"] = {creator.user_id: 100, **others}
         room = await rooms.create(
             NewRoom(
                 creator=creator,
                 room_version=parse_room_version(version),
                 preset="public_chat",
-                power_levels=power_levels or {},
+                power_levels=levels,
                 initial_state=[
                     NewEvent(kind, creator, content, "")
                     for kind, content in (state or {}).items()
