@@ -38,7 +38,7 @@ _FED, _OLD = "_matrix-fed._tcp", "_matrix._tcp"
 _NAMES = 40  # a target of weight 20 in 100 is missed by all with 1 in 7,000
 
 
-class _Service(Struct, frozen=True):
+class Service(Struct, frozen=True):
     """One SRV record of a name."""
 
     port: int
@@ -48,12 +48,12 @@ class _Service(Struct, frozen=True):
     has_address: bool = True
 
 
-def _live(t: Target) -> int:
+def live(t: Target) -> int:
     """The port at which all servers of ours answer."""
     return t.ground.lab.servers.shared.listen.port
 
 
-def _dead(t: Target) -> int:
+def dead(t: Target) -> int:
     """A port that refuses connections."""
     return free_port(t.ground.lab.servers.shared.listen.host)
 
@@ -64,7 +64,7 @@ def _elsewhere(t: Target) -> tuple[Ours, int]:
     return other, other.server.place.listen.port
 
 
-def served(t: Target, services: Sequence[_Service]) -> Ours:
+def served(t: Target, services: Sequence[Service]) -> Ours:
     """A server of ours with these SRV records alone, each with a target of its own."""
     address = t.ground.lab.servers.shared.address
     kind = "AAAA" if ":" in address else "A"
@@ -102,21 +102,21 @@ def _sni(connection: Exchange) -> str | None:
 @check("D11", must, _RESOLVING, needs=_NEEDS)
 async def service(t: Target) -> Outcome:
     """A record of `_matrix-fed` leads to its target, under the server's own name."""
-    ours = served(t, [_Service(_live(t))])
+    ours = served(t, [Service(live(t))])
     return named(t, ours, await t.ask(ours))
 
 
 @check("D12", should, _RESOLVING, needs=_NEEDS)
 async def old_service(t: Target) -> Outcome:
     """Without a record of `_matrix-fed`, one of `_matrix` leads to its target."""
-    ours = served(t, [_Service(_live(t), service=_OLD)])
+    ours = served(t, [Service(live(t), service=_OLD)])
     return named(t, ours, await t.ask(ours))
 
 
 @check("D13", must, _RESOLVING, needs=_NEEDS)
 async def both_services(t: Target) -> Outcome:
     """Where there are records of both services, `_matrix-fed` is used."""
-    services = [_Service(_live(t)), _Service(_dead(t), service=_OLD)]
+    services = [Service(live(t)), Service(dead(t), service=_OLD)]
     ours = served(t, services)
     reply = await t.ask(ours)
     return expect(reply.is_ok, reply, t.seen(ours), wanted="status 200")
@@ -126,7 +126,7 @@ async def both_services(t: Target) -> Outcome:
 async def priorities(t: Target) -> Outcome:
     """The target of the lowest priority number is tried first, whatever its weight."""
     other, port = _elsewhere(t)
-    ours = served(t, [_Service(port, 20, 100), _Service(_live(t), 10)])
+    ours = served(t, [Service(port, 20, 100), Service(live(t), 10)])
     reply = await t.ask(ours)
     wrong = len(t.seen(other).connections)
     return expect(
@@ -140,7 +140,7 @@ async def priorities(t: Target) -> Outcome:
 @check("D27", must, _RECORDS, needs=_NEEDS)
 async def refusing(t: Target) -> Outcome:
     """Where the first target refuses connections, the second is used."""
-    ours = served(t, [_Service(_dead(t), 10), _Service(_live(t), 20)])
+    ours = served(t, [Service(dead(t), 10), Service(live(t), 20)])
     reply = await t.ask(ours)
     return expect(reply.is_ok, reply, t.seen(ours), wanted="status 200")
 
@@ -149,15 +149,15 @@ async def refusing(t: Target) -> Outcome:
 async def other_certificate(t: Target) -> Outcome:
     """Where the first target has a wrong certificate, the second is used or not."""
     _, port = _elsewhere(t)
-    ours = served(t, [_Service(port, 10), _Service(_live(t), 20)])
+    ours = served(t, [Service(port, 10), Service(live(t), 20)])
     return reported(await t.ask(ours), t.seen(ours))
 
 
 @check("D29", should, _RECORDS, needs=_NEEDS)
 async def nowhere(t: Target) -> Outcome:
     """Where the first target has no address, the second is used."""
-    missing = _Service(_live(t), 10, has_address=False)
-    ours = served(t, [missing, _Service(_live(t), 20)])
+    missing = Service(live(t), 10, has_address=False)
+    ours = served(t, [missing, Service(live(t), 20)])
     reply = await t.ask(ours)
     return expect(reply.is_ok, reply, t.seen(ours), wanted="status 200")
 
@@ -201,7 +201,7 @@ async def weights(t: Target) -> Outcome:
     """Of targets of one priority, the heavier is used more often, not always."""
     other, port = _elsewhere(t)
     for _ in range(_NAMES):
-        services = [_Service(_live(t), weight=80), _Service(port, weight=20)]
+        services = [Service(live(t), weight=80), Service(port, weight=20)]
         await t.ask(served(t, services))
     light = len({_sni(each) for each in t.seen(other).connections})
     return expect(

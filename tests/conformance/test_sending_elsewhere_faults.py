@@ -1,0 +1,83 @@
+"""O: each check of device lists, addresses and our invites has a fault."""
+
+from typing import Any
+
+import pytest
+
+from homeserver.net.cause import OURSELVES
+from homeserver.outbound.client import Delivery, FederationClient
+from homeserver.outbound.transport.connector import Unreachable
+from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
+from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.rooms.templates import Template
+from tests.conformance.faulty import Row, patched, red
+from tests.support.conformance_stage import Fault, Stage
+
+_send = FederationClient.send_transaction
+_complete = Template.complete
+
+_CHECKS = ["O01", "O10", "O14", "O15"]
+
+
+async def _asks_for_no_devices(*_: object) -> None:
+    pass
+
+
+async def _to_the_first_address(
+    client: FederationClient, destination: ServerName, *what: Any, **more: Any
+) -> Delivery:
+    found = await client._agent._resolver.resolve(destination, OURSELVES)
+    if len(found.routes) > 1:
+        raise Unreachable(destination, ["the first one refuses"])
+    return await _send(client, destination, *what, **more)
+
+
+def _of_its_own(template: Template, *arguments: Any) -> Json:
+    return {**_complete(template, *arguments), "depth": 1}
+
+
+ROWS: list[Row] = [
+    (
+        "asks for no devices",
+        patched(
+            {
+                "homeserver.users.device_lists.KeptDeviceLists.take_in": (
+                    _asks_for_no_devices
+                )
+            }
+        ),
+        {"O10"},
+    ),
+    (
+        "offers old versions alone",
+        patched(
+            {"homeserver.rooms.remote_server.ROOM_VERSIONS": {"1": ROOM_VERSIONS["1"]}}
+        ),
+        {"O14"},
+    ),
+    (
+        "joins with an event of its own",
+        patched({"homeserver.protocol.rooms.templates.Template.complete": _of_its_own}),
+        {"O14"},
+    ),
+    (
+        "sends to the first address alone",
+        patched(
+            {
+                "homeserver.outbound.client.FederationClient.send_transaction": (
+                    _to_the_first_address
+                )
+            }
+        ),
+        {"O15"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
+def test_a_fault_turns_its_checks_red(
+    on_stage: Stage, name: str, fault: Fault, expected: set[str]
+) -> None:
+    """It turns them red, and no others of these."""
+    assert red(on_stage, fault, _CHECKS) == expected
