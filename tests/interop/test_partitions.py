@@ -1,6 +1,6 @@
-"""Synapse and two endpoints of ours in one room, while they are cut off at times.
+"""Synapse and three endpoints of ours in one room, while they are cut off at times.
 
-In the end all three have the same state. By hand, from another seed:
+In the end all four have the same state. By hand, from another seed:
 
     EVENTS=1000 SEED=7 pytest --log-cli-level=INFO tests/interop/test_partitions.py
 """
@@ -8,6 +8,7 @@ In the end all three have the same state. By hand, from another seed:
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -20,6 +21,9 @@ from tests.support.synapse_users import User
 
 EVENTS = int(os.environ.get("EVENTS", "40"))
 SEED = int(os.environ.get("SEED", "1"))
+
+OURS = 3
+"""Endpoints of ours."""
 
 _RULES = "[lab]\nrules = true\n"
 
@@ -35,34 +39,35 @@ def island(endpoint: Endpoint) -> OurIsland:
 @pytest.fixture(scope="module")
 def islands(
     installed: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[OurIsland, OurIsland, SynapseIsland]]:
-    """All three, running."""
+) -> Iterator[tuple[list[OurIsland], SynapseIsland]]:
+    """All of them, running."""
     neighbourhood = Neighbourhood(tmp_path_factory.mktemp("partitions"))
-    names = [f"localhost:{port}" for port in free_ports(3)]
-    ports = [name.partition(":")[2] for name in names]
-    synapse = neighbourhood.make_synapse(names[0], f"{LOOPBACK}:{ports[0]}")
-    one, two = (
-        neighbourhood.make_endpoint(name, f"{LOOPBACK}:{port}", _RULES)
-        for name, port in zip(names[1:], ports[1:], strict=True)
-    )
-    with synapse.running(), one.running() as first, two.running() as second:
-        first_line(first)
-        first_line(second)
+    port, *ports = free_ports(1 + OURS)
+    synapse = neighbourhood.make_synapse(f"localhost:{port}", f"{LOOPBACK}:{port}")
+    ours = [
+        neighbourhood.make_endpoint(f"localhost:{each}", f"{LOOPBACK}:{each}", _RULES)
+        for each in ports
+    ]
+    with ExitStack() as stack:
+        stack.enter_context(synapse.running())
+        for each in ours:
+            first_line(stack.enter_context(each.running()))
         users = [User.register(synapse, name) for name in ("main", "guest")]
-        yield island(one), island(two), SynapseIsland(synapse.name, *users)
+        yield [island(x) for x in ours], SynapseIsland(synapse.name, *users)
 
 
 @pytest.mark.parametrize("version", ["2", "6", "10", "11", "12"])
 def test_partitions(
-    islands: tuple[OurIsland, OurIsland, SynapseIsland], version: str
+    islands: tuple[list[OurIsland], SynapseIsland], version: str
 ) -> None:
     """All states are equal in the end, event by event."""
-    first, second, synapse = islands
-    room_id = first.create(version, levels(version, first, [second, synapse]))
-    first.join(room_id, first.name)
-    second.join(room_id, first.name)
+    ours, synapse = islands
+    first, *others = ours
+    room_id = first.create(version, levels(version, first, [*others, synapse]))
+    for each in ours:
+        each.join(room_id, first.name)
     synapse.join(room_id, first.name)
-    sea = Sea(islands, SEED)
+    sea = Sea([*ours, synapse], SEED)
     while sea.sent < EVENTS:
         sea.step()
     sea.settle()
