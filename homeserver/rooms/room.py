@@ -29,18 +29,17 @@ from homeserver.protocol.rooms.policy import apply_policy
 from homeserver.protocol.rooms.receipt import Outcome, Receipt, States, judge
 from homeserver.protocol.rooms.redactions import redacted
 from homeserver.protocol.rooms.rules import CitedEvents
-from homeserver.protocol.rooms.state import StateMap, has_user_with, residents
+from homeserver.protocol.rooms.state import StateMap
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.rooms.ends import Ends
 from homeserver.rooms.entry import Entry
+from homeserver.rooms.resident_servers import ResidentServers
 from homeserver.rooms.states import EMPTY, RoomStates
 from homeserver.storage.joined_rooms import RoomStore
 
 REDACTION = "m.room.redaction"
 
 _MAX_BRANCHES = 100  # states that are resolved at once
-
-_RESIDENTS = 16  # states whose residents are remembered: messages have few states
 
 
 class Room:
@@ -83,7 +82,7 @@ class Room:
         self.pace = pace
         self._rejected: set[EventId] = set()
         self._ends = Ends(self.entries, self.events)
-        self._residents: dict[int, frozenset[ServerName]] = {}
+        self._residents = ResidentServers(self._state)
         self.graph = AuthGraph(room_version, self.events, self._rejected, switches)
 
     # What is known of it.
@@ -100,16 +99,14 @@ class Room:
 
     def residents_at(self, number: int) -> frozenset[ServerName]:
         """The servers with a joined user in the state of that number."""
-        found = self._residents.get(number)
-        if found is None:
-            if len(self._residents) > _RESIDENTS:
-                self._residents.clear()
-            found = self._residents[number] = residents(self.states.map(number))
-        return found
+        return self._residents.at(number)
+
+    def _state(self, number: int) -> StateMap:
+        return self.states.map(number)
 
     def has_member(self, server_name: ServerName) -> bool:
         """Whether a user of a server is joined now."""
-        return has_user_with(self.current, server_name, {"join"})
+        return server_name in self.residents
 
     def state_before(self, event_id: EventId) -> StateMap | None:
         """The state before an event of the room; None if it is not known."""
@@ -133,12 +130,13 @@ class Room:
 
         Raises `UnknownAuthEvent`.
         """
-        starts = list(events)
-        cited = [x for event in starts for x in self._auth_events(event)]
-        above = self.graph.auth_chain({each.event_id for each in cited})
-        chain = above | {each.event_id for each in cited}
-        ordered = sorted(chain, key=lambda each: self.entries[each].position)
-        return [self.events[each] for each in ordered]
+        cited: set[EventId] = set()
+        for event in events:
+            if event.type != "m.room.create":
+                cited.update(event.auth_event_ids)
+        chain = cited | self.graph.auth_chain(cited)
+        found = [self.graph.event(each) for each in chain]
+        return sorted(found, key=lambda each: self.entries[each.event_id].position)
 
     def _auth_events(self, event: Event) -> list[Event]:
         if event.type == "m.room.create":
@@ -236,6 +234,7 @@ class Room:
             self.events[event.event_id] = event
             if before is not None and outcome.sets_state:
                 after = self.states.after(before, event)
+                self._residents.follow(before, event, after)
         ends, current = self.extremities, self.current_number
         if outcome.may_be_cited and not is_old and after is not None:
             try:

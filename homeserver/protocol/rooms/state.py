@@ -71,6 +71,9 @@ def users_with(state: StateMap, memberships: Container[str]) -> list[UserId]:
     found: list[UserId] = []
     for (kind, user_id), event in state.items():
         if kind == "m.room.member" and membership_of(event) in memberships:
+            if event.sender.user_id == user_id:  # of a join: it is parsed already
+                found.append(event.sender)
+                continue
             try:
                 found.append(UserId.parse(user_id))
             except InvalidParam:
