@@ -104,11 +104,12 @@ def judge(
     if states.before is None:
         return Receipt(Outcome.OUTLIER, 4, allowed)
     try:
-        check_state_dependent(event, states.before, switches)
+        allowed = check_state_dependent(event, states.before, switches)
     except NotAllowed as refused:
         return Receipt(Outcome.REJECTED, 5, refused)
     try:
-        allowed = check_state_dependent(event, states.current, switches)
+        if states.current is not states.before:
+            allowed = check_state_dependent(event, states.current, switches)
     except NotAllowed as refused:
         return Receipt(Outcome.SOFT_FAILED, 6, refused)
     return Receipt(Outcome.ACCEPTED, 6, allowed)
