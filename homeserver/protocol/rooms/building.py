@@ -144,9 +144,10 @@ def check_own(pdu: Json, place: Place, switches: Switches = SWITCHES) -> Allowed
             check_integers(event.content)
         except UnreadableLevel as problem:
             raise BadJson(str(problem)) from None
-    by_id = {each.event_id: each for each in place.state.values()}
+    named = set(event.auth_event_ids)
     cited = CitedEvents(
-        [by_id[each] for each in event.auth_event_ids], place.state.get(CREATE)
+        [each for each in place.state.values() if each.event_id in named],
+        place.state.get(CREATE),
     )
     check_by_auth_events(event, cited, switches)
     return check_state_dependent(event, place.state, switches)
