@@ -92,7 +92,8 @@ async def send_join(resident: Resident, question: Question) -> bytes:
     is_small = question.flag("omit_members")
     room, event = await _received(resident, question, "join")
     room, entry = await _take(resident, room, event, question)
-    return joined_reply(room, event, entry, resident.server_name, is_small=is_small)
+    own = resident.server_name
+    return await joined_reply(room, event, entry, own, is_small=is_small)
 
 
 async def send_knock(resident: Resident, question: Question) -> bytes:

@@ -23,7 +23,7 @@ from homeserver.protocol.rooms.redactions import redacted
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.question import Question
-from homeserver.rooms.replies import events_json
+from homeserver.rooms.replies import events_json, state_reply
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 
@@ -39,13 +39,7 @@ async def state(resident: Resident, question: Question) -> bytes:
     """GET state: the state before an event, and its auth chain."""
     room = await resident.shared_room(question)
     before = _state_before(room, question.one_of("event_id"))
-    chain = room.auth_chain(before.values())
-    return events_json(
-        {
-            "pdus": [room.as_served(each) for each in before.values()],
-            "auth_chain": [room.as_served(each) for each in chain],
-        }
-    )
+    return await state_reply(room, before)
 
 
 async def state_ids(resident: Resident, question: Question) -> bytes:
