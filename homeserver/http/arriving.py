@@ -8,6 +8,7 @@ one client cannot keep out the bodies of others.
 
 import contextlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from typing import IO, cast
@@ -26,22 +27,6 @@ _ALL_IN_MEMORY = 16 * 2**20
 _RETRY_SECONDS = 5  # about the time in which bodies arrive, or are processed
 
 
-class _Client:
-    """A client with bodies that are open."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.held = 0
-        """The bytes of its bodies."""
-
-        self.bodies: dict[Body, None] = {}  # in the order of their requests
-
-    @property
-    def newest_waiting(self) -> "Body | None":
-        """The newest body that has not been read."""
-        return next((each for each in reversed(self.bodies) if not each.is_read), None)
-
-
 class ArrivingBodies:
     """The bodies of the requests to one listener."""
 
@@ -53,8 +38,8 @@ class ArrivingBodies:
     ) -> None:
         """`limit` is in bytes; bodies of clients that `trusts` names do not count."""
         self._trusts = trusts
-        self._clients: dict[str, _Client] = {}
-        self._held = 0  # by all clients
+        self._open: dict[Body, None] = {}  # in the order of their requests
+        self._held = 0
         self.in_memory = 0
         """How many bytes of bodies are in memory, and not in files."""
 
@@ -70,42 +55,45 @@ class ArrivingBodies:
 
         `give_way` refuses the request before its body is read, and closes the body.
         """
-        if self._trusts(address):
-            return Body(self, None, give_way)
-        name = subscriber_of(address)
-        client = self._clients.get(name)
-        if client is None:
-            client = self._clients[name] = _Client(name)
+        client = None if self._trusts(address) else subscriber_of(address)
         body = Body(self, client, give_way)
-        client.bodies[body] = None
+        if client is not None:
+            self._open[body] = None
         return body
 
-    def take(self, client: _Client, length: int) -> None:
-        """Count more of a client's body; raises `Overloaded` if there is no room."""
+    def take(self, body: "Body", length: int) -> None:
+        """Count more of a body; raises `Overloaded` if there is no room for it."""
+        if self._held + length > self.bound.limit:
+            self._make_room(body, length)
+        self._held += length
+
+    def release(self, body: "Body") -> None:
+        """Stop counting a body."""
+        self._held -= body.length
+        del self._open[body]
+
+    def _make_room(self, arriving: "Body", length: int) -> None:
+        held: Counter[str | None] = Counter()
+        waiting: dict[str | None, list[Body]] = {}
+        for body in self._open:
+            held[body.client] += body.length
+            if not body.is_read:
+                waiting.setdefault(body.client, []).append(body)
         while self._held + length > self.bound.limit:
             self.bound.refuse()
-            largest = max(self._clients.values(), key=lambda each: each.held)
-            newest = largest.newest_waiting
-            if newest is None or largest.held <= client.held + length:
+            [(largest, most)] = held.most_common(1)
+            if most <= held[arriving.client] + length or not waiting.get(largest):
                 raise Overloaded(
                     "there is no room for the bodies of more requests", _RETRY_SECONDS
                 )
+            newest = waiting[largest].pop()
+            held[largest] -= newest.length
             newest.give_way(
                 Overloaded(
                     "there is no room for the bodies of so many requests of one client",
                     _RETRY_SECONDS,
                 )
             )
-        client.held += length
-        self._held += length
-
-    def release(self, client: _Client, body: "Body") -> None:
-        """Stop counting a client's body."""
-        client.held -= body.length
-        self._held -= body.length
-        del client.bodies[body]
-        if not client.bodies:
-            del self._clients[client.name]
 
 
 class Body:
@@ -114,14 +102,14 @@ class Body:
     def __init__(
         self,
         bodies: ArrivingBodies,
-        client: _Client | None,
+        client: str | None,
         give_way: Callable[[Overloaded], None],
     ) -> None:
         """`client` is None if the body does not count."""
         self._bodies = bodies
-        self._client = client
         self._file: IO[bytes] = BytesIO()
         self._is_in_memory = True
+        self.client = client
         self.give_way = give_way
         self.length = 0
         """In bytes, so far."""
@@ -134,8 +122,8 @@ class Body:
     def write(self, data: bytes) -> None:
         """Keep a piece that arrived; raises `Overloaded` if there is no room."""
         length = len(data)
-        if self._client is not None:
-            self._bodies.take(self._client, length)
+        if self.client is not None:
+            self._bodies.take(self, length)
         self.length += length
         try:
             if self._is_in_memory:
@@ -178,8 +166,8 @@ class Body:
         if self.closed:
             return
         self.closed = True
-        if self._client is not None:
-            self._bodies.release(self._client, self)
+        if self.client is not None:
+            self._bodies.release(self)
         if self._is_in_memory:
             self._bodies.in_memory -= self.length
         # Unwritten data is discarded anyway.
