@@ -19,6 +19,7 @@ from homeserver.rooms.elsewhere import Elsewhere
 from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.join_reply import JoinReplyReader
 from homeserver.rooms.joining import Joiner
+from homeserver.rooms.joins import Joins, SharedJoins
 from homeserver.rooms.outsiders import Outsiders
 from homeserver.rooms.policies import Policies
 from homeserver.rooms.policy_desk import PolicyDesk
@@ -110,4 +111,6 @@ def build_rooms(
         max_bytes=None if megabytes is None else megabytes * 1_000_000,
     )
     rooms.recommend = policies.recommend
+    if shared.locks is not None:
+        rooms.joins = Joins(SharedJoins(shared.locks, shared.reactor, name))
     return rooms

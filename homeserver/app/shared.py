@@ -166,8 +166,8 @@ class Shared:
         self.certificates = CertificateLimits()
         self.keyrings = KeyringLimits(reactor, trusts)
         self.device_list_fetches = device_list_shares(reactor, trusts)
-        locks = None if worker is None else worker.locks
-        self.turns = Turns(reactor, self.pace, locks)
+        self.locks = None if worker is None else worker.locks
+        self.turns = Turns(reactor, self.pace, self.locks)
         self.received = self.make_changes()
         self.refused = self.make_changes()
         self.refusals = RefusalQueue(reactor)

@@ -38,7 +38,7 @@ from homeserver.app.worker import (
     ORDERS,
     Bell,
     Link,
-    OriginLocks,
+    ProcessLocks,
     Worker,
     with_ports,
 )
@@ -101,7 +101,7 @@ class Supervisor:
         self._is_up = self._is_ending = False
         self._status = 0
         self._selector = selectors.DefaultSelector()
-        self._locks, self._bell = OriginLocks(), Bell()
+        self._locks, self._bell = ProcessLocks(), Bell()
         self._name = secrets.token_hex(16)
         # Not in the file system, so that none is left behind by a kill.
         self._control_names = tuple(

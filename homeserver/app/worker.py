@@ -59,7 +59,7 @@ class Worker(Struct, frozen=True):
 
     link: "Link"
     bell: "Bell"
-    locks: "OriginLocks"
+    locks: "ProcessLocks"
     control: socket.socket
     """Listens for worker 1, at `control_names`."""
 
@@ -191,7 +191,7 @@ class Bell:
         reactor.addReader(_Reader(self._file, take))
 
 
-class OriginLocks:
+class ProcessLocks:
     """Locks that one process at a time has: a byte of a file in memory for each.
 
     A lease in the store would cost each transaction a commit; this takes two calls of
@@ -199,7 +199,7 @@ class OriginLocks:
     """
 
     def __init__(self) -> None:
-        self._file = os.memfd_create("homeserver-origins")
+        self._file = os.memfd_create("homeserver-locks")
 
     def take(self, key: str) -> bool:
         """Take a lock; whether no other process has it."""

@@ -6,7 +6,6 @@ origin sends one at a time, and repeats it after its own timeout.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 from twisted.internet import defer
 from twisted.internet.interfaces import IReactorTime
@@ -14,6 +13,7 @@ from twisted.internet.task import deferLater
 
 from homeserver.net.bounds import Bound
 from homeserver.net.cooperate import Pace
+from homeserver.net.locks import Locks
 from homeserver.net.time_limit import within
 from homeserver.protocol.errors import LimitExceeded
 from homeserver.protocol.identifiers import ServerName
@@ -28,18 +28,6 @@ _MAX_WAITING = 2  # of one origin
 
 # Between two looks at a turn that another process has; a transaction takes longer.
 _LOOK_SECONDS = 0.005
-
-
-class Locks(Protocol):
-    """Locks that other processes take as well."""
-
-    def take(self, key: str) -> bool:
-        """Take a lock; whether no other process has it."""
-        ...
-
-    def release(self, key: str) -> None:
-        """Release a lock that this process has."""
-        ...
 
 
 class Turns:

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from twisted.internet.task import Clock
 
-from homeserver.app.worker import Bell, Link, OriginLocks, with_ports
+from homeserver.app.worker import Bell, Link, ProcessLocks, with_ports
 from homeserver.config.values import Config, Limits, ServerConfig
 from homeserver.http.bounded_request import connections_to, federation_limits
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
@@ -43,7 +43,7 @@ def in_another_process(work: Callable[[], object]) -> tuple[int, int]:
 
 def test_a_lock_ends_with_its_process() -> None:
     """One process has it at a time, and a killed one has it no more."""
-    locks = OriginLocks()
+    locks = ProcessLocks()
     other, end = in_another_process(lambda: locks.take("a"))
     try:
         assert not locks.take("a")
