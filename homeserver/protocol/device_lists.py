@@ -19,6 +19,7 @@ from homeserver.protocol.canonical_json import (
     as_list,
     as_object,
     as_text,
+    check_numbers,
 )
 from homeserver.protocol.errors import BadJson, TooLarge, quote
 from homeserver.protocol.identifiers import UserId
@@ -63,7 +64,7 @@ def parse_device_list(reply: Json, user: UserId) -> DeviceList:
         devices[device.device_id] = device
     return _bounded(
         DeviceList(
-            as_integer(reply.get("stream_id"), "`stream_id`"),
+            _stream_id(reply),
             devices,
             *(_signing_key(reply, name) for name in _SIGNING_KEYS),
         )
@@ -76,7 +77,7 @@ def after_update(known: DeviceList, update: Json, user: UserId) -> DeviceList | 
     None if the update does not say that it comes after `known`, so that others may be
     missing. Raises as `parse_device_list`.
     """
-    stream_id = as_integer(update.get("stream_id"), "`stream_id`")
+    stream_id = _stream_id(update)
     if stream_id == known.stream_id:
         return known  # it came again
     if as_list(update.get("prev_id", []), "`prev_id`") != [known.stream_id]:
@@ -98,6 +99,12 @@ def after_signing_keys(known: DeviceList, update: Json) -> DeviceList:
     changed = {each: _signing_key(update, each) for each in _SIGNING_KEYS}
     present = {name: key for name, key in changed.items() if key is not None}
     return _bounded(replace(known, **present))
+
+
+def _stream_id(entry: Json) -> int:
+    stream_id = as_integer(entry.get("stream_id"), "`stream_id`")
+    check_numbers(stream_id)
+    return stream_id
 
 
 def _device(entry: Json, user: UserId) -> ListedDevice:
@@ -123,12 +130,23 @@ def _device_keys(value: object, device_id: str, user: UserId) -> Json:
     signers = as_object(keys.get("signatures"), f"`signatures` in {what}")
     for signatures in signers.values():
         _check_texts(signatures, f"the signatures of a user in {what}")
-    return keys
+    return _signed(keys, what)
 
 
 def _signing_key(entry: Json, name: str) -> Json | None:
     value = entry.get(name)
-    return None if value is None else as_object(value, f"`{name}`")
+    if value is None:
+        return None
+    return _signed(as_object(value, f"`{name}`"), f"`{name}`")
+
+
+def _signed(keys: Json, what: str) -> Json:
+    """The same keys; raises `BadJson` where they have no canonical JSON to sign."""
+    try:
+        check_numbers(keys)
+    except BadJson as problem:
+        raise BadJson(f"{what}: {problem}") from None
+    return keys
 
 
 def _check_user(value: Json, user: UserId, what: str) -> None:

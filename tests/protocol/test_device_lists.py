@@ -1,9 +1,14 @@
 """The devices of a user, as the user's server tells them."""
 
+import contextlib
+from random import Random
+
+import msgspec
 import pytest
+from hypothesis import given
 
 from homeserver.protocol import device_lists
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.device_lists import (
     DeviceList,
     ListedDevice,
@@ -13,6 +18,8 @@ from homeserver.protocol.device_lists import (
 )
 from homeserver.protocol.errors import BadJson, ProtocolError, TooLarge
 from homeserver.protocol.identifiers import UserId
+from tests.protocol.test_fuzzing import INPUTS, fuzzed, randoms
+from tests.support.mutations import mutated_json
 
 BOB = UserId.parse("@bob:them.example")
 
@@ -81,7 +88,12 @@ def with_keys(**members: object) -> list[Json]:
         ({"devices": with_keys(keys={"ed25519:A": 1})}, "`keys` in"),
         ({"devices": with_keys(signatures=None)}, "`signatures`"),
         ({"devices": with_keys(signatures={BOB.user_id: "z"})}, "signatures of a user"),
+        ({"devices": with_keys(more=1.5)}, "`keys` of the device 'A': canonical"),
+        ({"devices": with_keys(more=[-(2**63) - 1])}, "no integers beyond"),
+        ({"stream_id": -(2**63) - 1}, "no integers beyond"),
+        ({"stream_id": True}, "`stream_id`"),
         ({"master_key": "x"}, "`master_key`"),
+        ({"master_key": {"usage": 2**53}}, "`master_key`: canonical JSON"),
     ],
 )
 def test_a_wrong_reply(members: Json, why: str) -> None:
@@ -145,3 +157,25 @@ def test_signing_keys() -> None:
     assert changed == DeviceList(7, KNOWN.devices, MASTER, own)
     with pytest.raises(BadJson, match="`master_key`"):
         after_signing_keys(KNOWN, {"master_key": []})
+
+
+@fuzzed
+@given(randoms)
+def test_fuzzed(random: Random) -> None:
+    """Whatever comes is a list that can be stored, or the fault of its server."""
+    replies = [reply(), reply(self_signing_key={"keys": {"ed25519:x": "y"}})]
+    updates = [update(), update(keys={**KEYS, "device_id": "B"}, deleted=False)]
+    for _ in range(INPUTS):
+        with contextlib.suppress(ProtocolError):
+            found = parse_device_list(mutated(random, replies), BOB)
+            stored = msgspec.json.encode(found)
+            assert msgspec.json.decode(stored, type=DeviceList) == found
+        with contextlib.suppress(ProtocolError):
+            after_update(KNOWN, mutated(random, updates), BOB)
+        with contextlib.suppress(ProtocolError):
+            after_signing_keys(KNOWN, mutated(random, replies))
+
+
+def mutated(random: Random, of: list[Json]) -> Json:
+    """An object as it comes over the wire."""
+    return parse_object(encode(mutated_json(random, of)))
