@@ -10,7 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from homeserver.app.listeners import Listeners
-from homeserver.app.memories import AllFailedRoutes, AllKeyFetches
 from homeserver.app.remarks import RULES_ARE_ON, Remarks
 from homeserver.app.sent_routes import SentRoutes
 from homeserver.app.server import Server
@@ -168,8 +167,9 @@ class Parts:
         state = self.stored_state()
         caches = CacheBook(
             shared.resolver.kept,
-            AllKeyFetches(self.servers),
-            AllFailedRoutes(self.servers),
+            # Only existing parts are used: nothing is made to be shown or forgotten.
+            lambda: [x.keyring.fetches for x in self.servers if x.has("keyring")],
+            lambda: [x.connector for x in self.servers if x.has("connector")],
             shared.reactor,
         )
         return [
@@ -247,8 +247,8 @@ class Parts:
     def _caches(self, server: Server) -> CacheBook:
         return CacheBook(
             self.shared.resolver.kept,
-            server.keyring.fetches,
-            server.connector,
+            lambda: [server.keyring.fetches],
+            lambda: [server.connector],
             self.shared.reactor,
         )
 

@@ -5,7 +5,7 @@ causes a new look-up. Which routes failed lately is forgotten with it, so that t
 attempt tries them in the order of discovery.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from msgspec import UNSET
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.control.peer_views import CacheEntry, KeysView, StepView
-from homeserver.keys.key_fetches import Pause
+from homeserver.keys.key_fetches import KeyFetches, Pause
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.discovery.kept_answers import KeptAnswer, KeptAnswers
 from homeserver.protocol.discovery import Step
@@ -32,36 +32,17 @@ class FailedRoutes(Protocol):
         ...
 
 
-class KeyPauses(Protocol):
-    """The pauses between fetches of servers' keys."""
-
-    def pauses(self) -> list[Pause]:
-        """Those of all servers."""
-        ...
-
-    def pause(self, server_name: ServerName, /) -> Pause | None:
-        """That of one server, if there is one."""
-        ...
-
-    def end_pause(self, server_name: ServerName, /) -> None:
-        """End that of one server."""
-        ...
-
-    def end_pauses(self) -> None:
-        """End all."""
-        ...
-
-
 class CacheBook:
-    """The cached answers and pauses."""
+    """The cached answers and pauses, of one of our servers or of several."""
 
     def __init__(
         self,
         answers: KeptAnswers,
-        fetches: KeyPauses,
-        failed_routes: FailedRoutes,
+        fetches: Callable[[], Iterable[KeyFetches]],
+        failed_routes: Callable[[], Iterable[FailedRoutes]],
         clock: IReactorTime,
     ) -> None:
+        """`fetches` and `failed_routes` return those of each server, now."""
         self._answers = answers
         self._fetches = fetches
         self._failed_routes = failed_routes
@@ -70,26 +51,30 @@ class CacheBook:
     def all(self) -> list[CacheEntry]:
         """Every entry."""
         answers = [self._show_answer(each) for each in self._answers.all()]
-        return [*answers, *map(self._show_pause, self._fetches.pauses())]
+        pauses = [pause for each in self._fetches() for pause in each.pauses()]
+        return [*answers, *map(self._show_pause, pauses)]
 
     def about(self, name: ServerName) -> list[CacheEntry]:
         """The entries about one server."""
         answers = [self._show_answer(each) for each in self._answers.about(name)]
-        pause = self._fetches.pause(name)
+        pause = self._pause(name)
         return [*answers, *([] if pause is None else [self._show_pause(pause)])]
 
     def forget(self, name: ServerName) -> bool:
         """Forget the entries of one server; returns whether there were any."""
-        has_pause = self._fetches.pause(name) is not None
-        self._fetches.end_pause(name)
-        had_routes = self._failed_routes.forget(name)
-        return self._answers.forget(name) or has_pause or had_routes
+        has_pause = self._pause(name) is not None
+        for each in self._fetches():
+            each.end_pause(name)
+        had_routes = [each.forget(name) for each in self._failed_routes()]
+        return self._answers.forget(name) or has_pause or any(had_routes)
 
     def forget_all(self) -> None:
         """Forget everything."""
         self._answers.forget_all()
-        self._fetches.end_pauses()
-        self._failed_routes.forget_all()
+        for fetches in self._fetches():
+            fetches.end_pauses()
+        for routes in self._failed_routes():
+            routes.forget_all()
 
     async def show_beside(
         self, describe: Callable[[ServerName], Awaitable[KeysView]], name: ServerName
@@ -97,6 +82,11 @@ class CacheBook:
         """The keys of a server; `kept` is what was cached before they were fetched."""
         kept = self.about(name)
         return replace(await describe(name), kept=kept)
+
+    def _pause(self, name: ServerName) -> Pause | None:
+        """The first pause of a server, as each of ours has its own."""
+        found = (each.pause(name) for each in self._fetches())
+        return next(filter(None, found), None)
 
     def _show_answer(self, answer: KeptAnswer) -> CacheEntry:
         return CacheEntry(

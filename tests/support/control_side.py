@@ -253,7 +253,10 @@ class Panel:
         self.failed_routes = FailedRoutes()
         self.counts = RequestCounts()
         caches = CacheBook(
-            self.routes.kept, self.keyring.fetches, self.failed_routes, self.clock
+            self.routes.kept,
+            lambda: [self.keyring.fetches],
+            lambda: [self.failed_routes],
+            self.clock,
         )
         self.invalid: dict[ServerName, InvalidDocument] = {}
         """The documents that did not verify their servers."""
