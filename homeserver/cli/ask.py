@@ -4,7 +4,7 @@ Rules: as in `main`. The commands never open the daemon's store themselves.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -19,8 +19,8 @@ from homeserver.cli.options import (
     server_option,
 )
 from homeserver.cli.times import now_ts
-from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
-from homeserver.protocol.canonical_json import Json, as_integer, as_list, as_object
+from homeserver.control.client import ControlClient, ControlError
+from homeserver.protocol.canonical_json import Json, as_integer
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName, parse_fingerprint
 
@@ -42,7 +42,7 @@ def received(
       homeserver received -c homeserver.toml --origin beta.test --follow
     """
     show = _shown(render.received, as_json=as_json)
-    _list(daemon, "received", "transactions", origin, show, follow=follow)
+    daemon.print_list(["received"], "transactions", show, follow=follow, origin=origin)
 
 
 @click.command(short_help="Show the requests that were refused, and why.")
@@ -62,7 +62,7 @@ def refused(
       homeserver refused -c homeserver.toml --origin beta.test --follow
     """
     show = _shown(render.refusal, as_json=as_json)
-    _list(daemon, "refused", "refused", origin, show, follow=follow)
+    daemon.print_list(["refused"], "refused", show, follow=follow, origin=origin)
 
 
 def _shown(
@@ -70,40 +70,6 @@ def _shown(
 ) -> Callable[[dict[str, Any]], str]:
     """The function that shows an item as text, or as JSON."""
     return json.dumps if as_json else lambda item: render_one(item, now_ts())
-
-
-def _list(
-    daemon: Daemon,
-    route: str,
-    member: str,
-    origin: ServerName | None,
-    show: Callable[[dict[str, Any]], str],
-    *,
-    follow: bool,
-) -> None:
-    """Print the entries of a route, page by page."""
-    client = daemon.client()
-    after: object = 0
-    try:
-        while True:
-            page = client.get(
-                "v1",
-                route,
-                timeout=MAX_WAIT_SECONDS + 10,
-                after=after,
-                origin=origin,
-                wait=MAX_WAIT_SECONDS if follow else 0,
-            )
-            items = as_list(page[member], f"`{member}`")
-            for item in items:
-                print(show(as_object(item, "an item")), flush=True)
-            if not items and not follow:
-                return
-            after = page["next"]
-    except ControlError as problem:
-        fail(1, str(problem))
-    except KeyboardInterrupt:
-        return
 
 
 def _parsed_pin(
@@ -164,51 +130,27 @@ def peers(  # noqa: PLR0913 - its options are its arguments
       homeserver peers -c homeserver.toml --drop beta.test 12
     """
     client = daemon.client()
-    try:
-        if forget is not None:
-            client.delete("v1", "peers", forget.name, "pin")
-        if retry is not None:
-            client.post("v1", "peers", retry.name, "retry", content={})
-        if pin is not None:
-            name, sha256 = pin
-            content: Json = {"certificate_sha256": sha256}
-            client.put("v1", "peers", name.name, "pin", content=content)
-        if drop is not None or drop_all is not None:
-            _drop(client, drop, drop_all)
-        if any(each is not None for each in (forget, retry, pin, drop, drop_all)):
-            return
-        for peer in _list_peers(client):
-            print(json.dumps(peer) if as_json else render.peer(peer, now_ts()))
-    except ControlError as problem:
-        fail(1, str(problem))
+    if forget is not None:
+        client.delete("v1", "peers", forget.name, "pin")
+    if retry is not None:
+        client.post("v1", "peers", retry.name, "retry", content={})
+    if pin is not None:
+        name, sha256 = pin
+        content: Json = {"certificate_sha256": sha256}
+        client.put("v1", "peers", name.name, "pin", content=content)
+    if drop is not None:
+        _drop(client, *drop)
+    if drop_all is not None:
+        _drop(client, drop_all)
+    if any(each is not None for each in (forget, retry, pin, drop, drop_all)):
+        return
+    for peer in daemon.items(["peers"], "peers", limit=_PEERS):
+        print(json.dumps(peer) if as_json else render.peer(peer, now_ts()))
 
 
-def _list_peers(client: ControlClient) -> Iterator[Json]:
-    """All known peers, page by page; raises `ControlError`."""
-    after: object = None
-    while True:
-        page = client.get("v1", "peers", after=after, limit=_PEERS)
-        for peer in as_list(page["peers"], "`peers`"):
-            yield as_object(peer, "a peer")
-        after = page["next"]
-        if after is None:
-            return
-
-
-def _drop(
-    client: ControlClient,
-    entry: tuple[ServerName, str] | None,
-    everything: ServerName | None,
-) -> None:
-    """Drop queued entries, and print how many; raises `ControlError`."""
-    if entry is not None:
-        name, own_id = entry
-        _print_dropped(client.delete("v1", "send", name.name, own_id), name)
-    if everything is not None:
-        _print_dropped(client.delete("v1", "send", everything.name), everything)
-
-
-def _print_dropped(reply: Json, name: ServerName) -> None:
+def _drop(client: ControlClient, name: ServerName, *entry: str) -> None:
+    """Drop one queued entry of a peer, or all, and print how many that were."""
+    reply = client.delete("v1", "send", name.name, *entry)
     number = as_integer(reply["dropped"], "`dropped`")
     print(f"dropped: {render.count(number, 'entry', 'entries')} for {name}")
 
@@ -235,7 +177,7 @@ def health(*, daemon: Daemon, as_json: bool, verbose: bool) -> None:
             state |= client.get("v1", "bounds")
     except ControlError as problem:
         if problem.status != 503:
-            fail(1, str(problem))
+            raise
         silent = [each for each in problem.remarks if each.endswith("does not answer")]
         fail(1, "; ".join(silent) or "its store does not answer")
     print(json.dumps(state) if as_json else render.health(state))

@@ -1,22 +1,31 @@
 """The daemon of a command: that of a configuration, or one at a URL.
 
-Rules: a mistake in the options that name the daemon ends the command with 2. An option
-on the command line wins over the environment.
+Rules: a mistake in the options that name the daemon ends the command with 2, and a
+daemon that does not answer, or refuses, ends it with 1. An option on the command line
+wins over the environment.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 from msgspec import Struct
 
 from homeserver.cli.options import config_option, fail, load, parsed
-from homeserver.control.client import ControlClient, ControlError, load_token
+from homeserver.control.client import (
+    MAX_WAIT_SECONDS,
+    ControlClient,
+    ControlError,
+    load_token,
+)
 from homeserver.protocol.identifiers import ServerName
 
 _TOKEN_VARIABLE = "HOMESERVER_LAB_TOKEN"  # noqa: S105 - its name
+
+_PAGE_SECONDS = 60.0  # a page about a large room takes some
 
 
 class Daemon(Struct, frozen=True):
@@ -77,6 +86,48 @@ class Daemon(Struct, frozen=True):
         except OSError as problem:
             fail(2, f"{self.token_file} cannot be read: {problem.strerror}")
 
+    def print_list(
+        self,
+        steps: Sequence[str],
+        member: str,
+        show: Callable[[Any], str],
+        *,
+        follow: bool,
+        after: int = 0,
+        **arguments: object,
+    ) -> None:
+        """Print the entries of a list, oldest first.
+
+        With `follow`, it waits for more until it is interrupted.
+        """
+        client = self.client()
+        wait = MAX_WAIT_SECONDS if follow else 0
+        limit = MAX_WAIT_SECONDS + _PAGE_SECONDS
+        try:
+            while True:
+                page: Any = client.get(
+                    "v1", *steps, timeout=limit, after=after, wait=wait, **arguments
+                )
+                for each in page[member]:
+                    print(show(each), flush=True)
+                if page["next"] == after and not follow:
+                    return
+                after = page["next"]
+        except KeyboardInterrupt:
+            return
+
+    def items(
+        self, steps: Sequence[str], member: str, **arguments: object
+    ) -> Iterator[Any]:
+        """The items of a list that has an end, page by page."""
+        client, after = self.client(), ""
+        while after is not None:
+            page: Any = client.get(
+                "v1", *steps, timeout=_PAGE_SECONDS, after=after, **arguments
+            )
+            yield from page[member]
+            after = page["next"]
+
 
 def daemon_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that name the daemon, and a server in it."""
@@ -107,7 +158,10 @@ def whole_daemon_options(command: Callable[..., None]) -> Callable[..., None]:
             if given("lab") is click.core.ParameterSource.COMMANDLINE:
                 fail(2, "-c and --lab name two daemons; give one of them")
             lab = None
-        command(daemon=Daemon(path, lab, token_file, server), **options)
+        try:
+            command(daemon=Daemon(path, lab, token_file, server), **options)
+        except ControlError as problem:
+            fail(1, str(problem))
 
     options = [
         config_option,

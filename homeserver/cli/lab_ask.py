@@ -10,7 +10,6 @@ import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, follow_option, json_option, server_option
-from homeserver.control.client import MAX_WAIT_SECONDS, ControlError
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
 from homeserver.protocol.identifiers import ServerName
@@ -65,23 +64,20 @@ def servers(
     if make and delete is not None:
         fail(2, "--make and --delete are two commands")
     client = daemon.client()
-    try:
-        if delete is not None:
-            steps = ("v1", "servers", delete.name)
-            client.delete(*steps, gone="true" if gone else None)
-            return
-        if make:
-            content: Json = {
-                "count": options["count"],
-                "listen": "own" if options["own"] else "shared",
-            }
-            if options["name"] is not None:
-                content["name"] = options["name"]
-            answer = client.post("v1", "servers", content=content)
-        else:
-            answer = client.get("v1", "servers", timeout=60.0)
-    except ControlError as problem:
-        fail(1, str(problem))
+    if delete is not None:
+        steps = ("v1", "servers", delete.name)
+        client.delete(*steps, gone="true" if gone else None)
+        return
+    if make:
+        content: Json = {
+            "count": options["count"],
+            "listen": "own" if options["own"] else "shared",
+        }
+        if options["name"] is not None:
+            content["name"] = options["name"]
+        answer = client.post("v1", "servers", content=content)
+    else:
+        answer = client.get("v1", "servers", timeout=60.0)
     listed: Any = answer["servers"]
     for each in listed:
         text = f"{each['server_name']} at {each['listen']}, {each['key_id']}"
@@ -111,29 +107,13 @@ def exchanges(*, daemon: Daemon, as_json: bool, follow: bool, **filters: Any) ->
     Example:
       homeserver exchanges --lab http://127.0.0.1:8008 --status '5*' --follow
     """
-    client = daemon.client()
-    after: object = 0
-    try:
-        while True:
-            page = client.get(
-                "v1",
-                "exchanges",
-                timeout=MAX_WAIT_SECONDS + 10,
-                after=after,
-                wait=MAX_WAIT_SECONDS if follow else 0,
-                **{name.removeprefix("of_"): text for name, text in filters.items()},
-            )
-            listed: Any = page["exchanges"]
-            for each in listed:
-                shown = json.dumps(each) if as_json else printable(_line(each))
-                print(shown, flush=True)
-            if not listed and not follow:
-                return
-            after = page["next"]
-    except ControlError as problem:
-        fail(1, str(problem))
-    except KeyboardInterrupt:
-        return
+    daemon.print_list(
+        ["exchanges"],
+        "exchanges",
+        json.dumps if as_json else lambda each: printable(_line(each)),
+        follow=follow,
+        **{name.removeprefix("of_"): text for name, text in filters.items()},
+    )
 
 
 def _line(exchange: dict[str, Any]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option
-from homeserver.control.client import ControlClient, ControlError
+from homeserver.cli.options import json_option
+from homeserver.control.client import ControlClient
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
 
@@ -76,10 +76,7 @@ def add(
     if times is not None:
         content["times"] = times
     client, steps = _place(daemon)
-    try:
-        _show(client.post(*steps, content=content), as_json=as_json)
-    except ControlError as problem:
-        fail(1, str(problem))
+    _show(client.post(*steps, content=content), as_json=as_json)
 
 
 @fault.command("list", short_help="Show the faults in force.")
@@ -88,10 +85,7 @@ def add(
 def show(*, daemon: Daemon, as_json: bool) -> None:
     """Show the faults in force, each with how often it has matched and acted."""
     client, steps = _place(daemon)
-    try:
-        listed: Any = client.get(*steps)["rules"]
-    except ControlError as problem:
-        fail(1, str(problem))
+    listed: Any = client.get(*steps)["rules"]
     for rule in listed:
         _show(rule, as_json=as_json)
 
@@ -102,7 +96,4 @@ def show(*, daemon: Daemon, as_json: bool) -> None:
 def remove(*, daemon: Daemon, rule: int | None) -> None:
     """End the fault with an ID; without one, all that `list` shows."""
     client, steps = _place(daemon)
-    try:
-        client.delete(*steps, *([] if rule is None else [str(rule)]))
-    except ControlError as problem:
-        fail(1, str(problem))
+    client.delete(*steps, *([] if rule is None else [str(rule)]))

@@ -5,15 +5,14 @@ Rules: as in `ask`.
 
 import json
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option
-from homeserver.cli.room_history import backfill, events, graph, pages
+from homeserver.cli.room_history import backfill, events, graph
 from homeserver.cli.room_memberships import invite, invites, join, knock, leave
-from homeserver.control.client import ControlError
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError, printable
 from homeserver.protocol.events.room_versions import parse_room_version
@@ -62,10 +61,7 @@ def create(*, daemon: Daemon, as_json: bool, **options: str | None) -> None:
         except ProtocolError as problem:
             fail(2, f"--room-version: {problem}")
     content: Json = {key: text for key, text in options.items() if text is not None}
-    try:
-        made = daemon.client().post(*_ROOMS, content=content)
-    except ControlError as problem:
-        fail(1, str(problem))
+    made = daemon.client().post(*_ROOMS, content=content)
     print(json.dumps(made) if as_json else printable(str(made["room_id"])))
 
 
@@ -79,7 +75,7 @@ def show(*, daemon: Daemon, as_json: bool) -> None:
     Example:
       homeserver room list -c homeserver.toml
     """
-    for each in pages(daemon, [], "rooms", ""):
+    for each in daemon.items(["rooms"], "rooms"):
         print(json.dumps(each) if as_json else printable(each["room_id"]))
 
 
@@ -131,10 +127,7 @@ def send(
     for name, value in options.items():
         if value is not None and value != ():
             body[name] = list(value) if isinstance(value, tuple) else value
-    try:
-        sent = daemon.client().post(*_ROOMS, room_id, "events", content=body)
-    except ControlError as problem:
-        fail(1, str(problem))
+    sent = daemon.client().post(*_ROOMS, room_id, "events", content=body)
     text = f"{sent['event_id']}: {sent['verdict']}, {sent['reason']}"
     print(json.dumps(sent) if as_json else printable(text))
 
@@ -183,12 +176,5 @@ def members(*, daemon: Daemon, as_json: bool, room_id: str) -> None:
 def _listed(
     daemon: Daemon, steps: Sequence[str], member: str, **arguments: object
 ) -> Any:
-    try:
-        page = daemon.client().get(*_ROOMS, *steps, timeout=_SECONDS, **arguments)
-    except ControlError as problem:
-        _fail(problem)
+    page = daemon.client().get(*_ROOMS, *steps, timeout=_SECONDS, **arguments)
     return page[member]
-
-
-def _fail(problem: ControlError) -> NoReturn:
-    fail(1, str(problem))

@@ -4,7 +4,6 @@ Rules: as in `ask`.
 """
 
 import json
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -13,12 +12,9 @@ import msgspec
 from homeserver.cli.daemon import Daemon, daemon_options
 from homeserver.cli.options import fail, json_option
 from homeserver.cli.room_memberships import ask
-from homeserver.control.client import MAX_WAIT_SECONDS, ControlError
 from homeserver.protocol.errors import printable
 from homeserver.rooms.control_views import GraphEvent
 from homeserver.rooms.graph_rows import DRAWN, in_rows, node_of
-
-_SECONDS = 60.0  # a page of a large room takes some
 
 
 @click.command(short_help="Show the events of a room as a graph.")
@@ -40,7 +36,7 @@ def graph(*, daemon: Daemon, as_json: bool, room: str, drawn: str | None) -> Non
     """
     if drawn and as_json:
         fail(2, "--format and --json are two forms; choose one")
-    found = pages(daemon, [room, "graph"], "events", 0)
+    found = daemon.items(["rooms", room, "graph"], "events")
     if drawn:
         known = msgspec.convert(list(found), list[GraphEvent])
         print(DRAWN[drawn]([*map(node_of, in_rows(known))]), end="")
@@ -102,33 +98,16 @@ def events(
     Example:
       homeserver room events -c homeserver.toml '!r:alpha.test' --follow
     """
-    wait = MAX_WAIT_SECONDS if follow else 0.0
-    while True:
-        page = _page(daemon, [room, "events"], after=after, wait=wait)
-        for each in page["events"]:
-            event = each["event"]
-            text = f"{each['event_id']} {event['type']} by {event['sender']}"
-            text = f"{text}: {each['verdict']}"
-            print(json.dumps(each) if as_json else printable(text), flush=True)
-        if page["next"] == after and not follow:
-            return
-        after = page["next"]
 
+    def line(each: Any) -> str:
+        event = each["event"]
+        text = f"{each['event_id']} {event['type']} by {event['sender']}"
+        return printable(f"{text}: {each['verdict']}")
 
-def pages(
-    daemon: Daemon, steps: Sequence[str], member: str, after: object
-) -> Iterator[Any]:
-    """The items of a list about rooms, page by page; ends the command on an error."""
-    while after is not None:
-        page = _page(daemon, steps, after=after)
-        yield from page[member]
-        after = page["next"]
-
-
-def _page(daemon: Daemon, steps: Sequence[str], **arguments: object) -> Any:
-    client = daemon.client()
-    seconds = _SECONDS + MAX_WAIT_SECONDS
-    try:
-        return client.get("v1", "rooms", *steps, timeout=seconds, **arguments)
-    except ControlError as problem:
-        fail(1, str(problem))
+    daemon.print_list(
+        ["rooms", room, "events"],
+        "events",
+        json.dumps if as_json else line,
+        follow=follow,
+        after=after,
+    )

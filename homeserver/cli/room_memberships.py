@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option
-from homeserver.control.client import ControlError
+from homeserver.cli.options import json_option
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
 
@@ -121,10 +120,7 @@ def invites(*, daemon: Daemon, as_json: bool) -> None:
     Example:
       homeserver room invites -c homeserver.toml
     """
-    try:
-        answer: Any = daemon.client().get("v1", "invites")
-    except ControlError as problem:
-        fail(1, str(problem))
+    answer: Any = daemon.client().get("v1", "invites")
     for each in answer["invites"]:
         text = f"{each['room_id']}: {each['user_id']}, by {each['event']['sender']}"
         print(json.dumps(each) if as_json else printable(text))
@@ -137,14 +133,11 @@ def _show(changed: Any, *, as_json: bool) -> None:
 
 
 def ask(daemon: Daemon, room: str, what: str, options: dict[str, Any]) -> Any:
-    """The answer to a change of a membership; ends the command on an error."""
+    """The answer to a change of a membership."""
     body: Json = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in options.items()
         if value not in (None, ())
     }
     client = daemon.client()
-    try:
-        return client.post("v1", "rooms", room, what, content=body, timeout=_SECONDS)
-    except ControlError as problem:
-        fail(1, str(problem))
+    return client.post("v1", "rooms", room, what, content=body, timeout=_SECONDS)
