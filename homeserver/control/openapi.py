@@ -56,11 +56,11 @@ def described(
     `open_templates` are the routes that need no token.
     """
 
-    def describe(_: Call[Nothing, Nothing]) -> Reply:
+    def describe(_: Call[Nothing, Nothing]) -> Struct | Reply:
         """The description of this API in OpenAPI 3.1."""
         return Reply(document())
 
-    own = route("GET", PATH, describe, Nothing, Nothing, Struct)
+    own = route("GET", PATH, describe)
     everything = [*routes, own]
 
     @cache

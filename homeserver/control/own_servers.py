@@ -98,6 +98,6 @@ def own_server_routes(
 
     every, one = "/v1/servers", "/v1/servers/{server}"
     return [
-        route("GET", every, list_servers, OwnServersPage, Nothing, OwnServers),
-        route("GET", one, show, Nothing, Nothing, OwnServerView, errors=(NotFound,)),
+        route("GET", every, list_servers),
+        route("GET", one, show, errors=(NotFound,)),
     ]

@@ -62,14 +62,14 @@ def peer_routes(book: PeerBook, reports: ReportBook) -> list[ControlRoute]:
     one, pinned = "/v1/peers/{name}", "/v1/peers/{name}/pin"
     again = "/v1/peers/{name}/retry"
     return [
-        route("GET", "/v1/peers", list_peers, PeerPage, Nothing, Peers),
-        route("GET", f"{one}/report", report, Nothing, Nothing, ReportView),
+        route("GET", "/v1/peers", list_peers),
+        route("GET", f"{one}/report", report),
         # As /v1/servers/{server}/report/{name}, it is the lab's usual question.
-        route("GET", "/v1/report/{name}", report, Nothing, Nothing, ReportView),
-        route("GET", one, describe, Nothing, Nothing, PeerView, errors=_UNKNOWN),
-        route("POST", again, retry, Nothing, Nothing, Nothing, errors=_UNKNOWN),
-        route("DELETE", pinned, forget, Nothing, Nothing, Nothing, errors=_UNKNOWN),
-        route("PUT", pinned, pin, Nothing, Pin, Nothing),
+        route("GET", "/v1/report/{name}", report),
+        route("GET", one, describe, errors=_UNKNOWN),
+        route("POST", again, retry, errors=_UNKNOWN),
+        route("DELETE", pinned, forget, errors=_UNKNOWN),
+        route("PUT", pinned, pin),
     ]
 
 

@@ -98,19 +98,9 @@ def status_routes(
         return Bounds([_bound(each) for each in bounds])
 
     return [
-        route(
-            "GET", "/health", health, Nothing, Nothing, Health, instead={503: Health}
-        ),
-        route("GET", "/metrics", metrics, OfWorker, Nothing, None, errors=_NO_WORKER),
-        route(
-            "GET",
-            "/v1/bounds",
-            show_bounds,
-            OfWorker,
-            Nothing,
-            Bounds,
-            errors=_NO_WORKER,
-        ),
+        route("GET", "/health", health, instead={503: Health}),
+        route("GET", "/metrics", metrics, errors=_NO_WORKER),
+        route("GET", "/v1/bounds", show_bounds, errors=_NO_WORKER),
     ]
 
 
@@ -151,19 +141,10 @@ def send_routes(submitter: Submitter, sender: Outgoing) -> list[ControlRoute]:
 
     entries, entry = "/v1/send/{destination}", "/v1/send/{destination}/{id}"
     return [
-        route(
-            "POST",
-            entries,
-            submit,
-            Nothing,
-            Submission,
-            Queued,
-            status=202,
-            errors=(NotFound, TooLarge),
-        ),
-        route("DELETE", entries, drop_all, Nothing, Nothing, Dropped),
-        route("GET", entry, state, Waiting, Nothing, EntryView, errors=(NotFound,)),
-        route("DELETE", entry, drop, Nothing, Nothing, Dropped, errors=(NotFound,)),
+        route("POST", entries, submit, status=202, errors=(NotFound, TooLarge)),
+        route("DELETE", entries, drop_all),
+        route("GET", entry, state, errors=(NotFound,)),
+        route("DELETE", entry, drop, errors=(NotFound,)),
     ]
 
 
@@ -192,8 +173,8 @@ def inbound_routes(received: ReceivedStore, refusals: Refusals) -> list[ControlR
         return RefusedPage([*map(show_refusal, found)], last)
 
     return [
-        route("GET", "/v1/received", list_received, Page, Nothing, ReceivedPage),
-        route("GET", "/v1/refused", list_refused, Page, Nothing, RefusedPage),
+        route("GET", "/v1/received", list_received),
+        route("GET", "/v1/refused", list_refused),
     ]
 
 
@@ -247,10 +228,8 @@ def cache_routes(book: CacheBook, names: Collection[ServerName]) -> list[Control
 
     errors = (NotFound,)
     return [
-        route("GET", "/v1/caches", show, CacheFilter, Nothing, Caches, errors=errors),
-        route(
-            "DELETE", "/v1/caches", forget, OfServer, Nothing, Nothing, errors=errors
-        ),
+        route("GET", "/v1/caches", show, errors=errors),
+        route("DELETE", "/v1/caches", forget, errors=errors),
     ]
 
 
@@ -274,13 +253,6 @@ def lookup_routes(
         return await caches.show_beside(describe, call.server("name"))
 
     return [
-        route(
-            "GET",
-            "/v1/resolve/{name}",
-            show_resolution,
-            Nothing,
-            Nothing,
-            ResolutionView,
-        ),
-        route("GET", "/v1/keys/{name}", show_keys, KeyVersions, Nothing, KeysView),
+        route("GET", "/v1/resolve/{name}", show_resolution),
+        route("GET", "/v1/keys/{name}", show_keys),
     ]

@@ -1,13 +1,14 @@
 """Typed routes: what a request of the control API may have, and what it gets.
 
-Rules: a route names its query parameters, its body and its answer as structs. Each is
-read by these types, and nothing else is accepted: an unknown parameter or member is an
-error that names the known ones. `openapi` describes the API from the same types.
+Rules: the query parameters, the body and the answer of a route are structs: the types
+of the function that answers it. A request is read by them, and nothing else is
+accepted: an unknown parameter or member is an error that names the known ones.
+`openapi` describes the API from the same types.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import getdoc
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +25,6 @@ from homeserver.protocol.shapes import read
 
 Q = TypeVar("Q", bound=Struct)
 B = TypeVar("B", bound=Struct)
-A = TypeVar("A", bound=Struct)
 
 
 class Call(Struct, Generic[Q, B], frozen=True):
@@ -95,22 +95,25 @@ class ControlRoute(Struct, frozen=True):
         return view_reply(answered, self.status)
 
 
-def route(  # noqa: PLR0913 - a line of the table, its columns in their order
+def route(
     method: str,
     template: str,
-    answer: Callable[[Call[Q, B]], A | Reply | Awaitable[A | Reply]],
-    query: type[Q],
-    body: type[B],
-    returns: type[A] | None,
+    answer: Callable[[Call[Any, Any]], object],
     *,
     status: int = 200,
     errors: Sequence[type[ProtocolError]] = (),
     instead: Mapping[int, type[Struct]] = {},
 ) -> ControlRoute:
-    """A line of the route table, whose types agree.
+    """A line of the route table; its columns are those of `ControlRoute`.
 
-    Its columns are those of `ControlRoute`.
+    What a request has and gets is in the types of `answer`: it takes a `Call` with a
+    query and a body, and returns a view; `Struct` is a view of any members. If it
+    returns a `Reply` alone, that is text.
     """
+    call, returned = answer.__annotations__.values()
+    query, body = get_args(call)
+    views = [each for each in get_args(returned) or [returned] if each is not Reply]
+    returns = views[0] if views else None
     return ControlRoute(
         method, template, answer, query, body, returns, status, errors, instead
     )

@@ -70,14 +70,4 @@ def state_routes(
             raise NotFound(f"{quote(own.name)} is not a server here; there is {names}")
         return ForgottenState({kind: await kinds[kind](own) for kind in chosen})
 
-    return [
-        route(
-            "DELETE",
-            "/v1/state",
-            forget,
-            StateFilter,
-            Nothing,
-            ForgottenState,
-            errors=(NotFound,),
-        )
-    ]
+    return [route("DELETE", "/v1/state", forget, errors=(NotFound,))]

@@ -3,45 +3,34 @@
 Rules: as in `control.routes`. `rooms.control_changes` makes the changes.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import islice, takewhile
 
 from msgspec import UNSET, Raw, UnsetType
 
-from homeserver.control.routing import A, B, Call, ControlRoute, Q, route
+from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing
 from homeserver.protocol.errors import (
     Forbidden,
     InvalidParam,
     NoServerHelps,
     NotFound,
-    ProtocolError,
     quote,
 )
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.state import membership_of
 from homeserver.rooms.control_bodies import (
     AtEvent,
-    BackfillBody,
     EventPage,
     GraphPage,
-    JoinBody,
-    LeaveBody,
-    MembershipBody,
-    NewEventBody,
-    NewRoomBody,
-    RedactionBody,
     RoomsPage,
     WithMembership,
 )
 from homeserver.rooms.control_changes import RoomChanges, room_in_path
 from homeserver.rooms.control_memberships import RoomMemberships
 from homeserver.rooms.control_views import (
-    BackfilledView,
     Graph,
     GraphEvent,
-    InviteList,
-    JoinedView,
     ListedRoom,
     Members,
     MemberView,
@@ -174,65 +163,26 @@ def room_control_routes(
     memberships = RoomMemberships(elsewhere)
     every, one = "/v1/rooms", "/v1/rooms/{room_id}"
     return [
+        route("POST", every, changes.create, errors=(Forbidden,)),
+        route("GET", every, shown.list_rooms),
+        route("GET", "/v1/invites", memberships.invites),
+        route("GET", one, shown.show, errors=_ERRORS),
+        route("POST", f"{one}/join", memberships.join, errors=_ASKING_ERRORS),
         route(
             "POST",
-            every,
-            changes.create,
-            Nothing,
-            NewRoomBody,
-            RoomView,
-            errors=(Forbidden,),
-        ),
-        route("GET", every, shown.list_rooms, RoomsPage, Nothing, RoomList),
-        route("GET", "/v1/invites", memberships.invites, Nothing, Nothing, InviteList),
-        route("GET", one, shown.show, Nothing, Nothing, RoomView, errors=_ERRORS),
-        route(
-            "POST",
-            "/v1/rooms/{room_id}/join",
-            memberships.join,
-            Nothing,
-            JoinBody,
-            JoinedView,
-            errors=_ASKING_ERRORS,
-        ),
-        route(
-            "POST",
-            "/v1/rooms/{room_id}/backfill",
+            f"{one}/backfill",
             changes.backfill,
-            Nothing,
-            BackfillBody,
-            BackfilledView,
             errors=(NoServerHelps, NotFound),
         ),
-        _post("events", changes.send, NewEventBody),
-        _post("knock", memberships.knock, JoinBody, _ASKING_ERRORS),
-        _post("invite", changes.invite, MembershipBody, _ASKING_ERRORS),
-        _post("ban", changes.ban, MembershipBody),
-        _post("leave", changes.leave, LeaveBody, _ASKING_ERRORS),
-        _post("redact", changes.redact, RedactionBody),
-        _get("state", shown.state, AtEvent, RoomState),
-        _get("members", shown.members, WithMembership, Members),
-        _get("graph", shown.graph, GraphPage, Graph),
-        _get("events", shown.events, EventPage, RoomEvents),
-        _get("events/{event_id}", shown.event, Nothing, RoomEventView),
+        route("POST", f"{one}/events", changes.send, errors=_POST_ERRORS),
+        route("POST", f"{one}/knock", memberships.knock, errors=_ASKING_ERRORS),
+        route("POST", f"{one}/invite", changes.invite, errors=_ASKING_ERRORS),
+        route("POST", f"{one}/ban", changes.ban, errors=_POST_ERRORS),
+        route("POST", f"{one}/leave", changes.leave, errors=_ASKING_ERRORS),
+        route("POST", f"{one}/redact", changes.redact, errors=_POST_ERRORS),
+        route("GET", f"{one}/state", shown.state, errors=_ERRORS),
+        route("GET", f"{one}/members", shown.members, errors=_ERRORS),
+        route("GET", f"{one}/graph", shown.graph, errors=_ERRORS),
+        route("GET", f"{one}/events", shown.events, errors=_ERRORS),
+        route("GET", f"{one}/events/{{event_id}}", shown.event, errors=_ERRORS),
     ]
-
-
-def _post(
-    name: str,
-    answer: Callable[[Call[Nothing, B]], Awaitable[RoomEventView]],
-    body: type[B],
-    errors: Sequence[type[ProtocolError]] = _POST_ERRORS,
-) -> ControlRoute:
-    template = f"/v1/rooms/{{room_id}}/{name}"
-    return route("POST", template, answer, Nothing, body, RoomEventView, errors=errors)
-
-
-def _get(
-    name: str,
-    answer: Callable[[Call[Q, Nothing]], Awaitable[A]],
-    query: type[Q],
-    returns: type[A],
-) -> ControlRoute:
-    template = f"/v1/rooms/{{room_id}}/{name}"
-    return route("GET", template, answer, query, Nothing, returns, errors=_ERRORS)

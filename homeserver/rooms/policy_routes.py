@@ -64,7 +64,7 @@ def policy_control_routes(desk: PolicyDesk) -> list[ControlRoute]:
 
     path = "/v1/policy"
     return [
-        route("POST", path, become, Nothing, Nothing, PolicyView),
-        route("GET", path, show, Nothing, Nothing, PolicyView, errors=(NotFound,)),
-        route("DELETE", path, end, Nothing, Nothing, Nothing),
+        route("POST", path, become),
+        route("GET", path, show, errors=(NotFound,)),
+        route("DELETE", path, end),
     ]

@@ -184,30 +184,12 @@ def user_control_routes(desk: UserDesk, lists: KeptDeviceLists) -> list[ControlR
     media, found = "/v1/media", (NotFound,)
     posted = (Forbidden, TooLarge)
     return [
-        route(
-            "POST", every, desk.define, Nothing, NewUserBody, UserView, errors=posted
-        ),
-        route("GET", every, desk.listed, Nothing, Nothing, UserList),
-        route("GET", one, desk.shown, Nothing, Nothing, UserView, errors=found),
-        route("DELETE", one, desk.remove, Nothing, Nothing, Nothing, errors=found),
-        route(
-            "POST",
-            media,
-            desk.define_media,
-            Nothing,
-            NewMediaBody,
-            MediaView,
-            errors=posted,
-        ),
-        route("GET", media, desk.listed_media, Nothing, Nothing, MediaList),
-        route(
-            "DELETE",
-            f"{media}/{{media_id}}",
-            desk.remove_media,
-            Nothing,
-            Nothing,
-            Nothing,
-            errors=found,
-        ),
+        route("POST", every, desk.define, errors=posted),
+        route("GET", every, desk.listed),
+        route("GET", one, desk.shown, errors=found),
+        route("DELETE", one, desk.remove, errors=found),
+        route("POST", media, desk.define_media, errors=posted),
+        route("GET", media, desk.listed_media),
+        route("DELETE", f"{media}/{{media_id}}", desk.remove_media, errors=found),
         *device_list_routes(lists),
     ]

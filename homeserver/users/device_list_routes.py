@@ -31,14 +31,6 @@ def device_list_routes(lists: KeptDeviceLists) -> list[ControlRoute]:
 
     every = "/v1/device_lists"
     return [
-        route("GET", every, listed, Nothing, Nothing, DeviceLists),
-        route(
-            "GET",
-            f"{every}/{{user_id}}",
-            shown,
-            Nothing,
-            Nothing,
-            DeviceListView,
-            errors=(NotFound,),
-        ),
+        route("GET", every, listed),
+        route("GET", f"{every}/{{user_id}}", shown, errors=(NotFound,)),
     ]

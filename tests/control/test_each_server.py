@@ -42,8 +42,8 @@ class Servers:
             return self._note(name, "drop", call.entry_id())
 
         return [
-            route("GET", "/v1/things", show, Page, Nothing, Queued),
-            route("DELETE", "/v1/things/{id}", drop, Nothing, Nothing, Queued),
+            route("GET", "/v1/things", show),
+            route("DELETE", "/v1/things/{id}", drop),
         ]
 
     def _note(self, name: ServerName, what: str, number: int) -> Queued:
@@ -133,7 +133,7 @@ def test_a_parameter_of_that_name() -> None:
     def show(_: Call[OfServer, Nothing]) -> Nothing:
         return Nothing()
 
-    table = [route("GET", "/v1/x", show, OfServer, Nothing, Nothing)]
+    table = [route("GET", "/v1/x", show)]
     with pytest.raises(ValueError, match="OfServer has a parameter `server` already"):
         routes_of_each(lambda _: table, [A], table)
 

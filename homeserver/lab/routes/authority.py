@@ -59,14 +59,6 @@ def authority_routes(authority: Authority, view: LabView) -> list[ControlRoute]:
         return CertificateView(chain_pem(issued), key_pem(issued))
 
     return [
-        route("GET", "/v1/lab", shown, Nothing, Nothing, LabView),
-        route(
-            "POST",
-            "/v1/ca/certificates",
-            issue,
-            Nothing,
-            CertificateBody,
-            CertificateView,
-            status=201,
-        ),
+        route("GET", "/v1/lab", shown),
+        route("POST", "/v1/ca/certificates", issue, status=201),
     ]

@@ -5,7 +5,6 @@ and of `lab.record.views`.
 """
 
 from collections.abc import Collection
-from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -193,7 +192,7 @@ def record_routes(
             )
         return view_details(entry)
 
-    def as_har(call: Call[ExchangeFilter, Nothing]) -> Reply:
+    def as_har(call: Call[ExchangeFilter, Nothing]) -> Struct | Reply:
         """The requests in the record as an HTTP archive (HAR 1.2)."""
         return Reply(msgspec.json.encode(build_har(call.query.find(record))))
 
@@ -208,20 +207,12 @@ def record_routes(
         return Forgotten(record.forget(query.match, query.after, query.before))
 
     template = "/v1/exchanges"
-    line = partial(route, "GET")
     return [
-        line(template, listed, ExchangeQuery, Nothing, ExchangePage),
-        route("DELETE", template, forget, ExchangeFilter, Nothing, Forgotten),
-        line(f"{template}.har", as_har, ExchangeFilter, Nothing, Struct),
-        line(f"{template}.jsonl", as_lines, ExchangeFilter, Nothing, None),
-        line(
-            f"{template}/{{id}}",
-            shown,
-            Nothing,
-            Nothing,
-            ExchangeDetails,
-            errors=(NotFound,),
-        ),
+        route("GET", template, listed),
+        route("DELETE", template, forget),
+        route("GET", f"{template}.har", as_har),
+        route("GET", f"{template}.jsonl", as_lines),
+        route("GET", f"{template}/{{id}}", shown, errors=(NotFound,)),
         *_waiting_routes(record, clock, names),
     ]
 
@@ -253,25 +244,8 @@ def _waiting_routes(
         return view_reply(Noisy([view(entry) for entry in arrived]), status=408)
 
     return [
-        route(
-            "POST",
-            "/v1/expect",
-            expected,
-            Nothing,
-            ExpectBody,
-            Matched,
-            instead={408: Missed},
-        ),
-        route(
-            "POST",
-            "/v1/quiet",
-            silent,
-            Nothing,
-            QuietBody,
-            Quiet,
-            errors=(NotFound,),
-            instead={408: Noisy},
-        ),
+        route("POST", "/v1/expect", expected, instead={408: Missed}),
+        route("POST", "/v1/quiet", silent, errors=(NotFound,), instead={408: Noisy}),
     ]
 
 

@@ -41,4 +41,4 @@ def fault_routes() -> list[ControlRoute]:
             ]
         )
 
-    return [route("GET", "/v1/faults", listed, Nothing, Nothing, FaultsView)]
+    return [route("GET", "/v1/faults", listed)]

@@ -7,7 +7,6 @@ others do. Any other event is signed and given back, for a request of the test.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -165,11 +164,9 @@ def forgery_routes(
         expected = _spoiled(piece, body.spoil)
         return SignedView(_id_of(piece), piece.pdu, expected)
 
-    post, found = partial(route, "POST"), (NotFound,)
-    large = (NotFound, TooLarge)
     return [
-        post(_FORGE, forge, Nothing, ForgedEventBody, ForgedView, errors=large),
-        post(_SIGN, sign, Nothing, UnsignedEventBody, SignedView, errors=found),
+        route("POST", _FORGE, forge, errors=(NotFound, TooLarge)),
+        route("POST", _SIGN, sign, errors=(NotFound,)),
     ]
 
 

@@ -36,14 +36,4 @@ def request_routes(
         exchange, view = await send_request(call.body, ours, exchanges, clock)
         return replace(view, exchange=id_of(exchange))
 
-    return [
-        route(
-            "POST",
-            "/v1/servers/{server}/request",
-            request,
-            Nothing,
-            RequestBody,
-            RequestView,
-            errors=(NotFound,),
-        )
-    ]
+    return [route("POST", "/v1/servers/{server}/request", request, errors=(NotFound,))]

@@ -95,20 +95,11 @@ def _routes(
     errors = (NotFound, TooLarge)
     one = f"{template}/{{id}}"
     return [
-        route("GET", template, listed, Nothing, Nothing, RulesView, errors=errors),
-        route(
-            "POST",
-            template,
-            add,
-            Nothing,
-            RuleBody,
-            RuleView,
-            status=201,
-            errors=errors,
-        ),
-        route("PUT", template, replace, Nothing, RulesBody, RulesView, errors=errors),
-        route("DELETE", template, clear, Nothing, Nothing, Ended, errors=errors),
-        route("DELETE", one, end, Nothing, Nothing, Ended, errors=errors),
+        route("GET", template, listed, errors=errors),
+        route("POST", template, add, status=201, errors=errors),
+        route("PUT", template, replace, errors=errors),
+        route("DELETE", template, clear, errors=errors),
+        route("DELETE", one, end, errors=errors),
     ]
 
 

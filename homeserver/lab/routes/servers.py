@@ -4,7 +4,6 @@ Rules: as those of `control.routes`. What is on the wire has the shapes of
 `lab.servers.description`.
 """
 
-from functools import partial
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -118,21 +117,12 @@ def server_routes(
         return servers.means(name)
 
     every, one = "/v1/servers", "/v1/servers/{server}"
-    missing = partial(route, errors=(NotFound,))
+    missing = (NotFound,)
     return [
-        route(
-            "POST",
-            every,
-            make,
-            Nothing,
-            NewServersBody,
-            ServersView,
-            status=201,
-            errors=(TooLarge,),
-        ),
-        route("GET", every, listed, Nothing, Nothing, ServersView),
-        missing("GET", one, shown, Nothing, Nothing, ServerView),
-        missing("PATCH", one, change, Nothing, ChangeBody, ServerView),
-        missing("DELETE", one, delete, Deletion, Nothing, ServersView),
+        route("POST", every, make, status=201, errors=(TooLarge,)),
+        route("GET", every, listed),
+        route("GET", one, shown, errors=missing),
+        route("PATCH", one, change, errors=missing),
+        route("DELETE", one, delete, errors=missing),
         *request_routes(means, exchanges, clock, record.id_of),
     ]
