@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor, Database
+from homeserver.storage.known_peers import LISTED_IN
 from homeserver.storage.pages import ListedTransaction, load_page
 from homeserver.storage.refusals import RecordedRefusal, load_refusals
 from homeserver.storage.retention import pruned_id
@@ -29,27 +30,17 @@ _Load = Callable[[Cursor, int], list[tuple[str, _T]]]
 Rows = tuple[list[tuple[ServerName, _T]], int]
 """Rows, and the ID after which the next ones are."""
 
-# Who knows a server: the tables and columns that have its name.
-_MENTIONS = (
-    ("peers", "peer", ""),
-    ("certificate_pins", "peer", ""),
-    (
-        "destinations",
-        "destination",
-        " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
-    ),
-)
 _EACH_PAIRS = " UNION ".join(
     f"SELECT * FROM (SELECT server_name, {column} AS name FROM {table}"  # noqa: S608 - ours
     f" WHERE (server_name, {column}) > (?, ?){condition}"
     f" ORDER BY server_name, {column} LIMIT ?) AS {table}_names"
-    for table, column, condition in _MENTIONS
+    for table, column, condition in LISTED_IN
 )
 _PAIRS = f"{_EACH_PAIRS} ORDER BY server_name, name LIMIT ?"
 _KNOWING = " UNION ".join(
     f"SELECT server_name FROM {table} WHERE {column} = ?{condition}"  # noqa: S608 - ours
     for table, column, condition in (
-        *_MENTIONS,
+        *LISTED_IN,
         ("server_keys", "peer", ""),
         ("received_transactions", "origin", ""),
         ("refusals", "origin", ""),
@@ -103,7 +94,7 @@ class AllNames:
                 cursor: Cursor, after: tuple[str, str] = after
             ) -> list[tuple[str, str]]:
                 first = (*after, limit)
-                parameters = (*first * len(_MENTIONS), limit)
+                parameters = (*first * len(LISTED_IN), limit)
                 return cursor.execute(_PAIRS, parameters).fetchall()
 
             pairs = await self._database.read(job)

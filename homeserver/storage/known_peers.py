@@ -48,20 +48,21 @@ class KnownPeer(Struct, frozen=True):
     """In the order of their IDs."""
 
 
+_HAS_OR_HAD_QUEUE = "(queued > 0 OR rejected > 0 OR dropped > 0)"
+
+LISTED_IN = (
+    ("peers", "peer", ""),
+    ("certificate_pins", "peer", ""),
+    ("destinations", "destination", f" AND {_HAS_OR_HAD_QUEUE}"),
+)
+"""Where a known peer is: the tables, the columns with its name, a condition."""
+
 # The first names after one, in order, of each table that has them.
 _NAMES = " UNION ".join(
     f"SELECT name FROM (SELECT {column} AS name FROM {table}"  # noqa: S608 - ours
     f" WHERE server_name = ? AND {column} > ?{condition}"
     f" ORDER BY {column} LIMIT ?) AS {table}_names"
-    for table, column, condition in (
-        ("peers", "peer", ""),
-        ("certificate_pins", "peer", ""),
-        (
-            "destinations",
-            "destination",
-            " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
-        ),
-    )
+    for table, column, condition in LISTED_IN
 )
 
 _FACTS = (
@@ -70,7 +71,7 @@ _FACTS = (
     " LEFT JOIN peers p ON p.server_name = ? AND p.peer = names.name"
     " LEFT JOIN certificate_pins c ON c.server_name = ? AND c.peer = names.name"
     " LEFT JOIN destinations d ON d.server_name = ? AND d.destination = names.name"
-    " AND (d.queued > 0 OR d.rejected > 0 OR d.dropped > 0)"
+    f" AND {_HAS_OR_HAD_QUEUE}"
     " ORDER BY names.name"
 )
 _PAGE = _FACTS.replace("{names}", f"{_NAMES} ORDER BY name LIMIT ?")

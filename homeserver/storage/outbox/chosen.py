@@ -53,12 +53,7 @@ def repeat(
 
     Raises `CannotChoose`.
     """
-    # Outcomes and the next transaction change this row too.
-    cursor.execute(
-        "SELECT 1 FROM destinations WHERE server_name = ? AND destination = ?"
-        " FOR UPDATE",
-        queue.row,
-    ).fetchall()
+    queue.lock(cursor)
     row = cursor.execute(
         "SELECT t.txn_id, t.body, t.delivered_ts, t.rejected_ts"
         " FROM outbound_entries e LEFT JOIN outbound_transactions t"

@@ -37,7 +37,7 @@ def drop_entry(
 
     Raises `AlreadyOver`.
     """
-    _lock(cursor, queue)
+    queue.lock(cursor)
     row = cursor.execute(
         "SELECT e.txn_id, e.dropped_ts, t.delivered_ts, t.rejected_ts"
         " FROM outbound_entries e LEFT JOIN outbound_transactions t"
@@ -67,7 +67,7 @@ def drop_transaction(
     cursor: Cursor, queue: QueueId, command: str, now_ts: int
 ) -> Dropped:
     """Drop the pending transaction of a queue, if there is one."""
-    _lock(cursor, queue)
+    queue.lock(cursor)
     row = cursor.execute(
         "UPDATE outbound_transactions SET dropped_ts = ?, body = ''"
         " WHERE server_name = ? AND destination = ? AND delivered_ts IS NULL"
@@ -107,7 +107,7 @@ def drop_waiting(cursor: Cursor, queue: QueueId, last_id: int, now_ts: int) -> i
 
     There may be more of them where it is `MAX_AT_ONCE`.
     """
-    _lock(cursor, queue)
+    queue.lock(cursor)
     entries = cursor.execute(
         "UPDATE outbound_entries SET dropped_ts = ?, dropped_by = ?, pdus = '',"
         " edus = '' WHERE id IN (SELECT id FROM outbound_entries"
@@ -117,15 +117,6 @@ def drop_waiting(cursor: Cursor, queue: QueueId, last_id: int, now_ts: int) -> i
     ).fetchall()
     _count(cursor, queue, len(entries))
     return len(entries)
-
-
-def _lock(cursor: Cursor, queue: QueueId) -> None:
-    """Lock the row of a queue, which building and outcomes change too."""
-    cursor.execute(
-        "SELECT 1 FROM destinations WHERE server_name = ? AND destination = ?"
-        " FOR UPDATE",
-        queue.row,
-    ).fetchall()
 
 
 def _count(cursor: Cursor, queue: QueueId, entries: int) -> None:
