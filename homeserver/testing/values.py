@@ -4,14 +4,28 @@ Rules: each value has the members that tests look at, and all of its JSON.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from homeserver.testing.link import Answer
 
 
-@dataclass(frozen=True)
-class Exchange:
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """An answer of the control API."""
+
+    json: Answer = field(repr=False)
+    """All members, as the control API has them."""
+
+    @classmethod
+    def of(cls, json: Answer) -> Self:
+        """The same with its members; None for one that is left out."""
+        names = (each.name for each in fields(cls) if each.name != "json")
+        return cls(json=json, **{name: json.get(name) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange(Told):
     """What passed between a server of the lab and another one."""
 
     id: int
@@ -31,26 +45,6 @@ class Exchange:
 
     error: str | None
     txn_id: str | None
-    json: Answer = field(repr=False)
-    """All members, as the control API has them."""
-
-    @classmethod
-    def of(cls, json: Answer) -> Self:
-        """An exchange of the control API."""
-        return cls(
-            id=json["id"],
-            kind=json["kind"],
-            direction=json["direction"],
-            server=json.get("server"),
-            peer=json.get("peer"),
-            method=json.get("method"),
-            path=json.get("path"),
-            status=json.get("status"),
-            reason=json.get("reason"),
-            error=json.get("error"),
-            txn_id=json.get("txn_id"),
-            json=json,
-        )
 
     def __str__(self) -> str:
         """As a line."""
@@ -64,8 +58,8 @@ class Exchange:
         return " ".join(map(str, parts))
 
 
-@dataclass(frozen=True)
-class Response:
+@dataclass(frozen=True, kw_only=True)
+class Response(Told):
     """The result of a request."""
 
     status: int | None
@@ -79,25 +73,10 @@ class Response:
     verified_by: str | None
     reason: str | None
     error: str | None
-    json: Answer = field(repr=False)
-
-    @classmethod
-    def of(cls, json: Answer) -> Self:
-        """A result of the control API."""
-        return cls(
-            json["status"],
-            json["content"],
-            json["headers"],
-            json["exchange"],
-            json["verified_by"],
-            json.get("reason"),
-            json.get("error"),
-            json,
-        )
 
 
-@dataclass(frozen=True)
-class Sent:
+@dataclass(frozen=True, kw_only=True)
+class Sent(Told):
     """How far a transaction is."""
 
     id: int
@@ -107,19 +86,6 @@ class Sent:
     txn_id: str | None
     error: str | None
     reply: Any
-    json: Answer = field(repr=False)
-
-    @classmethod
-    def of(cls, json: Answer) -> Self:
-        """An entry of the control API."""
-        return cls(
-            json["id"],
-            json["state"],
-            json["txn_id"],
-            json["error"],
-            json["reply"],
-            json,
-        )
 
 
 class ExpectationFailed(AssertionError):
