@@ -132,22 +132,9 @@ class Endpoint:
         await self.parts.listeners.leave(name)
         await self.parts.servers.remove(name)
 
-    def replace(
-        self,
-        name: ServerName,
-        identity: Identity,
-        certificate_names: Collection[str] | None = None,
-    ) -> None:
-        """Give a server other keys and another certificate, as `Servers.replace`."""
-        self.parts.servers.replace(name, identity, certificate_names)
-
     def serves(self, name: ServerName) -> bool:
         """Whether a name is one of our servers."""
         return self.parts.servers.find(name) is not None
-
-    def address(self, name: ServerName) -> SocketAddress | None:
-        """Where a server listens; None if it does not."""
-        return self.parts.listeners.address(name)
 
     async def stop(self) -> None:
         """Accept nothing new, and finish running work within the configured time."""

@@ -53,19 +53,6 @@ class RoomDirectory:
 
         return await self._database.write(Short(job))
 
-    async def remove_alias(self, alias: str) -> bool:
-        """Remove an alias; whether there was one."""
-
-        def job(cursor: Cursor) -> bool:
-            row = cursor.execute(
-                "DELETE FROM room_aliases WHERE server_name = ? AND alias = ?"
-                " RETURNING 1",
-                (self._server_name.name, alias),
-            ).fetchone()
-            return row is not None
-
-        return await self._database.write(Short(job))
-
     async def alias(self, alias: str) -> RoomId | None:
         """The room that an alias leads to."""
 

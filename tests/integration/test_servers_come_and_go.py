@@ -101,7 +101,7 @@ class Process:
 
     def port(self, name: ServerName) -> int:
         """Where a server listens."""
-        where = self.endpoint.address(name)
+        where = self.endpoint.parts.listeners.address(name)
         assert where is not None
         return where.port
 
@@ -155,7 +155,7 @@ def test_no_server(process: Process) -> None:
     port = process.port(A)
     assert document(port, A).server_name == A
     wait(process.endpoint.remove(A))
-    assert process.endpoint.address(A) is None
+    assert process.endpoint.parts.listeners.address(A) is None
     with pytest.raises(ConnectionRefusedError):
         wait_for_thread(lambda: connect(port, A.name))
 
@@ -206,7 +206,7 @@ def test_replaced(process: Process) -> None:
     process.add(B)
     port = process.port(A)
     before = document(port, B)
-    process.endpoint.replace(A, identity(A, "2"))
+    process.endpoint.parts.servers.replace(A, identity(A, "2"))
     assert document(port, A).verify_keys.keys() == {"ed25519:2"}
     assert document(port, B) == before
 
@@ -219,7 +219,7 @@ def test_mistakes(process: Process) -> None:
     taken = SocketAddress(LOOPBACK, process.port(A))
     with pytest.raises(CannotListen, match="Address already in use"):
         process.add(B, taken)
-    assert process.endpoint.address(B) is None
+    assert process.endpoint.parts.listeners.address(B) is None
     process.add(B)
     assert document(process.port(B), B).server_name == B
     with pytest.raises(KeyError):

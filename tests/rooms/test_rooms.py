@@ -428,5 +428,3 @@ def test_directory() -> None:
     assert result_of(directory.add_alias(alias, room.room_id))
     assert not result_of(directory.add_alias(alias, other.room_id))
     assert result_of(directory.alias(alias)) == room.room_id
-    assert result_of(directory.remove_alias(alias))
-    assert not result_of(directory.remove_alias(alias))

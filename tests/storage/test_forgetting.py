@@ -19,6 +19,7 @@ from homeserver.storage.retention import OUTCOMES, RetentionStore
 from tests.support.coroutines import result_of
 from tests.support.named_stores import DOWN, NOW, PEER, ROOM, House, transaction
 from tests.support.our_names import OTHER_NAME, OUR_NAME
+from tests.support.queue_summaries import queue_summary
 
 _T = TypeVar("_T")
 
@@ -62,17 +63,13 @@ class Rooms:
             )
         return int(self.done(method(own)))
 
-    def lease(self) -> list[PendingTransaction]:
-        """Lease what is due for both names."""
-        leases = DestinationLeases(
-            self.ours.database,
-            lambda _: True,
-            lambda _: LATER - 1000,
-            "z",
-            60.0,
-            is_shared=True,
+    def lease(self, *names: ServerName) -> list[PendingTransaction]:
+        """Lease what is due for these names."""
+        clock, serves = (lambda _: LATER - 1000), names.__contains__
+        self.leases = DestinationLeases(
+            self.ours.database, serves, clock, "z", 60.0, is_shared=True
         )
-        return list(result_of(leases.lease(Quota(9, 9), ())).transactions)
+        return list(result_of(self.leases.lease(Quota(9, 9), ())).transactions)
 
 
 @pytest.fixture
@@ -159,7 +156,8 @@ def test_what_comes_meanwhile_stays(rooms: Rooms) -> None:
 
 def test_what_is_being_sent_stays(rooms: Rooms) -> None:
     """A leased queue keeps its pending transaction, which ends as any other."""
-    leased = {pending.queue.server_name: pending for pending in rooms.lease()}
+    found = rooms.lease(OUR_NAME, OTHER_NAME)
+    leased = {pending.queue.server_name: pending for pending in found}
     assert leased[OUR_NAME].queue == (OUR_NAME, DOWN)
     others = rooms.others.rows()
     # Delivered to PEER: an entry; waiting for DOWN: another one.
@@ -168,13 +166,10 @@ def test_what_is_being_sent_stays(rooms: Rooms) -> None:
     rows = rooms.ours.rows()
     assert len(rows["outbound_entries"]) == 2  # of the pending transaction
     assert len(rows["outbound_transactions"]) == 1
-    summary = result_of(rooms.ours.queue.summary(DOWN))
+    summary = result_of(queue_summary(rooms.ours.database, OUR_NAME, DOWN))
     assert summary is not None
     assert summary.queued == 2
-    leases = DestinationLeases(
-        rooms.ours.database, lambda _: True, lambda _: LATER, "z", 60.0, is_shared=True
-    )
-    result_of(leases.record_rejection(leased[OUR_NAME], "never", {}))
+    result_of(rooms.leases.record_rejection(leased[OUR_NAME], "never", {}))
     assert rooms.call("queue", OUR_NAME) == 2
     assert rooms.ours.rows()["destinations"] == []
 
@@ -182,15 +177,7 @@ def test_what_is_being_sent_stays(rooms: Rooms) -> None:
 @pytest.mark.parametrize("leased", [OUR_NAME, OTHER_NAME])
 def test_lease_of_one_name(rooms: Rooms, leased: ServerName) -> None:
     """A lease holds the queue of its own name, and not that of another one."""
-    leases = DestinationLeases(
-        rooms.ours.database,
-        leased.__eq__,
-        lambda _: LATER - 1000,
-        "z",
-        60.0,
-        is_shared=True,
-    )
-    assert len(result_of(leases.lease(Quota(9, 9), ())).transactions) == 1
+    assert len(rooms.lease(leased)) == 1
     rooms.call("queue", None)
     for house in (rooms.ours, rooms.others):
         is_leased = house.name == leased

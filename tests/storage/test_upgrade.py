@@ -19,6 +19,7 @@ from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from tests.support.postgres_server import Server
+from tests.support.queue_summaries import queue_summary
 from tests.support.threaded_databases import Call, Store, T
 
 ALPHA, BETA, DOWN = map(ServerName.parse, ["alpha.test", "beta.test", "down.test:1"])
@@ -104,10 +105,14 @@ def test_what_is_owed(store: Store) -> None:
     delivered = done(store, queue.state(BETA, 1))
     assert delivered is not None
     assert delivered.state == "delivered"
-    summary = done(store, queue.summary(DOWN))
+    summary = done(store, queue_summary(store.database, ALPHA, DOWN))
     assert summary is not None
-    assert summary.queued == 2
-    assert summary.failures != 0
+    assert (summary.queued, summary.oldest_id, summary.failures) == (2, 3, 9)
+    assert (summary.next_attempt_ts, bool(summary.last_error)) == (1795604905476, True)
+    assert done(store, queue_summary(store.database, ALPHA, BETA)) is None
+    edus = "SELECT edus FROM outbound_entries ORDER BY id"
+    kept = store.read(lambda cursor: cursor.execute(edus).fetchall())
+    assert [bool(each) for [each] in kept] == [False, False, False, True]
     leases = DestinationLeases(
         store.database,
         lambda name: name == ALPHA,

@@ -9,10 +9,12 @@ from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.outbox.batching import Acknowledged, PendingTransaction
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import DestinationLeases
+from homeserver.storage.outbox.progress import QueueSummary
 from homeserver.storage.outbox.queue import OutboundQueue
 from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 from tests.support.our_names import OUR_NAME
+from tests.support.queue_summaries import queue_summary
 
 US = OUR_NAME
 
@@ -149,9 +151,14 @@ class Endpoint:
 
     def summary(self, destination: ServerName) -> Json:
         """How a destination is."""
-        summary = result_of(self.queue.summary(destination))
+        summary = self.find_summary(destination)
         assert summary is not None
         return as_json(summary)
+
+    def find_summary(self, destination: ServerName) -> QueueSummary | None:
+        """The same; None if nothing is and was queued."""
+        own = self.queue.server_name
+        return result_of(queue_summary(self.database, own, destination))
 
     def rows(self, sql: str) -> list[Any]:
         """What a statement finds in the store."""

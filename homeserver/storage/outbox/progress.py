@@ -127,17 +127,6 @@ SUMMARY_COLUMNS = (
 """What `read_summary` reads, of `destinations d`."""
 
 
-def load_summary(cursor: Cursor, queue: QueueId) -> QueueSummary | None:
-    """A queue, and how its destination fails; None if it is and was empty."""
-    row = cursor.execute(
-        f"SELECT {SUMMARY_COLUMNS}"  # noqa: S608 - ours
-        " FROM destinations d WHERE server_name = ? AND destination = ?"
-        " AND (queued > 0 OR rejected > 0 OR dropped > 0)",
-        queue.row,
-    ).fetchone()
-    return None if row is None else read_summary(row)
-
-
 def read_summary(row: Sequence[Any]) -> QueueSummary:
     """A queue, of the columns in `SUMMARY_COLUMNS`."""
     queued, failures, next_attempt_ts, last_error, rejected, dropped, *ids = row

@@ -19,12 +19,7 @@ from homeserver.storage.outbox.drops import (
     drop_waiting,
     last_entry,
 )
-from homeserver.storage.outbox.progress import (
-    EntryState,
-    QueueSummary,
-    load_state,
-    load_summary,
-)
+from homeserver.storage.outbox.progress import EntryState, load_state
 from homeserver.storage.outbox.queue_id import QueueId
 
 
@@ -85,12 +80,6 @@ class OutboundQueue:
         """The state of an entry; None if there is none."""
         return await self._database.read(
             lambda cursor: load_state(cursor, self.of(destination), entry_id)
-        )
-
-    async def summary(self, destination: ServerName) -> QueueSummary | None:
-        """The queue of a destination; None if it is and was empty."""
-        return await self._database.read(
-            lambda cursor: load_summary(cursor, self.of(destination))
         )
 
     async def retry_immediately(self, destination: ServerName) -> None:

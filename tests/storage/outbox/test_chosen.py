@@ -35,7 +35,7 @@ def repeat(own: Endpoint, entry: int, body: bytes | None = None) -> bool:
 
 def is_empty(own: Endpoint) -> bool:
     """Whether nothing is queued, and no failure is remembered."""
-    return result_of(own.queue.summary(A)) is None
+    return own.find_summary(A) is None
 
 
 def reject(own: Endpoint, pending: PendingTransaction) -> None:

@@ -4,7 +4,6 @@ from typing import TypeVar
 
 import pytest
 
-from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Job
 from homeserver.storage.outbox.due import Quota
@@ -45,12 +44,6 @@ def pair(database: ImmediateDatabase, time: StoreTime) -> tuple[Endpoint, Endpoi
         Endpoint(database, time, "first", is_shared=True),
         Endpoint(database, time, "second", is_shared=True),
     )
-
-
-def test_nothing_is_owed(own: Endpoint) -> None:
-    """Where nothing is owed, nothing is due, and nothing will be by itself."""
-    assert result_of(own.leases.pending()) == []
-    assert own.wait() is None
 
 
 def test_who_waits_longest_is_first(own: Endpoint, time: StoreTime) -> None:
@@ -101,18 +94,6 @@ def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> No
     assert numbers(last) == [2] * 30
     assert own.go_on(last) is None
     assert own.wait() is None
-
-
-def test_a_turn_goes_on_after_a_refusal(own: Endpoint) -> None:
-    """What was rejected is followed by the next one in the same turn."""
-    own.add(A, 1)
-    [pending] = own.lease()
-    own.add(A, 2)
-    following = own.reject_and_go_on(pending)
-    assert following is not None
-    assert numbers(following) == [2]
-    assert own.lease() == []
-    assert own.summary(A)["rejected"] == 1
 
 
 def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None:
@@ -599,15 +580,3 @@ def test_owed(own: Endpoint) -> None:
     own.deliver(first)
     own.reject(second)
     assert result_of(own.leases.pending()) == [own.queue.of(A)]
-
-
-def test_many_destinations(own: Endpoint) -> None:
-    """Each of a hundred destinations is served once."""
-    for number in range(100):
-        own.add(ServerName.parse(f"s{number}.example"), number)
-    served = []
-    while claimed := own.lease(20):
-        for pending in claimed:
-            served += numbers(pending)
-            own.deliver(pending)
-    assert sorted(map(int, map(str, served))) == list(range(100))

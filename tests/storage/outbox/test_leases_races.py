@@ -10,7 +10,6 @@ from homeserver.protocol.canonical_json import parse_object
 from homeserver.storage.engine import postgres as engine
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Job
-from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, Endpoint, StoreTime, numbers
 from tests.support.postgres_server import Server
 
@@ -133,4 +132,4 @@ def test_record_of_who_has_just_lost_its_lease(slow: Processes) -> None:
     assert second.fail(pending) is None
     first.deliver(taken)
     assert parse_object(taken.body) == parse_object(pending.body)
-    assert result_of(second.queue.summary(A)) is None
+    assert second.find_summary(A) is None

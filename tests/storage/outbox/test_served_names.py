@@ -16,6 +16,7 @@ from tests.support.coroutines import result_of
 from tests.support.endpoint_store import MAX_RETRY, A, B, Endpoint, StoreTime
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OTHER_NAME, OUR_NAME
+from tests.support.queue_summaries import queue_summary
 
 
 class Process:
@@ -172,12 +173,8 @@ def test_outcome_of_one_name(database: ImmediateDatabase, time: StoreTime) -> No
     process.add(OTHER_NAME, A)
     first, second = process.lease()
     result_of(process.leases.record_failure(first, "no", lambda _: 0.0, 1.0))
-    queues = {
-        name: OutboundQueue(database, name, lambda _: time.now_ts)
-        for name in (OUR_NAME, OTHER_NAME)
-    }
     failed, leased = (
-        result_of(queues[each.queue.server_name].summary(A)) for each in (first, second)
+        result_of(queue_summary(database, *each.queue)) for each in (first, second)
     )
     assert failed is not None
     assert leased is not None
@@ -185,7 +182,7 @@ def test_outcome_of_one_name(database: ImmediateDatabase, time: StoreTime) -> No
     [again] = process.lease()
     result_of(process.leases.record_delivery(second, Acknowledged({}, {})))
     assert result_of(process.leases.renew([again.queue])) == []
-    failed = result_of(queues[again.queue.server_name].summary(A))
+    failed = result_of(queue_summary(database, *again.queue))
     assert failed is not None
     assert (failed.queued, failed.failures) == (1, 1)
 
