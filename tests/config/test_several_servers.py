@@ -9,6 +9,7 @@ from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError, Delegation, Profile
 from homeserver.net.addresses import SocketAddress
 from homeserver.protocol.identifiers import ServerName
+from tests.support.tables import cases
 
 FILES = (
     "tls.crt",
@@ -126,9 +127,7 @@ MISTAKES: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES]
-)
+@cases("text message", MISTAKES)
 def test_mistake(folder: Path, text: str, message: str) -> None:
     """Each mistake is one line, which names the server and the key."""
     with pytest.raises(ConfigError) as caught:
