@@ -1,5 +1,7 @@
 """The engines that the stores are tested with."""
 
+from pathlib import Path
+
 import pytest
 
 from homeserver.storage.engine.immediate import ImmediateDatabase
@@ -15,3 +17,9 @@ def database(request: pytest.FixtureRequest) -> ImmediateDatabase:
     shared: PostgresDatabase = request.getfixturevalue("postgres_database")
     shared.empty()
     return shared
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a database in a file is."""
+    return tmp_path / "homeserver.db"

@@ -21,6 +21,7 @@ from homeserver.storage.key_documents import (
 from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document, signing_key
 from tests.support.our_names import OUR_NAME
+from tests.support.tables import cases
 
 A, B = map(ServerName.parse, ["a.example", "b.example"])
 NOW = 1_600_000_000_000
@@ -77,11 +78,6 @@ class Store:
 def store(database: ImmediateDatabase) -> Store:
     """A store that knows nobody."""
     return Store(database)
-
-
-def test_nobody_is_known(store: Store) -> None:
-    """Of a server that was never fetched from, there is no document."""
-    assert store.documents() == []
 
 
 def test_a_document_is_kept_as_it_came(store: Store) -> None:
@@ -157,11 +153,7 @@ PAIRS: list[tuple[str, KeyDocument, KeyDocument, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "is_useless"),
-    [row[1:] for row in PAIRS],
-    ids=[row[0] for row in PAIRS],
-)
+@cases("first second is_useless", PAIRS)
 def test_later_document(
     first: KeyDocument, second: KeyDocument, store: Store, *, is_useless: bool
 ) -> None:
@@ -212,10 +204,3 @@ def test_what_is_useless_makes_room(store: Store) -> None:
     store.record(current(key_ids[0], until=NOW + 1))
     assert len(store.documents()) == 10
     assert {k for each in store.documents() for k in each.verify_keys} == set(key_ids)
-
-
-def test_names_are_told_apart_byte_for_byte(store: Store) -> None:
-    """What is kept of one name is not of any other."""
-    store.record(current(K1))
-    for name in "A.example", "a.example:8448", "example":
-        assert store.documents(ServerName.parse(name)) == []

@@ -1,12 +1,9 @@
 """Names that strangers prove fill the store up to its bounds, and no further."""
 
-from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import KeyId, ServerName
@@ -16,6 +13,7 @@ from homeserver.storage.certificate_pins import CertificatePins
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
+from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document, signing_key
 from tests.support.our_names import OTHER_NAME, OUR_NAME
 
@@ -23,11 +21,6 @@ _T = TypeVar("_T")
 
 NOW = 1_600_000_000
 KEY = signing_key(KeyId("ed25519:1"))
-
-
-def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
-    """What a call that is done at once returns."""
-    return SynchronousTestCase().successResultOf(Deferred.fromCoroutine(call))
 
 
 class Store:

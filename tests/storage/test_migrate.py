@@ -15,12 +15,6 @@ from tests.support.threaded_databases import Store
 NEWEST = max(_scripts())
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a database in a file is."""
-    return tmp_path / "homeserver.db"
-
-
 def open_store(path: Path) -> Store:
     """The database at `path`."""
     return Store(f"sqlite:{path}")

@@ -1,7 +1,6 @@
 """Waiting for news: until there is enough, and never longer than was said."""
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -58,16 +57,6 @@ class ChangesTests(SynchronousTestCase):
         self.changes.end_waits()
         self.assertEqual(self.successResultOf(waiting), 0)
         self.assertEqual(self.successResultOf(self.until(1, 10)), 0)
-
-    def test_announced(self) -> None:
-        """What is announced is looked at, and returned if it is enough."""
-        waiting = self.until(1, 10)
-        self.assertNoResult(waiting)
-        self.seen = 1
-        self.assertNoResult(waiting)
-        self.changes.announce()
-        self.assertEqual(self.successResultOf(waiting), 1)
-        self.assertEqual(self.looks, 2)
 
     def test_nobody_announced(self) -> None:
         """What another process has done is seen within a second."""
@@ -161,14 +150,6 @@ class ChangesTests(SynchronousTestCase):
         self.assertNoResult(waiting)
         looked.callback(0)
         self.assertEqual(self.successResultOf(waiting), 0)
-
-    def test_a_look_that_fails(self) -> None:
-        """Who cannot look is told why, and does not wait."""
-
-        def look() -> Deferred[Any]:
-            raise KeyError("no")
-
-        self.failureResultOf(self.until(1, 10, look), KeyError)
 
     def test_announcing_while_being_told(self) -> None:
         """Who is told may announce something itself."""

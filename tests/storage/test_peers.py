@@ -1,14 +1,13 @@
 """What is known of peers: their pins, and their keys, which are never forgotten."""
 
 import sqlite3
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
@@ -19,9 +18,11 @@ from homeserver.storage.engine.interface import Job
 from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.server_keys import KeyConflict, StoredKey
+from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document, signing_key
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
+from tests.support.tables import cases
 
 _T = TypeVar("_T")
 
@@ -56,11 +57,6 @@ def retired(*old: OldVerifyKey) -> KeyDocument:
     return key_document(A, [SIGNER], NOW, old)
 
 
-def result_of(call: Coroutine[Deferred[Any], Any, _T]) -> _T:
-    """What a call that is done at once returns."""
-    return SynchronousTestCase().successResultOf(Deferred.fromCoroutine(call))
-
-
 @pytest.fixture
 def store(database: ImmediateDatabase) -> PeerStore:
     """A store that knows nobody."""
@@ -85,12 +81,6 @@ def keys_of(store: PeerStore, server_name: ServerName = A) -> Mapping[KeyId, Sto
     return result_of(store.keys(server_name))
 
 
-def test_nobody_is_known(store: PeerStore) -> None:
-    """Of a server that was never verified, nothing is known."""
-    assert result_of(store.peer(A)) is None
-    assert keys_of(store) == {}
-
-
 PINS: list[tuple[str, dict[KeyId, VerifyKey]]] = [
     ("none", {}),
     ("one", {K1: key(K1)}),
@@ -98,7 +88,7 @@ PINS: list[tuple[str, dict[KeyId, VerifyKey]]] = [
 ]
 
 
-@pytest.mark.parametrize("pins", [row[1] for row in PINS], ids=[row[0] for row in PINS])
+@cases("pins", PINS)
 def test_verified(store: PeerStore, pins: dict[KeyId, VerifyKey]) -> None:
     """A peer is what was recorded of it: how, by which certificate, with what pins."""
     verified(store, "key-document", "0a" * 32, pins, NOW)
@@ -155,11 +145,7 @@ VALIDITIES: list[tuple[str, int | None, int]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("until", "expected"),
-    [row[1:] for row in VALIDITIES],
-    ids=[row[0] for row in VALIDITIES],
-)
+@cases("until expected", VALIDITIES)
 def test_validity(store: PeerStore, until: int | None, expected: int) -> None:
     """A key is good as long as its document says, but at most seven days."""
     result_of(store.record_keys(current(K1, K2, until=until), NOW))
@@ -210,11 +196,7 @@ SEQUENCES: list[tuple[str, list[KeyDocument], StoredKey]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("documents", "expected"),
-    [row[1:] for row in SEQUENCES],
-    ids=[row[0] for row in SEQUENCES],
-)
+@cases("documents expected", SEQUENCES)
 def test_sequence(
     store: PeerStore, documents: list[KeyDocument], expected: StoredKey
 ) -> None:
@@ -241,22 +223,12 @@ def test_another_key_under_a_stored_id_is_refused(store: PeerStore) -> None:
         )
         assert result_of(store.conflict(contradiction)) == expected
         recording = store.record_keys(contradiction, NOW + HOUR)
-        failure = SynchronousTestCase().failureResultOf(
-            Deferred.fromCoroutine(recording), KeyConflict
-        )
-        assert str(failure.value) == expected
+        with pytest.raises(KeyConflict) as caught:
+            result_of(recording)
+        assert str(caught.value) == expected
         assert keys_of(store) == stored
     assert result_of(store.conflict(LATER)) is None
     assert result_of(store.conflict(current(K1, until=NOW, server_name=B))) is None
-
-
-def test_a_forgotten_key_contradicts_nothing(store: PeerStore) -> None:
-    """After its server was forgotten, another key may have the same ID."""
-    result_of(store.record_keys(LATER, NOW))
-    assert result_of(store.forget(A))
-    assert not result_of(store.forget(A))
-    result_of(store.record_keys(ANOTHER, NOW))
-    assert keys_of(store)[K1].verify_key == key(K1, b"x")
 
 
 def test_forgetting_forgets_the_documents(
@@ -282,14 +254,6 @@ def test_who_was_forgotten_meanwhile_is_not_verified(store: PeerStore) -> None:
     assert keys_of(store) == {}
 
 
-def test_validity_is_counted_from_each_fetch(store: PeerStore) -> None:
-    """A document that is fetched again makes its keys good for longer."""
-    document = current(K1, until=None)
-    result_of(store.record_keys(document, NOW))
-    result_of(store.record_keys(document, NOW + HOUR))
-    assert keys_of(store)[K1].valid_until_ts == NOW + HOUR + MAX_VALIDITY_MS
-
-
 def test_current_and_old_keys(store: PeerStore) -> None:
     """A document's current and old keys are all known."""
     document = key_document(A, [signing_key(K2, b"k")], NOW + HOUR, [OLD])
@@ -298,14 +262,6 @@ def test_current_and_old_keys(store: PeerStore) -> None:
         K1: StoredKey(key(K1), None, NOW - HOUR),
         K2: StoredKey(key(K2), NOW + HOUR, None),
     }
-    assert keys_of(store, B) == {}
-
-
-def test_keys_need_no_peer(store: PeerStore) -> None:
-    """Keys may be known of a server that was not verified, and the other way round."""
-    result_of(store.record_keys(AT_ONCE, NOW))
-    verified(store, "key-document", "0a" * 32, {K2: key(K2)}, NOW, B)
-    assert result_of(store.peer(A)) is None
     assert keys_of(store, B) == {}
 
 

@@ -20,6 +20,7 @@ from tests.support.coroutines import result_of
 from tests.support.key_documents import key_document, signing_key
 from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import Server
+from tests.support.tables import cases
 from tests.support.threaded_databases import LIMIT, Store, insert, rooms
 
 _T = TypeVar("_T")
@@ -159,11 +160,7 @@ FIRST_TO_COME: list[tuple[str, tuple[Peer, None, KeyDocument | None], set[str]]]
 ]
 
 
-@pytest.mark.parametrize(
-    ("first", "pinned"),
-    [row[1:] for row in FIRST_TO_COME],
-    ids=[row[0] for row in FIRST_TO_COME],
-)
+@cases("first pinned", FIRST_TO_COME)
 def test_of_two_endpoints_that_verify_a_peer_the_first_decides(
     store: Store,
     slow: Slow,

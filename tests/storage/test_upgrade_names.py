@@ -14,22 +14,15 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-from homeserver.protocol.identifiers import KeyId, RoomId, ServerName
-from homeserver.storage.certificate_pins import CertificatePins
+from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine import postgres
 from homeserver.storage.engine.connection import Connection, transaction
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.engine.sqlite import SqliteFile
-from homeserver.storage.key_documents import DocumentStore
 from homeserver.storage.migrations import migrate
-from homeserver.storage.notifier import Changes
-from homeserver.storage.outbox.due import Quota
-from homeserver.storage.outbox.leases import DestinationLeases
-from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.peers import PeerStore
-from homeserver.storage.received import ReceivedStore, ReceivedTransaction
-from homeserver.storage.refusals import Refusal, RefusalStore
+from homeserver.storage.refusals import Refusal
 from tests.support.coroutines import result_of
 from tests.support.our_names import OTHER_NAME, OUR_NAME
 from tests.support.postgres_server import Server
@@ -282,52 +275,6 @@ def test_each_column_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert {name for _, name, *_ in columns} == set(ROWS[table][0]), table
     assert len(tables) == len(ROWS)
     own.close()
-
-
-def test_received(database: ImmediateDatabase) -> None:
-    """A transaction keeps its reply, its PDUs and its ID; the next one follows."""
-    received = ReceivedStore(database, OUR_NAME, Changes(Clock()))
-    assert result_of(received.reply_to(PEER, "t", b"d" * 32)) == b'{"pdus":{}}'
-    new = ReceivedTransaction(PEER, "new", 1, "ed25519:1", None, [], [], [], b"{}")
-    result_of(received.record(new))
-    old, listed = result_of(received.after(0, PEER, 10, 0))
-    assert (old.id, listed.id) == (3, 6)
-    assert [bytes(edu) for edu in old.edus] == [b'{"edu_type":"m.test"}']
-    room = RoomId("!r:peer.example")
-    assert result_of(received.room_versions([room])) == {room: "9"}
-    [refused] = result_of(RefusalStore(database, OUR_NAME).after(0, PEER, 10))
-    assert (refused.id, refused.error) == (4, "no")
-
-
-def test_queue(database: ImmediateDatabase) -> None:
-    """A pending transaction keeps its bytes, and an entry its ID and its outcome."""
-    queue = OutboundQueue(database, OUR_NAME, lambda _: 1000)
-    states = [(PEER, 1, "delivered"), (DOWN, 3, "queued"), (DOWN, 4, "dropped")]
-    for destination, entry_id, expected in states:
-        state = result_of(queue.state(destination, entry_id))
-        assert state is not None
-        assert state.state == expected
-    assert result_of(queue.add(PEER, [], [], is_ephemeral=False)) == 5
-    leases = DestinationLeases(
-        database, OUR_NAME.__eq__, lambda _: 1000, "x", 60.0, is_shared=False
-    )
-    leased = result_of(leases.lease(Quota(10, 10), ())).transactions
-    [pending] = [each for each in leased if each.destination == DOWN]
-    assert (pending.txn_id, pending.body) == ("1-2", b'{"pdus":[{"n":2}]}')
-    assert pending.slash
-
-
-def test_peer(database: ImmediateDatabase) -> None:
-    """A peer keeps its pins, its keys and its documents."""
-    peers = PeerStore(database, OUR_NAME, Clock())
-    peer = result_of(peers.peer(PEER))
-    assert peer is not None
-    assert set(peer.pinned_keys) == {KeyId("ed25519:1")}
-    assert set(result_of(peers.keys(PEER))) == {KeyId("ed25519:1")}
-    assert result_of(CertificatePins(database, OUR_NAME, Clock()).find(PEER)) == "ef"
-    documents = DocumentStore(database, OUR_NAME)
-    [fetched] = result_of(documents.documents(PEER))
-    assert result_of(documents.read(fetched)) == {"a": 1}
 
 
 def test_the_log_tells_of_it(connection: Connection) -> None:

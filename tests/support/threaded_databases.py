@@ -147,6 +147,10 @@ class Store:
         """Make what calls of the threads there are, or wait a moment for one."""
         self._calls.run_for(0.05)
 
+    def wait_until_back(self) -> None:
+        """Wait until the store has found by itself that it works."""
+        self.wait_for(lambda: self.database.problem is None)
+
     def wait_for(self, is_so: Callable[[], bool]) -> None:
         """Make calls until something is so."""
         deadline = time.monotonic() + LIMIT

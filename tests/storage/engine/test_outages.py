@@ -44,11 +44,6 @@ def assert_unavailable(store: Store) -> None:
         store.read(rooms)
 
 
-def wait_until_back(store: Store) -> None:
-    """Wait until the store has found by itself that it works."""
-    store.wait_for(lambda: store.database.problem is None)
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_server_that_is_gone_for_a_while(
     breakable: Server, store: Store, how: signal.Signals
@@ -60,7 +55,7 @@ def test_a_server_that_is_gone_for_a_while(
     assert_unavailable(store)
     store.wait_for(lambda: store.database.problem is not None)
     breakable.start()
-    wait_until_back(store)
+    store.wait_until_back()
     assert store.write(insert("b")) == "b"
     assert store.read(rooms) == ["a", "b"]
 
@@ -77,7 +72,7 @@ def test_nobody_waits_for_a_server_that_is_gone(
     assert failed.called
     failed.addErrback(lambda failure: failure.trap(StoreUnavailable))
     breakable.start()
-    wait_until_back(store)
+    store.wait_until_back()
 
 
 def test_a_server_that_was_started_anew(breakable: Server, store: Store) -> None:
@@ -102,7 +97,7 @@ def test_a_connection_that_is_lost_among_reads(breakable: Server, store: Store) 
     for read in reads[1:]:
         with pytest.raises(StoreUnavailable):
             store.wait(read)
-    wait_until_back(store)
+    store.wait_until_back()
     assert store.read(rooms) == ["a"]
 
 
@@ -119,7 +114,7 @@ def test_a_connection_that_is_lost_in_a_read(breakable: Server, store: Store) ->
     store.write(insert("a"))
     with pytest.raises(StoreUnavailable):
         store.read(lose)
-    wait_until_back(store)
+    store.wait_until_back()
     assert store.read(rooms) == ["a"]
 
 
@@ -135,7 +130,7 @@ def test_a_server_that_hangs(breakable: Server, store: Store) -> None:
         assert store.begin_write(insert("c")).addErrback(lambda _: None).called
     finally:
         breakable.freeze(signal.SIGCONT)
-    wait_until_back(store)
+    store.wait_until_back()
     assert store.write(insert("d")) == "d"
     assert set(store.read(rooms)) - {"b"} == {"a", "d"}
 
@@ -167,7 +162,7 @@ def test_a_commit_whose_answer_is_lost(breakable: Server) -> None:
             store.wait(store.begin(received.record(transaction(b"first"))))
         assert proxy.lost >= 1
         proxy.loses_commits = False
-        wait_until_back(store)
+        store.wait_until_back()
         again = received.record(transaction(b"second"))
         assert store.wait(store.begin(again)) == b"first"
         found = store.wait(store.begin(received.after(0, None, 10, 0)))
@@ -207,7 +202,7 @@ def test_a_server_whose_store_cannot_be_made_use_of(
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match="by zero"):
                 store.write(insert("b"))
-    wait_until_back(store)
+    store.wait_until_back()
     assert store.read(rooms) == ["a"]
 
 

@@ -75,12 +75,6 @@ class ShortcutStore(Store):
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the file is."""
-    return tmp_path / "homeserver.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Iterator[ShortcutStore]:
     """A database that is closed in the end."""
     store = ShortcutStore(path)
@@ -225,7 +219,7 @@ def test_what_is_told_of_transactions_is_on_the_disk(store: ShortcutStore) -> No
     assert store.wait(store.begin(received.reply_to(A, "other"))) is None
     assert not store.wait(store.begin(received.after(2, None, 100, 0.0)))
     store.may_sync.set()
-    store.wait_for(lambda: store.database.problem is None)
+    store.wait_until_back()
     assert (
         store.wait(store.begin(received.reply_to(A, "t"))) == b"reply to t of a.example"
     )
@@ -239,7 +233,7 @@ def test_a_commit_of_the_thread_that_fails(store: ShortcutStore) -> None:
     with pytest.raises(StoreUnavailable, match="the disk is full"):
         store.write(Short(insert("b")))
     store.failure = None
-    store.wait_for(lambda: store.database.problem is None)
+    store.wait_until_back()
     assert store.write(Short(insert("c"))) == "c"
     assert store.read(Short(rooms)) == ["a", "b", "c"]
 
@@ -314,7 +308,7 @@ def test_a_file_that_is_moved(store: ShortcutStore, path: Path, when: str) -> No
     with pytest.raises(StoreUnavailable, match="is not the file any more"):
         store.read(Short(rooms))
     away.rename(path)
-    store.wait_for(lambda: store.database.problem is None)
+    store.wait_until_back()
     assert store.write(Short(insert("c"))) == "c"
     assert store.read(Short(rooms)) in (["a", "c"], ["a", "b", "c"])
 
@@ -341,7 +335,7 @@ def test_what_nobody_could_settle_is_not_done(store: ShortcutStore) -> None:
             store.wait(failing)
     assert store.seen_by_others() == ["a"]
     store.connect = connect
-    store.wait_for(lambda: store.database.problem is None)
+    store.wait_until_back()
     assert store.write(Short(insert("d"))) == "d"
 
 

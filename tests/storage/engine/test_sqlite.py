@@ -14,12 +14,6 @@ from homeserver.storage.engine.sqlite import SqliteConnection
 from tests.support.threaded_databases import Store, insert, rooms
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the database is."""
-    return tmp_path / "homeserver.db"
-
-
 def open_store(path: Path) -> Store:
     """The database at `path`."""
     return Store(f"sqlite:{path}")
@@ -175,7 +169,7 @@ def test_a_damaged_store(path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="malformed"):
         store.write(insert("a"))
     path.write_bytes(good)
-    wait_until_back(store)
+    store.wait_until_back()
     store.read(lambda cursor: cursor.execute("SELECT room_version FROM rooms"))
     store.close()
 
@@ -200,11 +194,6 @@ def test_no_folder(path: Path) -> None:
     """A store in a folder that is not there is refused with its path."""
     with pytest.raises(StoreUnavailable, match=r"no/homeserver\.db cannot be used: "):
         open_store(path.parent / "no" / "homeserver.db")
-
-
-def wait_until_back(store: Store) -> None:
-    """Wait until the store has found by itself that it works."""
-    store.wait_for(lambda: store.database.problem is None)
 
 
 def assert_unavailable(store: Store, why: str) -> None:
@@ -234,7 +223,7 @@ def test_a_file_that_is_moved(
     assert store.database.problem is not None
     assert (path.read_bytes() if path.exists() else None) == content
     away.rename(path)
-    wait_until_back(store)
+    store.wait_until_back()
     assert store.write(insert("b")) == "b"
     assert store.read(rooms) == ["a", "b"]
 
@@ -259,7 +248,7 @@ def test_a_file_with_rubbish_in_it(store: Store, path: Path) -> None:
     path.write_bytes(b"\xaa" * len(content))
     assert_unavailable(store, "malformed|not a database")
     path.write_bytes(content)
-    wait_until_back(store)
+    store.wait_until_back()
     assert store.write(insert("b")) == "b"
     assert store.read(rooms) == ["a", "b"]
 
@@ -278,4 +267,4 @@ def test_a_lock_that_ends(store: Store, path: Path) -> None:
         with pytest.raises(StoreUnavailable, match="locked"):
             store.write(insert("a"))
         assert store.database.problem is not None
-    wait_until_back(store)
+    store.wait_until_back()

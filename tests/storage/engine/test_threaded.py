@@ -49,12 +49,6 @@ def seen_by_others(store: Store) -> list[str]:
         other.close()
 
 
-def test_write_and_read(store: Store) -> None:
-    """A write returns what its job returns, and is read afterwards."""
-    assert store.write(insert("a")) == "a"
-    assert store.read(rooms) == ["a"]
-
-
 def test_a_write_that_is_done_is_committed(store: Store) -> None:
     """When the Deferred of a write fires, other processes see what was written."""
     done = store.begin_write(insert("a"))
@@ -292,13 +286,3 @@ def test_close_ends_the_threads(url: str) -> None:
     ]
     store.close()
     assert not any(thread.is_alive() for thread in threads)
-
-
-def test_reopen(url: str) -> None:
-    """What was written is there when the store is opened again."""
-    store = Store(url)
-    store.write(insert("a"))
-    store.close()
-    store = Store(url)
-    assert store.read(rooms) == ["a"]
-    store.close()

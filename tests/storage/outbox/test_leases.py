@@ -46,14 +46,6 @@ def pair(database: ImmediateDatabase, time: StoreTime) -> tuple[Endpoint, Endpoi
     )
 
 
-def test_who_waits_longest_is_first(own: Endpoint, time: StoreTime) -> None:
-    """Destinations are served in the order in which they became due."""
-    for destination in (B, A, C):
-        own.add(destination, 1)
-        time.advance(1)
-    assert [pending.destination for pending in own.lease()] == [B, A, C]
-
-
 def test_who_was_due_first_is_first(own: Endpoint, time: StoreTime) -> None:
     """Whose pause was over first is served first, whoever was known first."""
     for destination in (A, B, C):
@@ -62,20 +54,6 @@ def test_who_was_due_first_is_first(own: Endpoint, time: StoreTime) -> None:
         own.fail(pending, {1: pause}.__getitem__)
     time.advance(5)
     assert [pending.destination for pending in own.lease(2)] == [B, C]
-
-
-def test_who_was_served_goes_to_the_end(own: Endpoint, time: StoreTime) -> None:
-    """A destination with much in its queue lets the others have their turns."""
-    for number in range(120):
-        own.add(A, number)
-    time.advance(1)
-    own.add(B, 1)
-    served = []
-    while claimed := own.lease(at_most=1):
-        time.advance(1)
-        served.append(claimed[0].destination)
-        own.deliver(claimed[0])
-    assert served == [A, B, A, A]
 
 
 def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> None:
