@@ -6,6 +6,7 @@ import pytest
 
 from homeserver.cli import render
 from homeserver.cli.times import duration, relative
+from tests.support.tables import cases
 
 # In milliseconds since 1970.
 NOW = 1_600_000_000_000
@@ -77,11 +78,7 @@ RESOLUTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("result", "lines"),
-    [row[1:] for row in RESOLUTIONS],
-    ids=[row[0] for row in RESOLUTIONS],
-)
+@cases("result lines", RESOLUTIONS)
 def test_resolution(result: dict[str, Any], lines: list[str]) -> None:
     """A resolution is a line for each step, and one for each route in its order."""
     assert render.resolution(result, NOW) == "\n".join(lines)
@@ -176,22 +173,22 @@ TRANSACTIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("members", "lines"),
-    [row[1:] for row in TRANSACTIONS],
-    ids=[row[0] for row in TRANSACTIONS],
-)
+@cases("members lines", TRANSACTIONS)
 def test_received(members: dict[str, Any], lines: list[str]) -> None:
     """A transaction is a line for itself, and its items with our verdicts."""
     assert render.received(TRANSACTION | members, NOW) == "\n".join(lines)
 
 
-DOCUMENTS: list[tuple[str, Any, Any, list[str]]] = [
-    ("neither", None, None, ["v1: the server has none", "v2: the server has none"]),
+DOCUMENTS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("neither", {}, ["v1: the server has none", "v2: the server has none"]),
+    (
+        "version 2 alone",
+        {"v2_only": True},
+        ["v1: not asked for", "v2: the server has none"],
+    ),
     (
         "one",
-        {"document": {"a": "ä"}, "problems": []},
-        None,
+        {"v1": {"document": {"a": "ä"}, "problems": []}},
         [
             r'v1: {"a": "\u00e4"}',
             "v1: every check passed",
@@ -200,8 +197,10 @@ DOCUMENTS: list[tuple[str, Any, Any, list[str]]] = [
     ),
     (
         "problems",
-        {"document": {}, "problems": ["no"]},
-        {"document": {}, "problems": ["\x1b[31m", "\n"]},
+        {
+            "v1": {"document": {}, "problems": ["no"]},
+            "v2": {"document": {}, "problems": ["\x1b[31m", "\n"]},
+        },
         [
             "v1: {}",
             "v1: no",
@@ -213,50 +212,23 @@ DOCUMENTS: list[tuple[str, Any, Any, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("v1", "v2", "lines"),
-    [row[1:] for row in DOCUMENTS],
-    ids=[row[0] for row in DOCUMENTS],
-)
-def test_keys(v1: object, v2: object, lines: list[str]) -> None:
+@cases("members lines", DOCUMENTS)
+def test_keys(members: dict[str, Any], lines: list[str]) -> None:
     """Key documents are shown after who served them, each with what is wrong."""
     result = {
         "server_name": "a.example",
         "verified_by": "certificate",
         "route": SRV_ROUTE,
         "certificate_sha256": "0a" * 32,
-        "v1": v1,
-        "v2": v2,
-    }
+        "v1": None,
+        "v2": None,
+    } | members
     assert render.keys(result, NOW).split("\n") == [
         "a.example: reached at b.example port 8448",
         "verified by certificate",
         f"certificate SHA-256 {'0a' * 32}",
         *lines,
     ]
-
-
-def test_keys_of_version_2_alone() -> None:
-    """Version 1 is not said to be missing where it was not asked for."""
-    result = {
-        "server_name": "a.example",
-        "verified_by": "certificate",
-        "route": SRV_ROUTE,
-        "certificate_sha256": "0a" * 32,
-        "v2_only": True,
-        "v1": None,
-        "v2": None,
-    }
-    assert render.keys(result, NOW).split("\n")[3:] == [
-        "v1: not asked for",
-        "v2: the server has none",
-    ]
-
-
-def test_documents() -> None:
-    """The documents of a result are those of both versions, in this order."""
-    result: dict[str, Any] = {"v2": None, "v1": {"document": {}, "problems": []}}
-    assert render.documents(result) == [{"document": {}, "problems": []}, None]
 
 
 UNKNOWN: dict[str, Any] = {
@@ -381,9 +353,7 @@ PEERS: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("members", "lines"), [row[1:] for row in PEERS], ids=[row[0] for row in PEERS]
-)
+@cases("members lines", PEERS)
 def test_peer(members: dict[str, Any], lines: list[str]) -> None:
     """A peer is shown with how it was verified, what is pinned, and what it is owed."""
     assert render.peer(UNKNOWN | members, NOW).split("\n") == lines

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from homeserver.control.access import TokenGuard
+from homeserver.control.routes import OPEN_TEMPLATES
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.router import Route, Router
 from tests.support.control_side import AUTHORIZATION, HOST, METRICS, TOKEN, Panel
 from tests.support.http_connection import Answer, Connection, ask, request, site
+from tests.support.tables import cases
 
 
 async def tell(_: Request) -> Reply:
@@ -76,9 +78,7 @@ TOKENS: list[tuple[str, list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("headers", "errcode"), [row[1:] for row in TOKENS], ids=[row[0] for row in TOKENS]
-)
+@cases("headers errcode", TOKENS)
 def test_bad_token(headers: Sequence[str], errcode: str) -> None:
     """Who has not the token is refused, and is not told what it is."""
     answer = guarded(HOST, *headers)
@@ -248,31 +248,23 @@ def test_without_host() -> None:
     assert [answer.status for answer in connection.answers()] == [200]
 
 
-ROUTES = [
-    ("POST", "/v1/send/them.example"),
-    ("GET", "/v1/send/them.example/1"),
-    ("GET", "/v1/received"),
-    ("GET", "/v1/resolve/them.example"),
-    ("GET", "/v1/keys/them.example"),
-    ("GET", "/v1/peers"),
-    ("GET", "/v1/peers/them.example"),
-    ("POST", "/v1/peers/them.example/retry"),
-    ("DELETE", "/v1/peers/them.example/pin"),
-]
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_routes_are_guarded(method: str, path: str) -> None:
-    """Every route but `/health` wants the token."""
-    panel = Panel()
-    for headers, status in (
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
         ([HOST], 401),
         ([HOST, "Authorization: Bearer x"], 401),
         ([HOST, AUTHORIZATION, "Origin: null"], 403),
         (["Host: evil.example", AUTHORIZATION], 403),
-    ):
-        answer = ask(panel.site, method, path, headers, b'{"pdus":[]}')
-        assert answer.status == status
+    ],
+)
+def test_routes_are_guarded(headers: list[str], status: int) -> None:
+    """Every route but `/health` wants the token."""
+    panel = Panel()
+    for each in panel.table:
+        if each.template not in OPEN_TEMPLATES:
+            path = each.template.replace("{destination}", "them.example")
+            answer = ask(panel.site, each.method, path, headers, b'{"pdus":[]}')
+            assert answer.status == status, path
     stored = panel.database.connection.execute("SELECT * FROM outbound_entries")
     assert stored.fetchall() == []
 

@@ -1,6 +1,7 @@
 """What a person is shown of discovery and of another server's keys."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from homeserver.protocol.signing import sign
 from tests.support.control_side import LEAF, Panel
 from tests.support.coroutines import result_of
 from tests.support.signed_requests import OTHERS, THEM, Peer, signing_key
+from tests.support.tables import cases
 
 V1, V2 = "/_matrix/key/v1", "/_matrix/key/v2/server"
 
@@ -28,46 +30,52 @@ STEP: dict[str, Any] = {
 }
 
 
-def test_resolve() -> None:
-    """Discovery is told with its steps and its routes, in their order."""
+def resolved(
+    routes: list[Route], steps: Sequence[Step] = (), **hosts: list[str]
+) -> Json:
+    """What is shown of a name with these routes; `hosts` have addresses, `.` as `_`."""
     panel = Panel()
-    name = THEM.server_name
-    panel.routes.outcomes[name.name] = Resolution(
-        name,
-        [Step(**STEP)],
-        [
-            Route("a.org", 99, "them.example", "them.example", 10, 5),
-            Route("192.0.2.1", 8448, "them.example", "them.example"),
-        ],
+    panel.addresses |= {name.replace("_", "."): found for name, found in hosts.items()}
+    panel.routes.outcomes["them.example"] = Resolution(
+        THEM.server_name, list(steps), routes
     )
     answer = panel.ask("GET", "/v1/resolve/them.example")
-    assert (answer.status, answer.json) == (
-        200,
-        {
-            "server_name": "them.example",
-            "steps": [STEP],
-            "routes": [
-                {
-                    "host": "a.org",
-                    "port": 99,
-                    "host_header": "them.example",
-                    "certificate_name": "them.example",
-                    "srv_priority": 10,
-                    "srv_weight": 5,
-                    "addresses": ["192.0.2.9"],
-                },
-                {
-                    "host": "192.0.2.1",
-                    "port": 8448,
-                    "host_header": "them.example",
-                    "certificate_name": "them.example",
-                    "srv_priority": None,
-                    "srv_weight": None,
-                    "addresses": ["192.0.2.1"],
-                },
-            ],
-        },
-    )
+    assert answer.status == 200
+    return answer.json
+
+
+def route_to(host: str, port: int = 1, *srv: int) -> Route:
+    """A route of the name."""
+    return Route(host, port, "them.example", "them.example", *srv)
+
+
+def test_resolve() -> None:
+    """Discovery is told with its steps and its routes, in their order."""
+    routes = [route_to("a.org", 99, 10, 5), route_to("192.0.2.1", 8448)]
+    assert resolved(routes, [Step(**STEP)]) == {
+        "server_name": "them.example",
+        "steps": [STEP],
+        "routes": [
+            {
+                "host": "a.org",
+                "port": 99,
+                "host_header": "them.example",
+                "certificate_name": "them.example",
+                "srv_priority": 10,
+                "srv_weight": 5,
+                "addresses": ["192.0.2.9"],
+            },
+            {
+                "host": "192.0.2.1",
+                "port": 8448,
+                "host_header": "them.example",
+                "certificate_name": "them.example",
+                "srv_priority": None,
+                "srv_weight": None,
+                "addresses": ["192.0.2.1"],
+            },
+        ],
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,12 +88,7 @@ def test_resolve() -> None:
 )
 def test_route_without_an_address(host: str, problem: str) -> None:
     """A route that leads to no address that may be connected to says why."""
-    panel = Panel()
-    panel.addresses["all.org"] = ["10.0.0.1", "10.0.0.2"]
-    route = Route(host, 1, "them.example", "them.example")
-    resolution = Resolution(THEM.server_name, [], [route])
-    panel.routes.outcomes["them.example"] = resolution
-    answer = panel.ask("GET", "/v1/resolve/them.example").json
+    answer = resolved([route_to(host)], all_org=["10.0.0.1", "10.0.0.2"])
     [shown] = as_list(answer["routes"], "routes")
     shown = as_object(shown, "a route")
     assert shown["addresses"] == []
@@ -97,10 +100,7 @@ def test_hints() -> None:
     panel = Panel()
     panel.routes.outcomes["[::1]:99"] = NotResolvable("no way", [], "no_service")
     found = [panel.ask("GET", "/v1/resolve/%5B::1%5D:99").json]
-    route = Route("10.0.0.1", 1, "them.example", "them.example")
-    resolution = Resolution(THEM.server_name, [], [route, route])
-    panel.routes.outcomes["them.example"] = resolution
-    found.append(panel.ask("GET", "/v1/resolve/them.example").json)
+    found.append(resolved([route_to("10.0.0.1")] * 2))
     hints = [as_list(each["hints"], "hints") for each in found]
     codes = [as_object(hint, "a hint")["code"] for those in hints for hint in those]
     assert codes == ["srv-no-service", "address-refused"]
@@ -108,12 +108,8 @@ def test_hints() -> None:
 
 def test_allowed_addresses_of_a_route() -> None:
     """Refused addresses are left out where others are allowed."""
-    panel = Panel()
-    panel.addresses["a.org"] = ["10.0.0.1", "192.0.2.1", "192.0.2.1"]
-    route = Route("a.org", 1, "them.example", "them.example")
-    resolution = Resolution(THEM.server_name, [], [route])
-    panel.routes.outcomes["them.example"] = resolution
-    answer = panel.ask("GET", "/v1/resolve/them.example").json
+    addresses = ["10.0.0.1", "192.0.2.1", "192.0.2.1"]
+    answer = resolved([route_to("a.org")], a_org=addresses)
     [shown] = as_list(answer["routes"], "routes")
     shown = as_object(shown, "a route")
     assert shown["addresses"] == ["192.0.2.1"]
@@ -122,13 +118,9 @@ def test_allowed_addresses_of_a_route() -> None:
 
 def test_aliases() -> None:
     """SRV targets that are aliases are told after the steps that led to them."""
-    panel = Panel()
-    name = THEM.server_name
-    route = Route("s.a.test", 99, "them.example", "them.example", 10, 5)
-    panel.routes.outcomes[name.name] = Resolution(name, [Step(**STEP)], [route])
-    answer = panel.ask("GET", "/v1/resolve/them.example")
     alias = {"step": "srv", "asked": "s.a.test", "found": "is an alias"}
-    assert (answer.status, answer.json["steps"]) == (200, [STEP, alias])
+    answer = resolved([route_to("s.a.test", 99, 10, 5)], [Step(**STEP)])
+    assert answer["steps"] == [STEP, alias]
 
 
 def test_not_resolvable() -> None:
@@ -257,11 +249,7 @@ BAD: list[tuple[str, int, bytes, Json, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "document", "problem"),
-    [row[1:] for row in BAD],
-    ids=[row[0] for row in BAD],
-)
+@cases("status body document problem", BAD)
 def test_bad_document(status: int, body: bytes, document: Json, problem: str) -> None:
     """A document with problems is shown as far as it is one, with the problems."""
     described = as_object(shown((status, body), None)["v1"], "`v1`")

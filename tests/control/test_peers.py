@@ -54,12 +54,6 @@ def failed(panel: Panel) -> None:
     panel.carrier.lose(Unreachable(THEM.server_name, ["no route"]))
 
 
-def test_nobody() -> None:
-    """Where nobody is known, nobody is listed."""
-    for path in ("/v1/peers", "/v1/peers/"):
-        assert Panel().ask("GET", path).json == {"peers": [], "next": None}
-
-
 def test_peer_that_was_verified() -> None:
     """A peer is shown with how it was verified, and with its pin."""
     panel = Panel()
@@ -80,18 +74,6 @@ def test_peer_that_was_never_reached() -> None:
     assert "no route" in str(peer["last_error"])
     assert isinstance(peer["next_attempt_ts"], int)
     assert panel.ask("GET", "/v1/peers").json == {"peers": [peer], "next": None}
-
-
-def test_peers_are_listed_by_name() -> None:
-    """Peers that were verified and peers that are owed something are one list."""
-    panel = Panel()
-    panel.ask("POST", f"/v1/send/{OTHERS.server_name}", {})
-    panel.ask("POST", SEND, {})
-    verified(panel)
-    listed = panel.ask("GET", "/v1/peers").json["peers"]
-    assert isinstance(listed, list)
-    names = [peer["server_name"] for peer in listed]
-    assert names == ["others.example:8449", "them.example"]
 
 
 def test_unknown_peer() -> None:

