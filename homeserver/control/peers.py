@@ -102,9 +102,9 @@ def _view(peer: KnownPeer) -> PeerView:
         pinned_certificate_sha256=peer.pinned_certificate_sha256,
         keys={
             key_id: StoredKeyView(
-                encode_base64(known.key.verify_key.key),
+                encode_base64(known.verify_key.key),
                 known.since_ts,
-                known.key.valid_until_ts,
+                known.valid_until_ts,
             )
             for key_id, known in peer.keys.items()
         },

@@ -12,7 +12,6 @@ from typing import Any
 from msgspec import Struct
 
 from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.engine.interface import Cursor, Database
 from homeserver.storage.outbox.progress import (
     SUMMARY_COLUMNS,
@@ -20,15 +19,7 @@ from homeserver.storage.outbox.progress import (
     read_summary,
 )
 from homeserver.storage.peers import PEER_COLUMNS, Peer, read_peer
-from homeserver.storage.server_keys import StoredKey
-
-
-class KnownKey(Struct, frozen=True):
-    """A stored key of another server."""
-
-    key: StoredKey
-    since_ts: int | None
-    """When it was stored, in milliseconds since 1970; None if not recorded."""
+from homeserver.storage.server_keys import KEY_COLUMNS, StoredKey, read_key
 
 
 class KnownPeer(Struct, frozen=True):
@@ -44,7 +35,7 @@ class KnownPeer(Struct, frozen=True):
     queue: QueueSummary | None
     """None if its queue is and was empty."""
 
-    keys: Mapping[KeyId, KnownKey]
+    keys: Mapping[KeyId, StoredKey]
     """In the order of their IDs."""
 
 
@@ -131,21 +122,14 @@ class KnownPeers:
 
     def _load_keys(
         self, cursor: Cursor, first: str, last: str
-    ) -> dict[str, dict[KeyId, KnownKey]]:
+    ) -> dict[str, dict[KeyId, StoredKey]]:
         """The keys of all servers from one name to another, by name."""
         rows = cursor.execute(
-            "SELECT peer, key_id, key, valid_until_ts, expired_ts, since_ts"
-            " FROM server_keys WHERE server_name = ? AND peer >= ? AND peer <= ?"
-            " ORDER BY peer, key_id",
+            f"SELECT peer, {KEY_COLUMNS} FROM server_keys"  # noqa: S608 - ours
+            " WHERE server_name = ? AND peer >= ? AND peer <= ? ORDER BY peer, key_id",
             (self._server_name.name, first, last),
         ).fetchall()
         return {
-            peer: {
-                key_id: KnownKey(
-                    StoredKey(VerifyKey(key_id, bytes(key)), until, expired),
-                    since or None,
-                )
-                for _, key_id, key, until, expired, since in group
-            }
+            peer: {key_id: read_key([key_id, *rest]) for _, key_id, *rest in group}
             for peer, group in groupby(rows, key=lambda row: row[0])
         }

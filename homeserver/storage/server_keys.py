@@ -6,7 +6,9 @@ operator forgets the stored key. A shorter validity never replaces a longer one:
 document that is fetched later may be older.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -28,6 +30,9 @@ class StoredKey(Struct, frozen=True):
 
     expired_ts: int | None
     """When an old key was last used; None for a current one."""
+
+    since_ts: int | None = None
+    """When it was stored; None if not recorded, or not stored yet."""
 
 
 class KeyConflict(Exception):
@@ -61,25 +66,20 @@ def load_keys(
 ) -> dict[KeyId, StoredKey]:
     """All keys of a server that are stored for one of our names."""
     rows = cursor.execute(
-        "SELECT key_id, key, valid_until_ts, expired_ts FROM server_keys"
-        " WHERE server_name = ? AND peer = ?",
+        f"SELECT {KEY_COLUMNS} FROM server_keys WHERE server_name = ? AND peer = ?",  # noqa: S608 - ours
         (server_name.name, peer.name),
     ).fetchall()
-    return {
-        key_id: StoredKey(VerifyKey(key_id, bytes(key)), until, expired)
-        for key_id, key, until, expired in rows
-    }
+    return {row[0]: read_key(row) for row in rows}
 
 
-def load_since(
-    cursor: Cursor, server_name: ServerName, peer: ServerName
-) -> dict[KeyId, int]:
-    """When each key of a server was stored, in milliseconds; 0 if unknown."""
-    rows = cursor.execute(
-        "SELECT key_id, since_ts FROM server_keys WHERE server_name = ? AND peer = ?",
-        (server_name.name, peer.name),
-    ).fetchall()
-    return dict(rows)
+KEY_COLUMNS = "key_id, key, valid_until_ts, expired_ts, since_ts"
+"""What `read_key` reads, of `server_keys`."""
+
+
+def read_key(row: Sequence[Any]) -> StoredKey:
+    """A key, of the columns in `KEY_COLUMNS`."""
+    key_id, key, until, expired, since = row
+    return StoredKey(VerifyKey(key_id, bytes(key)), until, expired, since or None)
 
 
 def record_keys(
@@ -122,10 +122,10 @@ def check_keys(cursor: Cursor, server_name: ServerName, document: KeyDocument) -
     """Raise `KeyConflict` if a document contradicts the stored keys of its server."""
     stored = load_keys(cursor, server_name, document.server_name)
     for key_id, served in document.verify_keys.items():
-        if key_id in stored and stored[key_id].verify_key != served:
-            since_ts = load_since(cursor, server_name, document.server_name)[key_id]
-            key = stored[key_id].verify_key
-            raise KeyConflict(document.server_name, key, since_ts, served)
+        key = stored.get(key_id)
+        if key is not None and key.verify_key != served:
+            since_ts = key.since_ts or 0
+            raise KeyConflict(document.server_name, key.verify_key, since_ts, served)
 
 
 def _prune_keys(cursor: Cursor, server_name: ServerName, peer: ServerName) -> None:

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.storage.certificate_pins import CertificatePins
 from homeserver.storage.engine.immediate import ImmediateDatabase
-from homeserver.storage.known_peers import KnownKey, KnownPeer, KnownPeers
+from homeserver.storage.known_peers import KnownPeer, KnownPeers
 from homeserver.storage.outbox.progress import QueueSummary
 from homeserver.storage.peers import Peer, PeerStore
 from homeserver.storage.server_keys import StoredKey
@@ -68,8 +68,7 @@ def test_all_that_is_known(book: Book) -> None:
     [pending] = book.own.lease()
     book.own.fail(pending, lambda _: 9.0)
     keys = {
-        key.key_id: KnownKey(StoredKey(key.verify_key, NOW, None), NOW - 5)
-        for key in (K1, K2)
+        key.key_id: StoredKey(key.verify_key, NOW, None, NOW - 5) for key in (K1, K2)
     }
     summary = QueueSummary(
         queued=1,
