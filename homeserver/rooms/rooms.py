@@ -47,7 +47,7 @@ from homeserver.rooms.entry import Sent
 from homeserver.rooms.joins import Joins
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.policies import Recommend, not_asked
-from homeserver.rooms.reading import read_room
+from homeserver.rooms.reading import ReadEvent, read_room
 from homeserver.rooms.room import Room
 from homeserver.rooms.turn import Turn
 from homeserver.storage.joined_rooms import RoomStore
@@ -109,7 +109,7 @@ class Rooms:
             if room is not None and not await self._is_stale(room):
                 return room
             self._rooms.pop(room_id, None)
-            stored = await self.store.room(room_id)
+            stored = await self.store.room(room_id, ReadEvent.of)
             if stored is None:
                 return None
             room = await read_room(room_id, stored, self.store, self._pace)

@@ -6,7 +6,8 @@ process that shares the store has changed the room since, nothing is written.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.storage.engine.interface import Cursor, Database, Short, StoreClock
@@ -15,6 +16,7 @@ from homeserver.storage.outbox.queue import add_entry
 from homeserver.storage.outbox.queue_id import QueueId
 from homeserver.storage.room_rows import (
     RoomChange,
+    StoredEvent,
     StoredRoom,
     load_events,
     load_states,
@@ -26,6 +28,8 @@ from homeserver.storage.room_rows import (
 from homeserver.storage.transaction_sizes import add_length, lock_counts, subtract
 
 _MAX_SHORT_BYTES = 65536
+
+_T = TypeVar("_T")
 
 
 class RoomStore:
@@ -86,13 +90,19 @@ class RoomStore:
 
         return await self._database.read(Short(job))
 
-    async def room(self, room_id: RoomId) -> StoredRoom | None:
-        """A whole room; None if there is no such room."""
+    async def room(
+        self, room_id: RoomId, read: Callable[[StoredEvent], _T]
+    ) -> StoredRoom[_T] | None:
+        """A whole room; None if there is no such room.
 
-        def job(cursor: Cursor) -> StoredRoom | None:
+        `read` is called in the store's thread, and makes of each event what is kept.
+        """
+
+        def job(cursor: Cursor) -> StoredRoom[_T] | None:
+            # Locked, so that all that is read of it is of this revision.
             row = cursor.execute(
                 "SELECT room_version, revision, extremities, current_state"
-                " FROM joined_rooms WHERE server_name = ? AND room_id = ?",
+                " FROM joined_rooms WHERE server_name = ? AND room_id = ? FOR UPDATE",
                 self._key(room_id),
             ).fetchone()
             if row is None:
@@ -104,7 +114,7 @@ class RoomStore:
                 json.loads(extremities),
                 current,
                 load_states(cursor, self.server_name, room_id),
-                load_events(cursor, self.server_name, room_id),
+                [read(x) for x in load_events(cursor, self.server_name, room_id)],
             )
 
         return await self._database.read(job)

@@ -5,7 +5,8 @@ another one, nothing is written.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
@@ -19,7 +20,11 @@ _EVENT_BYTES = 300
 
 _CHANGE_BYTES = 150  # of an entry of a state: two texts and an event ID
 
+_SLICE = 1000  # events that are read at once
+
 _Key = tuple[str, str]
+
+_T = TypeVar("_T")
 
 
 class RoomChanged(Overloaded):
@@ -62,15 +67,15 @@ class StoredEvent(Struct, frozen=True):
     redacted_by: EventId | None = None
 
 
-class StoredRoom(Struct, frozen=True):
-    """A room as it is read."""
+class StoredRoom(Struct, Generic[_T], frozen=True):
+    """A room as it is read; its events as the caller makes them of their rows."""
 
     room_version: str
     revision: int
     extremities: Sequence[EventId]
     current: int
     states: Sequence[StateChange]
-    events: Sequence[StoredEvent]
+    events: Sequence[_T]
     """In the order of their positions."""
 
 
@@ -205,18 +210,26 @@ def load_states(cursor: Cursor, own: ServerName, room_id: RoomId) -> list[StateC
     ]
 
 
-def load_events(cursor: Cursor, own: ServerName, room_id: RoomId) -> list[StoredEvent]:
-    """The events of a room, in the order of their positions."""
-    rows = cursor.execute(
-        "SELECT position, event_id, outcome, check_number, rule, why, state_before,"
-        " state_after, event, redacted_by FROM room_events"
-        " WHERE server_name = ? AND room_id = ? ORDER BY position",
-        (own.name, room_id),
-    ).fetchall()
-    found: list[StoredEvent] = []
-    for position, own_id, outcome, check, rule, why, before, after, event, by in rows:
-        verdict = outcome, check, rule, why
-        states = before, after
-        text = event.encode("utf-8")
-        found.append(StoredEvent(position, own_id, *verdict, *states, text, by))
-    return found
+def load_events(
+    cursor: Cursor, own: ServerName, room_id: RoomId
+) -> Iterator[StoredEvent]:
+    """The events of a room, in the order of their positions.
+
+    They are read in slices: those of a long room take a hundred megabytes.
+    """
+    first = 0
+    while True:
+        rows = cursor.execute(
+            "SELECT position, event_id, outcome, check_number, rule, why, state_before,"
+            " state_after, event, redacted_by FROM room_events"
+            " WHERE server_name = ? AND room_id = ? AND position >= ?"
+            " ORDER BY position LIMIT ?",
+            (own.name, room_id, first, _SLICE),
+        ).fetchall()
+        for position, own_id, outcome, check, rule, why, *states, event, by in rows:
+            verdict, (before, after) = (outcome, check, rule, why), states
+            text = event.encode("utf-8")
+            yield StoredEvent(position, own_id, *verdict, before, after, text, by)
+        if len(rows) < _SLICE:
+            return
+        first = rows[-1][0] + 1

@@ -7,13 +7,14 @@ from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.history import History
 from homeserver.protocol.rooms.state import StateKey
-from homeserver.rooms.reading import read_room
+from homeserver.rooms.reading import ReadEvent, read_room
 from homeserver.rooms.room import Room
 from homeserver.rooms.states import EMPTY, RoomStates
+from homeserver.storage import room_rows
 from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
 from tests.support.coroutines import result_of
-from tests.support.our_rooms import OurRooms, ids
+from tests.support.our_rooms import OurRooms, ids, same
 
 
 def received(random: RandomRoom, ours: OurRooms) -> tuple[History, Room]:
@@ -118,13 +119,37 @@ def test_read_again() -> None:
     ours = OurRooms()
     room = ours.create()
     sent = [ours.send(room, "m.room.message", {"body": "x"}) for _ in range(3)]
-    stored = result_of(ours.store.room(room.room_id))
+    stored = result_of(ours.store.room(room.room_id, ReadEvent.of))
     assert stored is not None
     reading = read_room(room.room_id, stored, ours.store, Pace(ours.clock))
     again = result_of(reading)
     messages = [x for x in again.events.values() if x.type == "m.room.message"]
     assert [each.event_id for each in messages] == [sent[-1].event.event_id]
     assert again.events.keys() == room.events.keys()
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 9, 10, 11])
+def test_read_in_parts(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A room is whole, in however many parts its events are read."""
+    ours = OurRooms()
+    room = ours.create()
+    while len(room.entries) < 10:
+        ours.send(room, "m.room.message", {"body": "x"})
+    monkeypatch.setattr(room_rows, "_SLICE", length)
+    same(room, ours.read(room.room_id))
+
+
+def test_texts_leave_memory() -> None:
+    """Of messages that are read no text is kept, but for redactions."""
+    ours = OurRooms()
+    room = ours.create()
+    sent = ours.send(room, "m.room.message", {"body": "x"})
+    ours.send(room, "m.room.redaction", {"redacts": sent.event.event_id})
+    stored = result_of(ours.store.room(room.room_id, ReadEvent.of))
+    assert stored is not None
+    kept = {x.entry.type for x in stored.events if x.text is not None}
+    assert kept == {x.entry.type for x in stored.events} - {"m.room.message"}
+    assert "m.room.redaction" in kept
 
 
 class CountingPace(Pace):
@@ -141,7 +166,7 @@ def test_read_in_slices() -> None:
     """Reading a room offers a pause before each event."""
     ours = OurRooms()
     room = ours.create()
-    stored = result_of(ours.store.room(room.room_id))
+    stored = result_of(ours.store.room(room.room_id, ReadEvent.of))
     assert stored is not None
     pace = CountingPace(ours.clock)
     result_of(read_room(room.room_id, stored, ours.store, pace))

@@ -164,7 +164,7 @@ CALLS: list[tuple[type, str, Call]] = [
     (RoomStore, "room_ids", lambda h: h.rooms.room_ids()),
     (RoomStore, "length", of_all_names),
     (RoomStore, "revision", lambda h: h.rooms.revision(ROOM)),
-    (RoomStore, "room", lambda h: h.rooms.room(ROOM)),
+    (RoomStore, "room", lambda h: h.rooms.room(ROOM, lambda row: row)),
     (RoomStore, "texts", lambda h: h.rooms.texts(ROOM, [EVENT])),
     (RoomStore, "rooms_with", lambda h: h.rooms.rooms_with(EVENT)),
     (RoomStore, "record", written),
