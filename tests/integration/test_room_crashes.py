@@ -1,18 +1,22 @@
 """An endpoint that is killed while it joins rooms and sends and receives events.
 
 Nothing that was acknowledged is lost, and after each kill the rooms in its store are
-whole. Twice here; by hand, told how much happened:
+whole. Twice here, alone and with three workers, of which also one alone is killed. By
+hand, told how much happened:
 
     KILLS=100 pytest --log-cli-level=INFO tests/integration/test_room_crashes.py
 """
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Event, Semaphore, Thread
+
+import pytest
 
 from homeserver.control.client import ControlError
 from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports, make_endpoint
@@ -21,7 +25,7 @@ from tests.support.coroutines import result_of
 from tests.support.room_clients import Side
 from tests.support.stopped_endpoints import StoppedEndpoint
 from tests.support.synapse_servers import eventually
-from tests.support.worker_processes import kill_all
+from tests.support.worker_processes import kill_all, workers_of
 
 KILLS = int(os.environ.get("KILLS", "2"))
 LIMIT_SECONDS = 120.0  # for what takes a second; machines are shared
@@ -91,6 +95,13 @@ class Users:
         self.joined.append(room_id)
 
 
+def endpoint(folder: Path, configuration: str = "") -> Endpoint:
+    """The files of an endpoint on the loopback interface."""
+    [port] = free_ports(1)
+    name, where = f"localhost:{port}", f"{LOOPBACK}:{port}"
+    return make_endpoint(folder, name, _CONFIGURATION + configuration, where)
+
+
 def check_store(alpha: Endpoint, users: Users) -> int:
     """Check the rooms in the store of an endpoint that does not run; how many."""
     rooms = StoppedEndpoint(alpha).rooms
@@ -103,15 +114,11 @@ def check_store(alpha: Endpoint, users: Users) -> int:
     return len(found)
 
 
-def test_killed_in_rooms(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_killed_in_rooms(tmp_path: Path, workers: int) -> None:
     """What was acknowledged is there, here and at the other server."""
-    ports = free_ports(2)
-    alpha, beta = (
-        make_endpoint(
-            tmp_path / name, f"localhost:{port}", _CONFIGURATION, f"{LOOPBACK}:{port}"
-        )
-        for name, port in zip(("alpha", "beta"), ports, strict=True)
-    )
+    alpha = endpoint(tmp_path / "alpha", f"[run]\nworkers = {workers}\n")
+    beta = endpoint(tmp_path / "beta")
     random = Random(1)
     one, two = Side(alpha), Side(beta)
     with beta.running() as other:
@@ -127,6 +134,8 @@ def test_killed_in_rooms(tmp_path: Path) -> None:
                 with alpha.running() as process:
                     first_line(process)
                     users.may_ask.set()
+                    if running := workers_of(process):
+                        os.kill(random.choice(running), signal.SIGKILL)
                     while users.tally.acquire(blocking=False):
                         pass  # those of before
                     for _ in range(random.randint(1, 30)):
