@@ -15,15 +15,21 @@ from homeserver.protocol.canonical_json import as_list, as_object, parse_object
 from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.events.room_versions import DEFAULT_ROOM_VERSION
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.signing import parse_signatures, signed_bytes, verify
 from homeserver.protocol.slices import run
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
+from homeserver.rooms.turn import Turn
 from scripts.benchmarks import large_store
 from scripts.benchmarks.alone import resolutions
+from scripts.benchmarks.large_rooms import make_known
 from scripts.benchmarks.rooms import branches, creations, state_resolutions
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample, measure, summarise
 from scripts.benchmarks.transactions import KEY_ID, Origin, TransactionMaker
 from scripts.benchmarks.usage import cpu_seconds
+from scripts.processes import make_endpoint
+from tests.support.coroutines import result_of
+from tests.support.stopped_endpoints import StoppedEndpoint
 
 MIGRATIONS = Path(homeserver.storage.__file__).parent / "migrations"
 DESTINATION = ServerName.parse("bench.test")
@@ -213,3 +219,26 @@ def test_large_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert connection.execute(f"{count} received_transactions").fetchone() == (12,)
         assert connection.execute(f"{count} received_pdus").fetchone() == (10,)
         assert connection.execute("SELECT id FROM last_received").fetchone() == (12,)
+
+
+def test_events_of_a_known_room(tmp_path: Path) -> None:
+    """A server that is in the room accepts each event, as they come."""
+    endpoint = make_endpoint(tmp_path / "endpoint", "bench.test", "")
+    origins = [Origin.at(f"127.0.0.2:{port}") for port in (1, 2)]
+    room = make_known(endpoint, origins)
+    maker = TransactionMaker(origins, DESTINATION, 1_800_000_000_000)
+    rooms = StoppedEndpoint(endpoint).rooms
+    taken = []
+
+    async def take(turn: Turn) -> None:
+        for request in maker.requests(4, 3, room):
+            content = parse_object(request.partition(b"\r\n\r\n")[2])
+            for pdu in as_list(content["pdus"], "pdus"):
+                event = Event.parse(as_object(pdu, "a PDU"), DEFAULT_ROOM_VERSION)
+                taken.append((await turn.take(event)).outcome)
+
+    result_of(rooms.change(room.room_id, take))
+    assert taken == [Outcome.ACCEPTED] * 12
+    known = result_of(rooms.known(room.room_id))
+    assert len(known.extremities) == 4
+    assert known.residents == {each.name for each in origins} | {rooms.server_name}

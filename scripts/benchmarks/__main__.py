@@ -15,7 +15,15 @@ from pathlib import Path
 import click
 
 from homeserver.protocol.identifiers import ServerName
-from scripts.benchmarks import alone, large_store, page, rooms, rows, servers
+from scripts.benchmarks import (
+    alone,
+    large_rooms,
+    large_store,
+    page,
+    rooms,
+    rows,
+    servers,
+)
 from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.table import OURS, Row, head, measure, render
 from scripts.benchmarks.transactions import TransactionMaker
@@ -73,6 +81,7 @@ def main(
             show(alone_rows)
             return
         setting = servers.make(folder, _OTHERS)
+        known_room = large_rooms.make_known(setting.endpoint, setting.others[:_ORIGINS])
         others = stack.enter_context(servers.running_others(setting))
         running = servers.start_all(setting, without, before, stack, has_same=same)
         maker = TransactionMaker(
@@ -88,10 +97,11 @@ def main(
         rows.introduce(folder, running, maker, _ORIGINS)
         if servers.LARGE in running:
             large_store.fill(servers.large_store(setting))
-        show(rows.puts(folder, running, maker, scale))
+        show(rows.puts(folder, running, maker, known_room, scale))
         outbound = Outbound(setting, running[OURS].pid, others.pid)
         show(rows.sends(outbound, _OTHERS, scale))
         show(rows.ends(running))
+        show(large_rooms.LargeJoins(folder, setting.others).rows())
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.servers import (
     BEFORE,
     GO,
+    IN_ROOM,
     LARGE,
     NGINX,
     SAME,
@@ -25,7 +26,7 @@ from scripts.benchmarks.servers import (
     running_ours,
 )
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
-from scripts.benchmarks.transactions import TransactionMaker
+from scripts.benchmarks.transactions import KnownRoom, TransactionMaker
 from scripts.benchmarks.usage import resident_megabytes
 from scripts.processes import Endpoint
 
@@ -98,21 +99,32 @@ def introduce(
 
 
 def puts(
-    folder: Path, running: Mapping[str, Server], maker: TransactionMaker, scale: float
+    folder: Path,
+    running: Mapping[str, Server],
+    maker: TransactionMaker,
+    room: KnownRoom,
+    scale: float,
 ) -> list[Row]:
-    """Signed transactions, which are stored."""
+    """Signed transactions, which are stored; `room` is one that our server is in."""
 
     def row(pdus: int, count: int, *yardsticks: str) -> Row:
+        number = max(_CONNECTIONS, int(count * scale))
+
         @cache
         def made(_: int) -> Load:
-            requests = maker.requests(max(_CONNECTIONS, int(count * scale)), pdus)
+            requests = maker.requests(number, pdus)
             return load.write(folder / f"put-{pdus}", requests, _CONNECTIONS)
 
-        row = _row(
-            f"signed PUT, {pdus} PDUs",
-            running,
-            dict.fromkeys((OURS, *AGAIN, *yardsticks), made),
-        )
+        @cache
+        def made_in_room(_: int) -> Load:
+            requests = maker.requests(number, pdus, room)
+            return load.write(folder / f"room-{pdus}", requests, _CONNECTIONS)
+
+        loads = dict.fromkeys((OURS, *AGAIN, *yardsticks), made)
+        if pdus:
+            loads[IN_ROOM] = made_in_room
+        servers = {**running, IN_ROOM: running[OURS]}
+        row = _row(f"signed PUT, {pdus} PDUs", servers, loads)
         limit = partial(verification, 1 + pdus)
         return Row(row.what, row.unit, {**row.measures, LIBSODIUM: limit})
 

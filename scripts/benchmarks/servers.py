@@ -43,6 +43,9 @@ from scripts.synapse import PROGRAM, make_synapse
 NAME = "bench.test"
 
 SYNAPSE = "synapse"
+IN_ROOM = "in a room"
+"""Ours, asked about a room that it is in."""
+
 NGINX = "nginx"
 GO = "go"
 

@@ -28,6 +28,14 @@ def resident_megabytes(pid: int) -> float:
     return pages * _PAGE_BYTES / 1e6
 
 
+def most_megabytes(pid: int) -> float:
+    """The most memory that a process alone has had since it began."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ProcessLookupError(f"no process has the ID {pid}")
+
+
 def _family(pid: int) -> Iterator[int]:
     yield pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
