@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from homeserver.testing import Lab, LabError, Server
+from homeserver.testing import Lab, Server
 from scripts.processes import first_line, running
 from tests.support.lab_rules import acted, put, rule
 
@@ -131,17 +131,3 @@ def test_client_certificates(lab: Lab, echo: str) -> None:
     assert got["other"]["certificate"] == "other.invalid"
     assert got["expired"]["certificate"] == servers["expired"].name
     assert got["expired"]["valid_to"].endswith("2019 GMT")
-
-
-@pytest.mark.parametrize(
-    ("do", "why"),
-    [
-        ({"tls.client-certificate": "old"}, "`tls.client-certificate` is .*expired"),
-        ({"tls.client-certificate": True}, "`tls.client-certificate` is .*expired"),
-        ({"vary.trailing-slash": 1}, "`vary.trailing-slash` is true"),
-    ],
-)
-def test_a_bad_argument_is_refused(lab: Lab, do: dict[str, object], why: str) -> None:
-    """The error names the fault, and what its argument may be."""
-    with pytest.raises(LabError, match=why):
-        put(lab, lab.server(), do)

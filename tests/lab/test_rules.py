@@ -17,7 +17,7 @@ from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.rules.rules import ALL, Rules
 from homeserver.lab.seed import Seed
 from homeserver.net.exchange import Exchange
-from homeserver.protocol.errors import BadJson, NotFound, TooLarge
+from homeserver.protocol.errors import BadJson, NotFound, ProtocolError, TooLarge
 from homeserver.protocol.identifiers import KeyId
 from homeserver.protocol.signing import SigningKey
 from tests.support.exchanges import SEND, exchange
@@ -216,13 +216,47 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"http.delay": -1}, "0 to 600 seconds"),
     ({"http.delay": True}, "a number of seconds"),
     ({"http.retry-after": 1.5}, "a whole number"),
+    ({"keys.expired": 1}, "`keys.expired` is true"),
+    ({"keys.expird": True}, "did you mean 'keys.expired'"),
+    ({"keys.valid_until": -1}, "`keys.valid_until` is 0 to"),
+    ({"keys.valid_until": "x"}, "`keys.valid_until` is a whole number"),
+    ({"http.header": {}}, "`http.header` is an object of headers"),
+    ({"http.header": {"a b": "c"}}, "has letters"),
+    ({"http.header": {"a": "\n"}}, "printable ASCII"),
+    ({"http.header": {"Content-Length": "1"}}, "a fault of its own"),
+    ({"http.errcode": ""}, "`http.errcode` is a text"),
+    ({"http.redirect": "a\r\nb"}, "printable ASCII"),
+    ({"http.delay": 601}, "0 to 600 seconds"),
+    ({"well-known.redirect": 0}, "1 to 100"),
+    ({"dns.nxdomain": False}, "`dns.nxdomain` is true"),
+    ({"dns.cname": "a b"}, "`dns.cname` is not a DNS name"),
+    ({"dns.cname": 1}, "`dns.cname` is a DNS name"),
+    ({"dns.answer": []}, "`dns.answer` has 1 to 100 records"),
+    ({"dns.answer": [{"type": "A"}]}, "`dns.answer` is a list of records: .*value"),
+    ({"dns.answer": [{"type": "A", "value": "x"}]}, "`dns.answer`: .*IPv4 address"),
+    ({"dns.answer": [{"type": "X", "value": "x"}]}, "`dns.answer`: .*one of A, AAAA"),
+    ({"dns.ttl": -1}, "`dns.ttl` is 0 to"),
+    ({"dns.delay": "1"}, "`dns.delay` is a number of seconds"),
+    ({"connection.reset": 1}, "`connection.reset` is true"),
+    ({"connection.slow": 0}, "`connection.slow` is 1 to"),
+    ({"connection.close-after": "x"}, "`connection.close-after` is a whole number"),
+    ({"tls.certificate": "old"}, "`tls.certificate` is .*expired"),
+    ({"tls.certificate": True}, "`tls.certificate` is .*expired"),
+    ({"tls.version": "1.4"}, "`tls.version` is .*1.0"),
+    ({"tls.version": True}, "`tls.version` is .*1.0"),
+    ({"tls.alert": 256}, "`tls.alert` is true, or the number"),
+    ({"tls.alert": False}, "`tls.alert` is true, or the number"),
+    ({"tls.stal": True}, "did you mean 'tls.stall'"),
+    ({"tls.client-certificate": "old"}, "`tls.client-certificate` is .*expired"),
+    ({"tls.client-certificate": True}, "`tls.client-certificate` is .*expired"),
+    ({"vary.trailing-slash": 1}, "`vary.trailing-slash` is true"),
 ]
 
 
 @pytest.mark.parametrize(("do", "why"), BAD)
 def test_a_bad_rule_is_refused(do: dict[str, object], why: str) -> None:
     """The error names the fault, and what its argument may be."""
-    with pytest.raises(BadJson, match=why):
+    with pytest.raises(ProtocolError, match=why):
         Server().rules.add("a.test", RuleBody(do))
 
 
