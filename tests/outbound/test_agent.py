@@ -239,29 +239,6 @@ class RequestTests(AgentTestCase):
 class VerificationTests(AgentTestCase):
     """Which peer gets a request."""
 
-    def test_nobody_else(self) -> None:
-        """Another server is asked for a key document, and gets no request."""
-        asked = self.ask()
-        wire = self.net.accept(issue_for("other.test", CA))
-        assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
-        wire.say(ok(b"{}"))
-        self.failureResultOf(asked, Unreachable)
-        wire.flush()
-        assert wire.peer.received.startswith(b"GET /_matrix/key/v1 ")
-        assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
-
-    def test_key_document_first(self) -> None:
-        """A request follows its peer's key document on the same connection."""
-        asked = self.ask(b"/1")
-        wire = self.net.accept(SELF_SIGNED)
-        assert b"/1 " not in wire.peer.received
-        wire.say(ok(key_document(SELF_SIGNED)))
-        assert b"GET /1 " in wire.peer.received
-        wire.say(ok(b"{}"))
-        _, link = self.successResultOf(asked)
-        assert link.peer.verified_by == "key-document"
-        assert link.peer.certificate == SELF_SIGNED.value.leaf
-
     def test_answer_with_the_key_document(self) -> None:
         """What comes with the key document answers no request."""
         asked = self.ask(b"/1")
@@ -311,28 +288,10 @@ class PoolTests(AgentTestCase):
         self.ask()
         assert len(self.net.dialled) == 1
 
-    def test_kept_for_half_a_minute(self) -> None:
-        """A connection without use is ended after thirty seconds."""
-        wire = self.answered()
-        self.net.clock.advance(29.9)
-        wire.flush()
-        self.assertFalse(wire.peer.is_gone)
-        self.net.clock.advance(0.1)
-        wire.flush()
-        assert wire.peer.is_gone
-        self.ask()
-        assert len(self.net.dialled) == 1
-
     def test_not_kept_where_the_peer_says_so(self) -> None:
         """A connection that the peer wants to end is ended."""
         wire = self.answered(ok(b"{}", "Connection: close\r\n"))
         assert wire.peer.is_gone
-        self.ask()
-        assert len(self.net.dialled) == 1
-
-    def test_not_kept_where_the_peer_hangs_up(self) -> None:
-        """A connection that the peer has ended is not used again."""
-        self.answered().hang_up()
         self.ask()
         assert len(self.net.dialled) == 1
 
@@ -355,26 +314,6 @@ class PoolTests(AgentTestCase):
         wire.say(ok(b"{}")[:-1])
         self.ask()
         assert len(self.net.dialled) == 1
-
-    def test_two_are_kept(self) -> None:
-        """Of many connections to one server, two are kept."""
-        asked = [self.ask() for _ in range(4)]
-        wires = [self.net.accept(GOOD) for _ in asked]
-        for each, wire in zip(asked, wires, strict=True):
-            wire.say(ok(b"{}"))
-            self.read(each)
-        for wire in wires:
-            wire.flush()
-        assert [wire.peer.is_gone for wire in wires] == [True] * 2 + [False] * 2
-
-    def test_close(self) -> None:
-        """All connections that are kept can be ended."""
-        wire = self.answered()
-        closing = start(self.agent.close())
-        wire.flush()
-        self.successResultOf(closing)
-        assert wire.peer.is_gone
-        assert self.net.clock.getDelayedCalls() == []
 
 
 class EndTests(AgentTestCase):
@@ -514,14 +453,6 @@ class ClientTests(AgentTestCase):
             self.client.send_transaction(PEER, "1", b'{"pdus":[]}', exchange=Exchange())
         )
 
-    def assert_given_up(self, sent: Deferred[Delivery]) -> None:
-        """See that a transaction is given up after a minute, and nothing goes on."""
-        self.net.clock.tcpClients.clear()
-        self.net.clock.pump([5.0] * 12)
-        problem = self.failureResultOf(sent, Unreachable).value
-        assert "no answer in time" in str(problem)
-        assert self.net.dialled == []
-
     def test_not_resolved(self) -> None:
         """Why a name cannot be resolved is for the operator alone."""
         self.stack.names.routes = NotResolvable("SRV _x.peer.test: SERVFAIL", [])
@@ -547,17 +478,6 @@ class ClientTests(AgentTestCase):
             causes.clear()
             Deferred.fromCoroutine(asked)
             assert causes == [cause] * 2
-
-    def test_no_connection(self) -> None:
-        """A minute after it was begun, a connection that is not made is given up."""
-        self.assert_given_up(self.send())
-
-    def test_no_answer(self) -> None:
-        """A minute after it was begun, a request without an answer is given up."""
-        sent = self.send()
-        wire = self.net.accept(GOOD)
-        self.assert_given_up(sent)
-        assert wire.tcp.disconnecting
 
     def test_delivery(self) -> None:
         """A transaction goes out over a verified connection as the bytes that it is."""
@@ -609,26 +529,6 @@ class ReachTests(AgentTestCase):
         self.ask()
         assert len(self.net.dialled) == 1
 
-    def test_key_document(self) -> None:
-        """A peer without a trusted certificate is asked for its keys alone."""
-        reached = self.reach()
-        wire = self.net.accept(SELF_SIGNED)
-        self.assertNoResult(reached)
-        wire.say(ok(key_document(SELF_SIGNED)))
-        link = self.successResultOf(reached)
-        assert link.peer.verified_by == "key-document"
-        assert wire.tcp.is_aborted
-        assert wire.peer.received.count(b"HTTP/1.1\r\n") == 1
-
-    def test_somebody_else(self) -> None:
-        """Another server is not reached, and its certificate is not recorded."""
-        reached = self.reach()
-        wire = self.net.accept(SELF_SIGNED)
-        wire.say(ok(b"{}"))
-        self.failureResultOf(reached, Unreachable)
-        assert wire.tcp.is_aborted
-        assert self.successResultOf(start(self.stack.peers.peer(PEER))) is None
-
     def test_renewed_certificate(self) -> None:
         """What the peer shows is known from then on as its certificate."""
         self.answered()
@@ -641,69 +541,12 @@ class ReachTests(AgentTestCase):
         assert known is not None
         assert known.certificate_sha256 == link.peer.certificate_sha256
 
-    def test_no_route(self) -> None:
-        """A name that leads nowhere cannot be reached."""
-        self.stack.names.routes = NotResolvable("SRV: no answer", [])
-        self.failureResultOf(self.reach(), Unreachable)
-
     def test_no_connection(self) -> None:
         """A peer that takes no connections cannot be reached, nor by a kept one."""
         self.answered()
         reached = self.reach()
         self.net.refuse()
         self.failureResultOf(reached, Unreachable)
-
-
-class ClientReachTests(AgentTestCase):
-    """How long a peer has to be reached."""
-
-    def setUp(self) -> None:
-        """Begin to reach a peer by four routes."""
-        super().setUp()
-        identity = Identity(ServerName.parse("origin.test"), [], [], CA.value)
-        client = FederationClient(self.agent, lambda: identity, self.net.clock)
-        self.stack.names.routes = [route(f"192.0.2.{number}") for number in range(1, 5)]
-        self.reached = start(client.reach(PEER, OURSELVES))
-
-    def assert_given_up(self) -> None:
-        """See that it is given up after 25 seconds, and nothing goes on."""
-        self.net.clock.pump([1.0] * 24)
-        self.assertNoResult(self.reached)
-        self.net.clock.advance(1.0)
-        problem = self.failureResultOf(self.reached, Unreachable).value
-        assert isinstance(problem, Unreachable)
-        assert (problem.destination, problem.attempts) == (
-            PEER,
-            ["no answer within 25 seconds"],
-        )
-        assert problem.reason == "not_verified"
-        before = len(self.net.dialled)
-        self.net.clock.pump([5.0] * 12)
-        assert len(self.net.dialled) == before
-        assert self.net.clock.getDelayedCalls() == []
-
-    def test_no_connection(self) -> None:
-        """A connection that is not made is given up."""
-        self.assert_given_up()
-
-    def test_no_handshake(self) -> None:
-        """A handshake that is not made is given up."""
-        wire = self.net.accept(GOOD, is_silent=True)
-        self.assert_given_up()
-        assert wire.tcp.is_aborted
-
-    def test_no_key_document(self) -> None:
-        """A peer that gives no proof of its name is given up."""
-        wire = self.net.accept(SELF_SIGNED)
-        self.assert_given_up()
-        assert wire.tcp.is_aborted
-
-    def test_in_time(self) -> None:
-        """A peer that is reached late is reached, and nothing waits any more."""
-        self.net.clock.pump([1.0] * 9)
-        self.net.accept(GOOD).flush()
-        self.successResultOf(self.reached)
-        assert self.net.clock.getDelayedCalls() == []
 
 
 class StrangersTests(AgentTestCase):
