@@ -19,7 +19,6 @@ from tests.support.manual_sender import (
     REFUSED,
     UNREACHABLE,
     Call,
-    Client,
     SenderTestCase,
 )
 from tests.support.memory_tls_servers import start
@@ -40,24 +39,6 @@ class RetryTests(SenderTestCase):
             pauses.append(self.clock.seconds() - failed)
         return pauses
 
-    def test_same_id_and_bytes(self) -> None:
-        """A transaction keeps its ID and its bytes, whatever is queued meanwhile."""
-        self.enqueue()
-        self.calls[0].fail()
-        self.enqueue()
-        self.clock.advance(FIRST_RETRY)
-        first, second = self.calls
-        self.assertEqual((first.txn_id, first.body), (second.txn_id, second.body))
-
-    def test_what_was_queued_meanwhile_follows(self) -> None:
-        """What was queued during a back-off goes after what failed."""
-        self.enqueue(pdus=1)
-        self.calls[0].fail()
-        self.enqueue(pdus=2)
-        self.clock.advance(FIRST_RETRY)
-        self.calls[1].acknowledge()
-        self.assertEqual([len(call.pdus) for call in self.calls], [1, 1, 2])
-
     def test_queueing_does_not_shorten_the_pause(self) -> None:
         """What is queued during a back-off does not end it."""
         self.enqueue()
@@ -72,14 +53,6 @@ class RetryTests(SenderTestCase):
         self.assertEqual(
             self.fail_times(8), [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
         )
-
-    def test_success_clears_the_back_off(self) -> None:
-        """After a success the next failure is a first one again."""
-        self.enqueue()
-        self.fail_times(3)
-        self.calls[-1].acknowledge()
-        self.enqueue()
-        self.assertEqual(self.fail_times(1), [FIRST_RETRY])
 
     def test_jitter_is_within_a_fifth(self) -> None:
         """Pauses differ, by at most a fifth more or less."""
@@ -106,14 +79,6 @@ class RetryTests(SenderTestCase):
         self.assertEqual(len(self.calls), 5)
         self.assertEqual(self.fail_times(1), [FIRST_RETRY])
 
-    def test_retry_of_what_is_in_flight(self) -> None:
-        """A retry while a transaction is in flight sends nothing more."""
-        self.enqueue()
-        self.assertEqual(len(self.calls), 1)
-        self.successResultOf(start(self.sender.retry(ALPHA)))
-        self.successResultOf(start(self.sender.retry(BETA)))
-        self.assertEqual(len(self.calls), 1)
-
     def test_unexpected_exception_stops_no_queue(self) -> None:
         """An unexpected exception is logged and recorded, and tried again."""
         entry = self.enqueue(ALPHA)
@@ -126,15 +91,6 @@ class RetryTests(SenderTestCase):
         self.clock.advance(FIRST_RETRY)
         self.assertEqual(self.calls[2].txn_id, self.calls[0].txn_id)
 
-    def test_retry_during_the_last_attempt_is_not_lost(self) -> None:
-        """What is asked for while an attempt fails is done right after it."""
-        self.enqueue()
-        self.successResultOf(start(self.sender.retry(ALPHA)))
-        self.calls[0].fail()
-        self.clock.advance(0)
-        self.clock.advance(0)
-        self.assertEqual(len(self.calls), 2)
-
     def test_pause_ends_after_a_thousand_failures(self) -> None:
         """However often it failed, the pause is the longest one and no overflow."""
         self.enqueue()
@@ -142,32 +98,6 @@ class RetryTests(SenderTestCase):
         self.store.execute("UPDATE destinations SET failures = 9999")
         self.clock.advance(FIRST_RETRY)
         self.assertEqual(self.fail_times(1), [MAX_RETRY])
-
-    def test_clock_that_was_set_back(self) -> None:
-        """A back-off until the far future lasts no longer than the longest one."""
-        self.enqueue()
-        self.calls[0].fail()
-        self.store.execute("UPDATE destinations SET due_ts = due_ts * 2")
-        self.clock.advance(FIRST_RETRY)
-        self.clock.advance(MAX_RETRY - 0.01)
-        self.assertEqual(len(self.calls), 1)
-        self.clock.advance(0.01)
-        self.assertEqual(len(self.calls), 2)
-
-    def test_who_starts_tries_at_once_and_counts_on(self) -> None:
-        """A sender that takes over does not wait, and knows how often it failed."""
-        self.enqueue()
-        self.fail_times(3)
-        self.calls[-1].fail()
-        before = self.client
-        self.client = Client()
-        self.successResultOf(start(self.sender.stop()))
-        self.sender = self.make_sender()
-        self.successResultOf(start(self.sender.start()))
-        [call] = self.calls
-        self.assertEqual(call.txn_id, before.calls[0].txn_id)
-        self.assertEqual(call.body, before.calls[0].body)
-        self.assertEqual(self.fail_times(1), [32.0])
 
 
 class RefusalTests(SenderTestCase):

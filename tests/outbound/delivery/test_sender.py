@@ -26,7 +26,6 @@ from tests.support.manual_sender import (
     FIRST_RETRY,
     MAX_RETRY,
     NOW,
-    REFUSED,
     US,
     Client,
     SenderTestCase,
@@ -84,14 +83,6 @@ class DeliveryTests(SenderTestCase):
         self.assertEqual(len(self.calls), 21)
         self.assertEqual(self.store.jobs - before, 20)
 
-    def test_delivered_is_not_sent_again(self) -> None:
-        """What was acknowledged is not sent again, by a later process neither."""
-        self.enqueue()
-        self.calls[0].acknowledge()
-        self.clock.advance(7200)
-        self.successResultOf(start(self.make_sender().start()))
-        self.assertEqual(len(self.calls), 1)
-
     def test_destinations_are_independent(self) -> None:
         """A destination that fails or is slow keeps no other one waiting."""
         self.enqueue(ALPHA)
@@ -127,51 +118,6 @@ class DeliveryTests(SenderTestCase):
         start(self.sender.enqueue(ALPHA, [{}], [])).addErrback(self.fail)
 
 
-class MergingTests(SenderTestCase):
-    """How entries become transactions."""
-
-    def after(self, *entries: tuple[int, int]) -> list[tuple[int, int]]:
-        """The sizes of the transactions that entries become, which wait together."""
-        self.enqueue(pdus=0)
-        self.calls[0].fail()
-        for pdus, edus in entries:
-            self.enqueue(pdus=pdus, edus=edus)
-        self.clock.advance(FIRST_RETRY)
-        sizes = []
-        index = 1
-        while index < len(self.calls):
-            call = self.calls[index]
-            sizes.append((len(call.pdus), len(call.edus)))
-            call.acknowledge()
-            index += 1
-        self.assertEqual(sizes.pop(0), (0, 0))
-        return sizes
-
-    def test_entries_are_merged(self) -> None:
-        """Entries that wait together go together."""
-        self.assertEqual(self.after((1, 0), (2, 3), (0, 1)), [(3, 4)])
-
-    def test_at_most_50_pdus(self) -> None:
-        """Sixty entries of one PDU are two transactions, the first one full."""
-        self.assertEqual(self.after(*[(1, 0)] * 60), [(50, 0), (10, 0)])
-
-    def test_at_most_100_edus(self) -> None:
-        """Entries of sixty EDUs do not fit together."""
-        self.assertEqual(self.after((0, 60), (0, 60)), [(0, 60), (0, 60)])
-
-    def test_entry_is_not_split(self) -> None:
-        """An entry that does not fit beside others goes whole in the next one."""
-        self.assertEqual(self.after((30, 0), (30, 0), (20, 0)), [(30, 0), (50, 0)])
-
-    def test_no_entry_overtakes(self) -> None:
-        """A small entry does not go before a large one that was queued earlier."""
-        self.assertEqual(self.after((49, 0), (2, 0), (1, 0)), [(49, 0), (3, 0)])
-
-    def test_at_most_150_entries(self) -> None:
-        """Entries with nothing in them are merged as well, a bounded number at once."""
-        self.assertEqual(self.after(*[(0, 0)] * 200), [(0, 0), (0, 0)])
-
-
 class LimitTests(SenderTestCase):
     """What is bounded."""
 
@@ -184,27 +130,6 @@ class LimitTests(SenderTestCase):
         self.assertEqual(len(self.calls), 101)
         self.calls[1].fail()
         self.assertEqual(len(self.calls), 102)
-
-    def test_a_long_queue_lets_others_have_their_turn(self) -> None:
-        """After each transaction it is another's turn, until all have had theirs."""
-        names = [f"s{number}.test" for number in range(150)]
-        for name in names:
-            for _ in range(2):
-                self.enqueue(ServerName.parse(name), pdus=40)
-                self.clock.advance(0.001)
-        served: list[str] = []
-        while len(served) < 300:
-            call = self.calls[len(served)]
-            served.append(call.destination.name)
-            self.clock.advance(0.001)
-            call.acknowledge()
-        self.assertEqual(served[:100], names[:100])
-        self.assertEqual(sorted(served[:150]), sorted(names))
-        self.assertEqual(sorted(served[150:]), sorted(names))
-        # By turns the one that has waited longest, and the one that came last.
-        self.assertEqual(
-            served[100:104], [names[100], names[149], names[101], names[148]]
-        )
 
     def test_who_waits_costs_no_memory(self) -> None:
         """Of many destinations that are away, nothing is kept but in the store."""
@@ -439,12 +364,6 @@ class SharingTests(SenderTestCase):
         self.other = self.make_sender(is_shared=True)
         self.successResultOf(start(self.other.start()))
 
-    def test_one_of_them_sends(self) -> None:
-        """What one has in flight, the other one does not send."""
-        self.enqueue()
-        self.clock.pump([1] * 100)
-        self.assertEqual((len(self.own.calls), len(self.calls)), (1, 0))
-
     def test_lease_outlives_an_error_of_ours(self) -> None:
         """A renewal that fails is told, and the next one comes in time."""
         self.enqueue()
@@ -502,25 +421,6 @@ class SignOfLifeTests(SenderTestCase):
         self.assertEqual(len(self.calls), 6)
         self.clock.advance(0.01)
         self.assertEqual(len(self.calls), 7)
-
-    def test_pauses_begin_anew(self) -> None:
-        """If that fails too, the next pause is a first one."""
-        self.fail_often()
-        self.sender.note_alive(ALPHA)
-        self.clock.advance(FIRST_RETRY)
-        self.calls[6].fail()
-        self.clock.advance(FIRST_RETRY)
-        self.assertEqual(len(self.calls), 8)
-
-    def test_who_is_heard_all_the_time(self) -> None:
-        """However often it asks, it is tried once in each first pause."""
-        self.fail_often()
-        for _ in range(40):
-            self.sender.note_alive(ALPHA)
-            self.clock.advance(0.5)
-            if not self.calls[-1].result.called:
-                self.calls[-1].fail()
-        self.assertIn(len(self.calls) - 6, range(8, 11))
 
     def test_who_wants_to_be_left_alone(self) -> None:
         """What it asks us does not shorten the pause that it asked for."""
@@ -595,57 +495,6 @@ class StaleTests(SenderTestCase):
 class StateTests(SenderTestCase):
     """What is told of an entry."""
 
-    def test_queued(self) -> None:
-        """An entry that nothing was done with yet is queued."""
-        self.successResultOf(start(self.sender.stop()))
-        entry = self.enqueue()
-        self.assertEqual(
-            self.state(entry),
-            {
-                "id": entry,
-                "state": "queued",
-                "txn_id": None,
-                "attempts": 0,
-                "next_attempt_ts": None,
-                "error": None,
-                "reply": None,
-                "remarks": [],
-                "dropped_ts": None,
-                "dropped_by": None,
-                "connection": None,
-            },
-        )
-
-    def test_sending(self) -> None:
-        """An entry whose transaction is in flight is being sent; the next one waits."""
-        entry = self.enqueue()
-        [call] = self.calls
-        following = self.enqueue()
-        state = self.state(entry)
-        self.assertEqual((state["state"], state["txn_id"]), ("sending", call.txn_id))
-        self.assertEqual(self.state(following)["state"], "queued")
-
-    def test_failed(self) -> None:
-        """An entry that failed is queued, and says why and when it is tried again."""
-        entry = self.enqueue()
-        self.calls[0].fail(REFUSED)
-        self.assertEqual(
-            self.state(entry),
-            {
-                "id": entry,
-                "state": "queued",
-                "txn_id": self.calls[0].txn_id,
-                "attempts": 1,
-                "next_attempt_ts": int((NOW + FIRST_RETRY) * 1000),
-                "error": "alpha.test answers 403 M_FORBIDDEN: no",
-                "reply": None,
-                "remarks": [],
-                "dropped_ts": None,
-                "dropped_by": None,
-                "connection": None,
-            },
-        )
-
     def test_sending_again(self) -> None:
         """While it is tried again, an entry says what went wrong, and no next time."""
         entry = self.enqueue()
@@ -667,39 +516,21 @@ class StateTests(SenderTestCase):
         self.calls[0].fail()
         self.clock.advance(FIRST_RETRY)
         self.calls[1].acknowledge({"pdus": {}})
+        state = self.state(entry)
+        self.assertEqual((state["state"], state["error"]), ("delivered", None))
         self.assertEqual(
-            self.state(entry),
+            state["remarks"],
+            [{"code": "reply_missing_event", "text": "the reply does not name PDU 0"}],
+        )
+        self.assertEqual(
+            state["connection"],
             {
-                "id": entry,
-                "state": "delivered",
-                "txn_id": self.calls[0].txn_id,
-                "attempts": 2,
-                "next_attempt_ts": None,
-                "error": None,
-                "reply": {"pdus": {}},
-                "remarks": [
-                    {
-                        "code": "reply_missing_event",
-                        "text": "the reply does not name PDU 0",
-                    }
-                ],
-                "dropped_ts": None,
-                "dropped_by": None,
-                "connection": {
-                    "route": "s.test:8448",
-                    "address": "192.0.2.1",
-                    "verified_by": "certificate",
-                    "certificate_sha256": link(ALPHA).peer.certificate_sha256,
-                },
+                "route": "s.test:8448",
+                "address": "192.0.2.1",
+                "verified_by": "certificate",
+                "certificate_sha256": link(ALPHA).peer.certificate_sha256,
             },
         )
-
-    def test_reply_that_is_no_object(self) -> None:
-        """What was acknowledged without a reply, as in 2014, is a delivery."""
-        entry = self.enqueue()
-        self.calls[0].acknowledge(None)
-        state = self.state(entry)
-        self.assertEqual((state["state"], state["reply"]), ("delivered", None))
 
     def test_any_reply_can_be_recorded(self) -> None:
         """Whatever JSON a peer replies, the delivery is recorded with it."""
@@ -708,14 +539,6 @@ class StateTests(SenderTestCase):
             entry = self.enqueue()
             self.calls[-1].acknowledge(reply)
             self.assertEqual(self.state(entry)["reply"], reply)
-
-    def test_unknown(self) -> None:
-        """There is no state of an entry that is not there, or is another server's."""
-        entry = self.enqueue()
-        for destination, number in [(ALPHA, entry + 1), (BETA, entry)]:
-            self.assertIsNone(
-                self.successResultOf(start(self.sender.state(destination, number, 60)))
-            )
 
     def test_waiting_ends_with_the_delivery(self) -> None:
         """Waiting for an entry ends as soon as it is delivered, not before."""
@@ -890,30 +713,6 @@ class DropTests(SenderTestCase):
         self.clock.advance(3600)
         self.assertEqual(len(self.calls), 2)
 
-    def test_another_transaction_goes_on(self) -> None:
-        """To drop what waits does not touch what is under way."""
-        first = self.enqueue(pdus=1)
-        self.assertEqual(len(self.calls), 1)
-        second = self.enqueue(pdus=2)
-        self.assertEqual(self.drop(second), 1)
-        self.calls[0].acknowledge()
-        self.assertEqual(self.state(first)["state"], "delivered")
-        self.assertEqual(len(self.calls), 1)
-
-    def test_wedge(self) -> None:
-        """What is behind a wedged transaction goes when that is dropped."""
-        wedge = self.enqueue(pdus=1)
-        behind = self.enqueue(pdus=2)
-        for _ in range(5):
-            self.calls[-1].fail(Refused(ALPHA, 500, None, "cannot"))
-            self.clock.advance(MAX_RETRY)
-        self.calls[-1].fail(Refused(ALPHA, 500, None, "cannot"))
-        self.drop(wedge)
-        call = self.calls[-1]
-        self.assertEqual(len(call.pdus), 2)
-        call.acknowledge()
-        self.assertEqual(self.state(behind)["state"], "delivered")
-
     def test_who_waits_is_told(self) -> None:
         """Waiting for a delivery ends when it is given up."""
         entry = self.enqueue()
@@ -934,11 +733,6 @@ class DropTests(SenderTestCase):
         self.assertEqual(self.successResultOf(start(self.sender.drop_all(ALPHA))), 0)
         self.enqueue(pdus=4)
         self.assertEqual(len(self.calls[-1].pdus), 4)
-
-    def test_unknown(self) -> None:
-        """Nothing is given up where there is nothing."""
-        self.assertIsNone(self.drop(1))
-        self.assertEqual(self.successResultOf(start(self.sender.drop_all(ALPHA))), 0)
 
     def test_drop_by_another_process(self) -> None:
         """What another process drops is cut off here when leases are renewed."""
