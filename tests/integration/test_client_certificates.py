@@ -33,15 +33,9 @@ from homeserver.outbound.transport.connection import read_body
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.xmatrix import FederationRequest
-from scripts.processes import (
-    AT_HOME,
-    LOOPBACK,
-    first_line,
-    free_ports,
-    make_endpoint,
-    running_nameserver,
-)
+from scripts.processes import LOOPBACK, first_line, free_ports, running_nameserver
 from scripts.processes import Endpoint as Process
+from tests.integration.test_daemon import endpoints
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.recording_peers import (
     RecordingPeer,
@@ -368,11 +362,6 @@ def test_open_routes(receiving: Receiving, issued: Issued | None, target: str) -
     assert client.ask("GET", target, Headers()).status == 200
 
 
-CONFIGURATION = f"""{AT_HOME}
-[tls]
-{{tls}}
-"""
-
 EDU = '{"edu_type": "m.test", "content": {}}'
 
 
@@ -381,24 +370,14 @@ def pair(
     folder: Path, sending: str, receiving: str
 ) -> Iterator[tuple[Process, Process]]:
     """Two endpoints that run, each with its own lines in `[tls]`."""
-    [port] = free_ports(1)
-    where = f"{LOOPBACK}:{port}"
-    alpha, beta = (
-        make_endpoint(
-            folder / name, name, CONFIGURATION.format(nameserver=where, tls=tls)
-        )
-        for name, tls in [("alpha.test", sending), ("beta.test", receiving)]
-    )
-    zone = [f"{each.name} A {LOOPBACK}" for each in (alpha, beta)]
-    zone += [f"_matrix._tcp.{e.name} SRV 0 0 {e.port} {e.name}" for e in (alpha, beta)]
-    with (
-        running_nameserver(where, zone, folder / "dns.log"),
-        alpha.running() as first,
-        beta.running() as second,
-    ):
-        first_line(first)
-        first_line(second)
-        yield alpha, beta
+    with endpoints(folder, "alpha.test", "beta.test") as [alpha, beta]:
+        for each, tls in ((alpha, sending), (beta, receiving)):
+            with each.configuration.open("a") as file:
+                file.write(f"[tls]\n{tls}\n")
+        with alpha.running() as first, beta.running() as second:
+            first_line(first)
+            first_line(second)
+            yield alpha, beta
 
 
 def test_our_own_is_presented(tmp_path: Path) -> None:

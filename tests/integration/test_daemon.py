@@ -1,9 +1,7 @@
 """Real daemons, asked by real commands."""
 
-import http.client
 import json
 import signal
-import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,6 +27,7 @@ from scripts.processes import (
     make_endpoint,
     running_nameserver,
 )
+from tests.support.trusting_client import fetch
 
 CONFIGURATION = f"""{AT_HOME}
 [sending]
@@ -61,40 +60,13 @@ def alpha(tmp_path: Path) -> Iterator[Endpoint]:
         yield endpoint
 
 
-def test_trusted_clients_are_named(tmp_path: Path) -> None:
-    """A daemon warns of the clients that are outside of its limits."""
-    configuration = "[limits]\ntrusted_clients = ['192.0.2.0/24']\n"
-    endpoint = make_endpoint(tmp_path / "alpha", "alpha.test", configuration)
-    with endpoint.running() as process:
-        first_line(process)
-    assert "no budgets for clients in 192.0.2.0/24" in endpoint.log.read_text()
-
-
-def fetch(endpoint: Endpoint, target: str) -> tuple[int, bytes, bytes]:
-    """GET from the federation listener: status, body and the certificate shown."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(
-        LOOPBACK, endpoint.port, context=context, timeout=10
-    )
-    connection.connect()
-    certificate = connection.sock.getpeercert(binary_form=True)
-    assert certificate is not None
-    connection.request("GET", target)
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response.status, body, certificate
-
-
 def test_key_documents_are_served(alpha: Endpoint) -> None:
     """Both documents check, and the first names the certificate of the connection."""
     name = ServerName.parse("alpha.test")
-    status, body, certificate = fetch(alpha, "/_matrix/key/v1")
+    status, body, certificate = fetch(alpha.port, "/_matrix/key/v1")
     assert status == 200
     assert parse_v1(body, name).tls_certificate == certificate
-    status, body, _ = fetch(alpha, "/_matrix/key/v2/server")
+    status, body, _ = fetch(alpha.port, "/_matrix/key/v2/server")
     assert status == 200
     assert parse_v2(body, name).old_verify_keys == {}
 
@@ -106,14 +78,14 @@ def test_reload_takes_up_a_new_key_and_certificate(tmp_path: Path) -> None:
     fresh = make_endpoint(tmp_path / "fresh", "alpha.test", "")
     with alpha.running() as process:
         first_line(process)
-        _, before, old_certificate = fetch(alpha, "/_matrix/key/v1")
+        _, before, old_certificate = fetch(alpha.port, "/_matrix/key/v1")
         with (alpha.folder / "signing.key").open("a") as file:
             file.write((fresh.folder / "signing.key").read_text())
         for part in ("tls.crt", "tls.key"):
             (alpha.folder / part).write_bytes((fresh.folder / part).read_bytes())
         process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + 20
-        while (found := fetch(alpha, "/_matrix/key/v1"))[1] == before:
+        while (found := fetch(alpha.port, "/_matrix/key/v1"))[1] == before:
             assert time.monotonic() < deadline
     _, body, certificate = found
     document = parse_v1(body, name)

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from homeserver.testing import Lab, Server
 from tests.support.browser_tab import Tab
 from tests.support.chromium import PROGRAM, Browser
 from tests.support.contrast import CONTRAST
+from tests.support.trusting_client import TRUSTING
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="chromium is not installed (Debian: apt install chromium)"
@@ -138,12 +138,10 @@ HOSTILE = f"{MARKUP}{BIDI}\u200b\x00\x1b[31m"
 
 def raw(server: Server, lines: bytes) -> bytes:
     """The answer to bytes that no client of HTTP would send."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     host, _, port = server.listen.rpartition(":")
     with (
         socket.create_connection((host, int(port)), 30) as plain,
-        context.wrap_socket(plain, server_hostname=server.name) as secure,
+        TRUSTING.wrap_socket(plain, server_hostname=server.name) as secure,
     ):
         secure.sendall(lines)
         found = b""

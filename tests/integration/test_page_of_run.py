@@ -1,16 +1,15 @@
 """The page of `homeserver run` in a real browser: what it received and refused."""
 
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
 
 from scripts.processes import free_ports
 from tests.support.chromium import PROGRAM, Browser
+from tests.support.trusting_client import fetch
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="chromium is not installed (Debian: apt install chromium)"
@@ -43,14 +42,11 @@ def ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
 def test_it_shows_what_was_refused(ports: tuple[int, int], tmp_path: Path) -> None:
     """It asks for the token, and shows a refusal with its hint, without rules."""
     port, control = ports
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = HTTPSConnection("127.0.0.1", port, context=context)
     header = 'X-Matrix origin="localhost:1",key="ed25519:a",sig="AAAA"'
     target = "/_matrix/federation/v1/send/1"
-    connection.request("PUT", target, b"{}", {"Authorization": header})
-    assert connection.getresponse().status == 400
-    connection.close()
+    headers = {"Authorization": header}
+    got = fetch(port, target, method="PUT", body=b"{}", headers=headers)
+    assert got.status == 400
     token = (tmp_path / "peer" / "control.token").read_text().strip()
     with Browser() as browser:
         tab = browser.open(f"http://127.0.0.1:{control}")

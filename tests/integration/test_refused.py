@@ -1,13 +1,12 @@
 """What a real daemon refused is told by a command, also after a restart."""
 
-import http.client
-import ssl
 from pathlib import Path
 
 from homeserver.config.reader import load
 from homeserver.control.client import ControlClient
 from homeserver.protocol.canonical_json import as_list, as_object
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from tests.support.trusting_client import fetch
 
 
 def send(endpoint: Endpoint, txn_id: str) -> int:
@@ -19,17 +18,9 @@ def ask(
     endpoint: Endpoint, method: str, path: str, body: bytes = b"", header: str = ""
 ) -> int:
     """Send a request, perhaps with an `Authorization` header; the status."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(
-        LOOPBACK, endpoint.port, context=context, timeout=10
-    )
     headers = {"Authorization": header} if header else {}
-    connection.request(method, path, body, headers)
-    status = connection.getresponse().status
-    connection.close()
-    return status
+    got = fetch(endpoint.port, path, method=method, body=body, headers=headers)
+    return got.status
 
 
 def test_refused_over_restarts(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import http.client
 import signal
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,41 +18,25 @@ from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
-from scripts.processes import LOOPBACK, Endpoint, first_line
+from scripts.processes import Endpoint, first_line
 from tests.integration.test_daemon import endpoints
+from tests.support import trusting_client
 from tests.support.certificates import issue_for
 from tests.support.key_documents import signing_key
+from tests.support.trusting_client import connect
 
 ALPHA, BETA = map(ServerName.parse, ["alpha.test", "beta.test"])
 
 ROTATIONS = 3
 _REQUESTS_BETWEEN = 20  # of each kind, at least, so that each rotation is among them
-_SECONDS = 30.0  # for what takes one; machines are shared
-
-
-def connect(endpoint: Endpoint) -> tuple[http.client.HTTPSConnection, bytes]:
-    """A connection, and the certificate that was shown on it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which loads no roots
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(
-        LOOPBACK, endpoint.port, context=context, timeout=_SECONDS
-    )
-    connection.connect()
-    certificate = connection.sock.getpeercert(binary_form=True)
-    assert certificate is not None
-    return connection, certificate
+_SECONDS = 120.0  # for what takes one; machines are shared
 
 
 def fetch(endpoint: Endpoint, target: str) -> tuple[bytes, bytes]:
     """The body of an answer, and the certificate of its connection."""
-    connection, certificate = connect(endpoint)
-    connection.request("GET", target)
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    assert response.status == 200, body
-    return body, certificate
+    got = trusting_client.fetch(endpoint.port, target)
+    assert got.status == 200, got.body
+    return got.body, got.certificate
 
 
 def published(endpoint: Endpoint) -> KeyDocument:
@@ -192,7 +175,7 @@ def test_no_request_fails_while_keys_are_replaced(tmp_path: Path) -> None:
         first_line(other)
         rotation = Rotation(alpha)
         [key] = signing_keys(beta)
-        connection, _ = connect(alpha)
+        connection = connect(alpha.port)
         sent, fetched = Load(sending(connection, key)), Load(fetching(alpha))
         with closing(connection), sent.running(), fetched.running():
             for number in range(ROTATIONS):

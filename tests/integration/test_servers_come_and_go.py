@@ -38,6 +38,7 @@ from scripts.processes import LOOPBACK, free_ports
 from tests.support.certificates import issue_for
 from tests.support.key_documents import signing_key
 from tests.support.receivers import Receiver, receiving
+from tests.support.trusting_client import connect, fetch, read
 from tests.support.waiting import reactor, wait, wait_for_thread
 
 A, B, C = (ServerName.parse(f"{name}.test") for name in "abc")
@@ -114,39 +115,27 @@ def process(tmp_path: Path) -> Iterator[Process]:
     wait(made.endpoint.stop())
 
 
-def connect(port: int, sni: str | None) -> http.client.HTTPSConnection:
-    """A connection to a server whose certificate is not checked."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    plain = http.client.HTTPConnection(LOOPBACK, port, timeout=20)
-    plain.connect()
-    connection = http.client.HTTPSConnection(LOOPBACK, port, timeout=20)
-    connection.sock = context.wrap_socket(plain.sock, server_hostname=sni)
-    return connection
-
-
 def ask(connection: http.client.HTTPSConnection) -> bytes:
     """The version 1 document, by a connection that stays."""
     connection.request("GET", "/_matrix/key/v1", headers={"Host": "localhost"})
-    response = connection.getresponse()
-    body = response.read()
-    assert response.status == 200, body
-    return body
+    got = read(connection)
+    assert got.status == 200, got.body
+    return got.body
 
 
 def document(port: int, name: ServerName, sni: str | None = None) -> KeyDocument:
     """The key document of a server, which names the certificate that it showed."""
-
-    def fetch() -> KeyDocument:
-        connection = connect(port, name.name if sni is None else sni)
-        shown = connection.sock.getpeercert(binary_form=True)
-        found = parse_v1(ask(connection), name)
-        connection.close()
-        assert found.names_certificate(shown or b"")
-        return found
-
-    return wait_for_thread(fetch)
+    got = wait_for_thread(
+        lambda: fetch(
+            port,
+            "/_matrix/key/v1",
+            sni=name.name if sni is None else sni,
+            headers={"Host": "localhost"},
+        )
+    )
+    found = parse_v1(got.body, name)
+    assert found.names_certificate(got.certificate)
+    return found
 
 
 def test_no_server(process: Process) -> None:
@@ -311,13 +300,7 @@ def test_an_unknown_path_costs_little(process: Process) -> None:
     """A server that refuses a path makes no keyring: nothing is to be diagnosed."""
     server = process.add(A)
 
-    def refused() -> int:
-        connection = connect(process.port(A), A.name)
-        connection.request("GET", "/unknown", headers={"Host": A.name})
-        status = connection.getresponse().status
-        connection.close()
-        return status
-
-    assert wait_for_thread(refused) == 404
+    port = process.port(A)
+    assert wait_for_thread(lambda: fetch(port, "/unknown", sni=A.name)).status == 404
     assert server.has("refusals")
     assert not server.has("keyring")

@@ -1,6 +1,5 @@
 """One process that is several servers: each has its own keys, and does its own work."""
 
-import http.client
 import json
 import signal
 import ssl
@@ -18,6 +17,7 @@ from homeserver.protocol.key_documents import parse_v1, parse_v2
 from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver
 from tests.support.several_servers import Process, several
 from tests.support.signed_requests import THEM
+from tests.support.trusting_client import fetch
 
 A, B, OWN = "a.test", "b.test", "own.test"
 
@@ -37,36 +37,6 @@ def process(tmp_path: Path) -> Iterator[Process]:
         }
         made.pid = running.pid
         yield made
-
-
-def ask(
-    process: Process,
-    target: str,
-    *,
-    to: str = A,
-    sni: str | None = None,
-    host: str = "localhost",
-    method: str = "GET",
-    headers: dict[str, str] | None = None,
-    body: str | None = None,
-) -> tuple[int, bytes, bytes]:
-    """Status, body, and the certificate shown, of a request to a server's port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(
-        LOOPBACK, process.ports[to], context=context, timeout=_SECONDS
-    )
-    plain = http.client.HTTPConnection(LOOPBACK, process.ports[to], timeout=_SECONDS)
-    plain.connect()
-    connection.sock = context.wrap_socket(plain.sock, server_hostname=sni)
-    certificate = connection.sock.getpeercert(binary_form=True)
-    assert certificate is not None
-    connection.request(method, target, body, {"Host": host, **(headers or {})})
-    response = connection.getresponse()
-    answer = response.status, response.read(), certificate
-    connection.close()
-    return answer
 
 
 def leaf(process: Process, name: str) -> bytes:
@@ -93,14 +63,14 @@ def test_whose_keys(process: Process) -> None:
     """Each server's key documents are its own, with the certificate that was shown."""
     for to, sni, host, shows, answers in CHOICES:
         name = ServerName.parse(answers)
-        status, body, shown = ask(process, "/_matrix/key/v1", to=to, sni=sni, host=host)
+        port, headers = process.ports[to], {"Host": host}
+        status, body, shown = fetch(port, "/_matrix/key/v1", sni=sni, headers=headers)
         assert status == 200
         assert shown == leaf(process, shows)
         document = parse_v1(body, name)
         assert document.names_certificate(shown)
-        _, body, shown = ask(
-            process, "/_matrix/key/v2/server", to=to, sni=sni, host=host
-        )
+        v2 = "/_matrix/key/v2/server"
+        _, body, shown = fetch(port, v2, sni=sni, headers=headers)
         assert shown == leaf(process, shows)
         second = parse_v2(body, name)
         assert second.names_certificate(shown)
@@ -114,7 +84,8 @@ def test_whose_request(process: Process) -> None:
         header = THEM.authorize(
             "GET", target, destination=ServerName.parse(destination)
         )
-        found, body, _ = ask(process, target, headers={"Authorization": header})
+        headers = {"Authorization": header, "Host": "localhost"}
+        found, body, _ = fetch(process.ports[A], target, headers=headers)
         assert found == status
         error = json.loads(body)["error"]
         if destination == B:  # whose own key look-up fails, as nobody is there
@@ -185,8 +156,10 @@ def test_reload(process: Process) -> None:
     (process.folder(B) / "tls.key").write_bytes(b"broken")
     process.signal(signal.SIGHUP)
     _until(process.several, "nothing reloaded of b.test: ", "own.test: signing keys")
-    assert ask(process, "/_matrix/key/v1", sni=A)[2] == leaf(process, A)
-    status, body, shown = ask(process, "/_matrix/key/v1", sni=B)
+    port, local = process.ports[A], {"Host": "localhost"}
+    shown = fetch(port, "/_matrix/key/v1", sni=A, headers=local).certificate
+    assert shown == leaf(process, A)
+    status, body, shown = fetch(port, "/_matrix/key/v1", sni=B, headers=local)
     assert (status, shown) == (200, before)
     assert parse_v1(body, ServerName.parse(B)).names_certificate(before)
 

@@ -22,6 +22,7 @@ from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
 from tests.integration.test_daemon import endpoints
 from tests.integration.test_rotation import ALPHA, BETA, signing_keys
+from tests.support.trusting_client import TRUSTING
 
 SECONDS = 30.0  # for what takes one; machines are shared
 REQUESTS = 30  # that are answered before the signal comes
@@ -34,11 +35,8 @@ _LENGTH = re.compile(rb"\r\nContent-Length: ([0-9]+)\r\n")
 
 def connect(endpoint: Endpoint) -> ssl.SSLSocket:
     """A TLS connection."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which loads no roots
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     plain = socket.create_connection((LOOPBACK, endpoint.port), timeout=SECONDS)
-    return context.wrap_socket(plain, suppress_ragged_eofs=True)
+    return TRUSTING.wrap_socket(plain, suppress_ragged_eofs=True)
 
 
 def signed_put(txn_id: str, key: SigningKey) -> bytes:

@@ -1,6 +1,5 @@
 """Forged requests keep no honest new server waiting: a real daemon."""
 
-import http.client
 import json
 import ssl
 import threading
@@ -24,6 +23,7 @@ from tests.support.pdus import message
 from tests.support.recording_peers import signing_key
 from tests.support.signed_requests import Peer
 from tests.support.strangers import attack, name_server, silent_server
+from tests.support.trusting_client import connect, read
 
 _MOST_SECONDS = 12.0  # who waits for strangers waits for 25; machines are shared
 
@@ -120,22 +120,14 @@ def send(
     content: Json = {"pdus": list(transaction.pdus), "edus": []}
     request = FederationRequest("PUT", target, origin, US, content)
     headers = {"Authorization": str(request.sign([KEY])[0])}
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(
-        LOOPBACK,
-        daemon.port,
-        context=context,
-        timeout=transaction.seconds,
-        source_address=(transaction.client, 0),
-    )
     begun = time.monotonic()
+    connection = connect(
+        daemon.port, source=transaction.client, seconds=transaction.seconds
+    )
     with closing(connection):
         connection.request("PUT", target, encode(content), headers)
-        response = connection.getresponse()
-        body = json.loads(response.read())
-    return response.status, body, time.monotonic() - begun
+        status, body, _ = read(connection)
+    return status, json.loads(body), time.monotonic() - begun
 
 
 def assert_answered(daemon: Endpoint, folder: Path) -> None:

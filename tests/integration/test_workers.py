@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from tests.integration.test_daemon import EDU, endpoints
 from tests.integration.test_rotation import published
 from tests.support.lab_rules import acted
 from tests.support.several_servers import several
+from tests.support.trusting_client import fetch
 from tests.support.worker_processes import kill_all, workers_of
 
 SECONDS = 30.0  # for what takes one; machines are shared
@@ -134,13 +134,8 @@ def test_control(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
 def test_refused(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
     """What any worker refused is listed at once, and forgotten by all."""
     client = ControlClient.of_config(alpha.configuration, load(alpha.configuration))
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for number in range(1, 13):
-        connection = http.client.HTTPSConnection(LOOPBACK, alpha.port, context=context)
-        with closing(connection):
-            connection.request("GET", "/_matrix/nothing")
-            assert connection.getresponse().status == 404
+        assert fetch(alpha.port, "/_matrix/nothing").status == 404
         if number < 12:
             found = client.get("v1", "refused")["refused"]
             assert isinstance(found, list)

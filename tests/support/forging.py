@@ -4,10 +4,11 @@ It sends them all the time until it is killed, and waits for no answer.
 """
 
 import asyncio
-import ssl
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+
+from tests.support.trusting_client import TRUSTING
 
 Forge = Callable[[int, str], tuple[str, str]]
 """The address that a request comes from, and the origin that it names.
@@ -56,9 +57,6 @@ def _address(number: int) -> str:
 
 
 async def _attack(port: int, per_second: float, forge: Forge, silent: str) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     loop = asyncio.get_running_loop()
     begun = loop.time()
     tasks: set[asyncio.Task[None]] = set()
@@ -66,16 +64,16 @@ async def _attack(port: int, per_second: float, forge: Forge, silent: str) -> No
     while True:
         while number < (loop.time() - begun) * per_second:
             client, origin = forge(number, silent)
-            tasks.add(loop.create_task(_send(port, context, client, origin)))
+            tasks.add(loop.create_task(_send(port, client, origin)))
             number += 1
         await asyncio.sleep(0.01)
 
 
-async def _send(port: int, context: ssl.SSLContext, client: str, origin: str) -> None:
+async def _send(port: int, client: str, origin: str) -> None:
     """Send one request, and keep the connection; `origin` may be many names."""
     with suppress(OSError):
         _, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=context, local_addr=(client, 0)
+            "127.0.0.1", port, ssl=TRUSTING, local_addr=(client, 0)
         )
         writer.write(_query(origin) if origin.startswith("{") else _put(origin))
         await asyncio.sleep(3600)

@@ -3,18 +3,14 @@
 Sockets, TLS, DNS and database are real; what the test sets forward is the time.
 """
 
-import http.client
 import json
-import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from threading import Thread
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 from zope.interface import implementer
@@ -42,7 +38,8 @@ from tests.support.key_documents import signing_key
 from tests.support.name_servers import NameServer, serving
 from tests.support.recording_peers import http as respond
 from tests.support.tls_servers import TlsServer, listening
-from tests.support.waiting import reactor, wait
+from tests.support.trusting_client import fetch
+from tests.support.waiting import reactor, wait, wait_for_thread
 
 CA = authority()
 """The one authority that notaries trust."""
@@ -99,21 +96,9 @@ class Notary:
         self, method: str, target: str, body: bytes | None = None
     ) -> tuple[int, Json]:
         """The status and the JSON of an answer below `/_matrix/key/v2/query`."""
-
-        def call() -> tuple[int, Json]:
-            context = ssl.create_default_context()
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(
-                "127.0.0.1", self.port, context=context, timeout=20
-            )
-            connection.request(method, f"/_matrix/key/v2/query{target}", body)
-            response = connection.getresponse()
-            answer = response.status, json.loads(response.read())
-            connection.close()
-            return answer
-
-        return wait(_in_thread(call))
+        path = f"/_matrix/key/v2/query{target}"
+        got = wait_for_thread(lambda: fetch(self.port, path, method=method, body=body))
+        return got.status, json.loads(got.body)
 
     def documents(
         self, name: ServerName, key_id: str = "", minimum: int | None = None
@@ -138,29 +123,8 @@ def _documents(answer: tuple[int, Json]) -> list[Json]:
     return list(documents)
 
 
-async def _in_thread(call: Callable[[], tuple[int, Json]]) -> tuple[int, Json]:
-    """Run what blocks while the reactor runs."""
-    done: Deferred[tuple[int, Json]] = Deferred()
-
-    def work() -> None:
-        try:
-            result = call()
-        except Exception as problem:  # noqa: BLE001 - it is raised where it is waited for
-            reactor.callFromThread(done.errback, problem)
-        else:
-            reactor.callFromThread(done.callback, result)
-
-    thread = Thread(target=work, daemon=True)
-    thread.start()
-    result = await done
-    thread.join()
-    return result
-
-
 @contextmanager
-def notary(
-    folder: Path, name: str = "notary.test", allow: Sequence[str] = LOOPBACK
-) -> Iterator[Notary]:
+def notary(folder: Path, name: str = "notary.test") -> Iterator[Notary]:
     """An endpoint to which every name of `.test` is on loopback."""
     server_name = ServerName.parse(name)
     key = signing_key(KeyId("ed25519:n"), name.encode())
@@ -181,7 +145,7 @@ def notary(
             ),
             discovery=Discovery(well_known=False),
             dns=Dns(servers=(server.address,)),
-            network=Network(allow=tuple(map(AddressRange.parse, allow))),
+            network=Network(allow=tuple(map(AddressRange.parse, LOOPBACK))),
             storage=Storage(StoreUrl(f"sqlite:{name}.db")),
             control=Control(listen=None),
         )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import BufferedIOBase
 
 from tests.support.http_connection import Answer
+from tests.support.trusting_client import TRUSTING
 
 _SECONDS = 30.0  # for whatever is waited for; an answer takes milliseconds
 
@@ -53,11 +54,8 @@ class Talk:
 @contextmanager
 def talking(host: str, port: int, source: str | None = None) -> Iterator[Talk]:
     """A connection, from `source`, to a server whose certificate is not looked at."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     plain = socket.create_connection(
         (host, port), timeout=_SECONDS, source_address=source and (source, 0)
     )
-    with context.wrap_socket(plain) as connection, connection.makefile("rb") as stream:
+    with TRUSTING.wrap_socket(plain) as connection, connection.makefile("rb") as stream:
         yield Talk(connection, stream)
