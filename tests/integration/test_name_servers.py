@@ -1,4 +1,4 @@
-"""Several name servers, of which the first ones lie, fail or are not there."""
+"""Name servers over real UDP and TCP, of which some lie, fail or are not there."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,9 @@ from contextlib import ExitStack, contextmanager
 from typing import cast
 
 import pytest
+from twisted.internet import udp
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
@@ -15,6 +18,10 @@ from twisted.names import dns
 from zope.interface import provider
 
 from homeserver.net.addresses import SocketAddress
+from homeserver.net.cause import OURSELVES
+from homeserver.outbound.discovery import name_servers
+from homeserver.protocol.discovery import MAX_TARGETS
+from homeserver.protocol.identifiers import ServerName
 from tests.support.discovery_cases import OLD_A
 from tests.support.name_servers import (
     Answer,
@@ -34,12 +41,12 @@ from tests.support.name_servers import (
     truncated,
 )
 from tests.support.real_discovery import HURRIED, SERVICES_2014, discovering
-from tests.support.waiting import reactor
+from tests.support.waiting import reactor, wait
 
 SERVICE = "_matrix._tcp.a.test"
 ASKED, BY_TCP = f"SRV {SERVICE}", f"SRV {SERVICE} by TCP"
 GOOD = records(f"{SERVICE} SRV 1 2 3 s.test")
-MANY = records(*(f"{SERVICE} SRV {n} 0 {n + 1} s.test" for n in range(100)))
+MANY = records(*(f"{SERVICE} SRV {n} 0 {n + 1} s.test" for n in range(99, -1, -1)))
 
 # What the first server does, and what it is asked until the second one is.
 FAILURES: dict[str, tuple[Answer, Sequence[str]]] = {
@@ -52,6 +59,11 @@ FAILURES: dict[str, tuple[Answer, Sequence[str]]] = {
     "answers another ID": (other_id, [ASKED]),
     "answers with two bytes": (garbage(b""), [ASKED]),
     "answers with nonsense": (garbage(b"\x81\x80" + b"\xff" * 8), [ASKED]),
+    "answers with ones": (garbage(b"\xff" * 500), [ASKED, BY_TCP]),  # TC is set
+    "answers with a name that leads to itself": (
+        garbage(b"\x81\x80\0\1\0\1\0\0\0\0\xc0\x0c\0\x21\0\1"),
+        [ASKED],
+    ),
     "answers no question": (times(0, empty(60)), [ASKED]),
     "answers two questions": (times(2, empty(60)), [ASKED]),
     "answers of another name": (other_question("_matrix._tcp.b.test"), [ASKED]),
@@ -226,7 +238,7 @@ def test_tcp_goes_to_the_server_that_answered() -> None:
     first, second, third = answering(code(dns.ESERVER)), answering(MANY), NameServer()
     with serving_all(first, second, third):
         _, routes = outcome(third, first.address, second.address)
-    assert routes[:2] == ["s.test:1", "s.test:2"]
+    assert routes == [f"s.test:{n + 1}" for n in range(MAX_TARGETS)]
     assert first.asked == [ASKED]
     assert second.asked == [ASKED, BY_TCP]
     assert third.asked == []
@@ -274,3 +286,70 @@ def test_unreachable_server_goes_last() -> None:
         assert (len(first.asked), len(second.asked)) == (1, 1)
         reach.outcome("b.test")
         assert (len(first.asked), len(second.asked)) == (1, 2)
+
+
+def test_silent_server() -> None:
+    """A server is asked three times, and waited for no longer than six seconds."""
+    server = answering(silence)
+    before = HURRIED.seconds()
+    with serving(server):
+        steps, [said] = outcome(server, clock=HURRIED)
+    assert HURRIED.seconds() - before >= 6
+    assert steps == [OLD_A + "no answer: the name server did not answer in time"]
+    assert said.endswith("the name server did not answer in time")
+    assert server.asked == [ASKED] * 3
+
+
+def test_no_tcp() -> None:
+    """An answer that is too long for UDP is no answer where TCP is refused."""
+    server = answering(truncated(silence))
+    with serving(server, tcp=False):
+        [step], _ = outcome(server)
+    assert step.startswith(OLD_A + "no answer: the name server cannot be asked: ")
+    assert "refused" in step
+
+
+def test_event_of_a_connection_that_ended() -> None:
+    """An event of the connection that had the descriptor before harms no question."""
+    events: list[udp.Port] = []
+    epoll = cast("EPollReactor", reactor)
+
+    def answer(question: Question) -> bytes | None:
+        for port in list(epoll.getReaders()):
+            if not isinstance(port, udp.Port):
+                continue
+            if type(port.protocol).__module__ == name_servers.__name__:
+                epoll._doReadOrWrite(port, port.fileno(), epoll._POLL_OUT)
+                events.append(port)
+        return GOOD(question)
+
+    server = answering(answer)
+    with serving(server):
+        assert outcome(server, clock=HURRIED) == FOUND
+    assert len(events) == 1
+
+
+# Where Twisted meets a port that is taken, it leaves the socket to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_thousand_names_at_once() -> None:
+    """A thousand names are resolved at once, with a hundred questions at a time."""
+    names = [f"n{n}.test" for n in range(1000)]
+    server = NameServer(*(f"_matrix._tcp.{name} SRV 0 0 7 {name}" for name in names))
+    server.delay = 0.02
+    with serving(server), discovering(server, well_known=False) as reach:
+
+        async def resolve() -> list[str]:
+            found = await gatherResults(
+                [
+                    Deferred.fromCoroutine(
+                        reach.resolver.resolve(ServerName.parse(name), OURSELVES)
+                    )
+                    for name in names
+                ]
+            )
+            return [str(route) for each in found for route in each.routes]
+
+        assert wait(resolve()) == [f"{name}:7" for name in names]
+    assert 50 < server.most_unanswered <= 100
+    assert len(set(server.asked)) == 2000
+    gc.collect()
