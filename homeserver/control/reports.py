@@ -134,19 +134,15 @@ def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:
         return
     if peer.verified_by is not None:
         yield CheckView("verification", "passed", f"verified by {peer.verified_by}")
-    valid = [key for key in peer.keys.values() if key.valid_until_ts is not None]
-    if valid:
-        until = max(key.valid_until_ts or 0 for key in valid)
-        if until < now_ts:
-            hours = (now_ts - until) / 3_600_000
-            text = f"every key expired; the last one {hours:.1f} h ago"
-            yield CheckView("keys", "failed", text)
-        else:
-            yield CheckView(
-                "keys",
-                "passed",
-                _counted(len(valid), "current key is", "current keys are") + " known",
-            )
+    ends = [key.valid_until_ts for key in peer.keys.values()]
+    known = [each for each in ends if each is not None]
+    if current := sum(each >= now_ts for each in known):
+        text = _counted(current, "current key is", "current keys are") + " known"
+        yield CheckView("keys", "passed", text)
+    elif known:
+        hours = (now_ts - max(known)) / 3_600_000
+        text = f"every key expired; the last one {hours:.1f} h ago"
+        yield CheckView("keys", "failed", text)
     if peer.failures:
         text = (
             "the last " + _counted(peer.failures, "delivery", "deliveries") + " failed"

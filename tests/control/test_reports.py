@@ -1,7 +1,15 @@
 """What a report says of a server."""
 
+import pytest
+from msgspec.structs import replace
+
+from homeserver.control.peer_views import PeerView, StoredKeyView
+from homeserver.control.reports import _peer_checks
+from homeserver.net.exchange import TlsFacts
+from homeserver.outbound.transport.sightings import Sighting
 from homeserver.protocol.canonical_json import Json, as_list, as_object
 from homeserver.protocol.diagnosis.hint import Hint
+from homeserver.protocol.discovery import Route
 from homeserver.protocol.remarks import Remark
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.received import ReceivedTransaction
@@ -170,3 +178,135 @@ def test_requests_are_counted_by_kind() -> None:
         f"PUT {SEND}{{txnId}}": (1, "1 request was authenticated since the start"),
     }
     assert not is_wrong
+
+
+ROUTE = Route("192.0.2.9", 8448, "b.test", "b.test")
+SEEN = Sighting(
+    route=ROUTE,
+    address="192.0.2.9:8448",
+    tls=TlsFacts("TLSv1.3", "AES", "b.test", None, None),
+    problem=None,
+)
+BY_NAME = "its name leads to 192.0.2.9:8448; it was reached at 192.0.2.9:8448"
+FOUND = ("discovery", "passed", BY_NAME)
+TLS = ("TLS", "passed", "TLSv1.3, AES")
+SIGHTINGS: list[tuple[Sighting, list[tuple[str, str, str]]]] = [
+    (SEEN, [FOUND, TLS, ("certificate", "passed", "it proves the name by itself")]),
+    (
+        replace(
+            SEEN, problem="self-signed", tls=TlsFacts("SSL", None, None, None, None)
+        ),
+        [
+            FOUND,
+            ("TLS", "passed", "SSL"),
+            (
+                "certificate",
+                "remarked",
+                "self-signed; servers that know no key documents refuse it",
+            ),
+        ],
+    ),
+    (
+        replace(SEEN, tls=None, problem="self-signed", failure="no key document"),
+        [FOUND, ("identity", "failed", "not verified: no key document")],
+    ),
+    (
+        replace(SEEN, route=replace(ROUTE, srv_priority=0)),
+        [
+            ("discovery", "passed", BY_NAME.replace("name", "SRV record")),
+            TLS,
+            ("certificate", "passed", "it proves the name by itself"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "told"), SIGHTINGS)
+def test_last_connection(seen: Sighting, told: list[tuple[str, str, str]]) -> None:
+    """The way to a server and its certificate are checks, each seen once."""
+    panel = Panel()
+    panel.sightings[NAME] = seen
+    checks, _, is_wrong = report(panel)
+    assert [
+        (each["name"], each["outcome"], each["text"]) for each in checks.values()
+    ] == (told)
+    assert {each["count"] for each in checks.values()} == {1}
+    assert is_wrong == (seen.failure is not None)
+
+
+PEER = PeerView(
+    server_name="b.test",
+    verified_by=None,
+    pinned_keys={},
+    certificate_sha256=None,
+    first_verified_ts=None,
+    last_verified_ts=None,
+    pinned_certificate_sha256=None,
+    keys={},
+    queued=0,
+    oldest_id=None,
+    failures=0,
+    next_attempt_ts=None,
+    last_error=None,
+    rejected=0,
+    dropped=0,
+)
+OLD = StoredKeyView("key", None, None)
+HOUR_MS = 3_600_000
+PEERS: list[tuple[PeerView | None, list[tuple[str, str, str, int, str]]]] = [
+    (None, []),
+    (PEER, []),
+    (
+        replace(PEER, verified_by="certificate", keys={"ed25519:0": OLD}),
+        [("verification", "passed", "verified by certificate", 1, "")],
+    ),
+    (
+        replace(
+            PEER,
+            keys={
+                "ed25519:0": OLD,
+                "ed25519:1": StoredKeyView("key", None, NOW_TS - 3 * HOUR_MS),
+                "ed25519:2": StoredKeyView("key", None, NOW_TS - HOUR_MS * 3 // 2),
+            },
+        ),
+        [("keys", "failed", "every key expired; the last one 1.5 h ago", 1, "")],
+    ),
+    (
+        replace(
+            PEER,
+            keys={
+                "ed25519:0": OLD,
+                "ed25519:1": StoredKeyView("key", None, NOW_TS - 1),
+                "ed25519:2": StoredKeyView("key", None, NOW_TS),
+                "ed25519:3": StoredKeyView("key", None, NOW_TS + 1),
+            },
+        ),
+        [("keys", "passed", "2 current keys are known", 1, "")],
+    ),
+    (
+        replace(PEER, keys={"ed25519:1": StoredKeyView("key", None, NOW_TS)}),
+        [("keys", "passed", "1 current key is known", 1, "")],
+    ),
+    (
+        replace(PEER, failures=1, last_error="answers 503"),
+        [("deliveries", "failed", "the last 1 delivery failed", 1, "answers 503")],
+    ),
+    (
+        replace(PEER, failures=3, rejected=2),
+        [
+            ("deliveries", "failed", "the last 3 deliveries failed", 3, ""),
+            ("rejections", "failed", "2 transactions of ours were rejected", 2, ""),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("peer", "told"), PEERS)
+def test_known_peer(
+    peer: PeerView | None, told: list[tuple[str, str, str, int, str]]
+) -> None:
+    """What is stored of a server is checked: its keys, and how deliveries went."""
+    assert [
+        (each.name, each.outcome, each.text, each.count, each.example)
+        for each in _peer_checks(peer, NOW_TS)
+    ] == told

@@ -40,7 +40,7 @@ from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.connection import Response
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.dialer import Dialer
-from homeserver.outbound.transport.sightings import InvalidDocument
+from homeserver.outbound.transport.sightings import InvalidDocument, Sighting
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.discovery import (
@@ -261,6 +261,9 @@ class Panel:
         self.invalid: dict[ServerName, InvalidDocument] = {}
         """The documents that did not verify their servers."""
 
+        self.sightings: dict[ServerName, Sighting] = {}
+        """The last connections to other servers."""
+
         self.addresses = {"a.org": ["192.0.2.9"]}
         """Those of each host."""
 
@@ -301,7 +304,7 @@ class Panel:
                     US,
                     book,
                     refusals,
-                    Observed({}, self.counts),
+                    Observed(self.sightings, self.counts),
                     self.clock,
                 ),
             ),
