@@ -102,8 +102,9 @@ class Inbox:
         default_room_version: str = "11",
         *,
         unsigned_2014: bool = True,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.clock.advance(NOW)
         self.polled: list[tuple[ServerName, list[str]]] = []
         self.keyring = keyring or KnownKeys(THEM, OTHERS)
@@ -1167,6 +1168,42 @@ class PostgresOtherContentTests(OtherContentTests):
     def _open(self, postgres_database: PostgresDatabase) -> None:
         postgres_database.empty()
         self.database = postgres_database
+
+
+class SlowClock(Clock):
+    """A clock that goes on by a millisecond whenever it is read."""
+
+    def seconds(self) -> float:
+        """The time, which passes meanwhile."""
+        self.rightNow += 0.001
+        return self.rightNow
+
+
+def test_a_short_transaction_among_long_ones() -> None:
+    """A transaction is one work: a short one is over soon, whatever long ones do."""
+    clock = SlowClock()
+    inbox = Inbox(clock=clock)
+    seconds: dict[str, float] = {}
+
+    def begin(name: str, count: int) -> None:
+        proven = ProvenOrigin(ServerName.parse(name), THEM.key.key_id)
+        content: Json = {**NAMED, "pdus": [], "edus": [*map(edu, range(count))]}
+        receiving = inbox.receiver.receive(proven, "1", content, OURSELVES)
+        began = clock.rightNow
+
+        def note(_: object) -> None:
+            seconds[name] = clock.rightNow - began
+
+        Deferred.fromCoroutine(receiving).addCallback(note)
+
+    for number in range(8):
+        begin(f"{number}.test", 100)
+    clock.callLater(0.5, begin, "short.test", 10)
+    while clock.getDelayedCalls():
+        clock.advance(0)
+    # A twentieth of their slices takes its turns: every other one, not one of nine.
+    assert len(seconds) == 9
+    assert seconds["short.test"] < seconds["0.test"] / 20
 
 
 class TurnTests(SynchronousTestCase):

@@ -313,6 +313,7 @@ FAULTS = [
     (Reply(code=dns.ESERVER), dns.ESERVER, False),
     (Reply(code=dns.EREFUSED), dns.EREFUSED, False),
     (Reply(is_truncated=True), dns.OK, True),
+    (Reply(code=dns.ENAME, is_truncated=True), dns.ENAME, True),
 ]
 
 
