@@ -1,8 +1,17 @@
 """What is told of an exchange: in the log, to the metrics, and to a record."""
 
+import pytest
 from twisted.internet.task import Clock
 
-from homeserver.net.exchange import MAX_RECORDED_BYTES, Exchange, Exchanges, Message
+from homeserver.net.exchange import (
+    MAX_RECORDED_BYTES,
+    NO_ROUTE,
+    Direction,
+    Exchange,
+    Exchanges,
+    Kind,
+    Message,
+)
 
 
 def test_inbound_line() -> None:
@@ -94,6 +103,40 @@ def test_stages() -> None:
         ("resolution", 0.5),
         ("connection", 2.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "direction", "path", "route"),
+    [
+        ("request", "out", "/a", "template of /a"),
+        ("request", "out", "", NO_ROUTE),
+        ("request", "in", "/a", NO_ROUTE),
+        ("dns", "out", "/a", NO_ROUTE),
+    ],
+)
+def test_route_of_what_is_sent(
+    kind: Kind, direction: Direction, path: str, route: str
+) -> None:
+    """A record shows the template of the path of a request that is sent."""
+    exchanges = Exchanges(Clock())
+    exchanges.route_of = "template of {}".format
+    assert exchanges.open(kind, direction, "GET", path).route == NO_ROUTE
+    exchanges.record = lambda _: None
+    assert exchanges.open(kind, direction, "GET", path).route == route
+
+
+def test_route_that_is_known() -> None:
+    """A route is looked for where it is unknown, at the latest at the end."""
+    exchanges = Exchanges(Clock())
+    exchanges.route_of = "template of {}".format
+    exchanges.record = lambda _: None
+    late = exchanges.open("request", "out")
+    known = exchanges.open("request", "out")
+    late.path = known.path = "/a"
+    known.route = "/known"
+    late.close()
+    known.close()
+    assert (late.route, known.route) == ("template of /a", "/known")
 
 
 def test_large_body() -> None:
