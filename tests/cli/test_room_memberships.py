@@ -11,7 +11,7 @@ from tests.support.commands import failed, run
 ROOM = "!r:b.test"
 AT = "/v1/rooms/%21r%3Ab.test"
 CHANGED = {"event_id": "$e", "verdict": "accepted", "reason": "no\nrule refuses it"}
-JOINED = {
+JOINED: dict[str, object] = {
     "room_id": ROOM,
     "room_version": "12",
     "through": "c.test",
@@ -74,7 +74,11 @@ def test_join(path: Path, control: CannedControl) -> None:
 
 def test_join_of_a_room_of_its_own(path: Path, control: CannedControl) -> None:
     """A room that the server is in is joined through no other."""
-    joined = JOINED | {"through": None, "failures": [], "left_out": []}
+    joined: dict[str, object] = JOINED | {
+        "through": None,
+        "failures": [],
+        "left_out": [],
+    }
     control.answers[f"POST {AT}/join"] = 200, joined
     done = run("room", "join", "-c", path, ROOM)
     assert (done.stdout, done.stderr) == ("!r:b.test: version 12\n", "")
