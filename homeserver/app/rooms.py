@@ -31,7 +31,7 @@ from homeserver.rooms.shared_rooms import sharing_a_room
 from homeserver.rooms.source import Source
 from homeserver.storage.device_lists import DeviceListStore
 from homeserver.storage.joined_rooms import RoomStore
-from homeserver.storage.received_invites import InviteStore
+from homeserver.storage.pending_memberships import PendingStore
 from homeserver.storage.room_directory import RoomDirectory
 from homeserver.users.device_list_fetches import DeviceListFetches
 from homeserver.users.device_lists import KeptDeviceLists
@@ -45,8 +45,8 @@ def build_resident(
     desk: PolicyDesk,
 ) -> Resident:
     """What answers for a server about its rooms; `desk` is its policy server."""
-    invites = InviteStore(shared.store.database, rooms.server_name)
-    return Resident(rooms, invites, EventChecks(checker), calls, desk)
+    pending = PendingStore(shared.store.database, rooms.server_name)
+    return Resident(rooms, pending, EventChecks(checker), calls, desk)
 
 
 def build_elsewhere(
@@ -70,8 +70,8 @@ def build_receiver(
         return Source(calls, checks, room, name, cause)
 
     gaps = Gaps(rooms, source_of, shared.reactor, shared.random)
-    invites = InviteStore(shared.store.database, rooms.server_name)
-    return RoomReceiver(checker, rooms, invites, gaps, shared.pace)
+    pending = PendingStore(shared.store.database, rooms.server_name)
+    return RoomReceiver(checker, rooms, pending, gaps, shared.pace)
 
 
 def build_device_lists(

@@ -13,12 +13,11 @@ from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.rooms.control_bodies import JoinBody
 from homeserver.rooms.control_changes import reason_in, room_text, servers_in
 from homeserver.rooms.control_views import (
-    InviteList,
-    InviteView,
     JoinedView,
     RoomEventView,
 )
 from homeserver.rooms.elsewhere import Elsewhere
+from homeserver.rooms.pending_views import InviteList, InviteView, KnockList, KnockView
 
 
 class RoomMemberships:
@@ -41,8 +40,13 @@ class RoomMemberships:
 
     async def invites(self, call: Call[Nothing, Nothing]) -> InviteList:
         """The invites of users to rooms of other servers, to join or to leave."""
-        found = await self._elsewhere().resident.invites.all()
+        found = await self._elsewhere().resident.pending.all("invite")
         return InviteList([*map(InviteView.of, found)])
+
+    async def knocks(self, call: Call[Nothing, Nothing]) -> KnockList:
+        """The knocks of users at rooms of other servers that wait for an answer."""
+        found = await self._elsewhere().resident.pending.all("knock")
+        return KnockList([*map(KnockView.of, found)])
 
     async def knock(self, call: Call[Nothing, JoinBody]) -> RoomEventView:
         """Let a user knock at a room, through servers that are in it if need be."""

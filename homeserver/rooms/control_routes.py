@@ -166,6 +166,7 @@ def room_control_routes(
         route("POST", every, changes.create, errors=(Forbidden,)),
         route("GET", every, shown.list_rooms),
         route("GET", "/v1/invites", memberships.invites),
+        route("GET", "/v1/knocks", memberships.knocks),
         route("GET", one, shown.show, errors=_ERRORS),
         route("POST", f"{one}/join", memberships.join, errors=_ASKING_ERRORS),
         route(

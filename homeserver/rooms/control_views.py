@@ -5,7 +5,6 @@ Rules: as in `control.views`.
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from homeserver.control.views import Event, Time
@@ -14,7 +13,6 @@ from homeserver.rooms.entry import Entry, Sent
 from homeserver.rooms.joining import Joined
 from homeserver.rooms.outsiders import Taken
 from homeserver.rooms.room import Room
-from homeserver.storage.received_invites import ReceivedInvite
 
 _MAX_LEFT_OUT = 100  # that are shown
 
@@ -41,37 +39,6 @@ class RoomList(Struct, frozen=True):
         str | None,
         Meta(description="What `after` has to be for more; null at the end."),
     ]
-
-
-class InviteView(Struct, frozen=True):
-    """An invite of a user of ours to a room that no user of ours is in."""
-
-    room_id: RoomIdText
-    user_id: Annotated[str, Meta(description="The invited user.")]
-    origin: Annotated[str, Meta(description="The server that sent it.")]
-    room_version: str
-    event: Event
-    room_state: Annotated[
-        list[Event], Meta(description="What came with it of the room, unchecked.")
-    ]
-
-    @classmethod
-    def of(cls, invite: ReceivedInvite) -> "InviteView":
-        """That of an invite."""
-        return cls(
-            invite.room_id,
-            invite.user.user_id,
-            invite.origin.name,
-            invite.room_version,
-            Raw(invite.event),
-            msgspec.json.decode(invite.room_state, type=list[Raw]),
-        )
-
-
-class InviteList(Struct, frozen=True):
-    """The invites that wait for an answer, oldest first."""
-
-    invites: list[InviteView]
 
 
 class RoomView(Struct, frozen=True):

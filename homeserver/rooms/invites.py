@@ -30,11 +30,11 @@ from homeserver.rooms.question import Question
 from homeserver.rooms.replies import events_json
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.turn import Turn
-from homeserver.storage.received_invites import ReceivedInvite
+from homeserver.storage.pending_memberships import PendingMembership
 
 # What Synapse sends has about ten events; an event has at most 65,536 bytes.
-_MAX_STATE_EVENTS = 100
-_MAX_STATE_BYTES = 262_144
+MAX_STATE_EVENTS = 100
+MAX_STATE_BYTES = 262_144
 
 
 async def v2(resident: Resident, question: Question) -> bytes:
@@ -80,8 +80,8 @@ async def _received(
     if room is not None and room.has_member(own):
         await _enter(resident, signed)
     else:
-        await resident.invites.record(
-            ReceivedInvite(
+        await resident.pending.record(
+            PendingMembership(
                 question.room_id,
                 UserId.parse(signed.state_key or ""),
                 question.origin,
@@ -129,9 +129,9 @@ def _checked_state(state: object) -> tuple[list[Json], bytes]:
         for each in as_list(state, "`invite_room_state`")
     ]
     encoded = encode(items)
-    if len(items) > _MAX_STATE_EVENTS or len(encoded) > _MAX_STATE_BYTES:
+    if len(items) > MAX_STATE_EVENTS or len(encoded) > MAX_STATE_BYTES:
         raise InvalidParam(
             f"`invite_room_state` has {len(items)} events of {len(encoded)} bytes; "
-            f"{_MAX_STATE_EVENTS} and {_MAX_STATE_BYTES} are allowed"
+            f"{MAX_STATE_EVENTS} and {MAX_STATE_BYTES} are allowed"
         )
     return items, encoded

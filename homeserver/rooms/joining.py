@@ -89,7 +89,7 @@ class Joiner:
                         pass  # another server of the room may
                 names += sorted(room.residents, key=str)
             joined = await self._join_there(room_id, user, names, content)
-        await self._resident.invites.remove(room_id, user)
+        await self._resident.pending.remove(room_id, user)
         return joined
 
     async def _join_here(
@@ -111,7 +111,7 @@ class Joiner:
         profile: Mapping[str, str],
     ) -> Joined:
         await self._rooms.check_space()
-        invite = await self._resident.invites.find(room_id, user)
+        invite = await self._resident.pending.find(room_id, user)
         inviting = [] if invite is None else [invite.origin]
         candidates = Candidates(
             self._rooms.server_name, [*names, *inviting, *domain_of_room(room_id)]

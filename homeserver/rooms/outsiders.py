@@ -2,7 +2,8 @@
 
 Rules: another server takes such an event, as no user of ours is in the room. Where one
 is, the event is made here as any other. An invite is forgotten with the first try to
-decline it, even if no server takes that: nobody can be made to keep one.
+decline it, even if no server takes that: nobody can be made to keep one. A knock is
+kept until it has an answer, with those events of the room in the reply that verify.
 
 Specification: Server-server API, "Knocking upon a room", "Leaving Rooms (Rejecting
 Invites)".
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from homeserver.net.cause import OURSELVES
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.errors import Forbidden, NoServerHelps, NotFound, quote
 from homeserver.protocol.events.event import Event
@@ -20,8 +22,10 @@ from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.templates import Wanted
 from homeserver.rooms.candidates import Candidates, Failure, domain_of_room
 from homeserver.rooms.entry import Sent
+from homeserver.rooms.invites import MAX_STATE_BYTES, MAX_STATE_EVENTS
 from homeserver.rooms.remote_server import RemoteServer
 from homeserver.rooms.resident import Resident
+from homeserver.storage.pending_memberships import PendingMembership
 
 
 class Taken(Struct, frozen=True):
@@ -56,13 +60,15 @@ class Outsiders:
         try:
             done = await self._change(wanted, via, profile)
         except (Forbidden, NotFound, NoServerHelps) as problem:
-            if await self._resident.invites.remove(room_id, user):
+            pending = await self._resident.pending.find(room_id, user)
+            if pending is not None and pending.membership == "invite":
+                await self._resident.pending.remove(room_id, user)
                 # One of ours that the rules forbid is a kind of `Forbidden`.
                 kinds = (Forbidden, NotFound, NoServerHelps)
                 kind = next(each for each in kinds if isinstance(problem, each))
                 raise kind(f"{problem}; the invite is forgotten") from None
             raise
-        await self._resident.invites.remove(room_id, user)
+        await self._resident.pending.remove(room_id, user)
         return done
 
     async def knock(
@@ -87,10 +93,10 @@ class Outsiders:
                 new = NewEvent("m.room.member", user, content, user.user_id)
                 return await self._rooms.send(wanted.room_id, new)
             residents = sorted(room.residents, key=str)
-        invite = await self._resident.invites.find(wanted.room_id, user)
-        inviting = [] if invite is None else [invite.origin]
+        pending = await self._resident.pending.find(wanted.room_id, user)
+        known = [] if pending is None else [pending.origin]
         domain = domain_of_room(wanted.room_id)
-        candidates = Candidates(own, [*via, *inviting, *residents, *domain])
+        candidates = Candidates(own, [*via, *known, *residents, *domain])
 
         async def through(name: ServerName) -> Event:
             return await self._through(name, wanted, profile)
@@ -105,6 +111,32 @@ class Outsiders:
     ) -> Event:
         server = RemoteServer(self._resident.calls, name)
         event = self._rooms.author.completed(await server.template(wanted), profile)
-        # What it tells of the room is for clients; a reply has to be an object.
-        parse_object(await server.send(wanted.membership, event))
+        reply = parse_object(await server.send(wanted.membership, event))
+        if wanted.membership == "knock":
+            await self._record(event, name, reply)
         return event
+
+    async def _record(self, knock: Event, name: ServerName, reply: Json) -> None:
+        """Keep a knock with what a server shows of the room."""
+        given = reply.get("knock_room_state")
+        items = given if isinstance(given, list) else []
+        pdus = [each for each in items if isinstance(each, dict)][:MAX_STATE_EVENTS]
+        room = knock.room_id, knock.room_version
+        found, _ = await self._resident.checks.all_of_room(pdus, room, name, OURSELVES)
+        shown: list[bytes] = []
+        left = MAX_STATE_BYTES
+        for event in found.values():
+            left -= len(event.encoded)
+            if left >= 0:
+                shown.append(event.encoded)
+        await self._resident.pending.record(
+            PendingMembership(
+                knock.room_id,
+                knock.sender,
+                name,
+                knock.room_version.version,
+                knock.encoded,
+                b"[" + b",".join(shown) + b"]",
+                "knock",
+            )
+        )

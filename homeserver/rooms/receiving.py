@@ -46,7 +46,7 @@ from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
 from homeserver.rooms.turn import Turn
 from homeserver.storage.judged_pdus import REJECTED, SOFT_FAILED, JudgedPdu
-from homeserver.storage.received_invites import InviteStore
+from homeserver.storage.pending_memberships import PendingStore
 
 _MAX_ROOMS = 100  # of one receipt EDU that are looked at
 
@@ -61,16 +61,17 @@ class RoomReceiver:
         self,
         checker: PduChecker,
         rooms: Rooms,
-        invites: InviteStore,
+        pending: PendingStore,
         gaps: Gaps,
         pace: Pace,
     ) -> None:
         """`checker` makes the first three checks.
 
-        `invites` are those of our users to rooms that we are not in. `pace` is that of
+        `pending` has invites and knocks of our users in rooms that we are not in.
+        `pace` is that of
         the work on all transactions.
         """
-        self._invites = invites
+        self._pending = pending
         self._checker = checker
         self._rooms = rooms
         self._gaps = gaps
@@ -117,16 +118,16 @@ class RoomReceiver:
         return verdicts
 
     async def _withdraw(self, event: Event | None, origin: ServerName) -> None:
-        """Forget an invite that its sender's server takes back."""
+        """Forget an invite that its sender's server takes back, or a refused knock."""
         if event is None or event.type != "m.room.member":
             return
         if membership_of(event) not in {"leave", "ban"} or event.state_key is None:
             return
         with suppress(InvalidParam):
             user = UserId.parse(event.state_key)
-            invite = await self._invites.find(event.room_id, user)
+            invite = await self._pending.find(event.room_id, user)
             if invite is not None and invite.origin == origin:
-                await self._invites.remove(event.room_id, user)
+                await self._pending.remove(event.room_id, user)
 
     async def _judge(
         self,

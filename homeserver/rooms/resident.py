@@ -20,7 +20,7 @@ from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.question import Question
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
-from homeserver.storage.received_invites import InviteStore
+from homeserver.storage.pending_memberships import PendingStore
 
 MAX_ALLOWED_ROOMS = 50  # of a join rule: each is looked for
 
@@ -31,15 +31,15 @@ class Resident:
     def __init__(
         self,
         rooms: Rooms,
-        invites: InviteStore,
+        pending: PendingStore,
         checks: EventChecks,
         calls: FederationCalls,
         policy_desk: PolicyDesk,
     ) -> None:
-        """`invites` has those of our users to rooms that we are not in."""
+        """`pending` has invites and knocks of our users in rooms that we are not in."""
         self.calls = calls
         self.rooms = rooms
-        self.invites = invites
+        self.pending = pending
         self.checks = checks
         self.policy_desk = policy_desk
 

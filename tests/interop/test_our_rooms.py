@@ -113,7 +113,7 @@ def test_invited(scene: Scene) -> None:
     content = {"user_id": user_id}
     scene.alice.do("POST", "rooms", room_id, "invite", content=content)
     side = StoppedEndpoint(scene.ours)
-    [invite] = result_of(side.invites.all())
+    [invite] = result_of(side.invites.all("invite"))
     assert (invite.room_id, invite.user.user_id) == (room_id, user_id)
     assert b"m.room.create" in invite.room_state
     assert result_of(side.rooms.find(RoomId(room_id))) is None

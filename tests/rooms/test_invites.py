@@ -12,8 +12,8 @@ from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.creation import build_create
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
-from homeserver.storage import received_invites
-from homeserver.storage.received_invites import InviteStore, ReceivedInvite
+from homeserver.storage import pending_memberships
+from homeserver.storage.pending_memberships import PendingMembership, PendingStore
 from tests.support.coroutines import result_of
 from tests.support.http_connection import Answer
 from tests.support.memory_database import MemoryDatabase
@@ -65,9 +65,9 @@ def send(side: RoomSide, event: Event, *, v2: bool = True, **more: object) -> An
     )
 
 
-def recorded(side: RoomSide) -> list[ReceivedInvite]:
+def recorded(side: RoomSide) -> list[PendingMembership]:
     """The invites that are recorded."""
-    return result_of(side.resident.invites.all())
+    return result_of(side.resident.pending.all("invite"))
 
 
 @pytest.mark.parametrize("version", ALL)
@@ -215,15 +215,15 @@ def test_to_a_room_of_ours(version: str) -> None:
 
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one server, and of all, the newest invites are kept."""
-    monkeypatch.setattr(received_invites, "MAX_OF_ONE", 3)
-    monkeypatch.setattr(received_invites, "MAX_OF_ALL", 5)
+    monkeypatch.setattr(pending_memberships, "MAX_OF_ONE", 3)
+    monkeypatch.setattr(pending_memberships, "MAX_OF_ALL", 5)
     database = MemoryDatabase()
-    store, other = (InviteStore(database, n) for n in (OUR_NAME, OTHER_NAME))
+    store, other = (PendingStore(database, n) for n in (OUR_NAME, OTHER_NAME))
 
-    def record(store: InviteStore, number: int, origin: str) -> None:
+    def record(store: PendingStore, number: int, origin: str) -> None:
         result_of(
             store.record(
-                ReceivedInvite(
+                PendingMembership(
                     RoomId(f"!{number}:{origin}"),
                     ALICE,
                     UserId.parse(f"@x:{origin}").server_name,
@@ -237,15 +237,15 @@ def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     record(other, 0, "a.example")
     for number in range(6):
         record(store, number, "a.example")
-    assert [x.room_id for x in result_of(store.all())] == [
+    assert [x.room_id for x in result_of(store.all("invite"))] == [
         f"!{number}:a.example" for number in (3, 4, 5)
     ]
     for number in range(3):
         record(store, number, "b.example")
         record(store, number, "c.example")
-    assert len(result_of(store.all())) == 5
-    assert len(result_of(other.all())) == 1
-    [*_, last] = result_of(store.all())
+    assert len(result_of(store.all("invite"))) == 5
+    assert len(result_of(other.all("invite"))) == 1
+    [*_, last] = result_of(store.all("invite"))
     assert result_of(store.find(last.room_id, ALICE)) == last
     assert result_of(store.remove(last.room_id, ALICE))
     assert not result_of(store.remove(last.room_id, ALICE))

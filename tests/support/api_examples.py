@@ -5,6 +5,7 @@ from random import Random
 from urllib.parse import quote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, as_list, as_object, as_text, encode
@@ -18,8 +19,8 @@ from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.key_documents import build_v1, build_v2
 from homeserver.storage.device_lists import DeviceListStore, KnownDevices
 from homeserver.storage.judged_pdus import JudgedPdu
+from homeserver.storage.pending_memberships import PendingMembership, PendingStore
 from homeserver.storage.received import ReceivedTransaction
-from homeserver.storage.received_invites import InviteStore, ReceivedInvite
 from homeserver.storage.refusals import Refusal, RefusalStore
 from homeserver.users.made_keys import KeyMaker
 from tests.support.control_side import LEAF, NOW, Panel
@@ -169,7 +170,7 @@ def _ask_about_devices(panel: Panel, ask: Callable[..., None]) -> None:
 def _ask_for_invites(panel: Panel, ask: Callable[..., None]) -> None:
     event = encode(message())
     own, bob = panel.identity.server_name, f"@bob:{panel.identity.server_name}"
-    invite = ReceivedInvite(
+    invite = PendingMembership(
         RoomId("!r:them.example"),
         UserId.parse(bob),
         THEM.server_name,
@@ -177,8 +178,11 @@ def _ask_for_invites(panel: Panel, ask: Callable[..., None]) -> None:
         event,
         b"[]",
     )
-    result_of(InviteStore(panel.database, own).record(invite))
+    result_of(PendingStore(panel.database, own).record(invite))
     ask("GET", "/v1/invites", "/v1/invites")
+    knock = replace(invite, room_id=RoomId("!k:them.example"), membership="knock")
+    result_of(PendingStore(panel.database, own).record(knock))
+    ask("GET", "/v1/knocks", "/v1/knocks")
 
 
 def _ask_to_knock(panel: Panel, ask: Callable[..., None]) -> None:

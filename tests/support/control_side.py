@@ -70,8 +70,8 @@ from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.known_peers import KnownPeers
 from homeserver.storage.notifier import Changes
 from homeserver.storage.peers import PeerStore
+from homeserver.storage.pending_memberships import PendingStore
 from homeserver.storage.received import ReceivedStore
-from homeserver.storage.received_invites import InviteStore
 from homeserver.storage.refusals import RefusalStore
 from homeserver.storage.room_directory import RoomDirectory
 from homeserver.users.control_routes import UserDesk, user_control_routes
@@ -364,8 +364,8 @@ class Panel:
         pace = Pace(self.clock)
         checker = PduChecker(self.received, self.keyring, self.clock, pace, Events())
         checks, calls = EventChecks(checker), self._calls()
-        invites = InviteStore(self.database, self.identity.server_name)
-        resident = Resident(self.rooms, invites, checks, calls, self.desk)
+        pending = PendingStore(self.database, self.identity.server_name)
+        resident = Resident(self.rooms, pending, checks, calls, self.desk)
         joiner = Joiner(resident, JoinReplyReader(checks, pace))
         return Elsewhere(
             resident, joiner, Outsiders(resident), Backfill(resident, self.clock)

@@ -30,7 +30,7 @@ from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
-from homeserver.storage.received_invites import InviteStore
+from homeserver.storage.pending_memberships import PendingStore
 from tests.support.coroutines import result_of
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import BOB, OurRooms, new_room
@@ -135,10 +135,10 @@ class Neighbours:
         own = Identity(THEM.server_name, [THEM.key], [], identity().certificate)
         self.them = OurRooms(name=THEM.server_name, own=own)
         checks = self.side.resident.checks
-        invites = InviteStore(self.them.database, THEM.server_name)
+        pending = PendingStore(self.them.database, THEM.server_name)
         nothing = cast("FederationCalls", None)
         desk = PolicyDesk(THEM.server_name, Random(1))
-        self.resident = Resident(self.them.rooms, invites, checks, nothing, desk)
+        self.resident = Resident(self.them.rooms, pending, checks, nothing, desk)
         pace = Pace(self.side.clock)
         joiner = Joiner(self.side.resident, JoinReplyReader(checks, pace))
         outsiders = Outsiders(self.side.resident)

@@ -23,7 +23,7 @@ from homeserver.rooms.policy_desk import PolicyDesk
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
-from homeserver.storage.received_invites import InviteStore
+from homeserver.storage.pending_memberships import PendingStore
 from tests.support.coroutines import result_of
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import BOB, OurRooms, text
@@ -114,10 +114,10 @@ class Pair:
         )
         self.theirs = result_of(self.them.rooms.create(new))
         checks = EventChecks(self.side.server.receiver._checker)  # type: ignore[arg-type]
-        invites = InviteStore(self.them.database, THEM.server_name)
+        pending = PendingStore(self.them.database, THEM.server_name)
         nothing = cast("FederationCalls", None)
         desk = PolicyDesk(THEM.server_name, Random(1))
-        self.calls.resident = Resident(self.them.rooms, invites, checks, nothing, desk)
+        self.calls.resident = Resident(self.them.rooms, pending, checks, nothing, desk)
         result_of(self._join())
 
     def admit(self) -> Event:

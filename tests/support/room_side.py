@@ -26,7 +26,7 @@ from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 from homeserver.rooms.routes import room_routes
 from homeserver.rooms.source import Source
-from homeserver.storage.received_invites import InviteStore
+from homeserver.storage.pending_memberships import PendingStore
 from tests.support.coroutines import result_of
 from tests.support.federation_side import Endpoint
 from tests.support.http_connection import Answer, ask
@@ -67,12 +67,12 @@ class RoomSide(Endpoint):
             self._received, self.keys, self.clock, Pace(self.clock), Events()
         )
         checks, rooms = EventChecks(checker), self.ours.rooms
-        invites = InviteStore(self.database, OUR_NAME)
+        pending = PendingStore(self.database, OUR_NAME)
         calls = cast("FederationCalls", self.calls)
         self.desk = PolicyDesk(OUR_NAME, Random(1))
         rooms.recommend = Policies(lambda: calls, self.desk).recommend
         self.resident = self.server.resident = Resident(
-            rooms, invites, checks, calls, self.desk
+            rooms, pending, checks, calls, self.desk
         )
 
         def source_of(room: Room, name: ServerName, cause: Cause) -> Source:
@@ -82,7 +82,7 @@ class RoomSide(Endpoint):
         pace = Pace(self.clock)
         self.server.receiver = TransactionReceiver(
             self._received,
-            RoomReceiver(checker, rooms, invites, self.gaps, pace),
+            RoomReceiver(checker, rooms, pending, self.gaps, pace),
             self._note_polled,
             self.clock,
             Turns(self.clock, pace),

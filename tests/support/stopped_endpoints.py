@@ -22,7 +22,7 @@ from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.notifier import Changes
-from homeserver.storage.received_invites import InviteStore
+from homeserver.storage.pending_memberships import PendingStore
 from homeserver.storage.room_directory import RoomDirectory
 from scripts.processes import Endpoint
 from tests.support.coroutines import result_of
@@ -52,7 +52,7 @@ class StoppedEndpoint:
             Pace(clock),
         )
 
-        self.invites = InviteStore(database, self.name)
+        self.invites = PendingStore(database, self.name)
 
     def create(
         self,

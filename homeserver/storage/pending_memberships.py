@@ -1,8 +1,10 @@
-"""Invites of users of one of our names to rooms, as other servers sent them.
+"""Invites and knocks of users of one of our names, to rooms that we are not in.
 
-Rules: an invite makes no room. One of a user to a room replaces an earlier one. Each
+Rules: none of them makes a room. A user has one of them to a room, the last one. Each
 server, and all together, have so many; beyond that the oldest go.
 """
+
+from typing import Literal
 
 from msgspec import Struct
 
@@ -12,37 +14,41 @@ from homeserver.storage.engine.interface import Cursor, Database, Short
 MAX_OF_ONE = 100  # of one server
 MAX_OF_ALL = 2000
 
-_COLUMNS = "room_id, user_id, origin, room_version, event, room_state"
+_COLUMNS = "room_id, user_id, origin, room_version, event, room_state, membership"
+
+Membership = Literal["invite", "knock"]
 
 
-class ReceivedInvite(Struct, frozen=True):
-    """An invite."""
+class PendingMembership(Struct, frozen=True):
+    """An invite, or a knock."""
 
     room_id: RoomId
     user: UserId
-    """The invited one."""
+    """Our user, who is invited or knocks."""
 
     origin: ServerName
-    """The server that sent it."""
+    """The server that sent the invite, or that took the knock."""
 
     room_version: str
     event: bytes
     """In canonical JSON, with our signature."""
 
     room_state: bytes
-    """What came with it of the room: a list in JSON."""
+    """What that server has shown of the room: a list in JSON."""
+
+    membership: Membership = "invite"
 
 
-class InviteStore:
-    """The invites of the users of one of our names."""
+class PendingStore:
+    """The invites and knocks of the users of one of our names."""
 
     def __init__(self, database: Database, server_name: ServerName) -> None:
         self._database = database
         self._server_name = server_name
 
-    async def record(self, invite: ReceivedInvite) -> None:
-        """Record an invite."""
-        own, origin = self._server_name.name, invite.origin.name
+    async def record(self, pending: PendingMembership) -> None:
+        """Record an invite or a knock."""
+        own, origin = self._server_name.name, pending.origin.name
 
         def job(cursor: Cursor) -> None:
             [last] = cursor.execute(
@@ -53,20 +59,21 @@ class InviteStore:
             cursor.execute(
                 "DELETE FROM received_invites"
                 " WHERE server_name = ? AND room_id = ? AND user_id = ?",
-                (own, invite.room_id, invite.user.user_id),
+                (own, pending.room_id, pending.user.user_id),
             )
             cursor.execute(
                 f"INSERT INTO received_invites (server_name, number, {_COLUMNS})"  # noqa: S608 - ours
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     own,
                     last + 1,
-                    invite.room_id,
-                    invite.user.user_id,
+                    pending.room_id,
+                    pending.user.user_id,
                     origin,
-                    invite.room_version,
-                    invite.event.decode("utf-8"),
-                    invite.room_state.decode("utf-8"),
+                    pending.room_version,
+                    pending.event.decode("utf-8"),
+                    pending.room_state.decode("utf-8"),
+                    pending.membership,
                 ),
             )
             for condition, names, most in (
@@ -82,34 +89,34 @@ class InviteStore:
 
         await self._database.write(Short(job))
 
-    async def all(self) -> list[ReceivedInvite]:
-        """All invites, oldest first."""
+    async def all(self, membership: Membership) -> list[PendingMembership]:
+        """All invites, or all knocks, oldest first."""
 
-        def job(cursor: Cursor) -> list[ReceivedInvite]:
+        def job(cursor: Cursor) -> list[PendingMembership]:
             rows = cursor.execute(
                 f"SELECT {_COLUMNS} FROM received_invites WHERE server_name = ?"  # noqa: S608 - ours
-                " ORDER BY number",
-                (self._server_name.name,),
+                " AND membership = ? ORDER BY number",
+                (self._server_name.name, membership),
             ).fetchall()
-            return [_invite(*row) for row in rows]
+            return [_pending(row) for row in rows]
 
         return await self._database.read(job)
 
-    async def find(self, room_id: RoomId, user: UserId) -> ReceivedInvite | None:
-        """The invite of a user to a room."""
+    async def find(self, room_id: RoomId, user: UserId) -> PendingMembership | None:
+        """The invite or knock of a user to a room."""
 
-        def job(cursor: Cursor) -> ReceivedInvite | None:
+        def job(cursor: Cursor) -> PendingMembership | None:
             row = cursor.execute(
                 f"SELECT {_COLUMNS} FROM received_invites"  # noqa: S608 - ours
                 " WHERE server_name = ? AND room_id = ? AND user_id = ?",
                 (self._server_name.name, room_id, user.user_id),
             ).fetchone()
-            return None if row is None else _invite(*row)
+            return None if row is None else _pending(row)
 
         return await self._database.read(Short(job))
 
     async def remove(self, room_id: RoomId, user: UserId) -> bool:
-        """Remove an invite, as it was accepted, rejected or withdrawn."""
+        """Remove what has an answer, or was taken back; whether there was something."""
 
         def job(cursor: Cursor) -> bool:
             row = cursor.execute(
@@ -122,14 +129,16 @@ class InviteStore:
         return await self._database.write(Short(job))
 
 
-def _invite(
-    room_id: str, user_id: str, origin: str, version: str, event: str, state: str
-) -> ReceivedInvite:
-    return ReceivedInvite(
+def _pending(
+    row: tuple[str, str, str, str, str, str, Membership],
+) -> PendingMembership:
+    room_id, user_id, origin, version, event, state, membership = row
+    return PendingMembership(
         RoomId(room_id),
         UserId.parse(user_id),
         ServerName.parse(origin),
         version,
         event.encode("utf-8"),
         state.encode("utf-8"),
+        membership,
     )
