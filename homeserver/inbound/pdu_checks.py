@@ -111,12 +111,7 @@ class PduChecker:
                 versions.setdefault(room_id, version)
         others = [each for each in candidates if not each.is_create]
         await self._try_versions(others, versions, search)
-        judged: list[JudgedPdu] = []
-        for candidate in candidates:
-            await self._pace.pause()
-            verdict = candidate.final_verdict()
-            judged.append(await self._explained(candidate, verdict, cause))
-        return judged
+        return [await self._judge(each, cause) for each in candidates]
 
     async def check_signature(
         self, event: Event, server_name: ServerName, cause: Cause
@@ -132,7 +127,7 @@ class PduChecker:
             {server_name: event_signatures(event.pdu, server_name)},
         )
         await self._find_keys([attempt], _Search(cause))
-        await self._verify([attempt])
+        await self._verify(attempt)
         if attempt.problem is not None:
             raise Forbidden(attempt.problem)
 
@@ -143,13 +138,14 @@ class PduChecker:
         """
         edus.check(edu, origin)
 
-    async def _explained(
-        self, candidate: PduCandidate, verdict: JudgedPdu, cause: Cause
-    ) -> JudgedPdu:
-        """The same verdict, with what the PDU's server has to change."""
+    async def _judge(self, candidate: PduCandidate, cause: Cause) -> JudgedPdu:
+        """The final verdict, with what the PDU's server has to change."""
+        if candidate.verdict is None:
+            await self._pace.pause()
+        verdict = candidate.final_verdict()
         room_version = candidate.likely_version
         is_fine = verdict.outcome not in {REDACTED, REJECTED}
-        if self._diagnoses is None or room_version is None or is_fine:
+        if is_fine or self._diagnoses is None or room_version is None:
             return verdict
         hints = await self._diagnoses.of_event(
             candidate.pdu, room_version, cause.client
@@ -178,10 +174,11 @@ class PduChecker:
             attempts = [attempt for _, attempt in tried]
             await self._find_known_signers(attempts)
             await self._find_keys(attempts, search)
-            await self._verify(attempts)
             for candidate, attempt in tried:
+                await self._verify(attempt)
                 await self._pace.pause()
                 candidate.record(attempt)
+            candidates = [each for each, _ in tried if each.verdict is None]
 
     async def _find_known_signers(self, attempts: Sequence[VersionAttempt]) -> None:
         """Set the `known_signers` of each attempt.
@@ -228,8 +225,6 @@ class PduChecker:
 
         await together(find_in_time(name) for name in by_server)
 
-    async def _verify(self, attempts: Sequence[VersionAttempt]) -> None:
-        """Verify the signatures of each attempt."""
-        for attempt in attempts:
-            for _ in attempt.verify():
-                await self._pace.pause()
+    async def _verify(self, attempt: VersionAttempt) -> None:
+        for _ in attempt.verify():
+            await self._pace.pause()

@@ -19,7 +19,6 @@ from msgspec import Struct
 from homeserver.protocol.canonical_json import (
     Json,
     as_object,
-    as_text,
     decode_base64,
     encode,
     encode_base64,
@@ -114,9 +113,9 @@ def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
     Raises `BadJson` if `signatures` or the server's part of it is not an object.
     """
     signatures = as_object(value.get("signatures", {}), "`signatures`")
-    own = as_object(
-        signatures.get(server_name.name, {}), f"`signatures` of {server_name}"
-    )
+    own = signatures.get(server_name.name, {})
+    if not isinstance(own, dict):
+        raise BadJson(f"`signatures` of {server_name} is not a JSON object")
     found: dict[KeyId, bytes | BadJson] = {}
     for text, encoded in own.items():
         try:
@@ -124,7 +123,7 @@ def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
         except InvalidParam:
             continue  # another algorithm, or an invalid key ID
         try:
-            found[key_id] = _parse_signature(encoded, f"{key_id} of {server_name}")
+            found[key_id] = _parse_signature(encoded, key_id, server_name)
         except BadJson as problem:
             found[key_id] = problem
     return found
@@ -135,15 +134,18 @@ def event_signatures(pdu: Json, server_name: ServerName) -> Signatures:
 
     Raises as `parse_signatures` does.
     """
-    found = parse_signatures(pdu, server_name)
-    return {k: each for k, each in found.items() if k != POLICY_KEY_ID}
+    found = dict(parse_signatures(pdu, server_name))
+    found.pop(POLICY_KEY_ID, None)
+    return found
 
 
-def _parse_signature(encoded: object, key: str) -> bytes:
-    signature = decode_base64(as_text(encoded, f"the signature by {key}"))
+def _parse_signature(encoded: object, key_id: KeyId, server_name: ServerName) -> bytes:
+    if not isinstance(encoded, str):
+        raise BadJson(f"the signature by {key_id} of {server_name} is not a string")
+    signature = decode_base64(encoded)
     if len(signature) != SIGNATURE_BYTES:
         raise BadJson(
-            f"the signature by {key} has {len(signature)} bytes; "
+            f"the signature by {key_id} of {server_name} has {len(signature)} bytes; "
             f"ed25519 signatures have {SIGNATURE_BYTES}"
         )
     return signature
@@ -165,11 +167,11 @@ def verify(
 def verifications(
     message: bytes, signatures: Signatures, keys: Mapping[KeyId, VerifyKey], what: str
 ) -> Iterator[KeyId]:
-    """As `verify`, in steps of one signature; yields the ID of each key."""
+    """As `verify`, in steps: yields the ID of each key before it is used."""
     for key_id, signature in known_signatures(signatures, keys, what):
+        yield key_id
         if not keys[key_id].verify(message, signature):
             raise Unauthorized(f"signature does not verify: {key_id} over {what}")
-        yield key_id
 
 
 def known_signatures(
