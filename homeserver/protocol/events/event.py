@@ -46,10 +46,10 @@ _Encode = Callable[[object], bytes]
 
 def content_hash(pdu: Json, encode_json: _Encode = encode) -> bytes:
     """SHA-256 of the PDU without `unsigned`, `signatures` and `hashes`."""
-    left_out = {"unsigned", "signatures", "hashes"}
-    return hashlib.sha256(
-        encode_json({k: v for k, v in pdu.items() if k not in left_out})
-    ).digest()
+    hashed = pdu.copy()
+    for left_out in ("unsigned", "signatures", "hashes"):
+        hashed.pop(left_out, None)
+    return hashlib.sha256(encode_json(hashed)).digest()
 
 
 def redact(pdu: Json, room_version: RoomVersion) -> Json:
@@ -66,7 +66,8 @@ def redact(pdu: Json, room_version: RoomVersion) -> Json:
             # Empty without `signed`, as other servers do: the event ID depends on it.
             signed = {k: v for k, v in invite.items() if k == "signed"}
             remains["third_party_invite"] = signed
-    return {**redacted, "content": remains}
+    redacted["content"] = remains
+    return redacted
 
 
 def event_id(pdu: Json, room_version: RoomVersion) -> EventId:
