@@ -85,11 +85,7 @@ class EngineCursor:
 
     def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> None:
         """As `Cursor.executemany`."""
-        # Not the driver's own: psycopg's is a pipeline, which disables the server's
-        # time-out for a silent client that has locked rows.
-        translated = self.translate(sql)
-        for row in rows:
-            self._call(self.own.execute, translated, row)
+        self._call(self.own.executemany, self.translate(sql), rows)
 
     def fetchone(self) -> Any:
         """As `Cursor.fetchone`."""

@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -88,7 +89,7 @@ class PostgresConnection(Connection):
             cursor = self.connection.cursor(binary=True)
         except psycopg.Error as error:  # it was lost during the job before
             raise self._explain(error) from None
-        return EngineCursor(cursor, for_postgres, psycopg.Error, self._explain)
+        return _Cursor(cursor, for_postgres, psycopg.Error, self._explain)
 
     def begin(self) -> None:
         """As `Connection.begin`."""
@@ -125,6 +126,15 @@ class PostgresConnection(Connection):
         if code is None or not code.startswith(_HARMLESS):
             self._is_lost = True
         return StoreUnavailable(f"{self._name} cannot be used: {_reason(error)}")
+
+
+class _Cursor(EngineCursor):
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]], /) -> None:
+        """As `Cursor.executemany`."""
+        # Not psycopg's own: it is a pipeline, which disables the server's time-out for
+        # a silent client that has locked rows.
+        for row in rows:
+            self.execute(sql, row)
 
 
 def connect(url: str) -> PostgresConnection:
