@@ -7,6 +7,7 @@ Specification: Server-server API, "Transactions"; the November 2014 text, the sa
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import msgspec
@@ -70,12 +71,10 @@ def find_event_id(pdu: Json, among: Collection[str]) -> EventId | None:
     A PDU does not name its room version.
     """
     for room_version in _ID_VERSIONS:
-        try:
+        with suppress(ProtocolError):  # some versions need an `event_id`
             found = event_id(pdu, room_version)
-        except ProtocolError:
-            continue
-        if found in among:
-            return found
+            if found in among:
+                return found
     return None
 
 

@@ -15,6 +15,7 @@ from homeserver.protocol.identifiers import (
     UserId,
     parse_alias,
     parse_event_domain,
+    parse_fingerprint,
     parse_key_id,
     parse_room_id,
 )
@@ -467,3 +468,34 @@ def test_nothing_but_a_protocol_error_is_raised(text: str) -> None:
         except InvalidParam:
             continue
         assert isinstance(parsed, ServerName) or str(parsed) == text
+
+
+DIGITS = "0123456789abcdef" * 4
+PAIRS = ":".join(["AB"] * 32)
+FINGERPRINTS = [(DIGITS, DIGITS), (DIGITS.upper(), DIGITS), (PAIRS, "ab" * 32)]
+
+
+@pytest.mark.parametrize(("text", "fingerprint"), FINGERPRINTS)
+def test_fingerprint(text: str, fingerprint: str) -> None:
+    """It has small letters and no colons, whichever way it is written."""
+    assert parse_fingerprint(text) == fingerprint
+
+
+NO_FINGERPRINTS: list[tuple[str, str]] = [
+    ("empty", ""),
+    ("63 digits", DIGITS[1:]),
+    ("65 digits", DIGITS + "0"),
+    ("another letter", DIGITS[1:] + "g"),
+    ("a digit of another script", DIGITS[1:] + "\u0661"),
+    ("one colon", f"{DIGITS[:2]}:{DIGITS[2:]}"),
+    ("a colon too many", PAIRS + ":"),
+    ("31 pairs", PAIRS[3:]),
+    ("a line end", DIGITS + "\n"),
+]
+
+
+@cases("text", NO_FINGERPRINTS)
+def test_no_fingerprint(text: str) -> None:
+    """Anything but 64 hexadecimal digits is refused."""
+    with pytest.raises(InvalidParam, match=r"^not the SHA-256 of a certificate: "):
+        parse_fingerprint(text)

@@ -15,7 +15,7 @@ from homeserver.protocol.rooms.state import membership
 from homeserver.protocol.signing import sign
 from homeserver.users.users import User, Users
 from tests.support.coroutines import result_of
-from tests.support.http_connection import Answer, Connection, ask, chunked
+from tests.support.http_connection import Answer, Connection, ask, chunked, request
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import ALICE, BOB
 from tests.support.room_side import RoomSide
@@ -165,6 +165,28 @@ def test_large_bodies_are_not_read(scene: Scene) -> None:
     """They are refused before they have come."""
     answer = scene.bind(padding="x" * 70_000)
     assert (answer.status, answer.json["errcode"]) == (413, "M_TOO_LARGE")
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_the_largest_body(scene: Scene, *, in_chunks: bool) -> None:
+    """64 KiB are read, however they come, and not a byte more."""
+    body: Json = {
+        "medium": "email",
+        "address": "ann@us.example",
+        "mxid": ANN,
+        "invites": [],
+        "padding": "",
+    }
+    statuses = []
+    for length in (65_536, 65_537):
+        data = encode(body | {"padding": "x" * (length - len(encode(body)))})
+        assert len(data) == length
+        connection = Connection(scene.side.site)
+        whole = request("PUT", PATH, [], data)
+        connection.send(chunked(PATH, data, b"") if in_chunks else whole)
+        [answer] = connection.answers()
+        statuses.append(answer.status)
+    assert statuses == [200, 413]
 
 
 def test_large_bodies_in_chunks(scene: Scene) -> None:
