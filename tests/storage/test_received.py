@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
 from homeserver.protocol.events.version_inference import VersionSource
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.remarks import Remark
@@ -265,6 +265,16 @@ class ReceivedStoreTests(SynchronousTestCase):
                 }
             ],
         )
+
+    def test_each_has_its_own_pdus(self) -> None:
+        """A PDU is listed with the transaction that it came in."""
+        for txn_id in "12":
+            pdu = JudgedPdu(None, "12", "accepted", encode({"of": txn_id}))
+            self.record(transaction(A, txn_id, [pdu]))
+        for listed in self.after():
+            [found] = as_list(listed["pdus"], "PDUs")
+            event = as_object(found, "a PDU")["event"]
+            self.assertEqual(event, {"of": listed["txn_id"]})
 
     def test_oldest_first(self) -> None:
         """Transactions are listed in the order in which they were recorded."""
