@@ -204,3 +204,10 @@ def test_what_is_useless_makes_room(store: Store) -> None:
     store.record(current(key_ids[0], until=NOW + 1))
     assert len(store.documents()) == 10
     assert {k for each in store.documents() for k in each.verify_keys} == set(key_ids)
+
+
+def test_names_are_told_apart_byte_for_byte(store: Store) -> None:
+    """What is kept of one name is not of any other."""
+    store.record(current(K1))
+    for name in "A.example", "a.example:8448", "example":
+        assert store.documents(ServerName.parse(name)) == []

@@ -2,18 +2,11 @@
 
 import pytest
 
-from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.outbox.batching import PendingTransaction
 from homeserver.storage.outbox.chosen import CannotChoose
 from homeserver.storage.outbox.queue_id import QueueId
 from tests.support.coroutines import result_of
-from tests.support.endpoint_store import A, B, Endpoint, StoreTime, numbered, numbers
-
-
-@pytest.fixture
-def own(database: ImmediateDatabase) -> Endpoint:
-    """The endpoint whose operator chooses."""
-    return Endpoint(database, StoreTime())
+from tests.support.endpoint_store import A, B, Endpoint, numbered, numbers
 
 
 def add(own: Endpoint, txn_id: str) -> int:

@@ -12,18 +12,6 @@ from tests.support.endpoint_store import A, B, Endpoint, StoreTime, numbers
 
 
 @pytest.fixture
-def time() -> StoreTime:
-    """The time of the store."""
-    return StoreTime()
-
-
-@pytest.fixture
-def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
-    """The endpoint whose operator gives things up."""
-    return Endpoint(database, time)
-
-
-@pytest.fixture
 def other(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
     """Another process over the same store."""
     return Endpoint(database, time, "second", is_shared=True)

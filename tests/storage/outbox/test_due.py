@@ -3,25 +3,12 @@
 import pytest
 
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import Leased
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, Endpoint, StoreTime
 
 MANY = 60
-
-
-@pytest.fixture
-def time() -> StoreTime:
-    """The time of the store."""
-    return StoreTime()
-
-
-@pytest.fixture
-def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
-    """The process that serves destinations."""
-    return Endpoint(database, time)
 
 
 def server(number: int, domain: str = "test") -> ServerName:

@@ -26,18 +26,6 @@ _T = TypeVar("_T")
 
 
 @pytest.fixture
-def time() -> StoreTime:
-    """The time of the store."""
-    return StoreTime()
-
-
-@pytest.fixture
-def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
-    """An endpoint that has the store for itself."""
-    return Endpoint(database, time)
-
-
-@pytest.fixture
 def pair(database: ImmediateDatabase, time: StoreTime) -> tuple[Endpoint, Endpoint]:
     """Two endpoints that share it."""
     return (

@@ -1,24 +1,9 @@
 """What is owed to all destinations together, as a monitor sees it."""
 
-import pytest
-
 from homeserver.protocol.canonical_json import Json
-from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.outbox.progress import PendingTotals, TotalsStore
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, C, Endpoint, StoreTime
-
-
-@pytest.fixture
-def time() -> StoreTime:
-    """The time of the store."""
-    return StoreTime()
-
-
-@pytest.fixture
-def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
-    """An endpoint with an empty store."""
-    return Endpoint(database, time)
 
 
 def totals(own: Endpoint) -> PendingTotals:

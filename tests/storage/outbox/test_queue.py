@@ -7,24 +7,11 @@ import pytest
 from homeserver.protocol.canonical_json import Json, as_list, parse_object
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
-from homeserver.storage.engine.immediate import ImmediateDatabase
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import NOW, US, A, B, C, Endpoint, StoreTime, numbered
 from tests.support.tables import cases
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def time() -> StoreTime:
-    """The time of the store."""
-    return StoreTime()
-
-
-@pytest.fixture
-def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
-    """An endpoint with an empty store."""
-    return Endpoint(database, time)
 
 
 def test_transaction(own: Endpoint) -> None:

@@ -52,12 +52,6 @@ class Process:
         return list(result_of(self.leases.lease(quota, ())).transactions)
 
 
-@pytest.fixture
-def time() -> StoreTime:
-    """The time of the store."""
-    return StoreTime()
-
-
 def many(number: int) -> list[ServerName]:
     """Names of servers."""
     return [ServerName.parse(f"n{each}.example") for each in range(number)]
