@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from homeserver.cli import render
-from homeserver.cli.daemon import Daemon, daemon_options, whole_daemon_options
+from homeserver.cli.daemon import Daemon, asking_options, whole_daemon_options
 from homeserver.cli.options import (
     fail,
     follow_option,
@@ -28,8 +28,7 @@ _PEERS = 100  # in one answer of the daemon, which takes three milliseconds to m
 
 
 @click.command(short_help="Show what other servers have sent.")
-@daemon_options
-@json_option
+@asking_options
 @server_option("--origin", "Only what this server has sent.")
 @follow_option
 def received(
@@ -46,8 +45,7 @@ def received(
 
 
 @click.command(short_help="Show the requests that were refused, and why.")
-@daemon_options
-@json_option
+@asking_options
 @server_option("--origin", "Only those that claim this server as their origin.")
 @follow_option
 def refused(
@@ -85,8 +83,7 @@ def _parsed_pin(
 
 
 @click.command(short_help="Show the known peers.")
-@daemon_options
-@json_option
+@asking_options
 @server_option(
     "--forget",
     "Forget how this peer was verified, its pins and keys, and its failures.",

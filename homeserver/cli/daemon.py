@@ -14,7 +14,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from homeserver.cli.options import config_option, fail, load, parsed
+from homeserver.cli.options import config_option, fail, json_option, load, parsed
 from homeserver.control.client import (
     MAX_WAIT_SECONDS,
     ControlClient,
@@ -127,6 +127,11 @@ class Daemon(Struct, frozen=True):
             )
             yield from page[member]
             after = page["next"]
+
+
+def asking_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that asks a daemon and prints text or JSON."""
+    return daemon_options(json_option(command))
 
 
 def daemon_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, follow_option, json_option, server_option
+from homeserver.cli.daemon import Daemon, asking_options
+from homeserver.cli.options import fail, follow_option, server_option
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
 from homeserver.protocol.identifiers import ServerName
@@ -29,8 +29,7 @@ _FILTERS = {
 
 
 @click.command(short_help="Make, list and delete servers of a lab.")
-@daemon_options
-@json_option
+@asking_options
 @click.option("--make", is_flag=True, help="Make a server, or --count of them.")
 @click.option(
     "--count",
@@ -94,8 +93,7 @@ def _filters(command: Any) -> Any:
 
 
 @click.command(short_help="Show what passed between a lab and other servers.")
-@daemon_options
-@json_option
+@asking_options
 @_filters
 @follow_option
 def exchanges(*, daemon: Daemon, as_json: bool, follow: bool, **filters: Any) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import json_option
+from homeserver.cli.daemon import Daemon, asking_options, daemon_options
 from homeserver.control.client import ControlClient
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
@@ -47,8 +46,7 @@ def fault() -> None:
 
 
 @fault.command(short_help="Put a fault in force.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("name", metavar="FAULT")
 @click.argument("argument", metavar="[ARGUMENT]", default="true")
 @click.option("--method", metavar="PATTERN", help="Only requests with this method.")
@@ -80,8 +78,7 @@ def add(
 
 
 @fault.command("list", short_help="Show the faults in force.")
-@daemon_options
-@json_option
+@asking_options
 def show(*, daemon: Daemon, as_json: bool) -> None:
     """Show the faults in force, each with how often it has matched and acted."""
     client, steps = _place(daemon)

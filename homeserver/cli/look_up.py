@@ -11,8 +11,8 @@ import click
 from msgspec import to_builtins
 
 from homeserver.cli import render
-from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option, load, parsed
+from homeserver.cli.daemon import Daemon, asking_options
+from homeserver.cli.options import fail, load, parsed
 from homeserver.cli.times import now_ts
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.client import ControlError
@@ -21,8 +21,7 @@ from homeserver.protocol.identifiers import ServerName
 
 
 @click.command(short_help="Show how a server name is resolved.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("server_name", metavar="NAME", callback=parsed(ServerName.parse))
 def resolve(*, daemon: Daemon, as_json: bool, server_name: ServerName) -> None:
     """Show each step of the discovery of NAME, and the routes in their order.
@@ -54,8 +53,7 @@ def resolve(*, daemon: Daemon, as_json: bool, server_name: ServerName) -> None:
 
 
 @click.command(short_help="Fetch and check a server's key documents.")
-@daemon_options
-@json_option
+@asking_options
 @click.option(
     "--v2-only",
     is_flag=True,

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option
+from homeserver.cli.daemon import Daemon, asking_options
+from homeserver.cli.options import fail
 from homeserver.cli.room_history import backfill, events, graph
 from homeserver.cli.room_memberships import invite, invites, join, knock, leave
 from homeserver.protocol.canonical_json import Json
@@ -36,8 +36,7 @@ for _command in (join, knock, leave, invite, invites, graph, events, backfill):
 
 
 @room.command(short_help="Create a room.")
-@daemon_options
-@json_option
+@asking_options
 @click.option("--room-version", metavar="VERSION", help="By default 12.")
 @click.option(
     "--preset",
@@ -66,8 +65,7 @@ def create(*, daemon: Daemon, as_json: bool, **options: str | None) -> None:
 
 
 @room.command("list", short_help="List the rooms.")
-@daemon_options
-@json_option
+@asking_options
 def show(*, daemon: Daemon, as_json: bool) -> None:
     """List the rooms of the server.
 
@@ -80,8 +78,7 @@ def show(*, daemon: Daemon, as_json: bool) -> None:
 
 
 @room.command(short_help="Send an event.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room_id", metavar="ROOM")
 @click.argument("event_type", metavar="TYPE")
 @click.argument("content", metavar="[JSON]", default="{}")
@@ -133,8 +130,7 @@ def send(
 
 
 @room.command(short_help="Show the state of a room.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room_id", metavar="ROOM")
 @click.option("--at", metavar="EVENT", help="The state after this event.")
 @click.option("--before", is_flag=True, help="With --at: the state before it.")
@@ -158,8 +154,7 @@ def state(
 
 
 @room.command(short_help="Show the members of a room.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room_id", metavar="ROOM")
 def members(*, daemon: Daemon, as_json: bool, room_id: str) -> None:
     """Show the members of a room now, and those who were.

@@ -9,8 +9,8 @@ from typing import Any
 import click
 import msgspec
 
-from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option
+from homeserver.cli.daemon import Daemon, asking_options
+from homeserver.cli.options import fail
 from homeserver.cli.room_memberships import ask
 from homeserver.protocol.errors import printable
 from homeserver.rooms.control_views import GraphEvent
@@ -18,8 +18,7 @@ from homeserver.rooms.graph_rows import DRAWN, in_rows, node_of
 
 
 @click.command(short_help="Show the events of a room as a graph.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room", metavar="ROOM")
 @click.option(
     "--format",
@@ -51,8 +50,7 @@ def graph(*, daemon: Daemon, as_json: bool, room: str, drawn: str | None) -> Non
 
 
 @click.command(short_help="Fetch the history of a room.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room", metavar="ROOM")
 @click.option(
     "--from", "from", metavar="EVENT", help="Only what leads to it; by default all."
@@ -84,8 +82,7 @@ def backfill(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> Non
 
 
 @click.command(short_help="Show the events of a room as they arrive.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room", metavar="ROOM")
 @click.option("--after", type=int, default=0, help="How many events are left out.")
 @click.option("--follow", is_flag=True, help="Wait for more, until it is interrupted.")

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import json_option
+from homeserver.cli.daemon import Daemon, asking_options
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
 
@@ -32,8 +31,7 @@ _reason_option = click.option("--reason", metavar="TEXT", help="That the event g
 
 
 @click.command(short_help="Join a room.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room", metavar="ROOM")
 @_user_option
 @_via_option
@@ -59,8 +57,7 @@ def join(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
 
 
 @click.command(short_help="Knock at a room.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room", metavar="ROOM")
 @_user_option
 @_via_option
@@ -76,8 +73,7 @@ def knock(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
 
 
 @click.command(short_help="Leave a room, or decline an invite to it.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room", metavar="ROOM")
 @click.argument("user_id", metavar="USER")
 @_via_option
@@ -94,8 +90,7 @@ def leave(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
 
 
 @click.command(short_help="Invite a user to a room.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("room", metavar="ROOM")
 @click.argument("user_id", metavar="USER")
 @_reason_option
@@ -111,8 +106,7 @@ def invite(*, daemon: Daemon, as_json: bool, room: str, **options: Any) -> None:
 
 
 @click.command(short_help="List the invites that wait for an answer.")
-@daemon_options
-@json_option
+@asking_options
 def invites(*, daemon: Daemon, as_json: bool) -> None:
     """List the invites of users of the server to rooms that it is not in.
 

@@ -12,8 +12,8 @@ from typing import BinaryIO
 import click
 
 from homeserver.cli import render
-from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, json_option, parse_queue_id, parsed
+from homeserver.cli.daemon import Daemon, asking_options
+from homeserver.cli.options import fail, parse_queue_id, parsed
 from homeserver.cli.times import now_ts
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
 from homeserver.protocol.canonical_json import (
@@ -40,8 +40,7 @@ def _parse_seconds(text: str) -> float:
 
 
 @click.command(short_help="Send a transaction, and wait for its delivery.")
-@daemon_options
-@json_option
+@asking_options
 @click.argument("destination", metavar="DEST", callback=parsed(ServerName.parse))
 @click.option(
     "--pdu",

@@ -11,8 +11,8 @@ from homeserver.testing.link import Answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """An answer of the control API."""
+class ApiValue:
+    """A value of the control API."""
 
     json: Answer = field(repr=False)
     """All members, as the control API has them."""
@@ -25,7 +25,7 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exchange(Told):
+class Exchange(ApiValue):
     """What passed between a server of the lab and another one."""
 
     id: int
@@ -59,7 +59,7 @@ class Exchange(Told):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Response(Told):
+class Response(ApiValue):
     """The result of a request."""
 
     status: int | None
@@ -76,7 +76,7 @@ class Response(Told):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent(Told):
+class Sent(ApiValue):
     """How far a transaction is."""
 
     id: int
