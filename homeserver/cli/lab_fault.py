@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, asking_options, daemon_options
+from homeserver.cli.options import given
 from homeserver.control.client import ControlClient
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
 
 
@@ -67,12 +67,7 @@ def add(
         value = json.loads(argument)
     except ValueError:
         value = argument
-    content: Json = {
-        "do": {name: value},
-        "match": {key: text for key, text in match.items() if text is not None},
-    }
-    if times is not None:
-        content["times"] = times
+    content = {"do": {name: value}, "match": given(match), **given({"times": times})}
     client, steps = _place(daemon)
     _show(client.post(*steps, content=content), as_json=as_json)
 

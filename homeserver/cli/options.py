@@ -5,7 +5,7 @@ configuration) and exit status 2. A failed operation is exit status 1.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -181,6 +181,15 @@ allow_option = click.option(
     "all private ranges. May be given again.",
 )
 """Of a process that has no configuration."""
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as JSON has them."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in options.items()
+        if value not in (None, ())
+    }
 
 
 def load(path: Path, *, reads_files: bool = True) -> Config:

@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, asking_options
-from homeserver.cli.options import fail
+from homeserver.cli.options import fail, given
 from homeserver.cli.room_history import backfill, events, graph
 from homeserver.cli.room_memberships import invite, invites, join, knock, leave
-from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import ProtocolError, printable
 from homeserver.protocol.events.room_versions import parse_room_version
 
@@ -59,8 +58,7 @@ def create(*, daemon: Daemon, as_json: bool, **options: str | None) -> None:
             parse_room_version(version)
         except ProtocolError as problem:
             fail(2, f"--room-version: {problem}")
-    content: Json = {key: text for key, text in options.items() if text is not None}
-    made = daemon.client().post(*_ROOMS, content=content)
+    made = daemon.client().post(*_ROOMS, content=given(options))
     print(json.dumps(made) if as_json else printable(str(made["room_id"])))
 
 
@@ -120,10 +118,7 @@ def send(
         parsed = json.loads(content)
     except ValueError as problem:
         fail(2, f"the content is not JSON: {problem}")
-    body: Json = {"type": event_type, "content": parsed}
-    for name, value in options.items():
-        if value is not None and value != ():
-            body[name] = list(value) if isinstance(value, tuple) else value
+    body = {"type": event_type, "content": parsed, **given(options)}
     sent = daemon.client().post(*_ROOMS, room_id, "events", content=body)
     text = f"{sent['event_id']}: {sent['verdict']}, {sent['reason']}"
     print(json.dumps(sent) if as_json else printable(text))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, asking_options
-from homeserver.protocol.canonical_json import Json
+from homeserver.cli.options import given
 from homeserver.protocol.errors import printable
 
 # Ten servers are asked at most, and a large room takes a minute of each.
@@ -128,10 +128,5 @@ def _show(changed: Any, *, as_json: bool) -> None:
 
 def ask(daemon: Daemon, room: str, what: str, options: dict[str, Any]) -> Any:
     """The answer to a change of a membership."""
-    body: Json = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in options.items()
-        if value not in (None, ())
-    }
-    client = daemon.client()
-    return client.post("v1", "rooms", room, what, content=body, timeout=_SECONDS)
+    steps = ("v1", "rooms", room, what)
+    return daemon.client().post(*steps, content=given(options), timeout=_SECONDS)
