@@ -132,10 +132,6 @@ class Endpoint:
         await self.parts.listeners.leave(name)
         await self.parts.servers.remove(name)
 
-    def serves(self, name: ServerName) -> bool:
-        """Whether a name is one of our servers."""
-        return self.parts.servers.find(name) is not None
-
     async def stop(self) -> None:
         """Accept nothing new, and finish running work within the configured time."""
         parts = self.parts

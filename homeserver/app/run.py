@@ -211,7 +211,7 @@ def _reload(path: Path, endpoint: Endpoint, worker: Worker | None) -> None:
         _log.error("nothing reloaded: {problem}", problem=problem)
         return
     for server in config.servers:
-        if not endpoint.serves(server.server_name):
+        if endpoint.parts.servers.find(server.server_name) is None:
             _log.warn(
                 "{name} is new in {path}; it is served after a new start",
                 name=server.server_name,
