@@ -272,6 +272,18 @@ BAD: list[tuple[str, Json, type[ProtocolError], str]] = [
         "^PDU 1: `sender` is @a:them.example, who is not of us.example",
     ),
     (
+        "a sender of ours in other letters",
+        {"pdus": [PDU | {"sender": "@a:US.example"}]},
+        InvalidParam,
+        "^PDU 0: `sender` is @a:US.example",
+    ),
+    (
+        "a sender of ours on a port",
+        {"pdus": [PDU | {"sender": "@a:us.example:8448"}]},
+        InvalidParam,
+        "^PDU 0: `sender` is",
+    ),
+    (
         "an event of version 2 without an ID",
         {"pdus": [PDU], "room_version": "2"},
         BadJson,
