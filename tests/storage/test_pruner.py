@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.logger import capturedLogs
 
 from homeserver.config.values import Retention
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -199,10 +199,7 @@ def test_by_size(limit: int, expected: list[tuple[str, float]]) -> None:
 
 def test_more_than_can_be_removed() -> None:
     """It is logged once that nothing is left to remove, not each minute."""
-    events: list[LogEvent] = []
-    observe = cast("ILogObserver", events.append)
-    globalLogPublisher.addObserver(observe)
-    try:
+    with capturedLogs() as events:
         pruning = Pruning(Retention(max_megabytes=1))
         pruning.store.size = 5 * MB
         pruning.run()
@@ -211,8 +208,6 @@ def test_more_than_can_be_removed() -> None:
         pruning.clock.pump([60.0] * 2)
         pruning.store.size = 6 * MB
         pruning.clock.pump([60.0] * 2)
-    finally:
-        globalLogPublisher.removeObserver(observe)
     said = [each["megabytes"] for each in events if "megabytes" in each]
     assert said == [5, 6]
 
@@ -338,16 +333,11 @@ def test_elapsed_time() -> None:
 
 def test_long_lag() -> None:
     """A clock that is far ahead is logged once, and again after it was right."""
-    events: list[LogEvent] = []
-    observe = cast("ILogObserver", events.append)
-    globalLogPublisher.addObserver(observe)
-    try:
+    with capturedLogs() as events:
         pruning = Pruning(Retention())
         pruning.store.clock_ahead = 8 * DAY
         pruning.run()
         for ahead in (8, 6, 9):
             pruning.store.clock_ahead = ahead * DAY
             pruning.clock.pump([60.0] * 2)
-    finally:
-        globalLogPublisher.removeObserver(observe)
     assert [each["days"] for each in events if "days" in each] == [8, 9]

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.json import encode
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from zope.interface import implementer
+from twisted.logger import capturedLogs, formatEvent
 
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine import postgres
@@ -279,22 +278,12 @@ def test_each_column_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_log_tells_of_it(connection: Connection) -> None:
     """Both versions are logged, before and after; a store of today logs nothing."""
-    events: list[str] = []
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        events.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observe)
-    try:
+    with capturedLogs() as events:
         migrate.migrate(connection, OUR_NAME)
-        before, after = events
-        assert f"from version {LAST} to " in before
-        assert "has version" in after
         migrate.migrate(connection, OUR_NAME)
-        assert len(events) == 2
-    finally:
-        globalLogPublisher.removeObserver(observe)
+    before, after = map(formatEvent, events)
+    assert f"from version {LAST} to " in before
+    assert "has version" in after
 
 
 _KILLED = """
