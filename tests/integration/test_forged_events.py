@@ -216,6 +216,15 @@ def test_what_a_banned_user_says(lab: Lab, version: str) -> None:
     assert room.verdict(after["event_id"]) == "rejected"
 
 
+def test_what_a_user_says_who_has_left(lab: Lab) -> None:
+    """It is rejected by its own auth events."""
+    room = ForgedRoom(lab, "10")
+    room.send(MEMBER, {"membership": "leave"}, room.eve, sender=room.eve)
+    made = room.forge(sender=room.eve)
+    assert room.verdict(made["event_id"]) == "rejected"
+    assert made["event_id"] not in room.ends()
+
+
 def test_what_cannot_be_forged(room: ForgedRoom) -> None:
     """The answer says what is wrong with the request."""
     wrong: list[tuple[dict[str, Any], str]] = [
@@ -289,6 +298,10 @@ def test_a_restricted_join_that_nobody_authorised(lab: Lab) -> None:
     via = {**JOIN, "join_authorised_via_users_server": f"@no:{room.ours.name}"}
     made = room.forge(kind=MEMBER, state_key=ghost, sender=ghost, content=via)
     assert room.verdict(made["event_id"]) == "rejected"
+    # The server of the user that it names has not signed it.
+    via = {**via, "join_authorised_via_users_server": f"@creator:{room.theirs.name}"}
+    made = room.forge(kind=MEMBER, state_key=ghost, sender=ghost, content=via)
+    assert room.verdict(made["event_id"]) is None
 
 
 @pytest.mark.parametrize(("version", "in_content"), [("10", False), ("11", True)])

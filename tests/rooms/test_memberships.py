@@ -309,6 +309,23 @@ def test_not_knocked() -> None:
         assert side.ask(*args).error == (400, "M_MISSING_PARAM")
 
 
+def test_knocks_of_others() -> None:
+    """No member knocks, no banned user, and nobody for a user of another server."""
+    side = RoomSide()
+    room = side.ours.create("10", initial_state=[join_rule("knock")])
+    knock = side.membership(room, "knock")
+    foreign = signed({**knock.pdu, "state_key": CAROL, "signatures": {}}, "10")
+    assert side.send("knock", foreign, v2=False).error == (400, "M_INVALID_PARAM")
+    args = ("GET", "make_knock", room.room_id)
+    asked = side.ask(*args, CAROL, query=VERSIONS)
+    assert asked.error == (403, "M_FORBIDDEN")
+    for how in ("invite", "ban"):
+        side.ours.send(room, "m.room.member", {"membership": how}, BOB.user_id)
+        asked = side.ask(*args, BOB.user_id, query=VERSIONS)
+        assert asked.error == (403, "M_FORBIDDEN")
+        assert side.send("knock", knock, v2=False).error == (403, "M_FORBIDDEN")
+
+
 @pytest.mark.parametrize("v2", [True, False])
 @pytest.mark.parametrize("version", ["1", "5", "12"])
 def test_left(version: str, *, v2: bool) -> None:

@@ -269,11 +269,24 @@ def test_acl() -> None:
             "typing": True,
         },
     }
-    reply = pair.transact(event, edus=[typing], peer=OTHERS)
+    receipt: Json = {
+        "edu_type": "m.receipt",
+        "content": {
+            pair.theirs.room_id: {
+                "m.read": {
+                    f"@x:{OTHERS.server_name}": {
+                        "event_ids": [event.event_id],
+                        "data": {"ts": 1},
+                    }
+                }
+            }
+        },
+    }
+    reply = pair.transact(event, edus=[typing, receipt], peer=OTHERS)
     assert "ACL" in reply[event.event_id]["error"]
     assert event.event_id not in pair.ours.entries
     [*_, last] = pair.side.received
-    assert "server ACL" in str(last["problems"])
+    assert str(last["problems"]).count("server ACL") == 2
     assert pair.transact(event) == {event.event_id: {}}
 
 
