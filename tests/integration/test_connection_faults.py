@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from homeserver.testing import Lab, Server
-from tests.support.foreign_clients import CLIENTS, Client, client_of, curl, run
+from tests.support.foreign_clients import Client, curl, run
 from tests.support.lab_rules import acted, asked, put, rule
 
 SECONDS = 2.0  # that a client waits in vain
@@ -22,13 +22,6 @@ def lab() -> Iterator[Lab]:
     with Lab() as running:
         running.servers(2)  # so that no test has the only server of the shared port
         yield running
-
-
-@pytest.fixture(scope="module", params=CLIENTS)
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """Each client."""
-    with client_of(request.param) as asking:
-        yield asking
 
 
 IN_VAIN = r"timed out|Timeout exceeded|TLS handshake timeout|TIME"

@@ -1,7 +1,6 @@
 """Faults of the DNS, met by `dig` and by our own look-ups."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,13 +8,6 @@ import pytest
 from homeserver.testing import Lab, Server
 from tests.support.foreign_clients import Dug, curl, dig
 from tests.support.lab_rules import acted, asked, put, rule
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 def ask(lab: Lab, server: Server, kind: str = "A", *options: str) -> Dug:

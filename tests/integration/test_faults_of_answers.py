@@ -12,7 +12,7 @@ from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from homeserver.testing import Lab, Server
-from tests.support.foreign_clients import CLIENTS, Client, Got, client_of, curl
+from tests.support.foreign_clients import Client, Got, curl
 from tests.support.lab_rules import VERSION, acted, asked, put
 
 V1, V2 = "/_matrix/key/v1", "/_matrix/key/v2/server"
@@ -27,13 +27,6 @@ def lab() -> Iterator[Lab]:
     with Lab() as running:
         running.servers(2)
         yield running
-
-
-@pytest.fixture(scope="module", params=CLIENTS)
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """Each client."""
-    with client_of(request.param) as asking:
-        yield asking
 
 
 def ask(

@@ -18,13 +18,6 @@ PROGRAM = Path(__file__).parent / "node" / "echo.mjs"
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each has servers of its own."""
-    with Lab() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def echo(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a server that answers with what it gets."""
     node = shutil.which("node")
@@ -105,17 +98,6 @@ def test_a_trailing_slash(lab: Lab, echo: str) -> None:
         theirs.name, SEND, method="PUT", content=content, spoil=["signature"]
     )
     assert spoiled.status in {401, 403}
-
-
-def test_all_of_them_are_right(lab: Lab) -> None:
-    """Our own server takes a transaction that has all variants, from the queue."""
-    ours, theirs = lab.servers(2)
-    variants = [*dict(VARIANTS), "vary.header-case", "vary.header-order"]
-    variants += ["vary.several-headers", "vary.chunked", "vary.trailing-slash"]
-    put(lab, ours, dict.fromkeys(variants, True), match={"direction": "out"})
-    edus = [{"edu_type": "m.x", "content": {"a": "ö"}}]
-    assert ours.send(theirs.name, edus=edus).state == "delivered"
-    assert len(theirs.received()) == 1
 
 
 def test_client_certificates(lab: Lab, echo: str) -> None:

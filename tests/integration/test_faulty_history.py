@@ -3,8 +3,6 @@
 Lies about the state of a room are in `test_state_lies`.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from homeserver.lab.faults.history import HISTORY_FAULTS
@@ -15,13 +13,6 @@ from tests.support.lab_rules import acted, put
 
 _MOST = 12
 """Requests by which our server may try to fill one gap; six are usual."""
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each room has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 def known(room: ForgedRoom, server: Server) -> set[str]:

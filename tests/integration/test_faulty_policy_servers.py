@@ -1,20 +1,11 @@
 """A server of a lab whose room has a policy server that is wrong on purpose."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from homeserver.lab.faults.policy import POLICY_FAULTS
 from homeserver.testing import Lab, LabError
 from tests.support.forged_events import ForgedRoom
 from tests.support.lab_rules import acted, put
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each room has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 def guarded(lab: Lab) -> ForgedRoom:

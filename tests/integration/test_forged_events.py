@@ -1,6 +1,6 @@
 """Events that are wrong on purpose, sent by one server of a lab to another one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,13 +8,6 @@ import pytest
 from homeserver.lab.spoil.events import EVENT_SPOILS
 from homeserver.testing import Lab, LabError
 from tests.support.forged_events import LEVEL_SPOILS, ForgedRoom
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each room has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 @pytest.fixture(scope="module", params=["10", "12"])

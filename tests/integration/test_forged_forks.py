@@ -1,6 +1,6 @@
 """Forks of a room that a server of a lab makes, and how its other servers end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,6 @@ from tests.support.synapse_servers import eventually
 
 MEMBER = "m.room.member"
 LEVELS = "m.room.power_levels"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each room has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 @pytest.mark.parametrize("version", ["1", "2", "10", "12"])

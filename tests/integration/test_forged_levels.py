@@ -1,6 +1,5 @@
 """Power levels that the rules forbid, sent by one server of a lab to another one."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,13 +8,6 @@ from homeserver.testing import Lab, LabError
 from tests.support.forged_events import LEVEL_SPOILS, ForgedRoom
 
 LEVELS = "m.room.power_levels"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each room has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 def levelled(lab: Lab, version: str) -> ForgedRoom:

@@ -1,6 +1,5 @@
 """Our own server joins through servers of a lab that are wrong on purpose."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,13 +26,6 @@ UNSENT = TEMPLATE_FAULTS.keys() - {
     "template.prev-events",
 }
 """With these no event is signed and sent."""
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 class Joining:

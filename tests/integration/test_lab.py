@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -22,13 +21,6 @@ from homeserver.testing import ExpectationFailed, Lab, LabError, Server
 
 VERSION = "/_matrix/federation/v1/version"
 PROFILE = "/_matrix/federation/v1/query/profile?user_id=@a:b&field=displayname"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 def resident_kilobytes(pid: int) -> int:

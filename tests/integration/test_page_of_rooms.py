@@ -17,13 +17,6 @@ pytestmark = pytest.mark.skipif(
 HOSTILE = "<script>document.title='owned'</script>abc\u202egpj.exe\u2066x\u2069\u200b"
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests."""
-    with Lab() as running:
-        yield running
-
-
 @pytest.fixture
 def tab(lab: Lab) -> Iterator[Tab]:
     """The page of the lab; nothing complained at last."""

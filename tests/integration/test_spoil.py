@@ -1,7 +1,6 @@
 """Requests that are wrong on purpose, sent by a lab to servers of its own."""
 
 import base64
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,13 +8,6 @@ import pytest
 from homeserver.testing import Lab, LabError, Server
 
 RAW = base64.b64encode(b"{").decode()
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 def pdu(name: str) -> dict[str, Any]:

@@ -1,23 +1,15 @@
 """Queued transactions that are wrong on purpose, sent by a lab to its own servers."""
 
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from homeserver.testing import Lab, LabError, Server
-from scripts.processes import PROGRAM, Endpoint, first_line, make_endpoint
+from scripts.processes import PROGRAM
 from tests.integration.test_spoil import pdu
 
 EDU = {"edu_type": "m.test", "content": {}}
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 def sent(ours: Server, theirs: Server, *texts: str, **members: Any) -> dict[str, Any]:
@@ -156,15 +148,3 @@ def test_the_command(lab: Lab) -> None:
     lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)
     done = run(lab, ours, theirs.name, "--edu", edu, "--spoil", "signature")
     assert (done.returncode, done.stderr) == (1, "not as expected: it was delivered\n")
-
-
-def test_a_daemon_without_rules(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A daemon makes no mistakes, and names the key that lets it."""
-    folder = tmp_path_factory.mktemp("ours") / "ours"
-    endpoint: Endpoint = make_endpoint(folder, "ours.test", "")
-    with endpoint.running() as process:
-        first_line(process)
-        edu = '{"edu_type": "m.test", "content": {}}'
-        done = endpoint.call("send", "b.test", "--edu", edu, "--spoil", "signature")
-    assert done.returncode == 2
-    assert "`[lab] rules = true`" in done.stderr

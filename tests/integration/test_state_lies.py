@@ -1,6 +1,5 @@
 """Our own server asks a lying one for the state before an event, after a gap."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,13 +13,6 @@ MEMBER, LEVELS, TOPIC = "m.room.member", "m.room.power_levels", "m.room.topic"
 
 MANY = 31
 """State events that make our server ask for all of a state at once."""
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests: each room has servers of its own."""
-    with Lab() as running:
-        yield running
 
 
 class Gap:

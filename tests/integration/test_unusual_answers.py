@@ -16,10 +16,8 @@ from homeserver.protocol.key_documents import parse_v1, parse_v2
 from homeserver.protocol.xmatrix import FederationRequest
 from homeserver.testing import Lab, Server
 from tests.support.foreign_clients import (
-    CLIENTS,
     Client,
     Got,
-    client_of,
     curl,
     run,
 )
@@ -40,13 +38,6 @@ def lab() -> Iterator[Lab]:
     """A lab whose keys are known: each test has servers of its own."""
     with Lab("--seed", SEED) as running:
         yield running
-
-
-@pytest.fixture(scope="module", params=CLIENTS)
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """Each client."""
-    with client_of(request.param) as asking:
-        yield asking
 
 
 VARIANTS: list[tuple[str, bytes, dict[str, str]]] = [

@@ -1,6 +1,5 @@
 """Invites that a server of a lab sends, wrong on purpose."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -11,13 +10,6 @@ from homeserver.testing import Lab, LabError, Server
 from homeserver.testing.values import Response
 
 OTHER = "@x:elsewhere.invalid"
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests."""
-    with Lab() as running:
-        yield running
 
 
 class Inviting:

@@ -1,6 +1,6 @@
 """Joins, leaves and knocks that a server of a lab signs wrongly."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -15,13 +15,6 @@ V1, V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
 Event = dict[str, Any]
 Change = Callable[["Asking", Event], Event]
 """Makes a wrong event of a right one, before it is signed."""
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """A lab for all tests."""
-    with Lab() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
