@@ -5,7 +5,7 @@ from operator import itemgetter
 
 import pytest
 from msgspec.structs import replace
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from homeserver.keys.signed_event import SignedEvent
 from homeserver.net.cause import OURSELVES
@@ -17,7 +17,6 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import MAX_VALIDITY_MS, KeyDocument, parse_v2
 from homeserver.protocol.signing import VerifyKey, sign
-from homeserver.storage.engine.interface import StoreUnavailable
 from tests.support.key_documents import signing_key
 from tests.support.keyrings import (
     HOUR,
@@ -171,15 +170,6 @@ class KeyringTests(KeyringCase):
         self.refusal(self.ask())
         self.assertEqual(len(self.client.asked), 2)
 
-    def test_who_gives_up_disturbs_nobody(self) -> None:
-        """A request that waits for another's fetch and is cancelled changes nothing."""
-        first, cancelled, last = self.ask(), self.ask(), self.ask()
-        cancelled.cancel()
-        self.failureResultOf(cancelled, CancelledError)
-        self.client.answer(document(K1))
-        self.assertEqual(self.successResultOf(first), key(K1))
-        self.assertEqual(self.successResultOf(last), key(K1))
-
     # What is not fetched again.
 
     def test_a_failure_is_remembered(self) -> None:
@@ -267,16 +257,6 @@ class KeyringTests(KeyringCase):
             self.refusal(asked[101]),
         )
 
-    def test_that_there_were_too_many_is_not_remembered(self) -> None:
-        """A request refused because too many wait is taken as soon as one is done."""
-        self.patch(self.limits.fetches.shares, "_max_waiting", 1)
-        names = [ServerName.parse(f"{number}.example") for number in range(102)]
-        asked = [self.ask(server_name=name) for name in names]
-        self.refusal(asked[101])
-        self.client.answer(UNREACHABLE)
-        self.refusal(asked[0])
-        self.assertNoResult(self.ask(server_name=names[101]))
-
     def test_an_unsigned_event_asks_nobody(self) -> None:
         """Where no key could verify anything, none is fetched."""
         self.assertEqual(self.successResultOf(self.ask_for_event(at=0)), {})
@@ -297,16 +277,6 @@ class KeyringTests(KeyringCase):
         first, second = {K1: key(K1)}, {K2: key(K2)}
         expected = [first, second, {}, first | second]
         self.assertEqual(self.successResultOf(found), expected)
-
-    def test_an_error_of_ours_is_not_remembered(self) -> None:
-        """Where the store fails, all requests fail, and may be repeated."""
-        first, second = self.ask(), self.ask()
-        self.client.answer(StoreUnavailable("full"))
-        self.failureResultOf(first, StoreUnavailable)
-        self.failureResultOf(second, StoreUnavailable)
-        third = self.ask()
-        self.client.answer(document(K1))
-        self.assertEqual(self.successResultOf(third), key(K1))
 
     # Version 1.
 

@@ -1,6 +1,5 @@
 """Rules: which requests they act on, and what they do to answers."""
 
-import json
 from collections.abc import Awaitable
 from random import Random
 from typing import Any, cast
@@ -145,24 +144,6 @@ def test_also_lets_later_rules_act() -> None:
     server.rules.add("a.test", body({"http.status": 500}))
     [reply] = server.begin()
     assert (reply.status, reply.headers["Retry-After"]) == (429, "7")
-
-
-ANSWERS: list[tuple[dict[str, object], dict[str, object]]] = [
-    ({"federation.pdu-error": "no"}, {"$a": {"error": "no"}}),
-    ({"federation.no-pdus": True}, {}),
-    ({"federation.wrong-event-id": True}, {"$ax": {}}),
-]
-
-
-@pytest.mark.parametrize(("do", "pdus"), ANSWERS)
-def test_answers_to_transactions(
-    do: dict[str, object], pdus: dict[str, object]
-) -> None:
-    """What is said of PDUs is another thing; the transaction is taken."""
-    server = Server({"pdus": {"$a": {}}})
-    server.rules.add("a.test", body(do))
-    [reply] = server.begin()
-    assert (json.loads(reply.body), server.done) == ({"pdus": pdus}, 1)
 
 
 def test_a_delay_comes_before_the_work() -> None:

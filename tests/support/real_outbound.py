@@ -6,17 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import (
-    IHostnameResolver,
-    IHostResolution,
-    IResolutionReceiver,
-)
-from zope.interface import implementer
-
 from homeserver.config.values import VerificationMethod
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import AddressPolicy
+from homeserver.net.cause import Cause
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.client import FederationClient
@@ -59,15 +52,15 @@ def reaching(
     )
     context = ClientTls(ca_file, system_roots=False).context()
     peers = PeerStore(database or MemoryDatabase(), OUR_NAME, reactor)
-    lookups = DnsLookups(
-        DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor),
-        _Everywhere(address),
-        reactor,
-    )
-    resolver = Resolver(lookups, None, ["_matrix._tcp"], Random(1))
-    dialer = Dialer(
-        reactor, lookups.addresses, AddressPolicy([], []), lambda _: context
-    )
+
+    async def find(host: str, cause: Cause) -> list[str]:
+        return [address]
+
+    # Names have ports, so that no name server is asked.
+    name_server = DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor)
+    lookups = DnsLookups(name_server, None, reactor)
+    resolver = Resolver(lookups, None, [], Random(1))
+    dialer = Dialer(reactor, find, AddressPolicy([], []), lambda _: context)
     budgets = Budgets(reactor, lambda _: False)
     connector = Connector(dialer, Verifier(methods, peers, reactor), budgets, reactor)
     agent = FederationAgent(reactor, resolver, connector)
@@ -76,35 +69,3 @@ def reaching(
         yield Reach(client, agent, peers)
     finally:
         wait(agent.close())
-
-
-@implementer(IHostnameResolver)
-class _Everywhere:
-    """Finds every name at one address."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: object = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        kind = IPv6Address if ":" in self._address else IPv4Address
-        resolution = _Done(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
-        resolutionReceiver.addressResolved(kind("TCP", self._address, portNumber))
-        resolutionReceiver.resolutionComplete()
-        return resolution
-
-
-@implementer(IHostResolution)
-@dataclass
-class _Done:
-    name: str
-
-    def cancel(self) -> None:
-        pass

@@ -76,15 +76,6 @@ class SrvTests(ResolverTestCase):
             self.dns.answer("SRV", service, answer)
         return self.routes(resolving)
 
-    def test_no_service(self) -> None:
-        """A name without SRV records is reached at its own address."""
-        assert self.found([(), DNSNameError()]) == ["peer.test:8448"]
-
-    def test_first_service_that_is_there(self) -> None:
-        """The second service is asked for only if the first one is not there."""
-        assert self.found([[srv("a.test", FED)]]) == ["a.test:3"]
-        assert self.found([(), [srv("b.test")]]) == ["b.test:3"]
-
     def test_failed_look_up_is_the_end(self) -> None:
         """A service that is not known to be there or not leads nowhere."""
         resolving = self.resolve()
@@ -157,26 +148,6 @@ class WellKnownTests(ResolverTestCase):
         self.net.accept(GOOD).say(answer)
         return resolving
 
-    def test_delegation(self) -> None:
-        """The name delegated to is looked up in place of the first, and reached."""
-        resolving = self.ask(ok(b'{"m.server":"b.test"}'))
-        self.dns.answer("SRV", "_matrix-fed._tcp.b.test", [])
-        record = srv("s.test", "_matrix._tcp.b.test", (1, 2, 9))
-        self.dns.answer("SRV", "_matrix._tcp.b.test", [record])
-        resolution: Resolution = self.successResultOf(resolving)
-        assert resolution.routes == [Route("s.test", 9, "b.test", "b.test", 1, 2)]
-        assert resolution.server_name == ServerName.parse("peer.test")
-
-    def test_delegation_with_a_port(self) -> None:
-        """A name delegated to with a port is reached there."""
-        resolving = self.ask(ok(b'{"m.server":"b.test:7"}'))
-        assert self.routes(resolving) == ["b.test:7"]
-
-    def test_delegation_to_an_address(self) -> None:
-        """An address delegated to is reached."""
-        resolving = self.ask(ok(b'{"m.server":"192.0.2.9"}'))
-        assert self.routes(resolving) == ["192.0.2.9:8448"]
-
     def test_no_delegation(self) -> None:
         """Whatever is wrong with the document, the name's own records come next."""
         for answer in NO_DELEGATIONS:
@@ -210,11 +181,6 @@ class WellKnownTests(ResolverTestCase):
         """What a document said is known at the next resolution."""
         self.ask(ok(b'{"m.server":"b.test:7"}'))
         assert self.routes(self.resolve()) == ["b.test:7"]
-
-    def test_nothing_to_ask(self) -> None:
-        """A name that says all itself has no document."""
-        for name in ("192.0.2.1", "[2001:db8::1]:99", "peer.test:443"):
-            assert len(self.routes(self.resolve(name))) == 1
 
 
 class AliasTests(ResolverTestCase):
