@@ -24,10 +24,8 @@ _PIECE = b" " * 2**14
 class Endless:
     """Answers requests with a beginning, and then with spaces; an `Answer`."""
 
-    def __init__(self, beginning: bytes, most: int = MOST_BYTES) -> None:
-        """`most` is the number of spaces after which a connection ends."""
+    def __init__(self, beginning: bytes) -> None:
         self._beginning = beginning
-        self._most = most
         self._streams: list[_Stream] = []
 
     @property
@@ -38,7 +36,7 @@ class Endless:
     @property
     def is_whole(self) -> bool:
         """Whether a client took all that there was."""
-        return self.sent >= self._most
+        return self.sent >= MOST_BYTES
 
     async def __call__(self, request: Request) -> Reply:
         """Send it until the client goes, or there was enough."""
@@ -47,7 +45,7 @@ class Endless:
         request.setResponseCode(200)
         request.setHeader(b"Content-Type", b"application/json")
         request.write(self._beginning)
-        stream = _Stream(request, self._most)
+        stream = _Stream(request)
         self._streams.append(stream)
         request.registerProducer(stream, False)  # noqa: FBT003 - it is asked for more
         await gone
@@ -58,15 +56,14 @@ class Endless:
 class _Stream:
     """The spaces of one answer."""
 
-    def __init__(self, request: Request, most: int) -> None:
+    def __init__(self, request: Request) -> None:
         self._request = request
-        self._most = most
         self.sent = 0
 
     def resumeProducing(self) -> None:
         """As `IPullProducer`: the last piece is on its way."""
         request = self._request
-        if self.sent < self._most:
+        if self.sent < MOST_BYTES:
             self.sent += len(_PIECE)
             request.write(_PIECE)
         else:

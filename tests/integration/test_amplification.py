@@ -96,7 +96,7 @@ def running(folder: Path, victim: Victim, names: list[str]) -> Iterator[Endpoint
 def forge(endpoint: Endpoint, origin: str) -> Answer:
     """The answer to a request that says that it is of `origin`."""
     header = f'X-Matrix origin="{origin}",key="ed25519:1",sig="{"A" * 86}"'
-    with talking(LOOPBACK, endpoint.port) as talk:
+    with talking(endpoint.port) as talk:
         talk.send(request("PUT", SEND, [f"Authorization: {header}"], b'{"pdus":[]}'))
         return talk.answer()
 
@@ -132,7 +132,7 @@ def test_notary(tmp_path: Path, victim: Victim) -> None:
     )
     with running(tmp_path, victim, names) as endpoint:
         for _ in range(3):
-            with talking(LOOPBACK, endpoint.port) as talk:
+            with talking(endpoint.port) as talk:
                 talk.send(request("POST", "/_matrix/key/v2/query", [], body))
                 answer = talk.answer()
             assert (answer.status, answer.json) == (200, {"server_keys": []})

@@ -19,7 +19,7 @@ import pytest
 
 from homeserver.protocol.canonical_json import Json, as_list, encode
 from homeserver.protocol.identifiers import ServerName
-from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from scripts.processes import Endpoint, first_line, make_endpoint
 from tests.support.http_connection import request
 from tests.support.pdus import message
 from tests.support.raw_client import talking
@@ -39,7 +39,7 @@ def put(port: int, content: Json) -> bytes:
     """The reply to the one transaction of gamma, with some content."""
     target = "/_matrix/federation/v1/send/1"
     header = GAMMA.authorize("PUT", target, content, destination=ALPHA)
-    with talking(LOOPBACK, port) as talk:
+    with talking(port) as talk:
         lines = [f"Authorization: {header}"]
         talk.send(request("PUT", target, lines, encode(content)))
         answer = talk.answer()

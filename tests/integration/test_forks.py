@@ -14,7 +14,7 @@ from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.ends import MAX_ENDS
-from scripts.processes import LOOPBACK, first_line, make_endpoint
+from scripts.processes import first_line, make_endpoint
 from tests.integration.test_room_by_api import BOB, ask
 from tests.support.http_connection import request
 from tests.support.raw_client import talking
@@ -70,7 +70,7 @@ def test_flood_of_forks(tmp_path: Path) -> None:
                 replies.append(ask(alpha, "PUT", f"{base}/v1/send/{each}", content))
             return replies
 
-        with ThreadPoolExecutor(1) as executor, talking(LOOPBACK, alpha.port) as talk:
+        with ThreadPoolExecutor(1) as executor, talking(alpha.port) as talk:
             flooding = executor.submit(flood)
             answers = 0
             while not flooding.done():

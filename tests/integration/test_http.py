@@ -10,7 +10,7 @@ import pytest
 
 from homeserver.protocol.canonical_json import Json, encode, encode_base64
 from homeserver.protocol.identifiers import ServerName
-from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from scripts.processes import Endpoint, first_line, make_endpoint
 from tests.support.http_connection import request
 from tests.support.raw_client import talking
 from tests.support.signed_requests import Peer, signing_key
@@ -254,7 +254,7 @@ def test_answers(
     closes: bool,  # noqa: FBT001 - a row
 ) -> None:
     """Each request has its answer in JSON, and the connection goes on or is closed."""
-    with talking(LOOPBACK, alpha.port) as talk:
+    with talking(alpha.port) as talk:
         talk.send(data)
         answers = [talk.answer() for _ in expected]
         for answer, (status, errcode) in zip(answers, expected, strict=True):
@@ -275,7 +275,7 @@ def test_answers(
 
 def test_head_has_no_body(alpha: Endpoint) -> None:
     """HEAD is answered as GET is, and the next answer follows at once."""
-    with talking(LOOPBACK, alpha.port) as talk:
+    with talking(alpha.port) as talk:
         talk.send(request("GET", VERSION))
         whole = talk.answer()
         talk.send(request("HEAD", VERSION))
@@ -287,7 +287,7 @@ def test_head_has_no_body(alpha: Endpoint) -> None:
 
 def test_every_transaction_that_was_answered_is_there(alpha: Endpoint) -> None:
     """What got a 200 above was recorded once, and nothing else was."""
-    with talking(LOOPBACK, alpha.port) as talk:
+    with talking(alpha.port) as talk:
         for number in (101, 102, 101):
             talk.send(put(number))
             assert talk.answer().status == 200

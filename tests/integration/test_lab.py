@@ -411,83 +411,53 @@ def check_a_thousand(lab: Lab) -> None:
     assert servers[0].request(servers[999].name, VERSION).status == 200
 
 
+BAD_SERVER = "/v1/servers/bad.test"
+
+NEW: list[tuple[Any, str]] = [
+    ({"nam": "a"}, "did you mean 'name'?"),
+    ({"name": "a b"}, "not a server name"),
+    ({"rules": [{"do": {"http.x": 1}}]}, "http.x"),
+    ({"name": "A.test"}, "`name`: 'A.test' has capitals"),
+    ({"name": "a.test:0"}, "port 0 needs"),
+    ({"name": "a.test", "count": 2}, "`name` is for one"),
+    ({"count": 0}, "`count` is less than 1"),
+    ({"count": 10001}, "`count` is more than 10000"),
+    ({"listen": "both"}, "`listen` is 'both', which is"),
+    ({"name": "192.0.2.1", "listen": "own"}, "`listen`: 192.0"),
+    ({"keys": {"ids": ["x"]}}, "not a key ID"),
+    ({"keys": {"ids": ["ed25519:a"] * 2}}, "each ID"),
+    ({"tls": {"certificate": "expird"}}, "'expired'?"),
+    ({"name": "a.test", "tls": {"certificate": "wildcard"}}, "three labels or more"),
+    ({"well_known": {"m.server": "a b"}}, "not a server"),
+]
+
+REQUESTS: list[tuple[Any, str]] = [
+    ({}, "lacks `destination`"),
+    ({"destination": "a", "path": "x"}, "`path` has not the right form"),
+    ({"destination": "a", "path": "/x", "headers": {"a b": "c"}}, "`headers`: 'a b'"),
+    (
+        {"destination": "a", "path": "/x", "headers": {"a": "b\r\nc: d"}},
+        "`headers`: 'a' cannot be sent",
+    ),
+    (
+        {"destination": "a", "path": "/x", "sign": {"omit": ["sig"]}},
+        "`sign.omit` has 'sig', which is none of",
+    ),
+]
+
 BAD: list[tuple[str, str, Any, int, str]] = [
-    ("POST", "/v1/servers", {"nam": "a"}, 400, "did you mean 'name'?"),
-    ("POST", "/v1/servers", {"name": "a b"}, 400, "not a server name"),
-    ("POST", "/v1/servers", {"rules": [{"do": {"http.x": 1}}]}, 400, "http.x"),
-    (
-        "PATCH",
-        "/v1/servers/bad.test",
-        {"rules": [{"do": {"http.x": 1}}]},
-        400,
-        "http.x",
+    *(("POST", "/v1/servers", content, 400, why) for content, why in NEW),
+    *(
+        ("POST", f"{BAD_SERVER}/request", content, 400, why)
+        for content, why in REQUESTS
     ),
-    ("POST", "/v1/servers", {"name": "A.test"}, 400, "`name`: 'A.test' has capitals"),
-    ("POST", "/v1/servers", {"name": "a.test:0"}, 400, "port 0 needs"),
-    ("POST", "/v1/servers", {"name": "a.test", "count": 2}, 400, "`name` is for one"),
-    ("POST", "/v1/servers", {"count": 0}, 400, "`count` is less than 1"),
-    ("POST", "/v1/servers", {"count": 10001}, 400, "`count` is more than 10000"),
-    ("POST", "/v1/servers", {"listen": "both"}, 400, "`listen` is 'both', which is"),
-    (
-        "POST",
-        "/v1/servers",
-        {"name": "192.0.2.1", "listen": "own"},
-        400,
-        "`listen`: 192.0",
-    ),
-    ("POST", "/v1/servers", {"keys": {"ids": ["x"]}}, 400, "not a key ID"),
-    ("POST", "/v1/servers", {"keys": {"ids": ["ed25519:a"] * 2}}, 400, "each ID"),
-    ("POST", "/v1/servers", {"tls": {"certificate": "expird"}}, 400, "'expired'?"),
-    (
-        "POST",
-        "/v1/servers",
-        {"name": "a.test", "tls": {"certificate": "wildcard"}},
-        400,
-        "three labels or more",
-    ),
-    (
-        "POST",
-        "/v1/servers",
-        {"dns": [{"name": "a", "type": "MX", "value": "b"}]},
-        400,
-        "`type` of a DNS record is one of",
-    ),
-    ("POST", "/v1/servers", {"well_known": {"m.server": "a b"}}, 400, "not a server"),
+    ("PATCH", BAD_SERVER, {"rules": [{"do": {"http.x": 1}}]}, 400, "http.x"),
     ("GET", "/v1/servers/none.test", None, 404, "there is no server 'none.test'"),
     ("PATCH", "/v1/servers/none.test", {}, 404, "there is no server"),
     ("DELETE", "/v1/servers/none.test", None, 404, "there is no server"),
     ("DELETE", "/v1/servers/none.test?gone=maybe", None, 400, "neither true nor"),
-    ("PATCH", "/v1/servers/bad.test", {"expire": "ed25519:x"}, 400, "`expire` is"),
-    ("PATCH", "/v1/servers/bad.test", {"name": "x"}, 400, "no member 'name'"),
-    ("POST", "/v1/servers/bad.test/request", {}, 400, "lacks `destination`"),
-    (
-        "POST",
-        "/v1/servers/bad.test/request",
-        {"destination": "a", "path": "x"},
-        400,
-        "`path` has not the right form",
-    ),
-    (
-        "POST",
-        "/v1/servers/bad.test/request",
-        {"destination": "a", "path": "/x", "headers": {"a b": "c"}},
-        400,
-        "`headers`: 'a b'",
-    ),
-    (
-        "POST",
-        "/v1/servers/bad.test/request",
-        {"destination": "a", "path": "/x", "headers": {"a": "b\r\nc: d"}},
-        400,
-        "`headers`: 'a' cannot be sent",
-    ),
-    (
-        "POST",
-        "/v1/servers/bad.test/request",
-        {"destination": "a", "path": "/x", "sign": {"omit": ["sig"]}},
-        400,
-        "`sign.omit` has 'sig', which is none of",
-    ),
+    ("PATCH", BAD_SERVER, {"expire": "ed25519:x"}, 400, "`expire` is"),
+    ("PATCH", BAD_SERVER, {"name": "x"}, 400, "no member 'name'"),
 ]
 
 

@@ -89,7 +89,7 @@ def test_bodies_that_nobody_waits_for(tmp_path: Path) -> None:
     with running(tmp_path) as (alpha, process_id):
         begun = cpu(process_id)
         for number in range(20):
-            with talking(LOOPBACK, alpha.port) as talk:
+            with talking(alpha.port) as talk:
                 data = request("PUT", SEND, body=body)
                 if number % 2:
                     talk.send(data[:1000])
@@ -109,12 +109,12 @@ def test_room_for_bodies(tmp_path: Path) -> None:
     """A client that fills the room for bodies gives way to others, with a 503."""
     configuration = "[limits]\nmax_arriving_megabytes = 2\n"
     with running(tmp_path, configuration) as (alpha, _), ExitStack() as stack:
-        hoards = [stack.enter_context(talking(LOOPBACK, alpha.port)) for _ in range(3)]
+        hoards = [stack.enter_context(talking(alpha.port)) for _ in range(3)]
         for number, each in enumerate(hoards, 1):
             each.send(put(length=MEGABYTE) + b"x" * 600_000)
             while body_bytes(alpha)["use"] != number * 600_000:
                 time.sleep(0.05)
-        honest = stack.enter_context(talking(LOOPBACK, alpha.port, ELSEWHERE))
+        honest = stack.enter_context(talking(alpha.port, ELSEWHERE))
         honest.send(put({"pdus": [], "x": "y" * (MEGABYTE // 2)}))
         assert honest.answer().status == 200
         refused = hoards[-1].answer()
@@ -142,13 +142,13 @@ def test_full_temporary_folder(tmp_path: Path) -> None:
     """A body that no file can take is answered with 503, and the next is served."""
     within = ("bash", "-c", 'ulimit -f 2000; exec "$@"', "limited")
     with running(tmp_path, within=within) as (alpha, _):
-        with talking(LOOPBACK, alpha.port) as talk:
+        with talking(alpha.port) as talk:
             talk.send(put(length=8 * MEGABYTE) + b"x" * (4 * MEGABYTE))
             answer = talk.answer()
             assert answer.error == (503, "M_LIMIT_EXCEEDED")
             assert answer.headers["retry-after"] == "5"
             assert talk.is_closed
-        with talking(LOOPBACK, alpha.port) as talk:
+        with talking(alpha.port) as talk:
             talk.send(put())
             assert talk.answer().status == 200
 
@@ -190,7 +190,7 @@ def test_slow_body(tmp_path: Path, listener: str) -> None:
         ExitStack() as stack,
     ):
         if listener == "federation":
-            talk = stack.enter_context(talking(LOOPBACK, alpha.port))
+            talk = stack.enter_context(talking(alpha.port))
             talk.send(put(length=1000))
         else:
             port, token = control(alpha)
@@ -249,7 +249,7 @@ def test_sigterm_while_questions_are_out(tmp_path: Path, seconds: int) -> None:
             for name in names:
                 stranger = Peer(ServerName.parse(name), BETA.key)
                 header = stranger.authorize("PUT", SEND, EMPTY, destination=ALPHA)
-                talk = stack.enter_context(talking(LOOPBACK, alpha.port))
+                talk = stack.enter_context(talking(alpha.port))
                 lines = [f"Authorization: {header}"]
                 talk.send(request("PUT", SEND, lines, encode(EMPTY)))
                 alpha.call("send", name, "--edu", EDU, "--timeout", "0.1")
@@ -280,12 +280,10 @@ def test_connections_to_the_federation(tmp_path: Path) -> None:
     """A crowd of silent connections of one address keeps no other address out."""
     configuration = "[limits]\nmax_connections = 20\n"
     with running(tmp_path, configuration) as (alpha, _), ExitStack() as stack:
-        silent = [stack.enter_context(talking(LOOPBACK, alpha.port)) for _ in range(20)]
+        silent = [stack.enter_context(talking(alpha.port)) for _ in range(20)]
         time.sleep(2.5)  # until they count as silent
         for number in range(3):
-            honest = stack.enter_context(
-                talking(LOOPBACK, alpha.port, f"127.0.0.{number + 2}")
-            )
+            honest = stack.enter_context(talking(alpha.port, f"127.0.0.{number + 2}"))
             honest.send(put())
             assert honest.answer().status == 200
             with pytest.raises((EOFError, OSError)):
@@ -306,13 +304,13 @@ def test_memory_of_connections(tmp_path: Path) -> None:
     TLS would keep a buffer for each direction, and one as large as what came at once.
     """
     with running(tmp_path) as (alpha, process_id):
-        with talking(LOOPBACK, alpha.port) as talk:  # what is made once
+        with talking(alpha.port) as talk:  # what is made once
             talk.send(put())
             assert talk.answer().status == 200
         with ExitStack() as stack:
             before = kilobytes(process_id)
             talks = [
-                stack.enter_context(talking(LOOPBACK, alpha.port, f"127.0.{n}.1"))
+                stack.enter_context(talking(alpha.port, f"127.0.{n}.1"))
                 for n in range(200)
             ]
             idle = (kilobytes(process_id) - before) / 200

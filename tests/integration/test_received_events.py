@@ -11,7 +11,7 @@ from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.events.event import hash_and_sign
 from homeserver.protocol.events.room_versions import EVENTS_OF_2014
 from homeserver.protocol.identifiers import ServerName
-from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from scripts.processes import Endpoint, first_line, make_endpoint
 from tests.support.http_connection import request
 from tests.support.pdus import ROOM, create, message
 from tests.support.raw_client import talking
@@ -35,7 +35,7 @@ def alpha(tmp_path: Path) -> Endpoint:
 def deliver(endpoint: Endpoint, content: Json, written: bytes | None = None) -> None:
     """Send a transaction of theirs, in canonical JSON or as it is `written`."""
     sent = put(endpoint, str(next(_numbers)), content, written)
-    with talking(LOOPBACK, endpoint.port) as talk:
+    with talking(endpoint.port) as talk:
         talk.send(sent)
         assert talk.answer().status == 200
 
@@ -168,7 +168,7 @@ def test_the_same_id_with_more_pdus_each_time(alpha: Endpoint) -> None:
         with alpha.running() as process:
             first_line(process)
             for number in counts:
-                with talking(LOOPBACK, alpha.port) as talk:
+                with talking(alpha.port) as talk:
                     talk.send(put(alpha, "1", {"pdus": pdus[:number]}))
                     answer = talk.answer()
                 assert answer.status == 200
@@ -190,7 +190,7 @@ def test_the_same_content_under_another_id(running: Endpoint) -> None:
     They are not signed the second time, and are accepted by their IDs.
     """
     pdus = [message(depth=number) for number in range(2)]
-    with talking(LOOPBACK, running.port) as talk:
+    with talking(running.port) as talk:
         talk.send(put(running, "a", {"pdus": pdus}))
     # The answer is lost, the transaction is not.
     assert any(running.ask("received") for _ in range(60))

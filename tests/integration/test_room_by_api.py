@@ -15,7 +15,7 @@ from homeserver.control.client import ControlClient
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.testing import Lab, LabError
-from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
+from scripts.processes import Endpoint, first_line, homeserver, make_endpoint
 from tests.support.http_connection import request
 from tests.support.raw_client import talking
 from tests.support.room_side import signed
@@ -32,7 +32,7 @@ def ask(
     name = ServerName.parse(endpoint.name)
     header = THEM.authorize(method, target, content, destination=name)
     body = None if content is None else encode(content)
-    with talking(LOOPBACK, endpoint.port) as talk:
+    with talking(endpoint.port) as talk:
         talk.send(request(method, target, [f"Authorization: {header}"], body))
         answer = talk.answer()
     assert answer.status == 200, answer.json

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from homeserver.protocol.identifiers import ServerName
-from scripts.processes import LOOPBACK, first_line, make_endpoint
+from scripts.processes import first_line, make_endpoint
 from tests.support.http_connection import request
 from tests.support.raw_client import Talk, talking
 from tests.support.senders import make_known
@@ -70,12 +70,11 @@ def test_slow_connections_keep_nobody_waiting(tmp_path: Path) -> None:
         first_line(process)
         make_known(alpha.folder / "homeserver.db", ALPHA, BETA)
         slow = [
-            stack.enter_context(talking(LOOPBACK, alpha.port, ELSEWHERE))
-            for _ in range(SLOW)
+            stack.enter_context(talking(alpha.port, ELSEWHERE)) for _ in range(SLOW)
         ]
         for number, each in enumerate(slow):
             each.send(BODY if number % 2 else HEADERS)
-        normal = stack.enter_context(talking(LOOPBACK, alpha.port))
+        normal = stack.enter_context(talking(alpha.port))
         taken: list[float] = []
         for second in range(max(int(SECONDS), BYTES)):
             due = time.monotonic() + bool(SECONDS)

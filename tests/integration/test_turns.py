@@ -22,7 +22,7 @@ from homeserver.identity import identity
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import MAX_PDUS
-from scripts.processes import LOOPBACK, make_endpoint
+from scripts.processes import make_endpoint
 from tests.support.http_connection import request
 from tests.support.pdus import message
 from tests.support.raw_client import talking
@@ -51,7 +51,7 @@ def put(number: int) -> bytes:
 
 def send(port: int, transactions: list[bytes], statuses: list[int]) -> None:
     """Send transactions one after the other."""
-    with talking(LOOPBACK, port) as talk:
+    with talking(port) as talk:
         for data in transactions:
             talk.send(data)
             statuses.append(talk.answer().status)

@@ -107,10 +107,10 @@ class Tab:
         found = f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"
         return str(self.evaluate(found))
 
-    def wait_for_text(self, selector: str, text: str, seconds: float = SECONDS) -> None:
+    def wait_for_text(self, selector: str, text: str) -> None:
         """Wait until an element has a text in it."""
         found = f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"
-        self.wait_for(f"({found}).includes({json.dumps(text)})", seconds)
+        self.wait_for(f"({found}).includes({json.dumps(text)})")
 
     def click(self, selector: str, text: str = "") -> None:
         """Click the first element that is seen, has a text in it, and stands still."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
 
+from scripts.processes import LOOPBACK
 from tests.support.http_connection import Answer
 from tests.support.trusting_client import TRUSTING
 
@@ -52,10 +53,10 @@ class Talk:
 
 
 @contextmanager
-def talking(host: str, port: int, source: str | None = None) -> Iterator[Talk]:
-    """A connection, from `source`, to a server whose certificate is not looked at."""
+def talking(port: int, source: str | None = None) -> Iterator[Talk]:
+    """A connection, from `source`, to a loopback server of whatever certificate."""
     plain = socket.create_connection(
-        (host, port), timeout=_SECONDS, source_address=source and (source, 0)
+        (LOOPBACK, port), timeout=_SECONDS, source_address=source and (source, 0)
     )
     with TRUSTING.wrap_socket(plain) as connection, connection.makefile("rb") as stream:
         yield Talk(connection, stream)

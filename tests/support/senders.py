@@ -8,7 +8,6 @@ from pathlib import Path
 
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
-from scripts.processes import LOOPBACK
 from tests.support.http_connection import request
 from tests.support.pdus import message
 from tests.support.raw_client import Talk, talking
@@ -104,7 +103,7 @@ class Sender(threading.Thread):
         while not self._gives_up.is_set():
             attempts += 1
             try:
-                with talking(LOOPBACK, self._port) as talk:
+                with talking(self._port) as talk:
                     reply = _ask(talk, data)
             except (OSError, EOFError):  # nobody is there, or not for long enough
                 self._gives_up.wait(0.01)

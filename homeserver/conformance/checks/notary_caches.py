@@ -30,13 +30,13 @@ async def out_of_date(t: Target) -> Outcome:
     return expect(answer.has(ours), answer, wanted="the document as it was")
 
 
-def _longer_from_the_second(ours_hours: int = 1) -> KeyAnswer:
+def _longer_from_the_second() -> KeyAnswer:
     """A document that is valid for an hour, and from the second fetch on for a day."""
     fetches: list[None] = []
 
     def make(ours: Ours) -> Json:
         fetches.append(None)
-        hours = ours_hours if len(fetches) == 1 else 24
+        hours = 1 if len(fetches) == 1 else 24
         return ours.document(valid_until_ts=ours.now_ts + hours * _HOUR_MS)
 
     return make

@@ -164,9 +164,9 @@ async def state_for_stranger(t: Target) -> Outcome:
     return each_of((n, answered(reply, 403, "M_FORBIDDEN")) for n, reply in replies)
 
 
-async def event_elsewhere(t: Target, version: str = "11") -> str:
+async def event_elsewhere(t: Target) -> str:
     """The ID of an event of another room of the target; raises `NotTestable`."""
-    reply = await make(t, t.server(), "join", t.facts.rooms[version])
+    reply = await make(t, t.server(), "join", t.facts.rooms["11"])
     cited = templates_event(reply.json).get("prev_events")
     if not isinstance(cited, list) or not cited:
         raise NotTestable(f"there is no template of another room: {reply}")

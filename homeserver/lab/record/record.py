@@ -133,10 +133,10 @@ class Record:
             end_watch()
         return True
 
-    def latest(self, servers: Collection[str], count: int = 5) -> list[Entry]:
-        """The last arrivals at some servers of ours, or at all of them; newest last."""
+    def latest(self, servers: Collection[str]) -> list[Entry]:
+        """The last five arrivals at some servers of ours, or at all; newest last."""
         arrivals = (each for each in reversed(self._entries) if each.is_at(servers))
-        return list(islice(arrivals, count))[::-1]
+        return list(islice(arrivals, 5))[::-1]
 
     def forget(
         self, match: Match = _EVERYTHING, after: int = 0, before: int | None = None
