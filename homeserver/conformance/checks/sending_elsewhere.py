@@ -67,7 +67,7 @@ async def missed_update(t: Target) -> Outcome:
     should,
     "RFC 2782",
     needs=[*in_room("6")["needs"], DNS_ZONE],
-    after=["J20.v6"],
+    after=["J20.v6", "O01"],
 )
 async def third_address(t: Target) -> Outcome:
     """Where two of three addresses refuse, transactions are sent to the third."""
