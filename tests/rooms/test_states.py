@@ -3,6 +3,7 @@
 import pytest
 
 from homeserver.net.cooperate import Pace
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.history import History
@@ -96,6 +97,44 @@ def test_differences() -> None:
         assert {k: v for k, v in found.items() if k in expected[at]} == expected[at]
         assert len(found) == len(expected[at]) + 2
     assert ("m.room.member", ALICE) in again.map(number)
+
+
+def test_where_a_whole_state_is_noted() -> None:
+    """A short state is whole again after 32 differences, and never before."""
+    made = MadeRoom("10")
+    states = RoomStates(made.events)
+    number = EMPTY
+    for event in [made.create, made.join]:
+        number = states.after(number, event)
+    for topic in range(68):
+        content: Json = {"topic": str(topic)}
+        event = made.send("m.room.topic", ALICE, content, "", cites=[made.join])
+        number = states.after(number, event)
+    noted = states.unsaved()
+    assert [each.number for each in noted if each.base is None] == [0, 33, 66]
+    assert [len(noted[at].changes) for at in (33, 66)] == [3, 3]
+    again = RoomStates(made.events, noted)
+    assert again.after(number, made.send("m.x", ALICE, {}, "", cites=[made.join])) == 71
+    assert again.unsaved()[-1].base == 70
+
+
+def test_a_large_difference_is_a_whole_state() -> None:
+    """What differs in more than it has is no difference from another state."""
+    made = MadeRoom("10")
+    states = RoomStates(made.events)
+    number = EMPTY
+    for event in [made.create, made.join]:
+        number = states.after(number, event)
+    large = dict(states.map(number))
+    for each in range(40):
+        kind = f"m.x{each}"
+        large[kind, ""] = made.send(kind, ALICE, {}, "", cites=[made.join])
+    large_number = states.add(large, number)
+    assert states.unsaved()[-1].base == number
+    small = dict(states.map(number))
+    assert states.add(small, large_number) == large_number + 1
+    [*_, noted] = states.unsaved()
+    assert (noted.base, len(noted.changes)) == (None, 2)
 
 
 def test_added() -> None:

@@ -59,6 +59,23 @@ def test_a_store_that_is_too_new(postgres: Server) -> None:
     connection.close()
 
 
+def test_how_long_a_migration_is_waited_for(postgres: Server) -> None:
+    """A process that migrates may take minutes; a lock is otherwise waited for less."""
+    connection = connect(postgres.new_store())
+
+    def wait() -> object:
+        [seconds] = connection.cursor().execute("SHOW lock_timeout").fetchone()
+        return seconds
+
+    usual = wait()
+    connection.begin()
+    connection.load_version()
+    during = wait()
+    connection.commit()
+    assert (usual, during, wait()) == ("15s", "10min", "15s")
+    connection.close()
+
+
 def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without psycopg, it is said how to install it; SQLite needs none."""
     monkeypatch.delattr(homeserver.storage.engine, "postgres")
