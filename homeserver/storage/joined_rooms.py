@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
-from homeserver.storage.engine.interface import Cursor, Database, Short, StoreClock
+from homeserver.storage.engine.interface import (
+    Cursor,
+    Database,
+    Short,
+    StoreClock,
+    snapshot,
+)
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.queue import add_entry
 from homeserver.storage.outbox.queue_id import QueueId
@@ -99,7 +105,11 @@ class RoomStore:
         """
 
         def job(cursor: Cursor) -> StoredRoom[_T] | None:
-            # Locked, so that all that is read of it is of this revision.
+            with snapshot(cursor):
+                return load(cursor)
+
+        def load(cursor: Cursor) -> StoredRoom[_T] | None:
+            # Locked where a transaction alone is no snapshot.
             row = cursor.execute(
                 "SELECT room_version, revision, extremities, current_state"
                 " FROM joined_rooms WHERE server_name = ? AND room_id = ? FOR UPDATE",

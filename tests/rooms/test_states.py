@@ -1,5 +1,7 @@
 """The states of a room as differences, and rooms that are judged event by event."""
 
+from pathlib import Path
+
 import pytest
 
 from homeserver.net.cooperate import Pace
@@ -12,6 +14,9 @@ from homeserver.rooms.reading import ReadEvent, read_room
 from homeserver.rooms.room import Room
 from homeserver.rooms.states import EMPTY, RoomStates
 from homeserver.storage import room_rows
+from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.sqlite import SqliteFile
+from homeserver.storage.room_rows import StoredEvent
 from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
 from tests.support.coroutines import result_of
@@ -176,6 +181,29 @@ def test_read_in_parts(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
         ours.send(room, "m.room.message", {"body": "x"})
     monkeypatch.setattr(room_rows, "_SLICE", length)
     same(room, ours.read(room.room_id))
+
+
+def test_read_while_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another process writes while a room is read is no part of what is read."""
+    file = SqliteFile(tmp_path / "store.db")
+    ours, others = (OurRooms(ImmediateDatabase(file.connect())) for _ in range(2))
+    room = ours.create()
+    again = result_of(others.rooms.known(room.room_id))
+    before = len(again.entries)
+    monkeypatch.setattr(room_rows, "_SLICE", 1)
+
+    def read(row: StoredEvent) -> ReadEvent:
+        ours.send(room, "m.room.topic", {"topic": str(row.position)}, "")
+        return ReadEvent.of(row)
+
+    stored = result_of(others.store.room(room.room_id, read))
+    assert stored is not None
+    assert len(stored.events) == before
+    assert stored.revision == again.revision
+    assert len(stored.states) == len(again.states)
+    later = result_of(others.store.room(room.room_id, ReadEvent.of))
+    assert later is not None
+    assert len(later.events) == 2 * before
 
 
 def test_texts_leave_memory() -> None:

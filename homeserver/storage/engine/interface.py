@@ -7,7 +7,8 @@ nothing but the store. Other processes may use the same store, so a row that a j
 read may change before the job writes it, unless the job locks the row (`FOR UPDATE`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -41,6 +42,20 @@ class Cursor(Protocol):
 
     def fetchall(self) -> list[Any]:
         """All remaining rows."""
+
+
+@contextmanager
+def snapshot(cursor: Cursor) -> Iterator[None]:
+    """Let the statements of a job that reads see one state of the store.
+
+    SQLite has one for each transaction. PostgreSQL has one for each statement: there,
+    the first one locks (`FOR UPDATE`) the row that all changes begin with.
+    """
+    cursor.execute("BEGIN")
+    try:
+        yield
+    finally:
+        cursor.execute("COMMIT")
 
 
 Job = Callable[[Cursor], _T]
