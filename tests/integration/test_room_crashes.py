@@ -1,16 +1,18 @@
 """An endpoint that is killed while it joins rooms and sends and receives events.
 
 Nothing that was acknowledged is lost, and after each kill the rooms in its store are
-whole. Twice here, alone and with three workers, of which also one alone is killed. By
-hand, told how much happened:
+whole. Twice here, alone and with workers, of which also one alone is killed. By hand,
+told how much happened:
 
     KILLS=100 pytest --log-cli-level=INFO tests/integration/test_room_crashes.py
 """
 
+import json
 import logging
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -104,20 +106,32 @@ def endpoint(folder: Path, configuration: str = "") -> Endpoint:
 
 def check_store(alpha: Endpoint, users: Users) -> int:
     """Check the rooms in the store of an endpoint that does not run; how many."""
-    rooms = StoppedEndpoint(alpha).rooms
-    found = result_of(rooms.store.room_ids())
-    for room_id in found:
-        room = result_of(rooms.known(room_id))
-        check_consistent(room)
-        assert room.has_member(rooms.server_name)
-    assert set(users.joined) <= set(found)
-    return len(found)
+    stopped = StoppedEndpoint(alpha)
+    rooms = stopped.rooms
+    with closing(stopped.connection):
+        found = result_of(rooms.store.room_ids())
+        for room_id in found:
+            room = result_of(rooms.known(room_id))
+            check_consistent(room)
+            assert room.has_member(rooms.server_name)
+        assert set(users.joined) <= set(found)
+        return len(found)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_killed_in_rooms(tmp_path: Path, workers: int) -> None:
+@pytest.fixture(params=["sqlite", "sqlite, 3 workers", "postgres, 2 workers"])
+def configuration(request: pytest.FixtureRequest) -> str:
+    """Where the endpoint that is killed has its store, and how many workers it has."""
+    engine, _, workers = request.param.partition(", ")
+    tables = f"[run]\nworkers = {workers[:1]}\n" if workers else ""
+    if engine == "postgres":
+        url = request.getfixturevalue("postgres").new_store()
+        tables += f"[storage]\nurl = {json.dumps(url)}\n"
+    return tables
+
+
+def test_killed_in_rooms(tmp_path: Path, configuration: str) -> None:
     """What was acknowledged is there, here and at the other server."""
-    alpha = endpoint(tmp_path / "alpha", f"[run]\nworkers = {workers}\n")
+    alpha = endpoint(tmp_path / "alpha", configuration)
     beta = endpoint(tmp_path / "beta")
     random = Random(1)
     one, two = Side(alpha), Side(beta)

@@ -18,8 +18,8 @@ from homeserver.protocol.rooms.building import NewEvent
 from homeserver.rooms.author import Author
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.rooms import Rooms
+from homeserver.storage.engine.choose import choose
 from homeserver.storage.engine.immediate import ImmediateDatabase
-from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.notifier import Changes
 from homeserver.storage.pending_memberships import PendingStore
@@ -35,10 +35,11 @@ class StoppedEndpoint:
         self.name = ServerName.parse(endpoint.name)
         config = load(endpoint.configuration)
         identity = load_identity(endpoint.configuration, config.first)
-        path = endpoint.folder / "homeserver.db"
-        database = ImmediateDatabase(SqliteFile(path).connect(), self.name)
         clock = Clock()
         clock.advance(time.time())  # noqa: TID251 - as the endpoint has it
+        engine = choose(config.storage.url, endpoint.folder, clock)
+        self.connection = engine.connect()
+        database = ImmediateDatabase(self.connection, self.name)
         self.rooms = Rooms(
             RoomStore(
                 database,
