@@ -14,8 +14,8 @@ class CannedControl:
     """What it answers, and what it was asked."""
 
     address: str = ""
-    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    """By `METHOD path`, without the query: status and JSON."""
+    answers: dict[str, Any] = field(default_factory=dict)
+    """By `METHOD path`, without the query: status and JSON, or a list of such pairs."""
 
     asked: list[tuple[str, str | None, Any]] = field(default_factory=list)
     """Each request: `METHOD target`, its `Authorization`, its body."""
@@ -23,7 +23,7 @@ class CannedControl:
 
 @contextmanager
 def canned_control(
-    answers: dict[str, tuple[int, Any]], server: str = "homeserver/test"
+    answers: dict[str, Any], server: str = "homeserver/test"
 ) -> Iterator[CannedControl]:
     """Answer on a free port of the loopback interface."""
     control = CannedControl(answers=answers)
@@ -43,7 +43,8 @@ def canned_control(
             body = json.loads(self.rfile.read(length)) if length else None
             request = f"{self.command} {self.path}"
             control.asked.append((request, self.headers.get("Authorization"), body))
-            status, reply = control.answers[request.partition("?")[0]]
+            found = control.answers[request.partition("?")[0]]
+            status, reply = found.pop(0) if isinstance(found, list) else found
             data = json.dumps(reply).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
