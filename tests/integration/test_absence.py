@@ -12,9 +12,9 @@ import pytest
 from scripts.processes import LOOPBACK, first_line, free_ports, make_endpoint
 from tests.support.consistent_rooms import check_consistent
 from tests.support.coroutines import result_of
+from tests.support.eventually import eventually
 from tests.support.room_clients import Side
 from tests.support.stopped_endpoints import StoppedEndpoint
-from tests.support.synapse_servers import eventually
 
 _CONFIGURATION = """
 [network]

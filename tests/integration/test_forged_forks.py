@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from homeserver.testing import Lab
+from tests.support.eventually import eventually
 from tests.support.forged_events import ForgedRoom
-from tests.support.synapse_servers import eventually
 
 MEMBER = "m.room.member"
 LEVELS = "m.room.power_levels"

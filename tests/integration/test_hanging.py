@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scripts.processes import first_line, free_ports, make_endpoint
 from tests.support.certificates import authority
+from tests.support.eventually import eventually
 from tests.support.hanging_servers import hanging
 from tests.support.receivers import receiving
 
@@ -47,10 +48,7 @@ def test_crowd_that_hangs(tmp_path: Path) -> None:
         queue(alpha.folder / "homeserver.db", names)
         with alpha.running() as process:
             first_line(process)
-            deadline = time.monotonic() + LIMIT_SECONDS
-            while crowd.requests < CROWD:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            eventually(lambda: crowd.requests >= CROWD)
             for _ in range(3):
                 began = time.monotonic()
                 [state] = alpha.ask(

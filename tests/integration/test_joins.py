@@ -11,8 +11,8 @@ import pytest
 from homeserver.control.client import ControlError
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from scripts.processes import LOOPBACK, first_line, free_ports, make_endpoint
+from tests.support.eventually import eventually
 from tests.support.room_clients import Side
-from tests.support.synapse_servers import eventually
 
 _CONFIGURATION = """
 [network]

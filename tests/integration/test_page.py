@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from homeserver.testing import Lab, Server
 from tests.support.browser_tab import Tab
 from tests.support.chromium import PROGRAM, Browser
 from tests.support.contrast import CONTRAST
+from tests.support.eventually import eventually
 from tests.support.trusting_client import TRUSTING
 
 pytestmark = pytest.mark.skipif(
@@ -102,10 +102,7 @@ def test_a_refused_request_and_a_retry(tab: Tab, lab: Lab, tmp_path: Path) -> No
     )
     tab.click("button", "HAR")
     file = tmp_path / "exchanges.har"
-    deadline = time.monotonic() + 60
-    while not file.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(file.exists)
     entries = json.loads(file.read_text())["log"]["entries"]
     statuses = [entry["response"]["status"] for entry in entries]
     assert {401, 503, 200} <= set(statuses)

@@ -1,14 +1,13 @@
 """A real daemon removes what it need not keep, and nothing that it owes."""
 
 import sqlite3
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from scripts.processes import Endpoint, first_line
 from tests.integration.test_daemon import EDU, endpoints
 from tests.integration.test_monitoring import metrics
+from tests.support.eventually import eventually
 
 # Days that a stored time is moved by, and kept for: a slow machine is not that slow.
 _MOVED_DAYS = 2
@@ -37,14 +36,6 @@ def make_old(endpoint: Endpoint) -> None:
             connection.execute(f"UPDATE {table} SET {column} = {column} - ?", (moved,))
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Look until something is so."""
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def pruned(endpoint: Endpoint, of: str) -> float:
     """How many transactions were removed."""
     name = f'homeserver_pruned_total{{of="{of}"}}'
@@ -70,15 +61,15 @@ def test_what_is_too_old_is_removed(tmp_path: Path) -> None:
         make_old(beta)
         with alpha.running() as first:
             first_line(first)
-            wait_until(lambda: pruned(alpha, "sent") == 1)
+            eventually(lambda: pruned(alpha, "sent") == 1)
             with beta.running() as second:
                 first_line(second)
-                wait_until(lambda: pruned(beta, "received") == 1)
+                eventually(lambda: pruned(beta, "received") == 1)
 
                 def received() -> list[object]:
                     return [each["edus"] for each in beta.ask("received")]
 
                 # The first one is not listed without its content.
                 new: list[object] = [[{"edu_type": "m.test", "content": {"number": 2}}]]
-                wait_until(lambda: received() == new)
+                eventually(lambda: received() == new)
                 assert pruned(alpha, "sent") == 1

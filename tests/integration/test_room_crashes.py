@@ -24,9 +24,9 @@ from homeserver.control.client import ControlError
 from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports, make_endpoint
 from tests.support.consistent_rooms import check_consistent
 from tests.support.coroutines import result_of
+from tests.support.eventually import eventually
 from tests.support.room_clients import Side
 from tests.support.stopped_endpoints import StoppedEndpoint
-from tests.support.synapse_servers import eventually
 from tests.support.worker_processes import kill_all, workers_of
 
 KILLS = int(os.environ.get("KILLS", "2"))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.processes import PROGRAM, Endpoint, first_line, free_ports, make_endpoint
+from tests.support.eventually import eventually
 from tests.support.receivers import Receiver, receiving
 
 EDU = '{"edu_type": "m.test", "content": {}}'
@@ -254,10 +255,6 @@ def test_transaction_under_way_is_cut_off(tmp_path: Path) -> None:
 
 def make_old(store: Path) -> None:
     """Let what is ephemeral have been queued long ago, once there is any."""
-    deadline = time.monotonic() + LIMIT_SECONDS
+    sql = "UPDATE outbound_entries SET queued_ts = 0 WHERE ephemeral > 0 RETURNING id"
     with closing(sqlite3.connect(store, isolation_level=None)) as connection:
-        while not connection.execute(
-            "UPDATE outbound_entries SET queued_ts = 0 WHERE ephemeral > 0 RETURNING id"
-        ).fetchall():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: connection.execute(sql).fetchall())

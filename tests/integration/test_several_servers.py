@@ -3,7 +3,6 @@
 import json
 import signal
 import ssl
-import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -15,13 +14,12 @@ from homeserver.control.client import ControlClient
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver
+from tests.support.eventually import eventually
 from tests.support.several_servers import Process, several
 from tests.support.signed_requests import THEM
 from tests.support.trusting_client import fetch
 
 A, B, OWN = "a.test", "b.test", "own.test"
-
-_SECONDS = 30.0  # for what takes one; machines are shared
 
 
 @pytest.fixture
@@ -166,7 +164,4 @@ def test_reload(process: Process) -> None:
 
 def _until(endpoint: Endpoint, *texts: str) -> None:
     """Wait until these are in the log."""
-    deadline = time.monotonic() + _SECONDS
-    while not all(text in endpoint.log.read_text() for text in texts):
-        assert time.monotonic() < deadline, endpoint.log.read_text()
-        time.sleep(0.02)
+    eventually(lambda: all(text in endpoint.log.read_text() for text in texts))

@@ -4,7 +4,6 @@ import http.client
 import resource
 import sqlite3
 import subprocess
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -14,6 +13,7 @@ import pytest
 
 from scripts.processes import Endpoint, first_line
 from tests.integration.test_daemon import EDU, endpoints
+from tests.support.eventually import eventually
 from tests.support.postgres_server import Server, fast_server
 
 _LIMIT_SECONDS = 60.0  # for what takes seconds; machines are shared
@@ -21,14 +21,6 @@ _LIMIT_SECONDS = 60.0  # for what takes seconds; machines are shared
 Process = subprocess.Popen[str]
 
 Failure = Callable[[Endpoint, Process], AbstractContextManager[None]]
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + _LIMIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def health(endpoint: Endpoint) -> int:
@@ -107,7 +99,7 @@ def show_the_failure(
                 assert "503" in done.stderr
                 assert "the store is not available" in done.stderr
                 assert health(beta) == 503
-            wait_until(lambda: health(beta) == 200)
+            eventually(lambda: health(beta) == 200)
             alpha.ask("send", beta.name, "--edu", EDU % 3)
             assert numbers(beta) == [1, 2, 3]
         log = beta.log.read_text()

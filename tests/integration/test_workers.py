@@ -7,8 +7,7 @@ import re
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
@@ -32,6 +31,7 @@ from scripts.processes import (
 )
 from tests.integration.test_daemon import EDU, endpoints
 from tests.integration.test_rotation import published
+from tests.support.eventually import eventually
 from tests.support.lab_rules import acted
 from tests.support.several_servers import several
 from tests.support.trusting_client import fetch
@@ -49,14 +49,6 @@ workers = {WORKERS}
 first_retry_seconds = 1000
 max_retry_seconds = 1000
 """
-
-
-def eventually(look: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + SECONDS
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from pathlib import Path
 from scripts.processes import first_line
 from tests.support.consistent_rooms import check_consistent
 from tests.support.coroutines import result_of
+from tests.support.eventually import eventually
 from tests.support.room_clients import Side
 from tests.support.stopped_endpoints import StoppedEndpoint
-from tests.support.synapse_servers import Neighbourhood, eventually
+from tests.support.synapse_servers import Neighbourhood
 from tests.support.synapse_users import User
 
 VERSIONS = ("1", "6", "10", "12")

@@ -11,8 +11,9 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from scripts.processes import first_line
 from scripts.synapse import Synapse
+from tests.support.eventually import eventually
 from tests.support.room_clients import Side
-from tests.support.synapse_servers import Neighbourhood, eventually
+from tests.support.synapse_servers import Neighbourhood
 from tests.support.synapse_users import User
 
 

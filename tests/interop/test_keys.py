@@ -12,9 +12,10 @@ from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 from scripts.processes import Endpoint, first_line
 from tests.interop.conftest import Pair
+from tests.support.eventually import eventually
 from tests.support.key_documents import signing_key
 from tests.support.notaries import is_signed_by, signers, without_signatures
-from tests.support.synapse_servers import EDU, ask, eventually
+from tests.support.synapse_servers import EDU, ask
 
 
 def document(answer: tuple[int, dict[str, Any]]) -> dict[str, Any]:

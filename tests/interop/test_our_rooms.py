@@ -17,8 +17,9 @@ from homeserver.rooms.room import Room
 from scripts.processes import Endpoint, first_line
 from scripts.synapse import Synapse
 from tests.support.coroutines import result_of
+from tests.support.eventually import eventually
 from tests.support.stopped_endpoints import StoppedEndpoint
-from tests.support.synapse_servers import Neighbourhood, eventually
+from tests.support.synapse_servers import Neighbourhood
 from tests.support.synapse_users import User
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from homeserver.testing import Lab, Server
 from scripts.synapse import Synapse
+from tests.support.eventually import eventually
 from tests.support.lab_rules import acted, put
 from tests.support.synapse_in_lab import synapse_in_lab
-from tests.support.synapse_servers import eventually
 from tests.support.synapse_users import User
 
 _numbers = itertools.count()

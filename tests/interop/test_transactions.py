@@ -3,7 +3,7 @@
 import json
 
 from tests.interop.conftest import Pair
-from tests.support.synapse_servers import eventually
+from tests.support.eventually import eventually
 from tests.support.synapse_users import User
 
 

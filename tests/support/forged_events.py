@@ -3,7 +3,7 @@
 from typing import Any
 
 from homeserver.testing import Lab, LabError, Server
-from tests.support.synapse_servers import eventually
+from tests.support.eventually import eventually
 
 SECONDS = 30.0  # for a transaction, on a shared machine
 

@@ -7,8 +7,7 @@ What none of them would ask, the test asks in its name, with that server's own k
 import http.client
 import json
 import ssl
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
@@ -32,7 +31,6 @@ _T = TypeVar("_T")
 Answer = tuple[int, dict[str, Any]]
 """The status and the JSON of a response."""
 
-_LIMIT_SECONDS = 60.0  # for what takes one or two; machines are shared
 
 EDU = json.dumps({"edu_type": "m.test", "content": {}})
 """One that Synapse passes over."""
@@ -180,12 +178,3 @@ def ask(
     answer = response.status, json.loads(response.read())
     connection.close()
     return answer
-
-
-def eventually(look: Callable[[], _T]) -> _T:
-    """What `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + _LIMIT_SECONDS
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it takes too long"
-        time.sleep(0.05)
-    return found
