@@ -96,6 +96,15 @@ def test_public_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ids(listing(side, limit=100))) == 1
 
 
+def test_rooms_that_are_not_ours_any_more() -> None:
+    """A room that our last user left is not listed."""
+    side = RoomSide()
+    left, kept = (side.ours.create(name=name, is_listed=True) for name in "ab")
+    assert ids(listing(side)) == sorted([left.room_id, kept.room_id])
+    side.ours.send(left, "m.room.member", {"membership": "leave"}, ALICE.user_id)
+    assert ids(listing(side)) == [kept.room_id]
+
+
 @pytest.mark.parametrize(
     ("content", "error"),
     [

@@ -83,7 +83,9 @@ class Calls:
             query.setdefault(name, []).append(value)
         question = Question(US, path, query, call.content or {}, cause)
         try:
-            reply = parse_object(await _ANSWERS[route](self.resident, question))
+            data = await _ANSWERS[route](self.resident, question)
+            assert len(data) <= call.limits.reply_bytes
+            reply = parse_object(data)
             if destination == OTHERS.server_name:
                 self.of_others.append(route)
                 return reply
