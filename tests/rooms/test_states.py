@@ -193,7 +193,8 @@ def test_read_while_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(room_rows, "_SLICE", 1)
 
     def read(row: StoredEvent) -> ReadEvent:
-        ours.send(room, "m.room.topic", {"topic": str(row.position)}, "")
+        if len(room.entries) < 4 * before:  # lest it is read for ever
+            ours.send(room, "m.room.topic", {"topic": str(row.position)}, "")
         return ReadEvent.of(row)
 
     stored = result_of(others.store.room(room.room_id, read))
