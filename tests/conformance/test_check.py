@@ -3,7 +3,13 @@
 import pytest
 
 from homeserver.conformance.check import check, link_of, must
-from homeserver.conformance.outcome import Outcome, expect
+from homeserver.conformance.outcome import (
+    Outcome,
+    each_of,
+    expect,
+    reported,
+    unmet,
+)
 from homeserver.conformance.registry import (
     UnknownCheck,
     all_checks,
@@ -86,3 +92,35 @@ def test_prerequisites_come_first() -> None:
     known = all_checks()
     ordered = with_prerequisites(known, [known["M02"], known["K02"]])
     assert [each.id for each in ordered] == ["M01", "M02", "K01", "K02"]
+
+
+def _met(observed: str, expected: str = "") -> Outcome:
+    return Outcome(is_met=True, observed=observed, expected=expected)
+
+
+TOGETHER: list[tuple[list[tuple[str, Outcome]], Outcome]] = [
+    ([], Outcome(is_met=True, observed="")),
+    (
+        [("a", _met("x", "v")), ("b", _met("y", "w"))],
+        Outcome(is_met=True, observed="b: y"),
+    ),
+    (
+        [("a", _met("x")), ("b", reported("y"))],
+        Outcome(is_met=True, observed="b: y"),
+    ),
+    (
+        [
+            ("a", unmet("x", wanted="v")),
+            ("b", _met("y", "w")),
+            ("c", unmet("z")),
+            ("d", reported("z")),
+        ],
+        Outcome(is_met=False, observed="a: x; c: z", expected="a: v"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("outcomes", "whole"), TOGETHER)
+def test_outcomes_together(outcomes: list[tuple[str, Outcome]], whole: Outcome) -> None:
+    """What is not met is shown with its label; where all is met, the last one."""
+    assert each_of(outcomes) == whole

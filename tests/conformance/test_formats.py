@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from homeserver.cli.conform_run import FORMATS
 from homeserver.conformance.result import VERDICTS, Report, Result
@@ -107,6 +108,15 @@ def test_html_loads_nothing(report: Report) -> None:
     assert page.tags.count("details") == 6
     # Each result has one <b> for its verdict.
     assert page.tags.count("b") == 6
+
+
+def test_markdown_counts_the_verdicts_of_an_area(report: Report) -> None:
+    """An area has a row of how often each verdict was; for none a cell is empty."""
+    checks = [_result(n, verdict) for n, verdict in enumerate(["pass", "pass", "fail"])]
+    lines = FORMATS["markdown"](replace(report, checks=checks)).splitlines()
+    counts = {"pass": "2", "fail": "1"}
+    cells = " | ".join(counts.get(verdict, "") for verdict in VERDICTS)
+    assert f"| K: Its own key document | {cells} |" in lines
 
 
 def test_markdown_has_a_row_for_what_did_not_pass(report: Report) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,25 @@ def test_all_pages_of_the_record_are_read(lab: Lab) -> None:
     assert [each.id for each in theirs.exchanges(path=VERSION, limit=1)] == [seen[0].id]
     assert lab.forget(server=theirs.name) >= 3
     assert theirs.exchanges() == []
+
+
+def test_a_lab_is_not_quiet(lab: Lab) -> None:
+    """What has just arrived at a server is in the text of the failure."""
+    ours, theirs, other = lab.servers(3)
+    assert ours.request(theirs.name, VERSION).status == 200
+    lab.quiet(other, seconds=0.1)
+    with pytest.raises(LabError, match="it was not quiet within 0 seconds"):
+        lab.quiet(other, theirs, seconds=30, within=0)
+
+
+def test_the_authority_is_in_a_file(lab: Lab) -> None:
+    """It is that of the lab that was started; one that is joined has the text."""
+    assert lab.ca_file is not None
+    assert Path(lab.ca_file).read_text("utf-8") == lab.ca_pem
+    joined = Lab(url=lab.control, token=lab.link.token)
+    joined.start()
+    assert (joined.ca_file, joined.ca_pem) == (None, lab.ca_pem)
+    joined.stop()
 
 
 def test_a_certificate_for_a_server_under_test(lab: Lab) -> None:
