@@ -1,6 +1,7 @@
-"""The agent of federation: resolve, connect, verify, and only then send.
+"""The Twisted agent of federation: resolve, connect, verify, and only then send.
 
-Rules: a request goes to a server *name*. The next route is tried after a failed
+Rules: a request goes to a server *name*, as in
+`matrix-federation://alpha.test/_matrix/...`. The next route is tried after a failed
 connection or verification, never after a byte of a request was sent. Only the sender
 decides on retries.
 
@@ -16,11 +17,13 @@ from twisted.internet.interfaces import (
     IConsumer,
     IReactorTime,
 )
+from twisted.web.client import URI
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from homeserver.net.cause import Cause
+from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.exchange import Exchange, Message
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.twisted_private import ClientRequest
@@ -38,8 +41,11 @@ from homeserver.outbound.transport.idle_connections import (
     IdleConnections,
 )
 from homeserver.protocol.discovery import NotResolvable, Resolution
+from homeserver.protocol.errors import InvalidParam, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.remarks import Remark
+
+SCHEME = b"matrix-federation"
 
 
 class OutgoingRequest(Struct, frozen=True):
@@ -65,6 +71,7 @@ Depart = Callable[[OutgoingRequest, Exchange], OutgoingRequest]
 """The request that is sent in place of one, with all of its headers."""
 
 
+@implementer(IAgent)
 class FederationAgent:
     """Sends requests to server names, over verified connections."""
 
@@ -83,6 +90,36 @@ class FederationAgent:
         self._connector = connector
         self._forgotten: Counter[ServerName] = Counter()
         self._idle = idle or IdleConnections(clock)
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        """As `IAgent`: send a request to `matrix-federation://SERVER-NAME/TARGET`.
+
+        `Host` is set from the route. Fails with `SchemeNotSupported`, with
+        `InvalidParam` for an invalid server name, and as `send` does.
+        """
+
+        async def request() -> IResponse:
+            try:
+                parsed = URI.fromBytes(uri)
+            except ValueError:
+                raise InvalidParam(f"not a URL: {quote(uri)}") from None
+            if parsed.scheme != SCHEME:
+                raise SchemeNotSupported(f"not {SCHEME.decode()}: {parsed.scheme!r}")
+            name = ServerName.parse(parsed.netloc.decode("ascii", "replace"))
+            completed = Headers() if headers is None else headers.copy()
+            outgoing = OutgoingRequest(
+                method, parsed.originForm, completed, bodyProducer
+            )
+            response, _ = await self.send(name, outgoing, OURSELVES, Exchange())
+            return response
+
+        return Deferred.fromCoroutine(request())
 
     async def send(
         self,

@@ -8,8 +8,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Cooperator
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import FileBodyProducer, ResponseFailed
+from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import IAgent, IResponse
+from zope.interface.verify import verifyObject
 
 from homeserver import __version__
 from homeserver.identity.identity import Identity
@@ -22,6 +24,7 @@ from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.discovery import NotResolvable
+from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import build_v1, parse_v1
 from homeserver.protocol.signing import SigningKey
@@ -39,6 +42,8 @@ from tests.support.outbound_stack import (
 )
 
 STRANGER = Cause("192.0.2.9")
+
+URL = b"matrix-federation://peer.test/_matrix/federation/v1/version"
 
 
 class AgentTestCase(SynchronousTestCase):
@@ -79,7 +84,43 @@ class AgentTestCase(SynchronousTestCase):
 
 
 class RequestTests(AgentTestCase):
-    """One request."""
+    """As an `IAgent`."""
+
+    def request(
+        self, url: bytes, headers: Headers | None = None
+    ) -> Deferred[IResponse]:
+        """Send a request to a URL."""
+        return self.agent.request(b"GET", url, headers)
+
+    def lines(self, url: bytes = URL, headers: Headers | None = None) -> list[bytes]:
+        """The lines of a request, the first one first and the others sorted."""
+        self.request(url, headers)
+        wire = self.net.accept(GOOD)
+        first, *others = wire.peer.received.split(b"\r\n")
+        return [first, *sorted(others)]
+
+    def test_interface(self) -> None:
+        """It is an agent as Twisted has them."""
+        assert verifyObject(IAgent, self.agent)
+
+    def test_lines(self) -> None:
+        """A request has the host that discovery found, and our user agent."""
+        assert self.lines() == [
+            b"GET /_matrix/federation/v1/version HTTP/1.1",
+            b"",
+            b"",
+            b"Host: peer.test",
+            b"User-Agent: homeserver/" + __version__.encode(),
+        ]
+
+    def test_headers(self) -> None:
+        """Own headers are sent too, but for the host, and are not changed."""
+        headers = Headers({"X-Own": ["1", "2"], "Host": ["evil.test"]})
+        lines = self.lines(headers=headers)
+        assert lines[3:5] == [b"Host: peer.test", lines[4]]
+        assert lines[5:] == [b"X-Own: 1", b"X-Own: 2"]
+        assert headers.getRawHeaders("Host") == ["evil.test"]
+        assert not headers.hasHeader("User-Agent")
 
     def test_producer(self) -> None:
         """A body may come from a producer."""
@@ -87,7 +128,7 @@ class RequestTests(AgentTestCase):
             BytesIO(b"{}"),
             Cooperator(scheduler=lambda step: self.net.clock.callLater(0, step)),
         )
-        start(self.exchange(OutgoingRequest(b"PUT", b"/1", Headers(), producer)))
+        self.agent.request(b"PUT", URL, None, producer)
         wire = self.net.accept(GOOD)
         self.net.clock.advance(0)
         wire.flush()
@@ -96,8 +137,8 @@ class RequestTests(AgentTestCase):
         assert body == b"{}"
 
     def test_body(self) -> None:
-        """A body goes with its length, and `Host` is what discovery found."""
-        headers = Headers({"X-A": ["1", "2"], "Host": ["evil.test"]})
+        """What is there already is sent as it is, with its length."""
+        headers = Headers({"X-A": ["1", "2"]})
         start(self.exchange(OutgoingRequest(b"PUT", b"/1", headers, b"{}")))
         first, *others = self.net.accept(GOOD).peer.received.split(b"\r\n")
         assert (first, others.pop()) == (b"PUT /1 HTTP/1.1", b"{}")
@@ -120,23 +161,60 @@ class RequestTests(AgentTestCase):
             self.failureResultOf(asked, ValueError)
             assert wire.peer.received == b""
 
+    def test_target(self) -> None:
+        """Path, parameters and query are sent as they are, and no fragment."""
+        targets = [
+            (b"/a%2Fb/?q=%23&r=1", b"/a%2Fb/?q=%23&r=1"),
+            (b"/a;b=1?c", b"/a;b=1?c"),
+            (b"/a#b", b"/a"),
+            (b"", b"/"),
+        ]
+        for target, sent in targets:
+            self.setUp()
+            first, *_ = self.lines(b"matrix-federation://peer.test" + target)
+            assert first == b"GET " + sent + b" HTTP/1.1"
+
     def test_answer(self) -> None:
         """The response is there as soon as its head is."""
-        asked = self.ask()
+        asked = self.request(URL)
         wire = self.net.accept(GOOD)
         self.assertNoResult(asked)
         wire.say(b"HTTP/1.1 418 Short\r\nContent-Length: 2\r\n\r\n")
-        response, _ = self.successResultOf(asked)
+        response = self.successResultOf(asked)
         assert response.code == 418
         body = read_body(response, 10)
         self.assertNoResult(body)
         wire.say(b"ab")
         assert self.successResultOf(body) == b"ab"
 
+    def test_other_schemes(self) -> None:
+        """Anything but a server's name is for other agents."""
+        for url in (b"https://peer.test/", b"http://peer.test/", b"peer.test", b""):
+            self.failureResultOf(self.request(url), SchemeNotSupported)
+
+    def test_bad_names(self) -> None:
+        """What is not a server's name is not asked."""
+        for name in (
+            b"",
+            b"peer.test:",
+            b"peer.test:99999",
+            b"a@peer.test",
+            b"peer_.test",
+            b"127.1",
+            b"caf\xc3\xa9.test",
+            b"[::1",
+            b"[zz]",
+        ):
+            failure = self.failureResultOf(
+                self.request(b"matrix-federation://" + name + b"/")
+            )
+            assert failure.check(InvalidParam), (name, failure)
+        assert self.net.dialled == []
+
     def test_no_route(self) -> None:
         """A name that leads nowhere cannot be reached."""
         self.stack.names.routes = NotResolvable("SRV: `.`", [], "no_service")
-        problem = self.failureResultOf(self.ask(), Unreachable).value
+        problem = self.failureResultOf(self.request(URL), Unreachable).value
         assert isinstance(problem, Unreachable)
         assert (problem.destination, problem.attempts) == (PEER, ["SRV: `.`"])
         assert problem.reason == "not_resolved"
@@ -145,7 +223,7 @@ class RequestTests(AgentTestCase):
     def test_a_bound_on_discovery(self) -> None:
         """A name that a client may not have looked up now cannot be reached now."""
         self.stack.names.routes = OverBudget("too many others")
-        problem = self.failureResultOf(self.ask(), Unreachable).value
+        problem = self.failureResultOf(self.request(URL), Unreachable).value
         assert isinstance(problem, Unreachable)
         assert problem.attempts == ["too many others"]
         assert problem.reason == "over_budget"
@@ -153,7 +231,7 @@ class RequestTests(AgentTestCase):
 
     def test_no_connection(self) -> None:
         """A name whose routes all fail cannot be reached."""
-        asked = self.ask()
+        asked = self.request(URL)
         self.net.refuse()
         self.failureResultOf(asked, Unreachable)
 
