@@ -62,7 +62,7 @@ def parse_device_list(reply: Json, user: UserId) -> DeviceList:
         if device.device_id in devices:
             raise BadJson(f"`devices` has {quote(device.device_id)} twice")
         devices[device.device_id] = device
-    return _bounded(
+    return bounded(
         DeviceList(
             _stream_id(reply),
             devices,
@@ -75,7 +75,7 @@ def after_update(known: DeviceList, update: Json, user: UserId) -> DeviceList | 
     """The list after an `m.device_list_update`, given its content.
 
     None if the update does not say that it comes after `known`, so that others may be
-    missing. Raises as `parse_device_list`.
+    missing. Raises `BadJson`. The list may be too large: see `bounded`.
     """
     stream_id = _stream_id(update)
     if stream_id == known.stream_id:
@@ -88,17 +88,29 @@ def after_update(known: DeviceList, update: Json, user: UserId) -> DeviceList | 
         devices.pop(device.device_id, None)
     else:
         devices[device.device_id] = device
-    return _bounded(replace(known, stream_id=stream_id, devices=devices))
+    return replace(known, stream_id=stream_id, devices=devices)
 
 
 def after_signing_keys(known: DeviceList, update: Json) -> DeviceList:
     """The list after an `m.signing_key_update`, given its content.
 
-    Raises as `parse_device_list`.
+    Raises `BadJson`. The list may be too large: see `bounded`.
     """
     changed = {each: _signing_key(update, each) for each in _SIGNING_KEYS}
     present = {name: key for name, key in changed.items() if key is not None}
-    return _bounded(replace(known, **present))
+    return replace(known, **present)
+
+
+def bounded(found: DeviceList) -> DeviceList:
+    """The same list; raises `TooLarge`.
+
+    It takes as long as writing the list: once for all changes that come together.
+    """
+    if len(found.devices) > MAX_DEVICES:
+        raise TooLarge(f"there are more than {MAX_DEVICES} devices")
+    if len(msgspec.json.encode(found)) > MAX_LIST_BYTES:
+        raise TooLarge(f"the list has more than {MAX_LIST_BYTES} bytes")
+    return found
 
 
 def _stream_id(entry: Json) -> int:
@@ -159,12 +171,3 @@ def _check_texts(value: object, what: str) -> None:
     """Raise `BadJson` for anything but an object of strings."""
     for each in as_object(value, what).values():
         as_text(each, f"a member of {what}")
-
-
-def _bounded(found: DeviceList) -> DeviceList:
-    """The same list; raises `TooLarge`."""
-    if len(found.devices) > MAX_DEVICES:
-        raise TooLarge(f"there are more than {MAX_DEVICES} devices")
-    if len(msgspec.json.encode(found)) > MAX_LIST_BYTES:
-        raise TooLarge(f"the list has more than {MAX_LIST_BYTES} bytes")
-    return found

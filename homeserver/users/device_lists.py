@@ -12,6 +12,8 @@ fetched from the user's server (`device_list_fetches`).
 | an up-to-date list | that makes it too large, or of a wrong form | fetched |
 | a list that is not up to date | any | fetched |
 
+The updates of a user in one transaction are one change of the list.
+
 Rules: a list is kept of a user that shares a room with one of ours, and of no other
 one; those that share none any more are forgotten when they are next looked at. Only an
 update makes us ask. The server of the user is the origin of the update.
@@ -24,7 +26,12 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json, as_object, as_text
-from homeserver.protocol.device_lists import after_signing_keys, after_update
+from homeserver.protocol.device_lists import (
+    DeviceList,
+    after_signing_keys,
+    after_update,
+    bounded,
+)
 from homeserver.protocol.errors import NotFound, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.storage.device_lists import Change, DeviceListStore, KnownDevices
@@ -60,14 +67,16 @@ class KeptDeviceLists:
 
         Fetches go on after it; they are charged to `cause`. Raises `StoreUnavailable`.
         """
-        updates = [(_user_in(edu), edu) for edu in edus if edu["edu_type"] in _KINDS]
-        users = {user for user, _ in updates}
-        sharing = await self._sharing_room(users)
-        await self._store.forget(users - sharing)
-        for user, edu in updates:
+        updates: dict[UserId, list[Json]] = {}
+        for edu in edus:
+            if edu["edu_type"] in _KINDS:
+                updates.setdefault(_user_in(edu), []).append(edu)
+        sharing = await self._sharing_room(updates.keys())
+        await self._store.forget(updates.keys() - sharing)
+        for user, told in updates.items():
             await self._pace.pause()
             if user in sharing:
-                known = await self._store.change(user, _change(edu, user))
+                known = await self._store.change(user, _change(told, user))
                 if known is not None and known.problem is not None:
                     self._fetches.want(user, cause)
 
@@ -100,24 +109,23 @@ def _user_in(edu: Json) -> UserId:
     return UserId.parse(as_text(content.get("user_id"), "`user_id`"))
 
 
-def _change(edu: Json, user: UserId) -> Change:
-    """The change that an EDU makes."""
-    content = as_object(edu["content"], "`content`")
-    is_update = edu["edu_type"] == _UPDATE
+def _change(edus: Sequence[Json], user: UserId) -> Change:
+    """The change that the EDUs of a transaction about a user make together.
+
+    A list is read and written whole, so each of them alone would cost as much.
+    """
 
     def change(known: KnownDevices | None) -> KnownDevices | None:
         if known is None:
             # Cross-signing keys alone are no list.
-            why = "the devices were not fetched yet"
-            return KnownDevices(user, None, why) if is_update else None
+            if all(edu["edu_type"] != _UPDATE for edu in edus):
+                return None
+            return KnownDevices(user, None, "the devices were not fetched yet")
         devices = known.devices
         if devices is None or known.problem is not None:
             return known
         try:
-            if is_update:
-                after = after_update(devices, content, user)
-            else:
-                after = after_signing_keys(devices, content)
+            after = _after(devices, edus, user)
         except ProtocolError as problem:
             return KnownDevices(user, devices, f"an update is wrong: {problem}")
         if after is None:
@@ -126,3 +134,19 @@ def _change(edu: Json, user: UserId) -> Change:
         return KnownDevices(user, after)
 
     return change
+
+
+def _after(
+    devices: DeviceList, edus: Sequence[Json], user: UserId
+) -> DeviceList | None:
+    """The list after all EDUs; None if an update is missing; raises `ProtocolError`."""
+    found: DeviceList | None = devices
+    for edu in edus:
+        if found is None:
+            return None
+        content = as_object(edu["content"], "`content`")
+        if edu["edu_type"] == _UPDATE:
+            found = after_update(found, content, user)
+        else:
+            found = after_signing_keys(found, content)
+    return found and bounded(found)

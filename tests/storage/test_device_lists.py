@@ -66,3 +66,23 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, user(5, "s5.example"), "x" * 4000)
     put(store, user(6, "s6.example"), "x" * 4000)
     assert kept(store) == ["@u6:s6.example"]
+
+
+def test_bounds_cost_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sizes of all lists and the oldest of them are read from indexes alone."""
+    monkeypatch.setattr(device_lists, "MAX_OF_ONE", (2, 5000))
+    monkeypatch.setattr(device_lists, "MAX_OF_ALL", (3, 8000))
+    database = MemoryDatabase()
+    store = DeviceListStore(database, OUR_NAME)
+    for number in range(2):
+        put(store, user(number))
+        put(store, user(number, "s.example"))
+    statements: list[str] = []
+    database.connection.set_trace_callback(statements.append)
+    put(store, user(3))
+    database.connection.set_trace_callback(None)
+    looks = [each for each in statements if "length" in each and "SELECT" in each[:6]]
+    assert len(looks) == 3  # of the server, the oldest of the server, of all
+    for each in looks:
+        plan = database.connection.execute(f"EXPLAIN QUERY PLAN {each}").fetchall()
+        assert [step[3].count("COVERING INDEX") for step in plan] == [1], plan

@@ -60,6 +60,31 @@ def test_updates_in_order(side: DeviceSide) -> None:
     assert len(side.remote.asked) == 1
 
 
+def test_many_updates_of_a_transaction(side: DeviceSide) -> None:
+    """They are one change of the list, however large it is."""
+    fetched(side, 0, *map(str, range(900)))
+    written: list[str] = []
+    side.database.connection.set_trace_callback(written.append)
+    many = [update(n, n - 1, device_id=f"new {n}") for n in range(1, 101)]
+    side.tell(*many)
+    side.database.connection.set_trace_callback(None)
+    assert sum("INTO device_lists" in each for each in written) == 1
+    found = result_of(side.lists.known(BOB)).devices
+    assert found is not None
+    assert (found.stream_id, len(found.devices)) == (100, 1000)
+
+
+def test_updates_that_make_a_list_too_large(side: DeviceSide) -> None:
+    """What counts is the list after all updates of the transaction."""
+    fetched(side, 0, *map(str, range(1000)))
+    fewer = update(2, 1, device_id="0", deleted=True)
+    side.tell(update(1, 0, device_id="more"), fewer)
+    assert side.stream_id() == 2
+    side.tell(update(3, 2, device_id="0"), update(4, 3, device_id="one too many"))
+    assert "more than 1000 devices" in problem(side)
+    assert len(side.remote.asked) == 2
+
+
 @pytest.mark.parametrize(
     "edu",
     [
