@@ -1,15 +1,17 @@
 """Fetching the devices of a user from the user's server.
 
 Rules: one fetch of a user at a time; an update that arrives meanwhile is followed by
-one more. All our servers together have few fetches at once. After a failure, a server
-is left alone for some seconds, twice as long after each one: nothing is fetched then,
-and nothing is repeated by itself.
+one more. All our servers together have few fetches at once. A server that cannot be
+reached, is busy or broken is left alone for some seconds, twice as long after each
+failure; a user whose list is refused or wrong likewise, and no other user of the
+server. Nothing is fetched then, and nothing is repeated by itself.
 
 Specification: Server-server API, `GET /user/devices/{userId}`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
+from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
@@ -36,6 +38,8 @@ from homeserver.protocol.device_lists import (
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.storage.device_lists import DeviceListStore, KnownDevices
+
+_K = TypeVar("_K", bound=Hashable)
 
 _log = Logger()
 
@@ -76,17 +80,15 @@ class DeviceListFetches:
         self._again: set[UserId] = set()
         """Those of them that are followed by another fetch."""
 
-        self._back_off: BackOff[ServerName] = BackOff(
-            _PAUSE_SECONDS, _MAX_PAUSE_SECONDS
-        )
-        self._resting: BoundedMap[ServerName, float] = BoundedMap(MAX_KEYS)
-        """Until when servers that failed are left alone."""
+        self._servers: _LeftAlone[ServerName] = _LeftAlone(clock)
+        # Not in one table: many users of one server push out no other server.
+        self._users: _LeftAlone[UserId] = _LeftAlone(clock)
 
     def want(self, user: UserId, cause: Cause) -> None:
-        """Fetch the devices of a user, unless the server of the user is left alone."""
+        """Fetch the devices of a user, unless it or its server is left alone."""
         if user in self._running:
             self._again.add(user)
-        elif self._resting.get(user.server_name, 0.0) <= self._clock.seconds():
+        elif user not in self._users and user.server_name not in self._servers:
             running = self._running[user] = Deferred.fromCoroutine(
                 self._fetch_all(user, cause)
             )
@@ -115,12 +117,15 @@ class DeviceListFetches:
             found = await self._ask(user, cause)
         except (Unreachable, Refused, ProtocolError, GaveWay) as problem:
             why = str(handled(problem))[:_MAX_PROBLEM]
-            if not isinstance(problem, GaveWay):
-                pause = self._back_off.fail(user.server_name)
-                self._resting[user.server_name] = self._clock.seconds() + pause
+            if _is_of_server(problem):
+                self._servers.fail(user.server_name)
+            elif not isinstance(problem, GaveWay):
+                self._servers.succeed(user.server_name)
+                self._users.fail(user)
             await self._store.change(user, partial(_failed, why))
             return False
-        self._back_off.succeed(user.server_name)
+        self._servers.succeed(user.server_name)
+        self._users.succeed(user)
         await self._store.change(user, partial(_fetched, found))
         return True
 
@@ -139,6 +144,33 @@ class DeviceListFetches:
             key, claim, lambda: self._calls.ask(name, call, aimed)
         )
         return parse_device_list(reply, user)
+
+
+class _LeftAlone(Generic[_K]):
+    """Those that failed, until they are asked again."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._back_off: BackOff[_K] = BackOff(_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
+        self._until: BoundedMap[_K, float] = BoundedMap(MAX_KEYS)
+
+    def __contains__(self, key: _K) -> bool:
+        return self._until.get(key, 0.0) > self._clock.seconds()
+
+    def fail(self, key: _K) -> None:
+        """Leave it alone, for twice as long as before."""
+        self._until[key] = self._clock.seconds() + self._back_off.fail(key)
+
+    def succeed(self, key: _K) -> None:
+        """Forget that it failed."""
+        self._back_off.succeed(key)
+
+
+def _is_of_server(problem: Exception) -> bool:
+    """Whether the server would fail for its other users as well."""
+    if isinstance(problem, Refused):
+        return problem.status == 429 or problem.status >= 500
+    return isinstance(problem, Unreachable)
 
 
 def _fetched(found: DeviceList, known: KnownDevices | None) -> KnownDevices | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from homeserver.outbound.remote_error import Refused
+from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import NotFound
 from homeserver.protocol.identifiers import UserId
@@ -137,6 +138,51 @@ def test_a_server_that_fails_is_left_alone(side: DeviceSide) -> None:
     side.tell(update(8, 7))
     side.remote.answer(devices(8))
     assert side.stream_id() == 8
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_of_server"),
+    [
+        (Unreachable(BOB.server_name, ["no route"]), True),
+        (Refused(BOB.server_name, 429, "M_LIMIT_EXCEEDED", "slower"), True),
+        (Refused(BOB.server_name, 502, None, "a proxy"), True),
+        (Refused(BOB.server_name, 404, "M_NOT_FOUND", "no such user"), False),
+        (Refused(BOB.server_name, 403, "M_FORBIDDEN", "not yours"), False),
+        ({}, False),
+    ],
+)
+def test_who_is_left_alone(
+    side: DeviceSide,
+    answer: Json | Exception,
+    is_of_server: bool,  # noqa: FBT001 - of a table
+) -> None:
+    """The server where it would fail for all its users, else the one user."""
+    ann = "@ann:them.example"
+    side.join(side.room, ann)
+    side.tell(update(4, 3))
+    side.remote.answer(answer)
+    side.tell(update(5, 4), update(5, 4, user=ann))
+    others = [PATH.replace("bob", "ann")]
+    assert side.remote.asked == [PATH, *([] if is_of_server else others)]
+    side.clock.advance(6)
+    side.tell(update(6, 5))
+    assert side.remote.asked[-1] == PATH
+
+
+def test_a_user_whose_list_is_wrong(side: DeviceSide) -> None:
+    """Its pause is twice as long each time, until the list is right."""
+    for stream_id, seconds in ((1, 6), (2, 11), (3, 21)):
+        side.tell(update(stream_id))
+        side.remote.answer({})
+        side.clock.advance(seconds - 2)
+        side.tell(update(stream_id))
+        assert len(side.remote.asked) == stream_id
+        side.clock.advance(2)
+    fetched(side, 4)
+    side.tell(update(6))
+    side.remote.answer({})
+    side.clock.advance(6)
+    fetched(side, 7)
 
 
 @pytest.mark.parametrize(
