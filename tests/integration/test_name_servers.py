@@ -288,6 +288,23 @@ def test_unreachable_server_goes_last() -> None:
         assert (len(first.asked), len(second.asked)) == (1, 2)
 
 
+def test_server_that_nothing_can_be_sent_to_goes_last() -> None:
+    """What cannot be reached at all is asked last by the next questions, too."""
+    good, nowhere = answering(GOOD), NOWHERE["no route"]
+    with serving(good):
+        servers = [(each.host, each.port) for each in (nowhere, good.address)]
+        asked = name_servers.DnsClient(servers=servers, reactor=reactor)
+        assert asked._in_order() == servers
+
+        async def ask() -> dns.Message:
+            query = dns.Query(SERVICE.encode(), dns.SRV)
+            return await asked.queryUDP([query], [5.0])
+
+        wait(ask())
+    assert asked._in_order() == servers[::-1]
+    assert good.asked == [ASKED]
+
+
 def test_silent_server() -> None:
     """A server is asked three times, and waited for no longer than six seconds."""
     server = answering(silence)
