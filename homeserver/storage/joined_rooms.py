@@ -109,10 +109,9 @@ class RoomStore:
                 return load(cursor)
 
         def load(cursor: Cursor) -> StoredRoom[_T] | None:
-            # Locked where a transaction alone is no snapshot.
             row = cursor.execute(
                 "SELECT room_version, revision, extremities, current_state"
-                " FROM joined_rooms WHERE server_name = ? AND room_id = ? FOR UPDATE",
+                " FROM joined_rooms WHERE server_name = ? AND room_id = ?",
                 self._key(room_id),
             ).fetchone()
             if row is None:

@@ -1,8 +1,9 @@
 """One SQL for all engines, and its translation for each of them.
 
 Rules: a statement is written once, in SQLite's dialect where the engines differ, with
-one exception: `FOR UPDATE`, or `FOR UPDATE SKIP LOCKED`, at the end of a SELECT locks
-its rows until the commit. SQLite has a single writer, which has locked every row.
+two exceptions. `FOR UPDATE`, or `FOR UPDATE SKIP LOCKED`, at the end of a SELECT locks
+its rows until the commit: SQLite has a single writer, which has locked every row. And
+`BEGIN` may have the isolation level of a snapshot, which SQLite's have always.
 """
 
 import re
@@ -10,13 +11,16 @@ from functools import lru_cache
 
 _VERBATIM = r"'[^']*'|--[^\n]*"  # quoted text and comments are not translated
 
-_LOCKING = re.compile(rf"({_VERBATIM})|\s+FOR UPDATE(?: SKIP LOCKED)?\b")
+_NOT_IN_SQLITE = re.compile(
+    rf"({_VERBATIM})|\s+(?:FOR UPDATE(?: SKIP LOCKED)?"
+    r"|ISOLATION LEVEL REPEATABLE READ READ ONLY)\b"
+)
 
 
 @lru_cache(maxsize=512)
 def for_sqlite(sql: str) -> str:
     """A statement for SQLite."""
-    return _LOCKING.sub(lambda found: found[1] or "", sql)
+    return _NOT_IN_SQLITE.sub(lambda found: found[1] or "", sql)
 
 
 # {in our SQL: in PostgreSQL's}

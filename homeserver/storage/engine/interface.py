@@ -48,10 +48,9 @@ class Cursor(Protocol):
 def snapshot(cursor: Cursor) -> Iterator[None]:
     """Let the statements of a job that reads see one state of the store.
 
-    SQLite has one for each transaction. PostgreSQL has one for each statement: there,
-    the first one locks (`FOR UPDATE`) the row that all changes begin with.
+    Nothing is locked: others write meanwhile.
     """
-    cursor.execute("BEGIN")
+    cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import homeserver.storage.engine
-from homeserver.storage.engine.interface import StoreTooNew, StoreUnavailable
+from homeserver.storage.engine.interface import StoreTooNew, StoreUnavailable, snapshot
 from homeserver.storage.engine.postgres import PostgresConnection, connect
 from homeserver.storage.migrations import migrate
 from tests.support.postgres_server import Server
@@ -74,6 +74,27 @@ def test_how_long_a_migration_is_waited_for(postgres: Server) -> None:
     connection.commit()
     assert (usual, during, wait()) == ("15s", "10min", "15s")
     connection.close()
+
+
+def test_a_snapshot_locks_nothing(postgres: Server) -> None:
+    """What others write during a snapshot is not seen in it, and not kept waiting."""
+    url = postgres.new_store()
+    Store(url).close()
+    reading, writing = connect(url), connect(url)
+    cursor = reading.cursor()
+
+    def version() -> object:
+        return cursor.execute("SELECT version FROM schema_version").fetchone()
+
+    before = version()
+    with snapshot(cursor):
+        seen = [version()]
+        writing.cursor().execute("SET lock_timeout = '1s'")
+        writing.cursor().execute("UPDATE schema_version SET version = version + 1")
+        seen.append(version())
+    assert seen == [before, before] != [version(), version()]
+    for connection in (reading, writing):
+        connection.close()
 
 
 def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
