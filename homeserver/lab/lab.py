@@ -22,15 +22,7 @@ from homeserver.app.listeners import CannotListen, address_of, listen
 from homeserver.app.server import Server
 from homeserver.app.shared import OutgoingHooks, Outside
 from homeserver.app.store import passing_store
-from homeserver.config.values import (
-    Config,
-    ConfigError,
-    Control,
-    Limits,
-    Log,
-    Network,
-    Verification,
-)
+from homeserver.config.values import ConfigError
 from homeserver.control.each_server import routes_of_each
 from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
@@ -46,7 +38,7 @@ from homeserver.lab.dns_server.server import Answered, DnsServer
 from homeserver.lab.dns_server.zone import Zone
 from homeserver.lab.folder import Folder
 from homeserver.lab.front.fronts import Fronts
-from homeserver.lab.options import LOOPBACK, LabOptions, Whereabouts
+from homeserver.lab.options import LabOptions, Whereabouts
 from homeserver.lab.record.journal import Journal
 from homeserver.lab.record.match import Match
 from homeserver.lab.record.record import Record
@@ -108,7 +100,7 @@ class Lab:
             reactor,
         )
         departures = Departures(self.rules, keys, self.authority)
-        config = _build_config(options, folder)
+        config = options.config(folder.trusted)
         self.endpoint = Endpoint(
             folder.path / "lab",  # there is no such file; messages name it
             config,
@@ -291,15 +283,3 @@ def _cannot_listen(option: str, why: str) -> ConfigError:
     elif "in use" in why:
         hint = "; choose another port, or 0 for a free one"
     return ConfigError(Path("lab"), [f"{option}: {why}{hint}"])
-
-
-def _build_config(options: LabOptions, folder: Folder) -> Config:
-    return Config(
-        servers=(),
-        shutdown_seconds=2.0,
-        verification=Verification(ca_file=folder.trusted),
-        network=Network(allow=tuple(options.allow)),
-        limits=Limits(trusted_clients=LOOPBACK),
-        control=Control(listen=None, hosts=tuple(options.control_hosts)),
-        log=Log(level="warn"),
-    )

@@ -8,6 +8,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from homeserver.config.values import (
+    Config,
+    Control,
+    Limits,
+    Log,
+    Network,
+    Verification,
+)
 from homeserver.net.addresses import AddressRange, SocketAddress
 
 DEFAULT_ZONE = "lab.test"
@@ -46,6 +54,18 @@ class LabOptions(Struct, frozen=True, kw_only=True):
     """Of the control API; None for one of its own."""
 
     control_hosts: Sequence[str] = ()
+
+    def config(self, trusted: Path) -> Config:
+        """The configuration of the process; `trusted` is a file of authorities."""
+        return Config(
+            servers=(),
+            shutdown_seconds=2.0,
+            verification=Verification(ca_file=trusted),
+            network=Network(allow=tuple(self.allow)),
+            limits=Limits(trusted_clients=LOOPBACK),
+            control=Control(listen=None, hosts=tuple(self.control_hosts)),
+            log=Log(level="warn"),
+        )
 
 
 class Whereabouts(Struct, frozen=True):
