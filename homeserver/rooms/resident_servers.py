@@ -35,6 +35,7 @@ class ResidentServers:
         if found is None:
             found = residents(self._state(number))
             self._remember(number, found)
+        self._known.move_to_end(number)
         return found
 
     def follow(self, before: int, event: Event, after: int) -> None:

@@ -39,8 +39,6 @@ from homeserver.storage.joined_rooms import RoomStore
 
 REDACTION = "m.room.redaction"
 
-_MAX_BRANCHES = 100  # states that are resolved at once
-
 
 class Room:
     """One room, as one of our servers knows it."""
@@ -169,8 +167,7 @@ class Room:
     async def number_before(self, prev: Iterable[EventId]) -> int | None:
         """The number of the state after events.
 
-        None if one of theirs is not known, or too many differ: only an event that is
-        fetched may cite so many.
+        None if one of theirs is not known.
         """
         numbers: set[int] = set()
         for each in prev:
@@ -178,8 +175,6 @@ class Room:
             if number is None:
                 return None
             numbers.add(number)
-        if len(numbers) > _MAX_BRANCHES:
-            return None
         return await self.states.resolve(self.graph, numbers, self.pace)
 
     def judge(
