@@ -4,7 +4,6 @@ Rules: as those of `app.server`, of whose bill of materials this is a part.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 from homeserver.app.credentials import Credentials
 from homeserver.app.shared import Shared
@@ -27,7 +26,6 @@ from homeserver.rooms.receiving import RoomReceiver
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
-from homeserver.rooms.shared_rooms import sharing_a_room
 from homeserver.rooms.source import Source
 from homeserver.storage.device_lists import DeviceListStore
 from homeserver.storage.joined_rooms import RoomStore
@@ -82,8 +80,7 @@ def build_device_lists(
     fetches = DeviceListFetches(
         calls, store, shared.device_list_fetches, shared.reactor
     )
-    sharing = partial(sharing_a_room, rooms)
-    return KeptDeviceLists(store, fetches, sharing, shared.pace)
+    return KeptDeviceLists(store, fetches, rooms.store.sharing, shared.pace)
 
 
 def build_rooms(

@@ -47,6 +47,7 @@ async def read_room(
     room.states = RoomStates(room.events, stored.states)
     room.extremities = frozenset(stored.extremities)
     room.current_number = stored.current
+    room.members_number = stored.members
     room.revision = stored.revision
     for each in stored.events:
         await pace.pause()

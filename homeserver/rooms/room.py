@@ -36,6 +36,7 @@ from homeserver.rooms.entry import Entry
 from homeserver.rooms.resident_servers import ResidentServers
 from homeserver.rooms.states import EMPTY, RoomStates
 from homeserver.storage.joined_rooms import RoomStore
+from homeserver.storage.room_rows import RoomChange
 
 REDACTION = "m.room.redaction"
 
@@ -66,6 +67,9 @@ class Room:
         """The forward extremities: what the next event comes after."""
 
         self.current_number = EMPTY
+        self.members_number = EMPTY
+        """The state whose joined users the store has as such."""
+
         self.revision = 0
         """How often the store has it written; 0 before the first time."""
 
@@ -272,6 +276,11 @@ class Room:
         if entry.outcome is Outcome.REJECTED:
             self._rejected.add(entry.event_id)
         self._ends.note(entry)
+
+    def mark_written(self, change: RoomChange, revision: int) -> None:
+        """Note that the store has a change, and its revision after that."""
+        self.revision, self.members_number = revision, change.current
+        self.states.mark_saved(change.states)
 
     def _cited(self, event: Event) -> CitedEvents:
         if event.type == "m.room.create":

@@ -274,8 +274,7 @@ class Rooms:
         change = turn.written()
         if change is None:
             return
-        turn.room.revision = await self.store.record(change)
-        turn.room.states.mark_saved(change.states)
+        turn.room.mark_written(change, await self.store.record(change))
         if turn.has_outgoing:
             self._wake()
 

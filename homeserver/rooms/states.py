@@ -19,9 +19,9 @@ from msgspec import Struct
 
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventId
+from homeserver.protocol.identifiers import EventId, UserId
 from homeserver.protocol.rooms.auth_graph import AuthGraph
-from homeserver.protocol.rooms.state import StateKey, StateMap, key_of
+from homeserver.protocol.rooms.state import StateKey, StateMap, key_of, users_with
 from homeserver.protocol.rooms.state_resolution import resolution
 from homeserver.storage.room_rows import StateChange
 
@@ -103,6 +103,26 @@ class RoomStates:
         }
         changes |= {key: None for key in old if key not in state}
         return self._note(near, state, changes) if changes else near
+
+    def joins(self, old: int, new: int) -> tuple[set[UserId], set[UserId]]:
+        """The users that are joined in a new state alone, and in the old one alone."""
+        keys = self._difference(old, new)
+        before, after = self.map(old), self.map(new)
+        were = users_with({x: before[x] for x in keys if x in before}, {"join"})
+        are = users_with({x: after[x] for x in keys if x in after}, {"join"})
+        return set(are) - set(were), set(were) - set(are)
+
+    def _difference(self, one: int, other: int) -> set[StateKey]:
+        """The keys for which two states may have different events."""
+        keys: set[StateKey] = set()
+        left = {one, other}
+        while len(left) == 2:
+            change = self._states[max(left)].change
+            if change.base is None:
+                return {*self.map(one), *self.map(other)}
+            keys.update(change.changes)
+            left = {min(left), change.base}
+        return keys
 
     async def resolve(
         self, graph: AuthGraph, numbers: Iterable[int], pace: Pace

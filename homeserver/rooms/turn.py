@@ -132,6 +132,7 @@ class Turn:
         states = room.states.unsaved()
         if not self.has_changed and not self._outgoing:
             return None
+        joined, left = room.states.joins(room.members_number, room.current_number)
         return RoomChange(
             room.room_id,
             room.room_version.version,
@@ -142,6 +143,8 @@ class Turn:
             [room.entries[each].stored(x) for each, x in self._events.items()],
             self._redactions,
             self._outgoing,
+            sorted(joined, key=str),
+            sorted(left, key=str),
         )
 
     @asynccontextmanager

@@ -6,10 +6,10 @@ process that shares the store has changed the room since, nothing is written.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.storage.engine.interface import (
     Cursor,
     Database,
@@ -20,6 +20,11 @@ from homeserver.storage.engine.interface import (
 from homeserver.storage.notifier import Changes
 from homeserver.storage.outbox.queue import add_entry
 from homeserver.storage.outbox.queue_id import QueueId
+from homeserver.storage.room_members import (
+    forget_members,
+    is_sharing,
+    record_members,
+)
 from homeserver.storage.room_rows import (
     RoomChange,
     StoredEvent,
@@ -110,18 +115,20 @@ class RoomStore:
 
         def load(cursor: Cursor) -> StoredRoom[_T] | None:
             row = cursor.execute(
-                "SELECT room_version, revision, extremities, current_state"
-                " FROM joined_rooms WHERE server_name = ? AND room_id = ?",
+                "SELECT room_version, revision, extremities, current_state,"
+                " members_state FROM joined_rooms"
+                " WHERE server_name = ? AND room_id = ?",
                 self._key(room_id),
             ).fetchone()
             if row is None:
                 return None
-            version, revision, extremities, current = row
+            version, revision, extremities, current, members = row
             return StoredRoom(
                 version,
                 revision,
                 json.loads(extremities),
                 current,
+                members,
                 load_states(cursor, self.server_name, room_id),
                 [read(x) for x in load_events(cursor, self.server_name, room_id)],
             )
@@ -160,6 +167,20 @@ class RoomStore:
 
         return await self._database.read(Short(job))
 
+    async def sharing(self, users: Collection[UserId]) -> set[UserId]:
+        """Those of some users that are in a room with a user of ours.
+
+        No room is read for it. A room that was last written before joined users were
+        stored counts from its next change on.
+        """
+
+        def job(cursor: Cursor) -> set[UserId]:
+            return {x for x in users if is_sharing(cursor, self.server_name, x)}
+
+        if not users:
+            return set()
+        return await self._database.read(Short(job) if len(users) < 8 else job)
+
     async def record(self, change: RoomChange) -> int:
         """Write a change of a room; returns its revision after that.
 
@@ -170,6 +191,7 @@ class RoomStore:
             record_room(cursor, self.server_name, change)
             record_states(cursor, self.server_name, change)
             record_events(cursor, self.server_name, change)
+            record_members(cursor, self.server_name, change)
             now_ts = self._clock(cursor)
             for destination, pdu in change.outgoing:
                 queue = QueueId(self.server_name, destination)
@@ -180,6 +202,7 @@ class RoomStore:
             return change.revision + 1
 
         is_short = change.length <= _MAX_SHORT_BYTES and len(change.outgoing) < 8
+        is_short = is_short and not change.left  # all device lists may be looked at
         revision = await self._database.write(Short(job) if is_short else job)
         self.changes.announce()
         return revision
@@ -195,6 +218,7 @@ class RoomStore:
                     f"DELETE FROM {table} WHERE server_name = ? AND room_id = ?",  # noqa: S608 - ours
                     self._key(room_id),
                 )
+            forget_members(cursor, self.server_name, room_id)
 
         await self._database.write(job)
 

@@ -12,13 +12,15 @@ from msgspec import Struct
 
 from homeserver.protocol.canonical_json import encode_integers
 from homeserver.protocol.errors import Overloaded
-from homeserver.protocol.identifiers import EventId, RoomId, ServerName
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.storage.engine.interface import Cursor
 
 # Bytes of an event's row and of its entries in the indexes, beside its texts.
 _EVENT_BYTES = 300
 
 _CHANGE_BYTES = 150  # of an entry of a state: two texts and an event ID
+
+_MEMBER_BYTES = 200  # of the row of a joined user, and its entry in the index
 
 _SLICE = 1000  # events that are read at once
 
@@ -74,6 +76,9 @@ class StoredRoom(Struct, Generic[_T], frozen=True):
     revision: int
     extremities: Sequence[EventId]
     current: int
+    members: int
+    """The number of the state whose joined users are stored as such."""
+
     states: Sequence[StateChange]
     events: Sequence[_T]
     """In the order of their positions."""
@@ -97,12 +102,18 @@ class RoomChange(Struct, frozen=True):
     outgoing: Sequence[tuple[ServerName, bytes]] = ()
     """The PDUs to send, in canonical JSON, each with its destination."""
 
+    joined: Sequence[UserId] = ()
+    """Those that the current state has joined, and the stored one had not."""
+
+    left: Sequence[UserId] = ()
+
     @property
     def length(self) -> int:
         """The bytes that it adds to the store, about."""
         changes = sum(len(each.changes) for each in self.states)
         events = sum(len(each.event) for each in self.events)
-        return events + _EVENT_BYTES * len(self.events) + _CHANGE_BYTES * changes
+        rows = _EVENT_BYTES * len(self.events) + _CHANGE_BYTES * changes
+        return events + rows + _MEMBER_BYTES * len(self.joined)
 
 
 def room_length(cursor: Cursor, own: ServerName, room_id: RoomId) -> int:
@@ -118,20 +129,21 @@ def record_room(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
     """Write what a room is after a change; raises `RoomChanged`."""
     extremities = encode_integers(sorted(change.extremities)).decode("utf-8")
     key = (own.name, change.room_id)
+    states = (change.current, change.current)
     if change.revision:
         row = cursor.execute(
             "UPDATE joined_rooms SET revision = revision + 1, extremities = ?,"
-            " current_state = ?, length = length + ?"
+            " current_state = ?, members_state = ?, length = length + ?"
             " WHERE server_name = ? AND room_id = ? AND revision = ? RETURNING 1",
-            (extremities, change.current, change.length, *key, change.revision),
+            (extremities, *states, change.length, *key, change.revision),
         ).fetchone()
     else:
         row = cursor.execute(
             "INSERT INTO joined_rooms (server_name, room_id, room_version,"
-            " revision, extremities, current_state, length)"
-            " VALUES (?, ?, ?, 1, ?, ?, ?)"
+            " revision, extremities, current_state, members_state, length)"
+            " VALUES (?, ?, ?, 1, ?, ?, ?, ?)"
             " ON CONFLICT (server_name, room_id) DO NOTHING RETURNING 1",
-            (*key, change.room_version, extremities, change.current, change.length),
+            (*key, change.room_version, extremities, *states, change.length),
         ).fetchone()
     if row is None:
         raise RoomChanged(change.room_id)

@@ -15,8 +15,8 @@ fetched from the user's server (`device_list_fetches`).
 The updates of a user in one transaction are one change of the list.
 
 Rules: a list is kept of a user that shares a room with one of ours, and of no other
-one; those that share none any more are forgotten when they are next looked at. Only an
-update makes us ask. The server of the user is the origin of the update.
+one; it is forgotten with the last room that they share. Only an update makes us ask.
+The server of the user is the origin of the update.
 
 Specification: Server-server API, "Device Management".
 """

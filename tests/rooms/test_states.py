@@ -1,5 +1,7 @@
 """The states of a room as differences, and rooms that are judged event by event."""
 
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,13 @@ from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.history import History
-from homeserver.protocol.rooms.state import StateKey
+from homeserver.protocol.rooms.state import StateKey, users_with
 from homeserver.rooms.reading import ReadEvent, read_room
 from homeserver.rooms.room import Room
 from homeserver.rooms.states import EMPTY, RoomStates
 from homeserver.storage import room_rows
 from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.engine.sqlite import SqliteFile
 from homeserver.storage.room_rows import StoredEvent
 from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
@@ -72,6 +75,36 @@ def test_as_the_pure_history(version: str, seed: int) -> None:
             assert ids(before) == ids(judged.before)
     assert again.extremities == history.extremities
     assert ids(again.current) == ids(history.current)
+
+
+@pytest.mark.parametrize("version", ["6", "12"])
+def test_joined_users_in_the_store(version: str) -> None:
+    """After each change they are those of the current state, whatever led to it."""
+    random = RandomRoom(0, version, 120)
+    events = [*random.events.values()]
+    ours = OurRooms()
+    [create] = [each for each in events if each.type == "m.room.create"][:1]
+
+    async def receive() -> list[int]:
+        async with ours.rooms.begin(create.room_id, random.version) as turn:
+            await turn.take(create)
+        counts = []
+        for event in events:
+            with suppress(UnknownAuthEvent):
+                await ours.rooms.change(create.room_id, lambda x, e=event: x.take(e))  # type: ignore[misc]
+            room = await ours.rooms.known(create.room_id)
+            joined = {x.user_id for x in users_with(room.current, {"join"})}
+            assert await ours.database.read(stored) == joined
+            counts.append(len(joined))
+        return counts
+
+    def stored(cursor: Cursor) -> set[str]:
+        rows = cursor.execute("SELECT user_id FROM room_members").fetchall()
+        return {user_id for [user_id] in rows}
+
+    counts = result_of(receive())
+    assert max(counts) > 2
+    assert any(after < before for before, after in pairwise(counts))
 
 
 def test_differences() -> None:

@@ -167,6 +167,7 @@ CALLS: list[tuple[type, str, Call]] = [
     (RoomStore, "room", lambda h: h.rooms.room(ROOM, lambda row: row)),
     (RoomStore, "texts", lambda h: h.rooms.texts(ROOM, [EVENT])),
     (RoomStore, "rooms_with", lambda h: h.rooms.rooms_with(EVENT)),
+    (RoomStore, "sharing", lambda h: h.rooms.sharing({USER})),
     (RoomStore, "record", written),
     (RoomStore, "forget", lambda h: h.rooms.forget(ROOM)),
     (RoomDirectory, "list_publicly", listed),

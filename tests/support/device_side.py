@@ -1,7 +1,6 @@
 """A server that keeps the devices of users in its rooms, and the server of Bob."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from twisted.internet.defer import Deferred
 
@@ -10,7 +9,6 @@ from homeserver.net.cooperate import Pace
 from homeserver.outbound.calls import Call
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName, UserId
-from homeserver.rooms.shared_rooms import sharing_a_room
 from homeserver.storage.device_lists import DeviceListStore, KnownDevices
 from homeserver.users.device_list_fetches import DeviceListFetches, device_list_shares
 from homeserver.users.device_lists import KeptDeviceLists
@@ -68,7 +66,7 @@ class DeviceSide(RoomSide):
             self.clock,
         )
         self.lists = KeptDeviceLists(
-            store, fetches, partial(sharing_a_room, self.ours.rooms), Pace(self.clock)
+            store, fetches, self.ours.store.sharing, Pace(self.clock)
         )
         self._sent = 0
         rule: Json = {"join_rule": "public"}

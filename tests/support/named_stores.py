@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 
 from homeserver.protocol.identifiers import EventId, KeyId, RoomId, ServerName, UserId
@@ -38,7 +39,7 @@ TABLES = (
     *("received_transactions", "received_pdus", "rooms", "refusals"),
     *("outbound_entries", "outbound_transactions", "destinations"),
     "device_lists",
-    *("joined_rooms", "room_states", "room_events", "room_aliases"),
+    *("joined_rooms", "room_states", "room_events", "room_aliases", "room_members"),
     *("peers", "server_keys", "certificate_pins", "known_names", "key_documents"),
 )
 
@@ -72,7 +73,9 @@ class House:
         """Let each store have something of each kind."""
         result_of(self.received.record(transaction()))
         result_of(self.refusals.record([REFUSAL]))
-        result_of(self.rooms.record(room_change()))
+        own = UserId.parse(f"@own:{self.name}")
+        new = replace(room_change(), joined=[USER, own])
+        result_of(self.rooms.record(new))
         result_of(self.directory.add_alias("#a", ROOM))
         result_of(self.device_lists.change(USER, lambda _: KnownDevices(USER)))
         result_of(self.directory.list_publicly(ROOM, is_listed=True))

@@ -6,9 +6,10 @@ from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import NotFound
-from homeserver.protocol.identifiers import UserId
+from homeserver.protocol.identifiers import RoomId, UserId
 from homeserver.storage import device_lists as stored_lists
 from homeserver.storage.device_lists import DeviceListStore
+from homeserver.storage.engine.interface import Cursor
 from homeserver.users import device_list_fetches
 from tests.support.coroutines import result_of
 from tests.support.device_side import DeviceSide, devices, update
@@ -232,6 +233,70 @@ def test_a_user_that_leaves(side: DeviceSide, by_update: bool) -> None:  # noqa:
         result_of(side.lists.known(BOB))
     assert side.kept() == []
     assert len(side.remote.asked) == 1
+
+
+def test_no_room_is_read(side: DeviceSide, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a stranger's update nor one of a user in a room reads it from the store.
+
+    No room is in memory after a restart.
+    """
+    read: list[RoomId] = []
+    monkeypatch.setattr(
+        side.ours.store, "room", lambda room_id, _: read.append(room_id)
+    )
+    side.ours.rooms._rooms.clear()
+    side.tell(update(4, 3), update(4, 3, user="@eve:them.example"))
+    side.remote.answer(devices(4))
+    assert [each.user for each in side.kept()] == [BOB]
+    assert read == []
+    assert len(side.remote.asked) == 1
+
+
+def test_a_user_that_comes_back(side: DeviceSide) -> None:
+    """What was known is not shown as up to date: updates may have been missed."""
+    fetched(side, 4, "A")
+    side.leave(BOB)
+    side.join(side.room)
+    assert side.kept() == []
+    side.tell(update(9, 8))
+    assert "not fetched yet" in problem(side)
+    side.remote.answer(devices(9))
+    assert side.stream_id() == 9
+
+
+def test_a_user_with_another_room(side: DeviceSide) -> None:
+    """The list stays as long as one shared room is left, and goes with that."""
+    fetched(side)
+    other = side.room
+    side.room = side.ours.create("11")
+    side.ours.send(side.room, "m.room.join_rules", {"join_rule": "public"}, "")
+    side.join(side.room)
+    side.leave(BOB)
+    assert side.stream_id() == 1
+    side.ours.send(other, "m.room.member", {"membership": "leave"}, ALICE.user_id)
+    assert result_of(DeviceListStore(side.database, OUR_NAME).find(BOB)) is None
+
+
+def test_a_room_that_is_forgotten(side: DeviceSide) -> None:
+    """The lists of its users go with it."""
+    fetched(side)
+    result_of(side.ours.rooms.forget(side.room.room_id))
+    assert result_of(DeviceListStore(side.database, OUR_NAME).find(BOB)) is None
+
+
+def test_a_room_of_before(side: DeviceSide) -> None:
+    """Its users share a room again once it has changed."""
+
+    def empty(cursor: Cursor) -> None:
+        cursor.execute("DELETE FROM room_members")
+        cursor.execute("UPDATE joined_rooms SET members_state = 0")
+
+    result_of(side.database.write(empty))
+    side.ours.rooms._rooms.clear()
+    side.tell(update(4, 3))
+    assert side.remote.asked == []
+    side.ours.send(side.room, "m.room.message", {"body": "hello"})
+    fetched(side)
 
 
 def test_forgotten_during_a_fetch(side: DeviceSide) -> None:
