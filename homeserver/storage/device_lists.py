@@ -1,9 +1,11 @@
 """The device lists of other servers' users, as one of our names has them.
 
 Rules: one change of a list is one commit, made from the list that is stored then, so
-that none is lost where several processes take in updates. The lists of the users of
-each server, and all together, have a bounded number and size; beyond that those go
-whose last change is the oldest.
+that none is lost where several processes take in updates. A reply to a fetch brings a
+list up to date only if no update has made it necessary to fetch again since the
+question (`KnownDevices.wanted_by`). The lists of the users of each server, and all
+together, have a bounded number and size; beyond that those go whose last change is the
+oldest.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,6 +33,9 @@ class KnownDevices(Struct, frozen=True):
     problem: str | None = None
     """Why they are not up to date; None if they are."""
 
+    wanted_by: str = ""
+    """Which updates made it necessary to fetch them: a random name."""
+
 
 Change = Callable[[KnownDevices | None], KnownDevices | None]
 """What is known of a user after a change, given what was before; None for nothing.
@@ -55,7 +60,7 @@ class DeviceListStore:
 
         def job(cursor: Cursor) -> KnownDevices | None:
             row = cursor.execute(
-                "SELECT user_id, devices, problem FROM device_lists"
+                "SELECT user_id, devices, problem, wanted_by FROM device_lists"
                 " WHERE server_name = ? AND user_id = ? FOR UPDATE",
                 (own, user.user_id),
             ).fetchone()
@@ -79,7 +84,7 @@ class DeviceListStore:
 
         def job(cursor: Cursor) -> KnownDevices | None:
             row = cursor.execute(
-                "SELECT user_id, devices, problem FROM device_lists"
+                "SELECT user_id, devices, problem, wanted_by FROM device_lists"
                 " WHERE server_name = ? AND user_id = ?",
                 (self._server_name.name, user.user_id),
             ).fetchone()
@@ -131,12 +136,12 @@ def _put(cursor: Cursor, own: str, known: KnownDevices) -> None:
     length = _ROW_BYTES + len(devices or "")
     cursor.execute(
         "INSERT INTO device_lists"
-        " (server_name, user_id, number, peer, devices, problem, length)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " (server_name, user_id, number, peer, devices, problem, wanted_by, length)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (server_name, user_id) DO UPDATE SET number = excluded.number,"
         " devices = excluded.devices, problem = excluded.problem,"
-        " length = excluded.length",
-        (own, user_id, last + 1, peer, devices, known.problem, length),
+        " wanted_by = excluded.wanted_by, length = excluded.length",
+        (own, user_id, last + 1, peer, devices, known.problem, known.wanted_by, length),
     )
 
 
@@ -164,9 +169,12 @@ def _bound(
         count, length = count - 1, length - row_length
 
 
-def _known(user_id: str, devices: str | None, problem: str | None) -> KnownDevices:
+def _known(
+    user_id: str, devices: str | None, problem: str | None, wanted_by: str
+) -> KnownDevices:
     return KnownDevices(
         UserId.parse(user_id),
         None if devices is None else msgspec.json.decode(devices, type=DeviceList),
         problem,
+        wanted_by,
     )

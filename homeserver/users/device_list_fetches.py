@@ -1,10 +1,11 @@
 """Fetching the devices of a user from the user's server.
 
-Rules: one fetch of a user at a time; an update that arrives meanwhile is followed by
-one more. All our servers together have few fetches at once. A server that cannot be
-reached, is busy or broken is left alone for some seconds, twice as long after each
-failure; a user whose list is refused or wrong likewise, and no other user of the
-server. Nothing is fetched then, and nothing is repeated by itself.
+Rules: one fetch of a user at a time in each process; an update that arrives meanwhile,
+at any process, is followed by one more, and what another one has fetched stays. All our
+servers together have few fetches at once. A server that cannot be reached, is busy or
+broken is left alone for some seconds, twice as long after each failure; a user whose
+list is refused or wrong likewise, and no other user of the server. Nothing is fetched
+then, and nothing is repeated by itself.
 
 Specification: Server-server API, `GET /user/devices/{userId}`.
 """
@@ -77,42 +78,39 @@ class DeviceListFetches:
         self._shares = shares
         self._clock = clock
         self._running: dict[UserId, Deferred[None]] = {}
-        self._again: set[UserId] = set()
-        """Those of them that are followed by another fetch."""
-
         self._servers: _LeftAlone[ServerName] = _LeftAlone(clock)
         # Not in one table: many users of one server push out no other server.
         self._users: _LeftAlone[UserId] = _LeftAlone(clock)
 
-    def want(self, user: UserId, cause: Cause) -> None:
-        """Fetch the devices of a user, unless it or its server is left alone."""
+    def want(self, user: UserId, wanted_by: str, cause: Cause) -> None:
+        """Fetch the devices of a user, unless it or its server is left alone.
+
+        `wanted_by` is as in `KnownDevices`. A fetch that runs finds it in the store.
+        """
         if user in self._running:
-            self._again.add(user)
-        elif user not in self._users and user.server_name not in self._servers:
+            return
+        if user not in self._users and user.server_name not in self._servers:
             running = self._running[user] = Deferred.fromCoroutine(
-                self._fetch_all(user, cause)
+                self._fetch_all(user, wanted_by, cause)
             )
-            running.addErrback(_end).addBoth(lambda _: self._leave(user))
+            running.addErrback(_end).addBoth(lambda _: self._running.pop(user, None))
 
     def stop(self) -> None:
         """End all fetches."""
         for running in list(self._running.values()):
             running.cancel()
 
-    def _leave(self, user: UserId) -> None:
-        self._running.pop(user, None)
-        self._again.discard(user)
-
-    async def _fetch_all(self, user: UserId, cause: Cause) -> None:
+    async def _fetch_all(self, user: UserId, wanted_by: str, cause: Cause) -> None:
         """Fetch the devices, and again for an update that arrives meanwhile."""
-        while True:
-            self._again.discard(user)
-            is_fetched = await self._fetch(user, cause)
-            if not is_fetched or user not in self._again:
-                return
+        again: str | None = wanted_by
+        while again is not None:
+            again = await self._fetch(user, again, cause)
 
-    async def _fetch(self, user: UserId, cause: Cause) -> bool:
-        """Fetch and record the devices; whether that succeeded."""
+    async def _fetch(self, user: UserId, wanted_by: str, cause: Cause) -> str | None:
+        """Fetch and record the devices.
+
+        Returns what wants them again; None if nothing does, or if the fetch failed.
+        """
         try:
             found = await self._ask(user, cause)
         except (Unreachable, Refused, ProtocolError, GaveWay) as problem:
@@ -123,11 +121,11 @@ class DeviceListFetches:
                 self._servers.succeed(user.server_name)
                 self._users.fail(user)
             await self._store.change(user, partial(_failed, why))
-            return False
+            return None
         self._servers.succeed(user.server_name)
         self._users.succeed(user)
-        await self._store.change(user, partial(_fetched, found))
-        return True
+        known = await self._store.change(user, partial(_fetched, found, wanted_by))
+        return None if known is None or known.problem is None else known.wanted_by
 
     async def _ask(self, user: UserId, cause: Cause) -> DeviceList:
         name = user.server_name
@@ -173,13 +171,24 @@ def _is_of_server(problem: Exception) -> bool:
     return isinstance(problem, Unreachable)
 
 
-def _fetched(found: DeviceList, known: KnownDevices | None) -> KnownDevices | None:
-    """What is known after a fetch; nothing of a user that was forgotten meanwhile."""
-    return None if known is None else KnownDevices(known.user, found)
+def _fetched(
+    found: DeviceList, wanted_by: str, known: KnownDevices | None
+) -> KnownDevices | None:
+    """What is known after a fetch; nothing of a user that was forgotten meanwhile.
+
+    Where another process was faster, its list may be newer and has updates since.
+    """
+    if known is None or known.problem is None:
+        return known
+    is_last = known.wanted_by == wanted_by
+    return replace(known, devices=found, problem=None if is_last else known.problem)
 
 
 def _failed(why: str, known: KnownDevices | None) -> KnownDevices | None:
-    return None if known is None else KnownDevices(known.user, known.devices, why)
+    """What is known after a fetch that failed."""
+    if known is None or known.problem is None:
+        return known
+    return replace(known, problem=why)
 
 
 def _end(failure: Failure) -> None:

@@ -22,6 +22,9 @@ Specification: Server-server API, "Device Management".
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from secrets import token_hex
+
+from msgspec.structs import replace
 
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
@@ -78,7 +81,7 @@ class KeptDeviceLists:
             if user in sharing:
                 known = await self._store.change(user, _change(told, user))
                 if known is not None and known.problem is not None:
-                    self._fetches.want(user, cause)
+                    self._fetches.want(user, known.wanted_by, cause)
 
     def stop(self) -> None:
         """End all fetches."""
@@ -114,23 +117,26 @@ def _change(edus: Sequence[Json], user: UserId) -> Change:
 
     A list is read and written whole, so each of them alone would cost as much.
     """
+    wanted_by = token_hex(8)
 
     def change(known: KnownDevices | None) -> KnownDevices | None:
         if known is None:
             # Cross-signing keys alone are no list.
             if all(edu["edu_type"] != _UPDATE for edu in edus):
                 return None
-            return KnownDevices(user, None, "the devices were not fetched yet")
+            why = "the devices were not fetched yet"
+            return KnownDevices(user, None, why, wanted_by)
         devices = known.devices
         if devices is None or known.problem is not None:
-            return known
+            return replace(known, wanted_by=wanted_by)
         try:
             after = _after(devices, edus, user)
         except ProtocolError as problem:
-            return KnownDevices(user, devices, f"an update is wrong: {problem}")
+            why = f"an update is wrong: {problem}"
+            return KnownDevices(user, devices, why, wanted_by)
         if after is None:
             why = "an update comes after another one that is missing here"
-            return KnownDevices(user, devices, why)
+            return KnownDevices(user, devices, why, wanted_by)
         return KnownDevices(user, after)
 
     return change

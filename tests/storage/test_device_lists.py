@@ -23,7 +23,7 @@ def user(number: int, server: str = "them.example") -> UserId:
 def put(store: DeviceListStore, who: UserId, name: str = "") -> KnownDevices:
     """Let a user have a device of that name."""
     devices = DeviceList(1, {"A": ListedDevice("A", name, {"keys": {}})}, {"m": 1})
-    known = KnownDevices(who, devices, "old")
+    known = KnownDevices(who, devices, "old", "x1")
     assert result_of(store.change(who, lambda _: known)) == known
     return known
 

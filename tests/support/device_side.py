@@ -57,22 +57,24 @@ class DeviceSide(RoomSide):
     def __init__(self) -> None:
         super().__init__()
         self.remote = Calls()
-        store = DeviceListStore(self.database, OUR_NAME)
-        self.shares = device_list_shares(self.clock)
-        fetches = DeviceListFetches(
-            self.remote,  # type: ignore[arg-type] # it has what is used
-            store,
-            self.shares,
-            self.clock,
-        )
-        self.lists = KeptDeviceLists(
-            store, fetches, self.ours.store.sharing, Pace(self.clock)
-        )
+        self.lists = self.process(self.remote)
         self._sent = 0
         rule: Json = {"join_rule": "public"}
         self.room = self.ours.create("11")
         self.ours.send(self.room, "m.room.join_rules", rule, "")
         self.join(self.room)
+
+    def process(self, remote: Calls) -> KeptDeviceLists:
+        """What a process of the endpoint has to keep device lists."""
+        store = DeviceListStore(self.database, OUR_NAME)
+        fetches = DeviceListFetches(
+            remote,  # type: ignore[arg-type] # it has what is used
+            store,
+            device_list_shares(self.clock),
+            self.clock,
+        )
+        sharing = self.ours.store.sharing
+        return KeptDeviceLists(store, fetches, sharing, Pace(self.clock))
 
     async def _note_polled(
         self, asker: ServerName, edus: Sequence[Json], cause: Cause

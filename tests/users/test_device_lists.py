@@ -2,6 +2,7 @@
 
 import pytest
 
+from homeserver.net.cause import Cause
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json
@@ -12,7 +13,7 @@ from homeserver.storage.device_lists import DeviceListStore
 from homeserver.storage.engine.interface import Cursor
 from homeserver.users import device_list_fetches
 from tests.support.coroutines import result_of
-from tests.support.device_side import DeviceSide, devices, update
+from tests.support.device_side import Calls, DeviceSide, devices, update
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import ALICE, BOB
 from tests.support.signed_requests import OTHERS, THEM
@@ -320,6 +321,64 @@ def test_signing_keys(side: DeviceSide) -> None:
     [known] = side.kept()
     assert known.devices is not None
     assert known.devices.master_key == key
+
+
+class OtherProcess:
+    """A process of the same endpoint, over the same store."""
+
+    def __init__(self, side: DeviceSide) -> None:
+        self.remote = Calls()
+        self._lists = side.process(self.remote)
+
+    def tell(self, *edus: Json) -> None:
+        """Let an update come here."""
+        cause = Cause("192.0.2.1")
+        result_of(self._lists.take_in(THEM.server_name, edus, cause))
+
+
+@pytest.mark.parametrize("late", [devices(6), Refused(BOB.server_name, 500, None, "")])
+def test_a_reply_after_that_of_another_process(
+    side: DeviceSide, late: Json | Exception
+) -> None:
+    """A late reply neither takes the place of a newer list nor makes it outdated."""
+    other = OtherProcess(side)
+    side.tell(update(6))
+    other.tell(update(7))
+    other.remote.answer(devices(7, "B"))
+    other.tell(update(8, 7, device_id="C"))
+    assert side.stream_id() == 8
+    side.remote.answer(late)
+    assert side.stream_id() == 8
+    assert (side.remote.waiting, other.remote.waiting) == ([], [])
+
+
+def test_a_reply_from_before_an_update_at_another_process(side: DeviceSide) -> None:
+    """It does not make the list up to date, and is followed by another question."""
+    other = OtherProcess(side)
+    side.tell(update(6))
+    other.tell(update(7))
+    side.remote.answer(devices(6))
+    assert side.stream_id() is None
+    side.remote.answer(devices(7))
+    assert side.stream_id() == 7
+    other.remote.answer(devices(7))
+    assert side.stream_id() == 7
+    assert len(side.remote.asked) == 2
+    assert len(other.remote.asked) == 1
+
+
+def test_a_reply_from_before_a_user_came_again(side: DeviceSide) -> None:
+    """It does not bring the new list of the user up to date."""
+    other = OtherProcess(side)
+    side.tell(update(6))
+    side.leave(BOB)
+    assert side.kept() == []
+    side.join(side.room)
+    other.tell(update(7))
+    side.remote.answer(devices(6))
+    assert side.stream_id() is None
+    other.remote.answer(devices(7))
+    assert side.stream_id() == 7
 
 
 def test_few_fetches_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
