@@ -93,12 +93,15 @@ class DeviceListFetches:
             running = self._running[user] = Deferred.fromCoroutine(
                 self._fetch_all(user, wanted_by, cause)
             )
-            running.addErrback(_end).addBoth(lambda _: self._running.pop(user, None))
+            running.addErrback(_end).addBoth(lambda _: self._leave(user))
 
     def stop(self) -> None:
         """End all fetches."""
         for running in list(self._running.values()):
             running.cancel()
+
+    def _leave(self, user: UserId) -> None:
+        self._running.pop(user, None)
 
     async def _fetch_all(self, user: UserId, wanted_by: str, cause: Cause) -> None:
         """Fetch the devices, and again for an update that arrives meanwhile."""
