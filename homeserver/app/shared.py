@@ -165,7 +165,7 @@ class Shared:
         self.diagnosis_budget = DiagnosisBudget(reactor, trusts, workers)
         self.certificates = CertificateLimits()
         self.keyrings = KeyringLimits(reactor, trusts)
-        self.device_list_fetches = device_list_shares(reactor, trusts)
+        self.device_list_fetches = device_list_shares(reactor, trusts, workers)
         self.locks = None if worker is None else worker.locks
         self.turns = Turns(reactor, self.pace, self.locks)
         self.received = self.make_changes()

@@ -56,11 +56,17 @@ _MAX_PROBLEM = 1000  # characters
 
 
 def device_list_shares(
-    clock: IReactorTime, trusts: Callable[[str], bool] = lambda _: False
+    clock: IReactorTime,
+    trusts: Callable[[str], bool] = lambda _: False,
+    workers: int = 1,
 ) -> Shares:
-    """The fetches at once of all our servers; `trusts` is as in `Shares`."""
+    """The fetches at once of all our servers; `trusts` is as in `Shares`.
+
+    Each of so many `workers` has its part of them, and at least one.
+    """
     bound = "device_list_fetches", "fetches of the devices of other servers' users"
-    return Shares(bound, _AT_ONCE, _MAX_WAITING, clock, trusts)
+    at_once = max(1, _AT_ONCE // workers)
+    return Shares(bound, at_once, max(1, _MAX_WAITING // workers), clock, trusts)
 
 
 class DeviceListFetches:

@@ -17,6 +17,7 @@ from homeserver.inbound.diagnosis_budget import DiagnosisBudget
 from homeserver.inbound.gate import count_unproven
 from homeserver.inbound.notary_queries import count_queries
 from homeserver.net.addresses import SocketAddress
+from homeserver.users.device_list_fetches import device_list_shares
 from tests.support.our_names import OUR_NAME
 from tests.support.waiting import pause, reactor, wait
 
@@ -143,3 +144,5 @@ def test_parts_of_limits() -> None:
         queries.take("192.0.2.1", 1)
     diagnoses = DiagnosisBudget(Clock(), workers=4)
     assert [diagnoses.take("192.0.2.1") for _ in range(2)] == [True, False]
+    assert device_list_shares(Clock(), workers=3).bound.limit == 2
+    assert device_list_shares(Clock(), workers=9).bound.limit == 1
