@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from homeserver.protocol.device_lists import DeviceList
 from homeserver.protocol.identifiers import ServerName, UserId
-from homeserver.storage.engine.interface import Cursor, Database, Short
+from homeserver.storage.engine.interface import Cursor, Database
 
 MAX_OF_ONE = (500, 10_000_000)  # lists and bytes, of the users of one server
 MAX_OF_ALL = (2000, 40_000_000)
@@ -80,7 +80,7 @@ class DeviceListStore:
         return await self._database.write(job)
 
     async def find(self, user: UserId) -> KnownDevices | None:
-        """What is known of a user."""
+        """What is known of a user, which may have half a megabyte."""
 
         def job(cursor: Cursor) -> KnownDevices | None:
             row = cursor.execute(
@@ -90,7 +90,7 @@ class DeviceListStore:
             ).fetchone()
             return None if row is None else _known(*row)
 
-        return await self._database.read(Short(job))
+        return await self._database.read(job)
 
     async def users(self) -> list[UserId]:
         """The users of whom anything is known, in the order of their IDs."""

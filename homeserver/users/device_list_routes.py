@@ -22,7 +22,7 @@ def device_list_routes(lists: KeptDeviceLists) -> list[ControlRoute]:
 
     async def listed(_: _Bare) -> DeviceLists:
         """The device lists that are kept of other servers' users."""
-        return DeviceLists([DeviceListBrief.of(each) for each in await lists.all()])
+        return DeviceLists([DeviceListBrief.of(x) async for x in lists.each()])
 
     async def shown(call: _Bare) -> DeviceListView:
         """The devices of a user of another server, as they are known here."""

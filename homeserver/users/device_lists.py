@@ -21,7 +21,7 @@ The server of the user is the origin of the update.
 Specification: Server-server API, "Device Management".
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from secrets import token_hex
 
 from msgspec.structs import replace
@@ -97,13 +97,18 @@ class KeptDeviceLists:
             raise NotFound(f"no devices of {quote(user.user_id)} are known here")
         return known
 
-    async def all(self) -> list[KnownDevices]:
-        """What is known, in the order of user IDs; raises `StoreUnavailable`."""
+    async def each(self) -> AsyncIterator[KnownDevices]:
+        """What is known, in the order of user IDs; raises `StoreUnavailable`.
+
+        One list is read at a time: all together may have forty megabytes.
+        """
         users = await self._store.users()
         sharing = await self._sharing_room(users)
         await self._store.forget(set(users) - sharing)
-        found = [await self._store.find(each) for each in users if each in sharing]
-        return [each for each in found if each is not None]
+        for user in users:
+            known = await self._store.find(user) if user in sharing else None
+            if known is not None:
+                yield known
 
 
 def _user_in(edu: Json) -> UserId:

@@ -1,6 +1,7 @@
 """The device lists of other servers' users in the store."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -9,10 +10,13 @@ from homeserver.protocol.identifiers import UserId
 from homeserver.storage import device_lists
 from homeserver.storage.device_lists import DeviceListStore, KnownDevices
 from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Job, Short
 from homeserver.storage.engine.sqlite import SqliteFile
 from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
+
+T = TypeVar("T")
 
 
 def user(number: int, server: str = "them.example") -> UserId:
@@ -46,6 +50,19 @@ def test_kept(tmp_path: Path) -> None:
     result_of(store.change(user(1), lambda before: before))
     result_of(store.change(user(1), lambda _: None))
     assert kept(store) == []
+
+
+def test_a_list_is_not_read_by_the_reactor() -> None:
+    """It may have half a megabyte, which is no short job."""
+    jobs: list[object] = []
+
+    class Database(MemoryDatabase):
+        async def read(self, job: Job[T]) -> T:
+            jobs.append(job)
+            return await super().read(job)
+
+    result_of(DeviceListStore(Database(), OUR_NAME).find(user(1)))
+    assert [isinstance(job, Short) for job in jobs] == [False]
 
 
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,11 @@ class DeviceSide(RoomSide):
 
     def kept(self) -> list[KnownDevices]:
         """What is kept."""
-        return result_of(self.lists.all())
+
+        async def kept() -> list[KnownDevices]:
+            return [each async for each in self.lists.each()]
+
+        return result_of(kept())
 
     def stream_id(self) -> int | None:
         """That of Bob's list; None if it is not up to date."""

@@ -207,6 +207,22 @@ def test_a_wrong_reply(side: DeviceSide, reply: Json, why: str) -> None:
     assert why in known.problem
 
 
+def test_one_list_is_read_at_a_time(side: DeviceSide) -> None:
+    """Each is seen before the next one is read, as they may be large."""
+    side.join(side.room, "@ann:them.example")
+    side.tell(update(4, 3), update(4, 3, user="@ann:them.example"))
+    read: list[str] = []
+    side.database.connection.set_trace_callback(read.append)
+
+    def reads() -> int:
+        return sum(", devices," in each for each in read)
+
+    async def seen() -> list[tuple[str, int]]:
+        return [(x.user.user_id, reads()) async for x in side.lists.each()]
+
+    assert result_of(seen()) == [("@ann:them.example", 1), (BOB.user_id, 2)]
+
+
 def test_users_of_another_server(side: DeviceSide) -> None:
     """An update is taken from the user's own server alone."""
     side.tell(update(4, 3), peer=OTHERS)
