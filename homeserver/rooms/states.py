@@ -106,8 +106,9 @@ class RoomStates:
 
     def joins(self, old: int, new: int) -> tuple[set[UserId], set[UserId]]:
         """The users that are joined in a new state alone, and in the old one alone."""
-        keys = self._difference(old, new)
         before, after = self.map(old), self.map(new)
+        keys = self._difference(old, new)
+        keys = {x for x in keys if before.get(x) is not after.get(x)}
         were = users_with({x: before[x] for x in keys if x in before}, {"join"})
         are = users_with({x: after[x] for x in keys if x in after}, {"join"})
         return set(are) - set(were), set(were) - set(are)
