@@ -354,6 +354,12 @@ class ReceivedStoreTests(SynchronousTestCase):
         )
         self.assertEqual(self.room_versions(ROOM), {ROOM: "11"})
 
+    def test_other_events_found_no_room(self) -> None:
+        """An event that creates no room leaves no room version."""
+        message = JudgedPdu(None, "12", "accepted", encode({"room_id": ROOM}))
+        self.record(transaction(A, "1", [message]))
+        self.assertEqual(self.room_versions(ROOM), {})
+
     def test_all_or_nothing(self) -> None:
         """A transaction of which one PDU cannot be recorded is not recorded."""
         waiting = self.wait()
