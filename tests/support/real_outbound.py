@@ -54,7 +54,7 @@ def reaching(
     peers = PeerStore(database or MemoryDatabase(), OUR_NAME, reactor)
 
     async def find(host: str, cause: Cause) -> list[str]:
-        return [address]
+        return [host if ":" in host else address]
 
     # Names have ports, so that no name server is asked.
     name_server = DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor)
