@@ -52,17 +52,17 @@ class PendingStore:
 
         def job(cursor: Cursor) -> None:
             [last] = cursor.execute(
-                "SELECT COALESCE(MAX(number), 0) FROM received_invites"
+                "SELECT COALESCE(MAX(number), 0) FROM pending_memberships"
                 " WHERE server_name = ?",
                 (own,),
             ).fetchone()
             cursor.execute(
-                "DELETE FROM received_invites"
+                "DELETE FROM pending_memberships"
                 " WHERE server_name = ? AND room_id = ? AND user_id = ?",
                 (own, pending.room_id, pending.user.user_id),
             )
             cursor.execute(
-                f"INSERT INTO received_invites (server_name, number, {_COLUMNS})"  # noqa: S608 - ours
+                f"INSERT INTO pending_memberships (server_name, number, {_COLUMNS})"  # noqa: S608 - ours
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     own,
@@ -81,8 +81,9 @@ class PendingStore:
                 ("", (own,), MAX_OF_ALL),
             ):
                 cursor.execute(
-                    "DELETE FROM received_invites WHERE server_name = ? AND number IN"  # noqa: S608 - ours
-                    " (SELECT number FROM received_invites WHERE server_name = ?"
+                    "DELETE FROM pending_memberships WHERE server_name = ?"  # noqa: S608 - ours
+                    " AND number IN"
+                    " (SELECT number FROM pending_memberships WHERE server_name = ?"
                     f"{condition} ORDER BY number DESC LIMIT 100 OFFSET ?)",
                     (own, *names, most),
                 )
@@ -94,7 +95,7 @@ class PendingStore:
 
         def job(cursor: Cursor) -> list[PendingMembership]:
             rows = cursor.execute(
-                f"SELECT {_COLUMNS} FROM received_invites WHERE server_name = ?"  # noqa: S608 - ours
+                f"SELECT {_COLUMNS} FROM pending_memberships WHERE server_name = ?"  # noqa: S608 - ours
                 " AND membership = ? ORDER BY number",
                 (self._server_name.name, membership),
             ).fetchall()
@@ -107,7 +108,7 @@ class PendingStore:
 
         def job(cursor: Cursor) -> PendingMembership | None:
             row = cursor.execute(
-                f"SELECT {_COLUMNS} FROM received_invites"  # noqa: S608 - ours
+                f"SELECT {_COLUMNS} FROM pending_memberships"  # noqa: S608 - ours
                 " WHERE server_name = ? AND room_id = ? AND user_id = ?",
                 (self._server_name.name, room_id, user.user_id),
             ).fetchone()
@@ -120,7 +121,7 @@ class PendingStore:
 
         def job(cursor: Cursor) -> bool:
             row = cursor.execute(
-                "DELETE FROM received_invites"
+                "DELETE FROM pending_memberships"
                 " WHERE server_name = ? AND room_id = ? AND user_id = ? RETURNING 1",
                 (self._server_name.name, room_id, user.user_id),
             ).fetchone()

@@ -8,7 +8,14 @@ CREATE TABLE device_lists (
     devices TEXT,                   -- protocol.device_lists.DeviceList in JSON; null if
                                     -- there never was one
     problem TEXT,                   -- why it is not up to date; null if it is
+    wanted_by TEXT NOT NULL,        -- which updates made it necessary to fetch it: a
+                                    -- random name, another one each time
     length BIGINT NOT NULL,         -- of the row in bytes, about
     PRIMARY KEY (server_name, user_id)
 );
-CREATE INDEX device_lists_by_number ON device_lists (server_name, number);
+-- The number and size of the lists, and which is the oldest, are read from these alone: a
+-- row has up to half a megabyte.
+CREATE INDEX device_lists_by_number
+    ON device_lists (server_name, number, user_id, length);
+CREATE INDEX device_lists_by_peer
+    ON device_lists (server_name, peer, number, user_id, length);
