@@ -1,9 +1,9 @@
 """Users of ours outside of a room: they knock, take that back, and decline invites.
 
 Rules: another server takes such an event, as no user of ours is in the room. Where one
-is, the event is made here as any other. An invite is forgotten with the first try to
-decline it, even if no server takes that: nobody can be made to keep one. A knock is
-kept until it has an answer, with those events of the room in the reply that verify.
+is, the event is made here as any other. The first try to decline an invite forgets it,
+also where no server accepts the decline. A knock is kept until it has an answer, with
+those events of the room in the reply that verify.
 
 Specification: Server-server API, "Knocking upon a room", "Leaving Rooms (Rejecting
 Invites)".

@@ -87,7 +87,7 @@ _WAITS = "It gives up after its time-out, serves others meanwhile, and retries l
 
 CONNECTION_FAULTS: Mapping[str, Fault[ConnectionAct]] = {
     "connection.delay": connection_fault(
-        "TLS begins after so many seconds.",
+        "TLS begins after this number of seconds.",
         "It waits up to its time-out, and serves others meanwhile.",
         seconds("connection.delay"),
         _delay,
@@ -113,15 +113,15 @@ CONNECTION_FAULTS: Mapping[str, Fault[ConnectionAct]] = {
         _end("reset"),
     ),
     "connection.close-after": connection_fault(
-        "The connection is closed after so many bytes of the server, those of the "
-        "handshake among them.",
+        "The connection is closed after this number of bytes of the server, those of "
+        "the handshake among them.",
         "It takes the request as failed, and retries later.",
         whole("connection.close-after", 0, _MAX_BYTES),
         _close_after,
         "bytes",
     ),
     "connection.slow": connection_fault(
-        "The server sends so many bytes in a second.",
+        "The server sends this number of bytes a second.",
         _WAITS,
         whole("connection.slow", 1, _MAX_BYTES),
         _slow,

@@ -176,7 +176,7 @@ def _plain(name: str, summary: str, right: str, act: Act) -> tuple[str, Fault[Ac
 
 HTTP_FAULTS: Mapping[str, Fault[Act]] = {
     "http.delay": Fault(
-        "The answer waits for so many seconds, before any work is done.",
+        "The answer is delayed by this number of seconds, before any work is done.",
         "It waits up to its time-out, and serves others meanwhile.",
         seconds("http.delay"),
         _delay,
@@ -211,7 +211,7 @@ HTTP_FAULTS: Mapping[str, Fault[Act]] = {
         ]
     ),
     "http.delay-body": Fault(
-        "The head comes at once, and the body after so many seconds.",
+        "The head comes at once, and the body after this number of seconds.",
         "It waits up to its time-out, and serves others meanwhile.",
         seconds("http.delay-body"),
         _delay_body,

@@ -191,14 +191,14 @@ def _fault(
 
 NAME_FAULTS: Mapping[str, Fault[NameAct]] = {
     "dns.delay": _fault(
-        "The answer waits for so many seconds.",
+        "The answer is delayed by this number of seconds.",
         "It waits up to its time-out, and serves others meanwhile.",
         seconds("dns.delay"),
         _delay,
         "seconds",
     ),
     "dns.ttl": _fault(
-        "The records of the answer are valid for so many seconds.",
+        "The records of the answer are valid for this number of seconds.",
         "It keeps them for so long at most, and not for ever.",
         whole("dns.ttl", 0, MAX_TTL),
         _ttl,

@@ -221,7 +221,7 @@ def _waiting_routes(
     record: Record, clock: IReactorTime, ours: Collection[ServerName]
 ) -> list[ControlRoute]:
     async def expected(call: Call[Nothing, ExpectBody]) -> Matched | Reply:
-        """Wait until so many exchanges match; 408 says what was nearest."""
+        """Wait until this number of exchanges match; 408 says what was nearest."""
         body = call.body
         wanted = Expectation(
             body.match, body.count, body.within, body.never, body.after

@@ -38,7 +38,7 @@ class RuleBody(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     skip: Annotated[int, Meta(ge=0, description="Matches that it leaves alone.")] = 0
     every: Annotated[
-        int, Meta(ge=1, description="Of so many matches it acts on one.")
+        int, Meta(ge=1, description="It acts on one match of this number.")
     ] = 1
     chance: Annotated[float, Meta(ge=0, le=1)] = 1.0
     also: Annotated[bool, Meta(description="Whether later rules act as well.")] = False

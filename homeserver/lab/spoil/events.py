@@ -76,13 +76,13 @@ EVENT_SPOILS: Mapping[str, EventSpoil] = {
         before=changes.name_other_id,
     ),
     "prev-events": EventSpoil(
-        "It comes after so many events; only those of the state exist.",
+        "It comes after this number of events; only those of the state exist.",
         f"{_DROPPED}20 are allowed.",
         before=changes.cite_many("prev_events"),
         argument="number",
     ),
     "auth-events": EventSpoil(
-        "It cites so many auth events; only those of the state exist.",
+        "It cites this number of auth events; only those of the state exist.",
         f"{_DROPPED}10 are allowed.",
         before=changes.cite_many("auth_events"),
         argument="number",
@@ -138,23 +138,26 @@ EVENT_SPOILS: Mapping[str, EventSpoil] = {
         before=changes.name_other_room,
     ),
     "raised-levels": EventSpoil(
-        "It is power levels that give their sender more power than it has.",
-        f"{_REJECTED}nobody gives more power than their own.",
+        "It sets power levels that give the sender more power than the sender has.",
+        f"{_REJECTED}a user grants at most its own power.",
         before=levels.raise_sender,
     ),
     "demoted-equal": EventSpoil(
-        "It is power levels that take power from a user with the sender's power.",
-        f"{_REJECTED}only users with less power lose it.",
+        "It sets power levels that take power from a user who has as much as the "
+        "sender.",
+        f"{_REJECTED}a user takes power only from users who have less.",
         before=levels.demote_equal,
     ),
     "text-levels": EventSpoil(
-        "It is power levels, one of which is a text.",
-        f"{_REJECTED}it is a number since version 10. Until then, the text is read.",
+        "It sets power levels, one of which is a string.",
+        f"{_REJECTED}since version 10, a level is a number. Before, the string is "
+        "read.",
         before=levels.write_text,
     ),
     "creator-levels": EventSpoil(
-        "It is power levels that name the room's creator.",
-        f"{_REJECTED}a creator has all power in version 12. Until then, it is right.",
+        "It sets power levels that name the room's creator.",
+        f"{_REJECTED}in version 12, a creator has all power. Before, the event is "
+        "right.",
         before=levels.name_creator,
     ),
     "policy-signature": EventSpoil(

@@ -176,13 +176,14 @@ SPOILS: Mapping[str, Spoil] = {
         ),
     ),
     "pdus": Spoil(
-        "The content has so many PDUs: copies of its first one, or `{}`.",
+        "The content has this number of PDUs: copies of its first one, or `{}`.",
         _TOO_MANY,
         before=changes.add_many("pdus", {}, 51),
         argument="number",
     ),
     "edus": Spoil(
-        "The content has so many EDUs: copies of its first one, or one of no type.",
+        "The content has this number of EDUs: copies of its first one, or one of no "
+        "type.",
         _TOO_MANY,
         before=changes.add_many("edus", {"edu_type": "spoiled", "content": {}}, 101),
         argument="number",
