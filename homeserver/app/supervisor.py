@@ -32,6 +32,7 @@ from typing import NoReturn
 from twisted.logger import Logger
 
 from homeserver.app.announcement import announce
+from homeserver.app.signals import keep_status
 from homeserver.app.systemd import ServiceManager
 from homeserver.app.worker import (
     CONTROL,
@@ -120,6 +121,7 @@ class Supervisor:
         signal.set_wakeup_fd(woken.fileno())
         for order in ORDERS:
             signal.signal(order, lambda *_: None)
+        keep_status()
         self._selector.register(signals, selectors.EVENT_READ)
         self._start(1)
         while self._children or self._due:
