@@ -89,7 +89,7 @@ class Joiner:
                         pass  # another server of the room may
                 names += sorted(room.residents, key=str)
             joined = await self._join_there(room_id, user, names, content)
-        await self._resident.pending.remove(room_id, user)
+        await self._resident.pending.remove_joined(room_id, user)
         return joined
 
     async def _join_here(

@@ -68,8 +68,7 @@ class RoomReceiver:
         """`checker` makes the first three checks.
 
         `pending` has invites and knocks of our users in rooms that we are not in.
-        `pace` is that of
-        the work on all transactions.
+        `pace` is that of the work on all transactions.
         """
         self._pending = pending
         self._checker = checker

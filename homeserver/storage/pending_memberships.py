@@ -116,18 +116,32 @@ class PendingStore:
 
         return await self._database.read(Short(job))
 
-    async def remove(self, room_id: RoomId, user: UserId) -> bool:
-        """Remove what has an answer, or was taken back; whether there was something."""
+    async def remove(self, room_id: RoomId, user: UserId) -> None:
+        """Remove what has an answer, or was taken back."""
 
-        def job(cursor: Cursor) -> bool:
-            row = cursor.execute(
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
                 "DELETE FROM pending_memberships"
-                " WHERE server_name = ? AND room_id = ? AND user_id = ? RETURNING 1",
+                " WHERE server_name = ? AND room_id = ? AND user_id = ?",
                 (self._server_name.name, room_id, user.user_id),
-            ).fetchone()
-            return row is not None
+            )
 
-        return await self._database.write(Short(job))
+        await self._database.write(Short(job))
+
+    async def remove_joined(self, room_id: RoomId, user: UserId) -> None:
+        """Remove what the join of a user to a room answers.
+
+        That is what the user has, and all knocks: the state of the room has them.
+        """
+
+        def job(cursor: Cursor) -> None:
+            cursor.execute(
+                "DELETE FROM pending_memberships WHERE server_name = ? AND room_id = ?"
+                " AND (user_id = ? OR membership = 'knock')",
+                (self._server_name.name, room_id, user.user_id),
+            )
+
+        await self._database.write(job)
 
 
 def _pending(

@@ -162,6 +162,18 @@ def test_an_invite_answers_a_knock() -> None:
     assert is_invited(near)
 
 
+def test_knocks_once_we_are_in_the_room() -> None:
+    """The state of the room has them then."""
+    near = Neighbours("11", initial_state=[KNOCKABLE])
+    result_of(near.elsewhere.knock(near.room_id, ALICE, [FIRST]))
+    invited(near)
+    assert [each.user for each in knocks(near)] == [ALICE]
+    result_of(near.elsewhere.join(near.room_id, ANN))
+    assert knocks(near) == []
+    known = near.side.known(there(near))
+    assert membership(known.current, ALICE.user_id) == "knock"
+
+
 def badly_shown(reply: Any) -> Any:
     """The create event, and others of which none verifies."""
     [create, *_] = reply["knock_room_state"]
