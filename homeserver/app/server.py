@@ -153,9 +153,13 @@ class Server(ServerOutbound):
         self, origin: ServerName, edus: Sequence[Json], cause: Cause
     ) -> None:
         """Do what the accepted EDUs of a transaction ask for."""
-        presence = PresenceAnswers(self.name, self.profiles, self.outgoing)
-        await presence.answer(origin, edus)
+        await self.presence_answers.answer(origin, edus)
         await self.device_lists.take_in(origin, edus, cause)
+
+    @cached_property
+    def presence_answers(self) -> PresenceAnswers:
+        """Answers of 2014's questions about presence."""
+        return PresenceAnswers(self.name, self.profiles, self.outgoing)
 
     @cached_property
     def device_lists(self) -> KeptDeviceLists:
