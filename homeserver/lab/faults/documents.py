@@ -15,7 +15,8 @@ from homeserver.lab.faults.fault import (
     Case,
     Continue,
     Fault,
-    flag,
+    Switch,
+    switches,
     whole,
     with_body,
 )
@@ -167,10 +168,7 @@ def _replaced(build: Callable[[bytes], bytes]) -> Act:
     return act
 
 
-_Row = tuple[str, Act, str]
-
-
-_PLAIN: Mapping[str, _Row] = {
+_PLAIN: Mapping[str, Switch] = {
     "not-json": (
         "The document lacks its last byte.",
         _replaced(lambda b: b[:-1]),
@@ -230,10 +228,7 @@ _PLAIN: Mapping[str, _Row] = {
 }
 
 KEY_FAULTS: Mapping[str, Fault[Act]] = {
-    **{
-        f"keys.{name}": Fault(summary, right, flag(f"keys.{name}"), act, "true", ROUTES)
-        for name, (summary, act, right) in _PLAIN.items()
-    },
+    **switches("keys", _PLAIN, ROUTES),
     "keys.valid_until": Fault(
         "`valid_until_ts` of a version 2 document is this time.",
         "It takes the document for at most seven days from now.",

@@ -4,7 +4,7 @@ Rules: a fault changes one exchange and nothing else. Its argument is checked wh
 rule is made.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -103,6 +103,22 @@ def flag(name: str) -> Callable[[object], object]:
         return value
 
     return check
+
+
+Switch = tuple[str, Act, str]
+"""A fault that is on or off: its summary, what it does, and what is right."""
+
+
+def switches(
+    area: str, rows: Mapping[str, Switch], routes: Sequence[str]
+) -> dict[str, Fault[Act]]:
+    """The faults of an area that are on or off, by their whole names."""
+    return {
+        f"{area}.{name}": Fault(
+            summary, right, flag(f"{area}.{name}"), act, "true", routes
+        )
+        for name, (summary, act, right) in rows.items()
+    }
 
 
 def whole(name: str, least: int, most: int) -> Callable[[object], object]:

@@ -7,7 +7,7 @@ Specification: Server-server API, "Inviting to a room".
 
 from collections.abc import Callable, Mapping
 
-from homeserver.lab.faults.fault import Act, Case, Fault, flag
+from homeserver.lab.faults.fault import Act, Case, Fault, switches
 from homeserver.lab.faults.forger import Forger, changed_events, flipped
 from homeserver.protocol.canonical_json import Json, as_object
 
@@ -56,11 +56,9 @@ def _changed(event: Json, _: Case) -> Json:
     return {**event, "content": {**content, "spoiled": True}}
 
 
-INVITE_FAULTS: Mapping[str, Fault[Act]] = {
-    f"invite.{name}": Fault(
-        summary, right, flag(f"invite.{name}"), act, "true", _ROUTES
-    )
-    for name, (summary, act, right) in {
+INVITE_FAULTS: Mapping[str, Fault[Act]] = switches(
+    "invite",
+    {
         "no-event": (
             "There is no event in the answer.",
             changed_events(_none),
@@ -86,6 +84,7 @@ INVITE_FAULTS: Mapping[str, Fault[Act]] = {
             _event(_changed),
             "It sends the event that it has made, or tells its user of the failure.",
         ),
-    }.items()
-}
+    },
+    _ROUTES,
+)
 """In the order in which they act."""

@@ -8,7 +8,7 @@ Specification: Server-server API, "Retrieving events".
 
 from collections.abc import Callable, Mapping
 
-from homeserver.lab.faults.fault import Act, Case, Fault, flag
+from homeserver.lab.faults.fault import Act, Case, Fault, Switch, switches
 from homeserver.lab.faults.forger import (
     Forger,
     changed_events,
@@ -101,9 +101,7 @@ def _rejected(answer: Json, _: object, case: Case) -> Json:
     return {**answer, "pdus": [*others, forger.event(new, forger.state(pdus))]}
 
 
-_Row = tuple[str, Act, str]
-
-_STATE_ROWS: Mapping[str, _Row] = {
+_STATE_ROWS: Mapping[str, Switch] = {
     "empty": (
         "There is no state.",
         changed_events(emptied("pdus", "auth_chain")),
@@ -136,7 +134,7 @@ _STATE_ROWS: Mapping[str, _Row] = {
     ),
 }
 
-_ID_ROWS: Mapping[str, _Row] = {
+_ID_ROWS: Mapping[str, Switch] = {
     "empty": (
         "There is no state.",
         changed_events(emptied("pdu_ids", "auth_chain_ids")),
@@ -157,18 +155,8 @@ _ID_ROWS: Mapping[str, _Row] = {
 _LISTED = "a list of event IDs"
 
 STATE_FAULTS: Mapping[str, Fault[Act]] = {
-    **{
-        f"state.{name}": Fault(
-            summary, right, flag(f"state.{name}"), act, "true", (_STATE,)
-        )
-        for name, (summary, act, right) in _STATE_ROWS.items()
-    },
-    **{
-        f"state-ids.{name}": Fault(
-            summary, right, flag(f"state-ids.{name}"), act, "true", (_STATE_IDS,)
-        )
-        for name, (summary, act, right) in _ID_ROWS.items()
-    },
+    **switches("state", _STATE_ROWS, (_STATE,)),
+    **switches("state-ids", _ID_ROWS, (_STATE_IDS,)),
     "state-ids.without": Fault(
         "The state lacks these events, such as a ban.",
         _NO_WINNER,
