@@ -75,6 +75,13 @@ def test_once_a_minute() -> None:
     assert servers.looks == 2
 
 
+def test_by_a_clock_that_begins() -> None:
+    """They are computed for the first look, whatever the clock shows then."""
+    servers = Servers("A.org")
+    found = Remarks(lambda: servers.servers, Clock())
+    assert "capitals" in found.shown()[0]
+
+
 def test_expires_meanwhile() -> None:
     """A certificate that expires while the process runs is remarked within a minute."""
     found, _, time = made("a.org")

@@ -1,15 +1,25 @@
 """What stands before the listeners of a lab."""
 
 import ssl
-from typing import Any
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from homeserver.http.connections import Connections
+from homeserver.http.tls_listener import ListeningTls
 from homeserver.lab.front.client_hello import MAX_BYTES, parse_client_hello
+from homeserver.lab.front.front import Front, Surroundings
 from homeserver.lab.front.transports import CutTransport, SlowTransport
+from homeserver.lab.rules.rule import RuleBody
+from homeserver.lab.rules.rules import Rules
+from homeserver.net.exchange import Exchanges
 
 
 def hello(name: str | None = "A.test", *protocols: str) -> bytes:
@@ -160,3 +170,37 @@ def test_a_slow_transport_pauses_who_writes() -> None:
     slow.abortConnection()
     assert inside.done == ["abort"]
     assert clock.getDelayedCalls() == []
+
+
+def delayed() -> tuple[Front, Inside]:
+    """A connection that a rule keeps waiting before TLS."""
+    clock = Clock()
+    rules = Rules(clock, Random(1), cast("Any", None))
+    rules.add("a.test", RuleBody({"connection.delay": 5}))
+    tls = SimpleNamespace(
+        listening=SimpleNamespace(own=None),
+        presented=lambda name: SimpleNamespace(server=name),
+    )
+    connections = Connections("federation", 9, clock)
+    listening = ListeningTls(
+        cast("Any", tls), cast("Any", None), cast("Any", None), connections
+    )
+    surroundings = Surroundings(
+        rules, lambda: Exchanges(clock), clock, cast("Any", None)
+    )
+    client = IPv4Address("TCP", "127.0.0.1", 1)
+    right = cast("TLSMemoryBIOProtocol", None)
+    front, transport = Front(surroundings, listening, client, right), Inside()
+    front.makeConnection(cast("Any", transport))
+    return front, transport
+
+
+def test_early_data_is_bounded() -> None:
+    """A client that is kept waiting may send so many bytes, and not one more."""
+    front, transport = delayed()
+    first = hello("a.test")
+    front.dataReceived(first)
+    front.dataReceived(b"x" * (2**16 - len(first)))
+    assert transport.done == []
+    front.dataReceived(b"x")
+    assert transport.done == ["abort"]
