@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 from cryptography import x509
+from msgspec.structs import replace
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +18,7 @@ from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.outbound.discovery.freshness import asked_seconds, within_bounds
 from homeserver.outbound.discovery.well_known import PATH, Delegation, WellKnown
 from homeserver.outbound.transport.budget import Budgets, OverBudget
-from homeserver.outbound.transport.dialer import Dialer
+from homeserver.outbound.transport.dialer import Dialer, Target
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.identifiers import ServerName
 from tests.support.certificates import issue, issue_for
@@ -78,8 +79,10 @@ class WellKnownTestCase(SynchronousTestCase):
             }
         )
 
-    def make_well_known(self, names: Names) -> None:
-        """Make it over other names."""
+    def make_well_known(
+        self, names: Names, aim: Callable[[Target], Target] = lambda target: target
+    ) -> None:
+        """Make it over other names, with a dialer that aims elsewhere."""
         self.net = Net()
         self.hosts = names.hosts
         refused = ["10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::1/128"]
@@ -93,6 +96,7 @@ class WellKnownTestCase(SynchronousTestCase):
             AddressPolicy([AddressRange.parse(each) for each in refused], []),
             lambda _: context,
             exchanges,
+            aim,
         )
         self.budgets = Budgets(self.net.clock, lambda _: False)
         self.well_known = WellKnown(dialer, self.budgets, self.net.clock)
@@ -550,6 +554,18 @@ class ReachTests(WellKnownTestCase):
                 said = self.reason(asked)
                 assert "TLS handshake failed" in said
                 assert said == (reason or said)
+
+    def test_certificate_that_the_handshake_let_pass(self) -> None:
+        """It is looked at all the same, before anything is asked."""
+        names = Names()
+        names.hosts["peer.test"] = ["192.0.2.1"]
+        self.make_well_known(names, lambda aim: replace(aim, must_be_trusted=False))
+        asked = self.ask()
+        wire = self.net.accept(SELF_SIGNED)
+        assert wire.peer.received == b""
+        said = "the certificate is self-signed and not trusted"
+        assert self.reason(asked) == said
+        self.assert_ended(wire)
 
     def test_certificate_of_the_redirected_host(self) -> None:
         """The host of a redirect needs a certificate of its own name."""

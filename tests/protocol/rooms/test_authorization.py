@@ -39,6 +39,7 @@ SENTENCES: list[tuple[str, Make, str]] = [
             "@alice:a.example"
         ),
     ),
+    ("12", member(DAN, DAN, "ghost"), "rule 5.8: unknown membership 'ghost'"),
     (
         "11",
         member(DAN, INA, "leave"),

@@ -236,6 +236,20 @@ def test_more_foreign_names_than_fit(
     assert [pending.queue for pending in process.lease()] == [(OUR_NAME, A)]
 
 
+def test_a_statement_lists_so_many_foreign_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Databases bound the parameters of a statement; what is beyond them is left."""
+    monkeypatch.setattr(due, "_MAX_FOREIGN", 3)
+    served = due.ServedNames(lambda _: False)
+    for name in many(4):
+        assert not served.is_full
+        served.serves(name.name)
+    assert served.is_full
+    names = tuple(name.name for name in many(3))
+    assert served.condition() == (" AND server_name NOT IN (?, ?, ?)", names)
+
+
 @pytest.mark.parametrize("idle", [0, 1000])
 def test_idle_names_cost_no_statement(time: StoreTime, idle: int) -> None:
     """A look takes the same statements, however many names and queues are idle."""
