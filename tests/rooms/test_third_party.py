@@ -87,11 +87,14 @@ def exchange(side: RoomSide, room: Room, content: Json) -> tuple[int, object]:
 
 @pytest.mark.parametrize("version", ["1", "5", "10", "12"])
 def test_exchanged(version: str) -> None:
-    """The user is invited, and the user's server has signed that."""
+    """The user's server is shown the room, and signs that the user is invited."""
     side, invited, room = scene(version)
     assert exchange(side, room, body(room)) == (200, None)
     [call] = invited.asked
     assert call.path.startswith("/_matrix/federation/v2/invite/!")
+    content: Any = call.content
+    shown = [each["type"] for each in content["invite_room_state"]]
+    assert shown == ["m.room.create", "m.room.join_rules"]
     event = side.known(room).current["m.room.member", BOB.user_id]
     assert membership(side.known(room).current, BOB.user_id) == "invite"
     signatures: Any = event.pdu["signatures"]
