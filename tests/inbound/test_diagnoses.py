@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import pytest
 from twisted.internet.task import Clock
 
+from homeserver.inbound.diagnoses import Diagnoses
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
+from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
 from homeserver.protocol.diagnosis.request_parts import MAX_BODY_BYTES
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.refusals import RecordedRefusal
 from tests.support.coroutines import result_of
@@ -259,6 +262,26 @@ def test_processor_time() -> None:
     assert not shared.take("192.0.2.2")
     clock.advance(0.2)
     assert shared.take("192.0.2.2")
+
+
+class _SlowClock(Clock):
+    """A clock by which whatever is measured takes a third of a second."""
+
+    def seconds(self) -> float:
+        """As `Clock`."""
+        self.advance(0.3)
+        return super().seconds()
+
+
+def test_a_diagnosis_is_paid_for() -> None:
+    """The time that one took is counted, so that there is none for the next one."""
+    shared, clock = budget()
+    keys = KnownKeys(THEM).candidates
+    diagnoses = Diagnoses(keys, shared, _SlowClock(), Pace(clock))
+    changed = {**message(), "content": {"body": "other"}}
+    for is_diagnosed in (True, False):
+        found = diagnoses.of_event(changed, ROOM_VERSIONS["11"], "192.0.2.1")
+        assert bool(result_of(found)) is is_diagnosed
 
 
 def test_what_we_have_asked_for_is_diagnosed_as_well() -> None:

@@ -605,7 +605,7 @@ class StrangersTests(AgentTestCase):
         assert self.successResultOf(start(recording))
         asked = self.ask_for(OURSELVES)
         failure = self.failureResultOf(asked, Unreachable)
-        assert "verified in another way" in str(failure.value)
+        assert "192.0.2.1:8448: peer.test was verified in another" in str(failure.value)
         assert failure.value.reasons == ("changed_meanwhile",)
         wire.flush()
         assert wire.peer.received.count(b"GET /1 ") == 1

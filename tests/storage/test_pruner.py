@@ -302,6 +302,18 @@ def test_stop_waits_for_a_step() -> None:
     assert not pruning.clock.getDelayedCalls()
 
 
+@pytest.mark.parametrize("kind", ["received", "delivered_ts"])
+def test_stop_while_it_counts(kind: str) -> None:
+    """What is not counted yet is left to the next start."""
+    pruning = Pruning(Retention())
+    pruning.store.uncounted[kind] = 9
+    pruning.run(0.03)
+    before = pruning.store.uncounted[kind]
+    assert 0 < before < 9
+    assert stop(pruning).called
+    assert pruning.store.uncounted[kind] == before
+
+
 def test_stop_before_the_start() -> None:
     """What did not begin has nothing to end."""
     assert stop(Pruning(Retention())).called
