@@ -63,6 +63,19 @@ def test_created(version: str, preset: str) -> None:
     assert result_of(ours.rooms.store.room_ids()) == [room.room_id]
 
 
+@pytest.mark.parametrize(("version", "to_upgrade"), [("11", 100), ("12", 150)])
+def test_levels_of_the_owners(version: str, to_upgrade: int) -> None:
+    """What could take control of a room needs 100; an upgrade is the creators'."""
+    content = OurRooms().create(version).current["m.room.power_levels", ""].content
+    assert content["events"] == {
+        "m.room.encryption": 100,
+        "m.room.history_visibility": 100,
+        "m.room.power_levels": 100,
+        "m.room.server_acl": 100,
+        "m.room.tombstone": to_upgrade,
+    }
+
+
 def test_trusted() -> None:
     """A trusted preset gives power to those who are invited; what is given replaces."""
     room = OurRooms().create(

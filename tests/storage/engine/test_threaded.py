@@ -153,6 +153,7 @@ def test_a_mistake_is_not_the_store_s_fault(
     assert (store.wait(first), store.wait(last)) == ("a", "d")
     with pytest.raises(errors):
         store.wait(failing)
+    assert store.database.problem is None
     assert store.read(rooms) == ["a", "d"]
 
 
@@ -166,6 +167,7 @@ def test_a_read_that_fails(store: Store) -> None:
     other = store.begin(store.database.read(rooms))
     with pytest.raises(KeyError, match="b"):
         store.wait(failing)
+    assert store.database.problem is None
     assert store.wait(other) == []
 
 
