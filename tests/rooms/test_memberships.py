@@ -200,6 +200,8 @@ def test_other_forgeries() -> None:
     unsigned = {**event.pdu, "signatures": {}}
     answer = side.ask(*path, event.event_id, content=unsigned, v2=True)
     assert answer.error == (403, "M_FORBIDDEN")
+    said = f"event {event.event_id} by them.example is not signed by a known key: "
+    assert str(answer.json["error"]).startswith(said)
     answer = side.ask(*path, "$other", content=event.pdu, v2=True)
     assert answer.error == (400, "M_INVALID_PARAM")
     answer = side.ask(*path, event.event_id, content=event.pdu, v2=True, peer=OTHERS)
