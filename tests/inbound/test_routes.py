@@ -507,6 +507,20 @@ def test_bodies_that_prove_something_cost_nothing() -> None:
     assert endpoint.unproven.bound.refusals == 0
 
 
+def test_a_body_that_is_not_read_costs_nothing() -> None:
+    """A wrong signature of a body is charged, not one by an unknown key, or of none."""
+    endpoint = Endpoint(keyring=KnownKeys(THEM))
+    uri = "/_matrix/federation/v1/query/profile?user_id=@a:us.example"
+    header = "Authorization: " + THEM.authorize("GET", "/other")
+    assert ask(endpoint.site, "GET", uri, [header]).status == 401
+    header = "Authorization: " + OTHERS.authorize("PUT", SEND, {})
+    assert ask(endpoint.site, "PUT", SEND, [header], b"{}").status == 401
+    assert endpoint.unproven.bound.use() == 0
+    header = "Authorization: " + THEM.authorize("PUT", "/other", {})
+    assert ask(endpoint.site, "PUT", SEND, [header], b"{}").status == 401
+    assert endpoint.unproven.bound.use() == 1
+
+
 class LateKeys(KnownKeys):
     """A keyring whose keys come when the test says so."""
 

@@ -287,6 +287,19 @@ def test_keys() -> None:
     assert [hint.code for hint in diagnose(event, keys=[other])] == ["key-id"]
 
 
+@pytest.mark.parametrize(
+    ("number", "found"), [(4, ["json-spaces", "key-id"]), (5, ["signature-unknown"])]
+)
+def test_mistakes_are_tried_with_few_keys(number: int, found: list[str]) -> None:
+    """A mistake beside that of the key is found with each of the first four keys."""
+    event = made(signed=lambda e: json.dumps(redacted_9(e), sort_keys=True).encode())
+    ids = [KeyId(f"ed25519:x{each}") for each in range(number)]
+    wrong = bytes(OTHER_SEED.verify_key)
+    keys = [CandidateKey(VerifyKey(each, wrong)) for each in ids[:-1]]
+    keys.append(CandidateKey(VerifyKey(ids[-1], bytes(SEED.verify_key))))
+    assert [hint.code for hint in diagnose(event, keys=keys)] == found
+
+
 def test_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search also ends where nothing is left to try."""
     few = [*islice(signed_variants(made(), ROOM_VERSIONS["10"]), 3)]
