@@ -59,6 +59,8 @@ def test_created(version: str, preset: str) -> None:
     assert room.residents == {OUR_NAME}
     is_hash = version == "12"
     assert (":" in room.room_id) is not is_hash
+    are_named = version in {"1", "2"}
+    assert {"event_id" in event.pdu for event in room.current.values()} == {are_named}
     same(room, ours.read(room.room_id))
     assert result_of(ours.rooms.store.room_ids()) == [room.room_id]
 

@@ -137,6 +137,24 @@ def test_differences() -> None:
     assert ("m.room.member", ALICE) in again.map(number)
 
 
+@pytest.mark.parametrize(("others", "is_kept"), [(5, True), (6, False)])
+def test_few_maps_are_kept(others: int, *, is_kept: bool) -> None:
+    """The state that was asked for last stays whole in memory, and few others do."""
+    made = MadeRoom("10")
+    states = RoomStates(made.events)
+    numbers = [states.after(states.after(EMPTY, made.create), made.join)]
+    for topic in range(7):
+        content: Json = {"topic": str(topic)}
+        event = made.send("m.room.topic", ALICE, content, "", cites=[made.join])
+        numbers.append(states.after(numbers[-1], event))
+    first = states.map(numbers[0])
+    for number in numbers[1 : 1 + others]:
+        states.map(number)
+    again = states.map(numbers[0])
+    assert ids(again) == ids(first)
+    assert (again is first) is is_kept
+
+
 def test_where_a_whole_state_is_noted() -> None:
     """A short state is whole again after 32 differences, and never before."""
     made = MadeRoom("10")
