@@ -20,7 +20,7 @@ from homeserver.protocol.remarks import Remark
 from homeserver.protocol.transactions import MAX_TXN_ID_BYTES
 from homeserver.storage import pages
 from homeserver.storage.engine.immediate import ImmediateDatabase
-from homeserver.storage.engine.interface import Cursor, Job
+from homeserver.storage.engine.interface import Cursor, Job, Short
 from homeserver.storage.judged_pdus import JudgedPdu
 from homeserver.storage.notifier import Changes
 from homeserver.storage.pages import ListedTransaction
@@ -468,3 +468,26 @@ def test_pruned_while_it_is_read(
     result_of(store.record(known))
     database.statements = statements
     result_of(call(store))
+
+
+class NotingDatabase(MemoryDatabase):
+    """A store that notes which of its writes are short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.are_short: list[bool] = []
+
+    async def write(self, job: Job[_T]) -> _T:
+        """As `Database.write`."""
+        self.are_short.append(isinstance(job, Short))
+        return await super().write(job)
+
+
+def test_a_large_transaction_is_no_short_work() -> None:
+    """The reactor records up to 64 KiB by itself, beside two empty lists."""
+    database = NotingDatabase()
+    store = ReceivedStore(database, OUR_NAME, Changes(Clock()))
+    for txn_id, length in (("1", 65_536 - 4), ("2", 65_536 - 3)):
+        event = JudgedPdu(EventId("$e"), "11", "accepted", b" " * length)
+        result_of(store.record(transaction(A, txn_id, [event])))
+    assert database.are_short == [True, False]

@@ -26,7 +26,8 @@ CASES: list[tuple[list[Attempt], list[str]]] = [
     (attempts((0, "1", 503, A), (9, "2", 200, A)), ["retry_other_id"]),
     (attempts((0, "1", 503, None), (9, "2", 200, None)), []),
     (attempts((0, "1", 503, A), (900, "1", 200, B)), ["retry_other_content"]),
-    (attempts((0, "1", 503, A), (100, "1", 200, A)), ["retry_without_pause"]),
+    (attempts((0, "1", 503, A), (499, "1", 200, A)), ["retry_without_pause"]),
+    (attempts((0, "1", 503, A), (500, "1", 200, A)), []),
     (
         attempts(*[(n * 1000, "1", 503, A) for n in range(4)], (4000, "1", 200, A)),
         ["retry_without_back_off"],
