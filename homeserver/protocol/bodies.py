@@ -9,16 +9,20 @@ A body is read once, leniently, as its sender has read it. The signature of the 
 is verified over that reading before the body is checked for flaws.
 
 Its canonical JSON is made once. Where all numbers of a body are those of canonical
-JSON, as they are in most, each PDU and EDU is kept with its slice of it.
+JSON, as they are in most, each PDU and EDU is kept with its own.
 
 Specification: Server-server API, "Transactions" and "Request Authentication";
 Appendices, "Canonical JSON".
 """
 
+from itertools import chain
+
 import msgspec
 from msgspec import Struct
 
 from homeserver.protocol.canonical_json import (
+    MAX_NESTING,
+    MAX_READ_NESTING,
     Canonical,
     Encoded,
     Json,
@@ -33,7 +37,11 @@ from homeserver.protocol.canonical_json import (
     split,
 )
 from homeserver.protocol.errors import BadJson
-from homeserver.protocol.json_text import Outside
+from homeserver.protocol.json_text import (
+    Outside,
+    count_brackets,
+    may_have_large_number,
+)
 
 _LISTS = ("pdus", "edus")
 
@@ -52,33 +60,53 @@ class FlawedItem(dict[str, object]):
         """The text of the object as received."""
 
 
-class _Lists(Struct):
-    """The slices of the PDUs and EDUs in a body."""
-
-    pdus: list[Encoded] = []
-    edus: list[Encoded] = []
-
-
-_LISTS_OF_A_BODY = msgspec.json.Decoder(_Lists)
-
-
 class ReadBody(Struct, frozen=True):
     """A request body that was read, and is not yet checked for flaws."""
 
     text: bytes
-    outside: Outside
     content: Json
     canonical: bytes
     """Canonical JSON of `content`: the request is signed over it."""
+
+    outside: Outside | None
+    """That of `text`; None if it is certain that the body has no flaw."""
 
 
 def read_body(data: bytes) -> ReadBody:
     """Read a request body leniently; raises `TooLarge`, `NotJson` or `BadJson`."""
     check_size_of_json(data)
-    content = as_object(read(data), "the body")
+    value, has_float = read(data)
+    content = as_object(value, "the body")
+    plain = None if has_float else _read_plain(data, content)
+    if plain is not None:
+        return plain
     outside = Outside.of(data)
-    encode = encode_floats if outside.has_float else encode_integers
-    return ReadBody(data, outside, content, encode(content))
+    outside.check_nesting(MAX_READ_NESTING)
+    encode = encode_floats if has_float else encode_integers
+    return ReadBody(data, content, encode(content), outside)
+
+
+def _read_plain(data: bytes, content: Json) -> ReadBody | None:
+    """A body without floats that is certain to have no flaw; None for any other.
+
+    Most bodies are plain, and are read in half the time by this way.
+    """
+    try:
+        texts = _item_texts(content)
+        canonical = encode_integers(
+            content | {name: list(map(Encoded, items)) for name, items in texts.items()}
+        )
+    except RecursionError:
+        return None
+    # Canonical JSON is the shortest text of a value without floats: where it is as long
+    # as the text that was read, no member was written twice.
+    if len(canonical) != len(data) or may_have_large_number(canonical):
+        return None
+    envelope = encode_integers(content | dict.fromkeys(texts))
+    opened = max(map(count_brackets, chain.from_iterable(texts.values())), default=0)
+    if count_brackets(envelope) + opened >= MAX_NESTING:
+        return None
+    return ReadBody(data, _with_texts(content, texts), canonical, None)
 
 
 def check_body(body: ReadBody) -> Json:
@@ -88,30 +116,34 @@ def check_body(body: ReadBody) -> Json:
     rejects, and otherwise a `Canonical` in place of each, where all numbers of the body
     are those of canonical JSON. Raises `BadJson` for a flaw anywhere else.
     """
+    if body.outside is None:
+        return body.content
     try:
         check_read(body.text, body.outside, body.canonical)
     except BadJson:
         return _find_flaws(body.text, body.content)
     if body.outside.has_canonical_numbers:
-        return _with_slices(body.content, body.canonical)
+        return _with_texts(body.content, _item_texts(body.content))
     return body.content
 
 
-def _with_slices(content: Json, canonical: bytes) -> Json:
-    try:
-        lists = _LISTS_OF_A_BODY.decode(canonical)
-    except msgspec.ValidationError:
-        return content  # `Transaction.parse` says what is no list
-    slices = {"pdus": lists.pdus, "edus": lists.edus}
+def _item_texts(content: Json) -> dict[str, list[bytes]]:
+    """The canonical JSON of each PDU and EDU in a body without floats."""
+    lists = ((name, content.get(name)) for name in _LISTS)
+    return {
+        name: [encode_integers(item) for item in items]
+        for name, items in lists
+        if isinstance(items, list)  # `Transaction.parse` says what is no list
+    }
+
+
+def _with_texts(content: Json, texts: dict[str, list[bytes]]) -> Json:
     return content | {
         name: [
-            Canonical(value, bytes(text)) if isinstance(value, dict) else value
-            for text, value in zip(
-                slices[name], as_list(content[name], name), strict=True
-            )
+            Canonical.of(item, text) if isinstance(item, dict) else item
+            for item, text in zip(as_list(content[name], name), items, strict=True)
         ]
-        for name in _LISTS
-        if name in content
+        for name, items in texts.items()
     }
 
 

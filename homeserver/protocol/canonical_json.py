@@ -10,7 +10,8 @@ Specification: Appendices, "Canonical JSON" and "Unpadded Base64".
 
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Self
 
 import canonicaljson
 import msgspec
@@ -31,10 +32,16 @@ class Canonical(dict[str, object]):
     All its numbers are those of canonical JSON. It must not be changed.
     """
 
-    def __init__(self, value: Json, encoded: bytes) -> None:
-        """`encoded` is the canonical JSON of `value`."""
-        super().__init__(value)
-        self.encoded = encoded
+    __slots__ = ("encoded",)
+
+    encoded: bytes
+
+    @classmethod
+    def of(cls, value: Json, encoded: bytes) -> Self:
+        """A JSON object with its canonical JSON."""
+        own = cls(value)
+        own.encoded = encoded
+        return own
 
 
 MAX_NESTING = 100  # ten times the nesting of any known event
@@ -51,6 +58,18 @@ MAX_VALUES = 1_000_000
 MAX_REQUEST_VALUES = 200_000
 
 _ITEMS = msgspec.json.Decoder(list[Encoded])
+
+
+class _FloatFound(Exception):
+    """A text has a float."""
+
+
+def _find_float(_: str) -> float:
+    raise _FloatFound
+
+
+_WITHOUT_FLOATS = msgspec.json.Decoder(float_hook=_find_float)
+
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648, section 5
 
@@ -98,17 +117,17 @@ def check_size_of_json(data: bytes, most: int = MAX_REQUEST_VALUES) -> None:
         raise TooLarge(f"the JSON has more than {most} values")
 
 
-def read(data: bytes) -> object:
-    """Read one JSON text leniently; `check_read` then applies the rules of `parse`.
+def read(data: bytes) -> tuple[object, bool]:
+    """Read one JSON text leniently; returns its value, and whether it has a float.
 
-    The last of duplicate members wins. Nesting is limited to `MAX_READ_NESTING`,
-    integers to the length that Python converts. Raises `NotJson` and `BadJson`.
+    `check_read` then applies the rules of `parse`. The last of duplicate members wins.
+    Nesting is limited by Python's recursion alone, integers to the length that Python
+    converts. Raises `NotJson` and `BadJson`.
     """
-    value = _decode(data, MAX_READ_NESTING)
-    # Most texts have fewer brackets than the limit.
-    if data.count(b"[") + data.count(b"{") > MAX_READ_NESTING:
-        Outside.of(data).check_nesting(MAX_READ_NESTING)
-    return value
+    try:
+        return _decode(data, MAX_READ_NESTING, _WITHOUT_FLOATS.decode), False
+    except _FloatFound:
+        return _decode(data, MAX_READ_NESTING), True
 
 
 def count_members(data: bytes) -> int:
@@ -234,11 +253,14 @@ def decode_base64(text: str) -> bytes:
         raise BadJson(f"not base64: {quote(text)}") from None
 
 
-def _decode(data: bytes, max_nesting: int) -> object:
+def _decode(
+    data: bytes,
+    max_nesting: int,
+    decode: Callable[[bytes], object] = msgspec.json.decode,
+) -> object:
     try:
-        value: object = msgspec.json.decode(data)
+        return decode(data)
     except RecursionError:
         raise too_deep(max_nesting) from None
     except (msgspec.DecodeError, ValueError) as error:
         raise NotJson(f"not JSON: {error}") from None
-    return value

@@ -27,7 +27,7 @@ _ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
 
 # Of 2^53-1. Most numbers have fewer digits; those that have as many are looked at one
 # by one.
-_DIGITS_OF_LARGE = 16
+_LARGE = b"0" * 16
 
 
 class Outside(Struct, frozen=True):
@@ -58,7 +58,7 @@ class Outside(Struct, frozen=True):
     @property
     def has_canonical_numbers(self) -> bool:
         """Whether all numbers are certain to be those of canonical JSON."""
-        return not (self.has_float or b"0" * _DIGITS_OF_LARGE in self.zeros)
+        return not (self.has_float or _LARGE in self.zeros)
 
     def count_values(self) -> int:
         """The number of values: the whole text, and the items of lists and objects."""
@@ -86,6 +86,22 @@ class Outside(Struct, frozen=True):
             brackets = brackets.replace(b"[]", b"")
         if brackets:
             raise too_deep(most)
+
+
+def may_have_large_number(data: bytes) -> bool:
+    """Whether an integer that canonical JSON does not allow may be in a JSON text.
+
+    Digits within strings count as well.
+    """
+    return _LARGE in data.translate(_ONE_DIGIT)
+
+
+def count_brackets(data: bytes) -> int:
+    """How many lists and objects begin in a JSON text at most; it is no deeper.
+
+    Brackets within strings count as well.
+    """
+    return data.count(b"[") + data.count(b"{")
 
 
 def too_deep(most: int) -> BadJson:

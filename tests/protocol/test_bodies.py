@@ -1,11 +1,13 @@
 """The body of a request: read as its sender has read it, and looked at item by item."""
 
 import json
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homeserver.protocol import bodies
 from homeserver.protocol.bodies import FlawedItem, check_body, read_body
 from homeserver.protocol.canonical_json import as_list, encode, parse
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, TooLarge
@@ -119,6 +121,69 @@ def test_bad_envelope(data: bytes) -> None:
     body = read_body(data)
     with pytest.raises(BadJson):
         check_body(body)
+
+
+Outcome = tuple[bytes, list[tuple[type, object]]] | str
+"""The canonical body and each item of it, or the error."""
+
+
+def outcome(data: bytes) -> Outcome:
+    """What comes of a body."""
+    try:
+        body = read_body(data)
+        content = check_body(body)
+    except ProtocolError as problem:
+        return f"{type(problem)}: {problem}"
+    lists = [content.get(name) for name in ("pdus", "edus")]
+    items = [each for every in lists if isinstance(every, list) for each in every]
+    return body.canonical, [
+        (type(each), getattr(each, "encoded", None) or getattr(each, "problem", each))
+        for each in items
+    ]
+
+
+def both_ways(data: bytes) -> None:
+    """Whether a body is certain to have no flaw makes no difference."""
+    plain = outcome(data)
+    with patch.object(bodies, "_read_plain", lambda *_: None):
+        assert outcome(data) == plain
+
+
+# A body, and whether it is certain to have no flaw.
+BODIES: list[tuple[bytes, bool]] = [
+    (b'{"pdus":[{"b":[{}],"a":" : \\n"}],"edus":[{}],"a":[{"x":-1}]}', True),
+    (b'{"pdus":[{"a":"\\u0041"}]}', False),
+    (b'{"pdus":[{"a":1,"a":2}]}', False),
+    (b'{"pdus":[{"a":1,"\\u0061":2}]}', False),
+    (b'{"pdus":[{"a":1}],"pdus":[{"a":2}]}', False),
+    (b'{"a":{"b":1,"b":2},"pdus":[{"a": 1}]}', False),
+    (b'{"pdus":[{"a":999999999999999}]}', True),
+    (b'{"pdus":[{"a":-9007199254740992}]}', False),
+    (b'{"pdus":[{"a":18446744073709551616}]}', False),
+    (b'{"pdus":[{"a":"1234567890123456"}]}', False),
+    (b'{"pdus":[{"a":1.5}],"edus":[{}]}', False),
+    (b'{"pdus":[{"a":1e2}],"edus":[{}]}', False),
+    (b'{"pdus":[],"a":0.5}', False),
+    (b'{"pdus":[%b,%b]}' % (nested(98), nested(98)), True),
+    (b'{"pdus":[{},%b]}' % nested(99), False),
+    (b'{"a":%b,"pdus":[{}]}' % nested(98), False),
+    (b'{"a":%b,"pdus":[]}' % nested(98), True),
+    (b'{"pdus":{"a":1},"edus":5}', True),
+    (b'{"pdus":[1,[{}],"a",null,{}]}', True),
+]
+
+
+@pytest.mark.parametrize(("data", "is_plain"), BODIES)
+def test_plain_bodies(data: bytes, *, is_plain: bool) -> None:
+    """A plain body is read in the fast way, with the same result."""
+    assert (read_body(data).outside is None) == is_plain
+    both_ways(data)
+
+
+@given(TREES.map(written), st.lists(TREES.map(encode), max_size=3))
+def test_both_ways_agree(tree: str, items: list[bytes]) -> None:
+    """Whatever a body has, both ways give one result."""
+    both_ways(f'{{"a":{tree},"pdus":['.encode() + b",".join(items) + b"]}")
 
 
 def is_refused(text: str) -> bool:
