@@ -25,6 +25,7 @@ three.
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 from homeserver.inbound.version_attempt import VersionAttempt
 from homeserver.protocol.bodies import FlawedItem
@@ -48,6 +49,8 @@ from homeserver.protocol.signing import (
     event_signatures,
 )
 from homeserver.storage.judged_pdus import REJECTED, UNSIGNED, JudgedPdu
+
+_NAME = attrgetter("name")
 
 _EVENT_ID = re.compile(r"\$[A-Za-z0-9_+/-]+")
 
@@ -127,7 +130,7 @@ class PduCandidate:
         signers = event.required_signers
         signatures = {
             name: event_signatures(event.pdu, name)
-            for name in sorted(signers or {event.sender.server_name}, key=str)
+            for name in sorted(signers or {event.sender.server_name}, key=_NAME)
         }
         return VersionAttempt(event, possible, signatures, not signers)
 

@@ -11,7 +11,7 @@ Specification: Appendices, "Server Name" and "Identifier Grammar".
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import NewType, Self
+from typing import NewType
 
 from msgspec import Struct
 
@@ -172,15 +172,23 @@ class UserId(Struct, frozen=True):
     def __str__(self) -> str:
         return self.user_id
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> "UserId":
         """Parse a user ID; a historical localpart is any text without a colon.
 
         Raises `InvalidParam`.
         """
-        return cls(text, _parse_domain("a user ID", "@", text))
+        return _parse_user_id(text)
 
 
+# Valid IDs alone are kept, and are short. The events of a transaction are of few rooms,
+# and many of one sender.
+@lru_cache(maxsize=4096)
+def _parse_user_id(text: str) -> UserId:
+    return UserId(text, _parse_domain("a user ID", "@", text))
+
+
+@lru_cache(maxsize=4096)
 def parse_room_id(text: str) -> RoomId:
     """Parse a room ID: `!opaque:server`, or `!` and 43 characters (version 12).
 
@@ -189,6 +197,7 @@ def parse_room_id(text: str) -> RoomId:
     return RoomId(text) if is_hash_room_id(text) else parse_named_room_id(text)
 
 
+@lru_cache(maxsize=4096)
 def parse_named_room_id(text: str) -> RoomId:
     """Parse a room ID of versions 1 to 11, which names a server.
 

@@ -40,6 +40,9 @@ from homeserver.protocol.signing import SigningKey, sign
 
 MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits"; with signatures
 
+# Each event compares these, and Python looks up a member of an Enum slowly.
+_SENT, _BASE64 = IdFormat.SENT, IdFormat.BASE64
+
 _Encode = Callable[[object], bytes]
 """An encoder of canonical JSON: `encode`, or the faster `encode_integers`."""
 
@@ -54,12 +57,15 @@ def content_hash(pdu: Json, encode_json: _Encode = encode) -> bytes:
 
 def redact(pdu: Json, room_version: RoomVersion) -> Json:
     """The part of a PDU that its signatures and its reference hash cover."""
-    redacted = {k: v for k, v in pdu.items() if k in room_version.kept_members}
+    members = room_version.kept_members
+    redacted = {k: v for k, v in pdu.items() if k in members}
     kind, content = pdu.get("type"), pdu.get("content")
     if not isinstance(kind, str) or not isinstance(content, dict):
         return redacted
-    kept = room_version.kept_content.get(kind, frozenset())
-    remains = {k: v for k, v in content.items() if kept is None or k in kept}
+    kept = room_version.kept_content.get(kind, ())
+    remains = {
+        k: content[k] for k in (content if kept is None else kept) if k in content
+    }
     if kind == "m.room.member" and room_version.keeps_signed_invite:
         invite = content.get("third_party_invite")
         if isinstance(invite, dict):
@@ -86,13 +92,13 @@ def _signed(pdu: Json, room_version: RoomVersion, encode_json: _Encode) -> bytes
 
 
 def _event_id(pdu: Json, room_version: RoomVersion, signed: bytes) -> EventId:
-    if room_version.id_format is IdFormat.SENT:
+    if room_version.id_format is _SENT:
         text = as_text(pdu.get("event_id"), "`event_id`")
         parse_event_domain(text)
         return EventId(text)
     # The reference hash.
     digest = hashlib.sha256(signed).digest()
-    if room_version.id_format is IdFormat.BASE64:
+    if room_version.id_format is _BASE64:
         return EventId("$" + encode_base64(digest))
     return EventId("$" + encode_urlsafe_base64(digest))
 
@@ -180,7 +186,7 @@ class Event(Struct, frozen=True):
     @property
     def id_is_hash(self) -> bool:
         """Whether the event ID is a hash of everything that the servers sign."""
-        return self.room_version.id_format is not IdFormat.SENT
+        return self.room_version.id_format is not _SENT
 
     @property
     def is_third_party_invite(self) -> bool:
@@ -201,7 +207,7 @@ class Event(Struct, frozen=True):
         signers: set[ServerName] = set()
         if not self.is_third_party_invite:
             signers.add(self.sender.server_name)
-        if self.room_version.id_format is IdFormat.SENT:
+        if self.room_version.id_format is _SENT:
             signers.add(parse_event_domain(self.event_id))
         via = self.content.get("join_authorised_via_users_server")
         if (

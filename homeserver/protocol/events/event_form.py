@@ -24,6 +24,8 @@ from homeserver.protocol.errors import BadJson
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
 from homeserver.protocol.identifiers import MAX_ID_BYTES, EventId
 
+_SENT = IdFormat.SENT
+
 MAX_AUTH_EVENTS = 10  # Server-server API, "PDUs"
 MAX_PREV_EVENTS = 20  # the same
 MAX_DEPTH = 2**63 - 1  # room versions 1 to 5; canonical JSON limits the later ones
@@ -73,7 +75,7 @@ def read_form(pdu: Json, room_version: RoomVersion) -> EventForm:
 
     Raises `BadJson`.
     """
-    if room_version.id_format is IdFormat.SENT:
+    if room_version.id_format is _SENT:
         return _read_by_member(pdu, room_version)  # it refers by [event ID, hashes]
     try:
         usual = msgspec.convert(pdu, _UsualEvent)
@@ -128,7 +130,7 @@ def _parse_references(
     references = as_list(pdu.get(member), f"`{member}`")
     if len(references) > most:
         raise BadJson(f"`{member}` has {len(references)} entries; {most} are allowed")
-    if room_version.id_format is not IdFormat.SENT:
+    if room_version.id_format is not _SENT:
         return tuple(EventId(as_text(x, f"an entry of `{member}`")) for x in references)
     return tuple(_parse_pair(reference, member) for reference in references)
 

@@ -74,6 +74,8 @@ class PossibleVersion(Struct, frozen=True):
 # 5 are left out: they accept keys that had expired, which an inference must not.
 _NEWEST = ("11", "10", "8", "7", "5")
 
+_OF_HASH_ROOM_ID = (PossibleVersion(ROOM_VERSIONS["12"], VersionSource.EVENT_FORMAT),)
+
 _VERSIONS = {**ROOM_VERSIONS, "2014": EVENTS_OF_2014}
 
 
@@ -98,7 +100,7 @@ def infer_room_versions(
             )
         return _named(pdu, ROOM_VERSIONS[recorded])
     if _has_hash_room_id(pdu):
-        return [PossibleVersion(ROOM_VERSIONS["12"], VersionSource.EVENT_FORMAT)]
+        return _OF_HASH_ROOM_ID
     return _inferred(_formats(pdu), default.version)
 
 
