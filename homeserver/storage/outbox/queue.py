@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
-from homeserver.storage.engine.interface import Cursor, Database, StoreClock
+from homeserver.storage.engine.interface import Cursor, Database, Short, StoreClock
 from homeserver.storage.outbox.chosen import BodyOf, build_chosen, repeat
 from homeserver.storage.outbox.drops import (
     ALL,
@@ -160,7 +160,7 @@ class OutboundQueue:
                 self.of(destination).row,
             )
 
-        fails = await self._database.read(look)
+        fails = await self._database.read(Short(look))
         if fails:
             await self._database.write(job)
         return fails
