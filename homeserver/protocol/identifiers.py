@@ -43,7 +43,7 @@ _NOT_IN_ID = re.compile("[\0\ud800-\udfff]")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 
-class ServerName(Struct, frozen=True):
+class ServerName(Struct, frozen=True, cache_hash=True):
     """A server's name: a DNS name or an IP address, and an optional port.
 
     Two names are the same server only if they are equal byte for byte: `a.org`,
