@@ -193,9 +193,10 @@ class PduChecker:
         verified once covers each copy of the event. It does not stand for other
         required signers. Room versions in which the sender chooses the ID have none.
         """
+        events = [attempt.event for attempt in attempts]
         named = [
-            (attempt.event.event_id, attempt.event.room_version.version)
-            for attempt in attempts
+            (each.event_id, each.room_version.version, each.origin_server_ts)
+            for each in events
         ]
         known = await self._store.signers(named)
         for attempt, name in zip(attempts, named, strict=True):

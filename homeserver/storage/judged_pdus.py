@@ -34,8 +34,11 @@ SOFT_FAILED = "soft-failed"
 UNSIGNED = "unsigned: of 2014, by its transaction's origin alone"
 """The verdict on an unsigned PDU of 2014."""
 
-EventOfVersion = tuple[EventId, str]
-"""An event ID, and the room version by which it was computed."""
+# What a column holds; before room version 6, an event may have another integer.
+_LEAST_TS, _MOST_TS = -(2**63), 2**63 - 1
+
+EventOfVersion = tuple[EventId, str, int]
+"""An event ID, the room version by which it was computed, and the event's time."""
 
 
 class JudgedPdu(Struct, frozen=True):
@@ -94,8 +97,8 @@ def record_pdus(
     """
     cursor.executemany(
         "INSERT INTO received_pdus (server_name, transaction_id, position, event_id,"
-        " room_version, room_version_source, verdict, event, signers)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " room_version, room_version_source, verdict, event, signers,"
+        " origin_server_ts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 server_name.name,
@@ -107,6 +110,9 @@ def record_pdus(
                 pdu.verdict,
                 pdu.event.decode("utf-8"),
                 _written(pdu.signers) if pdu.signers else None,
+                _storable(pdu.parsed.origin_server_ts)
+                if pdu.signers and pdu.parsed is not None
+                else 0,
             )
             for position, pdu in enumerate(pdus)
         ],
@@ -124,6 +130,10 @@ def record_pdus(
 
 def _written(signers: Collection[ServerName]) -> str:
     return encode_integers(sorted(map(str, signers))).decode("ascii")
+
+
+def _storable(origin_server_ts: int) -> int:
+    return min(max(origin_server_ts, _LEAST_TS), _MOST_TS)
 
 
 def load_pdus(cursor: Cursor, transaction_id: int) -> list[ListedPdu]:
@@ -165,17 +175,37 @@ def load_signers(
     cursor: Cursor, server_name: ServerName, events: Sequence[EventOfVersion]
 ) -> Mapping[EventOfVersion, frozenset[ServerName]]:
     """The servers whose signatures of these events one of our names verified before."""
-    # One statement: fifty of them take three times as long.
-    asked = ", ".join(["(?, ?)"] * len(events))
-    rows = cursor.execute(
-        f"SELECT DISTINCT column1, column2, signers FROM (VALUES {asked}) AS asked"  # noqa: S608
-        " JOIN received_pdus ON event_id = column1 AND room_version = column2"
-        " WHERE server_name = ? AND signers IS NOT NULL",
-        (*chain.from_iterable(events), server_name.name),
+    rows = _load_signed(cursor, server_name, events, "column3")
+    # Rows of before there were times; once they are pruned, this takes no time.
+    has_older = cursor.execute(
+        "SELECT 1 FROM received_pdus WHERE server_name = ?"
+        " AND origin_server_ts = 0 AND signers IS NOT NULL LIMIT 1",
+        (server_name.name,),
     ).fetchall()
+    if has_older:
+        rows += _load_signed(cursor, server_name, events, "0")
     found: dict[EventOfVersion, frozenset[ServerName]] = {}
-    for event_id, version, signers in rows:
+    for number, signers in rows:
         names = frozenset(map(ServerName.parse, json.loads(signers)))
-        event = EventId(event_id), str(version)
+        event = events[number]
         found[event] = found.get(event, frozenset()) | names
     return found
+
+
+def _load_signed(
+    cursor: Cursor, server_name: ServerName, events: Sequence[EventOfVersion], ts: str
+) -> list[tuple[int, str]]:
+    """The numbers of those of the events that have rows at a time, with signers."""
+    # One statement: fifty of them take three times as long.
+    asked = ", ".join(["(?, ?, ?, ?)"] * len(events))
+    parameters = [
+        (event_id, version, _storable(origin_server_ts), number)
+        for number, (event_id, version, origin_server_ts) in enumerate(events)
+    ]
+    return cursor.execute(
+        f"SELECT DISTINCT column4, signers FROM (VALUES {asked}) AS asked"  # noqa: S608
+        f" JOIN received_pdus ON origin_server_ts = {ts} AND event_id = column1"
+        " AND room_version = column2"
+        " WHERE server_name = ? AND signers IS NOT NULL",
+        (*chain.from_iterable(parameters), server_name.name),
+    ).fetchall()

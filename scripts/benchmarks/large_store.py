@@ -40,10 +40,11 @@ def fill(store: Path) -> None:
         )
         connection.execute(
             "INSERT INTO received_pdus (server_name, transaction_id, position,"
-            " event_id, room_version, verdict, event, signers)"
+            " event_id, room_version, verdict, event, signers, origin_server_ts)"
             " SELECT server_name, id, 0, '$' || lower(hex(digest)), '12', 'accepted',"
             ' \'{"content":{"body":"\' || hex(randomblob(450)) || \'"}}\','
-            " '[\"' || origin || '\"]' FROM received_transactions WHERE id > :known",
+            " '[\"' || origin || '\"]', received_ts FROM received_transactions"
+            " WHERE id > :known",
             options,
         )
         connection.execute(

@@ -137,7 +137,7 @@ CALLS: list[tuple[type, str, Call]] = [
     (ReceivedStore, "reply_to", lambda h: h.received.reply_to(PEER, "t", b"d")),
     (ReceivedStore, "known_under", contents),
     (ReceivedStore, "room_versions", lambda h: h.received.room_versions([ROOM])),
-    (ReceivedStore, "signers", lambda h: h.received.signers([(EVENT, "11")])),
+    (ReceivedStore, "signers", lambda h: h.received.signers([(EVENT, "11", 1)])),
     (ReceivedStore, "record", lambda h: h.received.record(transaction(reply=b"2nd"))),
     (ReceivedStore, "after", lambda h: h.received.after(0, None, 10, 0)),
     (ReceivedStore, "after", lambda h: h.received.after(0, PEER, 10, 0)),

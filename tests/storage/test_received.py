@@ -14,6 +14,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
+from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.events.version_inference import VersionSource
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.protocol.remarks import Remark
@@ -32,6 +34,7 @@ from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
+from tests.support.pdus import message
 from tests.support.postgres_server import PostgresDatabase
 
 _T = TypeVar("_T")
@@ -326,15 +329,35 @@ class ReceivedStoreTests(SynchronousTestCase):
         self.record(transaction(B, "1", pdus))
         self.record(transaction(B, "2", [structs.replace(signed, signers=[B])]))
         asked = [
-            (EventId(event_id), version)
+            (EventId(event_id), version, 5)
             for event_id in ("$a", "$b", "$c", "$d")
             for version in ("11", "12")
         ]
         self.assertEqual(
             self.done(self.store.signers(asked)),
-            {("$a", "12"): {A, B}, ("$a", "11"): {A, B}, ("$b", "12"): {A}},
+            {("$a", "12", 5): {A, B}, ("$a", "11", 5): {A, B}, ("$b", "12", 5): {A}},
         )
         self.assertEqual(self.done(self.store.signers(asked[4:])), {})
+
+    def test_signers_of_events_with_times(self) -> None:
+        """They are found by the time of the event, whatever integer that is."""
+        times = [1, 2**53, 2**63, 2**64 - 1, -(2**63), 1 - 2**64]
+        events = [
+            Event.parse(message("5", origin_server_ts=each), ROOM_VERSIONS["5"])
+            for each in times
+        ]
+        pdus = [
+            JudgedPdu(
+                each.event_id, "5", "accepted", each.encoded, signers=[A], parsed=each
+            )
+            for each in events
+        ]
+        self.record(transaction(A, "1", pdus))
+        asked = [(each.event_id, "5", each.origin_server_ts) for each in events]
+        found = self.done(self.store.signers(asked))
+        self.assertEqual(found, {each: {A} for each in asked})
+        others = [(event_id, "5", 7) for event_id, _, _ in asked]
+        self.assertEqual(self.done(self.store.signers(others)), {})
 
     def test_rooms(self) -> None:
         """A room has the version of the accepted event that founded it."""

@@ -127,7 +127,7 @@ MISTAKES: list[tuple[str, tuple[object, ...], tuple[type[Exception], ...]]] = [
         (UnicodeEncodeError,),
     ),
     (
-        "INSERT INTO received_pdus VALUES ('us', 1, 0, NULL, NULL, '', '', NULL, NULL)",
+        "INSERT INTO received_pdus VALUES ('us', 1, 0, '', '', '', '', '', '', 0)",
         (),
         (sqlite3.IntegrityError, psycopg.IntegrityError),
     ),
