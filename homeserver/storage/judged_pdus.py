@@ -117,15 +117,17 @@ def record_pdus(
             for position, pdu in enumerate(pdus)
         ],
     )
-    cursor.executemany(
-        "INSERT INTO rooms (server_name, room_id, room_version) VALUES (?, ?, ?)"
-        " ON CONFLICT (server_name, room_id) DO NOTHING",
-        [
-            (server_name.name, *pdu.created_room)
-            for pdu in pdus
-            if pdu.created_room is not None
-        ],
-    )
+    rooms = [
+        (server_name.name, *pdu.created_room)
+        for pdu in pdus
+        if pdu.created_room is not None
+    ]
+    if rooms:
+        cursor.executemany(
+            "INSERT INTO rooms (server_name, room_id, room_version) VALUES (?, ?, ?)"
+            " ON CONFLICT (server_name, room_id) DO NOTHING",
+            rooms,
+        )
 
 
 def _written(signers: Collection[ServerName]) -> str:

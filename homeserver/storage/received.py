@@ -182,7 +182,8 @@ class ReceivedStore:
                 return self._load_reply(
                     cursor, received.origin, received.txn_id, received.digest
                 )
-            record_pdus(cursor, own, own_id, received.pdus)
+            if received.pdus:
+                record_pdus(cursor, own, own_id, received.pdus)
             return received.reply
 
         length = (

@@ -40,6 +40,11 @@ class Connection(Protocol):
         """Commit; what was written is on the disk when this returns."""
         self.cursor().execute("COMMIT")
 
+    def touch(self) -> None:
+        """Commit without a change, which syncs the commits before it as any other."""
+        with transaction(self):
+            self.record_version(self.load_version())
+
     def rollback(self) -> None:
         """Undo the transaction, if one is open; raises nothing."""
         with suppress(Exception):  # the engine may have undone it already

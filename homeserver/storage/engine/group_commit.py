@@ -85,8 +85,7 @@ def fail_all(group: list[Call], failure: Failure) -> list[Outcome]:
 
 def probe_write(connection: Connection) -> None:
     """Commit without a change; raises `StoreUnavailable` and `Conflict`."""
-    with transaction(connection):
-        connection.record_version(connection.load_version())
+    connection.touch()
 
 
 def probe_read(connection: Connection) -> None:

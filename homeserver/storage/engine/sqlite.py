@@ -28,6 +28,9 @@ _LOCK_SECONDS = 5
 # length when SQLite copies it into the file.
 _LOG_BYTES = 4_096_000
 
+# What a file says that it is of, beside that it is SQLite's: any number but zero.
+_APPLICATION_ID = int.from_bytes(b"mtrx")
+
 # Mistakes in a job's statement.
 _MISTAKES = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
 
@@ -88,6 +91,12 @@ class SqliteConnection(Connection):
         """As `Connection.commit`."""
         super().commit()
         # A commit into a file that was removed is not on the disk.
+        self.check()
+
+    def touch(self) -> None:
+        """As `Connection.touch`."""
+        # Written even if it is the same, and one statement is a transaction.
+        self.cursor().execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         self.check()
 
     def load_version(self) -> int:

@@ -51,17 +51,19 @@ class ShortcutStore(Store):
             connect_for_shortcut=file.connect_for_shortcut,
         )
         super().__init__(f"sqlite:{path}", engine, clock)
-        writer = self.writer
-        commit = writer.commit
+        for name in ("commit", "touch"):
+            syncing = self._when_allowed(getattr(self.writer, name))
+            setattr(self.writer, name, syncing)
 
-        def commit_when_allowed() -> None:
+    def _when_allowed(self, sync: Callable[[], None]) -> Callable[[], None]:
+        def sync_when_allowed() -> None:
             assert self.may_sync.wait(LIMIT)
             self.synced_by.append(get_ident())
             if self.failure is not None:
                 raise self.failure
-            commit()
+            sync()
 
-        writer.commit = commit_when_allowed  # type: ignore[method-assign]
+        return sync_when_allowed
 
     def begin_short(self, job: Job[T]) -> Deferred[T]:
         """Write something short without waiting."""

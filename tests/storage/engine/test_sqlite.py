@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from homeserver.storage.engine.interface import Cursor, StoreUnavailable
-from homeserver.storage.engine.sqlite import SqliteConnection
+from homeserver.storage.engine.sqlite import SqliteConnection, SqliteFile
 from tests.support.threaded_databases import Store, insert, rooms
 
 
@@ -127,6 +127,23 @@ def test_a_full_disk(store: Store) -> None:
     assert store.read(rooms) == []
     assert store.write(insert("c")) == "c"
     assert store.read(rooms) == ["c"]
+
+
+def test_a_touch_is_a_commit(path: Path) -> None:
+    """Each adds to the log, so that SQLite syncs it, and no row is another one."""
+    connection = SqliteFile(path).connect()
+    connection.record_version(5)
+    log = path.with_name(f"{path.name}-wal")
+    lengths = [log.stat().st_size]
+    for _ in range(3):
+        connection.touch()
+        lengths.append(log.stat().st_size)
+    assert lengths == sorted(set(lengths))
+    assert connection.load_version() == 5
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(StoreUnavailable):
+        connection.touch()
+    connection.close()
 
 
 def test_a_commit_that_fails(store: Store) -> None:
