@@ -42,7 +42,7 @@ _KEYS_SECONDS = 20.0
 
 _MAX_HINTS = 3  # on one PDU
 
-_EXPLAINED = frozenset({REDACTED, REJECTED})
+_EXPLAINED = (REDACTED, REJECTED)
 
 
 class _Search(Struct):
@@ -116,7 +116,7 @@ class PduChecker:
         verdicts = []
         for candidate in candidates:
             verdict = candidate.final_verdict()
-            if verdict.outcome in _EXPLAINED:
+            if verdict.verdict.startswith(_EXPLAINED):
                 verdict = await self._explain(candidate, verdict, cause)
             verdicts.append(verdict)
         return verdicts

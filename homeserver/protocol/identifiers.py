@@ -139,6 +139,7 @@ def _check_host(name: str, host: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=4096)
 def parse_key_id(text: str) -> KeyId:
     """Parse the ID of an ed25519 key; `InvalidParam` for any other text."""
     if not _KEY_ID.fullmatch(text):
@@ -181,8 +182,7 @@ class UserId(Struct, frozen=True):
         return _parse_user_id(text)
 
 
-# Valid IDs alone are kept, and are short. The events of a transaction are of few rooms,
-# and many of one sender.
+# As above. Valid IDs alone are kept, and those are short.
 @lru_cache(maxsize=4096)
 def _parse_user_id(text: str) -> UserId:
     return UserId(text, _parse_domain("a user ID", "@", text))

@@ -107,7 +107,9 @@ def sign(value: Json, server_name: ServerName, keys: Iterable[SigningKey]) -> Js
     return {**value, "signatures": signatures}
 
 
-def parse_signatures(value: Json, server_name: ServerName) -> Signatures:
+def parse_signatures(
+    value: Json, server_name: ServerName
+) -> dict[KeyId, bytes | BadJson]:
     """The ed25519 signatures of `server_name` in `value`; empty if there are none.
 
     Raises `BadJson` if `signatures` or the server's part of it is not an object.
@@ -134,7 +136,7 @@ def event_signatures(pdu: Json, server_name: ServerName) -> Signatures:
 
     Raises as `parse_signatures` does.
     """
-    found = dict(parse_signatures(pdu, server_name))
+    found = parse_signatures(pdu, server_name)
     found.pop(POLICY_KEY_ID, None)
     return found
 
