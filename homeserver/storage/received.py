@@ -81,6 +81,8 @@ class ReceivedStore:
         """The reply that this content of a transaction got; None if it is new."""
 
         def job(cursor: Cursor) -> bytes | None:
+            if not self._count_contents(cursor, origin, txn_id):
+                return None
             return self._load_reply(cursor, origin, txn_id, digest)
 
         reply = await self._database.read(Short(job))
@@ -149,7 +151,6 @@ class ReceivedStore:
         )
         remarks = msgspec.json.encode(received.remarks).decode("utf-8")
         own = self.server_name
-        name = (own.name, received.origin.name, received.txn_id)
 
         def job(cursor: Cursor) -> bytes | None:
             # First, as it locks the row until the commit: another process that records
@@ -157,15 +158,19 @@ class ReceivedStore:
             [own_id] = cursor.execute(
                 "UPDATE last_received SET id = id + 1 RETURNING id"
             ).fetchone()
-            row = cursor.execute(
+            origin, txn_id = received.origin, received.txn_id
+            contents = self._count_contents(cursor, origin, txn_id)
+            if contents != received.earlier_contents:
+                return self._load_reply(cursor, origin, txn_id, received.digest)
+            cursor.execute(
                 "INSERT INTO received_transactions (id, server_name, origin, txn_id,"
                 " digest, received_ts, key_id, client_certificate, edus, problems,"
-                " remarks, reply) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
-                " WHERE (SELECT COUNT(*) FROM received_transactions WHERE"
-                " server_name = ? AND origin = ? AND txn_id = ?) = ? RETURNING id",
+                " remarks, reply) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     own_id,
-                    *name,
+                    own.name,
+                    origin.name,
+                    txn_id,
                     received.digest,
                     received.received_ts,
                     received.key_id,
@@ -174,14 +179,8 @@ class ReceivedStore:
                     problems,
                     remarks,
                     received.reply,
-                    *name,
-                    received.earlier_contents,
                 ),
-            ).fetchone()
-            if row is None:
-                return self._load_reply(
-                    cursor, received.origin, received.txn_id, received.digest
-                )
+            )
             if received.pdus:
                 record_pdus(cursor, own, own_id, received.pdus)
             return received.reply
@@ -216,6 +215,15 @@ class ReceivedStore:
             return found
 
         return await self._changes.until(look, bool, wait)
+
+    def _count_contents(self, cursor: Cursor, origin: ServerName, txn_id: str) -> int:
+        """How many contents were recorded under a transaction ID."""
+        [count] = cursor.execute(
+            "SELECT COUNT(*) FROM received_transactions"
+            " WHERE server_name = ? AND origin = ? AND txn_id = ?",
+            (self.server_name.name, origin.name, txn_id),
+        ).fetchone()
+        return int(count)
 
     def _load_reply(
         self, cursor: Cursor, origin: ServerName, txn_id: str, digest: bytes
