@@ -8,7 +8,7 @@ from tests.support.conformance_stage import Stage, stage
 
 
 @pytest.fixture(scope="module")
-def on_stage() -> Iterator[Stage]:
+def on_stage(pytestconfig: pytest.Config) -> Iterator[Stage]:
     """A lab; each run has a target of its own beside it."""
-    with stage() as running:
+    with stage(is_whole=pytestconfig.getoption("--whole")) as running:
         yield running

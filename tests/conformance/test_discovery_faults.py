@@ -16,7 +16,7 @@ from homeserver.protocol.discovery import (
     SrvRecord,
 )
 from homeserver.protocol.identifiers import ServerName
-from tests.conformance.faulty import Row, patched, red
+from tests.conformance.faulty import Row, check_row, patched
 from tests.support.conformance_stage import Fault, Stage
 
 _resolve = discovery.resolve
@@ -116,4 +116,4 @@ def test_a_fault_turns_its_checks_red(
     # D44 asks for forty names, and others wait; the faults here do not matter to them.
     slow = {"D44", *(each.id for each in all_checks().values() if each.waits)}
     skip = sorted(slow - expected)
-    assert red(on_stage, fault, ["D"], skip) == on_stage.testable(expected)
+    check_row(on_stage, fault, expected, ["D"], skip)

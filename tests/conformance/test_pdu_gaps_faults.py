@@ -19,7 +19,7 @@ from homeserver.rooms.missing import Missing
 from homeserver.rooms.receiving import _take
 from homeserver.rooms.source import Source, StateIds
 from homeserver.rooms.turn import Turn
-from tests.conformance.faulty import Row, patched, red
+from tests.conformance.faulty import Row, check_row, patched
 from tests.conformance.test_pdus_faults import of, only
 from tests.support.conformance_stage import Fault, Stage
 
@@ -160,4 +160,4 @@ def test_a_fault_turns_its_checks_red(
     on_stage: Stage, name: str, fault: Fault, expected: set[str]
 ) -> None:
     """It turns them red, and no others that it meets."""
-    assert red(on_stage, fault, only(expected)) == expected
+    check_row(on_stage, fault, expected, only(expected))

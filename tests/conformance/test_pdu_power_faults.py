@@ -8,7 +8,7 @@ from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.redactions import Ground, ground_of
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.protocol.rooms.state_resolution import _is_power_event
-from tests.conformance.faulty import Row, patched, red
+from tests.conformance.faulty import Row, check_row, patched
 from tests.support.conformance_stage import Fault, Stage
 
 _CHECKS = ["P43.v10", "P43c", "P44", "P44b"]
@@ -52,4 +52,4 @@ def test_a_fault_turns_its_checks_red(
     on_stage: Stage, name: str, fault: Fault, expected: set[str]
 ) -> None:
     """It turns them red, and no others of these."""
-    assert red(on_stage, fault, _CHECKS) == expected
+    check_row(on_stage, fault, expected, _CHECKS)

@@ -37,7 +37,7 @@ from homeserver.protocol.rooms.state import StateMap
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.rooms.receiving import RoomReceiver
 from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
-from tests.conformance.faulty import Row, changed_json, patched, red
+from tests.conformance.faulty import Row, changed_json, check_row, patched
 from tests.support.conformance_stage import Fault, Stage
 
 _check = RoomReceiver.check
@@ -372,4 +372,4 @@ def test_a_fault_turns_its_checks_red(
     on_stage: Stage, name: str, fault: Fault, expected: set[str]
 ) -> None:
     """It turns them red, and no others that it meets."""
-    assert red(on_stage, fault, only(expected)) == expected
+    check_row(on_stage, fault, expected, only(expected))

@@ -4,7 +4,7 @@ import pytest
 
 from homeserver.inbound.head_remarks import remarks_on_head
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.remarks import REMARKS, read_remarks
+from homeserver.protocol.remarks import REMARKS
 from homeserver.protocol.xmatrix_headers import XMatrixHeaders
 
 US = ServerName.parse("us.example")
@@ -27,12 +27,3 @@ def test_heads(header: str, codes: list[str]) -> None:
     found = [each.code for each in remarks_on_head(headers, US, None)]
     assert found == codes
     assert set(found) <= REMARKS.keys()
-
-
-def test_stored_remarks() -> None:
-    """Sentences that were stored before there were codes are read as well."""
-    found = read_remarks('["x",{"code":"no_sni","text":"y"}]')
-    assert [(each.code, each.text) for each in found] == [
-        ("other", "x"),
-        ("no_sni", "y"),
-    ]

@@ -55,6 +55,24 @@ def test_message_is_the_text_of_the_error() -> None:
     assert str(errors.BadJson("`pdus` is not a list")) == "`pdus` is not a list"
 
 
+def test_what_a_client_may_do_then() -> None:
+    """The methods of a path, and the seconds until a retry, go with the error."""
+    assert errors.MethodNotAllowed("not with PUT", ["GET"]).allowed == ["GET"]
+    assert errors.LimitExceeded("too many requests", 5).retry_after == 5
+
+
+def test_explanations() -> None:
+    """What peers may not read stays apart, however explanations are put together."""
+    first = errors.ProtocolError("no keys", "no keys: 10.0.0.1 refuses").explanation
+    second = errors.Explanation.plain("the pin differs")
+    assert first.after("v2: ") == errors.Explanation(
+        "v2: no keys", "v2: no keys: 10.0.0.1 refuses"
+    )
+    assert first.then(second) == errors.Explanation(
+        "no keys; the pin differs", "no keys: 10.0.0.1 refuses; the pin differs"
+    )
+
+
 QUOTED: list[tuple[str, object, str]] = [
     ("text", "a.org", "'a.org'"),
     ("bytes", b"a.org", "'a.org'"),
@@ -91,6 +109,20 @@ def test_quote_is_short_and_printable(value: object) -> None:
     quoted = errors.quote(value)
     assert len(quoted) <= 80
     assert quoted.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b", "a b"),
+        ("a\nb", r"a\nb"),
+        ("\x1b[31mé", r"\x1b[31mé"),
+        ("'\x7f", r"'\x7f"),
+    ],
+)
+def test_printable(text: str, expected: str) -> None:
+    """Each unprintable character is escaped, and nothing else."""
+    assert errors.printable(text) == expected
 
 
 LISTED: list[tuple[str, list[str], str]] = [

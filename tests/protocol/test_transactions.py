@@ -1,5 +1,7 @@
 """Which transactions are read, what is replied, and how a queue is batched."""
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,16 +9,19 @@ from msgspec.structs import replace
 
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError
+from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError, TooLarge
 from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.protocol.transactions import (
+    ENVELOPE_BYTES,
     MAX_EDUS,
     MAX_PDUS,
+    MAX_TRANSACTION_BYTES,
     Size,
     Transaction,
     batch_size,
     build,
     build_reply,
+    check_fits,
     check_txn_id,
     parse_edu,
 )
@@ -167,6 +172,30 @@ def test_parse_refuses(content: Json, why: str) -> None:
     with pytest.raises(BadJson, match=why) as caught:
         Transaction.parse(content)
     assert caught.value.status == 400
+
+
+# In bytes, what JSON puts around the text of one event, and the envelope.
+AROUND = len('[{"a":""}]') + ENVELOPE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("pdus", "edus", "why"),
+    [
+        ([PDU] * MAX_PDUS, [EDU] * MAX_EDUS, None),
+        ([PDU] * 51, [], "^51 PDUs and 0 EDUs of "),
+        ([], [EDU] * 101, "^0 PDUs and 101 EDUs of "),
+        ([{"a": "x" * (MAX_TRANSACTION_BYTES - AROUND)}], [], None),
+        (
+            [{"a": "x" * (MAX_TRANSACTION_BYTES - AROUND + 1)}],
+            [],
+            "^1 PDUs and 0 EDUs of 13107201 bytes do not fit into one transaction; 50,",
+        ),
+    ],
+)
+def test_what_fits(pdus: list[Json], edus: list[Json], why: str | None) -> None:
+    """A transaction has limits in events and in bytes."""
+    with nullcontext() if why is None else pytest.raises(TooLarge, match=why):
+        check_fits(pdus, edus)
 
 
 json_values = st.recursive(

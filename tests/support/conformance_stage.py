@@ -80,6 +80,8 @@ class Stage:
     """A running lab, beside which targets come and go."""
 
     lab: Lab
+    is_whole: bool = True
+    """Whether each fault meets all checks of its areas."""
 
     @property
     def has_ports(self) -> bool:
@@ -163,7 +165,7 @@ def _define_user(server: Server) -> None:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def stage(*, is_whole: bool = True) -> Iterator[Stage]:
     """A lab that runs for as long as the context."""
     # Other tests of this process have a reactor with one clock.
     clocks = {name: vars(reactor).get(name) for name in ("seconds", "wall_seconds")}
@@ -174,7 +176,7 @@ def stage() -> Iterator[Stage]:
     lab = Lab(options, folder, steady(reactor))
     wait(lab.start())
     try:
-        yield Stage(lab)
+        yield Stage(lab, is_whole)
     finally:
         wait(lab.stop())
         for name, clock in clocks.items():
@@ -206,11 +208,11 @@ async def _results(
     maker: Maker | None = None,
 ) -> Mapping[str, Result]:
     known = all_checks()
-    chosen = select(known, only, skip)
-    needs = {need.code for check in chosen for need in check.needs}
+    checks = with_prerequisites(known, select(known, only, skip))
+    needs = {need.code for check in checks for need in check.needs}
     await ground.find()
     facts = await preflight.look(ground, given, needs, maker)
-    plan = Plan(with_prerequisites(known, chosen), jobs=8)
+    plan = Plan(checks, jobs=8)
     runner = Runner(plan, ground, facts)
     await runner.run()
     return runner.results

@@ -6,6 +6,7 @@ from homeserver.protocol.diagnosis.retries import (
     PATIENCE_MS,
     Attempt,
     remarks_on_retries,
+    unrepeated,
 )
 from homeserver.protocol.remarks import REMARKS
 
@@ -41,3 +42,10 @@ def test_retries(given: list[Attempt], codes: list[str]) -> None:
     found = [each.code for each in remarks_on_retries(given, 0)]
     assert found == codes
     assert set(found) <= REMARKS.keys()
+
+
+def test_unrepeated() -> None:
+    """What failed for now and came no more, with its last attempt."""
+    failed = attempts((0, "1", 503, A), (1, "2", 500, A), (2, "3", 429, B))
+    others = attempts((3, "1", 200, A), (4, "4", 400, B), (5, "3", 503, B))
+    assert unrepeated([*failed, *others]) == [failed[1], others[2]]
