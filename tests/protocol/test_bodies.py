@@ -1,6 +1,7 @@
 """The body of a request: read as its sender has read it, and looked at item by item."""
 
 import json
+import sys
 from unittest.mock import patch
 
 import pytest
@@ -100,6 +101,13 @@ def test_what_costs_the_reader(
     """What has no bounds, or no meaning, is refused whole."""
     with pytest.raises(error, match=why):
         read_body(data)
+
+
+def test_any_nesting_beyond_the_limit() -> None:
+    """Wherever Python's recursion ends, it is nested too deep, and nothing worse."""
+    for levels in range(500, sys.getrecursionlimit() + 1):
+        with pytest.raises(BadJson, match="JSON nested more than 500 deep"):
+            read_body(b'{"pdus": [%b5%b]}' % (b'{"a":' * levels, b"}" * levels))
 
 
 # What is wrong with the envelope.
