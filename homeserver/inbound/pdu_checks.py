@@ -42,8 +42,6 @@ _KEYS_SECONDS = 20.0
 
 _MAX_HINTS = 3  # on one PDU
 
-_EXPLAINED = (REDACTED, REJECTED)
-
 
 class _Search(Struct):
     """The search for the keys of one transaction's events."""
@@ -113,13 +111,7 @@ class PduChecker:
                 versions.setdefault(room_id, version)
         others = [each for each in candidates if not each.is_create]
         await self._try_versions(others, versions, search)
-        verdicts = []
-        for candidate in candidates:
-            verdict = candidate.final_verdict()
-            if verdict.verdict.startswith(_EXPLAINED):
-                verdict = await self._explain(candidate, verdict, cause)
-            verdicts.append(verdict)
-        return verdicts
+        return [await self._judge(each, cause) for each in candidates]
 
     async def check_signature(
         self, event: Event, server_name: ServerName, cause: Cause
@@ -146,13 +138,14 @@ class PduChecker:
         """
         edus.check(edu, origin)
 
-    async def _explain(
-        self, candidate: PduCandidate, verdict: JudgedPdu, cause: Cause
-    ) -> JudgedPdu:
-        """The verdict, with what the PDU's server has to change."""
-        await self._pace.pause()
+    async def _judge(self, candidate: PduCandidate, cause: Cause) -> JudgedPdu:
+        """The final verdict, with what the PDU's server has to change."""
+        if candidate.verdict is None:
+            await self._pace.pause()
+        verdict = candidate.final_verdict()
         room_version = candidate.likely_version
-        if self._diagnoses is None or room_version is None:
+        is_fine = verdict.outcome not in {REDACTED, REJECTED}
+        if is_fine or self._diagnoses is None or room_version is None:
             return verdict
         hints = await self._diagnoses.of_event(
             candidate.pdu, room_version, cause.client
@@ -183,6 +176,7 @@ class PduChecker:
             await self._find_keys(attempts, search)
             for candidate, attempt in tried:
                 await self._verify(attempt)
+                await self._pace.pause()
                 candidate.record(attempt)
             candidates = [each for each, _ in tried if each.verdict is None]
 

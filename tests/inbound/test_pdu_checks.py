@@ -343,6 +343,17 @@ class PduCheckerTests(SynchronousTestCase):
             pdu = sign(pdu, "11", peer)
         self.assertGreater(self.turns(pdu), few + 19)
 
+    def test_others_have_their_turn_where_nothing_is_verified(self) -> None:
+        """The checker pauses before each verdict on events that need no signature."""
+        content: Json = {"membership": "invite", "third_party_invite": {}}
+        invites = [
+            message(type="m.room.member", state_key=f"@{n}:x", content=content)
+            | {"signatures": {}}
+            for n in range(20)
+        ]
+        # In each of several versions, and for the verdict in the end.
+        self.assertGreater(self.turns(*invites), 12 * 20)
+
     def test_others_have_their_turn_while_verdicts_are_made(self) -> None:
         """What is read and what is said of a bad PDU are each a work of their own."""
         bad: list[Json] = [FlawedItem({}, "bad", "")] * 20
