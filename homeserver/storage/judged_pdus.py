@@ -34,7 +34,8 @@ SOFT_FAILED = "soft-failed"
 UNSIGNED = "unsigned: of 2014, by its transaction's origin alone"
 """The verdict on an unsigned PDU of 2014."""
 
-# What a column holds; before room version 6, an event may have another integer.
+# What a column holds; before room version 6, an event may have another integer. 0 is
+# that of a row of before there were times.
 _LEAST_TS, _MOST_TS = -(2**63), 2**63 - 1
 
 EventOfVersion = tuple[EventId, str, int]
@@ -135,7 +136,7 @@ def _written(signers: Collection[ServerName]) -> str:
 
 
 def _storable(origin_server_ts: int) -> int:
-    return min(max(origin_server_ts, _LEAST_TS), _MOST_TS)
+    return min(max(origin_server_ts, _LEAST_TS), _MOST_TS) or 1
 
 
 def load_pdus(cursor: Cursor, transaction_id: int) -> list[ListedPdu]:

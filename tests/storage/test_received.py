@@ -341,7 +341,7 @@ class ReceivedStoreTests(SynchronousTestCase):
 
     def test_signers_of_events_with_times(self) -> None:
         """They are found by the time of the event, whatever integer that is."""
-        times = [1, 2**53, 2**63, 2**64 - 1, -(2**63), 1 - 2**64]
+        times = [0, 2, 2**53, 2**63, 2**64 - 1, -(2**63), 1 - 2**64]
         events = [
             Event.parse(message("5", origin_server_ts=each), ROOM_VERSIONS["5"])
             for each in times
