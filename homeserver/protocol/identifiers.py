@@ -71,7 +71,8 @@ class ServerName(Struct, frozen=True, cache_hash=True):
         return _parse_server_name(text)
 
 
-# Most messages of a server repeat the same few names.
+# Most messages of a server repeat the same few names and IDs. Valid ones alone are
+# kept, here and below, and those are short.
 @lru_cache(maxsize=4096)
 def _parse_server_name(text: str) -> ServerName:
     if url := _URL.match(text):
@@ -182,7 +183,6 @@ class UserId(Struct, frozen=True):
         return _parse_user_id(text)
 
 
-# As above. Valid IDs alone are kept, and those are short.
 @lru_cache(maxsize=4096)
 def _parse_user_id(text: str) -> UserId:
     return UserId(text, _parse_domain("a user ID", "@", text))
