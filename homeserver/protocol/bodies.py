@@ -40,10 +40,13 @@ from homeserver.protocol.errors import BadJson
 from homeserver.protocol.json_text import (
     Outside,
     count_brackets,
-    may_have_large_number,
+    has_large_number,
 )
 
 _LISTS = ("pdus", "edus")
+
+# A step of Python for each; no transaction has more PDUs and EDUs.
+_MAX_ITEMS = 150
 
 _MEMBERS = msgspec.json.Decoder(dict[str, Encoded])
 
@@ -91,6 +94,8 @@ def _read_plain(data: bytes, content: Json) -> ReadBody | None:
 
     Most bodies are plain, and are read in half the time by this way.
     """
+    if not _has_few_items(content):
+        return None
     try:
         texts = _item_texts(content)
         canonical = encode_integers(
@@ -100,7 +105,7 @@ def _read_plain(data: bytes, content: Json) -> ReadBody | None:
         return None
     # Canonical JSON is the shortest text of a value without floats: where it is as long
     # as the text that was read, no member was written twice.
-    if len(canonical) != len(data) or may_have_large_number(canonical):
+    if len(canonical) != len(data) or has_large_number(canonical):
         return None
     envelope = encode_integers(content | dict.fromkeys(texts))
     opened = max(map(count_brackets, chain.from_iterable(texts.values())), default=0)
@@ -114,7 +119,8 @@ def check_body(body: ReadBody) -> Json:
 
     There is a `FlawedItem` in place of each object in `pdus` and `edus` that `parse`
     rejects, and otherwise a `Canonical` in place of each, where all numbers of the body
-    are those of canonical JSON. Raises `BadJson` for a flaw anywhere else.
+    are those of canonical JSON and it has no more items than a transaction. Raises
+    `BadJson` for a flaw anywhere else.
     """
     if body.outside is None:
         return body.content
@@ -122,9 +128,14 @@ def check_body(body: ReadBody) -> Json:
         check_read(body.text, body.outside, body.canonical)
     except BadJson:
         return _find_flaws(body.text, body.content)
-    if body.outside.has_canonical_numbers:
+    if body.outside.has_canonical_numbers and _has_few_items(body.content):
         return _with_texts(body.content, _item_texts(body.content))
     return body.content
+
+
+def _has_few_items(content: Json) -> bool:
+    lists = (content.get(name) for name in _LISTS)
+    return sum(len(each) for each in lists if isinstance(each, list)) <= _MAX_ITEMS
 
 
 def _item_texts(content: Json) -> dict[str, list[bytes]]:

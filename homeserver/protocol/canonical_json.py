@@ -1,9 +1,10 @@
 """Strict parsing of JSON, canonical JSON, and unpadded base64.
 
-Rules: all JSON of a peer goes through `parse`, or through `read` and then `check_read`.
-The result can be signed, stored and compared: no NaN, no lone surrogates, no duplicate
-members, bounded nesting. `parse` accepts the numbers that the envelope of a request may
-have; `check_numbers` accepts those of canonical JSON only.
+Rules: all JSON of a peer goes through `parse`, or through `read` and then `check_read`;
+or it is a body, of which `bodies` shows by its length that it has no flaw. The result
+can be signed, stored and compared: no NaN, no lone surrogates, no duplicate members,
+bounded nesting. `parse` accepts the numbers that the envelope of a request may have;
+`check_numbers` accepts those of canonical JSON only.
 
 Specification: Appendices, "Canonical JSON" and "Unpadded Base64".
 """

@@ -25,8 +25,7 @@ _LONG_INTEGER = re.compile(rb"(?<![0-9.eE+])[0-9]{20,}(?![0-9.eE])")
 
 _ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
 
-# Of 2^53-1. Most numbers have fewer digits; those that have as many are looked at one
-# by one.
+# As many digits as 2^53-1 has. Most numbers have fewer, and few IDs as many.
 _LARGE = b"0" * 16
 
 
@@ -88,12 +87,14 @@ class Outside(Struct, frozen=True):
             raise too_deep(most)
 
 
-def may_have_large_number(data: bytes) -> bool:
-    """Whether an integer that canonical JSON does not allow may be in a JSON text.
+def has_large_number(data: bytes) -> bool:
+    """Whether an integer of a JSON text may be one that canonical JSON does not allow.
 
-    Digits within strings count as well.
+    It may be where one has sixteen digits or more.
     """
-    return _LARGE in data.translate(_ONE_DIGIT)
+    if _LARGE not in data.translate(_ONE_DIGIT):
+        return False
+    return not Outside.of(data).has_canonical_numbers
 
 
 def count_brackets(data: bytes) -> int:
