@@ -21,13 +21,10 @@ import secrets
 import selectors
 import signal
 import socket
-import sys
 import time
-import traceback
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
 from twisted.logger import Logger
 
@@ -43,6 +40,7 @@ from homeserver.app.worker import (
     Worker,
     with_ports,
 )
+from homeserver.app.worker_process import WorkerProcess, fork
 from homeserver.config.values import Config, ConfigError
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.back_off import BackOff
@@ -66,20 +64,6 @@ def run(path: Path, config: Config, workers: int) -> int:
     return Supervisor(path, config, workers, manager).run()
 
 
-class _Child:
-    """A worker's process."""
-
-    def __init__(self, process_id: int, link: socket.socket) -> None:
-        self.process_id = process_id
-        self.link = link
-        self.started = time.monotonic()
-        self.is_ready = False
-        """Whether it has started, and reloaded if it had to."""
-
-        self.has_beaten = False
-        """Whether its reactor has run since the last watchdog notification."""
-
-
 class Supervisor:
     """The workers of one endpoint."""
 
@@ -93,7 +77,7 @@ class Supervisor:
         self._config = config
         self._manager = manager
         self._count = workers
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, WorkerProcess] = {}
         self._due: dict[int, float] = {}
         """When ended workers are started again."""
 
@@ -157,20 +141,16 @@ class Supervisor:
             self._controls[number - 1],
             self._control_names,
         )
+        links = [ours, *(each.link for each in self._children.values())]
         try:
-            process_id = os.fork()
+            process_id = fork(worker, self._path, self._config, links)
         except OSError as problem:
             ours.close()
             theirs.close()
             self._start_later(number, f"cannot be started: {problem.strerror}")
             return
-        if process_id == 0:
-            # A link ends only when the supervisor has closed its end everywhere.
-            for link in [ours, *(each.link for each in self._children.values())]:
-                link.close()
-            _become(worker, self._path, self._config)
         theirs.close()
-        self._children[number] = _Child(process_id, ours)
+        self._children[number] = WorkerProcess(process_id, ours)
         self._selector.register(ours, selectors.EVENT_READ, number)
 
     def _hear(self, number: int) -> None:
@@ -278,24 +258,3 @@ def _listen(name: str) -> socket.socket:
     own.listen()
     own.settimeout(0.0)
     return own
-
-
-def _become(worker: Worker, path: Path, config: Config) -> NoReturn:
-    """Be a worker, in a process that was just forked."""
-    signal.set_wakeup_fd(-1)
-    for number in ORDERS:
-        signal.signal(number, signal.SIG_IGN)
-    status = 1
-    try:
-        from homeserver.app import run  # noqa: PLC0415 - it makes a reactor
-
-        run.run(path, worker.adapt(config), worker)
-        status = 0
-    except ConfigError as problem:
-        print(problem, file=sys.stderr)
-        status = 2
-    except BaseException:  # noqa: BLE001 - reported, and then its process ends
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
