@@ -53,10 +53,7 @@ def check_row(
     is for the whole. Where our ports are not to be had, the checks that need them are
     not testable.
     """
-    if stage.is_whole or not expected:
-        found = red(stage, fault, only, skip)
-    else:
-        found = red(stage, fault, sorted(expected))
+    found = red(stage, fault, stage.met_by_fault(expected, only), skip)
     assert found == stage.testable(expected), sorted(found)
 
 

@@ -6,7 +6,7 @@ its routes or replaces a part of it, for one run; nothing of it is in the packag
 
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +98,10 @@ class Stage:
             for each in ids
             if self.has_ports or STANDARD_PORTS not in checks[each].needs
         }
+
+    def met_by_fault(self, expected: Set[str], only: Sequence[str]) -> Sequence[str]:
+        """The checks that a fault meets: those that it turns red, or all of `only`."""
+        return only if self.is_whole or not expected else sorted(expected)
 
     def run(
         self, only: Sequence[str], fault: Fault = SOUND, skip: Sequence[str] = ()
