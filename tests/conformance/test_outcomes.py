@@ -4,46 +4,29 @@ Rules: what a check does with a target is in the tests of faults. Here are repli
 no target of ours gives.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import msgspec
 import pytest
-from twisted.internet.defer import Deferred
 
-from homeserver.conformance import fates
 from homeserver.conformance.check import Check
 from homeserver.conformance.checks import (
     closed_rooms,
     key_fetches,
-    pdu_forms,
     queries,
     sending_choices,
 )
-from homeserver.conformance.fates import Fate
 from homeserver.conformance.outcome import NotTestable, Outcome
 from homeserver.conformance.reply import Reply
 from homeserver.http.reply import Reply as OurReply
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from tests.support.coroutines import result_of
+from tests.support.check_outcomes import outcome_of, reply, returning
 from tests.support.pdus import message, sign
 from tests.support.signed_requests import OTHERS, THEM, signing_key
-
-
-def outcome_of(check: Check, t: object) -> Outcome:
-    """The outcome of a check with a target, as far as the check looks at it."""
-    run = cast("Callable[[object], Coroutine[Deferred[Any], Any, Outcome]]", check.run)
-    return result_of(run(t))
-
-
-def reply(status: int, **members: object) -> Reply:
-    """A reply of a target."""
-    return Reply(status, [], msgspec.json.encode(members))
-
 
 ABSENT = reply(404, errcode="M_UNRECOGNIZED", error="none")
 REFUSED = reply(401, errcode="M_UNAUTHORIZED", error="no")
@@ -223,82 +206,3 @@ def test_a_restricted_join(
     outcome = outcome_of(closed_rooms.condition_met, t)
     assert outcome.is_met is is_met
     assert said in outcome.observed
-
-
-def returning(value: object) -> Callable[..., Any]:
-    """A coroutine function with one result."""
-
-    async def made(*_: object) -> object:
-        return value
-
-    return made
-
-
-class Room:
-    """A room in which nothing is sent."""
-
-    state: ClassVar[dict[str, object]] = {}
-
-    async def build(self, *_: object, **members: object) -> Json:
-        """An event of no content."""
-        return {"sender": "@a:b", "depth": 1, **members}
-
-    message = build
-
-    async def place(self) -> None:
-        """One place is as good as another."""
-
-    put = send = build
-
-    def sign(self, pdu: Json) -> Json:
-        """The event as it is."""
-        return pdu
-
-    def after(self, *_: object) -> None:
-        """As `place`."""
-
-    def cites(self, pdu: Json) -> Json:
-        """As the event itself."""
-        return pdu
-
-
-NOT_KEPT = Fate(reply(200), "$e", is_end=False, event=reply(404))
-KEPT = Fate(reply(200), "$e", is_end=False, event=reply(200))  # it was rejected
-ACCEPTED = Fate(reply(200), "$e", is_end=True, event=reply(200))
-
-DROPPED: list[bool | None] = [True, False, False]
-
-# (the check, whether it is met by each of these fates)
-FORMS: list[tuple[str, list[bool | None]]] = [
-    *((f"P{number}", DROPPED) for number in ("08", "09", 10, *range(12, 16))),
-    *((f"P{number}", DROPPED) for number in range(28, 32)),
-    ("P11", [False, False, True]),
-    ("P17", [None, None, None]),
-    ("P22", [None, None, None]),
-]
-
-
-@pytest.mark.parametrize(("number", "verdicts"), FORMS)
-def test_the_fate_of_a_form(
-    monkeypatch: pytest.MonkeyPatch, number: str, verdicts: list[bool | None]
-) -> None:
-    """What has to be dropped may not be kept, although the room goes on without it."""
-    [check] = [
-        each
-        for each in [*pdu_forms.FORMS, *pdu_forms.MANY]
-        if each.id == f"{number}.v10"
-    ]
-    for module in (fates, pdu_forms):
-        monkeypatch.setattr(module, "shared_room", shared_room)
-    found = []
-    for fate in (NOT_KEPT, KEPT, ACCEPTED):
-        for module in (fates, pdu_forms):
-            monkeypatch.setattr(module, "fate_of", returning(fate))
-        found.append(outcome_of(check, None).is_met)
-    assert found == verdicts
-
-
-@asynccontextmanager
-async def shared_room(*_: object) -> AsyncIterator[Room]:
-    """The room."""
-    yield Room()

@@ -1,0 +1,32 @@
+"""What checks make of replies that are given to them."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from homeserver.conformance.check import Check
+from homeserver.conformance.outcome import Outcome
+from homeserver.conformance.reply import Reply
+from tests.support.coroutines import result_of
+
+
+def outcome_of(check: Check, t: object) -> Outcome:
+    """The outcome of a check with a target, as far as the check looks at it."""
+    run = cast("Callable[[object], Coroutine[Deferred[Any], Any, Outcome]]", check.run)
+    return result_of(run(t))
+
+
+def reply(status: int, **members: object) -> Reply:
+    """A reply of a target."""
+    return Reply(status, [], msgspec.json.encode(members))
+
+
+def returning(value: object) -> Callable[..., Any]:
+    """A coroutine function with one result."""
+
+    async def made(*_: object) -> object:
+        return value
+
+    return made
