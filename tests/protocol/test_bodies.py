@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from homeserver.protocol import bodies
 from homeserver.protocol.bodies import FlawedItem, check_body, read_body
-from homeserver.protocol.canonical_json import as_list, encode, parse
+from homeserver.protocol.canonical_json import Canonical, as_list, encode, parse
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, TooLarge
 from tests.protocol.test_canonical_json import TREES, written
 
@@ -183,6 +183,14 @@ BODIES: list[tuple[bytes, bool]] = [
     (b'{"pdus":{"a":1},"edus":5}', True),
     (b'{"pdus":[1,[{}],"a",null,{}]}', True),
 ]
+
+
+@pytest.mark.parametrize(("items", "are_kept"), [(150, True), (151, False)])
+def test_canonical_json_of_many_items(items: int, *, are_kept: bool) -> None:
+    """Of more items than a transaction has, none is made."""
+    checked = check_body(read_body(b'{"edus": [%b{}]}' % (b"{}," * (items - 1))))
+    [*edus] = as_list(checked["edus"], "edus")
+    assert {isinstance(each, Canonical) for each in edus} == {are_kept}
 
 
 @pytest.mark.parametrize(("data", "is_plain"), BODIES)
