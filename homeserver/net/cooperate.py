@@ -20,6 +20,12 @@ _T = TypeVar("_T")
 # for a waiting request to notice; a pause itself costs a hundredth of it.
 _TURN_SECONDS = 0.003
 
+# Where a crowd's I/O keeps the reactor, works have a part of its time as well: else an
+# honest transaction waits for all of the crowd once for each of its slices. After the
+# process has stood still, a turn is not longer than others can wait.
+_PART_OF_TIME = 0.25
+_LONGEST_TURN_SECONDS = 0.05
+
 
 class _Work:
     """The work of one coroutine, with all that it begins."""
@@ -39,6 +45,7 @@ class Pace:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._began: float | None = None
+        self._seconds = _TURN_SECONDS  # of the present turn
         self._waiting: OrderedDict[Deferred[None], _Work] = OrderedDict()
         self._is_for_oldest = False
 
@@ -72,10 +79,14 @@ class Pace:
 
     def _is_time(self) -> bool:
         began = self._began
-        return began is not None and self._clock.seconds() - began >= _TURN_SECONDS
+        return began is not None and self._clock.seconds() - began >= self._seconds
 
     def _end_turn(self) -> None:
         """Begin the next turn and resume waiting works."""
+        began = self._began
+        passed = 0.0 if began is None else self._clock.seconds() - began
+        part = min(passed * _PART_OF_TIME, _LONGEST_TURN_SECONDS)
+        self._seconds = max(part, _TURN_SECONDS)
         self._began = None
         if self._waiting:
             self._begin_turn()
