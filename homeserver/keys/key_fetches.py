@@ -46,7 +46,12 @@ _MAX_FAILURE_SECONDS = 300.0
 
 # Requests in many forged names cause fetches from many servers.
 _MAX_FETCHES = 100  # at once; each may cost a connection
-_MAX_WAITING = 1000  # for a slot; an inbound request waits for each
+_MAX_WAITING = 300  # for a slot; an inbound request waits for each
+
+# A fetch for a client costs five to ten milliseconds of CPU time: thirty a second leave
+# most of a core to others, however soon they fail. A room's servers are known within
+# seconds all the same.
+_LEAST_SECONDS = 3.0
 
 
 FetchResult = Literal["fetched", "failed"]
@@ -107,6 +112,7 @@ class FetchLimits:
             _MAX_WAITING,
             clock,
             trusts,
+            _LEAST_SECONDS,
         )
 
 

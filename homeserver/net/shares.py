@@ -6,6 +6,10 @@ the name that it is about, the addresses that it connects to. Its share is the n
 slots of its largest group. All work also is for one of our servers: between two of
 them, the one that has fewer slots goes first, whatever the groups.
 
+Strangers' work may keep its slot for a least time, also when it is over: what fails at
+once costs time as well, so the slots bound what a crowd costs. A known server takes
+such a slot.
+
 | state | new work |
 |---|---|
 | a slot is free | begins |
@@ -57,11 +61,14 @@ class Shares:
         max_waiting: int,
         clock: IReactorTime,
         trusts: Callable[[str], bool] = lambda _: False,
+        least_seconds: float = 0.0,
     ) -> None:
         """`bound` is the name of the bound on the slots, and what it counts.
 
-        `trusts(address)` is whether the client at an IP address has no limits.
+        `trusts(address)` is whether the client at an IP address has no limits. A
+        stranger's work keeps its slot for `least_seconds`.
         """
+        self._least_seconds = least_seconds
         self._slots = slots
         self._max_waiting = max_waiting
         self._clock = clock
@@ -161,39 +168,60 @@ class Shares:
         return share, self._sizes.size(claim.groups), not claim.is_known, asked
 
     def _displace(self, work: Work) -> None:
-        """Let waiting work take the slot of work with a larger share."""
+        """Let waiting work take the slot of work with a larger share, or of none."""
         of_ours, crowded = self._sizes_of_ours.largest()
         most, groups = self._sizes.largest()
-        if of_ours >= self._sizes_of_ours.get(work.claim.ours, 0) + _MARGIN:
+        over = self._first_over() if work.claim.is_known else None
+        if over is not None:
+            largest = over
+        elif of_ours >= self._sizes_of_ours.get(work.claim.ours, 0) + _MARGIN:
             crowd = (w for w in self._held.values() if w.claim.ours in crowded)
-            largest = max(crowd, key=lambda held: self._sizes.size(held.groups))
-        elif most >= self._sizes.size(work.groups) + _MARGIN:
-            largest = next(
-                held
-                for held in self._held.values()
-                if not groups.isdisjoint(held.groups)
+            largest = max(
+                crowd, key=lambda held: (self._sizes.size(held.groups), held.is_over)
             )
+        elif most >= self._sizes.size(work.groups) + _MARGIN:
+            crowd = (w for w in self._held.values() if not groups.isdisjoint(w.groups))
+            largest = max(crowd, key=lambda held: held.is_over)
         else:
             return
         self._release(largest)
-        self._refuse(largest)
+        if not largest.is_over:
+            self._refuse(largest)
         self._waiting.remove(work)
         self._begin(work)
         if largest.running is not None:
             largest.running.cancel()
 
+    def _first_over(self) -> Work | None:
+        """The oldest work that is over and keeps its slot."""
+        return next((held for held in self._held.values() if held.is_over), None)
+
     def _begin(self, work: Work) -> None:
+        work.began = self._clock.seconds()
         self._held[work.key] = work
         self._sizes.add(work.groups)
         self._sizes_of_ours.add([work.claim.ours])
         work.begin.callback(None)
 
     def _leave(self, work: Work) -> None:
-        """Release the slot of finished work and begin the first that waits."""
+        """Release the slot of finished work, at its time."""
         if self._waiting.find(work.key) is work:
             self._waiting.remove(work)  # its caller was cancelled
         if self._held.get(work.key) is not work:
             return  # it lost its slot
+        work.is_over = True
+        least = 0.0 if work.claim.is_known else self._least_seconds
+        left = work.began + least - self._clock.seconds()
+        is_for_known = self._waiting and self._waiting.first(self._rank).claim.is_known
+        if left <= 0 or is_for_known:
+            self._free(work)
+        else:
+            self._clock.callLater(left, self._free, work)
+
+    def _free(self, work: Work) -> None:
+        """Release the slot of work that is over, and begin the first that waits."""
+        if self._held.get(work.key) is not work:
+            return  # another one has it already
         self._release(work)
         if self._is_filling:
             return  # otherwise work that ends at once would recurse

@@ -45,7 +45,11 @@ class Work:
 
         self._targets: frozenset[str] = frozenset()
         self.begin: Deferred[None] = Deferred()
+        self.began = 0.0
+        """By the clock, when it has a slot."""
+
         self.running: Deferred[Any] | None = None
+        self.is_over = False
         self.gave_way = False
 
     def join(self, claim: Claim) -> None:

@@ -90,6 +90,29 @@ class PaceTests(SynchronousTestCase):
             self.clock.turn()
         assert set(self.steps) == set("abcdefgh")
 
+    def beside_io(self, seconds: float, work: Deferred[None]) -> int:
+        """How many turns work takes that has I/O beside it in each of them."""
+        turns = 0
+        while not work.called:
+            self.clock.rightNow += seconds
+            self.clock.turn()
+            turns += 1
+        return turns
+
+    def test_work_beside_much_io(self) -> None:
+        """Where I/O takes long, works have a quarter of the time as well."""
+        assert self.beside_io(0.0, self.work("a", 0.001, 60)) == 19
+        assert self.beside_io(0.08, self.work("b", 0.001, 60)) <= 4
+
+    def test_longest_turn(self) -> None:
+        """After the process has stood still, others wait for 50 ms at most."""
+        work = self.work("a", 0.001, 500)
+        self.steps.clear()
+        self.clock.rightNow += 10.0
+        self.clock.turn()
+        assert 50 <= len(self.steps) <= 51  # a sum of floats
+        self.beside_io(0.0, work)
+
     def test_nothing_is_left_when_all_is_done(self) -> None:
         """Without work there is no call."""
         self.work("a", 0.001, 7)

@@ -20,11 +20,18 @@ TRUSTED = "192.0.2.99"
 class SharesCase(SynchronousTestCase):
     """Four slots, and five places to wait for one."""
 
+    least_seconds = 0.0
+
     def setUp(self) -> None:
         """Begin with nothing under way."""
         self.clock = Clock()
         self.shares = Shares(
-            ("things", "things being done"), 4, 5, self.clock, TRUSTED.__eq__
+            ("things", "things being done"),
+            4,
+            5,
+            self.clock,
+            TRUSTED.__eq__,
+            self.least_seconds,
         )
         self.asked: list[Deferred[str]] = []
         self.running: dict[str, Deferred[str]] = {}
@@ -227,6 +234,77 @@ class GivingWayTests(SharesCase):
             self.ask(f"{number}", None)
         self.assertNoResult(self.ask("a", "192.0.2.2"))
         assert self.cut_off == []
+
+
+class LeastTimeTests(SharesCase):
+    """A slot that a stranger's work keeps for five seconds, however soon it is over."""
+
+    least_seconds = 5.0
+
+    def fill_and_end(self) -> None:
+        """Let all slots be kept by works of clients of one kind, which are over."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+            self.end(f"{number}")
+
+    def test_a_slot_is_taken_once(self) -> None:
+        """As much begins in five seconds as there are slots; the next one then."""
+        self.fill_and_end()
+        self.ask("next", "192.0.2.50")
+        self.clock.advance(4.9)
+        assert self.others() == []
+        self.clock.advance(0.1)
+        assert self.others() == ["next"]
+
+    def test_long_work_keeps_it_no_longer(self) -> None:
+        """The time begins with the work."""
+        self.fill()
+        self.ask("next", "192.0.2.1")
+        self.clock.advance(5.0)
+        self.end("0")
+        assert self.others() == ["next"]
+
+    def test_a_smaller_share_takes_it(self) -> None:
+        """Whoever asks for little does not wait for a crowd's; no work is refused."""
+        for each in self.fill():
+            self.end(next(iter(self.running)))
+            self.successResultOf(each)
+        self.ask("small", "192.0.2.50")
+        assert self.others() == ["small"]
+        assert self.shares.bound.refusals == 0
+        self.end("small")
+        self.clock.advance(5.0)
+        assert self.shares.bound.use() == 0
+
+    def test_what_is_over_goes_before_what_runs(self) -> None:
+        """Where the largest share has both, nothing is cancelled."""
+        self.fill()
+        self.end("2")
+        self.ask("small", "192.0.2.50")
+        assert sorted(self.running) == ["0", "1", "3", "small"]
+        assert self.cut_off == []
+
+    def test_known_servers_and_ourselves_do_not_wait(self) -> None:
+        """What is known, trusted or ours takes such a slot, and keeps none."""
+        self.fill_and_end()
+        for key, client in (("ours", None), ("trusted", TRUSTED)):
+            self.ask(key, client)
+            assert self.others() == [key]
+            self.end(key)
+        self.ask("known", "192.0.2.50", is_known=True)
+        assert self.others() == ["known"]
+        self.end("known")
+        self.ask("stranger", "192.0.2.51")
+        assert self.others() == ["stranger"]
+
+    def test_who_is_known_has_the_next_one(self) -> None:
+        """A known server that waits takes the slot of the first work that is over."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        self.ask("known", "192.0.2.50", is_known=True)
+        assert self.others() == []
+        self.end("3")
+        assert self.others() == ["known"]
 
 
 class OrderTests(SharesCase):
