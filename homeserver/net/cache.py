@@ -3,7 +3,9 @@
 Rules: ten callers at once cost one look-up. A look-up goes on when the caller that
 began it is cancelled, because others may wait for it. An exception is raised in all
 waiting callers and is not kept; a failure to be remembered is returned as a value. The
-number of entries is bounded, because peers choose the names.
+number of entries is bounded, because peers choose the names. Those that are over are
+removed together, each time when as many new ones were kept: what a crowd's look-ups
+leave, kept for seconds, does not fill the memory up to the bound.
 """
 
 from collections.abc import Callable, Coroutine, Hashable
@@ -21,6 +23,8 @@ _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 
 MAX_ENTRIES = 10_000  # more servers than most ever talk to
+
+_FEW_ENTRIES = 100  # that were kept since: they are not looked through
 
 
 class Kept(Struct, Generic[_K, _V], frozen=True):
@@ -44,7 +48,7 @@ class _Entry(Struct, Generic[_V], frozen=True):
 class Cache(Generic[_K, _V]):
     """Values by key, each with a time to live."""
 
-    __slots__ = ("_bound", "_clock", "_entries", "_limit", "_waiting")
+    __slots__ = ("_bound", "_clock", "_entries", "_limit", "_unseen", "_waiting")
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Cache(Generic[_K, _V]):
         self._entries: BoundedMap[_K, _Entry[_V]] = BoundedMap(
             max_entries, self._count_eviction
         )
+        self._unseen = 0  # entries since all were looked through
         self._waiting: dict[_K, list[Deferred[_V]]] = {}
         self._bound: Bound | None = None
 
@@ -91,9 +96,18 @@ class Cache(Generic[_K, _V]):
         """Keep a value for so many seconds, without a look-up."""
         if seconds > 0:
             now = self._clock.seconds()
+            self._unseen += 1
+            if self._unseen > max(_FEW_ENTRIES, len(self._entries) // 2):
+                self._remove_old(now)
             self._entries[key] = _Entry(value, now, now + seconds)
         else:
             self._entries.pop(key, None)
+
+    def _remove_old(self, now: float) -> None:
+        """Remove the entries that are over."""
+        for key in [key for key, each in self._entries.items() if each.until <= now]:
+            del self._entries[key]
+        self._unseen = 0
 
     def make_bound(self, name: str, what: str) -> Bound:
         """The bound on the number of values, or on their bytes; it counts evictions."""

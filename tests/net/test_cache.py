@@ -73,6 +73,20 @@ class CacheTests(SynchronousTestCase):
         self.assertNoResult(self.ask("a"))
         assert len(self.looking) == 1
 
+    def test_what_is_over_is_removed(self) -> None:
+        """Of a crowd's values, the last ones are in memory; all of ours are."""
+        cache: Cache[str, str] = Cache(self.clock, 10_000)
+        use = cache.make_bound("values", "values").use
+        for number in range(50):
+            cache.keep(f"long {number}", "1", 10_000)
+        most = 0
+        for number in range(8000):
+            cache.keep(f"short {number}", "1", 5)
+            self.clock.advance(0.05)
+            most = max(most, use())
+        assert most <= 2 * (50 + 100) + 1
+        assert all(cache.is_kept(f"long {number}") for number in range(50))
+
     def test_a_value_without_time_is_not_kept(self) -> None:
         """A value of no seconds is only for the requests that wait for it."""
         asked = self.ask("a")
