@@ -38,13 +38,7 @@ from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import GaveWay, Shares
 from homeserver.net.time_limit import within
 from homeserver.outbound.discovery.name_servers import describe
-from homeserver.outbound.discovery.records import (
-    address_of,
-    describe_records,
-    read_records,
-    srv_records,
-    text_of_name,
-)
+from homeserver.outbound.discovery.records import read_records
 from homeserver.outbound.transport.budget import OverBudget
 from homeserver.protocol.discovery import LookupFailed, SrvRecord
 
@@ -91,9 +85,8 @@ class DnsLookups:
 
     async def srv(self, name: str, cause: Cause) -> list[SrvRecord]:
         """As `discovery.Lookups.srv`; also raises `OverBudget`."""
-        return srv_records(
-            await self._look_up(self._client.lookupService, name, dns.SRV, cause)
-        )
+        ask = self._client.lookupService
+        return list(await self._look_up(ask, name, dns.SRV, cause))
 
     async def alias(self, host: str, cause: Cause) -> str | None:
         """The name that `host` is an alias of; None if it is no alias.
@@ -102,7 +95,7 @@ class DnsLookups:
         """
         ask = self._client.lookupCanonicalName
         records = await self._look_up(ask, host, dns.CNAME, cause)
-        return text_of_name(records[0].name) if records else None
+        return records[0] if records else None
 
     async def addresses(self, host: str, cause: Cause) -> list[str]:
         """The IP addresses of `host`, a name or an IP address; at least one.
@@ -160,7 +153,7 @@ class DnsLookups:
             except (LookupFailed, OverBudget) as failure:
                 failures.append(handled(failure))
             else:
-                found.extend(address_of(record) for record in records)
+                found.extend(records)
 
         looks = [
             Deferred.fromCoroutine(look(self._client.lookupIPV6Address, dns.AAAA)),
@@ -175,7 +168,7 @@ class DnsLookups:
     async def _look_up(
         self, ask: Callable[..., Deferred[Any]], name: str, kind: int, cause: Cause
     ) -> Sequence[Any]:
-        """The payloads of the records of one type at `name`, with aliases followed."""
+        """The records of one type at `name`, with aliases followed."""
         key = (name.lower(), kind)
         claim = self.shares.claim(cause, domain_of_host(name))
         self.shares.join(key, claim)
@@ -196,14 +189,13 @@ class DnsLookups:
         name: str,
         kind: int,
     ) -> tuple[Sequence[Any], float]:
-        """The payloads for `_look_up`, and for how many seconds to keep them."""
+        """The records for `_look_up`, and for how many seconds to keep them."""
         exchange = self.exchanges.open("dns", "out", dns.QUERY_TYPES[kind], name)
         try:
             answers, authority = await _answer(question)
             records, seconds = read_records(name, kind, answers, authority)
             if exchange.details is not None:
-                found = describe_records(kind, records)
-                exchange.verdict = ", ".join(found) or "no such record"
+                exchange.verdict = ", ".join(map(str, records)) or "no such record"
         except LookupFailed as problem:
             _note_failure(exchange, problem)
             raise

@@ -13,7 +13,6 @@ from twisted.names.dns import AAAA, CNAME, QUERY_TYPES, SRV, A
 from homeserver.net.cache import Kept
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.freshness import MIN_SECONDS
-from homeserver.outbound.discovery.records import describe_records, srv_records
 from homeserver.outbound.discovery.well_known import PATH, Delegation, WellKnown
 from homeserver.protocol.discovery import MAX_TARGETS, LookupFailed, Step
 from homeserver.protocol.errors import printable
@@ -125,7 +124,7 @@ class KeptAnswers:
             hosts.append(document.value.target.host)
         services = [f"{service}.{host}" for host in hosts for service in self._services]
         found = self._find(services, [SRV])
-        targets = [each.target for kept in found for each in srv_records(kept.value)]
+        targets = [each.target for kept in found for each in kept.value]
         return [*found, *self._find([*hosts, *targets], [A, AAAA, CNAME])]
 
     def _find(self, names: Sequence[str], kinds: Sequence[int]) -> list[_Records]:
@@ -146,7 +145,7 @@ def _show_document(kept: _Document) -> KeptAnswer:
 
 def _show_records(kept: _Records) -> KeptAnswer:
     asked, kind = kept.key
-    records = describe_records(kind, kept.value)
+    records = [str(record) for record in kept.value]
     shown = [printable(record) for record in records[:MAX_TARGETS]]
     if len(records) > MAX_TARGETS:
         shown.append(f"{len(records) - MAX_TARGETS} more")

@@ -27,15 +27,15 @@ _MAX_NEGATIVE_SECONDS = 300.0
 def read_records(
     name: str, kind: int, answers: Sequence[Any], authority: Sequence[Any]
 ) -> tuple[Sequence[Any], float]:
-    """The payloads of the records of one type in an answer, with aliases followed.
+    """The records of one type in an answer, with aliases followed.
 
-    The second value is for how many seconds they hold. Raises `LookupFailed` for a
-    long chain of aliases.
+    They are `SrvRecord`, or the text of an address or a name. The second value is for
+    how many seconds they hold. Raises `LookupFailed` for a long chain of aliases.
     """
     owner = name.lower()
     seconds = _MAX_SECONDS
     for _ in range(_MAX_ALIASES + 1):
-        here = [a for a in answers if text_of_name(a.name).lower() == owner]
+        here = [a for a in answers if _text(a.name).lower() == owner]
         found = [a for a in here if a.type == kind]
         aliases = [a for a in here if a.type == dns.CNAME]
         seconds = min([seconds, *(float(a.ttl) for a in found or aliases)])
@@ -43,34 +43,22 @@ def read_records(
             records = [a.payload for a in found]
             if kind == dns.SRV:  # the first ones are tried first
                 records.sort(key=lambda record: record.priority)
-            return records[:_MAX_RECORDS], seconds
+            return [_content(kind, each) for each in records[:_MAX_RECORDS]], seconds
         if not aliases:
             return [], min(seconds, negative_seconds(authority))
-        owner = text_of_name(aliases[0].payload.name).lower()
+        owner = _text(aliases[0].payload.name).lower()
     why = f"more than {_MAX_ALIASES} aliases lead away from {name}"
     raise LookupFailed(why, "too_many_aliases")
 
 
-def srv_records(payloads: Sequence[Any]) -> list[SrvRecord]:
-    """The SRV records of an answer."""
-    return [
-        SrvRecord(
-            record.priority,
-            record.weight,
-            record.port,
-            text_of_name(record.target) or ".",
-        )
-        for record in payloads
-    ]
-
-
-def describe_records(kind: int, payloads: Sequence[Any]) -> list[str]:
-    """The records of an answer, each as it is written in a zone file."""
+def _content(kind: int, payload: Any) -> SrvRecord | str:
+    """What a record says. It is kept so, as Twisted's own take a kilobyte each."""
     if kind == dns.SRV:
-        return [str(record) for record in srv_records(payloads)]
+        target = _text(payload.target) or "."
+        return SrvRecord(payload.priority, payload.weight, payload.port, target)
     if kind == dns.CNAME:
-        return [text_of_name(record.name) for record in payloads]
-    return [address_of(record) for record in payloads]
+        return _text(payload.name)
+    return _address(payload)
 
 
 def negative_seconds(authority: Sequence[Any]) -> float:
@@ -85,12 +73,12 @@ def negative_seconds(authority: Sequence[Any]) -> float:
     )
 
 
-def text_of_name(name: dns.Name) -> str:
+def _text(name: dns.Name) -> str:
     """A name as text; a DNS label may hold any byte."""
     return name.name.decode("ascii", "backslashreplace")
 
 
-def address_of(record: dns.Record_A | dns.Record_AAAA) -> str:
+def _address(record: dns.Record_A | dns.Record_AAAA) -> str:
     """The IP address in a record."""
     if isinstance(record, dns.Record_A):
         return str(record.dottedQuad())
