@@ -16,7 +16,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from homeserver.http.closing import EndingTls
@@ -24,6 +24,7 @@ from homeserver.http.connections import Connections, Waiting
 from homeserver.net.exchange import Exchange, Exchanges
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.tls.server import ServerTls, connection_of
+from homeserver.net.twisted_private import LaterTls
 from homeserver.outbound.transport.connection import describe
 
 _RECORD_BYTES = 2**14  # RFC 8446, section 5.1
@@ -88,7 +89,7 @@ class _Transport(EndingTls):
         super().connectionLost(reason)
 
 
-class BoundedTls(TLSMemoryBIOFactory):
+class BoundedTls(LaterTls):
     """TLS for a limited number of connections, in all and of one client."""
 
     noisy = False

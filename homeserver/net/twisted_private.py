@@ -5,9 +5,13 @@ is there, and what it is, in the installed version; it fails with a version in w
 was renamed.
 """
 
-from twisted.internet.interfaces import ITCPTransport
+from functools import cached_property, partial
+from typing import Any, cast
+
+from OpenSSL.SSL import Connection
+from twisted.internet.interfaces import ITCPTransport, ITransport
 from twisted.internet.protocol import connectionDone
-from twisted.protocols.tls import BufferingTLSTransport
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web import _newclient
 from twisted.web.http import HTTPChannel, HTTPFactory
@@ -82,8 +86,37 @@ class ServerChannel(HTTPChannel):
         self.let_continue()
 
 
+class LaterTls(TLSMemoryBIOFactory):
+    """TLS whose connections of OpenSSL are made when they are needed.
+
+    One on which nothing was ever sent needs none, which takes most of its memory.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As `TLSMemoryBIOFactory`; its `protocol` is a `TlsConnection`."""
+        super().__init__(*arguments, **options)
+        self._creatorCallable = cast("Any", partial(partial, self._creatorCallable))
+
+
 class TlsConnection(BufferingTLSTransport):
     """TLS on one connection."""
+
+    _make: "partial[Connection] | None" = None
+    """It holds this connection, until it was called."""
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Called by Twisted: the connection is open."""
+        super().makeConnection(transport)
+        made: object = self._tlsConnection
+        if isinstance(made, partial):
+            self._make = made
+            del self._tlsConnection
+
+    @cached_property
+    def _tlsConnection(self) -> Connection:  # type: ignore[override]
+        make, self._make = self._make, None
+        assert make is not None  # noqa: S101 - for the type checker
+        return make()
 
     @property
     def is_shaken(self) -> bool:

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs, formatEvent
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -185,6 +185,19 @@ class TlsTests(SynchronousTestCase):
         self.assertTrue(connection.is_aborted)
 
 
+class Counting(OneCertificate):
+    """Counts the connections of OpenSSL that it makes."""
+
+    made = 0
+
+    def serverConnectionForTLS(
+        self, tlsProtocol: TLSMemoryBIOProtocol
+    ) -> SSL.Connection:
+        """As `ServerTls`."""
+        self.made += 1
+        return super().serverConnectionForTLS(tlsProtocol)
+
+
 class HandshakeTests(SynchronousTestCase):
     """What is told of handshakes."""
 
@@ -192,9 +205,13 @@ class HandshakeTests(SynchronousTestCase):
         """Make a listener that takes one connection."""
         self.results: list[str] = []
         clock = Clock()
-        tls = OneCertificate(issue_for("us.example").value)
+        self.tls = Counting(issue_for("us.example").value)
         self.factory = BoundedTls(
-            tls, site(Desk()), connections(1), clock, Exchanges(clock, self._observe)
+            self.tls,
+            site(Desk()),
+            connections(1),
+            clock,
+            Exchanges(clock, self._observe),
         )
 
     def _observe(self, exchange: Exchange) -> None:
@@ -263,18 +280,25 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(self.logged(self.connect()), [])
         self.assertEqual(self.results, [])
 
-    def test_silent_connection_has_no_buffers(self) -> None:
-        """OpenSSL does nothing for a connection before its first byte."""
+    def test_silent_connection_has_no_tls(self) -> None:
+        """OpenSSL has nothing for a connection before its first byte."""
         connection = self.connect()
-        handle: SSL.Connection = connection._protocol.getHandle()  # type: ignore[attr-defined]
-        self.assertFalse(handle.want_read())
+        self.assertEqual(self.tls.made, 0)
         with contextlib.suppress(SSL.WantReadError):
             connection.client.do_handshake()
         hello = connection.client.bio_read(65536)
         Connection.send(connection, hello[:5])
-        self.assertTrue(handle.want_read())
+        self.assertEqual(self.tls.made, 1)
         Connection.send(connection, hello[5:])
         connection.shake_hands()
+        self.assertEqual(self.tls.made, 1)
+        self.assertEqual(self.results, ["completed"])
+
+    def test_lost_before_the_first_byte(self) -> None:
+        """One that ends without a byte makes room for the next one."""
+        self.connect().lose()
+        self.assertEqual(self.factory.protocols, {})
+        self.connect().shake_hands()
         self.assertEqual(self.results, ["completed"])
 
     def test_refused(self) -> None:
