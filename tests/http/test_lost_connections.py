@@ -23,8 +23,8 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-@pytest.mark.parametrize("is_shaken", [True, False])
-def test_lost_connection(*, is_shaken: bool) -> None:
+@pytest.mark.parametrize("state", ["silent", "begun", "shaken"])
+def test_lost_connection(state: str) -> None:
     """A TLS connection that the client just drops leaves nothing."""
     clock = Clock()
     factory = BoundedTls(
@@ -34,15 +34,17 @@ def test_lost_connection(*, is_shaken: bool) -> None:
         clock,
     )
     connection = TlsConnection(factory, SSL.Context(SSL.TLS_METHOD))
-    if is_shaken:
+    protocol = connection._protocol
+    watched = [ref(protocol), ref(protocol.wrappedProtocol)]  # type: ignore[attr-defined]
+    if state != "silent":
+        watched.append(ref(protocol.getHandle()))  # type: ignore[attr-defined]
+    if state == "shaken":
         connection.shake_hands()
         connection.send(request("GET", "/"))
         clock.advance(0)
         assert [answer.status for answer in connection.answers()] == [200]
-    protocol = connection._protocol
-    watched = [ref(protocol), ref(protocol.getHandle()), ref(protocol.wrappedProtocol)]  # type: ignore[attr-defined]
     connection.lose()
     connection.transport.unregisterProducer()  # as a real one
     del connection, protocol
     clock.advance(100)
-    assert [each() for each in watched] == [None] * 3
+    assert [each() for each in watched] == [None] * len(watched)
