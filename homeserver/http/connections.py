@@ -50,7 +50,8 @@ class Connections:
         self._trusts = trusts
         self._clock = clock
         self._clients: dict[Waiting, str] = {}
-        self._by_client: dict[str, dict[Waiting, None]] = {}
+        # When each of them began, the oldest first.
+        self._by_client: dict[str, dict[Waiting, float]] = {}
         self.bound = Bound(
             f"{listener}_connections",
             f"connections to the {listener} listener",
@@ -81,7 +82,7 @@ class Connections:
         """Count a connection that was admitted."""
         client = self._client(address)
         self._clients[connection] = client
-        self._by_client.setdefault(client, {})[connection] = None
+        self._by_client.setdefault(client, {})[connection] = self._clock.seconds()
 
     def remove(self, connection: Waiting) -> None:
         """Stop counting a connection, if it is still counted."""
@@ -96,13 +97,16 @@ class Connections:
 
     def _displace(self, client: str) -> bool:
         """Close the longest waiting connection of a client; returns whether one was."""
-        waiting = [
-            (since, connection)
-            for connection in self._by_client.get(client, ())
-            if (since := connection.waiting_since) is not None
-        ]
-        since, longest = min(waiting, key=lambda each: each[0], default=(0.0, None))
-        if longest is None or self._clock.seconds() - since < _SILENT_SECONDS:
+        longest, least = None, self._clock.seconds() - _SILENT_SECONDS
+        for connection, began in self._by_client.get(client, {}).items():
+            if began > least:
+                break  # neither it nor a later one has waited for longer
+            since = connection.waiting_since
+            if since is None or since > least:
+                continue
+            if longest is None or since < least:
+                longest, least = connection, since
+        if longest is None:
             return False
         self.remove(longest)
         longest.give_way()

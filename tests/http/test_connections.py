@@ -13,8 +13,18 @@ class Connection:
 
     def __init__(self, listener: "Listener") -> None:
         self._listener = listener
-        self.waiting_since: float | None = listener.clock.seconds()
+        self._waiting_since: float | None = listener.clock.seconds()
         self.gave_way = False
+
+    @property
+    def waiting_since(self) -> float | None:
+        """As `Waiting`; the listener counts how often it is asked for."""
+        self._listener.looked_at += 1
+        return self._waiting_since
+
+    @waiting_since.setter
+    def waiting_since(self, since: float | None) -> None:
+        self._waiting_since = since
 
     def give_way(self) -> None:
         """Close; that it is gone is noticed later."""
@@ -28,6 +38,7 @@ class Listener:
         self, limit: int = 4, limit_per_client: int | None = None, trusted: str = ""
     ) -> None:
         self.clock = Clock()
+        self.looked_at = 0
         self.connections = Connections(
             "federation",
             limit,
@@ -83,6 +94,29 @@ def test_who_waited_longest() -> None:
     first.waiting_since = listener.clock.seconds() - 10
     assert listener.connect(OTHERS) is not None
     assert (first.gave_way, second.gave_way) == (False, True)
+
+
+def test_who_waited_longest_came_late() -> None:
+    """Those that came before it have all asked for something since."""
+    listener = Listener()
+    *asked, third, _ = listener.fill(US, US, US, THEM)
+    for each in asked:
+        each.waiting_since = listener.clock.seconds() - 10
+    assert listener.connect(OTHERS) is not None
+    assert [each.gave_way for each in asked] == [False, False]
+    assert third.gave_way
+
+
+@pytest.mark.parametrize("after", [60.0, 1.0])
+def test_a_crowd_of_silent_ones_is_not_looked_through(after: float) -> None:
+    """Whether they are old enough or not, the first one or two tell."""
+    listener = Listener(1000, 500)
+    for _ in range(500):
+        listener.connect(US)
+        listener.clock.advance(0.001)
+    listener.clock.advance(after)
+    assert (listener.connect(US) is not None) == (after > 2)
+    assert listener.looked_at <= 2
 
 
 def test_nothing_gives_way_to_a_client_that_has_as_many() -> None:
