@@ -44,6 +44,7 @@ from homeserver.identity.identity import Identity
 from homeserver.lab.folder import Folder
 from homeserver.lab.lab import Lab
 from homeserver.lab.options import DEFAULT_ALLOW, LOOPBACK, LabOptions
+from homeserver.lab.record.match import Match
 from homeserver.lab.seed import Seed
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.net.wall_clock import steady
@@ -117,7 +118,7 @@ class Stage:
             try:
                 given = Given(users=[f"@alice:{ground.target}"])
                 maker = TargetRooms(endpoint, ground.target, _MEDIA)
-                return await _results(ground, given, only, skip, maker)
+                return await self._results(ground, given, only, skip, maker)
             finally:
                 await endpoint.stop()
 
@@ -127,7 +128,30 @@ class Stage:
         """The results of checks against another server at 127.0.0.1, by ID."""
         server = ServerName.parse(name)
         ground = ground_of(self.lab, _options(server))
-        return wait(_results(ground, Given(), only, skip), _SECONDS)
+        return wait(self._results(ground, Given(), only, skip), _SECONDS)
+
+    async def _results(
+        self,
+        ground: Ground,
+        given: Given,
+        only: Sequence[str],
+        skip: Sequence[str],
+        maker: Maker | None = None,
+    ) -> Mapping[str, Result]:
+        """The results of checks, whose servers and exchanges go with them.
+
+        They would fill the memory of the process: a module has many runs.
+        """
+        servers = self.lab.servers
+        before = set(servers.names)
+        try:
+            return await _results(ground, given, only, skip, maker)
+        finally:
+            for name in [each for each in servers.names if each not in before]:
+                await servers.delete(name, gone=True)
+                self.lab.rules.clear(name.name)
+                self.lab.answers.set(name.name, {})  # some of them have ten megabytes
+            self.lab.record.forget(Match())
 
     async def target(self, fault: Fault) -> tuple[Endpoint, Ground]:
         """A target that listens, and what checks of it stand on."""
