@@ -4,24 +4,33 @@ from typing import Any
 
 import pytest
 
+from homeserver.conformance.audience import Audience
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.protocol.rooms.templates import Template
 from tests.conformance.faulty import Row, check_row, patched
 from tests.support.conformance_stage import Fault, Stage
 
 _send = FederationClient.send_transaction
 _complete = Template.complete
+_told = Audience.told
+
+# What these targets never do needs no long wait; other checks wait as long, too.
+_SOON = 8.0
 
 _CHECKS = ["O01", "O10", "O14", "O15"]
 
 
 async def _asks_for_no_devices(*_: object) -> None:
     pass
+
+
+async def _told_soon(audience: Audience, event_id: EventId) -> object:
+    return await _told(audience, event_id, _SOON)
 
 
 async def _to_the_first_address(
@@ -44,7 +53,8 @@ ROWS: list[Row] = [
             {
                 "homeserver.users.device_lists.KeptDeviceLists.take_in": (
                     _asks_for_no_devices
-                )
+                ),
+                "homeserver.conformance.checks.sending_elsewhere._ASKING_SECONDS": 4.0,
             }
         ),
         {"O10"},
@@ -67,7 +77,8 @@ ROWS: list[Row] = [
             {
                 "homeserver.outbound.client.FederationClient.send_transaction": (
                     _to_the_first_address
-                )
+                ),
+                "homeserver.conformance.audience.Audience.told": _told_soon,
             }
         ),
         {"O15"},

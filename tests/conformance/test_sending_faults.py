@@ -8,10 +8,12 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from homeserver.conformance.audience import Audience
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import federation_target
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
+from homeserver.protocol.identifiers import EventId
 from homeserver.rooms.receiving import RoomReceiver
 from homeserver.storage.judged_pdus import JudgedPdu
 from tests.conformance.faulty import Row, check_row, patched
@@ -19,6 +21,7 @@ from tests.support.conformance_stage import Fault, Stage
 
 _send = FederationClient.send_transaction
 _check = RoomReceiver.check
+_told = Audience.told
 
 _ELSEWHERE = ["O10", "O14", "O15"]  # of `test_sending_elsewhere_faults`
 
@@ -26,6 +29,13 @@ _CLIENT = "homeserver.outbound.client.FederationClient.send_transaction"
 _TAKEN: dict[str, object] = {"pdus": {}}
 
 Send = Callable[..., Awaitable[Delivery]]
+
+
+async def _told_soon(
+    audience: Audience, event_id: EventId, seconds: float = 4.0
+) -> object:
+    # These targets never tell of it.
+    return await _told(audience, event_id, seconds)
 
 
 def _sends(send: Send) -> Fault:
@@ -125,7 +135,12 @@ def _breaks_on_no_json() -> Fault:
 ROWS: list[Row] = [
     (
         "joins are not passed on",
-        patched({"homeserver.rooms.memberships.destinations": lambda *_: frozenset()}),
+        patched(
+            {
+                "homeserver.rooms.memberships.destinations": lambda *_: frozenset(),
+                "homeserver.conformance.audience.Audience.told": _told_soon,
+            }
+        ),
         {"O01"},
     ),
     ("another ID each time", _under_another_id(), {"O02", "O07"}),
