@@ -1,6 +1,7 @@
 """Settings of the whole suite."""
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _INTEROP = Path(__file__).parent / "interop"
+
+# Their modules wait for processes, some of them for a minute.
+_LONG = ("interop", "integration", "conformance", "planted")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,6 +66,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, as many tests wait."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) + 1
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules that take long first: the short ones fill what is left at the end."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
 def pytest_collection_finish() -> None:
     """Keep the collector from looking at each test again, thousands of times."""
     gc.collect()
@@ -73,6 +90,11 @@ def _is_interop_wanted(config: pytest.Config) -> bool:
     return bool(config.getoption("interop")) or any(
         each.is_relative_to(_INTEROP) for each in named
     )
+
+
+def _rank(path: Path) -> int:
+    folder = path.relative_to(_INTEROP.parent).parts[0]
+    return _LONG.index(folder) if folder in _LONG else len(_LONG)
 
 
 @pytest.fixture(scope="session")
