@@ -209,14 +209,18 @@ class Shares:
             self._waiting.remove(work)  # its caller was cancelled
         if self._held.get(work.key) is not work:
             return  # it lost its slot
-        work.is_over = True
         least = 0.0 if work.claim.is_known else self._least_seconds
         left = work.began + least - self._clock.seconds()
         is_for_known = self._waiting and self._waiting.first(self._rank).claim.is_known
         if left <= 0 or is_for_known:
             self._free(work)
-        else:
-            self._clock.callLater(left, self._free, work)
+            return
+        # Under another key: `join` and `aim` mean the next work that has its key.
+        del self._held[work.key]
+        work.key = object()
+        self._held[work.key] = work
+        work.is_over = True
+        self._clock.callLater(left, self._free, work)
 
     def _free(self, work: Work) -> None:
         """Release the slot of work that is over, and begin the first that waits."""

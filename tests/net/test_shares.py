@@ -297,6 +297,16 @@ class LeastTimeTests(SharesCase):
         self.ask("stranger", "192.0.2.51")
         assert self.others() == ["stranger"]
 
+    def test_what_is_over_is_not_joined(self) -> None:
+        """Work that is wanted anew has the key, not the one that keeps its slot."""
+        self.ask("shared")
+        self.end("shared")
+        self.fill()
+        self.ask("shared")
+        assert self.others() == []
+        self.shares.join("shared", self.shares.claim(Cause("192.0.2.2"), "y.test"))
+        assert self.others() == ["shared"]
+
     def test_who_is_known_has_the_next_one(self) -> None:
         """A known server that waits takes the slot of the first work that is over."""
         for number in range(4):
