@@ -16,7 +16,8 @@ such a slot.
 | no slot is free, and another share is larger by two | begins in the place of the |
 | | oldest work with the largest share, which is cancelled |
 | neither | waits: small shares first, then known servers, then rare clients |
-| the queue is full | waits, and the last work of the largest waiting group is refused |
+| the queue of clients' | waits, and of the last works of the largest waiting group, |
+| work is full | one is refused: that of the client that asks most |
 
 Equal work (with one key) runs once, with the smallest share of its claims.
 """
@@ -44,6 +45,10 @@ _HALF_LIFE_SECONDS = 60.0  # after it, the count of a client's claims is halved
 
 _MAX_CLIENTS = 10_000  # that are counted; with more, all counts begin at zero
 
+# That wait at a time for this server itself or a trusted client: a join fetches the
+# keys of a thousand servers at once.
+_MAX_OWN_WAITING = 1000
+
 _WHY = "too many others ask at the same time, with smaller shares"
 
 
@@ -65,8 +70,9 @@ class Shares:
     ) -> None:
         """`bound` is the name of the bound on the slots, and what it counts.
 
-        `trusts(address)` is whether the client at an IP address has no limits. A
-        stranger's work keeps its slot for `least_seconds`.
+        `max_waiting` is for the work of clients that have limits. `trusts(address)` is
+        whether the client at an IP address has none. A stranger's work keeps its slot
+        for `least_seconds`.
         """
         self._least_seconds = least_seconds
         self._slots = slots
@@ -153,19 +159,30 @@ class Shares:
         if len(self._held) < self._slots:
             self._begin(work)
             return
+        own = len(self._waiting) - self._waiting.of_clients
+        if not work.claim.client and own >= _MAX_OWN_WAITING:
+            self._turn_away(work)
+            return
         self._waiting.add(work)
         self._displace(work)
-        if len(self._waiting) > self._max_waiting:
-            worst = self._waiting.last()
+        if self._waiting.of_clients > self._max_waiting:
+            worst = self._waiting.last(self._asks)
             self._waiting.remove(worst)
-            self._refuse(worst)
-            worst.begin.errback(GaveWay(_WHY))
+            self._turn_away(worst)
+
+    def _turn_away(self, work: Work) -> None:
+        """Refuse work that has not begun."""
+        self._refuse(work)
+        work.begin.errback(GaveWay(_WHY))
 
     def _rank(self, claim: Claim) -> tuple[int, ...]:
         """Which claim is next: small shares, known servers, rare clients first."""
         share = self._sizes_of_ours.get(claim.ours, 0)
-        asked = self._asked[claim.client] if claim.client else 0
-        return share, self._sizes.size(claim.groups), not claim.is_known, asked
+        return share, self._sizes.size(claim.groups), *self._asks(claim)
+
+    def _asks(self, claim: Claim) -> tuple[int, int]:
+        """Which of equal shares is next: known servers, rare clients first."""
+        return not claim.is_known, self._asked[claim.client] if claim.client else 0
 
     def _displace(self, work: Work) -> None:
         """Let waiting work take the slot of work with a larger share, or of none."""

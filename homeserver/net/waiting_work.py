@@ -8,12 +8,16 @@ flood has few of them, however much of its work waits.
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from homeserver.net.tally import Tally
+
+# Of the newest works of the largest group, so many are compared: it is asked for each
+# request of a crowd, whose clients take turns.
+_COMPARED = 10
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,10 @@ class WaitingWork:
         # Ordered, as the oldest of a plain dictionary is found behind all removed ones.
         self._kinds: dict[Claim, OrderedDict[Hashable, Work]] = {}
         self._numbers = count()
+        self.of_clients = 0
+        """How many are for clients that have limits."""
+
+        # Of these: what this server itself needs makes room for none of them.
         self._sizes = Tally()
         self._sizes_of_ours = Tally()  # by the one of our servers that it is for
 
@@ -120,35 +128,51 @@ class WaitingWork:
         assert first is not None  # noqa: S101 - for the type checker: something waits
         return first
 
-    def last(self) -> Work:
-        """The newest work of the largest group, of our server with the most.
+    def last(self, asks: Callable[[Claim], tuple[int, ...]]) -> Work:
+        """One of the newest of the largest group, of our server with the most.
 
-        Something must wait.
+        Of these it is the one that `asks` most, and the newest of those. Something must
+        wait for a client.
         """
         _, crowded = self._sizes_of_ours.largest()
         if len(crowded) == len(self._sizes_of_ours):
-            most, largest = self._sizes.largest()
-            return next(
+            _, largest = self._sizes.largest()
+            newest = (
                 work
                 for work in reversed(self._works.values())
-                if not most or not largest.isdisjoint(work.groups)
+                if work.claim.client and not largest.isdisjoint(work.groups)
+            )
+            return max(
+                islice(newest, _COMPARED),
+                key=lambda work: (asks(work.claim), work.number),
             )
         tails = (
             next(reversed(kind.values()))
             for claim, kind in self._kinds.items()
-            if claim.ours in crowded
+            if claim.client and claim.ours in crowded
         )
-        return max(tails, key=lambda work: (self._sizes.size(work.groups), work.number))
+        return max(
+            tails,
+            key=lambda work: (
+                self._sizes.size(work.groups),
+                asks(work.claim),
+                work.number,
+            ),
+        )
 
     def _count(self, work: Work) -> None:
         self._kinds.setdefault(work.claim, OrderedDict())[work.key] = work
-        self._sizes.add(work.groups)
-        self._sizes_of_ours.add([work.claim.ours])
+        if work.claim.client:
+            self.of_clients += 1
+            self._sizes.add(work.groups)
+            self._sizes_of_ours.add([work.claim.ours])
 
     def _discount(self, work: Work) -> None:
         kind = self._kinds[work.claim]
         del kind[work.key]
         if not kind:
             del self._kinds[work.claim]
-        self._sizes.remove(work.groups)
-        self._sizes_of_ours.remove([work.claim.ours])
+        if work.claim.client:
+            self.of_clients -= 1
+            self._sizes.remove(work.groups)
+            self._sizes_of_ours.remove([work.claim.ours])

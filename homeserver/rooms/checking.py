@@ -21,7 +21,7 @@ from homeserver.storage.judged_pdus import REJECTED
 _BATCH = 50  # PDUs that are checked at once, as in a transaction
 _LARGE_BATCH = 5000  # of a state: there is one time limit for the keys of each batch
 
-# Whose keys are fetched for one purpose: as many fetches as may run and wait at a time.
+# Whose keys are fetched for one purpose: as many fetches of ours as may wait at a time.
 MAX_SIGNERS = 1000
 
 _VIA = "join_authorised_via_users_server"

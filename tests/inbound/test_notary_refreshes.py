@@ -3,6 +3,7 @@
 from twisted.internet.defer import Deferred
 
 from homeserver.inbound.notary import Query
+from homeserver.net import shares
 from homeserver.net.cause import Cause
 from homeserver.outbound.remote_error import Refused
 from homeserver.protocol.errors import BadJson
@@ -294,10 +295,15 @@ class RefreshTests(NotaryCase):
         self.assertEqual(self.client.asked[-1], "v2 of a.example")
         self.assertEqual(len(self.client.asked), 101)
         self.client.answer(UNREACHABLE)  # which gave way
-        for _ in range(150):
+        for _ in range(100):
             self.client.answer(UNREACHABLE)
         self.refusal(request)
+        self.assertNoResult(asked)  # the rest waits for the slots
+        self.clock.advance(3)
         self.assertEqual(self.successResultOf(asked), [])
+        self.assertEqual(len(self.client.asked), 151)
+        for _ in range(50):
+            self.client.answer(UNREACHABLE)
 
     def test_many_wait_for_one_turn(self) -> None:
         """Who asks for a server that waits for its turn takes no other turn."""
@@ -311,7 +317,7 @@ class RefreshTests(NotaryCase):
 
     def test_few_wait_for_their_turn(self) -> None:
         """Where too many wait, the next one gets what is known at once."""
-        self.patch(self.limits.fetches.shares, "_max_waiting", 2)
+        self.patch(shares, "_MAX_OWN_WAITING", 2)
         self.store(document(K1, until=NOW + HOUR))
         waiting = self.query(*names(102))
         asked = self.successResultOf(self.query(A, minimum=NOW + DAY))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from homeserver.keys.signed_event import SignedEvent
+from homeserver.net import shares
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
@@ -248,7 +249,7 @@ class KeyringTests(KeyringCase):
 
     def test_few_wait_to_ask(self) -> None:
         """Where a thousand wait already, the next one is told so at once."""
-        self.patch(self.limits.fetches.shares, "_max_waiting", 1)
+        self.patch(shares, "_MAX_OWN_WAITING", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(102)]
         asked = [self.ask(server_name=name) for name in names]
         self.assertNoResult(asked[100])

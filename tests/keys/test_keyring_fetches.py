@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from homeserver.keys.keyring import Keyring, KeyringLimits
 from homeserver.keys.signed_event import SignedEvent
+from homeserver.net import shares
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import KeysAnswer
 from homeserver.outbound.remote_error import Refused
@@ -15,6 +16,7 @@ from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
+from homeserver.rooms.checking import MAX_SIGNERS
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.peers import PeerStore
 from tests.support.keyrings import (
@@ -108,7 +110,7 @@ class BackOffTests(KeyringCase):
 
     def test_that_there_are_too_many_is_no_failure(self) -> None:
         """A server that was not asked for lack of room has not failed."""
-        self.patch(self.limits.fetches.shares, "_max_waiting", 1)
+        self.patch(shares, "_MAX_OWN_WAITING", 1)
         names = [ServerName.parse(f"{number}.example") for number in range(101)]
         others = [self.ask(server_name=name) for name in names]
         for _ in range(5):
@@ -275,8 +277,8 @@ class RefreshTests(KeyringCase):
 class ShareTests(KeyringCase):
     """Whose fetch goes first where there are more than there may be."""
 
-    def want(self, server_name: ServerName, client: str) -> Deferred[VerifyKey]:
-        """Ask for a key of a request that a client has sent."""
+    def want(self, server_name: ServerName, client: str | None) -> Deferred[VerifyKey]:
+        """Ask for a key of a request that a client has sent, or that is ours."""
         cause = Cause(client)
         asked = Deferred.fromCoroutine(self.keyring.request_key(server_name, K1, cause))
         asked.addErrback(lambda failure: failure.trap(Unauthorized) and key(K2))
@@ -314,6 +316,15 @@ class ShareTests(KeyringCase):
         self.assertEqual(len(self.client.asked), 100)
         self.want(A, "192.0.2.2")
         self.assertEqual(self.client.asked[-1], "v2 of a.example")
+
+    def test_a_join_of_ours(self) -> None:
+        """No fetch for a large room is refused, though a crowd fills the queue."""
+        self.crowd(450)
+        names = [ServerName.parse(f"room.{n}.test") for n in range(MAX_SIGNERS)]
+        ours = [self.want(name, None) for name in names]
+        self.crowd(460)
+        for each in ours:
+            self.assertNoResult(each)
 
     def test_addresses_count(self) -> None:
         """The addresses that a fetch goes to are those of its share."""

@@ -128,7 +128,7 @@ class SlotTests(SharesCase):
     def test_works_that_are_done_at_once_are_not_nested(self) -> None:
         """A thousand works that wait and are done at once need no deep stack."""
         self.shares = Shares(("things", "things"), 1, 10_000, self.clock)
-        claim = self.shares.claim(OURSELVES, "a.test")
+        claim = self.shares.claim(Cause("192.0.2.1"), "a.test")
         done: list[str] = []
 
         async def at_once() -> None:
@@ -432,13 +432,44 @@ class WaitingTests(SharesCase):
         late = self.ask("late", "192.0.2.50")
         self.failureResultOf(late, GaveWay)
 
-    def test_trusted_clients_may_fill_the_queue(self) -> None:
-        """Where only trusted clients wait, the last of them is refused."""
-        waiting = [self.ask(f"{n}", "192.0.2.99") for n in range(9)]
-        late = self.ask("late", "192.0.2.99")
+    def test_trusted_clients_may_fill_a_queue(self) -> None:
+        """Where trusted clients ask too often, the last of them is refused."""
+        waiting = [self.ask(f"{n}", TRUSTED) for n in range(1004)]
+        late = self.ask("late", TRUSTED)
         self.failureResultOf(late, GaveWay)
         for each in waiting:
             self.assertNoResult(each)
+
+    def test_our_own_work_is_not_of_the_crowd(self) -> None:
+        """It takes no place of a client's, and a crowd takes none of it."""
+        for number in range(4):
+            self.ask(f"{number}", f"192.0.2.{number}")
+        own = [self.ask(f"ours {n}", None, "one.test") for n in range(20)]
+        crowd = [self.ask(f"c{n}", f"192.0.2.{n}") for n in range(50, 55)]
+        for each in own + crowd:
+            self.assertNoResult(each)
+        self.failureResultOf(self.ask("late", "192.0.2.60"), GaveWay)
+        for each in own:
+            self.assertNoResult(each)
+
+    def test_one_client_fills_the_queue_about_a_domain(self) -> None:
+        """Another client that asks about that domain is not the one refused."""
+        self.fill("192.0.2.1", "co.test")
+        crowd = [self.ask(f"c{n}", "192.0.2.1", "co.test") for n in range(5)]
+        honest = self.ask("honest", "192.0.2.2", "co.test")
+        self.assertNoResult(honest)
+        self.failureResultOf(crowd[-1], GaveWay)
+        self.end("0")
+        assert self.others() == ["honest"]
+
+    def test_who_asks_rarely_is_not_refused(self) -> None:
+        """Of equals, it is one of those that ask again and again."""
+        for number in range(9):
+            self.ask(f"{number}", f"192.0.2.{number}")
+            self.shares.claim(Cause(f"192.0.2.{number}"), "x.test")
+        honest = self.ask("honest", "192.0.2.50")
+        self.assertNoResult(honest)
+        self.failureResultOf(self.asked[8], GaveWay)
 
 
 class OurServersTests(SharesCase):

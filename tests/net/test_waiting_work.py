@@ -4,14 +4,15 @@ from random import Random
 
 import pytest
 
-from homeserver.net.waiting_work import Claim, WaitingWork, Work
+from homeserver.net.waiting_work import _COMPARED, Claim, WaitingWork, Work
 
 
 def _claim(random: Random) -> Claim:
-    groups = random.sample("abcd", random.randint(0, 2))
+    client = random.choice(["", "x", "y"])
+    groups = random.sample("abcd", random.randint(1 if client else 0, 2))
     return Claim(
         frozenset(groups),
-        random.choice("xy"),
+        client,
         random.random() < 0.5,
         random.choice(["", "", "one", "two"]),
     )
@@ -43,11 +44,22 @@ def test_first_and_last_are_as_found_one_by_one(seed: int) -> None:
         assert all(waiting.find(each.key) is each for each in works)
         # Python's `min` takes the oldest of equal ones.
         assert waiting.first(rank) is min(works, key=lambda each: rank(each.claim))
-        assert waiting.last() is _last(works)
+        of_clients = [each for each in works if each.claim.client]
+        assert waiting.of_clients == len(of_clients)
+        if of_clients:
+            assert waiting.last(_asks) is _last(of_clients)
+
+
+def _asks(claim: Claim) -> tuple[bool, bool]:
+    return claim.is_known, claim.client == "x"
 
 
 def _last(works: list[Work]) -> Work:
-    """The newest of the largest group, of the one of our servers with most works."""
+    """The newest of the largest group, of the one of our servers with most works.
+
+    Of the newest, it is that of a client that asks most.
+    """
+    works = sorted(works, key=lambda each: each.number)
     ours = [each.claim.ours for each in works]
     most = max(map(ours.count, ours))
     of_most = [each for each in works if ours.count(each.claim.ours) == most]
@@ -55,4 +67,7 @@ def _last(works: list[Work]) -> Work:
     def size(work: Work) -> int:
         return max((sum(g in w.groups for w in works) for g in work.groups), default=0)
 
-    return max(reversed(of_most), key=size)
+    if len(of_most) < len(works):
+        return max(reversed(of_most), key=lambda work: (size(work), _asks(work.claim)))
+    largest = [each for each in works if size(each) == max(map(size, works))]
+    return max(largest[: -_COMPARED - 1 : -1], key=lambda work: _asks(work.claim))
