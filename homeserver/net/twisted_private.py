@@ -141,8 +141,14 @@ class TlsConnection(BufferingTLSTransport):
             release(reason)
         super()._tlsShutdownFinished(reason)
 
+    def _shutdownTLS(self) -> None:
+        if self._make is None:  # else there is nothing to shut down
+            super()._shutdownTLS()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called by Twisted: the connection is closed."""
+        if self._make is not None:
+            self._make, self._lostTLSConnection = None, True
         super().connectionLost(reason)
         self._producer = None  # it holds this connection, as this one holds it
 

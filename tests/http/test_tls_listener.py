@@ -301,6 +301,19 @@ class HandshakeTests(SynchronousTestCase):
         self.connect().shake_hands()
         self.assertEqual(self.results, ["completed"])
 
+    def test_closed_before_the_first_byte(self) -> None:
+        """No TLS is made for the end of a connection: at a limit, or of ours."""
+        first = self.connect()
+        first._protocol.give_way()  # type: ignore[attr-defined]
+        self.assertTrue(first.is_aborted)
+        first.lose()
+        second = self.connect()
+        self.factory.end_connections()
+        self.assertTrue(second.is_aborted)
+        second.lose()
+        self.assertEqual(self.tls.made, 0)
+        self.assertEqual(self.factory.protocols, {})
+
     def test_refused(self) -> None:
         """A connection that is one too many is told as one."""
         self.connect()

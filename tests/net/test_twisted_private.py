@@ -36,6 +36,8 @@ NAMES: list[tuple[type, str]] = [
     (tls.TLSMemoryBIOProtocol, "_reason"),
     (tls.TLSMemoryBIOProtocol, "_checkHandshakeStatus"),
     (tls.TLSMemoryBIOProtocol, "_producer"),
+    (tls.TLSMemoryBIOProtocol, "_shutdownTLS"),
+    (tls.TLSMemoryBIOProtocol, "_lostTLSConnection"),
     (tls.TLSMemoryBIOFactory, "_creatorCallable"),
     (tls.TLSMemoryBIOProtocol, "_tlsShutdownFinished"),
     (_newclient.HTTP11ClientProtocol, "QUIESCENT"),
