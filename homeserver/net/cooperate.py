@@ -90,6 +90,8 @@ class Pace:
         self._began = None
         if self._waiting:
             self._begin_turn()
+        else:
+            self._seconds = _TURN_SECONDS  # the next work may begin much later
         while self._waiting:
             waiter = self._next()
             work, began = self._waiting.pop(waiter), self._clock.seconds()

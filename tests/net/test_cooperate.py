@@ -113,6 +113,16 @@ class PaceTests(SynchronousTestCase):
         assert 50 <= len(self.steps) <= 51  # a sum of floats
         self.beside_io(0.0, work)
 
+    def test_a_later_turn_is_short_again(self) -> None:
+        """What the process once stood still for is nothing to work that begins later."""
+        self.successResultOf(self.work("a", 0.001, 1))
+        self.clock.rightNow += 10.0
+        self.clock.turn()
+        self.steps.clear()
+        work = self.work("b", 0.001, 50)
+        assert len(self.steps) <= 4  # a sum of floats
+        self.beside_io(0.0, work)
+
     def test_nothing_is_left_when_all_is_done(self) -> None:
         """Without work there is no call."""
         self.work("a", 0.001, 7)
