@@ -3,9 +3,10 @@
 Rules: ten callers at once cost one look-up. A look-up goes on when the caller that
 began it is cancelled, because others may wait for it. An exception is raised in all
 waiting callers and is not kept; a failure to be remembered is returned as a value. The
-number of entries is bounded, because peers choose the names. Those that are over are
-removed together, each time when as many new ones were kept: what a crowd's look-ups
-leave, kept for seconds, does not fill the memory up to the bound.
+number of entries is bounded, because peers choose the names. Those whose time is over
+are removed together, each time after half as many new ones as there are entries, or a
+hundred: what a crowd's look-ups leave for seconds does not fill the memory up to the
+bound.
 """
 
 from collections.abc import Callable, Coroutine, Hashable
