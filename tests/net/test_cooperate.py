@@ -114,7 +114,7 @@ class PaceTests(SynchronousTestCase):
         self.beside_io(0.0, work)
 
     def test_a_later_turn_is_short_again(self) -> None:
-        """What the process once stood still for is nothing to work that begins later."""
+        """That the process stood still once is nothing to work that begins later."""
         self.successResultOf(self.work("a", 0.001, 1))
         self.clock.rightNow += 10.0
         self.clock.turn()
