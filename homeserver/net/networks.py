@@ -29,6 +29,17 @@ def subscriber_of(address: str) -> str:
     return str(ip) if ip.version == 4 else network_of(address)
 
 
+@lru_cache(maxsize=1024)
+def site_of(address: str) -> str:
+    """The site at an IP address: one IPv4 address, or the /48 of an IPv6 one.
+
+    Whoever has a site's network has 65,536 of subscribers (RFC 6177).
+    """
+    ip = ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return str(ip) if ip.version == 4 else str(ip_network((ip, 48), strict=False))
+
+
 def domain_of(name: ServerName) -> str:
     """The last two labels of a server's host; of an IP literal, its network."""
     return domain_of_host(name.host) if name.is_ip else _last_labels(name.host)

@@ -31,7 +31,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
-from homeserver.net.networks import subscriber_of
+from homeserver.net.networks import site_of, subscriber_of
 from homeserver.net.tally import Tally
 from homeserver.net.waiting_work import Claim, WaitingWork, Work
 
@@ -41,9 +41,9 @@ _T = TypeVar("_T")
 # two groups would cancel each other's work for the same slot.
 _MARGIN = 2
 
-_HALF_LIFE_SECONDS = 60.0  # after it, the count of a client's claims is halved
+_HALF_LIFE_SECONDS = 60.0  # after it, the count of a site's claims is halved
 
-_MAX_CLIENTS = 10_000  # that are counted; with more, all counts begin at zero
+_MAX_SITES = 10_000  # that are counted; with more, all counts begin at zero
 
 # That wait at a time for this server itself or a trusted client: a join fetches the
 # keys of a thousand servers at once.
@@ -100,10 +100,10 @@ class Shares:
             return Claim(frozenset({f"name {domain}"}), ours=ours)
         if self._trusts(cause.client):
             return Claim(frozenset(), ours=ours)
-        client = subscriber_of(cause.client)
-        self._count(client)
-        groups = frozenset({f"client {client}", f"name {domain}"})
-        return Claim(groups, client, is_known, ours)
+        site = site_of(cause.client)
+        self._count(site)
+        groups = {f"client {subscriber_of(cause.client)}", f"name {domain}"}
+        return Claim(frozenset(groups), site, is_known, ours)
 
     def join(self, key: Hashable, claim: Claim) -> None:
         """Give running or waiting work the share of `claim`, if that is smaller."""
@@ -160,7 +160,7 @@ class Shares:
             self._begin(work)
             return
         own = len(self._waiting) - self._waiting.of_clients
-        if not work.claim.client and own >= _MAX_OWN_WAITING:
+        if not work.claim.site and own >= _MAX_OWN_WAITING:
             self._turn_away(work)
             return
         self._waiting.add(work)
@@ -182,7 +182,7 @@ class Shares:
 
     def _asks(self, claim: Claim) -> tuple[int, int]:
         """Which of equal shares is next: known servers, rare clients first."""
-        return not claim.is_known, self._asked[claim.client] if claim.client else 0
+        return not claim.is_known, self._asked[claim.site] if claim.site else 0
 
     def _displace(self, work: Work) -> None:
         """Let waiting work take the slot of work with a larger share, or of none."""
@@ -262,12 +262,12 @@ class Shares:
         work.gave_way = True
         self.bound.refuse()
 
-    def _count(self, client: str) -> None:
-        """Count a claim of a client."""
+    def _count(self, site: str) -> None:
+        """Count a claim of a client of a site."""
         if self._clock.seconds() - self._halved >= _HALF_LIFE_SECONDS:
             self._halved = self._clock.seconds()
             halves = {name: n // 2 for name, n in self._asked.items() if n > 1}
             self._asked = Counter(halves)
-        if len(self._asked) >= _MAX_CLIENTS:
+        if len(self._asked) >= _MAX_SITES:
             self._asked.clear()
-        self._asked[client] += 1
+        self._asked[site] += 1

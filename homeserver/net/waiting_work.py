@@ -27,8 +27,8 @@ class Claim:
     groups: frozenset[str]
     """Empty for a client without limits."""
 
-    client: str = ""
-    """The client that causes it; empty for this server itself."""
+    site: str = ""
+    """Of the client that causes it; empty for this server itself."""
 
     is_known: bool = True
     ours: str = ""
@@ -140,7 +140,7 @@ class WaitingWork:
             newest = (
                 work
                 for work in reversed(self._works.values())
-                if work.claim.client and not largest.isdisjoint(work.groups)
+                if work.claim.site and not largest.isdisjoint(work.groups)
             )
             return max(
                 islice(newest, _COMPARED),
@@ -149,7 +149,7 @@ class WaitingWork:
         tails = (
             next(reversed(kind.values()))
             for claim, kind in self._kinds.items()
-            if claim.client and claim.ours in crowded
+            if claim.site and claim.ours in crowded
         )
         return max(
             tails,
@@ -162,7 +162,7 @@ class WaitingWork:
 
     def _count(self, work: Work) -> None:
         self._kinds.setdefault(work.claim, OrderedDict())[work.key] = work
-        if work.claim.client:
+        if work.claim.site:
             self.of_clients += 1
             self._sizes.add(work.groups)
             self._sizes_of_ours.add([work.claim.ours])
@@ -172,7 +172,7 @@ class WaitingWork:
         del kind[work.key]
         if not kind:
             del self._kinds[work.claim]
-        if work.claim.client:
+        if work.claim.site:
             self.of_clients -= 1
             self._sizes.remove(work.groups)
             self._sizes_of_ours.remove([work.claim.ours])

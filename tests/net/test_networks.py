@@ -2,7 +2,7 @@
 
 import pytest
 
-from homeserver.net.networks import domain_of, domain_of_host, network_of
+from homeserver.net.networks import domain_of, domain_of_host, network_of, site_of
 from homeserver.protocol.identifiers import ServerName
 
 # (server name, what it belongs to)
@@ -38,6 +38,20 @@ def test_domains(name: str, domain: str) -> None:
 def test_networks(address: str, network: str) -> None:
     """Addresses of one network belong together."""
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "site"),
+    [
+        ("192.0.2.255", "192.0.2.255"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:0:ffff::1", "2001:db8::/48"),
+        ("2001:db8:1::1", "2001:db8:1::/48"),
+    ],
+)
+def test_sites(address: str, site: str) -> None:
+    """IPv6 addresses of one site belong together."""
+    assert site_of(address) == site
 
 
 @pytest.mark.parametrize(

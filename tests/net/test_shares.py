@@ -356,6 +356,16 @@ class OrderTests(SharesCase):
         self.end("1")
         assert self.others() == ["rarely", "late"]
 
+    def test_a_site_of_ipv6_asks_as_one(self) -> None:
+        """Whoever has a /48 is not rare with a new /64 for each request."""
+        for number in range(4):
+            self.ask(f"{number}", f"2001:db8:0:{number}::1")
+        for number in range(4, 8):
+            self.ask(f"s{number}", f"2001:db8:0:{number}::1")
+        self.ask("honest", "2001:db8:1::1")
+        self.end("0")
+        assert self.others() == ["honest"]
+
     def test_what_was_asked_is_forgotten(self) -> None:
         """After some minutes, a client that asked often is as any other one."""
         for _ in range(10):
@@ -461,6 +471,15 @@ class WaitingTests(SharesCase):
         self.failureResultOf(crowd[-1], GaveWay)
         self.end("0")
         assert self.others() == ["honest"]
+
+    def test_a_site_of_ipv6_is_refused(self) -> None:
+        """A crowd of its networks loses its last, and nobody else does."""
+        for number in range(4):
+            self.ask(f"{number}", f"2001:db8:0:{number}::1")
+        crowd = [self.ask(f"s{n}", f"2001:db8:0:{n}::1") for n in range(4, 9)]
+        honest = self.ask("honest", "2001:db8:1::1")
+        self.assertNoResult(honest)
+        self.failureResultOf(crowd[-1], GaveWay)
 
     def test_who_asks_rarely_is_not_refused(self) -> None:
         """Of equals, it is one of those that ask again and again."""

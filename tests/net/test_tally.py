@@ -76,7 +76,7 @@ def test_shares_are_as_counted_one_by_one(seed: int) -> None:
                 key=lambda each: (
                     _size(others, each.groups),
                     not each.claim.is_known,
-                    shares._asked[each.claim.client],
+                    shares._asked[each.claim.site],
                 ),
             )
             running[done].callback(None)

@@ -8,11 +8,11 @@ from homeserver.net.waiting_work import _COMPARED, Claim, WaitingWork, Work
 
 
 def _claim(random: Random) -> Claim:
-    client = random.choice(["", "x", "y"])
-    groups = random.sample("abcd", random.randint(1 if client else 0, 2))
+    site = random.choice(["", "x", "y"])
+    groups = random.sample("abcd", random.randint(1 if site else 0, 2))
     return Claim(
         frozenset(groups),
-        client,
+        site,
         random.random() < 0.5,
         random.choice(["", "", "one", "two"]),
     )
@@ -44,14 +44,14 @@ def test_first_and_last_are_as_found_one_by_one(seed: int) -> None:
         assert all(waiting.find(each.key) is each for each in works)
         # Python's `min` takes the oldest of equal ones.
         assert waiting.first(rank) is min(works, key=lambda each: rank(each.claim))
-        of_clients = [each for each in works if each.claim.client]
+        of_clients = [each for each in works if each.claim.site]
         assert waiting.of_clients == len(of_clients)
         if of_clients:
             assert waiting.last(_asks) is _last(of_clients)
 
 
 def _asks(claim: Claim) -> tuple[bool, bool]:
-    return claim.is_known, claim.client == "x"
+    return claim.is_known, claim.site == "x"
 
 
 def _last(works: list[Work]) -> Work:
