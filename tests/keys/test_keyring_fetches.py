@@ -300,6 +300,20 @@ class ShareTests(KeyringCase):
         )
         self.assertEqual(self.successResultOf(asked), key(K1))
 
+    def test_a_crowd_whose_fetches_fail_at_once(self) -> None:
+        """It begins a hundred in three seconds; who is new waits for none of them."""
+        for number in range(150):
+            self.want(ServerName.parse(f"{number}.example"), "192.0.2.1")
+            if self.client._waiting:
+                self.client.answer(UNREACHABLE)
+        self.assertEqual(len(self.client.asked), 100)
+        self.clock.advance(2.9)
+        self.assertEqual(len(self.client.asked), 100)
+        self.want(A, "192.0.2.2")
+        self.assertEqual(self.client.asked[-1], "v2 of a.example")
+        self.clock.advance(0.1)
+        self.assertEqual(len(self.client.asked), 151)
+
     def test_who_gave_way_is_fetched_when_it_is_wanted(self) -> None:
         """That a fetch gave way is no failure of the server that was asked."""
         self.crowd()
