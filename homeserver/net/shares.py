@@ -228,8 +228,7 @@ class Shares:
             return  # it lost its slot
         least = 0.0 if work.claim.is_known else self._least_seconds
         left = work.began + least - self._clock.seconds()
-        is_for_known = self._waiting and self._waiting.first(self._rank).claim.is_known
-        if left <= 0 or is_for_known:
+        if left <= 0 or self._is_known_next():
             self._free(work)
             return
         # Under another key: `join` and `aim` mean the next work that has its key.
@@ -238,6 +237,10 @@ class Shares:
         self._held[work.key] = work
         work.is_over = True
         self._clock.callLater(left, self._free, work)
+
+    def _is_known_next(self) -> bool:
+        """Whether the first work that waits is for a known server."""
+        return bool(self._waiting) and self._waiting.first(self._rank).claim.is_known
 
     def _free(self, work: Work) -> None:
         """Release the slot of work that is over, and begin the first that waits."""
