@@ -72,6 +72,7 @@ class _Transport(EndingTls):
         """Called by Twisted: received data, which may complete the handshake."""
         was_done = self.is_shaken
         if not was_done and not self._has_begun:
+            self.getHandle()  # where it cannot be made, nothing has begun
             self._has_begun = True
             self.exchange = self.factory.open_exchange()
         # OpenSSL keeps a buffer of the largest piece for as long as the connection.

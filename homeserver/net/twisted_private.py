@@ -89,7 +89,8 @@ class ServerChannel(HTTPChannel):
 class LaterTls(TLSMemoryBIOFactory):
     """TLS whose connections of OpenSSL are made when they are needed.
 
-    One on which nothing was ever sent needs none, which takes most of its memory.
+    One on which nothing was ever sent needs none, which takes most of its memory. A
+    handshake must not begin before the first byte came.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -114,9 +115,10 @@ class TlsConnection(BufferingTLSTransport):
 
     @cached_property
     def _tlsConnection(self) -> Connection:  # type: ignore[override]
-        make, self._make = self._make, None
-        assert make is not None  # noqa: S101 - for the type checker
-        return make()
+        assert self._make is not None  # noqa: S101 - for the type checker
+        made = self._make()
+        self._make = None
+        return made
 
     @property
     def is_shaken(self) -> bool:

@@ -1,6 +1,7 @@
 """The TLS listener: what is spoken, what is shown, and how many may come."""
 
 import contextlib
+from unittest.mock import patch
 
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
@@ -313,6 +314,17 @@ class HandshakeTests(SynchronousTestCase):
         second.lose()
         self.assertEqual(self.tls.made, 0)
         self.assertEqual(self.factory.protocols, {})
+
+    def test_tls_cannot_be_made(self) -> None:
+        """A connection without TLS, as without memory, is gone when it is closed."""
+        with patch.object(Counting, "made", property()):
+            connection = self.connect()
+            with self.assertRaises(AttributeError):
+                Connection.send(connection, b"\x16")
+            connection.lose()
+        self.assertEqual(self.results, [])
+        self.connect().shake_hands()
+        self.assertEqual(self.results, ["completed"])
 
     def test_refused(self) -> None:
         """A connection that is one too many is told as one."""
