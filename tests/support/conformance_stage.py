@@ -6,7 +6,15 @@ its routes or replaces a part of it, for one run; nothing of it is in the packag
 
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +126,8 @@ class Stage:
             try:
                 given = Given(users=[f"@alice:{ground.target}"])
                 maker = TargetRooms(endpoint, ground.target, _MEDIA)
-                return await self._results(ground, given, only, skip, maker)
+                run = _results(ground, given, only, skip, maker)
+                return await self._tidily(run)
             finally:
                 await endpoint.stop()
 
@@ -128,15 +137,11 @@ class Stage:
         """The results of checks against another server at 127.0.0.1, by ID."""
         server = ServerName.parse(name)
         ground = ground_of(self.lab, _options(server))
-        return wait(self._results(ground, Given(), only, skip), _SECONDS)
+        run = _results(ground, Given(), only, skip)
+        return wait(self._tidily(run), _SECONDS)
 
-    async def _results(
-        self,
-        ground: Ground,
-        given: Given,
-        only: Sequence[str],
-        skip: Sequence[str],
-        maker: Maker | None = None,
+    async def _tidily(
+        self, run: Awaitable[Mapping[str, Result]]
     ) -> Mapping[str, Result]:
         """The results of checks, whose servers and exchanges go with them.
 
@@ -145,7 +150,7 @@ class Stage:
         servers = self.lab.servers
         before = set(servers.names)
         try:
-            return await _results(ground, given, only, skip, maker)
+            return await run
         finally:
             for name in [each for each in servers.names if each not in before]:
                 await servers.delete(name, gone=True)
