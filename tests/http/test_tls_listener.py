@@ -315,6 +315,15 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(self.tls.made, 0)
         self.assertEqual(self.factory.protocols, {})
 
+    def test_end_of_tls(self) -> None:
+        """A client whose handshake is complete is told of the end."""
+        connection = self.connect()
+        connection.shake_hands()
+        self.factory.end_connections()
+        self.assertEqual(connection.answers(), [])
+        with self.assertRaises(SSL.ZeroReturnError):
+            connection.client.recv(1)
+
     def test_tls_cannot_be_made(self) -> None:
         """A connection without TLS, as without memory, is gone when it is closed."""
         with patch.object(Counting, "made", property()):
