@@ -273,7 +273,11 @@ class Parts:
             server.name,
             self._peers(server),
             server.refusals,
-            Observed(server.verifier.sightings, server.signed_requests.counts),
+            Observed(
+                server.verifier.sightings,
+                server.signed_requests.counts,
+                self.shared.spoiler,
+            ),
             self.shared.reactor,
         )
 

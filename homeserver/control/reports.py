@@ -11,26 +11,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.control.peer_views import AttemptView, CheckView, PeerView, ReportView
+from homeserver.control.peer_views import CheckView, PeerView, ReportView
 from homeserver.control.peers import PeerBook
+from homeserver.control.report_attempts import attempts_of, retry_checks, time_line
+from homeserver.control.submit import Judgement, Spoiler
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.request_counts import RequestCounts
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.transport.sightings import Sighting
 from homeserver.protocol.diagnosis.hint import as_sentence
-from homeserver.protocol.diagnosis.retries import (
-    PATIENCE_MS,
-    Attempt,
-    remarks_on_retries,
-    unrepeated,
-)
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.remarks import Remark
 from homeserver.storage.behaviour import Behaviour, load_behaviour
 from homeserver.storage.engine.interface import Database
 from homeserver.storage.refusals import RecordedRefusal
 
-_SEND = "/_matrix/federation/v1/send/"
 _PAGE = 1000
 _MAX_ATTEMPTS = 1000  # of the time line, the last ones
 
@@ -40,6 +35,8 @@ class Observed(Struct, frozen=True):
 
     sightings: Mapping[ServerName, Sighting]
     counts: RequestCounts
+    spoiler: Spoiler | None = None
+    """Knows what came of mistakes on purpose."""
 
 
 class ReportBook:
@@ -64,21 +61,24 @@ class ReportBook:
     async def report(self, name: ServerName) -> ReportView:
         """The report on a server; without a check if nothing is known of it."""
         peer = await self._peers.describe(name)
-        behaviour = await load_behaviour(self._database, self._own_name, name)
+        spoiler, own = self._observed.spoiler, self._own_name
+        judgements = {} if spoiler is None else spoiler.judgements(own, name)
+        behaviour = await load_behaviour(self._database, own, name, judgements)
         refused = await self._refused(name)
-        attempts = _attempts(behaviour, refused)
+        attempts = attempts_of(behaviour, refused)
         now_ts = int(wall_seconds(self._clock) * 1000)
         checks = [
             *_sighting_checks(self._observed.sightings.get(name)),
-            *_peer_checks(peer, now_ts),
+            *_peer_checks(peer, now_ts, behaviour.rejected),
+            *_mistake_checks(judgements),
             *_request_checks(self._observed.counts.of(name)),
             *_transaction_checks(behaviour),
             *_refusal_checks(refused),
-            *_retry_checks(attempts, now_ts),
+            *retry_checks(attempts, now_ts),
         ]
         is_wrong = any(each.outcome == "failed" for each in checks)
         return ReportView(
-            name.name, is_wrong, checks, _time_line(attempts[-_MAX_ATTEMPTS:])
+            name.name, is_wrong, checks, time_line(attempts[-_MAX_ATTEMPTS:])
         )
 
     async def _refused(self, name: ServerName) -> list[RecordedRefusal]:
@@ -129,7 +129,10 @@ def _sighting_checks(sighting: Sighting | None) -> Iterator[CheckView]:
         yield CheckView("certificate", "passed", "it proves the name by itself")
 
 
-def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:
+def _peer_checks(
+    peer: PeerView | None, now_ts: int, on_purpose: int = 0
+) -> Iterator[CheckView]:
+    """`on_purpose` of the rejected transactions have mistakes, so it is right."""
     if peer is None:
         return
     if peer.verified_by is not None:
@@ -150,9 +153,24 @@ def _peer_checks(peer: PeerView | None, now_ts: int) -> Iterator[CheckView]:
         yield CheckView(
             "deliveries", "failed", text, peer.failures, peer.last_error or ""
         )
-    if peer.rejected:
-        text = _said(peer.rejected, "transaction", "of ours ", "rejected")
-        yield CheckView("rejections", "failed", text, peer.rejected)
+    if (rejected := peer.rejected - on_purpose) > 0:
+        text = _said(rejected, "transaction", "of ours ", "rejected")
+        yield CheckView("rejections", "failed", text, rejected)
+
+
+def _mistake_checks(judgements: Mapping[str, Judgement]) -> Iterator[CheckView]:
+    """How it answered transactions of ours that are wrong on purpose."""
+    right = [each for each in judgements.values() if each.as_expected is True]
+    wrong = [each for each in judgements.values() if each.as_expected is False]
+    as_right = "answered as by a right server"
+    if right:
+        text = _said(len(right), "wrong transaction", "of ours ", as_right)
+        yield CheckView("mistakes on purpose", "passed", text, len(right))
+    if wrong:
+        text = _said(len(wrong), "wrong transaction", "of ours ", f"not {as_right}")
+        name = "mistakes on purpose, answered wrongly"
+        example = wrong[0].expected[0]
+        yield CheckView(name, "failed", text, len(wrong), example)
 
 
 def _request_checks(counts: Mapping[str, int]) -> Iterator[CheckView]:
@@ -213,61 +231,6 @@ def _refusal_checks(refused: Sequence[RecordedRefusal]) -> Iterator[CheckView]:
             count,
             example + as_sentence(first.hints or ()),
         )
-
-
-def _retry_checks(attempts: Sequence[Attempt], now_ts: int) -> Iterator[CheckView]:
-    if not any(each.has_failed_for_now for each in attempts):
-        return
-    remarks = list(remarks_on_retries(attempts, now_ts))
-    for code in dict.fromkeys(each.code for each in remarks):
-        those = [each for each in remarks if each.code == code]
-        yield CheckView(code, "failed", those[0].text, len(those))
-    open_ones = unrepeated(attempts)
-    if open_ones and not remarks:
-        text = (
-            f"{open_ones[0].txn_id!r} was answered with {open_ones[0].status} and is "
-            f"not repeated yet; it is waited for {PATIENCE_MS // 1000} s"
-        )
-        yield CheckView("retries", "remarked", text, len(open_ones))
-    elif not remarks:
-        text = "what failed for now was repeated as it should be"
-        yield CheckView("retries", "passed", text)
-
-
-def _attempts(
-    behaviour: Behaviour, refused: Sequence[RecordedRefusal]
-) -> list[Attempt]:
-    """The transactions of a server, accepted or not, in their order."""
-    accepted = [
-        Attempt(each.received_ts, each.txn_id, 200, each.content)
-        for each in behaviour.arrivals
-    ]
-    failed = [
-        Attempt(
-            each.refused_ts, _txn_id(each.path), each.status, each.content, each.seconds
-        )
-        for each in refused
-        if each.path.startswith(_SEND)
-    ]
-    return sorted([*accepted, *failed], key=lambda each: each.ts)
-
-
-def _txn_id(path: str) -> str:
-    return path.removeprefix(_SEND).partition("?")[0].rstrip("/")
-
-
-def _time_line(attempts: Sequence[Attempt]) -> list[AttemptView]:
-    lines: list[AttemptView] = []
-    last: dict[str, Attempt] = {}
-    for each in attempts:
-        before = last.get(each.txn_id)
-        same: bool | None = None
-        if before is not None and None not in {before.content, each.content}:
-            same = before.content == each.content
-        pause = None if before is None else each.pause_after(before) / 1000
-        lines.append(AttemptView(each.ts, each.txn_id, each.status, pause, same))
-        last[each.txn_id] = each
-    return lines
 
 
 def _counted(number: int, one: str, many: str) -> str:

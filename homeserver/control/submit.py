@@ -6,7 +6,7 @@ The room version "2014" stands for the events of that time, signed or not. Mista
 purpose are made by a `Spoiler`; without one, a transaction with a mistake is refused.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -69,6 +69,12 @@ class Spoiler(Protocol):
         self, own: ServerName, destination: ServerName, txn_id: str
     ) -> Judgement | None:
         """What came of a plan; None without one."""
+        ...
+
+    def judgements(
+        self, own: ServerName, destination: ServerName
+    ) -> Mapping[str, Judgement]:
+        """What came of all plans for a server, by the IDs of their transactions."""
         ...
 
     def client(self, own: ServerName, client: FederationClient) -> TransactionClient:

@@ -1,10 +1,11 @@
-"""What a server has sent to one of ours, without the events: for a report on it.
+"""What a server has sent to one of ours and rejected of it: for a report on it.
 
-Rules: the last transactions alone are read, as many as `MAX_TRANSACTIONS`.
+Rules: the last transactions alone are read, as many as `MAX_TRANSACTIONS`, and none of
+their events.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.json import decode
@@ -40,18 +41,25 @@ class Behaviour(Struct, frozen=True):
     first_verdicts: Mapping[str, str]
     """For each outcome, the first verdict."""
 
+    rejected: int = 0
+    """How many of the chosen transactions to the server it has rejected."""
+
 
 async def load_behaviour(
-    database: Database, own: ServerName, origin: ServerName
+    database: Database,
+    own: ServerName,
+    origin: ServerName,
+    chosen: Collection[str] = (),
 ) -> Behaviour:
-    """What `origin` has sent to `own`."""
+    """What `origin` has sent to `own`; `chosen` are IDs of transactions to `origin`."""
+    key = (own.name, origin.name)
 
     def job(cursor: Cursor) -> Behaviour:
         rows = cursor.execute(
             "SELECT id, txn_id, received_ts, digest, problems, remarks FROM"
             " received_transactions WHERE server_name = ? AND origin = ?"
             " ORDER BY id DESC LIMIT ?",
-            (own.name, origin.name, MAX_TRANSACTIONS),
+            (*key, MAX_TRANSACTIONS),
         ).fetchall()
         arrivals = [
             Arrival(
@@ -74,6 +82,19 @@ async def load_behaviour(
                 outcome = verdict.partition(":")[0]
                 outcomes[outcome] += 1
                 first.setdefault(outcome, verdict)
-        return Behaviour(arrivals, outcomes, first)
+        return Behaviour(arrivals, outcomes, first, _rejected(cursor, key, chosen))
 
     return await database.read(job)
+
+
+def _rejected(cursor: Cursor, key: tuple[str, str], chosen: Collection[str]) -> int:
+    """How many of these transactions from us to a server it has rejected."""
+    return sum(
+        cursor.execute(
+            "SELECT 1 FROM outbound_transactions WHERE server_name = ?"
+            " AND destination = ? AND txn_id = ? AND rejected_ts IS NOT NULL",
+            (*key, txn_id),
+        ).fetchone()
+        is not None
+        for txn_id in chosen
+    )

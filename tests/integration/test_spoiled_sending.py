@@ -148,3 +148,30 @@ def test_the_command(lab: Lab) -> None:
     lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)
     done = run(lab, ours, theirs.name, "--edu", edu, "--spoil", "signature")
     assert (done.returncode, done.stderr) == (1, "not as expected: it was delivered\n")
+
+
+def test_the_report(lab: Lab) -> None:
+    """A report blames no server for refusing what is wrong on purpose."""
+    ours, theirs = lab.servers(2)
+
+    def outcomes() -> dict[str, tuple[str, int]]:
+        steps = ("v1", "servers", ours.name, "report", theirs.name)
+        checks = lab.link.call("GET", *steps)["checks"]
+        return {each["name"]: (each["outcome"], each["count"]) for each in checks}
+
+    sent(ours, theirs, "signature")
+    sent(ours, theirs, "no-destination")
+    found = outcomes()
+    assert "rejections" not in found
+    assert found["mistakes on purpose"] == ("passed", 2)
+    rule = {"do": {"http.status": 403}, "times": 1}
+    lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)
+    sent(ours, theirs, "no-destination")
+    found = outcomes()
+    assert "rejections" not in found
+    assert found["mistakes on purpose"] == ("passed", 2)
+    assert found["mistakes on purpose, answered wrongly"] == ("failed", 1)
+    rule["do"] = {"http.status": 413}
+    lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)
+    ours.send(theirs.name, edus=[EDU])
+    assert outcomes()["rejections"] == ("failed", 1)

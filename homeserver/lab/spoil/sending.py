@@ -6,7 +6,7 @@ does not ask for another attempt. Plans are in memory: what is still queued when
 process ends is sent without its mistakes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -129,6 +129,16 @@ class SpoiledSending:
         if plan is None or not plan.submission.spoil:
             return None
         return Judgement(_texts([*plan.rights, *plan.repeated]), plan.as_expected)
+
+    def judgements(
+        self, own: ServerName, destination: ServerName
+    ) -> Mapping[str, Judgement]:
+        """As `Spoiler`."""
+        return {
+            txn_id: Judgement(_texts([*plan.rights, *plan.repeated]), plan.as_expected)
+            for (mine, other, txn_id), plan in self._plans.items()
+            if (mine, other) == (own, destination)
+        }
 
     def client(self, own: ServerName, client: FederationClient) -> TransactionClient:
         """As `Spoiler`."""
