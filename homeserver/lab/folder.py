@@ -7,12 +7,24 @@ authority.
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
 from homeserver.config.values import ConfigError
 from homeserver.lab.seed import Seed
+
+
+@contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    """Raises `ConfigError` where a file of the operator's folder cannot be used."""
+    try:
+        yield
+    except OSError as problem:
+        raise ConfigError(file, [f"--data: {problem.strerror}"]) from None
+    except UnicodeError:
+        raise ConfigError(file, ["--data: it is not text in UTF-8"]) from None
 
 
 class Folder:
@@ -25,10 +37,8 @@ class Folder:
             self.path = Path(mkdtemp(prefix="homeserver-lab-"))
             return
         self.path = data.absolute()
-        try:
+        with _usable(data):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as problem:
-            raise ConfigError(data, [f"--data: {problem.strerror}"]) from None
 
     @property
     def ca_file(self) -> Path:
@@ -43,10 +53,12 @@ class Folder:
     def seed(self, text: str | None) -> Seed:
         """The seed that is kept here, or a new one, or that of `text`.
 
-        Raises `ConfigError` if another one is kept than is asked for.
+        Raises `ConfigError` if another one is kept than is asked for, or if none can
+        be read or kept.
         """
         file = self.path / "seed"
-        kept = file.read_text("utf-8") if file.exists() else None
+        with _usable(file):
+            kept = file.read_text("utf-8") if file.exists() else None
         if kept is not None and text not in {None, kept}:
             raise ConfigError(
                 file, ["--seed: another one is kept here; choose another --data"]
@@ -56,7 +68,10 @@ class Folder:
         )
         if not self._is_temporary and kept is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(file, flags, 0o600), "w") as writing:
+            with (
+                _usable(file),
+                os.fdopen(os.open(file, flags, 0o600), "w") as writing,
+            ):
                 writing.write(seed.text)
         return seed
 
@@ -66,13 +81,16 @@ class Folder:
         for other in others:
             try:
                 text = other.read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as problem:
-                raise ConfigError(other, [f"--trust: {problem}"]) from None
+            except OSError as problem:
+                raise ConfigError(other, [f"--trust: {problem.strerror}"]) from None
+            except UnicodeDecodeError:
+                raise ConfigError(other, ["--trust: it is not text in UTF-8"]) from None
             if "-----BEGIN CERTIFICATE-----" not in text:
                 raise ConfigError(other, ["--trust: it has no PEM certificates in it"])
             trusted.append(text)
-        self.ca_file.write_text(own)
-        self.trusted.write_text("\n".join(trusted))
+        for file, certificates in ((self.ca_file, [own]), (self.trusted, trusted)):
+            with _usable(file):
+                file.write_text("\n".join(certificates))
 
     def remove(self) -> None:
         """Remove the files, unless they are the operator's."""
