@@ -7,7 +7,9 @@ interrupted.
 """
 
 import gc
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,28 @@ from homeserver.cli.options import (
     zone_option,
 )
 from homeserver.net.addresses import SocketAddress
-from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.identifiers import (
+    ServerName,
+    UserId,
+    parse_alias,
+    parse_room_id,
+)
 
 FORMATS = ("text", "json", "junit", "tap", "html", "markdown")
+
+
+def _parse_room(text: str) -> str:
+    """A room's ID or alias; raises `InvalidParam`."""
+    if text.startswith("#"):
+        parse_alias(text)
+    else:
+        parse_room_id(text)
+    return text
+
+
+def _parse_user(text: str) -> str:
+    """A user's ID; raises `InvalidParam`."""
+    return UserId.parse(text).user_id
 
 
 @click.command(short_help="Check what another homeserver does right and wrong.")
@@ -48,6 +69,7 @@ FORMATS = ("text", "json", "junit", "tap", "html", "markdown")
     "--room",
     "rooms",
     multiple=True,
+    callback=parsed(_parse_room),
     metavar="ID_OR_ALIAS",
     help="A public room of the target. May be given again, for other room versions.",
 )
@@ -55,6 +77,7 @@ FORMATS = ("text", "json", "junit", "tap", "html", "markdown")
     "--user",
     "users",
     multiple=True,
+    callback=parsed(_parse_user),
     metavar="USER_ID",
     help="A user of the target. May be given again.",
 )
@@ -120,12 +143,19 @@ FORMATS = ("text", "json", "junit", "tap", "html", "markdown")
     metavar="SECONDS",
     help="When a check is given up; by default each has its own limit.",
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--explain", metavar="ID", help="Explain one check and do nothing.")
-@click.option("--list", "lists", is_flag=True, help="List all checks and do nothing.")
+@click.option(
+    "--list",
+    "lists",
+    is_flag=True,
+    help="List the checks, those of --only and --skip, and do nothing.",
+)
 def conform(
     *,
     target: ServerName | None,
     form: str,
+    as_json: bool,
     output: Path | None,
     explain: str | None,
     lists: bool,
@@ -142,25 +172,38 @@ def conform(
       homeserver conform localhost:8448 --only M --data ~/.conform
     """
     if explain is not None or lists:
-        _show(explain)
+        _show(explain, told["only"], told["skip"])
         return
     if target is None:
         fail(2, "TARGET is missing: the name of a homeserver")
+    if output is not None:
+        _check_can_be_written(output)
     # As `run` does: loading makes no garbage.
     gc.disable()
     from homeserver.cli import conform_run  # noqa: PLC0415 - see `main`
 
     gc.enable()
-    text, status = conform_run.run(target, form, **told)
+    text, status = conform_run.run(target, "json" if as_json else form, **told)
     if text is not None:
         _write(text, output)
     sys.exit(status)
 
 
-def _show(explain: str | None) -> None:
+def _show(explain: str | None, only: Sequence[str], skip: Sequence[str]) -> None:
     from homeserver.cli import conform_list  # noqa: PLC0415 - see `main`
 
-    print(conform_list.table() if explain is None else conform_list.explain(explain))
+    if explain is None:
+        print(conform_list.table(only, skip))
+    else:
+        print(conform_list.explain(explain))
+
+
+def _check_can_be_written(output: Path) -> None:
+    """End the command if the report could not be written: a run takes minutes."""
+    if not output.parent.is_dir():
+        fail(2, f"--output {output}: there is no folder {output.parent}")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        fail(2, f"--output {output}: it may not be written")
 
 
 def _write(text: str, output: Path | None) -> None:

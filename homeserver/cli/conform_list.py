@@ -3,16 +3,22 @@
 Rules: as in `conform`, whose module loads this one.
 """
 
+from collections.abc import Sequence
+
 from homeserver.cli.options import fail
-from homeserver.conformance.registry import all_checks, title_of
+from homeserver.conformance.registry import UnknownCheck, all_checks, select, title_of
 from homeserver.protocol.shapes import did_you_mean
 
 
-def table() -> str:
-    """All checks, a line each, below the titles of their areas."""
+def table(only: Sequence[str], skip: Sequence[str]) -> str:
+    """The chosen checks, a line each, below the titles of their areas."""
+    try:
+        chosen = select(all_checks(), only, skip)
+    except UnknownCheck as problem:
+        fail(2, str(problem))
     lines: list[str] = []
     area = ""
-    for check in all_checks().values():
+    for check in chosen:
         if check.area != area:
             area = check.area
             lines.append(f"{area}  {title_of(area)}")

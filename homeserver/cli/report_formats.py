@@ -10,6 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape as escape_xml
 from xml.sax.saxutils import quoteattr
 
+from homeserver.cli.render import count
 from homeserver.protocol.errors import printable
 
 Report = dict[str, Any]
@@ -106,7 +107,7 @@ def _summary(report: Report) -> str:
     if not report["checks"]:
         return "nothing is known of it"
     failed = sum(each["outcome"] == "failed" for each in report["checks"])
-    checks = f"{len(report['checks'])} checks"
+    checks = count(len(report["checks"]), "check", "checks")
     return f"{checks}, {failed} of them wrong" if failed else f"{checks}, all right"
 
 

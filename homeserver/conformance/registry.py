@@ -15,7 +15,7 @@ from homeserver.conformance.check import Check
 
 
 class UnknownCheck(ValueError):
-    """A pattern that no check matches, or a prerequisite that there is not."""
+    """Patterns that leave no check, or a prerequisite that there is not."""
 
 
 def all_checks() -> Mapping[str, Check]:
@@ -57,7 +57,12 @@ def select(
             raise UnknownCheck(
                 f"no check is meant by {pattern!r}; --list shows them all"
             )
-    return [c for c in chosen if not any(_matches(c, each) for each in skip)]
+    left = [c for c in chosen if not any(_matches(c, each) for each in skip)]
+    if not left:
+        raise UnknownCheck(
+            "no check is left: --skip leaves out all that --only chooses"
+        )
+    return left
 
 
 def with_prerequisites(

@@ -1,5 +1,8 @@
 """`homeserver conform`: the options that list and explain, and what it refuses."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from homeserver.conformance.registry import all_checks
@@ -15,6 +18,16 @@ def test_list() -> None:
     assert listed == list(all_checks())
     areas = {each.area for each in all_checks().values()}
     assert len(lines) == len(listed) + len(areas)
+
+
+def test_list_of_some() -> None:
+    """What is chosen is listed alone, and what no check is called is refused."""
+    done = run("conform", "--list", "--only", "K", "--skip", "K0[2-9]")
+    lines = done.stdout.splitlines()
+    assert (done.exit_code, lines[0]) == (0, "K  Its own key document")
+    assert [line.split()[0] for line in lines[1:]] == ["K01"]
+    said = "no check is meant by 'ZZ'; --list shows them all\n"
+    assert failed(run("conform", "--list", "--only", "ZZ")) == (2, said)
 
 
 @pytest.mark.parametrize("check_id", ["D43", "O13", "Q28", "H11"])
@@ -51,3 +64,33 @@ def test_no_target() -> None:
     """A run without a target is refused."""
     said = "TARGET is missing: the name of a homeserver\n"
     assert failed(run("conform")) == (2, said)
+
+
+REFUSED = [
+    (["--user", "bob"], "--user: not a user ID: 'bob' is not"),
+    (["--room", "hall"], "--room: not a room ID: 'hall' is not"),
+    (["--room", "#hall"], "--room: not a room alias: '#hall' is not"),
+    (["--output", "/dev/null/x"], "--output /dev/null/x: there is no folder /dev/null"),
+    (["--output", "{none}/x"], "{none}/x: there is no folder {none}"),
+    (["--only", "K01", "--skip", "K"], "no check is left"),
+]
+
+
+@pytest.mark.parametrize(("words", "why"), REFUSED)
+def test_refused_before_the_run(tmp_path: Path, words: list[str], why: str) -> None:
+    """No server is asked, which would end with 3 here."""
+    none = tmp_path / "none"
+    told = [each.format(none=none) for each in words]
+    status, said = failed(run("conform", "127.0.0.1:1", *told))
+    assert (status, why.format(none=none) in said) == (2, True), said
+
+
+def test_output_that_may_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before the run; nothing is made by that."""
+    file = tmp_path / "report"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    said = f"--output {file}: it may not be written\n"
+    assert failed(run("conform", "127.0.0.1:1", "--output", file)) == (2, said)
+    assert list(tmp_path.iterdir()) == []

@@ -75,7 +75,7 @@ def test_text() -> None:
     empty = {"server_name": "a", "checks": [], "attempts": []}
     assert FORMATS["text"](empty) == "a: nothing is known of it"
     good = {**REPORT, "checks": REPORT["checks"][:1], "attempts": []}
-    assert FORMATS["text"](good).startswith("them.example: 1 checks, all right\n")
+    assert FORMATS["text"](good).startswith("them.example: 1 check, all right\n")
 
 
 def test_tap() -> None:

@@ -151,3 +151,10 @@ def test_json_has_the_members_that_are_documented(report: Report) -> None:
         "seconds",
         "exchange",
     }
+
+
+def test_a_sum_in_text(report: Report) -> None:
+    """The last line has the number of checks, and of each verdict."""
+    one = replace(report, checks=report.checks[:1])
+    assert FORMATS["text"](one).endswith(f"\n1 check: 1 {VERDICTS[0]}")
+    assert "\n6 checks: " in FORMATS["text"](report)

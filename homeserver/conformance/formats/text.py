@@ -50,7 +50,8 @@ def summary(report: Report) -> str:
     """How many results there are of each verdict."""
     counts = report.counts
     parts = [f"{counts[each]} {each}" for each in VERDICTS if counts[each]]
-    return f"{len(report.checks)} checks: {', '.join(parts) or 'none'}"
+    noun = "check" if len(report.checks) == 1 else "checks"
+    return f"{len(report.checks)} {noun}: {', '.join(parts) or 'none'}"
 
 
 def _in_full(report: Report, result: Result) -> Iterator[str]:
