@@ -16,7 +16,7 @@ from homeserver.cli.options import fail, load, parsed
 from homeserver.cli.times import now_ts
 from homeserver.config.values import Config, ConfigError
 from homeserver.control.client import ControlError
-from homeserver.protocol.canonical_json import Json, as_list, as_object
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
 
 
@@ -45,11 +45,9 @@ def resolve(*, daemon: Daemon, as_json: bool, server_name: ServerName) -> None:
         fail(2, str(problem))
     print(json.dumps(result) if as_json else render.resolution(result, now_ts()))
     if "error" in result:
-        fail(1, f"{server_name} cannot be resolved: {result['error']}")
-    routes = [as_object(route, "a route") for route in as_list(result["routes"], "")]
-    if all("problem" in route for route in routes):
-        why = routes[0]["problem"] if routes else "there is none"
-        fail(1, f"no route to {server_name} can be used: {why}")
+        is_resolved = "routes" in result
+        why = "" if is_resolved else f"{server_name} cannot be resolved: "
+        fail(1, f"{why}{result['error']}")
 
 
 @click.command(short_help="Fetch and check a server's key documents.")

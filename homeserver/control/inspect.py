@@ -5,7 +5,7 @@ Rules: every check here is a check that requests pass too, made by the same func
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -79,12 +79,23 @@ async def describe_resolution(
     routes = [await each for each in looks]  # all run already
     hints = diagnose_resolution(followed)
     hints += dict.fromkeys(hint for _, hint in routes if hint is not None)
+    shown = [route for route, _ in routes]
     return ResolutionView(
         name.name,
         list(map(describe, followed)),
-        [route for route, _ in routes],
+        shown,
+        _why_no_route(name, shown),
         hints=_views(hints) or UNSET,
     )
+
+
+def _why_no_route(name: ServerName, routes: Sequence[RouteView]) -> str | UnsetType:
+    """Why no route can be used; unset if one can."""
+    problems = [route.problem for route in routes if route.problem is not UNSET]
+    if len(problems) < len(routes):
+        return UNSET
+    why = problems[0] if problems else "there is none"
+    return f"no route to {name} can be used: {why}"
 
 
 async def _route_to(reach: Reach, route: Route) -> tuple[RouteView, Hint | None]:

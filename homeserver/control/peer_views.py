@@ -84,7 +84,7 @@ class RouteView(Struct, frozen=True):
 
 
 class ResolutionView(Struct, frozen=True):
-    """How a server name resolves: routes, or an error."""
+    """How a server name resolves: routes, and an error if none can be used."""
 
     server_name: Name
     steps: list[StepView]

@@ -93,6 +93,8 @@ def test_route_without_an_address(host: str, problem: str) -> None:
     shown = as_object(shown, "a route")
     assert shown["addresses"] == []
     assert str(shown["problem"]).startswith(problem)
+    name = answer["server_name"]
+    assert answer["error"] == f"no route to {name} can be used: {shown['problem']}"
 
 
 def test_hints() -> None:
@@ -114,6 +116,15 @@ def test_allowed_addresses_of_a_route() -> None:
     shown = as_object(shown, "a route")
     assert shown["addresses"] == ["192.0.2.1"]
     assert "problem" not in shown
+    assert "error" not in answer
+
+
+def test_one_route_that_can_be_used() -> None:
+    """The others make no error of the whole."""
+    answer = resolved([route_to("10.0.0.1"), route_to("a.org")], a_org=["192.0.2.1"])
+    shown = [as_object(each, "a route") for each in as_list(answer["routes"], "routes")]
+    assert ["problem" in each for each in shown] == [True, False]
+    assert "error" not in answer
 
 
 def test_aliases() -> None:
