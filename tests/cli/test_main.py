@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from homeserver import __version__
 from homeserver.cli.main import main
 from scripts.processes import PROGRAM, homeserver
+from tests.support.commands import failed
+from tests.support.commands import run as run_command
 from tests.support.tables import cases
 
 COMMANDS = ["init", "run", "send", "received", "refused", "peers", "report"]
@@ -184,3 +186,41 @@ def test_wrong_value(arguments: list[str], said: str, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert said in result.output
     assert not folder.exists()
+
+
+MISUSED = [
+    (["--frob"], "no such option '--frob'; see homeserver --help"),
+    (["init"], "missing argument 'DIR'; see homeserver init --help"),
+    (
+        ["config", "x"],
+        "got unexpected extra argument (x); see homeserver config --help",
+    ),
+    (
+        ["room", "graph", "--format", "x", "R"],
+        (
+            "invalid value for '--format': 'x' is not one of 'dot', 'svg'; "
+            "see homeserver room graph --help"
+        ),
+    ),
+    (["fault", "add"], "missing argument 'FAULT'; see homeserver fault add --help"),
+    (["room", "x"], "no such command 'x'; see homeserver room --help"),
+    (["lab", "--seeed"], "no such option '--seeed'; did you mean '--seed'?"),
+    (
+        ["lab", "--jsn"],
+        "no such option '--jsn'; did you mean '--dns', '--json', '--listen'?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISUSED)
+def test_misuse_is_one_line(arguments: list[str], said: str) -> None:
+    """It says what is wrong, and where to read on."""
+    assert failed(run_command(*arguments)) == (2, f"{said}\n")
+
+
+@pytest.mark.parametrize("group", [[], ["room"], ["fault"]])
+def test_a_group_alone_shows_its_commands(group: list[str]) -> None:
+    """No mistake is told then, but what there is."""
+    done = run_command(*group)
+    assert done.exit_code == 2
+    assert "\nCommands:\n" in done.stderr
