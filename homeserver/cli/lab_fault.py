@@ -26,6 +26,9 @@ def _place(daemon: Daemon) -> tuple[ControlClient, list[str]]:
 def _show(rule: Any, *, as_json: bool) -> None:
     parts = [f"{name} {json.dumps(value)}" for name, value in rule["do"].items()]
     only = "".join(f", {name} {value}" for name, value in rule["match"].items())
+    for name in ("skip", "every", "chance", "also"):
+        if name in rule:
+            only += f", {name}" + ("" if rule[name] is True else f" {rule[name]}")
     counts = f"matched {rule['matched']}, acted {rule['acted']}"
     if rule["times"] is not None:
         counts += f" of {rule['times']}"

@@ -178,6 +178,24 @@ def test_faults_act(
     assert ruled.version() == (200, "")
 
 
+def test_a_rule_is_told_whole(ruled: Daemon) -> None:
+    """Whatever it was made with is shown, and what does nothing is left out."""
+    how = {"times": 4, "skip": 2, "every": 3, "chance": 0.5, "also": True}
+    content = {"do": {"http.status": 503}, "match": {"method": "PUT"}}
+    _, made = ruled.ask("POST", "/v1/rules", content | how)
+    _, plain = ruled.ask("POST", "/v1/rules", content)
+    counts = {"matched": 0, "acted": 0}
+    assert made == {"id": made["id"], **counts, **content, **how}
+    assert plain == {"id": plain["id"], **counts, **content, "times": None}
+    assert ruled.ask("GET", "/v1/rules")[1] == {"rules": [made, plain]}
+    done = homeserver("fault", "list", "-c", str(ruled.endpoint.configuration))
+    assert done.stdout.splitlines()[0].endswith(
+        "http.status 503, method PUT, skip 2, every 3, chance 0.5, also; matched 0, "
+        "acted 0 of 4"
+    )
+    ruled.ask("DELETE", "/v1/rules")
+
+
 def test_keys_of_faults(ruled: Daemon) -> None:
     """A key document is signed again with the daemon's own key."""
     ruled.ask("POST", f"{SERVER}/rules", {"do": {"keys.valid_until": 5}, "times": 1})

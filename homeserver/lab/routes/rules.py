@@ -6,7 +6,7 @@ Rules: as those of `control.routes`. The rules of all servers are at `/v1/rules`
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing
@@ -18,7 +18,7 @@ from homeserver.protocol.identifiers import ServerName
 
 
 class RuleView(Struct, frozen=True):
-    """A rule that is in force."""
+    """A rule that is in force; the last members are left out where they do nothing."""
 
     id: int
     matched: Annotated[int, Meta(description="How often a request matched it.")]
@@ -28,6 +28,16 @@ class RuleView(Struct, frozen=True):
     times: Annotated[
         int | None, Meta(description="How often it acts; null: without an end.")
     ]
+    skip: Annotated[
+        int | UnsetType, Meta(description="Matches that it leaves alone.")
+    ] = UNSET
+    every: Annotated[
+        int | UnsetType, Meta(description="It acts on one match of this number.")
+    ] = UNSET
+    chance: float | UnsetType = UNSET
+    also: Annotated[
+        bool | UnsetType, Meta(description="Whether later rules act as well.")
+    ] = UNSET
 
 
 class RulesView(Struct, frozen=True):
@@ -105,4 +115,9 @@ def _routes(
 
 def _view(rule: Rule) -> RuleView:
     body = rule.body
-    return RuleView(rule.id, rule.matched, rule.acted, body.match, body.do, body.times)
+    plain = RuleBody(body.do, body.match, body.times)
+    how = {name: getattr(body, name) for name in ("skip", "every", "chance", "also")}
+    changed = {name: how[name] for name in how if how[name] != getattr(plain, name)}
+    return RuleView(
+        rule.id, rule.matched, rule.acted, body.match, body.do, body.times, **changed
+    )
