@@ -26,7 +26,7 @@ class Engine(Struct, frozen=True):
 
     connect_for_shortcut: Callable[[], Connection] | None = None
     """Makes a connection that waits for no lock and does not sync its commits, which
-    a commit over another connection does. None where the store is a server."""
+    another connection does. None where the store is a server."""
 
 
 def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:

@@ -40,6 +40,10 @@ class Connection(Protocol):
         """Commit; what was written is on the disk when this returns."""
         self.cursor().execute("COMMIT")
 
+    def sync(self) -> None:
+        """Bring the commits of all connections to the disk."""
+        self.touch()
+
     def touch(self) -> None:
         """Commit without a change, which syncs the commits before it as any other."""
         with transaction(self):

@@ -2,8 +2,8 @@
 
 A thread that runs a few statements costs more than the statements, because both
 threads take turns at the interpreter's lock. Short jobs therefore run here. The
-connection commits without syncing the log, and the writer's thread syncs it with an
-ordinary commit of its own before any result is reported.
+connection commits without syncing the log, and the writer's thread syncs it before any
+result is reported.
 
 Rules: nothing here waits, for a lock or for the disk. On any error nothing was written
 and nothing is reported from here: the jobs run again in a thread, which may wait, and

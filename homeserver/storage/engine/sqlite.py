@@ -4,7 +4,8 @@ In WAL mode a commit appends to the log (`-wal`), and a reader does not wait for
 writer. A commit over a connection of `connect` syncs the log (`synchronous = FULL`), so
 it is on the disk when it returns, even after a power cut. A commit over a connection of
 `connect_for_shortcut` only writes to the log. The log is one sequence of commits, and
-a sync covers the whole file: the next full commit syncs the earlier ones too.
+a sync covers the whole file: any sync, as that of the next full commit, covers the
+earlier ones too.
 
 Rules: a file that is not the one that was opened first is not touched. A log whose sync
 failed is not trusted again by this process.
@@ -25,8 +26,11 @@ from homeserver.storage.engine.interface import StoreUnavailable
 _LOCK_SECONDS = 5
 
 # The length to which SQLite truncates a log that it starts again: a thousand pages, its
-# length when SQLite copies it into the file.
+# length when a commit copies it into the file.
 _LOG_BYTES = 4_096_000
+
+# What SQLite calls too, where the system has it.
+_sync = getattr(os, "fdatasync", os.fsync)
 
 # What a file says that it is of, beside that it is SQLite's: any number but zero.
 _APPLICATION_ID = int.from_bytes(b"mtrx")
@@ -62,6 +66,7 @@ class SqliteConnection(Connection):
         self.connection = connection
         self._name = name
         self._file = file
+        self._log: int | None = None
 
     def check(self) -> None:
         """As `Connection.check`."""
@@ -93,6 +98,25 @@ class SqliteConnection(Connection):
         # A commit into a file that was removed is not on the disk.
         self.check()
 
+    def sync(self) -> None:
+        """As `Connection.sync`."""
+        if self._file is None:
+            return
+        if self._log is None:
+            self._log = self._file.open_log()
+        # A commit costs more: it takes the lock and a page of the log, and the other
+        # connections forget what they have in memory. But it also brings a long log
+        # into the file.
+        if self._log is None or os.fstat(self._log).st_size > _LOG_BYTES:
+            self.touch()
+            return
+        try:
+            _sync(self._log)
+        except OSError as error:
+            self._file.distrust()
+            raise StoreUnavailable(f"{self._name}-wal is not synced: {error}") from None
+        self.check()
+
     def touch(self) -> None:
         """As `Connection.touch`."""
         # Written even if it is the same, and one statement is a transaction.
@@ -111,6 +135,9 @@ class SqliteConnection(Connection):
     def close(self) -> None:
         """As `Connection.close`."""
         self.connection.close()
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
 
     def _explain(self, error: sqlite3.Error) -> Exception:
         if isinstance(error, _MISTAKES):
@@ -149,7 +176,18 @@ class SqliteFile:
 
         Only full commits bring the log into the file, as that waits for the disk.
         """
-        return self._connect(0, "synchronous = NORMAL", "wal_autocheckpoint = 0")
+        return self._connect(
+            0,
+            "synchronous = NORMAL",
+            "wal_autocheckpoint = 0",
+            f"journal_size_limit = {_LOG_BYTES}",
+        )
+
+    def open_log(self) -> int | None:
+        """A file descriptor of the log; None if it cannot be opened."""
+        with contextlib.suppress(OSError):
+            return os.open(f"{self._path}-wal", os.O_RDONLY)
+        return None
 
     def distrust(self) -> None:
         """Make the store unavailable from now on, because a sync of the log has failed.

@@ -11,7 +11,7 @@ learns the state of the store from the groups that it runs:
 | hangs | aborted | fails immediately | is in a call; its next report ends this state |
 
 A group of short jobs may have been committed already, in the reactor's thread and
-without a sync. The thread then only makes a commit of its own, which syncs theirs.
+without a sync. The thread then only syncs their commit.
 
 Rules: the upper half of the methods runs in the reactor's thread, the lower half in the
 database thread. The two meet in the queue of groups and in `callFromThread` alone.
@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReac
 from twisted.python.failure import Failure
 
 from homeserver.storage.engine.connection import Connection
-from homeserver.storage.engine.group_commit import Call, Outcome, fail_all, probe_write
+from homeserver.storage.engine.group_commit import Call, Outcome, fail_all
 from homeserver.storage.engine.health import StoreHealth
 from homeserver.storage.engine.interface import Job, Short, StoreUnavailable
 
@@ -241,8 +241,7 @@ class DatabaseThread:
         try:
             connection = self.open()
             if group.outcomes is not None:
-                # A commit syncs the whole log, with the commits before it.
-                probe_write(connection)
+                connection.sync()
                 return group.outcomes
         except Exception as problem:  # noqa: BLE001 - as in `_probe`
             return fail_all(group.calls, Failure(StoreUnavailable(str(problem))))

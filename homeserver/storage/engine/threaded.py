@@ -98,7 +98,7 @@ class ThreadedDatabase:
     async def settle(self) -> None:
         """As `Database.settle`."""
         if self._writer.has_unsynced or self._others_have_shortcuts:
-            # Its commit syncs all commits before it.
+            # Its sync covers all commits before it.
             await self._writer.call(Short(lambda _: None))
 
     async def close(self) -> None:

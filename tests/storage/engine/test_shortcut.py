@@ -1,8 +1,10 @@
 """What is done at once: by whom, when it is told, and what it leaves to the threads."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from errno import EIO, EMFILE
 from pathlib import Path
 from threading import Event, current_thread, get_ident
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
+from homeserver.storage.engine import sqlite
 from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.interface import Cursor, Job, Short, StoreUnavailable
@@ -40,6 +43,7 @@ class ShortcutStore(Store):
         self.may_sync = Event()
         self.may_sync.set()
         self.synced_by: list[int] = []
+        self.touched_by: list[int] = []
         self.failure: Exception | None = None
         clock = Clock()
         file = SqliteFile(path)
@@ -51,14 +55,21 @@ class ShortcutStore(Store):
             connect_for_shortcut=file.connect_for_shortcut,
         )
         super().__init__(f"sqlite:{path}", engine, clock)
-        for name in ("commit", "touch"):
-            syncing = self._when_allowed(getattr(self.writer, name))
+        by = {
+            "commit": self.synced_by,
+            "sync": self.synced_by,
+            "touch": self.touched_by,
+        }
+        for name, those in by.items():
+            syncing = self._when_allowed(getattr(self.writer, name), those)
             setattr(self.writer, name, syncing)
 
-    def _when_allowed(self, sync: Callable[[], None]) -> Callable[[], None]:
+    def _when_allowed(
+        self, sync: Callable[[], None], by: list[int]
+    ) -> Callable[[], None]:
         def sync_when_allowed() -> None:
             assert self.may_sync.wait(LIMIT)
-            self.synced_by.append(get_ident())
+            by.append(get_ident())
             if self.failure is not None:
                 raise self.failure
             sync()
@@ -105,7 +116,7 @@ def test_what_is_short_is_done_in_the_reactor_s_thread(store: ShortcutStore) -> 
 
 SETTINGS: list[tuple[str, object]] = [
     ("journal_mode", "wal"),
-    ("synchronous", 1),  # NORMAL: a commit of the thread syncs the log
+    ("synchronous", 1),  # NORMAL: the thread syncs the log
     ("foreign_keys", 1),
     ("busy_timeout", 0),
     ("wal_autocheckpoint", 0),
@@ -341,19 +352,74 @@ def test_what_nobody_could_settle_is_not_done(store: ShortcutStore) -> None:
     assert store.write(Short(insert("d"))) == "d"
 
 
+def test_a_sync_is_of_the_log(
+    store: ShortcutStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one call of the system, and no commit."""
+    synced: list[int] = []
+    monkeypatch.setattr(
+        sqlite, "_sync", lambda file: synced.append(os.fstat(file).st_ino)
+    )
+    store.write(Short(insert("a")))
+    store.write(Short(insert("b")))
+    log = path.with_name(f"{path.name}-wal")
+    assert synced == [log.stat().st_ino] * 2
+    assert not store.touched_by
+
+
+def test_a_log_that_cannot_be_opened(
+    store: ShortcutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit of the thread syncs it, until it can be opened."""
+
+    def fail(*_: object) -> int:
+        raise OSError(EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        for name in ("a", "b"):
+            assert store.write(Short(insert(name))) == name
+    assert len(store.touched_by) == 2
+    assert store.write(Short(insert("c"))) == "c"
+    assert len(store.touched_by) == 2
+
+
+def test_a_log_that_is_not_synced(
+    store: ShortcutStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not trusted again by this process, though the next sync may succeed."""
+
+    def fail(_: int) -> None:
+        raise OSError(EIO, "Input/output error")
+
+    store.write(Short(insert("a")))
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "_sync", fail)
+        with pytest.raises(StoreUnavailable, match=r"-wal is not synced: .*Input"):
+            store.write(Short(insert("b")))
+    with pytest.raises(StoreUnavailable, match="start this server again"):
+        store.write(Short(insert("c")))
+
+
 @pytest.mark.parametrize("kind", [Short, lambda job: job])
 def test_the_log_does_not_grow_without_end(
-    store: ShortcutStore, path: Path, kind: Callable[[Job[str]], Job[str]]
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: Callable[[Job[str]], Job[str]]
 ) -> None:
     """SQLite brings it into the file when the thread commits, whoever wrote it."""
     pages = 100
-    assert isinstance(store.writer, SqliteConnection)
-    store.writer.connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+    longest = pages * 4096  # a little less than the pages have in the log
+    monkeypatch.setattr(sqlite, "_LOG_BYTES", longest)
     log = path.with_name(f"{path.name}-wal")
-    for number in range(pages):
-        store.write(kind(insert(f"{number}" + "x" * 10_000)))
-        assert log.stat().st_size < 2 * pages * 4096
-    assert path.stat().st_size > 1_000_000
+    lengths = []
+    with closing(ShortcutStore(path)) as store:
+        assert isinstance(store.writer, SqliteConnection)
+        store.writer.connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+        for number in range(pages):
+            store.write(kind(insert(f"{number}" + "x" * 10_000)))
+            lengths.append(log.stat().st_size)
+        assert max(lengths) < 1.2 * longest
+        assert lengths.count(longest) > pages // 2  # truncated, as often as begun again
+        assert path.stat().st_size > 1_000_000
 
 
 def test_what_a_killed_process_left_is_synced(path: Path) -> None:
