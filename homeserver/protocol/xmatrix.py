@@ -33,20 +33,21 @@ from homeserver.protocol.signing import SIGNATURE_BYTES, SigningKey, VerifyKey
 MAX_HEADER_LENGTH = 2048  # two server names, a key ID, a signature: up to 700
 
 # ASCII, as case folding in Python equates the dotless i (U+0131) with i.
-_SCHEME = re.compile(r"X-Matrix +", re.IGNORECASE | re.ASCII)
+_SCHEME = re.compile(r"X-Matrix +[ \t,]*", re.IGNORECASE | re.ASCII)
 
 # RFC 9110, sections 5.6 and 11.2: a token or a quoted-string, with optional whitespace
 # around the equals sign. Unquoted values may also contain colons and brackets, as peers
-# send `origin=host:8448` and `origin=[::1]:8448`.
+# send `origin=host:8448` and `origin=[::1]:8448`. What separates a parameter from the
+# next one goes with it; section 5.6.1.2: "a recipient MUST parse and ignore [...] empty
+# list elements".
 _PARAMETER = re.compile(
     r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+) [ \t]*=[ \t]*
         (?: "( (?: [^"\\] | \\. )*+ )"
           | ( [][!#$%&'*+.^_`|~0-9A-Za-z:-]+ ) )
+        ([ \t,]*)
         """,
     re.VERBOSE | re.DOTALL,
 )
-# Section 5.6.1.2: "a recipient MUST parse and ignore [...] empty list elements".
-_SEPARATOR = re.compile(r"[ \t,]*")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -156,7 +157,7 @@ def _parse_parameters(header: str) -> dict[str, str]:
             f"or longer than {MAX_HEADER_LENGTH}"
         )
     parameters: dict[str, str] = {}
-    position = _skip_separator(header, scheme.end())
+    position = scheme.end()
     while position < len(header):
         parameter = _PARAMETER.match(header, position)
         if parameter is None:
@@ -164,22 +165,16 @@ def _parse_parameters(header: str) -> dict[str, str]:
                 f"the X-Matrix header is not a list of name=value at its character "
                 f"{position}, counted from 0"
             )
-        name, quoted, token = parameter.groups()
+        name, quoted, token, separator = parameter.groups()
         name = name.lower()
         if name in parameters:
             raise BadAuthorization(f"the X-Matrix header has {quote(name)} twice")
         if quoted is not None and "\\" in quoted:
             quoted = _ESCAPE.sub(r"\1", quoted)
         parameters[name] = token if quoted is None else quoted
-        position = _skip_separator(header, parameter.end())
-        if position < len(header) and "," not in header[parameter.end() : position]:
+        position = parameter.end()
+        if position < len(header) and "," not in separator:
             raise BadAuthorization(
                 f"the X-Matrix header has no comma after {quote(name)}"
             )
     return parameters
-
-
-def _skip_separator(header: str, position: int) -> int:
-    """The start of the next list element, after whitespace and empty elements."""
-    separator = _SEPARATOR.match(header, position)
-    return position if separator is None else separator.end()
