@@ -7,8 +7,7 @@ Specification: Server-server API, "Request Authentication" and "TLS".
 
 from collections.abc import Iterator
 
-from twisted.protocols.tls import TLSMemoryBIOProtocol
-
+from homeserver.net.tls.server import connection_of
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.remarks import Remark
 from homeserver.protocol.xmatrix_headers import XMatrixHeaders
@@ -33,9 +32,8 @@ def remarks_on_head(
         yield Remark("padded_base64", text)
     if (
         not own_name.is_ip
-        and isinstance(transport, TLSMemoryBIOProtocol)
-        and (handle := transport.getHandle()) is not None  # else the client is gone
-        and handle.get_servername() is None
+        and (connection := connection_of(transport)) is not None
+        and connection.sni is None
     ):
         text = (
             f"the TLS handshake named no server (SNI); name {own_name.host}, or the "

@@ -8,7 +8,6 @@ the reply covers all PDUs of the request.
 Specification: Server-server API, "Transactions".
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Protocol
@@ -30,7 +29,7 @@ from homeserver.protocol.errors import (
 from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.protocol.remarks import Remark
 from homeserver.protocol.transactions import Transaction, build_reply, check_txn_id
-from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
+from homeserver.storage.judged_pdus import REDACTED, REJECTED, JudgedPdu
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.repeats import MAX_CONTENTS, Known
 
@@ -265,11 +264,11 @@ def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:
 
 
 def _result(reply: bytes, received: ReceivedTransaction) -> TransactionResult:
-    outcomes = Counter(pdu.outcome for pdu in received.pdus)
+    outcomes = [pdu.outcome for pdu in received.pdus]
     facts = {
         "pdus": len(received.pdus),
-        "redacted": outcomes["redacted"],
-        "rejected": outcomes["rejected"],
+        "redacted": outcomes.count(REDACTED),
+        "rejected": outcomes.count(REJECTED),
         "edus": len(received.edus),
         "problems": len(received.problems),
     }

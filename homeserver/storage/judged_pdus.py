@@ -8,7 +8,8 @@ Specification: Server-server API, "Checks performed on receipt of a PDU".
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 
 from msgspec import Struct
@@ -38,6 +39,9 @@ UNSIGNED = "unsigned: of 2014, by its transaction's origin alone"
 # that of a row of before there were times.
 _LEAST_TS, _MOST_TS = -(2**63), 2**63 - 1
 
+# The events of a transaction are mostly of one server.
+_MAX_WRITTEN = 100
+
 EventOfVersion = tuple[EventId, str, int]
 """An event ID, the room version by which it was computed, and the event's time."""
 
@@ -63,7 +67,7 @@ class JudgedPdu(Struct, frozen=True):
     created_room: tuple[RoomId, str] | None = None
     """The room that a create event makes, and its version, known here or not."""
 
-    signers: Collection[ServerName] = ()
+    signers: frozenset[ServerName] = frozenset()
     """The servers whose signatures were verified now for the first time."""
 
     parsed: Event | None = None
@@ -131,7 +135,8 @@ def record_pdus(
         )
 
 
-def _written(signers: Collection[ServerName]) -> str:
+@lru_cache(_MAX_WRITTEN)
+def _written(signers: frozenset[ServerName]) -> str:
     return encode_integers(sorted(map(str, signers))).decode("ascii")
 
 

@@ -315,19 +315,23 @@ class ReceivedStoreTests(SynchronousTestCase):
 
     def test_signers(self) -> None:
         """Of an event of a room version, the servers are known that had signed it."""
-        signed = JudgedPdu(EventId("$a"), "12", "accepted", b"{}", signers=[A])
+        signed = JudgedPdu(
+            EventId("$a"), "12", "accepted", b"{}", signers=frozenset({A})
+        )
         pdus = [
             signed,
-            structs.replace(signed, room_version="11", signers=[A, B]),
+            structs.replace(signed, room_version="11", signers=frozenset({A, B})),
             structs.replace(
                 signed, event_id=EventId("$b"), verdict="redacted: content hash"
             ),
-            structs.replace(signed, event_id=EventId("$c"), signers=[]),
+            structs.replace(signed, event_id=EventId("$c"), signers=frozenset()),
             structs.replace(signed, event_id=None),
         ]
         self.record(transaction(A, "1", pdus))
         self.record(transaction(B, "1", pdus))
-        self.record(transaction(B, "2", [structs.replace(signed, signers=[B])]))
+        self.record(
+            transaction(B, "2", [structs.replace(signed, signers=frozenset({B}))])
+        )
         asked = [
             (EventId(event_id), version, 5)
             for event_id in ("$a", "$b", "$c", "$d")
@@ -348,7 +352,12 @@ class ReceivedStoreTests(SynchronousTestCase):
         ]
         pdus = [
             JudgedPdu(
-                each.event_id, "5", "accepted", each.encoded, signers=[A], parsed=each
+                each.event_id,
+                "5",
+                "accepted",
+                each.encoded,
+                signers=frozenset({A}),
+                parsed=each,
             )
             for each in events
         ]

@@ -142,7 +142,12 @@ def room_change(revision: int = 0, position: int = 0) -> RoomChange:
 def transaction(reply: bytes = b"first") -> ReceivedTransaction:
     """A transaction with a PDU that makes a room."""
     pdu = JudgedPdu(
-        EVENT, "11", "accepted", b"{}", created_room=(ROOM, "11"), signers=[PEER]
+        EVENT,
+        "11",
+        "accepted",
+        b"{}",
+        created_room=(ROOM, "11"),
+        signers=frozenset({PEER}),
     )
     return ReceivedTransaction(
         PEER, "t", NOW, KEY.key_id, None, [pdu], [{}], [], reply, b"d"
