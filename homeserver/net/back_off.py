@@ -32,10 +32,13 @@ class BackOff(Generic[_K]):
         self._most = most
         self._failures: BoundedMap[_K, int] = BoundedMap(limit or MAX_KEYS)
 
-    def fail(self, key: _K) -> float:
-        """Count one more failure; for how many seconds to remember it."""
+    def fail(self, key: _K, least: float = 0.0) -> float:
+        """Count one more failure; for how many seconds to remember it.
+
+        That is at least `least`, in the limits of all failures.
+        """
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return min(doubled(self._first, failures), self._most)
+        return min(max(doubled(self._first, failures), least), self._most)
 
     def succeed(self, key: _K) -> None:
         """Forget the failures of `key`."""

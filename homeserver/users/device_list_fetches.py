@@ -3,9 +3,9 @@
 Rules: one fetch of a user at a time in each process; an update that arrives meanwhile,
 at any process, is followed by one more, and what another one has fetched stays. All our
 servers together have few fetches at once. A server that cannot be reached, is busy or
-broken is left alone for some seconds, twice as long after each failure; a user whose
-list is refused or wrong likewise, and no other user of the server. Nothing is fetched
-then, and nothing is repeated by itself.
+broken is left alone for some seconds, twice as long after each failure, or for as long
+as it asks for; a user whose list is refused or wrong likewise, and no other user of the
+server. Nothing is fetched then, and nothing is repeated by itself.
 
 Specification: Server-server API, `GET /user/devices/{userId}`.
 """
@@ -125,7 +125,7 @@ class DeviceListFetches:
         except (Unreachable, Refused, ProtocolError, GaveWay) as problem:
             why = str(handled(problem))[:_MAX_PROBLEM]
             if _is_of_server(problem):
-                self._servers.fail(user.server_name)
+                self._servers.fail(user.server_name, _asked_pause(problem))
             elif not isinstance(problem, GaveWay):
                 self._servers.succeed(user.server_name)
                 self._users.fail(user)
@@ -164,9 +164,9 @@ class _LeftAlone(Generic[_K]):
     def __contains__(self, key: _K) -> bool:
         return self._until.get(key, 0.0) > self._clock.seconds()
 
-    def fail(self, key: _K) -> None:
-        """Leave it alone, for twice as long as before."""
-        self._until[key] = self._clock.seconds() + self._back_off.fail(key)
+    def fail(self, key: _K, least: float = 0.0) -> None:
+        """Leave it alone, for twice as long as before, and for `least` seconds."""
+        self._until[key] = self._clock.seconds() + self._back_off.fail(key, least)
 
     def succeed(self, key: _K) -> None:
         """Forget that it failed."""
@@ -178,6 +178,11 @@ def _is_of_server(problem: Exception) -> bool:
     if isinstance(problem, Refused):
         return problem.status == 429 or problem.status >= 500
     return isinstance(problem, Unreachable)
+
+
+def _asked_pause(problem: Exception) -> float:
+    """The seconds for which the server asks to be left alone."""
+    return problem.retry_after if isinstance(problem, Refused) else 0.0
 
 
 def _fetched(

@@ -171,6 +171,24 @@ def test_who_is_left_alone(
     assert side.remote.asked[-1] == PATH
 
 
+@pytest.mark.parametrize(("asked", "seconds"), [(1.0, 5), (60.0, 60), (1e300, 3600)])
+def test_a_server_that_asks_to_be_left_alone(
+    side: DeviceSide, asked: float, seconds: int
+) -> None:
+    """It is, for no less than a pause has and no more than an hour."""
+    busy = Refused(
+        BOB.server_name, 429, "M_LIMIT_EXCEEDED", "slower", retry_after=asked
+    )
+    side.tell(update(4, 3))
+    side.remote.answer(busy)
+    side.clock.advance(seconds - 1)
+    side.tell(update(5, 4))
+    assert len(side.remote.asked) == 1
+    side.clock.advance(2)
+    side.tell(update(6, 5))
+    assert len(side.remote.asked) == 2
+
+
 def test_a_user_whose_list_is_wrong(side: DeviceSide) -> None:
     """Its pause is twice as long each time, until the list is right."""
     for stream_id, seconds in ((1, 6), (2, 11), (3, 21)):
