@@ -3,6 +3,7 @@
 Rules: a listener with one server is that server's own. Nothing is answered here.
 """
 
+import errno
 from typing import cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -15,12 +16,19 @@ from homeserver.app.shared import Shared
 from homeserver.http.site import BoundedSite
 from homeserver.http.tls_listener import BoundedTls, ListeningTls
 from homeserver.net.addresses import SocketAddress
+from homeserver.net.system_errors import in_words
 from homeserver.net.tls.server import Listening, ServerTls
 from homeserver.protocol.identifiers import ServerName
 
+_ADVICE = {
+    errno.EADDRINUSE: "choose another port, or 0 for a free one",
+    errno.EACCES: "ports below 1024 need privileges: choose another one, or 0",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+}
+
 
 class CannotListen(Exception):
-    """A port cannot be opened; `str()` says where, and why."""
+    """A port cannot be opened; `str()` says where, why, and what to do."""
 
 
 class Listener:
@@ -171,11 +179,17 @@ def listen(
         port: IListeningPort = reactor.listenTCP(
             where.port, factory, interface=where.host
         )
-    except CannotListenError as problem:
-        raise CannotListen(f"{where}: {problem.socketError}") from None
-    except OSError as problem:
-        raise CannotListen(f"{where}: {problem}") from None
+    except (CannotListenError, OSError) as problem:
+        raise CannotListen(f"{where}: {advised(problem)}") from None
     return port
+
+
+def advised(problem: Exception) -> str:
+    """Why a port cannot be opened, and what to do."""
+    why = in_words(problem)
+    socket_error = getattr(problem, "socketError", problem)
+    advice = _ADVICE.get(getattr(socket_error, "errno", 0))
+    return why if advice is None else f"{why}; {advice}"
 
 
 def address_of(where: SocketAddress, port: IListeningPort | None) -> SocketAddress:

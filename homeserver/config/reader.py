@@ -48,6 +48,10 @@ def load(path: Path, *, reads_files: bool = True) -> Config:
         raise ConfigError(path, [why]) from None
     except OSError as error:
         raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        why = f"is not TOML: line {line} is not text in UTF-8"
+        raise ConfigError(path, [why]) from None
     except (ValueError, RecursionError) as error:
         # Not only tomllib's own: an integer of 5000 digits, tables without end.
         raise ConfigError(path, [f"is not TOML: {error}"]) from None

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from homeserver.config.values import Config
 from homeserver.control import address_file
+from homeserver.net.system_errors import in_words
 from homeserver.protocol.canonical_json import Json
 
 MAX_WAIT_SECONDS = 60.0  # of one request; a client that waits longer repeats it
@@ -160,9 +161,8 @@ class ControlClient:
                 )
             reply = json.loads(data)
         except (OSError, HTTPException, ValueError) as error:
-            why = str(error) or type(error).__name__
             raise ControlError(
-                f"no daemon answers at {place.shown} ({why}); {place.start}"
+                f"no daemon answers at {place.shown} ({in_words(error)}); {place.start}"
             ) from None
         finally:
             connection.close()

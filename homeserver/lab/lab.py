@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from homeserver import __version__
 from homeserver.app.endpoint import Endpoint
-from homeserver.app.listeners import CannotListen, address_of, listen
+from homeserver.app.listeners import CannotListen, address_of, advised, listen
 from homeserver.app.server import Server
 from homeserver.app.shared import OutgoingHooks, Outside
 from homeserver.app.store import passing_store
@@ -193,7 +193,7 @@ class Lab:
         try:
             return self._dns.start(where)
         except CannotListenError as problem:
-            why = f"{where}: {problem.socketError}"
+            why = f"{where}: {advised(problem)}"
             raise _cannot_listen("--dns", why) from None
 
     def _build_control(self, view: LabView) -> BoundedSite:
@@ -277,9 +277,4 @@ class Lab:
 
 
 def _cannot_listen(option: str, why: str) -> ConfigError:
-    hint = ""
-    if "ermission denied" in why:
-        hint = "; ports below 1024 need privileges: choose another one, or 0"
-    elif "in use" in why:
-        hint = "; choose another port, or 0 for a free one"
-    return ConfigError(Path("lab"), [f"{option}: {why}{hint}"])
+    return ConfigError(Path("lab"), [f"{option}: {why}"])

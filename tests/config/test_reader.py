@@ -576,7 +576,7 @@ def test_no_server_name(folder: Path, text: str, message: str) -> None:
 FILES: list[tuple[str, bytes, str]] = [
     ("no TOML", b"server_name = own.example", "is not TOML: "),
     ("twice", b"listen = ''\nlisten = ''", "is not TOML: "),
-    ("no UTF-8", b"server_name = '\xff'", "is not TOML: "),
+    ("no UTF-8", b"\na = '\xff'", "is not TOML: line 2 is not text in UTF-8"),
     ("digits without end", b"a = " + b"9" * 5000, "is not TOML: "),
     ("nesting without end", b"a = " + b"[" * 5000, "is not TOML: "),
 ]

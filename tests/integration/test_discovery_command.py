@@ -87,8 +87,8 @@ def said(command: Command) -> str:
     path = command.endpoint.configuration
     where = load(path).control.listen
     return (
-        f"asked without a daemon: no daemon answers at {where} ([Errno 111] Connection "
-        f"refused); start it with: homeserver run -c {path}\n"
+        f"asked without a daemon: no daemon answers at {where} (Connection refused); "
+        f"start it with: homeserver run -c {path}\n"
     )
 
 

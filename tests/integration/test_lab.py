@@ -88,8 +88,14 @@ def test_a_start_in_text() -> None:
 NOT_STARTED: list[tuple[list[str], str]] = [
     (["--control", "0.0.0.0:0"], "others can reach it, so give it a token"),
     (["--listen", "localhost:0"], "--listen:"),
-    (["--listen", "192.0.2.1:0"], "--listen: 192.0.2.1:0:"),
-    (["--dns", "192.0.2.1:0"], "--dns: 192.0.2.1:0:"),
+    (
+        ["--listen", "192.0.2.1:0"],
+        "--listen: 192.0.2.1:0: Cannot assign requested address; this machine does not",
+    ),
+    (
+        ["--dns", "192.0.2.1:0"],
+        "--dns: 192.0.2.1:0: Cannot assign requested address; this machine does not",
+    ),
     (["--control", "192.0.2.1:0"], "others can reach it"),
     (["--zone", "a..b"], "`--zone` is not a DNS name"),
     (["--allow", "10.0.0.1/8"], "--allow:"),

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.record.record import Record
 from homeserver.lab.record.views import view_details
+from homeserver.net.system_errors import in_words
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -53,7 +54,7 @@ class Journal:
             self._log.error(
                 "{path}: {problem}; no more exchanges are written to it",
                 path=str(self._path),
-                problem=str(problem),
+                problem=in_words(problem),
             )
             self._end_watch()
 

@@ -33,6 +33,7 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
 from homeserver.net.handled import handled
+from homeserver.net.system_errors import in_words
 from homeserver.net.time_limit import within
 
 # The query did not reach a name server: no route, a closed port, no IPv6 on this
@@ -265,4 +266,4 @@ def describe(problem: Exception) -> str:
     if isinstance(problem, DomainError):
         code = _RESPONSE_CODES.get(type(problem), type(problem).__name__)
         return f"the name server answers {code}"
-    return f"the name server cannot be asked: {problem}"
+    return f"the name server cannot be asked: {in_words(problem)}"

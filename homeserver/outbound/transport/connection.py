@@ -26,6 +26,7 @@ from zope.interface import implementer
 
 from homeserver import __version__
 from homeserver.net.exchange import Exchange, Message
+from homeserver.net.system_errors import in_words
 from homeserver.net.time_limit import within
 from homeserver.net.tls.facts import facts_of, problem_of
 from homeserver.net.twisted_private import (
@@ -244,7 +245,7 @@ def describe(problem: Exception) -> str:
         return "the peer ended the connection"
     if isinstance(problem, ParseError):
         return f"it is not HTTP: {quote(problem.data)}"
-    text = problem_of(problem) or str(problem) or type(problem).__name__
+    text = problem_of(problem) or in_words(problem)
     # Twisted's parse errors contain the bad line.
     return text if len(text) <= 200 and text.isprintable() else quote(text)
 

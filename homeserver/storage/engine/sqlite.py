@@ -18,6 +18,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from homeserver.net.system_errors import in_words
 from homeserver.storage.engine.connection import Connection, EngineCursor
 from homeserver.storage.engine.dialect import for_sqlite
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -236,7 +237,7 @@ class SqliteFile:
                     connection.execute(f"PRAGMA {setting}")
             except (sqlite3.Error, OSError) as error:
                 raise StoreUnavailable(
-                    f"{self._path} cannot be used: {error}"
+                    f"{self._path} cannot be used: {in_words(error)}"
                 ) from None
             stack.pop_all()
         self._identity = self._identity or self._identify()

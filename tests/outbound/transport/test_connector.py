@@ -240,7 +240,7 @@ class RouteTests(ConnectorTestCase):
             "192.0.2.2:8451: cannot connect: no answer in time",
             f"192.0.2.3:8452: 192.0.2.3: TLS handshake failed: {NOT_FOR}",
             f"[2001:db8::1]:8453: 2001:db8::1: TLS handshake failed: {UNTRUSTED}",
-            "192.0.2.4:8454: cannot connect: [Errno 113] No route to host",
+            "192.0.2.4:8454: cannot connect: No route to host",
         ]
 
     def test_reasons(self) -> None:
