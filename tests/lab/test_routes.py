@@ -17,8 +17,8 @@ from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.seed import Seed
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import ServerName
-from tests.lab.test_record import check_har
 from tests.support.exchanges import exchange
+from tests.support.har import check_har
 from tests.support.http_connection import Answer, Connection, request, site
 
 VIEW = LabView("127.0.0.1:1", "127.0.0.1:2", "lab.test", "PEM", "1")
