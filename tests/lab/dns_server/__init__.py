@@ -1,0 +1,1 @@
+"""Tests of homeserver.lab.dns_server."""
