@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from homeserver.lab.seed import Seed
 from homeserver.lab.spoil.draft import Draft
-from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.right import (
     Right,
     is_met,
@@ -20,29 +18,10 @@ from homeserver.lab.spoil.right import (
 )
 from homeserver.lab.spoil.spoils import SPOILS, spoil
 from homeserver.protocol.errors import InvalidParam, Unauthorized
-from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.key_documents import OldVerifyKey
-from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.identifiers import KeyId
 from homeserver.protocol.xmatrix import Authorization, FederationRequest
-from tests.support.signed_requests import US, identity
-
-RIGHT, OLD = KeyId("ed25519:a"), KeyId("ed25519:old")
-THEM = ServerName.parse("them.test")
-PATH = "/_matrix/federation/v1/send/1"
-CONTENT: dict[str, object] = {"pdus": [{"type": "m.x"}], "edus": []}
-
-
-def key(key_id: KeyId) -> SigningKey:
-    """The key of the server with that ID."""
-    return Seed("tests").signing_key(key_id)
-
-
-def draft_of(*old: KeyId, **members: Any) -> Draft:
-    """A transaction, or what the members of the body say."""
-    told: dict[str, Any] = {"method": "PUT", "path": PATH, "content": CONTENT}
-    body = RequestBody(THEM.name, **(told | members))
-    old_keys = [OldVerifyKey(key(each).verify_key, 1) for each in old]
-    return body.draft(identity([key(RIGHT)], old_keys), key)
+from tests.support.drafts import CONTENT, OLD, PATH, RIGHT, THEM, draft_of, key
+from tests.support.signed_requests import US
 
 
 def spoiled(*texts: str, **members: Any) -> Draft:

@@ -13,7 +13,7 @@ from homeserver.protocol.errors import InvalidParam, ProtocolError
 from homeserver.protocol.events.event import Event, hash_and_sign
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
 from homeserver.protocol.signing import event_signatures, verify
-from tests.lab.test_spoil import RIGHT, draft_of, key
+from tests.support.drafts import RIGHT, draft_of, key
 from tests.support.signed_requests import US
 
 PDU: Json = {
