@@ -1,4 +1,4 @@
-"""An endpoint that has the store for itself, at a time that the test sets."""
+"""Endpoints with a store, alone or two of them, at a time that the test sets."""
 
 import pytest
 
@@ -16,3 +16,12 @@ def time() -> StoreTime:
 def own(database: ImmediateDatabase, time: StoreTime) -> Endpoint:
     """An endpoint with an empty store."""
     return Endpoint(database, time)
+
+
+@pytest.fixture
+def pair(database: ImmediateDatabase, time: StoreTime) -> tuple[Endpoint, Endpoint]:
+    """Two endpoints that share it."""
+    return (
+        Endpoint(database, time, "first", is_shared=True),
+        Endpoint(database, time, "second", is_shared=True),
+    )
