@@ -16,7 +16,7 @@ from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.events.event import event_id, hash_and_sign
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
-from tests.inbound.test_transactions import Inbox
+from tests.support.inbox import Inbox
 from tests.support.json_lines import JsonLines, running
 from tests.support.signed_requests import KnownKeys, Peer, signing_key
 

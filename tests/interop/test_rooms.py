@@ -13,9 +13,9 @@ from nacl.signing import SigningKey as NaclSigningKey
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.signing import SigningKey
-from tests.inbound.test_transactions import Inbox
 from tests.interop.conftest import Pair
 from tests.support.eventually import eventually
+from tests.support.inbox import Inbox
 from tests.support.signed_requests import KnownKeys, Peer
 from tests.support.synapse_rooms import Membership, join
 from tests.support.synapse_servers import FORGED

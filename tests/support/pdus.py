@@ -47,3 +47,8 @@ def create(version: str = "12", peer: Peer = THEM, **changes: object) -> Json:
         }
         | changes,
     )
+
+
+def changed(pdu: Json, **changes: object) -> Json:
+    """The PDU, changed after it was signed; None takes a member away."""
+    return {k: v for k, v in (pdu | changes).items() if v is not None}
