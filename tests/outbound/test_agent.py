@@ -1,12 +1,9 @@
 """Requests go to names, over connections that were verified for those names."""
 
-from collections.abc import Sequence
 from io import BytesIO
 
-from nacl.signing import SigningKey as NaclSigningKey
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Cooperator
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import FileBodyProducer, ResponseFailed
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
@@ -20,67 +17,23 @@ from homeserver.net.exchange import Exchange
 from homeserver.outbound.agent import OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.transport.budget import OverBudget
-from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
-from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
-from homeserver.protocol.canonical_json import encode
+from homeserver.outbound.transport.connection import read_body
+from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
-from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.key_documents import build_v1, parse_v1
-from homeserver.protocol.signing import SigningKey
-from homeserver.storage.peers import Peer
-from tests.support.certificates import issue_for
-from tests.support.memory_tls_servers import Wire, ok, start
+from homeserver.protocol.identifiers import ServerName
+from tests.support.agents import AgentTestCase
+from tests.support.memory_tls_servers import ok, start
 from tests.support.outbound_stack import (
     CA,
     GOOD,
     PEER,
     SELF_SIGNED,
-    Stack,
     key_document,
     route,
 )
 
-STRANGER = Cause("192.0.2.9")
-
 URL = b"matrix-federation://peer.test/_matrix/federation/v1/version"
-
-
-class AgentTestCase(SynchronousTestCase):
-    """An agent over a reactor in memory."""
-
-    def setUp(self) -> None:
-        """Make the agent."""
-        self.stack = Stack()
-        self.net = self.stack.net
-        self.agent = self.stack.agent
-
-    async def exchange(
-        self, outgoing: OutgoingRequest, name: ServerName = PEER
-    ) -> tuple[IResponse, VerifiedConnection]:
-        """Send one request, whose exchange is `told`."""
-        self.told = Exchange()
-        return await self.agent.send(name, outgoing, OURSELVES, self.told)
-
-    def ask(
-        self, target: bytes = b"/1", name: ServerName = PEER
-    ) -> Deferred[tuple[IResponse, VerifiedConnection]]:
-        """Send a request."""
-        return start(self.exchange(OutgoingRequest(b"GET", target, Headers()), name))
-
-    def read(self, asked: Deferred[tuple[IResponse, VerifiedConnection]]) -> bytes:
-        """The body of a response that has come."""
-        response, _ = self.successResultOf(asked)
-        return self.successResultOf(read_body(response, 1000))
-
-    def answered(self, answer: bytes = ok(b"{}")) -> Wire:
-        """The wire of a first request, which was answered."""
-        asked = self.ask()
-        wire = self.net.accept(GOOD)
-        wire.say(answer)
-        self.read(asked)
-        wire.flush()
-        return wire
 
 
 class RequestTests(AgentTestCase):
@@ -260,155 +213,6 @@ class VerificationTests(AgentTestCase):
         assert [link.address for link in links] == ["192.0.2.1", "192.0.2.2"]
 
 
-class PoolTests(AgentTestCase):
-    """How long a connection is kept."""
-
-    def test_kept(self) -> None:
-        """The next request goes over the same connection, verified once."""
-        wire = self.answered()
-        again = self.ask(b"/2")
-        assert self.net.dialled == []
-        wire.say(ok(b"again"))
-        assert self.read(again) == b"again"
-
-    def test_not_kept_for_another_name(self) -> None:
-        """A connection is for the very name that it was verified for."""
-        self.answered()
-        for name in ("PEER.test", "peer.test:8448", "other.test"):
-            self.ask(name=ServerName.parse(name))
-        assert len(self.net.dialled) == 3
-
-    def test_not_kept_for_another_host_header(self) -> None:
-        """A connection is for the very host that discovery leads to."""
-        self.answered()
-        moved = route("192.0.2.1")
-        self.stack.names.routes = [
-            type(moved)(moved.host, moved.port, "new.test", "new.test")
-        ]
-        self.ask()
-        assert len(self.net.dialled) == 1
-
-    def test_not_kept_where_the_peer_says_so(self) -> None:
-        """A connection that the peer wants to end is ended."""
-        wire = self.answered(ok(b"{}", "Connection: close\r\n"))
-        assert wire.peer.is_gone
-        self.ask()
-        assert len(self.net.dialled) == 1
-
-    def test_not_kept_where_the_peer_goes_on(self) -> None:
-        """A connection on which the peer says what was not asked is not used again."""
-        self.answered().say(ok(b'{"forged":1}'))
-        self.ask()
-        assert len(self.net.dialled) == 1
-
-    def test_not_kept_for_a_moment_where_the_peer_goes_on(self) -> None:
-        """Such a connection is not used even before it has ended."""
-        self.answered().whisper(ok(b'{"forged":1}'))
-        self.ask()
-        assert len(self.net.dialled) == 1
-
-    def test_not_used_twice_at_once(self) -> None:
-        """A connection whose answer is not over gets no second request."""
-        self.ask()
-        wire = self.net.accept(GOOD)
-        wire.say(ok(b"{}")[:-1])
-        self.ask()
-        assert len(self.net.dialled) == 1
-
-
-class EndTests(AgentTestCase):
-    """A peer cannot keep a connection that we end: descriptors are few."""
-
-    def assert_ended(self, wire: Wire) -> None:
-        """See that a connection is over although the peer does nothing for it."""
-        assert not wire.tcp.disconnecting
-        self.net.clock.advance(15)
-        assert wire.tcp.is_aborted
-
-    def test_after_the_last_answer(self) -> None:
-        """A peer that wants to end a connection and does not is not waited for."""
-        asked = self.ask()
-        wire = self.net.accept(GOOD)
-        wire.whisper(ok(b"{}", "Connection: close\r\n"))
-        self.read(asked)
-        self.assert_ended(wire)
-
-    def test_after_nonsense(self) -> None:
-        """A peer that speaks nonsense is not waited for."""
-        asked = self.ask()
-        wire = self.net.accept(GOOD)
-        wire.whisper(b"220 peer.test ESMTP\r\n\r\n")
-        self.failureResultOf(asked, ResponseFailed)
-        self.assert_ended(wire)
-
-    def test_after_more_nonsense(self) -> None:
-        """A peer that goes on with nonsense and then ends is done with."""
-        asked = self.ask()
-        wire = self.net.accept(GOOD)
-        wire.whisper(b"220 peer.test ESMTP\r\n\r\n")
-        wire.whisper(b"221 Bye\r\n")
-        self.failureResultOf(asked, ResponseFailed)
-        wire.flush()
-        assert wire.peer.is_gone
-        self.net.clock.advance(15)
-        assert self.net.clock.getDelayedCalls() == []
-
-    def test_after_half_a_minute(self) -> None:
-        """A peer that keeps an idle connection open is not waited for."""
-        wire = self.answered()
-        self.net.clock.advance(30)
-        self.assert_ended(wire)
-
-    def test_at_the_end(self) -> None:
-        """Closing does not wait for a peer that does not answer."""
-        wire = self.answered()
-        closing = start(self.agent.close())
-        self.assertNoResult(closing)
-        self.assert_ended(wire)
-        wire.flush()
-        self.successResultOf(closing)
-
-    def test_body_that_is_too_large(self) -> None:
-        """A connection whose body is too large is over at once."""
-        asked = self.ask()
-        wire = self.net.accept(GOOD)
-        wire.whisper(ok(b"x" * 2000)[:1500])
-        read = read_body(self.successResultOf(asked)[0], 1000)
-        self.failureResultOf(read, ResponseTooLarge)
-        assert wire.tcp.is_aborted
-
-    def test_ended_twice(self) -> None:
-        """Ending a connection again does not give the peer more time."""
-        wire = self.answered()
-        self.net.clock.advance(30)
-        self.net.clock.advance(5)
-        closing = start(self.agent.close())
-        self.net.clock.advance(5)
-        assert wire.tcp.disconnecting
-        self.successResultOf(closing)
-
-    def test_body_that_does_not_end(self) -> None:
-        """A connection is over at once when its body is no longer waited for."""
-        asked = self.ask()
-        wire = self.net.accept(GOOD)
-        wire.whisper(ok(b"{}")[:-1])
-        read = read_body(self.successResultOf(asked)[0], 1000)
-        read.cancel()
-        self.failureResultOf(read, CancelledError)
-        assert wire.tcp.is_aborted
-
-    def test_peer_that_was_faster(self) -> None:
-        """Where the peer has ended an idle connection, there is nothing to end."""
-        self.answered().hang_up()
-        self.net.clock.pump([5.0] * 12)
-        assert self.net.clock.getDelayedCalls() == []
-
-    def test_polite_peer(self) -> None:
-        """A peer that ends its side as well leaves nothing to be done."""
-        self.answered(ok(b"{}", "Connection: close\r\n"))
-        assert self.net.clock.getDelayedCalls() == []
-
-
 class FailureTests(AgentTestCase):
     """What happens to a request that was sent."""
 
@@ -487,188 +291,3 @@ class ClientTests(AgentTestCase):
         assert b"\r\nContent-Length: 11\r\n" in wire.peer.received
         wire.say(ok(b'{"pdus":{}}'))
         assert self.successResultOf(sent).reply == {"pdus": {}}
-
-
-class ReachTests(AgentTestCase):
-    """A connection that is made to see what the peer shows now."""
-
-    def reach(self) -> Deferred[VerifiedConnection]:
-        """Reach the peer."""
-        return start(self.agent.reach(PEER, OURSELVES))
-
-    def test_new_connection(self) -> None:
-        """A new connection is made although there is one, and ended at once."""
-        kept = self.answered()
-        reached = self.reach()
-        assert self.net.dialled == [("192.0.2.1", 8448)]
-        wire = self.net.accept(GOOD)
-        link = self.successResultOf(reached)
-        assert link.peer.certificate == GOOD.value.leaf
-        assert (link.address, link.route) == ("192.0.2.1", route("192.0.2.1"))
-        assert wire.peer.is_gone
-        assert wire.tcp.is_aborted
-        assert wire.peer.received == b""
-        assert not kept.peer.is_gone
-
-    def test_kept_connection_goes_on(self) -> None:
-        """The connection that there was is used by the next request, and no other."""
-        kept = self.answered()
-        reached = self.reach()
-        self.net.accept(GOOD)
-        self.successResultOf(reached)
-        again = self.ask(b"/2")
-        assert self.net.dialled == []
-        kept.say(ok(b"again"))
-        assert self.read(again) == b"again"
-
-    def test_not_kept(self) -> None:
-        """The new connection is used by no other request."""
-        reached = self.reach()
-        self.net.accept(GOOD)
-        self.successResultOf(reached)
-        self.ask()
-        assert len(self.net.dialled) == 1
-
-    def test_renewed_certificate(self) -> None:
-        """What the peer shows is known from then on as its certificate."""
-        self.answered()
-        renewed = issue_for("peer.test", CA)
-        reached = self.reach()
-        self.net.accept(renewed)
-        link = self.successResultOf(reached)
-        assert link.peer.certificate == renewed.value.leaf
-        known = self.successResultOf(start(self.stack.peers.peer(PEER)))
-        assert known is not None
-        assert known.certificate_sha256 == link.peer.certificate_sha256
-
-    def test_no_connection(self) -> None:
-        """A peer that takes no connections cannot be reached, nor by a kept one."""
-        self.answered()
-        reached = self.reach()
-        self.net.refuse()
-        self.failureResultOf(reached, Unreachable)
-
-
-class StrangersTests(AgentTestCase):
-    """Connections that are made for a client's sake."""
-
-    def ask_for(self, cause: Cause) -> Deferred[tuple[IResponse, VerifiedConnection]]:
-        """Send a request, with its cause."""
-        outgoing = OutgoingRequest(b"GET", b"/1", Headers())
-        return start(self.agent.send(PEER, outgoing, cause, Exchange()))
-
-    def known(self) -> Peer | None:
-        """What is stored of the peer."""
-        return self.successResultOf(start(self.stack.peers.peer(PEER)))
-
-    def test_nothing_is_recorded_for_a_client(self) -> None:
-        """A peer that was verified for a client's sake is not stored."""
-        asked = self.ask_for(STRANGER)
-        self.net.accept(GOOD).say(ok(b"{}"))
-        _, link = self.successResultOf(asked)
-        assert link.peer.verified_by == "certificate"
-        assert not link.is_recorded
-        assert self.known() is None
-
-    def test_it_is_recorded_before_we_use_it(self) -> None:
-        """A connection of a client's sake is recorded when we use it ourselves."""
-        asked = self.ask_for(STRANGER)
-        wire = self.net.accept(SELF_SIGNED)
-        wire.say(ok(key_document(SELF_SIGNED)))
-        wire.say(ok(b"{}"))
-        self.read(asked)
-        wire.flush()
-        assert self.known() is None
-        for _ in range(2):
-            asked = self.ask_for(OURSELVES)
-            wire.say(ok(b"{}"))
-            response, link = self.successResultOf(asked)
-            assert link.is_recorded
-            self.successResultOf(read_body(response, 1000))
-            wire.flush()
-        known = self.known()
-        assert known is not None
-        assert known.verified_by == "key-document"
-        assert len(known.pinned_keys) == 1
-        assert wire.peer.received.count(b"GET /1 ") == 3
-
-    def test_who_became_another_meanwhile_gets_nothing(self) -> None:
-        """A connection whose peer is known as another by then carries no request."""
-        asked = self.ask_for(STRANGER)
-        wire = self.net.accept(SELF_SIGNED)
-        wire.say(ok(key_document(SELF_SIGNED)))
-        wire.say(ok(b"{}"))
-        self.read(asked)
-        wire.flush()
-        other = Peer(PEER, "certificate", "ab" * 32, {}, 1, 1)
-        recording = self.stack.peers.record_verified(other, None, None)
-        assert self.successResultOf(start(recording))
-        asked = self.ask_for(OURSELVES)
-        failure = self.failureResultOf(asked, Unreachable)
-        assert "192.0.2.1:8448: peer.test was verified in another" in str(failure.value)
-        assert failure.value.reasons == ("changed_meanwhile",)
-        wire.flush()
-        assert wire.peer.received.count(b"GET /1 ") == 1
-        assert wire.tcp.disconnecting
-        assert self.known() == other
-
-    def test_stored_keys_that_contradict_meanwhile_are_a_conflict(self) -> None:
-        """A peer whose keys contradict those that were stored by then is reported so.
-
-        It was verified for a client, so nothing was recorded of it.
-        """
-        asked = self.ask_for(STRANGER)
-        wire = self.net.accept(SELF_SIGNED)
-        wire.say(ok(key_document(SELF_SIGNED)))
-        wire.say(ok(b"{}"))
-        self.read(asked)
-        wire.flush()
-        key = SigningKey(KeyId("ed25519:k_3131"), NaclSigningKey(b"2" * 32))
-        other = parse_v1(encode(build_v1(PEER, SELF_SIGNED.value.leaf, [key])), PEER)
-        recording = self.stack.peers.record_keys(other, 0)
-        self.successResultOf(start(recording))
-        problem = self.failureResultOf(self.ask_for(OURSELVES), Unreachable).value
-        assert isinstance(problem, Unreachable)
-        assert problem.reasons == ("key_conflict",)
-        assert "ed25519:k_3131 of peer.test is " in (problem.conflict or "")
-
-    def test_who_is_reached_is_recorded(self) -> None:
-        """A server that is reached as it has proven a request is stored."""
-        reaching = start(self.agent.reach(PEER, STRANGER))
-        self.net.accept(GOOD)
-        assert self.successResultOf(reaching).is_recorded
-        assert self.known() is not None
-
-    def test_who_is_forgotten_is_connected_to_anew(self) -> None:
-        """A connection of before is not used for a name that was forgotten."""
-        wire = self.answered()
-        self.agent.forget(ServerName.parse("other.test"))
-        self.ask()
-        assert b"GET /1 HTTP/1.1" in wire.peer.received
-        before = len(self.net.dialled)
-        wire.say(ok(b"{}"))
-        self.agent.forget(PEER)
-        self.ask()
-        assert len(self.net.dialled) == before + 1
-
-    def test_routes_of_who_is_forgotten_are_tried_anew(self) -> None:
-        """Which routes to a name failed is forgotten with it."""
-        first, second = route("192.0.2.1"), route("192.0.2.2")
-        self.stack.names.routes = [first]
-        self.failureResultOf(self.refused(), Unreachable)
-        self.stack.names.routes = [first, second]
-        self.agent.forget(PEER)
-        self.ask()
-        assert self.net.dialled[-1][0] == "192.0.2.1"
-
-    def refused(self) -> Deferred[tuple[IResponse, VerifiedConnection]]:
-        """A request by the only route, which leads to another server."""
-        asked = self.ask()
-        self.net.accept(SELF_SIGNED).say(ok(b"{}"))
-        return asked
-
-    def test_addresses_are_told(self) -> None:
-        """A client has the addresses counted that it causes connections to."""
-        aims: list[Sequence[str]] = []
-        self.ask_for(Cause("192.0.2.9", aims.append))
-        assert aims == [["192.0.2.1"]]
