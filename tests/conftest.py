@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from tests.support.logged_errors import LoggedErrors
 from tests.support.postgres_server import PostgresDatabase, Server, fast_server
 
 # What Hypothesis remembers of a run goes with it: no file is left behind.
@@ -44,6 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="let each planted fault meet all conformance checks of its areas",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each error in Twisted's log fail its test."""
+    config.pluginmanager.register(LoggedErrors(), "logged-errors")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from homeserver.protocol.transactions import Transaction
 from tests.conformance.faulty import Row, fault_test, patched
 from tests.support.conformance_stage import Fault
+from tests.support.logged_errors import PlantedError
 
 _parse = Transaction.parse
 
@@ -25,7 +26,7 @@ def _breaks(is_meant: Callable[[dict[str, Any]], bool]) -> Fault:
 
     def parse(content: dict[str, Any]) -> Transaction:
         if any(map(is_meant, content["edus"])):
-            raise RuntimeError("broken")
+            raise PlantedError("broken")
         return _parse(content)
 
     return patched({"homeserver.protocol.transactions.Transaction.parse": parse})

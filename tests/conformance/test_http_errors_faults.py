@@ -13,6 +13,7 @@ from tests.conformance.faulty import (
     patched,
 )
 from tests.support.conformance_stage import Fault
+from tests.support.logged_errors import PlantedError
 
 _V1 = "/_matrix/federation/v1"
 _SEND = f"{_V1}/send"
@@ -47,7 +48,7 @@ def _one_request() -> Fault:
 
 def _shallow(data: bytes) -> ReadBody:
     if b"[" * 1000 in data:
-        raise RecursionError
+        raise PlantedError
     return read_body(data)
 
 

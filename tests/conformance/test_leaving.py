@@ -10,6 +10,7 @@ from homeserver.conformance.facts import Facts
 from homeserver.conformance.leaving import leave_all
 from homeserver.conformance.target import Target
 from tests.support.conformance_stage import SOUND, Stage
+from tests.support.logged_errors import PlantedError
 from tests.support.waiting import wait
 
 _MODULE = "homeserver.conformance.leaving"
@@ -20,7 +21,7 @@ async def _hang(*_: object) -> None:
 
 
 async def _fall(*_: object) -> None:
-    raise RuntimeError("a template that nobody expected")
+    raise PlantedError("a template that nobody expected")
 
 
 @pytest.mark.parametrize("leave", [_hang, _fall])

@@ -18,6 +18,7 @@ from homeserver.protocol.key_documents import KeyDocument, parse_v2
 from homeserver.protocol.signing import VerifyKey
 from tests.conformance.faulty import Row, answers_with, fault_test, patched
 from tests.support.conformance_stage import Fault
+from tests.support.logged_errors import PlantedError
 
 _Json = dict[str, Any]
 
@@ -46,7 +47,7 @@ def _breaks(is_meant: Callable[[_Json], object]) -> Fault:
 
     def parse(data: bytes, name: ServerName) -> KeyDocument:
         if is_meant(_read(data)):
-            raise RuntimeError("broken")
+            raise PlantedError("broken")
         return parse_v2(data, name)
 
     return _parses(parse)
@@ -146,7 +147,7 @@ def _fails_on(text: str) -> Fault:
     ) -> Came:
         came = await _fetch(fetches, name, cause, is_known=is_known)
         if isinstance(came, Failed) and re.search(text, came.why.in_full):
-            raise RuntimeError(text)
+            raise PlantedError(text)
         return came
 
     return patched({"homeserver.keys.key_fetches.KeyFetches.fetch": fetch})

@@ -39,6 +39,7 @@ from homeserver.rooms.receiving import RoomReceiver
 from homeserver.storage.judged_pdus import REJECTED, JudgedPdu
 from tests.conformance.faulty import Row, changed_json, check_row, patched
 from tests.support.conformance_stage import Fault, Stage
+from tests.support.logged_errors import PlantedError
 
 _check = RoomReceiver.check
 _verify = VersionAttempt.verify
@@ -138,7 +139,7 @@ def _receives(look: Callable[[list[Json]], object]) -> Fault:
 def _breaks(is_meant: Callable[[Json], bool]) -> Fault:
     def look(pdus: list[Json]) -> None:
         if any(map(is_meant, pdus)):
-            raise RuntimeError("broken")
+            raise PlantedError("broken")
 
     return _receives(look)
 

@@ -28,6 +28,7 @@ from tests.conformance.faulty import (
     takes,
 )
 from tests.support.conformance_stage import Fault
+from tests.support.logged_errors import PlantedError
 
 _V1 = "/_matrix/federation/v1"
 _EVENT = f"{_V1}/event/"
@@ -112,7 +113,7 @@ def _without_verdicts(content: _Object) -> _Object:
 def _breaks_on_two() -> Fault:
     def parse(content: _Object) -> Transaction:
         if len(content["edus"]) == 2:
-            raise RuntimeError("broken")
+            raise PlantedError("broken")
         return _parse(content)
 
     return patched({"homeserver.protocol.transactions.Transaction.parse": parse})

@@ -27,6 +27,7 @@ from homeserver.conformance.result import Verdict
 from homeserver.conformance.runner import Plan, Runner
 from homeserver.conformance.target import Target
 from tests.support.conformance_stage import SOUND, Stage
+from tests.support.logged_errors import PlantedError
 from tests.support.waiting import pause, wait
 
 
@@ -43,7 +44,7 @@ async def _choice(_: Target) -> Outcome:
 
 
 async def _broken(_: Target) -> Outcome:
-    raise KeyError("our mistake")
+    raise PlantedError
 
 
 async def _endless(_: Target) -> Outcome:

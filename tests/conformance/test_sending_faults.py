@@ -18,6 +18,7 @@ from homeserver.rooms.receiving import RoomReceiver
 from homeserver.storage.judged_pdus import JudgedPdu
 from tests.conformance.faulty import Row, check_row, patched
 from tests.support.conformance_stage import Fault, Stage
+from tests.support.logged_errors import PlantedError
 
 _send = FederationClient.send_transaction
 _check = RoomReceiver.check
@@ -124,7 +125,7 @@ def _breaks_on_no_json() -> Fault:
 
     async def check(receiver: RoomReceiver, *what: Any) -> list[JudgedPdu]:
         if broken:
-            raise RuntimeError("broken")
+            raise PlantedError("broken")
         return await _check(receiver, *what)
 
     return patched(

@@ -14,6 +14,7 @@ from homeserver.protocol.errors import BadJson, Forbidden
 from homeserver.protocol.transactions import Transaction
 from tests.conformance.faulty import Row, changed_reply, fault_test, patched
 from tests.support.conformance_stage import Fault
+from tests.support.logged_errors import PlantedError
 
 _SEND = "/_matrix/federation/v1/send"
 _parse = Transaction.parse
@@ -41,7 +42,7 @@ def _refuses(is_meant: Callable[[_Json], object]) -> Fault:
 def _breaks(is_meant: Callable[[_Json], object]) -> Fault:
     def look(content: _Json) -> None:
         if is_meant(content):
-            raise RuntimeError("broken")
+            raise PlantedError("broken")
 
     return _reads(look)
 

@@ -17,6 +17,7 @@ from homeserver.protocol.xmatrix import Authorization, FederationRequest
 from homeserver.protocol.xmatrix_headers import XMatrixHeaders
 from tests.conformance.faulty import Row, fault_test, patched
 from tests.support.conformance_stage import Fault
+from tests.support.logged_errors import PlantedError
 
 _HEADERS = "homeserver.protocol.xmatrix_headers"
 
@@ -49,7 +50,7 @@ def _breaks(text: str) -> Fault:
             return Authorization.parse(header)
         except BadAuthorization as problem:
             if text in str(problem):
-                raise RuntimeError(text) from None
+                raise PlantedError(text) from None
             raise
 
     return _reads(read)
@@ -119,7 +120,7 @@ def _breaks_on(
         keyring: Keyring, origin: ServerName, key_id: KeyId, cause: Cause
     ) -> VerifyKey:
         if is_meant(origin, key_id):
-            raise RuntimeError("no key")
+            raise PlantedError("no key")
         return await _request_key(keyring, origin, key_id, cause)
 
     return patched({"homeserver.keys.keyring.Keyring.request_key": request_key})

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from itertools import permutations
@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.http.arriving import ArrivingBodies
@@ -31,6 +30,7 @@ from tests.support.http_connection import (
     request,
     site,
 )
+from tests.support.logged_errors import LoggedErrors
 from tests.support.manual_resource import Desk
 from tests.support.mutations import mutated_bytes
 from tests.support.signed_requests import THEM
@@ -148,7 +148,7 @@ def test_what_the_head_condemns(data: bytes, status: int) -> None:
     connection.lose()
 
 
-def test_an_error_of_ours_before_the_body() -> None:
+def test_an_error_of_ours_before_the_body(logged_errors: LoggedErrors) -> None:
     """What goes wrong while a head is judged is a 500, and logged."""
 
     class Broken(Desk):
@@ -157,10 +157,9 @@ def test_an_error_of_ours_before_the_body() -> None:
             raise KeyError
 
     connection = Connection(site(Broken()))
-    with capturedLogs() as events:
-        connection.send(request("PUT", "/", ["Content-Length: 9"]))
+    connection.send(request("PUT", "/", ["Content-Length: 9"]))
     assert [answer.error for answer in connection.answers()] == [(500, "M_UNKNOWN")]
-    assert [event["log_failure"].type for event in events if "log_failure" in event]
+    assert len(logged_errors.flush(KeyError)) == 1
     connection.lose()
 
 
@@ -206,12 +205,10 @@ def test_a_body_that_cannot_be_kept(
     """Where the temporary folder is full or gone, that is a 503 and no traceback."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     connection = Connection(site(Desk(), max_body_bytes=10**6))
-    with capturedLogs() as events:
-        connection.send(request("PUT", "/", body=b"x" * 70_000))
+    connection.send(request("PUT", "/", body=b"x" * 70_000))
     [answer] = connection.answers()
     assert answer.error == (503, "M_LIMIT_EXCEEDED")
     assert answer.headers["retry-after"] == "5"
-    assert not [event for event in events if "log_failure" in event]
     connection.lose()
 
 
@@ -382,18 +379,11 @@ MALFORMED: list[tuple[str, str]] = [
 ]
 
 
-@pytest.fixture
-def log() -> Iterator[Sequence[LogEvent]]:
-    """What is logged while a test runs."""
-    with capturedLogs() as events:
-        yield events
-
-
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize(
     "text", [row[1] for row in MALFORMED], ids=[row[0] for row in MALFORMED]
 )
-def test_malformed(text: str, cut: Cut, log: Sequence[LogEvent]) -> None:
+def test_malformed(text: str, cut: Cut) -> None:
     """What is not HTTP gets one answer in JSON, and the connection is closed."""
     desk = Desk()
     connection = Connection(site(desk))
@@ -405,7 +395,6 @@ def test_malformed(text: str, cut: Cut, log: Sequence[LogEvent]) -> None:
     assert connection.is_closed
     assert desk.taken == []
     connection.lose()
-    assert not [event for event in log if "log_failure" in event]
 
 
 def test_line_without_end() -> None:

@@ -13,9 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.names import dns
-from zope.interface import provider
 
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.cause import OURSELVES
@@ -73,24 +71,6 @@ FAILURES: dict[str, tuple[Answer, Sequence[str]]] = {
     "cuts off by TCP": (always_truncated, [ASKED, BY_TCP]),
     "ends TCP without an answer": (hang_up, [ASKED, BY_TCP]),
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """No failure is left unhandled."""
-    failures: list[object] = []
-
-    @provider(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        failures.append(event.get("log_failure"))
-
-    globalLogPublisher.addObserver(observe)
-    try:
-        yield
-        gc.collect()
-    finally:
-        globalLogPublisher.removeObserver(observe)
-    assert set(failures) <= {None}
 
 
 def answering(answer: Answer, *, ends_tcp: bool = False) -> NameServer:

@@ -17,6 +17,7 @@ from homeserver.lab.dns_server import server as server_module
 from homeserver.lab.dns_server.server import DnsServer, Responder
 from homeserver.lab.dns_server.zone import Question, Reply, Zone
 from tests.support.lab_name_server import RECORDS, Lab, parse, query, start
+from tests.support.logged_errors import LoggedErrors
 from tests.support.waiting import pause, reactor, wait, wait_for_thread
 
 TYPES = [
@@ -141,7 +142,9 @@ def test_silence_is_reported() -> None:
     wait(lab.server.stop())
 
 
-def test_a_responder_that_raises_is_a_server_failure() -> None:
+def test_a_responder_that_raises_is_a_server_failure(
+    logged_errors: LoggedErrors,
+) -> None:
     """A mistake in a fault is answered with SERVFAIL, and the server goes on."""
 
     def broken(question: Question) -> Reply:
@@ -150,6 +153,7 @@ def test_a_responder_that_raises_is_a_server_failure() -> None:
     lab = start(broken)
     for _ in range(2):
         assert parse(lab.exchange(query("a.test", dns.A))).rCode == dns.ESERVER
+        assert len(logged_errors.flush(ZeroDivisionError)) == 1
     wait(lab.server.stop())
 
 

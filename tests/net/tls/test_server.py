@@ -5,7 +5,6 @@ import contextlib
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
-from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.net.tls.server import (
@@ -16,6 +15,7 @@ from homeserver.net.tls.server import (
     ServerTls,
 )
 from tests.support.certificates import authority, issue, issue_for
+from tests.support.logged_errors import LoggedErrors
 
 CA = authority()
 CERTIFICATES = {name: issue_for(name, CA).value for name in ("a.test", "b.test")}
@@ -108,12 +108,12 @@ def test_client_certificate(asks: bool) -> None:  # noqa: FBT001 - a parameter
 
 
 @pytest.mark.parametrize("sni", [b"none.test", b"broken.test"])
-def test_no_certificate(sni: bytes) -> None:
+def test_no_certificate(sni: bytes, logged_errors: LoggedErrors) -> None:
     """Without a certificate, the handshake fails, and other names are not touched."""
     listener = Listener()
-    with capturedLogs() as logs, pytest.raises(SSL.Error, match="no suitable"):
+    with pytest.raises(SSL.Error, match="no suitable"):
         listener.connect(sni)
-    assert len(logs) == (1 if sni == b"broken.test" else 0)
+    assert len(logged_errors.flush(OSError)) == (1 if sni == b"broken.test" else 0)
     client, *_ = listener.connect(b"b.test")
     leaf = client.get_peer_certificate(as_cryptography=True)
     assert leaf == CERTIFICATES["b.test"].chain[0]
