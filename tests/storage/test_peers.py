@@ -19,7 +19,6 @@ from tests.support.peer_keys import (
     K2,
     LATER,
     NOW,
-    NOW_TS,
     SECOND,
     A,
     B,
@@ -152,7 +151,7 @@ def test_of_two_first_uses_one_holds(peer_store: PeerStore) -> None:
 
 def test_a_certificate_meanwhile_is_not_overruled(peer_store: PeerStore) -> None:
     """Who became known by certificate meanwhile is not made a peer by document."""
-    certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
+    certified = Peer(A, "certificate", "bb", {}, NOW, NOW)
     assert result_of(peer_store.record_verified(certified, None, None))
     assert not result_of(
         peer_store.record_verified(by_document(FIRST), None, document_of(FIRST))
@@ -179,18 +178,18 @@ def test_keys_of_who_was_believed_too_early_are_forgotten(
     if how == "forgotten":
         assert result_of(peer_store.forget(A))
     else:
-        certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
+        certified = Peer(A, "certificate", "bb", {}, NOW, NOW)
         assert result_of(peer_store.record_verified(certified, None, None))
     assert keys_of(peer_store) == {}
 
 
 def test_keys_of_who_is_verified_again_stay(peer_store: PeerStore) -> None:
     """A peer that is verified as before keeps the keys that it has."""
-    certified = Peer(A, "certificate", "bb", {}, NOW_TS, NOW_TS)
+    certified = Peer(A, "certificate", "bb", {}, NOW, NOW)
     result_of(peer_store.record_verified(certified, None, None))
-    result_of(peer_store.record_keys(document_of(FIRST), NOW_TS))
+    result_of(peer_store.record_keys(document_of(FIRST), NOW))
     assert result_of(peer_store.record_verified(certified, certified, None))
-    assert keys_of(peer_store)[FIRST.key_id].valid_until_ts == NOW_TS + MAX_VALIDITY_MS
+    assert keys_of(peer_store)[FIRST.key_id].valid_until_ts == NOW + MAX_VALIDITY_MS
 
 
 def test_keys_of_a_rotated_pin_stay(peer_store: PeerStore) -> None:
@@ -202,6 +201,6 @@ def test_keys_of_a_rotated_pin_stay(peer_store: PeerStore) -> None:
         )
     )
     assert {key_id: k.valid_until_ts for key_id, k in keys_of(peer_store).items()} == {
-        FIRST.key_id: NOW_TS + MAX_VALIDITY_MS,
-        SECOND.key_id: NOW_TS + MAX_VALIDITY_MS,
+        FIRST.key_id: NOW + MAX_VALIDITY_MS,
+        SECOND.key_id: NOW + MAX_VALIDITY_MS,
     }

@@ -52,9 +52,6 @@ def keys_of(store: PeerStore, server_name: ServerName = A) -> Mapping[KeyId, Sto
 AT_ONCE, LATER = current(K1, until=NOW), current(K1, until=NOW + HOUR)
 
 
-NOW_TS = 1_800_000_000_000
-
-
 def document_of(*keys: SigningKey) -> KeyDocument:
     """A version 1 document that lists some keys."""
     return key_document(A, keys, None)
@@ -66,4 +63,4 @@ FIRST, SECOND = (signing_key(KeyId(f"ed25519:s_{n}")) for n in (1, 2))
 def by_document(*keys: SigningKey) -> Peer:
     """A peer that is verified by a document that lists some keys."""
     pins = {key.key_id: key.verify_key for key in keys}
-    return Peer(A, "key-document", "aa", pins, NOW_TS, NOW_TS)
+    return Peer(A, "key-document", "aa", pins, NOW, NOW)
