@@ -22,9 +22,9 @@ from homeserver.storage.engine.sqlite import SqliteConnection, SqliteFile
 from homeserver.storage.engine.thread import CALL_SECONDS, MAX_GROUP
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
-from tests.storage.test_received import A, transaction
 from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import Server
+from tests.support.received_stores import A, transaction
 from tests.support.threaded_databases import (
     LIMIT,
     Store,
