@@ -1,0 +1,1 @@
+"""Tests of two of our names in one store."""
