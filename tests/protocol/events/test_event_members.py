@@ -5,7 +5,7 @@ import pytest
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from tests.protocol.events.test_event import ABSENT, VERSIONS, pdu_of, versions
+from tests.support.event_forms import ABSENT, VERSIONS, pdu_of, versions
 
 
 @pytest.mark.parametrize(
