@@ -2,17 +2,16 @@
 
 import json
 import sys
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.protocol import bodies
 from homeserver.protocol.bodies import FlawedItem, check_body, read_body
 from homeserver.protocol.canonical_json import Canonical, as_list, encode, parse
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError, TooLarge
-from tests.protocol.test_canonical_json import TREES, written
+from tests.support.body_readings import both_ways
+from tests.support.json_trees import TREES, written
 
 GOOD = b'{"depth": 1, "content": {"a": [1.5, -1]}}'
 
@@ -129,32 +128,6 @@ def test_bad_envelope(data: bytes) -> None:
     body = read_body(data)
     with pytest.raises(BadJson):
         check_body(body)
-
-
-Outcome = tuple[bytes, list[tuple[type, object]]] | str
-"""The canonical body and each item of it, or the error."""
-
-
-def outcome(data: bytes) -> Outcome:
-    """What comes of a body."""
-    try:
-        body = read_body(data)
-        content = check_body(body)
-    except ProtocolError as problem:
-        return f"{type(problem)}: {problem}"
-    lists = [content.get(name) for name in ("pdus", "edus")]
-    items = [each for every in lists if isinstance(every, list) for each in every]
-    return body.canonical, [
-        (type(each), getattr(each, "encoded", None) or getattr(each, "problem", each))
-        for each in items
-    ]
-
-
-def both_ways(data: bytes) -> None:
-    """Whether a body is certain to have no flaw makes no difference."""
-    plain = outcome(data)
-    with patch.object(bodies, "_read_plain", lambda *_: None):
-        assert outcome(data) == plain
 
 
 # A body, and whether it is certain to have no flaw.

@@ -29,7 +29,7 @@ from homeserver.protocol.key_documents import build_v1, build_v2, parse_v1, pars
 from homeserver.protocol.signing import parse_signatures, signed_bytes
 from homeserver.protocol.transactions import Transaction, build_reply
 from homeserver.protocol.xmatrix import Authorization
-from tests.protocol.test_bodies import both_ways
+from tests.support.body_readings import both_ways
 from tests.support.mutations import mutated_bytes, mutated_json
 from tests.support.pdus import create, message
 from tests.support.signed_requests import OTHERS, THEM, US
