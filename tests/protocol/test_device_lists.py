@@ -19,7 +19,7 @@ from homeserver.protocol.device_lists import (
 )
 from homeserver.protocol.errors import BadJson, ProtocolError, TooLarge
 from homeserver.protocol.identifiers import UserId
-from tests.protocol.test_fuzzing import INPUTS, fuzzed, randoms
+from tests.support.fuzzing import INPUTS, fuzzed, randoms
 from tests.support.mutations import mutated_json
 
 BOB = UserId.parse("@bob:them.example")

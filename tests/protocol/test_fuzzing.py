@@ -6,12 +6,10 @@ Each of the four parsers stands 2,500 inputs here. A hundred times as many:
 """
 
 import contextlib
-import os
 from collections.abc import Sequence
 from random import Random
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 from homeserver.protocol import signing
 from homeserver.protocol.bodies import check_body, read_body
@@ -30,17 +28,10 @@ from homeserver.protocol.signing import parse_signatures, signed_bytes
 from homeserver.protocol.transactions import Transaction, build_reply
 from homeserver.protocol.xmatrix import Authorization
 from tests.support.body_readings import both_ways
+from tests.support.fuzzing import INPUTS, fuzzed, randoms
 from tests.support.mutations import mutated_bytes, mutated_json
 from tests.support.pdus import create, message
 from tests.support.signed_requests import OTHERS, THEM, US
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
-
-INPUTS = 10  # of each example, which costs as much as several of them
-
-fuzzed = settings(max_examples=EXAMPLES, deadline=None, database=None)
-randoms = st.randoms(use_true_random=True)  # with a seed that a failure shows
-
 
 HEADERS = [
     THEM.authorize("GET", "/").encode(),
@@ -156,7 +147,6 @@ PDUS: list[Json] = [
     *[message("10", type="m.room.member", content=each) for each in (INVITE, VIA)],
     message("5", content={"x": 1.5, "y": [[]]}, unsigned={"age": 1}),
 ]
-
 
 VERSIONS = [*ROOM_VERSIONS.values(), EVENTS_OF_2014]
 
