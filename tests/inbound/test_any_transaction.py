@@ -28,7 +28,6 @@ JSON = st.recursive(
     max_leaves=5,
 )
 
-
 PDUS: Sequence[Json] = [row[1] for row in VERDICTS + NAMELESS if "large" not in row[0]]
 
 

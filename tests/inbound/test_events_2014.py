@@ -24,9 +24,7 @@ OF_2014: Json = {
     "state_key": "",
 }
 
-
 UNSIGNED = "unsigned: of 2014, by its transaction's origin alone"
-
 
 # An unsigned PDU, who sends it, whether those are taken, and the verdict on it.
 UNSIGNED_PDUS: list[tuple[Json, Peer, bool, str]] = [

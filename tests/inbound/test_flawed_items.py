@@ -15,7 +15,6 @@ from tests.support.pdus import create, message
 
 BIG = 2**64
 
-
 # PDUs as they are written in a transaction, beside good ones: what is wrong, the
 # verdict, whether there is an event ID, and what is recorded.
 FLAWED_PDUS: list[tuple[object, str, bool]] = [

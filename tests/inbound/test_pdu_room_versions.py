@@ -91,9 +91,7 @@ REDACTION = message(
     content={"redacts": "$x"},
 )
 
-
 OLD = message("11", origin="them.example", prev_state=[], membership="join")
-
 
 # The default of the configuration, what came, and what the last PDU's version is and
 # rests on.

@@ -218,7 +218,6 @@ class StoreTests(SynchronousTestCase):
 
 NUL = "a\0:them.example"
 
-
 WITH_NUL: list[Json] = [
     message(room_id=f"!{NUL}"),
     message(sender=f"@{NUL}", state_key=NUL, type=NUL, redacts=NUL, content={NUL: NUL}),

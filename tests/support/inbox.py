@@ -28,9 +28,7 @@ from tests.support.signed_requests import OTHERS, THEM, KnownKeys, Peer
 
 NOW = 1_800_000_000.0
 
-
 EDU: Json = {"edu_type": "x.test", "content": {"typing": True}}
-
 
 NAMED: Json = {"origin": THEM.server_name.name, "origin_server_ts": 1}
 """What each transaction has beside its content."""

@@ -10,12 +10,9 @@ from tests.support.signed_requests import OTHERS, THEM, Peer
 
 STRANGER = Peer(ServerName.parse("stranger.example"), THEM.key)
 
-
 IMPOSTOR = Peer(THEM.server_name, OTHERS.key)
 
-
 INVITE: Json = {"membership": "invite", "third_party_invite": {"signed": {}}}
-
 
 JOIN: Json = {
     "membership": "join",
@@ -223,7 +220,6 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
         "12",
     ),
 ]
-
 
 NAMELESS: list[tuple[str, Json, str, str | None]] = [
     (
